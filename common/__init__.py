@@ -1,0 +1,1 @@
+"""What the ports share and what judges them. Nothing here imports flax or equinox."""

@@ -1,0 +1,55 @@
+"""Which GRU to build: sizes, dtypes, kernel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InputError
+
+__all__ = ["GRUConfig", "check_sizes"]
+
+
+@dataclass(frozen=True)
+class GRUConfig:
+    """Everything that a port needs to build a model.
+
+    Args:
+        input_size: D, features of one input frame.
+        hidden_size: H, units.
+        classes: C, outputs of a linear readout on the final carry; None for the bare GRU.
+        dtype: dtype of the computation; None means that of inputs and parameters, promoted.
+        param_dtype: dtype in which parameters are stored.
+        kernel: "stock" scans the framework's own GRUCell.
+        carry_init: a JAX initializer for the initial carry; None means zeros.
+
+    Raises:
+        InputError: a size is below 1.
+
+    >>> GRUConfig(input_size=20, hidden_size=200).hidden_size
+    200
+    """
+
+    input_size: int
+    hidden_size: int
+    classes: int | None = None
+    dtype: str | None = None
+    param_dtype: str = "float32"
+    kernel: str = "stock"
+    carry_init: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_sizes(input_size=self.input_size, hidden_size=self.hidden_size)
+        if self.classes is not None:
+            check_sizes(classes=self.classes)
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise InputError for a size that is not a whole number of at least 1.
+
+    >>> check_sizes(hidden_size=0)
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: hidden_size is 0, expected a whole number of at least 1.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise InputError(f"{name} is {size!r}, expected a whole number of at least 1.")

@@ -1,0 +1,29 @@
+"""The errors that trigru raises on purpose.
+
+Each message says what was expected, what came, and what to do. Catch `TrigruError` for all of them.
+"""
+
+__all__ = ["InputError", "ParamsFileError", "TrigruError", "UnavailableError", "UnknownNameError"]
+
+
+class TrigruError(Exception):
+    """Base of every error that trigru raises on purpose."""
+
+
+class InputError(TrigruError, ValueError):
+    """An array, size or option that the model cannot work with."""
+
+
+class ParamsFileError(TrigruError, ValueError):
+    """A parameter file that is truncated, malformed or holds values no model could use."""
+
+
+class UnknownNameError(TrigruError, LookupError):
+    """A port, call style, workload or phase that does not exist."""
+
+    def __init__(self, kind: str, name: str, known: list[str]):
+        super().__init__(f"unknown {kind} {name!r}. Known: {', '.join(known)}.")
+
+
+class UnavailableError(TrigruError, ImportError):
+    """A port or call style that exists, but not with what is installed here."""

@@ -1,0 +1,115 @@
+"""The checks that a call passes before any tracing, and the start of a sequence.
+
+A port's model calls `check_call` first, so that a mistake is reported in the caller's terms and not as
+a shape mismatch from inside a scan.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .errors import InputError
+
+__all__ = ["check_call", "computation_dtype", "scan_inputs"]
+
+
+def check_call(
+    x: Any,
+    carry: Any = None,
+    *,
+    hidden_size: int,
+    input_size: int | None = None,
+    lengths: Any = None,
+    resets: Any = None,
+    time: bool = True,
+    batched: bool = True,
+) -> None:
+    """Raise InputError unless the arrays of a call fit each other and the model.
+
+    Args:
+        x: inputs, floating point, shape (*batch, time, input_size), or (*batch, input_size) for one step.
+        carry: None, or a state of shape (*batch, hidden_size), floating point.
+        hidden_size: H.
+        input_size: D, or None where it isn't known yet (a linen model before init).
+        lengths: None, or integers of shape (*batch).
+        resets: None, or booleans of shape (*batch, time).
+        time: False for one step, whose inputs have no time axis.
+        batched: False for a model that takes one example, without batch axes.
+
+    >>> check_call(np.ones((8, 20, 12)), np.ones((4, 32)), hidden_size=64)
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12), hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
+    """
+    axes = ("*batch, " if batched else "") + ("time, " if time else "") + "features"
+    trailing = 2 if time else 1
+    shape = np.shape(x)
+    if len(shape) < trailing or (not batched and len(shape) > trailing):
+        hint = "" if batched else " This model takes one example: batch it with jax.vmap."
+        raise InputError(f"inputs have shape {shape}, expected ({axes}).{hint}")
+    if 0 in shape:
+        raise InputError(f"inputs have shape {shape} ({axes}), expected at least one entry on every axis.")
+    if input_size is not None and shape[-1] != input_size:
+        raise InputError(f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}.")  # fmt: skip
+    _check_floating("inputs", x)
+
+    batch = shape[:-trailing]
+    if carry is not None:
+        expected = (*batch, hidden_size)
+        if np.shape(carry) != expected:
+            said = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
+            raise InputError(
+                f"carry has shape {np.shape(carry)}, expected {expected}: {said}hidden_size {hidden_size}. "
+                "Pass one state per example, or carry=None for the learned initial state."
+            )
+        _check_floating("carry", carry)
+    if lengths is not None:
+        if np.shape(lengths) != batch:
+            raise InputError(f"lengths have shape {np.shape(lengths)}, expected {batch}: one per example of inputs {shape}.")  # fmt: skip
+        if not jnp.issubdtype(_dtype(lengths), jnp.integer):
+            raise InputError(f"lengths have dtype {_dtype(lengths)}, expected an integer one.")
+    if resets is not None:
+        if np.shape(resets) != shape[:-1]:
+            raise InputError(f"resets have shape {np.shape(resets)}, expected {shape[:-1]}: one per step of inputs {shape}.")  # fmt: skip
+        if _dtype(resets) != bool:
+            raise InputError(f"resets have dtype {_dtype(resets)}, expected bool.")
+
+
+def scan_inputs(x: Any, lengths: Any = None, resets: Any = None) -> tuple[Any, Any, Any]:
+    """What a scan over time reads at each step: the frame, whether to reset before it, whether it counts.
+
+    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included,
+    reaches a gradient; resets there are dropped.
+
+    Args:
+        x: shape (*batch, time, features).
+        lengths: None, or integers of shape (*batch).
+        resets: None, or booleans of shape (*batch, time).
+
+    Returns:
+        frames (*batch, time, features), resets (*batch, time) or None, active (*batch, time) or None.
+    """
+    if lengths is None:
+        return x, resets, None
+    t = jnp.arange(x.shape[-2], dtype=jnp.asarray(lengths).dtype)
+    active = jnp.less(*jnp.broadcast_arrays(t, jnp.asarray(lengths)[..., None]))  # (*batch, time)
+    x = jnp.where(active[..., None], x, jnp.zeros_like(x))
+    return x, None if resets is None else resets & active, active
+
+
+def computation_dtype(dtype: Any, x: Any, param_dtype: Any) -> Any:
+    """The dtype to compute in: the one asked for, or None for that of inputs and parameters, promoted.
+
+    >>> computation_dtype(None, np.float32(1), "bfloat16")
+    dtype('float32')
+    """
+    return jnp.dtype(dtype) if dtype is not None else jnp.promote_types(jnp.result_type(x), param_dtype)
+
+
+def _dtype(array: Any) -> Any:
+    return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
+
+
+def _check_floating(name: str, array: Any) -> None:
+    if not jnp.issubdtype(_dtype(array), jnp.floating):
+        raise InputError(f"{name} have dtype {_dtype(array)}, expected a floating-point one.")

@@ -1,0 +1,217 @@
+"""Canonical parameters: the one layout that every port loads and dumps, bit for bit.
+
+With D inputs, H units, and the gates stacked in the order r, z, n (Equinox's and torch's layout and names):
+
+    field           shape     in the equations of `trigru.common.oracle`
+    weight_ih       (3H, D)   W_ir, W_iz, W_in
+    weight_hh       (3H, H)   W_hr, W_hz, W_hn
+    bias            (3H,)     b_ir, b_iz, b_in
+    bias_n          (H,)      b_hn
+    initial_carry   (H,)      the learned initial state
+
+Gradients use the same record. On disk it is a safetensors file with these five names.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .config import GRUConfig
+from .errors import InputError, ParamsFileError
+
+__all__ = ["ClassifierParams", "GRUParams", "ReadoutParams", "check_params", "leaves", "random_params"]
+
+_FORMAT = {"format": "trigru.GRUParams", "version": "1"}
+
+
+class GRUParams(NamedTuple):
+    """Parameters, or gradients, of one GRU in canonical layout. A JAX pytree.
+
+    >>> params = random_params(GRUConfig(input_size=2, hidden_size=3))
+    >>> {name: array.shape for name, array in params._asdict().items()}
+    {'weight_ih': (9, 2), 'weight_hh': (9, 3), 'bias': (9,), 'bias_n': (3,), 'initial_carry': (3,)}
+    """
+
+    weight_ih: Any  # (3H, D)
+    weight_hh: Any  # (3H, H)
+    bias: Any  # (3H,)
+    bias_n: Any  # (H,)
+    initial_carry: Any  # (H,)
+
+    @staticmethod
+    def shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each field for D = input_size and H = hidden_size."""
+        d, h = input_size, hidden_size
+        return {
+            "weight_ih": (3 * h, d),
+            "weight_hh": (3 * h, h),
+            "bias": (3 * h,),
+            "bias_n": (h,),
+            "initial_carry": (h,),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file, whole or not at all.
+
+        Args:
+            path: the file to write; one that exists is replaced.
+
+        Raises:
+            InputError: a field is mis-shaped or not finite, so that no reader would take the file.
+        """
+        from safetensors.numpy import save
+
+        tensors = {name: np.ascontiguousarray(array) for name, array in self._asdict().items()}
+        problem = _problem(tensors)
+        if problem:
+            raise InputError(f"parameters not saved: {problem}")
+        path = Path(path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            try:
+                file.write(save(tensors, metadata=_FORMAT))
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
+        """Read a safetensors file into NumPy arrays.
+
+        Args:
+            path: a file written by `save`, or by any program that uses the five names.
+
+        Raises:
+            ParamsFileError: the file is missing, truncated, or holds other names, shapes, dtypes or
+                values than a GRU's parameters.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            tensors = load(Path(path).read_bytes())
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise ParamsFileError(
+                f"{path}: not a readable safetensors file ({error}). It may be truncated; write it again."
+            ) from error
+        problem = _problem(tensors)
+        if problem:
+            raise ParamsFileError(f"{path}: {problem}")
+        return cls(**tensors)
+
+
+class ReadoutParams(NamedTuple):
+    """A linear readout of the final carry: logits = weight @ h + bias. A JAX pytree."""
+
+    weight: Any  # (C, H)
+    bias: Any  # (C,)
+
+
+class ClassifierParams(NamedTuple):
+    """A GRU with a linear readout of its final carry. A JAX pytree."""
+
+    gru: GRUParams
+    readout: ReadoutParams
+
+
+def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
+    """The arrays of a canonical record by name, a classifier's readout as `readout.weight`, `readout.bias`.
+
+    >>> list(leaves(random_params(GRUConfig(2, 3, classes=4))))[-2:]
+    ['readout.weight', 'readout.bias']
+    """
+    if isinstance(params, ClassifierParams):
+        readout = {f"readout.{name}": array for name, array in params.readout._asdict().items()}
+        return params.gru._asdict() | readout
+    return params._asdict()
+
+
+def random_params(config: GRUConfig, seed: int = 0) -> Any:
+    """Draw parameters that hide no defect: every entry, biases included, random and away from zero.
+
+    Magnitudes are uniform in [0.25, 1] / sqrt(H) with a random sign: zeros hide a missing bias, and
+    constants hide a transpose or a swap of gates.
+
+    Args:
+        config: sizes and param_dtype; with `classes`, a readout is drawn too.
+        seed: of NumPy's default generator.
+
+    Returns:
+        GRUParams, or ClassifierParams when `config.classes` is set: NumPy arrays of dtype param_dtype.
+    """
+    rng = np.random.default_rng(seed)
+    scale = config.hidden_size**-0.5
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        magnitude = rng.uniform(0.25 * scale, scale, shape)
+        return (magnitude * rng.choice([-1.0, 1.0], shape)).astype(config.param_dtype)
+
+    shapes = GRUParams.shapes(config.input_size, config.hidden_size)
+    gru = GRUParams(**{name: draw(shape) for name, shape in shapes.items()})
+    if config.classes is None:
+        return gru
+    readout = ReadoutParams(draw((config.classes, config.hidden_size)), draw((config.classes,)))
+    return ClassifierParams(gru, readout)
+
+
+def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> None:
+    """Raise InputError unless the parameters fit the configuration in kind, shape and dtype.
+
+    >>> check_params(random_params(GRUConfig(2, 3)), GRUConfig(2, 4))
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: weight_ih has shape (9, 2), expected (12, 2): input_size 2, hidden_size 4.
+    """
+    expected = GRUParams if config.classes is None else ClassifierParams
+    if not isinstance(params, expected):
+        raise InputError(f"parameters are {type(params).__name__}, expected {expected.__name__}: "
+                         f"classes is {config.classes}.")  # fmt: skip
+    shapes = GRUParams.shapes(config.input_size, config.hidden_size)
+    if config.classes is not None:
+        shapes |= {
+            "readout.weight": (config.classes, config.hidden_size),
+            "readout.bias": (config.classes,),
+        }
+    for name, array in leaves(params).items():
+        if np.shape(array) != shapes[name]:
+            raise InputError(
+                f"{name} has shape {np.shape(array)}, expected {shapes[name]}: "
+                f"input_size {config.input_size}, hidden_size {config.hidden_size}."
+            )
+        if str(array.dtype) != config.param_dtype:
+            raise InputError(
+                f"{name} has dtype {array.dtype}, expected {config.param_dtype}. "
+                f"Convert it, or set param_dtype={str(array.dtype)!r}."
+            )
+
+
+def _problem(tensors: dict[str, np.ndarray]) -> str | None:
+    """What keeps these arrays from being a GRU's parameters, or None."""
+    if set(tensors) != set(GRUParams._fields):
+        return f"has the tensors {_names(tensors)}, expected {_names(GRUParams._fields)}."
+    if tensors["weight_ih"].ndim != 2 or tensors["bias_n"].ndim != 1:
+        return "weight_ih must have two axes and bias_n one."
+    shapes = GRUParams.shapes(tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0])
+    dtype = tensors["weight_ih"].dtype
+    for name, array in tensors.items():
+        if array.size == 0 or array.shape != shapes[name]:
+            return (
+                f"{name} has shape {array.shape}, expected {shapes[name]} with at least one entry: "
+                f"weight_ih and bias_n say input_size {shapes['weight_ih'][1]}, hidden_size {shapes['bias_n'][0]}."
+            )
+        if array.dtype != dtype:
+            return f"{name} has dtype {array.dtype}, but weight_ih has {dtype}: expected one dtype."
+        # bfloat16 comes from ml_dtypes, whose kind is V
+        if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+            return f"{name} has dtype {array.dtype}, expected a floating-point one."
+        if not np.isfinite(array.astype(np.float64)).all():
+            return f"{name} has values that are not finite (NaN or infinity)."
+    return None
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,176 @@
+"""What a port is: the protocol by which the harness drives a framework, and its call styles.
+
+A port's *model* is whatever its framework calls one, with a single condition: it is a JAX pytree whose
+leaves are the parameters, so that JAX's own transforms can be applied to it. To write a port, copy the
+neighbour that is nearest to your framework (`impls/equinox.py` is the shortest).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import optax
+
+from .config import GRUConfig
+from .errors import InputError
+from .params import ClassifierParams, GRUParams
+from .task import Task, cross_entropy, mean_squared_error
+
+__all__ = ["CallStyle", "Port", "Program", "check_kernel", "functional_program", "make_task"]
+
+Params = GRUParams | ClassifierParams
+
+
+class Port(Protocol):
+    """A GRU with a learnable initial state, in one framework.
+
+    Attributes:
+        name: what the command line calls it.
+        title: what tables call it.
+        packages: the distributions whose versions can change its results.
+        kernels: the kernels it offers; "stock" is the framework's own GRUCell.
+        call_styles: the ways to cross the jit boundary, the one its documentation leads with first.
+    """
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    kernels: tuple[str, ...]
+    call_styles: "tuple[CallStyle, ...]"
+
+    def make(self, config: GRUConfig, key: jax.Array) -> Any:
+        """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set."""
+        ...
+
+    def load(self, config: GRUConfig, params: Params) -> Any:
+        """A model with the given parameters, bit for bit."""
+        ...
+
+    def dump(self, tree: Any) -> Params:
+        """Canonical parameters of a model, or of a gradient or update with a model's structure."""
+        ...
+
+    def apply(
+        self, model: Any, x: Any, carry: Any = None, *, lengths: Any = None, resets: Any = None
+    ) -> tuple[Any, Any]:
+        """Run the GRU over x (*batch, T, D); returns carry (*batch, H) and outputs (*batch, T, H)."""
+        ...
+
+    def step(self, model: Any, x: Any, carry: Any = None) -> tuple[Any, Any]:
+        """Run one time step on x (*batch, D); returns carry and output, both (*batch, H)."""
+        ...
+
+    def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
+        """Logits (B, C) of a classifier for x (B, T, D)."""
+        ...
+
+    def value_and_grad(self, function: Callable[..., Any]) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means.
+
+        The result returns (value, (model gradient, *array gradients)); `dump` takes the first.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CallStyle:
+    """A way to take a model across the jit boundary.
+
+    Args:
+        name: as in benchmark ids; stable.
+        summary: the code that a user would write, in a line.
+        build: (port, model, task) -> Program.
+        missing: None where the installed versions have the style, else why they don't.
+    """
+
+    name: str
+    summary: str
+    build: "Callable[[Port, Any, Task], Program]"
+    missing: Callable[[], str | None] = lambda: None
+
+
+@dataclass
+class Program:
+    """A task, jitted in one call style, holding its model (and optimiser state) from call to call.
+
+    Args:
+        call: takes `Batch.arguments(phase)`. Returns what the phase computes: `predict`'s result, (loss,
+            gradients in canonical layout's source tree), or the loss of a train step.
+        gradients: canonical record of the gradients that `call` returned.
+        params: canonical record of the parameters as they stand.
+        leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
+    """
+
+    call: Callable[..., Any]
+    gradients: Callable[[Any], Params]
+    params: Callable[[], Params]
+    leaves: int
+
+
+def functional_program(
+    port: Port,
+    tree: Any,
+    task: Task,
+    rebuild: Callable[[Any], Any] = lambda tree: tree,
+    *,
+    jit: Callable[..., Any] = jax.jit,
+    value_and_grad: Callable[..., Any] = jax.value_and_grad,
+    apply_updates: Callable[[Any, Any], Any] = optax.apply_updates,
+) -> Program:
+    """The program of a style that passes parameters in and takes new ones out.
+
+    Args:
+        port: whose `dump` reads the rebuilt tree.
+        tree: the pytree that crosses the jit boundary.
+        task: what to compute.
+        rebuild: makes a model of the tree, inside jit.
+        jit, value_and_grad, apply_updates: the framework's filtered versions, where it has them.
+    """
+
+    def forward(tree, *arrays):
+        return task.predict(rebuild(tree), *arrays)
+
+    def gradient(tree, *arrays):
+        return value_and_grad(lambda tree: task.objective(rebuild(tree), *arrays))(tree)
+
+    def train_step(tree, state, *arrays):
+        loss, gradients = gradient(tree, *arrays)
+        updates, state = task.optimizer.update(gradients, state, tree)
+        return apply_updates(tree, updates), state, loss
+
+    def dump(tree):
+        return port.dump(rebuild(tree))
+
+    if task.phase == "train_step":
+        jitted, state = jit(train_step), task.optimizer.init(tree)
+
+        def call(*arrays):
+            nonlocal tree, state
+            tree, state, loss = jitted(tree, state, *arrays)
+            return loss
+
+    else:
+        jitted, state = jit(forward if task.phase == "forward" else gradient), ()
+
+        def call(*arrays):
+            return jitted(tree, *arrays)
+
+    return Program(call, dump, lambda: dump(tree), len(jax.tree.leaves((tree, state))))
+
+
+def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation) -> Task:
+    """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy of a classifier."""
+    if config.classes is not None:
+        return Task(phase, port.classify, cross_entropy, optimizer)
+
+    def predict(model, x, lengths=None):
+        return port.apply(model, x, lengths=lengths)
+
+    return Task(phase, predict, mean_squared_error, optimizer)
+
+
+def check_kernel(port: Port, config: GRUConfig) -> None:
+    """Raise InputError for a kernel that the port does not offer."""
+    if config.kernel not in port.kernels:
+        raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")

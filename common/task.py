@@ -1,0 +1,64 @@
+"""What a jitted program computes: a phase of training or inference, in terms of a model.
+
+A task is independent of the framework and of the call style. A port supplies `predict`; the phases follow:
+
+    forward      predict(model, x, lengths)
+    gradient     loss and its gradient with respect to the parameters
+    train_step   loss, and parameters moved by one optimiser step
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+__all__ = ["PHASES", "Batch", "Task", "cross_entropy", "mean_squared_error"]
+
+PHASES = ("forward", "gradient", "train_step")
+
+
+class Batch(NamedTuple):
+    """Sequences with what their outputs are held against."""
+
+    x: Any  # (B, T, D)
+    targets: Any  # (B, T, H) floating point, or class labels (B,) of an integer dtype
+    lengths: Any = None  # (B,) integers, or None where every step counts
+
+    def arguments(self, phase: str) -> tuple[Any, ...]:
+        """The arrays that cross the jit boundary beside the model."""
+        arrays = (self.x, self.lengths) if phase == "forward" else self
+        return tuple(a for a in arrays if a is not None)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A phase of a workload.
+
+    Args:
+        phase: one of PHASES.
+        predict: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits of a classifier.
+        loss: (prediction, targets) -> scalar.
+        optimizer: of the train_step phase.
+    """
+
+    phase: str
+    predict: Callable[..., Any]
+    loss: Callable[[Any, Any], Any]
+    optimizer: optax.GradientTransformation
+
+    def objective(self, model: Any, x: Any, targets: Any, lengths: Any = None) -> Any:
+        """The scalar that training minimises."""
+        return self.loss(self.predict(model, x, lengths), targets)
+
+
+def mean_squared_error(prediction: tuple[Any, Any], targets: Any) -> Any:
+    """The loss at every step: the mean over (B, T, H) of the squared error of a GRU's outputs."""
+    _, outputs = prediction
+    return jnp.mean((outputs - targets) ** 2)
+
+
+def cross_entropy(logits: Any, labels: Any) -> Any:
+    """Mean softmax cross-entropy of logits (B, C) against labels (B,)."""
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))

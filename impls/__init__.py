@@ -1,0 +1,77 @@
+"""The ports, one a file, and the registry that finds them.
+
+A module in this folder is a port if it has a `PORT`. A package elsewhere adds one through the entry-point group
+`trigru.ports`: the entry's name is the port's, its object a `trigru.common.port.Port`.
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+
+from ..common.errors import UnavailableError, UnknownNameError
+from ..common.port import CallStyle, Port
+
+__all__ = ["find_style", "get_port", "port_names", "unavailable"]
+
+#: Where a reader would look for them; others follow by name.
+_FIRST = ("pure", "linen", "nnx", "equinox")
+
+
+def port_names() -> list[str]:
+    """The names of all known ports, installed framework or not: `pure` first, third parties last.
+
+    >>> port_names()[:4]
+    ['pure', 'linen', 'nnx', 'equinox']
+    """
+    own = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    own.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    return own + sorted(set(_third_party()) - set(own))
+
+
+@cache
+def get_port(name: str) -> Port:
+    """The port of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+        UnavailableError: its framework is not installed, or does not import.
+    """
+    if name not in port_names():
+        raise UnknownNameError("port", name, port_names())
+    third_party = _third_party()
+    try:
+        if name in third_party:
+            return third_party[name].load()
+        return importlib.import_module(f".{name}", __name__).PORT
+    except Exception as error:  # a broken framework must not take the others with it
+        raise UnavailableError(f"port {name!r} is not available: {type(error).__name__}: {error}") from error
+
+
+def unavailable(name: str) -> str | None:
+    """Why a port cannot be used here, or None."""
+    try:
+        get_port(name)
+    except UnavailableError as error:
+        return str(error)
+    return None
+
+
+def find_style(port: Port, name: str) -> CallStyle:
+    """A port's call style by name.
+
+    Raises:
+        UnknownNameError: the port has none of that name.
+        UnavailableError: the installed versions lack it.
+    """
+    styles = {style.name: style for style in port.call_styles}
+    if name not in styles:
+        raise UnknownNameError(f"call style of {port.name}", name, list(styles))
+    missing = styles[name].missing()
+    if missing:
+        raise UnavailableError(f"call style {name!r} of {port.name} is not available: {missing}.")
+    return styles[name]
+
+
+def _third_party():
+    return {entry.name: entry for entry in entry_points(group="trigru.ports")}

@@ -1,0 +1,246 @@
+"""The GRU in Equinox: the initial carry is an array field.
+
+The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weight_hh`, `cell.bias`, `cell.bias_n`,
+`initial_carry`. A model takes one example, (time, features), and is batched with `jax.vmap`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import initializers
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ..common.config import check_sizes
+from ..common.initializers import per_gate
+from ..common.inputs import check_call, computation_dtype, scan_inputs
+from ..common.params import ClassifierParams, GRUParams, ReadoutParams, check_params
+from ..common.port import CallStyle, check_kernel, functional_program
+
+__all__ = ["GRU", "PORT"]
+
+
+class GRU(eqx.Module):
+    """A GRU that starts from a learned initial carry unless one is passed.
+
+    The equations are those of `trigru.common.oracle`.
+
+    Args:
+        input_size: D, features of one input frame.
+        hidden_size: H, hidden units.
+        carry_init: JAX initializer of the initial carry, called with shape (H,).
+        dtype: of the computation; None promotes inputs and parameters.
+        param_dtype: of the stored parameters.
+        key: for the parameters.
+
+    Raises:
+        InputError: shapes, sizes or dtypes that do not fit.
+
+    >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), key=jax.random.key(0))
+    >>> model.initial_carry.shape
+    (8,)
+    >>> x = jnp.ones((2, 5, 4))
+    >>> carry, outputs = jax.vmap(model)(x)
+    >>> carry, outputs = jax.vmap(model)(x, carry)  # the next chunk of the same sequences
+    >>> carry.shape, outputs.shape
+    ((2, 8), (2, 5, 8))
+    """
+
+    cell: eqx.nn.GRUCell
+    initial_carry: Array
+    dtype: Any = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        carry_init: Callable[..., Any] = initializers.zeros,
+        *,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        key: PRNGKeyArray,
+    ):
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
+        key_i, key_h, key_c = jax.random.split(key, 3)
+        D, H = input_size, hidden_size
+        self.cell = eqx.tree_at(
+            lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
+            eqx.nn.GRUCell(D, H, dtype=param_dtype, key=key),
+            (
+                per_gate(initializers.lecun_normal())(key_i, (D, 3 * H), param_dtype).T,
+                per_gate(initializers.orthogonal())(key_h, (H, 3 * H), param_dtype).T,
+                jnp.zeros((3 * H,), param_dtype),
+                jnp.zeros((H,), param_dtype),
+            ),
+        )
+        self.initial_carry = carry_init(key_c, (H,), param_dtype)
+        self.dtype = dtype
+
+    def __call__(
+        self,
+        x: Float[Array, "time features"],
+        carry: Float[Array, " hidden"] | None = None,
+        *,
+        lengths: Int[Array, ""] | None = None,
+        resets: Bool[Array, " time"] | None = None,
+    ) -> tuple[Float[Array, " hidden"], Float[Array, "time hidden"]]:
+        """Run over a sequence.
+
+        Args:
+            x: inputs (T, D).
+            carry: starting state (H,); None starts from the learned initial carry.
+            lengths: valid steps, a scalar; later steps leave the carry alone and give zero outputs.
+            resets: (T,); where true, the state becomes the initial carry before that step.
+
+        Returns:
+            The final carry (H,) and the outputs (T, H).
+        """
+        check_call(x, carry, input_size=self.cell.input_size, hidden_size=self.cell.hidden_size, lengths=lengths, resets=resets, batched=False)  # fmt: skip
+        gru, x = self._promote(x)
+        x, resets, active = scan_inputs(x, lengths, resets)
+        h = gru._start(x, carry)
+
+        def advance(h, inputs):
+            x, reset, active = inputs
+            if reset is not None:
+                h = jnp.where(reset, gru.initial_carry, h)
+            h_next = gru.cell(x, h)
+            if active is None:
+                return h_next, h_next
+            return jnp.where(active, h_next, h), jnp.where(active, h_next, jnp.zeros_like(h_next))
+
+        return jax.lax.scan(advance, h, (x, resets, active))
+
+    def step(
+        self, x: Float[Array, " features"], carry: Float[Array, " hidden"] | None = None
+    ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
+        """Run one time step on x (D,); returns the carry and the output, which are the same (H,)."""
+        check_call(x, carry, input_size=self.cell.input_size, hidden_size=self.cell.hidden_size, time=False, batched=False)  # fmt: skip
+        gru, x = self._promote(x)
+        h = gru.cell(x, gru._start(x, carry))
+        return h, h
+
+    def _start(self, x, carry=None):
+        return self.initial_carry if carry is None else jnp.asarray(carry, x.dtype)
+
+    def _promote(self, x):
+        dtype = computation_dtype(self.dtype, x, self.initial_carry.dtype)
+        return jax.tree.map(lambda p: jnp.asarray(p, dtype), self), jnp.asarray(x, dtype)
+
+
+# The port ---------------------------------------------------------------------------------------------------
+
+
+class Classifier(eqx.Module):
+    """A linear readout of the GRU's final carry."""
+
+    gru: GRU
+    readout: eqx.nn.Linear
+
+    def __init__(self, gru: GRU, classes: int, *, key: PRNGKeyArray):
+        hidden_size, dtype = gru.cell.hidden_size, gru.initial_carry.dtype
+        weight = initializers.lecun_normal()(key, (hidden_size, classes), dtype).T
+        self.gru = gru
+        self.readout = eqx.tree_at(
+            lambda linear: (linear.weight, linear.bias),
+            eqx.nn.Linear(hidden_size, classes, dtype=dtype, key=key),
+            (weight, jnp.zeros((classes,), dtype)),
+        )
+
+    def __call__(self, x, lengths=None):
+        carry, _ = self.gru(x, lengths=lengths)
+        return jax.tree.map(lambda p: jnp.asarray(p, carry.dtype), self.readout)(carry)
+
+
+class EquinoxPort:
+    """`trigru.common.port.Port` of Equinox."""
+
+    name = "equinox"
+    title = "Equinox"
+    packages = ("equinox", "jax", "jaxlib")
+    kernels = ("stock",)
+
+    def make(self, config, key):
+        check_kernel(self, config)
+        gru = GRU(
+            config.input_size,
+            config.hidden_size,
+            config.carry_init or initializers.zeros,
+            dtype=config.dtype,
+            param_dtype=jnp.dtype(config.param_dtype),
+            key=key,
+        )
+        return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
+
+    def load(self, config, params):
+        check_params(params, config)
+        model = eqx.filter_eval_shape(self.make, config, jax.random.key(0))
+        return eqx.tree_at(_leaves, model, [jnp.asarray(p) for p in jax.tree.leaves(params)])
+
+    def dump(self, tree):
+        arrays = [np.asarray(leaf) for leaf in _leaves(tree)]
+        gru = GRUParams(*arrays[:5])
+        return gru if isinstance(tree, GRU) else ClassifierParams(gru, ReadoutParams(*arrays[5:]))
+
+    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
+        def one(x, carry, lengths, resets):
+            return model(x, carry, lengths=lengths, resets=resets)
+
+        return _over_batch(one, np.ndim(x) - 2)(x, carry, lengths, resets)
+
+    def step(self, model, x, carry=None):
+        return _over_batch(model.step, np.ndim(x) - 1)(x, carry)
+
+    def classify(self, model, x, lengths=None):
+        return _over_batch(model, np.ndim(x) - 2)(x, lengths)
+
+    def value_and_grad(self, function):
+        def differentiate(model, *arrays):
+            return eqx.filter_value_and_grad(lambda everything: function(*everything))((model, *arrays))
+
+        return differentiate
+
+    call_styles = (
+        CallStyle(
+            "filter_jit",
+            "eqx.filter_jit(f)(model, x)",
+            lambda port, model, task: functional_program(
+                port,
+                model,
+                task,
+                jit=eqx.filter_jit,
+                value_and_grad=eqx.filter_value_and_grad,
+                apply_updates=eqx.apply_updates,
+            ),
+        ),
+        CallStyle(
+            "partition",
+            "jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x))(arrays, x)",
+            lambda port, model, task: _partitioned(port, model, task),
+        ),
+    )
+
+
+def _partitioned(port, model, task):
+    arrays, static = eqx.partition(model, eqx.is_array)
+    return functional_program(port, arrays, task, lambda arrays: eqx.combine(arrays, static))
+
+
+def _leaves(model: Any) -> list[Any]:
+    """The arrays in canonical order."""
+    gru = model if isinstance(model, GRU) else model.gru
+    cell = gru.cell
+    arrays = [cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n, gru.initial_carry]
+    return arrays if model is gru else [*arrays, model.readout.weight, model.readout.bias]
+
+
+def _over_batch(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
+    for _ in range(axes):
+        function = jax.vmap(function)
+    return function
+
+
+PORT = EquinoxPort()

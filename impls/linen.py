@@ -1,0 +1,218 @@
+"""The GRU in Flax linen: `self.param` makes the initial carry a parameter.
+
+Layout of the parameters, where it differs from the canonical one: a dict of (features_in, features_out)
+kernels, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bias of `cell/hn`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import initializers
+from jaxtyping import Array, Bool, Float, Int
+
+from ..common.config import check_sizes
+from ..common.inputs import check_call, computation_dtype, scan_inputs
+from ..common.params import ClassifierParams, GRUParams, ReadoutParams, check_params
+from ..common.port import CallStyle, check_kernel, functional_program
+
+__all__ = ["GRU", "PORT"]
+
+
+class GRU(nn.Module):
+    """A GRU that starts from a learned initial carry unless one is passed.
+
+    The equations are those of `trigru.common.oracle`.
+
+    Args:
+        features: H, hidden units.
+        carry_init: JAX initializer of the initial carry, called with shape (H,).
+        dtype: of the computation; None promotes inputs and parameters.
+        param_dtype: of the stored parameters.
+
+    Raises:
+        InputError: shapes, sizes or dtypes that do not fit.
+
+    >>> model = GRU(features=8, carry_init=nn.initializers.normal(0.1))
+    >>> x = jnp.ones((2, 5, 4))
+    >>> variables = model.init(jax.random.key(0), x)
+    >>> variables["params"]["initial_carry"].shape
+    (8,)
+    >>> carry, outputs = model.apply(variables, x)
+    >>> carry, outputs = model.apply(variables, x, carry)  # the next chunk of the same sequences
+    >>> carry.shape, outputs.shape
+    ((2, 8), (2, 5, 8))
+    """
+
+    features: int
+    carry_init: Callable[..., Any] = initializers.zeros
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    def setup(self):
+        check_sizes(features=self.features)
+        self.cell = nn.GRUCell(self.features, dtype=self.dtype, param_dtype=self.param_dtype)
+        self.initial_carry = self.param("initial_carry", self.carry_init, (self.features,), self.param_dtype)
+
+    def __call__(
+        self,
+        x: Float[Array, "*batch time features"],
+        carry: Float[Array, "*batch hidden"] | None = None,
+        *,
+        lengths: Int[Array, "*batch"] | None = None,
+        resets: Bool[Array, "*batch time"] | None = None,
+    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch time hidden"]]:
+        """Run over a sequence.
+
+        Args:
+            x: inputs (*batch, T, D).
+            carry: starting state (*batch, H); None starts from the learned initial carry.
+            lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
+            resets: (*batch, T); where true, the state becomes the initial carry before that step.
+
+        Returns:
+            The final carry (*batch, H) and the outputs (*batch, T, H).
+        """
+        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, lengths=lengths, resets=resets)  # fmt: skip
+        x, resets, active = scan_inputs(x, lengths, resets)
+        h = self._start(x, x.shape[:-2], carry)
+
+        def advance(gru, h, inputs):
+            x, reset, active = inputs
+            if reset is not None:
+                h = jnp.where(reset[..., None], gru._start(x, h.shape[:-1]), h)
+            h_next, y = gru.cell(h, x)
+            if active is None:
+                return h_next, y
+            on = active[..., None]  # (*batch, 1)
+            return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
+
+        scan = nn.scan(
+            advance,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=x.ndim - 2,
+            out_axes=x.ndim - 2,
+        )
+        return scan(self, h, (x, resets, active))
+
+    def step(
+        self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
+    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
+        """Run one time step on x (*batch, D); returns the carry and the output, which are the same (*batch, H)."""
+        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, time=False)
+        return self.cell(self._start(x, x.shape[:-1], carry), x)
+
+    def _start(self, x, batch, carry=None):
+        dtype = computation_dtype(self.dtype, x, self.param_dtype)
+        h = jnp.asarray(self.initial_carry if carry is None else carry, dtype)
+        return jnp.broadcast_to(h, (*batch, self.features))
+
+    def _input_size(self):
+        cell = self.variables.get("params", {}).get("cell")
+        return cell["in"]["kernel"].shape[0] if cell else None
+
+
+# The port ---------------------------------------------------------------------------------------------------
+
+
+class Classifier(nn.Module):
+    """A linear readout of the GRU's final carry."""
+
+    gru: GRU
+    classes: int
+
+    @nn.compact
+    def __call__(self, x, lengths=None):
+        carry, _ = self.gru(x, lengths=lengths)
+        return nn.Dense(self.classes, dtype=self.gru.dtype, param_dtype=self.gru.param_dtype, name="readout")(carry)  # fmt: skip
+
+
+@flax.struct.dataclass
+class Model:
+    """A linen module with its parameters."""
+
+    params: Any
+    module: nn.Module = flax.struct.field(pytree_node=False)
+
+
+class LinenPort:
+    """`trigru.common.port.Port` of Flax linen."""
+
+    name = "linen"
+    title = "Flax linen"
+    packages = ("flax", "jax", "jaxlib")
+    kernels = ("stock",)
+
+    def make(self, config, key):
+        module = self._module(config)
+        x = jnp.ones((1, 1, config.input_size), config.param_dtype)
+        return Model(module.init(key, x)["params"], module)
+
+    def load(self, config, params):
+        check_params(params, config)
+        gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
+        kernels = dict(zip(("ir", "iz", "in"), np.split(gru.weight_ih, 3), strict=True))
+        kernels |= dict(zip(("hr", "hz", "hn"), np.split(gru.weight_hh, 3), strict=True))
+        biases = dict(zip(("ir", "iz", "in"), np.split(gru.bias, 3), strict=True)) | {"hn": gru.bias_n}
+        cell = {name: {"kernel": kernel.T} for name, kernel in kernels.items()}
+        for name, bias in biases.items():
+            cell[name]["bias"] = bias
+        tree = {"cell": cell, "initial_carry": gru.initial_carry}
+        if readout is not None:
+            tree = {"gru": tree, "readout": {"kernel": readout.weight.T, "bias": readout.bias}}
+        return Model(jax.tree.map(jnp.asarray, tree), self._module(config))
+
+    def dump(self, tree):
+        params = jax.tree.map(np.asarray, tree.params)
+        gru = params.get("gru", params)
+        cell = gru["cell"]
+        record = GRUParams(
+            weight_ih=np.concatenate([cell[gate]["kernel"].T for gate in ("ir", "iz", "in")]),
+            weight_hh=np.concatenate([cell[gate]["kernel"].T for gate in ("hr", "hz", "hn")]),
+            bias=np.concatenate([cell[gate]["bias"] for gate in ("ir", "iz", "in")]),
+            bias_n=cell["hn"]["bias"],
+            initial_carry=gru["initial_carry"],
+        )
+        if "readout" not in params:
+            return record
+        return ClassifierParams(record, ReadoutParams(params["readout"]["kernel"].T, params["readout"]["bias"]))
+
+    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
+        return model.module.apply({"params": model.params}, x, carry, lengths=lengths, resets=resets)
+
+    def step(self, model, x, carry=None):
+        return model.module.apply({"params": model.params}, x, carry, method="step")
+
+    def classify(self, model, x, lengths=None):
+        return model.module.apply({"params": model.params}, x, lengths)
+
+    def value_and_grad(self, function):
+        def differentiate(model, *arrays):
+            return jax.value_and_grad(function, argnums=tuple(range(1 + len(arrays))))(model, *arrays)
+
+        return differentiate
+
+    def _module(self, config):
+        check_kernel(self, config)
+        carry_init = config.carry_init or initializers.zeros
+        param_dtype = jnp.dtype(config.param_dtype)
+        gru = GRU(config.hidden_size, carry_init, dtype=config.dtype, param_dtype=param_dtype)
+        return gru if config.classes is None else Classifier(gru, config.classes)
+
+    call_styles = (
+        CallStyle(
+            "apply",
+            "jax.jit(lambda params, x: module.apply({'params': params}, x))",
+            lambda port, model, task: functional_program(
+                port, model.params, task, lambda params: Model(params, model.module)
+            ),
+        ),
+    )
+
+
+PORT = LinenPort()

@@ -1,0 +1,315 @@
+"""The GRU in Flax NNX: the initial carry is an `nnx.Param`.
+
+Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) kernels with the gates
+in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is `cell.hn_bias`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.nn import initializers
+from jaxtyping import Array, Bool, Float, Int
+
+from ..common.config import check_sizes
+from ..common.initializers import per_gate
+from ..common.inputs import check_call, computation_dtype, scan_inputs
+from ..common.params import ClassifierParams, GRUParams, ReadoutParams, check_params
+from ..common.port import CallStyle, Program, check_kernel, functional_program
+
+__all__ = ["GRU", "PORT", "GRUCell"]
+
+
+class GRUCell(nnx.GRUCell):
+    """`nnx.GRUCell` with the b_hn that its documentation promises.
+
+    Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h), without b_hn
+    (https://github.com/google/flax/issues/5594). This class has that one bias, under the name that the proposed fix
+    (https://github.com/google/flax/pull/5595) gives it, and no other, also where flax brings its own.
+    """
+
+    def __init__(self, in_features: int, hidden_features: int, *, rngs: nnx.Rngs, **options: Any):
+        super().__init__(in_features, hidden_features, rngs=rngs, **options)
+        for name, value in list(vars(self).items()):
+            if isinstance(value, nnx.Param):  # a fixed flax's own
+                delattr(self, name)
+        self.hn_bias = nnx.Param(jnp.zeros((hidden_features,), self.param_dtype))
+
+    def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
+        h = carry
+        gi_r, gi_z, gi_n = jnp.split(self.dense_i(inputs), 3, axis=-1)  # each (*batch, H)
+        gh_r, gh_z, gh_n = jnp.split(self.dense_h(h), 3, axis=-1)  # each (*batch, H)
+        r = self.gate_fn(gi_r + gh_r)
+        z = self.gate_fn(gi_z + gh_z)
+        b_n = jnp.asarray(self.hn_bias[...], gh_n.dtype)
+        n = self.activation_fn(gi_n + r * (gh_n + jnp.broadcast_to(b_n, gh_n.shape)))
+        h = (1.0 - z) * n + z * h
+        return h, h
+
+
+class GRU(nnx.Module):
+    """A GRU that starts from a learned initial carry unless one is passed.
+
+    The equations are those of `trigru.common.oracle`.
+
+    Args:
+        in_features: D, features of one input frame.
+        hidden_features: H, hidden units.
+        carry_init: JAX initializer of the initial carry, called with shape (H,).
+        dtype: of the computation; None promotes inputs and parameters.
+        param_dtype: of the stored parameters.
+        rngs: for the parameters.
+
+    Raises:
+        InputError: shapes, sizes or dtypes that do not fit.
+
+    >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), rngs=nnx.Rngs(0))
+    >>> model.initial_carry.shape
+    (8,)
+    >>> x = jnp.ones((2, 5, 4))
+    >>> carry, outputs = model(x)
+    >>> carry, outputs = model(x, carry)  # the next chunk of the same sequences
+    >>> carry.shape, outputs.shape
+    ((2, 8), (2, 5, 8))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        carry_init: Callable[..., Any] = initializers.zeros,
+        *,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        check_sizes(in_features=in_features, hidden_features=hidden_features)
+        self.cell = GRUCell(
+            in_features,
+            hidden_features,
+            kernel_init=per_gate(initializers.lecun_normal()),
+            recurrent_kernel_init=per_gate(initializers.orthogonal()),
+            dtype=dtype,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+        self.initial_carry = nnx.Param(carry_init(rngs.params(), (hidden_features,), param_dtype))
+
+    def __call__(
+        self,
+        x: Float[Array, "*batch time features"],
+        carry: Float[Array, "*batch hidden"] | None = None,
+        *,
+        lengths: Int[Array, "*batch"] | None = None,
+        resets: Bool[Array, "*batch time"] | None = None,
+    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch time hidden"]]:
+        """Run over a sequence.
+
+        Args:
+            x: inputs (*batch, T, D).
+            carry: starting state (*batch, H); None starts from the learned initial carry.
+            lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
+            resets: (*batch, T); where true, the state becomes the initial carry before that step.
+
+        Returns:
+            The final carry (*batch, H) and the outputs (*batch, T, H).
+        """
+        check_call(x, carry, input_size=self.cell.in_features, hidden_size=self.cell.hidden_features, lengths=lengths, resets=resets)  # fmt: skip
+        x, resets, active = scan_inputs(x, lengths, resets)
+        h = self._start(x, x.shape[:-2], carry)
+
+        def advance(gru, h, inputs):
+            x, reset, active = inputs
+            if reset is not None:
+                h = jnp.where(reset[..., None], gru._start(x, h.shape[:-1]), h)
+            h_next, y = gru.cell(h, x)
+            if active is None:
+                return h_next, y
+            on = active[..., None]  # (*batch, 1)
+            return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
+
+        scan = nnx.scan(
+            advance,
+            in_axes=(None, nnx.Carry, x.ndim - 2),
+            out_axes=(nnx.Carry, x.ndim - 2),
+        )
+        return scan(self, h, (x, resets, active))
+
+    def step(
+        self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
+    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
+        """Run one time step on x (*batch, D); returns the carry and the output, which are the same (*batch, H)."""
+        check_call(x, carry, input_size=self.cell.in_features, hidden_size=self.cell.hidden_features, time=False)
+        return self.cell(self._start(x, x.shape[:-1], carry), x)
+
+    def _start(self, x, batch, carry=None):
+        dtype = computation_dtype(self.cell.dtype, x, self.cell.param_dtype)
+        h = jnp.asarray(self.initial_carry[...] if carry is None else carry, dtype)
+        return jnp.broadcast_to(h, (*batch, self.cell.hidden_features))
+
+
+# The port ---------------------------------------------------------------------------------------------------
+
+
+class Classifier(nnx.Module):
+    """A linear readout of the GRU's final carry."""
+
+    def __init__(self, gru: GRU, classes: int, *, rngs: nnx.Rngs):
+        cell = gru.cell
+        self.gru = gru
+        self.readout = nnx.Linear(
+            cell.hidden_features, classes, dtype=cell.dtype, param_dtype=cell.param_dtype, rngs=rngs
+        )
+
+    def __call__(self, x, lengths=None):
+        carry, _ = self.gru(x, lengths=lengths)
+        return self.readout(carry)
+
+
+class NNXPort:
+    """`trigru.common.port.Port` of Flax NNX."""
+
+    name = "nnx"
+    title = "Flax NNX"
+    packages = ("flax", "jax", "jaxlib")
+    kernels = ("stock",)
+
+    def make(self, config, key):
+        check_kernel(self, config)
+        rngs = nnx.Rngs(key)
+        gru = GRU(
+            config.input_size,
+            config.hidden_size,
+            config.carry_init or initializers.zeros,
+            dtype=config.dtype,
+            param_dtype=jnp.dtype(config.param_dtype),
+            rngs=rngs,
+        )
+        return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
+
+    def load(self, config, params):
+        check_params(params, config)
+        gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
+        state = {
+            "cell": {
+                "dense_i": {"kernel": gru.weight_ih.T, "bias": gru.bias},
+                "dense_h": {"kernel": gru.weight_hh.T},
+                "hn_bias": gru.bias_n,
+            },
+            "initial_carry": gru.initial_carry,
+        }
+        if readout is not None:
+            state = {"gru": state, "readout": {"kernel": readout.weight.T, "bias": readout.bias}}
+        model = nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
+        nnx.update(model, jax.tree.map(jnp.asarray, state))
+        return model
+
+    def dump(self, tree):
+        arrays = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(tree)))
+        gru = arrays.get("gru", arrays)
+        cell = gru["cell"]
+        record = GRUParams(
+            weight_ih=cell["dense_i"]["kernel"].T,
+            weight_hh=cell["dense_h"]["kernel"].T,
+            bias=cell["dense_i"]["bias"],
+            bias_n=cell["hn_bias"],
+            initial_carry=gru["initial_carry"],
+        )
+        if "readout" not in arrays:
+            return record
+        return ClassifierParams(record, ReadoutParams(arrays["readout"]["kernel"].T, arrays["readout"]["bias"]))
+
+    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
+        return model(x, carry, lengths=lengths, resets=resets)
+
+    def step(self, model, x, carry=None):
+        return model.step(x, carry)
+
+    def classify(self, model, x, lengths=None):
+        return model(x, lengths)
+
+    def value_and_grad(self, function):
+        def differentiate(model, *arrays):
+            return nnx.value_and_grad(function, argnums=tuple(range(1 + len(arrays))))(model, *arrays)
+
+        return differentiate
+
+    call_styles = (
+        CallStyle("nnx.jit", "nnx.jit(f)(model, x)", lambda port, model, task: _in_place(port, model, task, nnx.jit)),
+        CallStyle(
+            "nnx.jit-tree",
+            "nnx.jit(f, graph=False)(model, x)",
+            lambda port, model, task: _in_place(port, model, task, lambda f: nnx.jit(f, graph=False)),
+            lambda: _needs_keyword(nnx.jit, "graph"),
+        ),
+        CallStyle(
+            "cached_partial",
+            "nnx.cached_partial(nnx.jit(f), model)(x)",
+            lambda port, model, task: _in_place(port, model, task, nnx.jit, partial=nnx.cached_partial),
+            lambda: None if hasattr(nnx, "cached_partial") else "this flax has no nnx.cached_partial",
+        ),
+        CallStyle(
+            "pytree",
+            "jax.jit(f)(model, x)",
+            functional_program,
+            lambda: None if hasattr(nnx, "Pytree") else "in this flax a module is not a pytree",
+        ),
+        CallStyle(
+            "split-merge",
+            "jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)",
+            lambda port, model, task: _split(port, model, task),
+        ),
+        CallStyle(
+            "leaves",
+            "jax.jit(lambda leaves, x: jax.tree.unflatten(treedef, leaves)(x))(leaves, x)",
+            lambda port, model, task: _flattened(port, model, task),
+            lambda: None if hasattr(nnx, "Pytree") else "in this flax a module is not a pytree",
+        ),
+    )
+
+
+def _in_place(port, model, task, jit, partial=None):
+    """The program of a style that passes the module itself, and the optimiser, and updates both in place."""
+
+    def forward(model, *arrays):
+        return task.predict(model, *arrays)
+
+    def gradient(model, *arrays):
+        return nnx.value_and_grad(task.objective)(model, *arrays)
+
+    def train_step(model, optimizer, *arrays):
+        loss, gradients = gradient(model, *arrays)
+        optimizer.update(model, gradients)
+        return loss
+
+    phases = {"forward": forward, "gradient": gradient, "train_step": train_step}
+    held = (model,)
+    if task.phase == "train_step":
+        held = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
+    jitted = jit(phases[task.phase])
+    bound = partial(jitted, *held) if partial else lambda *arrays: jitted(*held, *arrays)
+    return Program(bound, port.dump, lambda: port.dump(model), len(jax.tree.leaves(nnx.state(held))))
+
+
+def _split(port, model, task):
+    graphdef, state = nnx.split(model)
+    return functional_program(port, state, task, lambda state: nnx.merge(graphdef, state))
+
+
+def _flattened(port, model, task):
+    leaves, treedef = jax.tree.flatten(model)
+    return functional_program(port, leaves, task, lambda leaves: jax.tree.unflatten(treedef, leaves))
+
+
+def _needs_keyword(function: Callable[..., Any], keyword: str) -> str | None:
+    import inspect
+
+    if keyword in inspect.signature(function).parameters:
+        return None
+    return f"this flax's {function.__name__} has no {keyword}="
+
+
+PORT = NNXPort()
