@@ -31,6 +31,7 @@ __all__ = [
     "Case",
     "Check",
     "Measurement",
+    "Trajectory",
     "accuracy_bound",
     "assert_equivalent",
     "relative_error",
@@ -57,6 +58,7 @@ class Case:
     targets: np.ndarray  # (B, T, H); also the weights of the outputs in a differentiated scalar
     d_carry: np.ndarray  # (B, H), weights of the final carry in that scalar
     labels: np.ndarray  # (B,) int32, in [0, C)
+    asked_in: str = "float64"  # the dtype of the question, also when the arrays are widened to answer it
 
     @classmethod
     def random(
@@ -78,7 +80,14 @@ class Case:
         )
 
     def astype(self, dtype: str) -> "Case":
-        """The same case with every floating array rounded to a dtype."""
+        """The same case with every floating array rounded to a dtype, to ask about that dtype."""
+        return replace(self._cast(dtype), asked_in=dtype)
+
+    def widened(self) -> "Case":
+        """The same question with the same values in float64, for the reference."""
+        return self._cast("float64")
+
+    def _cast(self, dtype: str) -> "Case":
         arrays = {name: getattr(self, name).astype(dtype) for name in ("x", "carry", "targets", "d_carry")}
         return replace(self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays)
 
@@ -218,33 +227,62 @@ def accuracy_bound(in_dtype: Any, reference: Any, dtype: str) -> float:
     return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * float(jnp.finfo(dtype).eps)
 
 
+@dataclass(frozen=True)
+class Trajectory:
+    """Training by the oracle's gradients: what a train step is held to.
+
+    Args:
+        losses: before each step, (steps,).
+        start: parameters before the first step.
+        end: parameters after the last.
+        weights: how much each entry's move counts, by name.
+    """
+
+    losses: np.ndarray
+    start: Any
+    end: Any
+    weights: dict[str, np.ndarray]
+
+    def moved(self, end: Any) -> dict[str, np.ndarray]:
+        """How far parameters moved from the start, by name, weighted.
+
+        Where accuracy is asked for, an entry's weight is its gradient's magnitude: Adam divides by that magnitude, so
+        where a gradient is no larger than its rounding error, the sign of the move is noise, and the loss does not
+        feel it. Where sameness is asked for, in float64, every entry counts alike.
+        """
+        start, end = leaves(self.start), leaves(end)
+        return {f"Δ {name}": self.weights[name] * (np.asarray(end[name]) - start[name]) for name in start}
+
+    def answers(self) -> Answers:
+        """Losses and moves by quantity."""
+        return {"losses": self.losses} | self.moved(self.end)
+
+
 def trajectory(
-    params: Any, batch: Batch, optimizer: optax.GradientTransformation, steps: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Train with the oracle's gradients: what every port's train step is held to.
+    params: Any, batch: Batch, optimizer: optax.GradientTransformation, steps: int, *, weighted: bool
+) -> Trajectory:
+    """Train with the oracle's gradients, in the dtype of the parameters.
 
     Args:
         params: GRUParams (loss: mean squared error at every step) or ClassifierParams (cross-entropy).
         batch: one batch, used at every step.
         optimizer: an optax optimiser.
         steps: how many.
-
-    Returns:
-        The losses before each step (steps,), and how far each parameter moved, by name.
+        weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
     loss_and_grad = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
-    losses, start, state = [], params, optimizer.init(params)
     update = jax.jit(optimizer.update)
+    losses, start, state, weights = [], params, optimizer.init(params), {}
     for _ in range(steps):
         loss, gradient = loss_and_grad(params, *batch)
         losses.append(loss)
+        if not weights:
+            weights = {name: np.abs(g) / np.abs(g).max() for name, g in leaves(gradient).items()}
         updates, state = update(gradient, state, params)
         params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
-    return np.stack(losses), _moved(start, params)
-
-
-def _moved(start: Any, end: Any) -> dict[str, np.ndarray]:
-    return {name: np.asarray(leaves(end)[name]) - array for name, array in leaves(start).items()}
+    if not weighted:
+        weights = {name: np.ones_like(w) for name, w in weights.items()}
+    return Trajectory(np.stack(losses), start, params, weights)
 
 
 @contextmanager
@@ -266,7 +304,7 @@ def _measure(port: Port, check: Check, style: CallStyle | None, case: Case) -> I
         return Measurement(port.name, check.name, style and style.name, quantity, dtype, error, bound, problem)
 
     with _precision("float64"):
-        reference = check.expect(case.astype("float64"))
+        reference = check.expect(case.widened())
     with _precision(dtype):
         in_dtype = check.expect(case)
         try:
@@ -368,45 +406,35 @@ def _by_step(port, model, case, x, carry):
     return carry, jnp.concatenate([first[:, None], jnp.moveaxis(rest, 0, 1)], axis=1)
 
 
-def _program_check(name, catches, phase, expect, *, classes=False, per_style=False):
+def _program_check(name, catches, phase, *, classes=False, per_style=False):
     """A check of one phase as the benchmark runs it: in the port's first call style, or in each."""
 
+    def trained(case):
+        if classes:
+            return case.config, case.params, Batch(case.x, case.labels, case.lengths)
+        return case.gru_config, case.params.gru, Batch(case.x, case.targets)
+
+    def train(case, params, batch, steps):
+        return trajectory(params, batch, TRAJECTORY_OPTIMIZER, steps, weighted=case.asked_in != "float64")
+
     def answer(port, case, style):
-        config, params, batch = _trained(case, classes)
+        config, params, batch = trained(case)
         task = make_task(port, config, phase, TRAJECTORY_OPTIMIZER)
         program = (style or available_styles(port)[0]).build(port, port.load(config, params), task)
         arguments = batch.arguments(phase)
         if phase == "forward":
             return dict(zip(("carry", "outputs"), program.call(*arguments), strict=True))
         losses = np.stack([program.call(*arguments) for _ in range(TRAJECTORY_STEPS)])
-        return {"losses": losses} | _named_moves(_moved(params, program.params()))
+        return {"losses": losses} | train(case, params, batch, steps=1).moved(program.params())
 
-    def expected(case):
-        _, params, batch = _trained(case, classes)
-        return expect(params, batch)
+    def expect(case):
+        _, params, batch = trained(case)
+        if phase == "forward":
+            tape = oracle.forward(params, batch.x)
+            return {"carry": tape.carry, "outputs": tape.outputs}
+        return train(case, params, batch, TRAJECTORY_STEPS).answers()
 
-    return Check(name, catches, answer, expected, per_style=per_style, in_working_dtype=not per_style)
-
-
-def _trained(case, classes):
-    """Configuration, parameters and batch of the GRU, or of the classifier with unequal lengths."""
-    if classes:
-        return case.config, case.params, Batch(case.x, case.labels, case.lengths)
-    return case.gru_config, case.params.gru, Batch(case.x, case.targets)
-
-
-def _named_moves(arrays):
-    return {f"Δ {name}": array for name, array in arrays.items()}
-
-
-def _expect_forward(params, batch):
-    tape = oracle.forward(params, batch.x)
-    return {"carry": tape.carry, "outputs": tape.outputs}
-
-
-def _expect_training(params, batch):
-    losses, moves = trajectory(params, batch, TRAJECTORY_OPTIMIZER, TRAJECTORY_STEPS)
-    return {"losses": losses} | _named_moves(moves)
+    return Check(name, catches, answer, expect, per_style=per_style, in_working_dtype=not per_style)
 
 
 TRAJECTORY_OPTIMIZER = optax.adam(1e-2)
@@ -447,21 +475,18 @@ CHECKS: tuple[Check, ...] = (
         "training",
         "20 Adam steps that part: a parameter not updated, updated twice, or by another one's gradient",
         "train_step",
-        _expect_training,
     ),
     _program_check(
         "classifier",
         "as training, with unequal lengths and a readout of another state than the last valid one",
         "train_step",
-        _expect_training,
         classes=True,
     ),
-    _program_check("style forward", "a call style that runs another model", "forward", _expect_forward, per_style=True),
+    _program_check("style forward", "a call style that runs another model", "forward", per_style=True),
     _program_check(
         "style training",
         "a call style that differentiates something else, or loses an update or the optimiser's state",
         "train_step",
-        _expect_training,
         per_style=True,
     ),
 )

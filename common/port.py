@@ -95,16 +95,18 @@ class Program:
     """A task, jitted in one call style, holding its model (and optimiser state) from call to call.
 
     Args:
-        call: takes `Batch.arguments(phase)`. Returns what the phase computes: `predict`'s result, (loss,
-            gradients in canonical layout's source tree), or the loss of a train step.
-        gradients: canonical record of the gradients that `call` returned.
+        call: takes `Batch.arguments(phase)`. Returns what the phase computes: the prediction, (loss, gradients
+            as the framework gives them), or the loss of a train step.
+        gradients: canonical record of such gradients.
         params: canonical record of the parameters as they stand.
+        lower: the program as handed to XLA for the same arguments as `call`, before optimisation.
         leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
     """
 
     call: Callable[..., Any]
     gradients: Callable[[Any], Params]
     params: Callable[[], Params]
+    lower: Callable[..., Any]
     leaves: int
 
 
@@ -151,12 +153,15 @@ def functional_program(
             return loss
 
     else:
-        jitted, state = jit(forward if task.phase == "forward" else gradient), ()
+        jitted, state = jit(forward if task.phase == "forward" else gradient), None
 
         def call(*arrays):
             return jitted(tree, *arrays)
 
-    return Program(call, dump, lambda: dump(tree), len(jax.tree.leaves((tree, state))))
+    def lower(*arrays):
+        return jitted.lower(tree, state, *arrays) if task.phase == "train_step" else jitted.lower(tree, *arrays)
+
+    return Program(call, dump, lambda: dump(tree), lower, len(jax.tree.leaves((tree, state))))
 
 
 def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation) -> Task:

@@ -291,7 +291,8 @@ def _in_place(port, model, task, jit, partial=None):
         held = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
     jitted = jit(phases[task.phase])
     bound = partial(jitted, *held) if partial else lambda *arrays: jitted(*held, *arrays)
-    return Program(bound, port.dump, lambda: port.dump(model), len(jax.tree.leaves(nnx.state(held))))
+    leaves = len(jax.tree.leaves(nnx.state(held)))
+    return Program(bound, port.dump, lambda: port.dump(model), lambda *arrays: jitted.lower(*held, *arrays), leaves)
 
 
 def _split(port, model, task):
