@@ -83,15 +83,16 @@ class Ready:
 
     Args:
         call: without arguments; returns what the phase computes.
+        lower: the same program, lowered.
         leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
-        error, bound: the gate's largest error in units of what it allows, and that it was below 1.
+        gate: largest error of its first results, as a share of what is allowed.
     """
 
     arm: Arm
     call: Callable[[], Any]
+    lower: Callable[[], Any]
     leaves: int
-    error: float
-    bound: float
+    gate: float
 
 
 def arms_of(
@@ -151,7 +152,7 @@ def prepare(arm: Arm) -> Ready:
             worst, where = share, quantity
     if not worst <= 1:
         raise NotEqualError(f"not equal to the oracle: {where} is off by {worst:.3g} times what is allowed")
-    return Ready(arm, call, program.leaves, worst, 1.0)
+    return Ready(arm, call, lambda: program.lower(*arguments), program.leaves, worst)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,254 @@
+"""The command line. Nothing heavy is imported until a command runs: `trigru --help` answers without JAX."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..common.equivalence import Measurement
+    from ..common.port import Port
+    from .run import Plan
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: proven equal, then timed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). [default: all]")]
+Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
+Phases = Annotated[list[str] | None, typer.Option("--phase", help="forward or train_step (repeatable).")]
+Styles = Annotated[list[str] | None, typer.Option("--style", help="Only this call style (repeatable).")]
+Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, fewer rounds.")]
+Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds for each group.")]
+Seed = Annotated[int, typer.Option(help="Of the arms' orders and the bootstrap.")]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.json and report.md.")]
+
+
+@app.command()
+def compare(
+    ports: Ports = None,
+    workloads: Workloads = None,
+    phases: Phases = None,
+    styles: Styles = None,
+    quick: Quick = False,
+    rounds: Rounds = None,
+    seed: Seed = 0,
+    output: Folder = Path("results"),
+) -> None:
+    """Verify, then time, then print the tables and write results.json and report.md.
+
+    A port that is not proven equal gets no number. Exit code 1 if any check failed.
+    """
+    plan = _plan(ports, workloads, phases, styles, quick, rounds, seed)
+    output.mkdir(parents=True, exist_ok=True)
+    measurements, missing = _verify(plan.ports)
+    from .report import equality_table
+
+    equality = equality_table(measurements)
+    _print([equality])
+    excluded = missing | {m.port: f"not proven equal: {m.check}" for m in measurements if not m.passed}
+    _bench(plan, excluded, output, [equality])
+    if any(not m.passed for m in measurements):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    ports: Ports = None,
+    dtypes: Annotated[
+        list[str] | None, typer.Option("--dtype", help="float64 (same function?) or float32 (accurate?).")
+    ] = None,
+) -> None:
+    """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
+    measurements, _ = _verify(_port_names(ports), tuple(dtypes or ("float64", "float32")))
+    from .report import equality_table
+
+    _print([equality_table(measurements)])
+    failed = sum(not m.passed for m in measurements)
+    if failed:
+        _say(f"{failed} of {len(measurements)} measurements failed.")
+        raise typer.Exit(1)
+    _say(f"{len(measurements)} measurements, all within their bounds.")
+
+
+@app.command()
+def bench(
+    ports: Ports = None,
+    workloads: Workloads = None,
+    phases: Phases = None,
+    styles: Styles = None,
+    quick: Quick = False,
+    rounds: Rounds = None,
+    seed: Seed = 0,
+    output: Folder = Path("results"),
+) -> None:
+    """Time alone; each arm's first results are still held to the oracle."""
+    plan = _plan(ports, workloads, phases, styles, quick, rounds, seed)
+    output.mkdir(parents=True, exist_ok=True)
+    _bench(plan, {}, output, [])
+
+
+@app.command()
+def report(results: Annotated[Path, typer.Argument(help="A results.json.")]) -> None:
+    """Print the tables of a results file again."""
+    from .report import timing_tables
+    from .results import load
+
+    _print(timing_tables(load(results)))
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's ends in its message and exit code 2."""
+    from ..common.errors import TrigruError
+
+    try:
+        app()
+    except (TrigruError, OSError) as error:
+        _say(f"error: {error}")
+        sys.exit(2)
+
+
+def _plan(
+    ports: list[str] | None,
+    workloads: list[str] | None,
+    phases: list[str] | None,
+    styles: list[str] | None,
+    quick: bool,
+    rounds: int | None,
+    seed: int,
+) -> "Plan":
+    from ..common.errors import UnknownNameError
+    from ..impls import get_port, unavailable
+    from .arms import PHASES
+    from .run import Plan
+    from .workloads import QUICK, WORKLOADS, find_workload
+
+    names = _port_names(ports)
+    chosen = workloads or (QUICK if quick else [w.name for w in WORKLOADS])
+    for workload in chosen:
+        find_workload(workload)
+    for phase in phases or ():
+        if phase not in PHASES:
+            raise UnknownNameError("phase", phase, list(PHASES))
+    known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
+    for style in styles or ():
+        if style not in known:
+            raise UnknownNameError("call style", style, sorted(known))
+    quickened: dict[str, Any] = {"rounds": 22, "sample_time_s": 4e-3} if quick else {}
+    if rounds is not None:
+        quickened["rounds"] = rounds
+    return Plan(
+        tuple(chosen), tuple(phases or PHASES), tuple(names), tuple(styles) if styles else None, seed=seed, **quickened
+    )
+
+
+def _port_names(names: list[str] | None) -> tuple[str, ...]:
+    from ..common.errors import UnknownNameError
+    from ..impls import port_names
+
+    for name in names or ():
+        if name not in port_names():
+            raise UnknownNameError("port", name, port_names())
+    return tuple(names or port_names())
+
+
+def _verify(
+    names: tuple[str, ...], dtypes: tuple[str, ...] = ("float64", "float32")
+) -> "tuple[list[Measurement], dict[str, str]]":
+    from ..common.equivalence import verify
+    from ..impls import get_port, unavailable
+
+    missing = {name: reason for name in names if (reason := unavailable(name))}
+    for reason in missing.values():
+        _say(reason)
+    ports: list[Port] = [get_port(name) for name in names if name not in missing]
+    with _Progress("verify") as progress:
+        measurements = verify(
+            ports, dtypes=dtypes, progress=lambda done, total, what: progress.to(done / total, f"verify {what}")
+        )
+    return measurements, missing
+
+
+def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any]) -> None:
+    from dataclasses import replace
+
+    from .report import markdown, timing_tables
+    from .results import assemble, load_average, provenance, save, write_whole
+    from .run import run
+
+    benchmarks, untimed, complete = [], [], False
+    load_before = load_average()
+    with _Progress("bench") as progress:
+        try:
+            for found, without in run(replace(plan, excluded=tuple(excluded.items())), progress.add):
+                benchmarks += found
+                untimed += without
+            complete = True
+        except KeyboardInterrupt:
+            pass
+    results = assemble(benchmarks, untimed, provenance(plan.seed, load_before, complete=complete))
+    save(results, folder / "results.json")
+    sections = timing_tables(results)
+    write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
+    _print(sections)
+    _say(f"written: {folder / 'results.json'}, {folder / 'report.md'}")
+    if not complete:
+        _say("interrupted: the groups above are complete, the others were not measured.")
+        raise typer.Exit(130)
+
+
+class _Progress:
+    """A progress bar on stderr that is gone when the work is done."""
+
+    def __init__(self, what: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            BarColumn(20),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(what, total=1.0)
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def to(self, share: float, what: str) -> None:
+        self._bar.update(self._task, completed=share, description=what)
+
+    def add(self, what: str, share: float) -> None:
+        self._bar.update(self._task, advance=share, description=what)
+
+
+def _print(sections: list[Any]) -> None:
+    from rich.console import Console
+
+    from .report import terminal
+
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width of its own; tables are made for 100 columns
+        console = Console(width=100)
+    console.print(terminal(sections))
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+if __name__ == "__main__":
+    main()

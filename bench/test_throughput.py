@@ -1,0 +1,38 @@
+"""The workloads and arms of `trigru bench` as a pytest-benchmark suite: `pytest bench --benchmark-only -k tiny`.
+
+pytest-benchmark times arms one after the other, so a drifting machine shows as a difference between them; for
+verdicts use `trigru bench`, which interleaves. The ids are those of results.json.
+"""
+
+import jax
+import pytest
+from trigru.bench.arms import PHASES, Arm, arms_of, prepare
+from trigru.bench.workloads import WORKLOADS
+from trigru.common.errors import UnavailableError
+from trigru.impls import port_names
+
+ARMS = [
+    arm
+    for workload in WORKLOADS
+    for phase in PHASES
+    for arm in arms_of(workload.name, phase, port_names())
+    if arm.copy == 1
+]
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.id)
+def test_throughput(benchmark, arm: Arm) -> None:
+    """Time one arm, outputs blocked on; it is held to the oracle first."""
+    benchmark.group = arm.group
+    with jax.default_matmul_precision("highest"):
+        try:
+            ready = prepare(arm)
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        benchmark.extra_info["leaves"] = ready.leaves
+        benchmark.pedantic(
+            lambda: jax.block_until_ready(ready.call()),
+            rounds=20,
+            iterations=100 if arm.workload == "tiny" else 1,
+            warmup_rounds=2,
+        )
