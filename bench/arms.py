@@ -1,4 +1,4 @@
-"""An arm: one port in one call style, on one phase of one workload. And the gate that it passes before the clock starts."""
+"""An arm: one port in one call style, on one phase of one workload; and the gate before the clock starts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ import numpy as np
 import optax
 
 from ..common import oracle
-from ..common.equivalence import Trajectory, accuracy_bound, relative_error, trajectory
+from ..common.equivalence import accuracy_bound, relative_error
 from ..common.errors import TrigruError, UnavailableError
 from ..common.params import ClassifierParams, random_params
 from ..common.port import make_task
 from ..common.task import Batch
+from ..common.trajectory import Trajectory, trajectory
 from ..impls import find_style, get_port
 from .workloads import find_workload
 
@@ -137,7 +138,7 @@ def prepare(arm: Arm) -> Ready:
     def call() -> Any:
         return program.call(*arguments)
 
-    if arm.phase == "train_step":
+    if reference.trajectory is not None:
         losses = np.stack([np.asarray(call()) for _ in range(GATE_STEPS)])
         answers = {"losses": losses} | reference.trajectory.moved(program.params())
     else:
@@ -176,7 +177,7 @@ def _reference(workload: str, phase: str, dtype: str) -> _Reference:
 
     answer = _train if phase == "train_step" else _infer
     with jax.enable_x64(True):
-        exact, walk = answer(*jax.tree.map(widen, (params, batch)), None)
+        exact, walk = answer(jax.tree.map(widen, params), jax.tree.map(widen, batch), None)
     in_dtype, _ = answer(params, batch, walk)
     bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype) for name in exact}
     return _Reference(params, batch, exact, bounds, walk)

@@ -21,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+DTYPES = ("float64", "float32")
+
 Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). [default: all]")]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 Phases = Annotated[list[str] | None, typer.Option("--phase", help="forward or train_step (repeatable).")]
@@ -46,16 +48,20 @@ def compare(
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
+    _check_folder(output)
     plan = _plan(ports, workloads, phases, styles, quick, rounds, seed)
-    output.mkdir(parents=True, exist_ok=True)
     measurements, missing = _verify(plan.ports)
     from .report import equality_table
 
     equality = equality_table(measurements)
     _print([equality])
-    excluded = missing | {m.port: f"not proven equal: {m.check}" for m in measurements if not m.passed}
+    failed: dict[str, dict[str, None]] = {}
+    for m in measurements:
+        if not m.passed:
+            failed.setdefault(m.port, {})[m.check] = None
+    excluded = missing | {port: f"not proven equal: {', '.join(checks)}" for port, checks in failed.items()}
     _bench(plan, excluded, output, [equality])
-    if any(not m.passed for m in measurements):
+    if failed:
         raise typer.Exit(1)
 
 
@@ -67,7 +73,7 @@ def verify(
     ] = None,
 ) -> None:
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
-    measurements, _ = _verify(_port_names(ports), tuple(dtypes or ("float64", "float32")))
+    measurements, _ = _verify(_port_names(ports), _dtypes(dtypes))
     from .report import equality_table
 
     _print([equality_table(measurements)])
@@ -90,8 +96,8 @@ def bench(
     output: Folder = Path("results"),
 ) -> None:
     """Time alone; each arm's first results are still held to the oracle."""
+    _check_folder(output)
     plan = _plan(ports, workloads, phases, styles, quick, rounds, seed)
-    output.mkdir(parents=True, exist_ok=True)
     _bench(plan, {}, output, [])
 
 
@@ -145,23 +151,38 @@ def _plan(
     if rounds is not None:
         quickened["rounds"] = rounds
     return Plan(
-        tuple(chosen), tuple(phases or PHASES), tuple(names), tuple(styles) if styles else None, seed=seed, **quickened
+        tuple(chosen),
+        tuple(phases or PHASES),
+        tuple(names),
+        tuple(styles) if styles else None,
+        seed=seed,
+        **quickened,
     )
 
 
-def _port_names(names: list[str] | None) -> tuple[str, ...]:
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, expected a folder to write results into.")
+
+
+def _dtypes(names: list[str] | None) -> tuple[str, ...]:
     from ..common.errors import UnknownNameError
-    from ..impls import port_names
 
     for name in names or ():
-        if name not in port_names():
-            raise UnknownNameError("port", name, port_names())
+        if name not in DTYPES:
+            raise UnknownNameError("dtype", name, list(DTYPES))
+    return tuple(names or DTYPES)
+
+
+def _port_names(names: list[str] | None) -> tuple[str, ...]:
+    from ..impls import get_port, port_names
+
+    for name in names or ():
+        get_port(name)  # a port that was asked for by name must be there
     return tuple(names or port_names())
 
 
-def _verify(
-    names: tuple[str, ...], dtypes: tuple[str, ...] = ("float64", "float32")
-) -> "tuple[list[Measurement], dict[str, str]]":
+def _verify(names: tuple[str, ...], dtypes: tuple[str, ...] = DTYPES) -> "tuple[list[Measurement], dict[str, str]]":
     from ..common.equivalence import verify
     from ..impls import get_port, unavailable
 
@@ -171,7 +192,9 @@ def _verify(
     ports: list[Port] = [get_port(name) for name in names if name not in missing]
     with _Progress("verify") as progress:
         measurements = verify(
-            ports, dtypes=dtypes, progress=lambda done, total, what: progress.to(done / total, f"verify {what}")
+            ports,
+            dtypes=dtypes,
+            progress=lambda done, total, what: progress.to(done / total, f"verify {what}"),
         )
     return measurements, missing
 
@@ -181,7 +204,7 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
 
     from .report import markdown, timing_tables
     from .results import assemble, load_average, provenance, save, write_whole
-    from .run import run
+    from .run import MATMUL_PRECISION, run
 
     benchmarks, untimed, complete = [], [], False
     load_before = load_average()
@@ -193,7 +216,7 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
             complete = True
         except KeyboardInterrupt:
             pass
-    results = assemble(benchmarks, untimed, provenance(plan.seed, load_before, complete=complete))
+    results = assemble(benchmarks, untimed, provenance(plan.seed, MATMUL_PRECISION, load_before, complete=complete))
     save(results, folder / "results.json")
     sections = timing_tables(results)
     write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())

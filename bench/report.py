@@ -1,6 +1,6 @@
 """Tables from a results file, on the terminal and in Markdown, and from nothing else."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..common.equivalence import CHECKS, Measurement
+from ..common.checks import CHECKS
+from ..common.equivalence import Measurement
 from .programs import ProgramFacts, explain
-from .results import Benchmark, Results, Untimed
+from .results import Benchmark, Results
 from .workloads import find_workload
 
 __all__ = ["equality_table", "markdown", "terminal", "timing_tables"]
@@ -66,10 +67,18 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
     """For a terminal of 100 columns."""
     parts: list[RenderableType] = []
     for section in sections:
-        table = Table(title=Text(section.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(
+            title=Text(section.title, style="bold"),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+        )
         for number, column in enumerate(section.columns):
             table.add_column(
-                Text(column), justify="left" if number == 0 or column in _WORDS else "right", no_wrap=column not in ("reason", "why")
+                Text(column),
+                justify="left" if number == 0 or column in _WORDS else "right",
+                no_wrap=column not in ("reason", "why"),
             )
         for row in section.rows:
             table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
@@ -83,7 +92,8 @@ def markdown(title: str, sections: Iterable[Section], results: Results | None) -
     if results is not None:
         facts = results.trigru
         lines += [
-            f"{results.datetime[:10]}, {facts.device} ({facts.backend}, {facts.cores} cores), `{' '.join(facts.command)}`.",
+            f"{results.datetime[:10]}, {facts.device} ({facts.backend}, {facts.cores} cores): "
+            f"`{' '.join(facts.command)}`.",
             "",
             ", ".join(f"{name} {version}" for name, version in facts.versions.items()) + ".",
             "",
@@ -132,8 +142,8 @@ def _summary(groups: dict[str, list[Benchmark]]) -> Section:
         ("workload", "arm", "time / pure[jit]", "verdict", "why"),
         rows,
         (
-            "Below 1 is faster than plain JAX. A verdict needs an interval without 1 and an effect above the noise floor.",
-            f"Why: for a ratio above {EXPLAINED_ABOVE:.2f}, how the program differs from pure[jit]'s before XLA optimises it.",
+            "Below 1 is faster. A verdict needs an interval without 1 and an effect above the noise floor.",
+            f"Why: above {EXPLAINED_ABOVE:.2f}, how the program differs from pure[jit]'s before XLA optimises it.",
         ),
     )
 
@@ -158,7 +168,7 @@ def _group_section(group: str, benchmarks: list[Benchmark]) -> Section:
         )
     return Section(
         f"{_short(group)}: {workload.shape}, {facts.dtype}, kernel {facts.kernel}",
-        ("arm", "time / call", "steps / s", "time / pure[jit]", "verdict", "leaves", "dots"),
+        ("arm", "time a call", "steps/s", "time / pure[jit]", "verdict", "leaves", "dots"),
         rows,
         (
             f"Medians of {len(benchmarks[0].time_s)} paired rounds, ratio with its 95 % interval; "

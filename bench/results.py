@@ -100,7 +100,7 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def facts(self) -> Facts:
-        """trigru's facts of the arm."""
+        """Trigru's facts of the arm."""
         return self.extra_info.trigru
 
     @property
@@ -205,7 +205,7 @@ def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
     return stats.as_dict() | {"data": stats.data, "iterations": calls}
 
 
-def provenance(seed: int, load_before: float, *, complete: bool) -> Provenance:
+def provenance(seed: int, matmul_precision: str, load_before: float, *, complete: bool) -> Provenance:
     """What the numbers of this process depend on."""
     import jax
 
@@ -219,7 +219,7 @@ def provenance(seed: int, load_before: float, *, complete: bool) -> Provenance:
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         threads={name: os.environ[name] for name in sorted(os.environ) if name.endswith("_NUM_THREADS")},
         xla_flags=os.environ.get("XLA_FLAGS", ""),
-        matmul_precision=str(jax.config.jax_default_matmul_precision),
+        matmul_precision=matmul_precision,
         load_before=load_before,
         load_after=load_average(),
         seed=seed,

@@ -14,8 +14,10 @@ from .results import Benchmark, ExtraInfo, Facts, Untimed, stats_of
 from .sampling import SAMPLE_TIME_S, sample_rounds
 from .statistics import compare, noise_floor, verdict
 
-__all__ = ["Plan", "run"]
+__all__ = ["MATMUL_PRECISION", "Plan", "run"]
 
+#: Float32 products are float32 products: no TF32 on a GPU.
+MATMUL_PRECISION = "highest"
 #: A round of the large workload takes seconds; beyond this time a group stops adding rounds.
 GROUP_TIME_S = 60.0
 MIN_ROUNDS = 11
@@ -63,8 +65,9 @@ def run(plan: Plan, progress: Callable[[str, float], None]) -> Iterator[tuple[li
     """
     groups = plan.groups()
     for arms in groups:
-        with jax.default_matmul_precision("highest"):
-            yield _run_group(plan, arms, lambda what, share: progress(what, share / len(groups)))
+        with jax.default_matmul_precision(MATMUL_PRECISION):
+            measured = _run_group(plan, arms, lambda what, share: progress(what, share / len(groups)))
+        yield measured
 
 
 def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], None]) -> Any:
@@ -86,7 +89,7 @@ def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], Non
         untimed += [Untimed(arm.arm.id, arm.arm.group, arm.arm.name, reason) for arm in ready]
         return [], untimed
 
-    progress(f"time {arms[0].group}", 0)
+    progress(f"time {arms[0].group}", 0.0)
     rounds = _affordable_rounds(plan, ready)
     samples = sample_rounds(
         [arm.call for arm in ready],
@@ -138,7 +141,7 @@ def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], Non
 
 
 def _affordable_rounds(plan: Plan, ready: list[Ready]) -> int:
-    samples = sample_rounds([arm.call for arm in ready], 1, sample_time_s=0)
+    samples = sample_rounds([arm.call for arm in ready], 1, sample_time_s=0.0)
     round_time_s = float(np.sum([max(plan.sample_time_s, s.time_s[0]) for s in samples]))
     return int(np.clip(GROUP_TIME_S / round_time_s, min(MIN_ROUNDS, plan.rounds), plan.rounds))
 

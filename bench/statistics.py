@@ -67,14 +67,14 @@ def compare(time_s: np.ndarray, baseline_time_s: np.ndarray, seed: int = 0) -> C
 def noise_floor(duplicate: Comparison) -> float:
     """The effect that identical code may show here, as a fraction: how far the A/A interval reaches from 1.
 
-    >>> noise_floor(Comparison(1.001, 0.98, 1.02))
-    0.020202706317519466
+    >>> round(noise_floor(Comparison(1.001, 0.96, 1.02)), 4)
+    0.0417
     """
     return max(MIN_FLOOR, float(np.expm1(max(abs(np.log(duplicate.low)), abs(np.log(duplicate.high))))))
 
 
 def verdict(comparison: Comparison, floor: float) -> str:
-    """"faster", "slower", or, by default, "indistinguishable".
+    """Say "faster", "slower", or, by default, "indistinguishable".
 
     A difference needs both: an interval that excludes 1, and an effect above the noise floor.
 

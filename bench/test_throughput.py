@@ -7,6 +7,7 @@ verdicts use `trigru bench`, which interleaves. The ids are those of results.jso
 import jax
 import pytest
 from trigru.bench.arms import PHASES, Arm, arms_of, prepare
+from trigru.bench.run import MATMUL_PRECISION
 from trigru.bench.workloads import WORKLOADS
 from trigru.common.errors import UnavailableError
 from trigru.impls import port_names
@@ -24,7 +25,7 @@ ARMS = [
 def test_throughput(benchmark, arm: Arm) -> None:
     """Time one arm, outputs blocked on; it is held to the oracle first."""
     benchmark.group = arm.group
-    with jax.default_matmul_precision("highest"):
+    with jax.default_matmul_precision(MATMUL_PRECISION):
         try:
             ready = prepare(arm)
         except UnavailableError as error:

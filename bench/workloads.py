@@ -63,9 +63,7 @@ class Workload:
 
     def config(self, kernel: str = "stock", param_dtype: str = "float32") -> GRUConfig:
         """The model's configuration."""
-        return GRUConfig(
-            self.input_size, self.hidden_size, self.classes, kernel=kernel, param_dtype=param_dtype
-        )
+        return GRUConfig(self.input_size, self.hidden_size, self.classes, kernel=kernel, param_dtype=param_dtype)
 
     @property
     def parameters(self) -> int:

@@ -11,7 +11,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["per_gate"]
+__all__ = ["orthogonal", "per_gate"]
+
+
+def orthogonal(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """JAX's orthogonal initializer, for half precision too: there drawn in float32 and rounded.
+
+    Args:
+        key: for the draw.
+        shape: (rows, columns).
+        dtype: of the result.
+
+    >>> orthogonal(jax.random.key(0), (4, 4), jnp.bfloat16).dtype
+    dtype(bfloat16)
+    """
+    wide = jnp.promote_types(dtype, jnp.float32)  # LAPACK's and cuSOLVER's QR take nothing narrower
+    return jax.nn.initializers.orthogonal()(key, shape, wide).astype(dtype)
 
 
 def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,7 +41,7 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         An initializer for shapes (rows, 3H).
 
-    >>> w = per_gate(jax.nn.initializers.orthogonal())(jax.random.key(0), (4, 12), jnp.float32)
+    >>> w = per_gate(orthogonal)(jax.random.key(0), (4, 12), jnp.float32)
     >>> all(bool(jnp.allclose(g @ g.T, jnp.eye(4), atol=1e-5)) for g in jnp.split(w, 3, axis=1))
     True
     """

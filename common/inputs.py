@@ -39,7 +39,8 @@ def check_call(
 
     >>> check_call(np.ones((8, 20, 12)), np.ones((4, 32)), hidden_size=64)
     Traceback (most recent call last):
-    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12), hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
+    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12),
+    hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
     """
     axes = ("*batch, " if batched else "") + ("time, " if time else "") + "features"
     trailing = 2 if time else 1
@@ -50,7 +51,9 @@ def check_call(
     if 0 in shape:
         raise InputError(f"inputs have shape {shape} ({axes}), expected at least one entry on every axis.")
     if input_size is not None and shape[-1] != input_size:
-        raise InputError(f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}.")  # fmt: skip
+        raise InputError(
+            f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}."
+        )
     _check_floating("inputs", x)
 
     batch = shape[:-trailing]
@@ -65,13 +68,17 @@ def check_call(
         _check_floating("carry", carry)
     if lengths is not None:
         if np.shape(lengths) != batch:
-            raise InputError(f"lengths have shape {np.shape(lengths)}, expected {batch}: one per example of inputs {shape}.")  # fmt: skip
+            raise InputError(
+                f"lengths have shape {np.shape(lengths)}, expected {batch}: one per example of inputs {shape}."
+            )
         if not jnp.issubdtype(_dtype(lengths), jnp.integer):
             raise InputError(f"lengths have dtype {_dtype(lengths)}, expected an integer one.")
     if resets is not None:
         if np.shape(resets) != shape[:-1]:
-            raise InputError(f"resets have shape {np.shape(resets)}, expected {shape[:-1]}: one per step of inputs {shape}.")  # fmt: skip
-        if _dtype(resets) != bool:
+            raise InputError(
+                f"resets have shape {np.shape(resets)}, expected {shape[:-1]}: one per step of inputs {shape}."
+            )
+        if _dtype(resets) != np.dtype(bool):
             raise InputError(f"resets have dtype {_dtype(resets)}, expected bool.")
 
 
@@ -112,4 +119,5 @@ def _dtype(array: Any) -> Any:
 
 def _check_floating(name: str, array: Any) -> None:
     if not jnp.issubdtype(_dtype(array), jnp.floating):
-        raise InputError(f"{name} have dtype {_dtype(array)}, expected a floating-point one.")
+        verb = "has" if name == "carry" else "have"
+        raise InputError(f"{name} {verb} dtype {_dtype(array)}, expected a floating-point one.")

@@ -158,9 +158,7 @@ def backward(params: GRUParams, tape: Tape, d_outputs: Array, d_carry: Array | N
     return Gradients(GRUParams(dW_i, dW_h, db, db_n, dh_0), dx, dh if tape.carry_passed else None)
 
 
-def sequence_loss(
-    params: GRUParams, x: Array, targets: Array, lengths: Array | None = None
-) -> tuple[Any, GRUParams]:
+def sequence_loss(params: GRUParams, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, GRUParams]:
     """Mean squared error of all outputs, and its gradients.
 
     Args:

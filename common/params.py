@@ -197,7 +197,8 @@ def _problem(tensors: dict[str, np.ndarray]) -> str | None:
         return "weight_ih must have two axes and bias_n one."
     shapes = GRUParams.shapes(tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0])
     dtype = tensors["weight_ih"].dtype
-    for name, array in tensors.items():
+    for name in GRUParams._fields:
+        array = tensors[name]
         if array.size == 0 or array.shape != shapes[name]:
             return (
                 f"{name} has shape {array.shape}, expected {shapes[name]} with at least one entry: "

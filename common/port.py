@@ -7,37 +7,58 @@ neighbour that is nearest to your framework (`impls/equinox.py` is the shortest)
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import optax
 
 from .config import GRUConfig
 from .errors import InputError
-from .params import ClassifierParams, GRUParams
+from .params import ClassifierParams, GRUParams, check_params
 from .task import Task, cross_entropy, mean_squared_error
 
-__all__ = ["CallStyle", "Port", "Program", "check_kernel", "functional_program", "make_task"]
+__all__ = [
+    "CallStyle",
+    "Port",
+    "Program",
+    "available_styles",
+    "check_kernel",
+    "check_load",
+    "functional_program",
+    "make_task",
+]
 
 Params = GRUParams | ClassifierParams
 
 
+@runtime_checkable
 class Port(Protocol):
-    """A GRU with a learnable initial state, in one framework.
+    """A GRU with a learnable initial state, in one framework."""
 
-    Attributes:
-        name: what the command line calls it.
-        title: what tables call it.
-        packages: the distributions whose versions can change its results.
-        kernels: the kernels it offers; "stock" is the framework's own GRUCell.
-        call_styles: the ways to cross the jit boundary, the one its documentation leads with first.
-    """
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        ...
 
-    name: str
-    title: str
-    packages: tuple[str, ...]
-    kernels: tuple[str, ...]
-    call_styles: "tuple[CallStyle, ...]"
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions whose versions can change its results."""
+        ...
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The kernels it offers; "stock" is the framework's own GRUCell."""
+        ...
+
+    @property
+    def call_styles(self) -> "tuple[CallStyle, ...]":
+        """The ways to cross the jit boundary, the one that its documentation leads with first."""
+        ...
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set."""
@@ -179,3 +200,16 @@ def check_kernel(port: Port, config: GRUConfig) -> None:
     """Raise InputError for a kernel that the port does not offer."""
     if config.kernel not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
+
+
+def check_load(port: Port, config: GRUConfig, params: Params) -> None:
+    """Raise InputError unless a port can load these parameters without changing a bit."""
+    check_kernel(port, config)
+    check_params(params, config)
+    if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or convert them.")
+
+
+def available_styles(port: Port) -> list[CallStyle]:
+    """The call styles of a port that the installed versions have."""
+    return [style for style in port.call_styles if style.missing() is None]

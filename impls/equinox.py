@@ -15,10 +15,10 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..common.config import check_sizes
-from ..common.initializers import per_gate
+from ..common.initializers import orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams, check_params
-from ..common.port import CallStyle, check_kernel, functional_program
+from ..common.params import ClassifierParams, GRUParams, ReadoutParams
+from ..common.port import CallStyle, check_kernel, check_load, functional_program
 
 __all__ = ["GRU", "PORT"]
 
@@ -71,7 +71,7 @@ class GRU(eqx.Module):
             eqx.nn.GRUCell(D, H, dtype=param_dtype, key=key),
             (
                 per_gate(initializers.lecun_normal())(key_i, (D, 3 * H), param_dtype).T,
-                per_gate(initializers.orthogonal())(key_h, (H, 3 * H), param_dtype).T,
+                per_gate(orthogonal)(key_h, (H, 3 * H), param_dtype).T,
                 jnp.zeros((3 * H,), param_dtype),
                 jnp.zeros((H,), param_dtype),
             ),
@@ -98,7 +98,15 @@ class GRU(eqx.Module):
         Returns:
             The final carry (H,) and the outputs (T, H).
         """
-        check_call(x, carry, input_size=self.cell.input_size, hidden_size=self.cell.hidden_size, lengths=lengths, resets=resets, batched=False)  # fmt: skip
+        check_call(
+            x,
+            carry,
+            input_size=self.cell.input_size,
+            hidden_size=self.cell.hidden_size,
+            lengths=lengths,
+            resets=resets,
+            batched=False,
+        )
         gru, x = self._promote(x)
         x, resets, active = scan_inputs(x, lengths, resets)
         h = gru._start(x, carry)
@@ -118,7 +126,9 @@ class GRU(eqx.Module):
         self, x: Float[Array, " features"], carry: Float[Array, " hidden"] | None = None
     ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
         """Run one time step on x (D,); returns the carry and the output, which are the same (H,)."""
-        check_call(x, carry, input_size=self.cell.input_size, hidden_size=self.cell.hidden_size, time=False, batched=False)  # fmt: skip
+        check_call(
+            x, carry, input_size=self.cell.input_size, hidden_size=self.cell.hidden_size, time=False, batched=False
+        )
         gru, x = self._promote(x)
         h = gru.cell(x, gru._start(x, carry))
         return h, h
@@ -176,7 +186,7 @@ class EquinoxPort:
         return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
 
     def load(self, config, params):
-        check_params(params, config)
+        check_load(self, config, params)
         model = eqx.filter_eval_shape(self.make, config, jax.random.key(0))
         return eqx.tree_at(_leaves, model, [jnp.asarray(p) for p in jax.tree.leaves(params)])
 
@@ -186,12 +196,16 @@ class EquinoxPort:
         return gru if isinstance(tree, GRU) else ClassifierParams(gru, ReadoutParams(*arrays[5:]))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None):
+        cell = model.cell
+        check_call(x, carry, input_size=cell.input_size, hidden_size=cell.hidden_size, lengths=lengths, resets=resets)
+
         def one(x, carry, lengths, resets):
             return model(x, carry, lengths=lengths, resets=resets)
 
         return _over_batch(one, np.ndim(x) - 2)(x, carry, lengths, resets)
 
     def step(self, model, x, carry=None):
+        check_call(x, carry, input_size=model.cell.input_size, hidden_size=model.cell.hidden_size, time=False)
         return _over_batch(model.step, np.ndim(x) - 1)(x, carry)
 
     def classify(self, model, x, lengths=None):
@@ -229,12 +243,12 @@ def _partitioned(port, model, task):
     return functional_program(port, arrays, task, lambda arrays: eqx.combine(arrays, static))
 
 
-def _leaves(model: Any) -> list[Any]:
+def _leaves(model: GRU | Classifier) -> list[Any]:
     """The arrays in canonical order."""
-    gru = model if isinstance(model, GRU) else model.gru
-    cell = gru.cell
-    arrays = [cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n, gru.initial_carry]
-    return arrays if model is gru else [*arrays, model.readout.weight, model.readout.bias]
+    if isinstance(model, Classifier):
+        return [*_leaves(model.gru), model.readout.weight, model.readout.bias]
+    cell = model.cell
+    return [cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n, model.initial_carry]
 
 
 def _over_batch(function: Callable[..., Any], axes: int) -> Callable[..., Any]:

@@ -16,9 +16,10 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from ..common.config import check_sizes
+from ..common.initializers import orthogonal
 from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams, check_params
-from ..common.port import CallStyle, check_kernel, functional_program
+from ..common.params import ClassifierParams, GRUParams, ReadoutParams
+from ..common.port import CallStyle, check_kernel, check_load, functional_program
 
 __all__ = ["GRU", "PORT"]
 
@@ -55,7 +56,9 @@ class GRU(nn.Module):
 
     def setup(self):
         check_sizes(features=self.features)
-        self.cell = nn.GRUCell(self.features, dtype=self.dtype, param_dtype=self.param_dtype)
+        self.cell = nn.GRUCell(
+            self.features, recurrent_kernel_init=orthogonal, dtype=self.dtype, param_dtype=self.param_dtype
+        )
         self.initial_carry = self.param("initial_carry", self.carry_init, (self.features,), self.param_dtype)
 
     def __call__(
@@ -77,7 +80,7 @@ class GRU(nn.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, lengths=lengths, resets=resets)  # fmt: skip
+        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, lengths=lengths, resets=resets)
         x, resets, active = scan_inputs(x, lengths, resets)
         h = self._start(x, x.shape[:-2], carry)
 
@@ -129,7 +132,7 @@ class Classifier(nn.Module):
     @nn.compact
     def __call__(self, x, lengths=None):
         carry, _ = self.gru(x, lengths=lengths)
-        return nn.Dense(self.classes, dtype=self.gru.dtype, param_dtype=self.gru.param_dtype, name="readout")(carry)  # fmt: skip
+        return nn.Dense(self.classes, dtype=self.gru.dtype, param_dtype=self.gru.param_dtype, name="readout")(carry)
 
 
 @flax.struct.dataclass
@@ -154,7 +157,7 @@ class LinenPort:
         return Model(module.init(key, x)["params"], module)
 
     def load(self, config, params):
-        check_params(params, config)
+        check_load(self, config, params)
         gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
         kernels = dict(zip(("ir", "iz", "in"), np.split(gru.weight_ih, 3), strict=True))
         kernels |= dict(zip(("hr", "hz", "hn"), np.split(gru.weight_hh, 3), strict=True))

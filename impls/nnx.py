@@ -15,10 +15,10 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from ..common.config import check_sizes
-from ..common.initializers import per_gate
+from ..common.initializers import orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams, check_params
-from ..common.port import CallStyle, Program, check_kernel, functional_program
+from ..common.params import ClassifierParams, GRUParams, ReadoutParams
+from ..common.port import CallStyle, Program, check_kernel, check_load, functional_program
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -91,7 +91,7 @@ class GRU(nnx.Module):
             in_features,
             hidden_features,
             kernel_init=per_gate(initializers.lecun_normal()),
-            recurrent_kernel_init=per_gate(initializers.orthogonal()),
+            recurrent_kernel_init=per_gate(orthogonal),
             dtype=dtype,
             param_dtype=param_dtype,
             rngs=rngs,
@@ -117,7 +117,14 @@ class GRU(nnx.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        check_call(x, carry, input_size=self.cell.in_features, hidden_size=self.cell.hidden_features, lengths=lengths, resets=resets)  # fmt: skip
+        check_call(
+            x,
+            carry,
+            input_size=self.cell.in_features,
+            hidden_size=self.cell.hidden_features,
+            lengths=lengths,
+            resets=resets,
+        )
         x, resets, active = scan_inputs(x, lengths, resets)
         h = self._start(x, x.shape[:-2], carry)
 
@@ -142,7 +149,8 @@ class GRU(nnx.Module):
         self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
         """Run one time step on x (*batch, D); returns the carry and the output, which are the same (*batch, H)."""
-        check_call(x, carry, input_size=self.cell.in_features, hidden_size=self.cell.hidden_features, time=False)
+        D, H = self.cell.in_features, self.cell.hidden_features
+        check_call(x, carry, input_size=D, hidden_size=H, time=False)
         return self.cell(self._start(x, x.shape[:-1], carry), x)
 
     def _start(self, x, batch, carry=None):
@@ -191,7 +199,7 @@ class NNXPort:
         return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
 
     def load(self, config, params):
-        check_params(params, config)
+        check_load(self, config, params)
         gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
         state = {
             "cell": {

@@ -16,10 +16,10 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..common.config import check_sizes
-from ..common.initializers import per_gate
+from ..common.initializers import orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams, check_params
-from ..common.port import CallStyle, check_kernel, functional_program
+from ..common.params import ClassifierParams, GRUParams, ReadoutParams
+from ..common.port import CallStyle, check_kernel, check_load, functional_program
 
 __all__ = ["PORT", "Params", "gru", "gru_step", "init"]
 
@@ -127,7 +127,7 @@ def init(
     key_i, key_h, key_c = jax.random.split(key, 3)
     return Params(
         kernel_i=per_gate(initializers.lecun_normal())(key_i, (D, 3 * H), param_dtype),
-        kernel_h=per_gate(initializers.orthogonal())(key_h, (H, 3 * H), param_dtype),
+        kernel_h=per_gate(orthogonal)(key_h, (H, 3 * H), param_dtype),
         bias=jnp.zeros((3 * H,), param_dtype),
         bias_n=jnp.zeros((H,), param_dtype),
         initial_carry=carry_init(key_c, (H,), param_dtype),
@@ -194,8 +194,7 @@ class PurePort:
         return Model(params, config.dtype)
 
     def load(self, config, params):
-        check_kernel(self, config)
-        check_params(params, config)
+        check_load(self, config, params)
         record = params if config.classes is None else params.gru
         gru = Params(record.weight_ih.T, record.weight_hh.T, *record[2:])
         if config.classes is not None:
@@ -204,9 +203,9 @@ class PurePort:
 
     def dump(self, tree):
         params = jax.tree.map(np.asarray, tree.params)
-        gru = params if isinstance(params, Params) else params.gru
-        record = GRUParams(gru.kernel_i.T, gru.kernel_h.T, *gru[2:])
-        return record if gru is params else ClassifierParams(record, ReadoutParams(params.kernel.T, params.bias))
+        if isinstance(params, Classifier):
+            return ClassifierParams(_record(params.gru), ReadoutParams(params.kernel.T, params.bias))
+        return _record(params)
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None):
         return gru(model.params, x, carry, lengths=lengths, resets=resets, dtype=model.dtype)
@@ -227,6 +226,10 @@ class PurePort:
         return differentiate
 
     call_styles = (CallStyle("jit", "jax.jit(f)(params, x)", functional_program),)
+
+
+def _record(params: Params) -> GRUParams:
+    return GRUParams(params.kernel_i.T, params.kernel_h.T, *params[2:])
 
 
 PORT = PurePort()

@@ -1,0 +1,85 @@
+"""Write the generated parts of the docs; with --check, fail where one is stale instead."""
+
+import re
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def checks() -> str:
+    """The table of checks."""
+    from trigru.common.checks import CHECKS
+
+    def asked(check):
+        if check.exact:
+            return "bit for bit"
+        return "both questions" if check.in_working_dtype else "same function, in every call style"
+
+    rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in CHECKS]
+    return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])
+
+
+def workloads() -> str:
+    """The table of workloads."""
+    from trigru.bench.workloads import QUICK, WORKLOADS
+
+    rows = [
+        f"| `{w.name}` | {w.summary} | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} | {w.parameters:,} "
+        f"| {'yes' if w.name in QUICK else ''} |"
+        for w in WORKLOADS
+    ]
+    header = "| workload | what it stands for | B | T | D | H | parameters | in `--quick` |"
+    return "\n".join([header, "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |", *rows])
+
+
+def styles() -> str:
+    """The table of call styles."""
+    from trigru.impls import get_port
+
+    ports = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
+    rows = [f"| {p.title} | `{s.name}` | `{s.summary}` |" for p in ports for s in p.call_styles]
+    return "\n".join(["| port | call style | what its user writes |", "| --- | --- | --- |", *rows])
+
+
+def results() -> str:
+    """The page of published results."""
+    from trigru.bench.report import markdown, timing_tables
+    from trigru.bench.results import load
+
+    found = load(DOCS / "results" / "cpu.json")
+    return markdown("Results from one machine", timing_tables(found), found)
+
+
+PARTS = {"checks": checks, "workloads": workloads, "styles": styles}
+
+
+def pages() -> dict[Path, str]:
+    """Every page with generated parts, as it should be."""
+    found = {DOCS / "results.md": results()}
+    for page in DOCS.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for name, make in PARTS.items():
+            block = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+            text = block.sub(lambda m, make=make: f"{m[1]}\n{make()}\n\n{m[2]}", text)
+        if page.name != "results.md":
+            found[page] = text
+    return found
+
+
+def main() -> int:
+    """Write, or check."""
+    stale = {
+        page: text for page, text in pages().items() if not page.exists() or page.read_text(encoding="utf-8") != text
+    }
+    if "--check" in sys.argv:
+        for page in stale:
+            print(f"{page.relative_to(DOCS.parent)} is stale: run python .ci/generate_docs.py", file=sys.stderr)
+        return bool(stale)
+    for page, text in stale.items():
+        page.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Arms: what is timed, and the gate before it."""
+
+import jax
+import numpy as np
+import pytest
+from trigru.bench import arms
+from trigru.bench.arms import PHASES, Arm, NotEqualError, arms_of, prepare
+from trigru.bench.workloads import QUICK, WORKLOADS, find_workload
+from trigru.common.errors import UnavailableError, UnknownNameError
+from trigru.common.port import CallStyle, functional_program
+from trigru.impls.pure import Model, PurePort
+
+PORTS = ["pure", "linen", "nnx", "equinox"]
+
+#: Results of different versions are matched by these.
+IDS = [
+    "tiny/train_step/float32/stock/pure[jit]",
+    "tiny/train_step/float32/stock/pure[jit]#2",
+    "tiny/train_step/float32/stock/linen[apply]",
+    "tiny/train_step/float32/stock/nnx[nnx.jit]",
+    "tiny/train_step/float32/stock/nnx[nnx.jit-tree]",
+    "tiny/train_step/float32/stock/nnx[cached_partial]",
+    "tiny/train_step/float32/stock/nnx[pytree]",
+    "tiny/train_step/float32/stock/nnx[split-merge]",
+    "tiny/train_step/float32/stock/nnx[leaves]",
+    "tiny/train_step/float32/stock/equinox[filter_jit]",
+    "tiny/train_step/float32/stock/equinox[partition]",
+]
+
+
+def test_benchmark_ids_are_pinned():
+    assert [arm.id for arm in arms_of("tiny", "train_step", PORTS)] == IDS
+
+
+def test_workloads_are_pinned():
+    assert {w.name: (w.batch_size, w.time, w.input_size, w.hidden_size, w.classes) for w in WORKLOADS} == {
+        "tiny": (1, 8, 4, 8, None),
+        "question": (1, 50, 20, 200, None),
+        "vowels": (32, 29, 12, 64, 9),
+        "medium": (32, 128, 64, 128, None),
+        "large": (64, 128, 256, 512, None),
+    }
+    assert set(QUICK) <= {w.name for w in WORKLOADS}
+    with pytest.raises(UnknownNameError, match="unknown workload 'huge'. Known: tiny, question, vowels"):
+        find_workload("huge")
+
+
+def test_the_vowels_are_real_and_of_unequal_length():
+    batch = find_workload("vowels").batch()
+    assert batch.x.shape == (32, 29, 12)
+    assert batch.x.dtype == "float32"
+    assert len(set(batch.lengths.tolist())) > 3
+    assert set(batch.targets.tolist()) <= set(range(9))
+    for x, length in zip(batch.x, batch.lengths, strict=True):
+        assert not x[length:].any()
+        assert x[:length].any(axis=1).all()
+
+
+def test_batches_are_the_same_at_each_call():
+    for workload in WORKLOADS[:4]:
+        first, second = workload.batch(), workload.batch()
+        assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
+
+
+def test_the_baseline_and_its_duplicate_are_always_there():
+    found = arms_of("tiny", "forward", ["linen"], ["apply"])
+    assert [arm.name for arm in found] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
+    assert [arm.is_baseline for arm in found] == [True, False, False]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("workload", ["tiny", "vowels"])
+def test_every_arm_of_every_port_passes_the_gate(port, workload, phase):
+    for style in port.call_styles:
+        if style.missing() is None:
+            ready = prepare(Arm(workload, phase, port.name, style.name))
+            assert 0 < ready.gate <= 1
+            assert ready.leaves >= 5
+
+
+class Wrong(PurePort):
+    """Off by so little that no eye would see it: one part in ten thousand."""
+
+    def apply(self, model, x, carry=None, **masks):
+        return super().apply(Model(model.params._replace(bias=model.params.bias * 1.0001)), x, carry, **masks)
+
+
+def _frozen(port, model, task):
+    def rebuild(tree):
+        return Model(tree.params._replace(initial_carry=jax.lax.stop_gradient(tree.params.initial_carry)))
+
+    return functional_program(port, model, task, rebuild)
+
+
+class Frozen(PurePort):
+    """Trains everything but the initial carry."""
+
+    call_styles = (CallStyle("jit", "", _frozen),)
+
+
+@pytest.mark.parametrize(("faulty", "phase"), [(Wrong, "forward"), (Wrong, "train_step"), (Frozen, "train_step")])
+@pytest.mark.parametrize("workload", ["tiny", "question"])
+def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, faulty, phase, workload):
+    monkeypatch.setattr(arms, "get_port", lambda name: faulty())
+    with pytest.raises(NotEqualError, match="not equal to the oracle: .* times what is allowed"):
+        prepare(Arm(workload, phase, "pure", "jit"))
+
+
+def test_an_unknown_style_or_a_missing_one_is_said(monkeypatch):
+    with pytest.raises(UnknownNameError, match="unknown call style of linen 'jit'. Known: apply"):
+        prepare(Arm("tiny", "forward", "linen", "jit"))
+
+    class Old(PurePort):
+        call_styles = (CallStyle("jit", "", functional_program, lambda: "this version is too old"),)
+
+    monkeypatch.setattr(arms, "get_port", lambda name: Old())
+    with pytest.raises(UnavailableError, match="'jit' of pure is not available: this version is too old"):
+        prepare(Arm("tiny", "forward", "pure", "jit"))

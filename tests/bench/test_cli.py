@@ -1,0 +1,144 @@
+"""The command line, as a user calls it."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from trigru.bench.cli import app
+from trigru.bench.results import load
+from trigru.impls import linen
+from typer.testing import CliRunner
+
+
+def trigru(*arguments, **options):
+    """Run the installed command in a process of its own."""
+    command = [sys.executable, "-m", "trigru.bench.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def invoke(*arguments):
+    """Run the command in this process, where things can be patched."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+COMMANDS = {
+    "compare": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
+    "verify": {"--port", "--dtype"},
+    "bench": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
+    "report": set(),
+}
+
+
+def test_help_is_quick_and_imports_no_jax():
+    trigru("--help")  # warm the disk cache
+    start = time.perf_counter()
+    found = trigru("--help")
+    elapsed_s = time.perf_counter() - start
+    assert found.returncode == 0
+    for command in COMMANDS:
+        assert command in found.stdout
+    assert elapsed_s < 2, "0.5 s on an idle machine; this one is running tests"
+    heavy = "jax", "flax", "equinox", "scipy", "numpy"
+    code = f"import sys, trigru.bench.cli; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_are_pinned(command):
+    found = trigru(command, "--help", env={"COLUMNS": "200", "PATH": "", "NO_COLOR": "1", "TERM": "dumb"})
+    assert found.returncode == 0, found.stderr
+    assert set(re.findall(r"--[a-z]+", found.stdout)) - {"--help"} == COMMANDS[command]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "--port", "haiku"], "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
+        (["bench", "--workload", "huge"], "unknown workload 'huge'. Known: tiny"),
+        (["bench", "--phase", "backward"], "unknown phase 'backward'. Known: forward, train_step"),
+        (["compare", "--style", "pmap"], "unknown call style 'pmap'. Known: apply"),
+        (["verify", "--dtype", "int8"], "unknown dtype 'int8'. Known: float64, float32"),
+        (["report", "absent.json"], "absent.json: No such file"),
+    ],
+)
+def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message):
+    found = trigru(*arguments, cwd=tmp_path)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
+    assert found.stdout == ""
+    assert list(tmp_path.iterdir()) == [], "something was left behind"
+
+
+def test_bench_writes_a_file_and_prints_its_tables(tmp_path):
+    found = trigru(
+        "bench", "--quick", "--workload", "tiny", "--phase", "forward", "--port", "linen", "--rounds", "4",
+        "-o", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    results = load(tmp_path / "out" / "results.json")
+    assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
+    assert results.trigru.complete
+    assert "linen[apply]" in found.stdout
+    assert "written:" in found.stderr
+    again = trigru("report", str(tmp_path / "out" / "results.json"))
+    assert again.stdout == found.stdout
+    assert "linen[apply]" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeypatch):
+    """As if impls/linen.py had lost its b_hn."""
+    real = linen.LinenPort.load
+
+    def load_without_b_hn(self, config, params):
+        model = real(self, config, params)
+        cell = model.params.get("gru", model.params)["cell"]
+        cell["hn"]["bias"] = cell["hn"]["bias"] * 0
+        return model
+
+    monkeypatch.setattr(linen.LinenPort, "load", load_without_b_hn)
+    found = invoke(*["verify", "--port", "linen", "--dtype", "float64"])
+    assert found.exit_code == 1
+    assert "FAILED linen: conversion: bias_n in float64" in found.stdout
+    found = invoke(
+        *[
+            "compare",
+            "--quick",
+            "--workload",
+            "tiny",
+            "--phase",
+            "forward",
+            "--rounds",
+            "2",
+            "--port",
+            "linen",
+            "-o",
+            str(tmp_path),
+        ]
+    )
+    assert found.exit_code == 1
+    results = load(tmp_path / "results.json")
+    assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert [u.name for u in results.untimed] == ["linen[apply]"]
+    assert results.untimed[0].reason.startswith("not proven equal: conversion")
+
+
+def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
+    import trigru.bench.run as run_module
+
+    real = run_module._run_group
+
+    def second_is_interrupted(plan, arms, progress):
+        if arms[0].phase == "train_step":
+            raise KeyboardInterrupt
+        return real(plan, arms, progress)
+
+    monkeypatch.setattr(run_module, "_run_group", second_is_interrupted)
+    found = invoke(*["bench", "--quick", "--workload", "tiny", "--rounds", "2", "--port", "pure", "-o", str(tmp_path)])
+    assert found.exit_code == 130
+    results = load(tmp_path / "results.json")
+    assert not results.trigru.complete
+    assert [b.facts.phase for b in results.benchmarks] == ["forward", "forward"]
+    assert "Interrupted" in (tmp_path / "report.md").read_text()

@@ -1,0 +1,79 @@
+"""Interleaving, blocking and the guards around the clock."""
+
+import gc
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.bench.sampling import CompiledWhileTimingError, balanced_orders, sample_rounds
+
+
+@pytest.mark.parametrize(("arms", "rounds"), [(3, 3), (3, 9), (5, 7), (2, 11), (11, 44)])
+def test_each_arm_takes_each_position_equally_often(arms, rounds):
+    orders = np.stack(list(balanced_orders(arms, rounds, seed=1)))
+    assert orders.shape == (rounds, arms)
+    assert all(sorted(order) == list(range(arms)) for order in orders.tolist())
+    counts = np.array([[np.sum(orders[:, place] == arm) for place in range(arms)] for arm in range(arms)])
+    assert counts.max() - counts.min() <= 1
+
+
+def test_orders_are_shuffled_and_seeded():
+    first, again, other = (np.stack(list(balanced_orders(5, 10, seed))) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first[:5], first[5:])
+
+
+def recorder(log, name):
+    def arm():
+        log.append((name, gc.isenabled()))
+        return jnp.zeros(())
+
+    return arm
+
+
+def test_arms_run_interleaved_without_garbage_collection():
+    log = []
+    jnp.zeros(())
+    found = sample_rounds([recorder(log, name) for name in "ab"], 6, sample_time_s=0.0)
+    timed = log[-12:]  # after warm-up and calibration; one call a sample
+    assert {enabled for _, enabled in timed} == {False}
+    rounds = [{name for name, _ in timed[i : i + 2]} for i in range(0, 12, 2)]
+    assert rounds == [{"a", "b"}] * 6
+    assert [s.calls for s in found] == [1, 1]
+    assert all(s.time_s.shape == (6,) and (s.time_s > 0).all() for s in found)
+    assert sorted(found[0].position + found[1].position) == [1] * 6
+    assert gc.isenabled()
+
+
+def test_a_sample_is_as_long_as_asked_for():
+    def arm():
+        time.sleep(1e-3)
+        return jnp.zeros(())
+
+    (found,) = sample_rounds([arm], 2, sample_time_s=10e-3)
+    assert 5 <= found.calls <= 10
+    assert found.time_s.min() >= 1e-3
+
+
+def test_the_clock_waits_for_the_outputs():
+    """Dispatch returns at once; a sample that did not block would be far shorter than the work."""
+    matrix = jnp.ones((600, 600))
+
+    @jax.jit
+    def work(m):
+        return jax.lax.fori_loop(0, 60, lambda _, m: m @ matrix / 600, m)
+
+    (found,) = sample_rounds([lambda: work(matrix)], 3, sample_time_s=0.0)
+    start = time.perf_counter()
+    work(matrix).block_until_ready()
+    assert found.time_s.min() > (time.perf_counter() - start) / 5
+
+
+def test_a_compilation_inside_the_clock_fails_the_run():
+    size = iter(range(1, 1000))
+    with pytest.raises(CompiledWhileTimingError, match="XLA compiled"):
+        sample_rounds([lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4"))], 3, sample_time_s=0.0)
+    assert gc.isenabled()

@@ -1,0 +1,66 @@
+"""Shared fixtures. The type checker goes in before anything of trigru is imported."""
+
+import os
+import pkgutil
+from pathlib import Path
+
+import jaxtyping
+
+jaxtyping.install_import_hook("trigru", "beartype.beartype")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from trigru.common.cases import Case  # noqa: E402
+from trigru.impls import get_port, port_names, unavailable  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# for tests alone: never set where anything is timed
+jax.config.update("jax_compilation_cache_dir", os.environ.get("TRIGRU_TEST_CACHE", str(ROOT / ".jax_cache")))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_generate_tests(metafunc):
+    """`module_name` takes the name of every module of trigru."""
+    if "module_name" in metafunc.fixturenames:
+        names = [
+            f"trigru.{folder}.{module.name}"
+            for folder in ("common", "impls", "bench")
+            for module in pkgutil.iter_modules([str(ROOT / folder)])
+            if not module.name.startswith("test_")
+        ]
+        metafunc.parametrize("module_name", names)
+
+
+@pytest.fixture(params=port_names())
+def port(request):
+    """Each port that is installed."""
+    reason = unavailable(request.param)
+    if reason:
+        pytest.skip(reason)
+    return get_port(request.param)
+
+
+@pytest.fixture
+def case():
+    """Three sequences of 7 steps, 5 inputs, 6 units, in float32."""
+    return Case.random(3, 7, 5, 6).astype("float32")
+
+
+@pytest.fixture
+def unchecked():
+    """Lets mis-shaped arrays past the type checker, as they get past it at a user's."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def rng(request):
+    """A generator whose seed is printed when a test fails."""
+    seed = 12345
+    print(f"seed {seed}")
+    return np.random.default_rng(seed)

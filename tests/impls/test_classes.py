@@ -1,0 +1,105 @@
+"""The classes that users copy, as their users call them."""
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from trigru.common.errors import InputError
+from trigru.impls import equinox, linen, pure
+from trigru.impls import nnx as nnx_port
+
+X = jax.random.normal(jax.random.key(1), (2, 5, 4))
+
+
+def test_linen_init_through_either_entry_gives_the_same_tree():
+    model = linen.GRU(8, carry_init=nn.initializers.normal(0.5))
+    whole = model.init(jax.random.key(0), X)
+    for other in (
+        model.init(jax.random.key(0), X[:, 0], method="step"),
+        model.init(jax.random.key(0), X, jnp.ones((2, 8))),
+        model.init(jax.random.key(0), X[0]),
+    ):
+        assert jax.tree.structure(whole) == jax.tree.structure(other)
+        assert jax.tree.all(jax.tree.map(lambda a, b: jnp.array_equal(a, b), whole, other))
+
+
+def test_a_passed_carry_overrides_and_the_learned_one_gets_no_gradient():
+    model = linen.GRU(8)
+    variables = model.init(jax.random.key(0), X)
+    gradient = jax.grad(lambda v: model.apply(v, X, jnp.ones((2, 8)))[1].sum())(variables)
+    assert not gradient["params"]["initial_carry"].any()
+    gradient = jax.grad(lambda v: model.apply(v, X)[1].sum())(variables)
+    assert gradient["params"]["initial_carry"].all()
+
+
+@pytest.mark.parametrize("name", ["hn_bias", "bias_hn", "b_hn"])
+def test_nnx_has_one_b_hn_also_in_a_flax_that_brings_its_own(name, monkeypatch):
+    original = nnx.GRUCell.__init__
+
+    def fixed(self, in_features, hidden_features, **options):
+        original(self, in_features, hidden_features, **options)
+        setattr(self, name, nnx.Param(jnp.ones((hidden_features,))))
+
+    monkeypatch.setattr(nnx.GRUCell, "__init__", fixed)
+    model = nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
+    shapes = [p.shape for p in jax.tree.leaves(nnx.state(model, nnx.Param))]
+    assert sorted(shapes) == [(4, 24), (8,), (8,), (8, 24), (24,)]
+    assert not model.cell.hn_bias[...].any()
+    model(X)
+
+
+def test_nnx_keeps_no_random_state():
+    assert jax.tree.leaves(nnx.state(nnx_port.GRU(4, 8, rngs=nnx.Rngs(0)), nnx.RngState)) == []
+
+
+def test_equinox_takes_one_example():
+    model = equinox.GRU(4, 8, key=jax.random.key(0))
+    carry, outputs = model(X[0])
+    assert carry.shape == (8,)
+    assert outputs.shape == (5, 8)
+    jitted = eqx.filter_jit(lambda model, x: jax.vmap(model)(x))(model, X)[1]
+    np.testing.assert_allclose(jitted[0], outputs, atol=1e-6)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_equinox_says_to_vmap():
+    with pytest.raises(InputError, match=r"jax\.vmap"):
+        equinox.GRU(4, 8, key=jax.random.key(0))(X)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: linen.GRU(0).init(jax.random.key(0), X),
+        lambda: nnx_port.GRU(4, 0, rngs=nnx.Rngs(0)),
+        lambda: nnx_port.GRU(0, 4, rngs=nnx.Rngs(0)),
+        lambda: equinox.GRU(4, 0, key=jax.random.key(0)),
+        lambda: equinox.GRU(-1, 4, key=jax.random.key(0)),
+        lambda: pure.init(4, 0, key=jax.random.key(0)),
+    ],
+)
+def test_sizes_below_one_are_refused(build):
+    with pytest.raises(InputError, match="expected a whole number of at least 1"):
+        build()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_linen_knows_its_input_size_once_it_has_parameters():
+    model = linen.GRU(8)
+    variables = model.init(jax.random.key(0), X)
+    with pytest.raises(InputError, match="expected 4 features"):
+        model.apply(variables, jnp.ones((2, 5, 3)))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_carry_that_does_not_fit_names_the_batch():
+    model = linen.GRU(64)
+    with pytest.raises(InputError) as error:
+        model.init(jax.random.key(0), jnp.ones((8, 20, 12)), jnp.ones((4, 32)))
+    assert str(error.value) == (
+        "carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12), hidden_size 64. "
+        "Pass one state per example, or carry=None for the learned initial state."
+    )

@@ -1,0 +1,238 @@
+"""What every port promises. No test here asks a port's name; what differs is in PER_PORT."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.nn import initializers
+from trigru.common import oracle
+from trigru.common.cases import Case
+from trigru.common.checks import checks_named
+from trigru.common.config import GRUConfig
+from trigru.common.equivalence import accuracy_bound, assert_equivalent, relative_error
+from trigru.common.errors import InputError
+from trigru.common.params import leaves, random_params
+
+CONFIG = GRUConfig(4, 8)
+
+
+def tree_shapes(model):
+    """Paths and shapes of a model's leaves."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(model)
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in flat}
+
+
+GATES = {
+    **{f".params['cell']['{g}']['kernel']": (4, 8) for g in ("ir", "iz", "in")},
+    **{f".params['cell']['{g}']['bias']": (8,) for g in ("ir", "iz", "in")},
+    **{f".params['cell']['{g}']['kernel']": (8, 8) for g in ("hr", "hz", "hn")},
+    ".params['cell']['hn']['bias']": (8,),
+    ".params['initial_carry']": (8,),
+}
+#: Names and shapes are API: the whole tree of each port.
+TREES = {
+    "pure": {
+        ".params.kernel_i": (4, 24),
+        ".params.kernel_h": (8, 24),
+        ".params.bias": (24,),
+        ".params.bias_n": (8,),
+        ".params.initial_carry": (8,),
+    },
+    "linen": GATES,
+    "nnx": {
+        ".cell.dense_i.kernel.value": (4, 24),
+        ".cell.dense_i.bias.value": (24,),
+        ".cell.dense_h.kernel.value": (8, 24),
+        ".cell.hn_bias.value": (8,),
+        ".initial_carry.value": (8,),
+    },
+    "equinox": {
+        ".cell.weight_ih": (24, 4),
+        ".cell.weight_hh": (24, 8),
+        ".cell.bias": (24,),
+        ".cell.bias_n": (8,),
+        ".initial_carry": (8,),
+    },
+}
+
+
+def test_the_parameter_tree_is_pinned(port):
+    def plain(path):
+        return path.replace("['", ".").replace("']", "").replace(".params.params", ".params")
+
+    found = {plain(p).removesuffix(".value"): s for p, s in tree_shapes(port.make(CONFIG, jax.random.key(0))).items()}
+    assert found == {plain(p).removesuffix(".value"): s for p, s in TREES[port.name].items()}
+
+
+def test_the_parameters_of_a_classifier_are_those_and_a_readout(port):
+    config = GRUConfig(4, 8, classes=3)
+    made = leaves(port.dump(port.make(config, jax.random.key(0))))
+    assert made["readout.weight"].shape == (3, 8)
+    assert not made["readout.bias"].any()
+    assert made["readout.weight"].any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("classes", [None, 3])
+def test_parameters_come_back_bit_for_bit(port, dtype, classes):
+    config = GRUConfig(4, 8, classes=classes, param_dtype=dtype)
+    with jax.enable_x64(dtype == "float64"):
+        params = random_params(config)
+        dumped = port.dump(port.load(config, params))
+    for name, array in leaves(params).items():
+        assert leaves(dumped)[name].dtype == array.dtype
+        assert np.asarray(leaves(dumped)[name]).tobytes() == array.tobytes()
+
+
+def test_float64_parameters_are_not_silently_rounded(port):
+    config = GRUConfig(4, 8, param_dtype="float64")
+    with pytest.raises(InputError, match="jax_enable_x64"):
+        port.load(config, random_params(config))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_models_are_made_in_every_storage_dtype(port, dtype):
+    made = leaves(port.dump(port.make(GRUConfig(4, 8, classes=3, param_dtype=dtype), jax.random.key(0))))
+    assert {str(a.dtype) for a in made.values()} == {dtype}
+
+
+def test_the_initial_carry_is_drawn_by_carry_init(port):
+    zeros = port.dump(port.make(CONFIG, jax.random.key(0)))
+    assert not zeros.initial_carry.any()
+    drawn = GRUConfig(4, 8, carry_init=initializers.normal(0.5))
+    first, second = (port.dump(port.make(drawn, jax.random.key(k))).initial_carry for k in (0, 1))
+    assert first.all()
+    assert not np.array_equal(first, second)
+    constant = port.dump(port.make(GRUConfig(4, 8, carry_init=initializers.constant(0.25)), jax.random.key(0)))
+    np.testing.assert_array_equal(constant.initial_carry, np.full(8, 0.25, "f4"))
+
+
+def test_every_gate_is_drawn_from_the_same_distribution(port):
+    """lecun_normal into each gate: standard deviation 1/sqrt(D), cut at two of the untruncated; orthogonal gates."""
+    config = GRUConfig(20, 30)
+    params = [port.dump(port.make(config, jax.random.key(k))) for k in range(20)]
+    for p in params:
+        for gate in np.split(p.weight_hh, 3):
+            np.testing.assert_allclose(gate @ gate.T, np.eye(30), atol=1e-5)
+        assert not p.bias.any()
+        assert not p.bias_n.any()
+    drawn = np.stack([np.split(p.weight_ih, 3) for p in params])  # (20, 3, H, D)
+    # 12000 draws a gate: the standard error of the deviation is 0.65 %
+    np.testing.assert_allclose(drawn.std(axis=(0, 2, 3)) * 20**0.5, 1, atol=0.03)
+    assert np.abs(drawn).max() <= 2 / 0.87962566 * 20**-0.5 + 1e-6
+    assert len(np.unique(drawn)) > 0.99 * drawn.size, "two gates or two models share their draws"
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 3)], ids=str)
+def test_any_number_of_batch_axes(port, batch, rng):
+    params = random_params(CONFIG)
+    model = port.load(CONFIG, params)
+    x = rng.normal(size=(*batch, 5, 4)).astype("f4")
+    lengths = rng.integers(0, 6, batch).astype("i4")
+    tape = oracle.forward(params, x, lengths=lengths)
+    carry, outputs = port.apply(model, jnp.asarray(x), lengths=jnp.asarray(lengths))
+    assert carry.shape == (*batch, 8)
+    assert outputs.shape == (*batch, 5, 8)
+    np.testing.assert_allclose(carry, tape.carry, atol=2e-6)
+    np.testing.assert_allclose(outputs, tape.outputs, atol=2e-6)
+    carry, output = port.step(model, jnp.asarray(x[..., 0, :]))
+    assert carry.shape == output.shape == (*batch, 8)
+
+
+def test_nan_in_the_padding_reaches_nothing(port, case):
+    x = np.where(np.arange(7)[:, None] < case.lengths[:, None, None], case.x, np.nan)
+    model = port.load(case.gru_config, case.params.gru)
+    lengths = jnp.asarray(case.lengths)
+
+    def total(model, x):
+        carry, outputs = port.apply(model, x, lengths=lengths)
+        return jnp.sum(carry) + jnp.sum(outputs)
+
+    value, (gradient, dx) = port.value_and_grad(total)(model, jnp.asarray(x))
+    assert np.isfinite(value)
+    assert np.isfinite(dx).all()
+    assert all(np.isfinite(g).all() for g in leaves(port.dump(gradient)).values())
+
+
+def test_computation_and_storage_dtype(port, case):
+    for dtype, param_dtype, expected in [("bfloat16", "float32", "bfloat16"), (None, "float32", "float32")]:
+        config = GRUConfig(5, 6, dtype=dtype, param_dtype=param_dtype)
+        model = port.load(config, case.params.gru)
+        for carry, outputs in (
+            port.apply(model, jnp.asarray(case.x)),
+            port.apply(model, jnp.asarray(case.x), jnp.asarray(case.carry)),
+            port.step(model, jnp.asarray(case.x[:, 0]), jnp.asarray(case.carry)),
+        ):
+            assert carry.dtype == outputs.dtype == expected
+        assert port.dump(model).weight_ih.dtype == param_dtype
+
+
+def test_half_precision_is_near_the_oracle(port, case):
+    """Computed in bfloat16, the outputs are within a few of its units (2**-8) of the float32 oracle."""
+    model = port.load(GRUConfig(5, 6, dtype="bfloat16"), case.params.gru)
+    _, outputs = port.apply(model, jnp.asarray(case.x))
+    tape = oracle.forward(case.params.gru, case.x)
+    assert 1e-4 < relative_error(outputs, tape.outputs) < 8 * 2**-8
+
+
+def test_a_long_sequence_stays_accurate(port, rng):
+    """512 steps in float32, by the harness's own bound."""
+    params, x = random_params(CONFIG), rng.normal(size=(1, 512, 4)).astype("f4")
+    tape = oracle.forward(params, x)
+    exact = oracle.forward(type(params)(*(p.astype("f8") for p in params)), x.astype("f8"))
+    _, outputs = port.apply(port.load(CONFIG, params), jnp.asarray(x))
+    assert relative_error(outputs, exact.outputs) <= accuracy_bound(tape.outputs, exact.outputs, "float32")
+
+
+def test_equivalence_at_the_smallest_sizes(port):
+    assert_equivalent(
+        port,
+        dtypes=["float64"],
+        checks=checks_named("sequence", "carry", "lengths", "resets"),
+        cases=[Case.random(1, 1, 1, 1, seed=7)],
+    )
+
+
+BAD_CALLS = [
+    ({"x": np.ones(4, "f4")}, r"inputs have shape \(4,\)"),
+    ({"x": np.ones((3, 5, 7), "f4")}, r"expected 4 features"),
+    ({"x": np.ones((3, 5, 4), "i4")}, "inputs have dtype int32, expected a floating-point one"),
+    ({"x": np.ones((3, 5, 4), "c8")}, "inputs have dtype complex64"),
+    ({"x": np.ones((3, 0, 4), "f4")}, r"inputs have shape \(.*0, 4\).*at least one entry"),
+    ({"carry": np.ones((3, 9), "f4")}, r"carry has shape \(.*9,?\), expected \(.*8,?\)"),
+    ({"carry": np.ones((2, 8), "f4")}, r"carry has shape \(2, 8\), expected \(3, 8\): batch 3 from inputs"),
+    ({"carry": np.ones(8, "f4")}, r"carry has shape \(8,\), expected \(3, 8\).*Pass one state per example"),
+    ({"lengths": np.ones(2, "i4")}, r"lengths have shape \(2,\), expected \(3,\)"),
+    ({"carry": np.ones((3, 8), "i4")}, "carry has dtype int32"),
+    ({"lengths": np.ones(3, "f4")}, "lengths have dtype float32, expected an integer one"),
+    ({"resets": np.ones((3, 5), "i4")}, "resets have dtype int32, expected bool"),
+    ({"resets": np.ones((3, 4), bool)}, r"resets have shape \(.*4,?\), expected \(.*5,?\)"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_CALLS, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.usefixtures("unchecked")
+def test_bad_calls_are_refused_in_the_callers_terms(port, change, message):
+    model = port.load(CONFIG, random_params(CONFIG))
+    arrays = {"x": np.ones((3, 5, 4), "f4")} | change
+    with pytest.raises(InputError, match=message):
+        port.apply(model, arrays.pop("x"), arrays.pop("carry", None), **arrays)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bad_steps_are_refused(port):
+    model = port.load(CONFIG, random_params(CONFIG))
+    with pytest.raises(InputError, match="expected 4 features"):
+        port.step(model, np.ones((3, 5), "f4"))
+    with pytest.raises(InputError, match="carry has shape"):
+        port.step(model, np.ones((3, 4), "f4"), np.ones((3, 7), "f4"))
+
+
+def test_unknown_kernels_are_refused(port):
+    config = GRUConfig(4, 8, kernel="fast")
+    for build in (
+        lambda: port.make(config, jax.random.key(0)),
+        lambda: port.load(config, random_params(config)),
+    ):
+        with pytest.raises(InputError, match=f"{port.name} has no kernel 'fast'. It has: stock"):
+            build()

@@ -1,0 +1,83 @@
+"""Finding ports: ours, third parties', and those whose framework is missing."""
+
+import subprocess
+import sys
+
+import pytest
+from trigru import impls
+from trigru.common.errors import UnavailableError, UnknownNameError
+from trigru.impls import find_style, get_port, port_names, unavailable
+from trigru.impls.pure import PORT
+
+
+def test_our_ports_are_found_by_their_files():
+    assert port_names() == ["pure", "linen", "nnx", "equinox"]
+    for name in port_names():
+        assert get_port(name).name == name
+
+
+def test_each_port_says_what_the_harness_needs(port):
+    assert port.title
+    assert "stock" in port.kernels
+    assert {"jax", "jaxlib"} <= set(port.packages)
+    names = [style.name for style in port.call_styles]
+    assert len(set(names)) == len(names)
+    assert all(style.summary for style in port.call_styles)
+
+
+def test_an_unknown_port_lists_the_known():
+    with pytest.raises(UnknownNameError, match="unknown port 'haiku'. Known: pure, linen, nnx, equinox"):
+        get_port("haiku")
+    with pytest.raises(UnknownNameError, match="unknown call style of pure 'pmap'. Known: jit"):
+        find_style(PORT, "pmap")
+
+
+class Entry:
+    """As importlib.metadata has it."""
+
+    def __init__(self, load):
+        self.load = load
+
+
+def test_a_third_partys_port_comes_last(monkeypatch):
+    monkeypatch.setattr(impls, "_third_party", lambda: {"a_new_one": Entry(lambda: PORT)})
+    assert port_names()[-1] == "a_new_one"
+    assert get_port("a_new_one") is PORT
+    get_port.cache_clear()
+
+
+def test_a_third_partys_port_that_breaks_is_unavailable(monkeypatch):
+    def load():
+        raise AttributeError("no PORT there")
+
+    monkeypatch.setattr(impls, "_third_party", lambda: {"broken": Entry(load)})
+    assert unavailable("broken") == "port 'broken' is not available: AttributeError: no PORT there"
+    with pytest.raises(UnavailableError):
+        get_port("broken")
+
+
+def test_a_missing_framework_takes_its_own_port_and_no_other():
+    code = """
+import sys
+sys.modules["equinox"] = None
+from trigru.impls import get_port, port_names, unavailable
+print({name: unavailable(name) for name in port_names()})
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    reasons = eval(found.stdout)
+    assert reasons["equinox"].startswith("port 'equinox' is not available: ModuleNotFoundError: ")
+    assert [reasons[name] for name in ("pure", "linen", "nnx")] == [None] * 3
+
+
+def test_the_rest_goes_on_when_a_framework_is_missing(tmp_path):
+    code = f"""
+import sys
+sys.modules["equinox"] = None
+sys.argv = "trigru bench --quick --workload tiny --phase forward --rounds 2 -o".split() + [{str(tmp_path)!r}]
+from trigru.bench.cli import main
+main()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "linen[apply]" in found.stdout
+    assert "port 'equinox' is not available" in " ".join(found.stdout.split())
