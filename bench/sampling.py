@@ -122,7 +122,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def _no_compilation() -> Iterator[None]:
     compiled: list[str] = []
 
-    def listen(event: str, duration: float, /, **_: str | int) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event.endswith("backend_compile_duration"):
             compiled.append(event)
 
