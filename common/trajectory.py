@@ -64,7 +64,7 @@ def trajectory(
         loss, gradient = loss_and_grad(params, *batch)
         losses.append(loss)
         if not weights:
-            weights = {name: np.abs(g) / np.abs(g).max() for name, g in leaves(gradient).items()}
+            weights = {name: np.abs(g) / (np.abs(g).max() or 1) for name, g in leaves(gradient).items()}
         updates, state = update(gradient, state, params)
         params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
     if not weighted:

@@ -1,6 +1,7 @@
 """Arms: what is timed, and the gate before it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.bench import arms
@@ -85,6 +86,14 @@ class Wrong(PurePort):
         return super().apply(Model(model.params._replace(bias=model.params.bias * 1.0001)), x, carry, **masks)
 
 
+class NaNCarry(PurePort):
+    """The first of the compared quantities is not a number; the others are right."""
+
+    def apply(self, model, x, carry=None, **masks):
+        carry, outputs = super().apply(model, x, carry, **masks)
+        return carry * jnp.nan, outputs
+
+
 def _frozen(port, model, task):
     def rebuild(tree):
         return Model(tree.params._replace(initial_carry=jax.lax.stop_gradient(tree.params.initial_carry)))
@@ -98,7 +107,10 @@ class Frozen(PurePort):
     call_styles = (CallStyle("jit", "", _frozen),)
 
 
-@pytest.mark.parametrize(("faulty", "phase"), [(Wrong, "forward"), (Wrong, "train_step"), (Frozen, "train_step")])
+@pytest.mark.parametrize(
+    ("faulty", "phase"),
+    [(Wrong, "forward"), (Wrong, "train_step"), (Frozen, "train_step"), (NaNCarry, "forward")],
+)
 @pytest.mark.parametrize("workload", ["tiny", "question"])
 def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, faulty, phase, workload):
     monkeypatch.setattr(arms, "get_port", lambda name: faulty())
