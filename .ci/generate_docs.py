@@ -25,12 +25,14 @@ def workloads() -> str:
     from trigru.bench.workloads import QUICK, WORKLOADS
 
     rows = [
-        f"| `{w.name}` | {w.summary} | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} | {w.parameters:,} "
-        f"| {'yes' if w.name in QUICK else ''} |"
+        f"| `{w.name}` | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} | {w.parameters:,} | {w.summary} |"
         for w in WORKLOADS
     ]
-    header = "| workload | what it stands for | B | T | D | H | parameters | in `--quick` |"
-    return "\n".join([header, "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |", *rows])
+    header = "| workload | B | T | D | H | parameters | what it stands for |"
+    quick = ", ".join(f"`{name}`" for name in QUICK)
+    return "\n".join(
+        [header, "| --- | ---: | ---: | ---: | ---: | ---: | --- |", *rows, "", f"`--quick` takes {quick}."]
+    )
 
 
 def styles() -> str:

@@ -74,12 +74,8 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
             show_edge=False,
             padding=(0, 1, 0, 0),
         )
-        for number, column in enumerate(section.columns):
-            table.add_column(
-                Text(column),
-                justify="left" if number == 0 or column in _WORDS else "right",
-                no_wrap=column not in ("reason", "why"),
-            )
+        for column, left in zip(section.columns, _left_aligned(section), strict=True):
+            table.add_column(Text(column), justify="left" if left else "right", no_wrap=column not in ("reason", "why"))
         for row in section.rows:
             table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
         parts += [table, *(Text(note, style=_style(note)) for note in section.notes), Text()]
@@ -102,13 +98,15 @@ def markdown(title: str, sections: Iterable[Section], results: Results | None) -
             lines += ["**Interrupted: not every group was measured.**", ""]
     for section in sections:
         lines += [f"## {section.title}", "", _markdown_row(section.columns)]
-        lines += [_markdown_row("---" if number == 0 else "---:" for number in range(len(section.columns)))]
+        lines += [_markdown_row("---" if left else "---:" for left in _left_aligned(section))]
         lines += [_markdown_row(row) for row in section.rows]
         lines += [""] + [f"- {note}" for note in section.notes] + ([""] if section.notes else [])
     return "\n".join(lines)
 
 
-_WORDS = ("arm", "verdict", "why", "reason")
+def _left_aligned(section: Section) -> list[bool]:
+    words = ("arm", "verdict", "why", "reason")
+    return [number == 0 or column in words for number, column in enumerate(section.columns)]
 
 
 def _equality_cell(measurements: list[Measurement]) -> str:
