@@ -25,7 +25,8 @@ def workloads() -> str:
     from trigru.bench.workloads import QUICK, WORKLOADS
 
     rows = [
-        f"| `{w.name}` | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} | {w.parameters:,} | {w.summary} |"
+        f"| `{w.name}` | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} "
+        f"| {w.parameters:,} | {w.summary} |"
         for w in WORKLOADS
     ]
     header = "| workload | B | T | D | H | parameters | what it stands for |"
@@ -53,7 +54,15 @@ def results() -> str:
     return markdown("Results from one machine", timing_tables(found), found)
 
 
-PARTS = {"checks": checks, "workloads": workloads, "styles": styles}
+def mutants() -> str:
+    """The table of mutants."""
+    from trigru.impls.mutants import MUTANTS
+
+    rows = [f"| {m.name} | {m.fault} | {m.check} |" for m in MUTANTS]
+    return "\n".join(["| mutant | fault | the check that is there for it |", "| --- | --- | --- |", *rows])
+
+
+PARTS = {"checks": checks, "mutants": mutants, "workloads": workloads, "styles": styles}
 
 
 def pages() -> dict[Path, str]:

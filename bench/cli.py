@@ -71,12 +71,24 @@ def verify(
     dtypes: Annotated[
         list[str] | None, typer.Option("--dtype", help="float64 (same function?) or float32 (accurate?).")
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Verify faulty ports instead, and fail if a fault goes unnoticed.")
+    ] = False,
 ) -> None:
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
-    measurements, _ = _verify(_port_names(ports), _dtypes(dtypes))
-    from .report import equality_table
+    if self_test:
+        _self_test(_dtypes(dtypes))
+        return
+    measurements, missing = _verify(_port_names(ports), _dtypes(dtypes))
+    if json:
+        from .results import equality_json
 
-    _print([equality_table(measurements)])
+        typer.echo(equality_json(measurements, missing))
+    else:
+        from .report import equality_table
+
+        _print([equality_table(measurements)])
     failed = sum(not m.passed for m in measurements)
     if failed:
         _say(f"{failed} of {len(measurements)} measurements failed.")
@@ -197,6 +209,26 @@ def _verify(names: tuple[str, ...], dtypes: tuple[str, ...] = DTYPES) -> "tuple[
             progress=lambda done, total, what: progress.to(done / total, f"verify {what}"),
         )
     return measurements, missing
+
+
+def _self_test(dtypes: tuple[str, ...]) -> None:
+    from ..common.equivalence import verify
+    from ..impls import get_port
+    from ..impls.mutants import MUTANTS
+    from .report import self_test_table
+
+    noticed: dict[str, list[str]] = {}
+    with _Progress("self-test") as progress:
+        for number, mutant in enumerate(MUTANTS):
+            progress.to(number / len(MUTANTS), f"self-test {mutant.name}")
+            found = verify([mutant.port], dtypes=dtypes)
+            noticed[mutant.name] = list(dict.fromkeys(m.check for m in found if not m.passed))
+        sound = all(m.passed for m in verify([get_port("pure")], dtypes=dtypes))
+    _print([self_test_table(noticed)])
+    if not sound:
+        _say("the port without a fault failed, too: the above says nothing.")
+    if not sound or not all(noticed.values()):
+        raise typer.Exit(1)
 
 
 def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any]) -> None:

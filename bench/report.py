@@ -15,7 +15,7 @@ from .programs import ProgramFacts, explain
 from .results import Benchmark, Results
 from .workloads import find_workload
 
-__all__ = ["equality_table", "markdown", "terminal", "timing_tables"]
+__all__ = ["equality_table", "markdown", "self_test_table", "terminal", "timing_tables"]
 
 #: A framework whose best style is slower than the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
@@ -52,6 +52,19 @@ def equality_table(measurements: list[Measurement]) -> Section:
     )
 
 
+def self_test_table(noticed: dict[str, list[str]]) -> Section:
+    """Which checks notice each mutant.
+
+    Args:
+        noticed: checks by the name of the mutant.
+    """
+    from ..impls.mutants import MUTANTS
+
+    rows = [(mutant.name, mutant.fault, ", ".join(noticed[mutant.name]) or "NONE") for mutant in MUTANTS]
+    killed = sum(bool(checks) for checks in noticed.values())
+    return Section("Mutants", ("mutant", "fault", "noticed by"), rows, (f"{killed} of {len(rows)} noticed.",))
+
+
 def timing_tables(results: Results) -> list[Section]:
     """The summary of each framework's best call style, then every arm of every group."""
     groups = results.groups()
@@ -75,7 +88,7 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
             padding=(0, 1, 0, 0),
         )
         for column, left in zip(section.columns, _left_aligned(section), strict=True):
-            table.add_column(Text(column), justify="left" if left else "right", no_wrap=column not in ("reason", "why"))
+            table.add_column(Text(column), justify="left" if left else "right", no_wrap=column not in _FOLDED)
         for row in section.rows:
             table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
         parts += [table, *(Text(note, style=_style(note)) for note in section.notes), Text()]
@@ -104,8 +117,11 @@ def markdown(title: str, sections: Iterable[Section], results: Results | None) -
     return "\n".join(lines)
 
 
+_FOLDED = ("noticed by", "reason", "why")
+
+
 def _left_aligned(section: Section) -> list[bool]:
-    words = ("arm", "verdict", "why", "reason")
+    words = ("arm", "fault", "noticed by", "verdict", "why", "reason")
     return [number == 0 or column in words for number, column in enumerate(section.columns)]
 
 

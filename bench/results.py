@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from ..common.equivalence import Measurement
 from ..common.errors import TrigruError
 
 __all__ = [
@@ -248,6 +249,14 @@ def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provena
         trigru=facts,
         untimed=untimed,
     )
+
+
+def equality_json(measurements: Iterable[Measurement], unavailable: dict[str, str]) -> str:
+    """What `trigru verify` measured, for machines; the schema is in docs/equality.md."""
+    found = [msgspec.to_builtins(m) | {"passed": m.passed} for m in measurements]
+    passed = all(m["passed"] for m in found)
+    content = {"schema": SCHEMA, "passed": passed, "versions": _versions(), "unavailable": unavailable}
+    return msgspec.json.encode(content | {"measurements": found}).decode()
 
 
 def load_average() -> float:

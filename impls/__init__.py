@@ -1,7 +1,7 @@
 """The ports, one a file, and the registry that finds them.
 
-A module in this folder is a port if it has a `PORT`. A package elsewhere adds one through the entry-point group
-`trigru.ports`: the entry's name is the port's, its object a `trigru.common.port.Port`.
+Each module in this folder has a `PORT`, but for `mutants`, whose ports are faulty on purpose. A package elsewhere
+adds one through the entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.port.Port`.
 """
 
 import importlib
@@ -24,7 +24,7 @@ def port_names() -> list[str]:
     >>> port_names()[:4]
     ['pure', 'linen', 'nnx', 'equinox']
     """
-    own = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    own = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "mutants")
     own.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     return own + sorted(set(_third_party()) - set(own))
 

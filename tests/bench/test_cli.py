@@ -1,5 +1,6 @@
 """The command line, as a user calls it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,7 +9,10 @@ import time
 import pytest
 from trigru.bench.cli import app
 from trigru.bench.results import load
+from trigru.common.checks import checks_named
 from trigru.impls import linen
+from trigru.impls.mutants import MUTANTS, Mutant
+from trigru.impls.pure import PORT
 from typer.testing import CliRunner
 
 
@@ -25,7 +29,7 @@ def invoke(*arguments):
 
 COMMANDS = {
     "compare": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
-    "verify": {"--port", "--dtype"},
+    "verify": {"--port", "--dtype", "--json", "--self"},
     "bench": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
     "report": set(),
 }
@@ -142,3 +146,34 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
     assert not results.trigru.complete
     assert [b.facts.phase for b in results.benchmarks] == ["forward", "forward"]
     assert "Interrupted" in (tmp_path / "report.md").read_text()
+
+
+def test_verify_speaks_to_machines(monkeypatch):
+    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("conversion", "sequence"))
+    found = invoke("verify", "--port", "pure", "--port", "linen", "--json")
+    assert found.exit_code == 0
+    data = json.loads(found.stdout)
+    assert data["schema"] == 1
+    assert data["passed"]
+    assert data["versions"]["jax"]
+    assert data["unavailable"] == {}
+    assert {m["port"] for m in data["measurements"]} == {"pure", "linen"}
+    assert {m["check"] for m in data["measurements"]} == {"conversion", "sequence"}
+    assert set(data["measurements"][0]) == {
+        "port", "check", "style", "quantity", "dtype", "error", "bound", "problem", "passed",
+    }  # fmt: skip
+
+
+def test_the_self_test_fails_when_a_fault_goes_unnoticed(monkeypatch):
+    harmless = Mutant("harmless", "none", "sequence", PORT)
+    real = next(m for m in MUTANTS if m.name == "no-b-hn")
+    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("sequence"))
+    monkeypatch.setattr("trigru.impls.mutants.MUTANTS", (real,))
+    found = invoke("verify", "--self-test", "--dtype", "float64")
+    assert found.exit_code == 0
+    assert "1 of 1 noticed" in found.stdout
+    monkeypatch.setattr("trigru.impls.mutants.MUTANTS", (real, harmless))
+    found = invoke("verify", "--self-test", "--dtype", "float64")
+    assert found.exit_code == 1
+    assert "1 of 2 noticed" in found.stdout
+    assert "NONE" in found.stdout
