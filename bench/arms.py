@@ -19,10 +19,8 @@ from ..common.trajectory import Trajectory, trajectory
 from ..impls import find_style, get_port
 from .workloads import find_workload
 
-__all__ = ["BASELINE", "PHASES", "Arm", "NotEqualError", "Ready", "arms_of", "prepare"]
+__all__ = ["BASELINE", "Arm", "NotEqualError", "Ready", "arms_of", "prepare"]
 
-#: The phases that are timed, in the order of the tables.
-PHASES = ("forward", "train_step")
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
 OPTIMIZER = optax.adam(1e-3)

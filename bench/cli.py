@@ -1,6 +1,10 @@
 """The command line. Nothing heavy is imported until a command runs: `trigru --help` answers without JAX."""
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from ..common.equivalence import Measurement
     from ..common.port import Port
+    from .results import Results
     from .run import Plan
 
 __all__ = ["app", "main"]
@@ -21,14 +26,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DTYPES = ("float64", "float32")
+NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
 
 Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). [default: all]")]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 Phases = Annotated[list[str] | None, typer.Option("--phase", help="forward or train_step (repeatable).")]
 Styles = Annotated[list[str] | None, typer.Option("--style", help="Only this call style (repeatable).")]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, fewer rounds.")]
-Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds for each group.")]
+Rounds = Annotated[int | None, typer.Option(min=6, help="For each group; fewer than 6 bear no 95 % interval.")]
 Seed = Annotated[int, typer.Option(help="Of the arms' orders and the bootstrap.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.json and report.md.")]
 
@@ -50,7 +55,9 @@ def compare(
     """
     _check_folder(output)
     plan = _plan(ports, workloads, phases, styles, quick, rounds, seed)
-    measurements, missing = _verify(plan.ports)
+    from .arms import BASELINE
+
+    measurements, missing = _verify(tuple(dict.fromkeys((BASELINE[0], *plan.ports))), _dtypes(None))
     from .report import equality_table
 
     equality = equality_table(measurements)
@@ -119,7 +126,8 @@ def report(results: Annotated[Path, typer.Argument(help="A results.json.")]) -> 
     from .report import timing_tables
     from .results import load
 
-    _print(timing_tables(load(results)))
+    found = load(results)
+    _print(timing_tables(found), found)
 
 
 def main() -> None:
@@ -143,8 +151,8 @@ def _plan(
     seed: int,
 ) -> "Plan":
     from ..common.errors import UnknownNameError
+    from ..common.task import PHASES
     from ..impls import get_port, unavailable
-    from .arms import PHASES
     from .run import Plan
     from .workloads import QUICK, WORKLOADS, find_workload
 
@@ -158,7 +166,7 @@ def _plan(
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
     for style in styles or ():
         if style not in known:
-            raise UnknownNameError("call style", style, sorted(known))
+            raise UnknownNameError(f"call style of {', '.join(names)}", style, sorted(known))
     quickened: dict[str, Any] = {"rounds": 22, "sample_time_s": 4e-3} if quick else {}
     if rounds is not None:
         quickened["rounds"] = rounds
@@ -173,11 +181,15 @@ def _plan(
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file, expected a folder to write results into.")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file, expected a folder to write results into.")
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
 
 
 def _dtypes(names: list[str] | None) -> tuple[str, ...]:
+    from ..common.equivalence import DTYPES
     from ..common.errors import UnknownNameError
 
     for name in names or ():
@@ -194,7 +206,7 @@ def _port_names(names: list[str] | None) -> tuple[str, ...]:
     return tuple(names or port_names())
 
 
-def _verify(names: tuple[str, ...], dtypes: tuple[str, ...] = DTYPES) -> "tuple[list[Measurement], dict[str, str]]":
+def _verify(names: tuple[str, ...], dtypes: tuple[str, ...]) -> "tuple[list[Measurement], dict[str, str]]":
     from ..common.equivalence import verify
     from ..impls import get_port, unavailable
 
@@ -202,7 +214,7 @@ def _verify(names: tuple[str, ...], dtypes: tuple[str, ...] = DTYPES) -> "tuple[
     for reason in missing.values():
         _say(reason)
     ports: list[Port] = [get_port(name) for name in names if name not in missing]
-    with _Progress("verify") as progress:
+    with _nothing_if_interrupted(), _Progress("verify") as progress:
         measurements = verify(
             ports,
             dtypes=dtypes,
@@ -218,7 +230,7 @@ def _self_test(dtypes: tuple[str, ...]) -> None:
     from .report import self_test_table
 
     noticed: dict[str, list[str]] = {}
-    with _Progress("self-test") as progress:
+    with _nothing_if_interrupted(), _Progress("self-test") as progress:
         for number, mutant in enumerate(MUTANTS):
             progress.to(number / len(MUTANTS), f"self-test {mutant.name}")
             found = verify([mutant.port], dtypes=dtypes)
@@ -234,12 +246,17 @@ def _self_test(dtypes: tuple[str, ...]) -> None:
 def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any]) -> None:
     from dataclasses import replace
 
+    import jax
+
+    from ..common.files import write_whole
+    from ..impls import get_port, unavailable
     from .report import markdown, timing_tables
-    from .results import assemble, load_average, provenance, save, write_whole
+    from .results import assemble, load_average, provenance, save
     from .run import MATMUL_PRECISION, run
 
     benchmarks, untimed, complete = [], [], False
     load_before = load_average()
+    jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
     with _Progress("bench") as progress:
         try:
             for found, without in run(replace(plan, excluded=tuple(excluded.items())), progress.add):
@@ -247,20 +264,37 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
                 untimed += without
             complete = True
         except KeyboardInterrupt:
-            pass
-    results = assemble(benchmarks, untimed, provenance(plan.seed, MATMUL_PRECISION, load_before, complete=complete))
+            if not benchmarks:
+                _say(NOTHING_MEASURED)
+                raise typer.Exit(130) from None
+    packages = [package for port in plan.ports if not unavailable(port) for package in get_port(port).packages]
+    facts = provenance(plan.seed, MATMUL_PRECISION, load_before, complete=complete, packages=packages)
+    results = assemble(benchmarks, untimed, facts)
     save(results, folder / "results.json")
     sections = timing_tables(results)
     write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
-    _print(sections)
+    _print(sections, results)
     _say(f"written: {folder / 'results.json'}, {folder / 'report.md'}")
     if not complete:
         _say("interrupted: the groups above are complete, the others were not measured.")
         raise typer.Exit(130)
 
 
+@contextmanager
+def _nothing_if_interrupted() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say(NOTHING_MEASURED)
+        raise typer.Exit(130) from None
+
+
 class _Progress:
-    """A progress bar on stderr that is gone when the work is done."""
+    """A progress bar on stderr that is gone when the work is done.
+
+    While it is shown, Ctrl-C takes effect at the next step: JAX runs callbacks that would swallow a KeyboardInterrupt
+    raised inside them. A second Ctrl-C takes effect at once.
+    """
 
     def __init__(self, what: str):
         from rich.console import Console
@@ -275,29 +309,44 @@ class _Progress:
             transient=True,
         )
         self._task = self._bar.add_task(what, total=1.0)
+        self._interrupted = False
 
     def __enter__(self) -> "_Progress":
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+        signal.signal(signal.SIGINT, self._before)
 
     def to(self, share: float, what: str) -> None:
         self._bar.update(self._task, completed=share, description=what)
+        self._stop_if_interrupted()
 
     def add(self, what: str, share: float) -> None:
         self._bar.update(self._task, advance=share, description=what)
+        self._stop_if_interrupted()
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _stop_if_interrupted(self) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
 
 
-def _print(sections: list[Any]) -> None:
+def _print(sections: list[Any], results: "Results | None" = None) -> None:
     from rich.console import Console
 
-    from .report import terminal
+    from .report import provenance_lines, terminal
 
     console = Console()
     if not console.is_terminal:  # a pipe has no width of its own; tables are made for 100 columns
         console = Console(width=100)
+    for line in provenance_lines(results) if results else ():
+        console.print(line, markup=False, highlight=False)
     console.print(terminal(sections))
 
 

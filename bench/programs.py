@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["ProgramFacts", "explain", "read_program"]
 
-#: A smaller difference per call than this can come from crossing the jit boundary alone.
+#: A smaller difference per call than this is what crossing the jit boundary was seen to cost.
 DISPATCH_TIME_S = 50e-6
 
 
@@ -17,7 +17,7 @@ class ProgramFacts:
     Args:
         leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
         dots: matrix products written in the program; one in a loop's body counts once.
-        transposes: of matrices, likewise.
+        transposes: of arrays of any rank, likewise.
     """
 
     leaves: int
@@ -51,12 +51,12 @@ def explain(arm: ProgramFacts, baseline: ProgramFacts, difference_s: float) -> s
     >>> explain(ProgramFacts(34, 18, 12), ProgramFacts(16, 6, 4), 700e-6)
     '18 dots, 12 transposes; pure 6, 4'
     >>> explain(ProgramFacts(17, 6, 4), ProgramFacts(16, 6, 4), 3e-6)
-    'the call, +3.0 µs: the same 6 dots'
+    'the same 6 dots, +3.0 µs a call'
     >>> explain(ProgramFacts(17, 6, 4), ProgramFacts(16, 6, 4), 3e-3)
     'unexplained: the same 6 dots'
     """
     if (arm.dots, arm.transposes) != (baseline.dots, baseline.transposes):
         return f"{arm.dots} dots, {arm.transposes} transposes; pure {baseline.dots}, {baseline.transposes}"
     if difference_s < DISPATCH_TIME_S:
-        return f"the call, +{difference_s * 1e6:.1f} µs: the same {arm.dots} dots"
+        return f"the same {arm.dots} dots, +{difference_s * 1e6:.1f} µs a call"
     return f"unexplained: the same {arm.dots} dots"

@@ -15,10 +15,14 @@ from .programs import ProgramFacts, explain
 from .results import Benchmark, Results
 from .workloads import find_workload
 
-__all__ = ["equality_table", "markdown", "self_test_table", "terminal", "timing_tables"]
+__all__ = ["equality_table", "markdown", "provenance_lines", "self_test_table", "terminal", "timing_tables"]
 
 #: A framework whose best style is slower than the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
+#: A noise floor above this is pointed at: "indistinguishable" then says more of the machine than of the arms.
+NOISY_FLOOR = 0.10
+#: As is a machine on which more than this share of the cores was at work before the run.
+BUSY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def self_test_table(noticed: dict[str, list[str]]) -> Section:
 def timing_tables(results: Results) -> list[Section]:
     """The summary of each framework's best call style, then every arm of every group."""
     groups = results.groups()
-    sections = [_summary(groups)] if groups else []
+    sections = [_summary(groups)] if groups else [Section("No group was measured", ("workload",), [])]
     sections += [_group_section(group, benchmarks) for group, benchmarks in groups.items()]
     if results.untimed:
         rows = [(arm.id, arm.reason) for arm in results.untimed]
@@ -98,17 +102,8 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
 def markdown(title: str, sections: Iterable[Section], results: Results | None) -> str:
     """For report.md."""
     lines = [f"# {title}", ""]
-    if results is not None:
-        facts = results.trigru
-        lines += [
-            f"{results.datetime[:10]}, {facts.device} ({facts.backend}, {facts.cores} cores): "
-            f"`{' '.join(facts.command)}`.",
-            "",
-            ", ".join(f"{name} {version}" for name, version in facts.versions.items()) + ".",
-            "",
-        ]
-        if not facts.complete:
-            lines += ["**Interrupted: not every group was measured.**", ""]
+    for line in provenance_lines(results) if results else ():
+        lines += [line, ""]
     for section in sections:
         lines += [f"## {section.title}", "", _markdown_row(section.columns)]
         lines += [_markdown_row("---" if left else "---:" for left in _left_aligned(section))]
@@ -118,6 +113,23 @@ def markdown(title: str, sections: Iterable[Section], results: Results | None) -
 
 
 _FOLDED = ("noticed by", "reason", "why")
+
+
+def provenance_lines(results: Results) -> list[str]:
+    """When, where and with what the numbers were measured, and what to beware of."""
+    facts = results.trigru
+    lines = [
+        f"{results.datetime[:10]}, {facts.device} ({facts.backend}, {facts.cores} cores): {' '.join(facts.command)}",
+        ", ".join(f"{name} {version}" for name, version in facts.versions.items()) + ".",
+    ]
+    if not facts.complete:
+        lines.insert(0, "INTERRUPTED: not every group was measured.")
+    if facts.load_before is not None and facts.load_before > facts.cores * BUSY_SHARE:
+        lines.append(
+            f"The machine was busy: {facts.load_before:.1f} runnable processes on {facts.cores} cores before the run. "
+            "Measure again on an idle one."
+        )
+    return lines
 
 
 def _left_aligned(section: Section) -> list[bool]:
@@ -148,7 +160,7 @@ def _summary(groups: dict[str, list[Benchmark]]) -> Section:
             best = min((b for b in benchmarks if b.facts.port == port), key=lambda b: b.facts.ratio)
             why = ""
             if best.facts.ratio > EXPLAINED_ABOVE:
-                difference_s = float(np.median(best.time_s) - np.median(baseline.time_s))
+                difference_s = (best.facts.ratio - 1) * float(np.median(baseline.time_s))
                 why = explain(_program(best), _program(baseline), difference_s)
             rows.append((_short(group), best.name, _interval(best), _verdict(best), why))
     return Section(
@@ -156,8 +168,10 @@ def _summary(groups: dict[str, list[Benchmark]]) -> Section:
         ("workload", "arm", "time / pure[jit]", "verdict", "why"),
         rows,
         (
-            "Below 1 is faster. A verdict needs an interval without 1 and an effect above the noise floor.",
-            f"Why: above {EXPLAINED_ABOVE:.2f}, how the program differs from pure[jit]'s before XLA optimises it.",
+            "Below 1 is faster. A verdict needs an interval without 1 and an effect above the noise floor; "
+            '"indistinguishable" does not mean equal.',
+            f"Why: above {EXPLAINED_ABOVE:.2f}, how the program that is handed to XLA differs from pure[jit]'s. "
+            "Dots are its matrix products, leaves the arrays that cross the jit boundary for model and optimiser.",
         ),
     )
 
@@ -165,7 +179,7 @@ def _summary(groups: dict[str, list[Benchmark]]) -> Section:
 def _group_section(group: str, benchmarks: list[Benchmark]) -> Section:
     facts = benchmarks[0].facts
     workload = find_workload(facts.workload)
-    steps = workload.batch_size * workload.time
+    steps = workload.steps
     rows = []
     for b in benchmarks:
         time_s = float(np.median(b.time_s))
@@ -185,9 +199,10 @@ def _group_section(group: str, benchmarks: list[Benchmark]) -> Section:
         ("arm", "time a call", "steps/s", "time / pure[jit]", "verdict", "leaves", "dots"),
         rows,
         (
-            f"Medians of {len(benchmarks[0].time_s)} paired rounds, ratio with its 95 % interval; "
-            f"noise floor ±{facts.floor:.1%}, from pure[jit]#2, the same code compiled again. "
-            f"A call is {steps} steps.",
+            f"{len(benchmarks[0].time_s)} paired rounds of {steps} steps a call. Times are medians; the ratio is the "
+            "median of the ratios within rounds, so it need not be the quotient of the times.",
+            f"Noise floor ±{facts.floor:.1%}, from pure[jit]#2, the same code compiled again."
+            + (" Noisy: smaller differences cannot be seen here." if facts.floor > NOISY_FLOOR else ""),
         ),
     )
 

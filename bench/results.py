@@ -6,8 +6,8 @@ for each round, are kept in `stats.data`. Everything that is printed, plotted or
 
 import os
 import platform
+import re
 import sys
-import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from ..common.equivalence import Measurement
 from ..common.errors import TrigruError
+from ..common.files import write_whole
 
 __all__ = [
     "SCHEMA",
@@ -33,11 +34,14 @@ __all__ = [
     "provenance",
     "save",
     "stats_of",
-    "write_whole",
 ]
 
 SCHEMA = 1
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
+
+
+#: Environment variables that change what is measured.
+_MATTERS = re.compile(r"^(JAX|XLA|TF|CUDA|NVIDIA|OPENBLAS|OMP|MKL)_|_NUM_THREADS$")
 
 
 class ResultsFileError(TrigruError, ValueError):
@@ -128,13 +132,20 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     device: str
     backend: str
     cores: int
-    threads: dict[str, str]
-    xla_flags: str
+    environment: dict[str, str]
     matmul_precision: str
-    load_before: float
-    load_after: float
+    load_before: float | None
+    load_after: float | None
     seed: int
     complete: bool
+
+
+class _Schema(Struct):
+    schema: int
+
+
+class _WithSchema(Struct):
+    trigru: _Schema
 
 
 class Results(Struct, frozen=True):
@@ -168,32 +179,32 @@ def load(path: Path) -> Results:
         ResultsFileError: it cannot be read, isn't one of trigru's, or lacks something.
     """
     try:
-        results = msgspec.json.decode(path.read_bytes(), type=Results)
+        content = path.read_bytes()
+        schema = msgspec.json.decode(content, type=_WithSchema).trigru.schema
+        if schema != SCHEMA:
+            raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
+        results = msgspec.json.decode(content, type=Results)
     except OSError as error:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ResultsFileError(f"{path}: not a results file of trigru: {error}") from error
-    if results.trigru.schema != SCHEMA:
-        raise ResultsFileError(f"{path}: schema {results.trigru.schema}, expected {SCHEMA}. Measure again.")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ResultsFileError(
+            f"{path}: not a results file of trigru: {error}. Pass a results.json that trigru wrote, or measure again."
+        ) from error
     for benchmark in results.benchmarks:
         data = benchmark.stats.get("data")
-        if not (isinstance(data, list) and data and all(isinstance(t, float) and 0 < t < np.inf for t in data)):
+        if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t < np.inf for t in data)):
             raise ResultsFileError(f"{path}: {benchmark.facts.id} has no positive finite samples in stats.data.")
+        facts = benchmark.facts
+        if facts.id != f"{benchmark.group}/{benchmark.name}" or benchmark.group.count("/") != 3:
+            raise ResultsFileError(f"{path}: {facts.id} is not the id of {benchmark.name} in {benchmark.group}.")
+        if not all(0 < ratio < np.inf for ratio in (facts.ratio_low, facts.ratio, facts.ratio_high)) or facts.floor < 0:
+            raise ResultsFileError(f"{path}: {facts.id} has a ratio or a noise floor that no measurement gives.")
+    for group, benchmarks in results.groups().items():
+        if sum(b.facts.is_baseline for b in benchmarks) != 1:
+            raise ResultsFileError(f"{path}: group {group} has no baseline, or several. Measure again.")
+        if any(len(b.time_s) != len(benchmarks[0].time_s) for b in benchmarks):
+            raise ResultsFileError(f"{path}: group {group} has arms with unequal numbers of rounds. Measure again.")
     return results
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            file.write(content)
-            file.close()
-            os.chmod(file.name, 0o666 & ~_umask())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
 
 
 def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
@@ -206,7 +217,9 @@ def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
     return stats.as_dict() | {"data": stats.data, "iterations": calls}
 
 
-def provenance(seed: int, matmul_precision: str, load_before: float, *, complete: bool) -> Provenance:
+def provenance(
+    seed: int, matmul_precision: str, load_before: float | None, *, complete: bool, packages: Iterable[str] = ()
+) -> Provenance:
     """What the numbers of this process depend on."""
     import jax
 
@@ -214,12 +227,11 @@ def provenance(seed: int, matmul_precision: str, load_before: float, *, complete
     return Provenance(
         schema=SCHEMA,
         command=[Path(sys.argv[0]).name, *sys.argv[1:]],
-        versions=_versions(),
+        versions=_versions(packages),
         device=_cpu_name() if device.platform == "cpu" else device.device_kind,
         backend=device.platform,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        threads={name: os.environ[name] for name in sorted(os.environ) if name.endswith("_NUM_THREADS")},
-        xla_flags=os.environ.get("XLA_FLAGS", ""),
+        environment={name: value for name, value in sorted(os.environ.items()) if _MATTERS.search(name)},
         matmul_precision=matmul_precision,
         load_before=load_before,
         load_after=load_average(),
@@ -254,19 +266,19 @@ def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provena
 def equality_json(measurements: Iterable[Measurement], unavailable: dict[str, str]) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/equality.md."""
     found = [msgspec.to_builtins(m) | {"passed": m.passed} for m in measurements]
-    passed = all(m["passed"] for m in found)
-    content = {"schema": SCHEMA, "passed": passed, "versions": _versions(), "unavailable": unavailable}
+    passed = bool(found) and all(m["passed"] for m in found)
+    content = {"schema": 1, "passed": passed, "versions": _versions(), "unavailable": unavailable}
     return msgspec.json.encode(content | {"measurements": found}).decode()
 
 
-def load_average() -> float:
+def load_average() -> float | None:
     """Runnable processes over the last minute, where the system tells."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: Iterable[str] = ()) -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in dict.fromkeys((*PACKAGES, *packages)):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -281,9 +293,3 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -90,19 +90,22 @@ def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], Non
         return [], untimed
 
     progress(f"time {arms[0].group}", 0.0)
-    rounds = _affordable_rounds(plan, ready)
-    samples = sample_rounds(
-        [arm.call for arm in ready],
-        rounds,
-        sample_time_s=plan.sample_time_s,
-        seed=plan.seed,
-        progress=lambda _: progress(f"time {arms[0].group}", 0.5 / rounds),
-    )
+    try:
+        rounds = _affordable_rounds(plan, ready)
+        samples = sample_rounds(
+            [arm.call for arm in ready],
+            rounds,
+            sample_time_s=plan.sample_time_s,
+            seed=plan.seed,
+            progress=lambda _: progress(f"time {arms[0].group}", 0.5 / rounds),
+        )
+        programs = [read_program(arm.lower(), arm.leaves) for arm in ready]
+    except Exception as error:  # a group loses its own numbers, and nothing else
+        return [], untimed + [Untimed(a.arm.id, a.arm.group, a.arm.name, _reason(error)) for a in ready]
     ratios = [compare(s.time_s, samples[baseline].time_s, plan.seed) for s in samples]
     floor = noise_floor(ratios[duplicate])
     benchmarks = []
-    for arm, sample, ratio in zip(ready, samples, ratios, strict=True):
-        program = read_program(arm.lower(), arm.leaves)
+    for arm, sample, ratio, program in zip(ready, samples, ratios, programs, strict=True):
         facts = Facts(
             id=arm.arm.id,
             workload=arm.arm.workload,
@@ -143,7 +146,9 @@ def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], Non
 def _affordable_rounds(plan: Plan, ready: list[Ready]) -> int:
     samples = sample_rounds([arm.call for arm in ready], 1, sample_time_s=0.0)
     round_time_s = float(np.sum([max(plan.sample_time_s, s.time_s[0]) for s in samples]))
-    return int(np.clip(GROUP_TIME_S / round_time_s, min(MIN_ROUNDS, plan.rounds), plan.rounds))
+    rounds = int(np.clip(GROUP_TIME_S / round_time_s, min(MIN_ROUNDS, plan.rounds), plan.rounds))
+    # whole multiples of the number of arms balance positions exactly
+    return max(rounds - rounds % len(ready), min(MIN_ROUNDS, plan.rounds))
 
 
 def _reason(error: Exception) -> str:

@@ -6,10 +6,11 @@ verdicts use `trigru bench`, which interleaves. The ids are those of results.jso
 
 import jax
 import pytest
-from trigru.bench.arms import PHASES, Arm, arms_of, prepare
+from trigru.bench.arms import Arm, arms_of, prepare
 from trigru.bench.run import MATMUL_PRECISION
 from trigru.bench.workloads import WORKLOADS
 from trigru.common.errors import UnavailableError
+from trigru.common.task import PHASES
 from trigru.impls import port_names
 
 ARMS = [

@@ -66,6 +66,12 @@ class Workload:
         return GRUConfig(self.input_size, self.hidden_size, self.classes, kernel=kernel, param_dtype=param_dtype)
 
     @property
+    def steps(self) -> int:
+        """Time steps that count in a batch: all of them, or those within the sequences' lengths."""
+        lengths = self.batch().lengths
+        return self.batch_size * self.time if lengths is None else int(lengths.sum())
+
+    @property
     def parameters(self) -> int:
         """How many numbers the model learns."""
         return sum(array.size for array in leaves(random_params(self.config())).values())

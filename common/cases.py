@@ -18,7 +18,7 @@ class Case:
     params: ClassifierParams  # of C classes
     x: np.ndarray  # (B, T, D)
     carry: np.ndarray  # (B, H)
-    lengths: np.ndarray  # (B,) int32, 0 and T among them where B allows
+    lengths: np.ndarray  # (B,) int32, 0 and T among them where B > 1
     resets: np.ndarray  # (B, T) bool
     targets: np.ndarray  # (B, T, H); also the weights of the outputs in a differentiated scalar
     d_carry: np.ndarray  # (B, H), weights of the final carry in that scalar
@@ -32,7 +32,8 @@ class Case:
         """Draw a case in float64."""
         rng = np.random.default_rng(seed)
         lengths = rng.integers(1, time + 1, batch)
-        lengths[:2] = (0, time)[:batch]
+        if batch > 1:
+            lengths[:2] = 0, time
         return cls(
             params=random_params(GRUConfig(input_size, hidden_size, classes, param_dtype="float64"), seed),
             x=rng.normal(size=(batch, time, input_size)),

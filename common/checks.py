@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -68,7 +69,7 @@ def _conversion(port, case, style):
     return leaves(port.dump(port.load(case.config, case.params)))
 
 
-def _sequence_check(name, catches, run, *, passed=False, lengths=False, resets=False):
+def _sequence_check(name, catches, run, *, passed=False, lengths=False, resets=False, in_working_dtype=True):
     """A check of one way to run a sequence: outputs, final carry and every gradient.
 
     `run(port, model, case, x, carry)` returns the final carry and the outputs.
@@ -102,7 +103,7 @@ def _sequence_check(name, catches, run, *, passed=False, lengths=False, resets=F
         gradients = found.params._asdict() | {"x": found.x} | ({"carry": found.carry} if passed else {})
         return {"carry": tape.carry, "outputs": tape.outputs} | _named_gradients(gradients)
 
-    return Check(name, catches, answer, expect)
+    return Check(name, catches, answer, expect, in_working_dtype=in_working_dtype)
 
 
 def _named_gradients(arrays):
@@ -113,12 +114,16 @@ def _whole(port, model, case, x, carry):
     return port.apply(model, x, carry)
 
 
-def _with_lengths(port, model, case, x, carry):
-    return port.apply(model, x, carry, lengths=jnp.asarray(case.lengths))
-
-
-def _with_resets(port, model, case, x, carry):
-    return port.apply(model, x, carry, lengths=jnp.asarray(case.lengths), resets=jnp.asarray(case.resets))
+def _masked(port, model, case, x, carry, *, lengths=False, resets=False):
+    """With NaN in the padding, which must reach nothing."""
+    masks = {}
+    if lengths:
+        padding = np.arange(x.shape[1]) >= case.lengths[:, None]  # (B, T)
+        x = jnp.where(np.broadcast_to(padding[..., None], x.shape), jnp.nan, x)
+        masks["lengths"] = jnp.asarray(case.lengths)
+    if resets:
+        masks["resets"] = jnp.asarray(case.resets)
+    return port.apply(model, x, carry, **masks)
 
 
 def _in_chunks(port, model, case, x, carry):
@@ -199,17 +204,21 @@ CHECKS: tuple[Check, ...] = (
     ),
     _sequence_check(
         "lengths",
-        "padding that moves the carry, leaks into outputs or gradients; length 0",
-        _with_lengths,
+        "padding that moves the carry, or leaks into outputs or gradients; length 0",
+        partial(_masked, lengths=True),
         lengths=True,
     ),
     _sequence_check(
-        "resets",
-        "an episode that starts from zeros or from a passed carry instead of the initial carry; a reset in padding",
-        _with_resets,
+        "resets", "an episode that does not start from the initial carry", partial(_masked, resets=True), resets=True
+    ),
+    _sequence_check(
+        "masks",
+        "lengths, resets and a passed carry that get into each other's way; a reset in the padding",
+        partial(_masked, lengths=True, resets=True),
         passed=True,
         lengths=True,
         resets=True,
+        in_working_dtype=False,
     ),
     _program_check(
         "training",

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from .errors import InputError
 
-__all__ = ["GRUConfig", "check_sizes"]
+__all__ = ["GRUConfig", "check_dtypes", "check_sizes"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class GRUConfig:
         carry_init: a JAX initializer for the initial carry; None means zeros.
 
     Raises:
-        InputError: a size is below 1.
+        InputError: a size is below 1, or a dtype is not a floating-point one, or carry_init
+            cannot be called.
 
     >>> GRUConfig(input_size=20, hidden_size=200).hidden_size
     200
@@ -41,9 +43,13 @@ class GRUConfig:
         check_sizes(input_size=self.input_size, hidden_size=self.hidden_size)
         if self.classes is not None:
             check_sizes(classes=self.classes)
+        check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
+        if self.carry_init is not None and not callable(self.carry_init):
+            said = type(self.carry_init).__name__
+            raise InputError(f"carry_init is a {said}, expected a JAX initializer (key, shape, dtype) -> array.")
 
 
-def check_sizes(**sizes: int) -> None:
+def check_sizes(**sizes: Any) -> None:
     """Raise InputError for a size that is not a whole number of at least 1.
 
     >>> check_sizes(hidden_size=0)
@@ -51,5 +57,24 @@ def check_sizes(**sizes: int) -> None:
     trigru.common.errors.InputError: hidden_size is 0, expected a whole number of at least 1.
     """
     for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise InputError(f"{name} is {size!r}, expected a whole number of at least 1.")
+
+
+def check_dtypes(**dtypes: Any) -> None:
+    """Raise InputError for a dtype that is not a floating-point one. None passes.
+
+    >>> check_dtypes(param_dtype="int32")
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: param_dtype is 'int32', expected a floating-point dtype such as 'float32'.
+    """
+    import jax.numpy as jnp  # here, so that the oracle can be imported without JAX
+
+    for name, dtype in dtypes.items():
+        try:
+            floating = dtype is None or jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+        except TypeError:
+            floating = False
+        if not floating:
+            said = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", dtype)
+            raise InputError(f"{name} is {said!r}, expected a floating-point dtype such as 'float32'.")

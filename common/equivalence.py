@@ -21,9 +21,13 @@ import numpy as np
 
 from .cases import Case
 from .checks import CHECKS, Check
+from .errors import UnknownNameError
 from .port import CallStyle, Port, available_styles
 
 __all__ = ["Measurement", "accuracy_bound", "assert_equivalent", "relative_error", "verify"]
+
+#: In float64 the first question is asked, in float32 the second.
+DTYPES = ("float64", "float32")
 
 SAME_BOUND = 1e-12
 ACCURACY_FACTOR = 4
@@ -64,7 +68,7 @@ class Measurement:
 def verify(
     ports: Iterable[Port],
     *,
-    dtypes: Iterable[str] = ("float64", "float32"),
+    dtypes: Iterable[str] = DTYPES,
     cases: Iterable[Case] | None = None,
     checks: "Iterable[Check] | None" = None,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
@@ -73,14 +77,21 @@ def verify(
 
     Args:
         ports: what to check.
-        dtypes: "float64" asks whether a port is the same function, any other whether it is accurate.
+        dtypes: "float64" asks whether a port is the same function, "float32" whether it is accurate.
         cases: data to check on; by default three sequences of 17 steps, 5 inputs, 6 units.
         checks: rows of CHECKS; by default all.
         progress: called before each step of the work with the steps done, their number, and the next one's name.
 
     Returns:
         A measurement for each port, check, call style, quantity, dtype and case. What raises has failed.
+
+    Raises:
+        UnknownNameError: another dtype.
     """
+    ports, dtypes = tuple(ports), tuple(dtypes)
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise UnknownNameError("dtype", dtype, list(DTYPES))
     cases = (Case.random(3, 17, 5, 6),) if cases is None else tuple(cases)
     checks = CHECKS if checks is None else tuple(checks)
     rows = [

@@ -11,7 +11,45 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["orthogonal", "per_gate"]
+from .errors import InputError
+
+__all__ = ["for_carry", "orthogonal", "per_gate"]
+
+
+def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
+    """An initializer of the initial carry that says what is wrong with the one it is given.
+
+    Args:
+        initializer: a JAX initializer `(key, shape, dtype) -> array` that takes a shape with one axis.
+
+    Raises:
+        InputError: when called, if the initializer can't be called, fails, or gives another shape.
+
+    >>> for_carry(jax.nn.initializers.lecun_normal())(jax.random.key(0), (8,))
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: carry_init cannot draw shape (8,): Can't compute input and output sizes of a
+    1-dimensional weights tensor. Must be at least 2D. Initializers that scale with fan-in or are orthogonal need two
+    axes; take one such as zeros, constant, normal or uniform.
+    """
+
+    def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        if not callable(initializer):
+            raise InputError(
+                f"carry_init is a {type(initializer).__name__}, expected a JAX initializer "
+                "(key, shape, dtype) -> array, such as jax.nn.initializers.zeros."
+            )
+        try:
+            carry = jnp.asarray(initializer(key, shape, dtype))
+        except ValueError as error:
+            raise InputError(
+                f"carry_init cannot draw shape {shape}: {error} Initializers that scale with fan-in or are orthogonal "
+                "need two axes; take one such as zeros, constant, normal or uniform."
+            ) from error
+        if carry.shape != shape:
+            raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
+        return carry
+
+    return init
 
 
 def orthogonal(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:

@@ -44,6 +44,9 @@ def check_call(
     """
     axes = ("*batch, " if batched else "") + ("time, " if time else "") + "features"
     trailing = 2 if time else 1
+    for name, array in (("inputs", x), ("carry", carry), ("resets", resets)):
+        if (array is None and name == "inputs") or (array is not None and not hasattr(array, "shape")):
+            raise InputError(f"{name}: got a {type(array).__name__}, expected an array. Convert it with jnp.asarray.")
     shape = np.shape(x)
     if len(shape) < trailing or (not batched and len(shape) > trailing):
         hint = "" if batched else " This model takes one example: batch it with jax.vmap."
@@ -98,8 +101,8 @@ def scan_inputs(x: Any, lengths: Any = None, resets: Any = None) -> tuple[Any, A
     """
     if lengths is None:
         return x, resets, None
-    t = jnp.arange(x.shape[-2], dtype=jnp.asarray(lengths).dtype)
-    active = jnp.less(*jnp.broadcast_arrays(t, jnp.asarray(lengths)[..., None]))  # (*batch, time)
+    lengths = jnp.clip(jnp.asarray(lengths), 0).astype(jnp.int32)  # a narrow dtype could not count the steps
+    active = jnp.less(*jnp.broadcast_arrays(jnp.arange(x.shape[-2], dtype=jnp.int32), lengths[..., None]))
     x = jnp.where(active[..., None], x, jnp.zeros_like(x))
     return x, None if resets is None else resets & active, active
 

@@ -13,7 +13,6 @@ Gradients use the same record. On disk it is a safetensors file with these five 
 """
 
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import numpy as np
 
 from .config import GRUConfig
 from .errors import InputError, ParamsFileError
+from .files import write_whole
 
 __all__ = ["ClassifierParams", "GRUParams", "ReadoutParams", "check_params", "leaves", "random_params"]
 
@@ -69,15 +69,7 @@ class GRUParams(NamedTuple):
         problem = _problem(tensors)
         if problem:
             raise InputError(f"parameters not saved: {problem}")
-        path = Path(path)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                file.write(save(tensors, metadata=_FORMAT))
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        write_whole(Path(path), save(tensors, metadata=_FORMAT))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
@@ -95,7 +87,13 @@ class GRUParams(NamedTuple):
 
         try:
             tensors = load(Path(path).read_bytes())
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise ParamsFileError(
+                f"{path}: {error.strerror}. Pass a safetensors file of a GRU's parameters."
+            ) from error
+        except KeyError as error:
+            raise ParamsFileError(f"{path}: has dtype {error}, expected F16, F32 or F64. Convert it.") from error
+        except (SafetensorError, ValueError, TypeError) as error:
             raise ParamsFileError(
                 f"{path}: not a readable safetensors file ({error}). It may be truncated; write it again."
             ) from error
@@ -206,9 +204,8 @@ def _problem(tensors: dict[str, np.ndarray]) -> str | None:
             )
         if array.dtype != dtype:
             return f"{name} has dtype {array.dtype}, but weight_ih has {dtype}: expected one dtype."
-        # bfloat16 comes from ml_dtypes, whose kind is V
-        if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-            return f"{name} has dtype {array.dtype}, expected a floating-point one."
+        if array.dtype.kind != "f":
+            return f"{name} has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
         if not np.isfinite(array.astype(np.float64)).all():
             return f"{name} has values that are not finite (NaN or infinity)."
     return None

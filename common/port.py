@@ -22,7 +22,7 @@ __all__ = [
     "Port",
     "Program",
     "available_styles",
-    "check_kernel",
+    "check_config",
     "check_load",
     "functional_program",
     "make_task",
@@ -116,16 +116,13 @@ class Program:
     """A task, jitted in one call style, holding its model (and optimiser state) from call to call.
 
     Args:
-        call: takes `Batch.arguments(phase)`. Returns what the phase computes: the prediction, (loss, gradients
-            as the framework gives them), or the loss of a train step.
-        gradients: canonical record of such gradients.
+        call: takes `Batch.arguments(phase)`; returns the prediction, or the loss of a train step.
         params: canonical record of the parameters as they stand.
         lower: the program as handed to XLA for the same arguments as `call`, before optimisation.
         leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
     """
 
     call: Callable[..., Any]
-    gradients: Callable[[Any], Params]
     params: Callable[[], Params]
     lower: Callable[..., Any]
     leaves: int
@@ -154,16 +151,10 @@ def functional_program(
     def forward(tree, *arrays):
         return task.predict(rebuild(tree), *arrays)
 
-    def gradient(tree, *arrays):
-        return value_and_grad(lambda tree: task.objective(rebuild(tree), *arrays))(tree)
-
     def train_step(tree, state, *arrays):
-        loss, gradients = gradient(tree, *arrays)
+        loss, gradients = value_and_grad(lambda tree: task.objective(rebuild(tree), *arrays))(tree)
         updates, state = task.optimizer.update(gradients, state, tree)
         return apply_updates(tree, updates), state, loss
-
-    def dump(tree):
-        return port.dump(rebuild(tree))
 
     if task.phase == "train_step":
         jitted, state = jit(train_step), task.optimizer.init(tree)
@@ -174,7 +165,7 @@ def functional_program(
             return loss
 
     else:
-        jitted, state = jit(forward if task.phase == "forward" else gradient), None
+        jitted, state = jit(forward), None
 
         def call(*arrays):
             return jitted(tree, *arrays)
@@ -182,7 +173,7 @@ def functional_program(
     def lower(*arrays):
         return jitted.lower(tree, state, *arrays) if task.phase == "train_step" else jitted.lower(tree, *arrays)
 
-    return Program(call, dump, lambda: dump(tree), lower, len(jax.tree.leaves((tree, state))))
+    return Program(call, lambda: port.dump(rebuild(tree)), lower, len(jax.tree.leaves((tree, state))))
 
 
 def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation) -> Task:
@@ -196,18 +187,18 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
     return Task(phase, predict, mean_squared_error, optimizer)
 
 
-def check_kernel(port: Port, config: GRUConfig) -> None:
-    """Raise InputError for a kernel that the port does not offer."""
+def check_config(port: Port, config: GRUConfig) -> None:
+    """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
     if config.kernel not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
+    if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
 
 
 def check_load(port: Port, config: GRUConfig, params: Params) -> None:
     """Raise InputError unless a port can load these parameters without changing a bit."""
-    check_kernel(port, config)
+    check_config(port, config)
     check_params(params, config)
-    if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
-        raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or convert them.")
 
 
 def available_styles(port: Port) -> list[CallStyle]:

@@ -3,7 +3,6 @@
 A task is independent of the framework and of the call style. A port supplies `predict`; the phases follow:
 
     forward      predict(model, x, lengths)
-    gradient     loss and its gradient with respect to the parameters
     train_step   loss, and parameters moved by one optimiser step
 """
 
@@ -16,7 +15,7 @@ import optax
 
 __all__ = ["PHASES", "Batch", "Task", "cross_entropy", "mean_squared_error"]
 
-PHASES = ("forward", "gradient", "train_step")
+PHASES = ("forward", "train_step")
 
 
 class Batch(NamedTuple):

@@ -24,8 +24,7 @@ def port_names() -> list[str]:
     >>> port_names()[:4]
     ['pure', 'linen', 'nnx', 'equinox']
     """
-    own = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "mutants")
-    own.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    own = _own()
     return own + sorted(set(_third_party()) - set(own))
 
 
@@ -39,13 +38,15 @@ def get_port(name: str) -> Port:
     """
     if name not in port_names():
         raise UnknownNameError("port", name, port_names())
-    third_party = _third_party()
     try:
-        if name in third_party:
-            return third_party[name].load()
-        return importlib.import_module(f".{name}", __name__).PORT
+        port = importlib.import_module(f".{name}", __name__).PORT if name in _own() else _third_party()[name].load()
     except Exception as error:  # a broken framework must not take the others with it
         raise UnavailableError(f"port {name!r} is not available: {type(error).__name__}: {error}") from error
+    if isinstance(port, type) or not isinstance(port, Port):
+        raise UnavailableError(f"port {name!r} is not available: its entry point gives no trigru.common.port.Port.")
+    if port.name != name:
+        raise UnavailableError(f"port {name!r} is not available: it calls itself {port.name!r}; both must agree.")
+    return port
 
 
 def unavailable(name: str) -> str | None:
@@ -71,6 +72,11 @@ def find_style(port: Port, name: str) -> CallStyle:
     if missing:
         raise UnavailableError(f"call style {name!r} of {port.name} is not available: {missing}.")
     return styles[name]
+
+
+def _own() -> list[str]:
+    own = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "mutants")
+    return sorted(own, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
 
 
 def _third_party():

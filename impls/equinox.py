@@ -14,11 +14,11 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..common.config import check_sizes
-from ..common.initializers import orthogonal, per_gate
+from ..common.config import check_dtypes, check_sizes
+from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port import CallStyle, check_kernel, check_load, functional_program
+from ..common.port import CallStyle, check_config, check_load, functional_program
 
 __all__ = ["GRU", "PORT"]
 
@@ -64,6 +64,7 @@ class GRU(eqx.Module):
         key: PRNGKeyArray,
     ):
         check_sizes(input_size=input_size, hidden_size=hidden_size)
+        check_dtypes(dtype=dtype, param_dtype=param_dtype)
         key_i, key_h, key_c = jax.random.split(key, 3)
         D, H = input_size, hidden_size
         self.cell = eqx.tree_at(
@@ -76,7 +77,7 @@ class GRU(eqx.Module):
                 jnp.zeros((H,), param_dtype),
             ),
         )
-        self.initial_carry = carry_init(key_c, (H,), param_dtype)
+        self.initial_carry = for_carry(carry_init)(key_c, (H,), param_dtype)
         self.dtype = dtype
 
     def __call__(
@@ -174,7 +175,7 @@ class EquinoxPort:
     kernels = ("stock",)
 
     def make(self, config, key):
-        check_kernel(self, config)
+        check_config(self, config)
         gru = GRU(
             config.input_size,
             config.hidden_size,

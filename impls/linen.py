@@ -15,11 +15,11 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from ..common.config import check_sizes
-from ..common.initializers import orthogonal
+from ..common.config import check_dtypes, check_sizes
+from ..common.initializers import for_carry, orthogonal
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port import CallStyle, check_kernel, check_load, functional_program
+from ..common.port import CallStyle, check_config, check_load, functional_program
 
 __all__ = ["GRU", "PORT"]
 
@@ -56,10 +56,11 @@ class GRU(nn.Module):
 
     def setup(self):
         check_sizes(features=self.features)
+        check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
         self.cell = nn.GRUCell(
             self.features, recurrent_kernel_init=orthogonal, dtype=self.dtype, param_dtype=self.param_dtype
         )
-        self.initial_carry = self.param("initial_carry", self.carry_init, (self.features,), self.param_dtype)
+        self.initial_carry = self.param("initial_carry", for_carry(self.carry_init), (self.features,), self.param_dtype)
 
     def __call__(
         self,
@@ -201,7 +202,7 @@ class LinenPort:
         return differentiate
 
     def _module(self, config):
-        check_kernel(self, config)
+        check_config(self, config)
         carry_init = config.carry_init or initializers.zeros
         param_dtype = jnp.dtype(config.param_dtype)
         gru = GRU(config.hidden_size, carry_init, dtype=config.dtype, param_dtype=param_dtype)

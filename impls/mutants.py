@@ -162,6 +162,19 @@ def _resets_ignored(call, model, x, carry, lengths, resets):
     return call(model, x, carry, resets=None)
 
 
+def _resets_need_lengths(call, model, x, carry, lengths, resets):
+    return call(model, x, carry, resets=None if lengths is None else resets)
+
+
+def _lengths_need_no_carry(call, model, x, carry, lengths, resets):
+    return call(model, x, carry, lengths=lengths if carry is None else None)
+
+
+def _padding_times_zero(call, model, x, carry, lengths, resets):
+    carry, outputs = call(model, x, carry)
+    return carry, outputs + 0 * jnp.sum(x)
+
+
 def _reset_in_padding(call, model, x, carry, lengths, resets):
     carry, outputs = call(model, x, carry)
     if lengths is None or resets is None:
@@ -306,7 +319,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("padding-leaks", "padding outputs the carry", "lengths", _Applied(_padding_leaks)),
     Mutant("reset-to-zeros", "an episode starts from zeros", "resets", _Applied(_reset_to_zeros)),
     Mutant("resets-ignored", "resets ignored", "resets", _Applied(_resets_ignored)),
-    Mutant("reset-in-padding", "a reset in padding counts", "resets", _Applied(_reset_in_padding)),
+    Mutant("resets-need-lengths", "resets ignored without lengths", "resets", _Applied(_resets_need_lengths)),
+    Mutant("lengths-need-no-carry", "lengths ignored with a carry", "masks", _Applied(_lengths_need_no_carry)),
+    Mutant("nan-padding", "padding multiplied by 0 instead of masked", "lengths", _Applied(_padding_times_zero)),
+    Mutant("reset-in-padding", "a reset in padding counts", "masks", _Applied(_reset_in_padding)),
     Mutant("dump-transposed", "dumped matrices transposed", "conversion", _DumpTransposed()),
     Mutant("load-rounds", "loading rounds to float32", "conversion", _LoadRounds()),
     Mutant("readout-of-padding", "readout after the padding", "classifier", _ReadoutOfPadding()),

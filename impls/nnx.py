@@ -14,11 +14,11 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from ..common.config import check_sizes
-from ..common.initializers import orthogonal, per_gate
+from ..common.config import check_dtypes, check_sizes
+from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port import CallStyle, Program, check_kernel, check_load, functional_program
+from ..common.port import CallStyle, Program, check_config, check_load, functional_program
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -31,12 +31,20 @@ class GRUCell(nnx.GRUCell):
     (https://github.com/google/flax/pull/5595) gives it, and no other, also where flax brings its own.
     """
 
-    def __init__(self, in_features: int, hidden_features: int, *, rngs: nnx.Rngs, **options: Any):
-        super().__init__(in_features, hidden_features, rngs=rngs, **options)
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        bias_init: Callable[..., Any] = initializers.zeros,
+        rngs: nnx.Rngs,
+        **options: Any,
+    ):
+        super().__init__(in_features, hidden_features, bias_init=bias_init, rngs=rngs, **options)
         for name, value in list(vars(self).items()):
             if isinstance(value, nnx.Param):  # a fixed flax's own
                 delattr(self, name)
-        self.hn_bias = nnx.Param(jnp.zeros((hidden_features,), self.param_dtype))
+        self.hn_bias = nnx.Param(bias_init(rngs.params(), (hidden_features,), self.param_dtype))
 
     def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
         h = carry
@@ -87,6 +95,7 @@ class GRU(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_sizes(in_features=in_features, hidden_features=hidden_features)
+        check_dtypes(dtype=dtype, param_dtype=param_dtype)
         self.cell = GRUCell(
             in_features,
             hidden_features,
@@ -96,7 +105,7 @@ class GRU(nnx.Module):
             param_dtype=param_dtype,
             rngs=rngs,
         )
-        self.initial_carry = nnx.Param(carry_init(rngs.params(), (hidden_features,), param_dtype))
+        self.initial_carry = nnx.Param(for_carry(carry_init)(rngs.params(), (hidden_features,), param_dtype))
 
     def __call__(
         self,
@@ -128,22 +137,22 @@ class GRU(nnx.Module):
         x, resets, active = scan_inputs(x, lengths, resets)
         h = self._start(x, x.shape[:-2], carry)
 
-        def advance(gru, h, inputs):
+        def advance(h, inputs):
             x, reset, active = inputs
             if reset is not None:
-                h = jnp.where(reset[..., None], gru._start(x, h.shape[:-1]), h)
-            h_next, y = gru.cell(h, x)
+                h = jnp.where(reset[..., None], self._start(x, h.shape[:-1]), h)
+            h_next, y = self.cell(h, x)
             if active is None:
                 return h_next, y
             on = active[..., None]  # (*batch, 1)
             return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
 
-        scan = nnx.scan(
-            advance,
-            in_axes=(None, nnx.Carry, x.ndim - 2),
-            out_axes=(nnx.Carry, x.ndim - 2),
-        )
-        return scan(self, h, (x, resets, active))
+        # jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
+        # cannot be one that the surrounding jit, grad or scan closes over
+        time = x.ndim - 2
+        by_time = jax.tree.map(lambda a: jnp.moveaxis(a, time, 0), (x, resets, active))  # (T, *batch, ...)
+        carry, outputs = jax.lax.scan(advance, h, by_time)
+        return carry, jnp.moveaxis(outputs, 0, time)
 
     def step(
         self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
@@ -186,7 +195,7 @@ class NNXPort:
     kernels = ("stock",)
 
     def make(self, config, key):
-        check_kernel(self, config)
+        check_config(self, config)
         rngs = nnx.Rngs(key)
         gru = GRU(
             config.input_size,
@@ -285,22 +294,20 @@ def _in_place(port, model, task, jit, partial=None):
     def forward(model, *arrays):
         return task.predict(model, *arrays)
 
-    def gradient(model, *arrays):
-        return nnx.value_and_grad(task.objective)(model, *arrays)
-
     def train_step(model, optimizer, *arrays):
-        loss, gradients = gradient(model, *arrays)
+        loss, gradients = nnx.value_and_grad(task.objective)(model, *arrays)
         optimizer.update(model, gradients)
         return loss
 
-    phases = {"forward": forward, "gradient": gradient, "train_step": train_step}
-    held = (model,)
     if task.phase == "train_step":
         held = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
-    jitted = jit(phases[task.phase])
+        jitted = jit(train_step)
+    else:
+        held = (model,)
+        jitted = jit(forward)
     bound = partial(jitted, *held) if partial else lambda *arrays: jitted(*held, *arrays)
     leaves = len(jax.tree.leaves(nnx.state(held)))
-    return Program(bound, port.dump, lambda: port.dump(model), lambda *arrays: jitted.lower(*held, *arrays), leaves)
+    return Program(bound, lambda: port.dump(model), lambda *arrays: jitted.lower(*held, *arrays), leaves)
 
 
 def _split(port, model, task):

@@ -15,11 +15,11 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..common.config import check_sizes
-from ..common.initializers import orthogonal, per_gate
+from ..common.config import check_dtypes, check_sizes
+from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port import CallStyle, check_kernel, check_load, functional_program
+from ..common.port import CallStyle, check_config, check_load, functional_program
 
 __all__ = ["PORT", "Params", "gru", "gru_step", "init"]
 
@@ -123,6 +123,7 @@ def init(
         InputError: a size below 1.
     """
     check_sizes(input_size=input_size, hidden_size=hidden_size)
+    check_dtypes(param_dtype=param_dtype)
     D, H = input_size, hidden_size
     key_i, key_h, key_c = jax.random.split(key, 3)
     return Params(
@@ -130,7 +131,7 @@ def init(
         kernel_h=per_gate(orthogonal)(key_h, (H, 3 * H), param_dtype),
         bias=jnp.zeros((3 * H,), param_dtype),
         bias_n=jnp.zeros((H,), param_dtype),
-        initial_carry=carry_init(key_c, (H,), param_dtype),
+        initial_carry=for_carry(carry_init)(key_c, (H,), param_dtype),
     )
 
 
@@ -184,7 +185,7 @@ class PurePort:
     kernels = ("stock",)
 
     def make(self, config, key):
-        check_kernel(self, config)
+        check_config(self, config)
         carry_init, dtype = config.carry_init or initializers.zeros, jnp.dtype(config.param_dtype)
         params = init(config.input_size, config.hidden_size, carry_init, param_dtype=dtype, key=key)
         if config.classes is not None:

@@ -62,12 +62,12 @@ def test_what_is_public_exists_and_is_documented(module_name):
 #: Names that users import. Taking one away is a breaking change.
 PUBLIC = {
     "trigru.common.checks": "CHECKS Check checks_named",
-    "trigru.common.config": "GRUConfig check_sizes",
+    "trigru.common.config": "GRUConfig check_dtypes check_sizes",
     "trigru.common.equivalence": "Measurement accuracy_bound assert_equivalent relative_error verify",
     "trigru.common.errors": "InputError ParamsFileError TrigruError UnavailableError UnknownNameError",
     "trigru.common.params": "ClassifierParams GRUParams ReadoutParams check_params leaves random_params",
     "trigru.common.port": (
-        "CallStyle Port Program available_styles check_kernel check_load functional_program make_task"
+        "CallStyle Port Program available_styles check_config check_load functional_program make_task"
     ),
     "trigru.impls": "find_style get_port port_names unavailable",
     "trigru.impls.equinox": "GRU PORT",

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.bench import arms
-from trigru.bench.arms import PHASES, Arm, NotEqualError, arms_of, prepare
+from trigru.bench.arms import Arm, NotEqualError, arms_of, prepare
 from trigru.bench.workloads import QUICK, WORKLOADS, find_workload
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.port import CallStyle, functional_program
+from trigru.common.task import PHASES
 from trigru.impls.pure import Model, PurePort
 
 PORTS = ["pure", "linen", "nnx", "equinox"]

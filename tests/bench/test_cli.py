@@ -2,9 +2,11 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from trigru.bench.cli import app
@@ -26,6 +28,8 @@ def invoke(*arguments):
     """Run the command in this process, where things can be patched."""
     return CliRunner().invoke(app, list(arguments))
 
+
+ROOT = Path(__file__).parents[2]
 
 COMMANDS = {
     "compare": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
@@ -62,7 +66,7 @@ def test_options_are_pinned(command):
         (["verify", "--port", "haiku"], "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
         (["bench", "--workload", "huge"], "unknown workload 'huge'. Known: tiny"),
         (["bench", "--phase", "backward"], "unknown phase 'backward'. Known: forward, train_step"),
-        (["compare", "--style", "pmap"], "unknown call style 'pmap'. Known: apply"),
+        (["compare", "--style", "pmap"], "unknown call style of pure, linen, nnx, equinox 'pmap'. Known: apply"),
         (["verify", "--dtype", "int8"], "unknown dtype 'int8'. Known: float64, float32"),
         (["report", "absent.json"], "absent.json: No such file"),
     ],
@@ -78,7 +82,7 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message):
 
 def test_bench_writes_a_file_and_prints_its_tables(tmp_path):
     found = trigru(
-        "bench", "--quick", "--workload", "tiny", "--phase", "forward", "--port", "linen", "--rounds", "4",
+        "bench", "--quick", "--workload", "tiny", "--phase", "forward", "--port", "linen", "--rounds", "6",
         "-o", str(tmp_path / "out"),
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
@@ -115,7 +119,7 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeyp
             "--phase",
             "forward",
             "--rounds",
-            "2",
+            "6",
             "--port",
             "linen",
             "-o",
@@ -140,12 +144,12 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
         return real(plan, arms, progress)
 
     monkeypatch.setattr(run_module, "_run_group", second_is_interrupted)
-    found = invoke(*["bench", "--quick", "--workload", "tiny", "--rounds", "2", "--port", "pure", "-o", str(tmp_path)])
+    found = invoke(*["bench", "--quick", "--workload", "tiny", "--rounds", "6", "--port", "pure", "-o", str(tmp_path)])
     assert found.exit_code == 130
     results = load(tmp_path / "results.json")
     assert not results.trigru.complete
     assert [b.facts.phase for b in results.benchmarks] == ["forward", "forward"]
-    assert "Interrupted" in (tmp_path / "report.md").read_text()
+    assert "INTERRUPTED" in (tmp_path / "report.md").read_text()
 
 
 def test_verify_speaks_to_machines(monkeypatch):
@@ -177,3 +181,51 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed(monkeypatch):
     assert found.exit_code == 1
     assert "1 of 2 noticed" in found.stdout
     assert "NONE" in found.stdout
+
+
+def test_the_pytest_benchmark_suite_runs(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "bench",
+        "--benchmark-only",
+        "-k",
+        "tiny and forward and (pure or linen)",
+    ]
+    found = subprocess.run(
+        [*command, "-p", "no:xdist", "-p", "no:cacheprovider"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert found.returncode == 0, found.stdout
+    assert "2 passed" in found.stdout
+    assert "tiny/forward/float32/stock" in found.stdout
+
+
+@pytest.mark.parametrize("moment_s", [3.0, 6.0])
+def test_ctrl_c_is_heard_at_any_time(tmp_path, moment_s):
+    command = [sys.executable, "-m", "trigru.bench.cli", "bench", "--workload", "medium", "--port", "pure", "-o", "out"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    time.sleep(moment_s)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode in (130, 1, -signal.SIGINT)
+    if process.returncode == 130:
+        assert "interrupted: " in stderr
+    if (tmp_path / "out").exists():
+        assert not load(tmp_path / "out" / "results.json").trigru.complete
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").write_text("")
+    for output in ("file", "file/sub/folder"):
+        found = trigru("bench", "--quick", "-o", output, cwd=tmp_path)
+        assert found.returncode == 2
+        assert "is a file, expected a folder to write results into" in found.stderr
+
+
+def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("trigru.bench.cli._verify", lambda names, dtypes: seen.append(names) or ([], {}))
+    monkeypatch.setattr("trigru.bench.cli._bench", lambda *_: None)
+    invoke("compare", "--port", "linen", "-o", str(tmp_path))
+    assert seen == [("pure", "linen")]

@@ -7,18 +7,22 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from trigru.bench import run as run_module
-from trigru.bench.report import markdown, terminal, timing_tables
-from trigru.bench.results import ResultsFileError, assemble, load, provenance, save
+from trigru.bench.report import format_rate, markdown, provenance_lines, terminal, timing_tables
+from trigru.bench.results import ExtraInfo, ResultsFileError, assemble, load, load_average, provenance, save
 from trigru.bench.run import Plan, run
+from trigru.bench.sampling import CompiledWhileTimingError
+from trigru.bench.workloads import find_workload
 from trigru.common.errors import TrigruError
 
-PLAN = Plan(("tiny",), ("forward",), ("pure", "linen"), rounds=4, sample_time_s=1e-4)
+PLAN = Plan(("tiny",), ("forward",), ("pure", "linen"), rounds=6, sample_time_s=1e-4)
 LONGEST = Path(__file__).parents[2] / "docs" / "results" / "cpu.json"
 
 
@@ -46,9 +50,9 @@ def test_what_is_saved_is_loaded(results, path):
 def test_samples_are_kept_and_summarised(results):
     assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     for benchmark in results.benchmarks:
-        assert len(benchmark.time_s) == 4
+        assert len(benchmark.time_s) == 6
         assert benchmark.stats["min"] == min(benchmark.time_s)
-        assert benchmark.stats["rounds"] == 4
+        assert benchmark.stats["rounds"] == 6
         assert benchmark.stats["iterations"] == benchmark.facts.calls
         assert 0 < benchmark.facts.gate <= 1
         assert benchmark.facts.dots >= 2
@@ -94,6 +98,13 @@ def set_in(data, keys, value):
     ("keys", "value", "message"),
     [
         (("trigru", "schema"), 99, "schema 99, expected 1. Measure again"),
+        (("trigru",), {"schema": 2, "gpu": "H100"}, "schema 2, expected 1. Measure again"),
+        (("benchmarks", 0, "extra_info", "trigru", "is_baseline"), False, "has no baseline, or several"),
+        (("benchmarks", 1, "extra_info", "trigru", "is_baseline"), True, "has no baseline, or several"),
+        (("benchmarks", 0, "group"), "x", "is not the id of"),
+        (("benchmarks", 0, "extra_info", "trigru", "ratio"), -3.0, "that no measurement gives"),
+        (("benchmarks", 0, "stats", "data"), [1.0], "unequal numbers of rounds"),
+        (("benchmarks", 0, "stats", "data"), [True], "no positive finite samples"),
         (("benchmarks", 0, "stats", "data"), [], "no positive finite samples"),
         (("benchmarks", 0, "stats", "data"), [1.0, -1.0], "no positive finite samples"),
         (("benchmarks", 0, "stats", "data"), "x", "no positive finite samples"),
@@ -122,9 +133,100 @@ def test_truncated_and_flipped_files_are_refused_or_read(results, tmp_path_facto
         content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
     try:
-        load(path)
+        printed(load(path))
     except ResultsFileError as error:
         assert str(path) in str(error)  # noqa: PT017
+
+
+def test_deep_nesting_is_refused(path):
+    path.write_text(path.read_text().replace('"machine_info": {', '"machine_info": {"x": ' + "[" * 200_000 + ",", 1))
+    with pytest.raises(ResultsFileError, match="not a results file of trigru"):
+        load(path)
+
+
+def test_whole_numbers_of_seconds_are_samples(path):
+    data = json.loads(path.read_text())
+    for benchmark in data["benchmarks"]:
+        benchmark["stats"]["data"] = [1, 2, 3]
+    path.write_text(json.dumps(data))
+    assert load(path).benchmarks[0].time_s.tolist() == [1, 2, 3]
+
+
+def test_a_system_without_a_load_average_can_read_its_own_file(results, path, monkeypatch):
+    monkeypatch.delattr("os.getloadavg")
+    facts = provenance(0, "highest", load_average(), complete=True)
+    save(msgspec.structs.replace(results, trigru=facts), path)
+    assert load(path).trigru.load_before is None
+    assert "busy" not in "".join(provenance_lines(load(path)))
+
+
+def test_a_busy_machine_and_a_noisy_group_are_pointed_at(results):
+    busy = msgspec.structs.replace(results.trigru, load_before=5.0, cores=2)
+    assert "The machine was busy: 5.0" in "".join(provenance_lines(msgspec.structs.replace(results, trigru=busy)))
+    for floor, noisy in ((0.02, False), (0.3, True)):
+        benchmarks = [altered(b, floor=floor) for b in results.benchmarks]
+        assert ("Noisy" in printed(msgspec.structs.replace(results, benchmarks=benchmarks))) == noisy
+
+
+def altered(benchmark, **facts):
+    """A benchmark with other facts."""
+    changed = msgspec.structs.replace(benchmark.facts, **facts)
+    return msgspec.structs.replace(benchmark, extra_info=ExtraInfo(changed))
+
+
+def test_the_summary_takes_the_best_style_and_explains_a_slow_one():
+    full = load(LONGEST)
+    summary = timing_tables(full)[0]
+    groups = full.groups()
+    for workload, arm, ratio, _, why in summary.rows:
+        group = groups["{}/{}/float32/stock".format(*workload.split())]
+        port = arm.partition("[")[0]
+        best = min(b.facts.ratio for b in group if b.facts.port == port)
+        assert ratio.startswith(f"{best:.3f} ")
+        assert bool(why) == (best > 1.10)
+
+
+def test_a_group_says_how_many_steps_a_second(results):
+    section = timing_tables(results)[1]
+    for row, benchmark in zip(section.rows, results.benchmarks, strict=True):
+        assert row[2] == format_rate(8 / float(np.median(benchmark.time_s)))
+
+
+def test_the_vowels_steps_leave_out_the_padding():
+    vowels = find_workload("vowels")
+    assert vowels.steps == vowels.batch().lengths.sum() < 32 * 29
+    assert find_workload("medium").steps == 32 * 128
+
+
+def test_products_are_not_tf32_while_timing(monkeypatch):
+    seen = []
+    monkeypatch.setattr(run_module, "prepare", lambda arm: seen.append(jax.config.jax_default_matmul_precision))
+    without_numbers(PLAN)
+    assert set(seen) == {"highest"}
+    assert load(LONGEST).trigru.matmul_precision == run_module.MATMUL_PRECISION
+
+
+def test_a_group_that_cannot_be_timed_says_why_and_the_others_go_on(monkeypatch):
+    real = run_module.sample_rounds
+
+    def sample_rounds(arms, *rest, **options):
+        if len(arms) == 3:
+            raise CompiledWhileTimingError("XLA compiled 1 programs while the clock ran.")
+        return real(arms, *rest, **options)
+
+    monkeypatch.setattr(run_module, "sample_rounds", sample_rounds)
+    both = list(run(replace(PLAN, ports=("pure", "linen"), phases=("forward",)), lambda what, share: None))
+    assert both[0][0] == []
+    assert {u.name for u in both[0][1]} == {"pure[jit]", "pure[jit]#2", "linen[apply]"}
+    assert all("XLA compiled" in u.reason for u in both[0][1])
+
+
+def test_rounds_are_whole_squares_where_time_is_short(monkeypatch):
+    monkeypatch.setattr(run_module, "GROUP_TIME_S", 0.05)
+    monkeypatch.setattr(run_module, "MIN_ROUNDS", 4)
+    found, _ = without_numbers(replace(PLAN, rounds=1000, sample_time_s=1e-3))
+    assert len(found[0].time_s) % 3 == 0
+    assert len(found[0].time_s) < 1000
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -174,7 +276,8 @@ def test_markdown_has_the_same_numbers_and_where_they_are_from(results):
 
 def test_an_interrupted_run_says_so(results):
     partial = msgspec.structs.replace(results, trigru=provenance(0, "highest", 0.0, complete=False))
-    assert "Interrupted" in markdown("trigru", [], partial)
+    assert "INTERRUPTED" in markdown("trigru", [], partial)
+    assert "INTERRUPTED" not in markdown("trigru", [], results)
 
 
 def without_numbers(plan):

@@ -19,6 +19,22 @@ def test_each_arm_takes_each_position_equally_often(arms, rounds):
     assert counts.max() - counts.min() <= 1
 
 
+@pytest.mark.parametrize("arms", [2, 3, 4, 7, 11])
+def test_each_arm_follows_each_other_equally_often(arms):
+    orders = np.stack(list(balanced_orders(arms, 2 * arms, seed=2)))
+    follows = np.zeros((arms, arms), int)
+    for order in orders:
+        np.add.at(follows, (order[:-1], order[1:]), 1)
+    assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
+
+
+def test_rounds_and_arms_are_shuffled():
+    orders = np.stack(list(balanced_orders(11, 22, seed=3)))
+    steps = np.diff(orders[:11, 0])
+    assert len(set(steps.tolist())) > 2, "the rows of the square come in their order"
+    assert orders[0].tolist() != sorted(orders[0].tolist())
+
+
 def test_orders_are_shuffled_and_seeded():
     first, again, other = (np.stack(list(balanced_orders(5, 10, seed))) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

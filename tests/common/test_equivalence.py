@@ -6,7 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trigru.common.cases import Case
 from trigru.common.checks import CHECKS, checks_named
-from trigru.common.equivalence import accuracy_bound, assert_equivalent, relative_error
+from trigru.common.equivalence import DTYPES, accuracy_bound, assert_equivalent, relative_error, verify
+from trigru.common.errors import UnknownNameError
+from trigru.impls import get_port
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
@@ -50,3 +52,20 @@ def test_widening_keeps_values_and_the_question():
     assert wide.x.dtype == "float64"
     assert wide.asked_in == "float32"
     np.testing.assert_array_equal(wide.x, case.x)
+
+
+def test_iterators_are_checked_whole():
+    names = ("conversion", "sequence")
+    listed = verify([get_port("pure")], checks=checks_named(*names))
+    iterated = verify((p for p in [get_port("pure")]), checks=iter(checks_named(*names)), dtypes=iter(DTYPES))
+    assert [str(m) for m in iterated] == [str(m) for m in listed]
+    assert {m.check for m in iterated} == set(names)
+
+
+def test_a_dtype_without_a_question_is_refused():
+    with pytest.raises(UnknownNameError, match="unknown dtype 'float16'. Known: float64, float32"):
+        verify([get_port("pure")], dtypes=["float16"])
+
+
+def test_one_sequence_has_a_length_that_counts():
+    assert all(Case.random(1, 5, 2, 2, seed=seed).lengths[0] >= 1 for seed in range(20))

@@ -22,7 +22,12 @@ def test_padding_is_zeroed_and_resets_in_it_are_dropped():
     assert not frames[~active].any()
 
 
-def test_lengths_of_any_integer_dtype():
-    for dtype in ("int8", "uint8", "int32", "uint32"):
-        _, _, active = scan_inputs(jnp.ones((1, 3, 4)), np.array([2], dtype))
-        np.testing.assert_array_equal(active, [[True, True, False]])
+def test_lengths_of_any_integer_dtype_count_long_sequences():
+    for dtype in ("int8", "uint8", "int16", "int32", "uint32"):
+        _, _, active = scan_inputs(jnp.ones((2, 300, 1)), np.array([5, 100], dtype))
+        np.testing.assert_array_equal(active.sum(1), [5, 100])
+
+
+def test_lengths_outside_the_sequence_count_as_none_or_all_of_it():
+    _, _, active = scan_inputs(jnp.ones((2, 3, 1)), np.array([-4, 9], "int32"))
+    np.testing.assert_array_equal(active.sum(1), [0, 3])

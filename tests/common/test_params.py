@@ -3,6 +3,7 @@
 import json
 import struct
 
+import jax.numpy as jnp  # noqa: F401  registers bfloat16
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,12 +70,32 @@ def test_a_file_with_other_contents_is_refused(path, changes, message):
 
 def test_integers_are_refused(tmp_path):
     save_file({name: np.ones(s, "i4") for name, s in GRUParams.shapes(4, 3).items()}, tmp_path / "p")
-    with pytest.raises(ParamsFileError, match="dtype int32, expected a floating-point one"):
+    with pytest.raises(ParamsFileError, match="dtype int32, expected float16, float32 or float64"):
         GRUParams.open(tmp_path / "p")
 
 
+def test_bfloat16_is_refused_on_both_ways(tmp_path):
+    params = random_params(CONFIG)
+    with pytest.raises(InputError, match="bfloat16, expected float16, float32 or float64"):
+        GRUParams(*(p.astype("bfloat16") for p in params)).save(tmp_path / "p")
+    header = json.dumps({"bias": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "p").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(ParamsFileError, match="has dtype 'BF16', expected F16, F32 or F64"):
+        GRUParams.open(tmp_path / "p")
+
+
+def test_a_saved_file_is_as_public_as_any_other(path, tmp_path):
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    random_params(CONFIG).save(tmp_path / "new" / "p")
+    assert GRUParams.open(tmp_path / "new" / "p")
+
+
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ParamsFileError, match="absent"):
+    with pytest.raises(ParamsFileError, match="absent: No such file or directory. Pass a safetensors file"):
         GRUParams.open(tmp_path / "absent")
 
 

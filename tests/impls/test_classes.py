@@ -51,6 +51,23 @@ def test_nnx_has_one_b_hn_also_in_a_flax_that_brings_its_own(name, monkeypatch):
     model(X)
 
 
+def test_the_type_checker_is_on():
+    from jaxtyping import TypeCheckError
+
+    with pytest.raises(TypeCheckError):
+        pure.gru(pure.init(4, 8, key=jax.random.key(0)), jnp.ones((2, 5, 4)), jnp.ones((3, 8)))
+
+
+def test_nnx_draws_b_hn_by_bias_init():
+    cell = nnx_port.GRUCell(4, 8, bias_init=nnx.initializers.ones, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(cell.hn_bias[...], np.ones(8))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_sizes_may_be_numpys():
+    assert nnx_port.GRU(np.int64(4), np.int32(8), rngs=nnx.Rngs(0)).initial_carry.shape == (8,)
+
+
 def test_nnx_keeps_no_random_state():
     assert jax.tree.leaves(nnx.state(nnx_port.GRU(4, 8, rngs=nnx.Rngs(0)), nnx.RngState)) == []
 

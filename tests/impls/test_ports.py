@@ -193,7 +193,55 @@ def test_equivalence_at_the_smallest_sizes(port):
     )
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f: jax.jit(f),
+        lambda f: jax.grad(lambda x: f(x)[1].sum()),
+        lambda f: lambda x: jax.jvp(f, (x,), (x,)),
+        lambda f: jax.hessian(lambda x: f(x)[0].sum()),
+        lambda f: jax.checkpoint(f),
+        lambda f: lambda x: jax.lax.scan(lambda h, x: f(x, h), jnp.zeros((3, 8)), jnp.stack([x, x])),
+        lambda f: jax.vmap(lambda x: f(x[None]), in_axes=0),
+    ],
+    ids=["jit", "grad", "jvp", "hessian", "checkpoint", "scan", "vmap"],
+)
+def test_a_model_may_be_closed_over_inside_any_transform(port, transform):
+    model = port.load(CONFIG, random_params(CONFIG))
+    found = transform(lambda x, carry=None: port.apply(model, x, carry))(jnp.ones((3, 2, 4)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+
+
+BAD_DRAWS = [
+    (lambda *_: jnp.zeros(3), r"carry_init gave shape \(3,\), expected \(8,\)"),
+    (jnp.zeros(8), "carry_init is a ArrayImpl, expected a JAX initializer"),
+    ("zeros", "carry_init is a str, expected a JAX initializer"),
+    (initializers.lecun_normal(), r"carry_init cannot draw shape \(8,\).*need two axes"),
+]
+
+
+@pytest.mark.parametrize(("carry_init", "message"), BAD_DRAWS, ids=["shape", "array", "name", "fan-in"])
+@pytest.mark.usefixtures("unchecked")
+def test_bad_initializers_are_refused(port, carry_init, message):
+    with pytest.raises(InputError, match=message):
+        port.make(GRUConfig(4, 8, carry_init=carry_init), jax.random.key(0))
+
+
+def test_dtypes_must_be_floating():
+    for wrong in ({"param_dtype": "int32"}, {"dtype": "floaty"}, {"param_dtype": "complex64"}):
+        with pytest.raises(InputError, match="expected a floating-point dtype such as 'float32'"):
+            GRUConfig(4, 8, **wrong)
+
+
+def test_float64_is_not_silently_made_float32(port):
+    with pytest.raises(InputError, match="jax_enable_x64"):
+        port.make(GRUConfig(4, 8, param_dtype="float64"), jax.random.key(0))
+
+
 BAD_CALLS = [
+    ({"x": [[[1.0] * 4]]}, "inputs: got a list, expected an array. Convert it with jnp.asarray"),
+    ({"x": None}, "inputs: got a NoneType, expected an array"),
+    ({"carry": (np.ones((3, 8), "f4"),)}, "carry: got a tuple, expected an array"),
     ({"x": np.ones(4, "f4")}, r"inputs have shape \(4,\)"),
     ({"x": np.ones((3, 5, 7), "f4")}, r"expected 4 features"),
     ({"x": np.ones((3, 5, 4), "i4")}, "inputs have dtype int32, expected a floating-point one"),

@@ -7,7 +7,7 @@ import pytest
 from trigru import impls
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.impls import find_style, get_port, port_names, unavailable
-from trigru.impls.pure import PORT
+from trigru.impls.pure import PORT, PurePort
 
 
 def test_our_ports_are_found_by_their_files():
@@ -40,10 +40,23 @@ class Entry:
 
 
 def test_a_third_partys_port_comes_last(monkeypatch):
-    monkeypatch.setattr(impls, "_third_party", lambda: {"a_new_one": Entry(lambda: PORT)})
-    assert port_names()[-1] == "a_new_one"
-    assert get_port("a_new_one") is PORT
-    get_port.cache_clear()
+    class Third(PurePort):
+        name = "a_new_one"
+
+    monkeypatch.setattr(impls, "_third_party", lambda: {"a_new_one": Entry(lambda: Third), "pure": Entry(Third)})
+    monkeypatch.setattr(impls, "get_port", get_port.__wrapped__)
+    assert port_names() == ["pure", "linen", "nnx", "equinox", "a_new_one"]
+    assert impls.get_port("pure") is PORT, "a third party took the baseline's place"
+    with pytest.raises(UnavailableError, match="its entry point gives no"):
+        impls.get_port("a_new_one")  # a class, not an object
+    monkeypatch.setattr(impls, "_third_party", lambda: {"a_new_one": Entry(lambda: Third())})
+    assert impls.get_port("a_new_one").name == "a_new_one"
+
+
+def test_a_ports_two_names_must_agree(monkeypatch):
+    """Or verify would fail one name, and bench time the other."""
+    monkeypatch.setattr(impls, "_third_party", lambda: {"mine": Entry(lambda: PORT)})
+    assert unavailable("mine") == "port 'mine' is not available: it calls itself 'pure'; both must agree."
 
 
 def test_a_third_partys_port_that_breaks_is_unavailable(monkeypatch):
@@ -73,7 +86,7 @@ def test_the_rest_goes_on_when_a_framework_is_missing(tmp_path):
     code = f"""
 import sys
 sys.modules["equinox"] = None
-sys.argv = "trigru bench --quick --workload tiny --phase forward --rounds 2 -o".split() + [{str(tmp_path)!r}]
+sys.argv = "trigru bench --quick --workload tiny --phase forward --rounds 6 -o".split() + [{str(tmp_path)!r}]
 from trigru.bench.cli import main
 main()
 """
