@@ -134,6 +134,7 @@ def main() -> None:
     """Run the command line; a mistake of the user's ends in its message and exit code 2."""
     from ..common.errors import TrigruError
 
+    signal.signal(signal.SIGINT, _leave)
     try:
         app()
     except (TrigruError, OSError) as error:
@@ -267,17 +268,23 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
             if not benchmarks:
                 _say(NOTHING_MEASURED)
                 raise typer.Exit(130) from None
-    packages = [package for port in plan.ports if not unavailable(port) for package in get_port(port).packages]
-    facts = provenance(plan.seed, MATMUL_PRECISION, load_before, complete=complete, packages=packages)
-    results = assemble(benchmarks, untimed, facts)
-    save(results, folder / "results.json")
-    sections = timing_tables(results)
-    write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
+        packages = [package for port in plan.ports if not unavailable(port) for package in get_port(port).packages]
+        facts = provenance(plan.seed, MATMUL_PRECISION, load_before, complete=complete, packages=packages)
+        results = assemble(benchmarks, untimed, facts)
+        save(results, folder / "results.json")
+        sections = timing_tables(results)
+        write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
     _print(sections, results)
     _say(f"written: {folder / 'results.json'}, {folder / 'report.md'}")
     if not complete:
         _say("interrupted: the groups above are complete, the others were not measured.")
         raise typer.Exit(130)
+
+
+def _leave(*_: object) -> None:
+    """On Ctrl-C outside of measuring and writing: modules may be half imported, so go without tidying up."""
+    _say(NOTHING_MEASURED)
+    os._exit(130)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from ..common.checks import CHECKS
 from ..common.equivalence import Measurement
 from .programs import ProgramFacts, explain
 from .results import Benchmark, Results
-from .workloads import find_workload
 
 __all__ = ["equality_table", "markdown", "provenance_lines", "self_test_table", "terminal", "timing_tables"]
 
@@ -43,7 +42,10 @@ def equality_table(measurements: list[Measurement]) -> Section:
         found = [m for m in measurements if m.check == check]
         if found:
             rows.append((check, *(_equality_cell([m for m in found if m.port == port]) for port in ports)))
-    failures = [f"FAILED {m}" for m in measurements if not m.passed]
+    failures: dict[tuple[str, str, str | None], list[Measurement]] = {}
+    for m in measurements:
+        if not m.passed:
+            failures.setdefault((m.port, m.check, m.style), []).append(m)
     return Section(
         "Equality with the NumPy oracle",
         ("check", *ports),
@@ -51,7 +53,10 @@ def equality_table(measurements: list[Measurement]) -> Section:
         (
             "float64: largest error relative to the largest reference magnitude, 1e-12 allowed. "
             "float32: share of the allowed error, 4 times NumPy's own.",
-            *failures,
+            *(
+                f"FAILED {found[0]}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else "")
+                for found in failures.values()
+            ),
         ),
     )
 
@@ -84,18 +89,17 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
     """For a terminal of 100 columns."""
     parts: list[RenderableType] = []
     for section in sections:
-        table = Table(
-            title=Text(section.title, style="bold"),
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            padding=(0, 1, 0, 0),
-        )
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
         for column, left in zip(section.columns, _left_aligned(section), strict=True):
             table.add_column(Text(column), justify="left" if left else "right", no_wrap=column not in _FOLDED)
         for row in section.rows:
             table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
-        parts += [table, *(Text(note, style=_style(note)) for note in section.notes), Text()]
+        parts += [
+            Text(section.title, style="bold"),
+            table,
+            *(Text(note, style=_style(note)) for note in section.notes),
+            Text(),
+        ]
     return Group(*parts)
 
 
@@ -178,8 +182,6 @@ def _summary(groups: dict[str, list[Benchmark]]) -> Section:
 
 def _group_section(group: str, benchmarks: list[Benchmark]) -> Section:
     facts = benchmarks[0].facts
-    workload = find_workload(facts.workload)
-    steps = workload.steps
     rows = []
     for b in benchmarks:
         time_s = float(np.median(b.time_s))
@@ -187,7 +189,7 @@ def _group_section(group: str, benchmarks: list[Benchmark]) -> Section:
             (
                 b.name,
                 format_time(time_s),
-                format_rate(steps / time_s),
+                format_rate(facts.steps / time_s),
                 "1 (baseline)" if b.facts.is_baseline else _interval(b),
                 _verdict(b),
                 str(b.facts.leaves),
@@ -195,12 +197,12 @@ def _group_section(group: str, benchmarks: list[Benchmark]) -> Section:
             )
         )
     return Section(
-        f"{_short(group)}: {workload.shape}, {facts.dtype}, kernel {facts.kernel}",
+        f"{_short(group)}: {facts.shape}, {facts.dtype}, kernel {facts.kernel}",
         ("arm", "time a call", "steps/s", "time / pure[jit]", "verdict", "leaves", "dots"),
         rows,
         (
-            f"{len(benchmarks[0].time_s)} paired rounds of {steps} steps a call. Times are medians; the ratio is the "
-            "median of the ratios within rounds, so it need not be the quotient of the times.",
+            f"{len(benchmarks[0].time_s)} paired rounds of {facts.steps} steps a call. Times are medians; the ratio "
+            "is the median of the ratios within rounds, so it need not be the quotient of the times.",
             f"Noise floor ±{facts.floor:.1%}, from pure[jit]#2, the same code compiled again."
             + (" Noisy: smaller differences cannot be seen here." if facts.floor > NOISY_FLOOR else ""),
         ),

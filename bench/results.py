@@ -52,6 +52,8 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     """What trigru knows of a benchmark beside its times.
 
     Args:
+        shape: sizes of the workload, for people.
+        steps: time steps that count in a call.
         is_baseline: whether ratios of the group are relative to this one.
         copy: 2 for the duplicate of the baseline (A/A).
         calls: calls in each sample.
@@ -65,6 +67,8 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str
     workload: str
+    shape: str
+    steps: int
     phase: str
     port: str
     style: str

@@ -13,6 +13,7 @@ from .programs import read_program
 from .results import Benchmark, ExtraInfo, Facts, Untimed, stats_of
 from .sampling import SAMPLE_TIME_S, sample_rounds
 from .statistics import compare, noise_floor, verdict
+from .workloads import find_workload
 
 __all__ = ["MATMUL_PRECISION", "Plan", "run"]
 
@@ -104,11 +105,14 @@ def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], Non
         return [], untimed + [Untimed(a.arm.id, a.arm.group, a.arm.name, _reason(error)) for a in ready]
     ratios = [compare(s.time_s, samples[baseline].time_s, plan.seed) for s in samples]
     floor = noise_floor(ratios[duplicate])
+    workload = find_workload(arms[0].workload)
     benchmarks = []
     for arm, sample, ratio, program in zip(ready, samples, ratios, programs, strict=True):
         facts = Facts(
             id=arm.arm.id,
-            workload=arm.arm.workload,
+            workload=workload.name,
+            shape=workload.shape,
+            steps=workload.steps,
             phase=arm.arm.phase,
             port=arm.arm.port,
             style=arm.arm.style,

@@ -1,6 +1,7 @@
 """The command line, as a user calls it."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -183,34 +184,30 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed(monkeypatch):
     assert "NONE" in found.stdout
 
 
-def test_the_pytest_benchmark_suite_runs(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "bench",
-        "--benchmark-only",
-        "-k",
-        "tiny and forward and (pure or linen)",
-    ]
+def test_the_pytest_benchmark_suite_runs():
+    chosen = "tiny and forward and (pure or linen)"
     found = subprocess.run(
-        [*command, "-p", "no:xdist", "-p", "no:cacheprovider"], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
     )
     assert found.returncode == 0, found.stdout
     assert "2 passed" in found.stdout
     assert "tiny/forward/float32/stock" in found.stdout
 
 
-@pytest.mark.parametrize("moment_s", [3.0, 6.0])
+@pytest.mark.parametrize("moment_s", [2.0, 4.0, 8.0])
 def test_ctrl_c_is_heard_at_any_time(tmp_path, moment_s):
     command = [sys.executable, "-m", "trigru.bench.cli", "bench", "--workload", "medium", "--port", "pure", "-o", "out"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     time.sleep(moment_s)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode in (130, 1, -signal.SIGINT)
-    if process.returncode == 130:
-        assert "interrupted: " in stderr
+    assert process.returncode == 130, stderr
+    assert "interrupted: " in stderr
     if (tmp_path / "out").exists():
         assert not load(tmp_path / "out" / "results.json").trigru.complete
 
