@@ -27,9 +27,8 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
 
     >>> for_carry(jax.nn.initializers.lecun_normal())(jax.random.key(0), (8,))
     Traceback (most recent call last):
-    trigru.common.errors.InputError: carry_init cannot draw shape (8,): Can't compute input and output sizes of a
-    1-dimensional weights tensor. Must be at least 2D. Initializers that scale with fan-in or are orthogonal need two
-    axes; take one such as zeros, constant, normal or uniform.
+    trigru.common.errors.InputError: carry_init cannot draw shape (8,). Initializers that scale with fan-in or are
+    orthogonal need two axes; take one such as zeros, constant, normal or uniform.
     """
 
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
@@ -42,8 +41,8 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
             carry = jnp.asarray(initializer(key, shape, dtype))
         except ValueError as error:
             raise InputError(
-                f"carry_init cannot draw shape {shape}: {error} Initializers that scale with fan-in or are orthogonal "
-                "need two axes; take one such as zeros, constant, normal or uniform."
+                f"carry_init cannot draw shape {shape}. Initializers that scale with fan-in or are orthogonal need two "
+                "axes; take one such as zeros, constant, normal or uniform."
             ) from error
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")

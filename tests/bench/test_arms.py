@@ -1,5 +1,7 @@
 """Arms: what is timed, and the gate before it."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 from trigru.bench import arms
 from trigru.bench.arms import Arm, NotEqualError, arms_of, prepare
 from trigru.bench.workloads import QUICK, WORKLOADS, find_workload
+from trigru.common.datasets import japanese_vowels
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.port import CallStyle, functional_program
 from trigru.common.task import PHASES
+from trigru.impls.mutants import MUTANTS
 from trigru.impls.pure import Model, PurePort
 
 PORTS = ["pure", "linen", "nnx", "equinox"]
@@ -53,7 +57,10 @@ def test_the_vowels_are_real_and_of_unequal_length():
     assert batch.x.dtype == "float32"
     assert len(set(batch.lengths.tolist())) > 3
     assert set(batch.targets.tolist()) <= set(range(9))
-    for x, length in zip(batch.x, batch.lengths, strict=True):
+    data = japanese_vowels("train")
+    for x, length, label in zip(batch.x, batch.lengths, batch.targets, strict=True):
+        (row,) = np.flatnonzero((data.inputs == x).all(axis=(1, 2)))
+        assert (data.lengths[row], data.labels[row]) == (length, label)
         assert not x[length:].any()
         assert x[:length].any(axis=1).all()
 
@@ -87,6 +94,23 @@ class Wrong(PurePort):
         return super().apply(Model(model.params._replace(bias=model.params.bias * 1.0001)), x, carry, **masks)
 
 
+class OutputsOff(PurePort):
+    """The final carry is right, an output in the middle is not."""
+
+    def apply(self, model, x, carry=None, **masks):
+        carry, outputs = super().apply(model, x, carry, **masks)
+        return carry, outputs.at[..., 2, :].add(1e-4)
+
+
+def _mutant_style(name):
+    (mutant,) = (m for m in MUTANTS if m.name == name)
+
+    class Faulty(PurePort):
+        call_styles = (replace(mutant.port.call_styles[-1], name="jit"),)
+
+    return Faulty
+
+
 class NaNCarry(PurePort):
     """The first of the compared quantities is not a number; the others are right."""
 
@@ -110,7 +134,16 @@ class Frozen(PurePort):
 
 @pytest.mark.parametrize(
     ("faulty", "phase"),
-    [(Wrong, "forward"), (Wrong, "train_step"), (Frozen, "train_step"), (NaNCarry, "forward")],
+    [
+        (Wrong, "forward"),
+        (Wrong, "train_step"),
+        (NaNCarry, "forward"),
+        (OutputsOff, "forward"),
+        (Frozen, "train_step"),
+        (_mutant_style("style-no-state"), "train_step"),
+        (_mutant_style("style-lost-update"), "train_step"),
+        (_mutant_style("style-twice"), "train_step"),
+    ],
 )
 @pytest.mark.parametrize("workload", ["tiny", "question"])
 def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, faulty, phase, workload):
@@ -129,3 +162,30 @@ def test_an_unknown_style_or_a_missing_one_is_said(monkeypatch):
     monkeypatch.setattr(arms, "get_port", lambda name: Old())
     with pytest.raises(UnavailableError, match="'jit' of pure is not available: this version is too old"):
         prepare(Arm("tiny", "forward", "pure", "jit"))
+
+
+def test_the_reference_is_computed_in_float64():
+    reference = arms._reference("tiny", "forward", "float32")
+    assert {a.dtype.name for a in reference.expected.values()} == {"float64"}
+    assert all(0 < bound < 1e-4 for bound in reference.bounds.values())
+
+
+def test_what_is_timed_is_on_the_device(monkeypatch):
+    seen = []
+
+    class Spy(PurePort):
+        def apply(self, model, x, carry=None, **masks):
+            seen.append(x)
+            return super().apply(model, x, carry, **masks)
+
+    def build(port, model, task):
+        program = functional_program(port, model, task)
+        call = program.call
+        program.call = lambda *arrays: seen.append(arrays) or call(*arrays)
+        return program
+
+    Spy.call_styles = (CallStyle("jit", "", build),)
+    monkeypatch.setattr(arms, "get_port", lambda name: Spy())
+    prepare(Arm("tiny", "forward", "pure", "jit"))
+    (arrays,) = (entry for entry in seen if isinstance(entry, tuple))
+    assert all(isinstance(array, jax.Array) for array in arrays)

@@ -83,13 +83,15 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message):
 
 def test_bench_writes_a_file_and_prints_its_tables(tmp_path):
     found = trigru(
-        "bench", "--quick", "--workload", "tiny", "--phase", "forward", "--port", "linen", "--rounds", "6",
-        "-o", str(tmp_path / "out"),
+        "bench", "--quick", "--workload", "tiny", "--phase", "forward", "--port", "linen", "--seed", "7",
+        "--rounds", "6", "-o", str(tmp_path / "out"),
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     results = load(tmp_path / "out" / "results.json")
     assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     assert results.trigru.complete
+    assert results.trigru.seed == 7
+    assert {b.stats["rounds"] for b in results.benchmarks} == {6}
     assert "linen[apply]" in found.stdout
     assert "written:" in found.stderr
     again = trigru("report", str(tmp_path / "out" / "results.json"))
@@ -226,3 +228,44 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch):
     monkeypatch.setattr("trigru.bench.cli._bench", lambda *_: None)
     invoke("compare", "--port", "linen", "-o", str(tmp_path))
     assert seen == [("pure", "linen")]
+
+
+def test_only_what_was_asked_for_is_verified(monkeypatch):
+    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("conversion"))
+    found = invoke("verify", "--port", "linen", "--dtype", "float64", "--json")
+    measurements = json.loads(found.stdout)["measurements"]
+    assert {m["port"] for m in measurements} == {"linen"}
+    assert {m["dtype"] for m in measurements} == {"float64"}
+
+
+def test_only_the_styles_asked_for_are_timed(tmp_path):
+    options = ["--quick", "--workload", "tiny", "--phase", "forward", "--rounds", "6"]
+    options += ["--port", "equinox", "--style", "partition"]
+    assert invoke("bench", *options, "-o", str(tmp_path)).exit_code == 0
+    names = [b.name for b in load(tmp_path / "results.json").benchmarks]
+    assert names == ["pure[jit]", "pure[jit]#2", "equinox[partition]"]
+
+
+def test_a_port_that_is_only_inaccurate_gets_no_number_either(tmp_path, monkeypatch):
+    """Right in float64, and bfloat16 where float32 is asked for."""
+    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("sequence"))
+    monkeypatch.setattr(linen.LinenPort, "apply", _half_precision(linen.LinenPort.apply))
+    options = ["--quick", "--workload", "tiny", "--phase", "forward", "--port", "linen", "--rounds", "6"]
+    found = invoke("compare", *options, "-o", str(tmp_path))
+    assert found.exit_code == 1
+    assert "FAILED linen: sequence: carry in float32" in found.stdout
+    results = load(tmp_path / "results.json")
+    assert [u.reason for u in results.untimed] == ["not proven equal: sequence"]
+    report = (tmp_path / "report.md").read_text()
+    assert "## Equality with the NumPy oracle" in report
+    assert "not proven equal" in report
+
+
+def _half_precision(apply):
+    def rounded(self, model, x, carry=None, **masks):
+        carry, outputs = apply(self, model, x, carry, **masks)
+        if outputs.dtype == "float64":
+            return carry, outputs
+        return tuple(a.astype("bfloat16").astype(a.dtype) for a in (carry, outputs))
+
+    return rounded

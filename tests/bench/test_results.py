@@ -15,11 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from trigru.bench import run as run_module
-from trigru.bench.report import format_rate, markdown, provenance_lines, terminal, timing_tables
+from trigru.bench.report import (
+    equality_table,
+    format_rate,
+    format_time,
+    markdown,
+    provenance_lines,
+    terminal,
+    timing_tables,
+)
 from trigru.bench.results import ExtraInfo, ResultsFileError, assemble, load, load_average, provenance, save
 from trigru.bench.run import Plan, run
 from trigru.bench.sampling import CompiledWhileTimingError
 from trigru.bench.workloads import find_workload
+from trigru.common.equivalence import Measurement
 from trigru.common.errors import TrigruError
 
 PLAN = Plan(("tiny",), ("forward",), ("pure", "linen"), rounds=6, sample_time_s=1e-4)
@@ -184,6 +193,49 @@ def test_the_summary_takes_the_best_style_and_explains_a_slow_one():
         best = min(b.facts.ratio for b in group if b.facts.port == port)
         assert ratio.startswith(f"{best:.3f} ")
         assert bool(why) == (best > 1.10)
+
+
+def measurement(check="sequence", error=1e-16, bound=1e-12, dtype="float64", quantity="outputs"):
+    return Measurement("pure", check, None, quantity, dtype, error, bound)
+
+
+def test_a_cell_of_the_equality_table_shows_the_worst():
+    section = equality_table(
+        [measurement(), measurement(error=3e-15), measurement(error=2e-7, bound=1e-6, dtype="float32")]
+    )
+    assert section.rows == [("sequence", "3e-15 · 20%")]
+
+
+def test_one_failure_fails_the_cell_and_is_named_once():
+    section = equality_table([measurement(), measurement(error=1e-3), measurement(error=1e-2, quantity="carry")])
+    assert section.rows == [("sequence", "FAILED")]
+    failures = [note for note in section.notes if note.startswith("FAILED")]
+    assert failures == [
+        "FAILED pure: sequence: outputs in float64: error 1.0e-03, at most 1.0e-12 allowed (and 1 more)"
+    ]
+
+
+def test_columns_hold_what_their_headings_say(results):
+    section = timing_tables(results)[1]
+    for row, b in zip(section.rows, results.benchmarks, strict=True):
+        found = dict(zip(section.columns, row, strict=True))
+        assert found["arm"] == b.name
+        assert found["time a call"] == format_time(float(np.median(b.time_s)))
+        assert found["leaves"] == str(b.facts.leaves)
+        assert found["dots"] == str(b.facts.dots)
+    assert [row[4] for row in section.rows][:2] == ["-", "A/A"]
+
+
+def test_versions_are_those_installed():
+    versions = provenance(0, "highest", 1.5, complete=True, packages=["rich", "no-such-thing"]).versions
+    assert versions["jax"] == jax.__version__
+    assert versions["numpy"] == np.__version__
+    assert "rich" in versions
+    assert versions["no-such-thing"] == "not installed"
+
+
+def test_the_load_before_is_the_one_before():
+    assert provenance(0, "highest", 123.0, complete=True).load_before == 123.0
 
 
 def test_a_group_says_how_many_steps_a_second(results):

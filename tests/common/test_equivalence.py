@@ -1,14 +1,23 @@
 """Every port passes every check, and the errors are measured as documented."""
 
+import re
+
+import jax
 import numpy as np
+import optax
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trigru.common import oracle
 from trigru.common.cases import Case
-from trigru.common.checks import CHECKS, checks_named
-from trigru.common.equivalence import DTYPES, accuracy_bound, assert_equivalent, relative_error, verify
+from trigru.common.checks import CHECKS, Check, checks_named
+from trigru.common.equivalence import DTYPES, Measurement, accuracy_bound, assert_equivalent, relative_error, verify
 from trigru.common.errors import UnknownNameError
+from trigru.common.port import CallStyle, functional_program
+from trigru.common.task import Batch
+from trigru.common.trajectory import trajectory
 from trigru.impls import get_port
+from trigru.impls.pure import PurePort
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
@@ -69,3 +78,117 @@ def test_a_dtype_without_a_question_is_refused():
 
 def test_one_sequence_has_a_length_that_counts():
     assert all(Case.random(1, 5, 2, 2, seed=seed).lengths[0] >= 1 for seed in range(20))
+
+
+PARAMS = {"weight_ih", "weight_hh", "bias", "bias_n", "initial_carry"}
+SEQUENCE = {"carry", "outputs", "d x"} | {f"d {name}" for name in PARAMS}
+TRAINING = {"losses"} | {f"Δ {name}" for name in PARAMS}
+READOUT = {"readout.weight", "readout.bias"}
+#: What each check compares: a quantity that went missing would be a check that got weaker.
+QUANTITIES = {
+    "conversion": PARAMS | READOUT,
+    "sequence": SEQUENCE,
+    "carry": SEQUENCE | {"d carry"},
+    "chunks": SEQUENCE,
+    "step": SEQUENCE,
+    "lengths": SEQUENCE,
+    "resets": SEQUENCE,
+    "masks": SEQUENCE | {"d carry"},
+    "training": TRAINING,
+    "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
+    "style forward": {"carry", "outputs"},
+    "style training": TRAINING,
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_check_compares_these_quantities(check):
+    expected = check.expect(Case.random(2, 4, 3, 2))
+    assert set(expected) == QUANTITIES[check.name]
+    if "losses" in expected:
+        assert expected["losses"].shape == (20,)
+
+
+def answering(**changes):
+    """A check of one quantity whose answer can be bent."""
+    right = np.arange(1.0, 7.0).reshape(2, 3)
+
+    def answer(port, case, style):
+        return {"a": changes.get("a", lambda a: a)(right.astype(case.dtype))} if changes.get("a") is not None else {}
+
+    return Check("bent", "", answer, lambda case: {"a": right.astype(case.dtype)}, exact=changes.get("exact", False))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (None, r"nothing, expected shape \(2, 3\)"),
+        (lambda a: a[:1], r"shape \(1, 3\), expected shape \(2, 3\)"),
+        (lambda a: a.astype("float16"), "dtype float16, expected float64"),
+        (lambda a: a + 1e-9, "error"),
+        (lambda a: np.where(a == 2, np.nan, a), "error"),
+    ],
+)
+def test_an_answer_that_is_off_fails(change, problem):
+    (found,) = verify([get_port("pure")], checks=[answering(a=change)], dtypes=["float64"])
+    assert not found.passed
+    assert re.search(problem, str(found))
+
+
+def test_an_exact_check_asks_for_the_bits():
+    def negative_zero(a):
+        return np.copysign(a, -1) * 0 if (a == 0).all() else a * (1 + np.finfo(a.dtype).eps)
+
+    for dtype in DTYPES:
+        (found,) = verify([get_port("pure")], checks=[answering(a=negative_zero, exact=True)], dtypes=[dtype])
+        assert not found.passed
+    assert not Measurement("p", "c", None, "q", "float64", 0.0, 0.0, problem="bits differ").passed
+
+
+def test_both_questions_are_asked_of_every_case_in_the_right_precision():
+    asked, expected = [], []
+
+    def answer(port, case, style):
+        asked.append((case.dtype, case.x.shape, jax.config.jax_default_matmul_precision))
+        return {"a": np.ones(1, case.dtype)}
+
+    def expect(case):
+        expected.append((case.asked_in, case.dtype))
+        return {"a": np.ones(1, case.dtype)}
+
+    cases = [Case.random(2, 3, 2, 2), Case.random(1, 5, 2, 2)]
+    found = verify([get_port("pure")], checks=[Check("spy", "", answer, expect)], cases=cases)
+    assert len(found) == 4
+    assert [a[0] for a in asked] == ["float64", "float64", "float32", "float32"]
+    assert {a[1] for a in asked} == {(2, 3, 2), (1, 5, 2)}
+    assert {a[2] for a in asked} == {"highest"}
+    assert set(expected) == {("float64", "float64"), ("float32", "float64"), ("float32", "float32")}
+
+
+def test_a_style_that_is_missing_is_not_asked():
+    class Old(PurePort):
+        call_styles = (*PurePort.call_styles, CallStyle("new", "", functional_program, lambda: "too old"))
+
+    found = verify([Old()], checks=checks_named("style forward"))
+    assert {m.style for m in found} == {"jit"}
+
+
+def test_cases_hide_nothing():
+    case = Case.random(3, 7, 5, 6)
+    for array in (case.x, case.carry, case.targets, case.d_carry):
+        assert array.all()
+
+
+def test_in_float64_every_entry_counts_alike_and_elsewhere_by_its_gradient():
+    case = Case.random(2, 4, 3, 2)
+    batch = Batch(case.x, case.targets)
+    with jax.enable_x64(True):
+        plain = trajectory(case.params.gru, batch, optax.adam(1e-2), 3, weighted=False)
+        weighted = trajectory(case.params.gru, batch, optax.adam(1e-2), 3, weighted=True)
+    assert all((w == 1).all() for w in plain.weights.values())
+    _, gradient = oracle.sequence_loss(case.params.gru, *batch)
+    for name, g in gradient._asdict().items():
+        np.testing.assert_allclose(weighted.weights[name], np.abs(g) / np.abs(g).max())
+        moved = getattr(plain.end, name) - getattr(case.params.gru, name)
+        np.testing.assert_array_equal(plain.answers()[f"Δ {name}"], moved)
+        assert 1e-3 < np.abs(moved).max() < 0.1

@@ -127,3 +127,28 @@ def test_it_computes_in_the_dtype_that_it_is_given():
     gradients = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
     arrays = [tape.carry, tape.outputs, gradients.x, gradients.carry, *gradients.params]
     assert {a.dtype.name for a in arrays} == {"float32"}
+
+
+def test_nan_in_the_padding_reaches_nothing():
+    case = Case.random(3, 5, 2, 3)
+    x = np.where(np.arange(5)[:, None] < case.lengths[:, None, None], case.x, np.nan)
+    tape = oracle.forward(case.params.gru, x, lengths=case.lengths)
+    gradients = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
+    assert all(np.isfinite(a).all() for a in (tape.outputs, tape.carry, gradients.x, *gradients.params))
+
+
+def test_large_logits_stay_finite():
+    case = Case.random(2, 3, 2, 3)
+    params = case.params._replace(readout=case.params.readout._replace(bias=np.array([1e4, -1e4, 0, 5e3, 1])))
+    loss, gradient = oracle.classifier_loss(params, case.x, case.labels)
+    assert np.isfinite(loss)
+    assert all(np.isfinite(a).all() for a in leaves(gradient).values())
+
+
+def test_losses_keep_the_dtype():
+    case = Case.random(2, 3, 2, 3).astype("float32")
+    for loss, gradient in (
+        oracle.sequence_loss(case.params.gru, case.x, case.targets),
+        oracle.classifier_loss(case.params, case.x, case.labels, case.lengths),
+    ):
+        assert {np.asarray(a).dtype.name for a in (loss, *leaves(gradient).values())} == {"float32"}

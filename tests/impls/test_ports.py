@@ -120,6 +120,7 @@ def test_every_gate_is_drawn_from_the_same_distribution(port):
     # 12000 draws a gate: the standard error of the deviation is 0.65 %
     np.testing.assert_allclose(drawn.std(axis=(0, 2, 3)) * 20**0.5, 1, atol=0.03)
     assert np.abs(drawn).max() <= 2 / 0.87962566 * 20**-0.5 + 1e-6
+    assert np.abs(drawn).max() > 1.9 * 20**-0.5, "a uniform draw of that deviation ends at 1.73"
     assert len(np.unique(drawn)) > 0.99 * drawn.size, "two gates or two models share their draws"
 
 
@@ -165,6 +166,28 @@ def test_computation_and_storage_dtype(port, case):
         ):
             assert carry.dtype == outputs.dtype == expected
         assert port.dump(model).weight_ih.dtype == param_dtype
+
+
+def test_a_classifier_computes_in_its_dtype_and_stores_in_the_other(port, case):
+    model = port.load(GRUConfig(5, 6, classes=5, dtype="bfloat16"), case.params)
+    assert port.classify(model, jnp.asarray(case.x)).dtype == "bfloat16"
+    assert {str(a.dtype) for a in leaves(port.dump(model)).values()} == {"float32"}
+    model = port.load(GRUConfig(5, 6, classes=5), case.params)
+    logits = port.classify(model, jnp.asarray(case.x), jnp.asarray(case.lengths))
+    assert relative_error(logits, oracle.classify(case.params, case.x, case.lengths)) < 1e-5
+
+
+def test_without_a_dtype_inputs_and_parameters_are_promoted(port, case):
+    model = port.load(GRUConfig(5, 6), case.params.gru)
+    carry, outputs = port.apply(model, jnp.asarray(case.x, "bfloat16"))
+    assert carry.dtype == outputs.dtype == "float32"
+
+
+def test_readouts_are_drawn_alike(port):
+    config = GRUConfig(3, 50, classes=40)
+    drawn = np.stack([port.dump(port.make(config, jax.random.key(k))).readout.weight for k in range(4)])
+    assert drawn.std() * 50**0.5 == pytest.approx(1, abs=0.05)
+    assert np.abs(drawn).max() <= 2 / 0.87962566 * 50**-0.5 + 1e-6
 
 
 def test_half_precision_is_near_the_oracle(port, case):
@@ -216,7 +239,7 @@ BAD_DRAWS = [
     (lambda *_: jnp.zeros(3), r"carry_init gave shape \(3,\), expected \(8,\)"),
     (jnp.zeros(8), "carry_init is a ArrayImpl, expected a JAX initializer"),
     ("zeros", "carry_init is a str, expected a JAX initializer"),
-    (initializers.lecun_normal(), r"carry_init cannot draw shape \(8,\).*need two axes"),
+    (initializers.lecun_normal(), r"carry_init cannot draw shape \(8,\)\. .*need two axes"),
 ]
 
 
