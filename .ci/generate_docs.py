@@ -14,7 +14,8 @@ def checks() -> str:
     def asked(check):
         if check.exact:
             return "bit for bit"
-        return "both questions" if check.in_working_dtype else "same function, in every call style"
+        asked = "both" if check.in_working_dtype else "same function"
+        return f"{asked}, in every call style" if check.per_style else asked
 
     rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in CHECKS]
     return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])

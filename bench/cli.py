@@ -56,7 +56,9 @@ def compare(
     _check_folder(output)
     plan = _plan(ports, workloads, phases, styles, quick, rounds, seed)
     from .arms import BASELINE
+    from .results import load_average
 
+    load_before = load_average()
     measurements, missing = _verify(tuple(dict.fromkeys((BASELINE[0], *plan.ports))), _dtypes(None))
     from .report import equality_table
 
@@ -67,7 +69,7 @@ def compare(
         if not m.passed:
             failed.setdefault(m.port, {})[m.check] = None
     excluded = missing | {port: f"not proven equal: {', '.join(checks)}" for port, checks in failed.items()}
-    _bench(plan, excluded, output, [equality])
+    _bench(plan, excluded, output, [equality], load_before)
     if failed:
         raise typer.Exit(1)
 
@@ -117,7 +119,9 @@ def bench(
     """Time alone; each arm's first results are still held to the oracle."""
     _check_folder(output)
     plan = _plan(ports, workloads, phases, styles, quick, rounds, seed)
-    _bench(plan, {}, output, [])
+    from .results import load_average
+
+    _bench(plan, {}, output, [], load_average())
 
 
 @app.command()
@@ -244,7 +248,7 @@ def _self_test(dtypes: tuple[str, ...]) -> None:
         raise typer.Exit(1)
 
 
-def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any]) -> None:
+def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any], load_before: float | None) -> None:
     from dataclasses import replace
 
     import jax
@@ -252,11 +256,10 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
     from ..common.files import write_whole
     from ..impls import get_port, unavailable
     from .report import markdown, timing_tables
-    from .results import assemble, load_average, provenance, save
+    from .results import assemble, provenance, save
     from .run import MATMUL_PRECISION, run
 
     benchmarks, untimed, complete = [], [], False
-    load_before = load_average()
     jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
     with _Progress("bench") as progress:
         try:

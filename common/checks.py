@@ -36,7 +36,8 @@ class Check:
         answer: (port, case, style) -> the port's arrays by quantity, in the dtype of the case.
         expect: (case) -> the oracle's arrays by quantity, in the dtype of the case.
         exact: compare bits instead of asking the two questions.
-        per_style: ask once for each call style of the port; otherwise style is None.
+        per_style: ask the first question once for each call style of the port, and the second, which a style can't
+            change, of the first style; otherwise style is None.
         in_working_dtype: False for a check whose accuracy another one measures: asked in float64 alone.
     """
 
@@ -144,7 +145,7 @@ def _by_step(port, model, case, x, carry):
     return carry, jnp.concatenate([first[:, None], jnp.moveaxis(rest, 0, 1)], axis=1)
 
 
-def _program_check(name, catches, phase, *, classes=False, per_style=False):
+def _program_check(name, catches, phase, *, classes=False, per_style=False, in_working_dtype=True):
     """A check of one phase as the benchmark runs it: in the port's first call style, or in each."""
 
     def trained(case):
@@ -172,7 +173,7 @@ def _program_check(name, catches, phase, *, classes=False, per_style=False):
             return {"carry": tape.carry, "outputs": tape.outputs}
         return train(case, params, batch, TRAJECTORY_STEPS).answers()
 
-    return Check(name, catches, answer, expect, per_style=per_style, in_working_dtype=not per_style)
+    return Check(name, catches, answer, expect, per_style=per_style, in_working_dtype=in_working_dtype)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -198,9 +199,13 @@ CHECKS: tuple[Check, ...] = (
         "chunks",
         "a carry lost or detached between chunks, so that no gradient reaches the initial carry",
         _in_chunks,
+        in_working_dtype=False,
     ),
     _sequence_check(
-        "step", "one time step that differs from a sequence of them, or has parameters of its own", _by_step
+        "step",
+        "one time step that differs from a sequence of them, or has parameters of its own",
+        _by_step,
+        in_working_dtype=False,
     ),
     _sequence_check(
         "lengths",
@@ -221,21 +226,20 @@ CHECKS: tuple[Check, ...] = (
         in_working_dtype=False,
     ),
     _program_check(
+        "forward", "a call style that runs another model", "forward", per_style=True, in_working_dtype=False
+    ),
+    _program_check(
         "training",
-        "20 Adam steps that part: a parameter not updated, updated twice, or by another one's gradient",
+        "20 Adam steps that part: a parameter not updated, updated twice, or by another one's gradient; a call style "
+        "that differentiates something else, or loses an update or the optimiser's state",
         "train_step",
+        per_style=True,
     ),
     _program_check(
         "classifier",
         "as training, with unequal lengths and a readout of another state than the last valid one",
         "train_step",
         classes=True,
-    ),
-    _program_check("style forward", "a call style that runs another model", "forward", per_style=True),
-    _program_check(
-        "style training",
-        "a call style that differentiates something else, or loses an update or the optimiser's state",
-        "train_step",
-        per_style=True,
+        in_working_dtype=False,
     ),
 )

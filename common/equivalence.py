@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .cases import Case
-from .checks import CHECKS, Check
+from .checks import CHECKS, Answers, Check
 from .errors import UnknownNameError
 from .port import CallStyle, Port, available_styles
 
@@ -101,12 +101,18 @@ def verify(
         for style in (available_styles(port) if check.per_style else [None])
     ]
     measurements: list[Measurement] = []
-    for number, (check, port, style) in enumerate(rows):
-        progress(number, len(rows), f"{port.name}: {check.name}")
+    expected: dict[tuple[str, str, int], tuple[Answers, Answers]] = {}
+    for done, (check, port, style) in enumerate(rows):
+        progress(done, len(rows), f"{port.name}: {check.name}")
         for dtype in dtypes:
-            if dtype == "float64" or check.in_working_dtype:
-                for case in cases:
-                    measurements += _measure(port, check, style, case.astype(dtype))
+            first = style is None or style is available_styles(port)[0]
+            if dtype == "float64" or (check.in_working_dtype and first):
+                for number, case in enumerate(cases):
+                    rounded = case.astype(dtype)
+                    key = check.name, dtype, number
+                    if key not in expected:
+                        expected[key] = _expect(check, rounded)
+                    measurements += _measure(port, check, style, rounded, *expected[key])
     return measurements
 
 
@@ -138,16 +144,23 @@ def accuracy_bound(in_dtype: Any, reference: Any, dtype: str) -> float:
     return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * float(jnp.finfo(dtype).eps)
 
 
-def _measure(port: Port, check: Check, style: CallStyle | None, case: Case) -> Iterator[Measurement]:
+def _expect(check: Check, case: Case) -> tuple[Answers, Answers]:
+    """The float64 reference, and NumPy's own evaluation in the dtype of the case."""
+    with _precision("float64"):
+        reference = check.expect(case.widened())
+    with _precision(case.dtype):
+        return reference, check.expect(case)
+
+
+def _measure(
+    port: Port, check: Check, style: CallStyle | None, case: Case, reference: Answers, in_dtype: Answers
+) -> Iterator[Measurement]:
     dtype = case.dtype
 
     def measurement(quantity: str, error: float, bound: float, problem: str | None = None) -> Measurement:
         return Measurement(port.name, check.name, style and style.name, quantity, dtype, error, bound, problem)
 
-    with _precision("float64"):
-        reference = check.expect(case.widened())
     with _precision(dtype):
-        in_dtype = check.expect(case)
         try:
             answers = {name: np.asarray(array) for name, array in check.answer(port, case, style).items()}
         except Exception as error:  # a port may fail in any way; the others go on

@@ -1,6 +1,7 @@
 """Training by the oracle's gradients: what every port's train step is held to."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -58,7 +59,7 @@ def trajectory(
         weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
     loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
-    update = jax.jit(optimizer.update)
+    update = _jitted(optimizer.update)
     losses, start, state, weights = [], params, optimizer.init(params), {}
     for _ in range(steps):
         loss, gradient = loss_and_grad(params, *batch)
@@ -70,3 +71,7 @@ def trajectory(
     if not weighted:
         weights = {name: np.ones_like(w) for name, w in weights.items()}
     return Trajectory(np.stack(losses), start, params, weights)
+
+
+#: Compiled once for each optimiser and dtype, not once for each trajectory.
+_jitted = cache(jax.jit)

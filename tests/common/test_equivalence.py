@@ -96,8 +96,7 @@ QUANTITIES = {
     "masks": SEQUENCE | {"d carry"},
     "training": TRAINING,
     "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
-    "style forward": {"carry", "outputs"},
-    "style training": TRAINING,
+    "forward": {"carry", "outputs"},
 }
 
 
@@ -169,7 +168,7 @@ def test_a_style_that_is_missing_is_not_asked():
     class Old(PurePort):
         call_styles = (*PurePort.call_styles, CallStyle("new", "", functional_program, lambda: "too old"))
 
-    found = verify([Old()], checks=checks_named("style forward"))
+    found = verify([Old()], checks=checks_named("forward"))
     assert {m.style for m in found} == {"jit"}
 
 
@@ -192,3 +191,12 @@ def test_in_float64_every_entry_counts_alike_and_elsewhere_by_its_gradient():
         moved = getattr(plain.end, name) - getattr(case.params.gru, name)
         np.testing.assert_array_equal(plain.answers()[f"Δ {name}"], moved)
         assert 1e-3 < np.abs(moved).max() < 0.1
+
+
+def test_the_second_question_is_asked_of_the_first_style_alone():
+    found = verify([get_port("equinox")], checks=checks_named("training"))
+    assert {(m.style, m.dtype) for m in found} == {
+        ("filter_jit", "float64"),
+        ("partition", "float64"),
+        ("filter_jit", "float32"),
+    }
