@@ -29,5 +29,5 @@ def japanese_vowels(split: str = "train") -> Utterances:
     >>> japanese_vowels().inputs.shape
     (270, 29, 12)
     """
-    with np.load(str(files(__package__) / "data" / "japanese_vowels.npz"), allow_pickle=False) as archive:
+    with np.load(str(files("trigru.common") / "data" / "japanese_vowels.npz"), allow_pickle=False) as archive:
         return Utterances(*(archive[f"{split}_{field}"] for field in Utterances._fields))
