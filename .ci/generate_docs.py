@@ -14,8 +14,9 @@ def checks() -> str:
     def asked(check):
         if check.exact:
             return "bit for bit"
-        asked = "both" if check.in_working_dtype else "same function"
-        return f"{asked}, in every call style" if check.per_style else asked
+        same = ["same function"] if "float64" in check.dtypes else []
+        accurate = [f"accurate in {dtype}" for dtype in check.dtypes if dtype != "float64"]
+        return ", ".join(same + accurate) + (", in every call style" if check.per_style else "")
 
     rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in CHECKS]
     return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])

@@ -194,7 +194,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _dtypes(names: list[str] | None) -> tuple[str, ...]:
-    from ..common.equivalence import DTYPES
+    from ..common.checks import DTYPES
     from ..common.errors import UnknownNameError
 
     for name in names or ():
@@ -235,7 +235,7 @@ def _self_test(dtypes: tuple[str, ...]) -> None:
     from .report import self_test_table
 
     noticed: dict[str, list[str]] = {}
-    with _nothing_if_interrupted(), _Progress("self-test") as progress:
+    with _nothing_if_interrupted(), _compiled_once(), _Progress("self-test") as progress:
         for number, mutant in enumerate(MUTANTS):
             progress.to(number / len(MUTANTS), f"self-test {mutant.name}")
             found = verify([mutant.port], dtypes=dtypes)
@@ -246,6 +246,21 @@ def _self_test(dtypes: tuple[str, ...]) -> None:
         _say("the port without a fault failed, too: the above says nothing.")
     if not sound or not all(noticed.values()):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _compiled_once() -> Iterator[None]:
+    """Most of a mutant's programs are those of the others, too: look them up."""
+    from tempfile import TemporaryDirectory
+
+    import jax
+
+    with TemporaryDirectory(prefix="trigru-") as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        yield
+        jax.config.update("jax_enable_compilation_cache", False)  # the folder goes
 
 
 def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any], load_before: float | None) -> None:

@@ -144,8 +144,10 @@ def _left_aligned(section: Section) -> list[bool]:
 def _equality_cell(measurements: list[Measurement]) -> str:
     if not measurements:
         return "not asked"
-    if any(not m.passed for m in measurements):
+    if any(not m.passed and m.offered for m in measurements):
         return "FAILED"
+    if any(not m.passed for m in measurements):
+        return "not offered"
     same = [m.error for m in measurements if m.dtype == "float64"]
     share = [m.error / m.bound for m in measurements if m.dtype != "float64" and m.bound]
     if all(m.bound == 0 for m in measurements):

@@ -66,7 +66,7 @@ class Case:
     def config(self) -> GRUConfig:
         """Of the classifier that `params` belong to."""
         classes, hidden_size = self.params.readout.weight.shape
-        return GRUConfig(self.x.shape[-1], hidden_size, classes, param_dtype=self.dtype)
+        return GRUConfig(self.x.shape[-1], hidden_size, classes, param_dtype=str(self.params.gru.weight_ih.dtype))
 
     @property
     def gru_config(self) -> GRUConfig:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import InputError
 
-__all__ = ["GRUConfig", "check_dtypes", "check_sizes"]
+__all__ = ["GRUConfig", "check_dtypes", "check_flag", "check_sizes"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class GRUConfig:
         dtype: dtype of the computation; None means that of inputs and parameters, promoted.
         param_dtype: dtype in which parameters are stored.
         kernel: "stock" scans the framework's own GRUCell.
+        unroll: steps in one iteration of the compiled loop.
+        remat: recompute the gates on the way back instead of keeping them.
         carry_init: a JAX initializer for the initial carry; None means zeros.
 
     Raises:
-        InputError: a size is below 1, or a dtype is not a floating-point one, or carry_init
+        InputError: a size is below 1, a dtype is not a floating-point one, remat is no bool, or carry_init
             cannot be called.
 
     >>> GRUConfig(input_size=20, hidden_size=200).hidden_size
@@ -37,10 +39,13 @@ class GRUConfig:
     dtype: str | None = None
     param_dtype: str = "float32"
     kernel: str = "stock"
+    unroll: int = 1
+    remat: bool = False
     carry_init: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        check_sizes(input_size=self.input_size, hidden_size=self.hidden_size)
+        check_sizes(input_size=self.input_size, hidden_size=self.hidden_size, unroll=self.unroll)
+        check_flag(remat=self.remat)
         if self.classes is not None:
             check_sizes(classes=self.classes)
         check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
@@ -59,6 +64,18 @@ def check_sizes(**sizes: Any) -> None:
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise InputError(f"{name} is {size!r}, expected a whole number of at least 1.")
+
+
+def check_flag(**flags: Any) -> None:
+    """Raise InputError for a flag that is neither True nor False.
+
+    >>> check_flag(remat="all")
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: remat is 'all', expected True or False.
+    """
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise InputError(f"{name} is {flag!r}, expected True or False.")
 
 
 def check_dtypes(**dtypes: Any) -> None:

@@ -11,8 +11,10 @@ What is compared is in `trigru.common.checks`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import jax
@@ -20,18 +22,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from .cases import Case
-from .checks import CHECKS, Answers, Check
-from .errors import UnknownNameError
+from .checks import CHECKS, DTYPES, Answers, Check
+from .errors import NotOfferedError, UnknownNameError
 from .port import CallStyle, Port, available_styles
 
 __all__ = ["Measurement", "accuracy_bound", "assert_equivalent", "relative_error", "verify"]
 
-#: In float64 the first question is asked, in float32 the second.
-DTYPES = ("float64", "float32")
-
 SAME_BOUND = 1e-12
 ACCURACY_FACTOR = 4
 ACCURACY_ULPS = 4
+NOT_OFFERED = "not offered"
+#: Nearly all of the time goes into compiling small programs, which keeps one core busy and lets go of Python.
+THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Measurement:
     error: float
     bound: float
     problem: str | None = None
+
+    @property
+    def offered(self) -> bool:
+        """Whether the port has what the check is about."""
+        return self.problem is None or not self.problem.startswith(NOT_OFFERED)
 
     @property
     def passed(self) -> bool:
@@ -77,7 +84,8 @@ def verify(
 
     Args:
         ports: what to check.
-        dtypes: "float64" asks whether a port is the same function, "float32" whether it is accurate.
+        dtypes: "float64" asks whether a port is the same function, "float32" and "bfloat16" whether it is accurate;
+            each check is asked in those of them that are its own.
         cases: data to check on; by default three sequences of 17 steps, 5 inputs, 6 units.
         checks: rows of CHECKS; by default all.
         progress: called before each step of the work with the steps done, their number, and the next one's name.
@@ -100,19 +108,29 @@ def verify(
         for port in ports
         for style in (available_styles(port) if check.per_style else [None])
     ]
+    expected = _Expected(cases)
+
+    def measure(check: Check, port: Port, style: CallStyle | None) -> list[Measurement]:
+        asked = [dtype for dtype in dtypes if dtype in check.dtypes]
+        if style is not None and style is not available_styles(port)[0]:
+            asked = [dtype for dtype in asked if dtype == "float64"]
+        return [
+            measurement
+            for dtype in asked
+            for number, case in enumerate(cases)
+            for measurement in _measure(port, check, style, case.astype(dtype), *expected(check, dtype, number))
+        ]
+
     measurements: list[Measurement] = []
-    expected: dict[tuple[str, str, int], tuple[Answers, Answers]] = {}
-    for done, (check, port, style) in enumerate(rows):
-        progress(done, len(rows), f"{port.name}: {check.name}")
-        for dtype in dtypes:
-            first = style is None or style is available_styles(port)[0]
-            if dtype == "float64" or (check.in_working_dtype and first):
-                for number, case in enumerate(cases):
-                    rounded = case.astype(dtype)
-                    key = check.name, dtype, number
-                    if key not in expected:
-                        expected[key] = _expect(check, rounded)
-                    measurements += _measure(port, check, style, rounded, *expected[key])
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            running = [pool.submit(measure, *row) for row in rows]
+            for done, ((check, port, _), future) in enumerate(zip(rows, running, strict=True)):
+                progress(done, len(rows), f"{port.name}: {check.name}")
+                measurements += future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return measurements
 
 
@@ -144,6 +162,20 @@ def accuracy_bound(in_dtype: Any, reference: Any, dtype: str) -> float:
     return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * float(jnp.finfo(dtype).eps)
 
 
+class _Expected:
+    """What the oracle says, computed once for each check, dtype and case."""
+
+    def __init__(self, cases: tuple[Case, ...]):
+        self._cases, self._known, self._lock = cases, {}, Lock()
+
+    def __call__(self, check: Check, dtype: str, number: int) -> tuple[Answers, Answers]:
+        key = check.name, dtype, number
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = _expect(check, self._cases[number].astype(dtype))
+            return self._known[key]
+
+
 def _expect(check: Check, case: Case) -> tuple[Answers, Answers]:
     """The float64 reference, and NumPy's own evaluation in the dtype of the case."""
     with _precision("float64"):
@@ -163,6 +195,9 @@ def _measure(
     with _precision(dtype):
         try:
             answers = {name: np.asarray(array) for name, array in check.answer(port, case, style).items()}
+        except NotOfferedError as error:
+            yield measurement("call", np.nan, 0.0, f"{NOT_OFFERED}: {error}")
+            return
         except Exception as error:  # a port may fail in any way; the others go on
             problem = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             yield measurement("call", np.nan, 0.0, problem)

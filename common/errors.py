@@ -3,7 +3,7 @@
 Each message says what was expected, what came, and what to do. Catch `TrigruError` for all of them.
 """
 
-__all__ = ["InputError", "ParamsFileError", "TrigruError", "UnavailableError", "UnknownNameError"]
+__all__ = ["InputError", "NotOfferedError", "ParamsFileError", "TrigruError", "UnavailableError", "UnknownNameError"]
 
 
 class TrigruError(Exception):
@@ -12,6 +12,10 @@ class TrigruError(Exception):
 
 class InputError(TrigruError, ValueError):
     """An array, size or option that the model cannot work with."""
+
+
+class NotOfferedError(TrigruError, NotImplementedError):
+    """Something of the contract that a port doesn't have: a check that needs it counts as not offered, not as wrong."""
 
 
 class ParamsFileError(TrigruError, ValueError):

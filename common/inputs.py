@@ -6,6 +6,7 @@ a shape mismatch from inside a scan.
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,18 +23,22 @@ def check_call(
     input_size: int | None = None,
     lengths: Any = None,
     resets: Any = None,
+    reverse: Any = False,
+    time_major: Any = False,
     time: bool = True,
     batched: bool = True,
 ) -> None:
     """Raise InputError unless the arrays of a call fit each other and the model.
 
     Args:
-        x: inputs, floating point, shape (*batch, time, input_size), or (*batch, input_size) for one step.
+        x: inputs, floating point, shape (*batch, time, input_size), (time, *batch, input_size) when time_major, or
+            (*batch, input_size) for one step.
         carry: None, or a state of shape (*batch, hidden_size), floating point.
         hidden_size: H.
         input_size: D, or None where it isn't known yet (a linen model before init).
         lengths: None, or integers of shape (*batch).
-        resets: None, or booleans of shape (*batch, time).
+        resets: None, or booleans of the shape of the inputs without their last axis.
+        reverse, time_major: the call's flags.
         time: False for one step, whose inputs have no time axis.
         batched: False for a model that takes one example, without batch axes.
 
@@ -42,7 +47,14 @@ def check_call(
     trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12),
     hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
     """
-    axes = ("*batch, " if batched else "") + ("time, " if time else "") + "features"
+    for name, flag in (("reverse", reverse), ("time_major", time_major)):
+        if not isinstance(flag, bool):
+            raise InputError(
+                f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
+                "Under jax.jit, make it a static argument or bind it with functools.partial."
+            )
+    leading = ["time"] * (time and time_major) + ["*batch"] * batched + ["time"] * (time and not time_major)
+    axes = ", ".join([*leading, "features"])
     trailing = 2 if time else 1
     for name, array in (("inputs", x), ("carry", carry), ("resets", resets)):
         if (array is None and name == "inputs") or (array is not None and not hasattr(array, "shape")):
@@ -59,7 +71,7 @@ def check_call(
         )
     _check_floating("inputs", x)
 
-    batch = shape[:-trailing]
+    batch = shape[1:-1] if time and time_major else shape[:-trailing]
     if carry is not None:
         expected = (*batch, hidden_size)
         if np.shape(carry) != expected:
@@ -85,24 +97,30 @@ def check_call(
             raise InputError(f"resets have dtype {_dtype(resets)}, expected bool.")
 
 
-def scan_inputs(x: Any, lengths: Any = None, resets: Any = None) -> tuple[Any, Any, Any]:
+def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:
     """What a scan over time reads at each step: the frame, whether to reset before it, whether it counts.
 
     Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included,
-    reaches a gradient; resets there are dropped.
+    reaches a gradient; resets there are dropped. A scan from the last step to the first reads the same.
 
     Args:
-        x: shape (*batch, time, features).
+        x: shape (*batch, time, features), or (time, *batch, features) when time_major.
         lengths: None, or integers of shape (*batch).
-        resets: None, or booleans of shape (*batch, time).
+        resets: None, or booleans of the shape of x without its last axis.
+        time_major: where the time axis of x and resets is.
 
     Returns:
-        frames (*batch, time, features), resets (*batch, time) or None, active (*batch, time) or None.
+        frames (time, *batch, features), resets (time, *batch) or None, active (time, *batch) or None.
     """
+    if not time_major:
+        axis = x.ndim - 2
+        x = jnp.moveaxis(x, axis, 0)  # (T, *batch, D)
+        resets = None if resets is None else jnp.moveaxis(jnp.asarray(resets), axis, 0)  # (T, *batch)
     if lengths is None:
         return x, resets, None
     lengths = jnp.clip(jnp.asarray(lengths), 0).astype(jnp.int32)  # a narrow dtype could not count the steps
-    active = jnp.less(*jnp.broadcast_arrays(jnp.arange(x.shape[-2], dtype=jnp.int32), lengths[..., None]))
+    steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
+    active = steps < jnp.broadcast_to(lengths, steps.shape)
     x = jnp.where(active[..., None], x, jnp.zeros_like(x))
     return x, None if resets is None else resets & active, active
 

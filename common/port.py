@@ -73,9 +73,20 @@ class Port(Protocol):
         ...
 
     def apply(
-        self, model: Any, x: Any, carry: Any = None, *, lengths: Any = None, resets: Any = None
+        self,
+        model: Any,
+        x: Any,
+        carry: Any = None,
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        reverse: bool = False,
+        time_major: bool = False,
     ) -> tuple[Any, Any]:
-        """Run the GRU over x (*batch, T, D); returns carry (*batch, H) and outputs (*batch, T, H)."""
+        """Run the GRU over x (*batch, T, D); returns carry (*batch, H) and outputs (*batch, T, H).
+
+        With time_major, x, resets and outputs are (T, *batch, ...).
+        """
         ...
 
     def step(self, model: Any, x: Any, carry: Any = None) -> tuple[Any, Any]:
@@ -86,10 +97,13 @@ class Port(Protocol):
         """Logits (B, C) of a classifier for x (B, T, D)."""
         ...
 
-    def value_and_grad(self, function: Callable[..., Any]) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+    def value_and_grad(
+        self, function: Callable[..., Any], *, has_aux: bool = False
+    ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
         """Differentiate `function(model, *arrays) -> scalar` by the framework's own means.
 
-        The result returns (value, (model gradient, *array gradients)); `dump` takes the first.
+        The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
+        function returns (scalar, anything), and value is that pair.
         """
         ...
 

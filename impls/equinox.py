@@ -14,7 +14,7 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..common.config import check_dtypes, check_sizes
+from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
@@ -34,6 +34,8 @@ class GRU(eqx.Module):
         carry_init: JAX initializer of the initial carry, called with shape (H,).
         dtype: of the computation; None promotes inputs and parameters.
         param_dtype: of the stored parameters.
+        unroll: steps in one iteration of the compiled loop.
+        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
         key: for the parameters.
 
     Raises:
@@ -52,6 +54,8 @@ class GRU(eqx.Module):
     cell: eqx.nn.GRUCell
     initial_carry: Array
     dtype: Any = eqx.field(static=True)
+    unroll: int = eqx.field(static=True)
+    remat: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -61,9 +65,12 @@ class GRU(eqx.Module):
         *,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
+        unroll: int = 1,
+        remat: bool = False,
         key: PRNGKeyArray,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size)
+        check_sizes(input_size=input_size, hidden_size=hidden_size, unroll=unroll)
+        check_flag(remat=remat)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         key_i, key_h, key_c = jax.random.split(key, 3)
         D, H = input_size, hidden_size
@@ -79,6 +86,8 @@ class GRU(eqx.Module):
         )
         self.initial_carry = for_carry(carry_init)(key_c, (H,), param_dtype)
         self.dtype = dtype
+        self.unroll = unroll
+        self.remat = remat
 
     def __call__(
         self,
@@ -87,6 +96,7 @@ class GRU(eqx.Module):
         *,
         lengths: Int[Array, ""] | None = None,
         resets: Bool[Array, " time"] | None = None,
+        reverse: bool = False,
     ) -> tuple[Float[Array, " hidden"], Float[Array, "time hidden"]]:
         """Run over a sequence.
 
@@ -95,6 +105,8 @@ class GRU(eqx.Module):
             carry: starting state (H,); None starts from the learned initial carry.
             lengths: valid steps, a scalar; later steps leave the carry alone and give zero outputs.
             resets: (T,); where true, the state becomes the initial carry before that step.
+            reverse: run from the last step to the first; outputs stay beside their inputs. To batch a call with it,
+                bind it first: `jax.vmap(functools.partial(model, reverse=True))`.
 
         Returns:
             The final carry (H,) and the outputs (T, H).
@@ -106,10 +118,11 @@ class GRU(eqx.Module):
             hidden_size=self.cell.hidden_size,
             lengths=lengths,
             resets=resets,
+            reverse=reverse,
             batched=False,
         )
         gru, x = self._promote(x)
-        x, resets, active = scan_inputs(x, lengths, resets)
+        by_time = scan_inputs(x, lengths, resets)  # (T, ...)
         h = gru._start(x, carry)
 
         def advance(h, inputs):
@@ -121,7 +134,9 @@ class GRU(eqx.Module):
                 return h_next, h_next
             return jnp.where(active, h_next, h), jnp.where(active, h_next, jnp.zeros_like(h_next))
 
-        return jax.lax.scan(advance, h, (x, resets, active))
+        if self.remat:
+            advance = eqx.filter_checkpoint(advance, prevent_cse=False)  # in a scan there is nothing to merge with
+        return jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)
 
     def step(
         self, x: Float[Array, " features"], carry: Float[Array, " hidden"] | None = None
@@ -182,6 +197,8 @@ class EquinoxPort:
             config.carry_init or initializers.zeros,
             dtype=config.dtype,
             param_dtype=jnp.dtype(config.param_dtype),
+            unroll=config.unroll,
+            remat=config.remat,
             key=key,
         )
         return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
@@ -194,16 +211,27 @@ class EquinoxPort:
     def dump(self, tree):
         arrays = [np.asarray(leaf) for leaf in _leaves(tree)]
         gru = GRUParams(*arrays[:5])
-        return gru if isinstance(tree, GRU) else ClassifierParams(gru, ReadoutParams(*arrays[5:]))
+        return ClassifierParams(gru, ReadoutParams(*arrays[5:])) if isinstance(tree, Classifier) else gru
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
-        cell = model.cell
-        check_call(x, carry, input_size=cell.input_size, hidden_size=cell.hidden_size, lengths=lengths, resets=resets)
+    def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
+        check_call(
+            x,
+            carry,
+            input_size=model.cell.input_size,
+            hidden_size=model.cell.hidden_size,
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            time_major=time_major,
+        )
 
-        def one(x, carry, lengths, resets):
-            return model(x, carry, lengths=lengths, resets=resets)
+        def one(x, resets, carry, lengths):
+            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
 
-        return _over_batch(one, np.ndim(x) - 2)(x, carry, lengths, resets)
+        batch = int(time_major)  # the axis of x, resets and outputs to map next
+        for _ in range(np.ndim(x) - 2):
+            one = jax.vmap(one, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
+        return one(x, resets, carry, lengths)
 
     def step(self, model, x, carry=None):
         check_call(x, carry, input_size=model.cell.input_size, hidden_size=model.cell.hidden_size, time=False)
@@ -212,9 +240,10 @@ class EquinoxPort:
     def classify(self, model, x, lengths=None):
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
-    def value_and_grad(self, function):
+    def value_and_grad(self, function, *, has_aux=False):
         def differentiate(model, *arrays):
-            return eqx.filter_value_and_grad(lambda everything: function(*everything))((model, *arrays))
+            of_tuple = eqx.filter_value_and_grad(lambda everything: function(*everything), has_aux=has_aux)
+            return of_tuple((model, *arrays))
 
         return differentiate
 

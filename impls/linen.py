@@ -15,7 +15,7 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from ..common.config import check_dtypes, check_sizes
+from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.initializers import for_carry, orthogonal
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
@@ -34,6 +34,8 @@ class GRU(nn.Module):
         carry_init: JAX initializer of the initial carry, called with shape (H,).
         dtype: of the computation; None promotes inputs and parameters.
         param_dtype: of the stored parameters.
+        unroll: steps in one iteration of the compiled loop.
+        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
 
     Raises:
         InputError: shapes, sizes or dtypes that do not fit.
@@ -53,9 +55,12 @@ class GRU(nn.Module):
     carry_init: Callable[..., Any] = initializers.zeros
     dtype: Any = None
     param_dtype: Any = jnp.float32
+    unroll: int = 1
+    remat: bool = False
 
     def setup(self):
-        check_sizes(features=self.features)
+        check_sizes(features=self.features, unroll=self.unroll)
+        check_flag(remat=self.remat)
         check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
         self.cell = nn.GRUCell(
             self.features, recurrent_kernel_init=orthogonal, dtype=self.dtype, param_dtype=self.param_dtype
@@ -64,12 +69,14 @@ class GRU(nn.Module):
 
     def __call__(
         self,
-        x: Float[Array, "*batch time features"],
+        x: Float[Array, "... features"],
         carry: Float[Array, "*batch hidden"] | None = None,
         *,
         lengths: Int[Array, "*batch"] | None = None,
-        resets: Bool[Array, "*batch time"] | None = None,
-    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch time hidden"]]:
+        resets: Bool[Array, "..."] | None = None,
+        reverse: bool = False,
+        time_major: bool = False,
+    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
         """Run over a sequence.
 
         Args:
@@ -77,32 +84,48 @@ class GRU(nn.Module):
             carry: starting state (*batch, H); None starts from the learned initial carry.
             lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
             resets: (*batch, T); where true, the state becomes the initial carry before that step.
+            reverse: run from the last step to the first; outputs stay beside their inputs.
+            time_major: inputs, resets and outputs are (T, *batch, ...).
 
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, lengths=lengths, resets=resets)
-        x, resets, active = scan_inputs(x, lengths, resets)
-        h = self._start(x, x.shape[:-2], carry)
+        check_call(
+            x,
+            carry,
+            input_size=self._input_size(),
+            hidden_size=self.features,
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            time_major=time_major,
+        )
+        by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
+        batch = by_time[0].shape[1:-1]
+        initial = self._start(x, batch)  # (*batch, H)
+        h = initial if carry is None else self._start(x, batch, carry)
 
         def advance(gru, h, inputs):
             x, reset, active = inputs
             if reset is not None:
-                h = jnp.where(reset[..., None], gru._start(x, h.shape[:-1]), h)
+                h = jnp.where(reset[..., None], initial, h)
             h_next, y = gru.cell(h, x)
             if active is None:
                 return h_next, y
             on = active[..., None]  # (*batch, 1)
             return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
 
+        if self.remat:
+            advance = nn.remat(advance, prevent_cse=False)  # in a scan nothing can be merged with the forward pass
         scan = nn.scan(
             advance,
             variable_broadcast="params",
             split_rngs={"params": False},
-            in_axes=x.ndim - 2,
-            out_axes=x.ndim - 2,
+            out_axes=0 if time_major else x.ndim - 2,
+            reverse=reverse,
+            unroll=self.unroll,
         )
-        return scan(self, h, (x, resets, active))
+        return scan(self, h, by_time)
 
     def step(
         self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
@@ -186,8 +209,8 @@ class LinenPort:
             return record
         return ClassifierParams(record, ReadoutParams(params["readout"]["kernel"].T, params["readout"]["bias"]))
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
-        return model.module.apply({"params": model.params}, x, carry, lengths=lengths, resets=resets)
+    def apply(self, model, x, carry=None, **options):
+        return model.module.apply({"params": model.params}, x, carry, **options)
 
     def step(self, model, x, carry=None):
         return model.module.apply({"params": model.params}, x, carry, method="step")
@@ -195,17 +218,23 @@ class LinenPort:
     def classify(self, model, x, lengths=None):
         return model.module.apply({"params": model.params}, x, lengths)
 
-    def value_and_grad(self, function):
+    def value_and_grad(self, function, *, has_aux=False):
         def differentiate(model, *arrays):
-            return jax.value_and_grad(function, argnums=tuple(range(1 + len(arrays))))(model, *arrays)
+            argnums = tuple(range(1 + len(arrays)))
+            return jax.value_and_grad(function, argnums, has_aux=has_aux)(model, *arrays)
 
         return differentiate
 
     def _module(self, config):
         check_config(self, config)
-        carry_init = config.carry_init or initializers.zeros
-        param_dtype = jnp.dtype(config.param_dtype)
-        gru = GRU(config.hidden_size, carry_init, dtype=config.dtype, param_dtype=param_dtype)
+        gru = GRU(
+            config.hidden_size,
+            config.carry_init or initializers.zeros,
+            dtype=config.dtype,
+            param_dtype=jnp.dtype(config.param_dtype),
+            unroll=config.unroll,
+            remat=config.remat,
+        )
         return gru if config.classes is None else Classifier(gru, config.classes)
 
     call_styles = (

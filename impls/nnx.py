@@ -14,7 +14,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
-from ..common.config import check_dtypes, check_sizes
+from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
@@ -69,6 +69,8 @@ class GRU(nnx.Module):
         carry_init: JAX initializer of the initial carry, called with shape (H,).
         dtype: of the computation; None promotes inputs and parameters.
         param_dtype: of the stored parameters.
+        unroll: steps in one iteration of the compiled loop.
+        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
         rngs: for the parameters.
 
     Raises:
@@ -92,9 +94,12 @@ class GRU(nnx.Module):
         *,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
+        unroll: int = 1,
+        remat: bool = False,
         rngs: nnx.Rngs,
     ):
-        check_sizes(in_features=in_features, hidden_features=hidden_features)
+        check_sizes(in_features=in_features, hidden_features=hidden_features, unroll=unroll)
+        check_flag(remat=remat)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         self.cell = GRUCell(
             in_features,
@@ -106,15 +111,19 @@ class GRU(nnx.Module):
             rngs=rngs,
         )
         self.initial_carry = nnx.Param(for_carry(carry_init)(rngs.params(), (hidden_features,), param_dtype))
+        self.unroll = unroll
+        self.remat = remat
 
     def __call__(
         self,
-        x: Float[Array, "*batch time features"],
+        x: Float[Array, "... features"],
         carry: Float[Array, "*batch hidden"] | None = None,
         *,
         lengths: Int[Array, "*batch"] | None = None,
-        resets: Bool[Array, "*batch time"] | None = None,
-    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch time hidden"]]:
+        resets: Bool[Array, "..."] | None = None,
+        reverse: bool = False,
+        time_major: bool = False,
+    ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
         """Run over a sequence.
 
         Args:
@@ -122,6 +131,8 @@ class GRU(nnx.Module):
             carry: starting state (*batch, H); None starts from the learned initial carry.
             lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
             resets: (*batch, T); where true, the state becomes the initial carry before that step.
+            reverse: run from the last step to the first; outputs stay beside their inputs.
+            time_major: inputs, resets and outputs are (T, *batch, ...).
 
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
@@ -133,26 +144,30 @@ class GRU(nnx.Module):
             hidden_size=self.cell.hidden_features,
             lengths=lengths,
             resets=resets,
+            reverse=reverse,
+            time_major=time_major,
         )
-        x, resets, active = scan_inputs(x, lengths, resets)
-        h = self._start(x, x.shape[:-2], carry)
+        by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
+        batch = by_time[0].shape[1:-1]
+        initial = self._start(x, batch)  # (*batch, H)
+        h = initial if carry is None else self._start(x, batch, carry)
 
         def advance(h, inputs):
             x, reset, active = inputs
             if reset is not None:
-                h = jnp.where(reset[..., None], self._start(x, h.shape[:-1]), h)
+                h = jnp.where(reset[..., None], initial, h)
             h_next, y = self.cell(h, x)
             if active is None:
                 return h_next, y
             on = active[..., None]  # (*batch, 1)
             return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
 
+        if self.remat:
+            advance = nnx.remat(advance, prevent_cse=False)  # in a scan nothing can be merged with the forward pass
         # jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
-        time = x.ndim - 2
-        by_time = jax.tree.map(lambda a: jnp.moveaxis(a, time, 0), (x, resets, active))  # (T, *batch, ...)
-        carry, outputs = jax.lax.scan(advance, h, by_time)
-        return carry, jnp.moveaxis(outputs, 0, time)
+        carry, outputs = jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)
+        return carry, jnp.moveaxis(outputs, 0, 0 if time_major else x.ndim - 2)
 
     def step(
         self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
@@ -203,6 +218,8 @@ class NNXPort:
             config.carry_init or initializers.zeros,
             dtype=config.dtype,
             param_dtype=jnp.dtype(config.param_dtype),
+            unroll=config.unroll,
+            remat=config.remat,
             rngs=rngs,
         )
         return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
@@ -239,8 +256,8 @@ class NNXPort:
             return record
         return ClassifierParams(record, ReadoutParams(arrays["readout"]["kernel"].T, arrays["readout"]["bias"]))
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
-        return model(x, carry, lengths=lengths, resets=resets)
+    def apply(self, model, x, carry=None, **options):
+        return model(x, carry, **options)
 
     def step(self, model, x, carry=None):
         return model.step(x, carry)
@@ -248,9 +265,10 @@ class NNXPort:
     def classify(self, model, x, lengths=None):
         return model(x, lengths)
 
-    def value_and_grad(self, function):
+    def value_and_grad(self, function, *, has_aux=False):
         def differentiate(model, *arrays):
-            return nnx.value_and_grad(function, argnums=tuple(range(1 + len(arrays))))(model, *arrays)
+            argnums = tuple(range(1 + len(arrays)))
+            return nnx.value_and_grad(function, argnums=argnums, has_aux=has_aux)(model, *arrays)
 
         return differentiate
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..common.config import check_dtypes, check_sizes
+from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
@@ -36,13 +36,17 @@ class Params(NamedTuple):
 
 def gru(
     params: Params,
-    x: Float[Array, "*batch time features"],
+    x: Float[Array, "... features"],
     carry: Float[Array, "*batch hidden"] | None = None,
     *,
     lengths: Int[Array, "*batch"] | None = None,
-    resets: Bool[Array, "*batch time"] | None = None,
+    resets: Bool[Array, "..."] | None = None,
+    reverse: bool = False,
+    time_major: bool = False,
     dtype: Any = None,
-) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch time hidden"]]:
+    unroll: int = 1,
+    remat: bool = False,
+) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
     """Run a GRU over a sequence, from its learned initial state unless a carry is passed.
 
     The equations are those of `trigru.common.oracle`.
@@ -53,7 +57,11 @@ def gru(
         carry: starting state (*batch, H); None starts from `params.initial_carry`.
         lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
         resets: (*batch, T); where true, the state becomes the initial carry before that step.
+        reverse: run from the last step to the first; outputs stay beside their inputs.
+        time_major: inputs, resets and outputs are (T, *batch, ...).
         dtype: of the computation; None promotes inputs and parameters.
+        unroll: steps in one iteration of the compiled loop.
+        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
 
     Returns:
         The final carry (*batch, H) and the outputs (*batch, T, H).
@@ -67,24 +75,38 @@ def gru(
     ((2, 8), (2, 5, 8))
     """
     D, H = params.kernel_i.shape[0], params.bias_n.shape[0]
-    check_call(x, carry, input_size=D, hidden_size=H, lengths=lengths, resets=resets)
+    check_call(
+        x,
+        carry,
+        input_size=D,
+        hidden_size=H,
+        lengths=lengths,
+        resets=resets,
+        reverse=reverse,
+        time_major=time_major,
+    )
+    check_sizes(unroll=unroll)
+    check_flag(remat=remat)
     x, params = _promote(dtype, x, params)
-    x, resets, active = scan_inputs(x, lengths, resets)
-    h = _start(params, x.shape[:-2], carry)
+    by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
+    batch = by_time[0].shape[1:-1]
+    initial = _start(params, batch)  # (*batch, H)
+    h = initial if carry is None else _start(params, batch, carry)
 
     def advance(h, inputs):
         x, reset, active = inputs
         if reset is not None:
-            h = jnp.where(reset[..., None], jnp.broadcast_to(params.initial_carry, h.shape), h)
+            h = jnp.where(reset[..., None], initial, h)
         h_next = _cell(params, x, h)
         if active is None:
             return h_next, h_next
         on = active[..., None]  # (*batch, 1)
         return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
 
-    by_time = jax.tree.map(lambda a: jnp.moveaxis(a, x.ndim - 2, 0), (x, resets, active))  # (T, *batch, ...)
-    carry, outputs = jax.lax.scan(advance, h, by_time)
-    return carry, jnp.moveaxis(outputs, 0, -2)  # (*batch, T, H)
+    if remat:
+        advance = jax.checkpoint(advance, prevent_cse=False)  # in a scan nothing can be merged with the forward pass
+    carry, outputs = jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=unroll)
+    return carry, jnp.moveaxis(outputs, 0, 0 if time_major else x.ndim - 2)
 
 
 def gru_step(
@@ -145,7 +167,7 @@ def _cell(params: Params, x: Array, h: Array) -> Array:
     return (1 - z) * n + z * h
 
 
-def _start(params: Params, batch: tuple[int, ...], carry: Array | None) -> Array:
+def _start(params: Params, batch: tuple[int, ...], carry: Array | None = None) -> Array:
     h = params.initial_carry if carry is None else jnp.asarray(carry, params.initial_carry.dtype)
     return jnp.broadcast_to(h, (*batch, h.shape[-1]))
 
@@ -170,10 +192,16 @@ class Classifier(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Model:
-    """Parameters with the dtype to compute in, so that every port has a model."""
+    """Parameters with how to compute, so that every port has a model."""
 
     params: Params | Classifier
     dtype: Any = field(default=None, metadata={"static": True})
+    unroll: int = field(default=1, metadata={"static": True})
+    remat: bool = field(default=False, metadata={"static": True})
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `gru`."""
+        return {"dtype": self.dtype, "unroll": self.unroll, "remat": self.remat}
 
 
 class PurePort:
@@ -192,7 +220,7 @@ class PurePort:
             shape = (config.hidden_size, config.classes)
             kernel = initializers.lecun_normal()(jax.random.fold_in(key, 1), shape, dtype)
             params = Classifier(params, kernel, jnp.zeros((config.classes,), dtype))
-        return Model(params, config.dtype)
+        return Model(params, config.dtype, config.unroll, config.remat)
 
     def load(self, config, params):
         check_load(self, config, params)
@@ -200,7 +228,7 @@ class PurePort:
         gru = Params(record.weight_ih.T, record.weight_hh.T, *record[2:])
         if config.classes is not None:
             gru = Classifier(gru, params.readout.weight.T, params.readout.bias)
-        return Model(jax.tree.map(jnp.asarray, gru), config.dtype)
+        return Model(jax.tree.map(jnp.asarray, gru), config.dtype, config.unroll, config.remat)
 
     def dump(self, tree):
         params = jax.tree.map(np.asarray, tree.params)
@@ -208,21 +236,22 @@ class PurePort:
             return ClassifierParams(_record(params.gru), ReadoutParams(params.kernel.T, params.bias))
         return _record(params)
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
-        return gru(model.params, x, carry, lengths=lengths, resets=resets, dtype=model.dtype)
+    def apply(self, model, x, carry=None, **options):
+        return gru(model.params, x, carry, **options, **model.options())
 
     def step(self, model, x, carry=None):
         return gru_step(model.params, x, carry, dtype=model.dtype)
 
     def classify(self, model, x, lengths=None):
-        carry, _ = gru(model.params.gru, x, lengths=lengths, dtype=model.dtype)
+        carry, _ = gru(model.params.gru, x, lengths=lengths, **model.options())
         _, params = _promote(carry.dtype, carry, model.params)
         logits = carry @ params.kernel
         return logits + jnp.broadcast_to(params.bias, logits.shape)
 
-    def value_and_grad(self, function):
+    def value_and_grad(self, function, *, has_aux=False):
         def differentiate(model, *arrays):
-            return jax.value_and_grad(function, argnums=tuple(range(1 + len(arrays))))(model, *arrays)
+            argnums = tuple(range(1 + len(arrays)))
+            return jax.value_and_grad(function, argnums, has_aux=has_aux)(model, *arrays)
 
         return differentiate
 

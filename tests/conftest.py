@@ -30,10 +30,10 @@ def pytest_generate_tests(metafunc):
     """`module_name` takes the name of every module of trigru."""
     if "module_name" in metafunc.fixturenames:
         names = [
-            f"trigru.{folder}.{module.name}"
+            module.name
             for folder in ("common", "impls", "bench")
-            for module in pkgutil.iter_modules([str(ROOT / folder)])
-            if not module.name.startswith("test_")
+            for module in pkgutil.walk_packages([str(ROOT / folder)], f"trigru.{folder}.")
+            if ".test_" not in module.name
         ]
         metafunc.parametrize("module_name", names)
 

@@ -13,29 +13,48 @@ FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
 OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equinox"}}
 
 
+#: "impls" but for its one-file ports, by folder: what they may import beside their own.
+MAY_IMPORT = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
+
+
+def sources(folder):
+    return sorted(path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+
+
 def imported(path):
+    """Absolute names, and those inside the package as (folder, module)."""
+    package = ("trigru", *path.relative_to(ROOT).parts[:-1])
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
+            yield from ((alias.name.split(".")[0], alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.level, node.module or ""
+            if node.level == 0:
+                yield node.module.split(".")[0], node.module
+                continue
+            base = package[: len(package) - node.level + 1]
+            modules = [node.module] if node.module else [alias.name for alias in node.names]
+            for module in modules:
+                _, folder, *rest = (*base, *module.split("."))
+                yield f"trigru.{folder}", ".".join(rest)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("common/*.py")), ids=lambda p: p.name)
-def test_common_imports_no_framework_and_nothing_above_it(path):
-    for level, module in imported(path):
-        assert module.split(".")[0] not in FRAMEWORKS
-        assert level < 2, f"{path.name} imports {module} from outside common"
+@pytest.mark.parametrize("path", [p for f in MAY_IMPORT for p in sources(f)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    own = path.relative_to(ROOT).parts[0]
+    allowed = {f"trigru.{folder}" for folder in {own, *MAY_IMPORT[own]}}
+    tops = {top for top, _ in imported(path)}
+    assert {top for top in tops if top.startswith("trigru")} <= allowed
+    if own == "common":
+        assert not tops & FRAMEWORKS
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("impls/*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [p for p in sources("impls") if p.stem in OF_PORT], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_ports_import_common_and_their_own_framework_alone(path):
-    for level, module in imported(path):
-        if level == 2:
-            assert module.split(".")[0] == "common"
-        elif path.stem in OF_PORT:
-            assert level == 0, "one port does not import another"
-            assert module.split(".")[0] in OF_PORT[path.stem] or module.split(".")[0] not in FRAMEWORKS
+    for top, module in imported(path):
+        assert top != "trigru.impls", f"one port does not import another: {module}"
+        assert top not in FRAMEWORKS or top in OF_PORT[path.stem]
 
 
 @pytest.mark.parametrize("name", OF_PORT)
@@ -61,10 +80,10 @@ def test_what_is_public_exists_and_is_documented(module_name):
 
 #: Names that users import. Taking one away is a breaking change.
 PUBLIC = {
-    "trigru.common.checks": "CHECKS Check checks_named",
-    "trigru.common.config": "GRUConfig check_dtypes check_sizes",
+    "trigru.common.checks": "CHECKS DTYPES Answers Check checks_named",
+    "trigru.common.config": "GRUConfig check_dtypes check_flag check_sizes",
     "trigru.common.equivalence": "Measurement accuracy_bound assert_equivalent relative_error verify",
-    "trigru.common.errors": "InputError ParamsFileError TrigruError UnavailableError UnknownNameError",
+    "trigru.common.errors": "InputError NotOfferedError ParamsFileError TrigruError UnavailableError UnknownNameError",
     "trigru.common.params": "ClassifierParams GRUParams ReadoutParams check_params leaves random_params",
     "trigru.common.port": (
         "CallStyle Port Program available_styles check_config check_load functional_program make_task"

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trigru.common import oracle
 from trigru.common.cases import Case
-from trigru.common.checks import CHECKS, Check, checks_named
-from trigru.common.equivalence import DTYPES, Measurement, accuracy_bound, assert_equivalent, relative_error, verify
+from trigru.common.checks import CHECKS, DTYPES, Check, checks_named
+from trigru.common.equivalence import Measurement, accuracy_bound, assert_equivalent, relative_error, verify
 from trigru.common.errors import UnknownNameError
 from trigru.common.port import CallStyle, functional_program
 from trigru.common.task import Batch
@@ -72,7 +72,7 @@ def test_iterators_are_checked_whole():
 
 
 def test_a_dtype_without_a_question_is_refused():
-    with pytest.raises(UnknownNameError, match="unknown dtype 'float16'. Known: float64, float32"):
+    with pytest.raises(UnknownNameError, match="unknown dtype 'float16'. Known: float64, float32, bfloat16"):
         verify([get_port("pure")], dtypes=["float16"])
 
 
@@ -84,19 +84,42 @@ PARAMS = {"weight_ih", "weight_hh", "bias", "bias_n", "initial_carry"}
 SEQUENCE = {"carry", "outputs", "d x"} | {f"d {name}" for name in PARAMS}
 TRAINING = {"losses"} | {f"Δ {name}" for name in PARAMS}
 READOUT = {"readout.weight", "readout.bias"}
+LEARNED, PASSED = SEQUENCE, SEQUENCE | {"d carry"}
+
+
+def labelled(*labels):
+    return {f"{label}: {quantity}" for label in labels for quantity in ("carry", "outputs")}
+
+
 #: What each check compares: a quantity that went missing would be a check that got weaker.
 QUANTITIES = {
     "conversion": PARAMS | READOUT,
-    "sequence": SEQUENCE,
-    "carry": SEQUENCE | {"d carry"},
-    "chunks": SEQUENCE,
-    "step": SEQUENCE,
-    "lengths": SEQUENCE,
-    "resets": SEQUENCE,
-    "masks": SEQUENCE | {"d carry"},
-    "training": TRAINING,
-    "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
+    "sequence": LEARNED,
+    "golden": LEARNED,
+    "carry": PASSED,
+    "chunks": LEARNED,
+    "step": LEARNED,
+    "lengths": LEARNED,
+    "resets": LEARNED,
+    "masks": PASSED,
+    "reverse": LEARNED,
+    "batch-axes": PASSED,
+    "time-major": PASSED,
+    "unroll": LEARNED,
+    "remat": LEARNED,
+    "inference": labelled("plain", "masked", "reverse"),
+    "eager": labelled("plain", "masked"),
+    "vmap": PASSED,
+    "export": LEARNED,
+    "jvp": {"carry", "outputs"},
+    "hvp": {"x"} | PARAMS,
+    "dtype": LEARNED,
+    "param-dtype": LEARNED,
     "forward": {"carry", "outputs"},
+    "training": TRAINING,
+    "sgd": TRAINING,
+    "adamw": TRAINING,
+    "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
 }
 
 
@@ -115,7 +138,8 @@ def answering(**changes):
     def answer(port, case, style):
         return {"a": changes.get("a", lambda a: a)(right.astype(case.dtype))} if changes.get("a") is not None else {}
 
-    return Check("bent", "", answer, lambda case: {"a": right.astype(case.dtype)}, exact=changes.get("exact", False))
+    exact = changes.get("exact", False)
+    return Check("bent", "", answer, lambda case: {"a": right.astype(case.dtype)}, exact=exact, dtypes=DTYPES)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +180,8 @@ def test_both_questions_are_asked_of_every_case_in_the_right_precision():
         return {"a": np.ones(1, case.dtype)}
 
     cases = [Case.random(2, 3, 2, 2), Case.random(1, 5, 2, 2)]
-    found = verify([get_port("pure")], checks=[Check("spy", "", answer, expect)], cases=cases)
+    spy = Check("spy", "", answer, expect, dtypes=("float64", "float32"))
+    found = verify([get_port("pure")], checks=[spy], cases=cases)
     assert len(found) == 4
     assert [a[0] for a in asked] == ["float64", "float64", "float32", "float32"]
     assert {a[1] for a in asked} == {(2, 3, 2), (1, 5, 2)}

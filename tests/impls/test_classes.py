@@ -55,7 +55,7 @@ def test_the_type_checker_is_on():
     from jaxtyping import TypeCheckError
 
     with pytest.raises(TypeCheckError):
-        pure.gru(pure.init(4, 8, key=jax.random.key(0)), jnp.ones((2, 5, 4)), jnp.ones((3, 8)))
+        pure.gru_step(pure.init(4, 8, key=jax.random.key(0)), jnp.ones((2, 4)), jnp.ones((3, 8)))
 
 
 def test_nnx_draws_b_hn_by_bias_init():
@@ -120,3 +120,21 @@ def test_a_carry_that_does_not_fit_names_the_batch():
         "carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12), hidden_size 64. "
         "Pass one state per example, or carry=None for the learned initial state."
     )
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda **o: linen.GRU(8, **o).init(jax.random.key(0), X),
+        lambda **o: nnx_port.GRU(4, 8, rngs=nnx.Rngs(0), **o),
+        lambda **o: equinox.GRU(4, 8, key=jax.random.key(0), **o),
+        lambda **o: pure.gru(pure.init(4, 8, key=jax.random.key(0)), X, **o),
+    ],
+    ids=["linen", "nnx", "equinox", "pure"],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_unroll_and_remat_are_checked_where_they_are_passed(build):
+    with pytest.raises(InputError, match="unroll is 1.5, expected a whole number of at least 1"):
+        build(unroll=1.5)
+    with pytest.raises(InputError, match="remat is 'none', expected True or False"):
+        build(remat="none")

@@ -250,6 +250,21 @@ def test_bad_initializers_are_refused(port, carry_init, message):
         port.make(GRUConfig(4, 8, carry_init=carry_init), jax.random.key(0))
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_a_flag_may_not_be_traced(port):
+    model = port.load(CONFIG, random_params(CONFIG))
+    with pytest.raises(InputError, match="reverse is a .*Tracer, expected True or False.*static argument"):
+        jax.jit(lambda x, reverse: port.apply(model, x, reverse=reverse))(jnp.ones((3, 5, 4)), True)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_unroll_and_remat_must_be_a_number_and_a_flag():
+    with pytest.raises(InputError, match="unroll is 0, expected a whole number of at least 1"):
+        GRUConfig(4, 8, unroll=0)
+    with pytest.raises(InputError, match="remat is 'all', expected True or False"):
+        GRUConfig(4, 8, remat="all")
+
+
 def test_dtypes_must_be_floating():
     for wrong in ({"param_dtype": "int32"}, {"dtype": "floaty"}, {"param_dtype": "complex64"}):
         with pytest.raises(InputError, match="expected a floating-point dtype such as 'float32'"):
@@ -278,6 +293,11 @@ BAD_CALLS = [
     ({"lengths": np.ones(3, "f4")}, "lengths have dtype float32, expected an integer one"),
     ({"resets": np.ones((3, 5), "i4")}, "resets have dtype int32, expected bool"),
     ({"resets": np.ones((3, 4), bool)}, r"resets have shape \(.*4,?\), expected \(.*5,?\)"),
+    ({"reverse": 1}, "reverse is a int, expected True or False: it decides which program is built"),
+    ({"time_major": None}, "time_major is a NoneType, expected True or False"),
+    ({"x": np.ones((5, 3, 7), "f4"), "time_major": True}, r"inputs have .*, expected 4 features"),
+    ({"time_major": True, "carry": np.ones((3, 8), "f4")}, r"carry has shape \(3, 8\), expected \(5, 8\): batch 5"),
+    ({"time_major": True, "lengths": np.ones(3, "i4")}, r"lengths have shape \(3,\), expected \(5,\)"),
 ]
 
 

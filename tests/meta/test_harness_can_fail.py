@@ -1,8 +1,10 @@
 """The harness is required to fail: every mutant is noticed, by the check that is there for it."""
 
 import pytest
+from trigru.common import oracle
 from trigru.common.checks import CHECKS, checks_named
 from trigru.common.equivalence import assert_equivalent, verify
+from trigru.common.errors import NotOfferedError
 from trigru.impls.mutants import MUTANTS
 from trigru.impls.pure import PORT, PurePort
 
@@ -20,8 +22,31 @@ def test_mutants_are_many_and_named_apart():
 
 def test_every_check_has_a_mutant_that_it_is_there_for():
     named = {mutant.check for mutant in MUTANTS}
-    # a detached carry is caught by both; "carry" has its own besides
-    assert named == {check.name for check in CHECKS}
+    assert named == {check.name for check in CHECKS} - {"golden"}  # a port alone can't show what that is there for
+
+
+def test_golden_vectors_notice_a_change_in_oracle_and_port_together(monkeypatch):
+    """Both forget b_hn: they still agree."""
+    forward, backward = oracle.forward, oracle.backward
+
+    def forgetting(params, *arguments, **options):
+        return forward(params._replace(bias_n=0 * params.bias_n), *arguments, **options)
+
+    def with_no_gradient(params, *arguments):
+        found = backward(params, *arguments)
+        return found._replace(params=found.params._replace(bias_n=0 * found.params.bias_n))
+
+    monkeypatch.setattr(oracle, "forward", forgetting)
+    monkeypatch.setattr(oracle, "backward", with_no_gradient)
+    (mutant,) = (m for m in MUTANTS if m.name == "no-b-hn")
+    found = verify([mutant.port], checks=checks_named("sequence", "golden"), dtypes=["float64"])
+    assert {m.check for m in found if not m.passed} == {"golden"}
+
+
+def test_what_is_not_offered_fails_and_is_said():
+    found = verify([Partial()], checks=checks_named("resets", "lengths"), dtypes=["float64"])
+    assert {(m.check, m.passed, m.offered) for m in found} == {("resets", False, False), ("lengths", True, True)}
+    assert "pure: resets: call in float64: not offered: no resets here" in map(str, found)
 
 
 def test_the_unmutated_port_passes():
@@ -31,15 +56,24 @@ def test_the_unmutated_port_passes():
 class Raises(PurePort):
     """Fails in its own way."""
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
+    def apply(self, model, x, carry=None, **options):
         raise RuntimeError("no such luck")
+
+
+class Partial(PurePort):
+    """Has not everything, and says so."""
+
+    def apply(self, model, x, carry=None, **options):
+        if "resets" in options:
+            raise NotOfferedError("no resets here")
+        return super().apply(model, x, carry, **options)
 
 
 class NaN(PurePort):
     """Gives no numbers."""
 
-    def apply(self, model, x, carry=None, *, lengths=None, resets=None):
-        carry, outputs = super().apply(model, x, carry, lengths=lengths, resets=resets)
+    def apply(self, model, x, carry=None, **options):
+        carry, outputs = super().apply(model, x, carry, **options)
         return carry * float("nan"), outputs * float("nan")
 
 

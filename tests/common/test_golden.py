@@ -1,0 +1,39 @@
+"""The golden vectors are those of the oracle, and can be made again."""
+
+import numpy as np
+from trigru.common import golden
+from trigru.common.cases import Case
+from trigru.common.checks import checks_named
+from trigru.common.golden import SEED, SHAPE, golden_answers, golden_case, oracle_answers, write
+
+
+def test_the_oracle_still_gives_them():
+    found = oracle_answers(golden_case())
+    assert set(found) == set(golden_answers())
+    for name, kept in golden_answers().items():
+        np.testing.assert_allclose(found[name], kept, rtol=0, atol=1e-14 * np.abs(kept).max(), err_msg=name)
+
+
+def test_they_hide_nothing():
+    case = golden_case()
+    assert case.x.shape[0] == len(case.lengths) == SHAPE[0]
+    assert {0, SHAPE[1]} <= set(case.lengths.tolist())
+    assert case.resets.any()
+    assert all(np.abs(p).min() > 0 for p in case.params.gru)
+    assert case.x.dtype == case.params.gru.bias.dtype == np.float64
+    assert all(np.abs(a).max() > 1e-3 for a in golden_answers().values())
+
+
+def test_the_script_makes_the_file_again(tmp_path, monkeypatch):
+    write(tmp_path / "again.safetensors")
+    again = golden.load((tmp_path / "again.safetensors").read_bytes())
+    case = Case.random(*SHAPE, seed=SEED)
+    np.testing.assert_array_equal(again["x"], case.x)
+    np.testing.assert_array_equal(golden_case().x, case.x)
+    assert {f"answer {name}" for name in golden_answers()} < set(again)
+
+
+def test_its_check_does_not_ask_the_oracle(monkeypatch):
+    monkeypatch.setattr(golden.oracle, "forward", None)
+    (check,) = checks_named("golden")
+    assert set(check.expect(Case.random(1, 1, 1, 1))) == set(golden_answers())
