@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
+EXAMPLE = DOCS.parent / "tests" / "example_port"
 
 
 def checks() -> str:
@@ -64,7 +65,28 @@ def mutants() -> str:
     return "\n".join(["| mutant | fault | the check that is there for it |", "| --- | --- | --- |", *rows])
 
 
-PARTS = {"checks": checks, "mutants": mutants, "workloads": workloads, "styles": styles}
+def example() -> str:
+    """The module of the example package."""
+    return _fenced("python", EXAMPLE / "gru_by_hand.py")
+
+
+def example_project() -> str:
+    """What makes the example a package."""
+    return _fenced("toml", EXAMPLE / "pyproject.toml")
+
+
+def _fenced(language: str, path: Path) -> str:
+    return f"```{language}\n{path.read_text(encoding='utf-8')}```"
+
+
+PARTS = {
+    "checks": checks,
+    "mutants": mutants,
+    "workloads": workloads,
+    "styles": styles,
+    "example": example,
+    "example-project": example_project,
+}
 
 
 def pages() -> dict[Path, str]:

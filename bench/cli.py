@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .progress import NOTHING_MEASURED, Progress, leave, nothing_if_interrupted, say
+
 if TYPE_CHECKING:
+    from ..common.checks import Check
     from ..common.equivalence import Measurement
     from ..common.port import Port
     from .results import Results
@@ -25,8 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
 
 Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). [default: all]")]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
@@ -80,29 +81,41 @@ def verify(
     dtypes: Annotated[
         list[str] | None, typer.Option("--dtype", help="float64 (same function?) or float32 (accurate?).")
     ] = None,
+    checks: Annotated[list[str] | None, typer.Option("--check", help="Only this check (repeatable).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")] = False,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Verify faulty ports instead, and fail if a fault goes unnoticed.")
     ] = False,
+    upstream: Annotated[
+        bool,
+        typer.Option("--upstream", help="Verify the frameworks' own parts, and fail if they are not as on record."),
+    ] = False,
 ) -> None:
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
+    _checks(checks)  # a wrong name is said at once
     if self_test:
         _self_test(_dtypes(dtypes))
         return
-    measurements, missing = _verify(_port_names(ports), _dtypes(dtypes))
+    if upstream:
+        _upstream(ports, _dtypes(dtypes), json)
+        return
+    names = _port_names(ports)
+    measurements, missing = _verify(names, _dtypes(dtypes), _checks(checks))
     if json:
+        from ..impls import get_port
         from .results import equality_json
 
-        typer.echo(equality_json(measurements, missing))
+        packages = [package for name in names if name not in missing for package in get_port(name).packages]
+        typer.echo(equality_json(measurements, missing, packages))
     else:
         from .report import equality_table
 
         _print([equality_table(measurements)])
     failed = sum(not m.passed for m in measurements)
     if failed:
-        _say(f"{failed} of {len(measurements)} measurements failed.")
+        say(f"{failed} of {len(measurements)} measurements failed.")
         raise typer.Exit(1)
-    _say(f"{len(measurements)} measurements, all within their bounds.")
+    say(f"{len(measurements)} measurements, all within their bounds.")
 
 
 @app.command()
@@ -138,11 +151,11 @@ def main() -> None:
     """Run the command line; a mistake of the user's ends in its message and exit code 2."""
     from ..common.errors import TrigruError
 
-    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGINT, leave)
     try:
         app()
     except (TrigruError, OSError) as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         sys.exit(2)
 
 
@@ -203,6 +216,12 @@ def _dtypes(names: list[str] | None) -> tuple[str, ...]:
     return tuple(names or DTYPES)
 
 
+def _checks(names: list[str] | None) -> "tuple[Check, ...] | None":
+    from ..common.checks import checks_named
+
+    return checks_named(*names) if names else None
+
+
 def _port_names(names: list[str] | None) -> tuple[str, ...]:
     from ..impls import get_port, port_names
 
@@ -211,21 +230,58 @@ def _port_names(names: list[str] | None) -> tuple[str, ...]:
     return tuple(names or port_names())
 
 
-def _verify(names: tuple[str, ...], dtypes: tuple[str, ...]) -> "tuple[list[Measurement], dict[str, str]]":
-    from ..common.equivalence import verify
+def _verify(
+    names: tuple[str, ...], dtypes: tuple[str, ...], checks: "tuple[Check, ...] | None" = None
+) -> "tuple[list[Measurement], dict[str, str]]":
     from ..impls import get_port, unavailable
 
     missing = {name: reason for name in names if (reason := unavailable(name))}
     for reason in missing.values():
-        _say(reason)
-    ports: list[Port] = [get_port(name) for name in names if name not in missing]
-    with _nothing_if_interrupted(), _Progress("verify") as progress:
-        measurements = verify(
+        say(reason)
+    return _hold([get_port(name) for name in names if name not in missing], dtypes, checks), missing
+
+
+def _hold(
+    ports: "list[Port]", dtypes: tuple[str, ...], checks: "tuple[Check, ...] | None" = None
+) -> "list[Measurement]":
+    from ..common.equivalence import verify
+
+    with nothing_if_interrupted(), Progress("verify") as progress:
+        return verify(
             ports,
             dtypes=dtypes,
+            checks=checks,
             progress=lambda done, total, what: progress.to(done / total, f"verify {what}"),
         )
-    return measurements, missing
+
+
+def _upstream(names: list[str] | None, dtypes: tuple[str, ...], json: bool) -> None:
+    from ..common.errors import UnknownNameError
+    from ..impls import unavailable, upstream
+
+    for name in names or ():
+        if name not in upstream.NAMES:
+            raise UnknownNameError("framework with parts of its own", name, list(upstream.NAMES))
+    missing = {name: reason for name in names or upstream.NAMES if (reason := unavailable(name))}
+    for reason in missing.values():
+        say(reason)
+    present = [name for name in names or upstream.NAMES if name not in missing]
+    measurements = _hold([upstream.upstream(name).PORT for name in present], dtypes)
+    findings = [f for name in present for f in upstream.find_departures(name, measurements)]
+    if json:
+        from .results import equality_json
+
+        packages = [package for name in present for package in upstream.upstream(name).PORT.packages]
+        typer.echo(equality_json(measurements, missing, packages, findings))
+    else:
+        from .report import departures_table, equality_table
+
+        _print([equality_table(measurements, failures=False), departures_table(findings)])
+    off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
+    if off_record:
+        say(f"{off_record} of {len(findings)} departures are not as on record.")
+        raise typer.Exit(1)
+    say(f"{len(findings)} departures, all on record.")
 
 
 def _self_test(dtypes: tuple[str, ...]) -> None:
@@ -235,7 +291,7 @@ def _self_test(dtypes: tuple[str, ...]) -> None:
     from .report import self_test_table
 
     noticed: dict[str, list[str]] = {}
-    with _nothing_if_interrupted(), _compiled_once(), _Progress("self-test") as progress:
+    with nothing_if_interrupted(), _compiled_once(), Progress("self-test") as progress:
         for number, mutant in enumerate(MUTANTS):
             progress.to(number / len(MUTANTS), f"self-test {mutant.name}")
             found = verify([mutant.port], dtypes=dtypes)
@@ -243,7 +299,7 @@ def _self_test(dtypes: tuple[str, ...]) -> None:
         sound = all(m.passed for m in verify([get_port("pure")], dtypes=dtypes))
     _print([self_test_table(noticed)])
     if not sound:
-        _say("the port without a fault failed, too: the above says nothing.")
+        say("the port without a fault failed, too: the above says nothing.")
     if not sound or not all(noticed.values()):
         raise typer.Exit(1)
 
@@ -276,7 +332,7 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
 
     benchmarks, untimed, complete = [], [], False
     jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
-    with _Progress("bench") as progress:
+    with Progress("bench") as progress:
         try:
             for found, without in run(replace(plan, excluded=tuple(excluded.items())), progress.add):
                 benchmarks += found
@@ -284,7 +340,7 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
             complete = True
         except KeyboardInterrupt:
             if not benchmarks:
-                _say(NOTHING_MEASURED)
+                say(NOTHING_MEASURED)
                 raise typer.Exit(130) from None
         packages = [package for port in plan.ports if not unavailable(port) for package in get_port(port).packages]
         facts = provenance(plan.seed, MATMUL_PRECISION, load_before, complete=complete, packages=packages)
@@ -293,73 +349,10 @@ def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[An
         sections = timing_tables(results)
         write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
     _print(sections, results)
-    _say(f"written: {folder / 'results.json'}, {folder / 'report.md'}")
+    say(f"written: {folder / 'results.json'}, {folder / 'report.md'}")
     if not complete:
-        _say("interrupted: the groups above are complete, the others were not measured.")
+        say("interrupted: the groups above are complete, the others were not measured.")
         raise typer.Exit(130)
-
-
-def _leave(*_: object) -> None:
-    """On Ctrl-C outside of measuring and writing: modules may be half imported, so go without tidying up."""
-    _say(NOTHING_MEASURED)
-    os._exit(130)
-
-
-@contextmanager
-def _nothing_if_interrupted() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        _say(NOTHING_MEASURED)
-        raise typer.Exit(130) from None
-
-
-class _Progress:
-    """A progress bar on stderr that is gone when the work is done.
-
-    While it is shown, Ctrl-C takes effect at the next step: JAX runs callbacks that would swallow a KeyboardInterrupt
-    raised inside them. A second Ctrl-C takes effect at once.
-    """
-
-    def __init__(self, what: str):
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._bar = Progress(
-            BarColumn(20),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task(what, total=1.0)
-        self._interrupted = False
-
-    def __enter__(self) -> "_Progress":
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-        signal.signal(signal.SIGINT, self._before)
-
-    def to(self, share: float, what: str) -> None:
-        self._bar.update(self._task, completed=share, description=what)
-        self._stop_if_interrupted()
-
-    def add(self, what: str, share: float) -> None:
-        self._bar.update(self._task, advance=share, description=what)
-        self._stop_if_interrupted()
-
-    def _interrupt(self, *_: object) -> None:
-        self._interrupted = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    def _stop_if_interrupted(self) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
 
 
 def _print(sections: list[Any], results: "Results | None" = None) -> None:
@@ -373,10 +366,6 @@ def _print(sections: list[Any], results: "Results | None" = None) -> None:
     for line in provenance_lines(results) if results else ():
         console.print(line, markup=False, highlight=False)
     console.print(terminal(sections))
-
-
-def _say(message: str) -> None:
-    typer.echo(message, err=True)
 
 
 if __name__ == "__main__":

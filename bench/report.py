@@ -11,10 +11,19 @@ from rich.text import Text
 
 from ..common.checks import CHECKS
 from ..common.equivalence import Measurement
+from ..impls.upstream import Finding
 from .programs import ProgramFacts, explain
 from .results import Benchmark, Results
 
-__all__ = ["equality_table", "markdown", "provenance_lines", "self_test_table", "terminal", "timing_tables"]
+__all__ = [
+    "departures_table",
+    "equality_table",
+    "markdown",
+    "provenance_lines",
+    "self_test_table",
+    "terminal",
+    "timing_tables",
+]
 
 #: A framework whose best style is slower than the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
@@ -34,31 +43,45 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def equality_table(measurements: list[Measurement]) -> Section:
-    """Port × check: the largest error in float64, and how much of the allowed error float32 used."""
+def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
+    """Port × check: the largest error in float64, and how much of the allowed error the other dtypes used.
+
+    Args:
+        measurements: of `verify`.
+        failures: list each below.
+    """
     ports = list(dict.fromkeys(m.port for m in measurements))
     rows = []
     for check in (c.name for c in CHECKS):
         found = [m for m in measurements if m.check == check]
         if found:
             rows.append((check, *(_equality_cell([m for m in found if m.port == port]) for port in ports)))
-    failures: dict[tuple[str, str, str | None], list[Measurement]] = {}
+    failed: dict[tuple[str, str, str | None], list[Measurement]] = {}
     for m in measurements:
-        if not m.passed:
-            failures.setdefault((m.port, m.check, m.style), []).append(m)
+        if not m.passed and failures:
+            failed.setdefault((m.port, m.check, m.style), []).append(m)
     return Section(
         "Equality with the NumPy oracle",
         ("check", *ports),
         rows,
         (
             "float64: largest error relative to the largest reference magnitude, 1e-12 allowed. "
-            "float32: share of the allowed error, 4 times NumPy's own.",
-            *(
-                f"FAILED {found[0]}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else "")
-                for found in failures.values()
-            ),
+            "Per cent: the share of the allowed error that float32 and bfloat16 used, 4 times NumPy's own.",
+            *(_failure(found) for found in failed.values()),
         ),
     )
+
+
+def _failure(measurements: list[Measurement]) -> str:
+    first, *others = measurements
+    said = "FAILED" if first.offered else "NOT OFFERED"
+    return f"{said} {first}" + (f" (and {len(others)} more)" if others else "")
+
+
+def departures_table(findings: list[Finding]) -> Section:
+    """Where the frameworks' own parts depart from the contract."""
+    rows = [(f.part, f.what, f.seen, f.status) for f in findings]
+    return Section("Where the frameworks' own parts depart", ("part", "departure", "seen", "status"), rows)
 
 
 def self_test_table(noticed: dict[str, list[str]]) -> Section:
@@ -116,7 +139,7 @@ def markdown(title: str, sections: Iterable[Section], results: Results | None) -
     return "\n".join(lines)
 
 
-_FOLDED = ("noticed by", "reason", "why")
+_FOLDED = ("noticed by", "reason", "why", "departure", "seen")
 
 
 def provenance_lines(results: Results) -> list[str]:
@@ -137,7 +160,7 @@ def provenance_lines(results: Results) -> list[str]:
 
 
 def _left_aligned(section: Section) -> list[bool]:
-    words = ("arm", "fault", "noticed by", "verdict", "why", "reason")
+    words = ("arm", "fault", "noticed by", "verdict", "why", "reason", "departure", "seen", "status")
     return [number == 0 or column in words for number, column in enumerate(section.columns)]
 
 
@@ -260,5 +283,5 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def _style(text: str) -> str:
-    colours = {"FAILED": "red", "slower": "yellow", "faster": "green"}
+    colours = {"FAILED": "red", "GONE": "red", "NEW": "red", "slower": "yellow", "faster": "green"}
     return next((colour for word, colour in colours.items() if text.startswith(word)), "")

@@ -21,6 +21,7 @@ from msgspec import Struct
 from ..common.equivalence import Measurement
 from ..common.errors import TrigruError
 from ..common.files import write_whole
+from ..impls.upstream import Finding
 
 __all__ = [
     "SCHEMA",
@@ -267,11 +268,23 @@ def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provena
     )
 
 
-def equality_json(measurements: Iterable[Measurement], unavailable: dict[str, str]) -> str:
+def equality_json(
+    measurements: Iterable[Measurement],
+    unavailable: dict[str, str],
+    packages: Iterable[str],
+    departures: Iterable[Finding] | None = None,
+) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/equality.md."""
-    found = [msgspec.to_builtins(m) | {"passed": m.passed} for m in measurements]
+    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
     passed = bool(found) and all(m["passed"] for m in found)
-    content = {"schema": 1, "passed": passed, "versions": _versions(), "unavailable": unavailable}
+    content: dict[str, Any] = {
+        "schema": 1,
+        "passed": passed,
+        "versions": _versions(packages),
+        "unavailable": unavailable,
+    }
+    if departures is not None:
+        content["departures"] = [msgspec.to_builtins(finding) for finding in departures]
     return msgspec.json.encode(content | {"measurements": found}).decode()
 
 

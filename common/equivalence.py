@@ -5,7 +5,8 @@ Two questions, never mixed:
 - **same**, asked in float64, where a real difference and rounding are many orders apart: the largest error is at
   most 1e-12 of the largest reference magnitude;
 - **accurate**, asked in a working dtype: the error against the float64 oracle is at most 4 times the error that the
-  oracle's own equations, evaluated by NumPy in that dtype on the same inputs, make, plus 4 units in the last place.
+  oracle's own equations, evaluated by NumPy in that dtype on the same inputs, make, plus 4 units in the last place
+  (of the coarsest dtype involved).
 
 What is compared is in `trigru.common.checks`.
 """
@@ -213,7 +214,8 @@ def _measure(
             same = got.tobytes() == in_dtype[quantity].tobytes()
             yield measurement(quantity, relative_error(got, want), 0.0, None if same else "bits differ")
         else:
-            bound = SAME_BOUND if dtype == "float64" else accuracy_bound(in_dtype[quantity], want, dtype)
+            coarsest = max((dtype, check.computed_in or dtype, str(got.dtype)), key=lambda name: jnp.finfo(name).eps)
+            bound = SAME_BOUND if dtype == "float64" else accuracy_bound(in_dtype[quantity], want, coarsest)
             yield measurement(quantity, relative_error(got, want), bound)
 
 

@@ -1,7 +1,8 @@
 """The ports, one a file, and the registry that finds them.
 
-Each module in this folder has a `PORT`, but for `mutants`, whose ports are faulty on purpose. A package elsewhere
-adds one through the entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.port.Port`.
+Each module in this folder has a `PORT`. The folders in it have ports that nobody would choose: `mutants` are faulty on
+purpose, and `upstream` has the frameworks' own parts as they are. A package elsewhere adds a port through the
+entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.port.Port`.
 """
 
 import importlib
@@ -75,7 +76,7 @@ def find_style(port: Port, name: str) -> CallStyle:
 
 
 def _own() -> list[str]:
-    own = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "mutants")
+    own = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
     return sorted(own, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
 
 

@@ -163,10 +163,10 @@ class GRU(eqx.Module):
 class Classifier(eqx.Module):
     """A linear readout of the GRU's final carry."""
 
-    gru: GRU
+    gru: Any  # a GRU, here or upstream
     readout: eqx.nn.Linear
 
-    def __init__(self, gru: GRU, classes: int, *, key: PRNGKeyArray):
+    def __init__(self, gru: Any, classes: int, *, key: PRNGKeyArray):
         hidden_size, dtype = gru.cell.hidden_size, gru.initial_carry.dtype
         weight = initializers.lecun_normal()(key, (hidden_size, classes), dtype).T
         self.gru = gru
@@ -273,7 +273,7 @@ def _partitioned(port, model, task):
     return functional_program(port, arrays, task, lambda arrays: eqx.combine(arrays, static))
 
 
-def _leaves(model: GRU | Classifier) -> list[Any]:
+def _leaves(model: Any) -> list[Any]:
     """The arrays in canonical order."""
     if isinstance(model, Classifier):
         return [*_leaves(model.gru), model.readout.weight, model.readout.bias]

@@ -150,7 +150,7 @@ class GRU(nn.Module):
 class Classifier(nn.Module):
     """A linear readout of the GRU's final carry."""
 
-    gru: GRU
+    gru: Any  # a GRU, here or upstream
     classes: int
 
     @nn.compact
@@ -225,7 +225,7 @@ class LinenPort:
 
         return differentiate
 
-    def _module(self, config):
+    def _module(self, config) -> Any:
         check_config(self, config)
         gru = GRU(
             config.hidden_size,

@@ -209,7 +209,7 @@ class NNXPort:
     packages = ("flax", "jax", "jaxlib")
     kernels = ("stock",)
 
-    def make(self, config, key):
+    def make(self, config, key) -> Any:
         check_config(self, config)
         rngs = nnx.Rngs(key)
         gru = GRU(
@@ -224,7 +224,7 @@ class NNXPort:
         )
         return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
 
-    def load(self, config, params):
+    def load(self, config, params) -> Any:
         check_load(self, config, params)
         gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
         state = {

@@ -122,12 +122,12 @@ CHECKS: tuple[Check, ...] = (
     sequence_check(
         "unroll",
         "steps lost or run twice where the unrolling does not divide their number",
-        _masked(config={"unroll": 2}),
+        SequenceQuestion(config={"unroll": 2}),
     ),
     sequence_check(
         "remat",
         "a recomputation of something else than was computed",
-        _masked(config={"remat": True}),
+        SequenceQuestion(config={"remat": True}),
     ),
     inference_check(
         "inference",
@@ -137,17 +137,17 @@ CHECKS: tuple[Check, ...] = (
     inference_check(
         "eager",
         "results that depend on being jitted",
-        {"plain": SequenceQuestion(transform=_eager), "masked": _masked(passed=True, transform=_eager)},
+        {"plain": SequenceQuestion(transform=_eager), "passed": SequenceQuestion(passed=True, transform=_eager)},
     ),
     sequence_check(
         "vmap",
         "examples or models that mix under vmap, where there is no batch axis",
-        _masked(run=vmapped, passed=True),
+        SequenceQuestion(vmapped, passed=True),
     ),
     sequence_check(
         "export",
         "a program that jax.export cannot lower for cpu, cuda and tpu, or that differs when it is read back",
-        _masked(transform=exported),
+        SequenceQuestion(transform=exported),
     ),
     derivative_check("jvp", "a kernel without forward mode, or with another derivative there"),
     derivative_check(
@@ -156,13 +156,13 @@ CHECKS: tuple[Check, ...] = (
     sequence_check(
         "dtype",
         "a dtype ignored, or accumulated in another: parameters in float32, computed in bfloat16",
-        _masked(config={"dtype": "bfloat16"}),
+        SequenceQuestion(config={"dtype": "bfloat16"}),
         dtypes=("float32",),
     ),
     sequence_check(
         "param-dtype",
         "a param_dtype ignored, or computed in: parameters in bfloat16, computed in float32",
-        _masked(config={"dtype": "float32", "param_dtype": "bfloat16"}, view=_with_half_params),
+        SequenceQuestion(config={"dtype": "float32", "param_dtype": "bfloat16"}, view=_with_half_params),
         dtypes=("float32",),
     ),
     forward_check("forward", "a call style that runs another model"),

@@ -28,6 +28,7 @@ class Check:
         per_style: ask the first question once for each call style of the port, and the second, which a style can't
             change, of the first style; otherwise style is None.
         dtypes: those of DTYPES in which it is asked; of checks with the same arithmetic, one asks about accuracy.
+        computed_in: the dtype of the computation where it is not the case's.
     """
 
     name: str
@@ -37,3 +38,4 @@ class Check:
     exact: bool = False
     per_style: bool = False
     dtypes: tuple[str, ...] = ("float64",)
+    computed_in: str | None = None

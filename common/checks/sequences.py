@@ -97,7 +97,7 @@ def sequence_check(
     def expect(case: Case) -> Answers:
         return expect_sequence(asked, asked.view(case))
 
-    return Check(name, catches, answer, expect, dtypes=dtypes)
+    return Check(name, catches, answer, expect, dtypes=dtypes, computed_in=asked.config.get("dtype"))
 
 
 def inference_check(name: str, catches: str, questions: dict[str, SequenceQuestion]) -> Check:
@@ -200,17 +200,14 @@ def time_major(
     return carry, jnp.moveaxis(outputs, 0, axis)
 
 
-def vmapped(
-    port: Port, model: Any, x: Array, carry: Array = None, *, lengths: Array = None, resets: Array = None
-) -> tuple[Array, Array]:
+def vmapped(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
     """Example by example, and as the second model of an ensemble, under jax.vmap."""
 
-    def one(model, x, carry, lengths, resets):
-        return port.apply(model, x, carry, lengths=lengths, resets=resets)
+    def one(model, x, carry):
+        return port.apply(model, x, carry)
 
     ensemble = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
-    examples = jax.vmap(one, in_axes=(None, 0, 0, 0, 0))
-    found = jax.vmap(examples, in_axes=(0, None, None, None, None))(ensemble, x, carry, lengths, resets)
+    found = jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(ensemble, x, carry)
     return jax.tree.map(lambda a: a[1], found)
 
 

@@ -98,16 +98,19 @@ def _calls_back(call, model, x, carry, **options):
 
 
 def _shares_a_model(call, model, x, carry, **options):
+    """The values of an ensemble's first model for all; gradients stay apart."""
+
     @jax.custom_batching.custom_vmap
-    def shared(model):
+    def first(model):
         return model
 
-    @shared.def_vmap
+    @first.def_vmap
     def rule(size, batched, model):
-        first = jax.tree.map(lambda p: jnp.broadcast_to(p[:1], p.shape), model)
-        return first, batched[0]
+        return jax.tree.map(lambda p: jnp.broadcast_to(p[:1], p.shape), model), batched[0]
 
-    return call(shared(model), x, carry, **options)
+    fixed = jax.lax.stop_gradient(model)
+    shared = jax.tree.map(lambda p, f, s: p - f + s, model, fixed, first(fixed))
+    return call(shared, x, carry, **options)
 
 
 class _GradientScaled(PurePort):

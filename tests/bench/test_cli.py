@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from trigru.common.checks import checks_named
 from trigru.impls import linen
 from trigru.impls.mutants import MUTANTS, Mutant
 from trigru.impls.pure import PORT
+from trigru.impls.upstream import upstream
 from typer.testing import CliRunner
 
 
@@ -34,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 COMMANDS = {
     "compare": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
-    "verify": {"--port", "--dtype", "--json", "--self"},
+    "verify": {"--port", "--dtype", "--check", "--json", "--self", "--upstream"},
     "bench": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
     "report": set(),
 }
@@ -157,9 +159,10 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
     assert "INTERRUPTED" in (tmp_path / "report.md").read_text()
 
 
-def test_verify_speaks_to_machines(monkeypatch):
-    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("conversion", "sequence"))
-    found = invoke("verify", "--port", "pure", "--port", "linen", "--json")
+def test_verify_speaks_to_machines():
+    found = invoke(
+        "verify", "--port", "pure", "--port", "linen", "--check", "conversion", "--check", "sequence", "--json"
+    )
     assert found.exit_code == 0
     data = json.loads(found.stdout)
     assert data["schema"] == 1
@@ -169,8 +172,36 @@ def test_verify_speaks_to_machines(monkeypatch):
     assert {m["port"] for m in data["measurements"]} == {"pure", "linen"}
     assert {m["check"] for m in data["measurements"]} == {"conversion", "sequence"}
     assert set(data["measurements"][0]) == {
-        "port", "check", "style", "quantity", "dtype", "error", "bound", "problem", "passed",
+        "port", "check", "style", "quantity", "dtype", "error", "bound", "problem", "offered", "passed",
     }  # fmt: skip
+
+
+def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
+    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("chunks", "resets"))
+    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64")
+    assert found.exit_code == 0, found.stderr
+    assert "9 departures, all on record" in found.stderr
+    assert "FAILED" not in found.stdout
+    module = upstream("linen")
+    gone = [replace(d, evidence=lambda: None) if d.name == "no-resets" else d for d in module.DEPARTURES]
+    monkeypatch.setattr(module, "DEPARTURES", gone)
+    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--json")
+    assert found.exit_code == 1
+    departures = json.loads(found.stdout)["departures"]
+    assert {
+        "part": "nn.RNN",
+        "what": "has no episode resets",
+        "seen": "not seen any more",
+        "status": "GONE",
+    } in departures
+    assert ("fails resets", "NEW") in {(d["what"], d["status"]) for d in departures}
+    assert "2 of 10 departures are not as on record" in found.stderr
+
+
+def test_upstream_knows_its_frameworks():
+    found = trigru("verify", "--upstream", "--port", "pure")
+    assert found.returncode == 2
+    assert "unknown framework with parts of its own 'pure'. Known: linen, nnx, equinox" in found.stderr
 
 
 def test_the_self_test_fails_when_a_fault_goes_unnoticed(monkeypatch):

@@ -108,7 +108,7 @@ QUANTITIES = {
     "unroll": LEARNED,
     "remat": LEARNED,
     "inference": labelled("plain", "masked", "reverse"),
-    "eager": labelled("plain", "masked"),
+    "eager": labelled("plain", "passed"),
     "vmap": PASSED,
     "export": LEARNED,
     "jvp": {"carry", "outputs"},

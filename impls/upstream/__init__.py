@@ -1,0 +1,63 @@
+"""The frameworks' own parts as they are, held to the same checks, and where they depart from the contract.
+
+Nobody has to use them through here: they are what a user has without trigru. Each departure is on record with code
+that shows it, so that an upstream fix, or a new fault, is noticed on the day on which it is installed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from ...common.equivalence import Measurement
+from .departure import Departure
+
+__all__ = ["NAMES", "ON_RECORD", "Departure", "Finding", "find_departures", "upstream"]
+
+#: By the names of trigru's own ports.
+NAMES = ("linen", "nnx", "equinox")
+ON_RECORD, GONE, NEW = "on record", "GONE", "NEW"
+
+
+def upstream(name: str) -> ModuleType:
+    """The module of a framework's own parts: its `PORT`, and its `DEPARTURES` from the contract."""
+    return import_module(f".{name}", __name__)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A departure, looked at with what is installed.
+
+    Args:
+        part: the framework's name for it.
+        what: it does.
+        seen: the evidence, or why there is none.
+        status: ON_RECORD, GONE where the record says that it departs and it does not, NEW for the reverse.
+    """
+
+    part: str
+    what: str
+    seen: str
+    status: str
+
+
+def find_departures(name: str, measurements: Iterable[Measurement]) -> list[Finding]:
+    """Every departure on record, looked at again, then every failed check that none of them explains.
+
+    Args:
+        name: of NAMES.
+        measurements: of the checks, of that framework's own parts.
+    """
+    module = upstream(name)
+    part = module.PORT.name
+    findings, explained = [], set()
+    for departure in module.DEPARTURES:
+        seen = departure.evidence()
+        if seen is not None:
+            explained |= set(departure.checks)
+        if seen is not None or departure.expected:
+            status = GONE if seen is None else ON_RECORD if departure.expected else NEW
+            findings.append(Finding(part, departure.what, seen or "not seen any more", status))
+    failed = dict.fromkeys(m.check for m in measurements if m.port == part and not m.passed)
+    unexplained = [check for check in failed if check not in explained]
+    return findings + [Finding(part, f"fails {check}", "explained by no departure", NEW) for check in unexplained]

@@ -1,0 +1,115 @@
+"""A scan over `eqx.nn.GRUCell` as Equinox has it, with a learned initial carry as its users add one."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import initializers
+
+from ...common.errors import NotOfferedError
+from ..equinox import Classifier, EquinoxPort
+from .departure import Departure, lacks
+
+__all__ = ["DEPARTURES", "GRU", "PORT"]
+
+
+class GRU(eqx.Module):
+    """The answer of the README: an array field for the initial carry, everything else Equinox's own."""
+
+    cell: eqx.nn.GRUCell
+    initial_carry: jax.Array
+    unroll: int = eqx.field(static=True)
+    remat: bool = eqx.field(static=True)
+
+    def __init__(self, config: Any, *, key: Any):
+        cell_key, carry_key = jax.random.split(key)
+        H, dtype = config.hidden_size, jnp.dtype(config.param_dtype)
+        self.cell = eqx.nn.GRUCell(config.input_size, H, dtype=dtype, key=cell_key)
+        self.initial_carry = (config.carry_init or initializers.zeros)(carry_key, (H,), dtype)
+        self.unroll, self.remat = config.unroll, config.remat
+
+    def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
+        """As `trigru.impls.equinox.GRU`, as far as Equinox's own parts go."""
+        for name, mask in (("lengths", lengths), ("resets", resets)):
+            if mask is not None:
+                raise NotOfferedError(f"a scan over eqx.nn.GRUCell has no {name}")
+
+        def advance(h, x):
+            h = self.cell(x, h)
+            return h, h
+
+        if self.remat:
+            advance = eqx.filter_checkpoint(advance, prevent_cse=False)
+        h = self.initial_carry if carry is None else carry
+        return jax.lax.scan(advance, h, x, reverse=reverse, unroll=self.unroll)
+
+    def step(self, x, carry=None):
+        """One time step by the cell alone."""
+        h = self.cell(x, self.initial_carry if carry is None else carry)
+        return h, h
+
+
+class UpstreamEquinoxPort(EquinoxPort):
+    """`trigru.common.port.Port` of Equinox's own parts; its parameters are laid out as those of trigru's port."""
+
+    name = "eqx.nn.GRUCell"
+    title = "scan over eqx.nn.GRUCell"
+
+    def make(self, config, key):
+        if config.dtype is not None and config.dtype != config.param_dtype:
+            raise NotOfferedError("eqx.nn.GRUCell has no dtype of the computation beside that of its parameters")
+        gru: Any = GRU(config, key=key)
+        return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
+
+
+PORT = UpstreamEquinoxPort()
+
+
+# Where they depart ------------------------------------------------------------------------------------------------
+
+
+def _cell(**options: Any) -> Any:
+    return eqx.nn.GRUCell(20, 50, key=jax.random.key(0), **options)
+
+
+def _uniform() -> str | None:
+    """Where linen's gates are orthogonal and its biases zero."""
+    cell = _cell()
+    off = max(float(np.abs(gate @ gate.T - np.eye(50)).max()) for gate in np.split(np.asarray(cell.weight_hh), 3))
+    bias = float(np.abs(np.asarray(cell.bias)).max())
+    return f"gates up to {off:.2g} from orthogonal, biases up to {bias:.2g}" if off > 1e-3 or bias else None
+
+
+def _no_learned_state() -> str | None:
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(_cell())]
+    return None if any("carry" in name for name in names) else f"{', '.join(names)}: no state"
+
+
+def _one_example() -> str | None:
+    try:
+        _cell()(jnp.ones((3, 20)), jnp.ones((3, 50)))
+    except Exception as error:
+        return f"a batch of 3: {type(error).__name__}"
+    return None
+
+
+def _dtype_of_the_parameters() -> str | None:
+    seen = _cell()(jnp.ones(20, jnp.bfloat16), jnp.ones(50, jnp.bfloat16)).dtype
+    return None if seen == jnp.bfloat16 else f"on float32 parameters, bfloat16 input and carry give {seen}"
+
+
+WITH_LENGTHS = ("golden", "lengths", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier")
+
+DEPARTURES: tuple[Departure, ...] = tuple(
+    Departure(name, "eqx.nn.GRUCell", "equinox", what, evidence, checks)
+    for name, what, evidence, checks in (
+        ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ()),
+        ("no-lengths", "has no lengths", lacks("lengths", eqx.nn.GRUCell.__call__), WITH_LENGTHS),
+        ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets",)),
+        ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),
+        ("uniform", "draws weights and biases uniformly", _uniform, ()),
+        ("dtype", "computes in its parameters' dtype alone", _dtype_of_the_parameters, ("dtype", "param-dtype")),
+    )
+)

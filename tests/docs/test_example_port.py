@@ -1,0 +1,78 @@
+"""The package that docs/ports.md shows is installed as a stranger would install it, then found, checked and caught."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from trigru.common.checks import CHECKS
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tests" / "example_port"
+B_HN = " + self.b_hn"
+
+
+def run(*arguments, cwd, path=None):
+    """A Python module in a process of its own, with a folder of packages or none."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    environment = kept | cache | ({"PYTHONPATH": str(path)} if path else {})
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+
+
+def install(folder, edit=lambda source: source):
+    """Install a copy of the package, its module edited, and return the folder that it is in."""
+    shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    module = folder / "source" / "gru_by_hand.py"
+    module.write_text(edit(module.read_text(encoding="utf-8")), encoding="utf-8")
+    options = ["--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--target", "packages"]
+    found = run("pip", "--isolated", "--disable-pip-version-check", "install", *options, "./source", cwd=folder)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return folder / "packages"
+
+
+def verify(*arguments, **options):
+    return run("trigru.bench.cli", "verify", *arguments, **options)
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """Where the example is installed."""
+    return install(tmp_path_factory.mktemp("example"))
+
+
+def test_the_example_is_found_and_passes_every_check(packages, tmp_path):
+    found = verify("--port", "by-hand", "--port", "pure", "--dtype", "float64", "--json", cwd=tmp_path, path=packages)
+    assert found.returncode == 0, found.stdout + found.stderr
+    data = json.loads(found.stdout)
+    assert data["passed"]
+    assert data["unavailable"] == {}
+    checks = {check.name for check in CHECKS if "float64" in check.dtypes}
+    for port in ("by-hand", "pure"):
+        assert {m["check"] for m in data["measurements"] if m["port"] == port} == checks
+
+
+def test_without_its_package_the_example_is_unknown(tmp_path):
+    found = verify("--port", "by-hand", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "unknown port 'by-hand'. Known: pure, linen, nnx, equinox" in found.stderr
+
+
+def test_a_fault_in_the_package_is_noticed_and_its_port_named(tmp_path):
+    def without_b_hn(source):
+        assert source.count(B_HN) == 1
+        return source.replace(B_HN, "")
+
+    # bfloat16 is asked in the fewest checks, and this fault is larger than its rounding
+    found = verify("--port", "by-hand", "--dtype", "bfloat16", cwd=tmp_path, path=install(tmp_path, without_b_hn))
+    assert found.returncode == 1, found.stderr
+    assert "FAILED by-hand: sequence: " in found.stdout

@@ -1,0 +1,139 @@
+"""A GRU written by hand, with a matrix for each gate, and the port by which trigru checks and times it."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import initializers, sigmoid
+from trigru.common.params import ClassifierParams, GRUParams, ReadoutParams
+from trigru.common.port import CallStyle, check_config, check_load, functional_program
+
+GATES = "r", "z", "n"
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class GRU:
+    """A GRU with a learned initial carry. It takes one example: batch it with jax.vmap."""
+
+    w_i: dict[str, jax.Array]  # by gate, each (H, D)
+    w_h: dict[str, jax.Array]  # by gate, each (H, H)
+    b_i: dict[str, jax.Array]  # by gate, each (H,)
+    b_hn: jax.Array  # (H,)
+    initial_carry: jax.Array  # (H,)
+    dtype: Any = field(default=None, metadata={"static": True})
+    unroll: int = field(default=1, metadata={"static": True})
+    remat: bool = field(default=False, metadata={"static": True})
+
+    def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
+        """Run over x (T, D) with lengths () and resets (T,); returns the carry (H,) and the outputs (T, H)."""
+        gru, x, h = self._promote(x, carry)
+        active = jnp.arange(len(x)) < (len(x) if lengths is None else lengths)  # (T,)
+        resets = jnp.zeros(len(x), bool) if resets is None else resets  # (T,)
+        x = jnp.where(active[:, None], x, 0)  # a NaN in the padding reaches no gradient
+
+        def advance(h, inputs):
+            x, reset, on = inputs
+            h_next = gru.cell(x, jnp.where(reset, gru.initial_carry, h))
+            return jnp.where(on, h_next, h), jnp.where(on, h_next, 0)
+
+        advance = jax.checkpoint(advance, prevent_cse=False) if self.remat else advance
+        return jax.lax.scan(advance, h, (x, resets, active), reverse=reverse, unroll=self.unroll)
+
+    def step(self, x, carry=None):
+        """Run one time step on x (D,); returns the carry and the output, which are the same (H,)."""
+        gru, x, h = self._promote(x, carry)
+        h = gru.cell(x, h)
+        return h, h
+
+    def cell(self, x, h):
+        """The next state (H,) from x (D,) and h (H,)."""
+        i = {gate: self.w_i[gate] @ x + self.b_i[gate] for gate in GATES}
+        r = sigmoid(i["r"] + self.w_h["r"] @ h)
+        z = sigmoid(i["z"] + self.w_h["z"] @ h)
+        n = jnp.tanh(i["n"] + r * (self.w_h["n"] @ h + self.b_hn))
+        return (1 - z) * n + z * h
+
+    def _promote(self, x, carry):
+        dtype = self.dtype or jnp.result_type(x, self.initial_carry)
+        gru = jax.tree.map(lambda p: p.astype(dtype), self)
+        return gru, x.astype(dtype), gru.initial_carry if carry is None else carry.astype(dtype)
+
+
+class Classifier(NamedTuple):
+    """A linear readout of its final carry."""
+
+    gru: GRU
+    weight: jax.Array  # (C, H)
+    bias: jax.Array  # (C,)
+
+    def __call__(self, x, lengths=None):
+        h, _ = self.gru(x, lengths=lengths)
+        return self.weight.astype(h.dtype) @ h + self.bias.astype(h.dtype)
+
+
+# The port ---------------------------------------------------------------------------------------------------
+
+
+class ByHandPort:
+    """`trigru.common.port.Port` of the classes above."""
+
+    name = "by-hand"  # as the entry point
+    title = "by hand"
+    packages = ("gru-by-hand", "jax", "jaxlib")
+    kernels = ("stock",)
+    call_styles = (CallStyle("jit", "jax.jit(f)(model, x)", functional_program),)
+
+    def make(self, config, key):
+        check_config(self, config)
+        D, H, C, keys = config.input_size, config.hidden_size, config.classes, jax.random.split(key, 8)
+        fan_in, square = initializers.lecun_normal(in_axis=1, out_axis=0), initializers.orthogonal()
+        w_i = jnp.concatenate([fan_in(k, (H, D)) for k in keys[:3]])
+        w_h = jnp.concatenate([square(k, (H, H)) for k in keys[3:6]])
+        h = (config.carry_init or initializers.zeros)(keys[6], (H,))
+        params = GRUParams(w_i, w_h, jnp.zeros(3 * H), jnp.zeros(H), h)
+        if C is not None:
+            params = ClassifierParams(params, ReadoutParams(fan_in(keys[7], (C, H)), jnp.zeros(C)))
+        return self.load(config, jax.tree.map(lambda p: p.astype(config.param_dtype), params))
+
+    def load(self, config, params):
+        check_load(self, config, params)
+        gru = params if config.classes is None else params.gru
+        by_gate = [dict(zip(GATES, jnp.split(p, 3), strict=True)) for p in gru[:3]]
+        model = GRU(*by_gate, *map(jnp.asarray, gru[3:]), config.dtype, config.unroll, config.remat)
+        return model if config.classes is None else Classifier(model, *map(jnp.asarray, params.readout))
+
+    def dump(self, tree):
+        if isinstance(tree, Classifier):
+            return ClassifierParams(self.dump(tree.gru), ReadoutParams(*map(np.asarray, tree[1:])))
+        stacked = [np.concatenate([p[gate] for gate in GATES]) for p in (tree.w_i, tree.w_h, tree.b_i)]
+        return GRUParams(*stacked, np.asarray(tree.b_hn), np.asarray(tree.initial_carry))
+
+    def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
+        def run(x, carry, lengths, resets):
+            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
+
+        batch = int(time_major)  # the axis of x, resets and outputs to map next
+        for _ in range(x.ndim - 2):
+            run = jax.vmap(run, in_axes=(batch, 0, 0, batch), out_axes=(0, batch))
+        return run(x, carry, lengths, resets)
+
+    def step(self, model, x, carry=None):
+        run = model.step
+        for _ in range(x.ndim - 1):
+            run = jax.vmap(run)
+        return run(x, carry)
+
+    def classify(self, model, x, lengths=None):
+        return jax.vmap(model)(x, lengths)
+
+    def value_and_grad(self, function, *, has_aux=False):
+        def differentiate(model, *arrays):
+            return jax.value_and_grad(function, tuple(range(1 + len(arrays))), has_aux=has_aux)(model, *arrays)
+
+        return differentiate
+
+
+PORT = ByHandPort()
