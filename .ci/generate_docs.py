@@ -79,6 +79,26 @@ def _fenced(language: str, path: Path) -> str:
     return f"```{language}\n{path.read_text(encoding='utf-8')}```"
 
 
+def stays() -> str:
+    """The checks that no mutant needs, and why they stay."""
+    from trigru.common.checks import CHECKS
+
+    rows = [f"| {c.name} | {c.stays} |" for c in CHECKS if c.stays]
+    return "\n".join(["| check | why it stays |", "| --- | --- |", *rows])
+
+
+def departures() -> str:
+    """The table of departures; what is seen of them depends on what is installed."""
+    from trigru.impls.upstream import NAMES, upstream
+
+    rows = []
+    for name in NAMES:
+        for d in upstream(name).DEPARTURES:
+            what = f"[{d.what}]({d.source})" if d.source else d.what
+            rows.append(f"| `{d.part}` | {what} | {', '.join(d.checks) or 'its own evidence'} |")
+    return "\n".join(["| part | departure | shows in |", "| --- | --- | --- |", *rows])
+
+
 PARTS = {
     "checks": checks,
     "mutants": mutants,
@@ -86,6 +106,8 @@ PARTS = {
     "styles": styles,
     "example": example,
     "example-project": example_project,
+    "stays": stays,
+    "departures": departures,
 }
 
 

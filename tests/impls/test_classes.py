@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from trigru.common import oracle
+from trigru.common.cases import Case
+from trigru.common.config import GRUConfig
+from trigru.common.equivalence import relative_error
 from trigru.common.errors import InputError
+from trigru.common.params import GRUParams
 from trigru.impls import equinox, linen, pure
 from trigru.impls import nnx as nnx_port
 
@@ -138,3 +143,24 @@ def test_unroll_and_remat_are_checked_where_they_are_passed(build):
         build(unroll=1.5)
     with pytest.raises(InputError, match="remat is 'none', expected True or False"):
         build(remat="none")
+
+
+def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_precision():
+    """As docs/equality.md says; over 256 steps that shows."""
+    case = Case.random(3, 256, 5, 6).astype("float32")
+    stored = case.astype("bfloat16").params.gru
+    wide, x = GRUParams(*(p.astype("float64") for p in stored)), case.x.astype("float64")
+    tape = oracle.forward(wide, x)
+    exact = oracle.backward(wide, tape, case.targets.astype("float64")).params.weight_hh
+    config = GRUConfig(5, 6, dtype="float32", param_dtype="bfloat16")
+
+    def error(port):
+        def total(model):
+            return jnp.sum(port.apply(model, jnp.asarray(case.x))[1] * case.targets)
+
+        _, (gradient,) = port.value_and_grad(total)(port.load(config, stored))
+        return relative_error(port.dump(gradient).weight_hh, exact)
+
+    errors = {port.name: error(port) for port in (linen.PORT, nnx_port.PORT, equinox.PORT, pure.PORT)}
+    assert max(errors["equinox"], errors["pure"]) < 0.005
+    assert min(errors["linen"], errors["nnx"]) > 0.01
