@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..common.checks import CHECKS
+from ..common.checks import CHECKS, STAYS
 from ..common.equivalence import Measurement
 from ..impls.upstream import Finding
 from .programs import ProgramFacts, explain
@@ -94,7 +94,18 @@ def self_test_table(noticed: dict[str, list[str]]) -> Section:
 
     rows = [(mutant.name, mutant.fault, ", ".join(noticed[mutant.name]) or "NONE") for mutant in MUTANTS]
     killed = sum(bool(checks) for checks in noticed.values())
-    return Section("Mutants", ("mutant", "fault", "noticed by"), rows, (f"{killed} of {len(rows)} noticed.",))
+    alone = {checks[0] for checks in noticed.values() if len(checks) == 1}
+    others = [check for check in CHECKS if check.name not in alone]
+    return Section(
+        "Mutants",
+        ("mutant", "fault", "noticed by"),
+        rows,
+        (
+            f"{killed} of {len(rows)} noticed.",
+            *(["Checks that notice none of these alone, and why they stay:"] if others else []),
+            *(f"{check.name}: {STAYS.get(check.name, 'NO REASON GIVEN')}" for check in others),
+        ),
+    )
 
 
 def timing_tables(results: Results) -> list[Section]:

@@ -80,7 +80,7 @@ def test_what_is_public_exists_and_is_documented(module_name):
 
 #: Names that users import. Taking one away is a breaking change.
 PUBLIC = {
-    "trigru.common.checks": "CHECKS DTYPES Answers Check checks_named",
+    "trigru.common.checks": "CHECKS DTYPES STAYS Answers Check checks_named",
     "trigru.common.config": "GRUConfig check_dtypes check_flag check_sizes",
     "trigru.common.equivalence": "Measurement accuracy_bound assert_equivalent relative_error verify",
     "trigru.common.errors": "InputError NotOfferedError ParamsFileError TrigruError UnavailableError UnknownNameError",

@@ -27,7 +27,7 @@ from .sequences import (
     vmapped,
 )
 
-__all__ = ["CHECKS", "DTYPES", "Answers", "Check", "checks_named"]
+__all__ = ["CHECKS", "DTYPES", "STAYS", "Answers", "Check", "checks_named"]
 
 
 def checks_named(*names: str) -> "tuple[Check, ...]":
@@ -183,3 +183,14 @@ CHECKS: tuple[Check, ...] = (
         classes=True,
     ),
 )
+
+#: Why a check stays that notices no mutant alone.
+STAYS = {
+    "conversion": "It asks for bits, and before anything is computed: a wrong conversion makes every other failure unreadable.",
+    "sequence": "The plainest question. Where it fails, read no further; and it alone is asked in bfloat16.",
+    "golden": "It is there for a change that the oracle has made, too, and no port can make that; a test changes both.",
+    "carry": "It tells a carry that is wrong in itself from one that is wrong with masks.",
+    "chunks": "It is how long sequences are trained, and what the learned start depends on.",
+    "masks": "It alone asks for lengths, resets and a carry at once, on one batch axis, and how accurate they are.",
+    "sgd": "Adam and a clipped norm forgive a scaled gradient up to rounding and ε; SGD does not, at any precision.",
+}

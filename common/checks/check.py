@@ -29,7 +29,6 @@ class Check:
             change, of the first style; otherwise style is None.
         dtypes: those of DTYPES in which it is asked; of checks with the same arithmetic, one asks about accuracy.
         computed_in: the dtype of the computation where it is not the case's.
-        stays: why it stays, where no mutant is noticed by it alone.
     """
 
     name: str
@@ -40,4 +39,3 @@ class Check:
     per_style: bool = False
     dtypes: tuple[str, ...] = ("float64",)
     computed_in: str | None = None
-    stays: str = ""

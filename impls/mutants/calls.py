@@ -71,6 +71,12 @@ def _reverse_flipped(call, model, x, carry, **options):
     return carry, outputs[..., ::-1, :] if options.get("reverse") else outputs
 
 
+def _reverse_detached(call, model, x, carry, **options):
+    if options.get("reverse"):
+        model = edit(model, lambda p: {"bias_n": jax.lax.stop_gradient(p.bias_n)})
+    return call(model, x, carry, **options)
+
+
 def _reverse_from_padding(call, model, x, carry, **options):
     if not options.pop("reverse", False):
         return call(model, x, carry, **options)
@@ -124,11 +130,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "resets",
         _changed("resets", lambda resets, _, options: None if options.get("lengths") is None else resets),
     ),
+    Mutant(
+        "lengths-need-resets",
+        "lengths ignored without resets",
+        "lengths",
+        _changed("lengths", lambda lengths, _, options: None if options.get("resets") is None else lengths),
+    ),
     Mutant("lengths-need-no-carry", "lengths ignored with a carry", "masks", Applied(_lengths_need_no_carry)),
     Mutant("reset-in-padding", "a reset in padding counts", "masks", Applied(_reset_in_padding)),
     Mutant("reverse-ignored", "reverse ignored", "reverse", _changed("reverse", lambda *_: False)),
     Mutant("reverse-flipped", "outputs in the order of the run", "reverse", Applied(_reverse_flipped)),
     Mutant("reverse-from-padding", "a backward run begins in the padding", "reverse", Applied(_reverse_from_padding)),
+    Mutant("reverse-detached", "backwards, b_hn has no gradient", "reverse", Applied(_reverse_detached)),
     Mutant("reverse-no-resets", "a backward run ignores resets", "reverse", _without("resets", when="reverse")),
     Mutant("first-row", "lengths of the first row for all", "batch-axes", _changed("lengths", _first_row_of_lengths)),
     Mutant("time-major-no-resets", "resets ignored time-major", "time-major", _without("resets", when="time_major")),

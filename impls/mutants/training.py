@@ -47,6 +47,11 @@ def _runs_another_model(port, model, task):
     return functional_program(port, jax.tree.map(lambda p: p + 1e-9, model), task)
 
 
+def _infers_with_another_model(port, model, task):
+    moved = jax.tree.map(lambda p: p + 1e-9, model) if task.phase == "forward" else model
+    return functional_program(port, moved, task)
+
+
 def _detaches_initial_carry(port, model, task):
     def rebuild(tree):
         return edit(tree, lambda p: {"initial_carry": jax.lax.stop_gradient(p.initial_carry)})
@@ -148,6 +153,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("two-biases", "a second bias, trained too", "training", _Styled(_trains_with(_two_biases), first=True)),
     Mutant("style-other-model", "a style runs another model", "forward", _Styled(_runs_another_model)),
+    Mutant("style-inference", "it infers with another model", "forward", _Styled(_infers_with_another_model)),
     Mutant("style-detached", "a style detaches the start", "training", _Styled(_detaches_initial_carry)),
     Mutant("style-no-state", "optimiser state forgotten", "training", _Styled(_trains_with(_forgets_state))),
     Mutant("style-twice", "updates applied twice", "training", _Styled(_trains_with(_updates_twice))),

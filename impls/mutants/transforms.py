@@ -82,7 +82,7 @@ def _other_unless_differentiated(call, model, x, carry, **options):
     @jax.custom_jvp
     def run(model, x, carry):
         carry, outputs = call(model, x, carry, **options)
-        return carry, outputs * (1 + 1e-9)
+        return carry, outputs * (1 + 1e-9) if "lengths" in options else outputs
 
     @run.defjvp
     def derivative(primals, tangents):
@@ -132,7 +132,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("unroll-drops-rest", "unrolled, the last steps are lost", "unroll", Applied(_unroll_drops_the_rest)),
     Mutant("remat-detaches", "recomputed, b_hn has no gradient", "remat", Applied(_remat_detaches)),
     Mutant("eager-other", "other values outside of jit", "eager", Applied(_other_unless_traced)),
-    Mutant("inference-other", "other values unless differentiated", "inference", Applied(_other_unless_differentiated)),
+    Mutant(
+        "inference-other",
+        "with masks, other values unless differentiated",
+        "inference",
+        Applied(_other_unless_differentiated),
+    ),
     Mutant("needs-batch", "no call without a batch axis", "vmap", Applied(_needs_a_batch_axis)),
     Mutant("vmap-shares", "one model for a whole ensemble", "vmap", Applied(_shares_a_model)),
     Mutant("no-forward-mode", "a gradient without a forward mode", "jvp", Applied(_no_forward_mode)),

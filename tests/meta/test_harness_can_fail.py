@@ -2,7 +2,7 @@
 
 import pytest
 from trigru.common import oracle
-from trigru.common.checks import CHECKS, checks_named
+from trigru.common.checks import CHECKS, STAYS, checks_named
 from trigru.common.equivalence import assert_equivalent, verify
 from trigru.common.errors import NotOfferedError
 from trigru.impls.mutants import MUTANTS
@@ -23,6 +23,10 @@ def test_mutants_are_many_and_named_apart():
 def test_every_check_has_a_mutant_that_it_is_there_for():
     named = {mutant.check for mutant in MUTANTS}
     assert named == {check.name for check in CHECKS} - {"golden"}  # a port alone can't show what that is there for
+
+
+def test_only_checks_that_exist_need_a_reason():
+    assert set(STAYS) <= {check.name for check in CHECKS}
 
 
 def test_golden_vectors_notice_a_change_in_oracle_and_port_together(monkeypatch):
