@@ -186,7 +186,7 @@ CHECKS: tuple[Check, ...] = (
 
 #: Why a check stays that notices no mutant alone.
 STAYS = {
-    "conversion": "It asks for bits, and before anything is computed: a wrong conversion makes every other failure unreadable.",
+    "conversion": "It asks for bits, before anything is computed: where it fails, every other failure is unreadable.",
     "sequence": "The plainest question. Where it fails, read no further; and it alone is asked in bfloat16.",
     "golden": "It is there for a change that the oracle has made, too, and no port can make that; a test changes both.",
     "carry": "It tells a carry that is wrong in itself from one that is wrong with masks.",

@@ -82,7 +82,7 @@ def _other_unless_differentiated(call, model, x, carry, **options):
     @jax.custom_jvp
     def run(model, x, carry):
         carry, outputs = call(model, x, carry, **options)
-        return carry, outputs * (1 + 1e-9) if "lengths" in options else outputs
+        return carry, outputs * (1 + 1e-9) if options.get("lengths") is not None else outputs
 
     @run.defjvp
     def derivative(primals, tangents):
