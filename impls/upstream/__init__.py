@@ -52,7 +52,13 @@ def find_departures(name: str, measurements: Iterable[Measurement]) -> list[Find
     part = module.PORT.name
     findings, explained = [], set()
     for departure in module.DEPARTURES:
-        seen = departure.evidence()
+        try:
+            seen = departure.evidence()
+        except Exception as error:
+            first_line, *_ = str(error).splitlines() or [""]
+            said = f"its evidence fails: {type(error).__name__}: {first_line}"
+            findings.append(Finding(part, departure.what, said, NEW))
+            continue
         if seen is not None:
             explained |= set(departure.checks)
         if seen is not None or departure.expected:

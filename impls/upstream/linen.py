@@ -132,8 +132,8 @@ def _dtype_of_the_carry() -> str | None:
 def _half_precision_parameters() -> str | None:
     try:
         nn.RNN(nn.GRUCell(8, param_dtype=jnp.bfloat16)).init(jax.random.key(0), X)
-    except TypeError as error:
-        return f"param_dtype=bfloat16: {type(error).__name__}: {str(error)[:32]}"
+    except (TypeError, NotImplementedError) as error:  # of QR, in one JAX and in another
+        return f"param_dtype=bfloat16: {type(error).__name__}, no QR in bfloat16"
     return None
 
 

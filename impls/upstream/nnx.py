@@ -186,8 +186,8 @@ def _closed_over() -> str | None:
 def _half_precision_parameters() -> str | None:
     try:
         _cell(param_dtype=jnp.bfloat16)
-    except TypeError as error:
-        return f"param_dtype=bfloat16: {type(error).__name__}: {str(error)[:32]}"
+    except (TypeError, NotImplementedError) as error:  # of QR, in one JAX and in another
+        return f"param_dtype=bfloat16: {type(error).__name__}, no QR in bfloat16"
     return None
 
 

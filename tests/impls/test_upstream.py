@@ -63,6 +63,14 @@ def test_one_that_was_fixed_is_told_only_when_it_comes_back(monkeypatch):
     assert statuses(monkeypatch, replace(fixed, evidence=lambda: None)) == []
 
 
+def test_evidence_that_fails_is_told_and_the_rest_goes_on(monkeypatch):
+    def fails():
+        raise RuntimeError("moved\naway")
+
+    found = statuses(monkeypatch, replace(departure(), evidence=fails), departure())
+    assert found == [("departs", NEW), ("departs", ON_RECORD)]
+
+
 def test_a_failed_check_is_told_unless_a_departure_that_is_seen_explains_it(monkeypatch):
     port = upstream(available[0]).PORT.name
     failed = [
