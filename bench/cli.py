@@ -92,12 +92,15 @@ def verify(
     ] = False,
 ) -> None:
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
-    _checks(checks)  # a wrong name is said at once
     if self_test:
+        if ports or checks or json or upstream:
+            raise typer.BadParameter(
+                "--self-test takes --dtype and nothing else: every mutant meets every check."
+            )
         _self_test(_dtypes(dtypes))
         return
     if upstream:
-        _upstream(ports, _dtypes(dtypes), json)
+        _upstream(ports, _dtypes(dtypes), _checks(checks), json)
         return
     names = _port_names(ports)
     measurements, missing = _verify(names, _dtypes(dtypes), _checks(checks))
@@ -255,7 +258,7 @@ def _hold(
         )
 
 
-def _upstream(names: list[str] | None, dtypes: tuple[str, ...], json: bool) -> None:
+def _upstream(names: list[str] | None, dtypes: tuple[str, ...], checks: "tuple[Check, ...] | None", json: bool) -> None:
     from ..common.errors import UnknownNameError
     from ..impls import unavailable, upstream
 
@@ -266,7 +269,7 @@ def _upstream(names: list[str] | None, dtypes: tuple[str, ...], json: bool) -> N
     for reason in missing.values():
         say(reason)
     present = [name for name in names or upstream.NAMES if name not in missing]
-    measurements = _hold([upstream.upstream(name).PORT for name in present], dtypes)
+    measurements = _hold([upstream.upstream(name).PORT for name in present], dtypes, checks)
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
     if json:
         from .results import equality_json

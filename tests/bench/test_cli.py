@@ -185,7 +185,7 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     module = upstream("linen")
     gone = [replace(d, evidence=lambda: None) if d.name == "no-resets" else d for d in module.DEPARTURES]
     monkeypatch.setattr(module, "DEPARTURES", gone)
-    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--json")
+    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--json", "--check", "resets")
     assert found.exit_code == 1
     departures = json.loads(found.stdout)["departures"]
     assert {
@@ -196,6 +196,13 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     } in departures
     assert ("fails resets", "NEW") in {(d["what"], d["status"]) for d in departures}
     assert "2 of 10 departures are not as on record" in found.stderr
+
+
+@pytest.mark.parametrize("option", [("--port", "pure"), ("--check", "chunks"), ("--json",), ("--upstream",)])
+def test_the_self_test_refuses_what_it_would_ignore(option):
+    found = invoke("verify", "--self-test", *option)
+    assert found.exit_code == 2
+    assert "--self-test takes --dtype and nothing else" in re.sub(r"[│\s]+", " ", found.stderr)
 
 
 def test_upstream_knows_its_frameworks():
