@@ -1,0 +1,172 @@
+"""A check that asks less than it says is noticed: what each one calls, with what, in which dtypes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.common.cases import Case
+from trigru.common.checks import CHECKS, _with_half_params, checks_named, derivatives, sequences
+from trigru.common.checks.programs import ADAM
+from trigru.common.equivalence import verify
+from trigru.common.task import Batch
+from trigru.common.trajectory import trajectory
+from trigru.impls.mutants import MUTANTS
+from trigru.impls.pure import PurePort
+
+
+class Spy(PurePort):
+    """Notes how it is called."""
+
+    def __init__(self):
+        self.calls = set()
+
+    def apply(self, model, x, carry=None, **options):
+        said = [name for name, value in options.items() if value is not None and value is not False]
+        said += ["carry"] * (carry is not None)
+        said += ["unroll"] * (model.unroll > 1) + ["remat"] * model.remat
+        said += [f"dtype={model.dtype}"] * (model.dtype is not None)
+        self.calls.add((x.ndim, " ".join(sorted(said))))
+        return super().apply(model, x, carry, **options)
+
+    def step(self, model, x, carry=None):
+        self.calls.add(("step", "carry" if carry is not None else ""))
+        return super().step(model, x, carry)
+
+
+MASKED = "lengths resets"
+#: Axes of the inputs, and what was passed or configured beside them.
+CALLS = {
+    "conversion": set(),
+    "sequence": {(3, "")},
+    "golden": {(3, MASKED)},
+    "carry": {(3, "carry")},
+    "chunks": {(3, ""), (3, "carry")},
+    "step": {("step", ""), ("step", "carry")},
+    "lengths": {(3, "lengths")},
+    "resets": {(3, "resets")},
+    "masks": {(3, f"carry {MASKED}")},
+    "reverse": {(3, f"{MASKED} reverse")},
+    "batch-axes": {(4, f"carry {MASKED}")},
+    "time-major": {(4, f"carry {MASKED} time_major")},
+    "unroll": {(3, "unroll")},
+    "remat": {(3, "remat")},
+    "inference": {(3, ""), (3, f"carry {MASKED}"), (3, f"{MASKED} reverse")},
+    "eager": {(3, ""), (3, "carry")},
+    "vmap": {(2, "carry")},
+    "export": {(3, "")},
+    "jvp": {(3, "")},
+    "hvp": {(3, MASKED)},
+    "dtype": {(3, "dtype=bfloat16")},
+    "param-dtype": {(3, "dtype=float32")},
+    "forward": {(3, "")},
+    "training": {(3, "")},
+    "sgd": {(3, "")},
+    "adamw": {(3, "")},
+    "classifier": set(),  # calls classify
+}
+DTYPES = {
+    "conversion": ("float64", "float32", "bfloat16"),
+    "sequence": ("float64", "float32", "bfloat16"),
+    "masks": ("float64", "float32"),
+    "training": ("float64", "float32"),
+    "dtype": ("float32",),
+    "param-dtype": ("float32",),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_a_check_calls_what_it_is_about(check):
+    spy = Spy()
+    verify([spy], checks=[check], dtypes=check.dtypes[:1])
+    assert spy.calls == CALLS[check.name]
+    assert check.dtypes == DTYPES.get(check.name, ("float64",))
+
+
+def test_padding_is_nan_to_the_last_step_and_nothing_else_is():
+    seen = []
+
+    class Looks(PurePort):
+        def apply(self, model, x, carry=None, **options):
+            jax.debug.callback(lambda x: seen.append(np.isnan(x)), x)
+            return super().apply(model, x, carry, **options)
+
+    case = Case.random(3, 7, 2, 3)
+    verify([Looks()], checks=checks_named("lengths"), cases=[case])
+    jax.effects_barrier()
+    assert seen
+    for nan in seen:
+        np.testing.assert_array_equal(nan.all(-1), np.arange(7) >= case.lengths[:, None])
+        np.testing.assert_array_equal(nan.any(-1), nan.all(-1))
+
+
+def test_an_artefact_is_for_three_platforms_and_read_back(monkeypatch):
+    artefacts, read = [], jax.export.deserialize
+
+    def deserialize(content):
+        artefacts.append(read(content))
+        return artefacts[-1]
+
+    monkeypatch.setattr(jax.export, "deserialize", deserialize)
+    found = sequences.exported(lambda x: {"a": x + 1})(jnp.ones(2))
+    np.testing.assert_array_equal(found["a"], [2, 2])
+    assert artefacts[0].platforms == ("cpu", "cuda", "tpu")
+
+
+def test_a_direction_is_not_the_point():
+    case = Case.random(2, 3, 2, 3)
+    moved = derivatives._direction(case)
+    for a, b in zip(
+        jax.tree.leaves((case.params.gru, case.x)), jax.tree.leaves((moved.params.gru, moved.x)), strict=True
+    ):
+        assert not np.array_equal(a, b)
+
+
+def test_the_reference_of_half_precision_parameters_has_their_values():
+    case = Case.random(2, 3, 2, 3)
+    for p in jax.tree.leaves(_with_half_params(case).params):
+        assert p.dtype == "float64"
+        np.testing.assert_array_equal(p, np.asarray(jnp.asarray(p, "bfloat16"), "float64"))
+
+
+def test_in_float64_training_weighs_nothing():
+    case, (check,) = Case.random(2, 4, 3, 2), checks_named("training")
+    with jax.enable_x64(True):
+        walk = trajectory(case.params.gru, Batch(case.x, case.targets), ADAM, 20, weighted=False)
+        found = check.expect(case)
+    np.testing.assert_array_equal(found["Δ bias"], walk.answers()["Δ bias"])
+
+
+#: Mutants whose fault is that something raises.
+RAISE = {"needs-batch", "no-forward-mode", "calls-back", "time-first"}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_noticed_by_what_it_gives_and_not_because_it_breaks(mutant):
+    found = [m for m in verify([mutant.port], checks=checks_named(mutant.check)) if not m.passed]
+    broken = [m for m in found if m.quantity == "call"]
+    assert bool(broken) == (mutant.name in RAISE), list(map(str, broken))
+
+
+CONDITIONAL = (
+    "reverse",
+    "remat",
+    "unroll",
+    "inference",
+    "eager",
+    "vmap",
+    "jvp",
+    "hvp",
+    "export",
+    "batch-axes",
+    "time-major",
+)
+
+
+@pytest.mark.parametrize("mutant", [m for m in MUTANTS if m.check in CONDITIONAL], ids=lambda mutant: mutant.name)
+def test_a_fault_that_needs_a_condition_does_not_show_without_it(mutant):
+    found = verify([mutant.port], checks=checks_named("sequence"), dtypes=["float64"])
+    assert all(m.passed for m in found)
+
+
+def test_every_check_is_pinned():
+    assert set(CALLS) == {check.name for check in CHECKS}
