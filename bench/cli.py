@@ -94,9 +94,7 @@ def verify(
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
     if self_test:
         if ports or checks or json or upstream:
-            raise typer.BadParameter(
-                "--self-test takes --dtype and nothing else: every mutant meets every check."
-            )
+            raise typer.BadParameter("--self-test takes --dtype and nothing else: every mutant meets every check.")
         _self_test(_dtypes(dtypes))
         return
     if upstream:

@@ -1,8 +1,11 @@
 """Every port passes every check, and the errors are measured as documented."""
 
 import re
+import time
+from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -225,3 +228,57 @@ def test_the_second_question_is_asked_of_the_first_style_alone():
         ("partition", "float64"),
         ("filter_jit", "float32"),
     }
+
+
+def answers(dtype):
+    """A check whose answers are ones in a dtype."""
+    return Check("ones", "", lambda *_: {"a": np.ones(3, dtype)}, lambda case: {"a": np.ones(3, dtype)}, dtypes=DTYPES)
+
+
+def test_the_bound_counts_units_of_the_coarsest_dtype():
+    (found,) = verify([get_port("pure")], checks=[answers(jnp.bfloat16)], dtypes=["float32"])
+    assert found.bound == 4 * float(jnp.finfo("bfloat16").eps)
+    coarse = replace(answers("float32"), computed_in="bfloat16")
+    (found,) = verify([get_port("pure")], checks=[coarse], dtypes=["float32"])
+    assert found.bound == 4 * float(jnp.finfo("bfloat16").eps)
+    (found,) = verify([get_port("pure")], checks=[answers("float32")], dtypes=["float32"])
+    assert found.bound == 4 * float(np.finfo("f4").eps)
+
+
+def test_cases_of_different_shapes_have_answers_of_their_own():
+    cases = [Case.random(2, 4, 3, 2), Case.random(1, 6, 2, 5, seed=3)]
+    assert_equivalent(get_port("pure"), checks=checks_named("sequence"), cases=cases)
+
+
+def test_progress_counts_what_is_done():
+    told = []
+    ports = [get_port("pure")]
+    verify(ports, checks=[answers("float64")] * 3, progress=lambda *row: told.append(row))
+    assert told == [(done, 3, "pure: ones") for done in range(3)]
+
+
+def test_an_interrupt_stops_what_has_not_begun():
+    begun = []
+
+    def answer(*_):
+        begun.append(1)
+        time.sleep(0.05)
+        return {"a": np.ones(1)}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    slow = Check("slow", "", answer, lambda case: {"a": np.ones(1)})
+    with pytest.raises(KeyboardInterrupt):
+        verify([get_port("pure")], checks=[slow] * 40, progress=interrupted)
+    time.sleep(0.3)
+    assert len(begun) < 10
+
+
+def test_a_problem_is_one_line():
+    class Breaks(PurePort):
+        def load(self, config, params):
+            raise RuntimeError("first\nsecond")
+
+    (found,) = verify([Breaks()], checks=checks_named("carry"))
+    assert found.problem == "RuntimeError: first"

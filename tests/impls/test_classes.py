@@ -1,5 +1,7 @@
 """The classes that users copy, as their users call them."""
 
+from functools import partial
+
 import equinox as eqx
 import flax.linen as nn
 import jax
@@ -143,6 +145,49 @@ def test_unroll_and_remat_are_checked_where_they_are_passed(build):
         build(unroll=1.5)
     with pytest.raises(InputError, match="remat is 'none', expected True or False"):
         build(remat="none")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda **o: linen.GRU(8, **o).init(jax.random.key(0), X),
+        lambda **o: nnx_port.GRU(4, 8, rngs=nnx.Rngs(0), **o),
+        lambda **o: equinox.GRU(4, 8, key=jax.random.key(0), **o),
+        lambda **o: pure.init(4, 8, key=jax.random.key(0), **o),
+    ],
+    ids=["linen", "nnx", "equinox", "pure"],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_dtypes_are_checked_where_they_are_passed(build):
+    with pytest.raises(InputError, match="param_dtype is 'int32', expected a floating-point dtype"):
+        build(param_dtype="int32")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reverse": 1}, "reverse is a int"),
+        ({"lengths": jnp.float32(2)}, "lengths have dtype float32"),
+        ({"resets": jnp.ones(4, bool)}, r"resets have shape \(4,\), expected \(5,\)"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_equinox_checks_its_one_example(options, message):
+    model = equinox.GRU(4, 8, key=jax.random.key(0))
+    with pytest.raises(InputError, match=message):
+        model(X[0], **options)
+    with pytest.raises(InputError, match="expected 4 features"):
+        model.step(jnp.ones(3))
+
+
+def test_equinox_runs_backwards_and_time_major_under_vmap():
+    model = equinox.GRU(4, 8, key=jax.random.key(0))
+    carry, outputs = jax.vmap(partial(model, reverse=True))(X)
+    np.testing.assert_allclose(outputs[:, 0], carry, atol=1e-6)
+    carry, outputs = jax.vmap(model)(X)
+    by_time = jax.vmap(model, in_axes=1, out_axes=(0, 1))(jnp.swapaxes(X, 0, 1))
+    np.testing.assert_allclose(by_time[0], carry, atol=1e-6)
+    np.testing.assert_allclose(by_time[1], jnp.swapaxes(outputs, 0, 1), atol=1e-6)
 
 
 def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_precision():

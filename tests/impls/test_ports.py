@@ -327,3 +327,30 @@ def test_unknown_kernels_are_refused(port):
     ):
         with pytest.raises(InputError, match=f"{port.name} has no kernel 'fast'. It has: stock"):
             build()
+
+
+def scans(jaxpr):
+    """Every scan in a program, however deep."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield equation
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")):
+            if hasattr(inner, "jaxpr"):
+                yield from scans(inner.jaxpr)
+
+
+@pytest.mark.parametrize("unroll", [1, 3])
+def test_the_loop_is_unrolled_as_configured(port, unroll):
+    model = port.load(GRUConfig(4, 8, unroll=unroll), random_params(CONFIG))
+    program = jax.make_jaxpr(lambda x: port.apply(model, x))(jnp.ones((2, 7, 4)))
+    assert [equation.params["unroll"] for equation in scans(program.jaxpr)] == [unroll]
+    assert (CONFIG.unroll, CONFIG.remat) == (1, False)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_messages_name_the_axes_that_are_expected(port):
+    model = port.load(CONFIG, random_params(CONFIG))
+    with pytest.raises(InputError, match=r"expected \(time, \*batch, features\)"):
+        port.apply(model, np.ones(4, "f4"), time_major=True)
+    with pytest.raises(InputError, match=r"inputs have shape .* \((\*batch, )?features\), expected 4 features"):
+        port.step(model, np.ones((2, 5), "f4"))
