@@ -311,13 +311,29 @@ def _compiled_once() -> Iterator[None]:
     from tempfile import TemporaryDirectory
 
     import jax
+    from jax.experimental.compilation_cache import compilation_cache
 
     with TemporaryDirectory(prefix="trigru-") as folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        yield
-        jax.config.update("jax_enable_compilation_cache", False)  # the folder goes
+        ours = {
+            "jax_compilation_cache_dir": folder,
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+        before = {name: getattr(jax.config, name) for name in ours}
+        try:
+            _configure(ours)
+            compilation_cache.reset_cache()
+            yield
+        finally:
+            _configure(before)
+            compilation_cache.reset_cache()
+
+
+def _configure(values: dict[str, Any]) -> None:
+    import jax
+
+    for name, value in values.items():
+        jax.config.update(name, value)
 
 
 def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any], load_before: float | None) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from trigru.bench.cli import app
+from trigru.bench.progress import Progress
 from trigru.bench.results import load
+from trigru.common import equivalence
 from trigru.common.checks import checks_named
 from trigru.impls import linen
 from trigru.impls.mutants import MUTANTS, Mutant
@@ -196,6 +198,69 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     } in departures
     assert ("fails resets", "NEW") in {(d["what"], d["status"]) for d in departures}
     assert "2 of 10 departures are not as on record" in found.stderr
+
+
+def test_the_self_test_says_nothing_where_the_sound_port_fails(monkeypatch):
+    real = next(m for m in MUTANTS if m.name == "no-b-hn")
+    monkeypatch.setattr("trigru.impls.mutants.MUTANTS", (real,))
+    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("sequence", "conversion"))
+    whole = equivalence.verify
+
+    def verify(ports, **options):
+        found = whole(ports, **options)
+        return [replace(found[0], error=1.0), *found[1:]] if ports == [PORT] else found
+
+    monkeypatch.setattr(equivalence, "verify", verify)
+    found = invoke("verify", "--self-test", "--dtype", "float64")
+    assert found.exit_code == 1
+    assert "the port without a fault failed, too: the above says nothing" in found.stderr
+
+
+def test_verify_counts_what_failed(monkeypatch):
+    found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
+    assert found.exit_code == 0
+    assert "8 measurements, all within their bounds." in found.stderr
+    whole = equivalence.verify
+    monkeypatch.setattr(
+        equivalence,
+        "verify",
+        lambda *a, **o: [replace(m, error=m.error + (m.quantity == "carry")) for m in whole(*a, **o)],
+    )
+    found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
+    assert found.exit_code == 1
+    assert "1 of 8 measurements failed." in found.stderr
+
+
+def test_an_interrupted_verification_says_so(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(equivalence, "verify", interrupted)
+    found = invoke("verify", "--port", "pure")
+    assert found.exit_code == 130
+    assert "interrupted: nothing was measured, nothing written." in found.stderr
+
+
+def test_progress_defers_the_first_interrupt_and_lets_the_second_through():
+    before = signal.getsignal(signal.SIGINT)
+    with Progress("x") as progress:
+        progress.to(0.1, "first")
+        progress._interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        with pytest.raises(KeyboardInterrupt):
+            progress.to(0.2, "second")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("option", [(), ("--upstream",)], ids=["ports", "upstream"])
+def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_path):
+    (tmp_path / "equinox.py").write_text("raise ImportError('not here')")
+    chosen = ("--check", "conversion", "--dtype", "float32", "--json")
+    found = trigru("verify", *option, *chosen, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert found.returncode == 0, found.stderr
+    data = json.loads(found.stdout)
+    assert "not here" in data["unavailable"]["equinox"]
+    assert data["measurements"]
 
 
 @pytest.mark.parametrize("option", [("--port", "pure"), ("--check", "chunks"), ("--json",), ("--upstream",)])

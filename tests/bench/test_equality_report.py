@@ -1,5 +1,6 @@
 """What `trigru verify` says of its measurements, in tables and for machines."""
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -58,9 +59,9 @@ def test_notes_tell_what_failed_from_what_is_not_offered():
 
 def test_departures_are_told_whole_and_fit():
     assert departures_table([Finding("p", "w", "s", NEW)]).rows == [("p", "w", "s", NEW)]
-    console = Console(width=100, record=True, quiet=True)
+    console = Console(width=100, file=io.StringIO())
     console.print(terminal([departures_table([Finding("eqx.nn.GRUCell", "w " * 40, "s " * 60, ON_RECORD)])]))
-    lines = console.export_text().splitlines()
+    lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 100
     assert sum(line.count("s ") for line in lines) >= 60
     assert report._style(GONE) == report._style(NEW) == report._style("FAILED x") == "red"

@@ -3,10 +3,16 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import pytest
+from flax import nnx
+from trigru.common.cases import Case
 from trigru.common.checks import CHECKS
+from trigru.common.checks.sequences import SequenceQuestion, sequence_check, time_major
+from trigru.common.config import GRUConfig
 from trigru.common.equivalence import Measurement, verify
-from trigru.impls import unavailable
+from trigru.impls import linen, unavailable
+from trigru.impls import nnx as nnx_port
 from trigru.impls.upstream import GONE, NAMES, NEW, ON_RECORD, find_departures, upstream
 from trigru.impls.upstream.departure import lacks
 
@@ -99,3 +105,87 @@ def test_departures_name_checks_that_exist_and_packages_that_are_there():
 def test_an_argument_that_appears_is_no_evidence():
     assert lacks("resets", lambda x: x)() is not None
     assert lacks("x", lambda x: x)() is None
+
+
+def test_versions_are_compared_as_versions(monkeypatch):
+    monkeypatch.setattr("trigru.impls.upstream.departure.version", lambda package: "0.12.12")
+    assert not departure(fixed_in="0.12.9").expected
+    assert not departure(fixed_in="0.12.12").expected
+    assert departure(fixed_in="0.12.13").expected
+
+
+def mended_run(x=None, *, dtype=None, initial_carry=None, seq_lengths=None, **options):
+    """What linen's evidence would see of an `nn.RNN` that keeps the contract."""
+    x = jnp.asarray(upstream("linen").X if x is None else x)
+    gru = linen.GRU(8, dtype=dtype)
+    carry = None if initial_carry is None else jnp.broadcast_to(initial_carry, (*x.shape[:-2], 8))
+    lengths = None if seq_lengths is None else jnp.asarray(seq_lengths)
+    return gru.apply(gru.init(jax.random.key(0), x), x, carry, lengths=lengths)
+
+
+class MendedRNN(nnx_port.GRU):
+    """An `nnx.RNN` that keeps the contract."""
+
+    def __call__(self, x, initial_carry=None, seq_lengths=None):
+        found = mended_run(x, dtype=self.cell.dtype, initial_carry=initial_carry, seq_lengths=seq_lengths)
+        return jax.tree.map(lambda a: a + 0 * self.initial_carry[...].astype(a.dtype), found)
+
+
+MENDED = ("length-zero", "padding-runs-on", "two-batch-axes", "bare-carry", "dtype")
+
+
+@pytest.mark.parametrize("name", MENDED)
+@pytest.mark.parametrize("framework", ["linen", "nnx"])
+def test_evidence_goes_away_with_the_departure(framework, name, monkeypatch):
+    module = upstream(framework)
+    if framework == "linen":
+        monkeypatch.setattr(module, "_run", mended_run)
+    else:
+        monkeypatch.setattr(module, "_rnn", lambda **options: MendedRNN(4, 8, rngs=nnx.Rngs(0), **options))
+    (found,) = (d for d in module.DEPARTURES if d.name == name)
+    assert found.evidence() is None
+
+
+def test_evidence_about_nnxs_cell_goes_away_with_trigrus(monkeypatch):
+    module = upstream("nnx")
+    gru = nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
+    monkeypatch.setattr(module, "_cell", lambda **options: gru.cell)
+    monkeypatch.setattr(module, "_rnn", lambda: lambda x, initial_carry: gru(x, initial_carry))
+    found = {
+        d.name: d.evidence() for d in module.DEPARTURES if d.name in ("no-b-hn", "fused-orthogonal", "closed-over")
+    }
+    assert found == {"no-b-hn": None, "fused-orthogonal": None, "closed-over": None}
+
+
+def test_evidence_about_equinoxs_cell_goes_away(monkeypatch):
+    def cell(x, h):
+        assert (x.shape[-1], h.shape[-1]) == (20, 50)
+        return h
+
+    module = upstream("equinox")
+    monkeypatch.setattr(module, "_cell", lambda: cell)
+    found = {d.name: d.evidence() for d in module.DEPARTURES if d.name in ("one-example", "dtype")}
+    assert found == {"one-example": None, "dtype": None}
+
+
+@pytest.mark.parametrize("name", available)
+def test_the_parts_are_driven_as_their_users_would(name):
+    """Backwards and time-major without masks, which they do not have; nothing to b_hn, which NNX does not have."""
+    port = upstream(name).PORT
+    case = Case.random(3, 5, 4, 6)
+    gru = case.params.gru._replace(bias_n=0 * case.params.gru.bias_n)
+    case = replace(case, params=case.params._replace(gru=gru))
+    backwards = sequence_check("backwards", "", SequenceQuestion(reverse=True))
+    by_time = sequence_check("by-time", "", SequenceQuestion(time_major))
+    found = verify([port], checks=[backwards, by_time], cases=[case])
+    assert [str(m) for m in found if not m.passed and m.quantity != "d bias_n"] == []
+    drawn = GRUConfig(4, 6, carry_init=jax.nn.initializers.constant(0.25), unroll=2)
+    model = port.make(drawn, jax.random.key(0))
+    assert (port.dump(model).initial_carry == 0.25).all()
+    assert "unroll=2" in str(
+        jax.make_jaxpr(lambda x: port.apply(port.load(drawn, gru_in_float32(gru)), x))(jnp.ones((3, 5, 4)))
+    )
+
+
+def gru_in_float32(gru):
+    return jax.tree.map(lambda p: p.astype("float32"), gru)

@@ -1,0 +1,47 @@
+"""The check that generated parts are fresh can fail."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Of the docs, with what generates them."""
+    for folder in (".ci", "docs", "tests/example_port"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def check(copy):
+    script = [sys.executable, str(copy / ".ci" / "generate_docs.py"), "--check"]
+    return subprocess.run(script, capture_output=True, text=True, check=False)
+
+
+def test_fresh_docs_pass_and_a_stale_page_is_named(copy):
+    assert check(copy).returncode == 0
+    page = copy / "docs" / "equality.md"
+    page.write_text(
+        page.read_text(encoding="utf-8").replace("| swapped-gates |", "| swopped-gates |"), encoding="utf-8"
+    )
+    results = copy / "docs" / "results.md"
+    results.write_text(results.read_text(encoding="utf-8") + "more", encoding="utf-8")
+    found = check(copy)
+    assert found.returncode == 1
+    assert "docs/equality.md is stale" in found.stderr
+    assert "docs/results.md is stale" in found.stderr
+
+
+def test_every_marker_has_a_generator():
+    markers = {
+        name for page in ROOT.glob("docs/*.md") for name in re.findall(r"<!-- generated: (\S+) -->", page.read_text())
+    }
+    source = (ROOT / ".ci" / "generate_docs.py").read_text(encoding="utf-8")
+    parts = set(re.findall(r'"([\w-]+)": \w+', source[source.index("PARTS = {") : source.index("def pages")]))
+    assert markers == parts
