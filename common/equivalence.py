@@ -107,7 +107,7 @@ def verify(
         (check, port, style)
         for check in checks
         for port in ports
-        for style in (available_styles(port) if check.per_style else [None])
+        for style in ((available_styles(port) or [None]) if check.per_style else [None])  # none: the check fails
     ]
     expected = _Expected(cases)
 
@@ -146,7 +146,10 @@ def assert_equivalent(port: Port, **options: Any) -> None:
     >>> from trigru.impls import get_port
     >>> assert_equivalent(get_port("pure"), dtypes=["float32"], checks=checks_named("sequence"))
     """
-    failures = [m for m in verify([port], **options) if not m.passed]
+    found = verify([port], **options)
+    if not found:
+        raise AssertionError("nothing was measured: none of these checks is asked in these dtypes.")
+    failures = [m for m in found if not m.passed]
     if failures:
         raise AssertionError("not equivalent to the oracle:\n" + "\n".join(map(str, failures)))
 

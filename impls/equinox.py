@@ -135,7 +135,8 @@ class GRU(eqx.Module):
             return jnp.where(active, h_next, h), jnp.where(active, h_next, jnp.zeros_like(h_next))
 
         if self.remat:
-            advance = eqx.filter_checkpoint(advance, prevent_cse=False)  # in a scan there is nothing to merge with
+            # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+            advance = eqx.filter_checkpoint(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
         return jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)
 
     def step(

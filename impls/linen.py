@@ -116,7 +116,8 @@ class GRU(nn.Module):
             return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
 
         if self.remat:
-            advance = nn.remat(advance, prevent_cse=False)  # in a scan nothing can be merged with the forward pass
+            # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+            advance = nn.remat(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
         scan = nn.scan(
             advance,
             variable_broadcast="params",

@@ -163,7 +163,8 @@ class GRU(nnx.Module):
             return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
 
         if self.remat:
-            advance = nnx.remat(advance, prevent_cse=False)  # in a scan nothing can be merged with the forward pass
+            # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+            advance = nnx.remat(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
         # jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
         carry, outputs = jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)

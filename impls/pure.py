@@ -104,7 +104,8 @@ def gru(
         return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
 
     if remat:
-        advance = jax.checkpoint(advance, prevent_cse=False)  # in a scan nothing can be merged with the forward pass
+        # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+        advance = jax.checkpoint(advance, prevent_cse=unroll >= by_time[0].shape[0])
     carry, outputs = jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=unroll)
     return carry, jnp.moveaxis(outputs, 0, 0 if time_major else x.ndim - 2)
 

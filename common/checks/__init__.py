@@ -155,13 +155,13 @@ CHECKS: tuple[Check, ...] = (
     ),
     sequence_check(
         "dtype",
-        "a dtype ignored, or accumulated in another: parameters in float32, computed in bfloat16",
+        "a dtype ignored, or half precision worse than NumPy's: stored in float32, computed in bfloat16",
         SequenceQuestion(config={"dtype": "bfloat16"}),
         dtypes=("float32",),
     ),
     sequence_check(
         "param-dtype",
-        "a param_dtype ignored, or computed in: parameters in bfloat16, computed in float32",
+        "a param_dtype ignored, or values computed in it: stored in bfloat16, computed in float32",
         SequenceQuestion(config={"dtype": "float32", "param_dtype": "bfloat16"}, view=_with_half_params),
         dtypes=("float32",),
     ),
@@ -187,10 +187,10 @@ CHECKS: tuple[Check, ...] = (
 #: Why a check stays that notices no mutant alone.
 STAYS = {
     "conversion": "It asks for bits, before anything is computed: where it fails, every other failure is unreadable.",
-    "sequence": "The plainest question. Where it fails, read no further; and it alone is asked in bfloat16.",
+    "sequence": "The plainest question: where it fails, read no further. No other computes in bfloat16 throughout.",
     "golden": "It is there for a change that the oracle has made, too, and no port can make that; a test changes both.",
     "carry": "It tells a carry that is wrong in itself from one that is wrong with masks.",
     "chunks": "It is how long sequences are trained, and what the learned start depends on.",
-    "masks": "It alone asks for lengths, resets and a carry at once, on one batch axis, and how accurate they are.",
+    "masks": "It alone asks for the gradients of lengths, resets and a carry at once, and how accurate they are.",
     "sgd": "Adam and a clipped norm forgive a scaled gradient up to rounding and ε; SGD does not, at any precision.",
 }

@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 
 from .. import oracle
@@ -165,8 +164,7 @@ def _named_gradients(arrays: dict[str, Array]) -> Answers:
 
 
 def _cast(tree: Any, dtype: str) -> Any:
-    to = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
-    return jax.tree.map(lambda a: a.astype(to), tree)
+    return jax.tree.map(lambda a: a.astype(dtype), tree)
 
 
 # Ways to run it ------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The frameworks' own parts as they are, held to the same checks, and where they depart from the contract.
 
 Nobody has to use them through here: they are what a user has without trigru. Each departure is on record with code
-that shows it, so that an upstream fix, or a new fault, is noticed on the day on which it is installed.
+that shows it, so that an upstream fix is noticed on the day on which it is installed, and a new fault where the check
+did not fail before.
 """
 
 from collections.abc import Iterable

@@ -211,7 +211,7 @@ def test_the_self_test_says_nothing_where_the_sound_port_fails(monkeypatch):
         return [replace(found[0], error=1.0), *found[1:]] if ports == [PORT] else found
 
     monkeypatch.setattr(equivalence, "verify", verify)
-    found = invoke("verify", "--self-test", "--dtype", "float64")
+    found = invoke("verify", "--self-test")
     assert found.exit_code == 1
     assert "the port without a fault failed, too: the above says nothing" in found.stderr
 
@@ -229,6 +229,12 @@ def test_verify_counts_what_failed(monkeypatch):
     found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
     assert found.exit_code == 1
     assert "1 of 8 measurements failed." in found.stderr
+
+
+def test_nothing_measured_is_no_success():
+    found = invoke("verify", "--port", "pure", "--check", "chunks", "--dtype", "float32")
+    assert found.exit_code == 2
+    assert "nothing was measured" in found.stderr
 
 
 def test_an_interrupted_verification_says_so(monkeypatch):
@@ -260,20 +266,23 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_pa
     assert found.returncode == 0, found.stderr
     data = json.loads(found.stdout)
     assert "not here" in data["unavailable"]["equinox"]
+    assert option or "Not checked: equinox." in found.stderr
     assert data["measurements"]
 
 
-@pytest.mark.parametrize("option", [("--port", "pure"), ("--check", "chunks"), ("--json",), ("--upstream",)])
+@pytest.mark.parametrize(
+    "option", [("--port", "pure"), ("--dtype", "float64"), ("--check", "chunks"), ("--json",), ("--upstream",)]
+)
 def test_the_self_test_refuses_what_it_would_ignore(option):
     found = invoke("verify", "--self-test", *option)
     assert found.exit_code == 2
-    assert "--self-test takes --dtype and nothing else" in re.sub(r"[│\s]+", " ", found.stderr)
+    assert "--self-test takes no other option" in re.sub(r"[│\s]+", " ", found.stderr)
 
 
 def test_upstream_knows_its_frameworks():
     found = trigru("verify", "--upstream", "--port", "pure")
     assert found.returncode == 2
-    assert "unknown framework with parts of its own 'pure'. Known: linen, nnx, equinox" in found.stderr
+    assert "unknown port with an upstream part 'pure'. Known: linen, nnx, equinox" in found.stderr
 
 
 def test_the_self_test_fails_when_a_fault_goes_unnoticed(monkeypatch):
@@ -281,11 +290,11 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed(monkeypatch):
     real = next(m for m in MUTANTS if m.name == "no-b-hn")
     monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("sequence"))
     monkeypatch.setattr("trigru.impls.mutants.MUTANTS", (real,))
-    found = invoke("verify", "--self-test", "--dtype", "float64")
+    found = invoke("verify", "--self-test")
     assert found.exit_code == 0
     assert "1 of 1 noticed" in found.stdout
     monkeypatch.setattr("trigru.impls.mutants.MUTANTS", (real, harmless))
-    found = invoke("verify", "--self-test", "--dtype", "float64")
+    found = invoke("verify", "--self-test")
     assert found.exit_code == 1
     assert "1 of 2 noticed" in found.stdout
     assert "NONE" in found.stdout

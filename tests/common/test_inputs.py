@@ -1,7 +1,9 @@
 """What a scan reads at each step."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from trigru.common.inputs import scan_inputs
 
 
@@ -39,3 +41,13 @@ def test_lengths_of_any_integer_dtype_count_long_sequences():
 def test_lengths_outside_the_sequence_count_as_none_or_all_of_it():
     _, _, active = scan_inputs(jnp.ones((2, 3, 1)), np.array([-4, 9], "int32"))
     np.testing.assert_array_equal(active.sum(0), [0, 3])
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("dtype", ["uint32", "int64", "uint64"])
+def test_a_length_without_end_is_the_whole_sequence(dtype, x64):
+    lengths = np.array([np.iinfo(dtype).max, 2], dtype)
+    with jax.enable_x64(x64):
+        for given in (lengths, jnp.asarray(lengths)) if x64 or dtype == "uint32" else (lengths,):
+            _, _, active = scan_inputs(jnp.ones((2, 3, 1)), given)
+            np.testing.assert_array_equal(active.sum(0), [3, 2])

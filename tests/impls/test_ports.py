@@ -1,5 +1,7 @@
 """What every port promises. No test here asks a port's name; what differs is in PER_PORT."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -354,3 +356,13 @@ def test_messages_name_the_axes_that_are_expected(port):
         port.apply(model, np.ones(4, "f4"), time_major=True)
     with pytest.raises(InputError, match=r"inputs have shape .* \((\*batch, )?features\), expected 4 features"):
         port.step(model, np.ones((2, 5), "f4"))
+
+
+@pytest.mark.parametrize("unroll", [1, 8])
+def test_remat_recomputes_in_the_compiled_program_too(port, unroll):
+    def tanhs(remat):
+        model = port.load(GRUConfig(4, 8, unroll=unroll, remat=remat), random_params(CONFIG))
+        gradient = jax.jit(jax.grad(lambda x: port.apply(model, x)[1].sum()))
+        return len(re.findall(r" tanh\(", gradient.lower(jnp.ones((2, 8, 4))).compile().as_text()))
+
+    assert tanhs(remat=True) > tanhs(remat=False) > 0

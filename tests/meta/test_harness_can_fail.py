@@ -91,3 +91,18 @@ def test_an_exception_is_a_failure_with_its_message():
 def test_nan_fails():
     found = verify([NaN()], checks=checks_named("sequence"))
     assert not any(m.passed for m in found if m.quantity in ("carry", "outputs"))
+
+
+def test_what_measures_nothing_passes_nothing():
+    with pytest.raises(AssertionError, match="nothing was measured"):
+        assert_equivalent(PORT, checks=checks_named("chunks"), dtypes=["float32"])
+    with pytest.raises(AssertionError, match="nothing was measured"):
+        assert_equivalent(PORT, checks=())
+
+
+def test_a_port_without_a_call_style_fails_where_one_is_needed():
+    class Styleless(PurePort):
+        call_styles = ()
+
+    found = verify([Styleless()], checks=checks_named("forward", "training"), dtypes=["float64"])
+    assert {(m.check, m.passed) for m in found} == {("forward", False), ("training", False)}
