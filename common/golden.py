@@ -65,7 +65,7 @@ def write(path: Path) -> None:
 
 @cache
 def _stored() -> dict[str, np.ndarray]:
-    return load((files(__package__) / "data" / "golden.safetensors").read_bytes())
+    return load((files("trigru.common") / "data" / "golden.safetensors").read_bytes())
 
 
 if __name__ == "__main__":
