@@ -3,19 +3,16 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .progress import NOTHING_MEASURED, Progress, leave, nothing_if_interrupted, say
+from .progress import NOTHING_MEASURED, Progress, leave, say
 
 if TYPE_CHECKING:
     from ..common.checks import Check
     from ..common.equivalence import Measurement
-    from ..common.port import Port
     from .results import Results
     from .run import Plan
 
@@ -240,30 +237,18 @@ def _verify(
     names: tuple[str, ...], dtypes: tuple[str, ...], checks: "tuple[Check, ...] | None" = None
 ) -> "tuple[list[Measurement], dict[str, str]]":
     from ..impls import get_port, unavailable
+    from .verification import hold
 
     missing = {name: reason for name in names if (reason := unavailable(name))}
     for reason in missing.values():
         say(reason)
-    return _hold([get_port(name) for name in names if name not in missing], dtypes, checks), missing
-
-
-def _hold(
-    ports: "list[Port]", dtypes: tuple[str, ...], checks: "tuple[Check, ...] | None" = None
-) -> "list[Measurement]":
-    from ..common.equivalence import verify
-
-    with nothing_if_interrupted(), Progress("verify") as progress:
-        return verify(
-            ports,
-            dtypes=dtypes,
-            checks=checks,
-            progress=lambda done, total, what: progress.to(done / total, f"verify {what}"),
-        )
+    return hold([get_port(name) for name in names if name not in missing], dtypes, checks), missing
 
 
 def _upstream(names: list[str] | None, dtypes: tuple[str, ...], checks: "tuple[Check, ...] | None", json: bool) -> None:
     from ..common.errors import UnknownNameError
     from ..impls import unavailable, upstream
+    from .verification import hold
 
     for name in names or ():
         if name not in upstream.NAMES:
@@ -272,7 +257,7 @@ def _upstream(names: list[str] | None, dtypes: tuple[str, ...], checks: "tuple[C
     for reason in missing.values():
         say(reason)
     present = [name for name in names or upstream.NAMES if name not in missing]
-    measurements = _hold([upstream.upstream(name).PORT for name in present], dtypes, checks)
+    measurements = hold([upstream.upstream(name).PORT for name in present], dtypes, checks)
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
     if json:
         from .results import equality_json
@@ -291,54 +276,15 @@ def _upstream(names: list[str] | None, dtypes: tuple[str, ...], checks: "tuple[C
 
 
 def _self_test() -> None:
-    from ..common.equivalence import verify
-    from ..impls import get_port
-    from ..impls.mutants import MUTANTS
     from .report import self_test_table
+    from .verification import hold_mutants
 
-    noticed: dict[str, list[str]] = {}
-    with nothing_if_interrupted(), _compiled_once(), Progress("self-test") as progress:
-        for number, mutant in enumerate(MUTANTS):
-            progress.to(number / len(MUTANTS), f"self-test {mutant.name}")
-            found = verify([mutant.port])
-            noticed[mutant.name] = list(dict.fromkeys(m.check for m in found if not m.passed))
-        sound = all(m.passed for m in verify([get_port("pure")]))
+    noticed, sound = hold_mutants()
     _print([self_test_table(noticed)])
     if not sound:
         say("the port without a fault failed, too: the above says nothing.")
     if not sound or not all(noticed.values()):
         raise typer.Exit(1)
-
-
-@contextmanager
-def _compiled_once() -> Iterator[None]:
-    """Most of a mutant's programs are those of the others, too: look them up."""
-    from tempfile import TemporaryDirectory
-
-    import jax
-    from jax.experimental.compilation_cache import compilation_cache
-
-    with TemporaryDirectory(prefix="trigru-") as folder:
-        ours = {
-            "jax_compilation_cache_dir": folder,
-            "jax_persistent_cache_min_compile_time_secs": 0.0,
-            "jax_persistent_cache_min_entry_size_bytes": -1,
-        }
-        before = {name: getattr(jax.config, name) for name in ours}
-        try:
-            _configure(ours)
-            compilation_cache.reset_cache()
-            yield
-        finally:
-            _configure(before)
-            compilation_cache.reset_cache()
-
-
-def _configure(values: dict[str, Any]) -> None:
-    import jax
-
-    for name, value in values.items():
-        jax.config.update(name, value)
 
 
 def _bench(plan: "Plan", excluded: dict[str, str], folder: Path, before: list[Any], load_before: float | None) -> None:
