@@ -29,7 +29,7 @@ def workloads() -> str:
 
     rows = [
         f"| `{w.name}` | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} "
-        f"| {w.parameters:,} | {w.summary} |"
+        f"| {w.parameters():,} | {w.summary} |"
         for w in WORKLOADS
     ]
     header = "| workload | B | T | D | H | parameters | what it stands for |"
@@ -50,8 +50,9 @@ def styles() -> str:
 
 def results() -> str:
     """The page of published results."""
-    from trigru.bench.report import markdown, timing_tables
+    from trigru.bench.report import markdown
     from trigru.bench.results import load
+    from trigru.bench.timing_tables import timing_tables
 
     found = load(DOCS / "results" / "cpu.json")
     return markdown("Results from one machine", timing_tables(found), found)

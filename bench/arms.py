@@ -1,34 +1,25 @@
-"""An arm: one port in one call style, on one phase of one workload; and the gate before the clock starts."""
+"""An arm: one port in one call style, on one phase of one workload; and how it is made ready for the clock."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
-import jax
-import numpy as np
-import optax
-
-from ..common import oracle
-from ..common.equivalence import accuracy_bound, relative_error
-from ..common.errors import TrigruError, UnavailableError
-from ..common.params import ClassifierParams, random_params
-from ..common.port import make_task
-from ..common.task import Batch
-from ..common.trajectory import Trajectory, trajectory
+from ..common.errors import UnavailableError
+from ..common.port import Port, Program, make_task
 from ..impls import find_style, get_port
+from .peers import PEERS, Peer, get_peer
+from .references import OPTIMIZER, TRAIN_STEPS, Reference, reference
 from .workloads import find_workload
 
-__all__ = ["BASELINE", "Arm", "NotEqualError", "Ready", "arms_of", "prepare"]
+__all__ = ["BASELINE", "Arm", "Ready", "arms_of", "calibration_arms", "expected_of", "packages_of", "prepare"]
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-OPTIMIZER = optax.adam(1e-3)
-GATE_STEPS = 2
-
-
-class NotEqualError(TrigruError):
-    """An arm does not compute what the oracle does, and so gets no number."""
+#: Of a calibration: copies of the baseline in a group, and by how much the others are slowed.
+COPIES = 9
+SLOWED = (0.03, 0.05)
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,9 @@ class Arm:
     """What is timed, by name.
 
     Args:
-        copy: 1; 2 for the duplicate of the baseline, whose ratio shows the noise floor.
+        copy: 1; 2 for the duplicate of the baseline, whose ratio shows the noise floor; more while calibrating.
+        slowed: the share by which the arm is made to take longer, while calibrating.
+        trial: the number of a calibration's group, from 1.
     """
 
     workload: str
@@ -46,6 +39,8 @@ class Arm:
     kernel: str = "stock"
     dtype: str = "float32"
     copy: int = 1
+    slowed: float = 0.0
+    trial: int = 0
 
     @property
     def group(self) -> str:
@@ -54,7 +49,8 @@ class Arm:
         >>> Arm("tiny", "forward", "pure", "jit").group
         'tiny/forward/float32/stock'
         """
-        return f"{self.workload}/{self.phase}/{self.dtype}/{self.kernel}"
+        trial = f"~{self.trial}" if self.trial else ""
+        return f"{self.workload}{trial}/{self.phase}/{self.dtype}/{self.kernel}"
 
     @property
     def name(self) -> str:
@@ -62,8 +58,11 @@ class Arm:
 
         >>> Arm("tiny", "forward", "pure", "jit", copy=2).name
         'pure[jit]#2'
+        >>> Arm("tiny", "forward", "pure", "jit", slowed=0.05).name
+        'pure[jit]+5%'
         """
-        return f"{self.port}[{self.style}]" + (f"#{self.copy}" if self.copy > 1 else "")
+        copy = f"#{self.copy}" if self.copy > 1 else ""
+        return f"{self.port}[{self.style}]{copy}" + (f"+{self.slowed:.0%}" if self.slowed else "")
 
     @property
     def id(self) -> str:
@@ -71,51 +70,99 @@ class Arm:
         return f"{self.group}/{self.name}"
 
     @property
+    def differs(self) -> str | None:
+        """How its equations differ from the oracle's, so that it is not held to it; None where they do not."""
+        source = _find(self.port)
+        return source.differs if isinstance(source, Peer) else None
+
+    @property
     def is_baseline(self) -> bool:
         """Whether ratios of the group are relative to this arm."""
-        return (self.port, self.style) == BASELINE and self.copy == 1
+        return (self.port, self.style) == BASELINE and self.copy == 1 and not self.slowed
 
 
 @dataclass(frozen=True)
 class Ready:
-    """An arm that is compiled and proven equal.
+    """An arm that is compiled, and proven equal where its equations are the oracle's.
 
     Args:
-        call: without arguments; returns what the phase computes.
-        lower: the same program, lowered.
-        leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
-        gate: largest error of its first results, as a share of what is allowed.
+        program: what is called.
+        arguments: with what.
+        gate: largest error of its first results, as a share of what is allowed; None where not held to the oracle.
+        first_call_s: of building the program and its first result.
     """
 
     arm: Arm
-    call: Callable[[], Any]
-    lower: Callable[[], Any]
-    leaves: int
-    gate: float
+    program: Program
+    arguments: list[Any]
+    gate: float | None
+    first_call_s: float
+
+    @property
+    def slowed(self) -> float:
+        """The share by which the clock is made to see it slower."""
+        return self.arm.slowed
+
+    def call(self) -> Any:
+        """Start what the phase computes."""
+        return self.program.call(*self.arguments)
+
+    def wait(self, outputs: Any) -> Any:
+        """Block until outputs are ready."""
+        return self.program.wait(outputs)
 
 
 def arms_of(
-    workload: str, phase: str, ports: list[str], styles: list[str] | None = None, kernel: str = "stock"
+    workload: str,
+    phase: str,
+    ports: Sequence[str],
+    styles: Sequence[str] | None = None,
+    kernel: str = "stock",
+    peers: Sequence[str] = (),
 ) -> list[Arm]:
     """The arms of one group, the baseline and its duplicate first whatever else is asked for.
 
     Args:
         ports: names; one that is not available is left to `prepare` to refuse, with the reason.
-        styles: only these call styles; None for all.
+        styles: only these call styles of the ports; None for all, or for the first where the workload is large.
+        peers: names; all styles of each.
     """
     make = partial(Arm, workload, phase, kernel=kernel)
     found = [make(*BASELINE), make(*BASELINE, copy=2)]
-    for name in ports:
+    first = styles is None and find_workload(workload).first_style
+    for name in (*ports, *peers):
         try:
-            names = [style.name for style in get_port(name).call_styles]
+            names = [style.name for style in _find(name).call_styles]
         except UnavailableError:
             names = ["?"]
         found += [
             make(name, style)
-            for style in names
-            if (name, style) != BASELINE and (styles is None or style in styles or style == "?")
+            for style in (names[:1] if first and name not in peers else names)
+            if (name, style) != BASELINE and (styles is None or style in styles or style == "?" or name in peers)
         ]
     return found
+
+
+def calibration_arms(workload: str, phase: str, trial: int) -> list[Arm]:
+    """Copies of the baseline, which should be called alike, and copies that are slowed, which should not."""
+    make = partial(Arm, workload, phase, *BASELINE, trial=trial)
+    return [make(copy=copy + 1) for copy in range(COPIES)] + [make(slowed=slowed) for slowed in SLOWED]
+
+
+def packages_of(name: str) -> tuple[str, ...]:
+    """The distributions that can change a port's or a peer's results; none where it is not to be had."""
+    try:
+        return _find(name).packages
+    except UnavailableError:
+        return ()
+
+
+def expected_of(arm: Arm) -> Reference:
+    """What the oracle says that an arm computes.
+
+    Peers may keep two biases where the model has one, and train alike for one step only.
+    """
+    return reference(arm.workload, arm.phase, arm.dtype, 1 if arm.port in PEERS else TRAIN_STEPS)
 
 
 def prepare(arm: Arm) -> Ready:
@@ -125,71 +172,38 @@ def prepare(arm: Arm) -> Ready:
         UnavailableError: the port or the style is not to be had here.
         NotEqualError: the results are not those of the oracle.
     """
-    port = get_port(arm.port)
-    style = find_style(port, arm.style)
-    config = find_workload(arm.workload).config(arm.kernel, arm.dtype)
-    reference = _reference(arm.workload, arm.phase, arm.dtype)
-    task = make_task(port, config, arm.phase, OPTIMIZER)
-    program = style.build(port, port.load(config, reference.params), task)
-    arguments = [jax.device_put(array) for array in reference.batch.arguments(arm.phase)]
+    source = _find(arm.port)
+    config = find_workload(arm.workload).config(arm.phase, arm.kernel, arm.dtype)
+    expected = expected_of(arm)
+    start = time.perf_counter()
+    if isinstance(source, Peer):
+        style = next(style for style in source.call_styles if style.name == arm.style)
+        if missing := style.missing():
+            raise UnavailableError(f"{arm.name} is not available: {missing}.")
+        program, differs = style.build(config, expected.params, arm.phase), source.differs
+    else:
+        style = find_style(source, arm.style)
+        task = make_task(source, config, arm.phase, OPTIMIZER)
+        program, differs = style.build(source, source.load(config, expected.params), task), None
+    arguments = [program.put(array) for array in expected.batch.arguments(arm.phase)]
+    first_call_s = 0.0
 
     def call() -> Any:
-        return program.call(*arguments)
+        nonlocal first_call_s
+        outputs = program.call(*arguments)
+        program.wait(outputs)
+        first_call_s = first_call_s or time.perf_counter() - start
+        return outputs
 
-    if reference.trajectory is not None:
-        losses = np.stack([np.asarray(call()) for _ in range(GATE_STEPS)])
-        answers = {"losses": losses} | reference.trajectory.moved(program.params())
+    if differs is None:
+        gate = expected.hold(program, call)
     else:
-        answers = _forward_answers(call())
-    shares = []
-    for quantity, want in reference.expected.items():
-        got = np.asarray(answers[quantity])
-        if got.shape != want.shape:
-            raise NotEqualError(f"{quantity} has shape {got.shape}, expected {want.shape}")
-        shares.append(relative_error(got, want) / reference.bounds[quantity])
-        if not shares[-1] <= 1:  # NaN is not
-            raise NotEqualError(f"not equal to the oracle: {quantity} is off by {shares[-1]:.3g} times what is allowed")
-    return Ready(arm, call, lambda: program.lower(*arguments), program.leaves, max(shares))
+        call()
+        gate = None
+    return Ready(arm, program, arguments, gate, first_call_s)
 
 
-@dataclass(frozen=True)
-class _Reference:
-    """What the oracle says of a phase in float64, and how far NumPy in the working dtype is from that."""
-
-    params: Any
-    batch: Batch
-    expected: dict[str, np.ndarray]
-    bounds: dict[str, float]
-    trajectory: Trajectory | None
-
-
-@cache
-def _reference(workload: str, phase: str, dtype: str) -> _Reference:
-    spec = find_workload(workload)
-    params, batch = random_params(spec.config(param_dtype=dtype)), spec.batch()
-
-    def widen(array: Any) -> Any:
-        return array.astype("float64") if array.dtype.kind == "f" else array
-
-    answer = _train if phase == "train_step" else _infer
-    with jax.enable_x64(True):
-        exact, walk = answer(jax.tree.map(widen, params), jax.tree.map(widen, batch), None)
-    in_dtype, _ = answer(params, batch, walk)
-    bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype) for name in exact}
-    return _Reference(params, batch, exact, bounds, walk)
-
-
-def _train(params: Any, batch: Batch, exact: Trajectory | None) -> tuple[dict[str, Any], Trajectory]:
-    walk = trajectory(params, batch, OPTIMIZER, GATE_STEPS, weighted=True)
-    return {"losses": walk.losses} | (exact or walk).moved(walk.end), walk
-
-
-def _infer(params: Any, batch: Batch, _: Any) -> tuple[dict[str, Any], None]:
-    if isinstance(params, ClassifierParams):
-        return {"logits": oracle.classify(params, batch.x, batch.lengths)}, None
-    tape = oracle.forward(params, batch.x, lengths=batch.lengths)
-    return {"carry": tape.carry, "outputs": tape.outputs}, None
-
-
-def _forward_answers(result: Any) -> dict[str, Any]:
-    return dict(zip(("carry", "outputs"), result, strict=True)) if isinstance(result, tuple) else {"logits": result}
+def _find(name: str) -> Port | Peer:
+    if name in PEERS:
+        return get_peer(name)
+    return get_port(name)

@@ -1,62 +1,231 @@
-"""What a program consists of, as a reason for its speed."""
+"""What XLA made of an arm, and how long that took: a reason for its speed."""
 
+import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["ProgramFacts", "explain", "read_program"]
+from msgspec import Struct
 
-#: A smaller difference per call than this is what crossing the jit boundary was seen to cost.
-DISPATCH_TIME_S = 50e-6
+__all__ = ["Build", "ProgramFacts", "explain", "fingerprint", "read_program", "watch_build"]
+
+#: What the same program may cost more to call than the baseline: crossing the jit boundary was seen to take up to
+#: this. Above it, the boundary is no explanation.
+DISPATCH_LIMIT_S = 2e-3
 
 
-@dataclass(frozen=True)
-class ProgramFacts:
-    """Counts in a program as the framework hands it to XLA (StableHLO, before optimisation).
+class Build(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long it took to get from a function to its first result, once, in the first process of a run.
 
     Args:
-        leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
-        dots: matrix products written in the program; one in a loop's body counts once.
-        transposes: of arrays of any rank, likewise.
+        trace_s: running the Python code with tracers.
+        lower_s: from the trace to StableHLO.
+        compile_s: from there to machine code, by XLA.
+        first_call_s: all of that, and the call.
     """
 
-    leaves: int
-    dots: int
-    transposes: int
+    trace_s: float
+    lower_s: float
+    compile_s: float
+    first_call_s: float
 
 
-def read_program(lowered: Any, leaves: int) -> ProgramFacts:
-    """Count operations in a lowered program.
+class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts in a program as XLA runs it, after optimisation.
 
     Args:
-        lowered: what `jax.jit(f).lower(...)` returns.
-        leaves: passed through.
+        fingerprint: of what it computes; see `fingerprint`.
+        dots: matrix products; one in a loop's body counts once.
+        fusions, whiles, transposes: likewise.
+        temp_bytes: memory beside arguments and results, by XLA's analysis; None where it gives none.
+        xla_flops, xla_bytes: by XLA's cost analysis, in which the body of a loop counts once; None where it gives none.
+    """
+
+    fingerprint: str
+    dots: int
+    fusions: int
+    whiles: int
+    transposes: int
+    temp_bytes: int | None
+    xla_flops: float | None
+    xla_bytes: float | None
+
+
+@contextmanager
+def watch_build() -> Iterator[Callable[[float], Build]]:
+    """Collects JAX's own account of tracing, lowering and compiling; call what it gives with the first call's time.
 
     >>> import jax, jax.numpy as jnp
-    >>> x = jnp.ones((2, 2))
-    >>> read_program(jax.jit(lambda x: x @ x.T).lower(x), leaves=1)
-    ProgramFacts(leaves=1, dots=1, transposes=1)
+    >>> with watch_build() as account:
+    ...     _ = jax.jit(lambda x: x + 1.5)(jnp.zeros(3))
+    >>> account(1.0).compile_s > 0
+    True
     """
-    text = lowered.as_text()
+    import jax.monitoring  # here, for whoever wants to see it imported
+
+    spent = dict.fromkeys(("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration", "backend_compile_duration"), 0.0)
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        name = event.rpartition("/")[2]
+        if name in spent:
+            spent[name] += duration_secs
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield lambda first_call_s: Build(
+            trace_s=spent["jaxpr_trace_duration"],
+            lower_s=spent["jaxpr_to_mlir_module_duration"],
+            compile_s=spent["backend_compile_duration"],
+            first_call_s=first_call_s,
+        )
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def read_program(lowered: Any) -> ProgramFacts:
+    """Count operations in a program.
+
+    Args:
+        lowered: what `jax.jit(f).lower(...)`, or a framework's version of it, returns.
+
+    >>> import jax, jax.numpy as jnp
+    >>> facts = read_program(jax.jit(lambda x: jnp.tanh(x @ x)).lower(jnp.ones((9, 9))))
+    >>> facts.dots, facts.whiles
+    (1, 0)
+    """
+    compiled = lowered.compile()
+    compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
+    text = compiled.as_text()
+    cost, memory = _of(compiled, "cost_analysis"), _of(compiled, "memory_analysis")
     return ProgramFacts(
-        leaves=leaves,
-        dots=len(re.findall(r"stablehlo\.dot_general\b", text)),
-        transposes=len(re.findall(r"stablehlo\.transpose\b", text)),
+        fingerprint=fingerprint(text),
+        dots=_count(text, "dot") + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
+        fusions=_count(text, "fusion"),
+        whiles=_count(text, "while"),
+        transposes=_count(text, "transpose"),
+        temp_bytes=None if memory is None else int(memory.temp_size_in_bytes),
+        xla_flops=None if cost is None else cost.get("flops"),
+        xla_bytes=None if cost is None else cost.get("bytes accessed"),
     )
 
 
-def explain(arm: ProgramFacts, baseline: ProgramFacts, difference_s: float) -> str:
-    """Why an arm takes longer than the baseline, as far as the counts tell.
+def explain(
+    arm: ProgramFacts | None,
+    baseline: ProgramFacts | None,
+    leaves: tuple[int, int],
+    difference_s: float,
+    dispatch_limit_s: float = DISPATCH_LIMIT_S,
+) -> str:
+    """Why an arm does not take as long as the baseline, as far as the programs tell.
 
-    >>> explain(ProgramFacts(34, 18, 12), ProgramFacts(16, 6, 4), 700e-6)
-    '18 dots, 12 transposes; pure 6, 4'
-    >>> explain(ProgramFacts(17, 6, 4), ProgramFacts(16, 6, 4), 3e-6)
-    'the same 6 dots, +3.0 µs a call'
-    >>> explain(ProgramFacts(17, 6, 4), ProgramFacts(16, 6, 4), 3e-3)
-    'unexplained: the same 6 dots'
+    Args:
+        arm, baseline: their programs; None where XLA has none of it.
+        leaves: how many arrays cross the jit boundary, for each.
+        difference_s: per call.
+        dispatch_limit_s: what crossing the jit boundary may cost; a larger difference of one program is unexplained.
+
+    >>> pure = ProgramFacts("a", 2, 7, 1, 4, 100, None, None)
+    >>> explain(pure, pure, (17, 16), 3e-6)
+    'the same program: +3.0 µs a call for 17 leaves; pure 16'
+    >>> explain(pure, pure, (17, 16), 3e-3)
+    'unexplained: the same program, +3000.0 µs a call'
+    >>> explain(ProgramFacts("b", 6, 7, 1, 12, 100, None, None), pure, (34, 16), 700e-6)
+    'another program: 6 dots, 12 transposes; pure 2, 4'
     """
-    if (arm.dots, arm.transposes) != (baseline.dots, baseline.transposes):
-        return f"{arm.dots} dots, {arm.transposes} transposes; pure {baseline.dots}, {baseline.transposes}"
-    if difference_s < DISPATCH_TIME_S:
-        return f"the same {arm.dots} dots, +{difference_s * 1e6:.1f} µs a call"
-    return f"unexplained: the same {arm.dots} dots"
+    if arm is None or baseline is None:
+        return "no XLA program to look at"
+    cost = f"{difference_s * 1e6:+.1f} µs a call"
+    if arm.fingerprint == baseline.fingerprint:
+        if abs(difference_s) > dispatch_limit_s:
+            return f"unexplained: the same program, {cost}"
+        return f"the same program: {cost} for {leaves[0]} leaves; pure {leaves[1]}"
+    counts = [(name, getattr(arm, name), getattr(baseline, name)) for name in ("dots", "transposes", "whiles")]
+    other = [(name, mine, its) for name, mine, its in counts if mine != its]
+    if other:
+        mine = ", ".join(f"{count} {name}" for name, count, _ in other)
+        return f"another program: {mine}; pure {', '.join(str(its) for _, _, its in other)}"
+    fusions = f", {arm.fusions} fusions; pure {baseline.fusions}" if arm.fusions != baseline.fusions else ""
+    return f"another program of the same {arm.dots} dots{fusions}: {cost}"
+
+
+def fingerprint(text: str) -> str:
+    """Twelve hexadecimal digits that two programs share if they compute the same by the same operations.
+
+    An instruction counts by its operation, shape, layout, attributes and operands; a computation by its instructions.
+    Names, metadata, the order of instructions, and the order of parameters and results do not count, so that two
+    frameworks that sort their leaves in another way are not different for that. For the same reason it does not count
+    which of several arguments of one shape is which, nor do constants of more than ten numbers, which XLA does not
+    print: it tells programs apart that are proven to compute the same, and is no proof of that itself.
+
+    Args:
+        text: optimised HLO.
+    """
+    computations: dict[str, str] = {}  # hashes; the text defines before it uses
+    instructions: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        header = re.match(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$", line)
+        instruction = re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)$", line)
+        if header:
+            name, instructions = header[1], {}
+        elif instruction:
+            instructions[instruction[1]] = _hash_instruction(instruction[2], instructions, computations)
+        elif line.startswith("}"):
+            computations[name] = _hash(*sorted(instructions.values()))
+    return computations[name]  # of the last, which is the entry
+
+
+def _hash_instruction(line: str, instructions: dict[str, str], computations: dict[str, str]) -> str:
+    shape, operation, operands, attributes = _parts(line)
+    shapes = sorted(re.findall(r"\w+\[[\d,]*\](?:\{[^}]*\})?", shape))
+    if operation in ("parameter", "get-tuple-element"):  # whose numbers are an order of leaves
+        return _hash(operation, *shapes)
+    parts = [instructions[n] for n in re.findall(r"%([\w.\-]+)", operands) if n in instructions]
+    if operation == "tuple":
+        return _hash(operation, *sorted(parts))
+    called = [computations[n] for n in re.findall(r"%([\w.\-]+)", attributes) if n in computations]
+    literal = "" if parts else operands
+    return _hash(operation, *shapes, literal, re.sub(r"%[\w.\-]+", "", attributes), *called, *parts)
+
+
+#: What does not change what an instruction computes; braces within strings do not end it.
+_ASIDE = re.compile(
+    r", (?:metadata|frontend_attributes|origin|control-predecessors|stack_frame_id)="
+    r'(?:\{(?:"(?:[^"\\]|\\.)*"|[^}"])*\}|\d+)'
+)
+
+
+def _parts(line: str) -> tuple[str, str, str, str]:
+    """The shape, the operation, its operands and its attributes."""
+    line = re.sub(r"/\*.*?\*/", "", line)
+    line = _ASIDE.sub("", line)
+    end = _closing(line, 0) + 1 if line.startswith("(") else line.index(" ")
+    shape, rest = line[:end], line[end:].strip()
+    opening = rest.index("(")
+    closing = _closing(rest, opening)
+    return shape, rest[:opening], rest[opening + 1 : closing], rest[closing + 1 :]
+
+
+def _closing(text: str, opening: int) -> int:
+    depth = 0
+    for place in range(opening, len(text)):
+        depth += (text[place] == "(") - (text[place] == ")")
+        if depth == 0:
+            return place
+    return len(text)
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:12]
+
+
+def _count(text: str, operation: str) -> int:
+    return len(re.findall(rf" {operation}\(", text))
+
+
+def _of(compiled: Any, analysis: str) -> Any:
+    try:
+        return getattr(compiled, analysis)()
+    except Exception:  # a backend may not implement it
+        return None

@@ -4,10 +4,15 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
-__all__ = ["Progress", "leave", "nothing_if_interrupted", "say"]
+if TYPE_CHECKING:
+    from .report import Section
+    from .results import Results
+
+__all__ = ["Progress", "leave", "nothing_if_interrupted", "say", "show"]
 
 NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
 
@@ -15,6 +20,26 @@ NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
 def say(message: str) -> None:
     """To stderr, where progress and messages go."""
     typer.echo(message, err=True)
+
+
+def show(sections: "list[Section]", results: "Results | None" = None, *, details: bool = False) -> None:
+    """Tables to stdout.
+
+    Args:
+        sections: the tables.
+        results: where they are from, for the lines above them.
+        details: with the tables that are meant for files, too.
+    """
+    from rich.console import Console
+
+    from .report import provenance_lines, terminal
+
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width of its own; tables are made for 100 columns
+        console = Console(width=100)
+    for line in provenance_lines(results) if results else ():
+        console.print(line, markup=False, highlight=False)
+    console.print(terminal([section for section in sections if details or not section.detail]))
 
 
 def leave(*_: object) -> None:

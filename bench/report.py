@@ -1,129 +1,44 @@
-"""Tables from a results file, on the terminal and in Markdown, and from nothing else."""
+"""Tables for any medium, and where their numbers come from."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..common.checks import CHECKS, STAYS
-from ..common.equivalence import Measurement
-from ..impls.upstream import Finding
-from .programs import ProgramFacts, explain
-from .results import Benchmark, Results
+from .results import Results
 
-__all__ = [
-    "departures_table",
-    "equality_table",
-    "markdown",
-    "provenance_lines",
-    "self_test_table",
-    "terminal",
-    "timing_tables",
-]
+__all__ = ["Section", "format_bytes", "format_rate", "format_time", "markdown", "provenance_lines", "terminal"]
 
-#: A framework whose best style is slower than the baseline by more than this is explained.
-EXPLAINED_ABOVE = 1.10
-#: A noise floor above this is pointed at: "indistinguishable" then says more of the machine than of the arms.
-NOISY_FLOOR = 0.10
-#: As is a machine on which more than this share of the cores was at work before the run.
+#: A machine is pointed at on which more than this share of the cores was at work before the run.
 BUSY_SHARE = 0.5
+#: Tables of this many columns are set closer, to fit 100 characters.
+WIDE = 7
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with a title above and notes below, for any medium."""
+    """A table with a title above and notes below, for any medium.
+
+    Args:
+        detail: for files, and for terminals that ask for it.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     notes: tuple[str, ...] = ()
-
-
-def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
-    """Port × check: the largest error in float64, and how much of the allowed error the other dtypes used.
-
-    Args:
-        measurements: of `verify`.
-        failures: list each below.
-    """
-    ports = list(dict.fromkeys(m.port for m in measurements))
-    rows = []
-    for check in (c.name for c in CHECKS):
-        found = [m for m in measurements if m.check == check]
-        if found:
-            rows.append((check, *(_equality_cell([m for m in found if m.port == port]) for port in ports)))
-    failed: dict[tuple[str, str, str | None], list[Measurement]] = {}
-    for m in measurements:
-        if not m.passed and failures:
-            failed.setdefault((m.port, m.check, m.style), []).append(m)
-    return Section(
-        "Equality with the NumPy oracle",
-        ("check", *ports),
-        rows,
-        (
-            "float64: largest error relative to the largest reference magnitude, 1e-12 allowed. "
-            "Per cent: the share of the allowed error that float32 and bfloat16 used, 4 times NumPy's own.",
-            *(_failure(found) for found in failed.values()),
-        ),
-    )
-
-
-def _failure(measurements: list[Measurement]) -> str:
-    first, *others = measurements
-    said = "FAILED" if first.offered else "NOT OFFERED"
-    return f"{said} {first}" + (f" (and {len(others)} more)" if others else "")
-
-
-def departures_table(findings: list[Finding]) -> Section:
-    """Where the frameworks' own parts depart from the contract."""
-    rows = [(f.part, f.what, f.seen, f.status) for f in findings]
-    return Section("Where the frameworks' own parts depart", ("part", "departure", "seen", "status"), rows)
-
-
-def self_test_table(noticed: dict[str, list[str]]) -> Section:
-    """Which checks notice each mutant.
-
-    Args:
-        noticed: checks by the name of the mutant.
-    """
-    from ..impls.mutants import MUTANTS
-
-    rows = [(mutant.name, mutant.fault, ", ".join(noticed[mutant.name]) or "NONE") for mutant in MUTANTS]
-    killed = sum(bool(checks) for checks in noticed.values())
-    alone = {checks[0] for checks in noticed.values() if len(checks) == 1}
-    others = [check for check in CHECKS if check.name not in alone]
-    return Section(
-        "Mutants",
-        ("mutant", "fault", "noticed by"),
-        rows,
-        (
-            f"{killed} of {len(rows)} noticed.",
-            *(["Checks that notice none of these alone, and why they stay:"] if others else []),
-            *(f"{check.name}: {STAYS.get(check.name, 'NO REASON GIVEN')}" for check in others),
-        ),
-    )
-
-
-def timing_tables(results: Results) -> list[Section]:
-    """The summary of each framework's best call style, then every arm of every group."""
-    groups = results.groups()
-    sections = [_summary(groups)] if groups else [Section("No group was measured", ("workload",), [])]
-    sections += [_group_section(group, benchmarks) for group, benchmarks in groups.items()]
-    if results.untimed:
-        rows = [(arm.id, arm.reason) for arm in results.untimed]
-        sections.append(Section("Without a number", ("arm", "reason"), rows))
-    return sections
+    detail: bool = False
 
 
 def terminal(sections: Iterable[Section]) -> RenderableType:
     """For a terminal of 100 columns."""
     parts: list[RenderableType] = []
     for section in sections:
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        gap = 1 if len(section.columns) < WIDE else 0
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
         for column, left in zip(section.columns, _left_aligned(section), strict=True):
             table.add_column(Text(column), justify="left" if left else "right", no_wrap=column not in _FOLDED)
         for row in section.rows:
@@ -155,17 +70,24 @@ _FOLDED = ("noticed by", "reason", "why", "departure", "seen")
 
 def provenance_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, and what to beware of."""
-    facts = results.trigru
+    facts, machine = results.trigru, results.trigru.machine
     lines = [
-        f"{results.datetime[:10]}, {facts.device} ({facts.backend}, {facts.cores} cores): {' '.join(facts.command)}",
-        ", ".join(f"{name} {version}" for name, version in facts.versions.items()) + ".",
+        f"{results.datetime[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): "
+        + " ".join(facts.command),
+        ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
     ]
-    if not facts.complete:
-        lines.insert(0, "INTERRUPTED: not every group was measured.")
-    if facts.load_before is not None and facts.load_before > facts.cores * BUSY_SHARE:
+    for dtype in facts.ceilings[0]:
+        best = facts.best_ceilings(dtype)
         lines.append(
-            f"The machine was busy: {facts.load_before:.1f} runnable processes on {facts.cores} cores before the run. "
-            "Measure again on an idle one."
+            f"Limits of the machine in {dtype}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of a "
+            f"matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory."
+        )
+    if not facts.complete:
+        lines.insert(0, "INTERRUPTED: not all was measured.")
+    if facts.load_before is not None and facts.load_before > machine.threads * BUSY_SHARE:
+        lines.append(
+            f"The machine was busy: {facts.load_before:.1f} runnable processes on {machine.threads} threads before the "
+            "run. Measure again on an idle one."
         )
     return lines
 
@@ -173,96 +95,6 @@ def provenance_lines(results: Results) -> list[str]:
 def _left_aligned(section: Section) -> list[bool]:
     words = ("arm", "fault", "noticed by", "verdict", "why", "reason", "departure", "seen", "status")
     return [number == 0 or column in words for number, column in enumerate(section.columns)]
-
-
-def _equality_cell(measurements: list[Measurement]) -> str:
-    if not measurements:
-        return "not asked"
-    if any(not m.passed and m.offered for m in measurements):
-        return "FAILED"
-    if any(not m.passed for m in measurements):
-        return "not offered"
-    same = [m.error for m in measurements if m.dtype == "float64"]
-    share = [m.error / m.bound for m in measurements if m.dtype != "float64" and m.bound]
-    if all(m.bound == 0 for m in measurements):
-        return "bit for bit"
-    parts = ([f"{max(same):.0e}"] if same else []) + ([f"{max(share):.0%}"] if share else [])
-    return " · ".join(parts)
-
-
-def _summary(groups: dict[str, list[Benchmark]]) -> Section:
-    rows = []
-    for group, benchmarks in groups.items():
-        baseline = next(b for b in benchmarks if b.facts.is_baseline)
-        for port in dict.fromkeys(b.facts.port for b in benchmarks):
-            if port == baseline.facts.port:
-                continue
-            best = min((b for b in benchmarks if b.facts.port == port), key=lambda b: b.facts.ratio)
-            why = ""
-            if best.facts.ratio > EXPLAINED_ABOVE:
-                difference_s = (best.facts.ratio - 1) * float(np.median(baseline.time_s))
-                why = explain(_program(best), _program(baseline), difference_s)
-            rows.append((_short(group), best.name, _interval(best), _verdict(best), why))
-    return Section(
-        "Each framework in its best call style, against plain JAX",
-        ("workload", "arm", "time / pure[jit]", "verdict", "why"),
-        rows,
-        (
-            "Below 1 is faster. A verdict needs an interval without 1 and an effect above the noise floor; "
-            '"indistinguishable" does not mean equal.',
-            f"Why: above {EXPLAINED_ABOVE:.2f}, how the program that is handed to XLA differs from pure[jit]'s. "
-            "Dots are its matrix products, leaves the arrays that cross the jit boundary for model and optimiser.",
-        ),
-    )
-
-
-def _group_section(group: str, benchmarks: list[Benchmark]) -> Section:
-    facts = benchmarks[0].facts
-    rows = []
-    for b in benchmarks:
-        time_s = float(np.median(b.time_s))
-        rows.append(
-            (
-                b.name,
-                format_time(time_s),
-                format_rate(facts.steps / time_s),
-                "1 (baseline)" if b.facts.is_baseline else _interval(b),
-                _verdict(b),
-                str(b.facts.leaves),
-                str(b.facts.dots),
-            )
-        )
-    return Section(
-        f"{_short(group)}: {facts.shape}, {facts.dtype}, kernel {facts.kernel}",
-        ("arm", "time a call", "steps/s", "time / pure[jit]", "verdict", "leaves", "dots"),
-        rows,
-        (
-            f"{len(benchmarks[0].time_s)} paired rounds of {facts.steps} steps a call. Times are medians; the ratio "
-            "is the median of the ratios within rounds, so it need not be the quotient of the times.",
-            f"Noise floor ±{facts.floor:.1%}, from pure[jit]#2, the same code compiled again."
-            + (" Noisy: smaller differences cannot be seen here." if facts.floor > NOISY_FLOOR else ""),
-        ),
-    )
-
-
-def _interval(b: Benchmark) -> str:
-    digits = 3 if b.facts.ratio < 10 else 1
-    return f"{b.facts.ratio:.{digits}f} [{b.facts.ratio_low:.{digits}f}, {b.facts.ratio_high:.{digits}f}]"
-
-
-def _verdict(b: Benchmark) -> str:
-    if b.facts.is_baseline:
-        return "-"
-    return "A/A" if b.facts.copy > 1 else b.facts.verdict
-
-
-def _program(b: Benchmark) -> ProgramFacts:
-    return ProgramFacts(b.facts.leaves, b.facts.dots, b.facts.transposes)
-
-
-def _short(group: str) -> str:
-    workload, phase, *_ = group.split("/")
-    return f"{workload} {phase}"
 
 
 def format_time(time_s: float) -> str:
@@ -287,6 +119,18 @@ def format_rate(per_s: float) -> str:
         if per_s >= scale:
             return f"{per_s / scale:.3g} {prefix}"
     return f"{per_s:.3g}"
+
+
+def format_bytes(count: int) -> str:
+    """A number of bytes with a binary prefix.
+
+    >>> format_bytes(4324), format_bytes(52_428_800)
+    ('4.22 KiB', '50 MiB')
+    """
+    for prefix, scale in (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
+        if count >= scale:
+            return f"{count / scale:.3g} {prefix}B"
+    return f"{count:.0f} B"
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

@@ -4,13 +4,10 @@
 for each round, are kept in `stats.data`. Everything that is printed, plotted or reported comes from this file.
 """
 
-import os
 import platform
-import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,12 @@ from ..common.equivalence import Measurement
 from ..common.errors import TrigruError
 from ..common.files import write_whole
 from ..impls.upstream import Finding
+from .ceilings import Ceilings
+from .machine import Machine, cpu_name, versions_of
+from .plan import Plan
+from .programs import Build, ProgramFacts
+from .records import Untimed
+from .work import Work
 
 __all__ = [
     "SCHEMA",
@@ -30,19 +33,14 @@ __all__ = [
     "Provenance",
     "Results",
     "ResultsFileError",
-    "Untimed",
+    "assemble",
+    "equality_json",
     "load",
-    "provenance",
     "save",
     "stats_of",
 ]
 
-SCHEMA = 1
-PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
-
-
-#: Environment variables that change what is measured.
-_MATTERS = re.compile(r"^(JAX|XLA|TF|CUDA|NVIDIA|OPENBLAS|OMP|MKL)_|_NUM_THREADS$")
+SCHEMA = 2
 
 
 class ResultsFileError(TrigruError, ValueError):
@@ -57,10 +55,20 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
         steps: time steps that count in a call.
         is_baseline: whether ratios of the group are relative to this one.
         copy: 2 for the duplicate of the baseline (A/A).
-        calls: calls in each sample.
+        differs: how its equations differ from the oracle's, so that it was not held to it; None where they do not.
+        gate: largest error of the first results, as a share of what the equality gate allows; None where not held.
+        process: the process of each round, from 0.
         position: the arm's place within each round.
-        leaves, dots, transposes: see `trigru.bench.programs`.
-        gate: largest error of the first results, as a share of what the equality gate allows.
+        started_s: when each sample began, seconds since the epoch.
+        calls: calls in a sample, for each process.
+        pipelined_s: seconds per call where none is waited for before the next, from rounds of their own; none where
+            a single call fills a sample.
+        warm_up_calls: before the clock counted, for each process.
+        steady: whether the warm-up ended in a steady state, for each process.
+        leaves: arrays that cross the jit boundary inwards for model and optimiser.
+        build: how long tracing, lowering and compiling took, where that is known.
+        program: what XLA made of it, where XLA ran it.
+        flops, moved_bytes: the least work of a call; see `trigru.bench.work`.
         ratio, ratio_low, ratio_high: time / baseline time, paired within rounds, with its 95 % interval.
         floor: the group's noise floor, as a fraction.
         verdict: "faster", "slower" or "indistinguishable", than the baseline.
@@ -76,18 +84,32 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     kernel: str
     dtype: str
     copy: int
+    slowed: float
     is_baseline: bool
-    calls: int
+    differs: str | None
+    gate: float | None
+    process: list[int]
     position: list[int]
+    started_s: list[float]
+    calls: list[int]
+    pipelined_s: list[float]
+    warm_up_calls: list[int]
+    steady: list[bool]
     leaves: int
-    dots: int
-    transposes: int
-    gate: float
+    build: Build | None
+    program: ProgramFacts | None
+    flops: float
+    moved_bytes: float
     ratio: float
     ratio_low: float
     ratio_high: float
     floor: float
     verdict: str
+
+    @property
+    def work(self) -> Work:
+        """The least work of a call."""
+        return Work(self.flops, self.moved_bytes)
 
 
 class ExtraInfo(Struct, frozen=True):
@@ -119,30 +141,32 @@ class Benchmark(Struct, frozen=True):
         return np.asarray(self.stats["data"])
 
 
-class Untimed(Struct, frozen=True, forbid_unknown_fields=True):
-    """An arm without a number, and why."""
-
-    id: str
-    group: str
-    name: str
-    reason: str
-
-
 class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the numbers depend on. A file that lacks one of these does not load."""
+    """What the numbers depend on. A file that lacks one of these does not load.
+
+    Args:
+        plan: what was asked for, with the seed.
+        ceilings: the machine's limits in each process, by dtype.
+        interruptions: how often the run was stopped and resumed.
+        complete: whether all that was asked for was measured.
+    """
 
     schema: int
     command: list[str]
-    versions: dict[str, str]
-    device: str
-    backend: str
-    cores: int
-    environment: dict[str, str]
+    plan: Plan
+    seed: int
+    machine: Machine
+    ceilings: list[dict[str, Ceilings]]
     matmul_precision: str
     load_before: float | None
     load_after: float | None
-    seed: int
+    interruptions: int
     complete: bool
+
+    def best_ceilings(self, dtype: str) -> Ceilings:
+        """The best rates that any process saw."""
+        seen = [by_dtype[dtype] for by_dtype in self.ceilings]
+        return Ceilings(max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen))
 
 
 class _Schema(Struct):
@@ -209,6 +233,8 @@ def load(path: Path) -> Results:
             raise ResultsFileError(f"{path}: group {group} has no baseline, or several. Measure again.")
         if any(len(b.time_s) != len(benchmarks[0].time_s) for b in benchmarks):
             raise ResultsFileError(f"{path}: group {group} has arms with unequal numbers of rounds. Measure again.")
+        if any(len(b.facts.process) != len(b.time_s) for b in benchmarks):
+            raise ResultsFileError(f"{path}: group {group} does not say which process a sample is of. Measure again.")
     return results
 
 
@@ -222,50 +248,36 @@ def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
     return stats.as_dict() | {"data": stats.data, "iterations": calls}
 
 
-def provenance(
-    seed: int, matmul_precision: str, load_before: float | None, *, complete: bool, packages: Iterable[str] = ()
-) -> Provenance:
-    """What the numbers of this process depend on."""
-    import jax
-
-    device = jax.devices()[0]
-    return Provenance(
-        schema=SCHEMA,
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
-        versions=_versions(packages),
-        device=_cpu_name() if device.platform == "cpu" else device.device_kind,
-        backend=device.platform,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        environment={name: value for name, value in sorted(os.environ.items()) if _MATTERS.search(name)},
-        matmul_precision=matmul_precision,
-        load_before=load_before,
-        load_after=load_average(),
-        seed=seed,
-        complete=complete,
-    )
-
-
 def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provenance) -> Results:
     """A results file of what was measured."""
-    from pytest_benchmark.utils import get_commit_info
-
     return Results(
         machine_info={
             "machine": platform.machine(),
-            "processor": facts.device,
+            "processor": facts.machine.device,
             "system": platform.system(),
             "release": platform.release(),
             "python_implementation": platform.python_implementation(),
-            "python_version": platform.python_version(),
-            "cpu": {"brand_raw": _cpu_name(), "count": os.cpu_count()},
+            "python_version": facts.machine.versions["python"],
+            "cpu": {"brand_raw": cpu_name(), "count": facts.machine.threads},
         },
-        commit_info=get_commit_info(),
+        commit_info=_commit_info(),
         benchmarks=benchmarks,
         datetime=datetime.now(UTC).isoformat(),
-        version=facts.versions["pytest-benchmark"],
+        version=facts.machine.versions["pytest-benchmark"],
         trigru=facts,
         untimed=untimed,
     )
+
+
+def command_line() -> list[str]:
+    """How this process was called, without the folders."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def _commit_info() -> dict[str, Any]:
+    from pytest_benchmark.utils import get_commit_info
+
+    return get_commit_info()
 
 
 def equality_json(
@@ -280,33 +292,9 @@ def equality_json(
     content: dict[str, Any] = {
         "schema": 1,
         "passed": passed,
-        "versions": _versions(packages),
+        "versions": versions_of(packages),
         "unavailable": unavailable,
     }
     if departures is not None:
         content["departures"] = [msgspec.to_builtins(finding) for finding in departures]
     return msgspec.json.encode(content | {"measurements": found}).decode()
-
-
-def load_average() -> float | None:
-    """Runnable processes over the last minute, where the system tells."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
-def _versions(packages: Iterable[str] = ()) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in dict.fromkeys((*PACKAGES, *packages)):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -1,131 +1,214 @@
-"""A run: for each group, prepare its arms, time them against each other, and judge."""
+"""A run: fresh processes measure, this one merges what they say, judges, and keeps it as it comes."""
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
 
-import jax
+import msgspec
 import numpy as np
 
 from ..common.errors import TrigruError
-from .arms import Arm, Ready, arms_of, prepare
-from .programs import read_program
-from .results import Benchmark, ExtraInfo, Facts, Untimed, stats_of
-from .sampling import SAMPLE_TIME_S, sample_rounds
+from .arms import Arm
+from .journal import Journal, Lost
+from .machine import load_average
+from .plan import MATMUL_PRECISION
+from .records import Answer, GroupRecord, Measured, Request, Underway, Untimed
+from .results import SCHEMA, Benchmark, ExtraInfo, Facts, Provenance, Results, assemble, stats_of
 from .statistics import compare, noise_floor, verdict
+from .work import work_of
 from .workloads import find_workload
 
-__all__ = ["MATMUL_PRECISION", "Plan", "run"]
-
-#: Float32 products are float32 products: no TF32 on a GPU.
-MATMUL_PRECISION = "highest"
-#: A round of the large workload takes seconds; beyond this time a group stops adding rounds.
-GROUP_TIME_S = 60.0
-MIN_ROUNDS = 11
+__all__ = ["WorkerDiedError", "ask_process", "merge", "run"]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure.
+class WorkerDiedError(TrigruError):
+    """A measuring process ended without an answer."""
 
-    Args:
-        workloads, phases, ports: names.
-        styles: call styles, or None for all.
-        rounds: for each group; fewer, but at least 11, where they would take longer than a minute.
-        sample_time_s: least duration of a sample.
-        seed: of the orders and the bootstrap.
-        excluded: ports that get no number, with the reason.
+
+Ask = Callable[[Request], Iterator[Answer]]
+
+
+def ask_process(request: Request) -> Iterator[Answer]:
+    """Let a fresh interpreter measure.
+
+    Raises:
+        WorkerDiedError: it ended before it was done.
     """
-
-    workloads: tuple[str, ...]
-    phases: tuple[str, ...]
-    ports: tuple[str, ...]
-    styles: tuple[str, ...] | None = None
-    rounds: int = 44
-    sample_time_s: float = SAMPLE_TIME_S
-    seed: int = 0
-    excluded: tuple[tuple[str, str], ...] = ()
-
-    def groups(self) -> list[list[Arm]]:
-        """The arms of each workload and phase."""
-        styles = None if self.styles is None else list(self.styles)
-        return [
-            arms_of(workload, phase, list(self.ports), styles) for workload in self.workloads for phase in self.phases
-        ]
-
-
-def run(plan: Plan, progress: Callable[[str, float], None]) -> Iterator[tuple[list[Benchmark], list[Untimed]]]:
-    """Measure group by group.
-
-    Args:
-        plan: what to measure.
-        progress: called with what is under way and its share of the whole that has been done since the last call.
-
-    Yields:
-        For each group, its benchmarks and the arms without a number.
-    """
-    groups = plan.groups()
-    for arms in groups:
-        with jax.default_matmul_precision(MATMUL_PRECISION):
-            measured = _run_group(plan, arms, lambda what, share: progress(what, share / len(groups)))
-        yield measured
-
-
-def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], None]) -> Any:
-    ready: list[Ready] = []
-    untimed: list[Untimed] = []
-    excluded = dict(plan.excluded)
-    for arm in arms:
-        progress(f"compile {arm.id}", 0.5 / len(arms))
+    command = [sys.executable, "-m", f"{__package__}.worker"]
+    with tempfile.TemporaryFile() as errors:
+        # a session of its own: Ctrl-C is for this process, which then decides
+        worker = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         try:
-            if arm.port in excluded:
-                raise TrigruError(excluded[arm.port])
-            ready.append(prepare(arm))
-        except Exception as error:  # an arm loses its own cell, and nothing else
-            untimed.append(Untimed(arm.id, arm.group, arm.name, _reason(error)))
-    baseline = next((index for index, arm in enumerate(ready) if arm.arm.is_baseline), None)
-    duplicate = next((index for index, arm in enumerate(ready) if arm.arm.copy > 1), None)
+            with suppress(BrokenPipeError), worker.stdin as stdin:
+                stdin.write(msgspec.json.encode(request))
+            for line in worker.stdout:
+                if line.endswith(b"\n"):  # else it died in the middle of it
+                    yield msgspec.json.decode(line, type=Answer)
+            if worker.wait():
+                errors.seek(0)
+                said = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+                how = f"killed by signal {-worker.returncode}" if worker.returncode < 0 else said
+                raise WorkerDiedError(f"the measuring process died: {how or f'exit code {worker.returncode}'}")
+        finally:
+            _kill(worker)
+            worker.wait()
+            worker.stdout.close()
+
+
+def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | None = None) -> None:
+    """Measure what a journal's plan asks for and the journal does not have.
+
+    Args:
+        journal: is added to.
+        progress: called with what is under way and the share of the whole that was done since the last call.
+        ask: has a request measured; `ask_process` unless said otherwise.
+
+    Raises:
+        WorkerDiedError: a process died before it measured anything.
+    """
+    plan = journal.plan
+    whole = len(plan.groups()) * plan.processes
+    with tempfile.TemporaryDirectory(prefix="trigru-") as folder:
+        for process in range(plan.processes):
+            alone = process == 0
+            while todo := journal.todo(process):
+                request = Request(plan, process, alone, todo, journal.lost, folder)
+                underway: Underway | None = None
+                try:
+                    for answer in (ask or ask_process)(request):
+                        if isinstance(answer, Underway):
+                            underway = answer
+                            of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
+                            progress(answer.what + of, answer.share * len(todo) / whole)
+                        else:
+                            underway = None
+                            journal.add(answer)
+                    if journal.todo(process) == todo:
+                        raise WorkerDiedError("the measuring process ended without a word")
+                except WorkerDiedError as error:
+                    if underway is None and journal.todo(process) != todo:
+                        continue  # it died after its work, and before more
+                    if alone:
+                        _blame(journal, process, underway, error)
+                    alone = True  # and so it is known what was under way
+
+
+def merge(journal: Journal) -> Results:
+    """The results file of what a journal has."""
+    plan, machine = journal.plan, journal.machine
+    if machine is None:
+        raise TrigruError("nothing was measured.")
+    benchmarks: list[Benchmark] = []
+    untimed: dict[str, Untimed] = {}
+    for group, arms in plan.groups().items():
+        records = [record for record in journal.records if record.group == group]
+        found, without = _merge_group(arms, records, journal.lost, plan.seed)
+        benchmarks += found
+        untimed |= {u.id: u for u in without}
+    return assemble(
+        benchmarks,
+        list(untimed.values()),
+        Provenance(
+            schema=SCHEMA,
+            command=journal.command,
+            plan=plan,
+            seed=plan.seed,
+            machine=machine,
+            ceilings=[started.ceilings for started in journal.started],
+            matmul_precision=MATMUL_PRECISION,
+            load_before=journal.load_before,
+            load_after=load_average(),
+            interruptions=journal.interruptions,
+            complete=journal.complete,
+        ),
+    )
+
+
+def _blame(journal: Journal, process: int, underway: Underway | None, error: WorkerDiedError) -> None:
+    """Lose the arm that was under way, or the group; where there is none, the whole run cannot go on."""
+    if underway is None or underway.group is None:
+        raise error
+    reason = f"{error} while trying to {underway.what}"
+    arms = [arm for arm in journal.plan.groups()[underway.group] if arm.id not in journal.lost]
+    if underway.arm is not None:
+        journal.add(Lost(underway.arm, reason))
+    else:
+        untimed = [Untimed(arm.id, arm.group, arm.name, reason) for arm in arms]
+        journal.add(GroupRecord(underway.group, process, [], untimed))
+
+
+def _kill(worker: subprocess.Popen[bytes]) -> None:
+    """With all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(worker.pid, signal.SIGKILL)
+        else:
+            worker.kill()
+
+
+def _merge_group(
+    arms: list[Arm], records: list[GroupRecord], lost: dict[str, str], seed: int
+) -> tuple[list[Benchmark], list[Untimed]]:
+    """An arm that has no number in one process has none at all."""
+    by_arm = {
+        arm: [(record.process, m) for record in records for m in record.measured if m.id == arm.id]
+        for arm in arms
+        if arm.id not in lost
+    }
+    by_arm = {arm: seen for arm, seen in by_arm.items() if len(seen) == len(records)}
+    reasons = {arm: lost.get(arm.id, "not measured in every process") for arm in arms if arm not in by_arm}
+    untimed = [Untimed(arm.id, arm.group, arm.name, reason) for arm, reason in reasons.items()]
+    if not records:
+        return [], untimed
+    baseline = next((arm for arm in by_arm if arm.is_baseline), None)
+    duplicate = next((arm for arm in by_arm if arm.copy == 2), None)
     if baseline is None or duplicate is None:
         reason = "the baseline or its duplicate has no number, so there is nothing to compare with"
-        untimed += [Untimed(arm.arm.id, arm.arm.group, arm.arm.name, reason) for arm in ready]
-        return [], untimed
-
-    progress(f"time {arms[0].group}", 0.0)
-    try:
-        rounds = _affordable_rounds(plan, ready)
-        samples = sample_rounds(
-            [arm.call for arm in ready],
-            rounds,
-            sample_time_s=plan.sample_time_s,
-            seed=plan.seed,
-            progress=lambda _: progress(f"time {arms[0].group}", 0.5 / rounds),
-        )
-        programs = [read_program(arm.lower(), arm.leaves) for arm in ready]
-    except Exception as error:  # a group loses its own numbers, and nothing else
-        return [], untimed + [Untimed(a.arm.id, a.arm.group, a.arm.name, _reason(error)) for a in ready]
-    ratios = [compare(s.time_s, samples[baseline].time_s, plan.seed) for s in samples]
+        return [], untimed + [Untimed(arm.id, arm.group, arm.name, reason) for arm in by_arm]
+    times_s = {arm: np.concatenate([m.time_s for _, m in seen]) for arm, seen in by_arm.items()}
+    process = [number for number, m in by_arm[baseline] for _ in m.time_s]
+    ratios = {arm: compare(times_s[arm], times_s[baseline], process, seed) for arm in by_arm}
     floor = noise_floor(ratios[duplicate])
-    workload = find_workload(arms[0].workload)
     benchmarks = []
-    for arm, sample, ratio, program in zip(ready, samples, ratios, programs, strict=True):
+    for arm, seen in by_arm.items():
+        workload = find_workload(arm.workload)
+        measured = [m for _, m in seen]
+        work, first, ratio = work_of(workload, arm.phase, arm.dtype), measured[0], ratios[arm]
         facts = Facts(
-            id=arm.arm.id,
+            id=arm.id,
             workload=workload.name,
             shape=workload.shape,
-            steps=workload.steps,
-            phase=arm.arm.phase,
-            port=arm.arm.port,
-            style=arm.arm.style,
-            kernel=arm.arm.kernel,
-            dtype=arm.arm.dtype,
-            copy=arm.arm.copy,
-            is_baseline=arm.arm.is_baseline,
-            calls=sample.calls,
-            position=sample.position.tolist(),
-            leaves=program.leaves,
-            dots=program.dots,
-            transposes=program.transposes,
-            gate=arm.gate,
+            steps=workload.batch_size if arm.phase == "step" else workload.steps,
+            phase=arm.phase,
+            port=arm.port,
+            style=arm.style,
+            kernel=arm.kernel,
+            dtype=arm.dtype,
+            copy=arm.copy,
+            slowed=arm.slowed,
+            is_baseline=arm.is_baseline,
+            differs=arm.differs,
+            gate=_largest(measured),
+            process=process,
+            position=[p for m in measured for p in m.position],
+            started_s=[s for m in measured for s in m.started_s],
+            calls=[m.calls for m in measured],
+            pipelined_s=[s for m in measured for s in m.pipelined_s],
+            warm_up_calls=[m.warm_up_calls for m in measured],
+            steady=[m.steady for m in measured],
+            leaves=first.leaves,
+            build=first.build,
+            program=first.program,
+            flops=work.flops,
+            moved_bytes=work.moved_bytes,
             ratio=ratio.ratio,
             ratio_low=ratio.low,
             ratio_high=ratio.high,
@@ -134,27 +217,19 @@ def _run_group(plan: Plan, arms: list[Arm], progress: Callable[[str, float], Non
         )
         benchmarks.append(
             Benchmark(
-                group=arm.arm.group,
-                name=arm.arm.name,
-                fullname=arm.arm.id,
+                group=arm.group,
+                name=arm.name,
+                fullname=arm.id,
                 params=None,
                 param=None,
                 extra_info=ExtraInfo(facts),
                 options={"disable_gc": True, "timer": "perf_counter_ns"},
-                stats=stats_of(sample.time_s, sample.calls),
+                stats=stats_of(times_s[arm], first.calls),
             )
         )
     return benchmarks, untimed
 
 
-def _affordable_rounds(plan: Plan, ready: list[Ready]) -> int:
-    samples = sample_rounds([arm.call for arm in ready], 1, sample_time_s=0.0)
-    round_time_s = float(np.sum([max(plan.sample_time_s, s.time_s[0]) for s in samples]))
-    rounds = int(np.clip(GROUP_TIME_S / round_time_s, min(MIN_ROUNDS, plan.rounds), plan.rounds))
-    # whole multiples of the number of arms balance positions exactly
-    return max(rounds - rounds % len(ready), min(MIN_ROUNDS, plan.rounds))
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"
+def _largest(measured: list[Measured]) -> float | None:
+    gates = [m.gate for m in measured if m.gate is not None]
+    return max(gates, default=None)

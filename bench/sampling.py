@@ -1,11 +1,12 @@
 """Timing arms against each other: interleaved rounds, outputs blocked on inside the clock, nothing else in it."""
 
 import gc
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.monitoring
@@ -13,15 +14,55 @@ import numpy as np
 
 from ..common.errors import TrigruError
 
-__all__ = ["CompiledWhileTimingError", "Samples", "balanced_orders", "sample_rounds"]
+__all__ = ["CompiledWhileTimingError", "Samples", "Subject", "WarmUp", "balanced_orders", "sample_rounds", "warm_up"]
 
 #: A sample spans at least this, so that the clock's own cost and resolution vanish in it.
 SAMPLE_TIME_S = 10e-3
-WARM_UP_CALLS = 3
+#: Warm-up ends when a stretch of calls is no more than this faster than the best before.
+STEADY_WITHIN = 0.03
+#: Beyond this one steady stretch is enough: a call that takes this long does not hide in the caches.
+LONG_WARM_UP_S = 0.5
+#: And here it ends, steady or not.
+MAX_WARM_UP_S = 5.0
+#: Calls in flight in a pipelined sample, at most: their outputs are held.
+MAX_IN_FLIGHT = 200
 
 
 class CompiledWhileTimingError(TrigruError):
     """XLA compiled inside a timed region: the figures would be wrong, so there are none."""
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """What is timed."""
+
+    @property
+    def slowed(self) -> float:
+        """The share by which a sample is made to last longer; 0 but for a calibration."""
+        ...
+
+    def call(self) -> Any:
+        """Start a call, and return what will become ready."""
+        ...
+
+    def wait(self, outputs: Any) -> Any:
+        """Block until outputs, or a list of the outputs of several calls, are ready."""
+        ...
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How an arm was brought to a steady state.
+
+    Args:
+        calls: before the clock counted.
+        steady: whether the last stretches were no faster than those before.
+        call_time_s: seconds per call in the fastest stretch.
+    """
+
+    calls: int
+    steady: bool
+    call_time_s: float
 
 
 @dataclass(frozen=True)
@@ -29,14 +70,21 @@ class Samples:
     """What the clock said of one arm.
 
     Args:
-        time_s: seconds per call, for each round.
+        time_s: seconds per call, each waited for before the next, for each round.
+        pipelined_s: seconds per call where none was waited for before the next, a few; none where one call fills a
+            sample.
         calls: calls in a sample.
         position: the arm's place within each round.
+        started_s: when each sample began, seconds since the epoch.
+        warm_up: before.
     """
 
     time_s: np.ndarray
+    pipelined_s: np.ndarray
     calls: int
     position: np.ndarray
+    started_s: np.ndarray
+    warm_up: WarmUp
 
 
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
@@ -62,69 +110,118 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def sample_rounds(
-    arms: list[Callable[[], Any]],
+    arms: Sequence[Subject],
     rounds: int,
     *,
     sample_time_s: float = SAMPLE_TIME_S,
     seed: int = 0,
+    warm: Sequence[WarmUp] | None = None,
     progress: Callable[[int], None] = lambda done: None,
-) -> list[Samples]:
+) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
 
     Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill
     `sample_time_s`, each blocked on before the next; garbage collection is off while the clock runs.
     All outputs of an XLA program become ready together, so blocking on one that is returned waits for all.
+    After that, a few rounds are pipelined: all calls of a sample are dispatched, then waited for.
 
     Args:
-        arms: calls without arguments that return JAX arrays; compiled before, or here while warming up.
+        arms: compiled before, or here while warming up.
         rounds: how many; a multiple of the number of arms balances positions exactly.
         sample_time_s: least duration of a sample.
         seed: of the orders.
+        warm: how each arm was warmed up, where that is done.
         progress: called with the rounds done.
 
-    Raises:
-        CompiledWhileTimingError: an arm compiled again after its warm-up.
+    Returns:
+        The samples of each arm, or what it raised: CompiledWhileTimingError where it compiled again after its warm-up.
     """
-    calls = [_calls_that_fill(arm, sample_time_s) for arm in arms]
-    time_s = np.empty((len(arms), rounds))
-    position = np.empty((len(arms), rounds), int)
-    with _no_compilation(), _no_garbage_collection():
-        for number, order in enumerate(balanced_orders(len(arms), rounds, seed)):
-            for place, index in enumerate(order):
-                time_s[index, number] = _time_call_s(arms[index], calls[index])
-                position[index, number] = place
-            progress(number + 1)
-    return [Samples(*arm) for arm in zip(time_s, calls, position, strict=True)]
+    warm = [warm_up(arm, sample_time_s) for arm in arms] if warm is None else warm
+    calls = [math.ceil(sample_time_s / w.call_time_s) or 1 for w in warm]
+    pipelined_rounds = math.ceil(rounds / 4)
+    in_flight = [min(n, MAX_IN_FLIGHT) for n in calls]
+    clocks = [(_blocked, calls, rounds), (_pipelined, in_flight, pipelined_rounds)]
+    failed: dict[int, Exception] = {}
+    found = []
+    with _watch_for_compilation() as compiled, _no_garbage_collection():
+        for clock, number_of_calls, of_rounds in clocks:
+            time_s, started_s = np.full((2, len(arms), of_rounds), np.nan)
+            position = np.empty((len(arms), of_rounds), int)
+            for number, order in enumerate(balanced_orders(len(arms), of_rounds, seed)):
+                gc.collect()
+                for place, index in enumerate(order):
+                    position[index, number] = place
+                    skipped = clock is _pipelined and number_of_calls[index] == 1
+                    if index in failed or skipped:
+                        continue
+                    started_s[index, number] = time.time()
+                    try:
+                        time_s[index, number] = clock(arms[index], number_of_calls[index])
+                        _complain_of(compiled)
+                    except Exception as error:  # an arm loses its own numbers, and nothing else
+                        failed[int(index)] = error
+                if clock is _blocked:
+                    progress(number + 1)
+            found.append((time_s, position, started_s))
+    (time_s, position, started_s), (pipelined_s, _, _) = found
+    pipelined_s = [row[~np.isnan(row)] for row in pipelined_s]
+    rows = zip(time_s, pipelined_s, calls, position, started_s, warm, strict=True)
+    return [failed.get(index) or Samples(*row) for index, row in enumerate(rows)]
 
 
-def _time_call_s(arm: Callable[[], Any], calls: int) -> float:
+def warm_up(arm: Subject, sample_time_s: float = SAMPLE_TIME_S) -> WarmUp:
+    """Call an arm until it is steady.
+
+    Stretches of calls, each as long as a sample, are timed until two in a row are no more than 3 % faster than the
+    fastest before.
+    """
+    calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
+    while spent_s < MAX_WARM_UP_S:
+        n, elapsed_s = 0, 0.0
+        while n == 0 or elapsed_s < sample_time_s:
+            elapsed_s += _blocked(arm, 1)
+            n += 1
+        calls, spent_s, time_s = calls + n, spent_s + elapsed_s, elapsed_s / n
+        unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
+        best_s = min(best_s, time_s)
+        if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2):
+            return WarmUp(calls, True, best_s)
+    return WarmUp(calls, False, best_s)
+
+
+def _blocked(arm: Subject, calls: int) -> float:
     start = time.perf_counter_ns()
     for _ in range(calls):
-        jax.block_until_ready(arm())
+        arm.wait(arm.call())
+    if arm.slowed:
+        until = start + (time.perf_counter_ns() - start) * (1 + arm.slowed)
+        while time.perf_counter_ns() < until:
+            pass
     return (time.perf_counter_ns() - start) / calls * 1e-9
 
 
-def _calls_that_fill(arm: Callable[[], Any], sample_time_s: float) -> int:
-    for _ in range(WARM_UP_CALLS):
-        jax.block_until_ready(arm())
-    once_s = min(_time_call_s(arm, 1) for _ in range(3))
-    return max(1, round(sample_time_s / once_s))
+def _pipelined(arm: Subject, calls: int) -> float:
+    start = time.perf_counter_ns()
+    arm.wait([arm.call() for _ in range(calls)])
+    return (time.perf_counter_ns() - start) / calls * 1e-9
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     gc.collect()
+    gc.freeze()  # so that the collections between rounds look at what the rounds left, and at nothing else
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.unfreeze()
         if was_enabled:
             gc.enable()
 
 
 @contextmanager
-def _no_compilation() -> Iterator[None]:
+def _watch_for_compilation() -> Iterator[list[str]]:
     compiled: list[str] = []
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
@@ -133,11 +230,15 @@ def _no_compilation() -> Iterator[None]:
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        yield
+        yield compiled
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def _complain_of(compiled: list[str]) -> None:
     if compiled:
+        compiled.clear()
         raise CompiledWhileTimingError(
-            f"XLA compiled {len(compiled)} programs while the clock ran. An arm changes the shapes, dtypes or "
-            "structure of what it passes from call to call; its figures would include compilation."
+            "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of what it passes from "
+            "call to call; its figures would include compilation."
         )

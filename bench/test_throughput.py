@@ -7,7 +7,7 @@ verdicts use `trigru bench`, which interleaves. The ids are those of results.jso
 import jax
 import pytest
 from trigru.bench.arms import Arm, arms_of, prepare
-from trigru.bench.run import MATMUL_PRECISION
+from trigru.bench.plan import MATMUL_PRECISION
 from trigru.bench.workloads import WORKLOADS
 from trigru.common.errors import UnavailableError
 from trigru.common.task import PHASES
@@ -31,9 +31,9 @@ def test_throughput(benchmark, arm: Arm) -> None:
             ready = prepare(arm)
         except UnavailableError as error:
             pytest.skip(str(error))
-        benchmark.extra_info["leaves"] = ready.leaves
+        benchmark.extra_info["leaves"] = ready.program.leaves
         benchmark.pedantic(
-            lambda: jax.block_until_ready(ready.call()),
+            lambda: ready.wait(ready.call()),
             rounds=20,
             iterations=100 if arm.workload == "tiny" else 1,
             warmup_rounds=2,

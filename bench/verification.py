@@ -6,16 +6,65 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
+import typer
 from jax.experimental.compilation_cache import compilation_cache
 
 from ..common import equivalence
 from ..common.checks import Check
 from ..common.equivalence import Measurement
+from ..common.errors import UnknownNameError
 from ..common.port import Port
-from ..impls import get_port, mutants
-from .progress import Progress, nothing_if_interrupted
+from ..impls import get_port, mutants, unavailable, upstream
+from .equality_tables import departures_table, equality_table, self_test_table
+from .progress import Progress, nothing_if_interrupted, say, show
+from .results import equality_json
 
-__all__ = ["hold", "hold_mutants"]
+__all__ = ["hold", "hold_mutants", "report_self_test", "report_upstream", "verify_ports"]
+
+
+def verify_ports(
+    names: tuple[str, ...], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None = None
+) -> tuple[list[Measurement], dict[str, str]]:
+    """Hold the ports that are available to the oracle; returns what was measured, and why ports are missing."""
+    missing = {name: reason for name in names if (reason := unavailable(name))}
+    for reason in missing.values():
+        say(reason)
+    return hold([get_port(name) for name in names if name not in missing], dtypes, checks), missing
+
+
+def report_upstream(
+    names: list[str] | None, dtypes: tuple[str, ...], checks: tuple[Check, ...] | None, *, json: bool
+) -> None:
+    """Hold the frameworks' own parts to the oracle; exit 1 where they are not as on record."""
+    for name in names or ():
+        if name not in upstream.NAMES:
+            raise UnknownNameError("port with an upstream part", name, list(upstream.NAMES))
+    missing = {name: reason for name in names or upstream.NAMES if (reason := unavailable(name))}
+    for reason in missing.values():
+        say(reason)
+    present = [name for name in names or upstream.NAMES if name not in missing]
+    measurements = hold([upstream.upstream(name).PORT for name in present], dtypes, checks)
+    findings = [f for name in present for f in upstream.find_departures(name, measurements)]
+    if json:
+        packages = [package for name in present for package in upstream.upstream(name).PORT.packages]
+        typer.echo(equality_json(measurements, missing, packages, findings))
+    else:
+        show([equality_table(measurements, failures=False), departures_table(findings)])
+    off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
+    if off_record:
+        say(f"{off_record} of {len(findings)} departures are not as on record.")
+        raise typer.Exit(1)
+    say(f"{len(findings)} departures, all on record.")
+
+
+def report_self_test() -> None:
+    """Hold the mutants to the oracle; exit 1 where one goes unnoticed."""
+    noticed, sound = hold_mutants()
+    show([self_test_table(noticed)])
+    if not sound:
+        say("the port without a fault failed, too: the above says nothing.")
+    if not sound or not all(noticed.values()):
+        raise typer.Exit(1)
 
 
 def hold(ports: list[Port], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None = None) -> list[Measurement]:

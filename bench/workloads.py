@@ -4,17 +4,17 @@ Adding a workload is adding a row to `WORKLOADS`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..common.config import GRUConfig
 from ..common.datasets import japanese_vowels
-from ..common.errors import UnknownNameError
+from ..common.errors import InputError, UnknownNameError
 from ..common.params import leaves, random_params
 from ..common.task import Batch
 
-__all__ = ["QUICK", "WORKLOADS", "Workload", "find_workload"]
+__all__ = ["QUICK", "SIZES", "WORKLOADS", "Workload", "find_workload", "sweep"]
 
 SEED = 0
 
@@ -24,13 +24,18 @@ def _random_batch(workload: "Workload") -> Batch:
     shape = (workload.batch_size, workload.time)
     x = rng.normal(size=(*shape, workload.input_size))
     targets = rng.normal(scale=0.5, size=(*shape, workload.hidden_size))
-    return Batch(x.astype(np.float32), targets.astype(np.float32))
+    return Batch(x.astype(np.float32), targets.astype(np.float32), carry=_carry(workload))
 
 
 def _vowels_batch(workload: "Workload") -> Batch:
     data = japanese_vowels("train")
     rows = np.random.default_rng(SEED).permutation(len(data.labels))[: workload.batch_size]
-    return Batch(data.inputs[rows], data.labels[rows], data.lengths[rows])
+    return Batch(data.inputs[rows], data.labels[rows], data.lengths[rows], _carry(workload))
+
+
+def _carry(workload: "Workload") -> np.ndarray:
+    shape = (workload.batch_size, workload.hidden_size)
+    return np.random.default_rng(SEED + 1).uniform(-1, 1, shape).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Workload:
         hidden_size: H.
         classes: C of a readout with cross-entropy; None trains the outputs on a mean squared error.
         make: draws the batch, the same one at each call.
+        first_style: time each port in its first call style alone, unless others are asked for: crossing the jit
+            boundary is nothing beside the work.
     """
 
     name: str
@@ -56,14 +63,16 @@ class Workload:
     hidden_size: int
     classes: int | None = None
     make: Callable[["Workload"], Batch] = _random_batch
+    first_style: bool = False
 
     def batch(self) -> Batch:
         """The data, float32 NumPy arrays."""
         return self.make(self)
 
-    def config(self, kernel: str = "stock", param_dtype: str = "float32") -> GRUConfig:
-        """The model's configuration."""
-        return GRUConfig(self.input_size, self.hidden_size, self.classes, kernel=kernel, param_dtype=param_dtype)
+    def config(self, phase: str = "forward", kernel: str = "stock", param_dtype: str = "float32") -> GRUConfig:
+        """The model's configuration; one time step is a GRU's, without the readout."""
+        classes = None if phase == "step" else self.classes
+        return GRUConfig(self.input_size, self.hidden_size, classes, kernel=kernel, param_dtype=param_dtype)
 
     @property
     def steps(self) -> int:
@@ -71,10 +80,9 @@ class Workload:
         lengths = self.batch().lengths
         return self.batch_size * self.time if lengths is None else int(lengths.sum())
 
-    @property
-    def parameters(self) -> int:
+    def parameters(self, phase: str = "forward") -> int:
         """How many numbers the model learns."""
-        return sum(array.size for array in leaves(random_params(self.config())).values())
+        return sum(array.size for array in leaves(random_params(self.config(phase))).values())
 
     @property
     def shape(self) -> str:
@@ -91,16 +99,54 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("question", "the sizes people ask about: 20 inputs, 200 units, one sequence", 1, 50, 20, 200),
     Workload("vowels", "real utterances of unequal length, nine speakers", 32, 29, 12, 64, 9, _vowels_batch),
     Workload("medium", "a model of everyday size", 32, 128, 64, 128),
-    Workload("large", "matrix products dominate", 64, 128, 256, 512),
+    Workload("large", "matrix products dominate", 64, 128, 256, 512, first_style=True),
 )
 
 #: Those of a first look.
 QUICK = ("tiny", "question", "vowels")
 
 
+#: What a sweep may vary: its name, and the workload's.
+SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}
+
+
 def find_workload(name: str) -> Workload:
-    """A workload by name; raises UnknownNameError."""
+    """A workload by name, or one with another size, as in "question@hidden=64".
+
+    Raises:
+        UnknownNameError: there is none.
+
+    >>> find_workload("question@hidden=64").shape
+    'B=1 T=50 D=20 H=64'
+    """
+    base, _, other = name.partition("@")
     for workload in WORKLOADS:
-        if workload.name == name:
-            return workload
+        if workload.name == base:
+            if not other:
+                return workload
+            size, _, value = other.partition("=")
+            return replace(workload, name=name, **{SIZES[size]: int(value)})
     raise UnknownNameError("workload", name, [workload.name for workload in WORKLOADS])
+
+
+def sweep(workload: str, over: str) -> list[str]:
+    """Names of a workload with one size varied.
+
+    Args:
+        workload: name of the one to start from.
+        over: a size and its values, as in "hidden=8,32,128".
+
+    Raises:
+        InputError: not that form, or a size that the data fix.
+
+    >>> sweep("question", "hidden=8,32")
+    ['question@hidden=8', 'question@hidden=32']
+    """
+    size, _, values = over.partition("=")
+    if size not in SIZES or not values or not all(v.isdecimal() and int(v) > 0 for v in values.split(",")):
+        raise InputError(
+            f"cannot sweep {over!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
+        )
+    if find_workload(workload).classes is not None and size != "hidden":
+        raise InputError(f"{workload} has real data, which fix its {size}. Sweep hidden, or another workload.")
+    return [f"{workload}@{size}={int(value)}" for value in dict.fromkeys(values.split(","))]

@@ -130,16 +130,23 @@ class Program:
     """A task, jitted in one call style, holding its model (and optimiser state) from call to call.
 
     Args:
-        call: takes `Batch.arguments(phase)`; returns the prediction, or the loss of a train step.
+        call: takes `Batch.arguments(phase)`; returns the prediction, loss and gradient, or the loss of a train step.
         params: canonical record of the parameters as they stand.
-        lower: the program as handed to XLA for the same arguments as `call`, before optimisation.
+        lower: the program as handed to XLA for the same arguments as `call`, before optimisation; None where no XLA
+            program can be had.
         leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
+        read: canonical record of the gradient that `call` returned.
+        put: an array of the batch, as `call` takes it, on the device.
+        wait: until what `call` returned is computed.
     """
 
     call: Callable[..., Any]
     params: Callable[[], Params]
-    lower: Callable[..., Any]
+    lower: Callable[..., Any] | None
     leaves: int
+    read: Callable[[Any], Params]
+    put: Callable[[Any], Any] = jax.device_put
+    wait: Callable[[Any], Any] = jax.block_until_ready
 
 
 def functional_program(
@@ -165,8 +172,11 @@ def functional_program(
     def forward(tree, *arrays):
         return task.predict(rebuild(tree), *arrays)
 
+    def gradient(tree, *arrays):
+        return value_and_grad(lambda tree: task.objective(rebuild(tree), *arrays))(tree)
+
     def train_step(tree, state, *arrays):
-        loss, gradients = value_and_grad(lambda tree: task.objective(rebuild(tree), *arrays))(tree)
+        loss, gradients = gradient(tree, *arrays)
         updates, state = task.optimizer.update(gradients, state, tree)
         return apply_updates(tree, updates), state, loss
 
@@ -179,7 +189,7 @@ def functional_program(
             return loss
 
     else:
-        jitted, state = jit(forward), None
+        jitted, state = jit(gradient if task.phase == "gradient" else forward), None
 
         def call(*arrays):
             return jitted(tree, *arrays)
@@ -187,11 +197,17 @@ def functional_program(
     def lower(*arrays):
         return jitted.lower(tree, state, *arrays) if task.phase == "train_step" else jitted.lower(tree, *arrays)
 
-    return Program(call, lambda: port.dump(rebuild(tree)), lower, len(jax.tree.leaves((tree, state))))
+    leaves = len(jax.tree.leaves((tree, state)))
+    return Program(call, lambda: port.dump(rebuild(tree)), lower, leaves, lambda found: port.dump(rebuild(found)))
 
 
 def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation) -> Task:
-    """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy of a classifier."""
+    """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy of a classifier.
+
+    One time step is a GRU's, without a readout.
+    """
+    if phase == "step":
+        return Task(phase, port.step, mean_squared_error, optimizer)
     if config.classes is not None:
         return Task(phase, port.classify, cross_entropy, optimizer)
 

@@ -3,7 +3,9 @@
 A task is independent of the framework and of the call style. A port supplies `predict`; the phases follow:
 
     forward      predict(model, x, lengths)
+    gradient     loss, and its gradient with respect to the model
     train_step   loss, and parameters moved by one optimiser step
+    step         predict(model, frame, carry): one time step, as online inference does
 """
 
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import optax
 
 __all__ = ["PHASES", "Batch", "Task", "cross_entropy", "mean_squared_error"]
 
-PHASES = ("forward", "train_step")
+PHASES = ("forward", "gradient", "train_step", "step")
 
 
 class Batch(NamedTuple):
@@ -24,10 +26,13 @@ class Batch(NamedTuple):
     x: Any  # (B, T, D)
     targets: Any  # (B, T, H) floating point, or class labels (B,) of an integer dtype
     lengths: Any = None  # (B,) integers, or None where every step counts
+    carry: Any = None  # (B, H), for the step phase alone
 
     def arguments(self, phase: str) -> tuple[Any, ...]:
         """The arrays that cross the jit boundary beside the model."""
-        arrays = (self.x, self.lengths) if phase == "forward" else self
+        if phase == "step":
+            return self.x[:, 0], self.carry
+        arrays = (self.x, self.lengths) if phase == "forward" else (self.x, self.targets, self.lengths)
         return tuple(a for a in arrays if a is not None)
 
 
@@ -37,7 +42,8 @@ class Task:
 
     Args:
         phase: one of PHASES.
-        predict: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits of a classifier.
+        predict: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits of a classifier; in the step
+            phase, (model, frame, carry) -> (carry, output).
         loss: (prediction, targets) -> scalar.
         optimizer: of the train_step phase.
     """

@@ -62,7 +62,7 @@ def trajectory(
     update = _jitted(optimizer.update)
     losses, start, state, weights = [], params, optimizer.init(params), {}
     for _ in range(steps):
-        loss, gradient = loss_and_grad(params, *batch)
+        loss, gradient = loss_and_grad(params, batch.x, batch.targets, batch.lengths)
         losses.append(loss)
         if not weights:
             weights = {name: np.abs(g) / (np.abs(g).max() or 1) for name, g in leaves(gradient).items()}

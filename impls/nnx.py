@@ -313,8 +313,11 @@ def _in_place(port, model, task, jit, partial=None):
     def forward(model, *arrays):
         return task.predict(model, *arrays)
 
+    def gradient(model, *arrays):
+        return nnx.value_and_grad(task.objective)(model, *arrays)
+
     def train_step(model, optimizer, *arrays):
-        loss, gradients = nnx.value_and_grad(task.objective)(model, *arrays)
+        loss, gradients = gradient(model, *arrays)
         optimizer.update(model, gradients)
         return loss
 
@@ -323,10 +326,10 @@ def _in_place(port, model, task, jit, partial=None):
         jitted = jit(train_step)
     else:
         held = (model,)
-        jitted = jit(forward)
+        jitted = jit(gradient if task.phase == "gradient" else forward)
     bound = partial(jitted, *held) if partial else lambda *arrays: jitted(*held, *arrays)
     leaves = len(jax.tree.leaves(nnx.state(held)))
-    return Program(bound, lambda: port.dump(model), lambda *arrays: jitted.lower(*held, *arrays), leaves)
+    return Program(bound, lambda: port.dump(model), lambda *arrays: jitted.lower(*held, *arrays), leaves, port.dump)
 
 
 def _split(port, model, task):

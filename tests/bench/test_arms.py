@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.bench import arms
-from trigru.bench.arms import Arm, NotEqualError, arms_of, prepare
+from trigru.bench.arms import Arm, arms_of, calibration_arms, prepare
+from trigru.bench.references import NotEqualError, reference
 from trigru.bench.workloads import QUICK, WORKLOADS, find_workload
 from trigru.common.datasets import japanese_vowels
 from trigru.common.errors import UnavailableError, UnknownNameError
@@ -36,6 +37,12 @@ IDS = [
 
 def test_benchmark_ids_are_pinned():
     assert [arm.id for arm in arms_of("tiny", "train_step", PORTS)] == IDS
+
+
+def test_where_matrix_products_dominate_the_first_style_is_enough():
+    names = [arm.name for arm in arms_of("large", "forward", PORTS)]
+    assert names == ["pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
+    assert [arm.name for arm in arms_of("large", "forward", ["nnx"], ["pytree"])][2:] == ["nnx[pytree]"]
 
 
 def test_workloads_are_pinned():
@@ -84,7 +91,7 @@ def test_every_arm_of_every_port_passes_the_gate(port, workload, phase):
         if style.missing() is None:
             ready = prepare(Arm(workload, phase, port.name, style.name))
             assert 0 < ready.gate <= 1
-            assert ready.leaves >= 5
+            assert ready.program.leaves >= 5
 
 
 class Wrong(PurePort):
@@ -92,6 +99,13 @@ class Wrong(PurePort):
 
     def apply(self, model, x, carry=None, **masks):
         return super().apply(Model(model.params._replace(bias=model.params.bias * 1.0001)), x, carry, **masks)
+
+
+class WrongStep(PurePort):
+    """Starts its one step from the learned state, whatever carry is passed."""
+
+    def step(self, model, x, carry=None):
+        return super().step(model, x)
 
 
 class OutputsOff(PurePort):
@@ -136,7 +150,10 @@ class Frozen(PurePort):
     ("faulty", "phase"),
     [
         (Wrong, "forward"),
+        (Wrong, "gradient"),
         (Wrong, "train_step"),
+        (WrongStep, "step"),
+        (Frozen, "gradient"),
         (NaNCarry, "forward"),
         (OutputsOff, "forward"),
         (Frozen, "train_step"),
@@ -165,9 +182,10 @@ def test_an_unknown_style_or_a_missing_one_is_said(monkeypatch):
 
 
 def test_the_reference_is_computed_in_float64():
-    reference = arms._reference("tiny", "forward", "float32")
-    assert {a.dtype.name for a in reference.expected.values()} == {"float64"}
-    assert all(0 < bound < 1e-4 for bound in reference.bounds.values())
+    for phase in PHASES:
+        found = reference("tiny", phase, "float32")
+        assert {np.asarray(a).dtype.name for a in found.expected.values()} == {"float64"}
+        assert all(0 < bound < 1e-4 for bound in found.bounds.values())
 
 
 def test_what_is_timed_is_on_the_device(monkeypatch):
@@ -189,3 +207,31 @@ def test_what_is_timed_is_on_the_device(monkeypatch):
     prepare(Arm("tiny", "forward", "pure", "jit"))
     (arrays,) = (entry for entry in seen if isinstance(entry, tuple))
     assert all(isinstance(array, jax.Array) for array in arrays)
+
+
+def test_a_calibration_has_copies_and_slowed_arms_in_groups_of_their_own():
+    found = calibration_arms("tiny", "forward", trial=3)
+    assert [arm.id for arm in found[:2]] == [
+        "tiny~3/forward/float32/stock/pure[jit]",
+        "tiny~3/forward/float32/stock/pure[jit]#2",
+    ]
+    assert [arm.name for arm in found if arm.slowed] == ["pure[jit]+3%", "pure[jit]+5%"]
+    assert [arm.is_baseline for arm in found] == [True] + 10 * [False]
+    assert prepare(found[-1]).slowed == 0.05
+
+
+def test_the_step_goes_on_from_the_carry_that_is_passed():
+    batch = find_workload("tiny").batch()
+    frame, carry = batch.arguments("step")
+    assert frame.shape == (1, 4)
+    assert carry.shape == (1, 8)
+    assert np.abs(carry).min() > 0
+    assert batch.arguments("gradient") == batch.arguments("train_step")
+    assert [a.shape for a in find_workload("vowels").batch().arguments("step")] == [(32, 12), (32, 64)]
+
+
+def test_the_first_call_is_timed():
+    ready = prepare(Arm("tiny", "step", "pure", "jit"))
+    again = prepare(Arm("tiny", "step", "pure", "jit"))
+    assert 1e-3 < ready.first_call_s < 60
+    assert again.first_call_s > 1e-3

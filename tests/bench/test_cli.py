@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from trigru.bench import worker
 from trigru.bench.cli import app
+from trigru.bench.journal import ResumeError
 from trigru.bench.progress import Progress
 from trigru.bench.results import load
 from trigru.common import equivalence
 from trigru.common.checks import checks_named
+from trigru.common.errors import UnavailableError
 from trigru.impls import linen
 from trigru.impls.mutants import MUTANTS, Mutant
 from trigru.impls.pure import PORT
@@ -35,12 +39,18 @@ def invoke(*arguments):
 
 
 ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "docs" / "results" / "cpu.json"
 
+MEASURING = {
+    "--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--processes", "--seed", "--peers", "--sweep",
+    "--resume", "--output",
+}  # fmt: skip
 COMMANDS = {
-    "compare": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
-    "verify": {"--port", "--dtype", "--check", "--json", "--self", "--upstream"},
-    "bench": {"--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--seed", "--output"},
-    "report": set(),
+    "compare": MEASURING,
+    "verify": {"--port", "--dtype", "--check", "--json", "--self-test", "--upstream"},
+    "bench": MEASURING | {"--calibrate", "--cold-start"},
+    "report": {"--details"},
+    "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
 }
 
 
@@ -64,7 +74,7 @@ def test_help_is_quick_and_imports_no_jax():
 def test_options_are_pinned(command):
     found = trigru(command, "--help", env={"COLUMNS": "200", "PATH": "", "NO_COLOR": "1", "TERM": "dumb"})
     assert found.returncode == 0, found.stderr
-    assert set(re.findall(r"--[a-z]+", found.stdout)) - {"--help"} == COMMANDS[command]
+    assert set(re.findall(r"--[a-z][a-z-]*", found.stdout)) - {"--help"} == COMMANDS[command]
 
 
 @pytest.mark.parametrize(
@@ -72,10 +82,16 @@ def test_options_are_pinned(command):
     [
         (["verify", "--port", "haiku"], "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
         (["bench", "--workload", "huge"], "unknown workload 'huge'. Known: tiny"),
-        (["bench", "--phase", "backward"], "unknown phase 'backward'. Known: forward, train_step"),
+        (["bench", "--phase", "backward"], "unknown phase 'backward'. Known: forward, gradient"),
         (["compare", "--style", "pmap"], "unknown call style of pure, linen, nnx, equinox 'pmap'. Known: apply"),
         (["verify", "--dtype", "int8"], "unknown dtype 'int8'. Known: float64, float32"),
         (["report", "absent.json"], "absent.json: No such file"),
+        (["diff", "absent.json", "absent.json"], "absent.json: No such file"),
+        (["bench", "--sweep", "depth=1,2"], "cannot sweep 'depth=1,2'. Expected one of batch, time, inputs, hidden"),
+        (["bench", "--sweep", "hidden=0"], "cannot sweep 'hidden=0'"),
+        (["bench", "--sweep", "time=5", "--workload", "vowels"], "vowels has real data, which fix its time"),
+        (["bench", "--resume"], "There is no run to resume; start one without --resume"),
+        (["bench", "--rounds", "3", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
     ],
 )
 def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message):
@@ -142,23 +158,108 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeyp
     assert results.untimed[0].reason.startswith("not proven equal: conversion")
 
 
-def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):
-    import trigru.bench.run as run_module
+def interrupt_before(monkeypatch, phase):
+    """Ctrl-C when the groups of a phase are reached."""
+    real = worker.measure_group
 
-    real = run_module._run_group
-
-    def second_is_interrupted(plan, arms, progress):
-        if arms[0].phase == "train_step":
+    def measure_group(request, arms, answer):
+        if arms[0].phase == phase:
             raise KeyboardInterrupt
-        return real(plan, arms, progress)
+        return real(request, arms, answer)
 
-    monkeypatch.setattr(run_module, "_run_group", second_is_interrupted)
-    found = invoke(*["bench", "--quick", "--workload", "tiny", "--rounds", "6", "--port", "pure", "-o", str(tmp_path)])
+    def ask(request):
+        answers = []
+        with suppress(KeyboardInterrupt):
+            worker.measure(request, answers.append)
+            yield from answers
+            return
+        yield from answers
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "measure_group", measure_group)
+    monkeypatch.setattr("trigru.bench.run.ask_process", ask)
+
+
+def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(tmp_path, monkeypatch):
+    options = ["--quick", "--workload", "tiny", "--phase", "forward", "--phase", "step", "--rounds", "6"]
+    options += ["--port", "pure", "-o", str(tmp_path)]
+    with monkeypatch.context() as patched:
+        interrupt_before(patched, "step")
+        found = invoke("bench", *options)
     assert found.exit_code == 130
-    results = load(tmp_path / "results.json")
-    assert not results.trigru.complete
-    assert [b.facts.phase for b in results.benchmarks] == ["forward", "forward"]
+    assert "the same command with --resume goes on from here" in found.stderr
+    half = load(tmp_path / "results.json")
+    assert not half.trigru.complete
+    assert [b.facts.phase for b in half.benchmarks] == ["forward", "forward"]
     assert "INTERRUPTED" in (tmp_path / "report.md").read_text()
+
+    other = invoke("bench", *options, "--seed", "1", "--resume")
+    assert isinstance(other.exception, ResumeError)
+    assert "is of another plan" in str(other.exception)
+    found = invoke("bench", *options, "--resume")
+    assert found.exit_code == 0, found.stderr
+    whole = load(tmp_path / "results.json")
+    assert whole.trigru.complete
+    assert whole.trigru.interruptions == 1
+    assert [b.facts.phase for b in whole.benchmarks] == ["forward", "forward", "step", "step"]
+    assert [b.stats for b in whole.benchmarks[:2]] == [b.stats for b in half.benchmarks], "measured once"
+    assert not (tmp_path / "results.partial.jsonl").exists()
+    assert "INTERRUPTED" not in (tmp_path / "report.md").read_text()
+
+
+def test_a_run_does_not_differ_from_itself():
+    same = invoke("diff", str(PUBLISHED), str(PUBLISHED))
+    assert same.exit_code == 0, same.stderr
+    assert "slower" not in same.stdout
+
+
+def test_a_slower_arm_is_a_regression(tmp_path):
+    data = json.loads(PUBLISHED.read_text())
+    for benchmark in data["benchmarks"]:
+        if benchmark["name"] == "linen[apply]":
+            benchmark["stats"]["data"] = [1.5 * time_s for time_s in benchmark["stats"]["data"]]
+    (tmp_path / "slow.json").write_text(json.dumps(data))
+    found = invoke("diff", str(PUBLISHED), str(tmp_path / "slow.json"))
+    assert found.exit_code == 1
+    assert "linen[apply]" in found.stdout
+    data["trigru"]["matmul_precision"] = "tensorfloat32"
+    (tmp_path / "slow.json").write_text(json.dumps(data))
+    assert invoke("diff", str(PUBLISHED), str(tmp_path / "slow.json")).exit_code == 2
+    assert invoke("diff", str(PUBLISHED), str(tmp_path / "slow.json"), "--allow-other-machine").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--calibrate", "--workload", "tiny"), "its arms are its own"),
+        (("--cold-start", "--quick"), "takes --port and --output alone"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(arguments, message):
+    found = invoke("bench", *arguments)
+    assert found.exit_code == 2
+    assert message in re.sub(r"[│\s]+", " ", found.stderr)
+
+
+def _answers(request):
+    answers = []
+    worker.measure(request, answers.append)
+    return answers
+
+
+def test_a_sweep_measures_each_size_and_peers_that_are_missing_are_said(tmp_path, monkeypatch):
+    def missing(name):
+        raise UnavailableError(f"{name} is not installed: pip install 'trigru[peers]'.")
+
+    monkeypatch.setattr("trigru.bench.arms.get_peer", missing)
+    monkeypatch.setattr("trigru.bench.run.ask_process", lambda request: iter(_answers(request)))
+    options = ["--sweep", "hidden=4,8", "--phase", "step", "--port", "pure", "--rounds", "6", "--processes", "1"]
+    found = invoke("bench", *options, "--peers", "-o", str(tmp_path))
+    assert found.exit_code == 0, found.stderr
+    results = load(tmp_path / "results.json")
+    assert [b.facts.shape for b in results.benchmarks[::2]] == ["B=1 T=50 D=20 H=4", "B=1 T=50 D=20 H=8"]
+    assert {u.name for u in results.untimed} == {"torch[?]", "haiku[?]", "keras[?]"}
+    assert "torch is not installed: pip install 'trigru[peers]'" in re.sub(r"\s+", " ", found.stdout)
 
 
 def test_verify_speaks_to_machines():
@@ -338,8 +439,8 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp
 
 def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("trigru.bench.cli._verify", lambda names, dtypes: seen.append(names) or ([], {}))
-    monkeypatch.setattr("trigru.bench.cli._bench", lambda *_: None)
+    monkeypatch.setattr("trigru.bench.verification.verify_ports", lambda names, dtypes: seen.append(names) or ([], {}))
+    monkeypatch.setattr("trigru.bench.benchmarking.benchmark", lambda *_, **__: None)
     invoke("compare", "--port", "linen", "-o", str(tmp_path))
     assert seen == [("pure", "linen")]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from trigru.bench import report
-from trigru.bench.report import departures_table, equality_table, self_test_table, terminal
+from trigru.bench import equality_tables
+from trigru.bench.equality_tables import departures_table, equality_table, self_test_table
+from trigru.bench.report import _style, terminal
 from trigru.bench.results import equality_json
 from trigru.common.equivalence import NOT_OFFERED, Measurement
 from trigru.impls.mutants import MUTANTS
@@ -64,7 +65,7 @@ def test_departures_are_told_whole_and_fit():
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 100
     assert sum(line.count("s ") for line in lines) >= 60
-    assert report._style(GONE) == report._style(NEW) == report._style("FAILED x") == "red"
+    assert _style(GONE) == _style(NEW) == _style("FAILED x") == "red"
 
 
 def test_the_self_test_names_the_checks_that_notice_nothing_alone(monkeypatch):
@@ -74,7 +75,7 @@ def test_the_self_test_names_the_checks_that_notice_nothing_alone(monkeypatch):
     named = {note.partition(":")[0] for note in table.notes[2:]}
     assert {"sequence", "carry"} <= named
     assert "chunks" not in named
-    monkeypatch.setattr(report, "STAYS", {})
+    monkeypatch.setattr(equality_tables, "STAYS", {})
     assert "sequence: NO REASON GIVEN" in self_test_table(noticed).notes
 
 

@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,35 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from trigru.bench import run as run_module
-from trigru.bench.report import (
-    equality_table,
-    format_rate,
-    format_time,
-    markdown,
-    provenance_lines,
-    terminal,
-    timing_tables,
-)
-from trigru.bench.results import ExtraInfo, ResultsFileError, assemble, load, load_average, provenance, save
-from trigru.bench.run import Plan, run
+from trigru.bench import worker
+from trigru.bench.equality_tables import equality_table
+from trigru.bench.plan import Plan
+from trigru.bench.report import format_rate, format_time, markdown, provenance_lines, terminal
+from trigru.bench.results import SCHEMA, ExtraInfo, Provenance, ResultsFileError, load, save
 from trigru.bench.sampling import CompiledWhileTimingError
+from trigru.bench.timing_tables import timing_tables
 from trigru.bench.workloads import find_workload
 from trigru.common.equivalence import Measurement
 from trigru.common.errors import TrigruError
 
-PLAN = Plan(("tiny",), ("forward",), ("pure", "linen"), rounds=6, sample_time_s=1e-4)
+PLAN = Plan(("tiny",), ("forward",), ("pure", "linen"), processes=2, rounds=6, sample_time_s=1e-4)
 LONGEST = Path(__file__).parents[2] / "docs" / "results" / "cpu.json"
 
 
 @pytest.fixture(scope="module")
-def results():
-    """A real, small run."""
-    benchmarks, untimed = [], []
-    for found, without in run(PLAN, lambda what, share: None):
-        benchmarks += found
-        untimed += without
-    return assemble(benchmarks, untimed, provenance(0, "highest", 0.0, complete=True))
+def results(measure):
+    """A real, small run, whose two processes are this one, twice."""
+    return measure(PLAN)
 
 
 @pytest.fixture
@@ -59,12 +48,13 @@ def test_what_is_saved_is_loaded(results, path):
 def test_samples_are_kept_and_summarised(results):
     assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     for benchmark in results.benchmarks:
-        assert len(benchmark.time_s) == 6
+        assert len(benchmark.time_s) == 12
         assert benchmark.stats["min"] == min(benchmark.time_s)
-        assert benchmark.stats["rounds"] == 6
-        assert benchmark.stats["iterations"] == benchmark.facts.calls
+        assert benchmark.stats["rounds"] == 12
+        assert benchmark.stats["iterations"] == benchmark.facts.calls[0]
         assert 0 < benchmark.facts.gate <= 1
-        assert benchmark.facts.dots >= 2
+        assert benchmark.facts.program.dots >= 2
+        assert benchmark.facts.process == 6 * [0] + 6 * [1]
     assert results.benchmarks[0].facts.ratio == 1
 
 
@@ -82,10 +72,10 @@ def test_pytest_benchmark_reads_it(path):
 def test_machines_find_the_facts_where_documented(path):
     data = json.loads(path.read_text())
     assert data["benchmarks"][2]["extra_info"]["trigru"]["id"] == "tiny/forward/float32/stock/linen[apply]"
-    assert {"jax", "flax", "equinox", "optax", "python"} <= set(data["trigru"]["versions"])
+    assert {"jax", "flax", "equinox", "optax", "python"} <= set(data["trigru"]["machine"]["versions"])
 
 
-PROVENANCE = [field.name for field in msgspec.structs.fields(type(provenance(0, "highest", 0.0, complete=True)))]
+PROVENANCE = [field.name for field in msgspec.structs.fields(Provenance)]
 
 
 @pytest.mark.parametrize("fact", PROVENANCE)
@@ -106,8 +96,8 @@ def set_in(data, keys, value):
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (("trigru", "schema"), 99, "schema 99, expected 1. Measure again"),
-        (("trigru",), {"schema": 2, "gpu": "H100"}, "schema 2, expected 1. Measure again"),
+        (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}. Measure again"),
+        (("trigru",), {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}. Measure again"),
         (("benchmarks", 0, "extra_info", "trigru", "is_baseline"), False, "has no baseline, or several"),
         (("benchmarks", 1, "extra_info", "trigru", "is_baseline"), True, "has no baseline, or several"),
         (("benchmarks", 0, "group"), "x", "is not the id of"),
@@ -157,20 +147,21 @@ def test_whole_numbers_of_seconds_are_samples(path):
     data = json.loads(path.read_text())
     for benchmark in data["benchmarks"]:
         benchmark["stats"]["data"] = [1, 2, 3]
+        benchmark["extra_info"]["trigru"]["process"] = [0, 0, 0]
     path.write_text(json.dumps(data))
     assert load(path).benchmarks[0].time_s.tolist() == [1, 2, 3]
 
 
-def test_a_system_without_a_load_average_can_read_its_own_file(results, path, monkeypatch):
-    monkeypatch.delattr("os.getloadavg")
-    facts = provenance(0, "highest", load_average(), complete=True)
+def test_a_system_without_a_load_average_can_read_its_own_file(results, path):
+    facts = msgspec.structs.replace(results.trigru, load_before=None, load_after=None)
     save(msgspec.structs.replace(results, trigru=facts), path)
     assert load(path).trigru.load_before is None
     assert "busy" not in "".join(provenance_lines(load(path)))
 
 
 def test_a_busy_machine_and_a_noisy_group_are_pointed_at(results):
-    busy = msgspec.structs.replace(results.trigru, load_before=5.0, cores=2)
+    machine = msgspec.structs.replace(results.trigru.machine, threads=2)
+    busy = msgspec.structs.replace(results.trigru, load_before=5.0, machine=machine)
     assert "The machine was busy: 5.0" in "".join(provenance_lines(msgspec.structs.replace(results, trigru=busy)))
     for floor, noisy in ((0.02, False), (0.3, True)):
         benchmarks = [altered(b, floor=floor) for b in results.benchmarks]
@@ -191,7 +182,7 @@ def test_the_summary_takes_the_best_style_and_explains_a_slow_one():
         group = groups["{}/{}/float32/stock".format(*workload.split())]
         port = arm.partition("[")[0]
         best = min(b.facts.ratio for b in group if b.facts.port == port)
-        assert ratio.startswith(f"{best:.3f} ")
+        assert float(ratio.partition(" ")[0]) == pytest.approx(best, rel=0.01)
         assert bool(why) == (best > 1.10)
 
 
@@ -216,32 +207,36 @@ def test_one_failure_fails_the_cell_and_is_named_once():
 
 
 def test_columns_hold_what_their_headings_say(results):
-    section = timing_tables(results)[1]
-    for row, b in zip(section.rows, results.benchmarks, strict=True):
-        found = dict(zip(section.columns, row, strict=True))
+    _, times, programs = timing_tables(results)
+    for row, other, b in zip(times.rows, programs.rows, results.benchmarks, strict=True):
+        found = dict(zip(times.columns, row, strict=True))
         assert found["arm"] == b.name
-        assert found["time a call"] == format_time(float(np.median(b.time_s)))
+        assert found["blocked"] == format_time(float(np.median(b.time_s)))
+        assert found["pipelined"] == format_time(float(np.median(b.facts.pipelined_s)))
+        found = dict(zip(programs.columns, other, strict=True))
+        assert found["compile"] == format_time(b.facts.build.compile_s)
         assert found["leaves"] == str(b.facts.leaves)
-        assert found["dots"] == str(b.facts.dots)
-    assert [row[4] for row in section.rows][:2] == ["-", "A/A"]
+        assert found["dots"] == str(b.facts.program.dots)
+        assert found["print"] == b.facts.program.fingerprint[:5]
+    assert [row[-1] for row in times.rows][:2] == ["-", "A/A"]
+    assert programs.detail
 
 
-def test_versions_are_those_installed():
-    versions = provenance(0, "highest", 1.5, complete=True, packages=["rich", "no-such-thing"]).versions
-    assert versions["jax"] == jax.__version__
-    assert versions["numpy"] == np.__version__
-    assert "rich" in versions
-    assert versions["no-such-thing"] == "not installed"
-
-
-def test_the_load_before_is_the_one_before():
-    assert provenance(0, "highest", 123.0, complete=True).load_before == 123.0
+def test_the_share_is_of_the_nearer_limit(results):
+    section = timing_tables(results)[1]
+    ceilings = results.trigru.best_ceilings("float32")
+    limit, least_s = ceilings.nearer(results.benchmarks[0].facts.work)
+    shares = [float(row[4].partition(", ")[2].rstrip("%")) / 100 for row in section.rows]
+    expected = [least_s / np.median(b.time_s) for b in results.benchmarks]
+    np.testing.assert_allclose(shares, expected, atol=6e-3)
+    assert any(note.startswith("%: of the machine's nearer limit") for note in section.notes)
+    assert limit in ("gemm", "copy")
 
 
 def test_a_group_says_how_many_steps_a_second(results):
     section = timing_tables(results)[1]
     for row, benchmark in zip(section.rows, results.benchmarks, strict=True):
-        assert row[2] == format_rate(8 / float(np.median(benchmark.time_s)))
+        assert row[3] == format_rate(8 / float(np.median(benchmark.time_s)))
 
 
 def test_the_vowels_steps_leave_out_the_padding():
@@ -250,40 +245,45 @@ def test_the_vowels_steps_leave_out_the_padding():
     assert find_workload("medium").steps == 32 * 128
 
 
-def test_products_are_not_tf32_while_timing(monkeypatch):
+def test_products_are_not_tf32_while_timing(monkeypatch, measure):
     seen = []
 
     def prepare(arm):
         seen.append(jax.config.jax_default_matmul_precision)
         raise TrigruError("seen enough")
 
-    monkeypatch.setattr(run_module, "prepare", prepare)
-    without_numbers(PLAN)
+    monkeypatch.setattr(worker, "prepare", prepare)
+    measure(PLAN)
     assert set(seen) == {"highest"}
-    assert load(LONGEST).trigru.matmul_precision == run_module.MATMUL_PRECISION
+    assert load(LONGEST).trigru.matmul_precision == "highest"
 
 
-def test_a_group_that_cannot_be_timed_says_why_and_the_others_go_on(monkeypatch):
-    real = run_module.sample_rounds
+def test_an_arm_that_cannot_be_timed_says_why_and_the_others_go_on(monkeypatch, measure):
+    real = worker.sample_rounds
 
     def sample_rounds(arms, *rest, **options):
-        if len(arms) == 3:
-            raise CompiledWhileTimingError("XLA compiled 1 programs while the clock ran.")
-        return real(arms, *rest, **options)
+        found = real(arms, *rest, **options)
+        return [*found[:2], *(CompiledWhileTimingError("XLA compiled while the clock ran.") for _ in found[2:])]
 
-    monkeypatch.setattr(run_module, "sample_rounds", sample_rounds)
-    both = list(run(replace(PLAN, ports=("pure", "linen"), phases=("forward",)), lambda what, share: None))
-    assert both[0][0] == []
-    assert {u.name for u in both[0][1]} == {"pure[jit]", "pure[jit]#2", "linen[apply]"}
-    assert all("XLA compiled" in u.reason for u in both[0][1])
+    monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
+    found = measure(PLAN)
+    assert [b.name for b in found.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert [(u.name, u.reason) for u in found.untimed] == [("linen[apply]", "XLA compiled while the clock ran.")]
 
 
-def test_rounds_are_whole_squares_where_time_is_short(monkeypatch):
-    monkeypatch.setattr(run_module, "GROUP_TIME_S", 0.05)
-    monkeypatch.setattr(run_module, "MIN_ROUNDS", 4)
-    found, _ = without_numbers(replace(PLAN, rounds=1000, sample_time_s=1e-3))
-    assert len(found[0].time_s) % 3 == 0
-    assert len(found[0].time_s) < 1000
+def test_rounds_are_whole_squares_where_time_is_short(monkeypatch, measure):
+    monkeypatch.setattr(worker, "GROUP_TIME_S", 0.05)
+    monkeypatch.setattr(worker, "MIN_ROUNDS", 4)
+    found = measure(msgspec.structs.replace(PLAN, rounds=1000, sample_time_s=1e-3, processes=1))
+    assert len(found.benchmarks[0].time_s) % 3 == 0
+    assert len(found.benchmarks[0].time_s) < 1000
+
+
+def test_few_rounds_are_shared_by_the_processes(monkeypatch, measure):
+    monkeypatch.setattr(worker, "GROUP_TIME_S", 0.0)
+    monkeypatch.setattr(worker, "MIN_ROUNDS", 5)
+    found = measure(msgspec.structs.replace(PLAN, rounds=1000, processes=2))
+    assert found.benchmarks[0].facts.process == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -308,7 +308,7 @@ def printed(results, width=100):
 
 def test_tables_fit_100_columns():
     full = load(LONGEST)
-    assert len(full.benchmarks) == 110
+    assert len(full.benchmarks) == 12 * 11 + 3 * 5
     text = printed(full)
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text
@@ -317,60 +317,71 @@ def test_tables_fit_100_columns():
 
 
 def test_ratios_carry_their_intervals(results):
-    text = printed(results)
-    linen = results.benchmarks[2].facts
-    assert f"{linen.ratio:.3f} [{linen.ratio_low:.3f}, {linen.ratio_high:.3f}]" in text
+    close = [altered(b, ratio=1.25, ratio_low=1.234, ratio_high=1.5) for b in results.benchmarks]
+    text = printed(msgspec.structs.replace(results, benchmarks=close))
+    assert "1.250 [1.234, 1.500]" in text
     assert "Noise floor ±" in text
 
 
 def test_markdown_has_the_same_numbers_and_where_they_are_from(results):
     text = markdown("trigru", timing_tables(results), results)
-    facts = results.benchmarks[2].facts
-    assert f"{facts.ratio:.3f} [{facts.ratio_low:.3f}, {facts.ratio_high:.3f}]" in text
-    assert results.trigru.device in text
-    assert f"jax {results.trigru.versions['jax']}" in text
+    *_, ratio, _ = timing_tables(results)[1].rows[2]
+    assert f"| {ratio} |" in text
+    assert results.trigru.machine.device in text
+    assert f"jax {results.trigru.machine.versions['jax']}" in text
 
 
 def test_an_interrupted_run_says_so(results):
-    partial = msgspec.structs.replace(results, trigru=provenance(0, "highest", 0.0, complete=False))
+    facts = msgspec.structs.replace(results.trigru, complete=False)
+    partial = msgspec.structs.replace(results, trigru=facts)
     assert "INTERRUPTED" in markdown("trigru", [], partial)
     assert "INTERRUPTED" not in markdown("trigru", [], results)
 
 
-def without_numbers(plan):
-    return next(run(plan, lambda what, share: None))
-
-
-def test_an_arm_that_fails_loses_its_own_cell_and_says_why(monkeypatch):
-    real = run_module.prepare
+def test_an_arm_that_fails_loses_its_own_cell_and_says_why(monkeypatch, measure):
+    real = worker.prepare
 
     def prepare(arm):
         if arm.port == "linen":
             raise MemoryError("out of memory")
         return real(arm)
 
-    monkeypatch.setattr(run_module, "prepare", prepare)
-    found, untimed = without_numbers(PLAN)
-    assert [b.name for b in found] == ["pure[jit]", "pure[jit]#2"]
-    assert [(u.name, u.reason) for u in untimed] == [("linen[apply]", "MemoryError: out of memory")]
+    monkeypatch.setattr(worker, "prepare", prepare)
+    found = measure(PLAN)
+    assert [b.name for b in found.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert [(u.name, u.reason) for u in found.untimed] == [("linen[apply]", "MemoryError: out of memory")]
 
 
-def test_an_excluded_port_gets_no_number():
-    found, untimed = without_numbers(replace(PLAN, excluded=(("linen", "not proven equal: chunks"),)))
-    assert [b.name for b in found] == ["pure[jit]", "pure[jit]#2"]
-    assert untimed[0].reason == "not proven equal: chunks"
+def test_an_arm_that_fails_while_warming_up_loses_its_own_cell(monkeypatch, measure):
+    real = worker.warm_up
+
+    def warm_up(ready, *rest):
+        if ready.arm.port == "linen":
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return real(ready, *rest)
+
+    monkeypatch.setattr(worker, "warm_up", warm_up)
+    found = measure(PLAN)
+    assert [b.name for b in found.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert found.untimed[0].reason == "RuntimeError: RESOURCE_EXHAUSTED: out of memory"
 
 
-def test_without_a_baseline_there_is_no_number(monkeypatch):
-    real = run_module.prepare
+def test_an_excluded_port_gets_no_number(measure):
+    found = measure(msgspec.structs.replace(PLAN, excluded={"linen": "not proven equal: chunks"}))
+    assert [b.name for b in found.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert found.untimed[0].reason == "not proven equal: chunks"
+
+
+def test_without_a_baseline_there_is_no_number(monkeypatch, measure):
+    real = worker.prepare
 
     def prepare(arm):
         if arm.copy == 2:
             raise TrigruError("no duplicate")
         return real(arm)
 
-    monkeypatch.setattr(run_module, "prepare", prepare)
-    found, untimed = without_numbers(PLAN)
-    assert found == []
-    assert {u.name for u in untimed} == {"pure[jit]", "pure[jit]#2", "linen[apply]"}
-    assert any("nothing to compare with" in u.reason for u in untimed)
+    monkeypatch.setattr(worker, "prepare", prepare)
+    found = measure(PLAN)
+    assert found.benchmarks == []
+    assert {u.name for u in found.untimed} == {"pure[jit]", "pure[jit]#2", "linen[apply]"}
+    assert any("nothing to compare with" in u.reason for u in found.untimed)

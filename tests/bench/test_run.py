@@ -1,15 +1,15 @@
 """From samples to facts: with a clock that says what the test wants, every published number is known."""
 
-from dataclasses import replace
-
+import msgspec
 import numpy as np
 import pytest
-from trigru.bench import run as run_module
-from trigru.bench.run import Plan, run
-from trigru.bench.sampling import Samples
+from trigru.bench import worker
+from trigru.bench.plan import Plan
+from trigru.bench.sampling import Samples, WarmUp
 from trigru.bench.statistics import compare, noise_floor
 
-PLAN = Plan(("tiny",), ("forward",), ("pure", "linen"), rounds=12, sample_time_s=3e-4, seed=7)
+PLAN = Plan(("tiny",), ("forward",), ("pure", "linen"), processes=2, rounds=6, sample_time_s=3e-4, seed=7)
+PROCESS = 6 * [0] + 6 * [1]
 
 
 @pytest.fixture
@@ -22,71 +22,99 @@ def clock(monkeypatch):
     duplicate = machine * rng.lognormal(0, 0.05, 12)
 
     def sample_rounds(arms, rounds, **options):
+        start = 6 * (len(asked) % 2)
         asked.append((rounds, options))
-        times = [machine, duplicate, linen["factor"] * machine][: len(arms)]
-        return [Samples(t[:rounds], 5, np.arange(rounds) % len(arms)) for t in times]
+        times = [machine, duplicate, linen["factor"] * machine]
+        return [
+            Samples(t[start:][:rounds], np.array([0.1]), 5, np.arange(rounds) % 3, 1e9 + t[:rounds], warm)
+            for t, warm in zip(times, options["warm"], strict=True)
+        ]
 
-    monkeypatch.setattr(run_module, "sample_rounds", sample_rounds)
+    monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
     linen.update(asked=asked, machine=machine, duplicate=duplicate)
     return linen
 
 
-def measured(plan=PLAN):
-    (found, untimed), *_ = run(plan, lambda what, share: None)
-    assert untimed == []
-    return found
+@pytest.fixture
+def measured(measure):
+    """Measure the plan; returns the benchmarks."""
+
+    def measured(plan=PLAN):
+        results = measure(plan)
+        assert results.untimed == []
+        return results.benchmarks
+
+    return measured
 
 
-def test_ratios_are_time_over_the_baselines_time(clock):
+def test_ratios_are_time_over_the_baselines_time(clock, measured):
     pure, again, linen = (b.facts for b in measured())
     assert linen.ratio == pytest.approx(1.02)
     assert linen.ratio_low == pytest.approx(1.02)
     assert pure.ratio == 1
     assert (again.ratio, again.ratio_low, again.ratio_high) == tuple(
-        vars(compare(clock["duplicate"], clock["machine"], seed=7)).values()
+        vars(compare(clock["duplicate"], clock["machine"], PROCESS, seed=7)).values()
     )
 
 
-def test_the_floor_is_the_duplicates_and_the_verdict_heeds_it(clock):
-    floor = noise_floor(compare(clock["duplicate"], clock["machine"], seed=7))
+def test_the_floor_is_the_duplicates_and_the_verdict_heeds_it(clock, measured):
+    floor = noise_floor(compare(clock["duplicate"], clock["machine"], PROCESS, seed=7))
     assert floor > 0.02
     found = measured()
     assert {b.facts.floor for b in found} == {floor}
     assert found[2].facts.verdict == "indistinguishable"
-    clock["factor"] = 1.5
+    clock["factor"] = 2
     assert measured()[2].facts.verdict == "slower"
     clock["factor"] = 0.5
     assert measured()[2].facts.verdict == "faster"
 
 
-def test_each_arm_keeps_its_own_samples_and_program(clock):
+def test_each_arm_keeps_its_own_samples_and_program(clock, measured):
     pure, _, linen = measured()
     np.testing.assert_array_equal(linen.time_s, 1.02 * clock["machine"])
     assert linen.stats["median"] == pytest.approx(1.02 * pure.stats["median"])
-    assert linen.facts.dots == 6
-    assert pure.facts.dots == 2
+    assert linen.facts.program.dots == 6
+    assert pure.facts.program.dots == 2
+    assert pure.facts.program.fingerprint != linen.facts.program.fingerprint
     assert linen.facts.leaves == 11
-    assert linen.facts.calls == 5
+    assert linen.facts.calls == [5, 5]
+    assert linen.facts.process == PROCESS
     assert linen.facts.position == [0, 1, 2] * 4
+    assert linen.facts.pipelined_s == [0.1, 0.1]
+    assert len(linen.facts.started_s) == 12
 
 
-def test_the_clock_is_set_by_the_plan(clock):
+def test_the_clock_is_set_by_the_plan(clock, measured):
     measured()
-    rounds, options = clock["asked"][-1]
-    assert rounds == 12
-    assert options["sample_time_s"] == 3e-4
-    assert options["seed"] == 7
+    (rounds, first), (_, second) = clock["asked"]
+    assert rounds == 6
+    assert first["sample_time_s"] == 3e-4
+    assert (first["seed"], second["seed"]) == (7, 8), "each process has orders of its own"
 
 
-def test_a_train_step_carries_the_optimisers_state_and_more_products(clock):
-    (forward, _), (train, _) = run(replace(PLAN, phases=("forward", "train_step")), lambda what, share: None)
-    for before, after in zip(forward, train, strict=True):
-        assert after.facts.dots > before.facts.dots
+def test_a_train_step_carries_the_optimisers_state_and_more_products(clock, measured):
+    found = measured(msgspec.structs.replace(PLAN, phases=("forward", "train_step"), processes=1))
+    for before, after in zip(found[:3], found[3:], strict=True):
+        assert after.facts.program.dots > before.facts.program.dots
+        assert after.facts.flops > 2 * before.facts.flops
         # Adam: a count and two moments of each parameter
         assert after.facts.leaves == 3 * before.facts.leaves + 1
 
 
-def test_progress_adds_up_to_the_whole(clock):
+def test_what_a_warm_up_found_is_reported(clock, measured, monkeypatch):
+    monkeypatch.setattr(worker, "warm_up", lambda ready, time_s: WarmUp(17, ready.arm.port == "pure", 1e-4))
+    pure, _, linen = measured()
+    assert pure.facts.warm_up_calls == [17, 17]
+    assert pure.facts.steady == [True, True]
+    assert linen.facts.steady == [False, False]
+
+
+def test_one_time_step_counts_as_one_for_each_sequence(clock, measured):
+    plan = msgspec.structs.replace(PLAN, workloads=("vowels",), phases=("step",), processes=1)
+    assert measured(plan)[0].facts.steps == 32
+
+
+def test_progress_adds_up_to_the_whole(clock, measure):
     shares = []
-    list(run(PLAN, lambda what, share: shares.append(share)))
+    measure(PLAN, lambda what, share: shares.append(share))
     assert 0.5 <= sum(shares) <= 1 + 1e-9

@@ -7,7 +7,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.bench.sampling import CompiledWhileTimingError, balanced_orders, sample_rounds
+from trigru.bench.sampling import CompiledWhileTimingError, WarmUp, balanced_orders, sample_rounds, warm_up
+
+
+class Arm:
+    """What the clock sees of a function."""
+
+    def __init__(self, call, slowed=0.0):
+        self.call, self.slowed = call, slowed
+
+    def wait(self, outputs):
+        return jax.block_until_ready(outputs)
+
+
+def sample(calls, *arguments, **options):
+    """Sample functions."""
+    return sample_rounds([Arm(call) for call in calls], *arguments, **options)
+
+
+def warm(calls=1, call_time_s=1.0):
+    """A warm-up that took place."""
+    return WarmUp(calls, True, call_time_s)
 
 
 @pytest.mark.parametrize(("arms", "rounds"), [(3, 3), (3, 9), (5, 7), (2, 11), (11, 44)])
@@ -53,8 +73,8 @@ def recorder(log, name):
 def test_arms_run_interleaved_without_garbage_collection():
     log = []
     jnp.zeros(())
-    found = sample_rounds([recorder(log, name) for name in "ab"], 6, sample_time_s=0.0)
-    timed = log[-12:]  # after warm-up and calibration; one call a sample
+    found = sample([recorder(log, name) for name in "ab"], 6, sample_time_s=0.0)
+    timed = log[-12:]  # after the warm-up; one call a sample, and so nothing to pipeline
     assert {enabled for _, enabled in timed} == {False}
     rounds = [{name for name, _ in timed[i : i + 2]} for i in range(0, 12, 2)]
     assert rounds == [{"a", "b"}] * 6
@@ -69,7 +89,7 @@ def test_a_sample_is_as_long_as_asked_for():
         time.sleep(1e-3)
         return jnp.zeros(())
 
-    (found,) = sample_rounds([arm], 2, sample_time_s=30e-3)
+    (found,) = sample([arm], 2, sample_time_s=30e-3)
     assert 3 <= found.calls <= 30  # fewer where a busy machine stretches the sleep
     assert 1e-3 <= found.time_s.min() < 10e-3, "seconds a call, not a sample"
 
@@ -82,7 +102,7 @@ def test_the_clock_waits_for_the_outputs():
     def work(m):
         return jax.lax.fori_loop(0, 60, lambda _, m: m @ matrix / 600, m)
 
-    (found,) = sample_rounds([lambda: work(matrix)], 3, sample_time_s=0.0)
+    (found,) = sample([lambda: work(matrix)], 3, sample_time_s=0.0)
     start = time.perf_counter()
     work(matrix).block_until_ready()
     assert found.time_s.min() > (time.perf_counter() - start) / 5
@@ -90,18 +110,70 @@ def test_the_clock_waits_for_the_outputs():
 
 def test_a_compilation_inside_the_clock_fails_the_run():
     size = iter(range(1, 1000))
-    with pytest.raises(CompiledWhileTimingError, match="XLA compiled"):
-        sample_rounds([lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4"))], 3, sample_time_s=0.0)
+    jnp.zeros(())
+    failed, fine = sample(
+        [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), lambda: jnp.zeros(())], 3, sample_time_s=0.0
+    )
+    assert isinstance(failed, CompiledWhileTimingError)
+    assert "XLA compiled" in str(failed)
+    assert fine.time_s.shape == (3,), "the arm that does not compile keeps its numbers"
     assert gc.isenabled()
 
 
-def test_every_call_is_waited_for(monkeypatch):
-    waited = []
-    monkeypatch.setattr(jax, "block_until_ready", lambda outputs: waited.append(outputs) or outputs)
-    made = []
-    (found,) = sample_rounds([lambda: made.append(time.sleep(1e-3)) or len(made)], 2, sample_time_s=20e-3)
+def test_an_arm_that_raises_while_timed_loses_its_own_numbers():
+    calls = iter(range(1000))
+    jnp.zeros(())
+
+    def breaks_down():
+        if next(calls) > 6:
+            raise MemoryError("out of memory")
+        return jnp.zeros(())
+
+    failed, fine = sample([breaks_down, lambda: jnp.zeros(())], 8, sample_time_s=0.0, warm=[warm(), warm()])
+    assert isinstance(failed, MemoryError)
+    assert not np.isnan(fine.time_s).any()
+
+
+def test_every_call_is_waited_for():
+    waited, made = [], []
+    arm = Arm(lambda: made.append(time.sleep(1e-3)) or len(made))
+    arm.wait = lambda outputs: waited.append(outputs) or outputs
+    (found,) = sample_rounds([arm], 2, sample_time_s=20e-3)
     assert found.calls > 1
-    assert waited == list(range(1, len(made) + 1)), "each call's own output, before the next call"
+    blocked = [outputs for outputs in waited if not isinstance(outputs, list)]
+    assert blocked == list(range(1, len(blocked) + 1)), "each call's own output, before the next call"
+
+
+def test_pipelined_calls_are_waited_for_together():
+    log = []
+    arm = Arm(lambda: log.append("call") or jnp.zeros(()))
+    arm.wait = lambda outputs: log.append(len(outputs) if isinstance(outputs, list) else "wait")
+    (found,) = sample_rounds([arm], 8, sample_time_s=1e-3, warm=[warm(call_time_s=1e-4)])
+    assert found.calls == 10
+    assert found.pipelined_s.shape == (2,), "a quarter of the rounds"
+    assert log == ["call", "wait"] * 80 + (["call"] * 10 + [10]) * 2
+
+
+def test_where_one_call_fills_a_sample_nothing_is_pipelined():
+    (found,) = sample_rounds([Arm(lambda: jnp.zeros(()))], 4, sample_time_s=1e-3, warm=[warm(call_time_s=1.0)])
+    assert found.calls == 1
+    assert found.pipelined_s.shape == (0,)
+
+
+def test_a_slowed_arm_is_slower_by_that_much(monkeypatch):
+    now_ns = [0]
+
+    def clock_ns():
+        now_ns[0] += 100  # what reading it costs
+        return now_ns[0]
+
+    def work():
+        now_ns[0] += 1_000_000
+
+    monkeypatch.setattr(time, "perf_counter_ns", clock_ns)
+    plain = sample([work], 3, warm=[warm(call_time_s=1e-3)])
+    slowed = sample_rounds([Arm(work, slowed=0.05)], 3, warm=[warm(call_time_s=1e-3)])
+    assert slowed[0].time_s / plain[0].time_s == pytest.approx(1.05, abs=1e-3)
 
 
 def test_arms_are_warm_before_the_clock_counts():
@@ -109,17 +181,34 @@ def test_arms_are_warm_before_the_clock_counts():
 
     def arm():
         calls.append(time.perf_counter())
-        if len(calls) <= 6:
-            time.sleep(0.05)  # as the first calls do, while warming up and while their time is taken
+        time.sleep(0.05 * 0.6 ** min(len(calls), 5))  # each faster than the one before, as caches fill
         return jnp.zeros(())
 
-    (found,) = sample_rounds([arm], 3, sample_time_s=0.0)
-    assert np.median(found.time_s) < 0.05
+    found = warm_up(Arm(arm), sample_time_s=0.0)
+    assert found.steady
+    assert found.calls == len(calls)
+    assert found.calls >= 7
+    assert found.call_time_s < 0.05 * 0.6**3
+
+
+def test_a_warm_up_that_does_not_end_is_reported(monkeypatch):
+    monkeypatch.setattr("trigru.bench.sampling.MAX_WARM_UP_S", 0.2)
+    delay_s = iter(np.geomspace(0.1, 0.01, 50))
+    found = warm_up(Arm(lambda: time.sleep(next(delay_s))), sample_time_s=0.0)
+    assert not found.steady
+
+
+def test_samples_say_when_they_began():
+    before = time.time()
+    (found,) = sample([lambda: jnp.zeros(())], 5, sample_time_s=1e-3)
+    assert before <= found.started_s[0]
+    assert found.started_s[-1] <= time.time()
+    assert (np.diff(found.started_s) > 1e-4).all()
 
 
 def test_positions_are_those_that_the_arms_ran_in():
     log = []
-    found = sample_rounds([recorder(log, name) for name in "abc"], 6, sample_time_s=0.0)
+    found = sample([recorder(log, name) for name in "abc"], 6, sample_time_s=0.0)
     rounds = [log[-18:][i : i + 3] for i in range(0, 18, 3)]
     for number, order in enumerate(rounds):
         for place, (name, _) in enumerate(order):

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 from trigru.bench.sampling import balanced_orders
-from trigru.bench.statistics import MIN_FLOOR, Comparison, compare, noise_floor, verdict
+from trigru.bench.statistics import (
+    MIN_FLOOR,
+    Comparison,
+    compare,
+    compare_effects,
+    effect_of,
+    noise_floor,
+    verdict,
+)
 
 
 def paired(rng, ratio, rounds=40, noise=0.01):
@@ -34,6 +42,73 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, ratio, rounds
     assert covered < 300, "intervals that always cover are too wide to say anything"
 
 
+def in_processes(rng, processes, rounds, luck, noise):
+    """Log-ratios whose truth is 0: each process has its luck, each round its noise."""
+    process = np.repeat(np.arange(processes), rounds)
+    return rng.normal(0, luck, processes)[process] + rng.normal(0, noise, len(process)), process
+
+
+@pytest.mark.parametrize(("processes", "rounds"), [(2, 11), (3, 11), (5, 11), (5, 3)])
+@pytest.mark.parametrize(("luck", "noise"), [(0.02, 0.002), (0.01, 0.03), (0.0, 0.02)])
+def test_intervals_cover_the_truth_where_processes_differ(rng, processes, rounds, luck, noise):
+    trials = 200
+    covered = 0
+    for seed in range(trials):
+        found = effect_of(*in_processes(rng, processes, rounds, luck, noise), seed)
+        covered += found.low <= 0 <= found.high
+    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def test_rounds_alone_would_cover_far_too_little_where_processes_differ(rng):
+    """The simulation above can fail: pretend that all rounds are of one process."""
+    covered = 0
+    for seed in range(100):
+        log_ratio, _ = in_processes(rng, 5, 11, 0.02, 0.002)
+        found = effect_of(log_ratio, None, seed)
+        covered += found.low <= 0 <= found.high
+    assert covered / 100 < 0.8
+
+
+def test_more_processes_narrow_the_interval(rng):
+    def width(processes):
+        found = [effect_of(*in_processes(rng, processes, 11, 0.01, 0.01), seed) for seed in range(20)]
+        return np.mean([f.high - f.low for f in found])
+
+    assert width(3) > 1.5 * width(5) > 1.5 * width(10)
+
+
+def test_processes_count_alike_however_many_rounds_they_have():
+    log_ratio = np.array([0.0, 0.0, 0.0, 0.0, 0.2, 0.21])
+    found = effect_of(log_ratio, [0, 0, 0, 0, 1, 1])
+    assert found.log_ratio == pytest.approx((0.0 + 0.205) / 2)
+
+
+def test_rounds_stay_paired_with_their_process(rng):
+    slow, base = paired(rng, 1.1, rounds=30)
+    mixed = rng.permutation(30)
+    process = np.arange(30) // 10
+    found, again = compare(slow, base, process), compare(slow[mixed], base[mixed], process[mixed])
+    assert found.ratio == pytest.approx(again.ratio)
+
+
+@pytest.mark.parametrize("change", [1.0, 1.1])
+def test_a_change_between_runs_is_covered(rng, change):
+    covered, trials = 0, 200
+    for seed in range(trials):
+        new, process = in_processes(rng, 5, 11, 0.02, 0.02)
+        old, _ = in_processes(rng, 5, 11, 0.01, 0.02)
+        found = compare_effects(effect_of(new + np.log(change), process, seed), effect_of(old, process, seed))
+        covered += found.low <= change <= found.high
+    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def test_a_change_between_runs_of_one_process_knows_the_rounds_alone(rng):
+    new, old = (effect_of(rng.normal(mean, 0.02, 44)) for mean in (0.1, 0.0))
+    found = compare_effects(new, old)
+    assert found.low < np.exp(0.1) < found.high
+    assert found.high - found.low < 0.05
+
+
 def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng):
     """Identical arms, each of which slows or speeds the next one by about 3 %: few verdicts, whatever the rounds."""
     for rounds in (11, 22, 44):
@@ -44,7 +119,7 @@ def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng)
             for number, order in enumerate(balanced_orders(arms, rounds, seed)):
                 log_time[order[1:], number] += effect[order[:-1]]
             time_s = np.exp(log_time + rng.normal(0, 0.005, log_time.shape))
-            found = [compare(t, time_s[0], seed) for t in time_s[1:3]]
+            found = [compare(t, time_s[0], seed=seed) for t in time_s[1:3]]
             wrong += verdict(found[1], noise_floor(found[0])) != "indistinguishable"
         assert wrong / trials < 0.06, f"{wrong} of {trials} at {rounds} rounds"
 

@@ -1,0 +1,168 @@
+"""The work of `trigru bench`: a plan from the options, and a run under a progress bar, kept as it comes."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+
+from ..common.errors import InputError, UnknownNameError
+from ..common.files import write_whole
+from ..common.task import PHASES
+from ..impls import get_port, port_names, unavailable
+from .arms import packages_of
+from .calibration import calibration_tables
+from .coldstart import cold_start_tables, cold_starts
+from .journal import Journal
+from .machine import describe_machine, load_average
+from .peers import PEERS
+from .plan import Plan
+from .progress import NOTHING_MEASURED, Progress, nothing_if_interrupted, say, show
+from .report import Section, markdown
+from .results import Results, command_line, save
+from .run import merge, run
+from .timing_tables import timing_tables
+from .workloads import QUICK, WORKLOADS, find_workload, sweep
+
+__all__ = [
+    "DEFAULT_PHASES",
+    "benchmark",
+    "calibration_plan",
+    "check_folder",
+    "make_plan",
+    "named_ports",
+    "start_cold",
+    "tables_of",
+]
+
+#: `gradient` is most of `train_step`, and is measured where it is asked for.
+DEFAULT_PHASES = ("forward", "train_step", "step")
+QUICK_OPTIONS: dict[str, Any] = {"processes": 1, "rounds": 22, "sample_time_s": 4e-3}
+SWEPT = "question"
+#: Groups of each workload in a calibration.
+TRIALS = 10
+COLD_STARTS = 5
+
+
+def make_plan(
+    ports: list[str] | None,
+    workloads: list[str] | None,
+    phases: list[str] | None,
+    styles: list[str] | None,
+    *,
+    quick: bool,
+    rounds: int | None,
+    processes: int | None,
+    seed: int,
+    peers: bool,
+    sweep_of: str | None,
+) -> Plan:
+    """A plan from the command line's options; None or False is what is not asked for.
+
+    Raises:
+        UnknownNameError: a name that nothing has.
+    """
+    names = named_ports(ports)
+    chosen = workloads or ([SWEPT] if sweep_of else QUICK if quick else [w.name for w in WORKLOADS])
+    for workload in chosen:
+        find_workload(workload)
+    if sweep_of:
+        chosen = [swept for workload in chosen for swept in sweep(workload, sweep_of)]
+    for phase in phases or ():
+        if phase not in PHASES:
+            raise UnknownNameError("phase", phase, list(PHASES))
+    known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
+    for style in styles or ():
+        if style not in known:
+            raise UnknownNameError(f"call style of {', '.join(names)}", style, sorted(known))
+    options = dict(QUICK_OPTIONS) if quick else {}
+    options |= {} if rounds is None else {"rounds": rounds}
+    options |= {} if processes is None else {"processes": processes}
+    if options.get("processes") == 1 and options.get("rounds", 6) < 6:
+        raise InputError("fewer than 6 rounds in one process bear no 95 % interval.")
+    return Plan(
+        tuple(chosen),
+        tuple(phases or DEFAULT_PHASES),
+        names,
+        PEERS if peers else (),
+        tuple(styles) if styles else None,
+        seed=seed,
+        **options,
+    )
+
+
+def benchmark(
+    plan: Plan, folder: Path, *, resume: bool, load_before: float | None = None, before: Sequence[Section] = ()
+) -> Results:
+    """Measure, print the tables, and write results.json and report.md; Ctrl-C keeps what was measured.
+
+    Args:
+        plan: what to measure.
+        folder: to write into.
+        resume: go on with what an earlier run left there.
+        load_before: of the machine, where it is known from before other work of this process.
+        before: tables for the head of report.md.
+    """
+    load_before = load_average() if load_before is None else load_before
+    journal = Journal(folder / "results.partial.jsonl", plan, command_line(), load_before, resume=resume)
+    try:
+        with Progress("bench") as progress:
+            run(journal, progress.add)
+    except KeyboardInterrupt:
+        if not journal.records:
+            journal.close()
+            say(NOTHING_MEASURED)
+            raise typer.Exit(130) from None
+    results = merge(journal)
+    save(results, folder / "results.json")
+    sections = tables_of(results)
+    write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
+    show(sections, results)
+    say(f"written: {folder / 'results.json'}, {folder / 'report.md'}")
+    if not journal.complete:
+        say("interrupted: the same command with --resume goes on from here.")
+        raise typer.Exit(130)
+    journal.close()
+    return results
+
+
+def tables_of(results: Results) -> list[Section]:
+    """All that a results file has to say."""
+    return calibration_tables(results) if results.trigru.plan.trials else timing_tables(results)
+
+
+def calibration_plan(*, quick: bool, rounds: int | None, processes: int | None, seed: int) -> Plan:
+    """Groups of arms whose truth is known: 210 comparisons of identical code, 30 each of slowed arms."""
+    options: dict[str, Any] = dict(QUICK_OPTIONS) if quick else {}
+    options |= {} if rounds is None else {"rounds": rounds}
+    options |= {} if processes is None else {"processes": processes}
+    return Plan(QUICK, ("forward",), ("pure",), seed=seed, trials=TRIALS, **options)
+
+
+def start_cold(ports: tuple[str, ...], folder: Path) -> None:
+    """Time what users of each port wait for before the first train step; write cold_start.json."""
+    with nothing_if_interrupted(), Progress("cold start") as progress:
+        starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
+    packages = [package for name in ports for package in packages_of(name)]
+    content = {"schema": 1, "command": command_line(), "machine": describe_machine(packages), "starts": starts}
+    write_whole(folder / "cold_start.json", msgspec.json.format(msgspec.json.encode(content), indent=1))
+    show(cold_start_tables(starts))
+    say(f"written: {folder / 'cold_start.json'}")
+
+
+def named_ports(names: list[str] | None) -> tuple[str, ...]:
+    """The ports asked for, or all; one that was asked for by name must be there."""
+    for name in names or ():
+        get_port(name)
+    return tuple(dict.fromkeys(names or port_names()))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise an OSError unless results can be written into a folder."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file, expected a folder to write results into.")
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")

@@ -1,0 +1,118 @@
+"""What the numbers depend on: the machine, and the versions of everything that matters."""
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from msgspec import Struct
+
+__all__ = ["Machine", "commit_of_trigru", "cpu_name", "describe_machine", "load_average", "versions_of"]
+
+PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
+#: Environment variables that change what is measured.
+_MATTERS = re.compile(r"^(JAX|XLA|TF|CUDA|NVIDIA|OPENBLAS|OMP|MKL|KERAS|TORCH)_|_NUM_THREADS$")
+#: And what must not be published.
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a process measured, and with what.
+
+    Args:
+        versions: of Python and of the distributions that matter.
+        device, backend: as JAX calls them; a CPU's by its model.
+        threads: CPUs that the process may use, which is how many threads XLA takes.
+        xla_flags: the environment's XLA_FLAGS.
+        environment: other variables that change what is measured.
+        commit: of trigru's own checkout, "-dirty" where it was changed; "" where it was not run from one.
+    """
+
+    versions: dict[str, str]
+    device: str
+    backend: str
+    threads: int
+    xla_flags: str
+    environment: dict[str, str]
+    commit: str
+
+    def differences(self, other: "Machine") -> list[str]:
+        """What is not the same on another machine, in words; the commit aside."""
+        found = []
+        for name in ("device", "backend", "threads", "xla_flags"):
+            mine, its = getattr(self, name), getattr(other, name)
+            found += [f"{name} {its!r}, was {mine!r}"] if mine != its else []
+        for kind in ("versions", "environment"):
+            mine, its = getattr(self, kind), getattr(other, kind)
+            for name in sorted(mine.keys() | its.keys()):
+                if mine.get(name) != its.get(name):
+                    found.append(f"{name} {its.get(name, 'not set')}, was {mine.get(name, 'not set')}")
+        return found
+
+
+def describe_machine(packages: Iterable[str] = ()) -> Machine:
+    """The machine of this process.
+
+    Args:
+        packages: distributions beside those that always matter.
+    """
+    import jax
+
+    device = jax.devices()[0]
+    environment = {
+        name: value for name, value in sorted(os.environ.items()) if _MATTERS.search(name) and not _SECRET.search(name)
+    }
+    return Machine(
+        versions=versions_of(packages),
+        device=cpu_name() if device.platform == "cpu" else device.device_kind,
+        backend=device.platform,
+        threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        xla_flags=environment.pop("XLA_FLAGS", ""),
+        environment=environment,
+        commit=commit_of_trigru(),
+    )
+
+
+def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
+    """Installed versions of Python, of what always matters and of further distributions."""
+    found = {"python": platform.python_version()}
+    for package in dict.fromkeys((*PACKAGES, *packages)):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def load_average() -> float | None:
+    """Runnable processes over the last minute, where the system tells."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def cpu_name() -> str:
+    """The processor's model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def commit_of_trigru() -> str:
+    """The commit that this package was run from; "" where it is not a checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
+        commit = git("rev-parse", "HEAD") if tracked else ""
+        return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", "..") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,25 @@
+"""Runs in this process, where things can be patched."""
+
+import pytest
+from trigru.bench import worker
+from trigru.bench.journal import Journal
+from trigru.bench.run import merge, run
+
+
+def ask_here(request):
+    """As `trigru.bench.run.ask_process`, without another process."""
+    answers = []
+    worker.measure(request, answers.append)
+    return iter(answers)
+
+
+@pytest.fixture(scope="session")
+def measure(tmp_path_factory):
+    """Measure a plan; returns the results."""
+
+    def measure(plan, progress=lambda what, share: None):
+        journal = Journal(tmp_path_factory.mktemp("run") / "results.partial.jsonl", plan, ["trigru", "bench"], 0.0)
+        run(journal, progress, ask_here)
+        return merge(journal)
+
+    return measure
