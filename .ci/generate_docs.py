@@ -50,12 +50,28 @@ def styles() -> str:
 
 def results() -> str:
     """The page of published results."""
-    from trigru.bench.report import markdown
+    from trigru.bench.benchmarking import tables_of
+    from trigru.bench.report import markdown, markdown_table, provenance_lines
     from trigru.bench.results import load
-    from trigru.bench.timing_tables import timing_tables
+    from trigru.bench.tax import tax_tables
 
-    found = load(DOCS / "results" / "cpu.json")
-    return markdown("Results from one machine", timing_tables(found), found)
+    found, sweep = (load(DOCS / "results" / f"{name}.json") for name in ("cpu", "sweep"))
+    _, by_size = tax_tables(sweep)
+    return "\n".join(
+        [
+            markdown("Results from one machine", tables_of(found), found),
+            "## Against model size",
+            "",
+            "![Throughput and cost over plain JAX against hidden size](sweep.png)",
+            "",
+            markdown_table(by_size),
+            "",
+            *(f"- {note}" for note in by_size.notes),
+            "",
+            "\n\n".join(provenance_lines(sweep)),
+            "",
+        ]
+    )
 
 
 def mutants() -> str:
@@ -100,7 +116,34 @@ def departures() -> str:
     return "\n".join(["| part | departure | shows in |", "| --- | --- | --- |", *rows])
 
 
+def calibration() -> str:
+    """Verdicts on arms whose truth is known."""
+    from trigru.bench.calibration import calibration_tables
+    from trigru.bench.report import markdown_table, provenance_lines
+    from trigru.bench.results import load
+
+    found = load(DOCS / "results" / "calibration.json")
+    (table,) = calibration_tables(found)
+    return "\n\n".join([markdown_table(table), *table.notes, *provenance_lines(found)])
+
+
+def cold_start() -> str:
+    """What each port's users wait for."""
+    import json
+
+    import msgspec
+    from trigru.bench.coldstart import ColdStart, cold_start_tables
+    from trigru.bench.report import markdown_table
+
+    content = json.loads((DOCS / "results" / "cold_start.json").read_text(encoding="utf-8"))
+    (table,) = cold_start_tables(msgspec.convert(content["starts"], list[ColdStart]))
+    versions = ", ".join(f"{name} {version}" for name, version in content["machine"]["versions"].items())
+    return "\n\n".join([markdown_table(table), *table.notes, f"{content['machine']['device']}; {versions}."])
+
+
 PARTS = {
+    "calibration": calibration,
+    "cold-start": cold_start,
     "checks": checks,
     "mutants": mutants,
     "workloads": workloads,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import typer
 
-from ..common.errors import InputError, UnknownNameError
+from ..common.errors import InputError, TrigruError, UnknownNameError
 from ..common.files import write_whole
 from ..common.task import PHASES
 from ..impls import get_port, port_names, unavailable
@@ -19,10 +19,12 @@ from .journal import Journal
 from .machine import describe_machine, load_average
 from .peers import PEERS
 from .plan import Plan
+from .plots import plot_sweep
 from .progress import NOTHING_MEASURED, Progress, nothing_if_interrupted, say, show
 from .report import Section, markdown
 from .results import Results, command_line, save
 from .run import merge, run
+from .tax import tax_tables
 from .timing_tables import timing_tables
 from .workloads import QUICK, WORKLOADS, find_workload, sweep
 
@@ -39,11 +41,12 @@ __all__ = [
 
 #: `gradient` is most of `train_step`, and is measured where it is asked for.
 DEFAULT_PHASES = ("forward", "train_step", "step")
-QUICK_OPTIONS: dict[str, Any] = {"processes": 1, "rounds": 22, "sample_time_s": 4e-3}
+QUICK_OPTIONS: dict[str, Any] = {"processes": 1, "sample_time_s": 4e-3}
 SWEPT = "question"
 #: Groups of each workload in a calibration.
 TRIALS = 10
 COLD_STARTS = 5
+SWEEP_PLOT = "sweep.png"
 
 
 def make_plan(
@@ -68,6 +71,8 @@ def make_plan(
     chosen = workloads or ([SWEPT] if sweep_of else QUICK if quick else [w.name for w in WORKLOADS])
     for workload in chosen:
         find_workload(workload)
+    if sweep_of and len(chosen) > 1:
+        raise InputError("a sweep is of one workload; sweep each on its own.")
     if sweep_of:
         chosen = [swept for workload in chosen for swept in sweep(workload, sweep_of)]
     for phase in phases or ():
@@ -77,11 +82,7 @@ def make_plan(
     for style in styles or ():
         if style not in known:
             raise UnknownNameError(f"call style of {', '.join(names)}", style, sorted(known))
-    options = dict(QUICK_OPTIONS) if quick else {}
-    options |= {} if rounds is None else {"rounds": rounds}
-    options |= {} if processes is None else {"processes": processes}
-    if options.get("processes") == 1 and options.get("rounds", 6) < 6:
-        raise InputError("fewer than 6 rounds in one process bear no 95 % interval.")
+    options = _options(quick=quick, rounds=rounds, processes=processes)
     return Plan(
         tuple(chosen),
         tuple(phases or DEFAULT_PHASES),
@@ -115,12 +116,17 @@ def benchmark(
             journal.close()
             say(NOTHING_MEASURED)
             raise typer.Exit(130) from None
+    except TrigruError:
+        if journal.records:
+            say(f"{journal.path} has what was measured; the same command with --resume goes on from there.")
+        raise
     results = merge(journal)
     save(results, folder / "results.json")
     sections = tables_of(results)
     write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
     show(sections, results)
-    say(f"written: {folder / 'results.json'}, {folder / 'report.md'}")
+    plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
+    say(f"written: {folder / 'results.json'}, {folder / 'report.md'}{plotted}")
     if not journal.complete:
         say("interrupted: the same command with --resume goes on from here.")
         raise typer.Exit(130)
@@ -130,15 +136,25 @@ def benchmark(
 
 def tables_of(results: Results) -> list[Section]:
     """All that a results file has to say."""
-    return calibration_tables(results) if results.trigru.plan.trials else timing_tables(results)
+    if results.trigru.plan.trials:
+        return calibration_tables(results)
+    summary, *others = timing_tables(results)
+    return [summary, *tax_tables(results), *others]
 
 
 def calibration_plan(*, quick: bool, rounds: int | None, processes: int | None, seed: int) -> Plan:
     """Groups of arms whose truth is known: 210 comparisons of identical code, 30 each of slowed arms."""
+    options = _options(quick=quick, rounds=rounds, processes=processes)
+    return Plan(QUICK, ("forward",), ("pure",), seed=seed, trials=TRIALS, **options)
+
+
+def _options(*, quick: bool, rounds: int | None, processes: int | None) -> dict[str, Any]:
     options: dict[str, Any] = dict(QUICK_OPTIONS) if quick else {}
     options |= {} if rounds is None else {"rounds": rounds}
     options |= {} if processes is None else {"processes": processes}
-    return Plan(QUICK, ("forward",), ("pure",), seed=seed, trials=TRIALS, **options)
+    if options.get("processes") == 1 and rounds is not None and rounds < 6:
+        raise InputError("fewer than 6 rounds in one process bear no 95 % interval.")
+    return options
 
 
 def start_cold(ports: tuple[str, ...], folder: Path) -> None:

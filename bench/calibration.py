@@ -19,6 +19,8 @@ def calibration_tables(results: Results) -> list[Section]:
 
     The duplicate that shows each group's noise floor is left out: it cannot exceed its own.
     """
+    if not results.benchmarks:
+        return [Section("No group was measured", ("arm", "reason"), [(u.id, u.reason) for u in results.untimed])]
     cases: dict[tuple[str, float], list[Benchmark]] = defaultdict(list)
     for b in results.benchmarks:
         if not b.facts.is_baseline and b.facts.copy != 2:

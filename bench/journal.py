@@ -65,6 +65,8 @@ class Journal:
         """Keep a line; a machine that is not the one of the lines before is refused with a ResumeError."""
         before = self.machine
         differences = before.differences(line.machine) if isinstance(line, Started) and before else []
+        if isinstance(line, Started) and before and before.commit != line.machine.commit:
+            differences.append(f"commit {line.machine.commit}, was {before.commit}")
         if differences:
             raise ResumeError(
                 f"{self.path} was measured elsewhere: {'; '.join(differences)}. Start again without --resume."

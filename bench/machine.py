@@ -13,10 +13,11 @@ from msgspec import Struct
 __all__ = ["Machine", "commit_of_trigru", "cpu_name", "describe_machine", "load_average", "versions_of"]
 
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
-#: Environment variables that change what is measured.
+#: Folders whose changes can change what is measured, seen from this one.
+PACKAGED = (".", "../common", "../impls")
+#: Environment variables that change what is measured, and what must not be published: secrets, and folders of a user.
 _MATTERS = re.compile(r"^(JAX|XLA|TF|CUDA|NVIDIA|OPENBLAS|OMP|MKL|KERAS|TORCH)_|_NUM_THREADS$")
-#: And what must not be published.
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
+_PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$", re.IGNORECASE)
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +42,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
 
     def differences(self, other: "Machine") -> list[str]:
         """What is not the same on another machine, in words; the commit aside."""
-        found = []
+        found: list[str] = []
         for name in ("device", "backend", "threads", "xla_flags"):
             mine, its = getattr(self, name), getattr(other, name)
             found += [f"{name} {its!r}, was {mine!r}"] if mine != its else []
@@ -63,7 +64,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
     device = jax.devices()[0]
     environment = {
-        name: value for name, value in sorted(os.environ.items()) if _MATTERS.search(name) and not _SECRET.search(name)
+        name: value for name, value in sorted(os.environ.items()) if _MATTERS.search(name) and not _PRIVATE.search(name)
     }
     return Machine(
         versions=versions_of(packages),
@@ -113,6 +114,6 @@ def commit_of_trigru() -> str:
     try:
         tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
         commit = git("rev-parse", "HEAD") if tracked else ""
-        return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", "..") else "")
+        return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", *PACKAGED) else "")
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -5,13 +5,11 @@ from msgspec import Struct
 from .arms import Arm, arms_of, calibration_arms, packages_of
 from .sampling import SAMPLE_TIME_S
 
-__all__ = ["MATMUL_PRECISION", "PROCESSES", "ROUNDS", "Plan"]
+__all__ = ["MATMUL_PRECISION", "PROCESSES", "Plan"]
 
 #: Float32 products are float32 products: no TF32 on a GPU.
 MATMUL_PRECISION = "highest"
 PROCESSES = 5
-#: In each process. With eleven arms, as the ports of this package have, a whole square: every arm in every position.
-ROUNDS = 11
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,8 +19,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         workloads, phases, ports, peers: names.
         styles: call styles, or None for all.
         processes: fresh interpreters, each of which measures everything.
-        rounds: for each group in each process; fewer where they would take too long.
-        sample_time_s: least duration of a sample.
+        rounds: for each group in each process, fewer where they would take too long; None for as many as fit a time.
+        sample_time_s: least duration of a sample of fewer than twenty calls.
         seed: of the orders and the bootstrap.
         excluded: ports that get no number, with the reason.
         trials: above 0, calibrate instead: groups of a baseline's copies and of arms that are slowed.
@@ -34,7 +32,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     peers: tuple[str, ...] = ()
     styles: tuple[str, ...] | None = None
     processes: int = PROCESSES
-    rounds: int = ROUNDS
+    rounds: int | None = None
     sample_time_s: float = SAMPLE_TIME_S
     seed: int = 0
     excluded: dict[str, str] = {}

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from .results import Results
 
-__all__ = ["Section", "format_bytes", "format_rate", "format_time", "markdown", "provenance_lines", "terminal"]
+__all__ = [
+    "Section",
+    "format_bytes",
+    "format_rate",
+    "format_time",
+    "markdown",
+    "markdown_table",
+    "provenance_lines",
+    "terminal",
+]
 
 #: A machine is pointed at on which more than this share of the cores was at work before the run.
 BUSY_SHARE = 0.5
@@ -58,9 +67,7 @@ def markdown(title: str, sections: Iterable[Section], results: Results | None) -
     for line in provenance_lines(results) if results else ():
         lines += [line, ""]
     for section in sections:
-        lines += [f"## {section.title}", "", _markdown_row(section.columns)]
-        lines += [_markdown_row("---" if left else "---:" for left in _left_aligned(section))]
-        lines += [_markdown_row(row) for row in section.rows]
+        lines += [f"## {section.title}", "", markdown_table(section)]
         lines += [""] + [f"- {note}" for note in section.notes] + ([""] if section.notes else [])
     return "\n".join(lines)
 
@@ -119,6 +126,16 @@ def format_rate(per_s: float) -> str:
         if per_s >= scale:
             return f"{per_s / scale:.3g} {prefix}"
     return f"{per_s:.3g}"
+
+
+def markdown_table(section: Section) -> str:
+    """A section's rows alone."""
+    lines = [
+        _markdown_row(section.columns),
+        _markdown_row("---" if left else "---:" for left in _left_aligned(section)),
+        *(_markdown_row(row) for row in section.rows),
+    ]
+    return "\n".join(lines)
 
 
 def format_bytes(count: int) -> str:

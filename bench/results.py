@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ class Results(Struct, frozen=True):
 
 def save(results: Results, path: Path) -> None:
     """Write a results file, whole or not at all."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(results), indent=1))
+    write_whole(path, msgspec.json.encode(results))
 
 
 def load(path: Path) -> Results:
@@ -270,8 +271,12 @@ def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provena
 
 
 def command_line() -> list[str]:
-    """How this process was called, without the folders."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """How this process was called, without where the results went."""
+    words = [Path(sys.argv[0]).name]
+    for before, word in pairwise(sys.argv):
+        if not (word in ("-o", "--output") or word.startswith("--output=") or before in ("-o", "--output")):
+            words.append(word)
+    return words
 
 
 def _commit_info() -> dict[str, Any]:

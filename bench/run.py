@@ -176,7 +176,7 @@ def _merge_group(
     times_s = {arm: np.concatenate([m.time_s for _, m in seen]) for arm, seen in by_arm.items()}
     process = [number for number, m in by_arm[baseline] for _ in m.time_s]
     ratios = {arm: compare(times_s[arm], times_s[baseline], process, seed) for arm in by_arm}
-    floor = noise_floor(ratios[duplicate])
+    floor = noise_floor(ratios[duplicate], len(set(process)))
     benchmarks = []
     for arm, seen in by_arm.items():
         workload = find_workload(arm.workload)

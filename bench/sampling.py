@@ -14,18 +14,27 @@ import numpy as np
 
 from ..common.errors import TrigruError
 
-__all__ = ["CompiledWhileTimingError", "Samples", "Subject", "WarmUp", "balanced_orders", "sample_rounds", "warm_up"]
+__all__ = [
+    "CompiledWhileTimingError",
+    "Samples",
+    "Subject",
+    "WarmUp",
+    "balanced_orders",
+    "calls_in_a_sample",
+    "sample_rounds",
+    "warm_up",
+]
 
-#: A sample spans at least this, so that the clock's own cost and resolution vanish in it.
+#: A sample spans at least this, or that many calls, so that the clock's own cost and resolution vanish in it. Many
+#: short samples are better than few long ones: what is paired lies closer together, and a hiccup spoils less.
 SAMPLE_TIME_S = 10e-3
+SAMPLE_CALLS = 20
 #: Warm-up ends when a stretch of calls is no more than this faster than the best before.
 STEADY_WITHIN = 0.03
 #: Beyond this one steady stretch is enough: a call that takes this long does not hide in the caches.
 LONG_WARM_UP_S = 0.5
 #: And here it ends, steady or not.
 MAX_WARM_UP_S = 5.0
-#: Calls in flight in a pipelined sample, at most: their outputs are held.
-MAX_IN_FLIGHT = 200
 
 
 class CompiledWhileTimingError(TrigruError):
@@ -121,14 +130,14 @@ def sample_rounds(
     """Time arms in interleaved rounds.
 
     Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill
-    `sample_time_s`, each blocked on before the next; garbage collection is off while the clock runs.
+    `sample_time_s`, or twenty, each blocked on before the next; garbage collection is off while the clock runs.
     All outputs of an XLA program become ready together, so blocking on one that is returned waits for all.
     After that, a few rounds are pipelined: all calls of a sample are dispatched, then waited for.
 
     Args:
         arms: compiled before, or here while warming up.
         rounds: how many; a multiple of the number of arms balances positions exactly.
-        sample_time_s: least duration of a sample.
+        sample_time_s: least duration of a sample of fewer than twenty calls.
         seed: of the orders.
         warm: how each arm was warmed up, where that is done.
         progress: called with the rounds done.
@@ -137,26 +146,26 @@ def sample_rounds(
         The samples of each arm, or what it raised: CompiledWhileTimingError where it compiled again after its warm-up.
     """
     warm = [warm_up(arm, sample_time_s) for arm in arms] if warm is None else warm
-    calls = [math.ceil(sample_time_s / w.call_time_s) or 1 for w in warm]
+    calls = [calls_in_a_sample(w, sample_time_s) for w in warm]
     pipelined_rounds = math.ceil(rounds / 4)
-    in_flight = [min(n, MAX_IN_FLIGHT) for n in calls]
-    clocks = [(_blocked, calls, rounds), (_pipelined, in_flight, pipelined_rounds)]
+    clocks = [(_blocked, rounds), (_pipelined, pipelined_rounds)]
     failed: dict[int, Exception] = {}
     found = []
     with _watch_for_compilation() as compiled, _no_garbage_collection():
-        for clock, number_of_calls, of_rounds in clocks:
+        for clock, of_rounds in clocks:
             time_s, started_s = np.full((2, len(arms), of_rounds), np.nan)
             position = np.empty((len(arms), of_rounds), int)
             for number, order in enumerate(balanced_orders(len(arms), of_rounds, seed)):
                 gc.collect()
                 for place, index in enumerate(order):
                     position[index, number] = place
-                    skipped = clock is _pipelined and number_of_calls[index] == 1
+                    skipped = clock is _pipelined and calls[index] == 1
                     if index in failed or skipped:
                         continue
                     started_s[index, number] = time.time()
+                    compiled.clear()
                     try:
-                        time_s[index, number] = clock(arms[index], number_of_calls[index])
+                        time_s[index, number] = clock(arms[index], calls[index])
                         _complain_of(compiled)
                     except Exception as error:  # an arm loses its own numbers, and nothing else
                         failed[int(index)] = error
@@ -167,6 +176,15 @@ def sample_rounds(
     pipelined_s = [row[~np.isnan(row)] for row in pipelined_s]
     rows = zip(time_s, pipelined_s, calls, position, started_s, warm, strict=True)
     return [failed.get(index) or Samples(*row) for index, row in enumerate(rows)]
+
+
+def calls_in_a_sample(warm: WarmUp, sample_time_s: float = SAMPLE_TIME_S) -> int:
+    """How many calls make a sample: enough to last that long, or twenty.
+
+    >>> [calls_in_a_sample(WarmUp(9, True, call_time_s)) for call_time_s in (1e-5, 3e-3, 1.0)]
+    [20, 4, 1]
+    """
+    return min(SAMPLE_CALLS, max(1, math.ceil(sample_time_s / warm.call_time_s)))
 
 
 def warm_up(arm: Subject, sample_time_s: float = SAMPLE_TIME_S) -> WarmUp:
@@ -237,7 +255,6 @@ def _watch_for_compilation() -> Iterator[list[str]]:
 
 def _complain_of(compiled: list[str]) -> None:
     if compiled:
-        compiled.clear()
         raise CompiledWhileTimingError(
             "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of what it passes from "
             "call to call; its figures would include compilation."

@@ -4,7 +4,7 @@ Within a round every arm runs once, so that a slow minute of the machine slows t
 log-ratio of two arms *within* a round. Where a run has several processes, each has its own luck with memory and
 threads, and that counts too: the effect is the mean over processes of the median over rounds, and the interval heeds
 both levels. A second copy of the baseline, compiled on its own, goes through the same: it should be exactly 1, and
-how far its interval reaches from 1 is the noise floor of that group.
+how far it lies from 1 is the noise floor of that group.
 """
 
 from collections.abc import Sequence
@@ -82,8 +82,8 @@ def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None 
 
     In one process the interval is the percentile bootstrap over rounds. In several it is Student's t over the
     processes' medians, whose spread has both levels in it; where these few medians happen to lie closer together than
-    a bootstrap of the rounds within them says they can, the bootstrap's standard error stands in. (Resampling processes
-    and rounds both, and taking percentiles, was tried: with five processes it covers 86 % where processes differ.)
+    a bootstrap of the rounds within them says they can, that is the interval. (Resampling processes and rounds both,
+    and taking percentiles, was tried: with five processes it covers 86 % where processes differ.)
 
     Args:
         log_ratio: one for each round.
@@ -102,10 +102,10 @@ def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None 
         interval = within[0].confidence_interval
         return Effect(centre, float(interval.low), float(interval.high), float(within[0].standard_error), 1)
     medians = [np.median(rounds) for rounds in by_process]
+    of_processes = float(np.std(medians, ddof=1)) / P**0.5
     of_rounds = sum(w.standard_error**2 for w in within) ** 0.5 / P
-    error = max(float(np.std(medians, ddof=1)) / P**0.5, of_rounds)
-    reach = _t(float(P - 1)) * error
-    return Effect(centre, centre - reach, centre + reach, error, P)
+    reach = max(_t(float(P - 1)) * of_processes, _t(np.inf) * of_rounds)
+    return Effect(centre, centre - reach, centre + reach, max(of_processes, of_rounds), P)
 
 
 def compare_effects(new: Effect, old: Effect) -> Comparison:
@@ -125,13 +125,19 @@ def compare_effects(new: Effect, old: Effect) -> Comparison:
     return _as_ratio(Effect(change, change - reach, change + reach, error, 1))
 
 
-def noise_floor(duplicate: Comparison) -> float:
-    """The effect that identical code may show here, as a fraction: how far the A/A interval reaches from 1.
+def noise_floor(duplicate: Comparison, processes: int = 1) -> float:
+    """The effect that identical code shows here, as a fraction; at least 1 %.
 
-    >>> round(noise_floor(Comparison(1.001, 0.96, 1.02)), 4)
-    0.0417
+    Intervals of one process do not know what luck another would have, so there it is how far the A/A interval reaches
+    from 1. Those of several know it, and there it is how far the A/A ratio lies from 1.
+
+    >>> round(noise_floor(Comparison(1.03, 0.96, 1.05)), 4)
+    0.05
+    >>> round(noise_floor(Comparison(1.03, 0.96, 1.05), processes=5), 4)
+    0.03
     """
-    return max(MIN_FLOOR, float(np.expm1(max(abs(np.log(duplicate.low)), abs(np.log(duplicate.high))))))
+    seen = (duplicate.low, duplicate.high) if processes == 1 else (duplicate.ratio,)
+    return max(MIN_FLOOR, float(np.expm1(max(abs(np.log(ratio)) for ratio in seen))))
 
 
 def verdict(comparison: Comparison, floor: float) -> str:

@@ -56,6 +56,7 @@ def _summary(results: Results, groups: dict[str, list[Benchmark]]) -> Section:
                 continue
             best = min((b for b in benchmarks if b.facts.port == port), key=lambda b: b.facts.ratio)
             why = _why(results, best, baseline) if best.facts.ratio > EXPLAINED_ABOVE else ""
+            why = f"other equations: {best.facts.differs}" if best.facts.differs else why
             rows.append((short_group(group), best.name, _interval(best), _verdict(best), why))
     return Section(
         "Each framework in its best call style, against plain JAX",

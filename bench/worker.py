@@ -21,15 +21,19 @@ from .arms import Arm, Ready, expected_of, prepare
 from .ceilings import measure_ceilings
 from .machine import describe_machine
 from .plan import MATMUL_PRECISION, Plan
-from .programs import Build, read_program, watch_build
+from .programs import Build, ProgramFacts, read_program, watch_build
 from .records import Answer, GroupRecord, Measured, Request, Started, Underway, Untimed
 from .references import keep_in
-from .sampling import Samples, WarmUp, sample_rounds, warm_up
+from .sampling import Samples, WarmUp, calls_in_a_sample, sample_rounds, warm_up
 
 __all__ = ["measure", "measure_group"]
 
 #: A round of the large workload takes seconds; beyond this time, over all processes, a group stops adding rounds.
 GROUP_TIME_S = 40.0
+#: Where nothing else is asked for, a group gets as many rounds in each process as take this long, within these bounds.
+#: With eleven arms, as the ports of this package have, eleven rounds put every arm once in every position.
+SHORT_GROUP_TIME_S = 2.5
+ROUNDS, MOST_ROUNDS = 11, 55
 #: Rounds of a group, over all processes, that it gets at least.
 MIN_ROUNDS = 11
 #: Compiling keeps one core busy; timing never shares the machine.
@@ -133,23 +137,42 @@ def _measured(ready: Ready, build: Build | None, samples: Samples, first: bool) 
         gate=ready.gate,
         leaves=ready.program.leaves,
         build=build,
-        program=read_program(lower(*ready.arguments)) if first and lower is not None else None,
+        program=_read_if_possible(lambda: lower(*ready.arguments)) if first and lower is not None else None,
         calls=samples.calls,
         warm_up_calls=samples.warm_up.calls,
         steady=samples.warm_up.steady,
-        time_s=samples.time_s.tolist(),
-        pipelined_s=samples.pipelined_s.tolist(),
+        time_s=_six_digits(samples.time_s),
+        pipelined_s=_six_digits(samples.pipelined_s),
         position=samples.position.tolist(),
-        started_s=[round(s, 4) for s in samples.started_s.tolist()],
+        started_s=[round(s, 3) for s in samples.started_s.tolist()],
     )
 
 
+def _read_if_possible(lower: Callable[[], Any]) -> ProgramFacts | None:
+    try:
+        return read_program(lower())
+    except Exception:  # samples are worth more than their explanation
+        return None
+
+
+def _six_digits(seconds: np.ndarray) -> list[float]:
+    """What the clock can tell, and no more, for the file's sake."""
+    return [float(f"{s:.6g}") for s in seconds]
+
+
 def _affordable_rounds(plan: Plan, warm: list[WarmUp]) -> int:
-    round_time_s = sum(max(plan.sample_time_s, w.call_time_s) for w in warm)
-    least = min(-(-MIN_ROUNDS // plan.processes), plan.rounds)
-    rounds = int(np.clip(GROUP_TIME_S / plan.processes / round_time_s, least, plan.rounds))
-    # whole multiples of the number of arms balance positions exactly
-    return max(rounds - rounds % len(warm), least) if rounds > len(warm) else rounds
+    sample_s = [calls_in_a_sample(w, plan.sample_time_s) * w.call_time_s for w in warm]
+    round_time_s = sum(sample_s)
+    if plan.rounds is None:
+        few = ROUNDS if plan.processes > 1 else 2 * ROUNDS
+        wanted = int(np.clip(SHORT_GROUP_TIME_S / round_time_s, few, MOST_ROUNDS))
+    else:
+        wanted = plan.rounds
+    least = min(-(-MIN_ROUNDS // plan.processes), wanted)
+    rounds = int(np.clip(GROUP_TIME_S / plan.processes / round_time_s, least, wanted))
+    if rounds == plan.rounds or rounds < len(warm):
+        return rounds
+    return max(rounds - rounds % len(warm), least)  # whole squares balance positions exactly
 
 
 def _reason(error: Exception) -> str:

@@ -125,7 +125,8 @@ def find_workload(name: str) -> Workload:
             if not other:
                 return workload
             size, _, value = other.partition("=")
-            return replace(workload, name=name, **{SIZES[size]: int(value)})
+            if size in SIZES and value.isdecimal() and int(value) > 0 and (size == "hidden" or not workload.classes):
+                return replace(workload, name=name, **{SIZES[size]: int(value)})
     raise UnknownNameError("workload", name, [workload.name for workload in WORKLOADS])
 
 

@@ -280,11 +280,11 @@ def test_another_machine_cannot_go_on(path, journal, what):
     assert begin(path, resume=True).machine == MACHINE
 
 
-def test_another_commit_may_go_on(path, journal):
+def test_another_commit_may_not_go_on(path, journal):
     fill(journal, [STEP])
     resumed = begin(path, resume=True)
-    run(resumed, ignore, FakeProcesses(machine=msgspec.structs.replace(MACHINE, commit="another")))
-    assert resumed.complete
+    with pytest.raises(ResumeError, match="was measured elsewhere: commit another, was"):
+        run(resumed, ignore, FakeProcesses(machine=msgspec.structs.replace(MACHINE, commit="another")))
 
 
 # The run

@@ -138,7 +138,7 @@ def test_truncated_and_flipped_files_are_refused_or_read(results, tmp_path_facto
 
 
 def test_deep_nesting_is_refused(path):
-    path.write_text(path.read_text().replace('"machine_info": {', '"machine_info": {"x": ' + "[" * 200_000 + ",", 1))
+    path.write_text(path.read_text().replace('"machine_info":{', '"machine_info":{"x":' + "[" * 200_000 + ",", 1))
     with pytest.raises(ResultsFileError, match="not a results file of trigru"):
         load(path)
 
@@ -277,6 +277,16 @@ def test_rounds_are_whole_squares_where_time_is_short(monkeypatch, measure):
     found = measure(msgspec.structs.replace(PLAN, rounds=1000, sample_time_s=1e-3, processes=1))
     assert len(found.benchmarks[0].time_s) % 3 == 0
     assert len(found.benchmarks[0].time_s) < 1000
+
+
+@pytest.mark.parametrize(("processes", "few"), [(1, 9), (2, 3)])
+def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, measure, processes, few):
+    monkeypatch.setattr(worker, "ROUNDS", 3 if processes == 2 else 4.5)
+    monkeypatch.setattr(worker, "MOST_ROUNDS", 12)
+    for time_s, rounds in ((0.0, few), (60.0, 12)):
+        monkeypatch.setattr(worker, "SHORT_GROUP_TIME_S", time_s)
+        found = measure(msgspec.structs.replace(PLAN, rounds=None, processes=processes, phases=("step",)))
+        assert found.benchmarks[0].facts.process.count(0) == rounds
 
 
 def test_few_rounds_are_shared_by_the_processes(monkeypatch, measure):

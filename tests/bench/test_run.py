@@ -14,12 +14,12 @@ PROCESS = 6 * [0] + 6 * [1]
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Times that are known: the baseline 1 s, its duplicate 1 s give or take 5 %, linen 1.02 s or as set."""
+    """Times that are known: the baseline 1 s, its duplicate about 1.05 s, linen 1.02 s or as set."""
     asked = []
     linen = {"factor": 1.02}
     rng = np.random.default_rng(0)
     machine = rng.lognormal(0, 0.2, 12)
-    duplicate = machine * rng.lognormal(0, 0.05, 12)
+    duplicate = 1.05 * machine * rng.lognormal(0, 0.01, 12)
 
     def sample_rounds(arms, rounds, **options):
         start = 6 * (len(asked) % 2)
@@ -49,19 +49,18 @@ def measured(measure):
 
 def test_ratios_are_time_over_the_baselines_time(clock, measured):
     pure, again, linen = (b.facts for b in measured())
-    assert linen.ratio == pytest.approx(1.02)
-    assert linen.ratio_low == pytest.approx(1.02)
+    assert linen.ratio == pytest.approx(1.02, rel=1e-5)
+    assert linen.ratio_low == pytest.approx(1.02, rel=1e-4)
     assert pure.ratio == 1
-    assert (again.ratio, again.ratio_low, again.ratio_high) == tuple(
-        vars(compare(clock["duplicate"], clock["machine"], PROCESS, seed=7)).values()
-    )
+    expected = compare(clock["duplicate"], clock["machine"], PROCESS, seed=7)
+    np.testing.assert_allclose((again.ratio, again.ratio_low, again.ratio_high), tuple(vars(expected).values()), 1e-4)
 
 
 def test_the_floor_is_the_duplicates_and_the_verdict_heeds_it(clock, measured):
-    floor = noise_floor(compare(clock["duplicate"], clock["machine"], PROCESS, seed=7))
+    floor = noise_floor(compare(clock["duplicate"], clock["machine"], PROCESS, seed=7), processes=2)
     assert floor > 0.02
     found = measured()
-    assert {b.facts.floor for b in found} == {floor}
+    assert [b.facts.floor for b in found] == pytest.approx([floor] * 3, rel=1e-3)
     assert found[2].facts.verdict == "indistinguishable"
     clock["factor"] = 2
     assert measured()[2].facts.verdict == "slower"
@@ -71,8 +70,8 @@ def test_the_floor_is_the_duplicates_and_the_verdict_heeds_it(clock, measured):
 
 def test_each_arm_keeps_its_own_samples_and_program(clock, measured):
     pure, _, linen = measured()
-    np.testing.assert_array_equal(linen.time_s, 1.02 * clock["machine"])
-    assert linen.stats["median"] == pytest.approx(1.02 * pure.stats["median"])
+    np.testing.assert_allclose(linen.time_s, 1.02 * clock["machine"], rtol=1e-5)
+    assert linen.stats["median"] == pytest.approx(1.02 * pure.stats["median"], rel=1e-5)
     assert linen.facts.program.dots == 6
     assert pure.facts.program.dots == 2
     assert pure.facts.program.fingerprint != linen.facts.program.fingerprint

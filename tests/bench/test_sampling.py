@@ -154,6 +154,11 @@ def test_pipelined_calls_are_waited_for_together():
     assert log == ["call", "wait"] * 80 + (["call"] * 10 + [10]) * 2
 
 
+def test_twenty_calls_are_a_sample_however_short():
+    (found,) = sample([lambda: jnp.zeros(())], 2, sample_time_s=1.0, warm=[warm(call_time_s=1e-5)])
+    assert found.calls == 20
+
+
 def test_where_one_call_fills_a_sample_nothing_is_pipelined():
     (found,) = sample_rounds([Arm(lambda: jnp.zeros(()))], 4, sample_time_s=1e-3, warm=[warm(call_time_s=1.0)])
     assert found.calls == 1

@@ -213,7 +213,7 @@ def test_in_float64_every_entry_counts_alike_and_elsewhere_by_its_gradient():
         plain = trajectory(case.params.gru, batch, optax.adam(1e-2), 3, weighted=False)
         weighted = trajectory(case.params.gru, batch, optax.adam(1e-2), 3, weighted=True)
     assert all((w == 1).all() for w in plain.weights.values())
-    _, gradient = oracle.sequence_loss(case.params.gru, *batch)
+    _, gradient = oracle.sequence_loss(case.params.gru, batch.x, batch.targets)
     for name, g in gradient._asdict().items():
         np.testing.assert_allclose(weighted.weights[name], np.abs(g) / np.abs(g).max())
         moved = getattr(plain.end, name) - getattr(case.params.gru, name)
