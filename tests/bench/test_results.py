@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from trigru.bench import worker
+from trigru.bench.benchmarking import tables_of
 from trigru.bench.equality_tables import equality_table
 from trigru.bench.plan import Plan
 from trigru.bench.report import format_rate, format_time, markdown, provenance_lines, terminal
@@ -312,7 +313,7 @@ def test_a_failed_save_keeps_the_old_file(results, path, monkeypatch):
 
 def printed(results, width=100):
     console = Console(width=width, file=io.StringIO())
-    console.print(terminal(timing_tables(results)))
+    console.print(terminal(tables_of(results)))
     return console.file.getvalue()
 
 
