@@ -58,9 +58,7 @@ def plot_sweep(results: Results, path: Path) -> bool:
         right.axhline(NEGLIGIBLE, color="grey", linewidth=0.8, linestyle="--")
         right.axhline(0, color="black", linewidth=0.8)
         right.set_yscale("symlog", linthresh=0.02)
-        right.set(
-            title=f"{phase}: cost over plain JAX, with 95 % intervals", ylabel="share of pure[jit]'s time"
-        )
+        right.set(title=f"{phase}: cost over plain JAX, with 95 % intervals", ylabel="share of pure[jit]'s time")
         right.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         for axes in (left, right):
             axes.set_xscale("log", base=2)

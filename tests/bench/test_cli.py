@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from trigru.bench import worker
-from trigru.bench.cli import app
+from trigru.bench.cli import app, main
 from trigru.bench.journal import ResumeError
 from trigru.bench.progress import Progress
 from trigru.bench.results import load
@@ -99,13 +99,24 @@ def test_options_are_pinned(command):
         (["bench", "--rounds", "3", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
     ],
 )
-def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message):
-    found = trigru(*arguments, cwd=tmp_path)
-    assert found.returncode == 2
-    assert message in found.stderr
-    assert "Traceback" not in found.stderr
-    assert found.stdout == ""
+def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["trigru", *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as left:
+        main()
+    out, err = capsys.readouterr()
+    assert left.value.code == 2
+    assert message in err
+    assert out == ""
     assert list(tmp_path.iterdir()) == [], "something was left behind"
+
+
+def test_bad_input_leaves_no_traceback(tmp_path):
+    found = trigru("bench", "--workload", "huge", cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: unknown workload 'huge'")
+    assert "Traceback" not in found.stderr
 
 
 def test_bench_writes_a_file_and_prints_its_tables(tmp_path):
@@ -437,9 +448,9 @@ def test_ctrl_c_is_heard_at_any_time(tmp_path, moment_s):
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):
     (tmp_path / "file").write_text("")
     for output in ("file", "file/sub/folder"):
-        found = trigru("bench", "--quick", "-o", output, cwd=tmp_path)
-        assert found.returncode == 2
-        assert "is a file, expected a folder to write results into" in found.stderr
+        found = invoke("bench", "--quick", "-o", str(tmp_path / output))
+        assert isinstance(found.exception, NotADirectoryError)
+        assert "is a file, expected a folder to write results into" in str(found.exception)
 
 
 def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from trigru.bench import statistics
 from trigru.bench.sampling import balanced_orders
 from trigru.bench.statistics import (
     MIN_FLOOR,
@@ -42,6 +43,12 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, ratio, rounds
     assert covered < 300, "intervals that always cover are too wide to say anything"
 
 
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Enough to see whether intervals cover, and eight times as fast."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 500)
+
+
 def in_processes(rng, processes, rounds, luck, noise):
     """Log-ratios whose truth is 0: each process has its luck, each round its noise."""
     process = np.repeat(np.arange(processes), rounds)
@@ -50,7 +57,7 @@ def in_processes(rng, processes, rounds, luck, noise):
 
 @pytest.mark.parametrize(("processes", "rounds"), [(2, 11), (3, 11), (5, 11), (5, 3)])
 @pytest.mark.parametrize(("luck", "noise"), [(0.02, 0.002), (0.01, 0.03), (0.0, 0.02)])
-def test_intervals_cover_the_truth_where_processes_differ(rng, processes, rounds, luck, noise):
+def test_intervals_cover_the_truth_where_processes_differ(rng, few_resamples, processes, rounds, luck, noise):
     trials = 200
     covered = 0
     for seed in range(trials):
@@ -59,7 +66,7 @@ def test_intervals_cover_the_truth_where_processes_differ(rng, processes, rounds
     assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
 
 
-def test_rounds_alone_would_cover_far_too_little_where_processes_differ(rng):
+def test_rounds_alone_would_cover_far_too_little_where_processes_differ(rng, few_resamples):
     """The simulation above can fail: pretend that all rounds are of one process."""
     covered = 0
     for seed in range(100):
@@ -69,7 +76,7 @@ def test_rounds_alone_would_cover_far_too_little_where_processes_differ(rng):
     assert covered / 100 < 0.8
 
 
-def test_more_processes_narrow_the_interval(rng):
+def test_more_processes_narrow_the_interval(rng, few_resamples):
     def width(processes):
         found = [effect_of(*in_processes(rng, processes, 11, 0.01, 0.01), seed) for seed in range(20)]
         return np.mean([f.high - f.low for f in found])
@@ -92,7 +99,7 @@ def test_rounds_stay_paired_with_their_process(rng):
 
 
 @pytest.mark.parametrize("change", [1.0, 1.1])
-def test_a_change_between_runs_is_covered(rng, change):
+def test_a_change_between_runs_is_covered(rng, few_resamples, change):
     covered, trials = 0, 200
     for seed in range(trials):
         new, process = in_processes(rng, 5, 11, 0.02, 0.02)
