@@ -193,7 +193,9 @@ def test_the_commit_is_that_of_the_checkout(checkout):
     assert commit == git("rev-parse", "HEAD")
     (file.parent / "untracked").write_text("of no account")
     assert commit_of_trigru() == commit
-    (file.parents[1] / "README").write_text("changed, beside the folder")
+    (file.parents[1] / "README").write_text("changed, and measured alike")
+    assert commit_of_trigru() == commit
+    file.write_text("changed")
     assert commit_of_trigru() == f"{commit}-dirty"
 
 

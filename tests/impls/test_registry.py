@@ -1,5 +1,6 @@
 """Finding ports: ours, third parties', and those whose framework is missing."""
 
+import os
 import subprocess
 import sys
 
@@ -83,14 +84,15 @@ print({name: unavailable(name) for name in port_names()})
 
 
 def test_the_rest_goes_on_when_a_framework_is_missing(tmp_path):
-    code = f"""
-import sys
-sys.modules["equinox"] = None
-sys.argv = "trigru bench --quick --workload tiny --phase forward --rounds 6 -o".split() + [{str(tmp_path)!r}]
-from trigru.bench.cli import main
-main()
-"""
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    (tmp_path / "equinox.py").write_text("raise ImportError('not here')")
+    command = ["bench", "--quick", "--workload", "tiny", "--phase", "forward", "--rounds", "6", "-o"]
+    found = subprocess.run(
+        [sys.executable, "-m", "trigru.bench.cli", *command, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
     assert found.returncode == 0, found.stderr
     assert "linen[apply]" in found.stdout
     assert "port 'equinox' is not available" in " ".join(found.stdout.split())
