@@ -1,7 +1,8 @@
 """What the oracle says an arm must compute: the gate in front of the clock."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,14 +88,19 @@ _known: dict[tuple[str, str, str, int], Reference] = {}
 _folder: Path | None = None
 
 
-def keep_in(folder: Path) -> None:
-    """Share the oracle's answers with other processes through files.
+@contextmanager
+def keep_in(folder: Path) -> Iterator[None]:
+    """Share the oracle's answers with other processes through files, meanwhile.
 
     Args:
         folder: private to one run, since what is read there is unpickled.
     """
     global _folder
     _folder = folder
+    try:
+        yield
+    finally:
+        _folder = None
 
 
 def reference(workload: str, phase: str, dtype: str, steps: int = TRAIN_STEPS) -> Reference:

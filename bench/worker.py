@@ -42,9 +42,8 @@ COMPILE_THREADS = 2
 
 def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     """Measure what is asked for, group by group."""
-    keep_in(Path(request.folder))
     groups = request.plan.groups()
-    with jax.default_matmul_precision(MATMUL_PRECISION):
+    with jax.default_matmul_precision(MATMUL_PRECISION), keep_in(Path(request.folder)):
         dtypes = {arm.dtype for arms in groups.values() for arm in arms}
         answer(Underway("measure the machine's limits", 0.0))
         answer(
