@@ -14,6 +14,7 @@ import optax
 from ..common import oracle
 from ..common.equivalence import accuracy_bound, relative_error
 from ..common.errors import TrigruError
+from ..common.files import write_whole
 from ..common.params import ClassifierParams, leaves, random_params
 from ..common.port import Program
 from ..common.task import Batch
@@ -119,7 +120,7 @@ def reference(workload: str, phase: str, dtype: str, steps: int = TRAIN_STEPS) -
     else:
         _known[key] = _ask(*key)
         if path:
-            path.write_bytes(pickle.dumps(_known[key]))
+            write_whole(path, pickle.dumps(_known[key]))
     return _known[key]
 
 

@@ -1,7 +1,7 @@
 """GRUs of other libraries, with a learned initial state as their users would write it, to time beside the ports.
 
 One peer a file, each with a `PEER`. Peers are not ports: they need not offer the whole contract, and where their
-equations are others they are not held to the oracle, which `differs` says and every table repeats.
+equations are others they are not held to the oracle, which `differs` says and the tables of times repeat.
 """
 
 import importlib
