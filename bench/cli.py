@@ -225,7 +225,7 @@ def diff(
     Exit code 1 if an arm got slower, 2 if the files do not compare.
     """
     from .diff import diff as compare_files
-    from .diff import diff_tables
+    from .diff_tables import diff_tables
     from .progress import show
     from .results import load
 

@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 
 from ..common.errors import InputError
-from .report import Section, format_time
+from .report import format_time
 from .results import Benchmark, Results
 from .statistics import Comparison, Effect, compare_effects, effect_of, verdict
 from .timing_tables import short_group
 
-__all__ = ["FAIL_ABOVE", "Change", "Diff", "Problem", "diff", "diff_tables"]
+__all__ = ["ALLOWED_BY", "FAIL_ABOVE", "Change", "Diff", "Problem", "diff"]
 
 Kind = Literal["arms", "incomplete", "machine"]
 #: An arm that is slower by no more than this is not a regression.
@@ -171,20 +171,6 @@ def diff(
     )
 
 
-def diff_tables(diff: Diff) -> list[Section]:
-    """Problems, then what moved, then the baseline itself; every arm of every group as details."""
-    groups: dict[str, list[Change]] = {}
-    for change in diff.changes:
-        groups.setdefault(change.group, []).append(change)
-    baselines = [change for change in diff.changes if change.role == "baseline"]
-    return [
-        *([_problems(diff)] if diff.problems else []),
-        _moved(diff),
-        *([_baselines(baselines)] if baselines else []),
-        *(_group(diff, group, changes) for group, changes in groups.items()),
-    ]
-
-
 def _changes(
     old: Results, new: Results, before: list[Benchmark], after: list[Benchmark], fail_above: float, absolute: bool
 ) -> Iterator[Change]:
@@ -324,98 +310,9 @@ def _notes_of_changes(changes: list[Change], fail_above: float, absolute: bool) 
                 )
 
 
-def _problems(diff: Diff) -> Section:
-    rows = [
-        (
-            f"{problem.sentence}.",
-            f"accepted by {ALLOWED_BY[problem.kind]}" if problem.allowed else "FAILED",
-        )
-        for problem in diff.problems
-    ]
-    return Section("Where the files do not compare", ("reason", "status"), rows)
-
-
-def _moved(diff: Diff) -> Section:
-    moved = sorted(
-        (change for change in diff.changes if change.moved),
-        key=lambda change: (not change.regression, -change.comparison.ratio),
-    )
-    rows = [
-        (short_group(change.group), change.name, _interval(change), f"±{change.floor:.1%}", _verdict(change))
-        for change in moved
-    ]
-    others = sum(change.role == "arm" and not change.moved for change in diff.changes)
-    return Section(
-        f"Changes of {_measure(diff)}" if rows else f"No change of {_measure(diff)}",
-        ("workload", "arm", "new / old", "floor", "verdict"),
-        rows,
-        (
-            *([f"Indistinguishable from before: {others} arms; --details lists them."] if others else []),
-            "Below 1 is faster. A verdict needs a 95 % interval without 1 and a change above the floor, the larger of "
-            f"the two runs'. FAILED: slower by more than {diff.fail_above:.1%}.",
-            *diff.notes,
-        ),
-    )
-
-
-def _baselines(changes: list[Change]) -> Section:
-    rows = [
-        (
-            short_group(change.group),
-            format_time(change.old_time_s),
-            format_time(change.new_time_s),
-            _interval(change),
-        )
-        for change in changes
-    ]
-    note = "Median times a call, and their 95 % interval. Not judged: the two runs had each its own machine's mood."
-    return Section("pure[jit] itself", ("workload", "old", "new", "new / old"), rows, (note,))
-
-
-def _group(diff: Diff, group: str, changes: list[Change]) -> Section:
-    _, _, dtype, kernel = group.split("/")
-    rows = [
-        (
-            change.name,
-            format_time(change.old_time_s),
-            format_time(change.new_time_s),
-            "1 (baseline)" if change.role == "baseline" else _interval(change),
-            f"±{change.floor:.1%}",
-            _verdict(change),
-        )
-        for change in changes
-    ]
-    return Section(
-        f"{short_group(group)}: {dtype}, kernel {kernel}, change of {_measure(diff)}",
-        ("arm", "old", "new", "new / old", "floor", "verdict"),
-        rows,
-        ("old and new are median times a call; the change need not be their quotient.",),
-        detail=True,
-    )
-
-
-def _measure(diff: Diff) -> str:
-    return "time" if diff.absolute else "time / pure[jit]"
-
-
-def _interval(change: Change) -> str:
-    ratio, low, high = (_number(x) for x in (change.comparison.ratio, change.comparison.low, change.comparison.high))
-    return f"{ratio} [{low}, {high}]"
-
-
-def _number(ratio: float) -> str:
-    return f"{ratio:.3f}" if ratio < 10 else f"{ratio:.1f}" if ratio < 1000 else f"{ratio:.0e}"
-
-
 def _range(ratios: list[float]) -> str:
     low, high = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
     return low if low == high else f"{low} to {high}"
-
-
-def _verdict(change: Change) -> str:
-    if change.regression:
-        return "FAILED"
-    return "A/A" if change.role == "A/A" else change.verdict
 
 
 def _baseline(benchmarks: list[Benchmark]) -> Benchmark:

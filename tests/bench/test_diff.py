@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 from trigru.bench.ceilings import Ceilings
-from trigru.bench.diff import FAIL_ABOVE, diff, diff_tables
+from trigru.bench.diff import FAIL_ABOVE, diff
+from trigru.bench.diff_tables import diff_tables
 from trigru.bench.machine import Machine
 from trigru.bench.plan import Plan
 from trigru.bench.records import Untimed
