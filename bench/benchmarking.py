@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +160,20 @@ def _options(*, quick: bool, rounds: int | None, processes: int | None) -> dict[
 
 def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time what users of each port wait for before the first train step; write cold_start.json."""
+    measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with nothing_if_interrupted(), Progress("cold start") as progress:
         starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
-    packages = [package for name in ports for package in packages_of(name)]
-    content = {"schema": 1, "command": command_line(), "machine": describe_machine(packages), "starts": starts}
+    content = {
+        "schema": 2,
+        "command": command_line(),
+        "datetime": measured,
+        "machine": describe_machine([package for name in ports for package in packages_of(name)]),
+        "load_before": load_before,
+        "load_after": load_average(),
+        "starts": starts,
+    }
     write_whole(folder / "cold_start.json", msgspec.json.format(msgspec.json.encode(content), indent=1))
-    show(cold_start_tables(starts))
+    show(cold_start_tables(starts, measured, (load_before, content["load_after"])))
     say(f"written: {folder / 'cold_start.json'}")
 
 

@@ -119,8 +119,8 @@ def measure_cold_start(port: str) -> ColdStart:
             how = f"killed by signal {-child.returncode}" if child.returncode < 0 else said
             raise ColdStartError(f"the cold start of {port!r} failed: {how or f'exit code {child.returncode}'}")
     try:
-        return _decode(answer)
-    except (msgspec.MsgspecError, LookupError, TypeError) as error:
+        return msgspec.json.decode(answer, type=ColdStart)
+    except msgspec.MsgspecError as error:
         said = answer.decode(errors="replace")
         raise ColdStartError(f"the cold start of {port!r} failed: it answered {said!r}") from error
 
@@ -165,8 +165,15 @@ def start_cold(port: str, since_s: float) -> ColdStart:
     return ColdStart(port, style.name, import_s, init_s, build, second_call_s, _peak_bytes())
 
 
-def cold_start_tables(found: list[ColdStart]) -> "list[Section]":
+def cold_start_tables(
+    found: list[ColdStart], measured: str | None = None, loads: tuple[float | None, float | None] = (None, None)
+) -> "list[Section]":
     """Medians of each port's starts; none where there is no start.
+
+    Args:
+        found: the starts.
+        measured: when, in ISO 8601; None where that is not known.
+        loads: of the machine before and after.
 
     >>> from trigru.bench.programs import Build
     >>> pure = ColdStart("pure", "jit", 1.0, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.001, 2**28)
@@ -204,6 +211,9 @@ def cold_start_tables(found: list[ColdStart]) -> "list[Section]":
         f"Call styles: {', '.join(f'{port}[{starts[0].style}]' for port, starts in by_port.items())}.",
         "These starts are not paired and no verdict is given: where ranges overlap, the medians' order says little.",
     ]
+    if measured:
+        before, after = ("unknown" if load is None else f"{load:.1f}" for load in loads)
+        notes.append(f"Measured on {measured[:10]}. Runnable processes: {before} before, {after} after.")
     if any(cold.peak_bytes is None for cold in found):
         notes.append("Peak memory is unknown where the platform has no account of it.")
     columns = ("port", "import", "init", "trace", "lower", "compile", "first step", "total [min, max]", "peak memory")
@@ -218,13 +228,6 @@ def _parts_s(cold: ColdStart) -> tuple[float, ...]:
 def _from_to(values: Sequence[Any], form: Callable[[Any], str]) -> str:
     least, most = form(min(values)), form(max(values))
     return least if least == most else f"{least} to {most}"
-
-
-def _decode(answer: bytes) -> ColdStart:
-    from .programs import Build  # by the parent, for which JAX may be imported
-
-    fields = msgspec.json.decode(answer)
-    return ColdStart(**fields | {"build": msgspec.convert(fields["build"], Build)})
 
 
 def _peak_bytes() -> int | None:

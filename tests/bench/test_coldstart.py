@@ -1,14 +1,16 @@
 """What is clocked between Python's start and the first train step, and how the starts are merged."""
 
 import io
+import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from rich.console import Console
-from trigru.bench import coldstart
+from trigru.bench import benchmarking, coldstart
 from trigru.bench.coldstart import ColdStart, ColdStartError, cold_start_tables, cold_starts, measure_cold_start
 from trigru.bench.programs import Build
 from trigru.bench.references import LEARNING_RATE
@@ -116,6 +118,11 @@ def test_memory_that_is_unknown_is_said_to_be():
     assert "Peak memory is unknown" in section.notes[-1]
 
 
+def test_the_table_says_when_it_was_measured_and_how_busy_the_machine_was():
+    (section,) = cold_start_tables([a_start()], "2026-11-24T01:02:03+00:00", (0.24, None))
+    assert section.notes[-1] == "Measured on 2026-11-24. Runnable processes: 0.2 before, unknown after."
+
+
 def test_no_starts_have_no_table():
     assert cold_start_tables([]) == []
 
@@ -128,6 +135,22 @@ def test_the_widest_table_fits_100_columns():
     assert "…" not in text.getvalue()
     assert "80.2 s [37, 123]" in text.getvalue()
     assert "1.07 GiB" in text.getvalue()
+
+
+# the file
+
+
+def test_the_file_has_the_date_and_the_load_before_and_after(tmp_path, monkeypatch, capsys):
+    loads = iter((0.5, 1.5))
+    monkeypatch.setattr(benchmarking, "load_average", lambda: next(loads))
+    monkeypatch.setattr(benchmarking, "cold_starts", lambda ports, repeats, progress: [a_start(port) for port in ports])
+    begun = datetime.now(UTC)
+    benchmarking.start_cold(("pure",), tmp_path)
+    content = json.loads((tmp_path / "cold_start.json").read_text())
+    assert begun <= datetime.fromisoformat(content["datetime"]) <= datetime.now(UTC)
+    assert (content["load_before"], content["load_after"]) == (0.5, 1.5)
+    assert msgspec.convert(content["starts"], list[ColdStart]) == [a_start()]
+    assert "Runnable processes: 0.5 before, 1.5 after." in capsys.readouterr().out
 
 
 # the process
