@@ -108,6 +108,11 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     verdict: str
 
     @property
+    def division(self) -> str:
+        """What the arm may be compared within, by kernel: "stock", or the kernel set against the stock ones."""
+        return self.id.split("/")[3]
+
+    @property
     def work(self) -> Work:
         """The least work of a call."""
         return Work(self.flops, self.moved_bytes)
@@ -261,7 +266,7 @@ def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provena
             "python_version": facts.machine.versions["python"],
             "cpu": {"brand_raw": cpu_name(), "count": facts.machine.threads},
         },
-        commit_info=_commit_info(),
+        commit_info=_commit_info(facts.machine.commit),
         benchmarks=benchmarks,
         datetime=datetime.now(UTC).isoformat(),
         version=facts.machine.versions["pytest-benchmark"],
@@ -279,10 +284,16 @@ def command_line() -> list[str]:
     return words
 
 
-def _commit_info() -> dict[str, Any]:
-    from pytest_benchmark.utils import get_commit_info
-
-    return get_commit_info()
+def _commit_info(commit: str) -> dict[str, Any]:
+    """Trigru's own, as pytest-benchmark has it; pytest-benchmark's is that of the folder in which one works."""
+    return {
+        "id": commit.removesuffix("-dirty") or "unversioned",
+        "time": None,
+        "author_time": None,
+        "dirty": commit.endswith("-dirty"),
+        "project": "trigru",
+        "branch": "(unknown)",
+    }
 
 
 def equality_json(

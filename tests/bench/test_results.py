@@ -18,7 +18,7 @@ from trigru.bench.benchmarking import tables_of
 from trigru.bench.equality_tables import equality_table
 from trigru.bench.plan import Plan
 from trigru.bench.report import format_rate, format_time, markdown, provenance_lines, terminal
-from trigru.bench.results import SCHEMA, ExtraInfo, Provenance, ResultsFileError, load, save
+from trigru.bench.results import SCHEMA, ExtraInfo, Provenance, ResultsFileError, assemble, load, save
 from trigru.bench.sampling import CompiledWhileTimingError
 from trigru.bench.timing_tables import timing_tables
 from trigru.bench.workloads import find_workload
@@ -68,6 +68,18 @@ def test_pytest_benchmark_reads_it(path):
     )
     assert "linen[apply]" in found.stdout
     assert "tiny/forward/float32/stock" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("commit", "id", "dirty"), [("abc", "abc", False), ("abc-dirty", "abc", True), ("", "unversioned", False)]
+)
+def test_the_commit_is_trigrus_own_wherever_one_works(results, tmp_path, monkeypatch, commit, id, dirty):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.chdir(tmp_path)
+    machine = msgspec.structs.replace(results.trigru.machine, commit=commit)
+    found = assemble(results.benchmarks, [], msgspec.structs.replace(results.trigru, machine=machine)).commit_info
+    assert (found["id"], found["dirty"], found["project"]) == (id, dirty, "trigru")
+    assert found.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
 
 
 def test_machines_find_the_facts_where_documented(path):
