@@ -13,10 +13,23 @@ from .peers import PEERS, Peer, get_peer
 from .references import OPTIMIZER, TRAIN_STEPS, Reference, reference
 from .workloads import find_workload
 
-__all__ = ["BASELINE", "Arm", "Ready", "arms_of", "calibration_arms", "expected_of", "packages_of", "prepare"]
+__all__ = [
+    "BASELINE",
+    "STOCK",
+    "Arm",
+    "Ready",
+    "arms_of",
+    "calibration_arms",
+    "divisions_of",
+    "expected_of",
+    "packages_of",
+    "prepare",
+]
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
+#: The kernel that scans a framework's own cell, and the division in which there is no other.
+STOCK = "stock"
 #: Of a calibration: copies of the baseline in a group, and by how much the others are slowed.
 COPIES = 9
 SLOWED = (0.03, 0.05)
@@ -27,20 +40,23 @@ class Arm:
     """What is timed, by name.
 
     Args:
+        kernel: the arm's own; with choices in it, as in "fused@save=none".
         copy: 1; 2 for the duplicate of the baseline, whose ratio shows the noise floor; more while calibrating.
         slowed: the share by which the arm is made to take longer, while calibrating.
         trial: the number of a calibration's group, from 1.
+        division: "stock", or the kernel that the group sets against each framework's own cell.
     """
 
     workload: str
     phase: str
     port: str
     style: str
-    kernel: str = "stock"
+    kernel: str = STOCK
     dtype: str = "float32"
     copy: int = 1
     slowed: float = 0.0
     trial: int = 0
+    division: str = STOCK
 
     @property
     def group(self) -> str:
@@ -50,7 +66,7 @@ class Arm:
         'tiny/forward/float32/stock'
         """
         trial = f"~{self.trial}" if self.trial else ""
-        return f"{self.workload}{trial}/{self.phase}/{self.dtype}/{self.kernel}"
+        return f"{self.workload}{trial}/{self.phase}/{self.dtype}/{self.division}"
 
     @property
     def name(self) -> str:
@@ -60,9 +76,12 @@ class Arm:
         'pure[jit]#2'
         >>> Arm("tiny", "forward", "pure", "jit", slowed=0.05).name
         'pure[jit]+5%'
+        >>> Arm("tiny", "forward", "pure", "jit", "fused@save=none", division="fused").name
+        'pure[jit]:fused@save=none'
         """
+        kernel = f":{self.kernel}" if self.kernel != STOCK else ""
         copy = f"#{self.copy}" if self.copy > 1 else ""
-        return f"{self.port}[{self.style}]{copy}" + (f"+{self.slowed:.0%}" if self.slowed else "")
+        return f"{self.port}[{self.style}]{kernel}{copy}" + (f"+{self.slowed:.0%}" if self.slowed else "")
 
     @property
     def id(self) -> str:
@@ -78,7 +97,7 @@ class Arm:
     @property
     def is_baseline(self) -> bool:
         """Whether ratios of the group are relative to this arm."""
-        return (self.port, self.style) == BASELINE and self.copy == 1 and not self.slowed
+        return (self.port, self.style, self.kernel) == (*BASELINE, STOCK) and self.copy == 1 and not self.slowed
 
 
 @dataclass(frozen=True)
@@ -117,29 +136,46 @@ def arms_of(
     phase: str,
     ports: Sequence[str],
     styles: Sequence[str] | None = None,
-    kernel: str = "stock",
+    kernels: Sequence[str] = (STOCK,),
     peers: Sequence[str] = (),
 ) -> list[Arm]:
     """The arms of one group, the baseline and its duplicate first whatever else is asked for.
 
     Args:
         ports: names; one that is not available is left to `prepare` to refuse, with the reason.
-        styles: only these call styles of the ports; None for all, or for the first where the workload is large.
+        styles: only these call styles of the ports; None for all, or for the first where the workload is large or
+            another kernel is set against the stock one.
+        kernels: of one division; each port has its stock arm in any.
         peers: names; all styles of each.
     """
-    make = partial(Arm, workload, phase, kernel=kernel)
+    (division,) = divisions_of(kernels)
+    make = partial(Arm, workload, phase, division=division)
     found = [make(*BASELINE), make(*BASELINE, copy=2)]
-    first = styles is None and find_workload(workload).first_style
+    first = styles is None and (division != STOCK or find_workload(workload).first_style)
     for name in (*ports, *peers):
         try:
             names = [style.name for style in _find(name).call_styles]
         except UnavailableError:
             names = ["?"]
         found += [
-            make(name, style)
+            make(name, style, kernel)
             for style in (names[:1] if first and name not in peers else names)
-            if (name, style) != BASELINE and (styles is None or style in styles or style == "?" or name in peers)
+            if styles is None or style in styles or style == "?" or name in peers
+            for kernel in ((STOCK,) if name in peers else dict.fromkeys((STOCK, *kernels)))
+            if (name, style, kernel) != (*BASELINE, STOCK)
         ]
+    return found
+
+
+def divisions_of(kernels: Sequence[str]) -> dict[str, list[str]]:
+    """Kernels by the division that they are timed in, which all choices of one kernel share.
+
+    >>> divisions_of(["stock", "fused", "fused@save=none"])
+    {'stock': ['stock'], 'fused': ['fused', 'fused@save=none']}
+    """
+    found: dict[str, list[str]] = {}
+    for kernel in dict.fromkeys(kernels):
+        found.setdefault(kernel.partition("@")[0], []).append(kernel)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from .arms import Arm, arms_of, calibration_arms, packages_of
+from .arms import STOCK, Arm, arms_of, calibration_arms, divisions_of, packages_of
 from .sampling import SAMPLE_TIME_S
 
 __all__ = ["MATMUL_PRECISION", "PROCESSES", "Plan"]
@@ -24,6 +24,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         seed: of the orders and the bootstrap.
         excluded: ports that get no number, with the reason.
         trials: above 0, calibrate instead: groups of a baseline's copies and of arms that are slowed.
+        kernels: names; a group for each division of theirs.
     """
 
     workloads: tuple[str, ...]
@@ -37,6 +38,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     excluded: dict[str, str] = {}
     trials: int = 0
+    kernels: tuple[str, ...] = (STOCK,)
 
     def packages(self) -> list[str]:
         """The distributions whose versions can change what is measured."""
@@ -50,7 +52,10 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
             for phase in self.phases
             for arms in (
                 [calibration_arms(workload, phase, trial + 1) for trial in range(self.trials)]
-                or [arms_of(workload, phase, self.ports, self.styles, peers=self.peers)]
+                or [
+                    arms_of(workload, phase, self.ports, self.styles, kernels, self.peers)
+                    for kernels in divisions_of(self.kernels).values()
+                ]
             )
         ]
         return {arms[0].group: arms for arms in found}

@@ -14,7 +14,7 @@ from ..common.errors import InputError, UnknownNameError
 from ..common.params import leaves, random_params
 from ..common.task import Batch
 
-__all__ = ["QUICK", "SIZES", "WORKLOADS", "Workload", "find_workload", "sweep"]
+__all__ = ["QUICK", "SIZES", "STANDARD", "WORKLOADS", "Workload", "find_workload", "sweep"]
 
 SEED = 0
 
@@ -100,10 +100,13 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("vowels", "real utterances of unequal length, nine speakers", 32, 29, 12, 64, 9, _vowels_batch),
     Workload("medium", "a model of everyday size", 32, 128, 64, 128),
     Workload("large", "matrix products dominate", 64, 128, 256, 512, first_style=True),
+    Workload("long", "long and narrow: many steps of little work each", 16, 512, 32, 64),
 )
 
 #: Those of a first look.
 QUICK = ("tiny", "question", "vowels")
+#: Those of a run of the stock kernel alone: with every call style, they take ten minutes on two cores.
+STANDARD = ("tiny", "question", "vowels", "medium", "large")
 
 
 #: What a sweep may vary: its name, and the workload's.

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from trigru.bench import arms
 from trigru.bench.arms import Arm, arms_of, calibration_arms, prepare
+from trigru.bench.peers import Peer, PeerStyle
+from trigru.bench.plan import Plan
 from trigru.bench.references import NotEqualError, reference
-from trigru.bench.workloads import QUICK, WORKLOADS, find_workload
+from trigru.bench.workloads import QUICK, STANDARD, WORKLOADS, find_workload
 from trigru.common.datasets import japanese_vowels
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.port import CallStyle, functional_program
@@ -39,6 +41,74 @@ def test_benchmark_ids_are_pinned():
     assert [arm.id for arm in arms_of("tiny", "train_step", PORTS)] == IDS
 
 
+#: The fused kernel against the stock cells: each port in its first style.
+FUSED_IDS = [
+    "tiny/train_step/float32/fused/pure[jit]",
+    "tiny/train_step/float32/fused/pure[jit]#2",
+    "tiny/train_step/float32/fused/pure[jit]:fused",
+    "tiny/train_step/float32/fused/pure[jit]:fused@save=none",
+    "tiny/train_step/float32/fused/linen[apply]",
+    "tiny/train_step/float32/fused/linen[apply]:fused",
+    "tiny/train_step/float32/fused/linen[apply]:fused@save=none",
+    "tiny/train_step/float32/fused/nnx[nnx.jit]",
+    "tiny/train_step/float32/fused/nnx[nnx.jit]:fused",
+    "tiny/train_step/float32/fused/nnx[nnx.jit]:fused@save=none",
+    "tiny/train_step/float32/fused/equinox[filter_jit]",
+    "tiny/train_step/float32/fused/equinox[filter_jit]:fused",
+    "tiny/train_step/float32/fused/equinox[filter_jit]:fused@save=none",
+]
+
+
+def test_benchmark_ids_of_the_fused_division_are_pinned():
+    found = arms_of("tiny", "train_step", PORTS, kernels=["fused", "fused@save=none"])
+    assert [arm.id for arm in found] == FUSED_IDS
+    assert [arm.id for arm in found if arm.is_baseline] == FUSED_IDS[:1]
+    assert [arm.kernel for arm in found[:4]] == ["stock", "stock", "fused", "fused@save=none"]
+
+
+def test_the_fused_division_has_the_styles_that_are_asked_for_and_peers_as_they_are(monkeypatch):
+    styles = "eager", "compile"
+    peer = Peer("torch", "", (), tuple(PeerStyle(style, "", lambda *_: None) for style in styles))
+    monkeypatch.setattr(arms, "get_peer", lambda name: peer)
+    found = arms_of("tiny", "forward", ["nnx"], ["pytree", "leaves"], ["fused"], ["torch"])
+    assert [arm.name for arm in found[2:]] == [
+        "nnx[pytree]",
+        "nnx[pytree]:fused",
+        "nnx[leaves]",
+        "nnx[leaves]:fused",
+        "torch[eager]",
+        "torch[compile]",
+    ]
+
+
+def test_a_plan_has_a_group_for_each_division_and_ids_are_unique():
+    kernels = ("stock", "fused", "fused@chunk=16", "fused")
+    groups = Plan(("tiny", "large"), ("step",), tuple(PORTS), kernels=kernels).groups()
+    assert list(groups) == [
+        f"{workload}/step/float32/{kernel}" for workload in ("tiny", "large") for kernel in ("stock", "fused")
+    ]
+    ids = [arm.id for arm_group in groups.values() for arm in arm_group]
+    assert len(set(ids)) == len(ids) == 11 + 13 + 5 + 13
+    assert all(arm.id.startswith(f"{group}/") for group, arm_group in groups.items() for arm in arm_group)
+    assert list(Plan(("tiny",), ("step",), tuple(PORTS)).groups()) == ["tiny/step/float32/stock"]
+
+
+def test_a_kernel_reaches_the_model(monkeypatch):
+    built = []
+
+    class Fast(PurePort):
+        kernels = ("stock", "fused")
+
+        def load(self, config, params):
+            built.append(config.kernel)
+            return super().load(replace(config, kernel="stock"), params)
+
+    monkeypatch.setattr(arms, "get_port", lambda name: Fast())
+    for arm in arms_of("tiny", "forward", ["pure"], kernels=["fused"]):
+        prepare(arm)
+    assert built == ["stock", "stock", "fused"]
+
+
 def test_where_matrix_products_dominate_the_first_style_is_enough():
     names = [arm.name for arm in arms_of("large", "forward", PORTS)]
     assert names == ["pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
@@ -52,8 +122,9 @@ def test_workloads_are_pinned():
         "vowels": (32, 29, 12, 64, 9),
         "medium": (32, 128, 64, 128, None),
         "large": (64, 128, 256, 512, None),
+        "long": (16, 512, 32, 64, None),
     }
-    assert set(QUICK) <= {w.name for w in WORKLOADS}
+    assert set(QUICK) < set(STANDARD) < {w.name for w in WORKLOADS}
     with pytest.raises(UnknownNameError, match="unknown workload 'huge'. Known: tiny, question, vowels"):
         find_workload("huge")
 
