@@ -5,18 +5,30 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["Machine", "commit_of_trigru", "cpu_name", "describe_machine", "load_average", "versions_of"]
+__all__ = [
+    "Machine",
+    "commit_of_trigru",
+    "cpu_name",
+    "cuda_packages",
+    "describe_machine",
+    "load_average",
+    "versions_of",
+]
 
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
 #: Folders whose changes can change what is measured, seen from this one.
 PACKAGED = (".", "../common", "../impls")
+#: What a GPU's programs are compiled by and call: JAX's plugin, CUDA and cuDNN, whose names may end in CUDA's version.
+_CUDA = re.compile(r"jax-cuda\d+-\w+|nvidia-(cublas|cuda-nvcc|cuda-runtime|cudnn)(-cu\d+)?")
 #: Environment variables that change what is measured, and what must not be published: secrets, and folders of a user.
-_MATTERS = re.compile(r"^(JAX|XLA|TF|CUDA|NVIDIA|OPENBLAS|OMP|MKL|KERAS|TORCH)_|_NUM_THREADS$")
+_MATTERS = re.compile(
+    r"^(JAX|XLA|TF|FLAX|EQX|KERAS|TORCH|PYTORCH|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|OPENBLAS|OMP|GOMP|KMP|MKL)_|_NUM_THREADS$"
+)
 _PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$", re.IGNORECASE)
 
 
@@ -24,7 +36,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a process measured, and with what.
 
     Args:
-        versions: of Python and of the distributions that matter.
+        versions: of Python and of the distributions that matter, on a GPU those of CUDA and cuDNN, too.
         device, backend: as JAX calls them; a CPU's by its model.
         threads: CPUs that the process may use, which is how many threads XLA takes.
         xla_flags: the environment's XLA_FLAGS.
@@ -66,8 +78,12 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
     environment = {
         name: value for name, value in sorted(os.environ.items()) if _MATTERS.search(name) and not _PRIVATE.search(name)
     }
+    versions = versions_of(packages)
+    if device.platform != "cpu":
+        versions |= versions_of(cuda_packages(d.name for d in distributions()))
+        versions["platform"] = " ".join(device.client.platform_version.split())  # with CUDA's, where no package has it
     return Machine(
-        versions=versions_of(packages),
+        versions=versions,
         device=cpu_name() if device.platform == "cpu" else device.device_kind,
         backend=device.platform,
         threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -86,6 +102,16 @@ def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def cuda_packages(installed: Iterable[str | None]) -> list[str]:
+    """Those of the installed distributions that are JAX's CUDA plugin, CUDA or cuDNN.
+
+    >>> cuda_packages(["numpy", "nvidia_cudnn_cu13", "nvidia-cufft", "jax-cuda13-plugin"])
+    ['jax-cuda13-plugin', 'nvidia-cudnn-cu13']
+    """
+    names = {name.lower().replace("_", "-") for name in installed if name}
+    return sorted(name for name in names if _CUDA.fullmatch(name))
 
 
 def load_average() -> float | None:

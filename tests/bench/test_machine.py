@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from trigru.bench.machine import (
     Machine,
     commit_of_trigru,
     cpu_name,
+    cuda_packages,
     describe_machine,
     load_average,
     versions_of,
@@ -107,6 +109,12 @@ MATTERS = [
     "MKL_DYNAMIC",
     "KERAS_BACKEND",
     "TORCH_LOGS",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDNN_LOGINFO_DBG",
+    "EQX_ON_ERROR",
+    "FLAX_LAZY_RNG",
+    "KMP_AFFINITY",
     "NUMEXPR_NUM_THREADS",
     "XLA_PYTHON_CLIENT_PREALLOCATE",
 ]
@@ -155,6 +163,33 @@ def test_versions_are_of_what_matters_and_of_what_is_asked_for():
     assert found["python"] == platform.python_version()
     assert found["jax"] == version("jax")
     assert found["no-such-distribution"] == "not installed"
+
+
+CUDA_12 = ["jax-cuda12-pjrt", "jax-cuda12-plugin", "nvidia-cublas-cu12", "nvidia-cuda-nvcc-cu12",
+           "nvidia-cuda-runtime-cu12", "nvidia-cudnn-cu12"]  # fmt: skip
+CUDA_13 = ["jax-cuda13-pjrt", "jax-cuda13-plugin", "nvidia-cublas", "nvidia-cuda-nvcc", "nvidia-cuda-runtime",
+           "nvidia-cudnn-cu13"]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", [CUDA_12, CUDA_13, []])
+def test_cuda_and_cudnn_are_found_among_what_is_installed(wanted):
+    others = ["jax", "nvidia-cufft-cu12", "nvidia-cuda-runtimes", "nvidia-ml-py", "torch", "cuda-python", None]
+    assert cuda_packages([*others, *(name.replace("-", "_") for name in reversed(wanted))]) == wanted
+    assert cuda_packages([*wanted, *wanted]) == wanted
+
+
+@pytest.mark.parametrize(("platform", "recorded"), [("gpu", True), ("cpu", False)])
+def test_versions_of_cuda_are_recorded_on_a_gpu(monkeypatch, tmp_path, platform, recorded):
+    info = tmp_path / "nvidia_cudnn_cu13-9.14.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nvidia-cudnn-cu13\nVersion: 9.14.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    client = SimpleNamespace(platform_version="PJRT C API\ncuda 13000")
+    device = SimpleNamespace(platform=platform, device_kind="A GPU", client=client)
+    monkeypatch.setattr("jax.devices", lambda: [device])
+    found = describe_machine().versions
+    further = {name: found[name] for name in found if name not in ("python", *PACKAGES)}
+    assert further == ({"nvidia-cudnn-cu13": "9.14.0", "platform": "PJRT C API cuda 13000"} if recorded else {})
 
 
 def test_the_load_is_a_number():
