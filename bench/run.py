@@ -177,16 +177,18 @@ def _merge_group(
     process = [number for number, m in by_arm[baseline] for _ in m.time_s]
     ratios = {arm: compare(times_s[arm], times_s[baseline], process, seed) for arm in by_arm}
     floor = noise_floor(ratios[duplicate], len(set(process)))
+    workload = find_workload(baseline.workload)  # all arms of a group do the same work
+    steps = workload.batch_size if baseline.phase == "step" else workload.steps
+    work = work_of(workload, baseline.phase, baseline.dtype)
     benchmarks = []
     for arm, seen in by_arm.items():
-        workload = find_workload(arm.workload)
         measured = [m for _, m in seen]
-        work, first, ratio = work_of(workload, arm.phase, arm.dtype), measured[0], ratios[arm]
+        first, ratio = measured[0], ratios[arm]
         facts = Facts(
             id=arm.id,
             workload=workload.name,
             shape=workload.shape,
-            steps=workload.batch_size if arm.phase == "step" else workload.steps,
+            steps=steps,
             phase=arm.phase,
             port=arm.port,
             style=arm.style,

@@ -20,7 +20,7 @@ from trigru.bench.results import load, save
 from trigru.bench.run import WorkerDiedError, ask_process, merge, run
 from trigru.bench.statistics import compare, noise_floor, verdict
 from trigru.bench.work import work_of
-from trigru.bench.workloads import find_workload
+from trigru.bench.workloads import Workload, find_workload
 from trigru.common.errors import TrigruError
 
 PLAN = Plan(("tiny",), ("step", "forward"), ("pure", "linen"), processes=2, rounds=4, seed=3)
@@ -477,6 +477,14 @@ def test_facts_are_the_arms(merged):
     assert linen.steps == tiny.steps == 8
     assert merged.groups()[STEP][0].facts.steps == tiny.batch_size == 1
     assert merged.groups()[STEP][0].facts.work == work_of(tiny, "step")
+
+
+def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):
+    run(journal, ignore, FakeProcesses())
+    made, make = [], Workload.batch
+    monkeypatch.setattr(Workload, "batch", lambda workload: made.append(workload.name) or make(workload))
+    merge(journal)
+    assert made == ["tiny"], "of the forward pass; a step is counted without it"
 
 
 def test_where_it_comes_from(merged):
