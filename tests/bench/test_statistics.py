@@ -1,5 +1,7 @@
 """Intervals that cover, verdicts that hold back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from trigru.bench import statistics
@@ -10,6 +12,8 @@ from trigru.bench.statistics import (
     compare,
     compare_effects,
     effect_of,
+    mean_effect,
+    mean_floor,
     noise_floor,
     verdict,
 )
@@ -107,6 +111,70 @@ def test_a_change_between_runs_is_covered(rng, few_resamples, change):
         found = compare_effects(effect_of(new + np.log(change), process, seed), effect_of(old, process, seed))
         covered += found.low <= change <= found.high
     assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
+    """Effects of groups whose log-ratios are 0, 0.1, 0.2, ...; a part of each process's luck falls on all of them."""
+    luck = rng.normal(0, shared, processes)
+    found = []
+    for group in range(groups):
+        log_ratio, process = in_processes(rng, processes, rounds, own, noise)
+        found.append(effect_of(log_ratio + luck[process] + 0.1 * group, process))
+    return found
+
+
+@pytest.fixture
+def cheap_resamples(monkeypatch):
+    """Rounds matter little in these simulations, and there are many groups."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 60)
+
+
+@pytest.mark.parametrize(("groups", "processes"), [(5, 5), (2, 5), (5, 2)])
+@pytest.mark.parametrize(("shared", "own"), [(0.0, 0.02), (0.02, 0.005), (0.01, 0.01)])
+def test_a_geometric_mean_is_covered(rng, cheap_resamples, groups, processes, shared, own):
+    covered, trials = 0, 200
+    for _ in range(trials):
+        found = mean_effect(in_groups(rng, groups, processes, shared, own))
+        covered += found.low <= 0.1 * (groups - 1) / 2 <= found.high
+    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def test_squares_alone_would_cover_too_little_where_a_process_is_lucky_everywhere(rng, cheap_resamples):
+    """The simulation above can fail: forget which process was which."""
+    covered = 0
+    for _ in range(100):
+        found = in_groups(rng, 5, 5, 0.02, 0.005)
+        mixed = [replace(f, medians=tuple(rng.permutation(f.medians))) for f in found]
+        mean = mean_effect(mixed)
+        covered += mean.low <= 0.2 <= mean.high
+    assert covered / 100 < 0.85
+
+
+def test_more_groups_narrow_the_mean(rng, cheap_resamples):
+    def width(groups):
+        found = [mean_effect(in_groups(rng, groups, 5, 0.0, 0.02)) for _ in range(40)]
+        return np.mean([f.high - f.low for f in found])
+
+    assert width(1) > 1.5 * width(4)
+
+
+def test_the_mean_of_one_process_knows_the_rounds_alone(rng):
+    found = mean_effect([effect_of(rng.normal(mean, 0.02, 44)) for mean in (0.1, 0.3)])
+    assert found.low < 0.2 < found.high
+    assert 0 < found.high - found.low < 0.04
+
+
+def test_an_interrupted_run_has_a_mean_too(rng, cheap_resamples):
+    whole, begun = in_groups(rng, 1, 5, 0.0, 0.01)[0], in_groups(rng, 1, 3, 0.0, 0.01)[0]
+    found = mean_effect([whole, begun])
+    assert found.processes == 3
+    assert found.low < (whole.log_ratio + begun.log_ratio) / 2 < found.high
+
+
+def test_duplicates_cannot_exceed_the_floor_of_their_mean():
+    ratios = np.array([1.01, 0.97, 1.05])
+    floor = mean_floor([noise_floor(Comparison(r, r, r), processes=5) for r in ratios])
+    assert np.exp(abs(np.log(ratios)).mean()) <= 1 + floor < 1.05
 
 
 def test_a_change_between_runs_of_one_process_knows_the_rounds_alone(rng):
