@@ -16,7 +16,7 @@ from ..impls import get_port, port_names, unavailable
 from .arms import packages_of
 from .calibration import calibration_tables
 from .coldstart import cold_start_tables, cold_starts
-from .journal import Journal
+from .journal import PARTIAL, Journal
 from .machine import describe_machine, load_average
 from .peers import PEERS
 from .plan import Plan
@@ -108,7 +108,7 @@ def benchmark(
         before: tables for the head of report.md.
     """
     load_before = load_average() if load_before is None else load_before
-    journal = Journal(folder / "results.partial.jsonl", plan, command_line(), load_before, resume=resume)
+    journal = Journal(folder / PARTIAL, plan, command_line(), load_before, resume=resume)
     try:
         with Progress("bench") as progress:
             run(journal, progress.add)

@@ -70,6 +70,7 @@ def compare(
     from .arms import BASELINE
     from .benchmarking import benchmark, check_folder, make_plan
     from .equality_tables import equality_table
+    from .journal import PARTIAL, check_resumable
     from .machine import load_average
     from .progress import show
     from .verification import verify_ports
@@ -79,6 +80,8 @@ def compare(
         ports, workloads, phases, styles,
         quick=quick, rounds=rounds, processes=processes, seed=seed, peers=peers, sweep_of=sweep,
     )  # fmt: skip
+    if resume:
+        check_resumable(output / PARTIAL, plan)
     load_before = load_average()
     with _no_memory_kept():
         measurements, missing = verify_ports(tuple(dict.fromkeys((BASELINE[0], *plan.ports))), _dtypes(None))

@@ -12,7 +12,10 @@ from .machine import Machine
 from .plan import Plan
 from .records import GroupRecord, Started
 
-__all__ = ["Journal", "ResumeError"]
+__all__ = ["PARTIAL", "Journal", "ResumeError", "check_resumable"]
+
+#: Name of the file, beside the results.
+PARTIAL = "results.partial.jsonl"
 
 
 class ResumeError(TrigruError, ValueError):
@@ -54,7 +57,11 @@ class Journal:
 
     def __init__(self, path: Path, plan: Plan, command: list[str], load: float | None, *, resume: bool = False):
         self.path, self.plan = path, plan
-        self._lines = _read(path, plan) if resume else []
+        self._lines: list[_Line] = []
+        if resume:
+            self._lines, whole_bytes = _read(path)
+            _refuse_another(path, self._lines, plan)
+            os.truncate(path, whole_bytes)
         self._made_folder = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -132,7 +139,18 @@ class Journal:
         return [line for line in self._lines if isinstance(line, kind)]
 
 
-def _read(path: Path, plan: Plan) -> list[_Line]:
+def check_resumable(path: Path, plan: Plan) -> None:
+    """Refuse early what `Journal` would refuse; which ports the plan excludes may not be known yet.
+
+    Raises:
+        ResumeError: the file is missing, or of another plan.
+    """
+    lines, _ = _read(path)
+    _refuse_another(path, lines, msgspec.structs.replace(plan, excluded=_begun(lines).plan.excluded))
+
+
+def _read(path: Path) -> tuple[list[_Line], int]:
+    """The whole lines of a file, and how many bytes they are."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -146,10 +164,18 @@ def _read(path: Path, plan: Plan) -> list[_Line]:
         raise ResumeError(f"{path}: not a run of this trigru: {error}. Start again without --resume.") from error
     if not lines or not isinstance(lines[0], Begun):
         raise ResumeError(f"{path}: has no beginning. Start again without --resume.")
-    if lines[0].plan != plan:
+    return lines, len(whole)
+
+
+def _refuse_another(path: Path, lines: list[_Line], plan: Plan) -> None:
+    begun = _begun(lines)
+    if begun.plan != plan:
         raise ResumeError(
-            f"{path} is of another plan: {' '.join(lines[0].command)}. Resume with the same options, or start again "
+            f"{path} is of another plan: {' '.join(begun.command)}. Resume with the same options, or start again "
             "without --resume."
         )
-    os.truncate(path, len(whole))
-    return lines
+
+
+def _begun(lines: list[_Line]) -> Begun:
+    """How it began: `_read` saw to it that it did."""
+    return next(line for line in lines if isinstance(line, Begun))

@@ -96,6 +96,7 @@ def test_options_are_pinned(command):
         ),
         (["bench", "--workload", "question@width=3"], "unknown workload 'question@width=3'"),
         (["bench", "--resume"], "There is no run to resume; start one without --resume"),
+        (["compare", "--resume"], "There is no run to resume; start one without --resume"),
         (["bench", "--rounds", "3", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
     ],
 )
@@ -103,6 +104,7 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["trigru", *arguments])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr("trigru.bench.verification.verify_ports", lambda *_: pytest.fail("it was verified first"))
     with pytest.raises(SystemExit) as left:
         main()
     out, err = capsys.readouterr()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from trigru.bench import ceilings, references, worker
 from trigru.bench.ceilings import Ceilings
-from trigru.bench.journal import Begun, Journal, Lost, ResumeError
+from trigru.bench.journal import Begun, Journal, Lost, ResumeError, check_resumable
 from trigru.bench.machine import describe_machine
 from trigru.bench.plan import MATMUL_PRECISION, Plan
 from trigru.bench.programs import Build
@@ -255,6 +255,17 @@ def test_another_plan_cannot_be_resumed(path, journal, change):
         begin(path, msgspec.structs.replace(PLAN, **change), resume=True)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == before
+
+
+def test_another_plan_is_refused_before_it_is_known_what_is_excluded(path, journal):
+    half = path.read_bytes() + b'{"type"'
+    path.write_bytes(half)
+    check_resumable(path, msgspec.structs.replace(PLAN, excluded={"linen": "not equal"}))
+    with pytest.raises(ResumeError, match="is of another plan"):
+        check_resumable(path, msgspec.structs.replace(PLAN, seed=4))
+    assert path.read_bytes() == half
+    with pytest.raises(ResumeError, match="There is no run to resume"):
+        check_resumable(path.with_name("absent"), PLAN)
 
 
 ELSEWHERE = {
