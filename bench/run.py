@@ -47,8 +47,9 @@ def ask_process(request: Request) -> Iterator[Answer]:
         assert worker.stdin is not None
         assert worker.stdout is not None
         try:
-            with suppress(BrokenPipeError), worker.stdin as stdin:
-                stdin.write(msgspec.json.encode(request))
+            with suppress(BrokenPipeError):
+                worker.stdin.write(msgspec.json.encode(request) + b"\n")
+                worker.stdin.flush()  # and is left open: its end tells the worker that nobody listens any more
             for line in worker.stdout:
                 if line.endswith(b"\n"):  # else it died in the middle of it
                     yield msgspec.json.decode(line, type=Answer)
@@ -61,6 +62,8 @@ def ask_process(request: Request) -> Iterator[Answer]:
             _kill(worker)
             worker.wait()
             worker.stdout.close()
+            with suppress(BrokenPipeError):
+                worker.stdin.close()
 
 
 def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | None = None) -> None:

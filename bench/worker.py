@@ -1,5 +1,6 @@
-"""What measures: a fresh interpreter that takes a request on stdin and answers in lines of JSON on stdout.
+"""What measures: a fresh interpreter that takes a request on stdin, a line, and answers in lines of JSON on stdout.
 
+It ends when stdin does, so that nothing measures on behind a parent that was killed.
 The parent, `trigru.bench.run`, merges the answers of several of these. Whatever a framework prints goes to stderr.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any, TextIO
 
 import jax
@@ -179,13 +181,19 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"
 
 
+def _end_with_parent() -> None:
+    os.read(0, 1)  # nothing more comes; not through sys.stdin, whose lock would be held when the interpreter ends
+    os._exit(1)
+
+
 def main() -> None:
     """Answer one request."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     answers: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    Thread(target=_end_with_parent, daemon=True).start()
     encoder = msgspec.json.Encoder()
 
     def answer(message: Any) -> None:

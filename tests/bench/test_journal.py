@@ -1,6 +1,7 @@
 """A run: what it asks of its processes, what it keeps if one of them or itself dies, and what comes of it."""
 
 import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from trigru.bench.journal import Begun, Journal, Lost, ResumeError, check_resuma
 from trigru.bench.machine import describe_machine
 from trigru.bench.plan import MATMUL_PRECISION, Plan
 from trigru.bench.programs import Build
-from trigru.bench.records import GroupRecord, Measured, Request, Started, Underway, Untimed
+from trigru.bench.records import Answer, GroupRecord, Measured, Request, Started, Underway, Untimed
 from trigru.bench.results import load, save
 from trigru.bench.run import WorkerDiedError, ask_process, merge, run
 from trigru.bench.statistics import compare, noise_floor, verdict
@@ -635,6 +636,7 @@ def test_processes_agree_on_machine_and_program(measured_here, measured_there):
 REQUEST = Request(PLAN, 0, True, [STEP], {LINEN: "it broke"}, "/folder")
 LINE = '{"type":"Underway","what":"sit","share":0.5}'
 SAT = Underway("sit", 0.5)
+PATIENCE_S = 20
 
 
 @pytest.fixture
@@ -660,7 +662,7 @@ def answers_until_death(request=REQUEST):
 
 
 def test_a_worker_gets_the_request_and_its_answers_come_back(worker_does):
-    folder = worker_does(f"cat > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
+    folder = worker_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
     assert list(ask_process(REQUEST)) == [SAT, SAT]
     assert msgspec.json.decode((folder / "request").read_bytes(), type=Request) == REQUEST
     assert (folder / "arguments").read_text().split() == ["-m", "trigru.bench.worker"]
@@ -677,14 +679,14 @@ DEATHS = {
 
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_death_comes_with_its_cause(worker_does, death):
-    worker_does(f"cat > request; echo '{LINE}'; {death}")
+    worker_does(f"head -n 1 > request; echo '{LINE}'; {death}")
     answers, said = answers_until_death()
     assert answers == [SAT]
     assert said == f"the measuring process died: {DEATHS[death]}"
 
 
 def test_a_death_in_the_middle_of_an_answer_is_a_death(worker_does):
-    worker_does(f"cat > request; echo '{LINE}'; printf '{LINE[:9]}'; kill -9 $$")
+    worker_does(f"head -n 1 > request; echo '{LINE}'; printf '{LINE[:9]}'; kill -9 $$")
     assert answers_until_death() == ([SAT], "the measuring process died: killed by signal 9")
 
 
@@ -713,7 +715,7 @@ def interrupt(answers):
 
 @pytest.mark.parametrize("leave", [close, interrupt])
 def test_leaving_kills_the_worker(worker_does, leave):
-    folder = worker_does(f"cat > request; echo $$ > pid; echo '{LINE}'; exec sleep 20")
+    folder = worker_does(f"head -n 1 > request; echo $$ > pid; echo '{LINE}'; exec sleep 20")
     answers = ask_process(REQUEST)
     assert next(answers) == SAT
     pid = int((folder / "pid").read_text())
@@ -725,8 +727,32 @@ def test_leaving_kills_the_worker(worker_does, leave):
     assert not is_alive(pid)
 
 
+def test_a_worker_ends_with_its_parent_though_it_has_nothing_to_say():
+    code = f"""
+import time
+from trigru.bench import worker
+from trigru.bench.records import Underway
+
+def measure(request, answer):
+    answer(Underway("sit", 0.5))
+    time.sleep({PATIENCE_S})
+
+worker.measure = measure
+worker.main()
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdin.write(msgspec.json.encode(REQUEST) + b"\n")
+        process.stdin.flush()
+        assert msgspec.json.decode(process.stdout.readline(), type=Answer) == SAT
+        start = time.monotonic()
+        process.stdin.close()
+        assert process.wait() == 1
+        assert time.monotonic() - start < PATIENCE_S / 2
+
+
 def test_a_run_that_is_interrupted_leaves_no_process_behind(worker_does, journal):
-    folder = worker_does(f"cat > request; echo $$ > pid; echo '{LINE}'; exec sleep 20")
+    folder = worker_does(f"head -n 1 > request; echo $$ > pid; echo '{LINE}'; exec sleep 20")
 
     def stop(what, share):
         raise KeyboardInterrupt
