@@ -33,26 +33,28 @@ class Work:
 def work_of(workload: Workload, phase: str, dtype: str = "float32") -> Work:
     """Analytic work of a call.
 
-    All T steps of all sequences count, padded ones too: the programs run them.
+    Steps at or past a sequence's length are no work, though most programs run them: who packs the sequences would seem
+    to work at a rate that it does not have.
 
     >>> from trigru.bench.workloads import find_workload
     >>> large = find_workload("large")
     >>> round(work_of(large, "train_step").flops / work_of(large, "forward").flops, 1)
     2.7
     """
-    B, T, D, H = workload.batch_size, workload.time, workload.input_size, workload.hidden_size
+    B, D, H = workload.batch_size, workload.input_size, workload.hidden_size
+    steps = B if phase == "step" else workload.steps  # of all sequences
     C, P = workload.classes or 0, workload.parameters(phase)
-    inputs, states = 2 * B * 3 * H * D, 2 * B * 3 * H * H  # one time step's products
+    inputs, states = 2 * 3 * H * D, 2 * 3 * H * H  # products of a sequence's time step
     readout = 2 * B * H * C
-    forward = T * (inputs + states + CELL_FLOPS * B * H) + readout
+    scan = steps * (inputs + states + CELL_FLOPS * H)
     if phase == "step":
-        flops, numbers = inputs + states + CELL_FLOPS * B * H, P + B * D + 2 * B * H
+        flops, numbers = scan, P + B * D + 2 * B * H
     elif phase == "forward":
-        flops, numbers = forward, P + B * T * D + (B * C if C else B * T * H)
+        flops, numbers = scan + readout, P + steps * D + (B * C if C else steps * H)
     else:
-        back = T * (inputs + 2 * states + CELL_GRADIENT_FLOPS * B * H) + 2 * readout
-        targets = B if C else B * T * H
-        flops, numbers = forward + back, 2 * P + B * T * D + targets + 2 * B * T * H
+        back = steps * (inputs + 2 * states + CELL_GRADIENT_FLOPS * H) + 2 * readout
+        targets = B if C else steps * H
+        flops, numbers = scan + readout + back, 2 * P + steps * D + targets + 2 * steps * H
     if phase == "train_step":
         flops, numbers = flops + ADAM_FLOPS * P, numbers + 4 * P  # both moments, read and written
     return Work(float(flops), float(numbers * ITEM_BYTES[dtype]))

@@ -496,7 +496,7 @@ def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):
     made, make = [], Workload.batch
     monkeypatch.setattr(Workload, "batch", lambda workload: made.append(workload.name) or make(workload))
     merge(journal)
-    assert made == ["tiny"], "of the forward pass; a step is counted without it"
+    assert made == ["tiny"] * 2, "of the forward pass, for its steps and its work; of a step, none"
 
 
 def test_where_it_comes_from(merged):

@@ -83,7 +83,7 @@ def test_a_forward_pass_is_its_steps_and_the_readout(workload):
 def test_a_gradient_is_three_forward_passes_less_the_inputs_gradient(workload, monkeypatch):
     monkeypatch.setattr(work, "CELL_FLOPS", 0)
     monkeypatch.setattr(work, "CELL_GRADIENT_FLOPS", 0)
-    of_inputs = workload.time * 2 * workload.batch_size * 3 * workload.hidden_size * workload.input_size
+    of_inputs = workload.steps * 2 * 3 * workload.hidden_size * workload.input_size
     forward, gradient = (work_of(workload, phase).flops for phase in ("forward", "gradient"))
     assert gradient == 3 * forward - of_inputs
 
@@ -177,11 +177,23 @@ def test_bytes_follow_the_dtype_and_operations_do_not(phase):
     assert double == Work(full.flops, full.moved_bytes * 2)
 
 
-@pytest.mark.parametrize("phase", ["forward", "gradient"])
-def test_padded_steps_count(phase):
+@pytest.mark.parametrize("phase", PHASES)
+def test_padded_steps_are_no_work(phase):
     vowels = find_workload("vowels")
-    assert vowels.steps < vowels.batch_size * vowels.time
-    assert work_of(vowels, phase).flops > 1.5 * work_of(replace(vowels, time=vowels.time // 2), phase).flops
+    longer = replace(vowels, make=lambda workload: padded(vowels.batch()), time=2 * vowels.time)
+    assert vowels.steps == longer.steps < vowels.batch_size * vowels.time
+    assert work_of(longer, phase) == work_of(vowels, phase)
+
+
+def padded(batch):
+    """As many steps again, past every sequence's end."""
+    return batch._replace(x=np.concatenate([batch.x, batch.x], 1))
+
+
+def test_of_a_step_each_sequence_counts():
+    vowels = find_workload("vowels")
+    one = replace(vowels, batch_size=1)
+    assert work_of(vowels, "step").flops == vowels.batch_size * work_of(one, "step").flops
 
 
 def test_the_binding_limit_is_the_one_that_takes_longer():
