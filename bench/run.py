@@ -24,6 +24,9 @@ from .workloads import find_workload
 
 __all__ = ["WorkerDiedError", "ask_process", "merge", "run"]
 
+#: Fewer rounds, where there is one process alone, bear no 95 % interval: a run that was interrupted may have no more.
+MIN_ROUNDS = 6
+
 
 class WorkerDiedError(TrigruError):
     """A measuring process ended without an answer."""
@@ -180,6 +183,7 @@ def _merge_group(
     process = [number for number, m in by_arm[baseline] for _ in m.time_s]
     ratios = {arm: compare(times_s[arm], times_s[baseline], process, seed) for arm in by_arm}
     floor = noise_floor(ratios[duplicate], len(set(process)))
+    enough = len(set(process)) > 1 or len(process) >= MIN_ROUNDS
     workload = find_workload(baseline.workload)  # all arms of a group do the same work
     steps = workload.batch_size if baseline.phase == "step" else workload.steps
     work = work_of(workload, baseline.phase, baseline.dtype)
@@ -218,7 +222,7 @@ def _merge_group(
             ratio_low=ratio.low,
             ratio_high=ratio.high,
             floor=floor,
-            verdict=verdict(ratio, floor),
+            verdict=verdict(ratio, floor) if enough else "indistinguishable",
         )
         benchmarks.append(
             Benchmark(

@@ -433,6 +433,8 @@ def test_what_is_measured_can_be_merged_before_all_is(journal):
     results = merge(journal)
     assert not results.trigru.complete
     assert {group: len(found[0].time_s) for group, found in results.groups().items()} == {STEP: 8, FORWARD: 4}
+    verdicts = {group: found[2].facts.verdict for group, found in results.groups().items()}
+    assert verdicts == {STEP: "slower", FORWARD: "indistinguishable"}, "four rounds in one process bear no verdict"
 
 
 def test_nothing_cannot_be_merged(journal):
