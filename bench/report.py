@@ -107,13 +107,13 @@ def _left_aligned(section: Section) -> list[bool]:
 def format_time(time_s: float) -> str:
     """Seconds in the unit that reads best.
 
-    >>> format_time(12.3e-6), format_time(0.0123), format_time(1.23)
-    ('12.3 µs', '12.3 ms', '1.23 s')
+    >>> format_time(12.3e-6), format_time(0.0123), format_time(1.23), format_time(999.7e-6)
+    ('12.3 µs', '12.3 ms', '1.23 s', '1000 µs')
     """
     for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):
         if time_s < 1000 * scale:
-            return f"{time_s / scale:.3g} {unit}"
-    return f"{time_s:.3g} s"
+            return f"{_three_digits(time_s / scale)} {unit}"
+    return f"{_three_digits(time_s)} s"
 
 
 def format_rate(per_s: float) -> str:
@@ -124,8 +124,8 @@ def format_rate(per_s: float) -> str:
     """
     for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if per_s >= scale:
-            return f"{per_s / scale:.3g} {prefix}"
-    return f"{per_s:.3g}"
+            return f"{_three_digits(per_s / scale)} {prefix}"
+    return _three_digits(per_s)
 
 
 def markdown_table(section: Section) -> str:
@@ -141,13 +141,18 @@ def markdown_table(section: Section) -> str:
 def format_bytes(count: int) -> str:
     """A number of bytes with a binary prefix.
 
-    >>> format_bytes(4324), format_bytes(52_428_800)
-    ('4.22 KiB', '50 MiB')
+    >>> format_bytes(4324), format_bytes(52_428_800), format_bytes(1_030_000)
+    ('4.22 KiB', '50 MiB', '1006 KiB')
     """
     for prefix, scale in (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
         if count >= scale:
-            return f"{count / scale:.3g} {prefix}B"
+            return f"{_three_digits(count / scale)} {prefix}B"
     return f"{count:.0f} B"
+
+
+def _three_digits(number: float) -> str:
+    """At least three, and no power of ten."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
