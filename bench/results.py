@@ -175,12 +175,13 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
         return Ceilings(max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen))
 
 
-class _Schema(Struct):
+class _Head(Struct):
     schema: int
+    plan: dict[str, Any] = {}
 
 
-class _WithSchema(Struct):
-    trigru: _Schema
+class _WithHead(Struct):
+    trigru: _Head
 
 
 class Results(Struct, frozen=True):
@@ -215,9 +216,9 @@ def load(path: Path) -> Results:
     """
     try:
         content = path.read_bytes()
-        schema = msgspec.json.decode(content, type=_WithSchema).trigru.schema
-        if schema != SCHEMA:
-            raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
+        head = msgspec.json.decode(content, type=_WithHead).trigru
+        if head.schema != SCHEMA:
+            raise ResultsFileError(f"{path}: schema {head.schema}, expected {SCHEMA}. Measure again.")
         results = msgspec.json.decode(content, type=Results)
     except OSError as error:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
@@ -225,6 +226,8 @@ def load(path: Path) -> Results:
         raise ResultsFileError(
             f"{path}: not a results file of trigru: {error}. Pass a results.json that trigru wrote, or measure again."
         ) from error
+    if lacking := [name for name in Plan.__struct_fields__ if name not in head.plan]:  # its defaults are no facts
+        raise ResultsFileError(f"{path}: the plan lacks {', '.join(lacking)}. Measure again.")
     for benchmark in results.benchmarks:
         data = benchmark.stats.get("data")
         if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t < np.inf for t in data)):

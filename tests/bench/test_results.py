@@ -100,6 +100,15 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, fact):
         load(path)
 
 
+@pytest.mark.parametrize("fact", Plan.__struct_fields__)
+def test_a_plan_that_lacks_a_fact_does_not_load_though_it_has_a_default(path, fact):
+    data = json.loads(path.read_text())
+    del data["trigru"]["plan"][fact]
+    path.write_text(json.dumps(data))
+    with pytest.raises(ResultsFileError, match=f"missing required field `{fact}`|the plan lacks {fact}"):
+        load(path)
+
+
 def set_in(data, keys, value):
     for key in keys[:-1]:
         data = data[key]
