@@ -6,7 +6,7 @@ neighbour that is nearest to your framework (`impls/equinox.py` is the shortest)
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -21,6 +21,7 @@ __all__ = [
     "CallStyle",
     "Port",
     "Program",
+    "WithKernel",
     "available_styles",
     "check_config",
     "check_load",
@@ -52,7 +53,7 @@ class Port(Protocol):
 
     @property
     def kernels(self) -> tuple[str, ...]:
-        """The kernels it offers; "stock" is the framework's own GRUCell."""
+        """The kernels it offers: "stock" is the framework's own GRUCell, "fused" `trigru.common.fused`."""
         ...
 
     @property
@@ -219,7 +220,7 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
 
 def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
-    if config.kernel not in port.kernels:
+    if config.kernel.partition("@")[0] not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
@@ -234,3 +235,31 @@ def check_load(port: Port, config: GRUConfig, params: Params) -> None:
 def available_styles(port: Port) -> list[CallStyle]:
     """The call styles of a port that the installed versions have."""
     return [style for style in port.call_styles if style.missing() is None]
+
+
+class WithKernel:
+    """A port whose every model has one kernel, whatever the configuration says.
+
+    Args:
+        port: whose models they are.
+        kernel: one that it offers.
+
+    Raises:
+        InputError: it offers no such kernel.
+    """
+
+    def __init__(self, port: Port, kernel: str):
+        self._port, self._kernel = port, kernel
+        self.name = f"{port.name}:{kernel}"
+        check_config(port, GRUConfig(1, 1, kernel=kernel))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def make(self, config: GRUConfig, key: jax.Array) -> Any:
+        """As the port's."""
+        return self._port.make(replace(config, kernel=self._kernel), key)
+
+    def load(self, config: GRUConfig, params: Params) -> Any:
+        """As the port's."""
+        return self._port.load(replace(config, kernel=self._kernel), params)

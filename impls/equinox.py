@@ -15,8 +15,10 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..common.config import check_dtypes, check_flag, check_sizes
+from ..common.fused import Weights, fused_scan
 from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
+from ..common.kernels import kernel_named
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port import CallStyle, check_config, check_load, functional_program
 
@@ -36,6 +38,7 @@ class GRU(eqx.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates on the way back instead of keeping them: less memory, more time.
+        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `trigru.common.fused`: the same values, a faster way back.
         key: for the parameters.
 
     Raises:
@@ -56,6 +59,7 @@ class GRU(eqx.Module):
     dtype: Any = eqx.field(static=True)
     unroll: int = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
+    kernel: str = eqx.field(static=True)
 
     def __init__(
         self,
@@ -67,10 +71,12 @@ class GRU(eqx.Module):
         param_dtype: Any = jnp.float32,
         unroll: int = 1,
         remat: bool = False,
+        kernel: str = "stock",
         key: PRNGKeyArray,
     ):
         check_sizes(input_size=input_size, hidden_size=hidden_size, unroll=unroll)
         check_flag(remat=remat)
+        kernel_named(kernel)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         key_i, key_h, key_c = jax.random.split(key, 3)
         D, H = input_size, hidden_size
@@ -88,6 +94,7 @@ class GRU(eqx.Module):
         self.dtype = dtype
         self.unroll = unroll
         self.remat = remat
+        self.kernel = kernel
 
     def __call__(
         self,
@@ -124,6 +131,13 @@ class GRU(eqx.Module):
         gru, x = self._promote(x)
         by_time = scan_inputs(x, lengths, resets)  # (T, ...)
         h = gru._start(x, carry)
+        fused = kernel_named(self.kernel, remat=self.remat)
+        if fused:
+            cell = gru.cell
+            weights = Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
+            return fused_scan(
+                weights, h, gru.initial_carry, *by_time, reverse=reverse, unroll=self.unroll, kernel=fused
+            )
 
         def advance(h, inputs):
             x, reset, active = inputs
@@ -188,7 +202,7 @@ class EquinoxPort:
     name = "equinox"
     title = "Equinox"
     packages = ("equinox", "jax", "jaxlib")
-    kernels = ("stock",)
+    kernels = ("stock", "fused")
 
     def make(self, config, key):
         check_config(self, config)
@@ -200,6 +214,7 @@ class EquinoxPort:
             param_dtype=jnp.dtype(config.param_dtype),
             unroll=config.unroll,
             remat=config.remat,
+            kernel=config.kernel,
             key=key,
         )
         return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))

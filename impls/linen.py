@@ -16,8 +16,10 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from ..common.config import check_dtypes, check_flag, check_sizes
+from ..common.fused import Weights, fused_scan
 from ..common.initializers import for_carry, orthogonal
 from ..common.inputs import check_call, computation_dtype, scan_inputs
+from ..common.kernels import kernel_named
 from ..common.params import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port import CallStyle, check_config, check_load, functional_program
 
@@ -36,6 +38,7 @@ class GRU(nn.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates on the way back instead of keeping them: less memory, more time.
+        kernel: "stock" scans `nn.GRUCell`; "fused" runs `trigru.common.fused`: the same values, a faster way back.
 
     Raises:
         InputError: shapes, sizes or dtypes that do not fit.
@@ -57,10 +60,12 @@ class GRU(nn.Module):
     param_dtype: Any = jnp.float32
     unroll: int = 1
     remat: bool = False
+    kernel: str = "stock"
 
     def setup(self):
         check_sizes(features=self.features, unroll=self.unroll)
         check_flag(remat=self.remat)
+        kernel_named(self.kernel)
         check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
         self.cell = nn.GRUCell(
             self.features, recurrent_kernel_init=orthogonal, dtype=self.dtype, param_dtype=self.param_dtype
@@ -104,6 +109,14 @@ class GRU(nn.Module):
         batch = by_time[0].shape[1:-1]
         initial = self._start(x, batch)  # (*batch, H)
         h = initial if carry is None else self._start(x, batch, carry)
+        time_axis = 0 if time_major else x.ndim - 2
+        fused = kernel_named(self.kernel, remat=self.remat)
+        if fused and not self.is_initializing():
+            weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
+            carry, outputs = fused_scan(
+                weights, h, initial, frames, *by_time[1:], reverse=reverse, unroll=self.unroll, kernel=fused
+            )
+            return carry, jnp.moveaxis(outputs, 0, time_axis)
 
         def advance(gru, h, inputs):
             x, reset, active = inputs
@@ -122,7 +135,7 @@ class GRU(nn.Module):
             advance,
             variable_broadcast="params",
             split_rngs={"params": False},
-            out_axes=0 if time_major else x.ndim - 2,
+            out_axes=time_axis,
             reverse=reverse,
             unroll=self.unroll,
         )
@@ -139,6 +152,15 @@ class GRU(nn.Module):
         dtype = computation_dtype(self.dtype, x, self.param_dtype)
         h = jnp.asarray(self.initial_carry if carry is None else carry, dtype)
         return jnp.broadcast_to(h, (*batch, self.features))
+
+    def _weights(self, dtype):
+        cell = jax.tree.map(lambda p: jnp.asarray(p, dtype), self.cell.variables["params"])
+        return Weights(
+            kernel_i=jnp.concatenate([cell[gate]["kernel"] for gate in ("ir", "iz", "in")], axis=1),  # (D, 3H)
+            kernel_h=jnp.concatenate([cell[gate]["kernel"] for gate in ("hr", "hz", "hn")], axis=1),  # (H, 3H)
+            bias=jnp.concatenate([cell[gate]["bias"] for gate in ("ir", "iz", "in")]),  # (3H,)
+            bias_n=cell["hn"]["bias"],  # (H,)
+        )
 
     def _input_size(self):
         cell = self.variables.get("params", {}).get("cell")
@@ -174,7 +196,7 @@ class LinenPort:
     name = "linen"
     title = "Flax linen"
     packages = ("flax", "jax", "jaxlib")
-    kernels = ("stock",)
+    kernels = ("stock", "fused")
 
     def make(self, config, key):
         module = self._module(config)
@@ -235,6 +257,7 @@ class LinenPort:
             param_dtype=jnp.dtype(config.param_dtype),
             unroll=config.unroll,
             remat=config.remat,
+            kernel=config.kernel,
         )
         return gru if config.classes is None else Classifier(gru, config.classes)
 

@@ -56,6 +56,7 @@ class UpstreamEquinoxPort(EquinoxPort):
 
     name = "eqx.nn.GRUCell"
     title = "scan over eqx.nn.GRUCell"
+    kernels = ("stock",)
 
     def make(self, config, key):
         if config.dtype is not None and config.dtype != config.param_dtype:

@@ -53,6 +53,7 @@ class UpstreamLinenPort(LinenPort):
 
     name = "nn.RNN"
     title = "linen nn.RNN(nn.GRUCell)"
+    kernels = ("stock",)
 
     def _module(self, config) -> Any:
         options = {name: getattr(config, name) for name in ("dtype", "unroll", "remat")}

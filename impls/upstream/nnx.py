@@ -63,6 +63,7 @@ class UpstreamNNXPort(NNXPort):
 
     name = "nnx.RNN"
     title = "nnx.RNN(nnx.GRUCell)"
+    kernels = ("stock",)
 
     def make(self, config, key) -> Any:
         if config.remat:

@@ -1,0 +1,74 @@
+"""Kernels by name, and the choices that a name may hold."""
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from .config import check_flag, check_sizes
+from .errors import InputError
+
+__all__ = ["FusedKernel", "kernel_named"]
+
+SAVED = ("all", "some", "none")
+
+
+@dataclass(frozen=True)
+class FusedKernel:
+    """How the kernel runs; what it computes does not depend on it.
+
+    Args:
+        save: gates kept for the way back: "all"; "some", r and z, so that a third of the products is done again; or
+            "none", only the state at the start of each chunk, so that all is done again, chunk by chunk.
+        hoist: multiply the inputs of a chunk by their weights at once, before its loop, instead of in it.
+        chunk: steps after which weight gradients are added up; None for all steps, or, where nothing is saved, for the
+            square root of their number.
+
+    Raises:
+        InputError: a value that is none of these.
+
+    >>> FusedKernel(save="most")
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: save is 'most', expected one of all, some, none.
+    """
+
+    save: str = "all"
+    hoist: bool = False
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.save not in SAVED:
+            raise InputError(f"save is {self.save!r}, expected one of {', '.join(SAVED)}.")
+        check_flag(hoist=self.hoist)
+        if self.chunk is not None:
+            check_sizes(chunk=self.chunk)
+
+
+def kernel_named(name: str, *, remat: bool = False) -> FusedKernel | None:
+    """The choices in a kernel's name; None for "stock".
+
+    Args:
+        name: "stock", "fused", or the latter with choices, as in "fused@save=none,chunk=16".
+        remat: save nothing, whatever the name says.
+
+    Raises:
+        InputError: another name.
+
+    >>> kernel_named("fused@save=none,chunk=16")
+    FusedKernel(save='none', hoist=False, chunk=16)
+    """
+    if name == "stock":
+        return None
+    base, *choices = re.split("[@,]", name)
+    given: dict[str, Any] = {}
+    for choice in choices:
+        key, _, text = choice.partition("=")
+        value: Any = int(text) if text.isdecimal() else text
+        given[key] = {"true": True, "false": False}.get(text, value)
+    known = [field.name for field in fields(FusedKernel)]
+    if base != "fused" or not set(given) <= set(known):
+        raise InputError(
+            f"kernel is {name!r}, expected stock, fused, or fused with some of {', '.join(known)}, as in "
+            "fused@save=none,chunk=16."
+        )
+    found = FusedKernel(**given)
+    return replace(found, save="none") if remat else found
