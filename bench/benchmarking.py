@@ -11,12 +11,14 @@ import typer
 
 from ..common.errors import InputError, TrigruError, UnknownNameError
 from ..common.files import write_whole
+from ..common.kernels import kernel_named
 from ..common.task import PHASES
 from ..impls import get_port, port_names, unavailable
-from .arms import packages_of
+from .arms import STOCK, divisions_of, packages_of
 from .calibration import calibration_tables
 from .coldstart import cold_start_tables, cold_starts
 from .journal import PARTIAL, Journal
+from .kernel_tables import kernel_tables
 from .machine import describe_machine, load_average
 from .peers import PEERS
 from .plan import Plan
@@ -26,8 +28,8 @@ from .report import Section, markdown
 from .results import Results, command_line, save
 from .run import merge, run
 from .tax import tax_tables
-from .timing_tables import timing_tables
-from .workloads import QUICK, WORKLOADS, find_workload, sweep
+from .timing_tables import summary_tables, timing_tables
+from .workloads import QUICK, STANDARD, WORKLOADS, find_workload, sweep
 
 __all__ = [
     "DEFAULT_PHASES",
@@ -55,6 +57,7 @@ def make_plan(
     workloads: list[str] | None,
     phases: list[str] | None,
     styles: list[str] | None,
+    kernels: list[str] | None,
     *,
     quick: bool,
     rounds: int | None,
@@ -67,9 +70,12 @@ def make_plan(
 
     Raises:
         UnknownNameError: a name that nothing has.
+        InputError: a choice in a kernel's name that it does not know.
     """
     names = named_ports(ports)
-    chosen = workloads or ([SWEPT] if sweep_of else QUICK if quick else [w.name for w in WORKLOADS])
+    timed = _kernels(kernels, names)
+    usual = STANDARD if timed == (STOCK,) else tuple(workload.name for workload in WORKLOADS)
+    chosen = workloads or ([SWEPT] if sweep_of else QUICK if quick else usual)
     for workload in chosen:
         find_workload(workload)
     if sweep_of and len(chosen) > 1:
@@ -90,6 +96,7 @@ def make_plan(
         names,
         PEERS if peers else (),
         tuple(styles) if styles else None,
+        kernels=timed,
         seed=seed,
         **options,
     )
@@ -139,14 +146,26 @@ def tables_of(results: Results) -> list[Section]:
     """All that a results file has to say."""
     if results.trigru.plan.trials:
         return calibration_tables(results)
-    summary, *others = timing_tables(results)
-    return [summary, *tax_tables(results), *others]
+    makers = (summary_tables, tax_tables, kernel_tables, timing_tables)
+    return [section for make in makers for section in make(results)]
 
 
 def calibration_plan(*, quick: bool, rounds: int | None, processes: int | None, seed: int) -> Plan:
     """Groups of arms whose truth is known: 210 comparisons of identical code, 30 each of slowed arms."""
     options = _options(quick=quick, rounds=rounds, processes=processes)
     return Plan(QUICK, ("forward",), ("pure",), seed=seed, trials=TRIALS, **options)
+
+
+def _kernels(kernels: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:
+    """The kernels asked for, each of which some port offers."""
+    found = tuple(dict.fromkeys(kernels or (STOCK,)))
+    offered = dict.fromkeys(kernel for port in ports if not unavailable(port) for kernel in get_port(port).kernels)
+    for base, named in divisions_of(found).items():
+        if base not in offered:
+            raise UnknownNameError(f"kernel of {', '.join(ports)}", named[0], list(offered))
+        for kernel in named:
+            kernel_named(kernel)  # refuses choices that there are not
+    return found
 
 
 def _options(*, quick: bool, rounds: int | None, processes: int | None) -> dict[str, Any]:

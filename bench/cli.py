@@ -32,6 +32,14 @@ Phases = Annotated[
     typer.Option("--phase", help="forward, gradient, train_step or step (repeatable). [default: all but gradient]"),
 ]
 Styles = Annotated[list[str] | None, typer.Option("--style", help="Only this call style (repeatable).")]
+Kernels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kernel",
+        help="stock, unless fused is asked for, which is set against the stock one, each port in its first call style "
+        "or those of --style. With choices, as in fused@save=none (repeatable).",
+    ),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, shorter samples, one process.")]
 Rounds = Annotated[int | None, typer.Option(min=2, help="For each group, in each process.")]
 Processes = Annotated[
@@ -52,6 +60,7 @@ def compare(
     workloads: Workloads = None,
     phases: Phases = None,
     styles: Styles = None,
+    kernels: Kernels = None,
     quick: Quick = False,
     rounds: Rounds = None,
     processes: Processes = None,
@@ -77,7 +86,7 @@ def compare(
 
     check_folder(output)
     plan = make_plan(
-        ports, workloads, phases, styles,
+        ports, workloads, phases, styles, kernels,
         quick=quick, rounds=rounds, processes=processes, seed=seed, peers=peers, sweep_of=sweep,
     )  # fmt: skip
     if resume:
@@ -156,6 +165,7 @@ def bench(
     workloads: Workloads = None,
     phases: Phases = None,
     styles: Styles = None,
+    kernels: Kernels = None,
     quick: Quick = False,
     rounds: Rounds = None,
     processes: Processes = None,
@@ -175,7 +185,7 @@ def bench(
     from .benchmarking import benchmark, calibration_plan, check_folder, make_plan, named_ports, start_cold
 
     check_folder(output)
-    chosen = bool(workloads or phases or styles or peers or sweep)
+    chosen = bool(workloads or phases or styles or kernels or peers or sweep)
     if calibrate and (chosen or ports or cold_start):
         raise typer.BadParameter("--calibrate takes no workloads, ports, peers or sweep: its arms are its own.")
     if cold_start and (chosen or quick or rounds or processes or resume):
@@ -187,7 +197,7 @@ def bench(
         benchmark(plan, output, resume=resume)
     else:
         plan = make_plan(
-            ports, workloads, phases, styles,
+            ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, seed=seed, peers=peers, sweep_of=sweep,
         )  # fmt: skip
         benchmark(plan, output, resume=resume)

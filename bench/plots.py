@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.files import write_whole
+from .arms import STOCK
 from .results import Results
 from .tax import NEGLIGIBLE, taxes
 
@@ -42,7 +43,8 @@ def plot_sweep(results: Results, path: Path) -> bool:
     figure = Figure(figsize=(11, 4.2 * len(phases)), layout="constrained")
     grid = figure.subplots(len(phases), 2, squeeze=False)
     for (left, right), phase in zip(grid, phases, strict=True):
-        here = [b for b in results.benchmarks if b.facts.phase == phase and b.facts.copy == 1]
+        stock = [b for b in results.benchmarks if b.facts.division == STOCK and b.facts.copy == 1]
+        here = [b for b in stock if b.facts.phase == phase]
         for name in dict.fromkeys(b.name for b in here):
             mine = sorted((b for b in here if b.name == name), key=lambda b: _size(b.facts.workload))
             style = _style(mine[0].facts.port, name, [b.name for b in here])

@@ -72,7 +72,7 @@ def markdown(title: str, sections: Iterable[Section], results: Results | None) -
     return "\n".join(lines)
 
 
-_FOLDED = ("noticed by", "reason", "why", "departure", "seen")
+_FOLDED = ("arm", "noticed by", "reason", "why", "departure", "seen")
 
 
 def provenance_lines(results: Results) -> list[str]:
@@ -100,7 +100,7 @@ def provenance_lines(results: Results) -> list[str]:
 
 
 def _left_aligned(section: Section) -> list[bool]:
-    words = ("arm", "fault", "noticed by", "verdict", "why", "reason", "departure", "seen", "status")
+    words = ("phase", "arm", "peer", "fault", "noticed by", "verdict", "why", "reason", "departure", "seen", "status")
     return [number == 0 or column in words for number, column in enumerate(section.columns)]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arms import STOCK
 from .report import Section
 from .results import Benchmark, Results
 
@@ -40,9 +41,11 @@ class Tax:
 
 
 def taxes(results: Results) -> list[Tax]:
-    """The tax of every arm but the baseline's own."""
+    """The tax of every arm of the stock division but the baseline's own."""
     found = []
     for benchmarks in results.groups().values():
+        if benchmarks[0].facts.division != STOCK:
+            continue
         baseline = next(b for b in benchmarks if b.facts.is_baseline)
         found += [_tax(b, baseline) for b in benchmarks if b.facts.copy == 1 and b is not baseline]
     return found

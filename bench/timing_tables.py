@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .arms import STOCK
 from .programs import DISPATCH_LIMIT_S, explain
 from .report import Section, format_bytes, format_rate, format_time
 from .results import Benchmark, Results
 
-__all__ = ["short_group", "tax_s", "timing_tables"]
+__all__ = ["format_throughput", "short_group", "summary_tables", "tax_s", "timing_tables"]
 
 #: A framework whose best style differs from the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
@@ -21,11 +22,19 @@ DISPATCH_FACTOR = 3
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
-def timing_tables(results: Results) -> list[Section]:
-    """The summary of each framework's best call style, then every arm of every group."""
+def summary_tables(results: Results) -> list[Section]:
+    """Each framework's best call style with its own cell; divisions are never ranked against each other."""
     groups = results.groups()
-    sections = [_summary(results, groups)] if groups else [Section("No group was measured", ("workload",), [])]
-    for group, benchmarks in groups.items():
+    stock = {group: benchmarks for group, benchmarks in groups.items() if benchmarks[0].facts.division == STOCK}
+    if stock:
+        return [_summary(results, stock)]
+    return [] if groups else [Section("No group was measured", ("workload",), [])]
+
+
+def timing_tables(results: Results) -> list[Section]:
+    """Every arm of every group, and what has no number."""
+    sections = []
+    for group, benchmarks in results.groups().items():
         sections += [_times(results, group, benchmarks), _programs(group, benchmarks)]
     if results.untimed:
         rows = [(arm.id, arm.reason) for arm in results.untimed]
@@ -34,12 +43,13 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def short_group(group: str) -> str:
-    """Workload and phase.
+    """Workload and phase, and the division where it is another than that of the stock cells.
 
-    >>> short_group("tiny/forward/float32/stock")
-    'tiny forward'
+    >>> short_group("tiny/forward/float32/stock"), short_group("tiny/forward/float32/fused")
+    ('tiny forward', 'tiny forward fused')
     """
-    return " ".join(group.split("/")[:2])
+    workload, phase, _, division = group.split("/")
+    return " ".join((workload, phase, *([division] if division != STOCK else [])))
 
 
 def tax_s(benchmark: Benchmark, baseline: Benchmark) -> float:
@@ -71,6 +81,10 @@ def _summary(results: Results, groups: dict[str, list[Benchmark]]) -> Section:
     )
 
 
+def _kernels(division: str) -> str:
+    return division if division == STOCK else f"{division} against {STOCK}"
+
+
 def _times(results: Results, group: str, benchmarks: list[Benchmark]) -> Section:
     facts = benchmarks[0].facts
     limit, least_s = results.trigru.best_ceilings(facts.dtype).nearer(facts.work)
@@ -84,7 +98,7 @@ def _times(results: Results, group: str, benchmarks: list[Benchmark]) -> Section
                 format_time(time_s),
                 pipelined,
                 format_rate(facts.steps / time_s),
-                _throughput(b.facts.flops / time_s, least_s / time_s),
+                format_throughput(b.facts.flops / time_s, least_s / time_s),
                 "1 (baseline)" if b.facts.is_baseline else _interval(b),
                 _verdict(b),
             )
@@ -92,7 +106,7 @@ def _times(results: Results, group: str, benchmarks: list[Benchmark]) -> Section
     processes = len(set(facts.process))
     in_processes = f" in {processes} processes" if processes > 1 else ""
     return Section(
-        f"{short_group(group)}: {facts.shape}, {facts.dtype}, kernel {facts.kernel}",
+        f"{short_group(group)}: {facts.shape}, {facts.dtype}, kernel {_kernels(facts.division)}",
         ("arm", "blocked", "pipelined", "steps/s", "GFLOP/s, %", "time / pure[jit]", "verdict"),
         rows,
         (
@@ -177,7 +191,7 @@ def _dispatch_limit_s(results: Results, b: Benchmark) -> float:
         (other.facts.flops, abs(tax_s(other, _baseline(benchmarks))))
         for benchmarks in results.groups().values()
         for other in benchmarks
-        if (other.name, other.facts.phase) == (b.name, b.facts.phase)
+        if (other.name, other.facts.phase, other.facts.division) == (b.name, b.facts.phase, b.facts.division)
     ]
     smallest_flops, seen_s = min(alike)
     return DISPATCH_LIMIT_S if smallest_flops == b.facts.flops else max(DISPATCH_FACTOR * seen_s, DISPATCH_LIMIT_S / 20)
@@ -192,10 +206,10 @@ def _interval(b: Benchmark) -> str:
     return f"{b.facts.ratio:.{digits}f} [{b.facts.ratio_low:.{digits}f}, {b.facts.ratio_high:.{digits}f}]"
 
 
-def _throughput(flop_per_s: float, share: float) -> str:
+def format_throughput(flop_per_s: float, share: float) -> str:
     """GFLOP/s, and the share of what the machine can do.
 
-    >>> _throughput(1.2345e11, 0.4567), _throughput(1.2345e8, 0.00067)
+    >>> format_throughput(1.2345e11, 0.4567), format_throughput(1.2345e8, 0.00067)
     ('123, 46%', '0.12, 0.1%')
     """
     rate = flop_per_s * 1e-9

@@ -11,12 +11,15 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from trigru.bench import worker
 from trigru.bench.cli import app, main
 from trigru.bench.journal import ResumeError
+from trigru.bench.plan import Plan
 from trigru.bench.progress import Progress
 from trigru.bench.results import load
+from trigru.bench.workloads import QUICK, WORKLOADS
 from trigru.common import equivalence
 from trigru.common.checks import checks_named
 from trigru.common.errors import UnavailableError
@@ -42,8 +45,8 @@ ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "results" / "cpu.json"
 
 MEASURING = {
-    "--port", "--workload", "--phase", "--style", "--quick", "--rounds", "--processes", "--seed", "--peers", "--sweep",
-    "--resume", "--output",
+    "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--seed", "--peers",
+    "--sweep", "--resume", "--output",
 }  # fmt: skip
 COMMANDS = {
     "compare": MEASURING,
@@ -84,6 +87,9 @@ def test_options_are_pinned(command):
         (["bench", "--workload", "huge"], "unknown workload 'huge'. Known: tiny"),
         (["bench", "--phase", "backward"], "unknown phase 'backward'. Known: forward, gradient"),
         (["compare", "--style", "pmap"], "unknown call style of pure, linen, nnx, equinox 'pmap'. Known: apply"),
+        (["bench", "--kernel", "cudnn"], "unknown kernel of pure, linen, nnx, equinox 'cudnn'. Known: stock"),
+        (["bench", "--kernel", "fused@save=no"], "save is 'no', expected one of all, some, none"),
+        (["compare", "--kernel", "stock@chunk=2"], "kernel is 'stock@chunk=2', expected stock, fused"),
         (["verify", "--dtype", "int8"], "unknown dtype 'int8'. Known: float64, float32"),
         (["report", "absent.json"], "absent.json: No such file"),
         (["diff", "absent.json", "absent.json"], "absent.json: No such file"),
@@ -250,6 +256,7 @@ def test_a_slower_arm_is_a_regression(tmp_path):
     ("arguments", "message"),
     [
         (("--calibrate", "--workload", "tiny"), "its arms are its own"),
+        (("--calibrate", "--kernel", "fused"), "its arms are its own"),
         (("--cold-start", "--quick"), "takes --port and --output alone"),
     ],
 )
@@ -278,6 +285,34 @@ def test_a_sweep_measures_each_size_and_peers_that_are_missing_are_said(tmp_path
     assert [b.facts.shape for b in results.benchmarks[::2]] == ["B=1 T=50 D=20 H=4", "B=1 T=50 D=20 H=8"]
     assert {u.name for u in results.untimed} == {"torch[?]", "haiku[?]", "keras[?]"}
     assert "torch is not installed: pip install 'trigru[peers]'" in re.sub(r"\s+", " ", found.stdout)
+
+
+def planned(monkeypatch, tmp_path, *arguments):
+    """The plan of a run that is not measured."""
+    found = []
+    monkeypatch.setattr("trigru.bench.benchmarking.benchmark", lambda plan, *_, **__: found.append(plan))
+    invoked = invoke("bench", *arguments, "-o", str(tmp_path))
+    assert invoked.exit_code == 0, invoked.output
+    (plan,) = found
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+    return plan
+
+
+def test_a_run_is_of_the_stock_kernel_unless_another_is_asked_for(monkeypatch, tmp_path):
+    plan = planned(monkeypatch, tmp_path)
+    assert plan.kernels == ("stock",)
+    assert plan.workloads == ("tiny", "question", "vowels", "medium", "large")
+    assert {arms[0].division for arms in plan.groups().values()} == {"stock"}
+
+
+def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monkeypatch, tmp_path):
+    plan = planned(monkeypatch, tmp_path, "--kernel", "fused", "--kernel", "fused@save=none", "--port", "pure")
+    assert plan.kernels == ("fused", "fused@save=none")
+    assert plan.workloads == tuple(workload.name for workload in WORKLOADS)
+    assert {arms[0].division for arms in plan.groups().values()} == {"fused"}
+    both = planned(monkeypatch, tmp_path, "--kernel", "stock", "--kernel", "fused", "--quick", "--port", "pure")
+    assert both.workloads == QUICK
+    assert {arms[0].division for arms in both.groups().values()} == {"stock", "fused"}
 
 
 def test_verify_speaks_to_machines():

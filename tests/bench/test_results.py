@@ -20,7 +20,7 @@ from trigru.bench.plan import Plan
 from trigru.bench.report import format_rate, format_time, markdown, provenance_lines, terminal
 from trigru.bench.results import SCHEMA, ExtraInfo, Provenance, ResultsFileError, assemble, load, save
 from trigru.bench.sampling import CompiledWhileTimingError
-from trigru.bench.timing_tables import timing_tables
+from trigru.bench.timing_tables import summary_tables, timing_tables
 from trigru.bench.workloads import find_workload
 from trigru.common.equivalence import Measurement
 from trigru.common.errors import TrigruError
@@ -198,7 +198,7 @@ def altered(benchmark, **facts):
 
 def test_the_summary_takes_the_best_style_and_explains_a_slow_one():
     full = load(LONGEST)
-    summary = timing_tables(full)[0]
+    summary = summary_tables(full)[0]
     groups = full.groups()
     for workload, arm, ratio, _, why in summary.rows:
         group = groups["{}/{}/float32/stock".format(*workload.split())]
@@ -229,7 +229,7 @@ def test_one_failure_fails_the_cell_and_is_named_once():
 
 
 def test_columns_hold_what_their_headings_say(results):
-    _, times, programs = timing_tables(results)
+    times, programs = timing_tables(results)
     for row, other, b in zip(times.rows, programs.rows, results.benchmarks, strict=True):
         found = dict(zip(times.columns, row, strict=True))
         assert found["arm"] == b.name
@@ -245,7 +245,7 @@ def test_columns_hold_what_their_headings_say(results):
 
 
 def test_the_share_is_of_the_nearer_limit(results):
-    section = timing_tables(results)[1]
+    section = timing_tables(results)[0]
     ceilings = results.trigru.best_ceilings("float32")
     limit, least_s = ceilings.nearer(results.benchmarks[0].facts.work)
     shares = [float(row[4].partition(", ")[2].rstrip("%")) / 100 for row in section.rows]
@@ -256,7 +256,7 @@ def test_the_share_is_of_the_nearer_limit(results):
 
 
 def test_a_group_says_how_many_steps_a_second(results):
-    section = timing_tables(results)[1]
+    section = timing_tables(results)[0]
     for row, benchmark in zip(section.rows, results.benchmarks, strict=True):
         assert row[3] == format_rate(8 / float(np.median(benchmark.time_s)))
 
@@ -357,7 +357,7 @@ def test_ratios_carry_their_intervals(results):
 
 def test_markdown_has_the_same_numbers_and_where_they_are_from(results):
     text = markdown("trigru", timing_tables(results), results)
-    *_, ratio, _ = timing_tables(results)[1].rows[2]
+    *_, ratio, _ = timing_tables(results)[0].rows[2]
     assert f"| {ratio} |" in text
     assert results.trigru.machine.device in text
     assert f"jax {results.trigru.machine.versions['jax']}" in text
