@@ -145,6 +145,8 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     >>> round(float(np.exp(mean_effect([effect_of(np.log([2.0] * 9)), effect_of(np.log([8.0] * 9))]).log_ratio)), 6)
     4.0
     """
+    if len(effects) == 1:
+        return effects[0]
     K, P = len(effects), min(effect.processes for effect in effects)
     centre = float(np.mean([effect.log_ratio for effect in effects]))
     error = sum(effect.standard_error**2 for effect in effects) ** 0.5 / K

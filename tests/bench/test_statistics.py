@@ -164,6 +164,11 @@ def test_the_mean_of_one_process_knows_the_rounds_alone(rng):
     assert 0 < found.high - found.low < 0.04
 
 
+def test_the_mean_of_one_is_that_one(rng):
+    (one,) = in_groups(rng, 1, 5, 0.0, 0.01)
+    assert mean_effect([one]) == one
+
+
 def test_an_interrupted_run_has_a_mean_too(rng, cheap_resamples):
     whole, begun = in_groups(rng, 1, 5, 0.0, 0.01)[0], in_groups(rng, 1, 3, 0.0, 0.01)[0]
     found = mean_effect([whole, begun])
