@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..common.errors import UnavailableError
+from ..common.kernels import STOCK
 from ..common.port import Port, Program, make_task
 from ..impls import find_style, get_port
 from .peers import PEERS, Peer, get_peer
@@ -15,7 +16,6 @@ from .workloads import find_workload
 
 __all__ = [
     "BASELINE",
-    "STOCK",
     "Arm",
     "Ready",
     "arms_of",
@@ -28,8 +28,6 @@ __all__ = [
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-#: The kernel that scans a framework's own cell, and the division in which there is no other.
-STOCK = "stock"
 #: Of a calibration: copies of the baseline in a group, and by how much the others are slowed.
 COPIES = 9
 SLOWED = (0.03, 0.05)

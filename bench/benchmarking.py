@@ -11,10 +11,10 @@ import typer
 
 from ..common.errors import InputError, TrigruError, UnknownNameError
 from ..common.files import write_whole
-from ..common.kernels import kernel_named
+from ..common.kernels import STOCK, kernel_named
 from ..common.task import PHASES
 from ..impls import get_port, port_names, unavailable
-from .arms import STOCK, divisions_of, packages_of
+from .arms import divisions_of, packages_of
 from .calibration import calibration_tables
 from .coldstart import cold_start_tables, cold_starts
 from .journal import PARTIAL, Journal
@@ -37,6 +37,7 @@ __all__ = [
     "calibration_plan",
     "check_folder",
     "make_plan",
+    "named_kernels",
     "named_ports",
     "start_cold",
     "tables_of",
@@ -73,7 +74,7 @@ def make_plan(
         InputError: a choice in a kernel's name that it does not know.
     """
     names = named_ports(ports)
-    timed = _kernels(kernels, names)
+    timed = named_kernels(kernels, names)
     usual = STANDARD if timed == (STOCK,) else tuple(workload.name for workload in WORKLOADS)
     chosen = workloads or ([SWEPT] if sweep_of else QUICK if quick else usual)
     for workload in chosen:
@@ -156,7 +157,7 @@ def calibration_plan(*, quick: bool, rounds: int | None, processes: int | None, 
     return Plan(QUICK, ("forward",), ("pure",), seed=seed, trials=TRIALS, **options)
 
 
-def _kernels(kernels: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:
+def named_kernels(kernels: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:
     """The kernels asked for, each of which some port offers."""
     found = tuple(dict.fromkeys(kernels or (STOCK,)))
     offered = dict.fromkeys(kernel for port in ports if not unavailable(port) for kernel in get_port(port).kernels)

@@ -76,13 +76,13 @@ def compare(
     """
     import msgspec
 
+    from ..common.kernels import STOCK
     from .arms import BASELINE
     from .benchmarking import benchmark, check_folder, make_plan
-    from .equality_tables import equality_table
     from .journal import PARTIAL, check_resumable
     from .machine import load_average
     from .progress import show
-    from .verification import verify_ports
+    from .verification import tables_by_kernel, verify_ports
 
     check_folder(output)
     plan = make_plan(
@@ -93,16 +93,18 @@ def compare(
         check_resumable(output / PARTIAL, plan)
     load_before = load_average()
     with _no_memory_kept():
-        measurements, missing = verify_ports(tuple(dict.fromkeys((BASELINE[0], *plan.ports))), _dtypes(None))
-    equality = equality_table(measurements)
-    show([equality])
+        names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
+        with_stock = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # every division has it
+        measurements, missing = verify_ports(names, _dtypes(None), kernels=with_stock)
+    equality = tables_by_kernel(measurements)
+    show(equality)
     failed: dict[str, dict[str, None]] = {}
     for m in measurements:
         if not m.passed:
             failed.setdefault(m.port, {})[m.check] = None
     excluded = missing | {port: f"not proven equal: {', '.join(checks)}" for port, checks in failed.items()}
     plan = msgspec.structs.replace(plan, excluded=excluded)
-    benchmark(plan, output, resume=resume, load_before=load_before, before=[equality])
+    benchmark(plan, output, resume=resume, load_before=load_before, before=equality)
     if failed:
         raise typer.Exit(1)
 
@@ -115,6 +117,9 @@ def verify(
         typer.Option("--dtype", help="float64 (same function?), float32 or bfloat16 (accurate?); repeatable."),
     ] = None,
     checks: Annotated[list[str] | None, typer.Option("--check", help="Only this check (repeatable).")] = None,
+    kernels: Annotated[
+        list[str] | None, typer.Option("--kernel", help="This kernel instead of stock, as fused (repeatable).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")] = False,
     self_test: Annotated[
         bool,
@@ -126,29 +131,30 @@ def verify(
     ] = False,
 ) -> None:
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
-    from .benchmarking import named_ports
-    from .equality_tables import equality_table
+    from .benchmarking import named_kernels, named_ports
     from .progress import show
     from .results import equality_json
-    from .verification import report_self_test, report_upstream, verify_ports
+    from .verification import report_self_test, report_upstream, tables_by_kernel, verify_ports
 
     if self_test:
-        if ports or dtypes or checks or json or upstream:
+        if ports or dtypes or checks or kernels or json or upstream:
             raise typer.BadParameter("--self-test takes no other option: every mutant meets every check.")
         report_self_test()
         return
+    if upstream and kernels:
+        raise typer.BadParameter("--upstream takes no --kernel: the frameworks' own parts are what it is about.")
     if upstream:
         report_upstream(ports, _dtypes(dtypes), _checks(checks), json=json)
         return
     names = named_ports(ports)
-    measurements, missing = verify_ports(names, _dtypes(dtypes), _checks(checks))
+    measurements, missing = verify_ports(names, _dtypes(dtypes), _checks(checks), named_kernels(kernels, names))
     if json:
         from ..impls import get_port
 
         packages = [package for name in names if name not in missing for package in get_port(name).packages]
         typer.echo(equality_json(measurements, missing, packages))
     else:
-        show([equality_table(measurements)])
+        show(tables_by_kernel(measurements))
     failed = sum(not m.passed for m in measurements)
     if failed:
         say(f"{failed} of {len(measurements)} measurements failed.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .arms import STOCK
+from ..common.kernels import STOCK
 from .report import Section, format_bytes, format_time
 from .results import Benchmark, Results
 from .statistics import Comparison, Effect, as_ratio, effect_of, mean_effect, mean_floor, verdict

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from .arms import STOCK, Arm, arms_of, calibration_arms, divisions_of, packages_of
+from ..common.kernels import STOCK
+from .arms import Arm, arms_of, calibration_arms, divisions_of, packages_of
 from .sampling import SAMPLE_TIME_S
 
 __all__ = ["MATMUL_PRECISION", "PROCESSES", "Plan"]
@@ -22,7 +23,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         rounds: for each group in each process, fewer where they would take too long; None for as many as fit a time.
         sample_time_s: least duration of a sample of fewer than twenty calls.
         seed: of the orders and the bootstrap.
-        excluded: ports that get no number, with the reason.
+        excluded: ports, or ports on a kernel as in "linen:fused", that get no number, with the reason.
         trials: above 0, calibrate instead: groups of a baseline's copies and of arms that are slowed.
         kernels: names; a group for each division of theirs.
     """

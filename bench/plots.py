@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.files import write_whole
-from .arms import STOCK
+from ..common.kernels import STOCK
 from .results import Results
 from .tax import NEGLIGIBLE, taxes
 

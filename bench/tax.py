@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arms import STOCK
+from ..common.kernels import STOCK
 from .report import Section
 from .results import Benchmark, Results
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .arms import STOCK
+from ..common.kernels import STOCK
 from .programs import DISPATCH_LIMIT_S, explain
 from .report import Section, format_bytes, format_rate, format_time
 from .results import Benchmark, Results

@@ -1,6 +1,6 @@
 """The work of `trigru verify`: ports and mutants held to the oracle, under a progress bar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,23 +13,45 @@ from ..common import equivalence
 from ..common.checks import Check
 from ..common.equivalence import Measurement
 from ..common.errors import UnknownNameError
-from ..common.port import Port
+from ..common.kernels import STOCK
+from ..common.port import Port, WithKernel
 from ..impls import get_port, mutants, unavailable, upstream
 from .equality_tables import departures_table, equality_table, self_test_table
 from .progress import Progress, nothing_if_interrupted, say, show
+from .report import Section
 from .results import equality_json
 
-__all__ = ["hold", "hold_mutants", "report_self_test", "report_upstream", "verify_ports"]
+__all__ = ["hold", "hold_mutants", "report_self_test", "report_upstream", "tables_by_kernel", "verify_ports"]
 
 
 def verify_ports(
-    names: tuple[str, ...], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None = None
+    names: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    checks: tuple[Check, ...] | None = None,
+    kernels: Sequence[str] = (STOCK,),
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Hold the ports that are available to the oracle; returns what was measured, and why ports are missing."""
+    """Hold the ports that are available to the oracle, on each kernel that they offer.
+
+    Returns:
+        What was measured, a kernel other than the stock one named as in "linen:fused", and why ports are missing.
+    """
     missing = {name: reason for name in names if (reason := unavailable(name))}
     for reason in missing.values():
         say(reason)
-    return hold([get_port(name) for name in names if name not in missing], dtypes, checks), missing
+    present = [get_port(name) for name in names if name not in missing]
+    on_kernels: list[Port] = [
+        port if kernel == STOCK else WithKernel(port, kernel)
+        for kernel in kernels
+        for port in present
+        if kernel.partition("@")[0] in port.kernels
+    ]
+    return hold(on_kernels, dtypes, checks), missing
+
+
+def tables_by_kernel(measurements: list[Measurement]) -> list[Section]:
+    """A table of equality for each kernel."""
+    kernels = dict.fromkeys(m.port.partition(":")[2] for m in measurements)
+    return [equality_table([m for m in measurements if m.port.partition(":")[2] == kernel]) for kernel in kernels]
 
 
 def report_upstream(

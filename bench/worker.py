@@ -68,7 +68,7 @@ def measure_group(request: Request, arms: list[Arm], answer: Callable[[Answer], 
         untimed.append(Untimed(arm.id, arm.group, arm.name, reason))
 
     ready: list[tuple[Ready, Build | None]] = []
-    lost = {arm.id: request.lost.get(arm.id) or plan.excluded.get(arm.port) for arm in arms}
+    lost = {arm.id: request.lost.get(arm.id) or _excluded(plan, arm) for arm in arms}
     answer(Underway(f"ask the oracle about {group}", 0.0, group))
     for arm in arms:  # before the threads ask at once
         if lost[arm.id] is None:
@@ -118,6 +118,10 @@ def measure_group(request: Request, arms: list[Arm], answer: Callable[[Answer], 
         else:
             measured.append(_measured(found, build, sample, request.process == 0))
     return GroupRecord(group, request.process, measured, untimed)
+
+
+def _excluded(plan: Plan, arm: Arm) -> str | None:
+    return plan.excluded.get(arm.port) or plan.excluded.get(f"{arm.port}:{arm.kernel}")
 
 
 def _prepare(arm: Arm) -> Ready:

@@ -65,7 +65,7 @@ def fused_scan(
         resets: (T, *batch), whether to reset before a step; None for nowhere.
         active: (T, *batch), whether a step counts: elsewhere the state stays and the output is 0; None for everywhere.
         reverse: run from the last step to the first.
-        unroll: steps in one iteration of the compiled loop.
+        unroll: steps in one iteration of the compiled loop, unless the kernel says.
         kernel: how.
 
     Returns:
@@ -81,7 +81,7 @@ def fused_scan(
     T = x.shape[0]
     chunk = kernel.chunk or (T if kernel.save != "none" else _root(T))
     # where chunks are computed again, each is saved in full meanwhile
-    how = _How(reverse, unroll, "all" if kernel.save == "none" else kernel.save, kernel.hoist)
+    how = _How(reverse, kernel.unroll or unroll, "all" if kernel.save == "none" else kernel.save, kernel.hoist)
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
         return _loop(how, weights, h, initial, *by_time)
@@ -196,42 +196,45 @@ def _candidate(weights: Weights, h: Array, x: Array, r: Array) -> tuple[Array, A
 
 def _times(x: Any, kernel: Any) -> Any:
     """Inputs (T, *batch, D) times (D, K), all steps at once; None where one is zero by construction."""
-    return None if _is_zero(x) or _is_zero(kernel) else _product_p.bind(x, kernel)
+    if _is_zero(x) or _is_zero(kernel):
+        return None
+    config: Any = jax.config
+    return _product_p.bind(x, kernel, precision=config.jax_default_matmul_precision)
 
 
-def _product(x: Array, kernel: Array) -> Array:
-    return x @ kernel
+def _product(x: Array, kernel: Array, *, precision: Any) -> Array:
+    return jnp.matmul(x, kernel, precision=precision)
 
 
-def _kernel_gradient(x: Array, t: Array) -> Array:
+def _kernel_gradient(x: Array, t: Array, precision: Any) -> Array:
     """Σ xᵀ t over all leading axes (D, K)."""
     if jax.device_count() > 1:  # a batch spread over devices must not be gathered to be reshaped
         summed = tuple(range(x.ndim - 1))
-        return jax.lax.dot_general(x, t, ((summed, summed), ((), ())))
+        return jax.lax.dot_general(x, t, ((summed, summed), ((), ())), precision=precision)
     # with several axes to sum over, XLA's CPU backend copies both factors into another order
-    return x.reshape(-1, x.shape[-1]).T @ t.reshape(-1, t.shape[-1])
+    return jnp.matmul(x.reshape(-1, x.shape[-1]).T, t.reshape(-1, t.shape[-1]), precision=precision)
 
 
-def _batched_product(arguments: Any, axes: Any) -> tuple[Array, int]:
+def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
     (x, kernel), (x_axis, kernel_axis) = arguments, axes
     if kernel_axis is not None:
-        return jax.vmap(_product, (x_axis, kernel_axis))(x, kernel), 0
+        return jax.vmap(partial(_product, precision=precision), (x_axis, kernel_axis))(x, kernel), 0
     if x_axis == x.ndim - 1:
         x, x_axis = jnp.moveaxis(x, x_axis, 0), 0
-    return _product_p.bind(x, kernel), x_axis
+    return _product_p.bind(x, kernel, precision=precision), x_axis
 
 
 # A primitive of its own, since the product's transpose is what this module is about. Under jax.vmap the examples
 # become a further leading axis of it, so that the gradient still is one product of matrices.
 _product_p = Primitive("all_steps_product")
 _product_p.def_impl(_product)
-_product_p.def_abstract_eval(lambda x, kernel: x.update(shape=(*x.shape[:-1], kernel.shape[-1])))
+_product_p.def_abstract_eval(lambda x, kernel, precision: x.update(shape=(*x.shape[:-1], kernel.shape[-1])))
 mlir.register_lowering(_product_p, mlir.lower_fun(_product, multiple_results=False))
 batching.primitive_batchers[_product_p] = _batched_product
 ad.defbilinear(
     _product_p,
-    lambda t, x, kernel: _product_p.bind(t, kernel.T),
-    lambda t, x, kernel: _kernel_gradient(x, t),
+    lambda t, x, kernel, precision: _product_p.bind(t, kernel.T, precision=precision),
+    lambda t, x, kernel, precision: _kernel_gradient(x, t, precision),
 )
 
 

@@ -7,7 +7,10 @@ from typing import Any
 from .config import check_flag, check_sizes
 from .errors import InputError
 
-__all__ = ["FusedKernel", "kernel_named"]
+__all__ = ["STOCK", "FusedKernel", "kernel_named"]
+
+#: The kernel that scans the framework's own cell.
+STOCK = "stock"
 
 SAVED = ("all", "some", "none")
 
@@ -22,6 +25,7 @@ class FusedKernel:
         hoist: multiply the inputs of a chunk by their weights at once, before its loop, instead of in it.
         chunk: steps after which weight gradients are added up; None for all steps, or, where nothing is saved, for the
             square root of their number.
+        unroll: steps in one iteration of the compiled loop; None for what the model says.
 
     Raises:
         InputError: a value that is none of these.
@@ -34,13 +38,13 @@ class FusedKernel:
     save: str = "all"
     hoist: bool = False
     chunk: int | None = None
+    unroll: int | None = None
 
     def __post_init__(self) -> None:
         if self.save not in SAVED:
             raise InputError(f"save is {self.save!r}, expected one of {', '.join(SAVED)}.")
         check_flag(hoist=self.hoist)
-        if self.chunk is not None:
-            check_sizes(chunk=self.chunk)
+        check_sizes(**{name: size for name in ("chunk", "unroll") if (size := getattr(self, name)) is not None})
 
 
 def kernel_named(name: str, *, remat: bool = False) -> FusedKernel | None:
@@ -54,9 +58,9 @@ def kernel_named(name: str, *, remat: bool = False) -> FusedKernel | None:
         InputError: another name.
 
     >>> kernel_named("fused@save=none,chunk=16")
-    FusedKernel(save='none', hoist=False, chunk=16)
+    FusedKernel(save='none', hoist=False, chunk=16, unroll=None)
     """
-    if name == "stock":
+    if name == STOCK:
         return None
     base, *choices = re.split("[@,]", name)
     given: dict[str, Any] = {}

@@ -249,12 +249,14 @@ class WithKernel:
     """
 
     def __init__(self, port: Port, kernel: str):
+        check_config(port, GRUConfig(1, 1, kernel=kernel))
         self._port, self._kernel = port, kernel
         self.name = f"{port.name}:{kernel}"
-        check_config(port, GRUConfig(1, 1, kernel=kernel))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._port, name)
+        self.title, self.packages, self.kernels, self.call_styles = (
+            port.title, port.packages, port.kernels, port.call_styles,
+        )  # fmt: skip
+        self.dump, self.apply, self.step, self.classify = port.dump, port.apply, port.step, port.classify
+        self.value_and_grad = port.value_and_grad
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """As the port's."""

@@ -50,7 +50,7 @@ MEASURING = {
 }  # fmt: skip
 COMMANDS = {
     "compare": MEASURING,
-    "verify": {"--port", "--dtype", "--check", "--json", "--self-test", "--upstream"},
+    "verify": {"--port", "--dtype", "--check", "--kernel", "--json", "--self-test", "--upstream"},
     "bench": MEASURING | {"--calibrate", "--cold-start"},
     "report": {"--details"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
@@ -490,12 +490,44 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp
         assert "is a file, expected a folder to write results into" in str(found.exception)
 
 
-def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "kernels"), [([], ("stock",)), (["--kernel", "fused@save=some"], ("stock", "fused@save=some"))]
+)
+def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, options, kernels):
     seen = []
-    monkeypatch.setattr("trigru.bench.verification.verify_ports", lambda names, dtypes: seen.append(names) or ([], {}))
+
+    def verify_ports(names, dtypes, *, kernels):
+        seen.append((names, kernels))
+        return [], {}
+
+    monkeypatch.setattr("trigru.bench.verification.verify_ports", verify_ports)
     monkeypatch.setattr("trigru.bench.benchmarking.benchmark", lambda *_, **__: None)
-    invoke("compare", "--port", "linen", "-o", str(tmp_path))
-    assert seen == [("pure", "linen")]
+    invoke("compare", "--port", "linen", *options, "-o", str(tmp_path))
+    assert seen == [(("pure", "linen"), kernels)]
+
+
+def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(tmp_path, monkeypatch):
+    plans = []
+    wrong = equivalence.Measurement("linen:fused", "chunks", None, "carry", "float64", 1.0, 0.0)
+    monkeypatch.setattr("trigru.bench.verification.verify_ports", lambda *_, **__: ([wrong], {}))
+    monkeypatch.setattr("trigru.bench.benchmarking.benchmark", lambda plan, *_, **__: plans.append(plan))
+    assert invoke("compare", "--port", "linen", "--kernel", "fused", "-o", str(tmp_path)).exit_code == 1
+    (plan,) = plans
+    assert plan.excluded == {"linen:fused": "not proven equal: chunks"}
+    arms = {arm.name: worker._excluded(plan, arm) for arm in plan.groups()["tiny/forward/float32/fused"]}
+    assert {name for name, reason in arms.items() if reason} == {"linen[apply]:fused"}
+
+
+def test_verify_holds_the_kernels_asked_for():
+    found = invoke(
+        *("verify", "--port", "linen", "--port", "pure", "--check", "sequence", "--dtype", "float64"),
+        *("--kernel", "stock", "--kernel", "fused@save=some", "--json"),
+    )
+    measurements = json.loads(found.stdout)["measurements"]
+    assert {m["port"] for m in measurements} == {"linen", "pure", "linen:fused@save=some", "pure:fused@save=some"}
+    assert invoke("verify", "--kernel", "fused@save=most").exception.args[0].startswith("save is 'most'")
+    assert invoke("verify", "--upstream", "--kernel", "fused").exit_code == 2
+    assert invoke("verify", "--self-test", "--kernel", "fused").exit_code == 2
 
 
 def test_only_what_was_asked_for_is_verified(monkeypatch):
