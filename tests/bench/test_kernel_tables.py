@@ -1,6 +1,7 @@
 """A kernel against each framework's own cell and against peers, from results whose ratios are known."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -129,6 +130,13 @@ def test_geometric_means_are_recovered_and_say_of_how_many(results):
     assert mean.ratio.low < mean.ratio.ratio < mean.ratio.high < 1.01 * truth
 
 
+def test_the_floor_of_a_mean_is_the_mean_of_its_floors(results):
+    mine = [s for s in speedups(results) if (s.port, s.phase) == ("pure", "forward")]
+    floors = (0.01, 0.02, 0.3)
+    mean = mean_speedup([replace(s, floor=floor) for s, floor in zip(mine, floors, strict=True)])
+    assert mean.floor == pytest.approx(np.prod(np.add(1, floors)) ** (1 / 3) - 1)
+
+
 def test_peers_are_set_against_the_kernel_in_each_port(results):
     found = section(results, "kernel against peers")
     assert found.columns == ("workload", "phase", "peer", "pure", "nnx")
@@ -186,6 +194,33 @@ def test_what_has_no_stock_arm_or_no_program_is_left_out_or_blank(results):
     assert {row[3:6] for row in rows} == {("0 B", "0 B", "-")}
 
 
+def test_each_style_of_a_port_is_held_against_its_own_stock_arm(results):
+    slower = [
+        msgspec.structs.replace(with_facts(b, style="pytree"), stats=b.stats | {"data": (3 * b.time_s).tolist()})
+        for b in results.benchmarks
+        if b.facts.port == "nnx"
+    ]
+    others = [
+        renamed(b, Arm(f.workload, f.phase, f.port, f.style, f.kernel, division="fused"))
+        for b in slower
+        if (f := b.facts)
+    ]
+    both = msgspec.structs.replace(results, benchmarks=[*results.benchmarks, *others])
+    found = [s for s in speedups(both) if s.port == "nnx"]
+    assert {s.arm for s in found} == {"nnx[nnx.jit]", "nnx[pytree]"}
+    for arm in ("nnx[nnx.jit]", "nnx[pytree]"):
+        ratios = sorted(s.ratio.ratio for s in found if s.arm == arm)
+        assert ratios == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)
+
+
+def test_a_mean_against_peers_says_where_arms_have_fewer_workloads(results):
+    fewer = [b for b in results.benchmarks if b.name != "nnx[nnx.jit]:fused" or b.facts.workload == "question"]
+    title = "kernel against peers: geometric means over workloads"
+    rows = {row[:2]: row[2] for row in section(msgspec.structs.replace(results, benchmarks=fewer), title).rows}
+    assert rows["forward", "torch[eager]"] == "1 to 3"
+    assert rows["train_step", "torch[eager]"] == "1"
+
+
 def test_a_processs_luck_is_in_the_interval(results):
     luck = np.repeat([0.8, 0.9, 1.0, 1.1, 1.2], 6)
     lucky = [
@@ -196,6 +231,22 @@ def test_a_processs_luck_is_in_the_interval(results):
     ]
     for speedup in speedups(msgspec.structs.replace(results, benchmarks=lucky)):
         assert speedup.ratio.high / speedup.ratio.low > 1.3
+
+
+def test_a_cell_reaches_to_the_farther_end_of_its_interval(results):
+    luck = np.repeat([0.8, 0.9, 1.0, 1.1, 1.2], 6)
+    lucky = [
+        msgspec.structs.replace(b, stats=b.stats | {"data": (b.time_s * luck).tolist()})
+        if b.facts.kernel == "fused"
+        else b
+        for b in results.benchmarks
+    ]
+    lucky = msgspec.structs.replace(results, benchmarks=lucky)
+    cells = {row[:3]: row[3] for row in section(lucky, "kernel against peers").rows}
+    reach = float(cells["question", "train_step", "torch[eager]"].partition("±")[2].rstrip("%")) / 100
+    ratio = next(s.ratio for s in speedups(lucky, peers=True) if s.phase == "train_step")
+    assert reach == pytest.approx(ratio.high / ratio.ratio - 1, abs=0.006)
+    assert reach > 1 - ratio.low / ratio.ratio + 0.02
 
 
 def test_divisions_are_never_ranked_against_each_other(results, tmp_path):
