@@ -76,6 +76,15 @@ def test_an_interval_that_reaches_further_makes_it_an_estimate(swept):
     assert tax_tables(msgspec.structs.replace(swept, benchmarks=slow))[1].rows[0][-1] == "beyond"
 
 
+def test_a_size_counts_only_where_every_larger_one_does(swept):
+    high = {"question@hidden=8": 1.005, "question@hidden=32": 1.02, "question@hidden=128": 1.005}
+    linen = [
+        altered(b, ratio=1.001, ratio_high=high[b.facts.workload]) if b.facts.port == "linen" else b
+        for b in swept.benchmarks
+    ]
+    assert tax_tables(msgspec.structs.replace(swept, benchmarks=linen))[1].rows[0][-1] == "128"
+
+
 def test_another_program_is_marked(published):
     rows = {row[0]: row for row in tax_tables(published)[0].rows}
     linen, leaves = rows["linen[apply]"], rows["nnx[leaves]"]
