@@ -493,6 +493,15 @@ def test_facts_are_the_arms(merged):
     assert merged.groups()[STEP][0].facts.work == work_of(tiny, "step")
 
 
+def test_an_arm_keeps_its_kernel_and_its_division(path):
+    plan = msgspec.structs.replace(PLAN, phases=("forward",), kernels=("stock", "fused@save=none"))
+    journal = begin(path, plan)
+    run(journal, ignore, FakeProcesses())
+    facts = [b.facts for b in merge(journal).benchmarks]
+    arms = [arm for group in plan.groups().values() for arm in group]
+    assert [(f.id, f.kernel, f.division) for f in facts] == [(arm.id, arm.kernel, arm.division) for arm in arms]
+
+
 def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):
     run(journal, ignore, FakeProcesses())
     made, make = [], Workload.batch
