@@ -16,7 +16,7 @@ from trigru.common.cases import Case
 from trigru.common.checks import CHECKS, DTYPES, Check, checks_named
 from trigru.common.equivalence import Measurement, accuracy_bound, assert_equivalent, relative_error, verify
 from trigru.common.errors import UnknownNameError
-from trigru.common.port import CallStyle, functional_program
+from trigru.common.port import CallStyle, WithKernel, functional_program
 from trigru.common.task import Batch
 from trigru.common.trajectory import trajectory
 from trigru.impls import get_port
@@ -26,6 +26,13 @@ from trigru.impls.pure import PurePort
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_port_passes(port, check):
     assert_equivalent(port, checks=[check])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_port_passes_with_the_fused_kernel(port, check):
+    """The first question, where it is asked; the second is asked of the kernel alone in test_fused.py."""
+    dtypes = ["float64"] if "float64" in check.dtypes else check.dtypes
+    assert_equivalent(WithKernel(port, "fused"), checks=[check], dtypes=dtypes)
 
 
 sizes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
