@@ -45,6 +45,8 @@ __all__ = [
 
 #: `gradient` is most of `train_step`, and is measured where it is asked for.
 DEFAULT_PHASES = ("forward", "train_step", "step")
+#: One time step has no loop, and runs the framework's cell whatever the kernel.
+KERNEL_PHASES = ("forward", "train_step")
 QUICK_OPTIONS: dict[str, Any] = {"processes": 1, "sample_time_s": 4e-3}
 SWEPT = "question"
 #: Groups of each workload in a calibration.
@@ -93,7 +95,7 @@ def make_plan(
     options = _options(quick=quick, rounds=rounds, processes=processes)
     return Plan(
         tuple(chosen),
-        tuple(phases or DEFAULT_PHASES),
+        tuple(phases or (DEFAULT_PHASES if timed == (STOCK,) else KERNEL_PHASES)),
         names,
         PEERS if peers else (),
         tuple(styles) if styles else None,
@@ -160,9 +162,10 @@ def calibration_plan(*, quick: bool, rounds: int | None, processes: int | None, 
 def named_kernels(kernels: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:
     """The kernels asked for, each of which some port offers."""
     found = tuple(dict.fromkeys(kernels or (STOCK,)))
-    offered = dict.fromkeys(kernel for port in ports if not unavailable(port) for kernel in get_port(port).kernels)
+    present = [get_port(port) for port in ports if not unavailable(port)]
+    offered = dict.fromkeys([STOCK, *(kernel for port in present for kernel in port.kernels)])
     for base, named in divisions_of(found).items():
-        if base not in offered:
+        if base not in offered and present:
             raise UnknownNameError(f"kernel of {', '.join(ports)}", named[0], list(offered))
         for kernel in named:
             kernel_named(kernel)  # refuses choices that there are not
@@ -174,7 +177,9 @@ def _options(*, quick: bool, rounds: int | None, processes: int | None) -> dict[
     options |= {} if rounds is None else {"rounds": rounds}
     options |= {} if processes is None else {"processes": processes}
     if options.get("processes") == 1 and rounds is not None and rounds < 6:
-        raise InputError("fewer than 6 rounds in one process bear no 95 % interval.")
+        raise InputError(
+            "fewer than 6 rounds in one process bear no 95 % interval. Pass --rounds 6 or more, or --processes 2."
+        )
     return options
 
 

@@ -29,7 +29,10 @@ Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port 
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 Phases = Annotated[
     list[str] | None,
-    typer.Option("--phase", help="forward, gradient, train_step or step (repeatable). [default: all but gradient]"),
+    typer.Option(
+        "--phase",
+        help="forward, gradient, train_step or step (repeatable). Default: all but gradient; with fused, nor step.",
+    ),
 ]
 Styles = Annotated[list[str] | None, typer.Option("--style", help="Only this call style (repeatable).")]
 Kernels = Annotated[
@@ -193,7 +196,9 @@ def bench(
     check_folder(output)
     chosen = bool(workloads or phases or styles or kernels or peers or sweep)
     if calibrate and (chosen or ports or cold_start):
-        raise typer.BadParameter("--calibrate takes no workloads, ports, peers or sweep: its arms are its own.")
+        raise typer.BadParameter(
+            "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
+        )
     if cold_start and (chosen or quick or rounds or processes or resume):
         raise typer.BadParameter("--cold-start takes --port and --output alone.")
     if cold_start:

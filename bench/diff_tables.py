@@ -49,7 +49,7 @@ def _moved(diff: Diff) -> Section:
         (
             *([f"Indistinguishable from before: {others} arms; --details lists them."] if others else []),
             "Below 1 is faster. A verdict needs a 95 % interval without 1 and a change above the floor, the larger of "
-            f"the two runs'. FAILED: slower by more than {diff.fail_above:.1%}.",
+            f"the two runs'. A row says FAILED where an arm is slower by more than {diff.fail_above:.1%}.",
             *diff.notes,
         ),
     )

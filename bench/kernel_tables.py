@@ -1,7 +1,7 @@
 """A kernel against each framework's own cell, and against peers: from a results file, and from nothing else.
 
-Both are timed in the same rounds, so their ratio is paired as that to the baseline is. It is written as own / kernel,
-the time of the framework's own cell over the kernel's: above 1, the kernel is faster.
+Both are timed in the same rounds, so their ratio is paired as that to the baseline is. It is written as a speedup,
+stock / kernel, the time of the framework's own cell over the kernel's: above 1, the kernel is faster.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ import numpy as np
 from ..common.kernels import STOCK
 from .report import Section, format_bytes, format_time
 from .results import Benchmark, Results
-from .statistics import Comparison, Effect, as_ratio, effect_of, mean_effect, mean_floor, verdict
+from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, mean_effect, mean_floor, verdict
 from .timing_tables import format_throughput
 
 __all__ = ["Speedup", "kernel_tables", "mean_speedup", "speedups"]
@@ -27,19 +27,23 @@ class Speedup:
         kernel: its name, with choices.
         port: whose model runs it.
         arm: the name of its port's stock arm, the column or row of tables.
+        workload: of one group; the first where there are several.
         phase: of all groups.
         groups: how many.
         effect: log of the kernel's time over the other arm's.
         floor: of noise, as a fraction.
+        enough: whether the rounds bear a verdict, in all groups.
     """
 
     kernel: str
     port: str
     arm: str
+    workload: str
     phase: str
     groups: int
     effect: Effect
     floor: float
+    enough: bool
 
     @property
     def ratio(self) -> Comparison:
@@ -49,7 +53,7 @@ class Speedup:
     @property
     def verdict(self) -> str:
         """Of the kernel: "faster", "slower" or "indistinguishable"."""
-        return verdict(as_ratio(self.effect), self.floor)
+        return verdict(as_ratio(self.effect), self.floor) if self.enough else "indistinguishable"
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,17 @@ def mean_speedup(found: list[Speedup]) -> Speedup:
     """The geometric mean over groups of one arm, kernel and phase."""
     first = found[0]
     effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
-    return Speedup(first.kernel, first.port, first.arm, first.phase, len(found), effect, floor)
+    return Speedup(
+        first.kernel,
+        first.port,
+        first.arm,
+        first.workload,
+        first.phase,
+        len(found),
+        effect,
+        floor,
+        all(s.enough for s in found),
+    )
 
 
 def kernel_tables(results: Results) -> list[Section]:
@@ -100,7 +114,17 @@ def _pairs(results: Results, peers: bool) -> list[_Pair]:
 
 def _speedup(results: Results, b: Benchmark, other: Benchmark, arm: str) -> Speedup:
     effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.facts.process, results.trigru.seed)
-    return Speedup(b.facts.kernel, b.facts.port, arm, b.facts.phase, 1, effect, b.facts.floor)
+    return Speedup(
+        b.facts.kernel,
+        b.facts.port,
+        arm,
+        b.facts.workload,
+        b.facts.phase,
+        1,
+        effect,
+        b.facts.floor,
+        enough_rounds(b.facts.process),
+    )
 
 
 def _means(kernel: str, pairs: list[_Pair]) -> Section:
@@ -110,7 +134,7 @@ def _means(kernel: str, pairs: list[_Pair]) -> Section:
         rows.append((phase, arm, str(mean.groups), _interval(mean.ratio), mean.verdict))
     return Section(
         f"The {kernel} kernel against each framework's own cell: geometric means over workloads",
-        ("phase", "arm", "workloads", f"own / {kernel}", "verdict"),
+        ("phase", "arm", "workloads", f"speedup, stock / {kernel}", "verdict"),
         rows,
         (
             f"Time of the framework's own cell over that of the {kernel} kernel in the same call style: above 1, the "
@@ -134,7 +158,7 @@ def _workloads(kernel: str, pairs: list[_Pair]) -> Section:
     ]
     return Section(
         f"The {kernel} kernel against each framework's own cell",
-        ("workload", "phase", "arm", "own", kernel, f"own / {kernel}", "verdict"),
+        ("workload", "phase", "arm", "stock", kernel, f"speedup, stock / {kernel}", "verdict"),
         rows,
         ("Times are medians a call; the ratio is the median within rounds, so it need not be their quotient.",),
     )
@@ -159,11 +183,11 @@ def _machine(results: Results, kernel: str, pairs: list[_Pair]) -> Section:
         )
     return Section(
         f"Temporary memory and GFLOP/s of each framework's own cell and of the {kernel} kernel",
-        ("workload", "phase", "arm", "own temp", "temp", "temp / own", "own GFLOP/s, %", "GFLOP/s, %"),
+        ("workload", "phase", "arm", "stock temp", "temp", "temp / stock", "stock GFLOP/s, %", "GFLOP/s, %"),
         rows,
         (
             "Temporary memory: beside arguments and results, by XLA's analysis; - where it gives none, or there is "
-            f"none to divide by. Columns without own are the {kernel} kernel's. GFLOP/s: the least operations of the "
+            f"none to divide by. Columns without stock are the {kernel} kernel's. GFLOP/s: the least operations of the "
             "phase, the same for both, over the time; %: of the rate of a large matrix product in the same run.",
         ),
     )

@@ -49,7 +49,9 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
         gap = 1 if len(section.columns) < WIDE else 0
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
         for column, left in zip(section.columns, _left_aligned(section), strict=True):
-            table.add_column(Text(column), justify="left" if left else "right", no_wrap=column not in _FOLDED)
+            table.add_column(
+                Text(column), justify="left" if left else "right", no_wrap=column not in _FOLDED, overflow="fold"
+            )
         for row in section.rows:
             table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
         parts += [
@@ -91,6 +93,11 @@ def provenance_lines(results: Results) -> list[str]:
         )
     if not facts.complete:
         lines.insert(0, "INTERRUPTED: not all was measured.")
+    if facts.load_after is not None and facts.load_after > machine.threads * (1 + BUSY_SHARE):
+        lines.append(
+            f"The machine was busy with other work: {facts.load_after:.1f} runnable processes on {machine.threads} "
+            "threads at the end of the run. Measure again on an idle one."
+        )
     if facts.load_before is not None and facts.load_before > machine.threads * BUSY_SHARE:
         lines.append(
             f"The machine was busy: {facts.load_before:.1f} runnable processes on {machine.threads} threads before the "

@@ -18,14 +18,11 @@ from .machine import load_average
 from .plan import MATMUL_PRECISION
 from .records import Answer, GroupRecord, Measured, Request, Underway, Untimed
 from .results import SCHEMA, Benchmark, ExtraInfo, Facts, Provenance, Results, assemble, stats_of
-from .statistics import compare, noise_floor, verdict
+from .statistics import compare, enough_rounds, noise_floor, verdict
 from .work import work_of
 from .workloads import find_workload
 
 __all__ = ["WorkerDiedError", "ask_process", "merge", "run"]
-
-#: Fewer rounds, where there is one process alone, bear no 95 % interval: a run that was interrupted may have no more.
-MIN_ROUNDS = 6
 
 
 class WorkerDiedError(TrigruError):
@@ -183,7 +180,7 @@ def _merge_group(
     process = [number for number, m in by_arm[baseline] for _ in m.time_s]
     ratios = {arm: compare(times_s[arm], times_s[baseline], process, seed) for arm in by_arm}
     floor = noise_floor(ratios[duplicate], len(set(process)))
-    enough = len(set(process)) > 1 or len(process) >= MIN_ROUNDS
+    enough = enough_rounds(process)
     workload = find_workload(baseline.workload)  # all arms of a group do the same work
     steps = workload.batch_size if baseline.phase == "step" else workload.steps
     work = work_of(workload, baseline.phase, baseline.dtype)

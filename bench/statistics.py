@@ -23,6 +23,7 @@ __all__ = [
     "compare",
     "compare_effects",
     "effect_of",
+    "enough_rounds",
     "mean_effect",
     "mean_floor",
     "noise_floor",
@@ -31,6 +32,8 @@ __all__ = [
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+
+MIN_ROUNDS = 6
 
 #: No effect below this is called a difference, however clean its interval: two compilations of one function,
 #: in other places of memory, were seen to differ by up to 0.5 %; the margin is twofold.
@@ -197,6 +200,17 @@ def noise_floor(duplicate: Comparison, processes: int = 1) -> float:
     """
     seen = (duplicate.low, duplicate.high) if processes == 1 else (duplicate.ratio,)
     return max(MIN_FLOOR, float(np.expm1(max(abs(np.log(ratio)) for ratio in seen))))
+
+
+def enough_rounds(process: Sequence[int]) -> bool:
+    """Whether rounds, of these processes, bear a verdict: fewer than six in one process alone bear no 95 % interval.
+
+    An interrupted run may have no more.
+
+    >>> enough_rounds([0] * 5), enough_rounds([0] * 6), enough_rounds([0, 1])
+    (False, True, True)
+    """
+    return len(set(process)) > 1 or len(process) >= MIN_ROUNDS
 
 
 def verdict(comparison: Comparison, floor: float) -> str:

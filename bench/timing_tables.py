@@ -23,7 +23,7 @@ LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
 def summary_tables(results: Results) -> list[Section]:
-    """Each framework's best call style with its own cell; divisions are never ranked against each other."""
+    """Each framework's first and best call style with its own cell; divisions are never ranked against each other."""
     groups = results.groups()
     stock = {group: benchmarks for group, benchmarks in groups.items() if benchmarks[0].facts.division == STOCK}
     if stock:
@@ -64,17 +64,20 @@ def _summary(results: Results, groups: dict[str, list[Benchmark]]) -> Section:
         for port in dict.fromkeys(b.facts.port for b in benchmarks):
             if port == baseline.facts.port:
                 continue
-            best = min((b for b in benchmarks if b.facts.port == port), key=lambda b: b.facts.ratio)
-            why = _why(results, best, baseline) if best.facts.ratio > EXPLAINED_ABOVE else ""
-            why = f"other equations: {best.facts.differs}" if best.facts.differs else why
-            rows.append((short_group(group), best.name, _interval(best), _verdict(best), why))
+            styles = [b for b in benchmarks if b.facts.port == port]
+            best = min(styles, key=lambda b: b.facts.ratio)
+            for b in styles[:1] if styles[0] is best else (styles[0], best):
+                why = _why(results, b, baseline) if b.facts.ratio > EXPLAINED_ABOVE else ""
+                why = f"other equations: {b.facts.differs}" if b.facts.differs else why
+                rows.append((short_group(group), b.name, _interval(b), _verdict(b), why))
     return Section(
-        "Each framework in its best call style, against plain JAX",
+        "Each framework as its documentation calls it, and in its best call style, against plain JAX",
         ("workload", "arm", "time / pure[jit]", "verdict", "why"),
         rows,
         (
-            "Below 1 is faster. A verdict needs an interval without 1 and an effect above the noise floor; "
-            '"indistinguishable" does not mean equal.',
+            "The first style of each framework is the one that its documentation leads with; below it the best, where "
+            "that is another. Below 1 is faster. A verdict needs an interval without 1 and an effect above the noise "
+            'floor; "indistinguishable" does not mean equal.',
             f"Why: above {EXPLAINED_ABOVE:.2f}, how the program that XLA runs differs from pure[jit]'s. "
             "Dots are its matrix products, leaves the arrays that cross the jit boundary for model and optimiser.",
         ),

@@ -86,19 +86,19 @@ def fused_scan(
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
         return _loop(how, weights, h, initial, *by_time)
 
-    if kernel.save == "none":
-        advance = jax.checkpoint(advance, prevent_cse=chunk >= T)
     by_time = (x, resets, active)
+    again = jax.checkpoint if kernel.save == "none" else lambda advance, **_: advance
     if chunk >= T:
-        return advance(carry, by_time)
+        return again(advance)(carry, by_time)
     whole, rest = T - T % chunk, T % chunk  # the steps left over come last, on whichever end that is
     first = rest if reverse else 0
     chunks = jax.tree.map(lambda a: _cut(a, first, whole).reshape(-1, chunk, *a.shape[1:]), by_time)
-    carry, outputs = jax.lax.scan(advance, carry, chunks, reverse=reverse)
+    # in a loop nothing can be merged with the forward pass
+    carry, outputs = jax.lax.scan(again(advance, prevent_cse=False), carry, chunks, reverse=reverse)
     outputs = outputs.reshape(whole, *outputs.shape[2:])
     if rest:
         left = jax.tree.map(lambda a: _cut(a, 0 if reverse else whole, rest), by_time)
-        carry, last = advance(carry, left)
+        carry, last = again(advance)(carry, left)
         outputs = jnp.concatenate([last, outputs] if reverse else [outputs, last])
     return carry, outputs
 
@@ -137,7 +137,7 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
     u_b = _sum((*steps, H), x, t_weights.bias_n)
     u = _sum((*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1))
     u_n = u_i[..., 2 * H :]  # (T, *batch, H)
-    t_h, t_initial = _sum(h.shape, x, t_h), _sum(h.shape, x, t_initial)
+    t_h, t_initial = (jnp.zeros_like(h) if _is_zero(t) else t for t in (t_h, t_initial))
 
     def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
         u, u_n, h, x, reset, on, saved = step
@@ -199,7 +199,22 @@ def _times(x: Any, kernel: Any) -> Any:
     if _is_zero(x) or _is_zero(kernel):
         return None
     config: Any = jax.config
-    return _product_p.bind(x, kernel, precision=config.jax_default_matmul_precision)
+    return _product_p.bind(*_alike(x, kernel), precision=config.jax_default_matmul_precision)
+
+
+def _alike(x: Array, kernel: Array) -> tuple[Array, Array]:
+    """Both varying over the same axes of a jax.shard_map, as JAX's own products see to: else its psum is missing."""
+    one, other = (_varying(a) for a in (x, kernel))
+    if one == other:  # as they are outside of it
+        return x, kernel
+    return (
+        jax.lax.pcast(x, tuple(other - one), to="varying") if other - one else x,
+        jax.lax.pcast(kernel, tuple(one - other), to="varying") if one - other else kernel,
+    )
+
+
+def _varying(a: Array) -> frozenset[str]:
+    return frozenset(getattr(getattr(jax.typeof(a), "manual_axis_type", None), "varying", ()))
 
 
 def _product(x: Array, kernel: Array, *, precision: Any) -> Array:

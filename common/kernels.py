@@ -1,6 +1,5 @@
 """Kernels by name, and the choices that a name may hold."""
 
-import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -62,11 +61,15 @@ def kernel_named(name: str, *, remat: bool = False) -> FusedKernel | None:
     """
     if name == STOCK:
         return None
-    base, *choices = re.split("[@,]", name)
+    if not isinstance(name, str):
+        raise InputError(f"kernel is a {type(name).__name__}, expected a name: stock, or fused.")
+    base, _, rest = name.partition("@")
     given: dict[str, Any] = {}
-    for choice in choices:
+    for choice in rest.split(",") if "@" in name else ():
         key, _, text = choice.partition("=")
-        value: Any = int(text) if text.isdecimal() else text
+        if key in given:
+            raise InputError(f"kernel is {name!r}, which says {key} twice.")
+        value: Any = int(text) if text.isascii() and text.isdecimal() else text
         given[key] = {"true": True, "false": False}.get(text, value)
     known = [field.name for field in fields(FusedKernel)]
     if base != "fused" or not set(given) <= set(known):

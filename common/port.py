@@ -14,6 +14,7 @@ import optax
 
 from .config import GRUConfig
 from .errors import InputError
+from .kernels import STOCK, kernel_named
 from .params import ClassifierParams, GRUParams, check_params
 from .task import Task, cross_entropy, mean_squared_error
 
@@ -222,6 +223,8 @@ def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
     if config.kernel.partition("@")[0] not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
+    if config.kernel.partition("@")[0] in (STOCK, "fused"):
+        kernel_named(config.kernel)
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
 

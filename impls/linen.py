@@ -111,7 +111,7 @@ class GRU(nn.Module):
         h = initial if carry is None else self._start(x, batch, carry)
         time_axis = 0 if time_major else x.ndim - 2
         fused = kernel_named(self.kernel, remat=self.remat)
-        if fused and not self.is_initializing():
+        if fused and self._input_size() is not None:  # where parameters are yet to be made, the cell makes them
             weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
             carry, outputs = fused_scan(
                 weights, h, initial, frames, *by_time[1:], reverse=reverse, unroll=self.unroll, kernel=fused

@@ -140,8 +140,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "chunk-rest",
         "the steps left over go on from the start",
         "sequence",
-        "carry, last = advance(carry, left)",
-        "carry, last = advance(initial, left)",
+        "carry, last = again(advance)(carry, left)",
+        "carry, last = again(advance)(initial, left)",
         CHUNKED,
     ),
     _mutant(
@@ -164,8 +164,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "remat-other",
         "saving nothing, another way back",
         "remat",
-        'if kernel.save == "none":\n',
-        'if kernel.save == "none":\n        weights = weights._replace(bias_n=jax.lax.stop_gradient(weights.bias_n))\n',
+        "    by_time = (x, resets, active)\n    again",
+        '    if kernel.save == "none":\n'
+        "        weights = weights._replace(bias_n=jax.lax.stop_gradient(weights.bias_n))\n"
+        "    by_time = (x, resets, active)\n    again",
     ),
     _mutant(
         "first-order",

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from trigru.bench import worker
+from trigru.bench.benchmarking import named_kernels
 from trigru.bench.cli import app, main
 from trigru.bench.journal import ResumeError
 from trigru.bench.plan import Plan
@@ -516,6 +517,12 @@ def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(tmp_path, mo
     assert plan.excluded == {"linen:fused": "not proven equal: chunks"}
     arms = {arm.name: worker._excluded(plan, arm) for arm in plan.groups()["tiny/forward/float32/fused"]}
     assert {name for name, reason in arms.items() if reason} == {"linen[apply]:fused"}
+
+
+def test_a_port_that_is_missing_is_said_to_be_whatever_the_kernel(monkeypatch):
+    monkeypatch.setattr("trigru.bench.benchmarking.unavailable", lambda name: "no such framework here")
+    assert named_kernels(None, ("linen",)) == ("stock",)
+    assert named_kernels(["fused"], ("linen",)) == ("fused",)
 
 
 def test_verify_holds_the_kernels_asked_for():

@@ -315,10 +315,44 @@ def test_the_compiled_loop_adds_nothing_of_a_weights_shape_up():
     assert not sums("fused")
 
 
+def test_under_vmap_a_weights_gradient_is_one_product():
+    """Not one for each example, to be summed: those would be as many arrays of a weight's shape."""
+    params, x = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
+
+    def scalar(params, kernel):
+        return jnp.sum(jax.vmap(partial(gru, params, kernel=kernel))(x)[1] ** 2)
+
+    def shapes(kernel):
+        program = jax.make_jaxpr(jax.grad(partial(scalar, kernel=kernel)))(params)
+        return {e.outvars[0].aval.shape for e, _ in equations(program.jaxpr) if e.primitive.name == "dot_general"}
+
+    by_example = {tuple(sorted((B, size, 3 * H))) for size in (D, H)}
+    found = shapes("fused")
+    assert {(D, 3 * H), (H, 3 * H)} <= found
+    assert not by_example & {tuple(sorted(shape)) for shape in found}
+
+
+def test_the_gradient_has_the_precision_of_the_call():
+    params, x = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
+
+    def scalar(params, x):
+        with jax.default_matmul_precision("highest"):
+            return jnp.sum(gru(params, x, kernel="fused")[1] ** 2)
+
+    program = jax.make_jaxpr(jax.grad(scalar, argnums=(0, 1)))(params, x)
+    asked = [str(e.params["precision"]) for e, _ in equations(program.jaxpr) if e.primitive.name in PRODUCTS]
+    assert len(asked) >= 6
+    assert all("highest" in precision.lower() for precision in asked), asked
+
+
+#: In a program's text, before it is lowered.
+PRODUCTS = ("dot_general", "all_steps_product")
+
+
 def products(function, *arguments):
     """Matrix products in a program's text: of weights, since there are no others."""
     names = [e.primitive.name for e, _ in equations(jax.make_jaxpr(function)(*arguments).jaxpr)]
-    return sum(name in ("dot_general", "all_steps_product") for name in names)
+    return sum(name in PRODUCTS for name in names)
 
 
 @pytest.mark.parametrize("jit", [lambda f: f, jax.jit], ids=["eager", "jit"])
@@ -388,6 +422,15 @@ def test_the_kernels_unroll_goes_before_the_models(choices, unroll):
     assert {loop.params["unroll"] for loop in loops_of(function, params)} == {unroll}
 
 
+@pytest.mark.parametrize(("choices", "unroll", "tanhs"), [("chunk=99", 7, 2 * 7), ("chunk=3", 1, 2 + 2)])
+def test_what_is_saved_nowhere_is_computed_again_in_the_compiled_program_too(choices, unroll, tanhs):
+    """Where there is no loop around it, as after the last whole chunk, XLA might take it from the forward pass."""
+    params, x = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
+    kernel = f"fused@save=none,{choices}"
+    gradient = jax.jit(jax.grad(lambda params: jnp.sum(gru(params, x, kernel=kernel, unroll=unroll)[1] ** 2)))
+    assert len(re.findall(r" tanh\(", gradient.lower(params).compile().as_text())) == tanhs
+
+
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
@@ -430,6 +473,19 @@ for kernel in ("fused", "fused@save=none,chunk=4"):
     compiled = gradient(kernel).lower(*arrays).compile()
     print(sorted(set(re.findall(r"all-reduce|all-gather|all-to-all|collective-permute", compiled.as_text()))))
     for got, want in zip(jax.tree.leaves(compiled(*arrays)), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+carry = jax.random.normal(jax.random.key(2), (4, 6))
+
+
+def from_carry(kernel):  # without one, a scan that starts from replicated parameters has no right type in a shard_map
+    return jax.grad(lambda p, x, h: jnp.sum(gru(p, x, h, kernel=kernel)[1] ** 2), argnums=(0, 2))
+
+
+for kernel in ("fused", "fused@save=some,chunk=4"):
+    parts = {"in_specs": (P(), P("batch"), P("batch")), "out_specs": (P(), P("batch"))}
+    mapped = jax.jit(jax.shard_map(from_carry(kernel), mesh=mesh, **parts))(params, x, carry)
+    for got, want in zip(jax.tree.leaves(mapped), jax.tree.leaves(from_carry("stock")(params, x, carry)), strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
 """
 

@@ -33,6 +33,14 @@ def test_linen_init_through_either_entry_gives_the_same_tree():
         assert jax.tree.all(jax.tree.map(lambda a, b: jnp.array_equal(a, b), whole, other))
 
 
+def test_linen_makes_its_parameters_in_a_lazy_apply_on_either_kernel():
+    x, rngs = jnp.ones((1, 3, 4)), {"params": jax.random.key(0)}
+    stock, fused = (
+        linen.GRU(8, kernel=kernel).apply({}, x, mutable=["params"], rngs=rngs) for kernel in ("stock", "fused")
+    )
+    jax.tree.map(np.testing.assert_array_equal, stock, fused)
+
+
 def test_a_passed_carry_overrides_and_the_learned_one_gets_no_gradient():
     model = linen.GRU(8)
     variables = model.init(jax.random.key(0), X)
