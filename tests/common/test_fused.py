@@ -62,7 +62,9 @@ def test_a_name_holds_the_choices(name, kernel):
     assert kernel_named(name) == kernel
 
 
-@pytest.mark.parametrize("name", ["", "fast", "Fused", "fused@", "fused@steps=3", "fused @chunk=2", "stock@save=none"])
+@pytest.mark.parametrize(
+    "name", ["", "fast", "Fused", "fused@", "fused@steps=3", "fused @chunk=2", "stock@save=none", "fused,save=none"]
+)
 def test_other_names_are_refused(name):
     with pytest.raises(
         InputError, match=re.escape(f"kernel is {name!r}, expected stock, fused, or fused with some of")
@@ -81,6 +83,8 @@ def test_other_names_are_refused(name):
         ("chunk=-4", "chunk is '-4', expected a whole number of at least 1"),
         ("chunk", "chunk is '', expected a whole number of at least 1"),
         ("unroll=1.5", "unroll is '1.5', expected a whole number of at least 1"),
+        ("save=none@chunk=3", "save is 'none@chunk=3', expected one of all, some, none"),
+        ("chunk=3,chunk=4", "kernel is 'fused@chunk=3,chunk=4', which says chunk twice"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -214,6 +218,22 @@ def test_transformed_it_is_what_the_stock_kernel_is(kernel, transform):
 
     for got, want in zip(found(kernel), found("stock"), strict=True):
         assert np.abs(want).max() > 1e-6
+        assert relative_error(got, want) <= 1e-12
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.usefixtures("float64")
+def test_any_axis_may_be_the_mapped_one(axis):
+    params, x = init(D, H, param_dtype=jnp.float64, key=jax.random.key(0)), jnp.asarray(Case.random(B, T, D, H).x)
+
+    @partial(jax.jit, static_argnums=2)
+    @jax.grad
+    def found(params, x, axis):
+        outputs = jax.vmap(partial(gru, params, kernel="fused"), in_axes=axis)(x)[1]  # (B, T, H)
+        return jnp.sum(outputs**2)
+
+    first, other = found(params, x, 0), found(params, jnp.moveaxis(x, 0, axis), axis)
+    for got, want in zip(jax.tree.leaves(other), jax.tree.leaves(first), strict=True):
         assert relative_error(got, want) <= 1e-12
 
 
