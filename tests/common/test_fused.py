@@ -300,13 +300,14 @@ def summed_in_loops(hlo, shapes):
 def program_of(port, kernel, sizes=(B, T, D, H), **options):
     """The gradient of a loss on all outputs, with respect to a model: (function, arguments)."""
     batch, time, input_size, hidden_size = sizes
-    model = port.make(GRUConfig(input_size, hidden_size, kernel=kernel), jax.random.key(0))
+    config = GRUConfig(input_size, hidden_size, kernel=kernel)
+    model = jax.eval_shape(lambda key: port.make(config, key), jax.random.key(0))  # nothing is drawn, nothing run
 
     def loss(model, x, targets):
         _, outputs = port.apply(model, x, **options)
         return jnp.mean((outputs - targets) ** 2)
 
-    arrays = jnp.ones((batch, time, input_size)), jnp.ones((batch, time, hidden_size))
+    arrays = (jax.ShapeDtypeStruct((batch, time, size), "float32") for size in (input_size, hidden_size))
     return jax.value_and_grad(loss), (model, *arrays)
 
 
