@@ -142,9 +142,51 @@ def cold_start() -> str:
     return "\n\n".join([markdown_table(table), *table.notes, f"{content['machine']['device']}; {versions}."])
 
 
+def kernel() -> str:
+    """The fused kernel against the frameworks' own cells and peers."""
+    from trigru.bench.kernel_tables import kernel_tables
+    from trigru.bench.report import markdown_table, provenance_lines
+    from trigru.bench.results import load
+
+    found = load(DOCS / "results" / "kernel.json")
+    parts = []
+    for section in kernel_tables(found):
+        parts += [f"**{section.title}**", markdown_table(section), *section.notes]
+    return "\n\n".join([*parts, *provenance_lines(found)])
+
+
+def kernel_choices() -> str:
+    """What each choice of the fused kernel gains on each workload, and what memory it takes."""
+    from trigru.bench.kernel_tables import speedups
+    from trigru.bench.report import provenance_lines
+    from trigru.bench.results import load
+
+    found = load(DOCS / "results" / "kernel_choices.json")
+    (port,), (phase,) = found.trigru.plan.ports, found.trigru.plan.phases
+    workloads, kernels = found.trigru.plan.workloads, found.trigru.plan.kernels
+    ratios = {(s.kernel, s.workload): s.ratio for s in speedups(found)}
+    temp = {
+        (b.facts.kernel, b.facts.workload): b.facts.program.temp_bytes
+        for b in found.benchmarks
+        if b.facts.copy == 1 and b.facts.program
+    }
+
+    def cells(kernel):
+        for workload in workloads:
+            r, share = ratios[kernel, workload], temp[kernel, workload] / temp["stock", workload]
+            yield f"{r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {share:.2f}"
+
+    head = ["| kernel | " + " | ".join(workloads) + " |", "| --- " * (1 + len(workloads)) + "|"]
+    table = [*head, *(f"| `{kernel}` | {' | '.join(cells(kernel))} |" for kernel in kernels)]
+    note = f"{port}, {phase}: speedup, stock / kernel, with its 95 % interval; and temporary memory, kernel / stock."
+    return "\n\n".join(["\n".join(table), note, *provenance_lines(found)])
+
+
 PARTS = {
     "calibration": calibration,
     "cold-start": cold_start,
+    "kernel": kernel,
+    "kernel-choices": kernel_choices,
     "checks": checks,
     "mutants": mutants,
     "workloads": workloads,

@@ -47,10 +47,6 @@ def test_what_is_not_offered_fails_and_is_said():
     assert "pure: resets: call in float64: not offered: no resets here" in map(str, found)
 
 
-def test_the_unmutated_port_passes():
-    assert_equivalent(PORT)
-
-
 class Raises(PurePort):
     """Fails in its own way."""
 
