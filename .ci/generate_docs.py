@@ -136,8 +136,8 @@ def cold_start() -> str:
     from trigru.bench.report import markdown_table
 
     content = json.loads((DOCS / "results" / "cold_start.json").read_text(encoding="utf-8"))
-    loads = content.get("load_before"), content.get("load_after")
-    (table,) = cold_start_tables(msgspec.convert(content["starts"], list[ColdStart]), content.get("datetime"), loads)
+    loads = content["load_before"], content["load_after"]
+    (table,) = cold_start_tables(msgspec.convert(content["starts"], list[ColdStart]), content["datetime"], loads)
     versions = ", ".join(f"{name} {version}" for name, version in content["machine"]["versions"].items())
     return "\n\n".join([markdown_table(table), *table.notes, f"{content['machine']['device']}; {versions}."])
 
