@@ -84,6 +84,7 @@ PUBLIC = {
     "trigru.common.errors": "InputError NotOfferedError ParamsFileError TrigruError UnavailableError UnknownNameError",
     "trigru.common.fused": "Weights fused_scan",
     "trigru.common.kernels": "STOCK FusedKernel kernel_named",
+    "trigru.common.optimizers": "carry_learning_rate",
     "trigru.common.params": "ClassifierParams GRUParams ReadoutParams check_params leaves random_params",
     "trigru.common.port": (
         "CallStyle Port Program WithKernel available_styles check_config check_load functional_program make_task"

@@ -13,7 +13,7 @@ from ..golden import golden_answers, golden_case
 from ..params import leaves
 from .check import DTYPES, Answers, Check
 from .derivatives import derivative_check
-from .programs import ADAM, ADAMW_CLIPPED, SGD, forward_check, training_check
+from .programs import ADAM, ADAMW_CLIPPED, CARRY_RATE, CARRY_RATE_BY_FIELD, SGD, forward_check, training_check
 from .sequences import (
     SequenceQuestion,
     answer_sequence,
@@ -181,6 +181,12 @@ CHECKS: tuple[Check, ...] = (
         "as training, with unequal lengths and a readout of another state than the last valid one",
         ADAM,
         classes=True,
+    ),
+    training_check(
+        "carry-rate",
+        "an initial carry that `carry_learning_rate` does not find by its path, or another parameter taken for it",
+        CARRY_RATE,
+        reference=CARRY_RATE_BY_FIELD,
     ),
 )
 

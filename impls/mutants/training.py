@@ -130,6 +130,16 @@ def _norm_of_some(optimizer, gradient, state, model):
     return optax.apply_updates(model, updates), state
 
 
+def _names_swapped(optimizer, gradient, state, model):
+    """The optimiser sees b_hn under the initial carry's name, and the other way round."""
+
+    def swapped(tree):
+        return _edited(tree, lambda p: {"bias_n": p.initial_carry, "initial_carry": p.bias_n})
+
+    updates, state = optimizer.update(swapped(gradient), state, swapped(model))
+    return optax.apply_updates(model, swapped(updates)), state
+
+
 def _gru(model):
     return model.params.gru if isinstance(model.params, Classifier) else model.params
 
@@ -160,5 +170,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("style-lost-update", "b_hn never updated", "training", _Styled(_trains_with(_loses_an_update))),
     Mutant("double-gradient", "gradients doubled", "sgd", _Styled(_trains_with(_doubles_the_gradient), first=True)),
     Mutant("no-bias-decay", "biases not decayed", "adamw", _Styled(_trains_with(_decays_no_biases), first=True)),
+    Mutant(
+        "rate-of-another", "b_hn at the start's rate", "carry-rate", _Styled(_trains_with(_names_swapped), first=True)
+    ),
     Mutant("partial-norm", "a norm without the start", "adamw", _Styled(_trains_with(_norm_of_some), first=True)),
 )

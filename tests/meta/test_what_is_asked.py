@@ -62,6 +62,7 @@ CALLS = {
     "training": {(3, "")},
     "sgd": {(3, "")},
     "adamw": {(3, "")},
+    "carry-rate": {(3, "")},
     "classifier": set(),  # calls classify
 }
 DTYPES = {
