@@ -263,6 +263,43 @@ def diff(
         raise typer.Exit(found.exit_code)
 
 
+@app.command()
+def train(
+    experiments: Annotated[
+        list[str] | None, typer.Option("--experiment", help="Only this experiment (repeatable). [default: all]")
+    ] = None,
+    ports: Annotated[
+        list[str] | None, typer.Option("--port", help="Only this framework (repeatable). [default: all three]")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Trainings of each kind, or draws. [default: 20, with --vanishing 3]")
+    ] = None,
+    vanishing: Annotated[
+        bool, typer.Option("--vanishing", help="Measure the gradient that reaches the initial state instead.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: few epochs and seeds, short sequences.")
+    ] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the numbers, pictures and fitted parameters.")
+    ] = Path("results/train"),
+) -> None:
+    """Does it pay to learn the initial state? Train on real sequences, in every framework.
+
+    Exit code 1 if the frameworks' float64 losses are not the same.
+    """
+    from .benchmarking import check_folder
+    from .training import command
+
+    check_folder(output)
+    if vanishing:
+        if experiments:
+            raise typer.BadParameter("--vanishing takes no --experiment: its data are random.")
+        command.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
+    else:
+        command.train(experiments, ports, seeds=seeds, quick=quick, folder=output)
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's ends in its message and exit code 2."""
     from ..common.errors import TrigruError

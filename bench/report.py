@@ -107,7 +107,21 @@ def provenance_lines(results: Results) -> list[str]:
 
 
 def _left_aligned(section: Section) -> list[bool]:
-    words = ("phase", "arm", "peer", "fault", "noticed by", "verdict", "why", "reason", "departure", "seen", "status")
+    words = (
+        "framework",
+        "initial state",
+        "phase",
+        "arm",
+        "peer",
+        "fault",
+        "noticed by",
+        "verdict",
+        "why",
+        "reason",
+        "departure",
+        "seen",
+        "status",
+    )
     return [number == 0 or column in words for number, column in enumerate(section.columns)]
 
 

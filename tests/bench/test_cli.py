@@ -54,6 +54,7 @@ COMMANDS = {
     "verify": {"--port", "--dtype", "--check", "--kernel", "--json", "--self-test", "--upstream"},
     "bench": MEASURING | {"--calibrate", "--cold-start"},
     "report": {"--details"},
+    "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--output"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
 }
 

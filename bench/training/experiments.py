@@ -1,0 +1,160 @@
+"""The data, and what is asked of it. Adding an experiment is adding a row to `EXPERIMENTS`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ...common.config import GRUConfig
+from ...common.datasets import japanese_vowels, sunspots
+from ...common.errors import UnknownNameError
+from ...common.task import cross_entropy
+from .trainer import Loss, Minibatch
+
+__all__ = ["EXPERIMENTS", "Experiment", "Split", "find_experiment"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sequences to train on, to stop by, and to be judged on."""
+
+    train: Minibatch
+    validation: Minibatch
+    test: Minibatch
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A task on real sequences.
+
+    Args:
+        name: stable.
+        summary: what is learned from what.
+        config: sizes of the model.
+        loss: (predictions, targets) -> scalar.
+        score: (predictions, targets) -> what a reader wants to know.
+        score_name: its name and unit; higher_is_better tells its direction.
+        split: seed -> the data, float32.
+        every_step: predict at every step, or from the last valid one.
+        batch_size: sequences of one optimiser step.
+        epochs: passes over the training sequences, and those of `--quick`.
+        learning_rate: of Adam.
+        length: T, steps that the loss is a mean over.
+    """
+
+    name: str
+    summary: str
+    config: GRUConfig
+    loss: Loss
+    score: Callable[[Any, Any], Any]
+    score_name: str
+    higher_is_better: bool
+    split: Callable[[int], Split]
+    every_step: bool
+    batch_size: int
+    epochs: int
+    quick_epochs: int
+    learning_rate: float
+    length: int
+
+
+def find_experiment(name: str) -> Experiment:
+    """A row of EXPERIMENTS by name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    known = {experiment.name: experiment for experiment in EXPERIMENTS}
+    if name not in known:
+        raise UnknownNameError("experiment", name, list(known))
+    return known[name]
+
+
+def _vowels(seed: int) -> Split:
+    """A fifth of each speaker's training utterances is held out; the archive's own test utterances judge."""
+    data, test = japanese_vowels("train"), japanese_vowels("test")
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(data.labels), bool)
+    for speaker in np.unique(data.labels):
+        own = np.flatnonzero(data.labels == speaker)
+        held_out[rng.choice(own, len(own) // 5, replace=False)] = True
+
+    def rows(chosen: np.ndarray) -> Minibatch:
+        return Minibatch(data.inputs[chosen], data.labels[chosen], data.lengths[chosen])
+
+    return Split(rows(~held_out), rows(held_out), Minibatch(test.inputs, test.labels, test.lengths))
+
+
+#: Where the training years and those to stop by end, counted from 1700; the rest judge.
+TRAIN_YEARS, VALIDATION_YEARS = 200, 250
+
+
+def _windows(length: int) -> Callable[[int], Split]:
+    """All windows of `length` years, each within one part of the series, and the years one later as targets."""
+
+    def split(seed: int) -> Split:
+        numbers = np.sqrt(sunspots())  # the spread of counts grows with them
+        seen = numbers[:TRAIN_YEARS]
+        series = ((numbers - seen.mean()) / seen.std()).astype(np.float32)
+
+        def windows(part: np.ndarray) -> Minibatch:
+            both = np.lib.stride_tricks.sliding_window_view(part, length + 1)[..., None]  # (N, length + 1, 1)
+            return Minibatch(np.ascontiguousarray(both[:, :-1]), np.ascontiguousarray(both[:, 1:]))
+
+        return Split(*map(windows, np.split(series, (TRAIN_YEARS, VALIDATION_YEARS))))
+
+    return split
+
+
+def _mean_squared(predictions: Any, targets: Any) -> Any:
+    return jnp.mean((predictions - targets) ** 2)
+
+
+def _root_mean_squared(predictions: Any, targets: Any) -> Any:
+    return jnp.sqrt(_mean_squared(predictions, targets))
+
+
+def _accuracy(logits: Any, labels: Any) -> Any:
+    return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+
+
+def _sunspots(length: int) -> Experiment:
+    return Experiment(
+        f"sunspots-{length}",
+        f"next year's sunspot number, at every step of windows of {length} years cut out anywhere, without burn-in",
+        GRUConfig(1, 16, 1),
+        _mean_squared,
+        _root_mean_squared,
+        "test error, in standard deviations of the training years",
+        False,
+        _windows(length),
+        every_step=True,
+        batch_size=32,
+        epochs=60,
+        quick_epochs=5,
+        learning_rate=3e-3,
+        length=length,
+    )
+
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    Experiment(
+        "vowels",
+        "which of nine speakers said a vowel of 7 to 29 frames, from the last state",
+        GRUConfig(12, 64, 9),
+        cross_entropy,
+        _accuracy,
+        "test accuracy",
+        True,
+        _vowels,
+        every_step=False,
+        batch_size=36,
+        epochs=40,
+        quick_epochs=3,
+        learning_rate=3e-3,
+        length=16,
+    ),
+    *(_sunspots(length) for length in (2, 8, 32)),
+)

@@ -1,0 +1,87 @@
+"""What training means here, whichever framework does it: minibatches in random order, and a choice by validation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...common.params import ClassifierParams
+from .experiments import Experiment, Split
+from .trainer import Minibatch, Trainer
+
+__all__ = ["Fit", "fit", "minibatches"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a training went.
+
+    Args:
+        train_loss: of each epoch, the mean over its minibatches, each before its step.
+        validation_loss: after each epoch.
+        best_epoch: the one with the least validation loss, from 0.
+        test_loss, test_score: with the parameters of that epoch.
+        params: those parameters.
+    """
+
+    train_loss: list[float]
+    validation_loss: list[float]
+    best_epoch: int
+    test_loss: float
+    test_score: float
+    params: ClassifierParams
+
+
+def fit(
+    trainer: Trainer,
+    experiment: Experiment,
+    split: Split,
+    params: ClassifierParams,
+    *,
+    epochs: int,
+    seed: int,
+    progress: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> Fit:
+    """Train, and judge the epoch that validates best.
+
+    Args:
+        trainer: of any framework; it is started anew.
+        experiment: the loss and the score.
+        split: the data.
+        params: where to start.
+        epochs: passes over the training sequences.
+        seed: of the minibatches' order.
+        progress: called after each epoch with its number from 0 and its training loss.
+    """
+    rng = np.random.default_rng(seed)
+    trainer.start(params)
+    train_loss, validation_loss, best = [], [], params
+    for epoch in range(epochs):
+        losses = [trainer.step(batch) for batch in minibatches(split.train, experiment.batch_size, rng)]
+        train_loss.append(float(np.mean(jax.device_get(losses))))
+        validation_loss.append(_judge(trainer, experiment.loss, split.validation))
+        if validation_loss[-1] == min(validation_loss):
+            best = trainer.params()
+        progress(epoch, train_loss[-1])
+    trainer.start(best)
+    return Fit(
+        train_loss,
+        validation_loss,
+        int(np.argmin(validation_loss)),
+        _judge(trainer, experiment.loss, split.test),
+        _judge(trainer, experiment.score, split.test),
+        best,
+    )
+
+
+def minibatches(data: Minibatch, batch_size: int, rng: np.random.Generator) -> list[Minibatch]:
+    """One epoch in a fresh order; the sequences left over when the size does not divide them wait for the next."""
+    order = rng.permutation(len(data.x))
+    rows = [order[end - batch_size : end] for end in range(batch_size, len(order) + 1, batch_size)]
+    return [jax.tree.map(lambda array, row=row: array[row], data) for row in rows]
+
+
+def _judge(trainer: Trainer, measure: Callable[[Any, Any], Any], data: Minibatch) -> float:
+    return float(measure(trainer.predict(data.x, data.lengths), data.targets))

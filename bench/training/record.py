@@ -1,0 +1,62 @@
+"""The files that `trigru train` leaves: all numbers in one, and pictures and tables made of it alone."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from ...common.errors import InputError
+from ...common.files import write_whole
+from ..machine import Machine
+from .study import Agreement, Run
+from .vanishing import Vanishing
+
+__all__ = ["TrainingRecord", "load_record", "save_record"]
+
+SCHEMA = 1
+
+
+class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was trained or differentiated, and where.
+
+    Args:
+        schema: of this file.
+        datetime: in UTC, ISO 8601.
+        command: words of the command line.
+        machine: versions, device and commit.
+        quick: a first look, with few epochs and seeds.
+        runs: trainings, one for each experiment, framework, start and seed.
+        agreement: float64 losses of one epoch.
+        vanishing: the gradients' norms, where they were asked for.
+    """
+
+    schema: int
+    datetime: str
+    command: list[str]
+    machine: Machine
+    quick: bool
+    runs: list[Run] = []
+    agreement: list[Agreement] = []
+    vanishing: Vanishing | None = None
+
+
+def save_record(path: Path, record: TrainingRecord) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_whole(path, msgspec.json.encode(record) + b"\n")
+
+
+def load_record(path: Path) -> TrainingRecord:
+    """Read one.
+
+    Raises:
+        InputError: it is missing, or no such file.
+    """
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}. Write it with `trigru train`.") from error
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path}: not written by this version's `trigru train` ({error}).") from error
+    if record.schema != SCHEMA:
+        raise InputError(f"{path}: schema {record.schema}, expected {SCHEMA}. Run `trigru train` again.")
+    return record

@@ -1,0 +1,213 @@
+"""Learned against fixed initial state over many seeds, and what the seeds bear out."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from msgspec import Struct
+
+from ...common.optimizers import carry_learning_rate
+from ...common.params import ClassifierParams
+from ...impls import get_port
+from . import trainer_of
+from .experiments import Experiment, find_experiment
+from .fit import fit, minibatches
+
+__all__ = ["STARTS", "Agreement", "Gain", "Run", "Start", "agreement", "gain", "start_params", "study"]
+
+#: Largest difference between the frameworks' float64 losses, relative to the largest loss.
+SAME_CURVE = 1e-9
+
+
+@dataclass(frozen=True)
+class Start:
+    """What becomes of the initial state, which is zero before training.
+
+    Args:
+        name: stable.
+        summary: for tables.
+        optimizer: Adam -> the transformation of all parameters.
+    """
+
+    name: str
+    summary: str
+    optimizer: Callable[[optax.GradientTransformation], optax.GradientTransformation]
+
+
+#: The first is what the others are compared with.
+STARTS: tuple[Start, ...] = (
+    Start("zero", "fixed at zero", lambda adam: carry_learning_rate(adam, scale=0.0)),
+    Start("learned", "learned", lambda adam: adam),
+    Start("learned-10", "learned, 10 × the rate", lambda adam: carry_learning_rate(adam, scale=10.0)),
+)
+
+
+class Run(Struct, frozen=True, forbid_unknown_fields=True):
+    """One training. Losses by epoch; the test with the parameters of the epoch that validated best, from 0."""
+
+    experiment: str
+    framework: str
+    start: str
+    seed: int
+    train_loss: list[float]
+    validation_loss: list[float]
+    best_epoch: int
+    test_loss: float
+    test_score: float
+    carry_norm: float  # of the fitted initial state, Euclidean
+
+
+class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
+    """A framework's float64 losses, step by step over one epoch, from the start that all share."""
+
+    experiment: str
+    framework: str
+    losses: list[float]
+
+    def differs(self, other: "Agreement") -> float:
+        """The largest difference, relative to the largest loss of the other."""
+        mine, its = np.array(self.losses), np.array(other.losses)
+        return float(np.abs(mine - its).max() / np.abs(its).max())
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better a start's test scores are than those of the first, over seeds; positive is better.
+
+    Args:
+        mean: of the paired differences.
+        low, high: 95 % interval of that mean, Student's t over seeds.
+        verdict: "better", "worse" or "no difference shown".
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "no difference shown"
+
+
+def study(
+    experiments: Iterable[Experiment],
+    frameworks: Sequence[str],
+    seeds: int,
+    *,
+    quick: bool = False,
+    keep: Callable[[Run, ClassifierParams], None] = lambda run, params: None,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+) -> list[Run]:
+    """Train every experiment in every framework from every start, once for each seed.
+
+    A seed decides the first parameters, the validation split and the order of the minibatches, and is the same for
+    all starts and frameworks, so that they can be compared in pairs.
+
+    Args:
+        experiments: rows of EXPERIMENTS.
+        frameworks: names.
+        seeds: how many, from 0.
+        quick: with each experiment's few epochs.
+        keep: called with each run and its fitted parameters.
+        progress: called with the share of the work that is done and what is under way.
+    """
+    rows = [(e, framework, start) for e in experiments for framework in frameworks for start in STARTS]
+    total = sum(_epochs(e, quick) for e, *_ in rows) * seeds
+    runs, done = [], 0
+    for experiment, framework, start in rows:
+        tx = start.optimizer(optax.adam(experiment.learning_rate))
+        trainer = trainer_of(framework)(
+            experiment.config, tx, experiment.loss, every_step=experiment.every_step
+        )  # compiled once for all seeds
+        for seed in range(seeds):
+
+            def told(epoch: int, loss: float, what=f"{experiment.name} {framework} {start.name} seed {seed}") -> None:
+                nonlocal done
+                done += 1
+                progress(done / total, f"{what}: loss {loss:.3f}")
+
+            params = start_params(experiment, seed)
+            found = fit(
+                trainer, experiment, experiment.split(seed), params,
+                epochs=_epochs(experiment, quick), seed=seed, progress=told,
+            )  # fmt: skip
+            run = Run(
+                experiment.name,
+                framework,
+                start.name,
+                seed,
+                _short(found.train_loss),
+                _short(found.validation_loss),
+                found.best_epoch,
+                *_short([found.test_loss, found.test_score]),
+                *_short([float(np.linalg.norm(found.params.gru.initial_carry))]),
+            )
+            runs.append(run)
+            keep(run, found.params)
+    return runs
+
+
+def start_params(experiment: Experiment, seed: int) -> ClassifierParams:
+    """Canonical parameters drawn as every port draws them, the initial state zero."""
+    port = get_port("pure")
+    drawn = port.dump(port.make(experiment.config, jax.random.key(seed)))
+    assert isinstance(drawn, ClassifierParams)
+    return drawn
+
+
+def agreement(experiment: Experiment, frameworks: Iterable[str]) -> list[Agreement]:
+    """Train one epoch in float64 in each framework, from one start, with the learned initial state at its own rate.
+
+    The initial state starts away from zero, so that it takes part from the first step.
+    """
+    found = []
+    with jax.enable_x64(True):
+        config = replace(experiment.config, param_dtype="float64")
+        drawn = start_params(replace(experiment, config=config), seed=0)
+        carry = np.random.default_rng(0).normal(scale=0.1, size=config.hidden_size)
+        params = drawn._replace(gru=drawn.gru._replace(initial_carry=carry))
+        data = jax.tree.map(_widened, experiment.split(0).train)
+        tx = carry_learning_rate(optax.adamw(experiment.learning_rate), scale=10.0, length=experiment.length,
+                                 carry=optax.sgd(experiment.learning_rate))  # fmt: skip
+        for framework in frameworks:
+            trainer = trainer_of(framework)(config, tx, experiment.loss, every_step=experiment.every_step)
+            trainer.start(params)
+            batches = minibatches(data, experiment.batch_size, np.random.default_rng(0))
+            losses = jax.device_get([trainer.step(batch) for batch in batches])
+            found.append(Agreement(experiment.name, framework, [float(loss) for loss in losses]))
+    return found
+
+
+def gain(runs: Iterable[Run], start: str) -> Gain:
+    """Of the runs of one experiment in one framework: how much better a start is than the first, in pairs of seeds."""
+    from scipy.stats import ttest_1samp
+
+    runs = list(runs)
+    sign = 1 if find_experiment(runs[0].experiment).higher_is_better else -1
+    scores = {(run.start, run.seed): run.test_score for run in runs}
+    seeds = sorted({run.seed for run in runs})
+    differences = [sign * (scores[start, seed] - scores[STARTS[0].name, seed]) for seed in seeds]
+    mean = float(np.mean(differences))
+    if len(seeds) < 2:  # which bears out nothing
+        return Gain(mean, -np.inf, np.inf)
+    if np.ptp(differences) == 0:  # no spread, which the test does not take
+        return Gain(mean, mean, mean)
+    interval = ttest_1samp(differences, 0.0).confidence_interval()
+    return Gain(mean, float(interval.low), float(interval.high))
+
+
+def _epochs(experiment: Experiment, quick: bool) -> int:
+    return experiment.quick_epochs if quick else experiment.epochs
+
+
+def _short(numbers: Iterable[float]) -> list[float]:
+    return [float(f"{number:.6g}") for number in numbers]
+
+
+def _widened(array: Any) -> Any:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array

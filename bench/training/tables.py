@@ -1,0 +1,117 @@
+"""Tables of what `trigru train` found."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..report import Section
+from .experiments import find_experiment
+from .record import TrainingRecord
+from .study import SAME_CURVE, STARTS, Agreement, Run, gain
+from .vanishing import LOSSES, Vanishing
+
+__all__ = ["agreement_table", "curves_agree", "gain_table", "training_tables", "vanishing_table"]
+
+
+def training_tables(record: TrainingRecord) -> list[Section]:
+    """All that a record has, agreement first."""
+    found = [agreement_table(record.agreement)] if record.agreement else []
+    found += [gain_table(record.runs)] if record.runs else []
+    return found + ([vanishing_table(record.vanishing)] if record.vanishing else [])
+
+
+def curves_agree(found: Iterable[Agreement]) -> bool:
+    """Whether all frameworks' float64 losses are those of the first, for each experiment."""
+    return all(difference <= SAME_CURVE for _, difference in _differences(list(found)))
+
+
+def agreement_table(found: list[Agreement]) -> Section:
+    """How far the frameworks' float64 losses part over an epoch."""
+    rows = [
+        (
+            curve.experiment,
+            curve.framework,
+            str(len(curve.losses)),
+            f"{curve.losses[0]:.6f}",
+            f"{curve.losses[-1]:.6f}",
+            f"{difference:.1e}" + ("" if difference <= SAME_CURVE else " FAILED"),
+        )
+        for curve, difference in _differences(found)
+    ]
+    return Section(
+        "One epoch in float64 from one start",
+        ("experiment", "framework", "steps", "first loss", "last loss", "difference"),
+        rows,
+        (f"Difference: the largest over the steps from the first framework's, of its largest loss; {SAME_CURVE:.0e} is "
+         "the limit.",),
+    )  # fmt: skip
+
+
+def gain_table(runs: list[Run]) -> Section:
+    """Test scores by start, and how much better than the first the others are, in pairs of seeds."""
+    reference = STARTS[0]
+    rows = []
+    for experiment in dict.fromkeys(run.experiment for run in runs):
+        for framework in dict.fromkeys(run.framework for run in runs):
+            here = [run for run in runs if (run.experiment, run.framework) == (experiment, framework)]
+            for start in STARTS:
+                scores = [run.test_score for run in here if run.start == start.name]
+                if not scores:
+                    continue
+                row = (experiment, framework, start.summary, f"{np.mean(scores):.3f}")
+                if start is reference:
+                    rows.append((*row, "", ""))
+                    continue
+                found = gain(here, start.name)
+                if not np.isfinite(found.low):
+                    rows.append((*row, f"{found.mean:+.4f}", "one seed bears out nothing"))
+                    continue
+                rows.append((*row, f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict))
+    seeds = len({run.seed for run in runs})
+    experiments = [find_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]
+    return Section(
+        "Learned against fixed initial state",
+        ("experiment", "framework", "initial state", "test", "better by", "verdict"),
+        rows,
+        (
+            f"Test: the mean over {seeds} seeds, with the parameters of the epoch that validated best. Better by: the "
+            f"mean difference from the state {reference.summary}, in pairs of one seed, with its 95 % interval "
+            "(Student's t over seeds); positive is better whichever way the score runs. The test sequences are the "
+            "same for all seeds, so the interval is about training, not about other data.",
+            *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
+        ),
+    )
+
+
+def vanishing_table(found: Vanishing) -> Section:
+    """Norms of the gradient to the initial state against length, in one framework; the others' differ by rounding."""
+    columns = [found.of(objective.name, field) for objective in LOSSES for field in ("gradient", "update")]
+    columns += [found.of(LOSSES[-1].name, "weights")]
+    lengths = columns[0][0]
+    rows = [
+        (str(length), *(f"{np.median(values[number]):.2g}" for _, values in columns))
+        for number, length in enumerate(lengths)
+    ]
+    names = [f"{objective.name}{what}" for objective in LOSSES for what in ("", ", × T")]
+    draws = columns[0][1].shape[1]
+    return Section(
+        "Gradient that reaches the initial state",
+        ("T", *names, "weights"),
+        rows,
+        (
+            f"Euclidean norms, medians of {draws} draws, float64, 20 inputs, 200 units, freshly drawn parameters. × T: "
+            "what one SGD step at a learning rate of 1 moves, the rate scaled by the length. Weights: the gradient of "
+            "the recurrent weights, loss at every step. " + _spread(found),
+        ),
+    )
+
+
+def _spread(found: Vanishing) -> str:
+    if len({norm.framework for norm in found.norms}) == 1:
+        return "One framework alone."
+    return f"Between frameworks they differ by {found.spread():.0e} of a norm at most; the file has six digits."
+
+
+def _differences(found: list[Agreement]) -> list[tuple[Agreement, float]]:
+    first: dict[str, Agreement] = {}
+    return [(curve, curve.differs(first.setdefault(curve.experiment, curve))) for curve in found]

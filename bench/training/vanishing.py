@@ -1,0 +1,151 @@
+"""How much gradient reaches the initial state, against the length of the sequence."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from msgspec import Struct
+
+from ...common.config import GRUConfig
+from ...common.optimizers import carry_learning_rate
+from ...common.params import GRUParams
+from ...impls import get_port
+
+__all__ = ["LENGTHS", "LOSSES", "Norm", "Vanishing", "vanishing"]
+
+#: The model of the question that trigru answers, 200 units on 20 inputs, on eight sequences.
+CONFIG = GRUConfig(20, 200, param_dtype="float64")
+BATCH_SIZE = 8
+LENGTHS = tuple(2**power for power in range(12))  # 1 to 2048 steps
+
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss of the outputs (B, T, H) against targets, by the steps that it sees."""
+
+    name: str
+    summary: str
+    loss: Callable[[Any, Any], Any]
+
+
+def _last(outputs: Any, targets: Any) -> Any:
+    return jnp.mean((outputs[:, -1] - targets[:, -1]) ** 2)
+
+
+def _every(outputs: Any, targets: Any) -> Any:
+    return jnp.mean((outputs - targets) ** 2)
+
+
+LOSSES: tuple[Objective, ...] = (
+    Objective("last-step", "the last step alone", _last),
+    Objective("every-step", "the mean over all steps", _every),
+)
+
+
+class Norm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Euclidean norms of what one draw of parameters and data gives, in float64.
+
+    Args:
+        framework: that differentiated.
+        loss: the name of one of LOSSES.
+        length: T.
+        seed: of the draw.
+        gradient: of the loss with respect to the initial state.
+        update: of the initial state by one step of SGD at a learning rate of 1, its rate scaled by the length.
+        weights: of the gradient with respect to the recurrent weights.
+    """
+
+    framework: str
+    loss: str
+    length: int
+    seed: int
+    gradient: float
+    update: float
+    weights: float
+
+
+class Vanishing(Struct, frozen=True, forbid_unknown_fields=True):
+    """All norms of a run."""
+
+    norms: list[Norm]
+
+    def of(self, loss: str, field: str, framework: str | None = None) -> tuple[list[int], np.ndarray]:
+        """Lengths, and a field's values (lengths, draws) in one framework, by default the first."""
+        framework = framework or self.norms[0].framework
+        chosen = [norm for norm in self.norms if (norm.loss, norm.framework) == (loss, framework)]
+        lengths = sorted({norm.length for norm in chosen})
+        rows = [[getattr(norm, field) for norm in chosen if norm.length == length] for length in lengths]
+        return lengths, np.array(rows)
+
+    def spread(self) -> float:
+        """The largest difference between the frameworks' gradients, relative to the larger of each two."""
+        found: dict[tuple[Any, ...], list[float]] = {}
+        for norm in self.norms:
+            found.setdefault((norm.loss, norm.length, norm.seed), []).append(norm.gradient)
+        return max((max(same) - min(same)) / (max(same) or 1.0) for same in found.values())
+
+
+def vanishing(
+    frameworks: Sequence[str],
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    seeds: int = SEEDS,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+) -> Vanishing:
+    """Measure the gradient that reaches the initial state of freshly drawn models.
+
+    Args:
+        frameworks: names of ports.
+        lengths: T of the sequences.
+        seeds: draws of parameters, initial state, inputs and targets.
+        progress: called with the share of the work that is done and what is under way.
+    """
+    norms, total = [], sum(lengths) * len(frameworks) * len(LOSSES)
+    done = 0
+    with jax.enable_x64(True):
+        for framework in frameworks:
+            port = get_port(framework)
+            for length in lengths:
+                for objective in LOSSES:
+                    progress(done / total, f"{framework}: {objective.summary} of {length}")
+                    done += length
+
+                    def scalar(model, x, targets, port=port, objective=objective):
+                        return objective.loss(port.apply(model, x)[1], targets)
+
+                    gradient_of = jax.jit(port.value_and_grad(scalar))
+                    for seed in range(seeds):
+                        params, x, targets = _draw(length, seed)
+                        _, (gradient, *_) = gradient_of(port.load(CONFIG, params), x, targets)
+                        norms.append(_norm(framework, objective.name, length, seed, port.dump(gradient), params))
+    return Vanishing(norms)
+
+
+def _norm(framework: str, loss: str, length: int, seed: int, gradient: Any, params: GRUParams) -> Norm:
+    tx = carry_learning_rate(optax.sgd(1.0), length=length)
+    update: Any = tx.update(gradient, tx.init(params), params)[0]
+    sizes = (gradient.initial_carry, update.initial_carry, gradient.weight_hh)
+    return Norm(framework, loss, length, seed, *(float(f"{_euclidean(size):.6g}") for size in sizes))
+
+
+def _euclidean(array: np.ndarray) -> float:
+    """Of entries whose squares would be too small for float64, too."""
+    largest = np.abs(array).max()
+    return float(largest * np.linalg.norm(array / largest)) if largest else 0.0
+
+
+def _draw(length: int, seed: int) -> tuple[GRUParams, np.ndarray, np.ndarray]:
+    port = get_port("pure")
+    params = port.dump(port.make(CONFIG, jax.random.key(seed)))
+    assert isinstance(params, GRUParams)
+    rng = np.random.default_rng(seed)
+    carry = rng.uniform(-0.5, 0.5, CONFIG.hidden_size)
+    x = rng.normal(size=(BATCH_SIZE, length, CONFIG.input_size))
+    targets = rng.uniform(-0.5, 0.5, size=(BATCH_SIZE, length, CONFIG.hidden_size))
+    return params._replace(initial_carry=carry), x, targets

@@ -1,0 +1,202 @@
+"""Data, fitting and statistics of the training experiments."""
+
+import jax
+import numpy as np
+import pytest
+from trigru.bench.training import Minibatch
+from trigru.bench.training.experiments import EXPERIMENTS, find_experiment
+from trigru.bench.training.fit import fit, minibatches
+from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
+from trigru.bench.training.tables import agreement_table, curves_agree, gain_table
+from trigru.common.datasets import japanese_vowels, sunspots
+from trigru.common.errors import UnknownNameError
+from trigru.common.params import random_params
+
+
+def test_vowels_keep_a_fifth_of_each_speaker_to_stop_by_and_never_the_test_utterances():
+    experiment = find_experiment("vowels")
+    split = experiment.split(4)
+    assert np.bincount(split.train.targets).tolist() == [24] * 9
+    assert np.bincount(split.validation.targets).tolist() == [6] * 9
+    data, test = japanese_vowels("train"), japanese_vowels("test")
+    np.testing.assert_array_equal(split.test.x, test.inputs)
+    rows = {x.tobytes() for part in (split.train, split.validation) for x in part.x}
+    assert rows == {x.tobytes() for x in data.inputs}
+    assert not np.array_equal(split.train.lengths, experiment.split(5).train.lengths)
+
+
+def test_windows_stay_within_their_years_and_targets_are_one_year_later():
+    split = find_experiment("sunspots-8").split(0)
+    numbers = np.sqrt(sunspots())
+    standardised = ((numbers - numbers[:200].mean()) / numbers[:200].std()).astype("f4")
+    for part, (first, last) in {"train": (0, 200), "validation": (200, 250), "test": (250, 309)}.items():
+        windows = getattr(split, part)
+        assert windows.x.shape == windows.targets.shape == (last - first - 8, 8, 1)
+        np.testing.assert_array_equal(windows.x[0, :, 0], standardised[first : first + 8])
+        np.testing.assert_array_equal(windows.targets[-1, :, 0], standardised[last - 8 : last])
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_an_experiments_sizes_fit_its_data(experiment):
+    split = experiment.split(0)
+    assert split.train.x.shape[-1] == experiment.config.input_size
+    assert len(split.train.x) >= experiment.batch_size
+    assert split.train.x.dtype == np.float32
+    steps = split.train.x.shape[1] if split.train.lengths is None else split.train.lengths.mean()
+    assert round(steps) == experiment.length
+
+
+def test_an_experiment_that_does_not_exist_is_named():
+    with pytest.raises(UnknownNameError, match="unknown experiment 'imagenet'. Known: vowels"):
+        find_experiment("imagenet")
+
+
+def test_minibatches_are_whole_different_each_epoch_and_keep_rows_together():
+    data = Minibatch(np.arange(10)[:, None, None], np.arange(10), np.arange(10))
+    rng = np.random.default_rng(0)
+    epochs = [minibatches(data, 4, rng) for _ in range(2)]
+    for epoch in epochs:
+        assert [len(batch.x) for batch in epoch] == [4, 4]
+        assert len({int(row) for batch in epoch for row in batch.targets}) == 8
+        for batch in epoch:
+            np.testing.assert_array_equal(batch.x[:, 0, 0], batch.targets)
+            np.testing.assert_array_equal(batch.lengths, batch.targets)
+    assert not np.array_equal(epochs[0][0].targets, epochs[1][0].targets)
+
+
+class Scripted:
+    """Its parameters say how many steps it took; it validates best after four."""
+
+    def start(self, params):
+        self.steps = int(params.gru.bias_n[0])
+
+    def step(self, batch):
+        self.steps += 1
+        return np.float32(self.steps)
+
+    def predict(self, x, lengths=None):
+        return np.full(len(x), self.steps)
+
+    def params(self):
+        params = random_params(find_experiment("vowels").config)
+        return params._replace(gru=params.gru._replace(bias_n=np.array([self.steps])))
+
+
+def test_the_epoch_that_validates_best_is_judged():
+    from dataclasses import replace
+
+    experiment = replace(
+        find_experiment("vowels"),
+        loss=lambda predictions, targets: abs(predictions.mean() - 4.2),
+        score=lambda predictions, targets: predictions.mean(),
+        batch_size=108,
+    )
+    start = random_params(experiment.config)
+    start = start._replace(gru=start.gru._replace(bias_n=np.zeros(1)))
+    told = []
+    found = fit(Scripted(), experiment, experiment.split(0), start, epochs=3, seed=0,
+                progress=lambda epoch, loss: told.append((epoch, loss)))  # fmt: skip
+    np.testing.assert_allclose(found.validation_loss, [2.2, 0.2, 1.8])
+    assert (found.best_epoch, found.test_score) == (1, 4.0)
+    np.testing.assert_allclose(found.test_loss, 0.2)
+    assert found.train_loss == [1.5, 3.5, 5.5]
+    assert told == [(0, 1.5), (1, 3.5), (2, 5.5)]
+    assert found.params.gru.bias_n[0] == 4
+
+
+def run(start, seed, score, experiment="vowels"):
+    return Run(experiment, "linen", start, seed, [1.0], [1.0], 0, 1.0, score, 0.0)
+
+
+def test_a_gain_is_paired_by_seed_and_has_students_interval():
+    zero, learned = [0.5, 0.7, 0.9], [0.6, 0.9, 0.9]
+    runs = [run("zero", s, x) for s, x in enumerate(zero)] + [run("learned", s, x) for s, x in enumerate(learned)]
+    found = gain(runs[::-1], "learned")
+    # mean 0.1, standard deviation 0.1, t(0.975, 2) = 4.3027
+    np.testing.assert_allclose([found.mean, found.low, found.high], [0.1, 0.1 - 0.24842, 0.1 + 0.24842], atol=1e-4)
+    assert found.verdict == "no difference shown"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "shift", "verdict"),
+    [
+        ("vowels", 0.1, "better"),
+        ("vowels", -0.1, "worse"),
+        ("sunspots-8", 0.1, "worse"),
+        ("sunspots-8", -0.1, "better"),
+    ],
+)
+def test_a_verdict_knows_which_way_the_score_runs(experiment, shift, verdict):
+    scores = [0.5, 0.6, 0.55, 0.52]
+    runs = [run("zero", s, x, experiment) for s, x in enumerate(scores)]
+    runs += [run("learned", s, x + shift + 0.001 * s, experiment) for s, x in enumerate(scores)]
+    assert gain(runs, "learned").verdict == verdict
+
+
+def test_one_seed_bears_out_nothing_and_no_spread_is_no_error():
+    assert gain([run("zero", 0, 0.5), run("learned", 0, 0.9)], "learned").verdict == "no difference shown"
+    same = [run(start, s, 0.5) for start in ("zero", "learned") for s in range(3)]
+    assert gain(same, "learned").verdict == "no difference shown"
+
+
+def test_intervals_of_gains_cover_as_they_say():
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        luck = rng.normal(0.8, 0.1, 20)
+        scores = {"zero": luck, "learned": luck + rng.normal(0.02, 0.03, 20)}
+        found = gain([run(start, s, x) for start, xs in scores.items() for s, x in enumerate(xs)], "learned")
+        covered += found.low <= 0.02 <= found.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_a_study_pairs_seeds_over_starts_and_frameworks():
+    experiment = find_experiment("sunspots-8")
+    kept, told = [], []
+    runs = study(
+        [experiment], ["linen", "equinox"], 2, quick=True,
+        keep=lambda run, params: kept.append((run, params)), progress=lambda *said: told.append(said),
+    )  # fmt: skip
+    assert [(r.framework, r.start, r.seed) for r in runs] == [
+        (f, s.name, seed) for f in ("linen", "equinox") for s in STARTS for seed in (0, 1)
+    ]
+    by = {(r.framework, r.start, r.seed): r for r in runs}
+    for start in STARTS:
+        for seed in (0, 1):
+            one, other = by["linen", start.name, seed], by["equinox", start.name, seed]
+            np.testing.assert_allclose(one.validation_loss, other.validation_loss, rtol=1e-3)
+    assert by["linen", "zero", 0].validation_loss != by["linen", "zero", 1].validation_loss
+    norms = [r.carry_norm for r in runs if r.framework == "linen"]
+    assert norms[:2] == [0, 0]
+    assert min(norms[4:]) > max(norms[2:4]) > 0  # at ten times the rate it goes further
+    assert len(runs[0].validation_loss) == experiment.quick_epochs
+    assert kept[0][0] is runs[0]
+    assert told[-1][0] == 1.0
+    assert told[0][1].startswith("sunspots-8 linen zero seed 0: loss ")
+
+
+def test_first_parameters_depend_on_the_seed_alone():
+    experiment = find_experiment("vowels")
+    one, same, other = (start_params(experiment, seed) for seed in (1, 1, 2))
+    jax.tree.map(np.testing.assert_array_equal, one, same)
+    assert not np.array_equal(one.gru.weight_hh, other.gru.weight_hh)
+    assert not one.gru.initial_carry.any()
+
+
+def test_curves_that_part_are_said():
+    one = Agreement("vowels", "linen", [2.0, 1.0])
+    other = Agreement("vowels", "nnx", [2.0, 1.0 + 4e-9])
+    assert curves_agree([one, Agreement("vowels", "nnx", [2.0, 1.0 + 1e-9])])
+    assert not curves_agree([one, other])
+    assert agreement_table([one, other]).rows[1][-1] == "2.0e-09 FAILED"
+    assert curves_agree([one, Agreement("sunspots-8", "linen", [5.0, 1.0])])  # another experiment is another curve
+
+
+def test_a_table_of_gains_says_what_the_seeds_bear_out():
+    runs = [run("zero", s, 0.5 + 0.01 * s) for s in range(4)] + [run("learned", s, 0.7 + 0.013 * s) for s in range(4)]
+    table = gain_table(runs)
+    assert table.rows[0] == ("vowels", "linen", "fixed at zero", "0.515", "", "")
+    assert table.rows[1][-1] == "better"
+    assert table.rows[1][4].startswith("+0.2045 [")
+    assert "4 seeds" in table.notes[0]
+    single = gain_table([run("zero", 0, 0.5), run("learned", 0, 0.9)])
+    assert single.rows[1][-1] == "one seed bears out nothing"

@@ -1,0 +1,75 @@
+"""`trigru train`, as a user calls it."""
+
+import pytest
+from safetensors.numpy import load_file
+from trigru.bench.cli import app, main
+from trigru.bench.training import command, study
+from trigru.bench.training.record import load_record
+from trigru.common.errors import InputError
+from typer.testing import CliRunner
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["train", *arguments])
+
+
+def test_a_quick_training_leaves_numbers_a_picture_and_parameters(tmp_path):
+    done = invoke("--quick", "--experiment", "sunspots-8", "--port", "linen", "--port", "equinox", "-o", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert "One epoch in float64 from one start" in done.output
+    assert "learned, 10 × the rate" in done.output
+    record = load_record(tmp_path / "training.json")
+    assert record.quick
+    assert {run.experiment for run in record.runs} == {"sunspots-8"}
+    assert record.machine.versions["jax"]
+    assert (tmp_path / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    fitted = load_file(tmp_path / "params" / "sunspots-8-equinox-learned.safetensors")
+    assert fitted["initial_carry"].shape == (16,)
+    assert fitted["initial_carry"].any()
+    assert fitted["readout.weight"].shape == (1, 16)
+
+
+def test_gradients_are_measured_instead(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "QUICK_LENGTHS", (1, 8))
+    done = invoke("--vanishing", "--quick", "--port", "nnx", "-o", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert load_record(tmp_path / "vanishing.json").vanishing.of("last-step", "gradient")[0] == [1, 8]
+    assert (tmp_path / "vanishing.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_frameworks_that_part_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "curves_agree", lambda curves: False)
+    monkeypatch.setattr(study, "STARTS", study.STARTS[:1])
+    done = invoke("--quick", "--experiment", "sunspots-2", "--port", "linen", "--seeds", "1", "-o", str(tmp_path))
+    assert done.exit_code == 1
+    assert "losses part" in done.output
+    assert (tmp_path / "training.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "pure"], "unknown framework with a training loop 'pure'"),
+        (["--experiment", "mnist"], "unknown experiment 'mnist'"),
+    ],
+)
+def test_a_name_that_is_none_exits_2(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["trigru", "train", *arguments, "-o", str(tmp_path)])
+    with pytest.raises(SystemExit) as exit_code:
+        main()
+    assert exit_code.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_vanishing_takes_no_experiment(tmp_path):
+    done = invoke("--vanishing", "--experiment", "vowels", "-o", str(tmp_path))
+    assert done.exit_code == 2
+    assert "its data are random" in done.output
+
+
+def test_a_file_that_is_none_is_said(tmp_path):
+    with pytest.raises(InputError, match="Write it with `trigru train`"):
+        load_record(tmp_path / "training.json")
+    (tmp_path / "training.json").write_text('{"schema": 1}')
+    with pytest.raises(InputError, match="not written by this version"):
+        load_record(tmp_path / "training.json")

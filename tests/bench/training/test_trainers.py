@@ -1,0 +1,96 @@
+"""The training loops: in every framework the same one, and one that learns."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from trigru.bench.training import FRAMEWORKS, Minibatch, trainer_of
+from trigru.bench.training.experiments import find_experiment
+from trigru.bench.training.study import SAME_CURVE, agreement, start_params
+from trigru.common import oracle
+from trigru.common.errors import UnknownNameError
+from trigru.common.optimizers import carry_learning_rate
+from trigru.common.params import leaves
+
+VOWELS, WINDOWS = find_experiment("vowels"), find_experiment("sunspots-8")
+
+
+def make(name, experiment, tx):
+    return trainer_of(name)(experiment.config, tx, experiment.loss, every_step=experiment.every_step)
+
+
+def a_batch(experiment):
+    data = experiment.split(0).train
+    return jax.tree.map(lambda array: array[:8], data)
+
+
+@pytest.mark.parametrize("experiment", [VOWELS, WINDOWS], ids=lambda experiment: experiment.name)
+def test_float64_curves_of_an_epoch_agree(experiment):
+    first, *others = agreement(experiment, FRAMEWORKS)
+    assert len(first.losses) == len(experiment.split(0).train.x) // experiment.batch_size
+    assert np.ptp(first.losses) > 1e-3  # something was learned, or at least moved
+    for other in others:
+        assert other.differs(first) <= SAME_CURVE
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+@pytest.mark.parametrize("experiment", [VOWELS, WINDOWS], ids=lambda experiment: experiment.name)
+def test_predictions_are_the_oracles(name, experiment):
+    params, batch = start_params(experiment, 3), a_batch(experiment)
+    trainer = make(name, experiment, optax.sgd(0.1))
+    trainer.start(params)
+    tape = oracle.forward(params.gru, batch.x, lengths=batch.lengths)
+    read = tape.outputs if experiment.every_step else tape.carry
+    want = read @ params.readout.weight.T + params.readout.bias
+    np.testing.assert_allclose(trainer.predict(batch.x, batch.lengths), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_step_lowers_the_loss_moves_every_parameter_and_can_start_anew(name):
+    trainer, batch = make(name, VOWELS, optax.adam(1e-2)), a_batch(VOWELS)
+    params = start_params(VOWELS, 0)
+    trainer.start(params)
+    losses = [float(trainer.step(batch)) for _ in range(5)]
+    assert losses == sorted(losses, reverse=True)
+    before, after = leaves(params), leaves(trainer.params())
+    assert [n for n in before if np.array_equal(before[n], after[n])] == []
+    trainer.start(params)
+    assert float(trainer.step(batch)) == losses[0]
+    trainer.start(params)
+    for name, array in leaves(trainer.params()).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_frozen_start_stays(name):
+    trainer = make(name, WINDOWS, carry_learning_rate(optax.adam(1e-2), scale=0.0))
+    trainer.start(start_params(WINDOWS, 0))
+    trainer.step(a_batch(WINDOWS))
+    assert not trainer.params().gru.initial_carry.any()
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_what_was_compiled_is_used_for_the_next_seed(name):
+    trainer, batch, count = make(name, WINDOWS, optax.sgd(0.1)), a_batch(WINDOWS), []
+
+    def counting(predictions, targets):
+        count.append(None)
+        return WINDOWS.loss(predictions, targets)
+
+    trainer = trainer_of(name)(WINDOWS.config, optax.sgd(0.1), counting, every_step=True)
+    for seed in range(3):
+        trainer.start(start_params(WINDOWS, seed))
+        trainer.step(batch)
+        trainer.step(batch)
+        if seed == 0:
+            traced = len(count)
+    assert len(count) == traced
+
+
+def test_a_framework_without_a_loop_is_named():
+    with pytest.raises(UnknownNameError, match="unknown framework with a training loop 'pure'"):
+        trainer_of("pure")
+
+
+def test_minibatch_is_a_pytree():
+    assert len(jax.tree.leaves(Minibatch(np.ones(2), np.ones(2)))) == 2

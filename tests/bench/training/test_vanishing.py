@@ -1,0 +1,66 @@
+"""The gradient that reaches the initial state."""
+
+import jax
+import numpy as np
+import pytest
+from trigru.bench.training import FRAMEWORKS
+from trigru.bench.training.tables import vanishing_table
+from trigru.bench.training.vanishing import CONFIG, Norm, Vanishing, _draw, vanishing
+from trigru.common import oracle
+
+
+@pytest.fixture(scope="module")
+def found():
+    return vanishing(FRAMEWORKS, lengths=(1, 24), seeds=2)
+
+
+def test_norms_are_the_oracles(found):
+    with jax.enable_x64(True):
+        params, x, targets = _draw(24, 1)
+    tape = oracle.forward(params, x)
+    for loss, weight in (("every-step", np.ones(24)), ("last-step", 24.0 * (np.arange(24) == 23))):
+        d_outputs = 2 * (tape.outputs - targets) * weight[:, None] / targets.size
+        want = oracle.backward(params, tape, d_outputs, np.zeros_like(tape.carry)).params
+        (norm,) = (n for n in found.norms if (n.framework, n.loss, n.length, n.seed) == ("linen", loss, 24, 1))
+        np.testing.assert_allclose(norm.gradient, np.linalg.norm(want.initial_carry), rtol=1e-5)
+        np.testing.assert_allclose(norm.weights, np.linalg.norm(want.weight_hh), rtol=1e-5)
+
+
+def test_frameworks_agree(found):
+    assert found.spread() < 1e-5  # the file has six digits
+    assert len(found.norms) == 3 * 2 * 2 * 2
+
+
+def test_with_one_step_both_losses_are_one(found):
+    one, other = (found.of(loss, "gradient")[1][0] for loss in ("last-step", "every-step"))
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_the_last_steps_gradient_fades_much_faster_than_the_mean_over_steps(found):
+    lengths, last = found.of("last-step", "gradient")
+    _, every = found.of("every-step", "gradient")
+    assert lengths == [1, 24]
+    assert (last[1] < 1e-3 * last[0]).all()
+    assert (every[1] > 1e-2 * every[0]).all()
+
+
+def test_a_rate_scaled_by_length_undoes_the_mean(found):
+    for loss in ("last-step", "every-step"):
+        lengths, gradient = found.of(loss, "gradient")
+        _, update = found.of(loss, "update")
+        np.testing.assert_allclose(update, gradient * np.array(lengths)[:, None], rtol=1e-5)
+
+
+def test_a_table_has_a_row_for_each_length(found):
+    table = vanishing_table(found)
+    assert [row[0] for row in table.rows] == ["1", "24"]
+    assert len(table.columns) == len(table.rows[0]) == 6
+
+
+def test_frameworks_that_part_would_show():
+    norms = [Norm(name, "last-step", 1, 0, size, size, 1.0) for name, size in (("linen", 2.0), ("nnx", 1.0))]
+    assert Vanishing(norms).spread() == 0.5
+
+
+def test_the_model_is_that_of_the_question():
+    assert (CONFIG.input_size, CONFIG.hidden_size) == (20, 200)
