@@ -113,9 +113,10 @@ def hold_mutants() -> tuple[dict[str, list[str]], bool]:
 
 @contextmanager
 def _compiled_once() -> Iterator[None]:
-    """Most of a mutant's programs are those of the others, too: look them up."""
+    """Most of a mutant's programs are those of the others, too: look them up. None is run for its speed."""
     with TemporaryDirectory(prefix="trigru-") as folder:
         ours = {
+            "jax_disable_most_optimizations": True,
             "jax_compilation_cache_dir": folder,
             "jax_persistent_cache_min_compile_time_secs": 0.0,
             "jax_persistent_cache_min_entry_size_bytes": -1,
