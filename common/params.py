@@ -13,19 +13,25 @@ Gradients use the same record. On disk it is a safetensors file with these five 
 """
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .config import GRUConfig
 from .errors import InputError, ParamsFileError
-from .files import write_whole
+from .tensors import read_tensors, write_tensors
 
-__all__ = ["ClassifierParams", "GRUParams", "ReadoutParams", "check_params", "leaves", "random_params"]
-
-_FORMAT = {"format": "trigru.GRUParams", "version": "1"}
+__all__ = [
+    "ClassifierParams",
+    "GRUParams",
+    "ReadoutParams",
+    "array_problem",
+    "check_params",
+    "config_of",
+    "leaves",
+    "random_params",
+]
 
 
 class GRUParams(NamedTuple):
@@ -63,13 +69,11 @@ class GRUParams(NamedTuple):
         Raises:
             InputError: a field is mis-shaped or not finite, so that no reader would take the file.
         """
-        from safetensors.numpy import save
-
-        tensors = {name: np.ascontiguousarray(array) for name, array in self._asdict().items()}
+        tensors = {name: np.asarray(array) for name, array in self._asdict().items()}
         problem = _problem(tensors)
         if problem:
             raise InputError(f"parameters not saved: {problem}")
-        write_whole(Path(path), save(tensors, metadata=_FORMAT))
+        write_tensors(path, tensors, "GRUParams")
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
@@ -82,21 +86,7 @@ class GRUParams(NamedTuple):
             ParamsFileError: the file is missing, truncated, or holds other names, shapes, dtypes or
                 values than a GRU's parameters.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            tensors = load(Path(path).read_bytes())
-        except OSError as error:
-            raise ParamsFileError(
-                f"{path}: {error.strerror}. Pass a safetensors file of a GRU's parameters."
-            ) from error
-        except KeyError as error:
-            raise ParamsFileError(f"{path}: has dtype {error}, expected F16, F32 or F64. Convert it.") from error
-        except (SafetensorError, ValueError, TypeError) as error:
-            raise ParamsFileError(
-                f"{path}: not a readable safetensors file ({error}). It may be truncated; write it again."
-            ) from error
+        tensors = read_tensors(path)
         problem = _problem(tensors)
         if problem:
             raise ParamsFileError(f"{path}: {problem}")
@@ -187,28 +177,52 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
             )
 
 
+def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig:
+    """The configuration with which a port loads parameters.
+
+    Args:
+        params: canonical.
+        options: of GRUConfig, beside the sizes and param_dtype that the parameters say.
+
+    >>> config_of(random_params(GRUConfig(2, 3, classes=4))).classes
+    4
+    """
+    gru = params.gru if isinstance(params, ClassifierParams) else params
+    classes = len(params.readout.bias) if isinstance(params, ClassifierParams) else None
+    hidden_size, input_size = len(gru.bias_n), gru.weight_ih.shape[1]
+    return GRUConfig(input_size, hidden_size, classes, param_dtype=str(gru.weight_ih.dtype), **options)
+
+
+def array_problem(arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "") -> str | None:
+    """What keeps arrays from being parameters of these shapes, or None: they have one dtype, and finite values.
+
+    Args:
+        arrays: NumPy's, by name.
+        shapes: expected, by the same names.
+        why: the shapes are expected.
+    """
+    first = next(iter(shapes))
+    for name, shape in shapes.items():
+        array, dtype = arrays[name], arrays[first].dtype
+        if array.size == 0 or array.shape != shape:
+            return f"{name} has shape {array.shape}, expected {shape} with at least one entry{why}."
+        if array.dtype != dtype:
+            return f"{name} has dtype {array.dtype}, but {first} has {dtype}: expected one dtype."
+        if array.dtype.name not in ("float16", "float32", "float64"):
+            return f"{name} has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
+        if not np.isfinite(array).all():
+            return f"{name} has values that are not finite (NaN or infinity)."
+    return None
+
+
 def _problem(tensors: dict[str, np.ndarray]) -> str | None:
     """What keeps these arrays from being a GRU's parameters, or None."""
     if set(tensors) != set(GRUParams._fields):
         return f"has the tensors {_names(tensors)}, expected {_names(GRUParams._fields)}."
     if tensors["weight_ih"].ndim != 2 or tensors["bias_n"].ndim != 1:
         return "weight_ih must have two axes and bias_n one."
-    shapes = GRUParams.shapes(tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0])
-    dtype = tensors["weight_ih"].dtype
-    for name in GRUParams._fields:
-        array = tensors[name]
-        if array.size == 0 or array.shape != shapes[name]:
-            return (
-                f"{name} has shape {array.shape}, expected {shapes[name]} with at least one entry: "
-                f"weight_ih and bias_n say input_size {shapes['weight_ih'][1]}, hidden_size {shapes['bias_n'][0]}."
-            )
-        if array.dtype != dtype:
-            return f"{name} has dtype {array.dtype}, but weight_ih has {dtype}: expected one dtype."
-        if array.dtype.kind != "f":
-            return f"{name} has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
-        if not np.isfinite(array.astype(np.float64)).all():
-            return f"{name} has values that are not finite (NaN or infinity)."
-    return None
+    D, H = tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0]
+    return array_problem(tensors, GRUParams.shapes(D, H), f": weight_ih and bias_n say input_size {D}, hidden_size {H}")
 
 
 def _names(names: Iterable[str]) -> str:

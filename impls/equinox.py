@@ -5,6 +5,7 @@ The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weigh
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +20,7 @@ from ..common.fused import Weights, fused_scan
 from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.kernels import kernel_named
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams
+from ..common.layouts import NO_BIASES, Layout, Row
 from ..common.port import CallStyle, check_config, check_load, functional_program
 
 __all__ = ["GRU", "PORT"]
@@ -174,6 +175,17 @@ class GRU(eqx.Module):
 
 # The port ---------------------------------------------------------------------------------------------------
 
+LAYOUT = Layout(
+    "equinox",
+    "Equinox",
+    (
+        Row("weight_ih", "weight_ih"),
+        Row("weight_hh", "weight_hh"),
+        Row("bias", "bias", if_absent=NO_BIASES),
+        Row("bias_n", "bias_n", if_absent=NO_BIASES),
+    ),
+)
+
 
 class Classifier(eqx.Module):
     """A linear readout of the GRU's final carry."""
@@ -203,6 +215,7 @@ class EquinoxPort:
     title = "Equinox"
     packages = ("equinox", "jax", "jaxlib")
     kernels = ("stock", "fused")
+    layout = LAYOUT
 
     def make(self, config, key):
         check_config(self, config)
@@ -222,12 +235,10 @@ class EquinoxPort:
     def load(self, config, params):
         check_load(self, config, params)
         model = eqx.filter_eval_shape(self.make, config, jax.random.key(0))
-        return eqx.tree_at(_leaves, model, [jnp.asarray(p) for p in jax.tree.leaves(params)])
+        return eqx.tree_at(_leaves, model, [jnp.asarray(p) for p in self.layout.flat(params).values()])
 
     def dump(self, tree):
-        arrays = [np.asarray(leaf) for leaf in _leaves(tree)]
-        gru = GRUParams(*arrays[:5])
-        return ClassifierParams(gru, ReadoutParams(*arrays[5:])) if isinstance(tree, Classifier) else gru
+        return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
         check_call(
@@ -290,11 +301,12 @@ def _partitioned(port, model, task):
 
 
 def _leaves(model: Any) -> list[Any]:
-    """The arrays in canonical order."""
-    if isinstance(model, Classifier):
-        return [*_leaves(model.gru), model.readout.weight, model.readout.bias]
-    cell = model.cell
-    return [cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n, model.initial_carry]
+    """The arrays in the order of the layout."""
+    return [attrgetter(name)(model) for name in _names(model)]
+
+
+def _names(model: Any) -> tuple[str, ...]:
+    return tuple(LAYOUT.table(classifier=isinstance(model, Classifier)))
 
 
 def _over_batch(function: Callable[..., Any], axes: int) -> Callable[..., Any]:

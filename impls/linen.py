@@ -11,7 +11,6 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
@@ -20,7 +19,7 @@ from ..common.fused import Weights, fused_scan
 from ..common.initializers import for_carry, orthogonal
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.kernels import kernel_named
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams
+from ..common.layouts import Layout, Row, flatten
 from ..common.port import CallStyle, check_config, check_load, functional_program
 
 __all__ = ["GRU", "PORT"]
@@ -169,6 +168,21 @@ class GRU(nn.Module):
 
 # The port ---------------------------------------------------------------------------------------------------
 
+LAYOUT = Layout(
+    "linen",
+    "Flax linen",
+    (
+        *(Row(f"i{gate}.kernel", "weight_ih", gate, transposed=True) for gate in "rzn"),
+        *(Row(f"i{gate}.bias", "bias", gate) for gate in "rzn"),
+        *(Row(f"h{gate}.kernel", "weight_hh", gate, transposed=True) for gate in "rzn"),
+        Row("hn.bias", "bias_n"),
+    ),
+    readout=(
+        Row("readout.kernel", "readout.weight", transposed=True),
+        Row("readout.bias", "readout.bias"),
+    ),
+)
+
 
 class Classifier(nn.Module):
     """A linear readout of the GRU's final carry."""
@@ -197,6 +211,7 @@ class LinenPort:
     title = "Flax linen"
     packages = ("flax", "jax", "jaxlib")
     kernels = ("stock", "fused")
+    layout = LAYOUT
 
     def make(self, config, key):
         module = self._module(config)
@@ -205,32 +220,10 @@ class LinenPort:
 
     def load(self, config, params):
         check_load(self, config, params)
-        gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
-        kernels = dict(zip(("ir", "iz", "in"), np.split(gru.weight_ih, 3), strict=True))
-        kernels |= dict(zip(("hr", "hz", "hn"), np.split(gru.weight_hh, 3), strict=True))
-        biases = dict(zip(("ir", "iz", "in"), np.split(gru.bias, 3), strict=True)) | {"hn": gru.bias_n}
-        cell = {name: {"kernel": kernel.T} for name, kernel in kernels.items()}
-        for name, bias in biases.items():
-            cell[name]["bias"] = bias
-        tree = {"cell": cell, "initial_carry": gru.initial_carry}
-        if readout is not None:
-            tree = {"gru": tree, "readout": {"kernel": readout.weight.T, "bias": readout.bias}}
-        return Model(jax.tree.map(jnp.asarray, tree), self._module(config))
+        return Model(jax.tree.map(jnp.asarray, self.layout.tree(params)), self._module(config))
 
     def dump(self, tree):
-        params = jax.tree.map(np.asarray, tree.params)
-        gru = params.get("gru", params)
-        cell = gru["cell"]
-        record = GRUParams(
-            weight_ih=np.concatenate([cell[gate]["kernel"].T for gate in ("ir", "iz", "in")]),
-            weight_hh=np.concatenate([cell[gate]["kernel"].T for gate in ("hr", "hz", "hn")]),
-            bias=np.concatenate([cell[gate]["bias"] for gate in ("ir", "iz", "in")]),
-            bias_n=cell["hn"]["bias"],
-            initial_carry=gru["initial_carry"],
-        )
-        if "readout" not in params:
-            return record
-        return ClassifierParams(record, ReadoutParams(params["readout"]["kernel"].T, params["readout"]["bias"]))
+        return self.layout.record(flatten(tree.params))
 
     def apply(self, model, x, carry=None, **options):
         return model.module.apply({"params": model.params}, x, carry, **options)

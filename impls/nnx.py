@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
@@ -19,7 +18,7 @@ from ..common.fused import Weights, fused_scan
 from ..common.initializers import for_carry, orthogonal, per_gate
 from ..common.inputs import check_call, computation_dtype, scan_inputs
 from ..common.kernels import kernel_named
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams
+from ..common.layouts import Layout, Row, flatten
 from ..common.port import CallStyle, Program, check_config, check_load, functional_program
 
 __all__ = ["GRU", "PORT", "GRUCell"]
@@ -205,6 +204,21 @@ class GRU(nnx.Module):
 
 # The port ---------------------------------------------------------------------------------------------------
 
+LAYOUT = Layout(
+    "nnx",
+    "Flax NNX",
+    (
+        Row("dense_i.kernel", "weight_ih", transposed=True),
+        Row("dense_i.bias", "bias"),
+        Row("dense_h.kernel", "weight_hh", transposed=True),
+        Row("hn_bias", "bias_n", if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0."),
+    ),
+    readout=(
+        Row("readout.kernel", "readout.weight", transposed=True),
+        Row("readout.bias", "readout.bias"),
+    ),
+)
+
 
 class Classifier(nnx.Module):
     """A linear readout of the GRU's final carry."""
@@ -228,6 +242,7 @@ class NNXPort:
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     kernels = ("stock", "fused")
+    layout = LAYOUT
 
     def make(self, config, key) -> Any:
         check_config(self, config)
@@ -247,35 +262,12 @@ class NNXPort:
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
-        gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
-        state = {
-            "cell": {
-                "dense_i": {"kernel": gru.weight_ih.T, "bias": gru.bias},
-                "dense_h": {"kernel": gru.weight_hh.T},
-                "hn_bias": gru.bias_n,
-            },
-            "initial_carry": gru.initial_carry,
-        }
-        if readout is not None:
-            state = {"gru": state, "readout": {"kernel": readout.weight.T, "bias": readout.bias}}
         model = nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
-        nnx.update(model, jax.tree.map(jnp.asarray, state))
+        nnx.update(model, jax.tree.map(jnp.asarray, self.layout.tree(params)))
         return model
 
     def dump(self, tree):
-        arrays = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(tree)))
-        gru = arrays.get("gru", arrays)
-        cell = gru["cell"]
-        record = GRUParams(
-            weight_ih=cell["dense_i"]["kernel"].T,
-            weight_hh=cell["dense_h"]["kernel"].T,
-            bias=cell["dense_i"]["bias"],
-            bias_n=cell["hn_bias"],
-            initial_carry=gru["initial_carry"],
-        )
-        if "readout" not in arrays:
-            return record
-        return ClassifierParams(record, ReadoutParams(arrays["readout"]["kernel"].T, arrays["readout"]["bias"]))
+        return self.layout.record(flatten(nnx.to_pure_dict(nnx.state(tree))))
 
     def apply(self, model, x, carry=None, **options):
         return model(x, carry, **options)

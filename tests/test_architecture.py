@@ -84,8 +84,11 @@ PUBLIC = {
     "trigru.common.errors": "InputError NotOfferedError ParamsFileError TrigruError UnavailableError UnknownNameError",
     "trigru.common.fused": "Weights fused_scan",
     "trigru.common.kernels": "STOCK FusedKernel kernel_named",
+    "trigru.common.layouts": "CANONICAL CARRY NO_BIASES TORCH Layout Row flatten",
     "trigru.common.optimizers": "carry_learning_rate",
-    "trigru.common.params": "ClassifierParams GRUParams ReadoutParams check_params leaves random_params",
+    "trigru.common.params": (
+        "ClassifierParams GRUParams ReadoutParams array_problem check_params config_of leaves random_params"
+    ),
     "trigru.common.port": (
         "CallStyle Port Program WithKernel available_styles check_config check_load functional_program make_task"
     ),

@@ -32,6 +32,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from ...common.config import GRUConfig
+from ...common.layouts import TORCH
 from ...common.params import ClassifierParams, GRUParams, ReadoutParams
 from ...common.port import Params, Program
 from ..references import LEARNING_RATE
@@ -156,23 +157,10 @@ def _build(config: GRUConfig, params: Params, phase: str, wrap: Any) -> Program:
 def _load(config: GRUConfig, params: Params, device: str) -> nn.Module:
     if isinstance(params, ClassifierParams):
         module = Classifier(config.input_size, config.hidden_size, len(params.readout.bias))
-        rnn, gru = module.rnn, params.gru
-        found = {"readout.weight": params.readout.weight, "readout.bias": params.readout.bias}
     else:
-        module = rnn = LearnedGRU(config.input_size, config.hidden_size)
-        gru, found = params, {}
-    H = config.hidden_size
-    prefix = "" if rnn is module else "rnn."
-    bias_n = np.asarray(gru.bias_n)
-    found |= {
-        f"{prefix}gru.weight_ih_l0": gru.weight_ih,
-        f"{prefix}gru.weight_hh_l0": gru.weight_hh,
-        f"{prefix}gru.bias_ih_l0": gru.bias,
-        f"{prefix}gru.bias_hh_l0": np.concatenate([np.zeros(2 * H, bias_n.dtype), bias_n]),
-        f"{prefix}initial_carry": gru.initial_carry,
-    }
+        module = LearnedGRU(config.input_size, config.hidden_size)
     module = module.to(device=device, dtype=getattr(torch, config.param_dtype))
-    module.load_state_dict({name: torch.tensor(np.asarray(array)) for name, array in found.items()})
+    module.load_state_dict({name: torch.tensor(array) for name, array in TORCH.flat(params).items()})
     return module
 
 

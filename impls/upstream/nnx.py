@@ -1,5 +1,6 @@
 """`nnx.RNN(nnx.GRUCell)` as NNX has it, with a learned initial carry as its users add one."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,9 +10,7 @@ from flax import nnx
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
-from ...common.params import ClassifierParams, GRUParams, ReadoutParams
-from ...common.port import check_load
-from ..nnx import NNXPort
+from ..nnx import LAYOUT, NNXPort
 from .departure import Departure, lacks
 
 __all__ = ["DEPARTURES", "GRU", "PORT"]
@@ -64,6 +63,7 @@ class UpstreamNNXPort(NNXPort):
     name = "nnx.RNN"
     title = "nnx.RNN(nnx.GRUCell)"
     kernels = ("stock",)
+    layout = replace(LAYOUT, cell="rnn.cell.", rows=tuple(row for row in LAYOUT.rows if row.field != "bias_n"))
 
     def make(self, config, key) -> Any:
         if config.remat:
@@ -71,32 +71,6 @@ class UpstreamNNXPort(NNXPort):
         rngs = nnx.Rngs(key)
         gru = GRU(config, rngs=rngs)
         return gru if config.classes is None else Classifier(gru, config, rngs=rngs)
-
-    def load(self, config, params) -> Any:
-        check_load(self, config, params)
-        gru, readout = (params.gru, params.readout) if config.classes is not None else (params, None)
-        dense = {"dense_i": {"kernel": gru.weight_ih.T, "bias": gru.bias}, "dense_h": {"kernel": gru.weight_hh.T}}
-        state = {"rnn": {"cell": dense}, "initial_carry": gru.initial_carry}
-        if readout is not None:
-            state = {"gru": state, "readout": {"kernel": readout.weight.T, "bias": readout.bias}}
-        model = nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
-        nnx.update(model, jax.tree.map(jnp.asarray, state))
-        return model
-
-    def dump(self, tree):
-        arrays = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(tree)))
-        gru = arrays.get("gru", arrays)
-        cell, initial_carry = gru["rnn"]["cell"], gru["initial_carry"]
-        record = GRUParams(
-            weight_ih=cell["dense_i"]["kernel"].T,
-            weight_hh=cell["dense_h"]["kernel"].T,
-            bias=cell["dense_i"]["bias"],
-            bias_n=np.zeros_like(initial_carry),
-            initial_carry=initial_carry,
-        )
-        if "readout" not in arrays:
-            return record
-        return ClassifierParams(record, ReadoutParams(arrays["readout"]["kernel"].T, arrays["readout"]["bias"]))
 
 
 PORT = UpstreamNNXPort()
