@@ -93,6 +93,7 @@ PUBLIC = {
         "CallStyle Port Program WithKernel available_styles check_config check_load functional_program make_task"
     ),
     "trigru.impls": "find_style get_port port_names unavailable",
+    "trigru.impls.checkpoints": "Converted convert layouts read write",
     "trigru.impls.equinox": "GRU PORT",
     "trigru.impls.linen": "GRU PORT",
     "trigru.impls.nnx": "GRU PORT GRUCell",

@@ -1,0 +1,170 @@
+"""Parameters from one framework's layout to another's, in memory and on disk.
+
+What is read is not trusted: no container but torch's is a pickle, and that one is read only where asked for by name.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError
+from ...common.layouts import CANONICAL, TORCH, Layout
+from ...common.params import ClassifierParams, GRUParams
+from ...common.recognition import recognise
+from .. import get_port, port_names, unavailable
+from .containers import Container, container_of
+
+__all__ = ["Converted", "convert", "layouts", "read", "write"]
+
+PICKLE = "it is a pickle, read with torch's weights_only=True, which refuses code: prefer safetensors."
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Parameters, and what they were converted from.
+
+    Args:
+        params: canonical, NumPy arrays. `trigru.common.params.config_of` gives the configuration to load them with.
+        layout: the name of the layout that they had.
+        notes: what was assumed or lost, in sentences; empty where every bit is as it was.
+    """
+
+    params: GRUParams | ClassifierParams
+    layout: str
+    notes: tuple[str, ...] = ()
+
+    def to(self, layout: str) -> dict[str, Any]:
+        """The arrays in a layout: by name, in a tree of dicts where the framework keeps one."""
+        chosen = _layout(layout)
+        return chosen.tree(self.params) if chosen.nested else chosen.flat(self.params)
+
+
+def layouts() -> dict[str, Layout]:
+    """The layouts that are known here by name: a port, also a third party's, has its own as `layout`.
+
+    >>> list(layouts())
+    ['canonical', 'linen', 'nnx', 'equinox', 'torch']
+    """
+    ports = [get_port(name) for name in port_names() if not unavailable(name)]
+    own = [layout for port in ports if isinstance(layout := getattr(port, "layout", None), Layout)]
+    return {layout.name: layout for layout in (CANONICAL, *own, TORCH)}
+
+
+def convert(tree: Any, source: str | None = None) -> Converted:
+    """Recognise parameters in memory, of any layout.
+
+    Args:
+        tree: linen's variables, an NNX state or pure dict, an Equinox model, torch's state dict, or any dict of arrays
+            with the names that one of them would have.
+        source: the layout that it must have; None tells it by the names.
+
+    Raises:
+        InputError: the names are those of no layout, or the arrays are not a GRU's parameters.
+
+    >>> import numpy as np
+    >>> gru = {"weight_ih_l0": np.ones((9, 2), "f4"), "weight_hh_l0": np.ones((9, 3), "f4")}  # of torch, bias=False
+    >>> found = convert(gru)
+    >>> found.notes
+    ('it has no biases: they are 0.', 'it has no initial_carry: the initial state is 0.')
+    >>> found.to("nnx")["cell"]["dense_i"]["kernel"].shape
+    (2, 9)
+    """
+    params, layout, notes = recognise(tree, [_layout(source)] if source else layouts().values())
+    return Converted(params, layout.name, notes)
+
+
+def read(path: str | os.PathLike[str], source: str | None = None, *, allow_pickle: bool = False) -> Converted:
+    """Read parameters from a file or folder; its suffix says how.
+
+    Args:
+        path: a container of `trigru.impls.checkpoints.containers`.
+        source: the layout that it must have; None tells it by the names.
+        allow_pickle: read torch's files, too.
+
+    Raises:
+        ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
+        InputError: the suffix is unknown, or it is a pickle that was not asked for.
+        UnavailableError: the library that reads it is not installed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ParamsFileError(f"{path}: No such file or directory.")
+    container = container_of(path)
+    if container.pickle and not allow_pickle:
+        raise InputError(
+            f"{path}: {container.title}s are pickles, and a pickle can run code when it is read. Where you trust it, "
+            f"pass --allow-pickle (allow_pickle=True); or let torch write safetensors: "
+            f"safetensors.torch.save_file(model.state_dict(), 'gru.safetensors')."
+        )
+    try:
+        found = convert(container.read(path), source)
+    except InputError as error:
+        raise ParamsFileError(f"{path}: {error}") from error
+    except TrigruError:
+        raise
+    except ModuleNotFoundError as error:
+        raise _not_installed(container, error) from error
+    except Exception as error:  # a damaged file may fail anywhere in the library that reads it
+        first, *_ = str(error).splitlines() or [""]
+        raise ParamsFileError(
+            f"{path}: not a readable {container.title} ({type(error).__name__}: {first[:200]}). "
+            f"It may be damaged; write it again."
+        ) from error
+    return Converted(found.params, found.layout, (*found.notes, *((PICKLE,) if container.pickle else ())))
+
+
+def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, layout: str | None = None) -> str:
+    """Write parameters, whole or not at all.
+
+    Args:
+        path: a container of `trigru.impls.checkpoints.containers`. A file is replaced, a folder is not.
+        params: canonical.
+        layout: the name of the layout to write; None where the container has one alone.
+
+    Returns:
+        The name of the layout.
+
+    Raises:
+        InputError: the suffix is unknown, the container does not take the layout, a folder is in the way, or the
+            parameters are mis-shaped or not finite.
+        UnavailableError: the library that writes it is not installed.
+    """
+    path = Path(path)
+    chosen = _target(path, layout)
+    container = container_of(path)
+    if path.is_dir():
+        raise InputError(f"{path}: there is a folder already. Remove it, or choose another name.")
+    problem = CANONICAL.problem(CANONICAL.flat(params))
+    if problem:
+        raise InputError(f"{path}: not written: {problem}")
+    try:
+        container.write(path, chosen, params)
+    except ModuleNotFoundError as error:
+        raise _not_installed(container, error) from error
+    return chosen.name
+
+
+def _target(path: Path, name: str | None) -> Layout:
+    """The layout to write into a container, or an InputError that says which it takes."""
+    container = container_of(path)
+    takes = first, *others = container.layouts or tuple(layouts())
+    if name is None and others:
+        raise InputError(f"{path}: say in which layout, with --to (layout=): {', '.join(takes)}.")
+    layout = _layout(name or first)
+    if layout.name not in takes:
+        raise InputError(f"{path}: {container.title}s hold {' or '.join(takes)}, not {layout.name}.")
+    return layout
+
+
+def _layout(name: str) -> Layout:
+    known = layouts()
+    if name in known:
+        return known[name]
+    if name in port_names() and (reason := unavailable(name)):
+        raise UnavailableError(f"layout {name!r} is not available: {reason}")
+    raise UnknownNameError("layout", name, list(known))
+
+
+def _not_installed(container: Container, error: ModuleNotFoundError) -> UnavailableError:
+    return UnavailableError(f"{container.title}s need {error.name}, which is not installed: {container.install}.")

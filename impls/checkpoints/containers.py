@@ -1,0 +1,250 @@
+"""What parameters are kept in on disk: how each is read, without pickle wherever that can be, and written.
+
+Adding a container is adding a row to `CONTAINERS`. Reading gives a tree of arrays under the names that stand there;
+which layout they are is told later. A library is imported only by the container that needs it.
+"""
+
+import io
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...common.errors import InputError
+from ...common.files import write_whole
+from ...common.layouts import Layout
+from ...common.params import ClassifierParams, GRUParams
+from ...common.tensors import read_tensors, write_tensors
+from .. import get_port
+
+__all__ = ["CONTAINERS", "Container", "container_of"]
+
+Params = GRUParams | ClassifierParams
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file format, or a folder.
+
+    Args:
+        title: what messages and tables call it.
+        suffixes: by which it is chosen.
+        read: path -> tree of arrays.
+        write: (path, layout, params), whole or not at all.
+        layouts: those that its readers expect in it; None where names are written and any will do.
+        reader: what its users read it with.
+        install: how to get what it needs.
+        pickle: whether reading it unpickles.
+    """
+
+    title: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], Any]
+    write: Callable[[Path, Layout, Params], None]
+    reader: str
+    layouts: tuple[str, ...] | None = None
+    install: str = "pip install trigru"
+    pickle: bool = False
+
+
+def container_of(path: Path) -> Container:
+    """The container of a file or folder, by its suffix; any folder that is there is Orbax's.
+
+    Raises:
+        InputError: no container has the suffix.
+    """
+    found = [c for c in CONTAINERS if path.suffix.lower() in c.suffixes]
+    if path.is_dir():
+        return ORBAX
+    if not found:
+        known = ", ".join(suffix for c in CONTAINERS for suffix in c.suffixes)
+        raise InputError(f"{path}: unknown suffix {path.suffix!r}. Known: {known}.")
+    return found[0]
+
+
+def _write_safetensors(path: Path, layout: Layout, params: Params) -> None:
+    kind = "GRUParams" if layout.name == "canonical" else layout.name
+    write_tensors(path, layout.flat(params), kind)
+
+
+def _write_npz(path: Path, layout: Layout, params: Params) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **layout.flat(params))  # pyright: ignore[reportArgumentType]
+    write_whole(path, buffer.getvalue())
+
+
+def _read_npz(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        found = {}
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                found[name.removesuffix(".npy")] = _read_npy(member)
+        return found
+
+
+def _read_msgpack(path: Path) -> Any:
+    from flax.serialization import msgpack_restore
+
+    return msgpack_restore(path.read_bytes())
+
+
+def _write_msgpack(path: Path, layout: Layout, params: Params) -> None:
+    from flax.serialization import msgpack_serialize
+
+    write_whole(path, msgpack_serialize(layout.tree(params)))
+
+
+def _read_eqx(path: Path) -> Any:
+    """Arrays without names: their number says which they are. A first line of hyperparameters, in JSON, is skipped."""
+    content = path.read_bytes()
+    if content.startswith(b"{"):
+        line, _, content = content.partition(b"\n")
+        json.loads(line)
+    file, arrays = io.BytesIO(content), []
+    while file.tell() < len(content):
+        arrays.append(_read_npy(file))
+    layout = _equinox()
+    cell, gru, classifier = len(layout.rows), len(layout.table()), len(layout.table(classifier=True))
+    if len(arrays) not in (cell, gru, classifier):
+        raise InputError(
+            f"has {len(arrays)} arrays, expected {cell} of a cell, {gru} with an initial_carry, or {classifier} with "
+            f"a readout, too."
+        )
+    return dict(zip(layout.table(classifier=len(arrays) == classifier), arrays, strict=False))
+
+
+def _write_eqx(path: Path, layout: Layout, params: Params) -> None:
+    import equinox as eqx
+
+    buffer = io.BytesIO()
+    eqx.tree_serialise_leaves(buffer, list(layout.flat(params).values()))
+    write_whole(path, buffer.getvalue())
+
+
+def _equinox() -> Layout:
+    return get_port("equinox").layout  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _read_npy(file: Any) -> np.ndarray:
+    """An array that is no pickle, of a size that is there: NumPy's own reader makes room for what a header claims."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise InputError(f"has an array in version {version} of NumPy's format, expected 1.0 or 2.0.")
+    headers = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = headers[version[0] - 1](file)
+    if dtype.kind != "f":
+        raise InputError(f"has an array of dtype {dtype}, expected float16, float32 or float64. Convert it.")
+    size = math.prod(shape) * dtype.itemsize
+    content = file.read(size)
+    if len(content) != size:
+        raise InputError(f"is truncated: an array of shape {shape} needs {size} bytes, and {len(content)} are left.")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="))
+
+
+def _read_orbax(path: Path) -> Any:
+    """As NumPy arrays: as JAX's, float64 would be rounded."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    path = path.absolute()
+    managed = path / "default"  # where a CheckpointManager has it, in the folder of a step
+    path = managed if (managed / "_METADATA").exists() else path
+    for leaf in json.loads((path / "_METADATA").read_bytes())["tree_metadata"].values():
+        for key in leaf["key_metadata"]:
+            if set("/\\") & set(str(key["key"])):  # Orbax makes paths of keys, and this one would lead elsewhere
+                raise InputError(f"has an array called {key['key']!r}, which is a path.")
+    handler: Any = ocp.PyTreeCheckpointHandler()
+    numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
+    return handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=numpy))
+
+
+def _write_orbax(path: Path, layout: Layout, params: Params) -> None:
+    import orbax.checkpoint as ocp
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as folder:
+        written = Path(folder).absolute() / "written"
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(written, layout.tree(params))
+        os.rename(written, path)
+
+
+def _read_torch(path: Path) -> Any:
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _write_torch(path: Path, layout: Layout, params: Params) -> None:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save({name: torch.tensor(np.asarray(array)) for name, array in layout.flat(params).items()}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+FLAX = ("linen", "nnx")
+
+ORBAX = Container(
+    "Orbax folder",
+    (".orbax",),
+    _read_orbax,
+    _write_orbax,
+    "orbax.checkpoint",
+    FLAX,
+    "pip install orbax-checkpoint",
+)
+
+CONTAINERS = (
+    Container(
+        "safetensors file",
+        (".safetensors",),
+        read_tensors,
+        _write_safetensors,
+        "safetensors",
+    ),
+    Container(
+        "NumPy archive",
+        (".npz",),
+        _read_npz,
+        _write_npz,
+        "numpy.load",
+    ),
+    Container(
+        "msgpack file",
+        (".msgpack",),
+        _read_msgpack,
+        _write_msgpack,
+        "flax.serialization",
+        FLAX,
+        "pip install flax",
+    ),
+    ORBAX,
+    Container(
+        "Equinox file",
+        (".eqx",),
+        _read_eqx,
+        _write_eqx,
+        "eqx.tree_deserialise_leaves",
+        ("equinox",),
+        "pip install equinox",
+    ),
+    Container(
+        "torch file",
+        (".pt", ".pth"),
+        _read_torch,
+        _write_torch,
+        "torch.load",
+        ("torch",),
+        "uv run --extra peers, or pip install torch",
+        pickle=True,
+    ),
+)
