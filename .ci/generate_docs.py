@@ -74,6 +74,24 @@ def results() -> str:
     )
 
 
+def layouts() -> str:
+    """The table of containers and the layouts that they are written in, and that of each layout's arrays."""
+    from trigru.impls.checkpoints import layouts
+    from trigru.impls.checkpoints.containers import CONTAINERS
+
+    known = layouts()
+    table = [f"| container | suffix | {' | '.join(known)} | read by |", "| --- " * (3 + len(known)) + "|"]
+    for c in CONTAINERS:
+        suffixes = ", ".join(f"`{suffix}`" for suffix in c.suffixes)
+        takes = ["yes" if c.layouts is None or name in c.layouts else "–" for name in known]
+        table.append(f"| {c.title} | {suffixes} | {' | '.join(takes)} | `{c.reader}` |")
+    arrays = ["| layout | arrays |", "| --- | --- |"]
+    arrays += [
+        f"| `{n}`: {layout.title} | {', '.join(f'`{a}`' for a in layout.table())} |" for n, layout in known.items()
+    ]
+    return "\n".join([*table, "", *arrays])
+
+
 def mutants() -> str:
     """The table of mutants."""
     from trigru.impls.mutants import MUTANTS
@@ -194,6 +212,7 @@ PARTS = {
     "example": example,
     "example-project": example_project,
     "stays": stays,
+    "layouts": layouts,
     "departures": departures,
 }
 

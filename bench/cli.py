@@ -215,6 +215,44 @@ def bench(
 
 
 @app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A file, or an Orbax folder.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Its suffix says what to write.")],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="canonical, linen, nnx, equinox or torch. [default: the one that OUT can hold]"),
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option("--from", help="The layout that IN must have. [default: told by its names]")
+    ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read torch's .pt and .pth, which are pickles: only if you trust it.")
+    ] = False,
+) -> None:
+    """Parameters of a GRU from one framework's layout to another's.
+
+    Containers: .safetensors, .npz, .msgpack, .orbax, .eqx, .pt and .pth (docs/convert.md). Values keep every bit, but
+    where torch's two biases of a gate are added, which is said.
+    """
+    from ..common.errors import InputError
+    from ..common.params import config_of
+    from ..impls.checkpoints import layouts, read, write
+
+    if source.exists() and target.exists() and source.samefile(target):
+        raise InputError(f"{source} and {target} are the same file: write to another.")
+    found = read(source, of, allow_pickle=allow_pickle)
+    written = write(target, found.params, to)
+    titles = {name: layout.title for name, layout in layouts().items()}
+    config = config_of(found.params)
+    classes = f", classes {config.classes}" if config.classes else ""
+    sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}{classes}, {config.param_dtype}"
+    say(f"{source}: {found.layout} ({titles[found.layout]}), {sizes}")
+    for note in found.notes:
+        say(f"warning: {note}")
+    say(f"{target}: {written} ({titles[written]}), written")
+
+
+@app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="A results.json.")],
     details: Annotated[bool, typer.Option("--details", help="With the tables of programs, too.")] = False,

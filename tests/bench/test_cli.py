@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from trigru.bench import worker
 from trigru.bench.benchmarking import named_kernels
 from trigru.bench.cli import app, main
@@ -23,7 +25,10 @@ from trigru.bench.results import load
 from trigru.bench.workloads import QUICK, WORKLOADS
 from trigru.common import equivalence
 from trigru.common.checks import checks_named
+from trigru.common.config import GRUConfig
 from trigru.common.errors import UnavailableError
+from trigru.common.layouts import TORCH
+from trigru.common.params import random_params
 from trigru.impls import linen
 from trigru.impls.mutants import MUTANTS, Mutant
 from trigru.impls.pure import PORT
@@ -56,6 +61,7 @@ COMMANDS = {
     "report": {"--details"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--output"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
+    "convert": {"--to", "--from", "--allow-pickle"},
 }
 
 
@@ -105,6 +111,7 @@ def test_options_are_pinned(command):
         (["bench", "--workload", "question@width=3"], "unknown workload 'question@width=3'"),
         (["bench", "--resume"], "There is no run to resume; start one without --resume"),
         (["compare", "--resume"], "There is no run to resume; start one without --resume"),
+        (["convert", "absent.eqx", "p.pt"], "absent.eqx: No such file or directory"),
         (["bench", "--rounds", "3", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
     ],
 )
@@ -577,3 +584,76 @@ def _half_precision(apply):
         return tuple(a.astype("bfloat16").astype(a.dtype) for a in (carry, outputs))
 
     return rounded
+
+
+# Conversion ---------------------------------------------------------------------------------------------------------
+
+
+def convert(monkeypatch, capsys, *arguments):
+    """Run `trigru convert`; returns its exit code and what it said, which goes to stderr alone."""
+    monkeypatch.setattr(sys, "argv", ["trigru", "convert", *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as left:
+        main()
+    out, err = capsys.readouterr()
+    assert out == ""
+    return left.value.code, err
+
+
+@pytest.fixture
+def of_torch(tmp_path, monkeypatch):
+    """In an empty folder, a bare torch GRU's state dict as torch users save it in safetensors."""
+    monkeypatch.chdir(tmp_path)
+    state = TORCH.flat(random_params(GRUConfig(4, 3)))
+    del state["initial_carry"]
+    save_file({name.removeprefix("gru."): np.ascontiguousarray(a) for name, a in state.items()}, "torch.safetensors")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("of_torch")
+def test_convert_goes_round_the_frameworks_and_says_what_it_did(monkeypatch, capsys):
+    code, said = convert(monkeypatch, capsys, "torch.safetensors", "a.eqx")
+    assert code == 0
+    assert said.splitlines() == [
+        "torch.safetensors: torch (torch.nn.GRU), input_size 4, hidden_size 3, float32",
+        "warning: it has no initial_carry: the initial state is 0.",
+        "a.eqx: equinox (Equinox), written",
+    ]
+    for arguments in (
+        ("a.eqx", "b.msgpack", "--to", "linen"),
+        ("b.msgpack", "c.npz", "--to", "nnx", "--from", "linen"),
+        ("c.npz", "d.safetensors", "--to", "torch"),
+    ):
+        code, said = convert(monkeypatch, capsys, *arguments)
+        assert code == 0
+        assert "warning" not in said
+    before, after = load_file("torch.safetensors"), load_file("d.safetensors")
+    assert not after.pop("initial_carry").any()
+    assert {f"gru.{name}" for name in before} == set(after)
+    for name, array in before.items():
+        assert after[f"gru.{name}"].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("torch.safetensors", "a.npz"), "a.npz: say in which layout, with --to"),
+        (("torch.safetensors", "a.txt"), "a.txt: unknown suffix '.txt'"),
+        (("torch.safetensors", "a.eqx", "--to", "nnx"), "Equinox files hold equinox, not nnx"),
+        (("torch.safetensors", "a.eqx", "--from", "linen"), "torch.safetensors: has the arrays"),
+        (("torch.safetensors", "a.eqx", "--from", "keras"), "unknown layout 'keras'"),
+        (("torch.safetensors", "torch.safetensors", "--to", "nnx"), "are the same file"),
+        (("torch.safetensors", "./torch.safetensors", "--to", "nnx"), "are the same file"),
+        (("bad.pt", "a.eqx"), "bad.pt: torch files are pickles"),
+        (("bad.msgpack", "a.eqx"), "bad.msgpack: not a readable msgpack file"),
+    ],
+)
+def test_bad_conversions_exit_2_and_leave_everything_as_it_was(of_torch, monkeypatch, capsys, arguments, message):
+    for name in ("bad.pt", "bad.msgpack"):
+        (of_torch / name).write_bytes(b"\xc1")
+    before = {path: path.read_bytes() for path in of_torch.iterdir()}
+    code, said = convert(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert said.startswith("error: ")
+    assert message in said
+    assert {path: path.read_bytes() for path in of_torch.iterdir()} == before
