@@ -144,6 +144,8 @@ def test_nnx_without_b_hn_has_zeros_there_which_is_said(rngs):
     assert not found.params.bias_n.any()
     assert found.params.bias.all()
     np.testing.assert_array_equal(found.params.weight_hh.T, state["cell"]["dense_h"]["kernel"][...])
+    nested = convert({"rnn": nnx.to_pure_dict(state), "initial_carry": np.ones(3, "f4")})  # as in the README
+    assert same_bits(nested.params, found.params._replace(initial_carry=np.ones(3, "f4")))
 
 
 def test_nnx_with_b_hn_keeps_it():
@@ -490,7 +492,11 @@ def test_orbax_folders_that_are_none_or_lead_elsewhere_are_refused(tmp_path):
     assert '"hn_bias"' in text
     metadata.write_text(text.replace('"hn_bias"', f'"{tmp_path}/elsewhere"'))
     assert refused(tmp_path / "p.orbax", "elsewhere', which is a path")
-    (tmp_path / "p.orbax" / "_METADATA").write_text("{")
+    metadata.write_text(text)
+    for file in (tmp_path / "p.orbax").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:20])
+    assert refused(tmp_path / "p.orbax", "not a readable Orbax folder")
+    metadata.write_text("{")
     assert refused(tmp_path / "p.orbax", "not a readable Orbax folder")
 
 
