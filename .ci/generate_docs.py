@@ -200,6 +200,20 @@ def kernel_choices() -> str:
     return "\n\n".join(["\n".join(table), note, *provenance_lines(found)])
 
 
+def recipes() -> str:
+    """The table of recipes, in the order of the site, with the length of each framework's code."""
+    rows, head = [], []
+    for name in re.findall(r"recipes/(.+\.md)", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")):
+        text = (DOCS / "recipes" / name).read_text(encoding="utf-8")
+        tabs = re.findall(r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', text, re.MULTILINE | re.DOTALL)
+        if not tabs:
+            continue  # the table's own page
+        head = [title for title, _ in tabs]
+        cells = [f"[{len(code.splitlines())} lines]({name}#{title.lower().replace(' ', '-')})" for title, code in tabs]
+        rows.append(f"| [{text.splitlines()[0].removeprefix('# ')}]({name}) | {' | '.join(cells)} |")
+    return "\n".join([f"| recipe | {' | '.join(head)} |", "| --- " * (1 + len(head)) + "|", *rows])
+
+
 PARTS = {
     "calibration": calibration,
     "cold-start": cold_start,
@@ -214,13 +228,14 @@ PARTS = {
     "stays": stays,
     "layouts": layouts,
     "departures": departures,
+    "recipes": recipes,
 }
 
 
 def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should be."""
     found = {DOCS / "results.md": results()}
-    for page in DOCS.glob("*.md"):
+    for page in DOCS.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         for name, make in PARTS.items():
             block = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)

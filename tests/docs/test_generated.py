@@ -16,6 +16,7 @@ def copy(tmp_path):
     """Of the docs, with what generates them."""
     for folder in (".ci", "docs", "tests/example_port"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     return tmp_path
 
 
@@ -32,15 +33,20 @@ def test_fresh_docs_pass_and_a_stale_page_is_named(copy):
     )
     results = copy / "docs" / "results.md"
     results.write_text(results.read_text(encoding="utf-8") + "more", encoding="utf-8")
+    recipe = copy / "docs" / "recipes" / "streaming.md"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("# Stream a", "# Stem a"), encoding="utf-8")
     found = check(copy)
     assert found.returncode == 1
     assert "docs/equality.md is stale" in found.stderr
     assert "docs/results.md is stale" in found.stderr
+    assert "docs/recipes/index.md is stale" in found.stderr
 
 
 def test_every_marker_has_a_generator():
     markers = {
-        name for page in ROOT.glob("docs/*.md") for name in re.findall(r"<!-- generated: (\S+) -->", page.read_text())
+        name
+        for page in ROOT.glob("docs/**/*.md")
+        for name in re.findall(r"<!-- generated: (\S+) -->", page.read_text())
     }
     source = (ROOT / ".ci" / "generate_docs.py").read_text(encoding="utf-8")
     parts = set(re.findall(r'"([\w-]+)": \w+', source[source.index("PARTS = {") : source.index("def pages")]))

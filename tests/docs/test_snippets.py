@@ -1,4 +1,7 @@
-"""Every Python block of the README and the docs runs, those of one page in one namespace, in order."""
+"""Every Python block of the README and the docs runs, those of one page in one namespace, in order.
+
+The recipes, whose blocks run in a namespace each, are in test_recipes.py.
+"""
 
 import re
 from pathlib import Path
@@ -7,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SNIPPETS = [page for page in PAGES if page.parent.name != "recipes"]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -19,7 +23,7 @@ def blocks(page):
         yield line, re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("page", SNIPPETS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_snippets_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "snippet"}
