@@ -214,7 +214,27 @@ def recipes() -> str:
     return "\n".join([f"| recipe | {' | '.join(head)} |", "| --- " * (1 + len(head)) + "|", *rows])
 
 
+def _trained(name: str, table: str) -> str:
+    """A table of what `trigru train` left."""
+    import trigru.bench.training.tables as tables
+    from trigru.bench.report import markdown_table
+    from trigru.bench.training.record import load_record
+
+    record = load_record(DOCS / "results" / f"{name}.json")
+    found = {
+        "agreement": lambda: tables.agreement_table(record.agreement),
+        "gains": lambda: tables.gain_table(record.runs),
+        "vanishing": lambda: tables.vanishing_table(record.vanishing),
+    }[table]()
+    versions = ", ".join(f"{package} {version}" for package, version in record.machine.versions.items())
+    source = f"{record.datetime[:10]}, {record.machine.device}: `{' '.join(record.command)}`; {versions}."
+    return "\n\n".join([markdown_table(found), *found.notes, source])
+
+
 PARTS = {
+    "training-agreement": lambda: _trained("training", "agreement"),
+    "training-gains": lambda: _trained("training", "gains"),
+    "vanishing": lambda: _trained("vanishing", "vanishing"),
     "calibration": calibration,
     "cold-start": cold_start,
     "kernel": kernel,

@@ -22,7 +22,7 @@ from ..common.kernels import kernel_named
 from ..common.layouts import Layout, Row, flatten
 from ..common.port import CallStyle, check_config, check_load, functional_program
 
-__all__ = ["GRU", "PORT"]
+__all__ = ["GRU", "PORT", "Model"]
 
 
 class GRU(nn.Module):

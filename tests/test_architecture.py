@@ -95,7 +95,7 @@ PUBLIC = {
     "trigru.impls": "find_style get_port port_names unavailable",
     "trigru.impls.checkpoints": "Converted convert layouts read write",
     "trigru.impls.equinox": "GRU PORT",
-    "trigru.impls.linen": "GRU PORT",
+    "trigru.impls.linen": "GRU PORT Model",
     "trigru.impls.nnx": "GRU PORT GRUCell",
     "trigru.impls.pure": "PORT Params gru gru_step init",
 }

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import typer
 
-from ...common.files import write_whole
-from ...common.params import ClassifierParams, leaves
+from ...common.params import ClassifierParams
+from ...impls.checkpoints import write
 from ..machine import describe_machine
 from ..progress import Progress, nothing_if_interrupted, say, show
 from ..results import command_line
@@ -60,7 +59,7 @@ def train(
     save_record(folder / "training.json", record)
     plot_curves(runs, folder / "learning_curves.png")
     for name, params in kept.items():
-        _save(folder / "params" / f"{name}.safetensors", params)
+        write(folder / "params" / f"{name}.safetensors", params, "canonical")
     show(training_tables(record))
     say(f"Wrote {folder}/training.json, learning_curves.png and params/ (fitted, of seed 0).")
     if not curves_agree(curves):
@@ -105,9 +104,3 @@ def _record(quick: bool, **found: object) -> TrainingRecord:
         quick=quick,
         **found,  # pyright: ignore[reportArgumentType]
     )
-
-
-def _save(path: Path, params: ClassifierParams) -> None:
-    from safetensors.numpy import save
-
-    write_whole(path, save({name: np.ascontiguousarray(array) for name, array in leaves(params).items()}))

@@ -4,6 +4,9 @@ Adding a container is adding a row to `CONTAINERS`. Reading gives a tree of arra
 which layout they are is told later. A library is imported only by the container that needs it.
 """
 
+# pyright: reportMissingImports=false
+# torch is optional.
+
 import io
 import json
 import math
