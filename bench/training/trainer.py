@@ -8,7 +8,7 @@ import optax
 from ...common.config import GRUConfig
 from ...common.params import ClassifierParams
 
-__all__ = ["Loss", "Minibatch", "Trainer", "TrainerMaker"]
+__all__ = ["Minibatch", "Trainer", "TrainerMaker"]
 
 
 class Minibatch(NamedTuple):
