@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ...common.files import write_whole
 from .study import STARTS, Run
@@ -22,7 +23,7 @@ def plot_curves(runs: list[Run], path: Path) -> None:
     """Validation loss by epoch: the median over seeds of each framework, a colour for each start."""
     experiments = list(dict.fromkeys(run.experiment for run in runs))
     frameworks = list(dict.fromkeys(run.framework for run in runs))
-    columns = min(3, len(experiments))
+    columns = min(2, len(experiments))
     figure = Figure(figsize=(4.2 * columns, 3.4 * -(-len(experiments) // columns)), layout="constrained")
     grid = figure.subplots(-(-len(experiments) // columns), columns, squeeze=False)
     for axes, experiment in zip(grid.flat, experiments, strict=False):
@@ -44,8 +45,9 @@ def plot_curves(runs: list[Run], path: Path) -> None:
                         linewidth=0,
                     )
         axes.set(title=experiment, xlabel="epoch", ylabel="validation loss", yscale="log")
-        for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            ticks(lambda loss, _: f"{loss:g}")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     for axes in grid.flat[len(experiments) :]:
         axes.set_visible(False)
@@ -57,13 +59,13 @@ def plot_curves(runs: list[Run], path: Path) -> None:
 
 def plot_vanishing(found: Vanishing, path: Path) -> None:
     """Norm of the gradient to the initial state against length: median over draws, and the range."""
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.8), layout="constrained")
     axes = figure.subplots()
     lengths, _ = found.of(LOSSES[0].name, "gradient")
     for objective in LOSSES:
         for field, dash, what in (
             ("gradient", "-", "gradient"),
-            ("update", "--", "gradient × T, as with the rate scaled by length"),
+            ("update", "--", "× T, the rate scaled by length"),
         ):
             _, values = found.of(objective.name, field)
             shown = np.where(values > 0, values, np.nan)
@@ -74,7 +76,7 @@ def plot_vanishing(found: Vanishing, path: Path) -> None:
                 "marker": "o",
                 "markersize": 3,
             }
-            axes.plot(lengths, np.median(shown, axis=1), label=f"loss: {objective.summary}; {what}", **style)
+            axes.plot(lengths, np.median(shown, axis=1), label=f"loss of {objective.summary}: {what}", **style)
             axes.fill_between(lengths, shown.min(axis=1), shown.max(axis=1), color=OF_LOSS[objective.name], alpha=0.12)
     axes.set_xscale("log", base=2)
     axes.set(

@@ -41,7 +41,7 @@ class Start:
 STARTS: tuple[Start, ...] = (
     Start("zero", "fixed at zero", lambda adam: carry_learning_rate(adam, scale=0.0)),
     Start("learned", "learned", lambda adam: adam),
-    Start("learned-10", "learned, 10 × the rate", lambda adam: carry_learning_rate(adam, scale=10.0)),
+    Start("learned-10", "10 × the rate", lambda adam: carry_learning_rate(adam, scale=10.0)),
 )
 
 
@@ -80,7 +80,7 @@ class Gain:
     Args:
         mean: of the paired differences.
         low, high: 95 % interval of that mean, Student's t over seeds.
-        verdict: "better", "worse" or "no difference shown".
+        verdict: "better", "worse" or "indistinguishable".
     """
 
     mean: float
@@ -91,7 +91,7 @@ class Gain:
     def verdict(self) -> str:
         if self.low > 0:
             return "better"
-        return "worse" if self.high < 0 else "no difference shown"
+        return "worse" if self.high < 0 else "indistinguishable"
 
 
 def study(

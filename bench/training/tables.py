@@ -77,7 +77,8 @@ def gain_table(runs: list[Run]) -> Section:
             f"Test: the mean over {seeds} seeds, with the parameters of the epoch that validated best. Better by: the "
             f"mean difference from the state {reference.summary}, in pairs of one seed, with its 95 % interval "
             "(Student's t over seeds); positive is better whichever way the score runs. The test sequences are the "
-            "same for all seeds, so the interval is about training, not about other data.",
+            "same for all seeds, so the interval is about training, not about other data. Each row stands for itself: "
+            "no interval is widened for the number of rows, and the frameworks, which start alike, repeat one result.",
             *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
         ),
     )

@@ -114,7 +114,7 @@ def test_a_gain_is_paired_by_seed_and_has_students_interval():
     found = gain(runs[::-1], "learned")
     # mean 0.1, standard deviation 0.1, t(0.975, 2) = 4.3027
     np.testing.assert_allclose([found.mean, found.low, found.high], [0.1, 0.1 - 0.24842, 0.1 + 0.24842], atol=1e-4)
-    assert found.verdict == "no difference shown"
+    assert found.verdict == "indistinguishable"
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_a_verdict_knows_which_way_the_score_runs(experiment, shift, verdict):
 
 
 def test_one_seed_bears_out_nothing_and_no_spread_is_no_error():
-    assert gain([run("zero", 0, 0.5), run("learned", 0, 0.9)], "learned").verdict == "no difference shown"
+    assert gain([run("zero", 0, 0.5), run("learned", 0, 0.9)], "learned").verdict == "indistinguishable"
     same = [run(start, s, 0.5) for start in ("zero", "learned") for s in range(3)]
-    assert gain(same, "learned").verdict == "no difference shown"
+    assert gain(same, "learned").verdict == "indistinguishable"
 
 
 def test_intervals_of_gains_cover_as_they_say():
