@@ -57,6 +57,24 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where the same com
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.json and report.md.")]
 
 
+def _say_version(asked: bool) -> bool:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"trigru {version('trigru')}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def before_any_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that need no command."""
+
+
 @app.command()
 def compare(
     ports: Ports = None,

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -127,6 +128,11 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, m
     assert message in err
     assert out == ""
     assert list(tmp_path.iterdir()) == [], "something was left behind"
+
+
+def test_the_version_is_said_without_a_command():
+    found = trigru("--version")
+    assert (found.returncode, found.stdout) == (0, f"trigru {version('trigru')}\n"), found.stderr
 
 
 def test_bad_input_leaves_no_traceback(tmp_path):
