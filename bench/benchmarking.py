@@ -25,7 +25,7 @@ from .plan import Plan
 from .plots import plot_sweep
 from .progress import NOTHING_MEASURED, Progress, nothing_if_interrupted, say, show
 from .report import Section, markdown
-from .results import Results, command_line, save
+from .results import FILE, Results, command_line, save
 from .run import merge, run
 from .tax import tax_tables
 from .timing_tables import summary_tables, timing_tables
@@ -132,12 +132,12 @@ def benchmark(
             say(f"{journal.path} has what was measured; the same command with --resume goes on from there.")
         raise
     results = merge(journal)
-    save(results, folder / "results.json")
+    save(results, folder / FILE)
     sections = tables_of(results)
     write_whole(folder / "report.md", markdown("trigru", [*before, *sections], results).encode())
     show(sections, results)
     plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
-    say(f"written: {folder / 'results.json'}, {folder / 'report.md'}{plotted}")
+    say(f"written: {folder / FILE}, {folder / 'report.md'}{plotted}")
     if not journal.complete:
         say("interrupted: the same command with --resume goes on from here.")
         raise typer.Exit(130)

@@ -272,7 +272,7 @@ def convert(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="A results.json.")],
+    results: Annotated[Path, typer.Argument(help="A results.json, or its folder.")],
     details: Annotated[bool, typer.Option("--details", help="With the tables of programs, too.")] = False,
 ) -> None:
     """Print the tables of a results file again."""
@@ -286,8 +286,8 @@ def report(
 
 @app.command()
 def diff(
-    old: Annotated[Path, typer.Argument(help="The results.json of before.")],
-    new: Annotated[Path, typer.Argument(help="The results.json of now.")],
+    old: Annotated[Path, typer.Argument(help="The results.json of before, or its folder.")],
+    new: Annotated[Path, typer.Argument(help="The results.json of now, or its folder.")],
     fail_above: Annotated[float, typer.Option(min=0.0, help="The share by which an arm may be slower.")] = 0.05,
     absolute: Annotated[
         bool, typer.Option("--absolute", help="Judge times, not ratios to the baseline: for idle, identical machines.")

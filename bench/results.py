@@ -28,6 +28,7 @@ from .records import Untimed
 from .work import Work
 
 __all__ = [
+    "FILE",
     "SCHEMA",
     "Benchmark",
     "Facts",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 SCHEMA = 2
+#: Name of the file in the folder of a run.
+FILE = "results.json"
 
 
 class ResultsFileError(TrigruError, ValueError):
@@ -211,9 +214,14 @@ def save(results: Results, path: Path) -> None:
 def load(path: Path) -> Results:
     """Read a results file.
 
+    Args:
+        path: of the file, or of the folder that a run was told to write into.
+
     Raises:
         ResultsFileError: it cannot be read, isn't one of trigru's, or lacks something.
     """
+    if path.is_dir():
+        path = path / FILE
     try:
         content = path.read_bytes()
         head = msgspec.json.decode(content, type=_WithHead).trigru

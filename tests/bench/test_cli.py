@@ -155,7 +155,7 @@ def test_bench_writes_a_file_and_prints_its_tables(tmp_path):
     assert {b.stats["rounds"] for b in results.benchmarks} == {6}
     assert "linen[apply]" in found.stdout
     assert "written:" in found.stderr
-    again = trigru("report", str(tmp_path / "out" / "results.json"))
+    again = trigru("report", str(tmp_path / "out"))
     assert again.stdout == found.stdout
     assert "linen[apply]" in (tmp_path / "out" / "report.md").read_text()
 

@@ -327,6 +327,13 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / "absent.json")
 
 
+def test_a_folder_stands_for_the_file_in_it(results, path, tmp_path):
+    assert load(path.parent) == results
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ResultsFileError, match=r"empty.results.json: No such file"):
+        load(tmp_path / "empty")
+
+
 def test_a_failed_save_keeps_the_old_file(results, path, monkeypatch):
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
