@@ -13,16 +13,18 @@ import msgspec
 import numpy as np
 
 from ..common.errors import InputError
-from .report import format_time
+from .report import format_time, load_warnings
 from .results import Benchmark, Results
 from .statistics import Comparison, Effect, compare_effects, effect_of, verdict
 from .timing_tables import short_group
 
-__all__ = ["ALLOWED_BY", "FAIL_ABOVE", "Change", "Diff", "Problem", "diff"]
+__all__ = ["ALLOWED_BY", "FAIL_ABOVE", "TOO_NOISY", "Change", "Diff", "Problem", "diff"]
 
 Kind = Literal["arms", "incomplete", "machine"]
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
+#: In a group with a noise floor above this, that an arm seems unchanged says nothing.
+TOO_NOISY = 0.30
 #: By which option a kind of problem is accepted.
 ALLOWED_BY: dict[Kind, str] = {
     "arms": "--allow-missing",
@@ -60,6 +62,11 @@ class Change:
         """Whether it is faster or slower than before, beyond the noise."""
         return self.verdict in ("faster", "slower")
 
+    @property
+    def lost_in_noise(self) -> bool:
+        """Whether the noise hides what an arm did: not even that it stayed as it was can be told."""
+        return self.role == "arm" and not self.moved and self.floor > TOO_NOISY
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -82,6 +89,7 @@ class Diff:
     Args:
         changes: of each arm that both have, in the order of the new one.
         problems: why they do not compare, or not in all.
+        doubts: why the runs may be too noisy to tell, a sentence each.
         notes: what a reader should know, and no reason to fail.
         fail_above: the share by which an arm may be slower.
         absolute: whether times were compared, and not ratios to the baseline.
@@ -89,6 +97,7 @@ class Diff:
 
     changes: list[Change]
     problems: list[Problem]
+    doubts: list[str]
     notes: list[str]
     fail_above: float
     absolute: bool
@@ -105,7 +114,7 @@ class Diff:
 
     @property
     def summary(self) -> str:
-        """The outcome in a line or two."""
+        """The outcome in a line or two, and what casts doubt on it in a line each."""
         judged = sum(change.role == "arm" for change in self.changes)
         slow = self.regressions
         named = f": {', '.join(change.id for change in slow)}" if slow else ""
@@ -114,7 +123,7 @@ class Diff:
         if open_kinds:
             options = " ".join(dict.fromkeys(ALLOWED_BY[kind] for kind in open_kinds))
             text += f"\nThe files do not compare ({len(open_kinds)} reasons). Measure alike, or accept it: {options}."
-        return text
+        return "\n".join([text, *self.doubts])
 
 
 def diff(
@@ -165,6 +174,7 @@ def diff(
     return Diff(
         changes=changes,
         problems=[Problem(kind, sentence, allowed[kind]) for kind, sentence in found],
+        doubts=[*_busy(old, new), *_noisy(changes)],
         notes=[*_notes_of_files(old, new), *_notes_of_changes(changes, fail_above, absolute)],
         fail_above=fail_above,
         absolute=absolute,
@@ -274,6 +284,22 @@ def _notes_of_files(old: Results, new: Results) -> Iterator[str]:
         yield (
             f"One process alone in {' and '.join(single)}: intervals do not know how processes differ, and are too "
             "narrow. Measure with --processes 5 before you believe a small change."
+        )
+
+
+def _busy(old: Results, new: Results) -> Iterator[str]:
+    for name, results in (("OLD", old), ("NEW", new)):
+        for warning in load_warnings(results.trigru):
+            yield f"{name} may be too noisy to tell. {warning}"
+
+
+def _noisy(changes: list[Change]) -> Iterator[str]:
+    floors = {change.group: change.floor for change in changes}
+    noisy = [f"{short_group(group)} (±{floor:.0%})" for group, floor in floors.items() if floor > TOO_NOISY]
+    if noisy:
+        yield (
+            f"Too noisy to tell: {', '.join(noisy)}. These noise floors are above {TOO_NOISY:.0%}. Measure again "
+            "on an idle machine."
         )
 
 

@@ -41,15 +41,21 @@ def _moved(diff: Diff) -> Section:
         (short_group(change.group), change.name, _interval(change), f"±{change.floor:.1%}", _verdict(change))
         for change in moved
     ]
-    others = sum(change.role == "arm" and not change.moved for change in diff.changes)
+    arms = [change for change in diff.changes if change.role == "arm" and not change.moved]
+    lost = sum(change.lost_in_noise for change in arms)
+    others = len(arms) - lost
+    title = f"Changes of {_measure(diff)}" if rows else f"No change of {_measure(diff)}"
+    title += " that shows above the noise" if lost and not rows else ""
     return Section(
-        f"Changes of {_measure(diff)}" if rows else f"No change of {_measure(diff)}",
+        title,
         ("workload", "arm", "new / old", "floor", "verdict"),
         rows,
         (
             *([f"Indistinguishable from before: {others} arms; --details lists them."] if others else []),
+            *([f"Too noisy to tell: {lost} arms; --details lists them."] if lost else []),
             "Below 1 is faster. A verdict needs a 95 % interval without 1 and a change above the floor, the larger of "
             f"the two runs'. A row says FAILED where an arm is slower by more than {diff.fail_above:.1%}.",
+            *diff.doubts,
             *diff.notes,
         ),
     )
@@ -107,4 +113,6 @@ def _number(ratio: float) -> str:
 def _verdict(change: Change) -> str:
     if change.regression:
         return "FAILED"
-    return "A/A" if change.role == "A/A" else change.verdict
+    if change.role == "A/A":
+        return "A/A"
+    return "too noisy to tell" if change.lost_in_noise else change.verdict

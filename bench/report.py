@@ -8,13 +8,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .results import Results
+from .results import Provenance, Results
 
 __all__ = [
     "Section",
     "format_bytes",
     "format_rate",
     "format_time",
+    "load_warnings",
     "markdown",
     "markdown_table",
     "provenance_lines",
@@ -93,17 +94,23 @@ def provenance_lines(results: Results) -> list[str]:
         )
     if not facts.complete:
         lines.insert(0, "INTERRUPTED: not all was measured.")
-    if facts.load_after is not None and facts.load_after > machine.threads * (1 + BUSY_SHARE):
-        lines.append(
-            f"The machine was busy with other work: {facts.load_after:.1f} runnable processes on {machine.threads} "
-            "threads at the end of the run. Measure again on an idle one."
+    return [*lines, *load_warnings(facts)]
+
+
+def load_warnings(facts: Provenance) -> list[str]:
+    """A sentence where other work kept the machine busy after a run, and one where it did before."""
+    threads, found = facts.machine.threads, []
+    if facts.load_after is not None and facts.load_after > threads * (1 + BUSY_SHARE):
+        found.append(
+            f"The machine was busy with other work: {facts.load_after:.1f} runnable processes on {threads} threads at "
+            "the end of the run. Measure again on an idle one."
         )
-    if facts.load_before is not None and facts.load_before > machine.threads * BUSY_SHARE:
-        lines.append(
-            f"The machine was busy: {facts.load_before:.1f} runnable processes on {machine.threads} threads before the "
-            "run. Measure again on an idle one."
+    if facts.load_before is not None and facts.load_before > threads * BUSY_SHARE:
+        found.append(
+            f"The machine was busy: {facts.load_before:.1f} runnable processes on {threads} threads before the run. "
+            "Measure again on an idle one."
         )
-    return lines
+    return found
 
 
 def _left_aligned(section: Section) -> list[bool]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from trigru.bench.ceilings import Ceilings
-from trigru.bench.diff import FAIL_ABOVE, diff
+from trigru.bench.diff import FAIL_ABOVE, TOO_NOISY, diff
 from trigru.bench.diff_tables import diff_tables
 from trigru.bench.machine import Machine
 from trigru.bench.plan import Plan
@@ -447,6 +447,71 @@ def test_files_without_a_common_arm_are_refused(old):
     with pytest.raises(TrigruError, match=r"no arm in common but pure\[jit\], pure\[jit\]#2, whose ratio to itself"):
         diff(old, run_of(2, arms=alone), allow_missing=True)
     assert diff(old, run_of(2, arms=alone), allow_missing=True, absolute=True).changes
+
+
+# doubts
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"load_before": 9.0}, "9.0 runnable processes on 16 threads before the run"),
+        ({"load_after": 25.0}, "25.0 runnable processes on 16 threads at the end of the run"),
+    ],
+)
+def test_a_busy_machine_is_said_in_table_and_summary(old, again, facts, said):
+    for name, files in (
+        ("OLD", (with_provenance(old, **facts), again)),
+        ("NEW", (old, with_provenance(again, **facts))),
+    ):
+        found = diff(*files)
+        (doubt,) = found.doubts
+        assert doubt.startswith(f"{name} may be too noisy to tell. The machine was busy")
+        assert said in doubt
+        assert doubt in found.summary.splitlines()
+        assert doubt in diff_tables(found)[0].notes
+        assert found.exit_code == 0
+    assert diff(old, again).doubts == []
+
+
+def with_floors(results, floors):
+    """The same file, but groups have these noise floors."""
+    return msgspec.structs.replace(
+        results,
+        benchmarks=[
+            b
+            for group, benchmarks in results.groups().items()
+            for b in with_facts(msgspec.structs.replace(results, benchmarks=benchmarks), floor=floors[group]).benchmarks
+        ],
+    )
+
+
+def test_above_a_floor_of_30_percent_it_is_too_noisy_to_tell(old, again):
+    noisy, quiet, edge = (f"{group}/float32/stock" for group in GROUPS)
+    floors = {noisy: 0.31, quiet: 0.02, edge: TOO_NOISY}
+    found = diff(with_floors(old, floors), again)
+    assert found.doubts == [
+        "Too noisy to tell: tiny forward (±31%). These noise floors are above 30%. Measure again on an idle machine."
+    ]
+    assert found.summary.splitlines()[1:] == found.doubts
+    changes, _, *groups = diff_tables(found)
+    assert changes.title == "No change of time / pure[jit] that shows above the noise"
+    assert "Indistinguishable from before: 16 arms; --details lists them." in changes.notes
+    assert "Too noisy to tell: 8 arms; --details lists them." in changes.notes
+    assert found.doubts[0] in changes.notes
+    words = [{row[5] for row in group.rows} - {"-", "A/A"} for group in groups]
+    assert words == [{"too noisy to tell"}, {"indistinguishable"}, {"indistinguishable"}]
+
+
+def test_what_moved_beyond_the_noise_is_told(old):
+    floors = {f"{group}/float32/stock": 0.4 for group in GROUPS}
+    found = diff(with_floors(old, floors), run_of(2, {"linen": 2.0}))
+    assert {change.name for change in found.regressions} == {"linen[apply]"}
+    assert found.exit_code == 1
+    changes = diff_tables(found)[0]
+    assert changes.title == "Changes of time / pure[jit]"
+    assert "Too noisy to tell: 21 arms; --details lists them." in changes.notes
+    assert not any(note.startswith("Indistinguishable") for note in changes.notes)
 
 
 # what is only said
