@@ -28,7 +28,7 @@ from .report import Section, markdown
 from .results import FILE, Results, command_line, save
 from .run import merge, run
 from .tax import tax_tables
-from .timing_tables import summary_tables, timing_tables
+from .timing_tables import closing_tables, summary_tables, timing_tables
 from .workloads import QUICK, STANDARD, WORKLOADS, find_workload, sweep
 
 __all__ = [
@@ -106,7 +106,13 @@ def make_plan(
 
 
 def benchmark(
-    plan: Plan, folder: Path, *, resume: bool, load_before: float | None = None, before: Sequence[Section] = ()
+    plan: Plan,
+    folder: Path,
+    *,
+    resume: bool,
+    load_before: float | None = None,
+    before: Sequence[Section] = (),
+    below: Sequence[str] = (),
 ) -> Results:
     """Measure, print the tables, and write results.json and report.md; Ctrl-C keeps what was measured.
 
@@ -116,6 +122,7 @@ def benchmark(
         resume: go on with what an earlier run left there.
         load_before: of the machine, where it is known from before other work of this process.
         before: tables for the head of report.md.
+        below: lines for the end of the screen.
     """
     load_before = load_average() if load_before is None else load_before
     journal = Journal(folder / PARTIAL, plan, command_line(), load_before, resume=resume)
@@ -138,6 +145,7 @@ def benchmark(
     show(sections, results)
     plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
     say(f"written: {folder / FILE}, {folder / 'report.md'}{plotted}")
+    show(closing_tables(results), below=below)
     if not journal.complete:
         say("interrupted: the same command with --resume goes on from here.")
         raise typer.Exit(130)

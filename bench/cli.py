@@ -91,7 +91,7 @@ def compare(
     resume: Resume = False,
     output: Folder = Path("results"),
 ) -> None:
-    """Verify, then time, then print the tables and write results.json and report.md.
+    """Verify, then time, then print the tables and write results.json and report.md; the short of it comes last.
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
@@ -100,6 +100,7 @@ def compare(
     from ..common.kernels import STOCK
     from .arms import BASELINE
     from .benchmarking import benchmark, check_folder, make_plan
+    from .equality_tables import equality_line
     from .journal import PARTIAL, check_resumable
     from .machine import load_average
     from .progress import show
@@ -125,7 +126,8 @@ def compare(
             failed.setdefault(m.port, {})[m.check] = None
     excluded = missing | {port: f"not proven equal: {', '.join(checks)}" for port, checks in failed.items()}
     plan = msgspec.structs.replace(plan, excluded=excluded)
-    benchmark(plan, output, resume=resume, load_before=load_before, before=equality)
+    below = [equality_line(measurements, missing)]
+    benchmark(plan, output, resume=resume, load_before=load_before, before=equality, below=below)
     if failed:
         raise typer.Exit(1)
 
@@ -279,9 +281,11 @@ def report(
     from .benchmarking import tables_of
     from .progress import show
     from .results import load
+    from .timing_tables import closing_tables
 
     found = load(results)
     show(tables_of(found), found, details=details)
+    show(closing_tables(found))
 
 
 @app.command()

@@ -1,11 +1,13 @@
 """Tables of what `verify` measured."""
 
+from collections.abc import Iterable
+
 from ..common.checks import CHECKS, STAYS
 from ..common.equivalence import Measurement
 from ..impls.upstream import Finding
 from .report import Section
 
-__all__ = ["departures_table", "equality_table", "self_test_table"]
+__all__ = ["departures_table", "equality_line", "equality_table", "self_test_table"]
 
 
 def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
@@ -35,6 +37,23 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
             *(_failure(found) for found in failed.values()),
         ),
     )
+
+
+def equality_line(measurements: list[Measurement], missing: Iterable[str]) -> str:
+    """The outcome in a line.
+
+    Args:
+        measurements: of `verify`.
+        missing: ports that were not to be had.
+    """
+    failed = list(dict.fromkeys(m.port for m in measurements if not m.passed))
+    equal = [port for port in dict.fromkeys(m.port for m in measurements) if port not in failed]
+    parts = [f"FAILED: {', '.join(failed)}"] if failed else []
+    parts += [f"{', '.join(equal)} proven equal"] if equal else []
+    parts += [f"not checked: {', '.join(missing)}"] if missing else []
+    count = sum(not m.passed for m in measurements)
+    within = f"{count} of {len(measurements)} measurements failed" if count else "all within their bounds"
+    return f"Equality: {'; '.join(parts)} ({within})."
 
 
 def _failure(measurements: list[Measurement]) -> str:

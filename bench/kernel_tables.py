@@ -14,7 +14,7 @@ from ..common.kernels import STOCK
 from .report import Section, format_bytes, format_time
 from .results import Benchmark, Results
 from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, mean_effect, mean_floor, verdict
-from .timing_tables import format_throughput
+from .timing_tables import format_ratio, format_throughput
 
 __all__ = ["Speedup", "kernel_tables", "mean_speedup", "speedups"]
 
@@ -245,7 +245,7 @@ def _arms(pairs: list[_Pair]) -> dict[str, str]:
 
 
 def _cells(pairs: list[_Pair], found: dict[str, Speedup]) -> list[str]:
-    return [_short(found[arm]) if arm in found else "-" for arm in _arms(pairs)]
+    return [format_ratio(found[arm].ratio, found[arm].verdict) if arm in found else "-" for arm in _arms(pairs)]
 
 
 def _peer(b: Benchmark) -> str:
@@ -266,10 +266,3 @@ def _temp_bytes(b: Benchmark) -> int | None:
 def _interval(found: Comparison) -> str:
     digits = 2 if found.high < 10 else 1
     return f"{found.ratio:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
-
-
-def _short(found: Speedup) -> str:
-    ratio = found.ratio
-    reach = max(ratio.high / ratio.ratio - 1, 1 - ratio.low / ratio.ratio)
-    text = f"{ratio.ratio:.{2 if ratio.ratio < 10 else 1}f} ±{reach:.0%}"
-    return f"({text})" if found.verdict == "indistinguishable" else text

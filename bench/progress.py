@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,20 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def show(sections: "list[Section]", results: "Results | None" = None, *, details: bool = False) -> None:
+def show(
+    sections: "list[Section]",
+    results: "Results | None" = None,
+    *,
+    details: bool = False,
+    below: Iterable[str] = (),
+) -> None:
     """Tables to stdout.
 
     Args:
         sections: the tables.
         results: where they are from, for the lines above them.
         details: with the tables that are meant for files, too.
+        below: lines to end with.
     """
     from rich.console import Console
 
@@ -39,7 +46,11 @@ def show(sections: "list[Section]", results: "Results | None" = None, *, details
         console = Console(width=100)
     for line in provenance_lines(results) if results else ():
         console.print(line, markup=False, highlight=False)
-    console.print(terminal([section for section in sections if details or not section.detail]))
+    shown = [section for section in sections if details or not section.detail]
+    if shown:
+        console.print(terminal(shown))
+    for line in below:
+        console.print(line, markup=False, highlight=False)
 
 
 def leave(*_: object) -> None:

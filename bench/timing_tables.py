@@ -8,8 +8,17 @@ from ..common.kernels import STOCK
 from .programs import DISPATCH_LIMIT_S, explain
 from .report import Section, format_bytes, format_rate, format_time
 from .results import Benchmark, Results
+from .statistics import Comparison
 
-__all__ = ["format_throughput", "short_group", "summary_tables", "tax_s", "timing_tables"]
+__all__ = [
+    "closing_tables",
+    "format_ratio",
+    "format_throughput",
+    "short_group",
+    "summary_tables",
+    "tax_s",
+    "timing_tables",
+]
 
 #: A framework whose best style differs from the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
@@ -29,6 +38,35 @@ def summary_tables(results: Results) -> list[Section]:
     if stock:
         return [_summary(results, stock)]
     return [] if groups else [Section("No group was measured", ("workload",), [])]
+
+
+def closing_tables(results: Results) -> list[Section]:
+    """Each framework's best call style in every group of the stock division, for the end of a screen of tables."""
+    stock = {
+        group: _by_port(benchmarks)
+        for group, benchmarks in results.groups().items()
+        if benchmarks[0].facts.division == STOCK and not results.trigru.plan.trials
+    }
+    ports = dict.fromkeys((*results.trigru.plan.ports, *results.trigru.plan.peers))
+    baselines = {b.facts.port for b in results.benchmarks if b.facts.is_baseline}
+    columns = [port for port in ports if port not in baselines]
+    if not stock or not columns:
+        return []
+    rows = [
+        (short_group(group), *(_short(_best(styles[port])) if port in styles else "-" for port in columns))
+        for group, styles in stock.items()
+    ]
+    return [
+        Section(
+            "In short: each framework in its best call style, time / pure[jit]",
+            ("workload", *columns),
+            rows,
+            (
+                "Below 1 is faster. ±: the farther end of the 95 % interval, as a share of the ratio. In brackets "
+                "where indistinguishable; * of other equations; - without a number.",
+            ),
+        )
+    ]
 
 
 def timing_tables(results: Results) -> list[Section]:
@@ -61,11 +99,8 @@ def _summary(results: Results, groups: dict[str, list[Benchmark]]) -> Section:
     rows = []
     for group, benchmarks in groups.items():
         baseline = _baseline(benchmarks)
-        for port in dict.fromkeys(b.facts.port for b in benchmarks):
-            if port == baseline.facts.port:
-                continue
-            styles = [b for b in benchmarks if b.facts.port == port]
-            best = min(styles, key=lambda b: b.facts.ratio)
+        for styles in _by_port(benchmarks).values():
+            best = _best(styles)
             for b in styles[:1] if styles[0] is best else (styles[0], best):
                 why = _why(results, b, baseline) if b.facts.ratio > EXPLAINED_ABOVE else ""
                 why = f"other equations: {b.facts.differs}" if b.facts.differs else why
@@ -82,6 +117,24 @@ def _summary(results: Results, groups: dict[str, list[Benchmark]]) -> Section:
             "Dots are its matrix products, leaves the arrays that cross the jit boundary for model and optimiser.",
         ),
     )
+
+
+def _by_port(benchmarks: list[Benchmark]) -> dict[str, list[Benchmark]]:
+    """A group's arms by port, in their order, without the baseline's."""
+    found: dict[str, list[Benchmark]] = {}
+    for b in benchmarks:
+        if b.facts.port != _baseline(benchmarks).facts.port:
+            found.setdefault(b.facts.port, []).append(b)
+    return found
+
+
+def _best(styles: list[Benchmark]) -> Benchmark:
+    return min(styles, key=lambda b: b.facts.ratio)
+
+
+def _short(b: Benchmark) -> str:
+    ratio = Comparison(b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high)
+    return format_ratio(ratio, b.facts.verdict) + ("*" if b.facts.differs else "")
 
 
 def _kernels(division: str) -> str:
@@ -217,6 +270,19 @@ def format_throughput(flop_per_s: float, share: float) -> str:
     """
     rate = flop_per_s * 1e-9
     return f"{rate:.0f}" * (rate >= 10) + f"{rate:.2g}" * (rate < 10) + f", {share:.{0 if share >= 0.1 else 1}%}"
+
+
+def format_ratio(ratio: Comparison, verdict: str) -> str:
+    """A ratio with the farther end of its interval, in brackets where it is indistinguishable from 1.
+
+    >>> format_ratio(Comparison(1.5, 1.41, 1.53), "slower")
+    '1.50 ±6%'
+    >>> format_ratio(Comparison(12.0, 6.0, 15.0), "indistinguishable")
+    '(12.0 ±50%)'
+    """
+    reach = max(ratio.high / ratio.ratio - 1, 1 - ratio.low / ratio.ratio)
+    text = f"{ratio.ratio:.{2 if ratio.ratio < 10 else 1}f} ±{reach:.0%}"
+    return f"({text})" if verdict == "indistinguishable" else text
 
 
 def _verdict(b: Benchmark) -> str:

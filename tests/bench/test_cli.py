@@ -195,6 +195,9 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeyp
     assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     assert [u.name for u in results.untimed] == ["linen[apply]"]
     assert results.untimed[0].reason.startswith("not proven equal: conversion")
+    assert found.output.index("linen[apply]") < found.output.index("written:") < found.output.index("In short:")
+    last = found.output.rstrip().splitlines()[-1]
+    assert re.fullmatch(r"Equality: FAILED: linen; pure proven equal \(\d+ of \d+ measurements failed\)\.", last)
 
 
 def interrupt_before(monkeypatch, phase):

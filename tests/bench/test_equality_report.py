@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from trigru.bench import equality_tables
-from trigru.bench.equality_tables import departures_table, equality_table, self_test_table
+from trigru.bench.equality_tables import departures_table, equality_line, equality_table, self_test_table
 from trigru.bench.report import _style, terminal
 from trigru.bench.results import equality_json
 from trigru.common.equivalence import NOT_OFFERED, Measurement
@@ -56,6 +56,12 @@ def test_notes_tell_what_failed_from_what_is_not_offered():
     assert absent == "NOT OFFERED a: carry: carry in float64: not offered: no such thing"
     assert len(equality_table([BAD], failures=False).notes) == 1
     assert equality_table([BAD, BAD]).notes[1].endswith("(and 1 more)")
+
+
+def test_the_outcome_fits_a_line():
+    assert equality_line([GOOD, GOOD], []) == "Equality: a proven equal (all within their bounds)."
+    found = equality_line([GOOD, replace(GOOD, port="b"), replace(BAD, port="c"), replace(GOOD, port="c")], ["d"])
+    assert found == "Equality: FAILED: c; a, b proven equal; not checked: d (1 of 4 measurements failed)."
 
 
 def test_departures_are_told_whole_and_fit():

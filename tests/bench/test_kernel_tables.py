@@ -16,7 +16,7 @@ from trigru.bench.plots import plot_sweep
 from trigru.bench.report import markdown, terminal
 from trigru.bench.results import load, save
 from trigru.bench.tax import taxes
-from trigru.bench.timing_tables import summary_tables
+from trigru.bench.timing_tables import closing_tables, summary_tables
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "results" / "cpu.json"
 PROCESS = np.repeat(np.arange(5), 6).tolist()
@@ -252,10 +252,11 @@ def test_a_cell_reaches_to_the_farther_end_of_its_interval(results):
 def test_divisions_are_never_ranked_against_each_other(results, tmp_path):
     (summary,) = summary_tables(results)
     assert [row[:2] for row in summary.rows] == [("tiny forward", "linen[apply]")]
+    assert [row[0] for row in closing_tables(results)[0].rows] == ["tiny forward"]
     assert [tax.arm for tax in taxes(results)] == ["linen[apply]"]
     fused = [b for b in results.benchmarks if b.facts.division == "fused"]
     alone = msgspec.structs.replace(results, benchmarks=fused)
-    assert summary_tables(alone) == []
+    assert summary_tables(alone) == closing_tables(alone) == []
     assert taxes(alone) == []
     assert tables_of(alone)[0].title.startswith("The fused kernel against each framework's own cell")
     assert not plot_sweep(alone, tmp_path / "none.png")

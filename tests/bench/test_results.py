@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from trigru.bench.plan import Plan
 from trigru.bench.report import format_rate, format_time, markdown, provenance_lines, terminal
 from trigru.bench.results import SCHEMA, ExtraInfo, Provenance, ResultsFileError, assemble, load, save
 from trigru.bench.sampling import CompiledWhileTimingError
-from trigru.bench.timing_tables import summary_tables, timing_tables
+from trigru.bench.timing_tables import closing_tables, short_group, summary_tables, timing_tables
 from trigru.bench.workloads import find_workload
 from trigru.common.equivalence import Measurement
 from trigru.common.errors import TrigruError
@@ -210,6 +211,32 @@ def test_the_summary_takes_the_first_and_the_best_style_and_explains_a_slow_one(
         assert [row[1] for row in summary.rows if row[0] == workload and row[1].startswith(port)] == list(shown)
         assert float(ratio.partition(" ")[0]) == pytest.approx(shown[arm], rel=0.01)
         assert bool(why) == (shown[arm] > 1.10)
+
+
+def test_the_screen_ends_with_each_frameworks_best_style():
+    full = load(LONGEST)
+    (closing,) = closing_tables(full)
+    assert closing.columns == ("workload", "linen", "nnx", "equinox")
+    for (workload, *cells), (group, benchmarks) in zip(closing.rows, full.groups().items(), strict=True):
+        assert workload == short_group(group)
+        for port, cell in zip(closing.columns[1:], cells, strict=True):
+            best = min((b.facts for b in benchmarks if b.facts.port == port), key=lambda facts: facts.ratio)
+            assert float(re.search(r"[0-9.]+", cell)[0]) == pytest.approx(best.ratio, rel=0.01)
+            assert cell.startswith("(") == (best.verdict == "indistinguishable")
+    without = [b for b in full.benchmarks if b.facts.port != "nnx"]
+    (closing,) = closing_tables(msgspec.structs.replace(full, benchmarks=without))
+    assert {row[2] for row in closing.rows} == {"-"}
+    other = [altered(b, differs="resets late") if b.facts.port == "nnx" else b for b in full.benchmarks]
+    (closing,) = closing_tables(msgspec.structs.replace(full, benchmarks=other))
+    assert all(row[2].endswith("*") and not row[1].endswith("*") for row in closing.rows)
+
+
+def test_a_run_of_plain_jax_alone_or_of_a_calibration_has_no_such_end(results):
+    plan = results.trigru.plan
+    for other in (msgspec.structs.replace(plan, ports=("pure",)), msgspec.structs.replace(plan, trials=1)):
+        facts = msgspec.structs.replace(results.trigru, plan=other)
+        assert closing_tables(msgspec.structs.replace(results, trigru=facts)) == []
+    assert closing_tables(msgspec.structs.replace(results, benchmarks=[])) == []
 
 
 def measurement(check="sequence", error=1e-16, bound=1e-12, dtype="float64", quantity="outputs"):
