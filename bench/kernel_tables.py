@@ -88,14 +88,19 @@ def mean_speedup(found: list[Speedup]) -> Speedup:
 
 
 def kernel_tables(results: Results) -> list[Section]:
-    """For every kernel but the stock one: means, each workload, what it does with the machine, and peers."""
+    """For every kernel but the stock one: means, each workload, what it does with the machine, and peers.
+
+    Where there is one workload, its table says what that of means would.
+    """
     own, peers = _pairs(results, peers=False), _pairs(results, peers=True)
     sections = []
     for kernel in dict.fromkeys(pair.speedup.kernel for pair in own):
         mine = [pair for pair in own if pair.speedup.kernel == kernel]
-        sections += [_means(kernel, mine), _workloads(kernel, mine), _machine(results, kernel, mine)]
+        sections += [_means(kernel, mine)] if _has_means(mine) else []
+        sections += [_workloads(kernel, mine), _machine(results, kernel, mine)]
         against = [pair for pair in peers if pair.speedup.kernel == kernel]
-        sections += [_peer_means(kernel, against), _peers(kernel, against)] if against else []
+        sections += [_peer_means(kernel, against)] if _has_means(against) else []
+        sections += [_peers(kernel, against)] if against else []
     return sections
 
 
@@ -127,6 +132,12 @@ def _speedup(results: Results, b: Benchmark, other: Benchmark, arm: str) -> Spee
     )
 
 
+def _has_means(pairs: list[_Pair]) -> bool:
+    """Whether some arm has several workloads in a phase."""
+    by_arm = _by(pairs, lambda p: (p.speedup.phase, p.speedup.arm, _peer(p.other)))
+    return any(len(found) > 1 for *_, found in by_arm)
+
+
 def _means(kernel: str, pairs: list[_Pair]) -> Section:
     rows = []
     for phase, arm, found in _by(pairs, lambda p: (p.speedup.phase, p.speedup.arm)):
@@ -137,9 +148,8 @@ def _means(kernel: str, pairs: list[_Pair]) -> Section:
         ("phase", "arm", "workloads", f"speedup, stock / {kernel}", "verdict"),
         rows,
         (
-            f"Time of the framework's own cell over that of the {kernel} kernel in the same call style: above 1, the "
-            "kernel is faster. Paired within rounds, with 95 % intervals, which are of these workloads' mean and of no "
-            "others'. The verdict is on the kernel, beyond the mean of the groups' noise floors.",
+            f"{_SPEEDUP_NOTE.format(kernel=kernel)}, which are of these workloads' mean and of no others'. The "
+            "verdict is on the kernel, beyond the mean of the groups' noise floors.",
         ),
     )
 
@@ -156,11 +166,15 @@ def _workloads(kernel: str, pairs: list[_Pair]) -> Section:
         )
         for pair in pairs
     ]
+    alone = f"{_SPEEDUP_NOTE.format(kernel=kernel)}. The verdict is on the kernel, beyond the noise floor."
     return Section(
         f"The {kernel} kernel against each framework's own cell",
         ("workload", "phase", "arm", "stock", kernel, f"speedup, stock / {kernel}", "verdict"),
         rows,
-        ("Times are medians a call; the ratio is the median within rounds, so it need not be their quotient.",),
+        (
+            *([] if _has_means(pairs) else [alone]),
+            "Times are medians a call; the ratio is the median within rounds, so it need not be their quotient.",
+        ),
     )
 
 
@@ -222,6 +236,10 @@ def _peers(kernel: str, pairs: list[_Pair]) -> Section:
     )
 
 
+_SPEEDUP_NOTE = (
+    "Time of the framework's own cell over that of the {kernel} kernel in the same call style: above 1, the kernel is "
+    "faster. Paired within rounds, with 95 % intervals"
+)
 _PEER_NOTE = (
     "Time of the peer over that of the {kernel} kernel in each port: above 1, the kernel is faster. ±: the farther end "
     "of the 95 % interval, as a share of the ratio. In brackets where they are indistinguishable; - where one has no "

@@ -213,6 +213,19 @@ def test_each_style_of_a_port_is_held_against_its_own_stock_arm(results):
         assert ratios == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)
 
 
+def test_of_one_workload_there_is_no_table_of_means(results):
+    one = msgspec.structs.replace(results, benchmarks=[b for b in results.benchmarks if b.facts.workload == "question"])
+    titles = [found.title for found in kernel_tables(one)]
+    assert titles == [
+        "The fused kernel against each framework's own cell",
+        "Temporary memory and GFLOP/s of each framework's own cell and of the fused kernel",
+        "The fused kernel against peers",
+    ]
+    assert "above 1, the kernel is faster" in kernel_tables(one)[0].notes[0]
+    of_several = section(results, "framework's own cell")
+    assert not any("above 1" in note for note in of_several.notes), "the table of means says it"
+
+
 def test_a_mean_against_peers_says_where_arms_have_fewer_workloads(results):
     fewer = [b for b in results.benchmarks if b.name != "nnx[nnx.jit]:fused" or b.facts.workload == "question"]
     title = "kernel against peers: geometric means over workloads"
