@@ -14,7 +14,7 @@ from ..common.kernels import STOCK
 from .report import Section, format_bytes, format_time
 from .results import Benchmark, Results
 from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, mean_effect, mean_floor, verdict
-from .timing_tables import format_ratio, format_throughput
+from .timing_tables import format_ratio, format_throughput, short_group
 
 __all__ = ["Speedup", "kernel_tables", "mean_speedup", "speedups"]
 
@@ -71,7 +71,12 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
 
 
 def mean_speedup(found: list[Speedup]) -> Speedup:
-    """The geometric mean over groups of one arm, kernel and phase."""
+    """The geometric mean over groups of one arm, kernel and phase.
+
+    Where a run was interrupted, without those of its groups that only one process had measured: nothing tells how
+    processes differ there.
+    """
+    found = [s for s in found if s.effect.processes > 1] or found
     first = found[0]
     effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
     return Speedup(
@@ -150,8 +155,21 @@ def _means(kernel: str, pairs: list[_Pair]) -> Section:
         (
             f"{_SPEEDUP_NOTE.format(kernel=kernel)}, which are of these workloads' mean and of no others'. The "
             "verdict is on the kernel, beyond the mean of the groups' noise floors.",
+            *_left_out(pairs),
         ),
     )
+
+
+def _left_out(pairs: list[_Pair]) -> list[str]:
+    """What `mean_speedup` leaves out, in a sentence, where there is any."""
+    left = dict.fromkeys(
+        short_group(pair.fused.group)
+        for *_, found in _by(pairs, lambda p: (p.speedup.phase, p.speedup.arm))
+        if any(pair.speedup.effect.processes > 1 for pair in found)
+        for pair in found
+        if pair.speedup.effect.processes == 1
+    )
+    return [f"Not in the means, since one process alone measured them: {', '.join(left)}."] if left else []
 
 
 def _workloads(kernel: str, pairs: list[_Pair]) -> Section:
@@ -220,7 +238,7 @@ def _peer_means(kernel: str, pairs: list[_Pair]) -> Section:
         f"The {kernel} kernel against peers: geometric means over workloads",
         ("phase", "peer", "workloads", *_arms(pairs).values()),
         rows,
-        (_PEER_NOTE.format(kernel=kernel), *_differences(pairs)),
+        (_PEER_NOTE.format(kernel=kernel), *_left_out(pairs), *_differences(pairs)),
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap, t
 
+from ..common.errors import InputError
+
 __all__ = [
     "MIN_FLOOR",
     "Comparison",
@@ -145,12 +147,18 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     Args:
         effects: one for each group, seen in the same processes; where a run was interrupted, in the first of them.
 
+    Raises:
+        InputError: some were seen in one process and others in several, so that nothing tells how processes differ in
+            the former.
+
     >>> round(float(np.exp(mean_effect([effect_of(np.log([2.0] * 9)), effect_of(np.log([8.0] * 9))]).log_ratio)), 6)
     4.0
     """
     if len(effects) == 1:
         return effects[0]
     K, P = len(effects), min(effect.processes for effect in effects)
+    if P == 1 < max(effect.processes for effect in effects):
+        raise InputError("some groups were seen in one process alone, others in several. Leave out the former.")
     centre = float(np.mean([effect.log_ratio for effect in effects]))
     error = sum(effect.standard_error**2 for effect in effects) ** 0.5 / K
     reach = _t(_freedom(effects)) * error if error else 0.0

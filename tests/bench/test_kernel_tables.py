@@ -213,6 +213,25 @@ def test_each_style_of_a_port_is_held_against_its_own_stock_arm(results):
         assert ratios == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)
 
 
+def test_a_group_of_one_process_is_not_in_the_mean_of_those_of_several(results):
+    interrupted = [
+        with_facts(b, process=[0] * len(PROCESS)) if b.facts.workload == "medium" else b for b in results.benchmarks
+    ]
+    results = msgspec.structs.replace(results, benchmarks=interrupted)
+    for title in ("own cell: geometric means over workloads", "kernel against peers: geometric means over workloads"):
+        found = section(results, title)
+        assert {row[2] for row in found.rows if row[0] == "forward"} == {"2"}
+        assert "Not in the means, since one process alone measured them: medium forward fused." in found.notes
+    mine = [s for s in speedups(results) if (s.port, s.phase) == ("pure", "forward")]
+    assert mean_speedup(mine).ratio.ratio == pytest.approx((1.005 * 1.5) ** 0.5, rel=1e-3)
+    single = [
+        with_facts(b, process=[0] * len(PROCESS)) if b.facts.phase == "forward" else b for b in results.benchmarks
+    ]
+    found = section(msgspec.structs.replace(results, benchmarks=single), "own cell: geometric means over workloads")
+    assert {row[:2]: row[2] for row in found.rows}["forward", "pure[jit]"] == "3"
+    assert not any(note.startswith("Not in the means") for note in found.notes)
+
+
 def test_of_one_workload_there_is_no_table_of_means(results):
     one = msgspec.structs.replace(results, benchmarks=[b for b in results.benchmarks if b.facts.workload == "question"])
     titles = [found.title for found in kernel_tables(one)]

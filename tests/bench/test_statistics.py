@@ -17,6 +17,7 @@ from trigru.bench.statistics import (
     noise_floor,
     verdict,
 )
+from trigru.common.errors import InputError
 
 
 def paired(rng, ratio, rounds=40, noise=0.01):
@@ -174,6 +175,13 @@ def test_an_interrupted_run_has_a_mean_too(rng, cheap_resamples):
     found = mean_effect([whole, begun])
     assert found.processes == 3
     assert found.low < (whole.log_ratio + begun.log_ratio) / 2 < found.high
+
+
+def test_what_one_process_alone_saw_does_not_pass_for_what_several_did(rng, cheap_resamples):
+    several, one = in_groups(rng, 1, 5, 0.0, 0.01)[0], in_groups(rng, 1, 1, 0.0, 0.01)[0]
+    with pytest.raises(InputError, match="some groups were seen in one process alone, others in several"):
+        mean_effect([several, one])
+    assert mean_effect([one, one]).processes == 1
 
 
 def test_duplicates_cannot_exceed_the_floor_of_their_mean():
