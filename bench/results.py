@@ -5,6 +5,7 @@ for each round, are kept in `stats.data`. Everything that is printed, plotted or
 """
 
 import platform
+import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -290,7 +291,7 @@ def command_line() -> list[str]:
     """How this process was called, without where the results went."""
     words = [Path(sys.argv[0]).name]
     for before, word in pairwise(sys.argv):
-        if not (word in ("-o", "--output") or word.startswith("--output=") or before in ("-o", "--output")):
+        if before not in ("-o", "--output") and not re.match("-o|--output(=|$)", word):
             words.append(word)
     return words
 

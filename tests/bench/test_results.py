@@ -19,7 +19,7 @@ from trigru.bench.benchmarking import tables_of
 from trigru.bench.equality_tables import equality_table
 from trigru.bench.plan import Plan
 from trigru.bench.report import format_rate, format_time, markdown, provenance_lines, terminal
-from trigru.bench.results import SCHEMA, ExtraInfo, Provenance, ResultsFileError, assemble, load, save
+from trigru.bench.results import SCHEMA, ExtraInfo, Provenance, ResultsFileError, assemble, command_line, load, save
 from trigru.bench.sampling import CompiledWhileTimingError
 from trigru.bench.timing_tables import closing_tables, short_group, summary_tables, timing_tables
 from trigru.bench.workloads import find_workload
@@ -180,6 +180,14 @@ def test_a_system_without_a_load_average_can_read_its_own_file(results, path):
     save(msgspec.structs.replace(results, trigru=facts), path)
     assert load(path).trigru.load_before is None
     assert "busy" not in "".join(provenance_lines(load(path)))
+
+
+@pytest.mark.parametrize(
+    "output", [(), ("-o", "mine"), ("-omine",), ("-o=mine",), ("--output", "mine"), ("--output=mine",), ("-o", "-x")]
+)
+def test_a_command_is_kept_without_where_the_results_went(monkeypatch, output):
+    monkeypatch.setattr(sys, "argv", ["/home/me/bin/trigru", "bench", *output, "--quick", "--seed", "3"])
+    assert command_line() == ["trigru", "bench", "--quick", "--seed", "3"]
 
 
 def test_a_busy_machine_and_a_noisy_group_are_pointed_at(results):
