@@ -18,6 +18,7 @@ __all__ = [
     "describe_machine",
     "load_average",
     "versions_of",
+    "without_paths",
 ]
 
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
@@ -29,7 +30,12 @@ _CUDA = re.compile(r"jax-cuda\d+-\w+|nvidia-(cublas|cuda-nvcc|cuda-runtime|cudnn
 _MATTERS = re.compile(
     r"^(JAX|XLA|TF|FLAX|EQX|KERAS|TORCH|PYTORCH|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|OPENBLAS|OMP|GOMP|KMP|MKL)_|_NUM_THREADS$"
 )
-_PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$", re.IGNORECASE)
+_PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$|_TO$", re.IGNORECASE)
+#: Of a flag that takes a path, as in --xla_dump_to; and a value that is one.
+_TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
+_IS_PATH = re.compile(r"[/\\]|^['\"]?~")
+_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
+PATH = "PATH"
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +45,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
         versions: of Python and of the distributions that matter, on a GPU those of CUDA and cuDNN, too.
         device, backend: as JAX calls them; a CPU's by its model.
         threads: CPUs that the process may use, which is how many threads XLA takes.
-        xla_flags: the environment's XLA_FLAGS.
+        xla_flags: the environment's XLA_FLAGS, without paths.
         environment: other variables that change what is measured.
         commit: of trigru's own checkout, "-dirty" where it was changed; "" where it was not run from one.
     """
@@ -76,7 +82,9 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
     device = jax.devices()[0]
     environment = {
-        name: value for name, value in sorted(os.environ.items()) if _MATTERS.search(name) and not _PRIVATE.search(name)
+        name: without_paths(value)
+        for name, value in sorted(os.environ.items())
+        if _MATTERS.search(name) and not _PRIVATE.search(name)
     }
     versions = versions_of(packages)
     if device.platform != "cpu":
@@ -91,6 +99,22 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
         environment=environment,
         commit=commit_of_trigru(),
     )
+
+
+def without_paths(value: str) -> str:
+    """A variable's value with the word PATH for every path in it, which may tell whose machine it is.
+
+    >>> without_paths("--xla_a=true --xla_dump_to=/home/me/dump --xla_dump_hlo_as_text")
+    '--xla_a=true --xla_dump_to=PATH --xla_dump_hlo_as_text'
+    """
+    return " ".join(map(_without_path, _WORD.findall(value)))
+
+
+def _without_path(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if value and (_TAKES_PATH.search(name) or _IS_PATH.search(value)) and not _IS_PATH.search(name):
+        return name + equals + PATH
+    return PATH if _IS_PATH.search(word) else word
 
 
 def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:

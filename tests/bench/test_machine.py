@@ -19,6 +19,7 @@ from trigru.bench.machine import (
     describe_machine,
     load_average,
     versions_of,
+    without_paths,
 )
 
 HERE = Machine(
@@ -139,6 +140,31 @@ def test_xla_flags_are_apart(bare_environment):
     found = describe_machine()
     assert found.xla_flags == "--xla_cpu_enable_fast_math=false"
     assert found.environment == {"XLA_OTHER": "1"}
+
+
+PATHS = {
+    "--xla_dump_to=/home/me/dump": "--xla_dump_to=PATH",
+    "--xla_dump_to=mine --xla_a=1": "--xla_dump_to=PATH --xla_a=1",
+    '--xla_gpu_cuda_data_dir="/home/me/my cuda" --xla_b': "--xla_gpu_cuda_data_dir=PATH --xla_b",
+    "--xla_gpu_load_autotune_results_from=~/tuned": "--xla_gpu_load_autotune_results_from=PATH",
+    r"--xla_dump=C:\Users\me": "--xla_dump=PATH",
+    "/home/me/flags": "PATH",  # XLA reads a file that it names
+    "--xla_dump_to=": "--xla_dump_to=",
+    "--xla_a=true  --xla_force_host_platform_device_count=8": "--xla_a=true --xla_force_host_platform_device_count=8",
+    "--xla_options='a=1, b=2'": "--xla_options='a=1, b=2'",
+    "0,1": "0,1",
+    "max_split_size_mb:128": "max_split_size_mb:128",
+}
+
+
+@pytest.mark.parametrize("value", PATHS)
+def test_paths_are_not_published(bare_environment, monkeypatch, value):
+    monkeypatch.setattr("jax.devices", lambda: [SimpleNamespace(platform="cpu")])  # XLA itself must not read these
+    assert without_paths(value) == PATHS[value]
+    bare_environment("XLA_FLAGS", value)
+    bare_environment("TF_XLA_FLAGS", value)
+    found = describe_machine()
+    assert (found.xla_flags, found.environment) == (PATHS[value], {"TF_XLA_FLAGS": PATHS[value]})
 
 
 def test_a_machine_is_like_itself_and_survives_json():
