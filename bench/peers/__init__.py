@@ -68,6 +68,6 @@ def get_peer(name: str) -> Peer:
     try:
         return importlib.import_module(f".{name}", __name__).PEER
     except ModuleNotFoundError as error:
-        raise UnavailableError(f"{error.name} is not installed: pip install 'trigru[peers]'.") from error
+        raise UnavailableError(f"{error.name} is not installed: uv run --extra peers trigru ... brings it.") from error
     except Exception as error:  # a broken library must not take the others with it
         raise UnavailableError(f"peer {name!r} is not available: {type(error).__name__}: {error}") from error

@@ -292,7 +292,7 @@ def _answers(request):
 
 def test_a_sweep_measures_each_size_and_peers_that_are_missing_are_said(tmp_path, monkeypatch):
     def missing(name):
-        raise UnavailableError(f"{name} is not installed: pip install 'trigru[peers]'.")
+        raise UnavailableError(f"{name} is not installed: uv run --extra peers trigru ... brings it.")
 
     monkeypatch.setattr("trigru.bench.arms.get_peer", missing)
     monkeypatch.setattr("trigru.bench.run.ask_process", lambda request: iter(_answers(request)))
@@ -302,7 +302,7 @@ def test_a_sweep_measures_each_size_and_peers_that_are_missing_are_said(tmp_path
     results = load(tmp_path / "results.json")
     assert [b.facts.shape for b in results.benchmarks[::2]] == ["B=1 T=50 D=20 H=4", "B=1 T=50 D=20 H=8"]
     assert {u.name for u in results.untimed} == {"torch[?]", "haiku[?]", "keras[?]"}
-    assert "torch is not installed: pip install 'trigru[peers]'" in re.sub(r"\s+", " ", found.stdout)
+    assert "torch is not installed: uv run --extra peers trigru ... brings it." in re.sub(r"\s+", " ", found.stdout)
 
 
 def planned(monkeypatch, tmp_path, *arguments):

@@ -214,7 +214,7 @@ def test_keras_on_another_backend_is_not_timed():
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ModuleNotFoundError("No module named 'gru'", name="gru"), "gru is not installed: pip install 'trigru[peers]'"),
+        (ModuleNotFoundError("No module named 'gru'", name="gru"), "gru is not installed: uv run --extra peers trigru"),
         (RuntimeError("built for another CUDA"), "is not available: RuntimeError: built for another CUDA"),
     ],
 )
