@@ -542,6 +542,13 @@ def test_other_samples_swapped_files_and_single_processes_are_said(old, again):
     assert not any(words in said for words in ("Samples", "swapped", "One process"))
 
 
+def test_one_group_of_one_process_is_enough_to_say_so(old, again):
+    begun = [b for b in run_of(2, processes=1).benchmarks if b.group.startswith(GROUPS[2])]
+    whole = [b for b in again.benchmarks if not b.group.startswith(GROUPS[2])]
+    found = diff(old, msgspec.structs.replace(again, benchmarks=[*whole, *begun]))
+    assert any(note.startswith("One process alone in NEW: ") for note in found.notes)
+
+
 # tables
 
 
