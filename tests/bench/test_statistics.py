@@ -33,9 +33,15 @@ def test_drift_of_the_machine_cancels(rng):
     assert np.std(np.log(base)) > 0.05
 
 
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Enough to see whether intervals cover, and eight times as fast."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 500)
+
+
 @pytest.mark.parametrize("ratio", [1.0, 1.05])
 @pytest.mark.parametrize(("rounds", "share"), [(44, 0.93), (22, 0.92), (11, 0.90)])
-def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, ratio, rounds, share):
+def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, few_resamples, ratio, rounds, share):
     """300 intervals at 95 %; a percentile bootstrap of a median of few rounds covers a little less than it says.
 
     Of 300 draws at a true `share`, fewer than share - 4 standard errors are seen once in thirty thousand runs.
@@ -46,12 +52,6 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, ratio, rounds
         covered += found.low <= ratio <= found.high
     assert covered / 300 >= share - 4 * (share * (1 - share) / 300) ** 0.5
     assert covered < 300, "intervals that always cover are too wide to say anything"
-
-
-@pytest.fixture
-def few_resamples(monkeypatch):
-    """Enough to see whether intervals cover, and eight times as fast."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 500)
 
 
 def in_processes(rng, processes, rounds, luck, noise):
@@ -197,7 +197,7 @@ def test_a_change_between_runs_of_one_process_knows_the_rounds_alone(rng):
     assert found.high - found.low < 0.05
 
 
-def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng):
+def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng, few_resamples):
     """Identical arms, each of which slows or speeds the next one by about 3 %: few verdicts, whatever the rounds."""
     for rounds in (11, 22, 44):
         wrong, trials, arms = 0, 150, 11
