@@ -93,6 +93,17 @@ def test_a_plan_has_a_group_for_each_division_and_ids_are_unique():
     assert list(Plan(("tiny",), ("step",), tuple(PORTS)).groups()) == ["tiny/step/float32/stock"]
 
 
+def test_a_plan_hands_on_styles_and_peers_and_counts_trials_from_1(monkeypatch):
+    plan = Plan(("tiny",), ("forward",), ("nnx",), peers=("torch",), styles=("pytree",))
+    peer = Peer("torch", "", ("torch",), (PeerStyle("eager", "", lambda *_: None),))
+    monkeypatch.setattr(arms, "get_peer", lambda name: peer)
+    (group,) = plan.groups().values()
+    assert [arm.name for arm in group[2:]] == ["nnx[pytree]", "torch[eager]"]
+    assert {"flax", "torch"} <= set(plan.packages())
+    trials = Plan(("tiny",), ("forward",), ("pure",), trials=2).groups()
+    assert list(trials) == ["tiny~1/forward/float32/stock", "tiny~2/forward/float32/stock"]
+
+
 def test_a_kernel_reaches_the_model(monkeypatch):
     built = []
 

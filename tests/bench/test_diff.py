@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
+from trigru.bench import diff_tables as diff_tables_module
 from trigru.bench.ceilings import Ceilings
 from trigru.bench.diff import FAIL_ABOVE, TOO_NOISY, diff
 from trigru.bench.diff_tables import diff_tables
 from trigru.bench.machine import Machine
 from trigru.bench.plan import Plan
 from trigru.bench.records import Untimed
-from trigru.bench.report import terminal
+from trigru.bench.report import format_time, terminal
 from trigru.bench.results import Benchmark, ExtraInfo, Facts, Provenance, Results, load, save, stats_of
 from trigru.bench.statistics import compare, noise_floor
 from trigru.common.errors import TrigruError
@@ -574,6 +575,37 @@ def test_each_row_has_its_interval_and_floor(old):
         assert row[2] == f"{c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}]"
         assert row[3] == f"±{change.floor:.1%}"
         assert c.low < c.ratio < c.high
+
+
+def test_times_stand_in_their_columns(old):
+    new = run_of(2, {"all": 1.3})
+    found = diff(old, new)
+    assert found.changes[0].old_time_s == np.median(old.benchmarks[0].time_s)
+    assert found.changes[0].new_time_s == np.median(new.benchmarks[0].time_s)
+    _, baselines, *groups = diff_tables(found)
+    rows = [(row[0], *row[1:3]) for group in groups for row in group.rows]
+    assert rows == [(c.name, format_time(c.old_time_s), format_time(c.new_time_s)) for c in found.changes]
+    expected = [(format_time(c.old_time_s), format_time(c.new_time_s)) for c in found.changes if c.role == "baseline"]
+    assert [row[1:3] for row in baselines.rows] == expected
+
+
+def test_problems_come_first_and_regressions_before_what_only_moved():
+    quiet = {"luck": 0.001, "noise": 0.002}
+    old = with_facts(run_of(1, **quiet), floor=0.01)
+    new = with_facts(run_of(2, {"linen": 1.10, "equinox": 1.06, "pure[jit]#2": 1.5}, **quiet), floor=0.01)
+    found = diff(old, with_provenance(new, complete=False), fail_above=0.08)
+    problems, changes, *_ = diff_tables(found)
+    assert problems.title == "Where the files do not compare"
+    assert [row[1] for row in problems.rows] == ["FAILED"]
+    assert [row[4] for row in changes.rows] == ["FAILED"] * 3 + ["A/A"] * 3 + ["slower"] * 6
+    assert {change.name for change in found.regressions} == {"linen[apply]"}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(0.5, "0.500"), (9.99, "9.990"), (10.04, "10.0"), (999.0, "999.0"), (12345.0, "1e+04")]
+)
+def test_a_ratio_has_the_digits_that_fit(ratio, text):
+    assert diff_tables_module._number(ratio) == text
 
 
 def by_ratio(change):

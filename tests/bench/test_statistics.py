@@ -225,6 +225,11 @@ def test_it_is_reproducible(rng):
     assert compare(slow, base, seed=3) == compare(slow, base, seed=3)
 
 
+def test_the_bootstrap_is_the_seeds_own(rng):
+    slow, base = paired(rng, 1.02)
+    assert compare(slow, base, seed=3) != compare(slow, base, seed=4)
+
+
 def test_an_arm_against_itself_is_exactly_one(rng):
     _, base = paired(rng, 1.0)
     assert compare(base, base) == Comparison(1.0, 1.0, 1.0)
@@ -234,6 +239,12 @@ def test_the_floor_reaches_as_far_as_the_duplicates_interval():
     assert noise_floor(Comparison(1.0, 0.9, 1.05)) == pytest.approx(1 / 0.9 - 1)
     assert noise_floor(Comparison(1.0, 0.95, 1.2)) == pytest.approx(0.2)
     assert noise_floor(Comparison(1.0, 0.999, 1.001)) == MIN_FLOOR
+
+
+def test_with_two_processes_the_floor_is_the_duplicates_ratio():
+    duplicate = Comparison(0.97, 0.9, 1.05)
+    assert noise_floor(duplicate, processes=2) == pytest.approx(1 / 0.97 - 1)
+    assert noise_floor(duplicate, processes=1) == pytest.approx(1 / 0.9 - 1)
 
 
 @pytest.mark.parametrize(
