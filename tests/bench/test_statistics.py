@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from trigru.bench import statistics
 from trigru.bench.sampling import balanced_orders
 from trigru.bench.statistics import (
     MIN_FLOOR,
     Comparison,
+    Effect,
     compare,
     compare_effects,
     effect_of,
@@ -93,6 +95,30 @@ def test_processes_count_alike_however_many_rounds_they_have():
     log_ratio = np.array([0.0, 0.0, 0.0, 0.0, 0.2, 0.21])
     found = effect_of(log_ratio, [0, 0, 0, 0, 1, 1])
     assert found.log_ratio == pytest.approx((0.0 + 0.205) / 2)
+
+
+def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of_their_rounds(rng):
+    rounds = rng.normal(0, 0.02, 11)
+    found = effect_of(np.tile(rounds, 3), np.repeat(np.arange(3), 11))
+    assert found.medians == (found.log_ratio,) * 3
+    of_rounds = effect_of(rounds).standard_error / 3**0.5
+    assert found.standard_error == pytest.approx(of_rounds)
+    assert found.high - found.log_ratio == pytest.approx(t.ppf(0.975, np.inf) * of_rounds)
+
+
+def test_degrees_of_freedom_are_welchs():
+    found = compare_effects(Effect(0.0, 0.0, 0.0, 0.01, 5), Effect(0.0, 0.0, 0.0, 0.01, 5))
+    assert np.log(found.high) == pytest.approx(t.ppf(0.975, 8) * 0.01 * 2**0.5)
+    found = compare_effects(Effect(0.0, 0.0, 0.0, 0.01, 5), Effect(0.0, 0.0, 0.0, 0.0, 5))
+    assert np.log(found.high) == pytest.approx(t.ppf(0.975, 4) * 0.01)
+
+
+def test_luck_that_falls_on_all_groups_is_in_the_error_of_their_mean():
+    lucky = (-0.02, -0.01, 0.0, 0.01, 0.02)
+    found = mean_effect([Effect(0.0, 0.0, 0.0, 0.001, 5, lucky)] * 3)
+    of_processes = np.std(lucky, ddof=1) / 5**0.5
+    assert found.standard_error == pytest.approx(of_processes)
+    assert found.high == pytest.approx(t.ppf(0.975, 4) * of_processes)
 
 
 def test_rounds_stay_paired_with_their_process(rng):
