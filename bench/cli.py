@@ -326,7 +326,8 @@ def diff(
 @app.command()
 def train(
     experiments: Annotated[
-        list[str] | None, typer.Option("--experiment", help="Only this experiment (repeatable). [default: all]")
+        list[str] | None,
+        typer.Option("--experiment", help="vowels, sunspots-2, -8 or -32 (repeatable). [default: all]"),
     ] = None,
     ports: Annotated[
         list[str] | None, typer.Option("--port", help="Only this framework (repeatable). [default: all three]")
@@ -344,7 +345,7 @@ def train(
         Path, typer.Option("--output", "-o", help="Folder for the numbers, pictures and fitted parameters.")
     ] = Path("results/train"),
 ) -> None:
-    """Does it pay to learn the initial state? Train on real sequences, in every framework.
+    """Does it pay to learn the initial state? Train on real sequences, in every framework: about ten minutes.
 
     Exit code 1 if the frameworks' float64 losses are not the same.
     """

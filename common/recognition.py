@@ -48,6 +48,9 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
     match = _best(kept, tuple(layouts))
     layout, called = match.layout, match.called
     arrays = {name: _array(called[name], kept[called[name]]) for name in called}
+    for name, row in match.table.items():
+        if row is CARRY and name in arrays and arrays[name].ndim > 1 and arrays[name].size == arrays[name].shape[-1]:
+            arrays[name] = arrays[name].ravel()  # (H,), where torch's users keep (1, 1, H)
     problem = layout.problem(arrays, called)
     if problem:
         raise InputError(f"as {layout.name}: {problem}")

@@ -23,7 +23,7 @@ from .vanishing import SEEDS as DRAWS
 __all__ = ["train", "train_vanishing"]
 
 SEEDS, QUICK_SEEDS = 20, 2
-QUICK_LENGTHS = LENGTHS[:8]
+QUICK_LENGTHS = LENGTHS[:7]
 
 
 def train(
@@ -74,7 +74,7 @@ def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quic
         found = vanishing(
             names,
             lengths=QUICK_LENGTHS if quick else LENGTHS,
-            seeds=seeds or DRAWS,
+            seeds=seeds or (1 if quick else DRAWS),
             progress=progress.to,
         )
     record = _record(quick, vanishing=found)

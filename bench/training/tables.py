@@ -52,21 +52,12 @@ def gain_table(runs: list[Run]) -> Section:
     reference = STARTS[0]
     rows = []
     for experiment in dict.fromkeys(run.experiment for run in runs):
+        alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}  # frameworks by what there is to say of them
         for framework in dict.fromkeys(run.framework for run in runs):
             here = [run for run in runs if (run.experiment, run.framework) == (experiment, framework)]
-            for start in STARTS:
-                scores = [run.test_score for run in here if run.start == start.name]
-                if not scores:
-                    continue
-                row = (experiment, framework, start.summary, f"{np.mean(scores):.3f}")
-                if start is reference:
-                    rows.append((*row, "", ""))
-                    continue
-                found = gain(here, start.name)
-                if not np.isfinite(found.low):
-                    rows.append((*row, f"{found.mean:+.4f}", "one seed bears out nothing"))
-                    continue
-                rows.append((*row, f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict))
+            alike.setdefault(tuple(_gains(here)), []).append(framework)
+        for cells, frameworks in alike.items():
+            rows += [(experiment, ", ".join(frameworks), *cell) for cell in cells]
     seeds = len({run.seed for run in runs})
     experiments = [find_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]
     return Section(
@@ -78,10 +69,28 @@ def gain_table(runs: list[Run]) -> Section:
             f"mean difference from the state {reference.summary}, in pairs of one seed, with its 95 % interval "
             "(Student's t over seeds); positive is better whichever way the score runs. The test sequences are the "
             "same for all seeds, so the interval is about training, not about other data. Each row stands for itself: "
-            "no interval is widened for the number of rows, and the frameworks, which start alike, repeat one result.",
+            "no interval is widened for the number of rows, and the frameworks, which start alike, repeat one result: those "
+            "that agree in every digit shown share a row.",
             *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
         ),
     )
+
+
+def _gains(runs: list[Run]) -> Iterable[tuple[str, ...]]:
+    """The last cells of each start's row, of one experiment in one framework."""
+    for start in STARTS:
+        scores = [run.test_score for run in runs if run.start == start.name]
+        if not scores:
+            continue
+        cells = (start.summary, f"{np.mean(scores):.3f}")
+        if start is STARTS[0]:
+            yield (*cells, "", "")
+            continue
+        found = gain(runs, start.name)
+        if np.isfinite(found.low):
+            yield (*cells, f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict)
+        else:
+            yield (*cells, f"{found.mean:+.4f}", "one seed: none")
 
 
 def vanishing_table(found: Vanishing) -> Section:
@@ -110,7 +119,9 @@ def vanishing_table(found: Vanishing) -> Section:
 def _spread(found: Vanishing) -> str:
     if len({norm.framework for norm in found.norms}) == 1:
         return "One framework alone."
-    return f"Between frameworks they differ by {found.spread():.0e} of a norm at most; the file has six digits."
+    if found.spread() == 0:
+        return "The frameworks agree in all six digits that the file has."
+    return f"The frameworks differ by at most {found.spread():.0e} of a norm."
 
 
 def _differences(found: list[Agreement]) -> list[tuple[Agreement, float]]:

@@ -146,7 +146,7 @@ def without(name):
         (changed(weight_hh_l0=np.float32(1)), r"weight_hh_l0 has shape \(\), expected two axes"),
         (changed(weight_ih_l0=np.ones((9, 0), "f4")), "with at least one entry"),
         (changed(weight_ih_l0=np.ones(9, "f4")), r"weight_ih_l0 has shape \(9,\), expected two axes"),
-        (changed(initial_carry=np.ones((1, 1, 3), "f4")), r"initial_carry has shape \(1, 1, 3\), expected \(3,\)"),
+        (changed(initial_carry=np.ones((2, 1, 3), "f4")), r"initial_carry has shape \(2, 1, 3\), expected \(3,\)"),
         (changed(bias_ih_l0=np.ones(9)), "bias_ih_l0 has dtype float64, but weight_ih_l0 has float32"),
         (changed(bias_hh_l0=np.full(9, np.nan, "f4")), "bias_hh_l0 has values that are not finite"),
         (changed(bias_hh_l0="text"), r"bias_hh_l0 has shape \(\)"),
@@ -185,3 +185,12 @@ def test_what_is_no_array_is_named():
 
 def test_names_are_the_keys_to_a_leaf():
     assert flatten({"a": {"b/c": 1}, "d": [2, 3], "e": {"value": 4}}) == {"a.b.c": 1, "d.0": 2, "d.1": 3, "e": 4}
+
+
+def test_an_initial_state_in_the_shape_that_torch_takes_is_taken():
+    params = random_params(GRUConfig(2, 3))
+    flat = TORCH.flat(params)
+    flat["initial_carry"] = flat["initial_carry"][None, None]  # (layers, batch, H)
+    found, _, notes = recognise(flat, [TORCH])
+    np.testing.assert_array_equal(found.initial_carry, params.initial_carry)
+    assert notes == ()

@@ -1,6 +1,7 @@
 """Data, fitting and statistics of the training experiments."""
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 from trigru.bench.training import Minibatch
@@ -199,4 +200,12 @@ def test_a_table_of_gains_says_what_the_seeds_bear_out():
     assert table.rows[1][4].startswith("+0.2045 [")
     assert "4 seeds" in table.notes[0]
     single = gain_table([run("zero", 0, 0.5), run("learned", 0, 0.9)])
-    assert single.rows[1][-1] == "one seed bears out nothing"
+    assert single.rows[1][-1] == "one seed: none"
+
+
+def test_frameworks_that_agree_share_a_row():
+    runs = [run(start, s, 0.5 + 0.1 * s) for start in ("zero", "learned") for s in range(3)]
+    other = [msgspec.structs.replace(r, framework="nnx") for r in runs]
+    assert [row[1] for row in gain_table([*runs, *other]).rows] == ["linen, nnx"] * 2
+    other[-1] = msgspec.structs.replace(other[-1], test_score=0.75)
+    assert [row[1] for row in gain_table([*runs, *other]).rows] == ["linen", "linen", "nnx", "nnx"]
