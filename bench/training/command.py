@@ -6,17 +6,18 @@ from pathlib import Path
 
 import typer
 
+from ...common.errors import UnknownNameError
 from ...common.params import ClassifierParams
 from ...impls.checkpoints import write
 from ..machine import describe_machine
 from ..progress import Progress, nothing_if_interrupted, say, show
 from ..results import command_line
-from . import FRAMEWORKS, trainer_of
+from . import FRAMEWORKS
 from .experiments import EXPERIMENTS, find_experiment
 from .plots import plot_curves, plot_vanishing
 from .record import SCHEMA, TrainingRecord, save_record
 from .study import Run, agreement, study
-from .tables import curves_agree, training_tables
+from .tables import agreement_table, curves_agree, gain_table, vanishing_table
 from .vanishing import LENGTHS, vanishing
 from .vanishing import SEEDS as DRAWS
 
@@ -41,30 +42,46 @@ def train(
     Raises:
         UnknownNameError: an experiment or a framework that does not exist.
         UnavailableError: a framework that is not installed.
-        typer.Exit: with 1, if the frameworks' float64 losses part.
+        typer.Exit: with 1, if a framework's float64 losses are not those of plain JAX: nothing is trained then.
     """
     chosen = [find_experiment(name) for name in dict.fromkeys(experiments or [e.name for e in EXPERIMENTS])]
     names = _frameworks(frameworks)
     kept: dict[str, ClassifierParams] = {}
 
+    with nothing_if_interrupted():
+        say("First: is it the same training in each? One epoch in float64.")
+        curves = [curve for experiment in chosen for curve in agreement(experiment, names)]
+    show([agreement_table(curves)])
+    if not curves_agree(curves):
+        say("The float64 losses are not those of plain JAX: nothing was trained.")
+        raise typer.Exit(1)
+    runs: list[Run] = []
+    count = seeds or (QUICK_SEEDS if quick else SEEDS)
+
     def keep(run: Run, params: ClassifierParams) -> None:
+        runs.append(run)
         if run.seed == 0:
             kept[f"{run.experiment}-{run.framework}-{run.start}"] = params
 
-    with nothing_if_interrupted(), Progress("train") as progress:
-        curves = [curve for experiment in chosen for curve in agreement(experiment, names)]
-        count = seeds or (QUICK_SEEDS if quick else SEEDS)
-        runs = study(chosen, names, count, quick=quick, keep=keep, progress=progress.to)
-    record = _record(quick, runs=runs, agreement=curves)
+    try:
+        with Progress("train") as progress:
+            study(chosen, names, count, quick=quick, keep=keep, progress=progress.to)
+        complete = True
+    except KeyboardInterrupt:
+        complete = False
+    if not runs:
+        say("interrupted: nothing was trained, nothing written.")
+        raise typer.Exit(130)
+    record = _record(quick, complete, runs=runs, agreement=curves)
     save_record(folder / "training.json", record)
     plot_curves(runs, folder / "learning_curves.png")
     for name, params in kept.items():
         write(folder / "params" / f"{name}.safetensors", params, "canonical")
-    show(training_tables(record))
+    show([gain_table(runs)])
     say(f"Wrote {folder}/training.json, learning_curves.png and params/ (fitted, of seed 0).")
-    if not curves_agree(curves):
-        say("The frameworks' float64 losses part: see the first table.")
-        raise typer.Exit(1)
+    if not complete:
+        say(f"Interrupted: {len(runs)} trainings are there, not all.")
+        raise typer.Exit(130)
 
 
 def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quick: bool, folder: Path) -> None:
@@ -77,10 +94,10 @@ def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quic
             seeds=seeds or (1 if quick else DRAWS),
             progress=progress.to,
         )
-    record = _record(quick, vanishing=found)
+    record = _record(quick, True, vanishing=found)
     save_record(folder / "vanishing.json", record)
     plot_vanishing(found, folder / "vanishing.png")
-    show(training_tables(record))
+    show([vanishing_table(found)])
     say(f"Wrote {folder}/vanishing.json and vanishing.png.")
 
 
@@ -89,18 +106,19 @@ def _frameworks(names: Sequence[str] | None) -> list[str]:
 
     chosen = list(dict.fromkeys(names or FRAMEWORKS))
     for name in chosen:
-        if name in FRAMEWORKS:
-            get_port(name)  # says what is missing
-        trainer_of(name)
+        if name not in FRAMEWORKS:
+            raise UnknownNameError("framework with a training loop", name, list(FRAMEWORKS))
+        get_port(name)  # says what is missing
     return chosen
 
 
-def _record(quick: bool, **found: object) -> TrainingRecord:
+def _record(quick: bool, complete: bool, **found: object) -> TrainingRecord:
     return TrainingRecord(
         schema=SCHEMA,
         datetime=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command_line(),
         machine=describe_machine(),
         quick=quick,
+        complete=complete,
         **found,  # pyright: ignore[reportArgumentType]
     )

@@ -36,12 +36,12 @@ class Experiment:
         loss: (predictions, targets) -> scalar.
         score: (predictions, targets) -> what a reader wants to know.
         score_name: its name and unit; higher_is_better tells its direction.
-        split: seed -> the data, float32.
+        split: seed -> the data, float32; where nothing is held out at random, the same for all seeds.
         every_step: predict at every step, or from the last valid one.
         batch_size: sequences of one optimiser step.
-        epochs: passes over the training sequences, and those of `--quick`.
+        epochs: the most passes over the training sequences, and those of `--quick`.
         learning_rate: of Adam.
-        length: T, steps that the loss is a mean over.
+        length: T, steps that the loss is a mean over; None where it sees the last one alone.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Experiment:
     epochs: int
     quick_epochs: int
     learning_rate: float
-    length: int
+    length: int | None
 
 
 def find_experiment(name: str) -> Experiment:
@@ -132,9 +132,9 @@ def _sunspots(length: int) -> Experiment:
         _windows(length),
         every_step=True,
         batch_size=32,
-        epochs=60,
+        epochs=400,
         quick_epochs=5,
-        learning_rate=3e-3,
+        learning_rate=1e-2,
         length=length,
     )
 
@@ -151,10 +151,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _vowels,
         every_step=False,
         batch_size=36,
-        epochs=40,
+        epochs=100,
         quick_epochs=3,
         learning_rate=3e-3,
-        length=16,
+        length=None,
     ),
     *(_sunspots(length) for length in (2, 8, 32)),
 )

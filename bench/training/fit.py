@@ -7,11 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...common.errors import TrigruError
 from ...common.params import ClassifierParams
 from .experiments import Experiment, Split
 from .trainer import Minibatch, Trainer
 
-__all__ = ["Fit", "fit", "minibatches"]
+__all__ = ["PATIENCE", "DivergedError", "Fit", "fit", "minibatches"]
+
+#: Training ends when validation has not improved for so many epochs.
+PATIENCE = 40
+
+
+class DivergedError(TrigruError):
+    """No epoch of a training had a finite validation loss."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Fit:
     Args:
         train_loss: of each epoch, the mean over its minibatches, each before its step.
         validation_loss: after each epoch.
-        best_epoch: the one with the least validation loss, from 0.
+        best_epoch: the first with the least validation loss, from 0.
         test_loss, test_score: with the parameters of that epoch.
         params: those parameters.
     """
@@ -51,25 +59,33 @@ def fit(
         experiment: the loss and the score.
         split: the data.
         params: where to start.
-        epochs: passes over the training sequences.
+        epochs: the most passes over the training sequences.
         seed: of the minibatches' order.
         progress: called after each epoch with its number from 0 and its training loss.
+
+    Raises:
+        DivergedError: no epoch had a finite validation loss.
     """
     rng = np.random.default_rng(seed)
     trainer.start(params)
-    train_loss, validation_loss, best = [], [], params
+    train_loss, validation_loss = [], []
+    best, best_loss, best_epoch = params, np.inf, -1
     for epoch in range(epochs):
         losses = [trainer.step(batch) for batch in minibatches(split.train, experiment.batch_size, rng)]
         train_loss.append(float(np.mean(jax.device_get(losses))))
         validation_loss.append(_judge(trainer, experiment.loss, split.validation))
-        if validation_loss[-1] == min(validation_loss):
-            best = trainer.params()
+        if validation_loss[-1] < best_loss:
+            best, best_loss, best_epoch = trainer.params(), validation_loss[-1], epoch
         progress(epoch, train_loss[-1])
+        if epoch - best_epoch >= PATIENCE:
+            break
+    if best_epoch < 0:
+        raise DivergedError(f"{experiment.name}: no epoch of {epochs} had a finite validation loss, seed {seed}.")
     trainer.start(best)
     return Fit(
         train_loss,
         validation_loss,
-        int(np.argmin(validation_loss)),
+        best_epoch,
         _judge(trainer, experiment.loss, split.test),
         _judge(trainer, experiment.score, split.test),
         best,

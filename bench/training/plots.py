@@ -17,6 +17,8 @@ __all__ = ["plot_curves", "plot_vanishing"]
 OF_START = dict(zip((start.name for start in STARTS), ("#000000", "#0072B2", "#D55E00"), strict=True))
 OF_LOSS = dict(zip((objective.name for objective in LOSSES), ("#D55E00", "#0072B2"), strict=True))
 DASHES = ("-", "--", ":")
+#: A curve ends where fewer than this share of the seeds still train.
+RUNNING = 0.5
 
 
 def plot_curves(runs: list[Run], path: Path) -> None:
@@ -33,17 +35,17 @@ def plot_curves(runs: list[Run], path: Path) -> None:
                 here = [r.validation_loss for r in runs if (r.experiment, r.framework, r.start) == chosen]
                 if not here:
                     continue
-                epochs = np.arange(1, len(here[0]) + 1)
+                curves = np.full((len(here), max(map(len, here))), np.nan)
+                for curve, row in zip(here, curves, strict=True):
+                    row[: len(curve)] = curve
+                curves = curves[:, np.isfinite(curves).mean(axis=0) >= RUNNING]
+                epochs = np.arange(1, curves.shape[1] + 1)
                 label = f"{start.summary} ({framework})"
-                axes.plot(epochs, np.median(here, axis=0), dash, color=OF_START[start.name], linewidth=1.3, label=label)
+                style = {"color": OF_START[start.name], "linewidth": 1.3, "label": label}
+                axes.plot(epochs, np.nanmedian(curves, axis=0), dash, **style)
                 if framework == frameworks[0] and len(here) > 3:
-                    axes.fill_between(
-                        epochs,
-                        *np.percentile(here, [25, 75], axis=0),
-                        color=OF_START[start.name],
-                        alpha=0.12,
-                        linewidth=0,
-                    )
+                    quartiles = np.nanpercentile(curves, [25, 75], axis=0)
+                    axes.fill_between(epochs, *quartiles, color=OF_START[start.name], alpha=0.12, linewidth=0)
         axes.set(title=experiment, xlabel="epoch", ylabel="validation loss", yscale="log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")

@@ -25,6 +25,7 @@ class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
         command: words of the command line.
         machine: versions, device and commit.
         quick: a first look, with few epochs and seeds.
+        complete: whether all that was asked for is here.
         runs: trainings, one for each experiment, framework, start and seed.
         agreement: float64 losses of one epoch.
         vanishing: the gradients' norms, where they were asked for.
@@ -35,6 +36,7 @@ class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
     command: list[str]
     machine: Machine
     quick: bool
+    complete: bool
     runs: list[Run] = []
     agreement: list[Agreement] = []
     vanishing: Vanishing | None = None

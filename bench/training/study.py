@@ -12,14 +12,16 @@ from msgspec import Struct
 from ...common.optimizers import carry_learning_rate
 from ...common.params import ClassifierParams
 from ...impls import get_port
-from . import trainer_of
+from . import REFERENCE, trainer_of
 from .experiments import Experiment, find_experiment
-from .fit import fit, minibatches
+from .fit import PATIENCE, fit, minibatches
 
 __all__ = ["STARTS", "Agreement", "Gain", "Run", "Start", "agreement", "gain", "start_params", "study"]
 
 #: Largest difference between the frameworks' float64 losses, relative to the largest loss.
 SAME_CURVE = 1e-9
+#: Fewer bear out nothing.
+LEAST_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ STARTS: tuple[Start, ...] = (
 
 
 class Run(Struct, frozen=True, forbid_unknown_fields=True):
-    """One training. Losses by epoch; the test with the parameters of the epoch that validated best, from 0."""
+    """One training. Losses by epoch; the test with the parameters of the epoch that validated best, from 0.
+
+    Args:
+        capped: whether it ended at the last epoch allowed, and not because validation had stopped improving.
+    """
 
     experiment: str
     framework: str
@@ -55,6 +61,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
     train_loss: list[float]
     validation_loss: list[float]
     best_epoch: int
+    capped: bool
     test_loss: float
     test_score: float
     carry_norm: float  # of the fitted initial state, Euclidean
@@ -105,8 +112,8 @@ def study(
 ) -> list[Run]:
     """Train every experiment in every framework from every start, once for each seed.
 
-    A seed decides the first parameters, the validation split and the order of the minibatches, and is the same for
-    all starts and frameworks, so that they can be compared in pairs.
+    A seed decides the first parameters, the order of the minibatches and, where it is random, the validation split. It
+    is the same for all starts and frameworks, so that they can be compared in pairs.
 
     Args:
         experiments: rows of EXPERIMENTS.
@@ -117,8 +124,7 @@ def study(
         progress: called with the share of the work that is done and what is under way.
     """
     rows = [(e, framework, start) for e in experiments for framework in frameworks for start in STARTS]
-    total = sum(_epochs(e, quick) for e, *_ in rows) * seeds
-    runs, done = [], 0
+    runs, total = [], len(rows) * seeds
     for experiment, framework, start in rows:
         tx = start.optimizer(optax.adam(experiment.learning_rate))
         trainer = trainer_of(framework)(
@@ -127,9 +133,7 @@ def study(
         for seed in range(seeds):
 
             def told(epoch: int, loss: float, what=f"{experiment.name} {framework} {start.name} seed {seed}") -> None:
-                nonlocal done
-                done += 1
-                progress(done / total, f"{what}: loss {loss:.3f}")
+                progress(len(runs) / total, f"{what} epoch {epoch + 1}: loss {loss:.3f}")
 
             params = start_params(experiment, seed)
             found = fit(
@@ -141,9 +145,10 @@ def study(
                 framework,
                 start.name,
                 seed,
-                _short(found.train_loss),
-                _short(found.validation_loss),
+                _short(found.train_loss, 4),
+                _short(found.validation_loss, 4),
                 found.best_epoch,
+                len(found.validation_loss) - found.best_epoch <= PATIENCE,
                 *_short([found.test_loss, found.test_score]),
                 *_short([float(np.linalg.norm(found.params.gru.initial_carry))]),
             )
@@ -161,7 +166,7 @@ def start_params(experiment: Experiment, seed: int) -> ClassifierParams:
 
 
 def agreement(experiment: Experiment, frameworks: Iterable[str]) -> list[Agreement]:
-    """Train one epoch in float64 in each framework, from one start, with the learned initial state at its own rate.
+    """Train one epoch in float64 in plain JAX and each framework, from one start, the initial state at its own rate.
 
     The initial state starts away from zero, so that it takes part from the first step.
     """
@@ -174,7 +179,7 @@ def agreement(experiment: Experiment, frameworks: Iterable[str]) -> list[Agreeme
         data = jax.tree.map(_widened, experiment.split(0).train)
         tx = carry_learning_rate(optax.adamw(experiment.learning_rate), scale=10.0, length=experiment.length,
                                  carry=optax.sgd(experiment.learning_rate))  # fmt: skip
-        for framework in frameworks:
+        for framework in (REFERENCE, *frameworks):
             trainer = trainer_of(framework)(config, tx, experiment.loss, every_step=experiment.every_step)
             trainer.start(params)
             batches = minibatches(data, experiment.batch_size, np.random.default_rng(0))
@@ -190,13 +195,11 @@ def gain(runs: Iterable[Run], start: str) -> Gain:
     runs = list(runs)
     sign = 1 if find_experiment(runs[0].experiment).higher_is_better else -1
     scores = {(run.start, run.seed): run.test_score for run in runs}
-    seeds = sorted({run.seed for run in runs})
+    seeds = [seed for name, seed in scores if name == start and (STARTS[0].name, seed) in scores]
     differences = [sign * (scores[start, seed] - scores[STARTS[0].name, seed]) for seed in seeds]
     mean = float(np.mean(differences))
-    if len(seeds) < 2:  # which bears out nothing
+    if len(seeds) < LEAST_SEEDS or np.ptp(differences) == 0:  # no spread is no evidence of none
         return Gain(mean, -np.inf, np.inf)
-    if np.ptp(differences) == 0:  # no spread, which the test does not take
-        return Gain(mean, mean, mean)
     interval = ttest_1samp(differences, 0.0).confidence_interval()
     return Gain(mean, float(interval.low), float(interval.high))
 
@@ -205,8 +208,8 @@ def _epochs(experiment: Experiment, quick: bool) -> int:
     return experiment.quick_epochs if quick else experiment.epochs
 
 
-def _short(numbers: Iterable[float]) -> list[float]:
-    return [float(f"{number:.6g}") for number in numbers]
+def _short(numbers: Iterable[float], digits: int = 6) -> list[float]:
+    return [float(f"{number:.{digits}g}") for number in numbers]
 
 
 def _widened(array: Any) -> Any:

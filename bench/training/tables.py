@@ -6,18 +6,11 @@ import numpy as np
 
 from ..report import Section
 from .experiments import find_experiment
-from .record import TrainingRecord
-from .study import SAME_CURVE, STARTS, Agreement, Run, gain
+from .fit import PATIENCE
+from .study import LEAST_SEEDS, SAME_CURVE, STARTS, Agreement, Run, gain
 from .vanishing import LOSSES, Vanishing
 
-__all__ = ["agreement_table", "curves_agree", "gain_table", "training_tables", "vanishing_table"]
-
-
-def training_tables(record: TrainingRecord) -> list[Section]:
-    """All that a record has, agreement first."""
-    found = [agreement_table(record.agreement)] if record.agreement else []
-    found += [gain_table(record.runs)] if record.runs else []
-    return found + ([vanishing_table(record.vanishing)] if record.vanishing else [])
+__all__ = ["agreement_table", "curves_agree", "gain_table", "vanishing_table"]
 
 
 def curves_agree(found: Iterable[Agreement]) -> bool:
@@ -42,7 +35,7 @@ def agreement_table(found: list[Agreement]) -> Section:
         "One epoch in float64 from one start",
         ("experiment", "framework", "steps", "first loss", "last loss", "difference"),
         rows,
-        (f"Difference: the largest over the steps from the first framework's, of its largest loss; {SAME_CURVE:.0e} is "
+        (f"Difference: the largest over the steps from plain JAX, relative to its largest loss; {SAME_CURVE:.0e} is "
          "the limit.",),
     )  # fmt: skip
 
@@ -59,18 +52,21 @@ def gain_table(runs: list[Run]) -> Section:
         for cells, frameworks in alike.items():
             rows += [(experiment, ", ".join(frameworks), *cell) for cell in cells]
     seeds = len({run.seed for run in runs})
+    capped = sum(run.capped for run in runs)
     experiments = [find_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]
     return Section(
         "Learned against fixed initial state",
         ("experiment", "framework", "initial state", "test", "better by", "verdict"),
         rows,
         (
-            f"Test: the mean over {seeds} seeds, with the parameters of the epoch that validated best. Better by: the "
-            f"mean difference from the state {reference.summary}, in pairs of one seed, with its 95 % interval "
-            "(Student's t over seeds); positive is better whichever way the score runs. The test sequences are the "
-            "same for all seeds, so the interval is about training, not about other data. Each row stands for itself: "
-            "no interval is widened for the number of rows, and the frameworks, which start alike, repeat one result: those "
-            "that agree in every digit shown share a row.",
+            f"Test: the mean over {seeds} seeds, with the parameters of the epoch that validated best; training ends "
+            f"{PATIENCE} epochs after it. {capped} of {len(runs)} trainings ended before that, at the last epoch "
+            "allowed.",
+            f"Better by: the mean difference from the state {reference.summary}, in pairs of one seed, with its 95 % "
+            "interval (Student's t over seeds); positive is better, for an error and for an accuracy. The test "
+            "sequences are the same for all seeds, so the interval is about training, not about other data. No interval "
+            "is widened for the number of rows. Frameworks start alike and repeat one result: those that agree in every "
+            "digit shown share a row.",
             *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
         ),
     )
@@ -90,7 +86,7 @@ def _gains(runs: list[Run]) -> Iterable[tuple[str, ...]]:
         if np.isfinite(found.low):
             yield (*cells, f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict)
         else:
-            yield (*cells, f"{found.mean:+.4f}", "one seed: none")
+            yield (*cells, f"{found.mean:+.4f}", "too few seeds" if len(scores) < LEAST_SEEDS else found.verdict)
 
 
 def vanishing_table(found: Vanishing) -> Section:
@@ -99,7 +95,7 @@ def vanishing_table(found: Vanishing) -> Section:
     columns += [found.of(LOSSES[-1].name, "weights")]
     lengths = columns[0][0]
     rows = [
-        (str(length), *(f"{np.median(values[number]):.2g}" for _, values in columns))
+        (str(length), *(_norm_cell(float(np.median(values[number]))) for _, values in columns))
         for number, length in enumerate(lengths)
     ]
     names = [f"{objective.name}{what}" for objective in LOSSES for what in ("", ", × T")]
@@ -111,9 +107,13 @@ def vanishing_table(found: Vanishing) -> Section:
         (
             f"Euclidean norms, medians of {draws} draws, float64, 20 inputs, 200 units, freshly drawn parameters. × T: "
             "what one SGD step at a learning rate of 1 moves, the rate scaled by the length. Weights: the gradient of "
-            "the recurrent weights, loss at every step. " + _spread(found),
+            "the recurrent weights, loss at every step. Underflow: below float64's smallest number. " + _spread(found),
         ),
     )
+
+
+def _norm_cell(norm: float) -> str:
+    return f"{norm:.2g}" if norm else "underflow"
 
 
 def _spread(found: Vanishing) -> str:

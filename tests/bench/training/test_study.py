@@ -1,12 +1,14 @@
 """Data, fitting and statistics of the training experiments."""
 
+from dataclasses import replace
+
 import jax
 import msgspec
 import numpy as np
 import pytest
 from trigru.bench.training import Minibatch
 from trigru.bench.training.experiments import EXPERIMENTS, find_experiment
-from trigru.bench.training.fit import fit, minibatches
+from trigru.bench.training.fit import PATIENCE, DivergedError, fit, minibatches
 from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
 from trigru.bench.training.tables import agreement_table, curves_agree, gain_table
 from trigru.common.datasets import japanese_vowels, sunspots
@@ -43,8 +45,7 @@ def test_an_experiments_sizes_fit_its_data(experiment):
     assert split.train.x.shape[-1] == experiment.config.input_size
     assert len(split.train.x) >= experiment.batch_size
     assert split.train.x.dtype == np.float32
-    steps = split.train.x.shape[1] if split.train.lengths is None else split.train.lengths.mean()
-    assert round(steps) == experiment.length
+    assert experiment.length == (split.train.x.shape[1] if experiment.every_step else None)
 
 
 def test_an_experiment_that_does_not_exist_is_named():
@@ -66,7 +67,7 @@ def test_minibatches_are_whole_different_each_epoch_and_keep_rows_together():
 
 
 class Scripted:
-    """Its parameters say how many steps it took; it validates best after four."""
+    """Its parameters say how many steps it took; the loss is a function of that."""
 
     def start(self, params):
         self.steps = int(params.gru.bias_n[0])
@@ -83,30 +84,52 @@ class Scripted:
         return params._replace(gru=params.gru._replace(bias_n=np.array([self.steps])))
 
 
-def test_the_epoch_that_validates_best_is_judged():
-    from dataclasses import replace
-
+def fitted(loss, *, epochs):
+    """Of scripted losses: three steps are an epoch, and predictions are the number of steps."""
     experiment = replace(
         find_experiment("vowels"),
-        loss=lambda predictions, targets: abs(predictions.mean() - 4.2),
+        loss=lambda predictions, targets: loss(predictions.mean()),
         score=lambda predictions, targets: predictions.mean(),
-        batch_size=108,
+        batch_size=72,
     )
     start = random_params(experiment.config)
     start = start._replace(gru=start.gru._replace(bias_n=np.zeros(1)))
     told = []
-    found = fit(Scripted(), experiment, experiment.split(0), start, epochs=3, seed=0,
+    found = fit(Scripted(), experiment, experiment.split(0), start, epochs=epochs, seed=0,
                 progress=lambda epoch, loss: told.append((epoch, loss)))  # fmt: skip
-    np.testing.assert_allclose(found.validation_loss, [2.2, 0.2, 1.8])
-    assert (found.best_epoch, found.test_score) == (1, 4.0)
+    return found, told
+
+
+def test_the_epoch_that_validates_best_is_judged():
+    found, told = fitted(lambda steps: abs(steps - 6.2), epochs=3)
+    np.testing.assert_allclose(found.validation_loss, [3.2, 0.2, 2.8])
+    assert (found.best_epoch, found.test_score) == (1, 6.0)
     np.testing.assert_allclose(found.test_loss, 0.2)
-    assert found.train_loss == [1.5, 3.5, 5.5]
-    assert told == [(0, 1.5), (1, 3.5), (2, 5.5)]
-    assert found.params.gru.bias_n[0] == 4
+    assert found.train_loss == [2, 5, 8]
+    assert told == [(0, 2), (1, 5), (2, 8)]
+    assert found.params.gru.bias_n[0] == 6
+
+
+def test_of_equal_epochs_the_first_is_judged():
+    found, _ = fitted(lambda steps: 5 if steps == 3 else 4, epochs=4)
+    assert (found.best_epoch, found.test_score) == (1, 6.0)
+
+
+def test_an_epoch_without_a_number_is_not_the_best_and_none_with_one_is_an_error():
+    found, _ = fitted(lambda steps: np.nan if steps == 3 else steps, epochs=3)
+    assert (found.best_epoch, found.test_score) == (1, 6.0)
+    with pytest.raises(DivergedError, match="vowels: no epoch of 3 had a finite validation loss, seed 0"):
+        fitted(lambda steps: np.nan, epochs=3)
+
+
+def test_training_ends_when_validation_has_stopped_improving():
+    found, _ = fitted(lambda steps: max(steps, 9) + 1 / steps, epochs=10 * PATIENCE)
+    assert found.best_epoch == 2
+    assert len(found.validation_loss) == 3 + PATIENCE
 
 
 def run(start, seed, score, experiment="vowels"):
-    return Run(experiment, "linen", start, seed, [1.0], [1.0], 0, 1.0, score, 0.0)
+    return Run(experiment, "linen", start, seed, [1.0], [1.0], 0, False, 1.0, score, 0.0)
 
 
 def test_a_gain_is_paired_by_seed_and_has_students_interval():
@@ -134,10 +157,19 @@ def test_a_verdict_knows_which_way_the_score_runs(experiment, shift, verdict):
     assert gain(runs, "learned").verdict == verdict
 
 
-def test_one_seed_bears_out_nothing_and_no_spread_is_no_error():
-    assert gain([run("zero", 0, 0.5), run("learned", 0, 0.9)], "learned").verdict == "indistinguishable"
-    same = [run(start, s, 0.5) for start in ("zero", "learned") for s in range(3)]
-    assert gain(same, "learned").verdict == "indistinguishable"
+@pytest.mark.parametrize(
+    ("zero", "learned"), [([0.5], [0.9]), ([0.5, 0.5], [0.75, 0.76]), ([0.5] * 3, [0.5] * 3), ([0.5] * 3, [0.75] * 3)]
+)
+def test_few_seeds_and_no_spread_bear_out_nothing(zero, learned):
+    runs = [run("zero", s, x) for s, x in enumerate(zero)] + [run("learned", s, x) for s, x in enumerate(learned)]
+    found = gain(runs, "learned")
+    assert (found.low, found.high, found.verdict) == (-np.inf, np.inf, "indistinguishable")
+
+
+def test_a_seed_that_one_start_lacks_is_left_out():
+    scores = {"zero": [0.5, 0.6, 0.55], "learned": [0.7, 0.81, 0.74, 0.1]}
+    runs = [run(start, s, x) for start, xs in scores.items() for s, x in enumerate(xs)]
+    np.testing.assert_allclose(gain(runs, "learned").mean, 0.2)
 
 
 def test_intervals_of_gains_cover_as_they_say():
@@ -171,8 +203,8 @@ def test_a_study_pairs_seeds_over_starts_and_frameworks():
     assert min(norms[4:]) > max(norms[2:4]) > 0  # at ten times the rate it goes further
     assert len(runs[0].validation_loss) == experiment.quick_epochs
     assert kept[0][0] is runs[0]
-    assert told[-1][0] == 1.0
-    assert told[0][1].startswith("sunspots-8 linen zero seed 0: loss ")
+    assert (told[0][0], told[-1][0]) == (0, 11 / 12)
+    assert told[0][1].startswith("sunspots-8 linen zero seed 0 epoch 1: loss ")
 
 
 def test_first_parameters_depend_on_the_seed_alone():
@@ -200,7 +232,7 @@ def test_a_table_of_gains_says_what_the_seeds_bear_out():
     assert table.rows[1][4].startswith("+0.2045 [")
     assert "4 seeds" in table.notes[0]
     single = gain_table([run("zero", 0, 0.5), run("learned", 0, 0.9)])
-    assert single.rows[1][-1] == "one seed: none"
+    assert single.rows[1][-1] == "too few seeds"
 
 
 def test_frameworks_that_agree_share_a_row():

@@ -37,13 +37,37 @@ def test_gradients_are_measured_instead(tmp_path, monkeypatch):
     assert (tmp_path / "vanishing.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_frameworks_that_part_fail(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "curves_agree", lambda curves: False)
-    monkeypatch.setattr(study, "STARTS", study.STARTS[:1])
-    done = invoke("--quick", "--experiment", "sunspots-2", "--port", "linen", "--seeds", "1", "-o", str(tmp_path))
+def test_a_framework_that_is_not_the_same_is_not_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "agreement", lambda experiment, names: [
+        study.Agreement(experiment.name, "pure", [2.0]), study.Agreement(experiment.name, "linen", [2.0 + 1e-8])
+    ])  # fmt: skip
+    done = invoke("--quick", "--experiment", "sunspots-2", "--port", "linen", "-o", str(tmp_path))
     assert done.exit_code == 1
-    assert "losses part" in done.output
-    assert (tmp_path / "training.json").exists()
+    assert "FAILED" in done.output
+    assert "nothing was trained" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_framework_alone_is_held_to_plain_jax(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(command, "curves_agree", lambda curves: seen.extend(c.framework for c in curves))
+    assert invoke("--quick", "--experiment", "sunspots-2", "--port", "equinox", "-o", str(tmp_path)).exit_code == 1
+    assert seen == ["pure", "equinox"]
+
+
+def test_an_interrupted_training_keeps_what_was_trained(tmp_path, monkeypatch):
+    def interrupted(experiments, frameworks, seeds, *, keep, **options):
+        params = study.start_params(experiments[0], 0)
+        keep(study.Run("sunspots-2", "linen", "zero", 0, [1.0], [1.0], 0, True, 1.0, 0.5, 0.0), params)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "study", interrupted)
+    monkeypatch.setattr(command, "agreement", lambda experiment, names: [])
+    done = invoke("--quick", "--experiment", "sunspots-2", "--port", "linen", "-o", str(tmp_path))
+    assert done.exit_code == 130
+    assert "Interrupted: 1 trainings are there, not all" in done.output
+    record = load_record(tmp_path / "training.json")
+    assert (record.complete, len(record.runs)) == (False, 1)
 
 
 @pytest.mark.parametrize(
