@@ -226,7 +226,7 @@ TORCH = Layout(
     gru="rnn.",
     nested=False,
     refused=(
-        ("_reverse", "a bidirectional GRU, and the model here runs one way"),
-        ("_l1", "a GRU of several layers, and the model here has one"),
+        ("weight_ih_l0_reverse", "a bidirectional GRU, and the model here runs one way"),
+        ("weight_ih_l1", "a GRU of several layers, and the model here has one"),
     ),
 )

@@ -30,7 +30,7 @@ def carry_learning_rate(
     length: int | None = None,
     carry: optax.GradientTransformation | None = None,
     name: str = "initial_carry",
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Give the initial carry a transformation of its own, and every other parameter `tx`.
 
     Parameters are told apart by path: those with an entry `initial_carry` are initial carries. That works in linen's
@@ -42,7 +42,7 @@ def carry_learning_rate(
         scale: by which the initial carry's updates are multiplied, its learning rate relative to the others'; 0
             freezes it, with no optimiser state.
         length: T, the steps over which the loss is a mean; the initial carry's gradient is multiplied by it.
-        carry: the transformation of the initial carry instead of `tx`: without weight decay, say.
+        carry: the transformation of the initial carry instead of `tx`: without weight decay, or with a schedule, say.
         name: of the entry, in a model of your own.
 
     Returns:
@@ -50,8 +50,8 @@ def carry_learning_rate(
         chain the clipping before it.
 
     Raises:
-        InputError: scale is negative or not finite, or length is below 1; at `init`, no parameter, or every one, is
-            an initial carry.
+        InputError: scale is negative, not finite or not a Python number, length is below 1, or both scale=0 and what it
+            would leave without effect were given; at `init`, no parameter is an initial carry.
 
     >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
     >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
@@ -61,9 +61,12 @@ def carry_learning_rate(
     {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
     """
     if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= scale < float("inf"):
-        raise InputError(f"scale is {scale!r}, expected a number of at least 0: 1 leaves the rate alone, 0 freezes.")
+        raise InputError(f"scale is {scale!r}, expected a Python number of at least 0: 1 leaves the rate alone, 0 "
+                         "freezes. A schedule goes into carry=, as a transformation of its own.")  # fmt: skip
     if length is not None:
         check_sizes(length=length)
+    if scale == 0 and (carry is not None or length is not None):
+        raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
     if scale == 0:
         own = optax.set_to_zero()
     else:
@@ -73,9 +76,9 @@ def carry_learning_rate(
 
     def labels(params: Any) -> Any:
         found = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _has(path, name) else "rest", params)
-        if set(jax.tree.leaves(found)) != {"carry", "rest"}:
+        if "carry" not in jax.tree.leaves(found):
             raise InputError(
-                f"some paths of parameters should have an entry {name!r} and some not, but they are {_paths(params)}. "
+                f"no path of a parameter has an entry {name!r}: {_paths(params)}. "
                 "Pass the tree with its names, not a list of its leaves, or say name=."
             )
         return found

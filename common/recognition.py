@@ -151,11 +151,12 @@ def _ending(flat: Iterable[str], name: str) -> list[str]:
 
 
 def _array(name: str, leaf: Any) -> np.ndarray:
-    """A copy: torch changes its parameters in place."""
+    """A copy, since torch changes its parameters in place; in this machine's byte order."""
     try:
-        return np.array(leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else leaf)
+        array = np.array(leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else leaf)
     except Exception as error:  # any object may be there
         raise InputError(f"{name} is no array that NumPy can hold: {type(leaf).__name__} ({error}).") from error
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """Does it pay to learn the initial state? Real sequences, trained in each framework as its users write a training loop.
 
-`linen`, `nnx` and `equinox` have the loops, one a file, readable side by side, and `pure` the one they are held to; `experiments` the data; `fit` what
-training means in all of them; `study` the seeds and what they bear out; `vanishing` the gradient that reaches the
-initial state. `trigru train` runs them.
+`linen`, `nnx` and `equinox` have the loops, one a file, readable side by side, and `pure` the one they are held to;
+`experiments` the data; `fit` what training means in all of them; `study` the seeds and what they bear out; `vanishing`
+the gradient that reaches the initial state. `trigru train` runs them.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Training in plain JAX: what the frameworks' loops are held to. It is no framework, and no experiment trains with it."""
+"""Training in plain JAX: what the frameworks' loops are held to. No experiment trains with it."""
 
 import jax
 import jax.numpy as jnp

@@ -64,9 +64,9 @@ def gain_table(runs: list[Run]) -> Section:
             "allowed.",
             f"Better by: the mean difference from the state {reference.summary}, in pairs of one seed, with its 95 % "
             "interval (Student's t over seeds); positive is better, for an error and for an accuracy. The test "
-            "sequences are the same for all seeds, so the interval is about training, not about other data. No interval "
-            "is widened for the number of rows. Frameworks start alike and repeat one result: those that agree in every "
-            "digit shown share a row.",
+            "sequences are the same for all seeds, so the interval is about training, not about other data. No "
+            "interval is widened for the number of rows. Frameworks start alike and repeat one result: those that "
+            "agree in every digit shown share a row.",
             *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
         ),
     )

@@ -133,11 +133,12 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     path = Path(path)
     chosen = _target(path, layout)
     container = container_of(path)
-    if path.is_dir():
-        raise InputError(f"{path}: there is a folder already. Remove it, or choose another name.")
+    if path.is_dir() or (path.exists() and container.folder):
+        raise InputError(f"{path}: is there already. Remove it, or choose another name.")
     problem = CANONICAL.problem(CANONICAL.flat(params))
     if problem:
         raise InputError(f"{path}: not written: {problem}")
+    params = convert(CANONICAL.flat(params), CANONICAL.name).params  # in this machine's byte order
     try:
         container.write(path, chosen, params)
     except ModuleNotFoundError as error:

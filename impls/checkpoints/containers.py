@@ -30,6 +30,8 @@ from .. import get_port
 __all__ = ["CONTAINERS", "Container", "container_of"]
 
 Params = GRUParams | ClassifierParams
+#: An archive that grows by more when it is unpacked was made to fill the memory.
+LARGEST_EXPANSION = 100
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Container:
         reader: what its users read it with.
         install: how to get what it needs.
         pickle: whether reading it unpickles.
+        folder: whether it is one.
     """
 
     title: str
@@ -55,6 +58,7 @@ class Container:
     layouts: tuple[str, ...] | None = None
     install: str = "pip install trigru"
     pickle: bool = False
+    folder: bool = False
 
 
 def container_of(path: Path) -> Container:
@@ -73,7 +77,7 @@ def container_of(path: Path) -> Container:
 
 
 def _write_safetensors(path: Path, layout: Layout, params: Params) -> None:
-    kind = "GRUParams" if layout.name == "canonical" else layout.name
+    kind = type(params).__name__ if layout.name == "canonical" else layout.name
     write_tensors(path, layout.flat(params), kind)
 
 
@@ -85,10 +89,16 @@ def _write_npz(path: Path, layout: Layout, params: Params) -> None:
 
 def _read_npz(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
+        unpacked, packed = sum(member.file_size for member in archive.infolist()), path.stat().st_size
+        if unpacked > LARGEST_EXPANSION * packed:
+            raise InputError(f"unpacks from {packed} bytes to {unpacked}: no parameters do. Not read.")
         found = {}
-        for name in archive.namelist():
-            with archive.open(name) as member:
-                found[name.removesuffix(".npy")] = _read_npy(member)
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name in found:
+                raise InputError(f"has two arrays called {name}: expected one.")
+            with archive.open(member) as file:
+                found[name] = _read_npy(file)
         return found
 
 
@@ -204,6 +214,7 @@ ORBAX = Container(
     "orbax.checkpoint",
     FLAX,
     "pip install orbax-checkpoint",
+    folder=True,
 )
 
 CONTAINERS = (

@@ -127,17 +127,35 @@ def test_a_tree_without_names_is_refused():
     port = get_port("pure")
     model = port.load(CONFIG, random_params(CONFIG))
     task = make_task(port, CONFIG, "train_step", carry_learning_rate(optax.sgd(1.0), scale=0.0))
-    with pytest.raises(
-        InputError, match=r"should have an entry 'initial_carry' and some not, but they are \[0\], \[1\]"
-    ):
+    with pytest.raises(InputError, match=r"no path of a parameter has an entry 'initial_carry': \[0\], \[1\]"):
         functional_program(port, jax.tree.leaves(model), task)
-    with pytest.raises(InputError, match="or say name="):
-        carry_learning_rate(optax.sgd(1.0)).init({"initial_carry": jnp.ones(2)})
+
+
+def test_the_initial_carry_alone_is_a_tree_too():
+    tree, tx = {"initial_carry": jnp.ones(2)}, carry_learning_rate(optax.sgd(1.0), scale=2.0)
+    updates, _ = tx.update(tree, tx.init(tree), tree)
+    np.testing.assert_array_equal(updates["initial_carry"], -2)
+
+
+def test_a_schedule_of_its_own():
+    own = optax.sgd(optax.piecewise_constant_schedule(1.0, {1: 0.5}))
+    tree = {"initial_carry": jnp.ones(2), "cell": jnp.ones(2)}
+    tx = carry_learning_rate(optax.sgd(1.0), carry=own)
+    _, state = tx.update(tree, tx.init(tree), tree)
+    updates, _ = tx.update(tree, state, tree)
+    np.testing.assert_array_equal(updates["initial_carry"], -0.5)
+    np.testing.assert_array_equal(updates["cell"], -1)
+
+
+@pytest.mark.parametrize("option", [{"length": 3}, {"carry": optax.sgd(1.0)}], ids=["length", "carry"])
+def test_what_freezing_would_leave_without_effect_is_refused(option):
+    with pytest.raises(InputError, match="scale is 0, which freezes: carry= and length= would have no effect"):
+        carry_learning_rate(optax.sgd(1.0), scale=0.0, **option)
 
 
 @pytest.mark.parametrize("scale", [-1.0, float("nan"), float("inf"), True, "fast"])
 def test_a_scale_that_is_none_is_refused(scale, unchecked):
-    with pytest.raises(InputError, match="scale is .*, expected a number of at least 0"):
+    with pytest.raises(InputError, match="scale is .*, expected a Python number of at least 0"):
         carry_learning_rate(optax.sgd(1.0), scale=scale)
 
 

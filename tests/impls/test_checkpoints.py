@@ -279,7 +279,7 @@ def test_canonical_safetensors_are_those_of_GRUParams(tmp_path):
         ("p.safetensors", None, r"say in which layout, with --to \(layout=\): canonical, linen, nnx, equinox, torch"),
         ("p.eqx", "linen", "Equinox files hold equinox, not linen"),
         ("p.msgpack", "torch", "msgpack files hold linen or nnx, not torch"),
-        ("there.orbax", "nnx", "there is a folder already"),
+        ("there.orbax", "nnx", "is there already"),
     ],
 )
 def test_what_cannot_be_written_is_said(tmp_path, name, layout, message):
@@ -502,6 +502,34 @@ def test_orbax_folders_that_are_none_or_lead_elsewhere_are_refused(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     assert refused(tmp_path / "absent.eqx", "absent.eqx: No such file or directory")
+
+
+@pytest.mark.parametrize("name", ["p.npz", "p.safetensors", "p.msgpack", "p.orbax", "p.eqx"])
+def test_another_byte_order_becomes_this_machines(name, tmp_path):
+    swapped = GRUParams(*(array.astype(">f4") for array in PARAMS))
+    found = convert(swapped._asdict())
+    assert {array.dtype.str for array in found.params} == {"<f4"}
+    write(tmp_path / name, swapped, "equinox" if name == "p.eqx" else "linen")
+    assert same_bits(read(tmp_path / name).params, PARAMS)
+
+
+def test_an_archive_that_would_fill_the_memory_is_not_unpacked(tmp_path):
+    np.savez_compressed(tmp_path / "bomb.npz", weight_ih=np.zeros((3000, 3000), "f4"))
+    assert refused(tmp_path / "bomb.npz", "no parameters do. Not read")
+
+
+def test_an_archive_with_a_name_twice_is_refused(tmp_path):
+    write(tmp_path / "p.npz", PARAMS, "canonical")
+    with zipfile.ZipFile(tmp_path / "p.npz", "a") as archive:
+        archive.writestr("bias", archive.read("bias.npy"))
+    assert refused(tmp_path / "p.npz", "has two arrays called bias")
+
+
+def test_a_file_where_a_folder_would_go_is_left_alone(tmp_path):
+    (tmp_path / "p.orbax").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        write(tmp_path / "p.orbax", PARAMS, "linen")
+    assert (tmp_path / "p.orbax").read_text() == "mine"
 
 
 def test_a_file_of_another_byte_order_is_read(tmp_path):
