@@ -128,6 +128,38 @@ def test_training_ends_when_validation_has_stopped_improving():
     assert len(found.validation_loss) == 3 + PATIENCE
 
 
+class Witness(Scripted):
+    """Writes down what it is asked to predict and what it is fed."""
+
+    def __init__(self):
+        self.asked, self.fed = [], []
+
+    def step(self, batch):
+        self.fed.append(batch.targets.tobytes() + batch.lengths.tobytes())
+        return super().step(batch)
+
+    def predict(self, x, lengths=None):
+        self.asked.append((x, lengths))
+        return super().predict(x, lengths)
+
+
+def test_validation_sequences_choose_the_epoch_and_test_sequences_judge_it():
+    compared = []
+
+    def measure(predictions, targets):
+        compared.append(targets)
+        return 0.0
+
+    experiment, trainer = replace(find_experiment("vowels"), loss=measure, score=measure), Witness()
+    split = experiment.split(0)
+    fit(trainer, experiment, split, random_params(experiment.config), epochs=1, seed=0)
+    parts = [split.validation, split.test, split.test]
+    for part, (x, lengths), targets in zip(parts, trainer.asked, compared, strict=True):
+        assert x is part.x
+        assert lengths is part.lengths
+        assert targets is part.targets
+
+
 def run(start, seed, score, experiment="vowels"):
     return Run(experiment, "linen", start, seed, [1.0], [1.0], 0, False, 1.0, score, 0.0)
 
