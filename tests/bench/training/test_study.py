@@ -160,6 +160,18 @@ def test_validation_sequences_choose_the_epoch_and_test_sequences_judge_it():
         assert targets is part.targets
 
 
+def test_the_seed_orders_the_sequences_anew_each_epoch():
+    experiment = replace(find_experiment("vowels"), loss=lambda predictions, targets: 0.0, batch_size=216)
+
+    def order(seed):
+        trainer = Witness()
+        fit(trainer, experiment, experiment.split(0), random_params(experiment.config), epochs=2, seed=seed)
+        return trainer.fed
+
+    assert order(0) == order(0)
+    assert len({*order(0), *order(1)}) == 4
+
+
 def run(start, seed, score, experiment="vowels"):
     return Run(experiment, "linen", start, seed, [1.0], [1.0], 0, False, 1.0, score, 0.0)
 
