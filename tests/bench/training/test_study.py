@@ -251,6 +251,22 @@ def test_a_study_pairs_seeds_over_starts_and_frameworks():
     assert told[0][1].startswith("sunspots-8 linen zero seed 0 epoch 1: loss ")
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_seed_decides_parameters_split_and_order_alike_for_every_start(quick, monkeypatch):
+    experiment, given = find_experiment("vowels"), []
+
+    def fake(trainer, experiment, split, params, *, epochs, seed, progress):
+        assert epochs == (experiment.quick_epochs if quick else experiment.epochs)
+        given.append((seed, split.train.x.tobytes(), params.gru.weight_hh.tobytes()))
+        return Fit([1.0], [1.0], 0, 1.0, 1.0, params)
+
+    monkeypatch.setattr("trigru.bench.training.study.fit", fake)
+    study([experiment], ["linen"], 2, quick=quick)
+    first, second = given[:2]
+    assert given == [first, second] * len(STARTS)
+    assert all(one != other for one, other in zip(first, second, strict=True))
+
+
 def test_first_parameters_depend_on_the_seed_alone():
     experiment = find_experiment("vowels")
     one, same, other = (start_params(experiment, seed) for seed in (1, 1, 2))
