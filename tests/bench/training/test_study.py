@@ -280,6 +280,7 @@ def test_curves_that_part_are_said():
     other = Agreement("vowels", "nnx", [2.0, 1.0 + 4e-9])
     assert curves_agree([one, Agreement("vowels", "nnx", [2.0, 1.0 + 1e-9])])
     assert not curves_agree([one, other])
+    assert not curves_agree([one, Agreement("vowels", "nnx", [2.0 + 4e-9, 1.0])])
     assert agreement_table([one, other]).rows[1][-1] == "2.0e-09 FAILED"
     assert curves_agree([one, Agreement("sunspots-8", "linen", [5.0, 1.0])])  # another experiment is another curve
 
