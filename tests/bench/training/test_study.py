@@ -28,6 +28,16 @@ def test_vowels_keep_a_fifth_of_each_speaker_to_stop_by_and_never_the_test_utter
     assert not np.array_equal(split.train.lengths, experiment.split(5).train.lengths)
 
 
+def test_an_utterance_keeps_its_label_and_its_length():
+    known = {}
+    for data in (japanese_vowels("train"), japanese_vowels("test")):
+        known |= {x.tobytes(): said for x, *said in zip(data.inputs, data.labels, data.lengths, strict=True)}
+    split = find_experiment("vowels").split(4)
+    for part in (split.train, split.validation, split.test):
+        for x, *said in zip(part.x, part.targets, part.lengths, strict=True):
+            assert said == known[x.tobytes()]
+
+
 def test_windows_stay_within_their_years_and_targets_are_one_year_later():
     split = find_experiment("sunspots-8").split(0)
     numbers = np.sqrt(sunspots())
