@@ -58,6 +58,12 @@ def test_an_experiments_sizes_fit_its_data(experiment):
     assert experiment.length == (split.train.x.shape[1] if experiment.every_step else None)
 
 
+def test_scores_are_what_their_names_say():
+    logits = np.array([[2.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], "f4")
+    assert find_experiment("vowels").score(logits, np.array([0, 1, 1, 0])) == 0.75
+    assert find_experiment("sunspots-8").score(np.array([3.0, -3.0], "f4"), np.zeros(2, "f4")) == 3
+
+
 def test_an_experiment_that_does_not_exist_is_named():
     with pytest.raises(UnknownNameError, match="unknown experiment 'imagenet'. Known: vowels"):
         find_experiment("imagenet")
