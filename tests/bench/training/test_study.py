@@ -301,6 +301,13 @@ def test_curves_that_part_are_said():
     assert curves_agree([one, Agreement("sunspots-8", "linen", [5.0, 1.0])])  # another experiment is another curve
 
 
+def test_a_table_of_gains_keeps_frameworks_apart():
+    runs = [run(start, seed, 0.5) for start in ("zero", "learned") for seed in (0, 1)]
+    runs += [msgspec.structs.replace(one, framework="nnx", test_score=0.9) for one in runs]
+    table = gain_table(runs)
+    assert [(row[1], row[3]) for row in table.rows] == [("linen", "0.500")] * 2 + [("nnx", "0.900")] * 2
+
+
 def test_a_table_of_gains_says_what_the_seeds_bear_out():
     runs = [run("zero", s, 0.5 + 0.01 * s) for s in range(4)] + [run("learned", s, 0.7 + 0.013 * s) for s in range(4)]
     table = gain_table(runs)
