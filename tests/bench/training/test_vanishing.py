@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from trigru.bench.training import FRAMEWORKS
 from trigru.bench.training.tables import vanishing_table
-from trigru.bench.training.vanishing import CONFIG, Norm, Vanishing, _draw, vanishing
+from trigru.bench.training.vanishing import CONFIG, Norm, Vanishing, _draw, _euclidean, vanishing
 from trigru.common import oracle
 
 
@@ -24,6 +24,11 @@ def test_norms_are_the_oracles(found):
         (norm,) = (n for n in found.norms if (n.framework, n.loss, n.length, n.seed) == ("linen", loss, 24, 1))
         np.testing.assert_allclose(norm.gradient, np.linalg.norm(want.initial_carry), rtol=1e-5)
         np.testing.assert_allclose(norm.weights, np.linalg.norm(want.weight_hh), rtol=1e-5)
+
+
+def test_norms_of_gradients_that_have_nearly_faded_are_not_zero():
+    np.testing.assert_allclose(_euclidean(np.array([3e-200, 4e-200])), 5e-200, rtol=1e-12)
+    assert _euclidean(np.zeros(2)) == 0
 
 
 def test_frameworks_agree(found):
