@@ -60,6 +60,9 @@ def test_a_table_has_a_row_for_each_length(found):
     table = vanishing_table(found)
     assert [row[0] for row in table.rows] == ["1", "24"]
     assert len(table.columns) == len(table.rows[0]) == 6
+    fields = [(loss, field) for loss in ("last-step", "every-step") for field in ("gradient", "update")]
+    fields.append(("every-step", "weights"))
+    assert table.rows[1][1:] == tuple(f"{np.median(found.of(*field)[1][1]):.2g}" for field in fields)
 
 
 def test_frameworks_that_part_would_show():
