@@ -1,10 +1,11 @@
 """`trigru train`, as a user calls it."""
 
+import msgspec
 import pytest
 from safetensors.numpy import load_file
 from trigru.bench.cli import app, main
 from trigru.bench.training import command, study
-from trigru.bench.training.record import load_record
+from trigru.bench.training.record import load_record, save_record
 from trigru.common.errors import InputError
 from typer.testing import CliRunner
 
@@ -96,4 +97,11 @@ def test_a_file_that_is_none_is_said(tmp_path):
         load_record(tmp_path / "training.json")
     (tmp_path / "training.json").write_text('{"schema": 1}')
     with pytest.raises(InputError, match="not written by this version"):
+        load_record(tmp_path / "training.json")
+
+
+def test_a_file_of_another_schema_is_said(tmp_path):
+    record = msgspec.structs.replace(command._record(quick=True), schema=0)
+    save_record(tmp_path / "training.json", record)
+    with pytest.raises(InputError, match="schema 0, expected 1. Run `trigru train` again"):
         load_record(tmp_path / "training.json")
