@@ -68,6 +68,12 @@ def test_torchs_two_biases_are_added_which_is_said():
     assert same_bits(recognise(again, KNOWN)[0], found), "once summed, no later trip changes a bit"
 
 
+@pytest.mark.parametrize("biases", [{"r": 0.1}, {"z": 0.1}], ids=str)
+def test_one_bias_that_is_added_is_said(biases):
+    _, _, notes = recognise(torch_state(PARAMS, **biases), KNOWN)
+    assert any("its two biases of r and of z are added" in note for note in notes)
+
+
 def test_torchs_biases_that_need_no_adding_keep_the_sign_of_zero():
     minus = PARAMS._replace(bias=-np.zeros(9, "f4"))
     found, _, notes = recognise(torch_state(minus), KNOWN)
