@@ -271,6 +271,12 @@ def test_canonical_safetensors_are_those_of_GRUParams(tmp_path):
         assert file.metadata() == {"format": "trigru.GRUParams", "version": "1"}
 
 
+def test_safetensors_of_another_layout_do_not_say_they_are_canonical(tmp_path):
+    write(tmp_path / "p.safetensors", PARAMS, "torch")
+    with safe_open(tmp_path / "p.safetensors", "numpy") as file:
+        assert file.metadata()["format"] == "trigru.torch"
+
+
 @pytest.mark.parametrize(
     ("name", "layout", "message"),
     [
