@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from trigru.bench.training import Minibatch
 from trigru.bench.training.experiments import EXPERIMENTS, find_experiment
-from trigru.bench.training.fit import PATIENCE, DivergedError, fit, minibatches
+from trigru.bench.training.fit import PATIENCE, DivergedError, Fit, fit, minibatches
 from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
 from trigru.bench.training.tables import agreement_table, curves_agree, gain_table
 from trigru.common.datasets import japanese_vowels, sunspots

@@ -104,7 +104,7 @@ def test_a_file_that_is_none_is_said(tmp_path):
 
 
 def test_a_file_of_another_schema_is_said(tmp_path):
-    record = msgspec.structs.replace(command._record(quick=True), schema=0)
+    record = msgspec.structs.replace(command._record(True, True), schema=0)
     save_record(tmp_path / "training.json", record)
     with pytest.raises(InputError, match="schema 0, expected 1. Run `trigru train` again"):
         load_record(tmp_path / "training.json")
