@@ -121,7 +121,7 @@ def _compiled_once() -> Iterator[None]:
             "jax_persistent_cache_min_compile_time_secs": 0.0,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
-        before = {name: getattr(jax.config, name) for name in ours}
+        before = {name: _configured(name) for name in ours}
         try:
             _configure(ours)
             compilation_cache.reset_cache()
@@ -129,6 +129,11 @@ def _compiled_once() -> Iterator[None]:
         finally:
             _configure(before)
             compilation_cache.reset_cache()
+
+
+def _configured(name: str) -> Any:
+    """JAX keeps some options as attributes, others to be read."""
+    return getattr(jax.config, name) if hasattr(jax.config, name) else jax.config.read(name)
 
 
 def _configure(values: dict[str, Any]) -> None:

@@ -17,12 +17,10 @@ __all__ = ["plot_curves", "plot_vanishing"]
 OF_START = dict(zip((start.name for start in STARTS), ("#000000", "#0072B2", "#D55E00"), strict=True))
 OF_LOSS = dict(zip((objective.name for objective in LOSSES), ("#D55E00", "#0072B2"), strict=True))
 DASHES = ("-", "--", ":")
-#: A curve ends where fewer than this share of the seeds still train.
-RUNNING = 0.5
 
 
 def plot_curves(runs: list[Run], path: Path) -> None:
-    """Validation loss by epoch: the median over seeds of each framework, a colour for each start."""
+    """Validation loss by epoch, as far as all seeds train: the median of each framework, a colour for each start."""
     experiments = list(dict.fromkeys(run.experiment for run in runs))
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     columns = min(2, len(experiments))
@@ -35,16 +33,13 @@ def plot_curves(runs: list[Run], path: Path) -> None:
                 here = [r.validation_loss for r in runs if (r.experiment, r.framework, r.start) == chosen]
                 if not here:
                     continue
-                curves = np.full((len(here), max(map(len, here))), np.nan)
-                for curve, row in zip(here, curves, strict=True):
-                    row[: len(curve)] = curve
-                curves = curves[:, np.isfinite(curves).mean(axis=0) >= RUNNING]
-                epochs = np.arange(1, curves.shape[1] + 1)
+                shortest = min(map(len, here))  # beyond it, a median would be of those that still train
+                curves, epochs = np.array([curve[:shortest] for curve in here]), np.arange(1, shortest + 1)
                 label = f"{start.summary} ({framework})"
                 style = {"color": OF_START[start.name], "linewidth": 1.3, "label": label}
-                axes.plot(epochs, np.nanmedian(curves, axis=0), dash, **style)
+                axes.plot(epochs, np.median(curves, axis=0), dash, **style)
                 if framework == frameworks[0] and len(here) > 3:
-                    quartiles = np.nanpercentile(curves, [25, 75], axis=0)
+                    quartiles = np.percentile(curves, [25, 75], axis=0)
                     axes.fill_between(epochs, *quartiles, color=OF_START[start.name], alpha=0.12, linewidth=0)
         axes.set(title=experiment, xlabel="epoch", ylabel="validation loss", yscale="log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -50,7 +50,8 @@ def gain_table(runs: list[Run]) -> Section:
             here = [run for run in runs if (run.experiment, run.framework) == (experiment, framework)]
             alike.setdefault(tuple(_gains(here)), []).append(framework)
         for cells, frameworks in alike.items():
-            rows += [(experiment, ", ".join(frameworks), *cell) for cell in cells]
+            shared = "all" if len(frameworks) == len({run.framework for run in runs}) else ", ".join(frameworks)
+            rows += [(experiment, shared, *cell) for cell in cells]
     seeds = len({run.seed for run in runs})
     capped = sum(run.capped for run in runs)
     experiments = [find_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]

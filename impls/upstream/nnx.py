@@ -174,7 +174,7 @@ def _dtype_of_the_carry() -> str | None:
 MASKED = ("golden", "resets", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp")
 WITH_BIASES = (
     *("conversion", "sequence", "carry", "chunks", "step", "lengths", "unroll", "eager", "vmap", "export", "jvp"),
-    *("dtype", "param-dtype", "forward", "training", "sgd", "adamw", "classifier"),
+    *("dtype", "param-dtype", "forward", "training", "sgd", "adamw", "classifier", "carry-rate"),
 )
 B_HN = "https://github.com/google/flax/issues/5594"
 

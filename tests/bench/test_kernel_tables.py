@@ -179,7 +179,7 @@ def test_memory_and_rate_stand_side_by_side(results):
     rows = section(msgspec.structs.replace(results, benchmarks=heavy), "Temporary memory and GFLOP/s").rows
     cell = next(row for row in rows if row[:3] == ("question", "forward", "nnx[nnx.jit]"))[7]
     rate, share = (float(part.rstrip("%")) for part in cell.split(", "))
-    assert share / 100 == pytest.approx(rate / results.trigru.best_ceilings("float32").gemm_gflop_per_s, abs=0.006)
+    assert share / 100 == pytest.approx(rate / results.trigru.best_ceilings("float32").gemm_gflop_per_s, rel=0.02)
     assert share > 50
 
 

@@ -129,6 +129,7 @@ QUANTITIES = {
     "training": TRAINING,
     "sgd": TRAINING,
     "adamw": TRAINING,
+    "carry-rate": TRAINING,
     "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
 }
 

@@ -1,11 +1,14 @@
 """Data, fitting and statistics of the training experiments."""
 
 from dataclasses import replace
+from io import StringIO
 
 import jax
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
+from trigru.bench.report import terminal
 from trigru.bench.training import Minibatch
 from trigru.bench.training.experiments import EXPERIMENTS, find_experiment
 from trigru.bench.training.fit import PATIENCE, DivergedError, Fit, fit, minibatches
@@ -311,7 +314,7 @@ def test_a_table_of_gains_keeps_frameworks_apart():
 def test_a_table_of_gains_says_what_the_seeds_bear_out():
     runs = [run("zero", s, 0.5 + 0.01 * s) for s in range(4)] + [run("learned", s, 0.7 + 0.013 * s) for s in range(4)]
     table = gain_table(runs)
-    assert table.rows[0] == ("vowels", "linen", "fixed at zero", "0.515", "", "")
+    assert table.rows[0] == ("vowels", "all", "fixed at zero", "0.515", "", "")
     assert table.rows[1][-1] == "better"
     assert table.rows[1][4].startswith("+0.2045 [")
     assert "4 seeds" in table.notes[0]
@@ -322,6 +325,21 @@ def test_a_table_of_gains_says_what_the_seeds_bear_out():
 def test_frameworks_that_agree_share_a_row():
     runs = [run(start, s, 0.5 + 0.1 * s) for start in ("zero", "learned") for s in range(3)]
     other = [msgspec.structs.replace(r, framework="nnx") for r in runs]
-    assert [row[1] for row in gain_table([*runs, *other]).rows] == ["linen, nnx"] * 2
+    assert [row[1] for row in gain_table([*runs, *other]).rows] == ["all"] * 2
     other[-1] = msgspec.structs.replace(other[-1], test_score=0.75)
     assert [row[1] for row in gain_table([*runs, *other]).rows] == ["linen", "linen", "nnx", "nnx"]
+
+
+def test_a_table_of_gains_loses_no_digit_on_a_terminal_of_100_columns():
+    frameworks = ("linen", "nnx", "equinox")
+    runs = [
+        msgspec.structs.replace(run(start.name, s, 0.5 + 0.1 * n + 0.011 * s * n, "sunspots-32"), framework=framework)
+        for n, framework in enumerate(frameworks)
+        for start in STARTS
+        for s in range(3)
+    ]
+    table = gain_table(runs)
+    console = Console(width=100, file=StringIO())
+    console.print(terminal([table]))
+    shown = console.file.getvalue()
+    assert all(cell in shown for row in table.rows for cell in row)
