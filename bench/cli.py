@@ -148,6 +148,10 @@ def verify(
         bool,
         typer.Option("--self-test", help="Verify faulty ports instead (minutes); fails if a fault goes unnoticed."),
     ] = False,
+    every_check: Annotated[
+        bool,
+        typer.Option("--every-check", help="With --self-test: ask every check about every fault (half an hour)."),
+    ] = False,
     upstream: Annotated[
         bool,
         typer.Option("--upstream", help="Verify the frameworks' own parts, and fail if they are not as on record."),
@@ -161,9 +165,11 @@ def verify(
 
     if self_test:
         if ports or dtypes or checks or kernels or json or upstream:
-            raise typer.BadParameter("--self-test takes no other option: every mutant meets every check.")
-        report_self_test()
+            raise typer.BadParameter("--self-test takes no other option: each mutant meets its check.")
+        report_self_test(every_check=every_check)
         return
+    if every_check:
+        raise typer.BadParameter("--every-check belongs to --self-test.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: the frameworks' own parts are what it is about.")
     if upstream:

@@ -68,18 +68,19 @@ def departures_table(findings: list[Finding]) -> Section:
     return Section("Where the frameworks' own parts depart", ("part", "departure", "seen", "status"), rows)
 
 
-def self_test_table(noticed: dict[str, list[str]]) -> Section:
+def self_test_table(noticed: dict[str, list[str]], *, every_check: bool = True) -> Section:
     """Which checks notice each mutant.
 
     Args:
         noticed: checks by the name of the mutant.
+        every_check: whether all were asked, so that there is something to say of those that notice nothing alone.
     """
     from ..impls.mutants import MUTANTS
 
     rows = [(mutant.name, mutant.fault, ", ".join(noticed[mutant.name]) or "NONE") for mutant in MUTANTS]
     killed = sum(bool(checks) for checks in noticed.values())
     alone = {checks[0] for checks in noticed.values() if len(checks) == 1}
-    others = [check for check in CHECKS if check.name not in alone]
+    others = [check for check in CHECKS if check.name not in alone and every_check]
     return Section(
         "Mutants",
         ("mutant", "fault", "noticed by"),

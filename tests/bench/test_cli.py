@@ -57,7 +57,7 @@ MEASURING = {
 }  # fmt: skip
 COMMANDS = {
     "compare": MEASURING,
-    "verify": {"--port", "--dtype", "--check", "--kernel", "--json", "--self-test", "--upstream"},
+    "verify": {"--port", "--dtype", "--check", "--kernel", "--json", "--self-test", "--every-check", "--upstream"},
     "bench": MEASURING | {"--calibrate", "--cold-start"},
     "report": {"--details"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--output"},
@@ -471,6 +471,29 @@ def test_the_self_test_refuses_what_it_would_ignore(option):
     found = invoke("verify", "--self-test", *option)
     assert found.exit_code == 2
     assert "--self-test takes no other option" in re.sub(r"[│\s]+", " ", found.stderr)
+
+
+def test_every_check_belongs_to_the_self_test():
+    assert invoke("verify", "--every-check").exit_code == 2
+
+
+def test_the_self_test_asks_a_mutants_own_check_and_the_others_where_that_fails_or_all_are_asked(monkeypatch):
+    asked = []
+
+    def verify(ports, *, checks=None):
+        asked.append([check.name for check in checks] if checks else "all")
+        return []
+
+    (mutant,) = (m for m in MUTANTS if m.name == "no-b-hn")
+    monkeypatch.setattr("trigru.impls.mutants.MUTANTS", (mutant,))
+    monkeypatch.setattr("trigru.common.equivalence.CHECKS", checks_named("chunks", "sequence", "step"))
+    monkeypatch.setattr(equivalence, "verify", verify)
+    invoke("verify", "--self-test")
+    assert asked[:2] == [["sequence"], ["chunks", "step"]]
+    asked.clear()
+    invoke("verify", "--self-test", "--every-check")
+    assert ["chunks", "sequence", "step"] in asked
+    assert ["sequence"] not in asked
 
 
 def test_upstream_knows_its_frameworks():
