@@ -135,10 +135,10 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     container = container_of(path)
     if path.is_dir() or (path.exists() and container.folder):
         raise InputError(f"{path}: is there already. Remove it, or choose another name.")
-    problem = CANONICAL.problem(CANONICAL.flat(params))
-    if problem:
-        raise InputError(f"{path}: not written: {problem}")
-    params = convert(CANONICAL.flat(params), CANONICAL.name).params  # in this machine's byte order
+    try:
+        params = convert(CANONICAL.flat(params), CANONICAL.name).params  # checked, and in this machine's byte order
+    except InputError as error:
+        raise InputError(f"{path}: not written: {error}") from error
     try:
         container.write(path, chosen, params)
     except ModuleNotFoundError as error:
