@@ -221,6 +221,8 @@ def _trained(name: str, table: str) -> str:
     from trigru.bench.training.record import load_record
 
     record = load_record(DOCS / "results" / f"{name}.json")
+    if record.quick or not record.complete:
+        raise SystemExit(f"docs/results/{name}.json is of a quick or interrupted run: not to be published.")
     found = {
         "agreement": lambda: tables.agreement_table(record.agreement),
         "gains": lambda: tables.gain_table(record.runs),

@@ -14,6 +14,7 @@ from ..progress import Progress, nothing_if_interrupted, say, show
 from ..results import command_line
 from . import FRAMEWORKS
 from .experiments import EXPERIMENTS, find_experiment
+from .fit import DivergedError
 from .plots import plot_curves, plot_vanishing
 from .record import SCHEMA, TrainingRecord, save_record
 from .study import Run, agreement, study
@@ -42,7 +43,8 @@ def train(
     Raises:
         UnknownNameError: an experiment or a framework that does not exist.
         UnavailableError: a framework that is not installed.
-        typer.Exit: with 1, if a framework's float64 losses are not those of plain JAX: nothing is trained then.
+        typer.Exit: with 1, if a framework's float64 losses are not those of plain JAX: nothing is trained then. Or
+            if a training diverged: those before it are kept. With 130, on Ctrl-C: likewise.
     """
     chosen = [find_experiment(name) for name in dict.fromkeys(experiments or [e.name for e in EXPERIMENTS])]
     names = _frameworks(frameworks)
@@ -63,25 +65,27 @@ def train(
         if run.seed == 0:
             kept[f"{run.experiment}-{run.framework}-{run.start}"] = params
 
+    ended = None
     try:
         with Progress("train") as progress:
             study(chosen, names, count, quick=quick, keep=keep, progress=progress.to)
-        complete = True
     except KeyboardInterrupt:
-        complete = False
-    if not runs:
-        say("interrupted: nothing was trained, nothing written.")
-        raise typer.Exit(130)
-    record = _record(quick, complete, runs=runs, agreement=curves)
+        ended = "interrupted", 130
+    except DivergedError as error:
+        ended = str(error), 1
+    if ended and not runs:
+        say(f"{ended[0]}: nothing was trained, nothing written.")
+        raise typer.Exit(ended[1])
+    record = _record(quick, not ended, runs=runs, agreement=curves)
     save_record(folder / "training.json", record)
     plot_curves(runs, folder / "learning_curves.png")
     for name, params in kept.items():
         write(folder / "params" / f"{name}.safetensors", params, "canonical")
-    show([gain_table(runs)])
+    show([gain_table(runs, complete=not ended)])
     say(f"Wrote {folder}/training.json, learning_curves.png and params/ (fitted, of seed 0).")
-    if not complete:
-        say(f"Interrupted: {len(runs)} trainings are there, not all.")
-        raise typer.Exit(130)
+    if ended:
+        say(f"{ended[0]}: {len(runs)} trainings are there, not all.")
+        raise typer.Exit(ended[1])
 
 
 def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quick: bool, folder: Path) -> None:

@@ -80,7 +80,9 @@ def fit(
         if epoch - best_epoch >= PATIENCE:
             break
     if best_epoch < 0:
-        raise DivergedError(f"{experiment.name}: no epoch of {epochs} had a finite validation loss, seed {seed}.")
+        raise DivergedError(
+            f"{experiment.name}: no epoch of {len(validation_loss)} had a finite validation loss, seed {seed}."
+        )
     trainer.start(best)
     return Fit(
         train_loss,

@@ -22,6 +22,8 @@ __all__ = ["STARTS", "Agreement", "Gain", "Run", "Start", "agreement", "gain", "
 SAME_CURVE = 1e-9
 #: Fewer bear out nothing.
 LEAST_SEEDS = 3
+#: Differences between scores that are as close as this are one number, rounded.
+NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def gain(runs: Iterable[Run], start: str) -> Gain:
     seeds = [seed for name, seed in scores if name == start and (STARTS[0].name, seed) in scores]
     differences = [sign * (scores[start, seed] - scores[STARTS[0].name, seed]) for seed in seeds]
     mean = float(np.mean(differences))
-    if len(seeds) < LEAST_SEEDS or np.ptp(differences) == 0:  # no spread is no evidence of none
+    if len(seeds) < LEAST_SEEDS or np.ptp(differences) < NO_SPREAD:  # no spread is no evidence of none
         return Gain(mean, -np.inf, np.inf)
     interval = ttest_1samp(differences, 0.0).confidence_interval()
     return Gain(mean, float(interval.low), float(interval.high))

@@ -40,7 +40,7 @@ def agreement_table(found: list[Agreement]) -> Section:
     )  # fmt: skip
 
 
-def gain_table(runs: list[Run]) -> Section:
+def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
     """Test scores by start, and how much better than the first the others are, in pairs of seeds."""
     reference = STARTS[0]
     rows = []
@@ -50,13 +50,13 @@ def gain_table(runs: list[Run]) -> Section:
             here = [run for run in runs if (run.experiment, run.framework) == (experiment, framework)]
             alike.setdefault(tuple(_gains(here)), []).append(framework)
         for cells, frameworks in alike.items():
-            shared = "all" if len(frameworks) == len({run.framework for run in runs}) else ", ".join(frameworks)
+            shared = "all" if len({run.framework for run in runs}) == len(frameworks) > 1 else ", ".join(frameworks)
             rows += [(experiment, shared, *cell) for cell in cells]
     seeds = len({run.seed for run in runs})
     capped = sum(run.capped for run in runs)
     experiments = [find_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]
     return Section(
-        "Learned against fixed initial state",
+        "Learned against fixed initial state" + ("" if complete else ": INTERRUPTED, not all was trained"),
         ("experiment", "framework", "initial state", "test", "better by", "verdict"),
         rows,
         (
@@ -87,7 +87,7 @@ def _gains(runs: list[Run]) -> Iterable[tuple[str, ...]]:
         if np.isfinite(found.low):
             yield (*cells, f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict)
         else:
-            yield (*cells, f"{found.mean:+.4f}", "too few seeds" if len(scores) < LEAST_SEEDS else found.verdict)
+            yield (*cells, f"{found.mean:+.4f}", "too few seeds" if len(scores) < LEAST_SEEDS else "no spread")
 
 
 def vanishing_table(found: Vanishing) -> Section:
@@ -108,7 +108,9 @@ def vanishing_table(found: Vanishing) -> Section:
         (
             f"Euclidean norms, medians of {draws} draws, float64, 20 inputs, 200 units, freshly drawn parameters. × T: "
             "what one SGD step at a learning rate of 1 moves, the rate scaled by the length. Weights: the gradient of "
-            "the recurrent weights, loss at every step. Underflow: below float64's smallest number. " + _spread(found),
+            "the recurrent weights, loss at every step. "
+            + ("Underflow: below float64's smallest number. " if any("underflow" in row for row in rows) else "")
+            + _spread(found),
         ),
     )
 

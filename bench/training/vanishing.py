@@ -84,10 +84,11 @@ class Vanishing(Struct, frozen=True, forbid_unknown_fields=True):
         return lengths, np.array(rows)
 
     def spread(self) -> float:
-        """The largest difference between the frameworks' gradients, relative to the larger of each two."""
+        """The largest difference between the frameworks' norms of one thing, relative to the larger of each two."""
         found: dict[tuple[Any, ...], list[float]] = {}
         for norm in self.norms:
-            found.setdefault((norm.loss, norm.length, norm.seed), []).append(norm.gradient)
+            for field in ("gradient", "update", "weights"):
+                found.setdefault((norm.loss, norm.length, norm.seed, field), []).append(getattr(norm, field))
         return max((max(same) - min(same)) / (max(same) or 1.0) for same in found.values())
 
 

@@ -6,6 +6,7 @@ import pytest
 from safetensors.numpy import load_file
 from trigru.bench.cli import app, main
 from trigru.bench.training import command, study
+from trigru.bench.training.fit import DivergedError
 from trigru.bench.training.record import load_record, save_record
 from trigru.common.errors import InputError
 from typer.testing import CliRunner
@@ -59,17 +60,23 @@ def test_one_framework_alone_is_held_to_plain_jax(tmp_path, monkeypatch):
     assert seen == ["pure", "equinox"]
 
 
-def test_an_interrupted_training_keeps_what_was_trained(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [(KeyboardInterrupt, 130, "interrupted"), (DivergedError("vowels: no epoch of 3"), 1, "vowels: no epoch of 3")],
+    ids=["Ctrl-C", "diverged"],
+)
+def test_a_training_that_ends_early_keeps_what_was_trained(tmp_path, monkeypatch, raised, code, said):
     def interrupted(experiments, frameworks, seeds, *, keep, **options):
         params = study.start_params(experiments[0], 0)
         keep(study.Run("sunspots-2", "linen", "zero", 0, [1.0], [1.0], 0, True, 1.0, 0.5, 0.0), params)
-        raise KeyboardInterrupt
+        raise raised
 
     monkeypatch.setattr(command, "study", interrupted)
     monkeypatch.setattr(command, "agreement", lambda experiment, names: [])
     done = invoke("--quick", "--experiment", "sunspots-2", "--port", "linen", "-o", str(tmp_path))
-    assert done.exit_code == 130
-    assert "Interrupted: 1 trainings are there, not all" in done.output
+    assert done.exit_code == code
+    assert "INTERRUPTED" in done.output
+    assert f"{said}: 1 trainings are there, not all" in done.output
     record = load_record(tmp_path / "training.json")
     assert (record.complete, len(record.runs)) == (False, 1)
 
