@@ -23,6 +23,7 @@ from trigru.impls import get_port
 from trigru.impls.pure import PurePort
 
 
+@pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_port_passes(port, check):
     assert_equivalent(port, checks=[check])
