@@ -150,7 +150,7 @@ def verify(
     ] = False,
     every_check: Annotated[
         bool,
-        typer.Option("--every-check", help="With --self-test: ask every check about every fault (half an hour)."),
+        typer.Option("--every-check", help="With --self-test: ask every check about every fault (takes far longer)."),
     ] = False,
     upstream: Annotated[
         bool,
