@@ -106,9 +106,9 @@ def vanishing_table(found: Vanishing) -> Section:
         ("T", *names, "weights"),
         rows,
         (
-            f"Euclidean norms, medians of {draws} draws, float64, 20 inputs, 200 units, freshly drawn parameters. × T: "
-            "what one SGD step at a learning rate of 1 moves, the rate scaled by the length. Weights: the gradient of "
-            "the recurrent weights, loss at every step. "
+            f"Euclidean norms, {f'medians of {draws} draws' if draws > 1 else 'one draw'}, float64, 20 inputs, "
+            "200 units, freshly drawn parameters. × T: what one SGD step at a learning rate of 1 moves, the rate "
+            "scaled by the length. Weights: the gradient of the recurrent weights, loss at every step. "
             + ("Underflow: below float64's smallest number. " if any("underflow" in row for row in rows) else "")
             + _spread(found),
         ),
