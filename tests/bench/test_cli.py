@@ -23,6 +23,7 @@ from trigru.bench.journal import ResumeError
 from trigru.bench.plan import Plan
 from trigru.bench.progress import Progress
 from trigru.bench.results import load
+from trigru.bench.verification import _configured
 from trigru.bench.workloads import QUICK, WORKLOADS
 from trigru.common import equivalence
 from trigru.common.checks import DTYPES, checks_named
@@ -494,6 +495,24 @@ def test_the_self_test_asks_a_mutants_own_check_and_the_others_where_that_fails_
     invoke("verify", "--self-test", "--every-check")
     assert ["chunks", "sequence", "step"] in asked
     assert ["sequence"] not in asked
+
+
+@pytest.mark.usefixtures("optimized")
+def test_the_self_test_compiles_in_haste_and_leaves_jax_as_it_was(monkeypatch):
+    names = ("jax_disable_most_optimizations", "jax_compilation_cache_dir")
+    seen = []
+
+    def verify(ports, *, checks=None):
+        seen.append([_configured(name) for name in names])
+        raise RuntimeError("ends early")
+
+    before = [_configured(name) for name in names]
+    monkeypatch.setattr(equivalence, "verify", verify)
+    invoke("verify", "--self-test")
+    ((hasty, folder),) = seen
+    assert hasty
+    assert folder != before[1]
+    assert before == [_configured(name) for name in names] == [False, before[1]]
 
 
 def test_upstream_knows_its_frameworks():

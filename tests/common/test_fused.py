@@ -119,6 +119,7 @@ def test_no_choice_changes_what_is_computed(choices, names):
     assert_equivalent(fused(choices), dtypes=["float64"], checks=checks_named(*names))
 
 
+@pytest.mark.usefixtures("optimized")  # LLVM decides how tanh and sums are rounded
 @pytest.mark.parametrize(("choices", "name"), [("", "sequence"), ("", "masks"), ("save=some,hoist=true", "sequence")])
 def test_it_is_as_accurate_as_the_dtype_allows(choices, name):
     assert_equivalent(fused(choices), dtypes=["float32", "bfloat16"], checks=checks_named(name))

@@ -42,6 +42,18 @@ def test_fresh_docs_pass_and_a_stale_page_is_named(copy):
     assert "docs/recipes/index.md is stale" in found.stderr
 
 
+@pytest.mark.parametrize("change", ['"quick":true', '"complete":false'])
+def test_a_quick_or_interrupted_training_is_not_published(copy, change):
+    name = change.split(":")[0]
+    record = copy / "docs" / "results" / "training.json"
+    text, count = re.subn(rf"{name}:(true|false)", change, record.read_text(encoding="utf-8"))
+    assert count == 1
+    record.write_text(text, encoding="utf-8")
+    found = check(copy)
+    assert found.returncode == 1
+    assert "docs/results/training.json is of a quick or interrupted run: not to be published." in found.stderr
+
+
 def test_every_marker_has_a_generator():
     markers = {
         name

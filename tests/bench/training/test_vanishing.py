@@ -72,5 +72,22 @@ def test_frameworks_that_part_would_show():
     assert Vanishing(norms).of("last-step", "gradient", "nnx")[1].tolist() == [[1.0]]
 
 
+@pytest.mark.parametrize("field", ["gradient", "update", "weights"])
+def test_frameworks_that_part_in_one_norm_alone_would_show(field):
+    sizes = {"gradient": 1.0, "update": 1.0, "weights": 1.0}
+    norms = [Norm("linen", "last-step", 1, 0, **sizes), Norm("nnx", "last-step", 1, 0, **sizes | {field: 2.0})]
+    assert Vanishing(norms).spread() == 0.5
+
+
+@pytest.mark.parametrize(("size", "seeds", "draws"), [(0.0, 1, "one draw"), (1.0, 2, "medians of 2 draws")])
+def test_a_table_explains_what_stands_in_it(size, seeds, draws):
+    norms = [
+        Norm("linen", loss, 1, seed, size, size, size) for loss in ("last-step", "every-step") for seed in range(seeds)
+    ]
+    (note,) = vanishing_table(Vanishing(norms)).notes
+    assert f"Euclidean norms, {draws}, float64" in note
+    assert ("Underflow: " in note) == (size == 0)
+
+
 def test_the_model_is_that_of_the_question():
     assert (CONFIG.input_size, CONFIG.hidden_size) == (20, 200)
