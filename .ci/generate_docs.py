@@ -10,7 +10,7 @@ EXAMPLE = DOCS.parent / "tests" / "example_port"
 
 def checks() -> str:
     """The table of checks."""
-    from trigru.common.checks import CHECKS
+    from trigru.common.equality.checks import CHECKS
 
     def asked(check):
         if check.exact:
@@ -25,7 +25,7 @@ def checks() -> str:
 
 def workloads() -> str:
     """The table of workloads."""
-    from trigru.bench.workloads import QUICK, WORKLOADS
+    from trigru.bench.arms.workloads import QUICK, WORKLOADS
 
     rows = [
         f"| `{w.name}` | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} "
@@ -50,10 +50,10 @@ def styles() -> str:
 
 def results() -> str:
     """The page of published results."""
-    from trigru.bench.benchmarking import tables_of
-    from trigru.bench.report import markdown, markdown_table, provenance_lines
-    from trigru.bench.results import load
-    from trigru.bench.tax import tax_tables
+    from trigru.bench.analysis.overhead import tax_tables
+    from trigru.bench.commands.bench import tables_of
+    from trigru.bench.reporting.sections import markdown, markdown_table, provenance_lines
+    from trigru.bench.results.record import load
 
     found, sweep = (load(DOCS / "results" / f"{name}.json") for name in ("cpu", "sweep"))
     _, by_size = tax_tables(sweep)
@@ -92,11 +92,11 @@ def layouts() -> str:
     return "\n".join([*table, "", *arrays])
 
 
-def mutants() -> str:
-    """The table of mutants."""
-    from trigru.impls.mutants import MUTANTS
+def faults() -> str:
+    """The table of faults."""
+    from trigru.impls.faults import FAULTS
 
-    rows = [f"| {m.name} | {m.fault} | {m.check} |" for m in MUTANTS]
+    rows = [f"| {m.name} | {m.fault} | {m.check} |" for m in FAULTS]
     return "\n".join(["| mutant | fault | the check that is there for it |", "| --- | --- | --- |", *rows])
 
 
@@ -116,7 +116,7 @@ def _fenced(language: str, path: Path) -> str:
 
 def stays() -> str:
     """The checks that no mutant needs, and why they stay."""
-    from trigru.common.checks import STAYS
+    from trigru.common.equality.checks import STAYS
 
     rows = [f"| {name} | {why} |" for name, why in STAYS.items()]
     return "\n".join(["| check | why it stays |", "| --- | --- |", *rows])
@@ -124,11 +124,11 @@ def stays() -> str:
 
 def departures() -> str:
     """The table of departures; what is seen of them depends on what is installed."""
-    from trigru.impls.upstream import NAMES, upstream
+    from trigru.impls.upstream import NAMES, get_upstream
 
     rows = []
     for name in NAMES:
-        for d in upstream(name).DEPARTURES:
+        for d in get_upstream(name).DEPARTURES:
             what = f"[{d.what}]({d.source})" if d.source else d.what
             rows.append(f"| `{d.part}` | {what} | {', '.join(d.checks) or 'its own evidence'} |")
     return "\n".join(["| part | departure | shows in |", "| --- | --- | --- |", *rows])
@@ -136,9 +136,9 @@ def departures() -> str:
 
 def calibration() -> str:
     """Verdicts on arms whose truth is known."""
-    from trigru.bench.calibration import calibration_tables
-    from trigru.bench.report import markdown_table, provenance_lines
-    from trigru.bench.results import load
+    from trigru.bench.analysis.calibration import calibration_tables
+    from trigru.bench.reporting.sections import markdown_table, provenance_lines
+    from trigru.bench.results.record import load
 
     found = load(DOCS / "results" / "calibration.json")
     (table,) = calibration_tables(found)
@@ -150,8 +150,8 @@ def cold_start() -> str:
     import json
 
     import msgspec
-    from trigru.bench.coldstart import ColdStart, cold_start_tables
-    from trigru.bench.report import markdown_table
+    from trigru.bench.reporting.sections import markdown_table
+    from trigru.bench.timing.coldstart import ColdStart, cold_start_tables
 
     content = json.loads((DOCS / "results" / "cold_start.json").read_text(encoding="utf-8"))
     loads = content["load_before"], content["load_after"]
@@ -162,9 +162,9 @@ def cold_start() -> str:
 
 def kernel() -> str:
     """The fused kernel against the frameworks' own cells and peers."""
-    from trigru.bench.kernel_tables import kernel_tables
-    from trigru.bench.report import markdown_table, provenance_lines
-    from trigru.bench.results import load
+    from trigru.bench.reporting.kernels import kernel_tables
+    from trigru.bench.reporting.sections import markdown_table, provenance_lines
+    from trigru.bench.results.record import load
 
     found = load(DOCS / "results" / "kernel.json")
     parts = []
@@ -175,9 +175,9 @@ def kernel() -> str:
 
 def kernel_choices() -> str:
     """What each choice of the fused kernel gains on each workload, and what memory it takes."""
-    from trigru.bench.kernel_tables import speedups
-    from trigru.bench.report import provenance_lines
-    from trigru.bench.results import load
+    from trigru.bench.reporting.kernels import speedups
+    from trigru.bench.reporting.sections import provenance_lines
+    from trigru.bench.results.record import load
 
     found = load(DOCS / "results" / "kernel_choices.json")
     (port,), (phase,) = found.trigru.plan.ports, found.trigru.plan.phases
@@ -217,7 +217,7 @@ def recipes() -> str:
 def _trained(name: str, table: str) -> str:
     """A table of what `trigru train` left."""
     import trigru.bench.training.tables as tables
-    from trigru.bench.report import markdown_table
+    from trigru.bench.reporting.sections import markdown_table
     from trigru.bench.training.record import load_record
 
     record = load_record(DOCS / "results" / f"{name}.json")
@@ -242,7 +242,7 @@ PARTS = {
     "kernel": kernel,
     "kernel-choices": kernel_choices,
     "checks": checks,
-    "mutants": mutants,
+    "faults": faults,
     "workloads": workloads,
     "styles": styles,
     "example": example,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .progress import leave, say
+from .reporting.console import leave, say
 
 if TYPE_CHECKING:
-    from ..common.checks import Check
+    from ..common.equality.checks import Check
 
 __all__ = ["app", "main"]
 
@@ -97,14 +97,14 @@ def compare(
     """
     import msgspec
 
-    from ..common.kernels import STOCK
-    from .arms import BASELINE
-    from .benchmarking import benchmark, check_folder, make_plan
-    from .equality_tables import equality_line
-    from .journal import PARTIAL, check_resumable
-    from .machine import load_average
-    from .progress import show
-    from .verification import tables_by_kernel, verify_ports
+    from ..common.gru.kernels import STOCK
+    from .arms.arms import BASELINE
+    from .commands.bench import benchmark, check_folder, make_plan
+    from .commands.verify import tables_by_kernel, verify_ports
+    from .reporting.console import show
+    from .reporting.equality import equality_line
+    from .timing.journal import PARTIAL, check_resumable
+    from .timing.machine import load_average
 
     check_folder(output)
     plan = make_plan(
@@ -158,10 +158,10 @@ def verify(
     ] = False,
 ) -> None:
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
-    from .benchmarking import named_kernels, named_ports
-    from .progress import show
-    from .results import equality_json
-    from .verification import report_self_test, report_upstream, tables_by_kernel, verify_ports
+    from .commands.bench import named_kernels, named_ports
+    from .commands.verify import report_self_test, report_upstream, tables_by_kernel, verify_ports
+    from .reporting.console import show
+    from .results.record import equality_json
 
     if self_test:
         if ports or dtypes or checks or kernels or json or upstream:
@@ -217,7 +217,7 @@ def bench(
     output: Folder = Path("results"),
 ) -> None:
     """Time alone; each arm's first results are still held to the oracle."""
-    from .benchmarking import benchmark, calibration_plan, check_folder, make_plan, named_ports, start_cold
+    from .commands.bench import benchmark, calibration_plan, check_folder, make_plan, named_ports, start_cold
 
     check_folder(output)
     chosen = bool(workloads or phases or styles or kernels or peers or sweep)
@@ -261,7 +261,7 @@ def convert(
     where torch's two biases of a gate are added, which is said.
     """
     from ..common.errors import InputError
-    from ..common.params import config_of
+    from ..common.parameters.record import config_of
     from ..impls.checkpoints import layouts, read, write
 
     if source.exists() and target.exists() and source.samefile(target):
@@ -284,10 +284,10 @@ def report(
     details: Annotated[bool, typer.Option("--details", help="With the tables of programs, too.")] = False,
 ) -> None:
     """Print the tables of a results file again."""
-    from .benchmarking import tables_of
-    from .progress import show
-    from .results import load
-    from .timing_tables import closing_tables
+    from .commands.bench import tables_of
+    from .reporting.console import show
+    from .reporting.times import closing_tables
+    from .results.record import load
 
     found = load(results)
     show(tables_of(found), found, details=details)
@@ -314,10 +314,10 @@ def diff(
 
     Exit code 1 if an arm got slower, 2 if the files do not compare.
     """
-    from .diff import diff as compare_files
-    from .diff_tables import diff_tables
-    from .progress import show
-    from .results import load
+    from .analysis.diff import diff as compare_files
+    from .reporting.console import show
+    from .reporting.diff import diff_tables
+    from .results.record import load
 
     found = compare_files(
         load(old), load(new),
@@ -355,8 +355,8 @@ def train(
 
     Exit code 1 if the frameworks' float64 losses are not the same.
     """
-    from .benchmarking import check_folder
-    from .training import command
+    from .commands import train as command
+    from .commands.bench import check_folder
 
     check_folder(output)
     if vanishing:
@@ -394,7 +394,7 @@ def _no_memory_kept() -> Iterator[None]:
 
 
 def _dtypes(names: list[str] | None) -> tuple[str, ...]:
-    from ..common.checks import DTYPES
+    from ..common.equality.checks import DTYPES
     from ..common.errors import UnknownNameError
 
     for name in names or ():
@@ -404,9 +404,9 @@ def _dtypes(names: list[str] | None) -> tuple[str, ...]:
 
 
 def _checks(names: list[str] | None) -> "tuple[Check, ...] | None":
-    from ..common.checks import checks_named
+    from ..common.equality.checks import get_checks
 
-    return checks_named(*dict.fromkeys(names)) if names else None
+    return get_checks(*dict.fromkeys(names)) if names else None
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ verdicts use `trigru bench`, which interleaves. The ids are those of results.jso
 
 import jax
 import pytest
-from trigru.bench.arms import Arm, arms_of, prepare
-from trigru.bench.plan import MATMUL_PRECISION
-from trigru.bench.workloads import WORKLOADS
+from trigru.bench.arms.arms import Arm, arms_of, prepare
+from trigru.bench.arms.plan import MATMUL_PRECISION
+from trigru.bench.arms.workloads import WORKLOADS
 from trigru.common.errors import UnavailableError
-from trigru.common.task import PHASES
+from trigru.common.port.task import PHASES
 from trigru.impls import port_names
 
 ARMS = [

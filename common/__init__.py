@@ -1,1 +1,36 @@
-"""What the ports share and what judges them. Nothing here imports flax or equinox."""
+"""What the ports share, and what judges them. Nothing here imports flax or equinox.
+
+The names that users need are handed on from here, each from its room when it is first asked for:
+
+>>> from trigru.common import GRUConfig
+>>> GRUConfig(input_size=20, hidden_size=200).hidden_size
+200
+"""
+
+from importlib import import_module
+from typing import Any
+
+#: Names by the module that has them. Importing this package loads none of them, nor JAX, Optax or SciPy.
+_HANDED_ON = {
+    "config": ("GRUConfig",),
+    "equality.checks": ("get_checks",),
+    "equality.verification": ("Measurement", "assert_equivalent", "verify"),
+    "errors": ("InputError", "NotOfferedError", "ParamsFileError", "TrigruError", "UnavailableError"),
+    "gru.optimizers": ("carry_learning_rate",),
+    "parameters.record": ("ClassifierParams", "GRUParams", "ReadoutParams", "config_of"),
+    "port.protocol": ("CallStyle", "Port", "Program", "check_config", "check_load"),
+    "port.styles": ("functional_program",),
+}
+_MODULE_OF = {name: module for module, names in _HANDED_ON.items() for name in names}
+
+__all__ = [*_MODULE_OF]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

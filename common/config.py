@@ -20,8 +20,8 @@ class GRUConfig:
         classes: C, outputs of a linear readout on the final carry; None for the bare GRU.
         dtype: dtype of the computation; None means that of inputs and parameters, promoted.
         param_dtype: dtype in which parameters are stored.
-        kernel: "stock" scans the framework's own GRUCell; "fused" runs `trigru.common.fused`, with choices after an @,
-            as in "fused@save=none".
+        kernel: "stock" scans the framework's own GRUCell; "fused" runs `common.gru.fused`, with choices
+            after an @, as in "fused@save=none".
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates on the way back instead of keeping them.
         carry_init: a JAX initializer for the initial carry; None means zeros.

@@ -1,8 +1,8 @@
 """The ports, one a file, and the registry that finds them.
 
-Each module in this folder has a `PORT`. The folders in it have ports that nobody would choose: `mutants` are faulty on
+Each module in this folder has a `PORT`. The folders in it have ports that nobody would choose: `faults` are faulty on
 purpose, and `upstream` has the frameworks' own parts as they are. A package elsewhere adds a port through the
-entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.port.Port`.
+entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.Port`.
 """
 
 import importlib
@@ -11,9 +11,9 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from ..common.errors import UnavailableError, UnknownNameError
-from ..common.port import CallStyle, Port
+from ..common.port.protocol import CallStyle, Port
 
-__all__ = ["find_style", "get_port", "port_names", "unavailable"]
+__all__ = ["get_port", "get_style", "port_names", "unavailable"]
 
 #: Where a reader would look for them; others follow by name.
 _FIRST = ("pure", "linen", "nnx", "equinox")
@@ -44,7 +44,7 @@ def get_port(name: str) -> Port:
     except Exception as error:  # a broken framework must not take the others with it
         raise UnavailableError(f"port {name!r} is not available: {type(error).__name__}: {error}") from error
     if isinstance(port, type) or not isinstance(port, Port):
-        raise UnavailableError(f"port {name!r} is not available: its entry point gives no trigru.common.port.Port.")
+        raise UnavailableError(f"port {name!r} is not available: its entry point gives no trigru.common.Port.")
     if port.name != name:
         raise UnavailableError(f"port {name!r} is not available: it calls itself {port.name!r}; both must agree.")
     return port
@@ -59,7 +59,7 @@ def unavailable(name: str) -> str | None:
     return None
 
 
-def find_style(port: Port, name: str) -> CallStyle:
+def get_style(port: Port, name: str) -> CallStyle:
     """A port's call style by name.
 
     Raises:

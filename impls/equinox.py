@@ -16,12 +16,13 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.fused import Weights, fused_scan
-from ..common.initializers import for_carry, orthogonal, per_gate
-from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.kernels import kernel_named
-from ..common.layouts import NO_BIASES, Layout, Row
-from ..common.port import CallStyle, check_config, check_load, functional_program
+from ..common.gru.fused import Weights, fused_scan
+from ..common.gru.initializers import for_carry, orthogonal, per_gate
+from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
+from ..common.gru.kernels import parse_kernel
+from ..common.parameters.layouts import NO_BIASES, Layout, Row
+from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.styles import functional_program
 
 __all__ = ["GRU", "PORT"]
 
@@ -29,7 +30,7 @@ __all__ = ["GRU", "PORT"]
 class GRU(eqx.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.oracle`.
+    The equations are those of `trigru.common.equality.oracle`.
 
     Args:
         input_size: D, features of one input frame.
@@ -39,7 +40,7 @@ class GRU(eqx.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `trigru.common.fused`: the same values, a faster way back.
+        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `common.gru.fused`: the same values, a faster way back.
         key: for the parameters.
 
     Raises:
@@ -77,7 +78,7 @@ class GRU(eqx.Module):
     ):
         check_sizes(input_size=input_size, hidden_size=hidden_size, unroll=unroll)
         check_flag(remat=remat)
-        kernel_named(kernel)
+        parse_kernel(kernel)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         key_i, key_h, key_c = jax.random.split(key, 3)
         D, H = input_size, hidden_size
@@ -132,7 +133,7 @@ class GRU(eqx.Module):
         gru, x = self._promote(x)
         by_time = scan_inputs(x, lengths, resets)  # (T, ...)
         h = gru._start(x, carry)
-        fused = kernel_named(self.kernel, remat=self.remat)
+        fused = parse_kernel(self.kernel, remat=self.remat)
         if fused:
             cell = gru.cell
             weights = Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
@@ -209,7 +210,7 @@ class Classifier(eqx.Module):
 
 
 class EquinoxPort:
-    """`trigru.common.port.Port` of Equinox."""
+    """`trigru.common.Port` of Equinox."""
 
     name = "equinox"
     title = "Equinox"

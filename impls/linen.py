@@ -15,12 +15,13 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.fused import Weights, fused_scan
-from ..common.initializers import for_carry, orthogonal
-from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.kernels import kernel_named
-from ..common.layouts import Layout, Row, flatten
-from ..common.port import CallStyle, check_config, check_load, functional_program
+from ..common.gru.fused import Weights, fused_scan
+from ..common.gru.initializers import for_carry, orthogonal
+from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
+from ..common.gru.kernels import parse_kernel
+from ..common.parameters.layouts import Layout, Row, flatten
+from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.styles import functional_program
 
 __all__ = ["GRU", "PORT", "Model"]
 
@@ -28,7 +29,7 @@ __all__ = ["GRU", "PORT", "Model"]
 class GRU(nn.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.oracle`.
+    The equations are those of `trigru.common.equality.oracle`.
 
     Args:
         features: H, hidden units.
@@ -37,7 +38,7 @@ class GRU(nn.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock" scans `nn.GRUCell`; "fused" runs `trigru.common.fused`: the same values, a faster way back.
+        kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`: the same values, a faster way back.
 
     Raises:
         InputError: shapes, sizes or dtypes that do not fit.
@@ -64,7 +65,7 @@ class GRU(nn.Module):
     def setup(self):
         check_sizes(features=self.features, unroll=self.unroll)
         check_flag(remat=self.remat)
-        kernel_named(self.kernel)
+        parse_kernel(self.kernel)
         check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
         self.cell = nn.GRUCell(
             self.features, recurrent_kernel_init=orthogonal, dtype=self.dtype, param_dtype=self.param_dtype
@@ -109,7 +110,7 @@ class GRU(nn.Module):
         initial = self._start(x, batch)  # (*batch, H)
         h = initial if carry is None else self._start(x, batch, carry)
         time_axis = 0 if time_major else x.ndim - 2
-        fused = kernel_named(self.kernel, remat=self.remat)
+        fused = parse_kernel(self.kernel, remat=self.remat)
         if fused and self._input_size() is not None:  # where parameters are yet to be made, the cell makes them
             weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
             carry, outputs = fused_scan(
@@ -205,7 +206,7 @@ class Model:
 
 
 class LinenPort:
-    """`trigru.common.port.Port` of Flax linen."""
+    """`trigru.common.Port` of Flax linen."""
 
     name = "linen"
     title = "Flax linen"

@@ -14,12 +14,13 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
 from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.fused import Weights, fused_scan
-from ..common.initializers import for_carry, orthogonal, per_gate
-from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.kernels import kernel_named
-from ..common.layouts import Layout, Row, flatten
-from ..common.port import CallStyle, Program, check_config, check_load, functional_program
+from ..common.gru.fused import Weights, fused_scan
+from ..common.gru.initializers import for_carry, orthogonal, per_gate
+from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
+from ..common.gru.kernels import parse_kernel
+from ..common.parameters.layouts import Layout, Row, flatten
+from ..common.port.protocol import CallStyle, Program, check_config, check_load
+from ..common.port.styles import functional_program
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -62,7 +63,7 @@ class GRUCell(nnx.GRUCell):
 class GRU(nnx.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.oracle`.
+    The equations are those of `trigru.common.equality.oracle`.
 
     Args:
         in_features: D, features of one input frame.
@@ -72,7 +73,7 @@ class GRU(nnx.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock" scans `GRUCell`; "fused" runs `trigru.common.fused`: the same values, a faster way back.
+        kernel: "stock" scans `GRUCell`; "fused" runs `common.gru.fused`: the same values, a faster way back.
         rngs: for the parameters.
 
     Raises:
@@ -103,7 +104,7 @@ class GRU(nnx.Module):
     ):
         check_sizes(in_features=in_features, hidden_features=hidden_features, unroll=unroll)
         check_flag(remat=remat)
-        kernel_named(kernel)
+        parse_kernel(kernel)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         self.cell = GRUCell(
             in_features,
@@ -157,7 +158,7 @@ class GRU(nnx.Module):
         initial = self._start(x, batch)  # (*batch, H)
         h = initial if carry is None else self._start(x, batch, carry)
         time_axis = 0 if time_major else x.ndim - 2
-        fused = kernel_named(self.kernel, remat=self.remat)
+        fused = parse_kernel(self.kernel, remat=self.remat)
         if fused:
             weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
             carry, outputs = fused_scan(
@@ -236,7 +237,7 @@ class Classifier(nnx.Module):
 
 
 class NNXPort:
-    """`trigru.common.port.Port` of Flax NNX."""
+    """`trigru.common.Port` of Flax NNX."""
 
     name = "nnx"
     title = "Flax NNX"

@@ -16,12 +16,13 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.fused import Weights, fused_scan
-from ..common.initializers import for_carry, orthogonal, per_gate
-from ..common.inputs import check_call, computation_dtype, scan_inputs
-from ..common.kernels import kernel_named
-from ..common.params import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port import CallStyle, check_config, check_load, functional_program
+from ..common.gru.fused import Weights, fused_scan
+from ..common.gru.initializers import for_carry, orthogonal, per_gate
+from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
+from ..common.gru.kernels import parse_kernel
+from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
+from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.styles import functional_program
 
 __all__ = ["PORT", "Params", "gru", "gru_step", "init"]
 
@@ -52,7 +53,7 @@ def gru(
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
     """Run a GRU over a sequence, from its learned initial state unless a carry is passed.
 
-    The equations are those of `trigru.common.oracle`.
+    The equations are those of `trigru.common.equality.oracle`.
 
     Args:
         params: of D inputs and H units.
@@ -65,7 +66,7 @@ def gru(
         dtype: of the computation; None promotes inputs and parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock", or "fused": `trigru.common.fused`: the same values, a faster way back.
+        kernel: "stock", or "fused", `common.gru.fused`: the same values, a faster way back.
 
     Returns:
         The final carry (*batch, H) and the outputs (*batch, T, H).
@@ -91,7 +92,7 @@ def gru(
     )
     check_sizes(unroll=unroll)
     check_flag(remat=remat)
-    fused = kernel_named(kernel, remat=remat)
+    fused = parse_kernel(kernel, remat=remat)
     x, params = _promote(dtype, x, params)
     by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
     batch = by_time[0].shape[1:-1]
@@ -217,7 +218,7 @@ class Model:
 
 
 class PurePort:
-    """`trigru.common.port.Port` of plain JAX."""
+    """`trigru.common.Port` of plain JAX."""
 
     name = "pure"
     title = "plain JAX"

@@ -14,7 +14,7 @@ if importlib.util.find_spec("beartype"):  # not where pytest-benchmark loads thi
 import jax
 import numpy as np
 import pytest
-from trigru.common.cases import Case
+from trigru.common.equality.cases import Case
 from trigru.impls import get_port, port_names, unavailable
 
 ROOT = Path(__file__).parents[1]

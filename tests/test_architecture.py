@@ -12,9 +12,23 @@ ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
 OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equinox"}}
 
+#: Rooms from left to right: each may import those to its right, never the reverse. A name on its own is a module.
+ORDER = {
+    "common": ("equality", "port", "gru", "parameters", ("config", "datasets"), ("errors", "files")),
+    "bench": ("cli", "commands", "reporting", "analysis", "timing", "arms", "results"),
+}
+#: What stands beside the order, with all that it may import of its own folder, beside itself.
+BESIDE = {
+    ("bench", "training"): {"reporting", "results", "timing.machine"},
+}
+#: What a folder may import of the others.
+FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
-#: "impls" but for its one-file ports, by folder: what they may import beside their own.
-MAY_IMPORT = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
+#: Still to be mended.
+OPEN = {
+    "bench/analysis/calibration.py", "bench/analysis/diff.py", "bench/analysis/overhead.py", "bench/arms/plan.py",
+    "bench/results/record.py", "bench/timing/coldstart.py", "bench/timing/supervisor.py",
+}  # fmt: skip
 
 
 def sources(folder):
@@ -22,36 +36,51 @@ def sources(folder):
 
 
 def imported(path):
-    """Absolute names, and those inside the package as (folder, module)."""
+    """Of each import, the line and the dotted name of what is imported: absolute, a module or a name in one."""
     package = ("trigru", *path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], alias.name) for alias in node.names)
+            yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                yield node.module.split(".")[0], node.module
-                continue
-            base = package[: len(package) - node.level + 1]
-            modules = [node.module] if node.module else [alias.name for alias in node.names]
-            for module in modules:
-                _, folder, *rest = (*base, *module.split("."))
-                yield f"trigru.{folder}", ".".join(rest)
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
 
 
-@pytest.mark.parametrize("path", [p for f in MAY_IMPORT for p in sources(f)], ids=lambda p: str(p.relative_to(ROOT)))
+def may_import(source, target):
+    """Whether one module, given by its parts below trigru, may import another."""
+    folder, *rest = source
+    if target[0] != folder:
+        return target[0] in FOLDERS[folder]
+    room, other = rest[0], ".".join(target[1:])
+    if (folder, room) in BESIDE:
+        allowed = {room, *BESIDE[folder, room]}
+        return any(f"{other}.".startswith(f"{name}.") for name in allowed)
+    order = [level if isinstance(level, tuple) else (level,) for level in ORDER.get(folder, ())]
+    rank = {name: number for number, level in enumerate(order) for name in level}
+    if room not in rank or target[1] not in rank:  # a port, or what stands beside the order
+        return folder == "impls" or room == "__init__" or (room == "commands" and (folder, target[1]) in BESIDE)
+    return rank[target[1]] > rank[room] or target[1] == room
+
+
+@pytest.mark.parametrize("path", [p for f in FOLDERS for p in sources(f)], ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_one_way(path):
-    own = path.relative_to(ROOT).parts[0]
-    allowed = {f"trigru.{folder}" for folder in {own, *MAY_IMPORT[own]}}
-    tops = {top for top, _ in imported(path)}
-    assert {top for top in tops if top.startswith("trigru")} <= allowed
-    if own == "common":
-        assert not tops & FRAMEWORKS
+    source = path.relative_to(ROOT).with_suffix("").parts
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for line, name in imported(path)
+        if name.startswith("trigru.") and not may_import(source, name.split(".")[1:])
+    ]
+    assert bool(wrong) == (str(path.relative_to(ROOT)) in OPEN), wrong
+    if source[0] == "common":
+        assert not {name.partition(".")[0] for _, name in imported(path)} & FRAMEWORKS
 
 
 @pytest.mark.parametrize("path", [ROOT / "impls" / f"{name}.py" for name in OF_PORT], ids=lambda p: p.name)
 def test_ports_import_common_and_their_own_framework_alone(path):
-    for top, module in imported(path):
-        assert top != "trigru.impls", f"one port does not import another: {module}"
+    for line, name in imported(path):
+        top = name.partition(".")[0]
+        assert not name.startswith("trigru.impls"), f"{path.name}:{line}: one port does not import another: {name}"
         assert top not in FRAMEWORKS or top in OF_PORT[path.stem]
 
 
@@ -62,37 +91,34 @@ def test_importing_one_port_imports_no_other_framework(name):
     assert found.stdout.strip() == str(sorted(OF_PORT[name]))
 
 
-def test_the_oracle_knows_nothing_of_jax():
-    code = "import sys, trigru.common.oracle; print('jax' in sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [("trigru.common", ["jax", "optax", "scipy"]), ("trigru.common.equality.oracle", ["jax"])],
+)
+def test_importing_some_modules_loads_little(module, without):
+    code = f"import sys, {module}; print(sorted(set({without}) & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    assert found.stdout.strip() == "[]"
 
 
 def test_what_is_public_exists_and_is_documented(module_name):
     module = importlib.import_module(module_name)
     assert module.__doc__
-    for public in module.__all__:
+    assert hasattr(module, "__all__") or hasattr(module, "__path__")
+    for public in getattr(module, "__all__", ()):  # a room has none
         thing = getattr(module, public)
         assert not callable(thing) or thing.__doc__, f"{module_name}.{public}"
 
 
 #: Names that users import. Taking one away is a breaking change.
 PUBLIC = {
-    "trigru.common.checks": "CHECKS DTYPES STAYS Answers Check checks_named",
-    "trigru.common.config": "GRUConfig check_dtypes check_flag check_sizes",
-    "trigru.common.equivalence": "Measurement accuracy_bound assert_equivalent relative_error verify",
-    "trigru.common.errors": "InputError NotOfferedError ParamsFileError TrigruError UnavailableError UnknownNameError",
-    "trigru.common.fused": "Weights fused_scan",
-    "trigru.common.kernels": "STOCK FusedKernel kernel_named",
-    "trigru.common.layouts": "CANONICAL CARRY NO_BIASES TORCH Layout Row flatten",
-    "trigru.common.optimizers": "carry_learning_rate",
-    "trigru.common.params": (
-        "ClassifierParams GRUParams ReadoutParams array_problem check_params config_of leaves random_params"
+    "trigru.common": (
+        "GRUConfig get_checks Measurement assert_equivalent verify InputError NotOfferedError ParamsFileError "
+        "TrigruError UnavailableError carry_learning_rate ClassifierParams GRUParams ReadoutParams config_of CallStyle "
+        "Port Program check_config check_load functional_program"
     ),
-    "trigru.common.port": (
-        "CallStyle Port Program WithKernel available_styles check_config check_load functional_program make_task"
-    ),
-    "trigru.impls": "find_style get_port port_names unavailable",
+    "trigru.common.gru.fused": "Weights fused_scan",
+    "trigru.impls": "get_port get_style port_names unavailable",
     "trigru.impls.checkpoints": "Converted convert layouts read write",
     "trigru.impls.equinox": "GRU PORT",
     "trigru.impls.linen": "GRU PORT Model",

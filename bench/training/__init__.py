@@ -10,7 +10,7 @@ import importlib
 from ...common.errors import UnknownNameError
 from .trainer import Minibatch, Trainer, TrainerMaker
 
-__all__ = ["FRAMEWORKS", "REFERENCE", "Minibatch", "Trainer", "TrainerMaker", "trainer_of"]
+__all__ = ["FRAMEWORKS", "REFERENCE", "Minibatch", "Trainer", "TrainerMaker", "get_trainer"]
 
 #: The frameworks with a training loop here, by the name of their port.
 FRAMEWORKS = ("linen", "nnx", "equinox")
@@ -18,7 +18,7 @@ FRAMEWORKS = ("linen", "nnx", "equinox")
 REFERENCE = "pure"
 
 
-def trainer_of(name: str) -> TrainerMaker:
+def get_trainer(name: str) -> TrainerMaker:
     """The training loop of a framework.
 
     Raises:

@@ -10,10 +10,10 @@ import numpy as np
 from ...common.config import GRUConfig
 from ...common.datasets import japanese_vowels, sunspots
 from ...common.errors import UnknownNameError
-from ...common.task import cross_entropy
+from ...common.port.task import cross_entropy
 from .trainer import Loss, Minibatch
 
-__all__ = ["EXPERIMENTS", "Experiment", "Split", "find_experiment"]
+__all__ = ["EXPERIMENTS", "Experiment", "Split", "get_experiment"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Experiment:
     length: int | None
 
 
-def find_experiment(name: str) -> Experiment:
+def get_experiment(name: str) -> Experiment:
     """A row of EXPERIMENTS by name.
 
     Raises:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ...common.errors import TrigruError
-from ...common.params import ClassifierParams
+from ...common.parameters.record import ClassifierParams
 from .experiments import Experiment, Split
 from .trainer import Minibatch, Trainer
 

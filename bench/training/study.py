@@ -9,11 +9,11 @@ import numpy as np
 import optax
 from msgspec import Struct
 
-from ...common.optimizers import carry_learning_rate
-from ...common.params import ClassifierParams
+from ...common.gru.optimizers import carry_learning_rate
+from ...common.parameters.record import ClassifierParams
 from ...impls import get_port
-from . import REFERENCE, trainer_of
-from .experiments import Experiment, find_experiment
+from . import REFERENCE, get_trainer
+from .experiments import Experiment, get_experiment
 from .fit import PATIENCE, fit, minibatches
 
 __all__ = ["STARTS", "Agreement", "Gain", "Run", "Start", "agreement", "gain", "start_params", "study"]
@@ -129,7 +129,7 @@ def study(
     runs, total = [], len(rows) * seeds
     for experiment, framework, start in rows:
         tx = start.optimizer(optax.adam(experiment.learning_rate))
-        trainer = trainer_of(framework)(
+        trainer = get_trainer(framework)(
             experiment.config, tx, experiment.loss, every_step=experiment.every_step
         )  # compiled once for all seeds
         for seed in range(seeds):
@@ -182,7 +182,7 @@ def agreement(experiment: Experiment, frameworks: Iterable[str]) -> list[Agreeme
         tx = carry_learning_rate(optax.adamw(experiment.learning_rate), scale=10.0, length=experiment.length,
                                  carry=optax.sgd(experiment.learning_rate))  # fmt: skip
         for framework in (REFERENCE, *frameworks):
-            trainer = trainer_of(framework)(config, tx, experiment.loss, every_step=experiment.every_step)
+            trainer = get_trainer(framework)(config, tx, experiment.loss, every_step=experiment.every_step)
             trainer.start(params)
             batches = minibatches(data, experiment.batch_size, np.random.default_rng(0))
             losses = jax.device_get([trainer.step(batch) for batch in batches])
@@ -195,7 +195,7 @@ def gain(runs: Iterable[Run], start: str) -> Gain:
     from scipy.stats import ttest_1samp
 
     runs = list(runs)
-    sign = 1 if find_experiment(runs[0].experiment).higher_is_better else -1
+    sign = 1 if get_experiment(runs[0].experiment).higher_is_better else -1
     scores = {(run.start, run.seed): run.test_score for run in runs}
     seeds = [seed for name, seed in scores if name == start and (STARTS[0].name, seed) in scores]
     differences = [sign * (scores[start, seed] - scores[STARTS[0].name, seed]) for seed in seeds]

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..report import Section
-from .experiments import find_experiment
+from ..reporting.sections import Section
+from .experiments import get_experiment
 from .fit import PATIENCE
 from .study import LEAST_SEEDS, SAME_CURVE, STARTS, Agreement, Run, gain
 from .vanishing import LOSSES, Vanishing
@@ -54,7 +54,7 @@ def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
             rows += [(experiment, shared, *cell) for cell in cells]
     seeds = len({run.seed for run in runs})
     capped = sum(run.capped for run in runs)
-    experiments = [find_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]
+    experiments = [get_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]
     return Section(
         "Learned against fixed initial state" + ("" if complete else ": INTERRUPTED, not all was trained"),
         ("experiment", "framework", "initial state", "test", "better by", "verdict"),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import optax
 
 from ...common.config import GRUConfig
-from ...common.params import ClassifierParams
+from ...common.parameters.record import ClassifierParams
 
 __all__ = ["Minibatch", "Trainer", "TrainerMaker"]
 

@@ -11,8 +11,8 @@ import optax
 from msgspec import Struct
 
 from ...common.config import GRUConfig
-from ...common.optimizers import carry_learning_rate
-from ...common.params import GRUParams
+from ...common.gru.optimizers import carry_learning_rate
+from ...common.parameters.record import GRUParams
 from ...impls import get_port
 
 __all__ = ["LENGTHS", "LOSSES", "Norm", "Vanishing", "vanishing"]

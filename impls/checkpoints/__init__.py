@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError
-from ...common.layouts import CANONICAL, TORCH, Layout
-from ...common.params import ClassifierParams, GRUParams
-from ...common.recognition import recognise
+from ...common.parameters.detection import recognise
+from ...common.parameters.layouts import CANONICAL, TORCH, Layout
+from ...common.parameters.record import ClassifierParams, GRUParams
 from .. import get_port, port_names, unavailable
-from .containers import Container, container_of
+from .containers import Container, get_container
 
 __all__ = ["Converted", "convert", "layouts", "read", "write"]
 
@@ -25,7 +25,7 @@ class Converted:
     """Parameters, and what they were converted from.
 
     Args:
-        params: canonical, NumPy arrays. `trigru.common.params.config_of` gives the configuration to load them with.
+        params: canonical, NumPy arrays. `trigru.common.config_of` gives the configuration to load them with.
         layout: the name of the layout that they had.
         notes: what was assumed or lost, in sentences; empty where every bit is as it was.
     """
@@ -90,7 +90,7 @@ def read(path: str | os.PathLike[str], source: str | None = None, *, allow_pickl
     path = Path(path)
     if not path.exists():
         raise ParamsFileError(f"{path}: No such file or directory.")
-    container = container_of(path)
+    container = get_container(path)
     if container.pickle and not allow_pickle:
         raise InputError(
             f"{path}: {container.title}s are pickles, and a pickle can run code when it is read. Where you trust it, "
@@ -132,7 +132,7 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     """
     path = Path(path)
     chosen = _target(path, layout)
-    container = container_of(path)
+    container = get_container(path)
     if path.is_dir() or (path.exists() and container.folder):
         raise InputError(f"{path}: is there already. Remove it, or choose another name.")
     try:
@@ -148,7 +148,7 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
 
 def _target(path: Path, name: str | None) -> Layout:
     """The layout to write into a container, or an InputError that says which it takes."""
-    container = container_of(path)
+    container = get_container(path)
     takes = first, *others = container.layouts or tuple(layouts())
     if name is None and others:
         raise InputError(f"{path}: say in which layout, with --to (layout=): {', '.join(takes)}.")

@@ -22,12 +22,12 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ...common.layouts import Layout
-from ...common.params import ClassifierParams, GRUParams
-from ...common.tensors import read_tensors, write_tensors
+from ...common.parameters.layouts import Layout
+from ...common.parameters.record import ClassifierParams, GRUParams
+from ...common.parameters.safetensors import read_tensors, write_tensors
 from .. import get_port
 
-__all__ = ["CONTAINERS", "Container", "container_of"]
+__all__ = ["CONTAINERS", "Container", "get_container"]
 
 Params = GRUParams | ClassifierParams
 #: An archive that grows by more when it is unpacked was made to fill the memory.
@@ -61,7 +61,7 @@ class Container:
     folder: bool = False
 
 
-def container_of(path: Path) -> Container:
+def get_container(path: Path) -> Container:
     """The container of a file or folder, by its suffix; any folder that is there is Orbax's.
 
     Raises:

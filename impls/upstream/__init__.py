@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from ...common.equivalence import Measurement
+from ...common.equality.verification import Measurement
 from .departure import Departure
 
-__all__ = ["NAMES", "ON_RECORD", "Departure", "Finding", "find_departures", "upstream"]
+__all__ = ["NAMES", "ON_RECORD", "Departure", "Finding", "find_departures", "get_upstream"]
 
 #: By the names of trigru's own ports.
 NAMES = ("linen", "nnx", "equinox")
 ON_RECORD, GONE, NEW = "on record", "GONE", "NEW"
 
 
-def upstream(name: str) -> ModuleType:
+def get_upstream(name: str) -> ModuleType:
     """The module of a framework's own parts: its `PORT`, and its `DEPARTURES` from the contract."""
     return import_module(f".{name}", __name__)
 
@@ -49,7 +49,7 @@ def find_departures(name: str, measurements: Iterable[Measurement]) -> list[Find
         name: of NAMES.
         measurements: of the checks, of that framework's own parts.
     """
-    module = upstream(name)
+    module = get_upstream(name)
     part = module.PORT.name
     findings, explained = [], set()
     for departure in module.DEPARTURES:

@@ -20,7 +20,7 @@ class Departure:
         package: the distribution that it comes from.
         what: it does, in a sentence.
         evidence: runs it; returns what was seen, or None where it no longer departs.
-        checks: of `trigru.common.checks`, those that fail for this reason.
+        checks: of `trigru.common.equality.checks`, those that fail for this reason.
         fixed_in: the version of the package in which it is gone; None while none is known.
         source: where it is reported or documented.
     """

@@ -52,7 +52,7 @@ class GRU(eqx.Module):
 
 
 class UpstreamEquinoxPort(EquinoxPort):
-    """`trigru.common.port.Port` of Equinox's own parts; its parameters are laid out as those of trigru's port."""
+    """`trigru.common.Port` of Equinox's own parts; its parameters are laid out as those of trigru's port."""
 
     name = "eqx.nn.GRUCell"
     title = "scan over eqx.nn.GRUCell"

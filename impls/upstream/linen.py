@@ -49,7 +49,7 @@ class GRU(nn.Module):
 
 
 class UpstreamLinenPort(LinenPort):
-    """`trigru.common.port.Port` of linen's own parts; its parameters are laid out as those of trigru's port."""
+    """`trigru.common.Port` of linen's own parts; its parameters are laid out as those of trigru's port."""
 
     name = "nn.RNN"
     title = "linen nn.RNN(nn.GRUCell)"

@@ -58,7 +58,7 @@ class Classifier(nnx.Module):
 
 
 class UpstreamNNXPort(NNXPort):
-    """`trigru.common.port.Port` of NNX's own parts. They have no place for b_hn: it is lost, and its gradient is 0."""
+    """`trigru.common.Port` of NNX's own parts. They have no place for b_hn: it is lost, and its gradient is 0."""
 
     name = "nnx.RNN"
     title = "nnx.RNN(nnx.GRUCell)"

@@ -1,13 +1,13 @@
 """Runs in this process, where things can be patched."""
 
 import pytest
-from trigru.bench import worker
-from trigru.bench.journal import Journal
-from trigru.bench.run import merge, run
+from trigru.bench.timing import worker
+from trigru.bench.timing.journal import Journal
+from trigru.bench.timing.supervisor import merge, run
 
 
 def ask_here(request):
-    """As `trigru.bench.run.ask_process`, without another process."""
+    """As `trigru.bench.timing.supervisor.ask_process`, without another process."""
     answers = []
     worker.measure(request, answers.append)
     return iter(answers)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from trigru.common.checks import CHECKS
+from trigru.common import CHECKS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example_port"

@@ -7,8 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import initializers, sigmoid
-from trigru.common.params import ClassifierParams, GRUParams, ReadoutParams
-from trigru.common.port import CallStyle, check_config, check_load, functional_program
+from trigru.common import (
+    CallStyle,
+    ClassifierParams,
+    GRUParams,
+    ReadoutParams,
+    check_config,
+    check_load,
+    functional_program,
+)
 
 GATES = "r", "z", "n"
 
@@ -78,7 +85,7 @@ class Classifier(NamedTuple):
 
 
 class ByHandPort:
-    """`trigru.common.port.Port` of the classes above."""
+    """`trigru.common.Port` of the classes above."""
 
     name = "by-hand"  # as the entry point
     title = "by hand"

@@ -9,9 +9,9 @@ import optax
 import pytest
 from flax import nnx
 from trigru.common.config import GRUConfig
-from trigru.common.params import random_params
-from trigru.common.port import make_task
-from trigru.impls import find_style, get_port
+from trigru.common.parameters.record import random_params
+from trigru.common.port.styles import make_task
+from trigru.impls import get_port, get_style
 
 CONFIG = GRUConfig(4, 8)
 X = np.ones((2, 5, 4), "f4")
@@ -46,7 +46,7 @@ def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, f
     port = get_port(name)
     model = port.load(CONFIG, random_params(CONFIG))
     recorded = {function: record(monkeypatch, *function) for function in functions}
-    program = find_style(port, style).build(port, model, make_task(port, CONFIG, "forward", optax.sgd(1.0)))
+    program = get_style(port, style).build(port, model, make_task(port, CONFIG, "forward", optax.sgd(1.0)))
     program.call(X)
     assert {function: bool(calls) for function, calls in recorded.items()} == functions
     if style == "nnx.jit-tree":

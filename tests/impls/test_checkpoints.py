@@ -22,13 +22,13 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, TrigruError, UnavailableError, UnknownNameError
-from trigru.common.layouts import TORCH
-from trigru.common.params import GRUParams, config_of, leaves, random_params
+from trigru.common.parameters.layouts import TORCH
+from trigru.common.parameters.record import GRUParams, config_of, leaves, random_params
 from trigru.impls import equinox, get_port, linen
 from trigru.impls import nnx as nnx_port
 from trigru.impls.checkpoints import convert, layouts, read, write
 from trigru.impls.checkpoints.containers import CONTAINERS
-from trigru.impls.upstream import upstream
+from trigru.impls.upstream import get_upstream
 
 CONFIG = GRUConfig(2, 3)
 PARAMS = random_params(CONFIG)
@@ -112,9 +112,9 @@ X = jnp.ones((1, 2, 2))
     [
         (lambda: CompactGRU().init(jax.random.key(0), X), "linen", ()),
         (lambda: nn.RNN(nn.GRUCell(3)).init(jax.random.key(0), X), "linen", (NO_CARRY,)),
-        (lambda: upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params, "linen", ()),
+        (lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params, "linen", ()),
         (lambda: eqx.nn.GRUCell(2, 3, key=jax.random.key(0)), "canonical", (NO_CARRY,)),
-        (lambda: upstream("equinox").PORT.make(CONFIG, jax.random.key(0)), "equinox", ()),
+        (lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)), "equinox", ()),
     ],
     ids=["compact", "nn.RNN", "in-setup", "eqx.nn.GRUCell", "scan"],
 )

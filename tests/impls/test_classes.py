@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from trigru.common import oracle
-from trigru.common.cases import Case
 from trigru.common.config import GRUConfig
-from trigru.common.equivalence import relative_error
+from trigru.common.equality import oracle
+from trigru.common.equality.bounds import relative_error
+from trigru.common.equality.cases import Case
 from trigru.common.errors import InputError
-from trigru.common.params import GRUParams
+from trigru.common.parameters.record import GRUParams
 from trigru.impls import equinox, linen, pure
 from trigru.impls import nnx as nnx_port
 

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import initializers
-from trigru.common import oracle
-from trigru.common.cases import Case
-from trigru.common.checks import checks_named
 from trigru.common.config import GRUConfig
-from trigru.common.equivalence import accuracy_bound, assert_equivalent, relative_error
+from trigru.common.equality import oracle
+from trigru.common.equality.bounds import accuracy_bound, relative_error
+from trigru.common.equality.cases import Case
+from trigru.common.equality.checks import get_checks
+from trigru.common.equality.verification import assert_equivalent
 from trigru.common.errors import InputError
-from trigru.common.params import leaves, random_params
+from trigru.common.parameters.record import leaves, random_params
 
 CONFIG = GRUConfig(4, 8)
 
@@ -213,7 +214,7 @@ def test_equivalence_at_the_smallest_sizes(port):
     assert_equivalent(
         port,
         dtypes=["float64"],
-        checks=checks_named("sequence", "carry", "lengths", "resets"),
+        checks=get_checks("sequence", "carry", "lengths", "resets"),
         cases=[Case.random(1, 1, 1, 1, seed=7)],
     )
 

@@ -12,10 +12,11 @@ import pytest
 from flax import nnx
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from trigru.common.cases import Case
-from trigru.common.checks.sequences import SequenceQuestion, sequence_check, time_major, whole
-from trigru.common.equivalence import assert_equivalent, relative_error
-from trigru.common.params import random_params
+from trigru.common.equality.bounds import relative_error
+from trigru.common.equality.cases import Case
+from trigru.common.equality.checks.sequences import SequenceQuestion, sequence_check, time_major, whole
+from trigru.common.equality.verification import assert_equivalent
+from trigru.common.parameters.record import random_params
 
 BOUND = 1e-12
 B, T, D, H = 3, 6, 4, 5

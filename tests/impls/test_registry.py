@@ -7,7 +7,7 @@ import sys
 import pytest
 from trigru import impls
 from trigru.common.errors import UnavailableError, UnknownNameError
-from trigru.impls import find_style, get_port, port_names, unavailable
+from trigru.impls import get_port, get_style, port_names, unavailable
 from trigru.impls.pure import PORT, PurePort
 
 
@@ -30,7 +30,7 @@ def test_an_unknown_port_lists_the_known():
     with pytest.raises(UnknownNameError, match="unknown port 'haiku'. Known: pure, linen, nnx, equinox"):
         get_port("haiku")
     with pytest.raises(UnknownNameError, match="unknown call style of pure 'pmap'. Known: jit"):
-        find_style(PORT, "pmap")
+        get_style(PORT, "pmap")
 
 
 class Entry:

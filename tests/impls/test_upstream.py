@@ -6,19 +6,19 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
-from trigru.common.cases import Case
-from trigru.common.checks import CHECKS
-from trigru.common.checks.sequences import SequenceQuestion, sequence_check, time_major
 from trigru.common.config import GRUConfig
-from trigru.common.equivalence import Measurement, verify
+from trigru.common.equality.cases import Case
+from trigru.common.equality.checks import CHECKS
+from trigru.common.equality.checks.sequences import SequenceQuestion, sequence_check, time_major
+from trigru.common.equality.verification import Measurement, verify
 from trigru.impls import linen, unavailable
 from trigru.impls import nnx as nnx_port
-from trigru.impls.upstream import GONE, NAMES, NEW, ON_RECORD, find_departures, upstream
+from trigru.impls.upstream import GONE, NAMES, NEW, ON_RECORD, find_departures, get_upstream
 from trigru.impls.upstream.departure import lacks
 
 pytestmark = pytest.mark.usefixtures("rank_promotion")
 available = [name for name in NAMES if not unavailable(name)]
-ALL = [(name, departure) for name in available for departure in upstream(name).DEPARTURES]
+ALL = [(name, departure) for name in available for departure in get_upstream(name).DEPARTURES]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_departure_is_seen_where_it_is_on_record(name, departure):
 
 @pytest.mark.parametrize("name", available)
 def test_every_check_that_fails_is_explained_and_every_departure_fails_one_of_its_checks(name):
-    module = upstream(name)
+    module = get_upstream(name)
     measurements = verify([module.PORT])
     assert [f for f in find_departures(name, measurements) if f.status != ON_RECORD] == []
     failed = {m.check for m in measurements if not m.passed}
@@ -49,7 +49,7 @@ def test_every_check_that_fails_is_explained_and_every_departure_fails_one_of_it
 
 
 def statuses(monkeypatch, *departures, measurements=()):
-    module = upstream(available[0])
+    module = get_upstream(available[0])
     monkeypatch.setattr(module, "DEPARTURES", departures)
     return [(f.what, f.status) for f in find_departures(available[0], measurements)]
 
@@ -80,7 +80,7 @@ def test_evidence_that_fails_is_told_and_the_rest_goes_on(monkeypatch):
 
 
 def test_a_failed_check_is_told_unless_a_departure_that_is_seen_explains_it(monkeypatch):
-    port = upstream(available[0]).PORT.name
+    port = get_upstream(available[0]).PORT.name
     failed = [
         Measurement(port, "chunks", None, "carry", "float64", 1.0, 1e-12),
         Measurement(port, "carry", None, "carry", "float64", 0.0, 1e-12),
@@ -97,8 +97,8 @@ def test_departures_name_checks_that_exist_and_packages_that_are_there():
     known = {check.name for check in CHECKS}
     for name, departure in ALL:
         assert set(departure.checks) <= known
-        assert departure.part == upstream(name).PORT.name
-        assert departure.package in upstream(name).PORT.packages
+        assert departure.part == get_upstream(name).PORT.name
+        assert departure.package in get_upstream(name).PORT.packages
     assert len({(name, departure.name) for name, departure in ALL}) == len(ALL)
 
 
@@ -116,7 +116,7 @@ def test_versions_are_compared_as_versions(monkeypatch):
 
 def mended_run(x=None, *, dtype=None, initial_carry=None, seq_lengths=None, **options):
     """What linen's evidence would see of an `nn.RNN` that keeps the contract."""
-    x = jnp.asarray(upstream("linen").X if x is None else x)
+    x = jnp.asarray(get_upstream("linen").X if x is None else x)
     gru = linen.GRU(8, dtype=dtype)
     carry = None if initial_carry is None else jnp.broadcast_to(initial_carry, (*x.shape[:-2], 8))
     lengths = None if seq_lengths is None else jnp.asarray(seq_lengths)
@@ -137,7 +137,7 @@ MENDED = ("length-zero", "padding-runs-on", "two-batch-axes", "bare-carry", "dty
 @pytest.mark.parametrize("name", MENDED)
 @pytest.mark.parametrize("framework", ["linen", "nnx"])
 def test_evidence_goes_away_with_the_departure(framework, name, monkeypatch):
-    module = upstream(framework)
+    module = get_upstream(framework)
     if framework == "linen":
         monkeypatch.setattr(module, "_run", mended_run)
     else:
@@ -147,7 +147,7 @@ def test_evidence_goes_away_with_the_departure(framework, name, monkeypatch):
 
 
 def test_evidence_about_nnxs_cell_goes_away_with_trigrus(monkeypatch):
-    module = upstream("nnx")
+    module = get_upstream("nnx")
     gru = nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
     monkeypatch.setattr(module, "_cell", lambda **options: gru.cell)
     monkeypatch.setattr(module, "_rnn", lambda: lambda x, initial_carry: gru(x, initial_carry))
@@ -162,7 +162,7 @@ def test_evidence_about_equinoxs_cell_goes_away(monkeypatch):
         assert (x.shape[-1], h.shape[-1]) == (20, 50)
         return h
 
-    module = upstream("equinox")
+    module = get_upstream("equinox")
     monkeypatch.setattr(module, "_cell", lambda: cell)
     found = {d.name: d.evidence() for d in module.DEPARTURES if d.name in ("one-example", "dtype")}
     assert found == {"one-example": None, "dtype": None}
@@ -171,7 +171,7 @@ def test_evidence_about_equinoxs_cell_goes_away(monkeypatch):
 @pytest.mark.parametrize("name", available)
 def test_the_parts_are_driven_as_their_users_would(name):
     """Backwards and time-major without masks, which they do not have; nothing to b_hn, which NNX does not have."""
-    port = upstream(name).PORT
+    port = get_upstream(name).PORT
     case = Case.random(3, 5, 4, 6)
     gru = case.params.gru._replace(bias_n=0 * case.params.gru.bias_n)
     case = replace(case, params=case.params._replace(gru=gru))

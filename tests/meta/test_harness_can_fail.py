@@ -1,21 +1,21 @@
 """The harness is required to fail: every mutant is noticed, by the check that is there for it."""
 
 import pytest
-from trigru.common import oracle
-from trigru.common.checks import CHECKS, STAYS, checks_named
-from trigru.common.equivalence import assert_equivalent, verify
+from trigru.common.equality import oracle
+from trigru.common.equality.checks import CHECKS, STAYS, get_checks
+from trigru.common.equality.verification import assert_equivalent, verify
 from trigru.common.errors import NotOfferedError
-from trigru.impls.mutants import MUTANTS
+from trigru.impls.faults import FAULTS
 from trigru.impls.pure import PORT, PurePort
 
 
 def test_mutants_are_many_and_named_apart():
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 25
-    assert len({mutant.fault for mutant in MUTANTS}) == len(MUTANTS)
+    assert len({mutant.name for mutant in FAULTS}) == len(FAULTS) >= 25
+    assert len({mutant.fault for mutant in FAULTS}) == len(FAULTS)
 
 
 def test_every_check_has_a_mutant_that_it_is_there_for():
-    named = {mutant.check for mutant in MUTANTS}
+    named = {mutant.check for mutant in FAULTS}
     assert named == {check.name for check in CHECKS} - {"golden"}  # a port alone can't show what that is there for
 
 
@@ -36,13 +36,13 @@ def test_golden_vectors_notice_a_change_in_oracle_and_port_together(monkeypatch)
 
     monkeypatch.setattr(oracle, "forward", forgetting)
     monkeypatch.setattr(oracle, "backward", with_no_gradient)
-    (mutant,) = (m for m in MUTANTS if m.name == "no-b-hn")
-    found = verify([mutant.port], checks=checks_named("sequence", "golden"), dtypes=["float64"])
+    (mutant,) = (m for m in FAULTS if m.name == "no-b-hn")
+    found = verify([mutant.port], checks=get_checks("sequence", "golden"), dtypes=["float64"])
     assert {m.check for m in found if not m.passed} == {"golden"}
 
 
 def test_what_is_not_offered_fails_and_is_said():
-    found = verify([Partial()], checks=checks_named("resets", "lengths"), dtypes=["float64"])
+    found = verify([Partial()], checks=get_checks("resets", "lengths"), dtypes=["float64"])
     assert {(m.check, m.passed, m.offered) for m in found} == {("resets", False, False), ("lengths", True, True)}
     assert "pure: resets: call in float64: not offered: no resets here" in map(str, found)
 
@@ -72,26 +72,26 @@ class NaN(PurePort):
 
 
 def test_a_failure_names_port_check_quantity_and_sizes():
-    (mutant,) = (m for m in MUTANTS if m.name == "step-no-b-hn")
+    (mutant,) = (m for m in FAULTS if m.name == "step-no-b-hn")
     with pytest.raises(AssertionError) as error:
-        assert_equivalent(mutant.port, checks=checks_named("step"))
+        assert_equivalent(mutant.port, checks=get_checks("step"))
     assert "pure: step: outputs in float64: error " in str(error.value)
     assert "at most 1.0e-12 allowed" in str(error.value)
 
 
 def test_an_exception_is_a_failure_with_its_message():
-    found = verify([Raises()], checks=checks_named("sequence"), dtypes=["float64"])
+    found = verify([Raises()], checks=get_checks("sequence"), dtypes=["float64"])
     assert [str(m) for m in found] == ["pure: sequence: call in float64: RuntimeError: no such luck"]
 
 
 def test_nan_fails():
-    found = verify([NaN()], checks=checks_named("sequence"))
+    found = verify([NaN()], checks=get_checks("sequence"))
     assert not any(m.passed for m in found if m.quantity in ("carry", "outputs"))
 
 
 def test_what_measures_nothing_passes_nothing():
     with pytest.raises(AssertionError, match="nothing was measured"):
-        assert_equivalent(PORT, checks=checks_named("chunks"), dtypes=["float32"])
+        assert_equivalent(PORT, checks=get_checks("chunks"), dtypes=["float32"])
     with pytest.raises(AssertionError, match="nothing was measured"):
         assert_equivalent(PORT, checks=())
 
@@ -100,5 +100,5 @@ def test_a_port_without_a_call_style_fails_where_one_is_needed():
     class Styleless(PurePort):
         call_styles = ()
 
-    found = verify([Styleless()], checks=checks_named("forward", "training"), dtypes=["float64"])
+    found = verify([Styleless()], checks=get_checks("forward", "training"), dtypes=["float64"])
     assert {(m.check, m.passed) for m in found} == {("forward", False), ("training", False)}

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.common.cases import Case
-from trigru.common.checks import CHECKS, _with_half_params, checks_named, derivatives, sequences
-from trigru.common.checks.programs import ADAM
-from trigru.common.equivalence import verify
-from trigru.common.task import Batch
-from trigru.common.trajectory import trajectory
-from trigru.impls.mutants import MUTANTS
+from trigru.common.equality.cases import Case
+from trigru.common.equality.checks import CHECKS, _with_half_params, derivatives, get_checks, sequences
+from trigru.common.equality.checks.phases import ADAM
+from trigru.common.equality.oracle_training import trajectory
+from trigru.common.equality.verification import verify
+from trigru.common.port.task import Batch
+from trigru.impls.faults import FAULTS
 from trigru.impls.pure import PurePort
 
 
@@ -92,7 +92,7 @@ def test_padding_is_nan_to_the_last_step_and_nothing_else_is():
             return super().apply(model, x, carry, **options)
 
     case = Case.random(3, 7, 2, 3)
-    verify([Looks()], checks=checks_named("lengths"), cases=[case])
+    verify([Looks()], checks=get_checks("lengths"), cases=[case])
     jax.effects_barrier()
     assert seen
     for nan in seen:
@@ -130,7 +130,7 @@ def test_the_reference_of_half_precision_parameters_has_their_values():
 
 
 def test_in_float64_training_weighs_nothing():
-    case, (check,) = Case.random(2, 4, 3, 2), checks_named("training")
+    case, (check,) = Case.random(2, 4, 3, 2), get_checks("training")
     with jax.enable_x64(True):
         walk = trajectory(case.params.gru, Batch(case.x, case.targets), ADAM, 20, weighted=False)
         found = check.expect(case)
@@ -141,9 +141,9 @@ def test_in_float64_training_weighs_nothing():
 RAISE = {"needs-batch", "no-forward-mode", "calls-back", "time-first"}
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", FAULTS, ids=lambda mutant: mutant.name)
 def test_its_check_notices_the_mutant_by_what_it_gives_and_not_because_it_breaks(mutant):
-    (check,) = checks_named(mutant.check)
+    (check,) = get_checks(mutant.check)
     found = []
     for dtype in check.dtypes:  # one is enough
         found = found or [m for m in verify([mutant.port], checks=[check], dtypes=[dtype]) if not m.passed]
@@ -167,9 +167,9 @@ CONDITIONAL = (
 )
 
 
-@pytest.mark.parametrize("mutant", [m for m in MUTANTS if m.check in CONDITIONAL], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [m for m in FAULTS if m.check in CONDITIONAL], ids=lambda mutant: mutant.name)
 def test_a_fault_that_needs_a_condition_does_not_show_without_it(mutant):
-    found = verify([mutant.port], checks=checks_named("sequence"), dtypes=["float64"])
+    found = verify([mutant.port], checks=get_checks("sequence"), dtypes=["float64"])
     assert all(m.passed for m in found)
 
 

@@ -8,19 +8,19 @@ import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
-from trigru.bench.report import terminal
+from trigru.bench.reporting.sections import terminal
 from trigru.bench.training import Minibatch
-from trigru.bench.training.experiments import EXPERIMENTS, find_experiment
+from trigru.bench.training.experiments import EXPERIMENTS, get_experiment
 from trigru.bench.training.fit import PATIENCE, DivergedError, Fit, fit, minibatches
 from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
 from trigru.bench.training.tables import agreement_table, curves_agree, gain_table
 from trigru.common.datasets import japanese_vowels, sunspots
 from trigru.common.errors import UnknownNameError
-from trigru.common.params import random_params
+from trigru.common.parameters.record import random_params
 
 
 def test_vowels_keep_a_fifth_of_each_speaker_to_stop_by_and_never_the_test_utterances():
-    experiment = find_experiment("vowels")
+    experiment = get_experiment("vowels")
     split = experiment.split(4)
     assert np.bincount(split.train.targets).tolist() == [24] * 9
     assert np.bincount(split.validation.targets).tolist() == [6] * 9
@@ -35,14 +35,14 @@ def test_an_utterance_keeps_its_label_and_its_length():
     known = {}
     for data in (japanese_vowels("train"), japanese_vowels("test")):
         known |= {x.tobytes(): said for x, *said in zip(data.inputs, data.labels, data.lengths, strict=True)}
-    split = find_experiment("vowels").split(4)
+    split = get_experiment("vowels").split(4)
     for part in (split.train, split.validation, split.test):
         for x, *said in zip(part.x, part.targets, part.lengths, strict=True):
             assert said == known[x.tobytes()]
 
 
 def test_windows_stay_within_their_years_and_targets_are_one_year_later():
-    split = find_experiment("sunspots-8").split(0)
+    split = get_experiment("sunspots-8").split(0)
     numbers = np.sqrt(sunspots())
     standardised = ((numbers - numbers[:200].mean()) / numbers[:200].std()).astype("f4")
     for part, (first, last) in {"train": (0, 200), "validation": (200, 250), "test": (250, 309)}.items():
@@ -63,13 +63,13 @@ def test_an_experiments_sizes_fit_its_data(experiment):
 
 def test_scores_are_what_their_names_say():
     logits = np.array([[2.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], "f4")
-    assert find_experiment("vowels").score(logits, np.array([0, 1, 1, 0])) == 0.75
-    assert find_experiment("sunspots-8").score(np.array([3.0, -3.0], "f4"), np.zeros(2, "f4")) == 3
+    assert get_experiment("vowels").score(logits, np.array([0, 1, 1, 0])) == 0.75
+    assert get_experiment("sunspots-8").score(np.array([3.0, -3.0], "f4"), np.zeros(2, "f4")) == 3
 
 
 def test_an_experiment_that_does_not_exist_is_named():
     with pytest.raises(UnknownNameError, match="unknown experiment 'imagenet'. Known: vowels"):
-        find_experiment("imagenet")
+        get_experiment("imagenet")
 
 
 def test_minibatches_are_whole_different_each_epoch_and_keep_rows_together():
@@ -99,14 +99,14 @@ class Scripted:
         return np.full(len(x), self.steps)
 
     def params(self):
-        params = random_params(find_experiment("vowels").config)
+        params = random_params(get_experiment("vowels").config)
         return params._replace(gru=params.gru._replace(bias_n=np.array([self.steps])))
 
 
 def fitted(loss, *, epochs):
     """Of scripted losses: three steps are an epoch, and predictions are the number of steps."""
     experiment = replace(
-        find_experiment("vowels"),
+        get_experiment("vowels"),
         loss=lambda predictions, targets: loss(predictions.mean()),
         score=lambda predictions, targets: predictions.mean(),
         batch_size=72,
@@ -171,7 +171,7 @@ def test_validation_sequences_choose_the_epoch_and_test_sequences_judge_it():
         compared.append(targets)
         return 0.0
 
-    experiment, trainer = replace(find_experiment("vowels"), loss=measure, score=measure), Witness()
+    experiment, trainer = replace(get_experiment("vowels"), loss=measure, score=measure), Witness()
     split = experiment.split(0)
     fit(trainer, experiment, split, random_params(experiment.config), epochs=1, seed=0)
     parts = [split.validation, split.test, split.test]
@@ -182,7 +182,7 @@ def test_validation_sequences_choose_the_epoch_and_test_sequences_judge_it():
 
 
 def test_the_seed_orders_the_sequences_anew_each_epoch():
-    experiment = replace(find_experiment("vowels"), loss=lambda predictions, targets: 0.0, batch_size=216)
+    experiment = replace(get_experiment("vowels"), loss=lambda predictions, targets: 0.0, batch_size=216)
 
     def order(seed):
         trainer = Witness()
@@ -255,7 +255,7 @@ def test_intervals_of_gains_cover_as_they_say():
 
 
 def test_a_study_pairs_seeds_over_starts_and_frameworks():
-    experiment = find_experiment("sunspots-8")
+    experiment = get_experiment("sunspots-8")
     kept, told = [], []
     runs = study(
         [experiment], ["linen", "equinox"], 2, quick=True,
@@ -281,7 +281,7 @@ def test_a_study_pairs_seeds_over_starts_and_frameworks():
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_seed_decides_parameters_split_and_order_alike_for_every_start(quick, monkeypatch):
-    experiment, given = find_experiment("vowels"), []
+    experiment, given = get_experiment("vowels"), []
 
     def fake(trainer, experiment, split, params, *, epochs, seed, progress):
         assert epochs == (experiment.quick_epochs if quick else experiment.epochs)
@@ -296,7 +296,7 @@ def test_a_seed_decides_parameters_split_and_order_alike_for_every_start(quick, 
 
 
 def test_first_parameters_depend_on_the_seed_alone():
-    experiment = find_experiment("vowels")
+    experiment = get_experiment("vowels")
     one, same, other = (start_params(experiment, seed) for seed in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, one, same)
     assert not np.array_equal(one.gru.weight_hh, other.gru.weight_hh)

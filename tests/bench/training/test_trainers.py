@@ -6,19 +6,19 @@ import jax
 import numpy as np
 import optax
 import pytest
-from trigru.bench.training import FRAMEWORKS, REFERENCE, Minibatch, trainer_of
-from trigru.bench.training.experiments import find_experiment
+from trigru.bench.training import FRAMEWORKS, REFERENCE, Minibatch, get_trainer
+from trigru.bench.training.experiments import get_experiment
 from trigru.bench.training.study import SAME_CURVE, agreement, start_params
-from trigru.common import oracle
+from trigru.common.equality import oracle
 from trigru.common.errors import UnknownNameError
-from trigru.common.optimizers import carry_learning_rate
-from trigru.common.params import leaves
+from trigru.common.gru.optimizers import carry_learning_rate
+from trigru.common.parameters.record import leaves
 
-VOWELS, WINDOWS = find_experiment("vowels"), find_experiment("sunspots-8")
+VOWELS, WINDOWS = get_experiment("vowels"), get_experiment("sunspots-8")
 
 
 def make(name, experiment, tx):
-    return trainer_of(name)(experiment.config, tx, experiment.loss, every_step=experiment.every_step)
+    return get_trainer(name)(experiment.config, tx, experiment.loss, every_step=experiment.every_step)
 
 
 def a_batch(experiment):
@@ -79,7 +79,7 @@ def test_what_was_compiled_is_used_for_the_next_seed(name):
         count.append(None)
         return WINDOWS.loss(predictions, targets)
 
-    trainer = trainer_of(name)(WINDOWS.config, optax.sgd(0.1), counting, every_step=True)
+    trainer = get_trainer(name)(WINDOWS.config, optax.sgd(0.1), counting, every_step=True)
     for seed in range(3):
         trainer.start(start_params(WINDOWS, seed))
         trainer.step(batch)
@@ -97,7 +97,7 @@ def test_float64_parameters_after_a_few_steps_agree_and_all_have_moved():
         params = start_params(replace(WINDOWS, config=config), 1)
         batch = jax.tree.map(lambda array: array.astype("f8"), a_batch(WINDOWS))
         for name in (REFERENCE, *FRAMEWORKS):
-            trainer = trainer_of(name)(
+            trainer = get_trainer(name)(
                 config, carry_learning_rate(optax.adam(1e-2), scale=3.0), WINDOWS.loss, every_step=True
             )
             trainer.start(params)
@@ -113,7 +113,7 @@ def test_float64_parameters_after_a_few_steps_agree_and_all_have_moved():
 
 def test_a_framework_without_a_loop_is_named():
     with pytest.raises(UnknownNameError, match="unknown framework with a training loop 'keras'"):
-        trainer_of("keras")
+        get_trainer("keras")
 
 
 def test_minibatch_is_a_pytree():

@@ -6,7 +6,7 @@ import pytest
 from trigru.bench.training import FRAMEWORKS
 from trigru.bench.training.tables import vanishing_table
 from trigru.bench.training.vanishing import CONFIG, Norm, Vanishing, _draw, _euclidean, vanishing
-from trigru.common import oracle
+from trigru.common.equality import oracle
 
 
 @pytest.fixture(scope="module")

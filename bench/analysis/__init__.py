@@ -1,0 +1,1 @@
+"""What the samples bear out: numbers, without text."""

@@ -1,0 +1,165 @@
+"""What the oracle says an arm must compute: the gate in front of the clock."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from ...common.equality import oracle
+from ...common.equality.bounds import accuracy_bound, relative_error
+from ...common.equality.oracle_training import Trajectory, trajectory
+from ...common.errors import TrigruError
+from ...common.files import write_whole
+from ...common.parameters.record import ClassifierParams, leaves, random_params
+from ...common.port.protocol import Program
+from ...common.port.task import Batch
+from .workloads import get_workload
+
+__all__ = ["LEARNING_RATE", "OPTIMIZER", "NotEqualError", "Reference", "keep_in", "reference"]
+
+LEARNING_RATE = 1e-3
+OPTIMIZER = optax.adam(LEARNING_RATE)
+TRAIN_STEPS = 2
+
+
+class NotEqualError(TrigruError):
+    """An arm does not compute what the oracle does, and so gets no number."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the oracle says of a phase in float64, and how far NumPy in the working dtype is from that.
+
+    Args:
+        params: canonical, to be loaded by every arm.
+        batch: to be computed on.
+        expected: quantities by name, float64.
+        bounds: the largest error that passes, by name.
+        steps: calls that answer: train steps taken, or 1.
+    """
+
+    phase: str
+    params: Any
+    batch: Batch
+    expected: dict[str, np.ndarray]
+    bounds: dict[str, float]
+    steps: int
+    _walk: Trajectory | None
+
+    def hold(self, program: Program, call: Callable[[], Any]) -> float:
+        """Call a program, compare, and return the largest error as a share of what is allowed.
+
+        Raises:
+            NotEqualError: that share is above 1, or a shape differs.
+        """
+        answers = self._answers(program, call)
+        shares = []
+        for quantity, want in self.expected.items():
+            got = np.asarray(answers[quantity])
+            if got.shape != want.shape:
+                raise NotEqualError(f"{quantity} has shape {got.shape}, expected {want.shape}")
+            shares.append(relative_error(got, want) / self.bounds[quantity])
+            if not shares[-1] <= 1:  # NaN is not
+                raise NotEqualError(
+                    f"not equal to the oracle: {quantity} is off by {shares[-1]:.3g} times what is allowed"
+                )
+        return max(shares)
+
+    def _answers(self, program: Program, call: Callable[[], Any]) -> dict[str, Any]:
+        if self._walk is not None:
+            losses = np.stack([np.asarray(call()) for _ in range(self.steps)])
+            return {"losses": losses} | self._walk.moved(program.params())
+        result = call()
+        if self.phase == "gradient":
+            loss, gradient = result
+            return {"loss": loss} | leaves(program.read(gradient))
+        if isinstance(result, tuple | list):
+            return dict(zip(("carry", "outputs"), result, strict=True))
+        return {"logits": result}
+
+
+#: The oracle's answers so far, and where the processes of a run keep them for each other.
+_known: dict[tuple[str, str, str, int], Reference] = {}
+_folder: Path | None = None
+
+
+@contextmanager
+def keep_in(folder: Path) -> Iterator[None]:
+    """Share the oracle's answers with other processes through files, meanwhile.
+
+    Args:
+        folder: private to one run, since what is read there is unpickled.
+    """
+    global _folder
+    _folder = folder
+    try:
+        yield
+    finally:
+        _folder = None
+
+
+def reference(workload: str, phase: str, dtype: str, steps: int = TRAIN_STEPS) -> Reference:
+    """The oracle's answers for a phase of a workload.
+
+    Args:
+        workload, phase, dtype: names.
+        steps: of training, where the phase is "train_step".
+    """
+    key = workload, phase, dtype, steps
+    if key in _known:
+        return _known[key]
+    path = _folder and _folder / f"{'-'.join(map(str, key))}.pickle"
+    if path and path.exists():
+        _known[key] = pickle.loads(path.read_bytes())
+    else:
+        _known[key] = _ask(*key)
+        if path:
+            write_whole(path, pickle.dumps(_known[key]))
+    return _known[key]
+
+
+def _ask(workload: str, phase: str, dtype: str, steps: int) -> Reference:
+    spec = get_workload(workload)
+    params, batch = random_params(spec.config(phase, param_dtype=dtype)), spec.batch()
+
+    def widen(array: Any) -> Any:
+        return array.astype("float64") if array.dtype.kind == "f" else array
+
+    if phase == "train_step":
+        with jax.enable_x64(True):
+            walk = trajectory(jax.tree.map(widen, params), jax.tree.map(widen, batch), OPTIMIZER, steps, weighted=True)
+        rounded = trajectory(params, batch, OPTIMIZER, steps, weighted=True)
+        exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)
+    else:
+        walk, steps = None, 1
+        exact = _ANSWERS[phase](jax.tree.map(widen, params), jax.tree.map(widen, batch))
+        in_dtype = _ANSWERS[phase](params, batch)
+    bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype) for name in exact}
+    return Reference(phase, params, batch, exact, bounds, steps, walk)
+
+
+def _forward(params: Any, batch: Batch) -> dict[str, Any]:
+    if isinstance(params, ClassifierParams):
+        return {"logits": oracle.classify(params, batch.x, batch.lengths)}
+    tape = oracle.forward(params, batch.x, lengths=batch.lengths)
+    return {"carry": tape.carry, "outputs": tape.outputs}
+
+
+def _gradient(params: Any, batch: Batch) -> dict[str, Any]:
+    loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
+    loss, gradient = loss_and_grad(params, batch.x, batch.targets, batch.lengths)
+    return {"loss": np.asarray(loss)} | leaves(gradient)
+
+
+def _step(params: Any, batch: Batch) -> dict[str, Any]:
+    tape = oracle.forward(params, batch.x[:, :1], batch.carry)
+    return {"carry": tape.carry, "outputs": tape.outputs[:, 0]}
+
+
+_ANSWERS = {"forward": _forward, "gradient": _gradient, "step": _step}

@@ -1,0 +1,73 @@
+"""GRUs of other libraries, with a learned initial state as their users would write it, to time beside the ports.
+
+One peer a file, each with a `PEER`. Peers are not ports: they need not offer the whole contract, and where their
+equations are others they are not held to the oracle, which `differs` says and the tables of times repeat.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from ....common.config import GRUConfig
+from ....common.errors import UnavailableError, UnknownNameError
+from ....common.port.protocol import Params, Program
+
+__all__ = ["PEERS", "Peer", "PeerStyle", "get_peer"]
+
+#: Names, which are those of the modules in this folder.
+PEERS = ("torch", "haiku", "keras")
+
+
+@dataclass(frozen=True)
+class PeerStyle:
+    """A way to run a peer.
+
+    Args:
+        name: as in benchmark ids; stable.
+        summary: the code that a user would write, in a line.
+        build: (config, canonical params, phase) -> Program.
+        missing: None where it can be had here, else why not.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[GRUConfig, Params, str], Program]
+    missing: Callable[[], str | None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A GRU with a learned initial state of another library.
+
+    Args:
+        name: what the command line calls it.
+        title: what tables call it.
+        packages: the distributions whose versions can change its results.
+        call_styles: the ways to run it, the one that its documentation leads with first.
+        differs: how its equations differ from the oracle's, so that it is not held to it; None where they do not.
+    """
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    call_styles: tuple[PeerStyle, ...]
+    differs: str | None = None
+
+
+@cache
+def get_peer(name: str) -> Peer:
+    """The peer of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+        UnavailableError: its library is not installed, or does not import.
+    """
+    if name not in PEERS:
+        raise UnknownNameError("peer", name, list(PEERS))
+    try:
+        return importlib.import_module(f".{name}", __name__).PEER
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"{error.name} is not installed: uv run --extra peers trigru ... brings it.") from error
+    except Exception as error:  # a broken library must not take the others with it
+        raise UnavailableError(f"peer {name!r} is not available: {type(error).__name__}: {error}") from error

@@ -1,0 +1,215 @@
+"""PyTorch's GRU with a learned initial state: `torch.nn.GRU` and one `nn.Parameter` beside it.
+
+The equations are the oracle's. The parameters are not: torch adds a bias to the input's product and another to the
+state's, `b_ih` and `b_hh`, where the model has one for r and one for z.
+
+    b_ih = bias                     (3H,)
+    b_hh = (0, 0, bias_n)           (3H,)
+
+Both halves of a pair get the pair's gradient, so under Adam each moves as far as the model's one bias does, and their
+sum twice as far. Output, gradient and the first step's moves are the model's; what comes after that step is not.
+
+torch.compile leaves `nn.GRU` as it is: Dynamo breaks its graph there, unless `torch._dynamo.config.allow_rnn` is set,
+and then it unrolls the time steps. The style is what a user of `torch.compile(model)` gets, which is the former.
+"""
+
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# A type checker takes this module for the library of its name where that is not installed.
+
+import os
+import shutil
+import sys
+import sysconfig
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch._dynamo  # which the optimisers import when they are made: two threads that do so at once break it
+import torch._inductor.utils
+from torch import nn
+from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from ....common.config import GRUConfig
+from ....common.parameters.layouts import TORCH
+from ....common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
+from ....common.port.protocol import Params, Program
+from ..admission import LEARNING_RATE
+from . import Peer, PeerStyle
+
+__all__ = ["PEER", "Classifier", "LearnedGRU"]
+
+
+class LearnedGRU(nn.Module):
+    """A GRU that starts from a learned state."""
+
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.gru = nn.GRU(input_size, hidden_size, batch_first=True)
+        self.initial_carry = nn.Parameter(torch.zeros(hidden_size))
+
+    def forward(self, x, carry=None, lengths=None):
+        """Final carry (B, H) and outputs (B, T, H) of x (B, T, D); lengths (B,) are int64, on the CPU."""
+        if carry is None:
+            carry = self.initial_carry.expand(x.shape[0], -1)  # (B, H)
+        if lengths is not None:
+            x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        outputs, carry = self.gru(x, carry.unsqueeze(0))  # (B, T, H) or packed, (1, B, H)
+        return carry[0], outputs
+
+
+class Classifier(nn.Module):
+    """Logits from the final carry."""
+
+    def __init__(self, input_size: int, hidden_size: int, classes: int):
+        super().__init__()
+        self.rnn = LearnedGRU(input_size, hidden_size)
+        self.readout = nn.Linear(hidden_size, classes)
+
+    def forward(self, x, lengths=None):
+        """Logits (B, C)."""
+        carry, _ = self.rnn(x, lengths=lengths)
+        return self.readout(carry)
+
+
+class Integers(NamedTuple):
+    """Lengths are wanted on the CPU, labels where the logits are: an array of the batch in both places."""
+
+    host: torch.Tensor
+    device: torch.Tensor
+
+
+class OnDevice:
+    """A CUDA tensor that NumPy can read, when it asks."""
+
+    def __init__(self, tensor: torch.Tensor):
+        self.tensor = tensor
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.tensor.cpu().numpy()
+        return array if dtype is None else array.astype(dtype)
+
+
+def _eager(config: GRUConfig, params: Params, phase: str) -> Program:
+    return _build(config, params, phase, lambda model: model)
+
+
+def _compile(config: GRUConfig, params: Params, phase: str) -> Program:
+    return _build(config, params, phase, torch.compile)
+
+
+def _build(config: GRUConfig, params: Params, phase: str, wrap: Any) -> Program:
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = _load(config, params, device)
+    model, tensors = wrap(module), list(module.parameters())
+
+    def objective(x, targets, lengths=None):
+        if config.classes is not None:
+            return cross_entropy(model(x, _host(lengths)), targets.device)
+        return mse_loss(model(x, lengths=_host(lengths))[1], targets)
+
+    @torch.inference_mode()
+    def forward(x, lengths=None):
+        return model(x, lengths=_host(lengths))
+
+    @torch.inference_mode()
+    def step(frame, carry):
+        carry, outputs = model(frame.unsqueeze(1), carry)  # (B, H), (B, 1, H)
+        return carry, outputs[:, 0]
+
+    def gradient(*arrays):
+        loss = objective(*arrays)
+        return loss.detach(), torch.autograd.grad(loss, tensors)
+
+    optimizer = torch.optim.Adam(tensors, lr=LEARNING_RATE)
+
+    def train_step(*arrays):
+        optimizer.zero_grad()
+        loss = objective(*arrays)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    run = {"forward": forward, "gradient": gradient, "train_step": train_step, "step": step}[phase]
+    names = [name for name, _ in module.named_parameters()]
+
+    def read(gradient: Any) -> Params:
+        return _dump(dict(zip(names, gradient, strict=True)))
+
+    def put(array: Any) -> Any:
+        tensor = torch.tensor(np.asarray(array))
+        return tensor.to(device) if tensor.is_floating_point() else Integers(tensor.long(), tensor.long().to(device))
+
+    return Program(
+        call=run if device == "cpu" else lambda *arrays: _readable(run(*arrays)),
+        params=lambda: _dump(dict(module.named_parameters())),
+        lower=None,
+        leaves=len(tensors) * (4 if phase == "train_step" else 1),  # Adam keeps a step and two moments of each
+        read=read,
+        put=put,
+        wait=_synchronize if device == "cuda" else lambda result: result,
+    )
+
+
+def _load(config: GRUConfig, params: Params, device: str) -> nn.Module:
+    if isinstance(params, ClassifierParams):
+        module = Classifier(config.input_size, config.hidden_size, len(params.readout.bias))
+    else:
+        module = LearnedGRU(config.input_size, config.hidden_size)
+    module = module.to(device=device, dtype=getattr(torch, config.param_dtype))
+    module.load_state_dict({name: torch.tensor(array) for name, array in TORCH.flat(params).items()})
+    return module
+
+
+def _dump(found: dict[str, torch.Tensor]) -> Params:
+    arrays = {name.removeprefix("rnn."): tensor.detach().cpu().numpy().copy() for name, tensor in found.items()}
+    gru = GRUParams(
+        weight_ih=arrays["gru.weight_ih_l0"],
+        weight_hh=arrays["gru.weight_hh_l0"],
+        bias=arrays["gru.bias_ih_l0"],
+        bias_n=np.split(arrays["gru.bias_hh_l0"], 3)[2],
+        initial_carry=arrays["initial_carry"],
+    )
+    if "readout.weight" not in arrays:
+        return gru
+    return ClassifierParams(gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"]))
+
+
+def _host(lengths: Any) -> Any:
+    return None if lengths is None else lengths.host
+
+
+def _readable(result: Any) -> Any:
+    if isinstance(result, torch.Tensor):
+        return OnDevice(result)
+    return tuple(OnDevice(part) if isinstance(part, torch.Tensor) else part for part in result)
+
+
+def _synchronize(result: Any) -> Any:
+    torch.cuda.synchronize()
+    return result
+
+
+def _no_compiler() -> str | None:
+    """Why torch.compile cannot work here, as far as can be told without compiling."""
+    if torch.cuda.is_available():
+        return None if find_spec("triton") else "torch.compile needs Triton for a GPU: pip install triton."
+    compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    if shutil.which(compiler) is None:
+        return f"torch.compile needs a C++ compiler on a CPU, and {compiler} is not on the path."
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    return None if os.path.exists(header) else f"torch.compile needs Python's headers, and there is no {header}."
+
+
+PEER = Peer(
+    name="torch",
+    title="PyTorch",
+    packages=("torch",),
+    call_styles=(
+        PeerStyle("eager", "loss.backward(); optimizer.step()", _eager),
+        PeerStyle("compile", "model = torch.compile(model)", _compile, _no_compiler),
+    ),
+)

@@ -1,0 +1,156 @@
+"""What is timed: sizes from where dispatch is everything to where the matrix products are, and real data.
+
+Adding a workload is adding a row to `WORKLOADS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...common.config import GRUConfig
+from ...common.datasets import japanese_vowels
+from ...common.errors import InputError, UnknownNameError
+from ...common.parameters.record import leaves, random_params
+from ...common.port.task import Batch
+
+__all__ = ["QUICK", "SIZES", "STANDARD", "WORKLOADS", "Workload", "get_workload", "sweep"]
+
+SEED = 0
+
+
+def _random_batch(workload: "Workload") -> Batch:
+    rng = np.random.default_rng(SEED)
+    shape = (workload.batch_size, workload.time)
+    x = rng.normal(size=(*shape, workload.input_size))
+    targets = rng.normal(scale=0.5, size=(*shape, workload.hidden_size))
+    return Batch(x.astype(np.float32), targets.astype(np.float32), carry=_carry(workload))
+
+
+def _vowels_batch(workload: "Workload") -> Batch:
+    data = japanese_vowels("train")
+    rows = np.random.default_rng(SEED).permutation(len(data.labels))[: workload.batch_size]
+    return Batch(data.inputs[rows], data.labels[rows], data.lengths[rows], _carry(workload))
+
+
+def _carry(workload: "Workload") -> np.ndarray:
+    shape = (workload.batch_size, workload.hidden_size)
+    return np.random.default_rng(SEED + 1).uniform(-1, 1, shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Sizes and data of one model under test.
+
+    Args:
+        name: stable, part of benchmark ids.
+        summary: what it stands for.
+        batch_size: B, sequences.
+        time: T, steps of the longest sequence.
+        input_size: D.
+        hidden_size: H.
+        classes: C of a readout with cross-entropy; None trains the outputs on a mean squared error.
+        make: draws the batch, the same one at each call.
+        first_style: time each port in its first call style alone, unless others are asked for: crossing the jit
+            boundary is nothing beside the work.
+    """
+
+    name: str
+    summary: str
+    batch_size: int
+    time: int
+    input_size: int
+    hidden_size: int
+    classes: int | None = None
+    make: Callable[["Workload"], Batch] = _random_batch
+    first_style: bool = False
+
+    def batch(self) -> Batch:
+        """The data, float32 NumPy arrays."""
+        return self.make(self)
+
+    def config(self, phase: str = "forward", kernel: str = "stock", param_dtype: str = "float32") -> GRUConfig:
+        """The model's configuration; one time step is a GRU's, without the readout."""
+        classes = None if phase == "step" else self.classes
+        return GRUConfig(self.input_size, self.hidden_size, classes, kernel=kernel, param_dtype=param_dtype)
+
+    @property
+    def steps(self) -> int:
+        """Time steps that count in a batch: all of them, or those within the sequences' lengths."""
+        lengths = self.batch().lengths
+        return self.batch_size * self.time if lengths is None else int(lengths.sum())
+
+    def parameters(self, phase: str = "forward") -> int:
+        """How many numbers the model learns."""
+        return sum(array.size for array in leaves(random_params(self.config(phase))).values())
+
+    @property
+    def shape(self) -> str:
+        """The sizes in a few characters.
+
+        >>> get_workload("tiny").shape
+        'B=1 T=8 D=4 H=8'
+        """
+        return f"B={self.batch_size} T={self.time} D={self.input_size} H={self.hidden_size}"
+
+
+WORKLOADS: tuple[Workload, ...] = (
+    Workload("tiny", "dispatch: next to nothing to compute", 1, 8, 4, 8),
+    Workload("question", "the sizes people ask about: 20 inputs, 200 units, one sequence", 1, 50, 20, 200),
+    Workload("vowels", "real utterances of unequal length, nine speakers", 32, 29, 12, 64, 9, _vowels_batch),
+    Workload("medium", "a model of everyday size", 32, 128, 64, 128),
+    Workload("large", "matrix products dominate", 64, 128, 256, 512, first_style=True),
+    Workload("long", "long and narrow: many steps of little work each", 16, 512, 32, 64),
+)
+
+#: Those of a first look.
+QUICK = ("tiny", "question", "vowels")
+#: Those of a run of the stock kernel alone: with every call style, they take ten minutes on two cores.
+STANDARD = ("tiny", "question", "vowels", "medium", "large")
+
+
+#: What a sweep may vary: its name, and the workload's.
+SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}
+
+
+def get_workload(name: str) -> Workload:
+    """A workload by name, or one with another size, as in "question@hidden=64".
+
+    Raises:
+        UnknownNameError: there is none.
+
+    >>> get_workload("question@hidden=64").shape
+    'B=1 T=50 D=20 H=64'
+    """
+    base, _, other = name.partition("@")
+    for workload in WORKLOADS:
+        if workload.name == base:
+            if not other:
+                return workload
+            size, _, value = other.partition("=")
+            if size in SIZES and value.isdecimal() and int(value) > 0 and (size == "hidden" or not workload.classes):
+                return replace(workload, name=name, **{SIZES[size]: int(value)})
+    raise UnknownNameError("workload", name, [workload.name for workload in WORKLOADS])
+
+
+def sweep(workload: str, over: str) -> list[str]:
+    """Names of a workload with one size varied.
+
+    Args:
+        workload: name of the one to start from.
+        over: a size and its values, as in "hidden=8,32,128".
+
+    Raises:
+        InputError: not that form, or a size that the data fix.
+
+    >>> sweep("question", "hidden=8,32")
+    ['question@hidden=8', 'question@hidden=32']
+    """
+    size, _, values = over.partition("=")
+    if size not in SIZES or not values or not all(v.isdecimal() and int(v) > 0 for v in values.split(",")):
+        raise InputError(
+            f"cannot sweep {over!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
+        )
+    if get_workload(workload).classes is not None and size != "hidden":
+        raise InputError(f"{workload} has real data, which fix its {size}. Sweep hidden, or another workload.")
+    return [f"{workload}@{size}={int(value)}" for value in dict.fromkeys(values.split(","))]

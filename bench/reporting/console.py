@@ -1,0 +1,119 @@
+"""What the command line shows while it works, and what Ctrl-C does then."""
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from ..results.record import Results
+    from .sections import Section
+
+__all__ = ["Progress", "leave", "nothing_if_interrupted", "say", "show"]
+
+NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
+
+
+def say(message: str) -> None:
+    """To stderr, where progress and messages go."""
+    typer.echo(message, err=True)
+
+
+def show(
+    sections: "list[Section]",
+    results: "Results | None" = None,
+    *,
+    details: bool = False,
+    below: Iterable[str] = (),
+) -> None:
+    """Tables to stdout.
+
+    Args:
+        sections: the tables.
+        results: where they are from, for the lines above them.
+        details: with the tables that are meant for files, too.
+        below: lines to end with.
+    """
+    from rich.console import Console
+
+    from .sections import provenance_lines, terminal
+
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width of its own; tables are made for 100 columns
+        console = Console(width=100)
+    for line in provenance_lines(results) if results else ():
+        console.print(line, markup=False, highlight=False)
+    shown = [section for section in sections if details or not section.detail]
+    if shown:
+        console.print(terminal(shown))
+    for line in below:
+        console.print(line, markup=False, highlight=False)
+
+
+def leave(*_: object) -> None:
+    """On Ctrl-C outside of measuring and writing: modules may be half imported, so go without tidying up."""
+    say(NOTHING_MEASURED)
+    os._exit(130)
+
+
+@contextmanager
+def nothing_if_interrupted() -> Iterator[None]:
+    """Ctrl-C meanwhile ends in a sentence and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(NOTHING_MEASURED)
+        raise typer.Exit(130) from None
+
+
+class Progress:
+    """A progress bar on stderr that is gone when the work is done.
+
+    While it is shown, Ctrl-C takes effect at the next step: JAX runs callbacks that would swallow a KeyboardInterrupt
+    raised inside them. A second Ctrl-C takes effect at once.
+    """
+
+    def __init__(self, what: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            BarColumn(20),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(what, total=1.0)
+        self._interrupted = False
+
+    def __enter__(self) -> "Progress":
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        signal.signal(signal.SIGINT, self._before)
+
+    def to(self, share: float, what: str) -> None:
+        """Show that this share of the work is done and what comes next."""
+        self._bar.update(self._task, completed=share, description=what)
+        self._stop_if_interrupted()
+
+    def add(self, what: str, share: float) -> None:
+        """Show that this much more is done and what comes next."""
+        self._bar.update(self._task, advance=share, description=what)
+        self._stop_if_interrupted()
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _stop_if_interrupted(self) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt

@@ -1,0 +1,261 @@
+"""Timing arms against each other: interleaved rounds, outputs blocked on inside the clock, nothing else in it."""
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.monitoring
+import numpy as np
+
+from ...common.errors import TrigruError
+
+__all__ = [
+    "CompiledWhileTimingError",
+    "Samples",
+    "Subject",
+    "WarmUp",
+    "balanced_orders",
+    "calls_in_a_sample",
+    "sample_rounds",
+    "warm_up",
+]
+
+#: A sample spans at least this, or that many calls, so that the clock's own cost and resolution vanish in it. Many
+#: short samples are better than few long ones: what is paired lies closer together, and a hiccup spoils less.
+SAMPLE_TIME_S = 10e-3
+SAMPLE_CALLS = 20
+#: Warm-up ends when a stretch of calls is no more than this faster than the best before.
+STEADY_WITHIN = 0.03
+#: Beyond this one steady stretch is enough: a call that takes this long does not hide in the caches.
+LONG_WARM_UP_S = 0.5
+#: And here it ends, steady or not.
+MAX_WARM_UP_S = 5.0
+
+
+class CompiledWhileTimingError(TrigruError):
+    """XLA compiled inside a timed region: the figures would be wrong, so there are none."""
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """What is timed."""
+
+    @property
+    def slowed(self) -> float:
+        """The share by which a sample is made to last longer; 0 but for a calibration."""
+        ...
+
+    def call(self) -> Any:
+        """Start a call, and return what will become ready."""
+        ...
+
+    def wait(self, outputs: Any) -> Any:
+        """Block until outputs, or a list of the outputs of several calls, are ready."""
+        ...
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How an arm was brought to a steady state.
+
+    Args:
+        calls: before the clock counted.
+        steady: whether the last stretches were no faster than those before.
+        call_time_s: seconds per call in the fastest stretch.
+    """
+
+    calls: int
+    steady: bool
+    call_time_s: float
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the clock said of one arm.
+
+    Args:
+        time_s: seconds per call, each waited for before the next, for each round.
+        pipelined_s: seconds per call where none was waited for before the next, a few; none where one call fills a
+            sample.
+        calls: calls in a sample.
+        position: the arm's place within each round.
+        started_s: when each sample began, seconds since the epoch.
+        warm_up: before.
+    """
+
+    time_s: np.ndarray
+    pipelined_s: np.ndarray
+    calls: int
+    position: np.ndarray
+    started_s: np.ndarray
+    warm_up: WarmUp
+
+
+def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
+    """An order of the arms for each round, balanced for position and for what ran just before.
+
+    Over every `arms` rounds each arm takes each position once; over twice as many, each arm follows each other
+    equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves behind in caches and
+    clocks does not fall on one neighbour. Arms and rounds are shuffled within that.
+
+    >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
+    >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
+    [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
+    """
+    rng = np.random.default_rng(seed)
+    zigzag = np.array([(k + 1) // 2 if k % 2 else -(k // 2) for k in range(arms)])  # 0, 1, -1, 2, -2, ...
+    produced = 0
+    while produced < rounds:
+        labels = rng.permutation(arms)
+        for pattern in (zigzag, zigzag[::-1]):
+            for shift in rng.permutation(arms)[: rounds - produced]:
+                yield labels[(pattern + shift) % arms]
+                produced += 1
+
+
+def sample_rounds(
+    arms: Sequence[Subject],
+    rounds: int,
+    *,
+    sample_time_s: float = SAMPLE_TIME_S,
+    seed: int = 0,
+    warm: Sequence[WarmUp] | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Samples | Exception]:
+    """Time arms in interleaved rounds.
+
+    Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill
+    `sample_time_s`, or twenty, each blocked on before the next; garbage collection is off while the clock runs.
+    All outputs of an XLA program become ready together, so blocking on one that is returned waits for all.
+    After that, a few rounds are pipelined: all calls of a sample are dispatched, then waited for.
+
+    Args:
+        arms: compiled before, or here while warming up.
+        rounds: how many; a multiple of the number of arms balances positions exactly.
+        sample_time_s: least duration of a sample of fewer than twenty calls.
+        seed: of the orders.
+        warm: how each arm was warmed up, where that is done.
+        progress: called with the rounds done.
+
+    Returns:
+        The samples of each arm, or what it raised: CompiledWhileTimingError where it compiled again after its warm-up.
+    """
+    warm = [warm_up(arm, sample_time_s) for arm in arms] if warm is None else warm
+    calls = [calls_in_a_sample(w, sample_time_s) for w in warm]
+    pipelined_rounds = math.ceil(rounds / 4)
+    clocks = [(_blocked, rounds), (_pipelined, pipelined_rounds)]
+    failed: dict[int, Exception] = {}
+    found = []
+    with _watch_for_compilation() as compiled, _no_garbage_collection():
+        for clock, of_rounds in clocks:
+            time_s, started_s = np.full((2, len(arms), of_rounds), np.nan)
+            position = np.empty((len(arms), of_rounds), int)
+            for number, order in enumerate(balanced_orders(len(arms), of_rounds, seed)):
+                gc.collect()
+                for place, index in enumerate(order):
+                    position[index, number] = place
+                    skipped = clock is _pipelined and calls[index] == 1
+                    if index in failed or skipped:
+                        continue
+                    started_s[index, number] = time.time()
+                    compiled.clear()
+                    try:
+                        time_s[index, number] = clock(arms[index], calls[index])
+                        _complain_of(compiled)
+                    except Exception as error:  # an arm loses its own numbers, and nothing else
+                        failed[int(index)] = error
+                if clock is _blocked:
+                    progress(number + 1)
+            found.append((time_s, position, started_s))
+    (time_s, position, started_s), (pipelined_s, _, _) = found
+    pipelined_s = [row[~np.isnan(row)] for row in pipelined_s]
+    rows = zip(time_s, pipelined_s, calls, position, started_s, warm, strict=True)
+    return [failed.get(index) or Samples(*row) for index, row in enumerate(rows)]
+
+
+def calls_in_a_sample(warm: WarmUp, sample_time_s: float = SAMPLE_TIME_S) -> int:
+    """How many calls make a sample: enough to last that long, or twenty.
+
+    >>> [calls_in_a_sample(WarmUp(9, True, call_time_s)) for call_time_s in (1e-5, 3e-3, 1.0)]
+    [20, 4, 1]
+    """
+    return min(SAMPLE_CALLS, max(1, math.ceil(sample_time_s / warm.call_time_s)))
+
+
+def warm_up(arm: Subject, sample_time_s: float = SAMPLE_TIME_S) -> WarmUp:
+    """Call an arm until it is steady.
+
+    Stretches of calls, each as long as a sample, are timed until two in a row are no more than 3 % faster than the
+    fastest before.
+    """
+    calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
+    while spent_s < MAX_WARM_UP_S:
+        n, elapsed_s = 0, 0.0
+        while n == 0 or elapsed_s < sample_time_s:
+            elapsed_s += _blocked(arm, 1)
+            n += 1
+        calls, spent_s, time_s = calls + n, spent_s + elapsed_s, elapsed_s / n
+        unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
+        best_s = min(best_s, time_s)
+        if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2):
+            return WarmUp(calls, True, best_s)
+    return WarmUp(calls, False, best_s)
+
+
+def _blocked(arm: Subject, calls: int) -> float:
+    start = time.perf_counter_ns()
+    for _ in range(calls):
+        arm.wait(arm.call())
+    if arm.slowed:
+        until = start + (time.perf_counter_ns() - start) * (1 + arm.slowed)
+        while time.perf_counter_ns() < until:
+            pass
+    return (time.perf_counter_ns() - start) / calls * 1e-9
+
+
+def _pipelined(arm: Subject, calls: int) -> float:
+    start = time.perf_counter_ns()
+    arm.wait([arm.call() for _ in range(calls)])
+    return (time.perf_counter_ns() - start) / calls * 1e-9
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    gc.collect()
+    gc.freeze()  # so that the collections between rounds look at what the rounds left, and at nothing else
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def _watch_for_compilation() -> Iterator[list[str]]:
+    compiled: list[str] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def _complain_of(compiled: list[str]) -> None:
+    if compiled:
+        raise CompiledWhileTimingError(
+            "XLA compiled while the clock ran. The arm changes the shapes, dtypes or structure of what it passes from "
+            "call to call; its figures would include compilation."
+        )

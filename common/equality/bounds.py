@@ -1,0 +1,28 @@
+"""How far an answer may be from the oracle's.
+
+Two questions, never mixed: in float64, is it the same function; in a working dtype, is it as accurate as NumPy's own
+evaluation in that dtype?
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["ACCURACY_FACTOR", "ACCURACY_ULPS", "SAME_BOUND", "accuracy_bound", "relative_error"]
+
+SAME_BOUND = 1e-12
+ACCURACY_FACTOR = 4
+ACCURACY_ULPS = 4
+
+
+def relative_error(got: Any, reference: Any) -> float:
+    """The largest difference, relative to the largest reference magnitude (or absolute, where that is 0)."""
+    reference = np.asarray(reference, np.float64)
+    difference = np.abs(np.asarray(got, np.float64) - reference).max()
+    return float(difference / (np.abs(reference).max() or 1.0))
+
+
+def accuracy_bound(in_dtype: Any, reference: Any, dtype: str) -> float:
+    """What a working dtype may differ by: 4 times NumPy's own error in it, plus 4 units in the last place."""
+    return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * float(jnp.finfo(dtype).eps)

@@ -1,0 +1,74 @@
+"""The data that ports are checked on."""
+
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+
+from ..config import GRUConfig
+from ..parameters.record import ClassifierParams, random_params
+
+__all__ = ["Case"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Random, non-zero data for one model. Arrays are NumPy's, floating ones in one dtype."""
+
+    params: ClassifierParams  # of C classes
+    x: np.ndarray  # (B, T, D)
+    carry: np.ndarray  # (B, H)
+    lengths: np.ndarray  # (B,) int32, 0 and T among them where B > 1
+    resets: np.ndarray  # (B, T) bool
+    targets: np.ndarray  # (B, T, H); also the weights of the outputs in a differentiated scalar
+    d_carry: np.ndarray  # (B, H), weights of the final carry in that scalar
+    labels: np.ndarray  # (B,) int32, in [0, C)
+    asked_in: str = "float64"  # the dtype of the question, also when the arrays are widened to answer it
+
+    @classmethod
+    def random(
+        cls, batch: int, time: int, input_size: int, hidden_size: int, classes: int = 5, seed: int = 0
+    ) -> "Case":
+        """Draw a case in float64."""
+        rng = np.random.default_rng(seed)
+        lengths = rng.integers(1, time + 1, batch)
+        if batch > 1:
+            lengths[:2] = 0, time
+        return cls(
+            params=random_params(GRUConfig(input_size, hidden_size, classes, param_dtype="float64"), seed),
+            x=rng.normal(size=(batch, time, input_size)),
+            carry=rng.normal(size=(batch, hidden_size)),
+            lengths=lengths.astype(np.int32),
+            resets=rng.random((batch, time)) < 0.3,
+            targets=rng.normal(size=(batch, time, hidden_size)),
+            d_carry=rng.normal(size=(batch, hidden_size)),
+            labels=rng.integers(0, classes, batch).astype(np.int32),
+        )
+
+    def astype(self, dtype: str) -> "Case":
+        """The same case with every floating array rounded to a dtype, to ask about that dtype."""
+        return replace(self._cast(dtype), asked_in=dtype)
+
+    def widened(self) -> "Case":
+        """The same question with the same values in float64, for the reference."""
+        return self._cast("float64")
+
+    def _cast(self, dtype: str) -> "Case":
+        arrays = {name: getattr(self, name).astype(dtype) for name in ("x", "carry", "targets", "d_carry")}
+        return replace(self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays)
+
+    @property
+    def dtype(self) -> str:
+        """Of the floating arrays."""
+        return str(self.x.dtype)
+
+    @property
+    def config(self) -> GRUConfig:
+        """Of the classifier that `params` belong to."""
+        classes, hidden_size = self.params.readout.weight.shape
+        return GRUConfig(self.x.shape[-1], hidden_size, classes, param_dtype=str(self.params.gru.weight_ih.dtype))
+
+    @property
+    def gru_config(self) -> GRUConfig:
+        """Of the GRU alone."""
+        return replace(self.config, classes=None)

@@ -1,0 +1,202 @@
+"""Every way to be wrong that is looked for. Adding a check is adding a row to `CHECKS`, at the end."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+
+from ...errors import UnknownNameError
+from ...parameters.record import leaves
+from ..cases import Case
+from ..golden import golden_answers, golden_case
+from .check import DTYPES, Answers, Check
+from .derivatives import derivative_check
+from .phases import ADAM, ADAMW_CLIPPED, CARRY_RATE, CARRY_RATE_BY_FIELD, SGD, forward_check, training_check
+from .sequences import (
+    SequenceQuestion,
+    answer_sequence,
+    by_step,
+    exported,
+    in_chunks,
+    inference_check,
+    sequence_check,
+    time_major,
+    two_batch_axes,
+    vmapped,
+)
+
+__all__ = ["CHECKS", "DTYPES", "STAYS", "Answers", "Check", "get_checks"]
+
+
+def get_checks(*names: str) -> "tuple[Check, ...]":
+    """Rows of CHECKS by name.
+
+    >>> [check.name for check in get_checks("chunks")]
+    ['chunks']
+    """
+    known = {check.name: check for check in CHECKS}
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("check", name, list(known))
+    return tuple(known[name] for name in names)
+
+
+def _with_half_params(case: Case) -> Case:
+    """The case with parameters rounded to bfloat16, and stored so unless it is the float64 reference."""
+    rounded = case.astype("bfloat16").params
+    return replace(
+        case, params=jax.tree.map(lambda p: p.astype("float64"), rounded) if case.dtype == "float64" else rounded
+    )
+
+
+def _eager(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+_masked = partial(SequenceQuestion, lengths=True, resets=True)
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "conversion",
+        "a value changed, lost or misplaced between the canonical record and the framework's tree",
+        lambda port, case, style: leaves(port.dump(port.load(case.config, case.params))),
+        lambda case: leaves(case.params),
+        exact=True,
+        dtypes=DTYPES,
+    ),
+    sequence_check(
+        "sequence",
+        "other equations, gates in another order, a transposed or missing parameter, a detached initial carry",
+        dtypes=DTYPES,
+    ),
+    Check(
+        "golden",
+        "a change in oracle and port together: the answers are in a file",
+        lambda port, case, style: answer_sequence(_masked(), port, golden_case()),
+        lambda case: golden_answers(),
+    ),
+    sequence_check(
+        "carry",
+        "a passed carry ignored, mixed with the learned one, or cut off from the gradient",
+        SequenceQuestion(passed=True),
+    ),
+    sequence_check(
+        "chunks",
+        "a carry lost or detached between chunks, so that no gradient reaches the initial carry",
+        SequenceQuestion(in_chunks),
+    ),
+    sequence_check(
+        "step",
+        "one time step that differs from a sequence of them, or has parameters of its own",
+        SequenceQuestion(by_step),
+    ),
+    sequence_check(
+        "lengths",
+        "padding that moves the carry, or leaks into outputs or gradients; length 0",
+        SequenceQuestion(lengths=True),
+    ),
+    sequence_check("resets", "an episode that does not start from the initial carry", SequenceQuestion(resets=True)),
+    sequence_check(
+        "masks",
+        "lengths, resets and a passed carry that get into each other's way; a reset in the padding",
+        _masked(passed=True),
+        dtypes=("float64", "float32"),
+    ),
+    sequence_check(
+        "reverse",
+        "a backward run that starts in the padding, resets after the step, or hands its outputs out in its own order",
+        _masked(reverse=True),
+    ),
+    sequence_check(
+        "batch-axes",
+        "masks or carries that fit one batch axis alone",
+        _masked(passed=True, view=two_batch_axes),
+    ),
+    sequence_check(
+        "time-major",
+        "axes mixed up where time comes first",
+        _masked(run=time_major, passed=True, view=two_batch_axes),
+    ),
+    sequence_check(
+        "unroll",
+        "steps lost or run twice where the unrolling does not divide their number",
+        SequenceQuestion(config={"unroll": 2}),
+    ),
+    sequence_check(
+        "remat",
+        "a recomputation of something else than was computed",
+        SequenceQuestion(config={"remat": True}),
+    ),
+    inference_check(
+        "inference",
+        "a pass that nobody differentiates and that gives other values than one that somebody does",
+        {"plain": SequenceQuestion(), "masked": _masked(passed=True), "reverse": _masked(reverse=True)},
+    ),
+    inference_check(
+        "eager",
+        "results that depend on being jitted",
+        {"plain": SequenceQuestion(transform=_eager), "passed": SequenceQuestion(passed=True, transform=_eager)},
+    ),
+    sequence_check(
+        "vmap",
+        "examples or models that mix under vmap, where there is no batch axis",
+        SequenceQuestion(vmapped, passed=True),
+    ),
+    sequence_check(
+        "export",
+        "a program that jax.export cannot lower for cpu, cuda and tpu, or that differs when it is read back",
+        SequenceQuestion(transform=exported),
+    ),
+    derivative_check("jvp", "a kernel without forward mode, or with another derivative there"),
+    derivative_check(
+        "hvp", "second derivatives (a Hessian-vector product): missing, or those of another function", second=True
+    ),
+    sequence_check(
+        "dtype",
+        "a dtype ignored, or half precision worse than NumPy's: stored in float32, computed in bfloat16",
+        SequenceQuestion(config={"dtype": "bfloat16"}),
+        dtypes=("float32",),
+    ),
+    sequence_check(
+        "param-dtype",
+        "a param_dtype ignored, or values computed in it: stored in bfloat16, computed in float32",
+        SequenceQuestion(config={"dtype": "float32", "param_dtype": "bfloat16"}, view=_with_half_params),
+        dtypes=("float32",),
+    ),
+    forward_check("forward", "a call style that runs another model"),
+    training_check(
+        "training",
+        "20 Adam steps that part: a parameter not updated, updated twice, or by another one's gradient; a call style "
+        "that differentiates something else, or loses an update or the optimiser's state",
+        ADAM,
+        per_style=True,
+        dtypes=("float64", "float32"),
+    ),
+    training_check("sgd", "a gradient off by a factor, which Adam divides out", SGD),
+    training_check("adamw", "a norm or a decay that sees other leaves: 20 clipped AdamW steps", ADAMW_CLIPPED),
+    training_check(
+        "classifier",
+        "as training, with unequal lengths and a readout of another state than the last valid one",
+        ADAM,
+        classes=True,
+    ),
+    training_check(
+        "carry-rate",
+        "an initial carry that `carry_learning_rate` does not find by its path, or another parameter taken for it",
+        CARRY_RATE,
+        reference=CARRY_RATE_BY_FIELD,
+    ),
+)
+
+#: Why a check stays that notices no mutant alone.
+STAYS = {
+    "conversion": "It asks for bits, before anything is computed: where it fails, every other failure is unreadable.",
+    "sequence": "The plainest question: where it fails, read no further. No other computes in bfloat16 throughout.",
+    "golden": "It is there for a change that the oracle has made, too, and no port can make that; a test changes both.",
+    "carry": "It tells a carry that is wrong in itself from one that is wrong with masks.",
+    "chunks": "It is how long sequences are trained, and what the learned start depends on.",
+    "masks": "It alone asks for the gradients of lengths, resets and a carry at once, and how accurate they are.",
+    "sgd": "Adam and a clipped norm forgive a scaled gradient up to rounding and ε; SGD does not, at any precision.",
+}

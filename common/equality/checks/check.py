@@ -1,0 +1,41 @@
+"""What a check is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...port.protocol import Port
+from ..cases import Case
+
+__all__ = ["DTYPES", "Answers", "Check"]
+
+#: In float64 the first question is asked: the same function? In the others the second: as accurate as the dtype allows?
+DTYPES = ("float64", "float32", "bfloat16")
+
+Answers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One way to be wrong.
+
+    Args:
+        name: stable, lower case.
+        catches: what a difference here means.
+        answer: (port, case, style) -> the port's arrays by quantity, in the dtype of the case.
+        expect: (case) -> the oracle's arrays by quantity, in the dtype of the case.
+        exact: compare bits instead of asking the two questions.
+        per_style: ask the first question once for each call style of the port, and the second, which a style can't
+            change, of the first style; otherwise style is None.
+        dtypes: those of DTYPES in which it is asked; of checks with the same arithmetic, one asks about accuracy.
+        computed_in: the dtype of the computation where it is not the case's.
+    """
+
+    name: str
+    catches: str
+    answer: Callable[[Port, Case, Any], Answers]
+    expect: Callable[[Case], Answers]
+    exact: bool = False
+    per_style: bool = False
+    dtypes: tuple[str, ...] = ("float64",)
+    computed_in: str | None = None

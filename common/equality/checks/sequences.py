@@ -1,0 +1,239 @@
+"""Checks of one way to run a sequence: final carry, outputs, and the gradient of everything that went in.
+
+Values and gradients come from one differentiated call; `inference_check` holds calls that nobody differentiates,
+which a kernel with its own gradient computes by other code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...parameters.record import GRUParams, leaves
+from ...port.protocol import Port
+from .. import oracle
+from ..cases import Case
+from .check import Answers, Check
+
+__all__ = [
+    "SequenceQuestion",
+    "answer_sequence",
+    "by_step",
+    "expect_sequence",
+    "exported",
+    "in_chunks",
+    "inference_check",
+    "sequence_check",
+    "time_major",
+    "two_batch_axes",
+    "vmapped",
+    "whole",
+]
+
+Array = Any
+#: (port, model, x, carry, **options) -> (carry, outputs)
+Run = Callable[..., tuple[Array, Array]]
+
+EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def whole(port: Port, model: Any, x: Array, carry: Array = None, **options: Any) -> tuple[Array, Array]:
+    """In one call."""
+    return port.apply(model, x, carry, **options)
+
+
+@dataclass(frozen=True)
+class SequenceQuestion:
+    """How a sequence is run, and what is passed.
+
+    Args:
+        run: how a port runs it.
+        passed: start from the case's carry; else from the learned one.
+        lengths, resets: pass those of the case, the former with NaN in the padding, which must reach nothing.
+        reverse: as in the contract.
+        view: (case) -> the same data in another form.
+        transform: of the function that computes everything.
+        config: fields of GRUConfig to change.
+    """
+
+    run: Run = whole
+    passed: bool = False
+    lengths: bool = False
+    resets: bool = False
+    reverse: bool = False
+    view: Callable[[Case], Case] = lambda case: case
+    transform: Callable[[Callable[..., Any]], Callable[..., Any]] = jax.jit
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def masks(self, case: Case) -> dict[str, Any]:
+        """What is passed beside inputs and carry, in NumPy."""
+        masks: dict[str, Any] = {"reverse": True} if self.reverse else {}
+        masks |= {"lengths": case.lengths} if self.lengths else {}
+        return masks | ({"resets": case.resets} if self.resets else {})
+
+    def options(self, case: Case) -> dict[str, Any]:
+        """The same with JAX's arrays, as a port takes it."""
+        return {name: m if isinstance(m, bool) else jnp.asarray(m) for name, m in self.masks(case).items()}
+
+    def arguments(self, case: Case) -> tuple[Array, ...]:
+        """What is differentiated beside the parameters."""
+        return (case.x, case.carry) if self.passed else (case.x,)
+
+
+def sequence_check(
+    name: str, catches: str, asked: SequenceQuestion | None = None, dtypes: tuple[str, ...] = ("float64",)
+) -> Check:
+    """A row of the table of checks; without a question, the plain sequence."""
+    asked = asked or SequenceQuestion()
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        return answer_sequence(asked, port, asked.view(case))
+
+    def expect(case: Case) -> Answers:
+        return expect_sequence(asked, asked.view(case))
+
+    return Check(name, catches, answer, expect, dtypes=dtypes, computed_in=asked.config.get("dtype"))
+
+
+def inference_check(name: str, catches: str, questions: dict[str, SequenceQuestion]) -> Check:
+    """Carry and outputs of several questions, without a gradient."""
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        model, found = port.load(case.gru_config, case.params.gru), {}
+        for label, asked in questions.items():
+            call = asked.transform(partial(asked.run, port, **asked.options(case)))
+            carry, outputs = call(model, jnp.asarray(case.x), jnp.asarray(case.carry) if asked.passed else None)
+            found |= {f"{label}: carry": carry, f"{label}: outputs": outputs}
+        return found
+
+    def expect(case: Case) -> Answers:
+        found = {}
+        for label, asked in questions.items():
+            tape = oracle.forward(case.params.gru, *asked.arguments(case), **asked.masks(case))
+            found |= {f"{label}: carry": tape.carry, f"{label}: outputs": tape.outputs}
+        return found
+
+    return Check(name, catches, answer, expect)
+
+
+def expect_sequence(asked: SequenceQuestion, case: Case) -> Answers:
+    """The oracle's answers, computed in one dtype and handed out in those of the case."""
+    if case.dtype == "float64":
+        compute = "float64"
+    else:
+        compute = asked.config.get("dtype") or str(np.result_type(case.x, case.params.gru.weight_ih))
+    params, others = _cast(case.params.gru, compute), [_cast(a, compute) for a in asked.arguments(case)]
+    tape = oracle.forward(params, *others, **asked.masks(case))
+    found = oracle.backward(params, tape, _cast(case.targets, compute), _cast(case.d_carry, compute))
+    stored = [g.astype(p.dtype) for g, p in zip(found.params, case.params.gru, strict=True)]
+    gradients = GRUParams(*stored)._asdict() | {"x": found.x.astype(case.x.dtype)}
+    if found.carry is not None:
+        gradients["carry"] = found.carry.astype(case.carry.dtype)
+    return {"carry": tape.carry, "outputs": tape.outputs} | _named_gradients(gradients)
+
+
+def answer_sequence(asked: SequenceQuestion, port: Port, case: Case) -> Answers:
+    """A port's answers: values, and the gradients of Σ outputs · targets + Σ carry · d_carry."""
+    options = asked.options(case)
+    padding = np.arange(case.x.shape[-2]) >= case.lengths[..., None]  # (*batch, T)
+
+    def results(model, x, carry=None):
+        if asked.lengths:
+            x = jnp.where(np.broadcast_to(padding[..., None], x.shape), jnp.nan, x)
+        return asked.run(port, model, x, carry, **options)
+
+    def scalar(model, *arrays):
+        carry, outputs = results(model, *arrays)
+        return jnp.sum(outputs * case.targets) + jnp.sum(carry * case.d_carry), (carry, outputs)
+
+    differentiate = asked.transform(port.value_and_grad(scalar, has_aux=True))
+
+    model = port.load(replace(case.gru_config, **asked.config), case.params.gru)
+    arrays = [jnp.asarray(a) for a in asked.arguments(case)]
+    (_, (carry, outputs)), (gradient, *others) = differentiate(model, *arrays)
+    gradients = leaves(port.dump(gradient)) | dict(zip(("x", "carry"), others, strict=False))
+    return {"carry": carry, "outputs": outputs} | _named_gradients(gradients)
+
+
+def _named_gradients(arrays: dict[str, Array]) -> Answers:
+    return {f"d {name}": array for name, array in arrays.items()}
+
+
+def _cast(tree: Any, dtype: str) -> Any:
+    return jax.tree.map(lambda a: a.astype(dtype), tree)
+
+
+# Ways to run it ------------------------------------------------------------------------------------------------
+
+
+def in_chunks(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
+    """In three calls, each from the carry of the one before; fewer where there are fewer steps."""
+    outputs = []
+    for chunk in np.array_split(np.arange(x.shape[1]), 3):
+        if chunk.size:
+            carry, found = port.apply(model, x[:, chunk[0] : chunk[-1] + 1], carry)
+            outputs.append(found)
+    return carry, jnp.concatenate(outputs, axis=1)
+
+
+def by_step(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
+    """Step by step: the first without a carry, the others each from the one before."""
+    carry, first = port.step(model, x[:, 0], carry)
+    carry, rest = jax.lax.scan(lambda h, x: port.step(model, x, h), carry, jnp.moveaxis(x[:, 1:], 1, 0))
+    return carry, jnp.concatenate([first[:, None], jnp.moveaxis(rest, 0, 1)], axis=1)
+
+
+def time_major(
+    port: Port, model: Any, x: Array, carry: Array = None, *, resets: Array = None, **options: Any
+) -> tuple[Array, Array]:
+    """Time first, on the way in and on the way out."""
+    axis = x.ndim - 2
+    resets = None if resets is None else jnp.moveaxis(resets, axis, 0)
+    options |= {"resets": resets, "time_major": True}
+    carry, outputs = port.apply(model, jnp.moveaxis(x, axis, 0), carry, **options)
+    return carry, jnp.moveaxis(outputs, 0, axis)
+
+
+def vmapped(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
+    """Example by example, and as the second model of an ensemble, under jax.vmap."""
+
+    def one(model, x, carry):
+        return port.apply(model, x, carry)
+
+    ensemble = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
+    found = jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(ensemble, x, carry)
+    return jax.tree.map(lambda a: a[1], found)
+
+
+def two_batch_axes(case: Case) -> Case:
+    """The case beside itself in the opposite order: batch (2, B)."""
+
+    def doubled(a: np.ndarray) -> np.ndarray:
+        return np.stack([a, a[::-1]])
+
+    names = ("x", "carry", "lengths", "resets", "targets", "d_carry")
+    return replace(case, **{name: doubled(getattr(case, name)) for name in names})
+
+
+def exported(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as an artefact of jax.export for three platforms, written to bytes and read back."""
+
+    def call(*arguments: Any) -> Any:
+        arrays, treedef = jax.tree.flatten(arguments)
+        shape = None
+
+        def flat(arrays: list[Array]) -> list[Array]:
+            nonlocal shape
+            results, shape = jax.tree.flatten(function(*jax.tree.unflatten(treedef, arrays)))
+            return results
+
+        artefact = jax.export.export(jax.jit(flat), platforms=EXPORT_PLATFORMS)(arrays)
+        results = jax.export.deserialize(artefact.serialize()).call(arrays)
+        assert shape is not None
+        return jax.tree.unflatten(shape, results)
+
+    return call

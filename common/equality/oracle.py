@@ -1,0 +1,225 @@
+r"""The model, once more, in NumPy: forward by the equations, gradients by hand. It knows nothing of JAX.
+
+For input x_t and state h, gates in the order r, z, n:
+
+    r   = sigmoid(W_ir x + b_ir + W_hr h)
+    z   = sigmoid(W_iz x + b_iz + W_hz h)
+    n   = tanh(W_in x + b_in + r * (W_hn h + b_hn))
+    h'  = (1 - z) * n + z * h
+
+Before step t, where `resets` is true, h becomes the initial carry; at and past an example's length, h stays
+and the output is zero. In reverse, steps run from the last to the first, and outputs stay beside their inputs.
+This is the cell of Cho et al. (2014), https://arxiv.org/abs/1406.1078, in the "reset after" form of cuDNN and torch.
+
+Everything is computed in the dtype of its arguments: float64 gives the reference, float32 shows what
+rounding alone does to a plain evaluation of the same equations. In complex128 it gives directional derivatives: the
+imaginary part of f(p + i ε v) / ε is the derivative of f along v to the last digit, without a difference taken
+(the complex step of Squire and Trapp, 1998, https://doi.org/10.1137/S003614459631241X), for gradients as for values.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
+
+__all__ = [
+    "Gradients",
+    "Tape",
+    "backward",
+    "classifier_loss",
+    "classify",
+    "forward",
+    "sequence_loss",
+]
+
+Array = np.ndarray
+
+
+class Step(NamedTuple):
+    """What one time step leaves for the way back. Arrays of shape (*batch, H), masks (*batch, 1)."""
+
+    t: int
+    h: Array  # state after a reset, before the cell
+    r: Array
+    z: Array
+    n: Array
+    gh_n: Array  # W_hn h + b_hn
+    reset: Array
+    active: Array
+
+
+class Tape(NamedTuple):
+    """A forward pass: its results and what `backward` needs."""
+
+    carry: Array  # (*batch, H)
+    outputs: Array  # (*batch, T, H)
+    frames: Array  # (T, *batch, D)
+    steps: list[Step]  # in the order in which they ran
+    carry_passed: bool
+    time_axis: int  # of inputs and outputs
+
+
+class Gradients(NamedTuple):
+    """Of a scalar, with respect to everything that went in."""
+
+    params: GRUParams
+    x: Array  # (*batch, T, D)
+    carry: Array | None  # (*batch, H); None when the sequence began from the initial carry
+
+
+def forward(
+    params: GRUParams,
+    x: Array,
+    carry: Array | None = None,
+    lengths: Array | None = None,
+    resets: Array | None = None,
+    *,
+    reverse: bool = False,
+    time_major: bool = False,
+) -> Tape:
+    """Run the GRU over a sequence.
+
+    Args:
+        params: canonical parameters, D inputs and H units.
+        x: inputs (*batch, T, D).
+        carry: starting state (*batch, H); None starts from `params.initial_carry`.
+        lengths: valid steps (*batch), integers; None means all.
+        resets: (*batch, T) booleans; None means none.
+        reverse: run from the last step to the first; outputs stay beside their inputs.
+        time_major: inputs, resets and outputs are (T, *batch, ...).
+
+    Returns:
+        A Tape with the final carry (*batch, H) and the outputs (*batch, T, H).
+
+    >>> from trigru.common.config import GRUConfig
+    >>> from trigru.common.parameters.record import random_params
+    >>> forward(random_params(GRUConfig(2, 3)), np.ones((5, 7, 2), "float32")).outputs.shape
+    (5, 7, 3)
+    """
+    W_i, W_h, b, b_n, h_0 = params
+    time_axis = 0 if time_major else x.ndim - 2
+    frames = np.moveaxis(x, time_axis, 0)  # (T, *batch, D)
+    T, *batch, _ = frames.shape
+    resets = np.zeros((T, *batch), bool) if resets is None else np.moveaxis(np.asarray(resets), time_axis, 0)
+    active = np.ones((T, *batch), bool)
+    if lengths is not None:
+        active = np.moveaxis(np.arange(T) < np.asarray(lengths)[..., None], -1, 0)  # (T, *batch)
+    resets = resets & active
+    frames = np.where(active[..., None], frames, np.zeros((), x.dtype))
+
+    h = np.broadcast_to(h_0 if carry is None else carry, (*batch, h_0.shape[0]))
+    steps, outputs = [], np.zeros((T, *h.shape), h.dtype)
+    for t in reversed(range(T)) if reverse else range(T):
+        on, reset = active[t, ..., None], resets[t, ..., None]
+        h = np.where(reset, h_0, h)
+        gi_r, gi_z, gi_n = np.split(_product(frames[t], W_i.T) + b, 3, axis=-1)  # each (*batch, H)
+        gh_r, gh_z, gh_n = np.split(_product(h, W_h.T), 3, axis=-1)
+        gh_n = gh_n + b_n
+        r = _sigmoid(gi_r + gh_r)
+        z = _sigmoid(gi_z + gh_z)
+        n = np.tanh(gi_n + r * gh_n)
+        steps.append(Step(t, h, r, z, n, gh_n, reset, on))
+        h = np.where(on, (1 - z) * n + z * h, h)
+        outputs[t] = np.where(on, h, np.zeros((), h.dtype))
+    return Tape(h, np.moveaxis(outputs, 0, time_axis), frames, steps, carry is not None, time_axis)
+
+
+def backward(params: GRUParams, tape: Tape, d_outputs: Array, d_carry: Array | None = None) -> Gradients:
+    """Backpropagate through time.
+
+    Args:
+        params: those of the forward pass.
+        tape: what `forward` returned.
+        d_outputs: gradient of a scalar with respect to the outputs, (*batch, T, H).
+        d_carry: gradient with respect to the final carry, (*batch, H); None means zero.
+
+    Returns:
+        The scalar's gradients with respect to parameters, inputs and starting state.
+    """
+    W_i, W_h, _, _, h_0 = params
+    H = h_0.shape[0]
+    dW_i, dW_h, db, db_n, dh_0 = (np.zeros_like(p) for p in params)
+    dx = np.zeros_like(tape.frames)
+    d_outputs = np.moveaxis(d_outputs, tape.time_axis, 0)  # (T, *batch, H)
+    dh = np.zeros_like(tape.carry) if d_carry is None else d_carry
+
+    def sum_batch(a: Array) -> Array:
+        return a.reshape(-1, a.shape[-1]).sum(0)
+
+    def outer(a: Array, b: Array) -> Array:
+        return _product(a.reshape(-1, a.shape[-1]).T, b.reshape(-1, b.shape[-1]))
+
+    for t, h, r, z, n, gh_n, reset, on in reversed(tape.steps):
+        dh_new = np.where(on, dh + d_outputs[t], np.zeros((), dh.dtype))  # into h', where the step counted
+        dn = dh_new * (1 - z) * (1 - n * n)  # (*batch, H), before tanh
+        dz = dh_new * (h - n) * z * (1 - z)  # before sigmoid
+        dr = dn * gh_n * r * (1 - r)  # before sigmoid
+        d_gi = np.concatenate([dr, dz, dn], axis=-1)  # (*batch, 3H)
+        d_gh = np.concatenate([dr, dz, dn * r], axis=-1)  # (*batch, 3H)
+        dW_i += outer(d_gi, tape.frames[t])
+        dW_h += outer(d_gh, h)
+        db += sum_batch(d_gi)
+        db_n += sum_batch(d_gh[..., 2 * H :])
+        dx[t] = _product(d_gi, W_i)
+        dh = np.where(on, dh_new * z + _product(d_gh, W_h), dh)
+        dh_0 += sum_batch(np.where(reset, dh, np.zeros((), dh.dtype)))
+        dh = np.where(reset, np.zeros((), dh.dtype), dh)
+
+    if not tape.carry_passed:
+        dh_0 += sum_batch(dh)
+    dx = np.moveaxis(dx, 0, tape.time_axis)
+    return Gradients(GRUParams(dW_i, dW_h, db, db_n, dh_0), dx, dh if tape.carry_passed else None)
+
+
+def sequence_loss(params: GRUParams, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, GRUParams]:
+    """Mean squared error of all outputs, and its gradients.
+
+    Args:
+        params: canonical parameters.
+        x: inputs (*batch, T, D).
+        targets: (*batch, T, H).
+        lengths: (*batch) or None.
+    """
+    tape = forward(params, x, lengths=lengths)
+    error = tape.outputs - targets
+    gradients = backward(params, tape, 2 * error / error.dtype.type(error.size))
+    return np.mean(error**2), gradients.params
+
+
+def classify(params: ClassifierParams, x: Array, lengths: Array | None = None) -> Array:
+    """Logits (*batch, C) from the final carry."""
+    return forward(params.gru, x, lengths=lengths).carry @ params.readout.weight.T + params.readout.bias
+
+
+def classifier_loss(
+    params: ClassifierParams, x: Array, labels: Array, lengths: Array | None = None
+) -> tuple[Any, ClassifierParams]:
+    """Mean softmax cross-entropy of a readout of the final carry, and its gradients.
+
+    Args:
+        params: of the GRU and its readout of C classes.
+        x: inputs (B, T, D).
+        labels: (B,) integers in [0, C).
+        lengths: (B,) or None.
+    """
+    tape = forward(params.gru, x, lengths=lengths)
+    logits = tape.carry @ params.readout.weight.T + params.readout.bias  # (B, C)
+    logits = logits - logits.max(-1, keepdims=True)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    one_hot = np.eye(log_p.shape[-1], dtype=log_p.dtype)[labels]
+    loss = -np.mean((log_p * one_hot).sum(-1))
+    d_logits = (np.exp(log_p) - one_hot) / log_p.dtype.type(len(labels))  # (B, C)
+    readout = ReadoutParams(d_logits.T @ tape.carry, d_logits.sum(0))
+    gru = backward(params.gru, tape, np.zeros_like(tape.outputs), d_logits @ params.readout.weight).params
+    return loss, ClassifierParams(gru, readout)
+
+
+def _product(a: Array, b: Array) -> Array:
+    """A matrix product in the dtype of its arguments: of bfloat16, NumPy's would be float32."""
+    return (a @ b).astype(a.dtype, copy=False)
+
+
+def _sigmoid(a: Array) -> Array:
+    return expit(a) if a.dtype in (np.float32, np.float64) else 1 / (1 + np.exp(-a))

@@ -1,0 +1,77 @@
+"""Training by the oracle's gradients: what every port's train step is held to."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from ..parameters.record import ClassifierParams, leaves
+from ..port.task import Batch
+from . import oracle
+
+__all__ = ["Trajectory", "trajectory"]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """How parameters and loss went.
+
+    Args:
+        losses: before each step, (steps,).
+        start: parameters before the first step.
+        end: parameters after the last.
+        weights: how much each entry's move counts, by name.
+    """
+
+    losses: np.ndarray
+    start: Any
+    end: Any
+    weights: dict[str, np.ndarray]
+
+    def moved(self, end: Any) -> dict[str, np.ndarray]:
+        """How far parameters moved from the start, by name, weighted.
+
+        Where accuracy is asked for, an entry's weight is its gradient's magnitude: Adam divides by that magnitude, so
+        where a gradient is no larger than its rounding error, the sign of the move is noise, and the loss does not
+        feel it. Where sameness is asked for, in float64, every entry counts alike.
+        """
+        start, end = leaves(self.start), leaves(end)
+        return {f"Δ {name}": self.weights[name] * (np.asarray(end[name]) - start[name]) for name in start}
+
+    def answers(self) -> dict[str, np.ndarray]:
+        """Losses and moves by quantity."""
+        return {"losses": self.losses} | self.moved(self.end)
+
+
+def trajectory(
+    params: Any, batch: Batch, optimizer: optax.GradientTransformation, steps: int, *, weighted: bool
+) -> Trajectory:
+    """Train with the oracle's gradients, in the dtype of the parameters.
+
+    Args:
+        params: GRUParams (loss: mean squared error at every step) or ClassifierParams (cross-entropy).
+        batch: one batch, used at every step.
+        optimizer: an optax optimiser.
+        steps: how many.
+        weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
+    """
+    loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
+    update = _jitted(optimizer.update)
+    losses, start, state, weights = [], params, optimizer.init(params), {}
+    for _ in range(steps):
+        loss, gradient = loss_and_grad(params, batch.x, batch.targets, batch.lengths)
+        losses.append(loss)
+        if not weights:
+            weights = {name: np.abs(g) / (np.abs(g).max() or 1) for name, g in leaves(gradient).items()}
+        updates, state = update(gradient, state, params)
+        params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
+    if not weighted:
+        weights = {name: np.ones_like(w) for name, w in weights.items()}
+    return Trajectory(np.stack(losses), start, params, weights)
+
+
+#: Compiled once for each optimiser and dtype, not once for each trajectory.
+_jitted = cache(jax.jit)

@@ -1,0 +1,216 @@
+"""Is a port the same function as the oracle, and as accurate as its dtype allows?
+
+Two questions, never mixed:
+
+- **same**, asked in float64, where a real difference and rounding are many orders apart: the largest error is at
+  most 1e-12 of the largest reference magnitude;
+- **accurate**, asked in a working dtype: the error against the float64 oracle is at most 4 times the error that the
+  oracle's own equations, evaluated by NumPy in that dtype on the same inputs, make, plus 4 units in the last place
+  (of the coarsest dtype involved).
+
+What is compared is in `trigru.common.equality.checks`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import NotOfferedError, UnknownNameError
+from ..port.protocol import CallStyle, Port
+from ..port.styles import available_styles
+from .bounds import SAME_BOUND, accuracy_bound, relative_error
+from .cases import Case
+from .checks import CHECKS, DTYPES, Answers, Check
+
+__all__ = ["Measurement", "assert_equivalent", "verify"]
+
+NOT_OFFERED = "not offered"
+#: Nearly all of the time goes into compiling small programs, which keeps one core busy and lets go of Python.
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One quantity of one check, in one dtype.
+
+    Args:
+        style: the call style, where the check asks each.
+        error: largest difference, relative to the largest reference magnitude; NaN where there is none.
+        bound: the largest error that passes.
+        problem: why there is no error to compare, or None.
+    """
+
+    port: str
+    check: str
+    style: str | None
+    quantity: str
+    dtype: str
+    error: float
+    bound: float
+    problem: str | None = None
+
+    @property
+    def offered(self) -> bool:
+        """Whether the port has what the check is about."""
+        return self.problem is None or not self.problem.startswith(NOT_OFFERED)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error was measured and is within the bound."""
+        return self.problem is None and self.error <= self.bound
+
+    def __str__(self) -> str:
+        where = f"{self.port}[{self.style}]" if self.style else self.port
+        what = self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
+        return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}"
+
+
+def verify(
+    ports: Iterable[Port],
+    *,
+    dtypes: Iterable[str] = DTYPES,
+    cases: Iterable[Case] | None = None,
+    checks: "Iterable[Check] | None" = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> list[Measurement]:
+    """Hold ports to the oracle.
+
+    Args:
+        ports: what to check.
+        dtypes: "float64" asks whether a port is the same function, "float32" and "bfloat16" whether it is accurate;
+            each check is asked in those of them that are its own.
+        cases: data to check on; by default three sequences of 17 steps, 5 inputs, 6 units.
+        checks: rows of CHECKS; by default all.
+        progress: called before each step of the work with the steps done, their number, and the next one's name.
+
+    Returns:
+        A measurement for each port, check, call style, quantity, dtype and case. What raises has failed.
+
+    Raises:
+        UnknownNameError: another dtype.
+    """
+    ports, dtypes = tuple(ports), tuple(dtypes)
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise UnknownNameError("dtype", dtype, list(DTYPES))
+    cases = (Case.random(3, 17, 5, 6),) if cases is None else tuple(cases)
+    checks = CHECKS if checks is None else tuple(checks)
+    rows = [
+        (check, port, style)
+        for check in checks
+        for port in ports
+        for style in ((available_styles(port) or [None]) if check.per_style else [None])  # none: the check fails
+    ]
+    expected = _Expected(cases)
+
+    def measure(check: Check, port: Port, style: CallStyle | None) -> list[Measurement]:
+        asked = [dtype for dtype in dtypes if dtype in check.dtypes]
+        if style is not None and style is not available_styles(port)[0]:
+            asked = [dtype for dtype in asked if dtype == "float64"]
+        return [
+            measurement
+            for dtype in asked
+            for number, case in enumerate(cases)
+            for measurement in _measure(port, check, style, case.astype(dtype), *expected(check, dtype, number))
+        ]
+
+    measurements: list[Measurement] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            running = [pool.submit(measure, *row) for row in rows]
+            for done, ((check, port, _), future) in enumerate(zip(rows, running, strict=True)):
+                progress(done, len(rows), f"{port.name}: {check.name}")
+                measurements += future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return measurements
+
+
+def assert_equivalent(port: Port, **options: Any) -> None:
+    """Raise AssertionError, naming what differs, unless a port passes every check of `verify`.
+
+    Args:
+        port: what to check.
+        options: those of `verify`.
+
+    >>> from trigru.common.equality.checks import get_checks
+    >>> from trigru.impls import get_port
+    >>> assert_equivalent(get_port("pure"), dtypes=["float32"], checks=get_checks("sequence"))
+    """
+    found = verify([port], **options)
+    if not found:
+        raise AssertionError("nothing was measured: none of these checks is asked in these dtypes.")
+    failures = [m for m in found if not m.passed]
+    if failures:
+        raise AssertionError("not equivalent to the oracle:\n" + "\n".join(map(str, failures)))
+
+
+class _Expected:
+    """What the oracle says, computed once for each check, dtype and case."""
+
+    def __init__(self, cases: tuple[Case, ...]):
+        self._cases, self._known, self._lock = cases, {}, Lock()
+
+    def __call__(self, check: Check, dtype: str, number: int) -> tuple[Answers, Answers]:
+        key = check.name, dtype, number
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = _expect(check, self._cases[number].astype(dtype))
+            return self._known[key]
+
+
+def _expect(check: Check, case: Case) -> tuple[Answers, Answers]:
+    """The float64 reference, and NumPy's own evaluation in the dtype of the case."""
+    with _precision("float64"):
+        reference = check.expect(case.widened())
+    with _precision(case.dtype):
+        return reference, check.expect(case)
+
+
+def _measure(
+    port: Port, check: Check, style: CallStyle | None, case: Case, reference: Answers, in_dtype: Answers
+) -> Iterator[Measurement]:
+    dtype = case.dtype
+
+    def measurement(quantity: str, error: float, bound: float, problem: str | None = None) -> Measurement:
+        return Measurement(port.name, check.name, style and style.name, quantity, dtype, error, bound, problem)
+
+    with _precision(dtype):
+        try:
+            answers = {name: np.asarray(array) for name, array in check.answer(port, case, style).items()}
+        except NotOfferedError as error:
+            yield measurement("call", np.nan, 0.0, f"{NOT_OFFERED}: {error}")
+            return
+        except Exception as error:  # a port may fail in any way; the others go on
+            problem = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            yield measurement("call", np.nan, 0.0, problem)
+            return
+    for quantity, want in reference.items():
+        got = answers.get(quantity)
+        if got is None or np.shape(got) != np.shape(want):
+            said = "nothing" if got is None else f"shape {np.shape(got)}"
+            yield measurement(quantity, np.nan, 0.0, f"{said}, expected shape {np.shape(want)}")
+        elif got.dtype != in_dtype[quantity].dtype:
+            yield measurement(quantity, np.nan, 0.0, f"dtype {got.dtype}, expected {in_dtype[quantity].dtype}")
+        elif check.exact:
+            same = got.tobytes() == in_dtype[quantity].tobytes()
+            yield measurement(quantity, relative_error(got, want), 0.0, None if same else "bits differ")
+        else:
+            coarsest = max((dtype, check.computed_in or dtype, str(got.dtype)), key=lambda name: jnp.finfo(name).eps)
+            bound = SAME_BOUND if dtype == "float64" else accuracy_bound(in_dtype[quantity], want, coarsest)
+            yield measurement(quantity, relative_error(got, want), bound)
+
+
+@contextmanager
+def _precision(dtype: str) -> Iterator[None]:
+    """JAX with 64-bit types only where asked for, and products that are not silently TF32."""
+    with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+        yield

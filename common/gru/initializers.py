@@ -1,0 +1,91 @@
+"""The initial distributions that every port shares.
+
+They are linen's: each gate's input matrix by lecun_normal, each gate's recurrent matrix orthogonal,
+biases and the initial carry zero. NNX would by default run its initializers once on the fused matrix, and
+Equinox draws uniformly: the same training code would then start from other distributions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import InputError
+
+__all__ = ["for_carry", "orthogonal", "per_gate"]
+
+
+def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
+    """An initializer of the initial carry that says what is wrong with the one it is given.
+
+    Args:
+        initializer: a JAX initializer `(key, shape, dtype) -> array` that takes a shape with one axis.
+
+    Raises:
+        InputError: when called, if the initializer can't be called, fails, or gives another shape.
+
+    >>> for_carry(jax.nn.initializers.lecun_normal())(jax.random.key(0), (8,))
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: carry_init cannot draw shape (8,). Initializers that scale with fan-in or are
+    orthogonal need two axes; take one such as zeros, constant, normal or uniform.
+    """
+
+    def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        if not callable(initializer):
+            raise InputError(
+                f"carry_init is a {type(initializer).__name__}, expected a JAX initializer "
+                "(key, shape, dtype) -> array, such as jax.nn.initializers.zeros."
+            )
+        try:
+            carry = jnp.asarray(initializer(key, shape, dtype))
+        except ValueError as error:
+            raise InputError(
+                f"carry_init cannot draw shape {shape}. Initializers that scale with fan-in or are orthogonal need two "
+                "axes; take one such as zeros, constant, normal or uniform."
+            ) from error
+        if carry.shape != shape:
+            raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
+        return carry
+
+    return init
+
+
+def orthogonal(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """JAX's orthogonal initializer, for half precision too: there drawn in float32 and rounded.
+
+    Args:
+        key: for the draw.
+        shape: (rows, columns).
+        dtype: of the result.
+
+    >>> orthogonal(jax.random.key(0), (4, 4), jnp.bfloat16).dtype
+    dtype(bfloat16)
+    """
+    wide = jnp.promote_types(dtype, jnp.float32)  # LAPACK's and cuSOLVER's QR take nothing narrower
+    return jax.nn.initializers.orthogonal()(key, shape, wide).astype(dtype)
+
+
+def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an initializer fill a fused (rows, 3H) matrix gate by gate, with a key for each.
+
+    Why it matters: an orthogonal (H, 3H) matrix has orthogonal rows, but its three (H, H) blocks are not
+    orthogonal matrices, and each is smaller by a factor of about sqrt(3).
+
+    Args:
+        initializer: a JAX initializer `(key, shape, dtype) -> array`.
+
+    Returns:
+        An initializer for shapes (rows, 3H).
+
+    >>> w = per_gate(orthogonal)(jax.random.key(0), (4, 12), jnp.float32)
+    >>> all(bool(jnp.allclose(g @ g.T, jnp.eye(4), atol=1e-5)) for g in jnp.split(w, 3, axis=1))
+    True
+    """
+
+    def init(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
+        rows, columns = shape
+        keys = jax.random.split(key, 3)
+        return jnp.concatenate([initializer(k, (rows, columns // 3), dtype) for k in keys], axis=1)
+
+    return init

@@ -1,0 +1,152 @@
+"""The checks that a call passes before any tracing, and the start of a sequence.
+
+A port's model calls `check_call` first, so that a mistake is reported in the caller's terms and not as
+a shape mismatch from inside a scan.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import InputError
+
+__all__ = ["check_call", "computation_dtype", "scan_inputs"]
+
+
+def check_call(
+    x: Any,
+    carry: Any = None,
+    *,
+    hidden_size: int,
+    input_size: int | None = None,
+    lengths: Any = None,
+    resets: Any = None,
+    reverse: Any = False,
+    time_major: Any = False,
+    time: bool = True,
+    batched: bool = True,
+) -> None:
+    """Raise InputError unless the arrays of a call fit each other and the model.
+
+    Args:
+        x: inputs, floating point, shape (*batch, time, input_size), (time, *batch, input_size) when time_major, or
+            (*batch, input_size) for one step.
+        carry: None, or a state of shape (*batch, hidden_size), floating point.
+        hidden_size: H.
+        input_size: D, or None where it isn't known yet (a linen model before init).
+        lengths: None, or integers of shape (*batch).
+        resets: None, or booleans of the shape of the inputs without their last axis.
+        reverse, time_major: the call's flags.
+        time: False for one step, whose inputs have no time axis.
+        batched: False for a model that takes one example, without batch axes.
+
+    >>> check_call(np.ones((8, 20, 12)), np.ones((4, 32)), hidden_size=64)
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12),
+    hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
+    """
+    for name, flag in (("reverse", reverse), ("time_major", time_major)):
+        if not isinstance(flag, bool):
+            raise InputError(
+                f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
+                "Under jax.jit, make it a static argument or bind it with functools.partial."
+            )
+    leading = ["time"] * (time and time_major) + ["*batch"] * batched + ["time"] * (time and not time_major)
+    axes = ", ".join([*leading, "features"])
+    trailing = 2 if time else 1
+    for name, array in (("inputs", x), ("carry", carry), ("resets", resets)):
+        if (array is None and name == "inputs") or (array is not None and not hasattr(array, "shape")):
+            raise InputError(f"{name}: got a {type(array).__name__}, expected an array. Convert it with jnp.asarray.")
+    shape = np.shape(x)
+    if len(shape) < trailing or (not batched and len(shape) > trailing):
+        hint = "" if batched else " This model takes one example: batch it with jax.vmap."
+        raise InputError(f"inputs have shape {shape}, expected ({axes}).{hint}")
+    if 0 in shape:
+        raise InputError(f"inputs have shape {shape} ({axes}), expected at least one entry on every axis.")
+    if input_size is not None and shape[-1] != input_size:
+        raise InputError(
+            f"inputs have shape {shape} ({axes}), expected {input_size} features: input_size {input_size}."
+        )
+    _check_floating("inputs", x)
+
+    batch = shape[1:-1] if time and time_major else shape[:-trailing]
+    if carry is not None:
+        expected = (*batch, hidden_size)
+        if np.shape(carry) != expected:
+            said = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
+            raise InputError(
+                f"carry has shape {np.shape(carry)}, expected {expected}: {said}hidden_size {hidden_size}. "
+                "Pass one state per example, or carry=None for the learned initial state."
+            )
+        _check_floating("carry", carry)
+    if lengths is not None:
+        if np.shape(lengths) != batch:
+            raise InputError(
+                f"lengths have shape {np.shape(lengths)}, expected {batch}: one per example of inputs {shape}."
+            )
+        if not jnp.issubdtype(_dtype(lengths), jnp.integer):
+            raise InputError(f"lengths have dtype {_dtype(lengths)}, expected an integer one.")
+    if resets is not None:
+        if np.shape(resets) != shape[:-1]:
+            raise InputError(
+                f"resets have shape {np.shape(resets)}, expected {shape[:-1]}: one per step of inputs {shape}."
+            )
+        if _dtype(resets) != np.dtype(bool):
+            raise InputError(f"resets have dtype {_dtype(resets)}, expected bool.")
+
+
+def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:
+    """What a scan over time reads at each step: the frame, whether to reset before it, whether it counts.
+
+    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included,
+    reaches a gradient; resets there are dropped. A scan from the last step to the first reads the same.
+
+    Args:
+        x: shape (*batch, time, features), or (time, *batch, features) when time_major.
+        lengths: None, or integers of shape (*batch).
+        resets: None, or booleans of the shape of x without its last axis.
+        time_major: where the time axis of x and resets is.
+
+    Returns:
+        frames (time, *batch, features), resets (time, *batch) or None, active (time, *batch) or None.
+    """
+    if not time_major:
+        axis = x.ndim - 2
+        x = jnp.moveaxis(x, axis, 0)  # (T, *batch, D)
+        resets = None if resets is None else jnp.moveaxis(jnp.asarray(resets), axis, 0)  # (T, *batch)
+    if lengths is None:
+        return x, resets, None
+    lengths = _in_sequence(lengths, x.shape[0])
+    steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
+    active = steps < jnp.broadcast_to(lengths, steps.shape)
+    x = jnp.where(active[..., None], x, jnp.zeros_like(x))
+    return x, None if resets is None else resets & active, active
+
+
+def _in_sequence(lengths: Any, time: int) -> Any:
+    """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count to `time`, a wide one wraps."""
+    if not isinstance(lengths, jax.Array):  # before JAX makes 32 bits of them
+        lengths = np.clip(lengths, 0, min(time, np.iinfo(lengths.dtype).max))
+    lengths = jnp.asarray(lengths)
+    return jnp.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(jnp.int32)
+
+
+def computation_dtype(dtype: Any, x: Any, param_dtype: Any) -> Any:
+    """The dtype to compute in: the one asked for, or None for that of inputs and parameters, promoted.
+
+    >>> computation_dtype(None, np.float32(1), "bfloat16")
+    dtype('float32')
+    """
+    return jnp.dtype(dtype) if dtype is not None else jnp.promote_types(jnp.result_type(x), param_dtype)
+
+
+def _dtype(array: Any) -> Any:
+    return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
+
+
+def _check_floating(name: str, array: Any) -> None:
+    if not jnp.issubdtype(_dtype(array), jnp.floating):
+        verb = "has" if name == "carry" else "have"
+        raise InputError(f"{name} {verb} dtype {_dtype(array)}, expected a floating-point one.")

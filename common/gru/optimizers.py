@@ -1,0 +1,95 @@
+"""A learning rate of its own for the initial carry, in any framework's tree of parameters.
+
+The gradient that reaches the initial carry is small where the loss is a mean over T steps: only the first steps still
+depend on where the sequence started, so the gradient shrinks like 1/T, while that of a weight, which acts at every
+step, does not. Hence the rule of `length`: the initial carry's gradient is multiplied by T, as if its loss were the
+sum over the steps. What is left then no longer depends on how long the sequences are. The factor goes to the gradient
+and not to the update, because optimisers that divide by the gradient's size, such as Adam, need no correction of it:
+they see the factor only where the gradient is as small as their epsilon.
+
+Where the loss looks at the last step alone, the gradient fades exponentially, and no rate that depends on T alone
+brings it back: let the loss see the first steps.
+"""
+
+from numbers import Real
+from typing import Any
+
+import jax
+import optax
+
+from ..config import check_sizes
+from ..errors import InputError
+
+__all__ = ["carry_learning_rate"]
+
+
+def carry_learning_rate(
+    tx: optax.GradientTransformation,
+    *,
+    scale: float = 1.0,
+    length: int | None = None,
+    carry: optax.GradientTransformation | None = None,
+    name: str = "initial_carry",
+) -> optax.GradientTransformationExtraArgs:
+    """Give the initial carry a transformation of its own, and every other parameter `tx`.
+
+    Parameters are told apart by path: those with an entry `initial_carry` are initial carries. That works in linen's
+    dict, in the state of an `nnx.Optimizer`, in an Equinox module (filtered or partitioned), and for any number of
+    layers.
+
+    Args:
+        tx: any optax transformation.
+        scale: by which the initial carry's updates are multiplied, its learning rate relative to the others'; 0
+            freezes it, with no optimiser state.
+        length: T, the steps over which the loss is a mean; the initial carry's gradient is multiplied by it.
+        carry: the transformation of the initial carry instead of `tx`: without weight decay, or with a schedule, say.
+        name: of the entry, in a model of your own.
+
+    Returns:
+        A transformation made by `optax.partition`. Each part sees its own gradients alone: to clip by the norm of all,
+        chain the clipping before it.
+
+    Raises:
+        InputError: scale is negative, not finite or not a Python number, length is below 1, or both scale=0 and what it
+            would leave without effect were given; at `init`, no parameter is an initial carry.
+
+    >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
+    >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
+    >>> params = {"cell": jax.numpy.ones(2), "initial_carry": jax.numpy.ones(2)}
+    >>> updates, _ = frozen.update(params, frozen.init(params))
+    >>> {name: update.tolist() for name, update in updates.items()}
+    {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
+    """
+    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= scale < float("inf"):
+        raise InputError(f"scale is {scale!r}, expected a Python number of at least 0: 1 leaves the rate alone, 0 "
+                         "freezes. A schedule goes into carry=, as a transformation of its own.")  # fmt: skip
+    if length is not None:
+        check_sizes(length=length)
+    if scale == 0 and (carry is not None or length is not None):
+        raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
+    if scale == 0:
+        own = optax.set_to_zero()
+    else:
+        before = [] if length is None else [optax.scale(float(length))]
+        after = [] if scale == 1 else [optax.scale(float(scale))]
+        own = optax.chain(*before, tx if carry is None else carry, *after)
+
+    def labels(params: Any) -> Any:
+        found = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _has(path, name) else "rest", params)
+        if "carry" not in jax.tree.leaves(found):
+            raise InputError(
+                f"no path of a parameter has an entry {name!r}: {_paths(params)}. "
+                "Pass the tree with its names, not a list of its leaves, or say name=."
+            )
+        return found
+
+    return optax.partition({"carry": own, "rest": tx}, labels)
+
+
+def _has(path: tuple[Any, ...], name: str) -> bool:
+    return any(name in (getattr(entry, "name", None), getattr(entry, "key", None)) for entry in path)
+
+
+def _paths(params: Any) -> str:
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    return ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")

@@ -1,0 +1,232 @@
+"""Layouts: by what names, and in what shapes, a framework keeps the parameters of a GRU.
+
+A layout is a table with a row for each array. Both directions, to and from the canonical record, follow from it, so
+that a framework's layout is stated once: in its port. Names are the keys on the way to an array, joined by dots. Values
+are moved, never computed, with one exception: torch has two biases for r and for z where the model has one, and reading
+adds them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from .record import ClassifierParams, GRUParams, ReadoutParams, array_problem, leaves
+
+__all__ = ["CANONICAL", "CARRY", "NO_BIASES", "TORCH", "Layout", "Row", "flatten"]
+
+GATES = "rzn"
+NO_BIASES = "it has no biases: they are 0."
+
+
+class Row(NamedTuple):
+    """One array of a layout.
+
+    Args:
+        name: of the array, below the cell.
+        field: the field of `leaves` that it holds, or "bias_hh", which is torch's second bias
+            (3H,): zeros for r and z, then bias_n.
+        gate: of "r", "z", "n" where it holds that gate's third of the field alone.
+        transposed: whether it multiplies from the right.
+        if_absent: what is said when a file lacks it and zeros stand for it; None where it must be there. Rows that say
+            the same are absent together.
+    """
+
+    name: str
+    field: str
+    gate: str | None = None
+    transposed: bool = False
+    if_absent: str | None = None
+
+
+CARRY = Row("initial_carry", "initial_carry", if_absent="it has no initial_carry: the initial state is 0.")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table of arrays.
+
+    Args:
+        name: what the command line calls it.
+        title: what tables call it.
+        rows: the arrays of the cell, in the framework's order. The initial carry comes after them.
+        cell: where the cell is.
+        gru: where the GRU is in a classifier, which has it beside a readout.
+        readout: the kernel and bias of a classifier's readout.
+        nested: whether its users hold a tree, not a flat dict.
+        refused: parts of names that tell a model which is not the one here, and what that model is.
+
+    >>> from trigru.common.config import GRUConfig
+    >>> from trigru.common.parameters.record import random_params
+    >>> list(TORCH.flat(random_params(GRUConfig(2, 3))))[:2]
+    ['gru.weight_ih_l0', 'gru.weight_hh_l0']
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    cell: str = "cell."
+    gru: str = "gru."
+    readout: tuple[Row, ...] = (
+        Row("readout.weight", "readout.weight"),
+        Row("readout.bias", "readout.bias"),
+    )
+    nested: bool = True
+    refused: tuple[tuple[str, str], ...] = ()
+
+    def table(self, *, classifier: bool = False) -> dict[str, Row]:
+        """The row of each array by its whole name, in the framework's order."""
+        gru = self.gru if classifier else ""
+        found = {f"{gru}{self.cell}{row.name}": row for row in self.rows} | {f"{gru}{CARRY.name}": CARRY}
+        return found | ({row.name: row for row in self.readout} if classifier else {})
+
+    def flat(self, params: GRUParams | ClassifierParams) -> dict[str, np.ndarray]:
+        """The arrays of this layout by name. Values keep every bit; some are views."""
+        fields = {name: np.asarray(array) for name, array in leaves(params).items()}
+        if any(row.field == "bias_hh" for row in self.rows):
+            bias_n = fields["bias_n"]
+            fields["bias_hh"] = np.concatenate([np.zeros(2 * len(bias_n), bias_n.dtype), bias_n])  # (3H,)
+        return {
+            name: _transposed(row, _gate(row, fields[row.field]))
+            for name, row in self.table(classifier=isinstance(params, ClassifierParams)).items()
+        }
+
+    def tree(self, params: GRUParams | ClassifierParams) -> dict[str, Any]:
+        """As `flat`, as a tree of dicts."""
+        tree: dict[str, Any] = {}
+        for name, array in self.flat(params).items():
+            *path, last = name.split(".")
+            level = tree
+            for key in path:
+                level = level.setdefault(key, {})
+            level[last] = array
+        return tree
+
+    def record(self, flat: Mapping[str, Any]) -> GRUParams | ClassifierParams:
+        """The canonical record of this layout's arrays, and the inverse of `flat`.
+
+        Args:
+            flat: by name, with the shapes of this layout.
+
+        Returns:
+            GRUParams, or ClassifierParams where there is a readout. A bias_n that the layout has no row for is zeros.
+        """
+        classifier = self.readout[0].name in flat
+        parts: dict[str, list[np.ndarray]] = {}
+        for name, row in self.table(classifier=classifier).items():
+            parts.setdefault(row.field, []).append(_transposed(row, np.asarray(flat[name])))
+        fields = {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in parts.items()}
+        fields.setdefault("bias_n", np.zeros_like(fields["initial_carry"]))
+        if "bias_hh" in fields:
+            *second, fields["bias_n"] = np.split(fields["bias_hh"], 3)
+            if np.any(second):  # adding zeros would be exact, too, but for the sign of a zero
+                r, z, n = np.split(fields["bias"], 3)
+                with np.errstate(over="ignore"):
+                    fields["bias"] = np.concatenate([r + second[0], z + second[1], n])
+        gru = GRUParams(**{name: fields[name] for name in GRUParams._fields})
+        readout = {name: fields[f"readout.{name}"] for name in ReadoutParams._fields if classifier}
+        return ClassifierParams(gru, ReadoutParams(**readout)) if classifier else gru
+
+    def shapes(self, input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
+        """The shape of each array for D = input_size, H = hidden_size and, of a classifier, C = classes."""
+        fields = GRUParams.shapes(input_size, hidden_size) | {"bias_hh": (3 * hidden_size,)}
+        if classes is not None:
+            fields |= {"readout.weight": (classes, hidden_size), "readout.bias": (classes,)}
+        found = {}
+        for name, row in self.table(classifier=classes is not None).items():
+            first, *rest = fields[row.field]
+            shape = (first // 3 if row.gate else first, *rest)
+            found[name] = shape[::-1] if row.transposed else shape
+        return found
+
+    def shapes_of(self, flat: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+        """The shapes that arrays of this layout should have, by the sizes that its two matrices say.
+
+        Args:
+            flat: by name; what may be absent may be absent.
+        """
+        classes = np.size(flat[self.readout[1].name]) if self.readout[1].name in flat else None
+        columns: dict[str, int] = {}
+        for name, row in self._matrices(flat):
+            columns.setdefault(row.field, flat[name].shape[0 if row.transposed else 1])
+        return self.shapes(columns["weight_ih"], columns["weight_hh"], classes)
+
+    def problem(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> str | None:
+        """What keeps arrays of these names from being parameters: shapes, dtypes, or values that are not finite.
+
+        Args:
+            flat: by name; what may be absent may be absent.
+            called: what to call them in the message, where that is not their name.
+        """
+        called = called or {name: name for name in flat}
+        for name, _ in self._matrices(flat):
+            if flat[name].ndim != 2:
+                return f"{called[name]} has shape {flat[name].shape}, expected two axes."
+        shapes = {called[name]: shape for name, shape in self.shapes_of(flat).items() if name in flat}
+        return array_problem({called[name]: array for name, array in flat.items()}, shapes)
+
+    def _matrices(self, flat: Mapping[str, np.ndarray]) -> list[tuple[str, Row]]:
+        table = self.table(classifier=self.readout[1].name in flat)
+        return [(name, row) for name, row in table.items() if row.field in ("weight_ih", "weight_hh")]
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """The leaves of any pytree by name, which is the keys on the way to it, joined by dots.
+
+    A slash in a key is a dot, too, and the `value` that some versions of NNX put behind a parameter is left out.
+
+    >>> flatten({"cell": {"hn": {"bias": 1.0}}, "a/b": 2.0})
+    {'a.b': 2.0, 'cell.hn.bias': 1.0}
+    """
+    import jax
+
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        name = jax.tree_util.keystr(path, simple=True, separator=".").replace("/", ".").removesuffix(".value")
+        if name in found:
+            raise InputError(f"has two arrays called {name}: expected one.")
+        found[name] = leaf
+    return found
+
+
+def _gate(row: Row, array: np.ndarray) -> np.ndarray:
+    return np.split(array, 3)[GATES.index(row.gate)] if row.gate else array
+
+
+def _transposed(row: Row, array: np.ndarray) -> np.ndarray:
+    return array.T if row.transposed else array
+
+
+CANONICAL = Layout(
+    "canonical",
+    "trigru's own",
+    (
+        Row("weight_ih", "weight_ih"),
+        Row("weight_hh", "weight_hh"),
+        Row("bias", "bias"),
+        Row("bias_n", "bias_n"),
+    ),
+    cell="",
+    gru="",
+    nested=False,
+)
+
+TORCH = Layout(
+    "torch",
+    "torch.nn.GRU",
+    (
+        Row("weight_ih_l0", "weight_ih"),
+        Row("weight_hh_l0", "weight_hh"),
+        Row("bias_ih_l0", "bias", if_absent=NO_BIASES),
+        Row("bias_hh_l0", "bias_hh", if_absent=NO_BIASES),
+    ),
+    cell="gru.",
+    gru="rnn.",
+    nested=False,
+    refused=(
+        ("weight_ih_l0_reverse", "a bidirectional GRU, and the model here runs one way"),
+        ("weight_ih_l1", "a GRU of several layers, and the model here has one"),
+    ),
+)

@@ -1,0 +1,229 @@
+"""Canonical parameters: the one layout that every port loads and dumps, bit for bit.
+
+With D inputs, H units, and the gates stacked in the order r, z, n (Equinox's and torch's layout and names):
+
+    field           shape     in the equations of `trigru.common.equality.oracle`
+    weight_ih       (3H, D)   W_ir, W_iz, W_in
+    weight_hh       (3H, H)   W_hr, W_hz, W_hn
+    bias            (3H,)     b_ir, b_iz, b_in
+    bias_n          (H,)      b_hn
+    initial_carry   (H,)      the learned initial state
+
+Gradients use the same record. On disk it is a safetensors file with these five names.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..config import GRUConfig
+from ..errors import InputError, ParamsFileError
+from .safetensors import read_tensors, write_tensors
+
+__all__ = [
+    "ClassifierParams",
+    "GRUParams",
+    "ReadoutParams",
+    "array_problem",
+    "check_params",
+    "config_of",
+    "leaves",
+    "random_params",
+]
+
+
+class GRUParams(NamedTuple):
+    """Parameters, or gradients, of one GRU in canonical layout. A JAX pytree.
+
+    >>> params = random_params(GRUConfig(input_size=2, hidden_size=3))
+    >>> {name: array.shape for name, array in params._asdict().items()}
+    {'weight_ih': (9, 2), 'weight_hh': (9, 3), 'bias': (9,), 'bias_n': (3,), 'initial_carry': (3,)}
+    """
+
+    weight_ih: Any  # (3H, D)
+    weight_hh: Any  # (3H, H)
+    bias: Any  # (3H,)
+    bias_n: Any  # (H,)
+    initial_carry: Any  # (H,)
+
+    @staticmethod
+    def shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each field for D = input_size and H = hidden_size."""
+        d, h = input_size, hidden_size
+        return {
+            "weight_ih": (3 * h, d),
+            "weight_hh": (3 * h, h),
+            "bias": (3 * h,),
+            "bias_n": (h,),
+            "initial_carry": (h,),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file, whole or not at all.
+
+        Args:
+            path: the file to write; one that exists is replaced.
+
+        Raises:
+            InputError: a field is mis-shaped or not finite, so that no reader would take the file.
+        """
+        tensors = {name: np.asarray(array) for name, array in self._asdict().items()}
+        problem = _problem(tensors)
+        if problem:
+            raise InputError(f"parameters not saved: {problem}")
+        write_tensors(path, tensors, "GRUParams")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
+        """Read a safetensors file into NumPy arrays.
+
+        Args:
+            path: a file written by `save`, or by any program that uses the five names.
+
+        Raises:
+            ParamsFileError: the file is missing, truncated, or holds other names, shapes, dtypes or
+                values than a GRU's parameters.
+        """
+        tensors = read_tensors(path)
+        problem = _problem(tensors)
+        if problem:
+            raise ParamsFileError(f"{path}: {problem}")
+        return cls(**tensors)
+
+
+class ReadoutParams(NamedTuple):
+    """A linear readout of the final carry: logits = weight @ h + bias. A JAX pytree."""
+
+    weight: Any  # (C, H)
+    bias: Any  # (C,)
+
+
+class ClassifierParams(NamedTuple):
+    """A GRU with a linear readout of its final carry. A JAX pytree."""
+
+    gru: GRUParams
+    readout: ReadoutParams
+
+
+def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
+    """The arrays of a canonical record by name, a classifier's readout as `readout.weight`, `readout.bias`.
+
+    >>> list(leaves(random_params(GRUConfig(2, 3, classes=4))))[-2:]
+    ['readout.weight', 'readout.bias']
+    """
+    if isinstance(params, ClassifierParams):
+        readout = {f"readout.{name}": array for name, array in params.readout._asdict().items()}
+        return params.gru._asdict() | readout
+    return params._asdict()
+
+
+def random_params(config: GRUConfig, seed: int = 0) -> Any:
+    """Draw parameters that hide no defect: every entry, biases included, random and away from zero.
+
+    Magnitudes are uniform in [0.25, 1] / sqrt(H) with a random sign: zeros hide a missing bias, and
+    constants hide a transpose or a swap of gates.
+
+    Args:
+        config: sizes and param_dtype; with `classes`, a readout is drawn too.
+        seed: of NumPy's default generator.
+
+    Returns:
+        GRUParams, or ClassifierParams when `config.classes` is set: NumPy arrays of dtype param_dtype.
+    """
+    rng = np.random.default_rng(seed)
+    scale = config.hidden_size**-0.5
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        magnitude = rng.uniform(0.25 * scale, scale, shape)
+        return (magnitude * rng.choice([-1.0, 1.0], shape)).astype(config.param_dtype)
+
+    shapes = GRUParams.shapes(config.input_size, config.hidden_size)
+    gru = GRUParams(**{name: draw(shape) for name, shape in shapes.items()})
+    if config.classes is None:
+        return gru
+    readout = ReadoutParams(draw((config.classes, config.hidden_size)), draw((config.classes,)))
+    return ClassifierParams(gru, readout)
+
+
+def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> None:
+    """Raise InputError unless the parameters fit the configuration in kind, shape and dtype.
+
+    >>> check_params(random_params(GRUConfig(2, 3)), GRUConfig(2, 4))
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: weight_ih has shape (9, 2), expected (12, 2): input_size 2, hidden_size 4.
+    """
+    expected = GRUParams if config.classes is None else ClassifierParams
+    if not isinstance(params, expected):
+        raise InputError(f"parameters are {type(params).__name__}, expected {expected.__name__}: "
+                         f"classes is {config.classes}.")  # fmt: skip
+    shapes = GRUParams.shapes(config.input_size, config.hidden_size)
+    if config.classes is not None:
+        shapes |= {
+            "readout.weight": (config.classes, config.hidden_size),
+            "readout.bias": (config.classes,),
+        }
+    for name, array in leaves(params).items():
+        if np.shape(array) != shapes[name]:
+            raise InputError(
+                f"{name} has shape {np.shape(array)}, expected {shapes[name]}: "
+                f"input_size {config.input_size}, hidden_size {config.hidden_size}."
+            )
+        if str(array.dtype) != config.param_dtype:
+            raise InputError(
+                f"{name} has dtype {array.dtype}, expected {config.param_dtype}. "
+                f"Convert it, or set param_dtype={str(array.dtype)!r}."
+            )
+
+
+def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig:
+    """The configuration with which a port loads parameters.
+
+    Args:
+        params: canonical.
+        options: of GRUConfig, beside the sizes and param_dtype that the parameters say.
+
+    >>> config_of(random_params(GRUConfig(2, 3, classes=4))).classes
+    4
+    """
+    gru = params.gru if isinstance(params, ClassifierParams) else params
+    classes = len(params.readout.bias) if isinstance(params, ClassifierParams) else None
+    hidden_size, input_size = len(gru.bias_n), gru.weight_ih.shape[1]
+    return GRUConfig(input_size, hidden_size, classes, param_dtype=str(gru.weight_ih.dtype), **options)
+
+
+def array_problem(arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "") -> str | None:
+    """What keeps arrays from being parameters of these shapes, or None: they have one dtype, and finite values.
+
+    Args:
+        arrays: NumPy's, by name.
+        shapes: expected, by the same names.
+        why: the shapes are expected.
+    """
+    first = next(iter(shapes))
+    for name, shape in shapes.items():
+        array, dtype = arrays[name], arrays[first].dtype
+        if array.size == 0 or array.shape != shape:
+            return f"{name} has shape {array.shape}, expected {shape} with at least one entry{why}."
+        if array.dtype != dtype:
+            return f"{name} has dtype {array.dtype}, but {first} has {dtype}: expected one dtype."
+        if array.dtype.name not in ("float16", "float32", "float64"):
+            return f"{name} has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
+        if not np.isfinite(array).all():
+            return f"{name} has values that are not finite (NaN or infinity)."
+    return None
+
+
+def _problem(tensors: dict[str, np.ndarray]) -> str | None:
+    """What keeps these arrays from being a GRU's parameters, or None."""
+    if set(tensors) != set(GRUParams._fields):
+        return f"has the tensors {_names(tensors)}, expected {_names(GRUParams._fields)}."
+    if tensors["weight_ih"].ndim != 2 or tensors["bias_n"].ndim != 1:
+        return "weight_ih must have two axes and bias_n one."
+    D, H = tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0]
+    return array_problem(tensors, GRUParams.shapes(D, H), f": weight_ih and bias_n say input_size {D}, hidden_size {H}")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

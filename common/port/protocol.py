@@ -1,0 +1,193 @@
+"""What a port is: the protocol by which the harness drives a framework, and its call styles.
+
+A port's *model* is whatever its framework calls one, with a single condition: it is a JAX pytree whose
+leaves are the parameters, so that JAX's own transforms can be applied to it. To write a port, copy the
+neighbour that is nearest to your framework (`impls/equinox.py` is the shortest).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+
+from ..config import GRUConfig
+from ..errors import InputError
+from ..gru.kernels import STOCK, parse_kernel
+from ..parameters.record import ClassifierParams, GRUParams, check_params
+from .task import Task
+
+__all__ = [
+    "CallStyle",
+    "Port",
+    "Program",
+    "WithKernel",
+    "check_config",
+    "check_load",
+]
+
+Params = GRUParams | ClassifierParams
+
+
+@runtime_checkable
+class Port(Protocol):
+    """A GRU with a learnable initial state, in one framework."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions whose versions can change its results."""
+        ...
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The kernels it offers: "stock" is the framework's own GRUCell, "fused" `trigru.common.gru.fused`."""
+        ...
+
+    @property
+    def call_styles(self) -> "tuple[CallStyle, ...]":
+        """The ways to cross the jit boundary, the one that its documentation leads with first."""
+        ...
+
+    def make(self, config: GRUConfig, key: jax.Array) -> Any:
+        """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set."""
+        ...
+
+    def load(self, config: GRUConfig, params: Params) -> Any:
+        """A model with the given parameters, bit for bit."""
+        ...
+
+    def dump(self, tree: Any) -> Params:
+        """Canonical parameters of a model, or of a gradient or update with a model's structure."""
+        ...
+
+    def apply(
+        self,
+        model: Any,
+        x: Any,
+        carry: Any = None,
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        reverse: bool = False,
+        time_major: bool = False,
+    ) -> tuple[Any, Any]:
+        """Run the GRU over x (*batch, T, D); returns carry (*batch, H) and outputs (*batch, T, H).
+
+        With time_major, x, resets and outputs are (T, *batch, ...).
+        """
+        ...
+
+    def step(self, model: Any, x: Any, carry: Any = None) -> tuple[Any, Any]:
+        """Run one time step on x (*batch, D); returns carry and output, both (*batch, H)."""
+        ...
+
+    def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
+        """Logits (B, C) of a classifier for x (B, T, D)."""
+        ...
+
+    def value_and_grad(
+        self, function: Callable[..., Any], *, has_aux: bool = False
+    ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+        """Differentiate `function(model, *arrays) -> scalar` by the framework's own means.
+
+        The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
+        function returns (scalar, anything), and value is that pair.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CallStyle:
+    """A way to take a model across the jit boundary.
+
+    Args:
+        name: as in benchmark ids; stable.
+        summary: the code that a user would write, in a line.
+        build: (port, model, task) -> Program.
+        missing: None where the installed versions have the style, else why they don't.
+    """
+
+    name: str
+    summary: str
+    build: "Callable[[Port, Any, Task], Program]"
+    missing: Callable[[], str | None] = lambda: None
+
+
+@dataclass
+class Program:
+    """A task, jitted in one call style, holding its model (and optimiser state) from call to call.
+
+    Args:
+        call: takes `Batch.arguments(phase)`; returns the prediction, loss and gradient, or the loss of a train step.
+        params: canonical record of the parameters as they stand.
+        lower: the program as handed to XLA for the same arguments as `call`, before optimisation; None where no XLA
+            program can be had.
+        leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
+        read: canonical record of the gradient that `call` returned.
+        put: an array of the batch, as `call` takes it, on the device.
+        wait: until what `call` returned is computed.
+    """
+
+    call: Callable[..., Any]
+    params: Callable[[], Params]
+    lower: Callable[..., Any] | None
+    leaves: int
+    read: Callable[[Any], Params]
+    put: Callable[[Any], Any] = jax.device_put
+    wait: Callable[[Any], Any] = jax.block_until_ready
+
+
+def check_config(port: Port, config: GRUConfig) -> None:
+    """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
+    if config.kernel.partition("@")[0] not in port.kernels:
+        raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
+    if config.kernel.partition("@")[0] in (STOCK, "fused"):
+        parse_kernel(config.kernel)
+    if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
+
+
+def check_load(port: Port, config: GRUConfig, params: Params) -> None:
+    """Raise InputError unless a port can load these parameters without changing a bit."""
+    check_config(port, config)
+    check_params(params, config)
+
+
+class WithKernel:
+    """A port whose every model has one kernel, whatever the configuration says.
+
+    Args:
+        port: whose models they are.
+        kernel: one that it offers.
+
+    Raises:
+        InputError: it offers no such kernel.
+    """
+
+    def __init__(self, port: Port, kernel: str):
+        check_config(port, GRUConfig(1, 1, kernel=kernel))
+        self._port, self._kernel = port, kernel
+        self.name = f"{port.name}:{kernel}"
+        self.title, self.packages, self.kernels, self.call_styles = (
+            port.title, port.packages, port.kernels, port.call_styles,
+        )  # fmt: skip
+        self.dump, self.apply, self.step, self.classify = port.dump, port.apply, port.step, port.classify
+        self.value_and_grad = port.value_and_grad
+
+    def make(self, config: GRUConfig, key: jax.Array) -> Any:
+        """As the port's."""
+        return self._port.make(replace(config, kernel=self._kernel), key)
+
+    def load(self, config: GRUConfig, params: Params) -> Any:
+        """As the port's."""
+        return self._port.load(replace(config, kernel=self._kernel), params)

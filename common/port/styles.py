@@ -1,0 +1,86 @@
+"""Call styles: the ways to take a task across the jit boundary that are not one framework's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from ..config import GRUConfig
+from .protocol import CallStyle, Port, Program
+from .task import Task, cross_entropy, mean_squared_error
+
+__all__ = ["available_styles", "functional_program", "make_task"]
+
+
+def functional_program(
+    port: Port,
+    tree: Any,
+    task: Task,
+    rebuild: Callable[[Any], Any] = lambda tree: tree,
+    *,
+    jit: Callable[..., Any] = jax.jit,
+    value_and_grad: Callable[..., Any] = jax.value_and_grad,
+    apply_updates: Callable[[Any, Any], Any] = optax.apply_updates,
+) -> Program:
+    """The program of a style that passes parameters in and takes new ones out.
+
+    Args:
+        port: whose `dump` reads the rebuilt tree.
+        tree: the pytree that crosses the jit boundary.
+        task: what to compute.
+        rebuild: makes a model of the tree, inside jit.
+        jit, value_and_grad, apply_updates: the framework's filtered versions, where it has them.
+    """
+
+    def forward(tree, *arrays):
+        return task.predict(rebuild(tree), *arrays)
+
+    def gradient(tree, *arrays):
+        return value_and_grad(lambda tree: task.objective(rebuild(tree), *arrays))(tree)
+
+    def train_step(tree, state, *arrays):
+        loss, gradients = gradient(tree, *arrays)
+        updates, state = task.optimizer.update(gradients, state, tree)
+        return apply_updates(tree, updates), state, loss
+
+    if task.phase == "train_step":
+        jitted, state = jit(train_step), task.optimizer.init(tree)
+
+        def call(*arrays):
+            nonlocal tree, state
+            tree, state, loss = jitted(tree, state, *arrays)
+            return loss
+
+    else:
+        jitted, state = jit(gradient if task.phase == "gradient" else forward), None
+
+        def call(*arrays):
+            return jitted(tree, *arrays)
+
+    def lower(*arrays):
+        return jitted.lower(tree, state, *arrays) if task.phase == "train_step" else jitted.lower(tree, *arrays)
+
+    leaves = len(jax.tree.leaves((tree, state)))
+    return Program(call, lambda: port.dump(rebuild(tree)), lower, leaves, lambda found: port.dump(rebuild(found)))
+
+
+def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation) -> Task:
+    """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy of a classifier.
+
+    One time step is a GRU's, without a readout.
+    """
+    if phase == "step":
+        return Task(phase, port.step, mean_squared_error, optimizer)
+    if config.classes is not None:
+        return Task(phase, port.classify, cross_entropy, optimizer)
+
+    def predict(model, x, lengths=None):
+        return port.apply(model, x, lengths=lengths)
+
+    return Task(phase, predict, mean_squared_error, optimizer)
+
+
+def available_styles(port: Port) -> list[CallStyle]:
+    """The call styles of a port that the installed versions have."""
+    return [style for style in port.call_styles if style.missing() is None]

@@ -1,0 +1,149 @@
+"""Faults in the carry, the masks, the order and the layout of a call."""
+
+import jax
+import jax.numpy as jnp
+
+from ..pure import PurePort
+from .fault import Applied, Fault, edit
+
+__all__ = ["FAULTS"]
+
+
+def _changed(name, change):
+    """An option of the call changed where it is passed: `change(value, model, options) -> value`."""
+
+    def apply(call, model, x, carry, **options):
+        value = options.get(name)
+        if value is not None and value is not False:
+            options[name] = change(value, model, options)
+        return call(model, x, carry, **options)
+
+    return Applied(apply)
+
+
+def _carry_ignored(call, model, x, carry, **options):
+    return call(model, x, None, **options)
+
+
+def _carry_detached(call, model, x, carry, **options):
+    return call(model, x, None if carry is None else jax.lax.stop_gradient(carry), **options)
+
+
+def _carry_one_step_early(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    return (outputs[..., -2, :] if outputs.shape[-2] > 1 else carry), outputs
+
+
+def _padding_leaks(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    return carry, jnp.where(outputs == 0, jnp.broadcast_to(carry[..., None, :], outputs.shape), outputs)
+
+
+def _padding_times_zero(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    return carry, outputs + 0 * jnp.sum(x)
+
+
+def _reset_to_zeros(call, model, x, carry, **options):
+    if options.get("resets") is None:
+        return call(model, x, carry, **options)
+    initial = model.params.initial_carry
+    start = jnp.broadcast_to(initial, (*x.shape[:-2], initial.shape[-1])) if carry is None else carry
+    return call(edit(model, lambda p: {"initial_carry": jnp.zeros_like(initial)}), x, start, **options)
+
+
+def _lengths_need_no_carry(call, model, x, carry, **options):
+    return call(model, x, carry, **(options if carry is None else options | {"lengths": None}))
+
+
+def _reset_in_padding(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    lengths, resets = options.get("lengths"), options.get("resets")
+    if lengths is None or resets is None or options.get("time_major"):
+        return carry, outputs
+    steps = jnp.broadcast_to(jnp.arange(resets.shape[-1]), resets.shape)
+    late = (resets & (steps >= jnp.broadcast_to(lengths[..., None], resets.shape))).any(-1)
+    return jnp.where(late[..., None], jnp.broadcast_to(model.params.initial_carry, carry.shape), carry), outputs
+
+
+def _reverse_flipped(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    return carry, outputs[..., ::-1, :] if options.get("reverse") else outputs
+
+
+def _reverse_detached(call, model, x, carry, **options):
+    if options.get("reverse"):
+        model = edit(model, lambda p: {"bias_n": jax.lax.stop_gradient(p.bias_n)})
+    return call(model, x, carry, **options)
+
+
+def _reverse_from_padding(call, model, x, carry, **options):
+    if not options.pop("reverse", False):
+        return call(model, x, carry, **options)
+    if options.get("resets") is not None:
+        options["resets"] = options["resets"][..., ::-1]
+    carry, outputs = call(model, x[..., ::-1, :], carry, **options)
+    return carry, outputs[..., ::-1, :]
+
+
+def _without(*names, when):
+    """Options dropped where another one is passed."""
+
+    def apply(call, model, x, carry, **options):
+        if options.get(when):
+            options = {name: value for name, value in options.items() if name not in names}
+        return call(model, x, carry, **options)
+
+    return Applied(apply)
+
+
+def _first_row_of_lengths(lengths, model, options):
+    if lengths.ndim < 2 or options.get("time_major"):
+        return lengths
+    return jnp.broadcast_to(lengths[0], lengths.shape)
+
+
+def _later(resets, model, options):
+    return jnp.roll(resets, 1, axis=-1)
+
+
+class _StepForgetsBHn(PurePort):
+    def step(self, model, x, carry=None):
+        return super().step(edit(model, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)}), x, carry)
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("early-carry", "returns the carry one step early", "sequence", Applied(_carry_one_step_early)),
+    Fault("carry-ignored", "a passed carry ignored", "carry", Applied(_carry_ignored)),
+    Fault("carry-detached", "no gradient through a passed carry", "chunks", Applied(_carry_detached)),
+    Fault("step-no-b-hn", "one step alone forgets b_hn", "step", _StepForgetsBHn()),
+    Fault("length-off-by-one", "one step too many", "lengths", _changed("lengths", lambda n, *_: n + 1)),
+    Fault("length-zero-runs", "length 0 runs one step", "lengths", _changed("lengths", lambda n, *_: n.clip(1))),
+    Fault("padding-leaks", "padding outputs the carry", "lengths", Applied(_padding_leaks)),
+    Fault("nan-padding", "padding multiplied by 0 instead of masked", "lengths", Applied(_padding_times_zero)),
+    Fault("reset-to-zeros", "an episode starts from zeros", "resets", Applied(_reset_to_zeros)),
+    Fault("resets-ignored", "resets ignored", "resets", _changed("resets", lambda *_: None)),
+    Fault("reset-late", "a reset takes effect a step late", "resets", _changed("resets", _later)),
+    Fault(
+        "resets-need-lengths",
+        "resets ignored without lengths",
+        "resets",
+        _changed("resets", lambda resets, _, options: None if options.get("lengths") is None else resets),
+    ),
+    Fault(
+        "lengths-need-resets",
+        "lengths ignored without resets",
+        "lengths",
+        _changed("lengths", lambda lengths, _, options: None if options.get("resets") is None else lengths),
+    ),
+    Fault("lengths-need-no-carry", "lengths ignored with a carry", "masks", Applied(_lengths_need_no_carry)),
+    Fault("reset-in-padding", "a reset in padding counts", "masks", Applied(_reset_in_padding)),
+    Fault("reverse-ignored", "reverse ignored", "reverse", _changed("reverse", lambda *_: False)),
+    Fault("reverse-flipped", "outputs in the order of the run", "reverse", Applied(_reverse_flipped)),
+    Fault("reverse-from-padding", "a backward run begins in the padding", "reverse", Applied(_reverse_from_padding)),
+    Fault("reverse-detached", "backwards, b_hn has no gradient", "reverse", Applied(_reverse_detached)),
+    Fault("reverse-no-resets", "a backward run ignores resets", "reverse", _without("resets", when="reverse")),
+    Fault("first-row", "lengths of the first row for all", "batch-axes", _changed("lengths", _first_row_of_lengths)),
+    Fault("time-major-no-resets", "resets ignored time-major", "time-major", _without("resets", when="time_major")),
+    Fault("time-major-no-lengths", "lengths ignored time-major", "time-major", _without("lengths", when="time_major")),
+)

@@ -1,0 +1,178 @@
+"""Faults in conversion, the readout, call styles and the optimiser's path."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ...common.parameters.record import ClassifierParams
+from ...common.port.protocol import CallStyle
+from ...common.port.styles import functional_program
+from ..pure import PORT, Classifier, PurePort
+from .fault import Fault, edit
+
+__all__ = ["FAULTS"]
+
+
+class _DumpTransposed(PurePort):
+    def dump(self, tree):
+        params = super().dump(tree)
+        gru = params.gru if isinstance(params, ClassifierParams) else params
+        gru = gru._replace(weight_hh=np.concatenate([gate.T for gate in np.split(gru.weight_hh, 3)]))
+        return params._replace(gru=gru) if isinstance(params, ClassifierParams) else gru
+
+
+class _LoadRounds(PurePort):
+    def load(self, config, params):
+        if config.param_dtype == "float64":
+            params = jax.tree.map(lambda p: p.astype("float32").astype("float64"), params)
+        return super().load(config, params)
+
+
+class _ReadoutOfPadding(PurePort):
+    def classify(self, model, x, lengths=None):
+        return super().classify(model, x)
+
+
+class _Styled(PurePort):
+    def __init__(self, build: Callable[..., Any], *, first: bool = False):
+        faulty = (CallStyle("faulty", "", build),)
+        self.call_styles = faulty if first else (*PORT.call_styles, *faulty)
+
+
+def _runs_another_model(port, model, task):
+    return functional_program(port, jax.tree.map(lambda p: p + 1e-9, model), task)
+
+
+def _infers_with_another_model(port, model, task):
+    moved = jax.tree.map(lambda p: p + 1e-9, model) if task.phase == "forward" else model
+    return functional_program(port, moved, task)
+
+
+def _detaches_initial_carry(port, model, task):
+    def rebuild(tree):
+        return edit(tree, lambda p: {"initial_carry": jax.lax.stop_gradient(p.initial_carry)})
+
+    return functional_program(port, model, task, rebuild)
+
+
+def _trains_with(update):
+    """A train step of its own: `update(optimizer, gradient, state, model) -> (model, state)`."""
+
+    def build(port, model, task):
+        program = functional_program(port, model, task)
+        if task.phase != "train_step":
+            return program
+        differentiate = jax.jit(jax.value_and_grad(task.objective))
+        state = task.optimizer.init(model)
+
+        def call(*arrays):
+            nonlocal model, state
+            loss, gradient = differentiate(model, *arrays)
+            model, state = update(task.optimizer, gradient, state, model)
+            return loss
+
+        program.call, program.params = call, lambda: port.dump(model)
+        return program
+
+    return build
+
+
+def _forgets_state(optimizer, gradient, state, model):
+    updates, _ = optimizer.update(gradient, optimizer.init(model), model)
+    return optax.apply_updates(model, updates), state
+
+
+def _updates_twice(optimizer, gradient, state, model):
+    updates, state = optimizer.update(gradient, state, model)
+    return optax.apply_updates(optax.apply_updates(model, updates), updates), state
+
+
+def _edited(model, change):
+    """As `edit`, of a classifier's GRU too."""
+    if isinstance(model.params, Classifier):
+        gru = model.params.gru
+        return replace(model, params=model.params._replace(gru=gru._replace(**change(gru))))
+    return edit(model, change)
+
+
+def _loses_an_update(optimizer, gradient, state, model):
+    updates, state = optimizer.update(gradient, state, model)
+    return optax.apply_updates(model, _edited(updates, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)})), state
+
+
+def _two_biases(optimizer, gradient, state, model):
+    """A second bias beside the first, as in torch: the same function, but under Adam it moves twice as far."""
+    updates, state = optimizer.update(gradient, state, model)
+    return optax.apply_updates(model, _edited(updates, lambda p: {"bias": 2 * p.bias})), state
+
+
+def _doubles_the_gradient(optimizer, gradient, state, model):
+    updates, state = optimizer.update(jax.tree.map(lambda g: 2 * g, gradient), state, model)
+    return optax.apply_updates(model, updates), state
+
+
+def _decays_no_biases(optimizer, gradient, state, model):
+    """Weight decay that spares biases, as many a recipe has it: Adam alone doesn't look at parameters."""
+    seen = _edited(model, lambda p: {"bias": jnp.zeros_like(p.bias), "bias_n": jnp.zeros_like(p.bias_n)})
+    updates, state = optimizer.update(gradient, state, seen)
+    return optax.apply_updates(model, updates), state
+
+
+def _norm_of_some(optimizer, gradient, state, model):
+    """A leaf that is hidden from the optimiser's global norm by a mask, and moved by a step of its own."""
+    one, _ = optimizer.update(_edited(gradient, lambda p: {"initial_carry": 0 * p.initial_carry}), state, model)
+    whole, state = optimizer.update(gradient, state, model)
+    updates = _edited(one, lambda p: {"initial_carry": _gru(whole).initial_carry})
+    return optax.apply_updates(model, updates), state
+
+
+def _names_swapped(optimizer, gradient, state, model):
+    """The optimiser sees b_hn under the initial carry's name, and the other way round."""
+
+    def swapped(tree):
+        return _edited(tree, lambda p: {"bias_n": p.initial_carry, "initial_carry": p.bias_n})
+
+    updates, state = optimizer.update(swapped(gradient), state, swapped(model))
+    return optax.apply_updates(model, swapped(updates)), state
+
+
+def _gru(model):
+    return model.params.gru if isinstance(model.params, Classifier) else model.params
+
+
+def _freezes_the_readout(optimizer, gradient, state, model):
+    updates, state = optimizer.update(gradient, state, model)
+    if isinstance(updates.params, Classifier):
+        updates = replace(updates, params=updates.params._replace(bias=jnp.zeros_like(updates.params.bias)))
+    return optax.apply_updates(model, updates), state
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("dump-transposed", "dumped matrices transposed", "conversion", _DumpTransposed()),
+    Fault("load-rounds", "loading rounds to float32", "conversion", _LoadRounds()),
+    Fault("readout-of-padding", "readout after the padding", "classifier", _ReadoutOfPadding()),
+    Fault(
+        "readout-frozen",
+        "the readout's bias never updated",
+        "classifier",
+        _Styled(_trains_with(_freezes_the_readout), first=True),
+    ),
+    Fault("two-biases", "a second bias, trained too", "training", _Styled(_trains_with(_two_biases), first=True)),
+    Fault("style-other-model", "a style runs another model", "forward", _Styled(_runs_another_model)),
+    Fault("style-inference", "it infers with another model", "forward", _Styled(_infers_with_another_model)),
+    Fault("style-detached", "a style detaches the start", "training", _Styled(_detaches_initial_carry)),
+    Fault("style-no-state", "optimiser state forgotten", "training", _Styled(_trains_with(_forgets_state))),
+    Fault("style-twice", "updates applied twice", "training", _Styled(_trains_with(_updates_twice))),
+    Fault("style-lost-update", "b_hn never updated", "training", _Styled(_trains_with(_loses_an_update))),
+    Fault("double-gradient", "gradients doubled", "sgd", _Styled(_trains_with(_doubles_the_gradient), first=True)),
+    Fault("no-bias-decay", "biases not decayed", "adamw", _Styled(_trains_with(_decays_no_biases), first=True)),
+    Fault(
+        "rate-of-another", "b_hn at the start's rate", "carry-rate", _Styled(_trains_with(_names_swapped), first=True)
+    ),
+    Fault("partial-norm", "a norm without the start", "adamw", _Styled(_trains_with(_norm_of_some), first=True)),
+)

@@ -1,0 +1,146 @@
+"""Faults that show only in another dtype, in another configuration, or under a transform of JAX."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from ..pure import PurePort
+from .fault import Applied, Fault, edit
+
+__all__ = ["FAULTS"]
+
+
+def _half_precision(call, model, x, carry, **options):
+    if x.dtype != jnp.float32 or model.dtype is not None:
+        return call(model, x, carry, **options)
+    return jax.tree.map(lambda a: a.astype("float32"), call(replace(model, dtype="bfloat16"), x, carry, **options))
+
+
+def _dtype_ignored(call, model, x, carry, **options):
+    return call(replace(model, dtype=None), x, carry, **options)
+
+
+def _computes_as_stored(call, model, x, carry, **options):
+    if model.params.bias.dtype != jnp.bfloat16 or model.dtype is None:
+        return call(model, x, carry, **options)
+    found = call(replace(model, dtype="bfloat16"), x, carry, **options)
+    return jax.tree.map(lambda a: a.astype(model.dtype), found)
+
+
+def _unroll_drops_the_rest(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    whole = outputs.shape[-2] - outputs.shape[-2] % model.unroll
+    return carry, outputs.at[..., whole:, :].set(0)
+
+
+def _remat_detaches(call, model, x, carry, **options):
+    if model.remat:
+        model = edit(model, lambda p: {"bias_n": jax.lax.stop_gradient(p.bias_n)})
+    return call(model, x, carry, **options)
+
+
+def _other_unless_traced(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    return carry, outputs if isinstance(x, Tracer) else outputs * (1 + 1e-9)
+
+
+def _needs_a_batch_axis(call, model, x, carry, **options):
+    if x.ndim == 2:
+        raise ValueError("expected a batch axis")
+    return call(model, x, carry, **options)
+
+
+def _no_forward_mode(call, model, x, carry, **options):
+    @jax.custom_vjp
+    def run(model, x, carry):
+        return call(model, x, carry, **options)
+
+    def forward(*primals):
+        return jax.vjp(lambda *p: call(*p, **options), *primals)
+
+    run.defvjp(forward, lambda pull, cotangent: pull(cotangent))
+    return run(model, x, carry)
+
+
+def _first_order_only(call, model, x, carry, **options):
+    @jax.custom_jvp
+    def run(model, x, carry):
+        return call(model, x, carry, **options)
+
+    @run.defjvp
+    def derivative(primals, tangents):
+        fixed = jax.lax.stop_gradient(primals)
+        _, tangent = jax.jvp(lambda *p: call(*p, **options), fixed, tangents)
+        return run(*primals), tangent
+
+    return run(model, x, carry)
+
+
+def _other_unless_differentiated(call, model, x, carry, **options):
+    @jax.custom_jvp
+    def run(model, x, carry):
+        carry, outputs = call(model, x, carry, **options)
+        return carry, outputs * (1 + 1e-9) if options.get("lengths") is not None else outputs
+
+    @run.defjvp
+    def derivative(primals, tangents):
+        return jax.jvp(lambda *p: call(*p, **options), primals, tangents)
+
+    return run(model, x, carry)
+
+
+def _calls_back(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    jax.debug.callback(lambda _: None, outputs.sum())
+    return carry, outputs
+
+
+def _shares_a_model(call, model, x, carry, **options):
+    """The values of an ensemble's first model for all; gradients stay apart."""
+
+    @jax.custom_batching.custom_vmap
+    def first(model):
+        return model
+
+    @first.def_vmap
+    def rule(size, batched, model):
+        return jax.tree.map(lambda p: jnp.broadcast_to(p[:1], p.shape), model), batched[0]
+
+    fixed = jax.lax.stop_gradient(model)
+    shared = jax.tree.map(lambda p, f, s: p - f + s, model, fixed, first(fixed))
+    return call(shared, x, carry, **options)
+
+
+class _GradientScaled(PurePort):
+    def value_and_grad(self, function, *, has_aux=False):
+        differentiate = super().value_and_grad(function, has_aux=has_aux)
+
+        def scaled(model, *arrays):
+            value, (gradient, *others) = differentiate(model, *arrays)
+            return value, (edit(gradient, lambda p: {"initial_carry": p.initial_carry * (1 + 1e-9)}), *others)
+
+        return scaled
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("scaled-gradient", "a gradient off by 1e-9", "sequence", _GradientScaled()),
+    Fault("half-precision", "float32 computed in bfloat16", "sequence", Applied(_half_precision)),
+    Fault("dtype-ignored", "dtype ignored", "dtype", Applied(_dtype_ignored)),
+    Fault("computes-as-stored", "computes in param_dtype", "param-dtype", Applied(_computes_as_stored)),
+    Fault("unroll-drops-rest", "unrolled, the last steps are lost", "unroll", Applied(_unroll_drops_the_rest)),
+    Fault("remat-detaches", "recomputed, b_hn has no gradient", "remat", Applied(_remat_detaches)),
+    Fault("eager-other", "other values outside of jit", "eager", Applied(_other_unless_traced)),
+    Fault(
+        "inference-other",
+        "with masks, other values unless differentiated",
+        "inference",
+        Applied(_other_unless_differentiated),
+    ),
+    Fault("needs-batch", "no call without a batch axis", "vmap", Applied(_needs_a_batch_axis)),
+    Fault("vmap-shares", "one model for a whole ensemble", "vmap", Applied(_shares_a_model)),
+    Fault("no-forward-mode", "a gradient without a forward mode", "jvp", Applied(_no_forward_mode)),
+    Fault("first-order-only", "second derivatives are zero", "hvp", Applied(_first_order_only)),
+    Fault("calls-back", "calls back into Python", "export", Applied(_calls_back)),
+)

@@ -1,0 +1,288 @@
+"""Intervals that cover, verdicts that hold back."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import t
+from trigru.bench.analysis import statistics
+from trigru.bench.analysis.statistics import (
+    MIN_FLOOR,
+    Comparison,
+    Effect,
+    compare,
+    compare_effects,
+    effect_of,
+    mean_effect,
+    mean_floor,
+    noise_floor,
+    verdict,
+)
+from trigru.bench.timing.sampling import balanced_orders
+from trigru.common.errors import InputError
+
+
+def paired(rng, ratio, rounds=40, noise=0.01):
+    machine = np.exp(np.cumsum(rng.normal(0, 0.05, rounds)))  # drifts, by the end by about a third
+    return [factor * machine * rng.lognormal(0, noise, rounds) for factor in (ratio, 1.0)]
+
+
+def test_drift_of_the_machine_cancels(rng):
+    slow, base = paired(rng, 1.1)
+    found = compare(slow, base)
+    assert found.low < 1.1 < found.high
+    assert found.high - found.low < 0.02
+    assert np.std(np.log(base)) > 0.05
+
+
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Enough to see whether intervals cover, and eight times as fast."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 500)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.05])
+@pytest.mark.parametrize(("rounds", "share"), [(44, 0.93), (22, 0.92), (11, 0.90)])
+def test_intervals_cover_the_truth_about_as_often_as_they_say(rng, few_resamples, ratio, rounds, share):
+    """300 intervals at 95 %; a percentile bootstrap of a median of few rounds covers a little less than it says.
+
+    Of 300 draws at a true `share`, fewer than share - 4 standard errors are seen once in thirty thousand runs.
+    """
+    covered = 0
+    for seed in range(300):
+        found = compare(*paired(rng, ratio, rounds), seed=seed)
+        covered += found.low <= ratio <= found.high
+    assert covered / 300 >= share - 4 * (share * (1 - share) / 300) ** 0.5
+    assert covered < 300, "intervals that always cover are too wide to say anything"
+
+
+def in_processes(rng, processes, rounds, luck, noise):
+    """Log-ratios whose truth is 0: each process has its luck, each round its noise."""
+    process = np.repeat(np.arange(processes), rounds)
+    return rng.normal(0, luck, processes)[process] + rng.normal(0, noise, len(process)), process
+
+
+@pytest.mark.parametrize(("processes", "rounds"), [(2, 11), (3, 11), (5, 11), (5, 3)])
+@pytest.mark.parametrize(("luck", "noise"), [(0.02, 0.002), (0.01, 0.03), (0.0, 0.02)])
+def test_intervals_cover_the_truth_where_processes_differ(rng, few_resamples, processes, rounds, luck, noise):
+    trials = 200
+    covered = 0
+    for seed in range(trials):
+        found = effect_of(*in_processes(rng, processes, rounds, luck, noise), seed)
+        covered += found.low <= 0 <= found.high
+    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def test_rounds_alone_would_cover_far_too_little_where_processes_differ(rng, few_resamples):
+    """The simulation above can fail: pretend that all rounds are of one process."""
+    covered = 0
+    for seed in range(100):
+        log_ratio, _ = in_processes(rng, 5, 11, 0.02, 0.002)
+        found = effect_of(log_ratio, None, seed)
+        covered += found.low <= 0 <= found.high
+    assert covered / 100 < 0.8
+
+
+def test_more_processes_narrow_the_interval(rng, few_resamples):
+    def width(processes):
+        found = [effect_of(*in_processes(rng, processes, 11, 0.01, 0.01), seed) for seed in range(20)]
+        return np.mean([f.high - f.low for f in found])
+
+    assert width(3) > 1.5 * width(5) > 1.5 * width(10)
+
+
+def test_processes_count_alike_however_many_rounds_they_have():
+    log_ratio = np.array([0.0, 0.0, 0.0, 0.0, 0.2, 0.21])
+    found = effect_of(log_ratio, [0, 0, 0, 0, 1, 1])
+    assert found.log_ratio == pytest.approx((0.0 + 0.205) / 2)
+
+
+def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of_their_rounds(rng):
+    rounds = rng.normal(0, 0.02, 11)
+    found = effect_of(np.tile(rounds, 3), np.repeat(np.arange(3), 11))
+    assert found.medians == (found.log_ratio,) * 3
+    of_rounds = effect_of(rounds).standard_error / 3**0.5
+    assert found.standard_error == pytest.approx(of_rounds)
+    assert found.high - found.log_ratio == pytest.approx(t.ppf(0.975, np.inf) * of_rounds)
+
+
+def test_degrees_of_freedom_are_welchs():
+    found = compare_effects(Effect(0.0, 0.0, 0.0, 0.01, 5), Effect(0.0, 0.0, 0.0, 0.01, 5))
+    assert np.log(found.high) == pytest.approx(t.ppf(0.975, 8) * 0.01 * 2**0.5)
+    found = compare_effects(Effect(0.0, 0.0, 0.0, 0.01, 5), Effect(0.0, 0.0, 0.0, 0.0, 5))
+    assert np.log(found.high) == pytest.approx(t.ppf(0.975, 4) * 0.01)
+
+
+def test_luck_that_falls_on_all_groups_is_in_the_error_of_their_mean():
+    lucky = (-0.02, -0.01, 0.0, 0.01, 0.02)
+    found = mean_effect([Effect(0.0, 0.0, 0.0, 0.001, 5, lucky)] * 3)
+    of_processes = np.std(lucky, ddof=1) / 5**0.5
+    assert found.standard_error == pytest.approx(of_processes)
+    assert found.high == pytest.approx(t.ppf(0.975, 4) * of_processes)
+
+
+def test_rounds_stay_paired_with_their_process(rng):
+    slow, base = paired(rng, 1.1, rounds=30)
+    mixed = rng.permutation(30)
+    process = np.arange(30) // 10
+    found, again = compare(slow, base, process), compare(slow[mixed], base[mixed], process[mixed])
+    assert found.ratio == pytest.approx(again.ratio)
+
+
+@pytest.mark.parametrize("change", [1.0, 1.1])
+def test_a_change_between_runs_is_covered(rng, few_resamples, change):
+    covered, trials = 0, 200
+    for seed in range(trials):
+        new, process = in_processes(rng, 5, 11, 0.02, 0.02)
+        old, _ = in_processes(rng, 5, 11, 0.01, 0.02)
+        found = compare_effects(effect_of(new + np.log(change), process, seed), effect_of(old, process, seed))
+        covered += found.low <= change <= found.high
+    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
+    """Effects of groups whose log-ratios are 0, 0.1, 0.2, ...; a part of each process's luck falls on all of them."""
+    luck = rng.normal(0, shared, processes)
+    found = []
+    for group in range(groups):
+        log_ratio, process = in_processes(rng, processes, rounds, own, noise)
+        found.append(effect_of(log_ratio + luck[process] + 0.1 * group, process))
+    return found
+
+
+@pytest.fixture
+def cheap_resamples(monkeypatch):
+    """Rounds matter little in these simulations, and there are many groups."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 60)
+
+
+@pytest.mark.parametrize(("groups", "processes"), [(5, 5), (2, 5), (5, 2)])
+@pytest.mark.parametrize(("shared", "own"), [(0.0, 0.02), (0.02, 0.005), (0.01, 0.01)])
+def test_a_geometric_mean_is_covered(rng, cheap_resamples, groups, processes, shared, own):
+    covered, trials = 0, 200
+    for _ in range(trials):
+        found = mean_effect(in_groups(rng, groups, processes, shared, own))
+        covered += found.low <= 0.1 * (groups - 1) / 2 <= found.high
+    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def test_squares_alone_would_cover_too_little_where_a_process_is_lucky_everywhere(rng, cheap_resamples):
+    """The simulation above can fail: forget which process was which."""
+    covered = 0
+    for _ in range(100):
+        found = in_groups(rng, 5, 5, 0.02, 0.005)
+        mixed = [replace(f, medians=tuple(rng.permutation(f.medians))) for f in found]
+        mean = mean_effect(mixed)
+        covered += mean.low <= 0.2 <= mean.high
+    assert covered / 100 < 0.85
+
+
+def test_more_groups_narrow_the_mean(rng, cheap_resamples):
+    def width(groups):
+        found = [mean_effect(in_groups(rng, groups, 5, 0.0, 0.02)) for _ in range(40)]
+        return np.mean([f.high - f.low for f in found])
+
+    assert width(1) > 1.5 * width(4)
+
+
+def test_the_mean_of_one_process_knows_the_rounds_alone(rng):
+    found = mean_effect([effect_of(rng.normal(mean, 0.02, 44)) for mean in (0.1, 0.3)])
+    assert found.low < 0.2 < found.high
+    assert 0 < found.high - found.low < 0.04
+
+
+def test_the_mean_of_one_is_that_one(rng):
+    (one,) = in_groups(rng, 1, 5, 0.0, 0.01)
+    assert mean_effect([one]) == one
+
+
+def test_an_interrupted_run_has_a_mean_too(rng, cheap_resamples):
+    whole, begun = in_groups(rng, 1, 5, 0.0, 0.01)[0], in_groups(rng, 1, 3, 0.0, 0.01)[0]
+    found = mean_effect([whole, begun])
+    assert found.processes == 3
+    assert found.low < (whole.log_ratio + begun.log_ratio) / 2 < found.high
+
+
+def test_what_one_process_alone_saw_does_not_pass_for_what_several_did(rng, cheap_resamples):
+    several, one = in_groups(rng, 1, 5, 0.0, 0.01)[0], in_groups(rng, 1, 1, 0.0, 0.01)[0]
+    with pytest.raises(InputError, match="some groups were seen in one process alone, others in several"):
+        mean_effect([several, one])
+    assert mean_effect([one, one]).processes == 1
+
+
+def test_duplicates_cannot_exceed_the_floor_of_their_mean():
+    ratios = np.array([1.01, 0.97, 1.05])
+    floor = mean_floor([noise_floor(Comparison(r, r, r), processes=5) for r in ratios])
+    assert np.exp(abs(np.log(ratios)).mean()) <= 1 + floor < 1.05
+
+
+def test_a_change_between_runs_of_one_process_knows_the_rounds_alone(rng):
+    new, old = (effect_of(rng.normal(mean, 0.02, 44)) for mean in (0.1, 0.0))
+    found = compare_effects(new, old)
+    assert found.low < np.exp(0.1) < found.high
+    assert found.high - found.low < 0.05
+
+
+def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng, few_resamples):
+    """Identical arms, each of which slows or speeds the next one by about 3 %: few verdicts, whatever the rounds."""
+    for rounds in (11, 22, 44):
+        wrong, trials, arms = 0, 150, 11
+        for seed in range(trials):
+            effect = rng.normal(0, 0.03, arms)
+            log_time = np.zeros((arms, rounds))
+            for number, order in enumerate(balanced_orders(arms, rounds, seed)):
+                log_time[order[1:], number] += effect[order[:-1]]
+            time_s = np.exp(log_time + rng.normal(0, 0.005, log_time.shape))
+            found = [compare(t, time_s[0], seed=seed) for t in time_s[1:3]]
+            wrong += verdict(found[1], noise_floor(found[0])) != "indistinguishable"
+        assert wrong / trials < 0.06, f"{wrong} of {trials} at {rounds} rounds"
+
+
+def test_a_spike_in_one_round_moves_nothing_much(rng):
+    slow, base = paired(rng, 1.0)
+    slow[3] *= 50
+    found = compare(slow, base)
+    assert found.ratio == pytest.approx(1, abs=0.01)
+    assert found.high < 1.02
+
+
+def test_it_is_reproducible(rng):
+    slow, base = paired(rng, 1.02)
+    assert compare(slow, base, seed=3) == compare(slow, base, seed=3)
+
+
+def test_the_bootstrap_is_the_seeds_own(rng):
+    slow, base = paired(rng, 1.02)
+    assert compare(slow, base, seed=3) != compare(slow, base, seed=4)
+
+
+def test_an_arm_against_itself_is_exactly_one(rng):
+    _, base = paired(rng, 1.0)
+    assert compare(base, base) == Comparison(1.0, 1.0, 1.0)
+
+
+def test_the_floor_reaches_as_far_as_the_duplicates_interval():
+    assert noise_floor(Comparison(1.0, 0.9, 1.05)) == pytest.approx(1 / 0.9 - 1)
+    assert noise_floor(Comparison(1.0, 0.95, 1.2)) == pytest.approx(0.2)
+    assert noise_floor(Comparison(1.0, 0.999, 1.001)) == MIN_FLOOR
+
+
+def test_with_two_processes_the_floor_is_the_duplicates_ratio():
+    duplicate = Comparison(0.97, 0.9, 1.05)
+    assert noise_floor(duplicate, processes=2) == pytest.approx(1 / 0.97 - 1)
+    assert noise_floor(duplicate, processes=1) == pytest.approx(1 / 0.9 - 1)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "expected"),
+    [
+        (Comparison(1.10, 1.08, 1.12), "slower"),
+        (Comparison(0.90, 0.88, 0.92), "faster"),
+        (Comparison(1.10, 0.99, 1.20), "indistinguishable"),  # the interval has 1 in it
+        (Comparison(1.015, 1.01, 1.018), "indistinguishable"),  # clean, but below the floor
+        (Comparison(0.985, 0.98, 0.99), "indistinguishable"),
+        (Comparison(1.0, 1.0, 1.0), "indistinguishable"),
+    ],
+)
+def test_verdicts(comparison, expected):
+    assert verdict(comparison, floor=0.02) == expected

@@ -1,0 +1,112 @@
+"""What `trigru verify` says of its measurements, in tables and for machines."""
+
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from trigru.bench.reporting import equality as equality_tables
+from trigru.bench.reporting.equality import departures_table, equality_line, equality_table, self_test_table
+from trigru.bench.reporting.sections import _style, terminal
+from trigru.bench.results.record import equality_json
+from trigru.common.equality.verification import NOT_OFFERED, Measurement
+from trigru.impls.faults import FAULTS
+from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
+
+GOOD = Measurement("a", "sequence", None, "carry", "float64", 2e-16, 1e-12)
+BAD = replace(GOOD, error=1.0)
+ABSENT = replace(GOOD, error=float("nan"), problem=f"{NOT_OFFERED}: no such thing")
+
+
+@pytest.mark.parametrize(
+    ("measurements", "text"),
+    [
+        ([GOOD], "2e-16"),
+        ([GOOD, replace(GOOD, error=3e-15)], "3e-15"),
+        (
+            [
+                GOOD,
+                replace(GOOD, dtype="float32", error=0.2, bound=1.0),
+                replace(GOOD, dtype="bfloat16", error=0.6, bound=1.0),
+            ],
+            "2e-16 · 60%",
+        ),
+        ([replace(GOOD, error=0.0, bound=0.0)], "bit for bit"),
+        ([GOOD, BAD], "FAILED"),
+        ([ABSENT, BAD], "FAILED"),
+        ([GOOD, ABSENT], "not offered"),
+    ],
+)
+def test_a_cell_says_how_well_or_why_not(measurements, text):
+    (row,) = equality_table(measurements).rows
+    assert row == ("sequence", text)
+
+
+def test_a_port_that_was_not_asked_has_a_cell_that_says_so():
+    table = equality_table([GOOD, replace(GOOD, port="b", check="carry")])
+    assert table.rows == [("sequence", "2e-16", "not asked"), ("carry", "not asked", "2e-16")]
+
+
+def test_notes_tell_what_failed_from_what_is_not_offered():
+    _, failed, absent = equality_table([BAD, replace(ABSENT, check="carry")]).notes
+    assert failed.startswith("FAILED a: sequence: carry in float64: error 1.0e+00")
+    assert absent == "NOT OFFERED a: carry: carry in float64: not offered: no such thing"
+    assert len(equality_table([BAD], failures=False).notes) == 1
+    assert equality_table([BAD, BAD]).notes[1].endswith("(and 1 more)")
+
+
+def test_the_outcome_fits_a_line():
+    assert equality_line([GOOD, GOOD], []) == "Equality: a proven equal (all within their bounds)."
+    found = equality_line([GOOD, replace(GOOD, port="b"), replace(BAD, port="c"), replace(GOOD, port="c")], ["d"])
+    assert found == "Equality: FAILED: c; a, b proven equal; not checked: d (1 of 4 measurements failed)."
+
+
+def test_departures_are_told_whole_and_fit():
+    assert departures_table([Finding("p", "w", "s", NEW)]).rows == [("p", "w", "s", NEW)]
+    console = Console(width=100, file=io.StringIO())
+    console.print(terminal([departures_table([Finding("eqx.nn.GRUCell", "w " * 40, "s " * 60, ON_RECORD)])]))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert sum(line.count("s ") for line in lines) >= 60
+    assert _style(GONE) == _style(NEW) == _style("FAILED x") == "red"
+
+
+def test_the_self_test_names_the_checks_that_notice_nothing_alone(monkeypatch):
+    noticed = {mutant.name: ["sequence", "carry"] for mutant in FAULTS} | {FAULTS[0].name: ["chunks"]}
+    table = self_test_table(noticed)
+    assert table.notes[0] == f"{len(FAULTS)} of {len(FAULTS)} noticed."
+    named = {note.partition(":")[0] for note in table.notes[2:]}
+    assert {"sequence", "carry"} <= named
+    assert "chunks" not in named
+    monkeypatch.setattr(equality_tables, "STAYS", {})
+    assert "sequence: NO REASON GIVEN" in self_test_table(noticed).notes
+
+
+def test_machines_are_told_what_passed_and_what_is_offered():
+    found = json.loads(equality_json([GOOD, BAD, ABSENT], {"x": "why"}, ["rich"]))
+    assert [(m["offered"], m["passed"]) for m in found["measurements"]] == [(True, True), (True, False), (False, False)]
+    assert found["measurements"][2]["error"] is None
+    assert not found["passed"]
+    assert found["unavailable"] == {"x": "why"}
+    assert re.match(r"[0-9]+\.", found["versions"]["rich"])
+    assert json.loads(equality_json([GOOD], {}, []))["passed"]
+
+
+def test_nothing_measured_is_nothing_passed():
+    assert not json.loads(equality_json([], {}, []))["passed"]
+
+
+def test_the_keys_are_those_of_the_documentation():
+    page = (Path(__file__).parents[3] / "docs" / "equality.md").read_text(encoding="utf-8")
+    section = page.partition("## For machines")[2].partition("##")[0]
+    found = json.loads(equality_json([GOOD], {}, [], [Finding("p", "w", "s", NEW)]))
+    assert set(re.findall(r"^\| `(\w+)`", section, flags=re.M)) == set(found)
+    for key in (*found["measurements"][0], *found["departures"][0]):
+        assert f"`{key}`" in section
+    for status in (ON_RECORD, GONE, NEW):
+        assert f'"{status}"' in section
+    assert "departures" not in json.loads(equality_json([GOOD], {}, []))
+    assert json.loads(equality_json([GOOD], {}, [], []))["departures"] == []

@@ -1,0 +1,239 @@
+"""What is clocked between Python's start and the first train step, and how the starts are merged."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from rich.console import Console
+from trigru.bench.arms.admission import LEARNING_RATE
+from trigru.bench.commands import bench as benchmarking
+from trigru.bench.reporting.sections import terminal
+from trigru.bench.timing import coldstart
+from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_start_tables, cold_starts, measure_cold_start
+from trigru.common.errors import InputError, TrigruError
+from trigru.common.port.programs import Build
+
+FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
+
+
+def run(code):
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def a_start(port="pure", import_s=1.0, peak_bytes=2**28):
+    return ColdStart(port, "jit", import_s, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.002, peak_bytes)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The ports that were started, in order; the n-th start imports for n seconds."""
+    ports = []
+
+    def measure(port):
+        ports.append(port)
+        return a_start(port, import_s=float(len(ports)))
+
+    monkeypatch.setattr(coldstart, "measure_cold_start", measure)
+    return ports
+
+
+@pytest.fixture
+def child(monkeypatch):
+    """Replaces what the fresh process runs by code of the test's own."""
+    popen = subprocess.Popen
+
+    def replace(code):
+        monkeypatch.setattr(subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", code], **options))
+
+    return replace
+
+
+# the order
+
+
+def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(started):
+    found = cold_starts(["a", "b", "c"], 4, lambda what, share: None)
+    assert "".join(started) == "abc" + "abc" + "bca" + "cab" + "abc"
+    assert [cold.port for cold in found] == started[3:]
+    assert [cold.import_s for cold in found] == [float(number) for number in range(4, 16)]
+
+
+@pytest.mark.usefixtures("started")
+def test_progress_says_what_comes_next():
+    said = []
+    cold_starts(["a", "b"], 1, lambda what, share: said.append((what, share)))
+    assert said == [
+        ("start a (warm-up)", 0.0),
+        ("start b (warm-up)", 0.25),
+        ("start a (1 of 1)", 0.25),
+        ("start b (1 of 1)", 0.25),
+    ]
+
+
+def test_no_repeats_are_refused_before_anything_is_started(started):
+    with pytest.raises(InputError, match="repeats is 0, expected 1 or more"):
+        cold_starts(["a"], 0, lambda what, share: None)
+    assert started == []
+
+
+def test_no_ports_have_no_starts(started):
+    assert cold_starts([], 2, lambda what, share: None) == started == []
+
+
+# the table
+
+
+def test_a_row_has_medians_and_the_range_of_the_total():
+    starts = [a_start(import_s=import_s) for import_s in (1.0, 4.0, 2.0)] + [a_start("equinox", 2.5, 2**29)]
+    (section,) = cold_start_tables(starts)
+    assert dict(zip(section.columns, section.rows[0], strict=True)) == {
+        "port": "pure",
+        "import": "2 s",
+        "init": "500 ms",
+        "trace": "100 ms",
+        "lower": "50 ms",
+        "compile": "250 ms",
+        "first step": "500 ms",
+        "total [min, max]": "3 s [2, 5]",
+        "peak memory": "256 MiB",
+    }
+    assert section.rows[1][0] == "equinox"
+    assert section.rows[1][-2:] == ("3.5 s [3.5, 3.5]", "512 MiB")
+    notes = " ".join(section.notes)
+    assert "Medians of 1 to 3 starts" in notes
+    assert "The second step takes 2 ms." in notes
+    assert "pure[jit], equinox[jit]" in notes
+    assert "not paired and no verdict" in notes
+    assert "unknown" not in notes
+
+
+def test_memory_that_is_unknown_is_said_to_be():
+    (section,) = cold_start_tables([a_start(peak_bytes=None)])
+    assert section.rows[0][-1] == "unknown"
+    assert "Peak memory is unknown" in section.notes[-1]
+
+
+def test_the_table_says_when_it_was_measured_and_how_busy_the_machine_was():
+    (section,) = cold_start_tables([a_start()], "2026-11-24T01:02:03+00:00", (0.24, None))
+    assert section.notes[-1] == "Measured on 2026-11-24. Runnable processes: 0.2 before, unknown after."
+
+
+def test_no_starts_have_no_table():
+    assert cold_start_tables([]) == []
+
+
+def test_the_widest_table_fits_100_columns():
+    build = Build(0.1234, 0.1234, 0.1234, 12.345)
+    wide = [ColdStart("equinox", "filter_jit", s, 12.345, build, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
+    text = io.StringIO()
+    Console(file=text, width=100).print(terminal(cold_start_tables(wide)))
+    assert "…" not in text.getvalue()
+    assert "80.2 s [37, 123]" in text.getvalue()
+    assert "1.07 GiB" in text.getvalue()
+
+
+# the file
+
+
+def test_the_file_has_the_date_and_the_load_before_and_after(tmp_path, monkeypatch, capsys):
+    loads = iter((0.5, 1.5))
+    monkeypatch.setattr(benchmarking, "load_average", lambda: next(loads))
+    monkeypatch.setattr(benchmarking, "cold_starts", lambda ports, repeats, progress: [a_start(port) for port in ports])
+    begun = datetime.now(UTC)
+    benchmarking.start_cold(("pure",), tmp_path)
+    content = json.loads((tmp_path / "cold_start.json").read_text())
+    assert begun <= datetime.fromisoformat(content["datetime"]) <= datetime.now(UTC)
+    assert (content["load_before"], content["load_after"]) == (0.5, 1.5)
+    assert msgspec.convert(content["starts"], list[ColdStart]) == [a_start()]
+    assert "Runnable processes: 0.5 before, 1.5 after." in capsys.readouterr().out
+
+
+# the process
+
+
+def test_importing_the_module_imports_no_framework_so_that_the_clock_sees_it():
+    heavy = FRAMEWORKS | {"jax", "numpy", "optax", "scipy", "rich"}
+    code = f"import sys, trigru.bench.timing.coldstart; print(sorted(set({sorted(heavy)}) & set(sys.modules)))"
+    assert run(code) == "[]\n"
+
+
+@pytest.mark.parametrize(("port", "frameworks"), [("linen", ["flax"]), ("equinox", ["equinox"])])
+def test_a_start_clocks_the_import_of_jax_and_of_its_framework_alone(port, frameworks, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    code = f"""
+import sys, time
+from trigru.bench.timing.coldstart import start_cold
+
+class Watch:
+    seen_s = {{}}
+
+    def find_spec(self, name, *_):
+        self.seen_s.setdefault(name, time.perf_counter())
+
+sys.meta_path.insert(0, Watch())
+since_s = time.perf_counter()
+found = start_cold({port!r}, since_s)
+for name in ("jax", *{frameworks}):
+    assert since_s < Watch.seen_s[name] < since_s + found.import_s, name
+print(sorted(set({sorted(FRAMEWORKS | {"trigru.common.equality.oracle"})}) & set(sys.modules)))
+"""
+    assert run(code) == f"{frameworks}\n"
+    assert not list(tmp_path.iterdir()), "programs were kept for the next process"
+
+
+def test_a_start_of_plain_jax_is_measured():
+    found = measure_cold_start("pure")
+    build = found.build
+    assert (found.port, found.style) == ("pure", "jit")
+    assert min(found.import_s, found.init_s, build.trace_s, build.lower_s, build.compile_s, found.second_call_s) > 0
+    assert build.first_call_s >= build.trace_s + build.lower_s + build.compile_s
+    assert found.second_call_s < build.first_call_s / 10
+    assert found.total_s == found.import_s + found.init_s + build.first_call_s
+    assert 50e6 < found.peak_bytes < 50e9
+
+
+def test_memory_is_that_of_the_process_and_not_of_its_parent():
+    code = """
+import subprocess, sys
+ballast = bytearray(500_000_000)
+ask = "from trigru.bench.timing.coldstart import _peak_bytes; print(_peak_bytes())"
+print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout)
+"""
+    assert 1e6 < int(run(code)) < 250e6
+
+
+def test_it_learns_at_the_rate_of_the_other_benchmarks():
+    assert coldstart.LEARNING_RATE == LEARNING_RATE
+
+
+def test_a_port_that_cannot_start_is_told_in_its_own_words():
+    with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: unknown port 'jaxx'. Known: pure, "):
+        measure_cold_start("jaxx")
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("import sys; print('a warning', file=sys.stderr); raise OSError('no disk')", "OSError: no disk"),
+        ("import sys; sys.exit(7)", "exit code 7"),
+        ("import os; os.kill(os.getpid(), 9)", f"killed by signal {int(signal.SIGKILL)}"),
+        ("", "it answered ''"),
+    ],
+)
+def test_a_process_that_fails_is_told_in_a_sentence(child, code, sentence):
+    child(code)
+    with pytest.raises(TrigruError, match=f"^the cold start of 'pure' failed: {sentence}$"):
+        measure_cold_start("pure")
+
+
+def test_what_a_process_answers_is_read(child):
+    child(f"import sys; print({msgspec.json.encode(a_start()).decode()!r}); print('a warning', file=sys.stderr)")
+    assert measure_cold_start("pure") == a_start()

@@ -1,0 +1,220 @@
+"""Interleaving, blocking and the guards around the clock."""
+
+import gc
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.bench.timing.sampling import CompiledWhileTimingError, WarmUp, balanced_orders, sample_rounds, warm_up
+
+
+class Arm:
+    """What the clock sees of a function."""
+
+    def __init__(self, call, slowed=0.0):
+        self.call, self.slowed = call, slowed
+
+    def wait(self, outputs):
+        return jax.block_until_ready(outputs)
+
+
+def sample(calls, *arguments, **options):
+    """Sample functions."""
+    return sample_rounds([Arm(call) for call in calls], *arguments, **options)
+
+
+def warm(calls=1, call_time_s=1.0):
+    """A warm-up that took place."""
+    return WarmUp(calls, True, call_time_s)
+
+
+@pytest.mark.parametrize(("arms", "rounds"), [(3, 3), (3, 9), (5, 7), (2, 11), (11, 44)])
+def test_each_arm_takes_each_position_equally_often(arms, rounds):
+    orders = np.stack(list(balanced_orders(arms, rounds, seed=1)))
+    assert orders.shape == (rounds, arms)
+    assert all(sorted(order) == list(range(arms)) for order in orders.tolist())
+    counts = np.array([[np.sum(orders[:, place] == arm) for place in range(arms)] for arm in range(arms)])
+    assert counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize("arms", [2, 3, 4, 7, 11])
+def test_each_arm_follows_each_other_equally_often(arms):
+    orders = np.stack(list(balanced_orders(arms, 2 * arms, seed=2)))
+    follows = np.zeros((arms, arms), int)
+    for order in orders:
+        np.add.at(follows, (order[:-1], order[1:]), 1)
+    assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
+
+
+def test_rounds_and_arms_are_shuffled():
+    orders = np.stack(list(balanced_orders(11, 22, seed=3)))
+    steps = np.diff(orders[:11, 0])
+    assert len(set(steps.tolist())) > 2, "the rows of the square come in their order"
+    assert orders[0].tolist() != sorted(orders[0].tolist())
+
+
+def test_orders_are_shuffled_and_seeded():
+    first, again, other = (np.stack(list(balanced_orders(5, 10, seed))) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first[:5], first[5:])
+
+
+def recorder(log, name):
+    def arm():
+        log.append((name, gc.isenabled()))
+        return jnp.zeros(())
+
+    return arm
+
+
+def test_arms_run_interleaved_without_garbage_collection():
+    log = []
+    jnp.zeros(())
+    found = sample([recorder(log, name) for name in "ab"], 6, sample_time_s=0.0)
+    timed = log[-12:]  # after the warm-up; one call a sample, and so nothing to pipeline
+    assert {enabled for _, enabled in timed} == {False}
+    rounds = [{name for name, _ in timed[i : i + 2]} for i in range(0, 12, 2)]
+    assert rounds == [{"a", "b"}] * 6
+    assert [s.calls for s in found] == [1, 1]
+    assert all(s.time_s.shape == (6,) and (s.time_s > 0).all() for s in found)
+    assert sorted(found[0].position + found[1].position) == [1] * 6
+    assert gc.isenabled()
+
+
+def test_a_sample_is_as_long_as_asked_for():
+    def arm():
+        time.sleep(1e-3)
+        return jnp.zeros(())
+
+    (found,) = sample([arm], 2, sample_time_s=30e-3)
+    assert 3 <= found.calls <= 30  # fewer where a busy machine stretches the sleep
+    assert 1e-3 <= found.time_s.min() < 10e-3, "seconds a call, not a sample"
+
+
+def test_the_clock_waits_for_the_outputs():
+    """Dispatch returns at once; a sample that did not block would be far shorter than the work."""
+    matrix = jnp.ones((600, 600))
+
+    @jax.jit
+    def work(m):
+        return jax.lax.fori_loop(0, 60, lambda _, m: m @ matrix / 600, m)
+
+    (found,) = sample([lambda: work(matrix)], 3, sample_time_s=0.0)
+    start = time.perf_counter()
+    work(matrix).block_until_ready()
+    assert found.time_s.min() > (time.perf_counter() - start) / 5
+
+
+def test_a_compilation_inside_the_clock_fails_the_run():
+    size = iter(range(1, 1000))
+    jnp.zeros(())
+    failed, fine = sample(
+        [lambda: jax.jit(lambda x: x * 2)(np.zeros(next(size), "f4")), lambda: jnp.zeros(())], 3, sample_time_s=0.0
+    )
+    assert isinstance(failed, CompiledWhileTimingError)
+    assert "XLA compiled" in str(failed)
+    assert fine.time_s.shape == (3,), "the arm that does not compile keeps its numbers"
+    assert gc.isenabled()
+
+
+def test_an_arm_that_raises_while_timed_loses_its_own_numbers():
+    calls = iter(range(1000))
+    jnp.zeros(())
+
+    def breaks_down():
+        if next(calls) > 6:
+            raise MemoryError("out of memory")
+        return jnp.zeros(())
+
+    failed, fine = sample([breaks_down, lambda: jnp.zeros(())], 8, sample_time_s=0.0, warm=[warm(), warm()])
+    assert isinstance(failed, MemoryError)
+    assert not np.isnan(fine.time_s).any()
+
+
+def test_every_call_is_waited_for():
+    waited, made = [], []
+    arm = Arm(lambda: made.append(time.sleep(1e-3)) or len(made))
+    arm.wait = lambda outputs: waited.append(outputs) or outputs
+    (found,) = sample_rounds([arm], 2, sample_time_s=20e-3)
+    assert found.calls > 1
+    blocked = [outputs for outputs in waited if not isinstance(outputs, list)]
+    assert blocked == list(range(1, len(blocked) + 1)), "each call's own output, before the next call"
+
+
+def test_pipelined_calls_are_waited_for_together():
+    log = []
+    arm = Arm(lambda: log.append("call") or jnp.zeros(()))
+    arm.wait = lambda outputs: log.append(len(outputs) if isinstance(outputs, list) else "wait")
+    (found,) = sample_rounds([arm], 8, sample_time_s=1e-3, warm=[warm(call_time_s=1e-4)])
+    assert found.calls == 10
+    assert found.pipelined_s.shape == (2,), "a quarter of the rounds"
+    assert log == ["call", "wait"] * 80 + (["call"] * 10 + [10]) * 2
+
+
+def test_twenty_calls_are_a_sample_however_short():
+    (found,) = sample([lambda: jnp.zeros(())], 2, sample_time_s=1.0, warm=[warm(call_time_s=1e-5)])
+    assert found.calls == 20
+
+
+def test_where_one_call_fills_a_sample_nothing_is_pipelined():
+    (found,) = sample_rounds([Arm(lambda: jnp.zeros(()))], 4, sample_time_s=1e-3, warm=[warm(call_time_s=1.0)])
+    assert found.calls == 1
+    assert found.pipelined_s.shape == (0,)
+
+
+def test_a_slowed_arm_is_slower_by_that_much(monkeypatch):
+    now_ns = [0]
+
+    def clock_ns():
+        now_ns[0] += 100  # what reading it costs
+        return now_ns[0]
+
+    def work():
+        now_ns[0] += 1_000_000
+
+    monkeypatch.setattr(time, "perf_counter_ns", clock_ns)
+    plain = sample([work], 3, warm=[warm(call_time_s=1e-3)])
+    slowed = sample_rounds([Arm(work, slowed=0.05)], 3, warm=[warm(call_time_s=1e-3)])
+    assert slowed[0].time_s / plain[0].time_s == pytest.approx(1.05, abs=1e-3)
+
+
+def test_arms_are_warm_before_the_clock_counts():
+    calls = []
+
+    def arm():
+        calls.append(time.perf_counter())
+        time.sleep(0.05 * 0.6 ** min(len(calls), 5))  # each faster than the one before, as caches fill
+        return jnp.zeros(())
+
+    found = warm_up(Arm(arm), sample_time_s=0.0)
+    assert found.steady
+    assert found.calls == len(calls)
+    assert found.calls >= 7
+    assert found.call_time_s < 0.05 * 0.6**3
+
+
+def test_a_warm_up_that_does_not_end_is_reported(monkeypatch):
+    monkeypatch.setattr("trigru.bench.timing.sampling.MAX_WARM_UP_S", 0.2)
+    delay_s = iter(np.geomspace(0.1, 0.01, 50))
+    found = warm_up(Arm(lambda: time.sleep(next(delay_s))), sample_time_s=0.0)
+    assert not found.steady
+
+
+def test_samples_say_when_they_began():
+    before = time.time()
+    (found,) = sample([lambda: jnp.zeros(())], 5, sample_time_s=1e-3)
+    assert before <= found.started_s[0]
+    assert found.started_s[-1] <= time.time()
+    assert (np.diff(found.started_s) > 1e-4).all()
+
+
+def test_positions_are_those_that_the_arms_ran_in():
+    log = []
+    found = sample([recorder(log, name) for name in "abc"], 6, sample_time_s=0.0)
+    rounds = [log[-18:][i : i + 3] for i in range(0, 18, 3)]
+    for number, order in enumerate(rounds):
+        for place, (name, _) in enumerate(order):
+            assert found["abc".index(name)].position[number] == place

@@ -1,0 +1,154 @@
+"""The oracle is checked against central finite differences, and its equations against a second writing of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trigru.common.equality import oracle
+from trigru.common.equality.cases import Case
+from trigru.common.parameters.record import GRUParams, leaves
+
+sizes = st.integers(1, 4)
+
+
+def scalar_cell(p, x, h):
+    """The equations for one unit at a time, without a matrix product."""
+    H = len(h)
+
+    def row(weight, gate, unit, vector):
+        return sum(weight[gate * H + unit, k] * vector[k] for k in range(len(vector)))
+
+    def sigmoid(a):
+        return 1 / (1 + np.exp(-a))
+
+    after = []
+    for j in range(H):
+        r = sigmoid(row(p.weight_ih, 0, j, x) + p.bias[j] + row(p.weight_hh, 0, j, h))
+        z = sigmoid(row(p.weight_ih, 1, j, x) + p.bias[H + j] + row(p.weight_hh, 1, j, h))
+        n = np.tanh(row(p.weight_ih, 2, j, x) + p.bias[2 * H + j] + r * (row(p.weight_hh, 2, j, h) + p.bias_n[j]))
+        after.append((1 - z) * n + z * h[j])
+    return np.array(after)
+
+
+def scalar_run(p, x, carry, length, resets):
+    h = p.initial_carry if carry is None else carry
+    outputs = []
+    for t in range(len(x)):
+        if t < length:
+            h = scalar_cell(p, x[t], p.initial_carry if resets[t] else h)
+        outputs.append(h if t < length else np.zeros_like(h))
+    return h, np.stack(outputs)
+
+
+@given(st.tuples(sizes, sizes, sizes, sizes), st.integers(0, 2**16), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_forward_is_the_equations(shape, seed, passed):
+    case = Case.random(*shape, seed=seed)
+    tape = oracle.forward(case.params.gru, case.x, case.carry if passed else None, case.lengths, case.resets)
+    for b in range(shape[0]):
+        carry, outputs = scalar_run(
+            case.params.gru, case.x[b], case.carry[b] if passed else None, case.lengths[b], case.resets[b]
+        )
+        np.testing.assert_allclose(tape.carry[b], carry, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(tape.outputs[b], outputs, rtol=0, atol=1e-14)
+
+
+def central_difference(function, array, step=1e-6):
+    found = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        move = np.zeros_like(array)
+        move[index] = step
+        found[index] = (function(array + move) - function(array - move)) / (2 * step)
+    return found
+
+
+@pytest.mark.parametrize("passed", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradients_are_finite_differences(passed, masked):
+    case = Case.random(3, 5, 2, 3, seed=4)
+    start = case.carry if passed else None
+    masks = (case.lengths, case.resets) if masked else (None, None)
+
+    def scalar(params=case.params.gru, x=case.x, carry=start):
+        tape = oracle.forward(params, x, carry, *masks)
+        return np.sum(tape.outputs * case.targets) + np.sum(tape.carry * case.d_carry)
+
+    tape = oracle.forward(case.params.gru, case.x, start, *masks)
+    found = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
+    for name in GRUParams._fields:
+        expected = central_difference(
+            lambda a, name=name: scalar(params=case.params.gru._replace(**{name: a})),
+            getattr(case.params.gru, name),
+        )
+        np.testing.assert_allclose(getattr(found.params, name), expected, rtol=0, atol=2e-8, err_msg=name)
+    np.testing.assert_allclose(found.x, central_difference(lambda a: scalar(x=a), case.x), rtol=0, atol=2e-8)
+    if passed:
+        expected = central_difference(lambda a: scalar(carry=a), case.carry)
+        np.testing.assert_allclose(found.carry, expected, rtol=0, atol=2e-8)
+    else:
+        assert found.carry is None
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_loss_gradients_are_finite_differences(classes):
+    case = Case.random(3, 4, 2, 3, seed=5)
+    if classes:
+        params, loss, targets = case.params, oracle.classifier_loss, case.labels
+    else:
+        params, loss, targets = case.params.gru, oracle.sequence_loss, case.targets
+    _, gradient = loss(params, case.x, targets, case.lengths)
+
+    def replaced(name, array):
+        if name.startswith("readout."):
+            return params._replace(readout=params.readout._replace(**{name.removeprefix("readout."): array}))
+        gru = (params.gru if classes else params)._replace(**{name: array})
+        return params._replace(gru=gru) if classes else gru
+
+    for name, array in leaves(params).items():
+        expected = central_difference(
+            lambda a, name=name: loss(replaced(name, a), case.x, targets, case.lengths)[0], array
+        )
+        np.testing.assert_allclose(leaves(gradient)[name], expected, rtol=0, atol=2e-8, err_msg=name)
+
+
+def test_length_zero_returns_the_starting_carry():
+    case = Case.random(2, 4, 2, 3)
+    zero = np.zeros(2, int)
+    learned = oracle.forward(case.params.gru, case.x, None, zero)
+    np.testing.assert_array_equal(learned.carry, np.broadcast_to(case.params.gru.initial_carry, (2, 3)))
+    passed = oracle.forward(case.params.gru, case.x, case.carry, zero)
+    np.testing.assert_array_equal(passed.carry, case.carry)
+    assert not passed.outputs.any()
+
+
+def test_it_computes_in_the_dtype_that_it_is_given():
+    case = Case.random(2, 4, 2, 3).astype("float32")
+    tape = oracle.forward(case.params.gru, case.x, case.carry)
+    gradients = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
+    arrays = [tape.carry, tape.outputs, gradients.x, gradients.carry, *gradients.params]
+    assert {a.dtype.name for a in arrays} == {"float32"}
+
+
+def test_nan_in_the_padding_reaches_nothing():
+    case = Case.random(3, 5, 2, 3)
+    x = np.where(np.arange(5)[:, None] < case.lengths[:, None, None], case.x, np.nan)
+    tape = oracle.forward(case.params.gru, x, lengths=case.lengths)
+    gradients = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
+    assert all(np.isfinite(a).all() for a in (tape.outputs, tape.carry, gradients.x, *gradients.params))
+
+
+def test_large_logits_stay_finite():
+    case = Case.random(2, 3, 2, 3)
+    params = case.params._replace(readout=case.params.readout._replace(bias=np.array([1e4, -1e4, 0, 5e3, 1])))
+    loss, gradient = oracle.classifier_loss(params, case.x, case.labels)
+    assert np.isfinite(loss)
+    assert all(np.isfinite(a).all() for a in leaves(gradient).values())
+
+
+def test_losses_keep_the_dtype():
+    case = Case.random(2, 3, 2, 3).astype("float32")
+    for loss, gradient in (
+        oracle.sequence_loss(case.params.gru, case.x, case.targets),
+        oracle.classifier_loss(case.params, case.x, case.labels, case.lengths),
+    ):
+        assert {np.asarray(a).dtype.name for a in (loss, *leaves(gradient).values())} == {"float32"}

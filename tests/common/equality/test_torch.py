@@ -1,0 +1,236 @@
+"""torch.nn.GRU, written by strangers, gives the oracle's and every port's values and gradients."""
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.common.equality import oracle
+from trigru.common.equality.bounds import accuracy_bound, relative_error
+from trigru.common.equality.cases import Case
+from trigru.common.parameters.record import leaves
+
+torch = pytest.importorskip("torch", reason="torch is not installed: `pip install torch` to ask it, too")
+
+BOUND = 1e-12
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A way to run sequences that torch has as well.
+
+    `packed` means lengths, with NaN in the padding; `reverse` is the second direction of a bidirectional torch GRU.
+    """
+
+    packed: bool = False
+    reverse: bool = False
+    time_major: bool = False
+
+    def options(self, case):
+        """What a port or the oracle is passed for it, in NumPy."""
+        flags = {"reverse": self.reverse, "time_major": self.time_major}
+        return flags | ({"lengths": case.lengths} if self.packed else {})
+
+
+#: (batch, time, input_size, hidden_size), and whether a carry is passed, one for each example
+SITUATIONS = {
+    "learned": ((4, 7, 5, 6), False),
+    "passed": ((4, 7, 5, 6), True),
+    "T=1": ((3, 1, 5, 6), False),
+    "B=1": ((1, 7, 5, 6), True),
+}
+WAYS = {
+    "whole": Asked(),
+    "time-major": Asked(time_major=True),
+    "packed": Asked(packed=True),
+    "reverse": Asked(reverse=True),
+    "packed-reverse": Asked(packed=True, reverse=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def full_precision():
+    """JAX multiplies in the dtype of its arguments, which may be float64."""
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        yield
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
+def asked(request):
+    """Each way to run sequences."""
+    return request.param
+
+
+@pytest.fixture(params=SITUATIONS.values(), ids=SITUATIONS)
+def situation(request):
+    """Each size and start."""
+    return request.param
+
+
+@pytest.fixture
+def passed(situation):
+    """Whether a carry is passed."""
+    return situation[1]
+
+
+@pytest.fixture
+def sequences(rng, asked, situation):
+    """A case in float64 with unsorted lengths of at least 1, which is as short as torch can pack."""
+    (batch, time, *features), _ = situation
+    case = Case.random(batch, time, *features, seed=int(rng.integers(2**32)))
+    lengths = rng.integers(1, time + 1, batch)
+    lengths[-1], lengths[0] = time, max(1, time // 2)
+    case = replace(case, lengths=lengths.astype("int32"))
+    if asked.packed:
+        padding = np.arange(time) >= lengths[:, None]  # (B, T)
+        case = replace(case, x=np.where(padding[..., None], np.nan, case.x))
+    if asked.time_major:
+        case = replace(case, x=case.x.swapaxes(0, 1), targets=case.targets.swapaxes(0, 1))
+    return case
+
+
+def test_the_oracle_is_torchs_gru(asked, sequences, passed):
+    compare("oracle", oracle_answers(sequences, asked, passed), torch_answers(sequences, asked, passed))
+
+
+def test_every_port_is_torchs_gru(port, asked, sequences, passed):
+    compare(port.name, port_answers(port, sequences, asked, passed), torch_answers(sequences, asked, passed))
+
+
+def test_one_step_is_torchs_cell(port, rng):
+    case = Case.random(4, 1, 5, 6, seed=int(rng.integers(2**32)))
+    cell = torch.nn.GRUCell(5, 6, dtype=torch.float64)
+    set_weights(cell, case.params.gru)
+    with torch.no_grad():
+        want = cell(torch.tensor(case.x[:, 0]), torch.tensor(case.carry)).numpy()
+    model = port.load(case.gru_config, case.params.gru)
+    carry, output = port.step(model, jnp.asarray(case.x[:, 0]), jnp.asarray(case.carry))
+    compare(port.name, {"carry": carry, "outputs": output}, {"carry": want, "outputs": want})
+
+
+def test_one_bias_is_enough_for_the_gates_that_torch_gives_two(rng):
+    case = Case.random(4, 7, 5, 6, seed=int(rng.integers(2**32)))
+    module, _ = run_torch(case, Asked(), passed=False)
+    of_inputs, of_state = module.bias_ih_l0.grad.numpy(), module.bias_hh_l0.grad.numpy()
+    compare("torch", {"d b_hr, b_hz": of_state[:12]}, {"d b_hr, b_hz": of_inputs[:12]})
+    assert relative_error(of_state[12:], of_inputs[12:]) > 0.01, "b_hn is another parameter than b_in"
+
+
+def test_in_float32_every_port_errs_no_more_than_its_bound_beside_torch(port, rng):
+    case = Case.random(4, 17, 5, 6, seed=int(rng.integers(2**32))).astype("float32")
+    exact = oracle_answers(case.widened(), Asked(), passed=False)
+    plain = oracle_answers(case, Asked(), passed=False)
+    theirs, ours = torch_answers(case, Asked(), passed=False), port_answers(port, case, Asked(), passed=False)
+    for quantity, reference in exact.items():
+        assert theirs[quantity].dtype == ours[quantity].dtype == "float32"
+        error, of_torch = (relative_error(found[quantity], reference) for found in (ours, theirs))
+        bound = accuracy_bound(plain[quantity], reference, "float32")
+        print(f"{port.name}: {quantity} {error:.1e}, torch {of_torch:.1e}, at most {bound:.1e} allowed")
+        assert error <= bound, quantity
+
+
+def compare(name, got, want):
+    """Print each quantity's error, and hold it to the bound."""
+    assert set(got) == set(want)
+    for quantity, reference in want.items():
+        assert np.shape(got[quantity]) == np.shape(reference), quantity
+        error = relative_error(got[quantity], reference)
+        print(f"{name}: {quantity} {error:.1e}")
+        assert error <= BOUND, quantity
+
+
+# Answers: values, and the gradients of Σ outputs · targets + Σ carry · d_carry --------------------------------------
+
+
+def oracle_answers(case, asked, passed):
+    tape = oracle.forward(case.params.gru, case.x, case.carry if passed else None, **asked.options(case))
+    found = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
+    return answers(tape.carry, tape.outputs, found.params, found.x, *([found.carry] if passed else []))
+
+
+def port_answers(port, case, asked, passed):
+    options = {name: o if isinstance(o, bool) else jnp.asarray(o) for name, o in asked.options(case).items()}
+
+    def scalar(model, x, *start):
+        carry, outputs = port.apply(model, x, *start, **options)
+        return jnp.sum(outputs * case.targets) + jnp.sum(carry * case.d_carry), (carry, outputs)
+
+    model = port.load(case.gru_config, case.params.gru)
+    arguments = [jnp.asarray(a) for a in ((case.x, case.carry) if passed else (case.x,))]
+    (_, results), (gradient, *others) = jax.jit(port.value_and_grad(scalar, has_aux=True))(model, *arguments)
+    return answers(*results, port.dump(gradient), *others)
+
+
+def torch_answers(case, asked, passed):
+    """Those of torch, its gradients moved to the canonical layout."""
+    module, (carry, outputs, x, start) = run_torch(case, asked, passed)
+    H = case.carry.shape[-1]
+    suffix = "_l0_reverse" if asked.reverse else "_l0"
+    grads = {name: getattr(module, name + suffix).grad for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    gradients = {
+        "weight_ih": grads["weight_ih"],
+        "weight_hh": grads["weight_hh"],
+        "bias": grads["bias_ih"],
+        "bias_n": grads["bias_hh"][2 * H :],
+        "initial_carry": torch.zeros_like(grads["bias_hh"][:H]) if passed else start.grad,
+        "x": x.grad,
+    }
+    gradients |= {"carry": start.grad} if passed else {}
+    found = {"carry": carry, "outputs": outputs} | named(gradients)
+    return {name: tensor.detach().numpy() for name, tensor in found.items()}
+
+
+def answers(carry, outputs, gradient, dx, d_carry=None):
+    """By name; the gradient of the carry only where one was passed."""
+    gradients = leaves(gradient) | {"x": dx} | ({} if d_carry is None else {"carry": d_carry})
+    return {"carry": carry, "outputs": outputs} | named(gradients)
+
+
+def named(gradients):
+    return {f"d {name}": gradient for name, gradient in gradients.items()}
+
+
+# torch's GRU --------------------------------------------------------------------------------------------------------
+
+
+def run_torch(case, asked, passed):
+    """Run and differentiate torch's GRU: the module, and the tensors (carry, outputs, x, start).
+
+    The start is (H,), expanded over the batch, or (B, H) where a carry is passed. The other direction of a
+    bidirectional GRU has weights of torch's own, and nothing of it reaches the scalar.
+    """
+    H, D = case.params.gru.weight_hh.shape[1], case.x.shape[-1]
+    directions, dtype = 1 + asked.reverse, getattr(torch, case.dtype)
+    module = torch.nn.GRU(D, H, batch_first=not asked.time_major, bidirectional=asked.reverse, dtype=dtype)
+    set_weights(module, case.params.gru, "_l0_reverse" if asked.reverse else "_l0")
+    x = torch.tensor(case.x, requires_grad=True)
+    start = torch.tensor(case.carry if passed else case.params.gru.initial_carry, requires_grad=True)
+    h_0 = start.expand(directions, *case.carry.shape)
+    if asked.packed:
+        outputs, h_n = module(pack(x, case.lengths), h_0)
+        outputs, _ = torch.nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])
+    else:
+        outputs, h_n = module(x, h_0)
+    carry, outputs = h_n[-1], outputs[..., -H:]  # the reverse direction stands last
+    (torch.sum(outputs * torch.tensor(case.targets)) + torch.sum(carry * torch.tensor(case.d_carry))).backward()
+    return module, (carry, outputs, x, start)
+
+
+def pack(x, lengths):
+    lengths = torch.tensor(lengths, dtype=torch.int64)
+    return torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+
+
+def set_weights(module, params, suffix=""):
+    """Give torch our weights: its two biases of a gate, 2b and -b, are not zero and sum to b without rounding."""
+    H = params.bias_n.shape[0]
+    weights = {
+        "weight_ih": params.weight_ih,
+        "weight_hh": params.weight_hh,
+        "bias_ih": np.concatenate([2 * params.bias[: 2 * H], params.bias[2 * H :]]),
+        "bias_hh": np.concatenate([-params.bias[: 2 * H], params.bias_n]),
+    }
+    with torch.no_grad():
+        for name, array in weights.items():
+            getattr(module, name + suffix).copy_(torch.tensor(array))

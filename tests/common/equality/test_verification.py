@@ -1,0 +1,295 @@
+"""Every port passes every check, and the errors are measured as documented."""
+
+import re
+import time
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trigru.common.equality import oracle
+from trigru.common.equality.bounds import accuracy_bound, relative_error
+from trigru.common.equality.cases import Case
+from trigru.common.equality.checks import CHECKS, DTYPES, Check, get_checks
+from trigru.common.equality.oracle_training import trajectory
+from trigru.common.equality.verification import Measurement, assert_equivalent, verify
+from trigru.common.errors import UnknownNameError
+from trigru.common.port.protocol import CallStyle, WithKernel
+from trigru.common.port.styles import functional_program
+from trigru.common.port.task import Batch
+from trigru.impls import get_port
+from trigru.impls.pure import PurePort
+
+
+@pytest.mark.usefixtures("optimized")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_port_passes(port, check):
+    assert_equivalent(port, checks=[check])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_port_passes_with_the_fused_kernel(port, check):
+    """The first question, where it is asked; the second is asked of the kernel alone in test_fused.py."""
+    dtypes = ["float64"] if "float64" in check.dtypes else check.dtypes
+    assert_equivalent(WithKernel(port, "fused"), checks=[check], dtypes=dtypes)
+
+
+sizes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
+
+
+@given(sizes, st.integers(0, 2**16))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_port_passes_at_any_size(port, shape, seed):
+    sequences = get_checks("sequence", "chunks", "resets")
+    assert_equivalent(port, dtypes=["float64"], checks=sequences, cases=[Case.random(*shape, seed=seed)])
+
+
+def test_errors_are_relative_to_the_largest_reference_magnitude():
+    assert relative_error([1.0, 10.1], [1.0, 10.0]) == pytest.approx(0.01)
+    assert relative_error([0.5], [0.0]) == 0.5
+    assert np.isnan(relative_error([np.nan], [1.0]))
+
+
+def test_the_accuracy_bound_is_four_times_numpys_error_and_four_ulps():
+    eps = float(np.finfo("f4").eps)
+    assert accuracy_bound([1.0], [1.0], "float32") == 4 * eps
+    assert accuracy_bound([1.01], [1.0], "float32") == pytest.approx(0.04 + 4 * eps)
+
+
+def test_a_case_has_the_lengths_that_matter():
+    case = Case.random(4, 7, 2, 3)
+    assert case.lengths[0] == 0
+    assert case.lengths[1] == 7
+    assert case.resets.any()
+    assert not case.resets.all()
+
+
+def test_widening_keeps_values_and_the_question():
+    case = Case.random(2, 3, 2, 2).astype("float32")
+    wide = case.widened()
+    assert wide.x.dtype == "float64"
+    assert wide.asked_in == "float32"
+    np.testing.assert_array_equal(wide.x, case.x)
+
+
+def test_iterators_are_checked_whole():
+    names = ("conversion", "sequence")
+    listed = verify([get_port("pure")], checks=get_checks(*names))
+    iterated = verify((p for p in [get_port("pure")]), checks=iter(get_checks(*names)), dtypes=iter(DTYPES))
+    assert [str(m) for m in iterated] == [str(m) for m in listed]
+    assert {m.check for m in iterated} == set(names)
+
+
+def test_a_dtype_without_a_question_is_refused():
+    with pytest.raises(UnknownNameError, match="unknown dtype 'float16'. Known: float64, float32, bfloat16"):
+        verify([get_port("pure")], dtypes=["float16"])
+
+
+def test_one_sequence_has_a_length_that_counts():
+    assert all(Case.random(1, 5, 2, 2, seed=seed).lengths[0] >= 1 for seed in range(20))
+
+
+PARAMS = {"weight_ih", "weight_hh", "bias", "bias_n", "initial_carry"}
+SEQUENCE = {"carry", "outputs", "d x"} | {f"d {name}" for name in PARAMS}
+TRAINING = {"losses"} | {f"Δ {name}" for name in PARAMS}
+READOUT = {"readout.weight", "readout.bias"}
+LEARNED, PASSED = SEQUENCE, SEQUENCE | {"d carry"}
+
+
+def labelled(*labels):
+    return {f"{label}: {quantity}" for label in labels for quantity in ("carry", "outputs")}
+
+
+#: What each check compares: a quantity that went missing would be a check that got weaker.
+QUANTITIES = {
+    "conversion": PARAMS | READOUT,
+    "sequence": LEARNED,
+    "golden": LEARNED,
+    "carry": PASSED,
+    "chunks": LEARNED,
+    "step": LEARNED,
+    "lengths": LEARNED,
+    "resets": LEARNED,
+    "masks": PASSED,
+    "reverse": LEARNED,
+    "batch-axes": PASSED,
+    "time-major": PASSED,
+    "unroll": LEARNED,
+    "remat": LEARNED,
+    "inference": labelled("plain", "masked", "reverse"),
+    "eager": labelled("plain", "passed"),
+    "vmap": PASSED,
+    "export": LEARNED,
+    "jvp": {"carry", "outputs"},
+    "hvp": {"x"} | PARAMS,
+    "dtype": LEARNED,
+    "param-dtype": LEARNED,
+    "forward": {"carry", "outputs"},
+    "training": TRAINING,
+    "sgd": TRAINING,
+    "adamw": TRAINING,
+    "carry-rate": TRAINING,
+    "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_check_compares_these_quantities(check):
+    expected = check.expect(Case.random(2, 4, 3, 2))
+    assert set(expected) == QUANTITIES[check.name]
+    if "losses" in expected:
+        assert expected["losses"].shape == (20,)
+
+
+def answering(**changes):
+    """A check of one quantity whose answer can be bent."""
+    right = np.arange(1.0, 7.0).reshape(2, 3)
+
+    def answer(port, case, style):
+        return {"a": changes.get("a", lambda a: a)(right.astype(case.dtype))} if changes.get("a") is not None else {}
+
+    exact = changes.get("exact", False)
+    return Check("bent", "", answer, lambda case: {"a": right.astype(case.dtype)}, exact=exact, dtypes=DTYPES)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (None, r"nothing, expected shape \(2, 3\)"),
+        (lambda a: a[:1], r"shape \(1, 3\), expected shape \(2, 3\)"),
+        (lambda a: a.astype("float16"), "dtype float16, expected float64"),
+        (lambda a: a + 1e-9, "error"),
+        (lambda a: np.where(a == 2, np.nan, a), "error"),
+    ],
+)
+def test_an_answer_that_is_off_fails(change, problem):
+    (found,) = verify([get_port("pure")], checks=[answering(a=change)], dtypes=["float64"])
+    assert not found.passed
+    assert re.search(problem, str(found))
+
+
+def test_an_exact_check_asks_for_the_bits():
+    def negative_zero(a):
+        return np.copysign(a, -1) * 0 if (a == 0).all() else a * (1 + np.finfo(a.dtype).eps)
+
+    for dtype in DTYPES:
+        (found,) = verify([get_port("pure")], checks=[answering(a=negative_zero, exact=True)], dtypes=[dtype])
+        assert not found.passed
+    assert not Measurement("p", "c", None, "q", "float64", 0.0, 0.0, problem="bits differ").passed
+
+
+def test_both_questions_are_asked_of_every_case_in_the_right_precision():
+    asked, expected = [], []
+
+    def answer(port, case, style):
+        asked.append((case.dtype, case.x.shape, jax.config.jax_default_matmul_precision))
+        return {"a": np.ones(1, case.dtype)}
+
+    def expect(case):
+        expected.append((case.asked_in, case.dtype))
+        return {"a": np.ones(1, case.dtype)}
+
+    cases = [Case.random(2, 3, 2, 2), Case.random(1, 5, 2, 2)]
+    spy = Check("spy", "", answer, expect, dtypes=("float64", "float32"))
+    found = verify([get_port("pure")], checks=[spy], cases=cases)
+    assert len(found) == 4
+    assert [a[0] for a in asked] == ["float64", "float64", "float32", "float32"]
+    assert {a[1] for a in asked} == {(2, 3, 2), (1, 5, 2)}
+    assert {a[2] for a in asked} == {"highest"}
+    assert set(expected) == {("float64", "float64"), ("float32", "float64"), ("float32", "float32")}
+
+
+def test_a_style_that_is_missing_is_not_asked():
+    class Old(PurePort):
+        call_styles = (*PurePort.call_styles, CallStyle("new", "", functional_program, lambda: "too old"))
+
+    found = verify([Old()], checks=get_checks("forward"))
+    assert {m.style for m in found} == {"jit"}
+
+
+def test_cases_hide_nothing():
+    case = Case.random(3, 7, 5, 6)
+    for array in (case.x, case.carry, case.targets, case.d_carry):
+        assert array.all()
+
+
+def test_in_float64_every_entry_counts_alike_and_elsewhere_by_its_gradient():
+    case = Case.random(2, 4, 3, 2)
+    batch = Batch(case.x, case.targets)
+    with jax.enable_x64(True):
+        plain = trajectory(case.params.gru, batch, optax.adam(1e-2), 3, weighted=False)
+        weighted = trajectory(case.params.gru, batch, optax.adam(1e-2), 3, weighted=True)
+    assert all((w == 1).all() for w in plain.weights.values())
+    _, gradient = oracle.sequence_loss(case.params.gru, batch.x, batch.targets)
+    for name, g in gradient._asdict().items():
+        np.testing.assert_allclose(weighted.weights[name], np.abs(g) / np.abs(g).max())
+        moved = getattr(plain.end, name) - getattr(case.params.gru, name)
+        np.testing.assert_array_equal(plain.answers()[f"Δ {name}"], moved)
+        assert 1e-3 < np.abs(moved).max() < 0.1
+
+
+def test_the_second_question_is_asked_of_the_first_style_alone():
+    found = verify([get_port("equinox")], checks=get_checks("training"))
+    assert {(m.style, m.dtype) for m in found} == {
+        ("filter_jit", "float64"),
+        ("partition", "float64"),
+        ("filter_jit", "float32"),
+    }
+
+
+def answers(dtype):
+    """A check whose answers are ones in a dtype."""
+    return Check("ones", "", lambda *_: {"a": np.ones(3, dtype)}, lambda case: {"a": np.ones(3, dtype)}, dtypes=DTYPES)
+
+
+def test_the_bound_counts_units_of_the_coarsest_dtype():
+    (found,) = verify([get_port("pure")], checks=[answers(jnp.bfloat16)], dtypes=["float32"])
+    assert found.bound == 4 * float(jnp.finfo("bfloat16").eps)
+    coarse = replace(answers("float32"), computed_in="bfloat16")
+    (found,) = verify([get_port("pure")], checks=[coarse], dtypes=["float32"])
+    assert found.bound == 4 * float(jnp.finfo("bfloat16").eps)
+    (found,) = verify([get_port("pure")], checks=[answers("float32")], dtypes=["float32"])
+    assert found.bound == 4 * float(np.finfo("f4").eps)
+
+
+def test_cases_of_different_shapes_have_answers_of_their_own():
+    cases = [Case.random(2, 4, 3, 2), Case.random(1, 6, 2, 5, seed=3)]
+    assert_equivalent(get_port("pure"), checks=get_checks("sequence"), cases=cases)
+
+
+def test_progress_counts_what_is_done():
+    told = []
+    ports = [get_port("pure")]
+    verify(ports, checks=[answers("float64")] * 3, progress=lambda *row: told.append(row))
+    assert told == [(done, 3, "pure: ones") for done in range(3)]
+
+
+def test_an_interrupt_stops_what_has_not_begun():
+    begun = []
+
+    def answer(*_):
+        begun.append(1)
+        time.sleep(0.05)
+        return {"a": np.ones(1)}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    slow = Check("slow", "", answer, lambda case: {"a": np.ones(1)})
+    with pytest.raises(KeyboardInterrupt):
+        verify([get_port("pure")], checks=[slow] * 40, progress=interrupted)
+    time.sleep(0.3)
+    assert len(begun) < 10
+
+
+def test_a_problem_is_one_line():
+    class Breaks(PurePort):
+        def load(self, config, params):
+            raise RuntimeError("first\nsecond")
+
+    (found,) = verify([Breaks()], checks=get_checks("carry"))
+    assert found.problem == "RuntimeError: first"

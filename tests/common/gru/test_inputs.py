@@ -1,0 +1,53 @@
+"""What a scan reads at each step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.common.gru.inputs import scan_inputs
+
+
+def test_without_masks_only_time_comes_first():
+    x = jnp.arange(24.0).reshape(2, 3, 4)
+    frames, resets, active = scan_inputs(x)
+    np.testing.assert_array_equal(frames, jnp.swapaxes(x, 0, 1))
+    assert resets is None
+    assert active is None
+
+
+def test_padding_is_zeroed_and_resets_in_it_are_dropped():
+    x, resets = jnp.full((2, 3, 4), jnp.nan), jnp.ones((2, 3), bool)
+    frames, resets, active = scan_inputs(x, jnp.array([1, 3]), resets)
+    np.testing.assert_array_equal(active, [[True, True], [False, True], [False, True]])
+    np.testing.assert_array_equal(resets, active)
+    np.testing.assert_array_equal(jnp.isnan(frames).all(-1), active)
+    assert not frames[~active].any()
+
+
+def test_time_major_reads_the_same(rng):
+    x, lengths, resets = rng.normal(size=(2, 3, 5, 4)), rng.integers(0, 6, (2, 3)), rng.random((2, 3, 5)) < 0.5
+    batch_major = scan_inputs(jnp.asarray(x), lengths, resets)
+    time_major = scan_inputs(jnp.moveaxis(x, 2, 0), lengths, np.moveaxis(resets, 2, 0), time_major=True)
+    for one, other in zip(batch_major, time_major, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_lengths_of_any_integer_dtype_count_long_sequences():
+    for dtype in ("int8", "uint8", "int16", "int32", "uint32"):
+        _, _, active = scan_inputs(jnp.ones((2, 300, 1)), np.array([5, 100], dtype))
+        np.testing.assert_array_equal(active.sum(0), [5, 100])
+
+
+def test_lengths_outside_the_sequence_count_as_none_or_all_of_it():
+    _, _, active = scan_inputs(jnp.ones((2, 3, 1)), np.array([-4, 9], "int32"))
+    np.testing.assert_array_equal(active.sum(0), [0, 3])
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("dtype", ["uint32", "int64", "uint64"])
+def test_a_length_without_end_is_the_whole_sequence(dtype, x64):
+    lengths = np.array([np.iinfo(dtype).max, 2], dtype)
+    with jax.enable_x64(x64):
+        for given in (lengths, jnp.asarray(lengths)) if x64 or dtype == "uint32" else (lengths,):
+            _, _, active = scan_inputs(jnp.ones((2, 3, 1)), given)
+            np.testing.assert_array_equal(active.sum(0), [3, 2])

@@ -1,0 +1,173 @@
+"""The initial carry's own learning rate: what it does to each parameter, in every tree that a port's user has."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from trigru.common.config import GRUConfig
+from trigru.common.errors import InputError
+from trigru.common.gru.optimizers import carry_learning_rate
+from trigru.common.parameters.record import leaves, random_params
+from trigru.common.port.styles import functional_program, make_task
+from trigru.common.port.task import Batch
+from trigru.impls import get_port
+
+CONFIG = GRUConfig(3, 4)
+RATE = 0.5
+
+
+def moved(port, tx, batch, config=CONFIG):
+    """How each canonical parameter moves in one step, and its gradient, in the port's first call style."""
+    params = random_params(config, 1)
+    model = port.load(config, params)
+    task = make_task(port, config, "train_step", tx)
+    arrays = [jnp.asarray(array) for array in batch.arguments("train_step")]
+    _, (gradient, *_) = jax.jit(port.value_and_grad(lambda m: task.objective(m, *arrays)))(model)
+    program = port.call_styles[0].build(port, port.load(config, params), task)
+    program.call(*batch.arguments("train_step"))
+    before, after = leaves(params), leaves(program.params())
+    return {name: after[name] - before[name] for name in before}, leaves(port.dump(gradient))
+
+
+@pytest.fixture
+def batch(rng):
+    return Batch(rng.normal(size=(2, 5, 3)).astype("f4"), rng.normal(size=(2, 5, 4)).astype("f4"))
+
+
+def test_in_every_port_the_initial_carry_alone_moves_at_its_own_rate(port, batch):
+    moves, gradient = moved(port, carry_learning_rate(optax.sgd(RATE), scale=0.5, length=4), batch)
+    for name, move in moves.items():
+        own = 2 if name == "initial_carry" else 1
+        np.testing.assert_allclose(move, -RATE * own * gradient[name], rtol=1e-4, atol=1e-6, err_msg=name)
+        assert move.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "factor"), [({}, 1), ({"scale": 3.0}, 3), ({"length": 5}, 5), ({"scale": 0.0}, 0)], ids=str
+)
+def test_the_rate_is_multiplied(options, factor):
+    gradient = {"initial_carry": jnp.array([1.0, -2.0]), "cell": jnp.array([3.0, 4.0])}
+    tx = carry_learning_rate(optax.sgd(RATE), **options)
+    updates, _ = tx.update(gradient, tx.init(gradient), gradient)
+    np.testing.assert_allclose(updates["initial_carry"], -RATE * factor * gradient["initial_carry"], rtol=1e-6)
+    np.testing.assert_allclose(updates["cell"], -RATE * gradient["cell"], rtol=1e-6)
+
+
+def test_a_classifier_has_it_one_level_down(rng):
+    port = get_port("linen")
+    config = GRUConfig(3, 4, classes=2)
+    batch = Batch(rng.normal(size=(2, 5, 3)).astype("f4"), np.array([0, 1], "i4"), np.array([5, 2], "i4"))
+    moves, _ = moved(port, carry_learning_rate(optax.sgd(RATE), scale=0.0), batch, config)
+    assert [name for name, move in moves.items() if not move.any()] == ["initial_carry"]
+
+
+def test_weight_decay_can_spare_it(batch):
+    port = get_port("pure")
+    decayed = optax.adamw(1e-2, weight_decay=0.5)
+    spared, _ = moved(port, carry_learning_rate(decayed, carry=optax.adam(1e-2)), batch)
+    plain, _ = moved(port, optax.adam(1e-2), batch)
+    everywhere, _ = moved(port, decayed, batch)
+    for name in spared:
+        want = plain if name == "initial_carry" else everywhere
+        np.testing.assert_allclose(spared[name], want[name], rtol=1e-4, atol=1e-7, err_msg=name)
+        assert np.abs(plain[name] - everywhere[name]).max() > 1e-4
+
+
+@pytest.mark.parametrize(("options", "factor"), [({"scale": 3.0}, 3), ({"length": 5}, 5)], ids=str)
+def test_the_rate_of_a_transformation_of_its_own_is_multiplied_too(options, factor):
+    gradient = {"initial_carry": jnp.array([1.0, -2.0]), "cell": jnp.array([3.0, 4.0])}
+    tx = carry_learning_rate(optax.adam(1e-2), carry=optax.sgd(RATE), **options)
+    updates, _ = tx.update(gradient, tx.init(gradient), gradient)
+    np.testing.assert_allclose(updates["initial_carry"], -RATE * factor * gradient["initial_carry"], rtol=1e-6)
+
+
+def test_the_length_is_undone_by_what_divides_by_the_gradient_and_the_scale_is_not(batch):
+    port = get_port("pure")
+    adam, _ = moved(port, optax.adam(1e-2), batch)
+    longer, _ = moved(port, carry_learning_rate(optax.adam(1e-2), length=1000), batch)
+    faster, _ = moved(port, carry_learning_rate(optax.adam(1e-2), scale=10.0), batch)
+    np.testing.assert_allclose(longer["initial_carry"], adam["initial_carry"], rtol=1e-3)
+    np.testing.assert_allclose(faster["initial_carry"], 10 * adam["initial_carry"], rtol=1e-3)
+
+
+def test_every_layer_has_one():
+    tree = {name: {"initial_carry": jnp.ones(2), "cell": jnp.ones(2)} for name in ("layers_0", "layers_1")}
+    tx = carry_learning_rate(optax.sgd(1.0), scale=0.0)
+    updates, _ = tx.update(tree, tx.init(tree), tree)
+    for layer in updates.values():
+        np.testing.assert_array_equal(layer["initial_carry"], 0)
+        np.testing.assert_array_equal(layer["cell"], -1)
+
+
+def test_a_frozen_carry_has_no_optimiser_state():
+    tree = {"initial_carry": jnp.ones(3), "cell": jnp.ones(2)}
+    state = carry_learning_rate(optax.adam(1e-3), scale=0.0).init(tree)
+    assert all(leaf.shape != (3,) for leaf in jax.tree.leaves(state))
+
+
+def test_trees_as_users_pass_them():
+    """`nnx.Optimizer` on the module, NNX's state, and Equinox's filtered and partitioned modules."""
+    tx = carry_learning_rate(optax.sgd(1.0), scale=0.0)
+    params = random_params(CONFIG, 2)
+    model = get_port("nnx").load(CONFIG, params)
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+    np.testing.assert_array_equal(model.initial_carry[...], params.initial_carry)
+    np.testing.assert_allclose(model.cell.hn_bias[...], params.bias_n - 1, rtol=1e-6)
+    module = get_port("equinox").load(CONFIG, params)
+    for tree in (nnx.state(model, nnx.Param), eqx.filter(module, eqx.is_array), eqx.partition(module, eqx.is_array)[0]):
+        updates, _ = tx.update(tree, tx.init(tree), tree)
+        moves = [bool(jnp.any(leaf)) for leaf in jax.tree.leaves(updates)]
+        assert moves.count(False) == 1
+
+
+def test_another_name():
+    tree = {"h0": jnp.ones(2), "w": jnp.ones(2)}
+    tx = carry_learning_rate(optax.sgd(1.0), scale=2.0, name="h0")
+    updates, _ = tx.update(tree, tx.init(tree), tree)
+    assert {name: update.tolist() for name, update in updates.items()} == {"h0": [-2, -2], "w": [-1, -1]}
+
+
+def test_a_tree_without_names_is_refused():
+    port = get_port("pure")
+    model = port.load(CONFIG, random_params(CONFIG))
+    task = make_task(port, CONFIG, "train_step", carry_learning_rate(optax.sgd(1.0), scale=0.0))
+    with pytest.raises(InputError, match=r"no path of a parameter has an entry 'initial_carry': \[0\], \[1\]"):
+        functional_program(port, jax.tree.leaves(model), task)
+
+
+def test_the_initial_carry_alone_is_a_tree_too():
+    tree, tx = {"initial_carry": jnp.ones(2)}, carry_learning_rate(optax.sgd(1.0), scale=2.0)
+    updates, _ = tx.update(tree, tx.init(tree), tree)
+    np.testing.assert_array_equal(updates["initial_carry"], -2)
+
+
+def test_a_schedule_of_its_own():
+    own = optax.sgd(optax.piecewise_constant_schedule(1.0, {1: 0.5}))
+    tree = {"initial_carry": jnp.ones(2), "cell": jnp.ones(2)}
+    tx = carry_learning_rate(optax.sgd(1.0), carry=own)
+    _, state = tx.update(tree, tx.init(tree), tree)
+    updates, _ = tx.update(tree, state, tree)
+    np.testing.assert_array_equal(updates["initial_carry"], -0.5)
+    np.testing.assert_array_equal(updates["cell"], -1)
+
+
+@pytest.mark.parametrize("option", [{"length": 3}, {"carry": optax.sgd(1.0)}], ids=["length", "carry"])
+def test_what_freezing_would_leave_without_effect_is_refused(option):
+    with pytest.raises(InputError, match="scale is 0, which freezes: carry= and length= would have no effect"):
+        carry_learning_rate(optax.sgd(1.0), scale=0.0, **option)
+
+
+@pytest.mark.parametrize("scale", [-1.0, float("nan"), float("inf"), True, "fast"])
+def test_a_scale_that_is_none_is_refused(scale, unchecked):
+    with pytest.raises(InputError, match="scale is .*, expected a Python number of at least 0"):
+        carry_learning_rate(optax.sgd(1.0), scale=scale)
+
+
+@pytest.mark.parametrize("length", [0, -3, 2.5])
+def test_a_length_that_is_none_is_refused(length, unchecked):
+    with pytest.raises(InputError, match="length is .*, expected a whole number of at least 1"):
+        carry_learning_rate(optax.sgd(1.0), length=length)

@@ -1,0 +1,202 @@
+"""Layouts move values and keep their bits; recognition tells them apart by names."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trigru.common.config import GRUConfig
+from trigru.common.errors import InputError
+from trigru.common.parameters.detection import recognise
+from trigru.common.parameters.layouts import CANONICAL, TORCH, flatten
+from trigru.common.parameters.record import config_of, leaves, random_params
+
+KNOWN = [CANONICAL, TORCH]
+BOTH = pytest.mark.parametrize("layout", KNOWN, ids=lambda layout: layout.name)
+
+
+def same_bits(found, expected):
+    """Whether two records have the same names, dtypes and bits."""
+    found, expected = leaves(found), leaves(expected)
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype, name
+        assert found[name].tobytes() == array.tobytes(), name
+    return True
+
+
+@BOTH
+@given(
+    sizes=st.tuples(*[st.integers(1, 4)] * 2),
+    classes=st.none() | st.integers(1, 3),
+    dtype=st.sampled_from(["float16", "float32", "float64"]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=30, deadline=None)
+def test_there_and_back_is_bit_for_bit(layout, sizes, classes, dtype, seed):
+    config = GRUConfig(*sizes, classes, param_dtype=dtype)
+    params = random_params(config, seed)
+    flat = layout.flat(params)
+    assert {name: array.shape for name, array in flat.items()} == layout.shapes(*sizes, classes)
+    assert same_bits(layout.record(flat), params)
+    found, recognised, notes = recognise(flat, KNOWN)
+    assert same_bits(found, params)
+    assert (recognised, notes) == (layout, ())
+    assert config_of(found) == config
+
+
+def torch_state(params, r=0.0, z=0.0):
+    """A bare torch.nn.GRU's, with biases of the hidden side for r and z."""
+    state = {name.removeprefix("gru."): array for name, array in TORCH.flat(params).items()}
+    del state["initial_carry"]
+    size = len(params.bias_n)
+    state["bias_hh_l0"] = np.concatenate([np.full(size, r, "f4"), np.full(size, z, "f4"), params.bias_n])
+    return state
+
+
+PARAMS = random_params(GRUConfig(2, 3))
+
+
+def test_torchs_two_biases_are_added_which_is_said():
+    found, _, notes = recognise(torch_state(PARAMS, r=0.1, z=-0.3), KNOWN)
+    assert any("its two biases of r and of z are added" in note for note in notes)
+    r, z, n = np.split(PARAMS.bias, 3)
+    np.testing.assert_array_equal(found.bias, np.concatenate([r + np.float32(0.1), z + np.float32(-0.3), n]))
+    again = TORCH.flat(found)
+    assert not again["gru.bias_hh_l0"][:6].any()
+    assert same_bits(recognise(again, KNOWN)[0], found), "once summed, no later trip changes a bit"
+
+
+@pytest.mark.parametrize("biases", [{"r": 0.1}, {"z": 0.1}], ids=str)
+def test_one_bias_that_is_added_is_said(biases):
+    _, _, notes = recognise(torch_state(PARAMS, **biases), KNOWN)
+    assert any("its two biases of r and of z are added" in note for note in notes)
+
+
+def test_torchs_biases_that_need_no_adding_keep_the_sign_of_zero():
+    minus = PARAMS._replace(bias=-np.zeros(9, "f4"))
+    found, _, notes = recognise(torch_state(minus), KNOWN)
+    assert np.signbit(found.bias).all()
+    assert notes == ("it has no initial_carry: the initial state is 0.",)
+
+
+@pytest.mark.filterwarnings("error")
+def test_biases_whose_sum_is_too_large_are_refused():
+    large = PARAMS._replace(bias=np.full(9, 3e38, "f4"))
+    with pytest.raises(InputError, match="bias has values that are not finite"):
+        recognise(torch_state(large, r=3e38), KNOWN)
+
+
+def test_what_is_absent_is_zero_and_said():
+    bare = {name: array for name, array in torch_state(PARAMS).items() if "weight" in name}
+    found, _, notes = recognise(bare, KNOWN)
+    assert notes == ("it has no biases: they are 0.", "it has no initial_carry: the initial state is 0.")
+    assert not any(array.any() for array in found[2:])
+    assert {str(array.dtype) for array in found} == {"float32"}
+
+
+@pytest.mark.parametrize("prefix", ["", "gru.", "model.encoder.", "state_dict/rnn/gru/"])
+def test_the_cell_may_be_anywhere(prefix):
+    moved = {prefix + name: array for name, array in torch_state(PARAMS).items()}
+    found, layout, _ = recognise(moved | {"h.initial_carry": PARAMS.initial_carry}, KNOWN)
+    assert layout is TORCH
+    assert same_bits(found, PARAMS)
+
+
+def test_random_state_is_left_out():
+    tree = CANONICAL.flat(PARAMS) | {"rngs": {"carry": {"count": np.zeros((), "u4")}}}
+    found, _, notes = recognise(tree, KNOWN)
+    assert same_bits(found, PARAMS)
+    assert notes == ("it has random state (rngs), which is no parameter: left out.",)
+
+
+def test_arrays_are_copies():
+    """A torch optimiser changes its parameters in place."""
+    tree = {name: array.copy() for name, array in CANONICAL.flat(PARAMS).items()}
+    found, _, _ = recognise(tree, KNOWN)
+    tree["bias"][:] = 7
+    assert same_bits(found, PARAMS)
+
+
+def second_layer(state):
+    return state | {name.replace("_l0", "_l1"): array for name, array in state.items()}
+
+
+def second_direction(state):
+    return state | {f"{name}_reverse": array for name, array in state.items()}
+
+
+def changed(**changes):
+    return lambda state: state | changes
+
+
+def without(name):
+    return lambda state: {n: array for n, array in state.items() if n != name}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (second_layer, "as torch: it is a GRU of several layers, and the model here has one"),
+        (second_direction, "as torch: it is a bidirectional GRU, and the model here runs one way"),
+        (without("weight_hh_l0"), "as torch: it lacks weight_hh_l0"),
+        (without("bias_hh_l0"), "as torch: it lacks bias_hh_l0"),
+        (without("weight_ih_l0"), "which no layout has. Expected one of these in one place: canonical has weight_ih"),
+        (changed(h0=np.ones(3, "f4")), "as torch: it has h0 beside"),
+        (lambda state: {}, "has the arrays none, which no layout has"),
+        (lambda state: state | {f"a.{n}": a for n, a in state.items()}, "as torch: it has 2 cells, at a, the top"),
+        (lambda state: {"a": state, "a.bias_ih_l0": 0}, r"has two arrays called a\.bias_ih_l0"),
+        (changed(weight_hh_l0=np.ones((12, 3), "f4")), r"weight_hh_l0 has shape \(12, 3\), expected \(9, 3\)"),
+        (changed(weight_hh_l0=np.ones((9, 4), "f4")), r"weight_ih_l0 has shape \(9, 2\), expected \(12, 2\)"),
+        (changed(weight_hh_l0=np.float32(1)), r"weight_hh_l0 has shape \(\), expected two axes"),
+        (changed(weight_ih_l0=np.ones((9, 0), "f4")), "with at least one entry"),
+        (changed(weight_ih_l0=np.ones(9, "f4")), r"weight_ih_l0 has shape \(9,\), expected two axes"),
+        (changed(initial_carry=np.ones((2, 1, 3), "f4")), r"initial_carry has shape \(2, 1, 3\), expected \(3,\)"),
+        (changed(bias_ih_l0=np.ones(9)), "bias_ih_l0 has dtype float64, but weight_ih_l0 has float32"),
+        (changed(bias_hh_l0=np.full(9, np.nan, "f4")), "bias_hh_l0 has values that are not finite"),
+        (changed(bias_hh_l0="text"), r"bias_hh_l0 has shape \(\)"),
+        (lambda state: {n: a.astype("bfloat16") for n, a in state.items()}, "has dtype bfloat16, expected float16"),
+        (lambda state: {n: a.astype("i4") for n, a in state.items()}, "has dtype int32, expected float16"),
+        (lambda state: {n: a.astype("g") for n, a in state.items()}, "expected float16, float32 or float64"),
+        (changed(**{"readout.weight": np.ones((2, 3), "f4")}), "as torch: it lacks readout.bias"),
+        (
+            changed(**{"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}),
+            r"readout.weight has shape \(2, 4\), expected \(2, 3\)",
+        ),
+    ],
+)
+def test_what_is_no_gru_is_refused_by_name(change, message):
+    import jax.numpy  # noqa: F401  registers bfloat16
+
+    with pytest.raises(InputError, match=message):
+        recognise(change(torch_state(PARAMS)), KNOWN)
+
+
+def test_what_two_layouts_call_the_same_must_be_said():
+    twin = replace(TORCH, name="twin")
+    with pytest.raises(InputError, match="has the arrays of torch and twin alike"):
+        recognise(torch_state(PARAMS), [TORCH, twin])
+    assert recognise(torch_state(PARAMS), [twin])[1] is twin
+
+
+def test_what_is_no_array_is_named():
+    class Unwilling:
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("no")
+
+    with pytest.raises(InputError, match="bias_hh_l0 is no array that NumPy can hold: Unwilling"):
+        recognise(torch_state(PARAMS) | {"bias_hh_l0": Unwilling()}, KNOWN)
+
+
+def test_names_are_the_keys_to_a_leaf():
+    assert flatten({"a": {"b/c": 1}, "d": [2, 3], "e": {"value": 4}}) == {"a.b.c": 1, "d.0": 2, "d.1": 3, "e": 4}
+
+
+def test_an_initial_state_in_the_shape_that_torch_takes_is_taken():
+    params = random_params(GRUConfig(2, 3))
+    flat = TORCH.flat(params)
+    flat["initial_carry"] = flat["initial_carry"][None, None]  # (layers, batch, H)
+    found, _, notes = recognise(flat, [TORCH])
+    np.testing.assert_array_equal(found.initial_carry, params.initial_carry)
+    assert notes == ()

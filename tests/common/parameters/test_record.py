@@ -1,0 +1,167 @@
+"""Canonical parameters, in memory and on disk."""
+
+import json
+import struct
+
+import jax.numpy as jnp  # noqa: F401  registers bfloat16
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+from trigru.common.config import GRUConfig
+from trigru.common.errors import InputError, ParamsFileError
+from trigru.common.parameters.record import GRUParams, check_params, leaves, random_params
+
+CONFIG = GRUConfig(4, 3)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A good file."""
+    path = tmp_path / "gru.safetensors"
+    random_params(CONFIG).save(path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_a_file_keeps_every_bit(tmp_path, dtype):
+    params = random_params(GRUConfig(4, 3, param_dtype=dtype))
+    params.save(tmp_path / "p")
+    loaded = GRUParams.open(tmp_path / "p")
+    for name, array in leaves(params).items():
+        assert getattr(loaded, name).dtype == array.dtype
+        assert getattr(loaded, name).tobytes() == array.tobytes()
+
+
+def test_transposed_views_are_written_as_they_look(tmp_path):
+    """A port's dump may hand out views; their memory is in another order."""
+    params = random_params(CONFIG)
+    view = params._replace(weight_ih=np.asfortranarray(params.weight_ih), weight_hh=params.weight_hh.T.copy().T)
+    assert not view.weight_hh.flags.c_contiguous
+    view.save(tmp_path / "p")
+    np.testing.assert_array_equal(GRUParams.open(tmp_path / "p").weight_hh, params.weight_hh)
+    np.testing.assert_array_equal(GRUParams.open(tmp_path / "p").weight_ih, params.weight_ih)
+
+
+def test_the_file_says_what_it_is(path):
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        assert file.metadata() == {"format": "trigru.GRUParams", "version": "1"}
+
+
+def test_any_safetensors_reader_finds_the_five_names(path):
+    assert {name: a.shape for name, a in load_file(path).items()} == GRUParams.shapes(4, 3)
+
+
+def test_random_params_hide_nothing():
+    for name, array in leaves(random_params(GRUConfig(7, 5, classes=3))).items():
+        assert np.abs(array).min() >= 0.25 * 5**-0.5 * (1 - 1e-6), name
+        assert len(np.unique(np.abs(array))) == array.size, name
+        assert (array > 0).any(), name
+        assert (array < 0).any(), name
+
+
+def rewritten(path, **changes):
+    save_file({**load_file(path), **changes}, path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias_n": np.ones(4, "f4")}, r"weight_ih has shape \(9, 4\), expected \(12, 4\) .* hidden_size 4"),
+        ({"bias": np.ones((9, 1), "f4")}, r"bias has shape \(9, 1\), expected \(9,\)"),
+        ({"bias": np.full(9, np.nan, "f4")}, "bias has values that are not finite"),
+        ({"weight_hh": np.full((9, 3), np.inf, "f4")}, "weight_hh has values that are not finite"),
+        ({"bias": np.ones(9, "f8")}, "bias has dtype float64, but weight_ih has float32"),
+        ({"extra": np.ones(1, "f4")}, "has the tensors bias, bias_n, extra, initial_carry"),
+        ({"weight_ih": np.ones(9, "f4")}, "weight_ih must have two axes"),
+    ],
+)
+def test_a_file_with_other_contents_is_refused(path, changes, message):
+    rewritten(path, **changes)
+    with pytest.raises(ParamsFileError, match=message):
+        GRUParams.open(path)
+
+
+def test_integers_are_refused(tmp_path):
+    save_file({name: np.ones(s, "i4") for name, s in GRUParams.shapes(4, 3).items()}, tmp_path / "p")
+    with pytest.raises(ParamsFileError, match="dtype int32, expected float16, float32 or float64"):
+        GRUParams.open(tmp_path / "p")
+
+
+def test_bfloat16_is_refused_on_both_ways(tmp_path):
+    params = random_params(CONFIG)
+    with pytest.raises(InputError, match="bfloat16, expected float16, float32 or float64"):
+        GRUParams(*(p.astype("bfloat16") for p in params)).save(tmp_path / "p")
+    header = json.dumps({"bias": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "p").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(ParamsFileError, match="has dtype 'BF16', expected F16, F32 or F64"):
+        GRUParams.open(tmp_path / "p")
+
+
+def test_a_saved_file_is_as_public_as_any_other(path, tmp_path):
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    random_params(CONFIG).save(tmp_path / "new" / "p")
+    assert GRUParams.open(tmp_path / "new" / "p")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ParamsFileError, match="absent: No such file or directory. Pass a safetensors file"):
+        GRUParams.open(tmp_path / "absent")
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_truncated_files_are_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("truncated") / "p"
+    random_params(CONFIG).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    with pytest.raises(ParamsFileError, match="truncated"):
+        GRUParams.open(path)
+
+
+def test_a_huge_claimed_size_is_refused(tmp_path):
+    header = json.dumps({"bias": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    (tmp_path / "p").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(ParamsFileError):
+        GRUParams.open(tmp_path / "p")
+
+
+def test_bad_parameters_are_not_written_and_leave_nothing_behind(tmp_path):
+    params = random_params(CONFIG)
+    with pytest.raises(InputError, match="not saved: bias has values that are not finite"):
+        params._replace(bias=np.full(9, np.nan, "f4")).save(tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        random_params(CONFIG, seed=1).save(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_parameters_must_fit_the_configuration():
+    check_params(random_params(CONFIG), CONFIG)
+    with pytest.raises(InputError, match=r"weight_ih has shape \(9, 4\), expected \(9, 5\)"):
+        check_params(random_params(CONFIG), GRUConfig(5, 3))
+    with pytest.raises(InputError, match="dtype float32, expected float64"):
+        check_params(random_params(CONFIG), GRUConfig(4, 3, param_dtype="float64"))
+    with pytest.raises(InputError, match="expected ClassifierParams"):
+        check_params(random_params(CONFIG), GRUConfig(4, 3, classes=2))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("size", [0, -1, 2.0, True])
+def test_sizes_are_whole_and_positive(size):
+    with pytest.raises(InputError, match="hidden_size is .*expected a whole number of at least 1"):
+        GRUConfig(4, size)

@@ -1,0 +1,41 @@
+"""A port with one kernel is that port, and every model of it has that kernel."""
+
+import jax
+import pytest
+from trigru.common.config import GRUConfig
+from trigru.common.errors import InputError
+from trigru.common.parameters.record import random_params
+from trigru.common.port.protocol import WithKernel
+from trigru.impls.pure import PurePort
+
+
+class Spy(PurePort):
+    """Keeps the kernels of the models that it is asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def make(self, config, key):
+        self.asked.append(config.kernel)
+        return super().make(config, key)
+
+    def load(self, config, params):
+        self.asked.append(config.kernel)
+        return super().load(config, params)
+
+
+def test_every_model_has_the_kernel_whatever_the_configuration_says():
+    spy, config = Spy(), GRUConfig(2, 3)
+    port = WithKernel(spy, "fused@save=none")
+    port.make(config, jax.random.key(0))
+    port.load(config, random_params(config))
+    assert spy.asked == ["fused@save=none"] * 2
+    assert port.name == f"{spy.name}:fused@save=none"
+
+
+def test_a_kernel_that_the_port_does_not_offer_is_refused():
+    class Stock(PurePort):
+        kernels = ("stock",)
+
+    with pytest.raises(InputError, match="pure has no kernel 'fused'. It has: stock"):
+        WithKernel(Stock(), "fused")
