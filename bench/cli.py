@@ -123,7 +123,7 @@ def compare(
     failed: dict[str, dict[str, None]] = {}
     for m in measurements:
         if not m.passed:
-            failed.setdefault(m.port, {})[m.check] = None
+            failed.setdefault(m.port if m.kernel == STOCK else f"{m.port}:{m.kernel}", {})[m.check] = None
     excluded = missing | {port: f"not proven equal: {', '.join(checks)}" for port, checks in failed.items()}
     plan = msgspec.structs.replace(plan, excluded=excluded)
     below = [equality_line(measurements, missing)]

@@ -19,7 +19,7 @@ from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
-from ..common.gru.kernels import parse_kernel
+from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.protocol import CallStyle, check_config, check_load
 from ..common.port.styles import functional_program
@@ -78,7 +78,7 @@ class GRU(eqx.Module):
     ):
         check_sizes(input_size=input_size, hidden_size=hidden_size, unroll=unroll)
         check_flag(remat=remat)
-        parse_kernel(kernel)
+        fused_kernel(kernel)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         key_i, key_h, key_c = jax.random.split(key, 3)
         D, H = input_size, hidden_size
@@ -133,7 +133,7 @@ class GRU(eqx.Module):
         gru, x = self._promote(x)
         by_time = scan_inputs(x, lengths, resets)  # (T, ...)
         h = gru._start(x, carry)
-        fused = parse_kernel(self.kernel, remat=self.remat)
+        fused = fused_kernel(self.kernel, remat=self.remat)
         if fused:
             cell = gru.cell
             weights = Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)

@@ -18,7 +18,7 @@ from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import for_carry, orthogonal
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
-from ..common.gru.kernels import parse_kernel
+from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.protocol import CallStyle, check_config, check_load
 from ..common.port.styles import functional_program
@@ -65,7 +65,7 @@ class GRU(nn.Module):
     def setup(self):
         check_sizes(features=self.features, unroll=self.unroll)
         check_flag(remat=self.remat)
-        parse_kernel(self.kernel)
+        fused_kernel(self.kernel)
         check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
         self.cell = nn.GRUCell(
             self.features, recurrent_kernel_init=orthogonal, dtype=self.dtype, param_dtype=self.param_dtype
@@ -110,7 +110,7 @@ class GRU(nn.Module):
         initial = self._start(x, batch)  # (*batch, H)
         h = initial if carry is None else self._start(x, batch, carry)
         time_axis = 0 if time_major else x.ndim - 2
-        fused = parse_kernel(self.kernel, remat=self.remat)
+        fused = fused_kernel(self.kernel, remat=self.remat)
         if fused and self._input_size() is not None:  # where parameters are yet to be made, the cell makes them
             weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
             carry, outputs = fused_scan(

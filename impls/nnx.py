@@ -17,7 +17,7 @@ from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
-from ..common.gru.kernels import parse_kernel
+from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.protocol import CallStyle, Program, check_config, check_load
 from ..common.port.styles import functional_program
@@ -104,7 +104,7 @@ class GRU(nnx.Module):
     ):
         check_sizes(in_features=in_features, hidden_features=hidden_features, unroll=unroll)
         check_flag(remat=remat)
-        parse_kernel(kernel)
+        fused_kernel(kernel)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         self.cell = GRUCell(
             in_features,
@@ -158,7 +158,7 @@ class GRU(nnx.Module):
         initial = self._start(x, batch)  # (*batch, H)
         h = initial if carry is None else self._start(x, batch, carry)
         time_axis = 0 if time_major else x.ndim - 2
-        fused = parse_kernel(self.kernel, remat=self.remat)
+        fused = fused_kernel(self.kernel, remat=self.remat)
         if fused:
             weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
             carry, outputs = fused_scan(

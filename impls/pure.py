@@ -19,7 +19,7 @@ from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
-from ..common.gru.kernels import parse_kernel
+from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.protocol import CallStyle, check_config, check_load
 from ..common.port.styles import functional_program
@@ -92,7 +92,7 @@ def gru(
     )
     check_sizes(unroll=unroll)
     check_flag(remat=remat)
-    fused = parse_kernel(kernel, remat=remat)
+    fused = fused_kernel(kernel, remat=remat)
     x, params = _promote(dtype, x, params)
     by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
     batch = by_time[0].shape[1:-1]

@@ -13,7 +13,7 @@ from ...common.equality import verification as equivalence
 from ...common.equality.checks import Check
 from ...common.equality.verification import Measurement
 from ...common.errors import UnknownNameError
-from ...common.gru.kernels import STOCK
+from ...common.gru.kernels import STOCK, parse_kernel
 from ...common.port.protocol import Port, WithKernel
 from ...impls import faults as faults
 from ...impls import get_port, unavailable, upstream
@@ -44,15 +44,15 @@ def verify_ports(
         port if kernel == STOCK else WithKernel(port, kernel)
         for kernel in kernels
         for port in present
-        if kernel.partition("@")[0] in port.kernels
+        if parse_kernel(kernel).name in port.kernels
     ]
     return hold(on_kernels, dtypes, checks), missing
 
 
 def tables_by_kernel(measurements: list[Measurement]) -> list[Section]:
     """A table of equality for each kernel."""
-    kernels = dict.fromkeys(m.port.partition(":")[2] for m in measurements)
-    return [equality_table([m for m in measurements if m.port.partition(":")[2] == kernel]) for kernel in kernels]
+    kernels = dict.fromkeys(m.kernel for m in measurements)
+    return [equality_table([m for m in measurements if m.kernel == kernel]) for kernel in kernels]
 
 
 def report_upstream(

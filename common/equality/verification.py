@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import NotOfferedError, UnknownNameError
-from ..port.protocol import CallStyle, Port
+from ..gru.kernels import STOCK
+from ..port.protocol import CallStyle, Port, WithKernel
 from ..port.styles import available_styles
 from .bounds import SAME_BOUND, accuracy_bound, relative_error
 from .cases import Case
@@ -32,6 +33,8 @@ from .checks import CHECKS, DTYPES, Answers, Check
 __all__ = ["Measurement", "assert_equivalent", "verify"]
 
 NOT_OFFERED = "not offered"
+#: Characters of an exception that are told.
+LONGEST_REASON = 160
 #: Nearly all of the time goes into compiling small programs, which keeps one core busy and lets go of Python.
 THREADS = 2
 
@@ -42,9 +45,10 @@ class Measurement:
 
     Args:
         style: the call style, where the check asks each.
-        error: largest difference, relative to the largest reference magnitude; NaN where there is none.
+        error: largest difference, relative to the largest reference magnitude; None where there is none.
         bound: the largest error that passes.
         problem: why there is no error to compare, or None.
+        kernel: that of the port's models, as users write it.
     """
 
     port: str
@@ -52,9 +56,10 @@ class Measurement:
     style: str | None
     quantity: str
     dtype: str
-    error: float
+    error: float | None
     bound: float
     problem: str | None = None
+    kernel: str = STOCK
 
     @property
     def offered(self) -> bool:
@@ -64,10 +69,10 @@ class Measurement:
     @property
     def passed(self) -> bool:
         """Whether the error was measured and is within the bound."""
-        return self.problem is None and self.error <= self.bound
+        return self.problem is None and self.error is not None and self.error <= self.bound
 
     def __str__(self) -> str:
-        where = f"{self.port}[{self.style}]" if self.style else self.port
+        where = (f"{self.port}[{self.style}]" if self.style else self.port) + f":{self.kernel}" * (self.kernel != STOCK)
         what = self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
         return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}"
 
@@ -126,7 +131,7 @@ def verify(
         try:
             running = [pool.submit(measure, *row) for row in rows]
             for done, ((check, port, _), future) in enumerate(zip(rows, running, strict=True)):
-                progress(done, len(rows), f"{port.name}: {check.name}")
+                progress(done, len(rows), f"{port.name} {check.name}")
                 measurements += future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -180,26 +185,29 @@ def _measure(
 ) -> Iterator[Measurement]:
     dtype = case.dtype
 
-    def measurement(quantity: str, error: float, bound: float, problem: str | None = None) -> Measurement:
-        return Measurement(port.name, check.name, style and style.name, quantity, dtype, error, bound, problem)
+    def measurement(quantity: str, error: float | None, bound: float, problem: str | None = None) -> Measurement:
+        if error is not None and not np.isfinite(error):
+            error, problem = None, problem or "values that are not finite"
+        return Measurement(
+            port.name, check.name, style and style.name, quantity, dtype, error, bound, problem, _kernel_of(port)
+        )
 
     with _precision(dtype):
         try:
             answers = {name: np.asarray(array) for name, array in check.answer(port, case, style).items()}
         except NotOfferedError as error:
-            yield measurement("call", np.nan, 0.0, f"{NOT_OFFERED}: {error}")
+            yield measurement("call", None, 0.0, f"{NOT_OFFERED}: {error}")
             return
         except Exception as error:  # a port may fail in any way; the others go on
-            problem = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            yield measurement("call", np.nan, 0.0, problem)
+            yield measurement("call", None, 0.0, f"{type(error).__name__}: {_short(error)}")
             return
     for quantity, want in reference.items():
         got = answers.get(quantity)
         if got is None or np.shape(got) != np.shape(want):
             said = "nothing" if got is None else f"shape {np.shape(got)}"
-            yield measurement(quantity, np.nan, 0.0, f"{said}, expected shape {np.shape(want)}")
+            yield measurement(quantity, None, 0.0, f"{said}, expected shape {np.shape(want)}")
         elif got.dtype != in_dtype[quantity].dtype:
-            yield measurement(quantity, np.nan, 0.0, f"dtype {got.dtype}, expected {in_dtype[quantity].dtype}")
+            yield measurement(quantity, None, 0.0, f"dtype {got.dtype}, expected {in_dtype[quantity].dtype}")
         elif check.exact:
             same = got.tobytes() == in_dtype[quantity].tobytes()
             yield measurement(quantity, relative_error(got, want), 0.0, None if same else "bits differ")
@@ -207,6 +215,16 @@ def _measure(
             coarsest = max((dtype, check.computed_in or dtype, str(got.dtype)), key=lambda name: jnp.finfo(name).eps)
             bound = SAME_BOUND if dtype == "float64" else accuracy_bound(in_dtype[quantity], want, coarsest)
             yield measurement(quantity, relative_error(got, want), bound)
+
+
+def _short(error: Exception) -> str:
+    """The first line of what an exception says, or its beginning: JAX's may hold a whole pytree."""
+    line = str(error).strip().partition("\n")[0]
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ..."
+
+
+def _kernel_of(port: Port) -> str:
+    return port.kernel if isinstance(port, WithKernel) else STOCK
 
 
 @contextmanager

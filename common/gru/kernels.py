@@ -1,12 +1,12 @@
 """Kernels by name, and the choices that a name may hold."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..config import check_flag, check_sizes
 from ..errors import InputError
 
-__all__ = ["STOCK", "FusedKernel", "parse_kernel"]
+__all__ = ["STOCK", "FusedKernel", "Kernel", "fused_kernel", "parse_kernel"]
 
 #: The kernel that scans the framework's own cell.
 STOCK = "stock"
@@ -46,36 +46,78 @@ class FusedKernel:
         check_sizes(**{name: size for name in ("chunk", "unroll") if (size := getattr(self, name)) is not None})
 
 
-def parse_kernel(name: str, *, remat: bool = False) -> FusedKernel | None:
-    """The choices in a kernel's name; None for "stock".
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel with the choices that were made for it.
 
     Args:
-        name: "stock", "fused", or the latter with choices, as in "fused@save=none,chunk=16".
+        name: "stock", "fused", or what a port of somebody else's calls its own.
+        choices: fields of FusedKernel that were chosen; the others have their defaults.
+
+    >>> str(Kernel("fused", {"save": "none", "chunk": 16}))
+    'fused@save=none,chunk=16'
+    """
+
+    name: str = STOCK
+    choices: dict[str, bool | int | str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """As users write it."""
+        choices = ",".join(f"{name}={str(value).lower()}" for name, value in self.choices.items())
+        return f"{self.name}@{choices}" if choices else self.name
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether it scans the framework's own cell."""
+        return self.name == STOCK
+
+
+def parse_kernel(text: str) -> Kernel:
+    """A kernel from the name that users write: "stock", or "fused", with choices as in "fused@save=none,chunk=16".
+
+    Raises:
+        InputError: a choice that the fused kernel does not know, or a choice for a kernel that has none.
+
+    >>> parse_kernel("fused@hoist=true")
+    Kernel(name='fused', choices={'hoist': True})
+    """
+    if not isinstance(text, str):
+        raise InputError(f"kernel is a {type(text).__name__}, expected a name: stock, or fused.")
+    name, _, rest = text.partition("@")
+    choices: dict[str, Any] = {}
+    for choice in rest.split(",") if "@" in text else ():
+        key, _, value = choice.partition("=")
+        if key in choices:
+            raise InputError(f"kernel is {text!r}, which says {key} twice.")
+        number: Any = int(value) if value.isascii() and value.isdecimal() else value
+        choices[key] = {"true": True, "false": False}.get(value, number)
+    known = [field.name for field in fields(FusedKernel)]
+    if choices and (name != "fused" or not set(choices) <= set(known)):
+        raise InputError(f"kernel is {text!r}, {_EXPECTED.format(known=', '.join(known))}")
+    FusedKernel(**choices)  # refuses values that are none of its own
+    return Kernel(name, {name: choices[name] for name in known if name in choices})
+
+
+def fused_kernel(kernel: str, *, remat: bool = False) -> FusedKernel | None:
+    """How the fused kernel is to run, from the name that a model was given; None for "stock".
+
+    Args:
+        kernel: as in `parse_kernel`.
         remat: save nothing, whatever the name says.
 
     Raises:
         InputError: another name.
 
-    >>> parse_kernel("fused@save=none,chunk=16")
+    >>> fused_kernel("fused@save=none,chunk=16")
     FusedKernel(save='none', hoist=False, chunk=16, unroll=None)
     """
-    if name == STOCK:
+    found = parse_kernel(kernel)
+    if found.is_stock:
         return None
-    if not isinstance(name, str):
-        raise InputError(f"kernel is a {type(name).__name__}, expected a name: stock, or fused.")
-    base, _, rest = name.partition("@")
-    given: dict[str, Any] = {}
-    for choice in rest.split(",") if "@" in name else ():
-        key, _, text = choice.partition("=")
-        if key in given:
-            raise InputError(f"kernel is {name!r}, which says {key} twice.")
-        value: Any = int(text) if text.isascii() and text.isdecimal() else text
-        given[key] = {"true": True, "false": False}.get(text, value)
-    known = [field.name for field in fields(FusedKernel)]
-    if base != "fused" or not set(given) <= set(known):
-        raise InputError(
-            f"kernel is {name!r}, expected stock, fused, or fused with some of {', '.join(known)}, as in "
-            "fused@save=none,chunk=16."
-        )
-    found = FusedKernel(**given)
-    return replace(found, save="none") if remat else found
+    if found.name != "fused":
+        known = ", ".join(field.name for field in fields(FusedKernel))
+        raise InputError(f"kernel is {kernel!r}, {_EXPECTED.format(known=known)}")
+    return replace(FusedKernel(**found.choices), **({"save": "none"} if remat else {}))
+
+
+_EXPECTED = "expected stock, fused, or fused with some of {known}, as in fused@save=none,chunk=16."

@@ -13,7 +13,7 @@ import jax
 
 from ..config import GRUConfig
 from ..errors import InputError
-from ..gru.kernels import STOCK, parse_kernel
+from ..gru.kernels import parse_kernel
 from ..parameters.record import ClassifierParams, GRUParams, check_params
 from .task import Task
 
@@ -149,10 +149,8 @@ class Program:
 
 def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
-    if config.kernel.partition("@")[0] not in port.kernels:
+    if parse_kernel(config.kernel).name not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
-    if config.kernel.partition("@")[0] in (STOCK, "fused"):
-        parse_kernel(config.kernel)
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
 
@@ -168,7 +166,7 @@ class WithKernel:
 
     Args:
         port: whose models they are.
-        kernel: one that it offers.
+        kernel: the name of one that it offers, with choices or without.
 
     Raises:
         InputError: it offers no such kernel.
@@ -176,18 +174,17 @@ class WithKernel:
 
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
-        self._port, self._kernel = port, kernel
-        self.name = f"{port.name}:{kernel}"
-        self.title, self.packages, self.kernels, self.call_styles = (
-            port.title, port.packages, port.kernels, port.call_styles,
+        self._port, self.kernel = port, kernel
+        self.name, self.title, self.packages, self.kernels, self.call_styles = (
+            port.name, port.title, port.packages, port.kernels, port.call_styles,
         )  # fmt: skip
         self.dump, self.apply, self.step, self.classify = port.dump, port.apply, port.step, port.classify
         self.value_and_grad = port.value_and_grad
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """As the port's."""
-        return self._port.make(replace(config, kernel=self._kernel), key)
+        return self._port.make(replace(config, kernel=self.kernel), key)
 
     def load(self, config: GRUConfig, params: Params) -> Any:
         """As the port's."""
-        return self._port.load(replace(config, kernel=self._kernel), params)
+        return self._port.load(replace(config, kernel=self.kernel), params)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ...common.gru import fused
 from ...common.gru.inputs import scan_inputs
-from ...common.gru.kernels import parse_kernel
+from ...common.gru.kernels import fused_kernel
 from ..pure import PurePort, _promote, _start
 from .fault import Fault
 
@@ -33,7 +33,7 @@ class _Rewritten(PurePort):
         h = initial if carry is None else _start(params, batch, carry)
         carry, outputs = _rewritten(self._line, self._fault).fused_scan(
             fused.Weights(*params[:4]), h, initial, *by_time,
-            reverse=reverse, unroll=model.unroll, kernel=parse_kernel(self._kernel, remat=model.remat),
+            reverse=reverse, unroll=model.unroll, kernel=fused_kernel(self._kernel, remat=model.remat),
         )  # fmt: skip
         return carry, jnp.moveaxis(outputs, 0, 0 if time_major else x.ndim - 2)
 

@@ -357,7 +357,7 @@ def test_verify_speaks_to_machines():
     assert {m["port"] for m in data["measurements"]} == {"pure", "linen"}
     assert {m["check"] for m in data["measurements"]} == {"conversion", "sequence"}
     assert set(data["measurements"][0]) == {
-        "port", "check", "style", "quantity", "dtype", "error", "bound", "problem", "offered", "passed",
+        "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "offered", "passed",
     }  # fmt: skip
 
 
@@ -590,7 +590,7 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, opti
 
 def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(tmp_path, monkeypatch):
     plans = []
-    wrong = equivalence.Measurement("linen:fused", "chunks", None, "carry", "float64", 1.0, 0.0)
+    wrong = equivalence.Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0, kernel="fused")
     monkeypatch.setattr("trigru.bench.commands.verify.verify_ports", lambda *_, **__: ([wrong], {}))
     monkeypatch.setattr("trigru.bench.commands.bench.benchmark", lambda plan, *_, **__: plans.append(plan))
     assert invoke("compare", "--port", "linen", "--kernel", "fused", "-o", str(tmp_path)).exit_code == 1
@@ -612,7 +612,9 @@ def test_verify_holds_the_kernels_asked_for():
         *("--kernel", "stock", "--kernel", "fused@save=some", "--json"),
     )
     measurements = json.loads(found.stdout)["measurements"]
-    assert {m["port"] for m in measurements} == {"linen", "pure", "linen:fused@save=some", "pure:fused@save=some"}
+    assert {(m["port"], m["kernel"]) for m in measurements} == {
+        (port, kernel) for port in ("linen", "pure") for kernel in ("stock", "fused@save=some")
+    }
     assert invoke("verify", "--kernel", "fused@save=most").exception.args[0].startswith("save is 'most'")
     assert invoke("verify", "--upstream", "--kernel", "fused").exit_code == 2
     assert invoke("verify", "--self-test", "--kernel", "fused").exit_code == 2

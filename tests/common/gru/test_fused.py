@@ -19,7 +19,7 @@ from trigru.common.equality.checks import get_checks
 from trigru.common.equality.checks.sequences import SequenceQuestion, sequence_check
 from trigru.common.equality.verification import assert_equivalent
 from trigru.common.errors import InputError
-from trigru.common.gru.kernels import FusedKernel, parse_kernel
+from trigru.common.gru.kernels import FusedKernel, fused_kernel
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import get_port
 from trigru.impls.pure import gru, init
@@ -60,7 +60,7 @@ def fused(choices=""):
     ],
 )
 def test_a_name_holds_the_choices(name, kernel):
-    assert parse_kernel(name) == kernel
+    assert fused_kernel(name) == kernel
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_other_names_are_refused(name):
     with pytest.raises(
         InputError, match=re.escape(f"kernel is {name!r}, expected stock, fused, or fused with some of")
     ):
-        parse_kernel(name)
+        fused_kernel(name)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_other_names_are_refused(name):
 @pytest.mark.usefixtures("unchecked")
 def test_other_choices_are_refused(choice, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        parse_kernel(f"fused@{choice}")
+        fused_kernel(f"fused@{choice}")
 
 
 def test_remat_saves_nothing_whatever_the_name_says():
-    assert parse_kernel("fused@save=all,hoist=true,chunk=4", remat=True) == FusedKernel("none", hoist=True, chunk=4)
-    assert parse_kernel("stock", remat=True) is None
+    assert fused_kernel("fused@save=all,hoist=true,chunk=4", remat=True) == FusedKernel("none", hoist=True, chunk=4)
+    assert fused_kernel("stock", remat=True) is None
 
 
 # The same function ----------------------------------------------------------------------------------------------------

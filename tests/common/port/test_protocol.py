@@ -30,7 +30,7 @@ def test_every_model_has_the_kernel_whatever_the_configuration_says():
     port.make(config, jax.random.key(0))
     port.load(config, random_params(config))
     assert spy.asked == ["fused@save=none"] * 2
-    assert port.name == f"{spy.name}:fused@save=none"
+    assert (port.name, port.kernel) == (spy.name, "fused@save=none")
 
 
 def test_a_kernel_that_the_port_does_not_offer_is_refused():
