@@ -1,19 +1,13 @@
 """The command line. Nothing heavy is imported until a command runs: `trigru --help` answers without JAX."""
 
-import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .reporting.console import leave, say
-
-if TYPE_CHECKING:
-    from ..common.equality.checks import Check
 
 __all__ = ["app", "main"]
 
@@ -31,7 +25,8 @@ Phases = Annotated[
     list[str] | None,
     typer.Option(
         "--phase",
-        help="forward, gradient, train_step or step (repeatable). Default: all but gradient; with fused, nor step.",
+        help="forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; with another "
+        "kernel than stock, forward and train_step.",
     ),
 ]
 Styles = Annotated[list[str] | None, typer.Option("--style", help="Only this call style (repeatable).")]
@@ -52,6 +47,14 @@ Seed = Annotated[int, typer.Option(help="Of the arms' orders and the bootstrap."
 Peers = Annotated[bool, typer.Option("--peers", help="Beside the ports: GRUs of torch, Haiku and Keras.")]
 Sweep = Annotated[
     str | None, typer.Option(help="One size of a workload (default: question) over values: hidden=8,32,128.")
+]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        help="Seconds that a measuring process may be silent; then the arm under way has no number. [default: 300]",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the same command was stopped.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.json and report.md.")]
@@ -85,51 +88,25 @@ def compare(
     quick: Quick = False,
     rounds: Rounds = None,
     processes: Processes = None,
+    limit_s: Limit = None,
     seed: Seed = 0,
     peers: Peers = False,
     sweep: Sweep = None,
     resume: Resume = False,
     output: Folder = Path("results"),
 ) -> None:
-    """Verify, then time, then print the tables and write results.json and report.md; the short of it comes last.
+    """Verify, then time; print the tables, a summary last, and write results.json and report.md.
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
-    import msgspec
+    from .commands import compare, options
 
-    from ..common.gru.kernels import STOCK
-    from .arms.arms import BASELINE
-    from .commands.bench import benchmark, check_folder, make_plan
-    from .commands.verify import tables_by_kernel, verify_ports
-    from .reporting.console import show
-    from .reporting.equality import equality_line
-    from .timing.journal import PARTIAL, check_resumable
-    from .timing.machine import load_average
-
-    check_folder(output)
-    plan = make_plan(
+    options.check_folder(output)
+    plan = options.make_plan(
         ports, workloads, phases, styles, kernels,
-        quick=quick, rounds=rounds, processes=processes, seed=seed, peers=peers, sweep_of=sweep,
+        quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed, peers=peers, sweep=sweep,
     )  # fmt: skip
-    if resume:
-        check_resumable(output / PARTIAL, plan)
-    load_before = load_average()
-    with _no_memory_kept():
-        names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
-        with_stock = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # every division has it
-        measurements, missing = verify_ports(names, _dtypes(None), kernels=with_stock)
-    equality = tables_by_kernel(measurements)
-    show(equality)
-    failed: dict[str, dict[str, None]] = {}
-    for m in measurements:
-        if not m.passed:
-            failed.setdefault(m.port if m.kernel == STOCK else f"{m.port}:{m.kernel}", {})[m.check] = None
-    excluded = missing | {port: f"not proven equal: {', '.join(checks)}" for port, checks in failed.items()}
-    plan = msgspec.structs.replace(plan, excluded=excluded)
-    below = [equality_line(measurements, missing)]
-    benchmark(plan, output, resume=resume, load_before=load_before, before=equality, below=below)
-    if failed:
-        raise typer.Exit(1)
+    compare.compare(plan, output, resume=resume)
 
 
 @app.command()
@@ -158,40 +135,20 @@ def verify(
     ] = False,
 ) -> None:
     """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
-    from .commands.bench import named_kernels, named_ports
-    from .commands.verify import report_self_test, report_upstream, tables_by_kernel, verify_ports
-    from .reporting.console import show
-    from .results.record import equality_json
-
-    if self_test:
-        if ports or dtypes or checks or kernels or json or upstream:
-            raise typer.BadParameter("--self-test takes no other option: each mutant meets its check.")
-        report_self_test(every_check=every_check)
-        return
-    if every_check:
+    if self_test and (ports or dtypes or checks or kernels or json or upstream):
+        raise typer.BadParameter("--self-test takes no other option: each fault meets its check.")
+    if every_check and not self_test:
         raise typer.BadParameter("--every-check belongs to --self-test.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: the frameworks' own parts are what it is about.")
-    if upstream:
-        report_upstream(ports, _dtypes(dtypes), _checks(checks), json=json)
-        return
-    names = named_ports(ports)
-    measurements, missing = verify_ports(names, _dtypes(dtypes), _checks(checks), named_kernels(kernels, names))
-    if json:
-        from ..impls import get_port
+    from .commands import verify
 
-        packages = [package for name in names if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, packages))
+    if self_test:
+        verify.report_self_test(every_check=every_check)
+    elif upstream:
+        verify.report_upstream(ports, dtypes, checks, json=json)
     else:
-        show(tables_by_kernel(measurements))
-    failed = sum(not m.passed for m in measurements)
-    if failed:
-        say(f"{failed} of {len(measurements)} measurements failed.")
-        raise typer.Exit(1)
-    if not measurements:
-        raise typer.BadParameter("nothing was measured: most checks are asked in float64 alone (docs/equality.md).")
-    unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
-    say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
+        verify.verify(ports, dtypes, checks, kernels, json=json)
 
 
 @app.command()
@@ -204,6 +161,7 @@ def bench(
     quick: Quick = False,
     rounds: Rounds = None,
     processes: Processes = None,
+    limit_s: Limit = None,
     seed: Seed = 0,
     peers: Peers = False,
     sweep: Sweep = None,
@@ -217,27 +175,27 @@ def bench(
     output: Folder = Path("results"),
 ) -> None:
     """Time alone; each arm's first results are still held to the oracle."""
-    from .commands.bench import benchmark, calibration_plan, check_folder, make_plan, named_ports, start_cold
-
-    check_folder(output)
     chosen = bool(workloads or phases or styles or kernels or peers or sweep)
     if calibrate and (chosen or ports or cold_start):
         raise typer.BadParameter(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
         )
-    if cold_start and (chosen or quick or rounds or processes or resume):
+    if cold_start and (chosen or quick or rounds or processes or limit_s or resume):
         raise typer.BadParameter("--cold-start takes --port and --output alone.")
+    from .commands import bench, options
+
+    options.check_folder(output)
     if cold_start:
-        start_cold(named_ports(ports), output)
-    elif calibrate:
-        plan = calibration_plan(quick=quick, rounds=rounds, processes=processes, seed=seed)
-        benchmark(plan, output, resume=resume)
+        bench.start_cold(options.read_ports(ports), output)
+        return
+    if calibrate:
+        plan = options.calibration_plan(quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed)
     else:
-        plan = make_plan(
+        plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
-            quick=quick, rounds=rounds, processes=processes, seed=seed, peers=peers, sweep_of=sweep,
+            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed, peers=peers, sweep=sweep,
         )  # fmt: skip
-        benchmark(plan, output, resume=resume)
+    bench.benchmark(plan, output, resume=resume)
 
 
 @app.command()
@@ -260,22 +218,9 @@ def convert(
     Containers: .safetensors, .npz, .msgpack, .orbax, .eqx, .pt and .pth (docs/convert.md). Values keep every bit, but
     where torch's two biases of a gate are added, which is said.
     """
-    from ..common.errors import InputError
-    from ..common.parameters.record import config_of
-    from ..impls.checkpoints import layouts, read, write
+    from .commands import convert
 
-    if source.exists() and target.exists() and source.samefile(target):
-        raise InputError(f"{source} and {target} are the same file: write to another.")
-    found = read(source, of, allow_pickle=allow_pickle)
-    written = write(target, found.params, to)
-    titles = {name: layout.title for name, layout in layouts().items()}
-    config = config_of(found.params)
-    classes = f", classes {config.classes}" if config.classes else ""
-    sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}{classes}, {config.param_dtype}"
-    say(f"{source}: {found.layout} ({titles[found.layout]}), {sizes}")
-    for note in found.notes:
-        say(f"warning: {note}")
-    say(f"{target}: {written} ({titles[written]}), written")
+    convert.convert(source, target, to, of, allow_pickle=allow_pickle)
 
 
 @app.command()
@@ -284,14 +229,9 @@ def report(
     details: Annotated[bool, typer.Option("--details", help="With the tables of programs, too.")] = False,
 ) -> None:
     """Print the tables of a results file again."""
-    from .commands.bench import tables_of
-    from .reporting.console import show
-    from .reporting.times import closing_tables
-    from .results.record import load
+    from .commands import report
 
-    found = load(results)
-    show(tables_of(found), found, details=details)
-    show(closing_tables(found))
+    report.report(results, details=details)
 
 
 @app.command()
@@ -310,23 +250,17 @@ def diff(
     ] = False,
     details: Annotated[bool, typer.Option("--details", help="With the tables of all arms, too.")] = False,
 ) -> None:
-    """What changed between two results files.
+    """What changed between two results files: what was proven equal, and how long arms take.
 
-    Exit code 1 if an arm got slower, 2 if the files do not compare.
+    Exit code 1 if a port is no longer equal or an arm got slower, 2 if the files do not compare.
     """
-    from .analysis.diff import diff as compare_files
-    from .reporting.console import show
-    from .reporting.diff import diff_tables
-    from .results.record import load
+    from .commands import diff
 
-    found = compare_files(
-        load(old), load(new),
+    diff.diff(
+        old, new,
         fail_above=fail_above, absolute=absolute, allow_missing=allow_missing, allow_other_machine=allow_other_machine,
+        details=details,
     )  # fmt: skip
-    show(diff_tables(found), details=details)
-    say(found.summary)
-    if found.exit_code:
-        raise typer.Exit(found.exit_code)
 
 
 @app.command()
@@ -355,16 +289,15 @@ def train(
 
     Exit code 1 if the frameworks' float64 losses are not the same.
     """
-    from .commands import train as command
-    from .commands.bench import check_folder
+    if vanishing and experiments:
+        raise typer.BadParameter("--vanishing takes no --experiment: its data are random.")
+    from .commands import options, train
 
-    check_folder(output)
+    options.check_folder(output)
     if vanishing:
-        if experiments:
-            raise typer.BadParameter("--vanishing takes no --experiment: its data are random.")
-        command.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
+        train.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
     else:
-        command.train(experiments, ports, seeds=seeds, quick=quick, folder=output)
+        train.train(experiments, ports, seeds=seeds, quick=quick, folder=output)
 
 
 def main() -> None:
@@ -377,36 +310,6 @@ def main() -> None:
     except (TrigruError, OSError) as error:
         say(f"error: {error}")
         sys.exit(2)
-
-
-@contextmanager
-def _no_memory_kept() -> Iterator[None]:
-    """On a GPU this process takes what it needs, and leaves the rest to those that measure."""
-    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
-    ours = name not in os.environ
-    if ours:
-        os.environ[name] = "false"
-    try:
-        yield
-    finally:
-        if ours:
-            del os.environ[name]
-
-
-def _dtypes(names: list[str] | None) -> tuple[str, ...]:
-    from ..common.equality.checks import DTYPES
-    from ..common.errors import UnknownNameError
-
-    for name in names or ():
-        if name not in DTYPES:
-            raise UnknownNameError("dtype", name, list(DTYPES))
-    return tuple(dict.fromkeys(names or DTYPES))
-
-
-def _checks(names: list[str] | None) -> "tuple[Check, ...] | None":
-    from ..common.equality.checks import get_checks
-
-    return get_checks(*dict.fromkeys(names)) if names else None
 
 
 if __name__ == "__main__":

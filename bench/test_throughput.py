@@ -6,9 +6,10 @@ verdicts use `trigru bench`, which interleaves. The ids are those of results.jso
 
 import jax
 import pytest
-from trigru.bench.arms.arms import Arm, arms_of, prepare
+from trigru.bench.arms.arms import arms_of, prepare
 from trigru.bench.arms.plan import MATMUL_PRECISION
 from trigru.bench.arms.workloads import WORKLOADS
+from trigru.bench.results.record import Arm, Sized
 from trigru.common.errors import UnavailableError
 from trigru.common.port.task import PHASES
 from trigru.impls import port_names
@@ -17,7 +18,7 @@ ARMS = [
     arm
     for workload in WORKLOADS
     for phase in PHASES
-    for arm in arms_of(workload.name, phase, port_names())
+    for arm in arms_of(Sized(workload.name), phase, port_names())
     if arm.copy == 1
 ]
 
@@ -35,6 +36,6 @@ def test_throughput(benchmark, arm: Arm) -> None:
         benchmark.pedantic(
             lambda: ready.wait(ready.call()),
             rounds=20,
-            iterations=100 if arm.workload == "tiny" else 1,
+            iterations=100 if arm.workload.name == "tiny" else 1,
             warmup_rounds=2,
         )

@@ -1,37 +1,46 @@
-"""What a framework costs over plain JAX: per call, per leaf, and up to which model size it matters."""
+"""What a framework costs over plain JAX: per call, per leaf, up to which model size it matters, and of what kind."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from ...common.gru.kernels import STOCK
-from ..reporting.sections import Section
+from ...common.port.programs import ProgramFacts
 from ..results.record import Benchmark, Results
+from .rates import baseline_of
 
-__all__ = ["NEGLIGIBLE", "Tax", "tax_tables", "taxes"]
+__all__ = ["NEGLIGIBLE", "Cause", "Overhead", "cause_of", "negligible_from", "overhead_s", "overheads", "per_leaf_s"]
 
-#: A tax below this share of the baseline's time is none to speak of.
+#: An overhead below this share of the baseline's time is none to speak of.
 NEGLIGIBLE = 0.01
+#: What the same program may cost more to call than the baseline: crossing the jit boundary was seen to take up to
+#: this. Above it, the boundary is no explanation.
+DISPATCH_LIMIT_S = 2e-3
+#: Crossing the jit boundary may cost this many times as much as it does on the smallest workload, where the caches
+#: have little else to hold.
+DISPATCH_FACTOR = 3
 
 
 @dataclass(frozen=True)
-class Tax:
+class Overhead:
     """What an arm takes beyond the baseline, in a call.
 
     Args:
+        arm: its name.
         size: the swept size of the workload; None where none was swept.
         leaves: arrays that cross the jit boundary for model and optimiser.
-        tax_s, low_s, high_s: seconds a call, with its 95 % interval.
+        time_s, low_s, high_s: seconds a call, with its 95 % interval.
         share: of the baseline's time, with low_share and high_share.
-        same_program: whether XLA runs the baseline's program, so that crossing the jit boundary is all of the tax.
+        same_program: whether XLA runs the baseline's program, so that crossing the jit boundary is all of it.
     """
 
     arm: str
-    group: str
+    workload: str
     phase: str
     size: int | None
     leaves: int
-    tax_s: float
+    time_s: float
     low_s: float
     high_s: float
     share: float
@@ -40,120 +49,113 @@ class Tax:
     same_program: bool
 
 
-def taxes(results: Results) -> list[Tax]:
-    """The tax of every arm of the stock division but the baseline's own."""
+@dataclass(frozen=True)
+class Cause:
+    """Why an arm takes longer than the baseline, as far as programs and the jit boundary tell.
+
+    Args:
+        kind: "unread" where a program could not be read; "boundary" where the baseline's program takes longer to call;
+            "unexplained" where it takes longer than that can be; "operations" where the program has other counts of
+            operations; "other program" where it has not.
+        overhead_s: beyond the baseline, in a call.
+        leaves: that cross the jit boundary, the arm's and the baseline's.
+        counts: operations whose count differs: name, the arm's, the baseline's.
+    """
+
+    kind: Literal["unread", "boundary", "unexplained", "operations", "other program"]
+    overhead_s: float
+    leaves: tuple[int, int]
+    counts: tuple[tuple[str, int, int], ...] = ()
+
+
+def overheads(results: Results) -> list[Overhead]:
+    """That of every arm of the stock division but the baseline's own."""
     found = []
     for benchmarks in results.groups().values():
-        if benchmarks[0].facts.division != STOCK:
+        if benchmarks[0].arm.division != STOCK:
             continue
-        baseline = next(b for b in benchmarks if b.facts.is_baseline)
-        found += [_tax(b, baseline) for b in benchmarks if b.facts.copy == 1 and b is not baseline]
+        baseline = baseline_of(benchmarks)
+        found += [_overhead(results, b, baseline) for b in benchmarks if b.arm.role == "arm"]
     return found
 
 
-def tax_tables(results: Results) -> list[Section]:
-    """Tax per call and per leaf on the smallest workload, and against the swept size, where there is one."""
-    found = taxes(results)
-    if not found:
-        return []
-    swept = {tax.size for tax in found if tax.size is not None}
-    return [_per_leaf(results, found), *([_by_size(found)] if len(swept) > 1 else [])]
+def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
+    """The size from which on an arm's overhead is negligible, and whether the intervals say so, too.
 
-
-def _per_leaf(results: Results, found: list[Tax]) -> Section:
-    smallest = min(results.benchmarks, key=lambda b: b.facts.flops).facts.workload
-    here = [tax for tax in found if tax.group.split("/")[0] == smallest]
-    rows = []
-    for arm in dict.fromkeys(tax.arm for tax in here):
-        mine = [tax for tax in here if tax.arm == arm]
-        few, many = min(mine, key=lambda t: t.leaves), max(mine, key=lambda t: t.leaves)
-        cells = {tax.phase: _microseconds(tax) for tax in mine}
-        rows.append((arm, *(cells.get(phase, "-") for phase in _phases(here)), _slope(few, many)))
-    return Section(
-        f"Framework tax on {smallest}, in µs a call over pure[jit]",
-        ("arm", *_phases(here), "µs a leaf"),
-        rows,
-        (
-            "Paired with pure[jit], with 95 % intervals. * where it runs another program, so that the tax is not "
-            "of crossing the jit boundary alone. Per leaf: between the phases with the fewest and the most.",
-        ),
-    )
-
-
-def _by_size(found: list[Tax]) -> Section:
-    sizes = sorted({tax.size for tax in found if tax.size is not None})
-    swept = [tax for tax in found if tax.size is not None]
-    rows = []
-    for phase in _phases(swept):
-        for arm in dict.fromkeys(tax.arm for tax in swept):
-            mine = {tax.size: tax for tax in swept if (tax.arm, tax.phase) == (arm, phase)}
-            cells = [_share(mine[size]) if size in mine else "-" for size in sizes]
-            rows.append((f"{arm} {phase}", *cells, _negligible_from(mine)))
-    name = found[0].group.split("/")[0].partition("@")[2].partition("=")[0]
-    return Section(
-        f"Framework tax against size: share of pure[jit]'s time, by {name}",
-        ("arm", *map(str, sizes), f"under {NEGLIGIBLE:.0%} from"),
-        rows,
-        (
-            f"Under {NEGLIGIBLE:.0%}: the first size from which on the interval's upper end stays below it. "
-            f'"by estimate": the estimates do, the intervals do not. * It runs another program.',
-        ),
-    )
-
-
-def _negligible_from(by_size: dict[int | None, Tax]) -> str:
-    """The size from which on the tax is negligible, as far as the sweep shows."""
+    Args:
+        of_arm: of one arm and phase, one for each size.
+    """
     sure, likely = None, None
-    for size in sorted((s for s in by_size if s is not None), reverse=True):
-        if by_size[size].share >= NEGLIGIBLE:
+    for overhead in sorted(of_arm, key=lambda o: o.size or 0, reverse=True):
+        if overhead.share >= NEGLIGIBLE:
             break
-        likely = size
-        if by_size[size].high_share < NEGLIGIBLE and sure == _next(by_size, size):
-            sure = size
-    if sure is not None:
-        return str(sure)
-    return "beyond" if likely is None else f"{likely} by estimate"
+        if overhead.high_share < NEGLIGIBLE and sure == likely:
+            sure = overhead.size
+        likely = overhead.size
+    return (likely, False) if sure is None else (sure, True)
 
 
-def _next(by_size: dict[int | None, Tax], size: int) -> int | None:
-    larger = [s for s in by_size if s is not None and s > size]
-    return min(larger, default=None)
+def per_leaf_s(of_arm: list[Overhead]) -> tuple[float, float] | None:
+    """Seconds that a leaf costs, between the phases with the fewest and the most, and the half-width of its interval.
+
+    None where all phases have equally many.
+    """
+    few, many = min(of_arm, key=lambda o: o.leaves), max(of_arm, key=lambda o: o.leaves)
+    if few.leaves == many.leaves:
+        return None
+    span = many.leaves - few.leaves
+    error = ((many.high_s - many.low_s) ** 2 + (few.high_s - few.low_s) ** 2) ** 0.5 / 2
+    return (many.time_s - few.time_s) / span, error / span
 
 
-def _tax(b: Benchmark, baseline: Benchmark) -> Tax:
+def overhead_s(benchmark: Benchmark, baseline: Benchmark) -> float:
+    """How much longer than the baseline a call takes, in seconds, from the paired ratio."""
+    return (benchmark.facts.ratio - 1) * float(np.median(baseline.time_s))
+
+
+def cause_of(results: Results, b: Benchmark, baseline: Benchmark) -> Cause:
+    """Why an arm takes longer than the baseline of its group."""
+    time_s, leaves = overhead_s(b, baseline), (b.facts.leaves, baseline.facts.leaves)
+    mine, its = b.facts.program, baseline.facts.program
+    if mine is None or its is None:
+        return Cause("unread", time_s, leaves)
+    if mine.fingerprint == its.fingerprint:
+        explained = abs(time_s) <= _dispatch_limit_s(results, b)
+        return Cause("boundary" if explained else "unexplained", time_s, leaves)
+    counts = _other_counts(mine, its, "dots", "transposes", "whiles")
+    if counts:
+        return Cause("operations", time_s, leaves, counts)
+    return Cause("other program", time_s, leaves, _other_counts(mine, its, "fusions"))
+
+
+def _other_counts(mine: ProgramFacts, its: ProgramFacts, *names: str) -> tuple[tuple[str, int, int], ...]:
+    found = [(name, getattr(mine, name), getattr(its, name)) for name in names]
+    return tuple((name, one, other) for name, one, other in found if one != other)
+
+
+def _dispatch_limit_s(results: Results, b: Benchmark) -> float:
+    """What crossing the jit boundary may cost an arm, by what it costs on the smallest workload of the run."""
+    alike = [
+        (other.facts.flops, abs(overhead_s(other, baseline_of(benchmarks))))
+        for benchmarks in results.groups().values()
+        for other in benchmarks
+        if (other.name, other.arm.phase, other.arm.division) == (b.name, b.arm.phase, b.arm.division)
+    ]
+    smallest_flops, seen_s = min(alike)
+    return DISPATCH_LIMIT_S if smallest_flops == b.facts.flops else max(DISPATCH_FACTOR * seen_s, DISPATCH_LIMIT_S / 20)
+
+
+def _overhead(results: Results, b: Benchmark, baseline: Benchmark) -> Overhead:
     time_s = float(np.median(baseline.time_s))
     shares = [ratio - 1 for ratio in (b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high)]
-    _, _, size = b.facts.workload.partition("=")
     mine, its = b.facts.program, baseline.facts.program
-    return Tax(
+    return Overhead(
         b.name,
-        b.group,
-        b.facts.phase,
-        int(size) if size else None,
+        str(b.arm.workload),
+        b.arm.phase,
+        b.arm.workload.sizes.get(results.trigru.plan.swept or ""),
         b.facts.leaves,
         *(share * time_s for share in shares),
         *shares,
         same_program=mine is not None and its is not None and mine.fingerprint == its.fingerprint,
     )
-
-
-def _slope(few: Tax, many: Tax) -> str:
-    if few.leaves == many.leaves:
-        return "-"
-    span = many.leaves - few.leaves
-    slope = (many.tax_s - few.tax_s) / span
-    error = ((many.high_s - many.low_s) ** 2 + (few.high_s - few.low_s) ** 2) ** 0.5 / 2 / span
-    return f"{slope * 1e6:.2g} ± {error * 1e6:.1g}"
-
-
-def _phases(found: list[Tax]) -> list[str]:
-    return list(dict.fromkeys(tax.phase for tax in found))
-
-
-def _microseconds(tax: Tax) -> str:
-    numbers = [f"{1e6 * s:.0f}" if abs(s) >= 1e-4 else f"{1e6 * s:.1f}" for s in (tax.tax_s, tax.low_s, tax.high_s)]
-    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]" + ("" if tax.same_program else "*")
-
-
-def _share(tax: Tax) -> str:
-    return f"{tax.share:+.1%}" + ("" if tax.same_program else "*")

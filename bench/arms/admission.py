@@ -19,9 +19,10 @@ from ...common.files import write_whole
 from ...common.parameters.record import ClassifierParams, leaves, random_params
 from ...common.port.protocol import Program
 from ...common.port.task import Batch
+from ..results.record import Sized
 from .workloads import get_workload
 
-__all__ = ["LEARNING_RATE", "OPTIMIZER", "NotEqualError", "Reference", "keep_in", "reference"]
+__all__ = ["LEARNING_RATE", "OPTIMIZER", "NotEqualError", "Reference", "get_reference", "keep_in"]
 
 LEARNING_RATE = 1e-3
 OPTIMIZER = optax.adam(LEARNING_RATE)
@@ -104,27 +105,28 @@ def keep_in(folder: Path) -> Iterator[None]:
         _folder = None
 
 
-def reference(workload: str, phase: str, dtype: str, steps: int = TRAIN_STEPS) -> Reference:
+def get_reference(workload: Sized, phase: str, dtype: str, steps: int = TRAIN_STEPS) -> Reference:
     """The oracle's answers for a phase of a workload.
 
     Args:
-        workload, phase, dtype: names.
+        workload: with its sizes.
+        phase, dtype: names.
         steps: of training, where the phase is "train_step".
     """
-    key = workload, phase, dtype, steps
+    key = str(workload), phase, dtype, steps
     if key in _known:
         return _known[key]
     path = _folder and _folder / f"{'-'.join(map(str, key))}.pickle"
     if path and path.exists():
         _known[key] = pickle.loads(path.read_bytes())
     else:
-        _known[key] = _ask(*key)
+        _known[key] = _ask(workload, phase, dtype, steps)
         if path:
             write_whole(path, pickle.dumps(_known[key]))
     return _known[key]
 
 
-def _ask(workload: str, phase: str, dtype: str, steps: int) -> Reference:
+def _ask(workload: Sized, phase: str, dtype: str, steps: int) -> Reference:
     spec = get_workload(workload)
     params, batch = random_params(spec.config(phase, param_dtype=dtype)), spec.batch()
 

@@ -1,62 +1,44 @@
-"""What to measure, in plain data: it travels to the processes that measure, and into the results file."""
+"""From what was asked for to the arms that are measured."""
 
-from msgspec import Struct
+from ...common.gru.kernels import Kernel
+from ..results.record import Arm, Plan
+from .arms import arms_of, calibration_arms, packages_of
 
-from ...common.gru.kernels import STOCK
-from ..timing.sampling import SAMPLE_TIME_S
-from .arms import Arm, arms_of, calibration_arms, divisions_of, packages_of
-
-__all__ = ["MATMUL_PRECISION", "PROCESSES", "Plan"]
+__all__ = ["MATMUL_PRECISION", "by_division", "expand", "packages_of_plan"]
 
 #: Float32 products are float32 products: no TF32 on a GPU.
 MATMUL_PRECISION = "highest"
-PROCESSES = 5
 
 
-class Plan(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to measure.
+def expand(plan: Plan) -> list[Arm]:
+    """All arms of a plan, group by group."""
+    groups = [
+        arms
+        for workload in plan.workloads
+        for phase in plan.phases
+        for arms in (
+            [calibration_arms(workload, phase, trial + 1) for trial in range(plan.trials)]
+            or [
+                arms_of(workload, phase, plan.ports, plan.styles, kernels, plan.peers)
+                for kernels in by_division(plan.kernels).values()
+            ]
+        )
+    ]
+    return [arm for arms in groups for arm in arms]
 
-    Args:
-        workloads, phases, ports, peers: names.
-        styles: call styles, or None for all.
-        processes: fresh interpreters, each of which measures everything.
-        rounds: for each group in each process, fewer where they would take too long; None for as many as fit a time.
-        sample_time_s: least duration of a sample of fewer than twenty calls.
-        seed: of the orders and the bootstrap.
-        excluded: ports, or ports on a kernel as in "linen:fused", that get no number, with the reason.
-        trials: above 0, calibrate instead: groups of a baseline's copies and of arms that are slowed.
-        kernels: names; a group for each division of theirs.
+
+def by_division(kernels: tuple[Kernel, ...]) -> dict[str, list[Kernel]]:
+    """Kernels by the division that they are timed in, which all choices of one kernel share.
+
+    >>> list(by_division((Kernel(), Kernel("fused"), Kernel("fused", {"save": "none"}))))
+    ['stock', 'fused']
     """
+    found: dict[str, list[Kernel]] = {}
+    for kernel in kernels:
+        found.setdefault(kernel.name, []).append(kernel)
+    return found
 
-    workloads: tuple[str, ...]
-    phases: tuple[str, ...]
-    ports: tuple[str, ...]
-    peers: tuple[str, ...] = ()
-    styles: tuple[str, ...] | None = None
-    processes: int = PROCESSES
-    rounds: int | None = None
-    sample_time_s: float = SAMPLE_TIME_S
-    seed: int = 0
-    excluded: dict[str, str] = {}
-    trials: int = 0
-    kernels: tuple[str, ...] = (STOCK,)
 
-    def packages(self) -> list[str]:
-        """The distributions whose versions can change what is measured."""
-        return [package for name in (*self.ports, *self.peers) for package in packages_of(name)]
-
-    def groups(self) -> dict[str, list[Arm]]:
-        """The arms that are compared with each other, by group."""
-        found = [
-            arms
-            for workload in self.workloads
-            for phase in self.phases
-            for arms in (
-                [calibration_arms(workload, phase, trial + 1) for trial in range(self.trials)]
-                or [
-                    arms_of(workload, phase, self.ports, self.styles, kernels, self.peers)
-                    for kernels in divisions_of(self.kernels).values()
-                ]
-            )
-        ]
-        return {arms[0].group: arms for arms in found}
+def packages_of_plan(plan: Plan) -> list[str]:
+    """The distributions whose versions can change what is measured."""
+    return [package for name in (*plan.ports, *plan.peers) for package in packages_of(name)]

@@ -36,8 +36,9 @@ def work_of(workload: Workload, phase: str, dtype: str = "float32") -> Work:
     Steps at or past a sequence's length are no work, though most programs run them: who packs the sequences would seem
     to work at a rate that it does not have.
 
+    >>> from trigru.bench.results.record import Sized
     >>> from trigru.bench.arms.workloads import get_workload
-    >>> large = get_workload("large")
+    >>> large = get_workload(Sized("large"))
     >>> round(work_of(large, "train_step").flops / work_of(large, "forward").flops, 1)
     2.7
     """

@@ -13,8 +13,9 @@ from ...common.datasets import japanese_vowels
 from ...common.errors import InputError, UnknownNameError
 from ...common.parameters.record import leaves, random_params
 from ...common.port.task import Batch
+from ..results.record import Sized
 
-__all__ = ["QUICK", "SIZES", "STANDARD", "WORKLOADS", "Workload", "get_workload", "sweep"]
+__all__ = ["QUICK", "SIZES", "STANDARD", "WORKLOADS", "Workload", "get_workload", "parse_sweep", "parse_workload"]
 
 SEED = 0
 
@@ -88,7 +89,7 @@ class Workload:
     def shape(self) -> str:
         """The sizes in a few characters.
 
-        >>> get_workload("tiny").shape
+        >>> get_workload(Sized("tiny")).shape
         'B=1 T=8 D=4 H=8'
         """
         return f"B={self.batch_size} T={self.time} D={self.input_size} H={self.hidden_size}"
@@ -113,44 +114,59 @@ STANDARD = ("tiny", "question", "vowels", "medium", "large")
 SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}
 
 
-def get_workload(name: str) -> Workload:
-    """A workload by name, or one with another size, as in "question@hidden=64".
+def get_workload(sized: Sized) -> Workload:
+    """A workload, with other sizes where they are asked for.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+        InputError: a size that a workload does not have, or that its data fix.
+
+    >>> get_workload(Sized("question", {"hidden": 64})).shape
+    'B=1 T=50 D=20 H=64'
+    """
+    known = {workload.name: workload for workload in WORKLOADS}
+    if sized.name not in known:
+        raise UnknownNameError("workload", sized.name, list(known))
+    workload = known[sized.name]
+    for size in sized.sizes:
+        if size not in SIZES:
+            raise UnknownNameError("size", size, list(SIZES))
+        if workload.classes is not None and size != "hidden":
+            raise InputError(f"{sized.name} has real data, which fix its {size}. Sweep hidden, or another workload.")
+    return replace(workload, name=str(sized), **{SIZES[size]: value for size, value in sized.sizes.items()})
+
+
+def parse_workload(text: str) -> Sized:
+    """A workload as users write it, with other sizes or without.
 
     Raises:
         UnknownNameError: there is none.
+        InputError: a size that its data fix.
 
-    >>> get_workload("question@hidden=64").shape
-    'B=1 T=50 D=20 H=64'
+    >>> parse_workload("question@hidden=64")
+    Sized(name='question', sizes={'hidden': 64})
     """
-    base, _, other = name.partition("@")
-    for workload in WORKLOADS:
-        if workload.name == base:
-            if not other:
-                return workload
-            size, _, value = other.partition("=")
-            if size in SIZES and value.isdecimal() and int(value) > 0 and (size == "hidden" or not workload.classes):
-                return replace(workload, name=name, **{SIZES[size]: int(value)})
-    raise UnknownNameError("workload", name, [workload.name for workload in WORKLOADS])
+    name, *sizes = text.split("@")
+    pairs = [size.partition("=") for size in sizes]
+    if not all(size in SIZES and value.isdecimal() and int(value) > 0 for size, _, value in pairs):
+        raise UnknownNameError("workload", text, [workload.name for workload in WORKLOADS])
+    sized = Sized(name, {size: int(value) for size, _, value in pairs})
+    get_workload(sized)
+    return sized
 
 
-def sweep(workload: str, over: str) -> list[str]:
-    """Names of a workload with one size varied.
-
-    Args:
-        workload: name of the one to start from.
-        over: a size and its values, as in "hidden=8,32,128".
+def parse_sweep(text: str) -> tuple[str, list[int]]:
+    """A size and its values, as users write them.
 
     Raises:
-        InputError: not that form, or a size that the data fix.
+        InputError: not that form.
 
-    >>> sweep("question", "hidden=8,32")
-    ['question@hidden=8', 'question@hidden=32']
+    >>> parse_sweep("hidden=8,32")
+    ('hidden', [8, 32])
     """
-    size, _, values = over.partition("=")
+    size, _, values = text.partition("=")
     if size not in SIZES or not values or not all(v.isdecimal() and int(v) > 0 for v in values.split(",")):
         raise InputError(
-            f"cannot sweep {over!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
+            f"cannot sweep {text!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
         )
-    if get_workload(workload).classes is not None and size != "hidden":
-        raise InputError(f"{workload} has real data, which fix its {size}. Sweep hidden, or another workload.")
-    return [f"{workload}@{size}={int(value)}" for value in dict.fromkeys(values.split(","))]
+    return size, [int(value) for value in dict.fromkeys(values.split(","))]

@@ -10,7 +10,7 @@ from ...common.errors import UnknownNameError
 from ...common.parameters.record import ClassifierParams
 from ...impls.checkpoints import write
 from ..reporting.console import Progress, nothing_if_interrupted, say, show
-from ..results.record import command_line
+from ..results.files import command_line
 from ..timing.machine import describe_machine
 from ..training import FRAMEWORKS
 from ..training.experiments import EXPERIMENTS, get_experiment

@@ -1,4 +1,4 @@
-"""The work of `trigru verify`: ports and faults held to the oracle, under a progress bar."""
+"""`trigru verify`: ports, planted faults and the frameworks' own parts held to the oracle, under a progress bar."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,55 +9,76 @@ import jax
 import typer
 from jax.experimental.compilation_cache import compilation_cache
 
-from ...common.equality import verification as equivalence
+from ...common.equality import verification
 from ...common.equality.checks import Check
 from ...common.equality.verification import Measurement
 from ...common.errors import UnknownNameError
-from ...common.gru.kernels import STOCK, parse_kernel
+from ...common.gru.kernels import Kernel
 from ...common.port.protocol import Port, WithKernel
-from ...impls import faults as faults
-from ...impls import get_port, unavailable, upstream
+from ...impls import faults, get_port, unavailable, upstream
 from ..reporting.console import Progress, nothing_if_interrupted, say, show
-from ..reporting.equality import departures_table, equality_table, self_test_table
-from ..reporting.sections import Section
-from ..results.record import equality_json
+from ..reporting.equality import departures_table, equality_json, equality_table, equality_tables, self_test_table
+from ..timing.machine import versions_of
+from .options import read_checks, read_dtypes, read_kernels, read_ports
 
-__all__ = ["hold", "hold_faults", "report_self_test", "report_upstream", "tables_by_kernel", "verify_ports"]
+__all__ = ["hold", "hold_faults", "report_self_test", "report_upstream", "verify", "verify_ports"]
 
 
 def verify_ports(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
     checks: tuple[Check, ...] | None = None,
-    kernels: Sequence[str] = (STOCK,),
+    kernels: Sequence[Kernel] = (Kernel(),),
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Hold the ports that are available to the oracle, on each kernel that they offer.
 
     Returns:
-        What was measured, a kernel other than the stock one named as in "linen:fused", and why ports are missing.
+        What was measured, and why ports are missing.
     """
     missing = {name: reason for name in names if (reason := unavailable(name))}
     for reason in missing.values():
         say(reason)
     present = [get_port(name) for name in names if name not in missing]
     on_kernels: list[Port] = [
-        port if kernel == STOCK else WithKernel(port, kernel)
+        port if kernel.is_stock else WithKernel(port, str(kernel))
         for kernel in kernels
         for port in present
-        if parse_kernel(kernel).name in port.kernels
+        if kernel.name in port.kernels
     ]
     return hold(on_kernels, dtypes, checks), missing
 
 
-def tables_by_kernel(measurements: list[Measurement]) -> list[Section]:
-    """A table of equality for each kernel."""
-    kernels = dict.fromkeys(m.kernel for m in measurements)
-    return [equality_table([m for m in measurements if m.kernel == kernel]) for kernel in kernels]
-
-
-def report_upstream(
-    names: list[str] | None, dtypes: tuple[str, ...], checks: tuple[Check, ...] | None, *, json: bool
+def verify(
+    names: list[str] | None,
+    dtypes: list[str] | None,
+    checks: list[str] | None,
+    kernels: list[str] | None,
+    *,
+    json: bool,
 ) -> None:
+    """Hold ports to the oracle and print what was measured; None is what is not asked for.
+
+    Raises:
+        typer.Exit: with 1 where something failed.
+        typer.BadParameter: nothing was asked in these dtypes.
+    """
+    ports = read_ports(names)
+    measurements, missing = verify_ports(ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports))
+    if json:
+        typer.echo(equality_json(measurements, missing, _versions(ports, missing)))
+    else:
+        show(equality_tables(measurements))
+    failed = sum(not m.passed for m in measurements)
+    if failed:
+        say(f"{failed} of {len(measurements)} measurements failed.")
+        raise typer.Exit(1)
+    if not measurements:
+        raise typer.BadParameter("nothing was measured: most checks are asked in float64 alone (docs/equality.md).")
+    unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
+    say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
+
+
+def report_upstream(names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, json: bool) -> None:
     """Hold the frameworks' own parts to the oracle; exit 1 where they are not as on record."""
     for name in names or ():
         if name not in upstream.NAMES:
@@ -66,11 +87,12 @@ def report_upstream(
     for reason in missing.values():
         say(reason)
     present = [name for name in names or upstream.NAMES if name not in missing]
-    measurements = hold([upstream.get_upstream(name).PORT for name in present], dtypes, checks)
+    ports = [upstream.get_upstream(name).PORT for name in present]
+    measurements = hold(ports, read_dtypes(dtypes), read_checks(checks))
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
     if json:
-        packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
-        typer.echo(equality_json(measurements, missing, packages, findings))
+        packages = [package for port in ports for package in port.packages]
+        typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
     else:
         show([equality_table(measurements, failures=False), departures_table(findings)])
     off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
@@ -91,9 +113,9 @@ def report_self_test(*, every_check: bool = False) -> None:
 
 
 def hold(ports: list[Port], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None = None) -> list[Measurement]:
-    """As `trigru.common.equality.verification.verify`."""
+    """As `trigru.common.verify`."""
     with nothing_if_interrupted(), Progress("verify") as progress:
-        return equivalence.verify(
+        return verification.verify(
             ports,
             dtypes=dtypes,
             checks=checks,
@@ -102,7 +124,7 @@ def hold(ports: list[Port], dtypes: tuple[str, ...], checks: tuple[Check, ...] |
 
 
 def hold_faults(*, every_check: bool = False) -> tuple[dict[str, list[str]], bool]:
-    """The checks that notice each mutant, by its name, and whether the port without a fault passes all of them.
+    """The checks that notice each fault, by its name, and whether the port without a fault passes all of them.
 
     Args:
         every_check: ask all of them, and not just the one that is there for the fault, the others where it fails to
@@ -110,23 +132,27 @@ def hold_faults(*, every_check: bool = False) -> tuple[dict[str, list[str]], boo
     """
     noticed: dict[str, list[str]] = {}
     with nothing_if_interrupted(), _compiled_once(), Progress("self-test") as progress:
-        for number, mutant in enumerate(faults.FAULTS):
-            progress.to(number / len(faults.FAULTS), f"self-test {mutant.name}")
-            own = [check for check in equivalence.CHECKS if check.name == mutant.check and not every_check]
-            noticed[mutant.name] = _noticed_by(mutant.port, own) or _noticed_by(
-                mutant.port, [check for check in equivalence.CHECKS if check not in own]
+        for number, fault in enumerate(faults.FAULTS):
+            progress.to(number / len(faults.FAULTS), f"self-test {fault.name}")
+            own = [check for check in verification.CHECKS if check.name == fault.check and not every_check]
+            noticed[fault.name] = _noticed_by(fault.port, own) or _noticed_by(
+                fault.port, [check for check in verification.CHECKS if check not in own]
             )
-        return noticed, all(m.passed for m in equivalence.verify([get_port("pure")]))
+        return noticed, all(m.passed for m in verification.verify([get_port("pure")]))
 
 
 def _noticed_by(port: Port, checks: Sequence[Check]) -> list[str]:
-    found = equivalence.verify([port], checks=checks)
+    found = verification.verify([port], checks=checks)
     return list(dict.fromkeys(m.check for m in found if not m.passed))
+
+
+def _versions(ports: Sequence[str], missing: dict[str, str]) -> dict[str, str]:
+    return versions_of(package for name in ports if name not in missing for package in get_port(name).packages)
 
 
 @contextmanager
 def _compiled_once() -> Iterator[None]:
-    """Most of a mutant's programs are those of the others, too: look them up. None is run for its speed."""
+    """Most of a fault's programs are those of the others, too: look them up. None is run for its speed."""
     with TemporaryDirectory(prefix="trigru-") as folder:
         ours = {
             "jax_disable_most_optimizations": True,

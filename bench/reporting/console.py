@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ..results.record import Results
     from .sections import Section
 
 __all__ = ["Progress", "leave", "nothing_if_interrupted", "say", "show"]
@@ -23,28 +22,23 @@ def say(message: str) -> None:
 
 
 def show(
-    sections: "list[Section]",
-    results: "Results | None" = None,
-    *,
-    details: bool = False,
-    below: Iterable[str] = (),
+    sections: "list[Section]", *, above: Iterable[str] = (), below: Iterable[str] = (), details: bool = False
 ) -> None:
     """Tables to stdout.
 
     Args:
         sections: the tables.
-        results: where they are from, for the lines above them.
+        above, below: lines to begin and to end with.
         details: with the tables that are meant for files, too.
-        below: lines to end with.
     """
     from rich.console import Console
 
-    from .sections import provenance_lines, terminal
+    from .sections import terminal
 
     console = Console()
     if not console.is_terminal:  # a pipe has no width of its own; tables are made for 100 columns
         console = Console(width=100)
-    for line in provenance_lines(results) if results else ():
+    for line in above:
         console.print(line, markup=False, highlight=False)
     shown = [section for section in sections if details or not section.detail]
     if shown:

@@ -1,35 +1,122 @@
-"""Tables of what changed between two results files."""
+"""What changed between two runs: tables, and the sentences below them."""
 
-from ..analysis.diff import ALLOWED_BY, Change, Diff
-from .sections import Section, format_time
-from .times import short_group
+from collections.abc import Iterator
 
-__all__ = ["diff_tables"]
+from ...common.errors import InputError
+from ..analysis.diff import TOO_NOISY, Change, Diff, Kind, Problem
+from ..analysis.equality import Proof
+from ..analysis.statistics import Comparison
+from ..results.record import Arm, Results
+from ..timing.machine import version_differences
+from .equality import label
+from .numbers import format_time, from_to
+from .provenance import load_warnings, short_group
+from .sections import Prose, Section, Words
+
+__all__ = ["ALLOWED_BY", "check_comparable", "diff_summary", "diff_tables"]
+
+#: By which option a kind of problem is accepted.
+ALLOWED_BY: dict[Kind, str] = {
+    "arms": "--allow-missing",
+    "incomplete": "--allow-missing",
+    "machine": "--allow-other-machine",
+}
+
+
+def check_comparable(diff: Diff) -> None:
+    """Raise InputError where there is nothing to judge: no arm in common, and nothing said of equality."""
+    if any(change.role == "arm" for change in diff.changes) or any(p.old and p.new for p in diff.proofs):
+        return
+    common = ", ".join(dict.fromkeys(change.arm.name for change in diff.changes))
+    but = f" but {common}, whose ratio to itself says nothing" if common else ""
+    other_work = [_sentence(problem) for problem in diff.problems if problem.what == "work"]
+    old, new = (", ".join(results.groups()) or "nothing" for results in (diff.old, diff.new))
+    why = "; ".join(other_work) or f"OLD has {old}; NEW has {new}"
+    raise InputError(f"the files have no arm in common{but}. {why}. Measure the same workloads, phases and ports.")
+
+
+def diff_summary(diff: Diff) -> str:
+    """The outcome in a line or two, and what casts doubt on it in a line each."""
+    lines = []
+    for proof in diff.lost_proofs:
+        lines.append(f"{label(proof.port, proof.kernel)} was proven equal before and is not now.")
+    judged = sum(change.role == "arm" for change in diff.changes)
+    slow = diff.regressions
+    named = f": {', '.join(change.arm.id for change in slow)}" if slow else ""
+    lines.append(
+        f"{len(slow) or 'none'} of {judged} arms slower than before by more than {diff.fail_above:.1%}{named}."
+    )
+    refused = [problem for problem in diff.problems if not problem.allowed]
+    if refused:
+        options = " ".join(dict.fromkeys(ALLOWED_BY[problem.kind] for problem in refused))
+        lines.append(f"The files do not compare ({len(refused)} reasons). Measure alike, or accept it: {options}.")
+    return "\n".join([*lines, *_doubts(diff)])
 
 
 def diff_tables(diff: Diff) -> list[Section]:
-    """Problems, then what moved, then the baseline itself; every arm of every group as details."""
-    groups: dict[str, list[Change]] = {}
-    for change in diff.changes:
-        groups.setdefault(change.group, []).append(change)
+    """Problems, then what was proven, what moved, and the baseline itself; every arm of every group as details."""
     baselines = [change for change in diff.changes if change.role == "baseline"]
     return [
         *([_problems(diff)] if diff.problems else []),
+        *([_equality(diff)] if diff.proofs else []),
         _moved(diff),
         *([_baselines(baselines)] if baselines else []),
-        *(_group(diff, group, changes) for group, changes in groups.items()),
+        *(_group(diff, changes) for changes in diff.by_group().values()),
     ]
 
 
 def _problems(diff: Diff) -> Section:
     rows = [
         (
-            f"{problem.sentence}.",
+            f"{_sentence(problem)}.",
             f"accepted by {ALLOWED_BY[problem.kind]}" if problem.allowed else "FAILED",
         )
         for problem in diff.problems
     ]
-    return Section("Where the files do not compare", ("reason", "status"), rows)
+    return Section("Where the files do not compare", (Prose("reason"), Words("status")), rows)
+
+
+def _sentence(problem: Problem) -> str:
+    if problem.what == "interrupted":
+        return f"{problem.file} is of a run that was interrupted: not all was measured"
+    if problem.what == "machine":
+        return f"NEW was measured on another machine or in another environment: {problem.now}"
+    if problem.what == "precision":
+        return f"NEW was measured in another precision of matrix products: {problem.now!r}, was {problem.was!r}"
+    if problem.what == "work":
+        return f"{problem.group} is other work, and not compared: {problem.now}, was {problem.was}"
+    what = ", ".join(problem.names) or f"all {problem.count} arms"
+    return f"{problem.group}: {what} missing in {problem.file}" + (f": {problem.reason}" if problem.reason else "")
+
+
+def _equality(diff: Diff) -> Section:
+    rows = []
+    for change in diff.proofs:
+        if change.is_lost:
+            said = "FAILED"
+        elif change.old is None or change.new is None:
+            said = "asked in one file alone"
+        elif change.old.is_equal:
+            said = "equal, as before"
+        else:
+            said = "equal now" if change.new.is_equal else "not equal, as before"
+        rows.append((label(change.port, change.kernel), _proof(change.old), _proof(change.new), said))
+    return Section(
+        "Equality with the NumPy oracle",
+        ("port", Prose("old"), Prose("new"), Words("status")),
+        rows,
+        ("Error: the largest in float64, 1e-12 allowed; %: of what is allowed in the other dtypes.",),
+    )
+
+
+def _proof(proof: Proof | None) -> str:
+    if proof is None:
+        return "not asked"
+    if not proof.is_equal:
+        return f"{proof.failures} of {proof.measurements} measurements fail: {', '.join(proof.failed)}"
+    error = [f"error {proof.worst_error:.0e}"] if proof.worst_error is not None else []
+    share = [f"{proof.worst_share:.0%}"] if proof.worst_share is not None else []
+    return ", ".join([f"{proof.measurements} measurements", *error, *share])
 
 
 def _moved(diff: Diff) -> Section:
@@ -38,7 +125,7 @@ def _moved(diff: Diff) -> Section:
         key=lambda change: (not change.regression, -change.comparison.ratio),
     )
     rows = [
-        (short_group(change.group), change.name, _interval(change), f"±{change.floor:.1%}", _verdict(change))
+        (short_group(change.arm), change.arm.name, _interval(change), f"±{change.floor:.1%}", _verdict(change))
         for change in moved
     ]
     arms = [change for change in diff.changes if change.role == "arm" and not change.moved]
@@ -48,15 +135,15 @@ def _moved(diff: Diff) -> Section:
     title += " that shows above the noise" if lost and not rows else ""
     return Section(
         title,
-        ("workload", "arm", "new / old", "floor", "verdict"),
+        ("workload", Prose("arm"), "new / old", "floor", Words("verdict")),
         rows,
         (
             *([f"Indistinguishable from before: {others} arms; --details lists them."] if others else []),
             *([f"Too noisy to tell: {lost} arms; --details lists them."] if lost else []),
             "Below 1 is faster. A verdict needs a 95 % interval without 1 and a change above the floor, the larger of "
             f"the two runs'. A row says FAILED where an arm is slower by more than {diff.fail_above:.1%}.",
-            *diff.doubts,
-            *diff.notes,
+            *_doubts(diff),
+            *_notes(diff),
         ),
     )
 
@@ -64,22 +151,25 @@ def _moved(diff: Diff) -> Section:
 def _baselines(changes: list[Change]) -> Section:
     rows = [
         (
-            short_group(change.group),
+            short_group(change.arm),
             format_time(change.old_time_s),
             format_time(change.new_time_s),
             _interval(change),
         )
         for change in changes
     ]
-    note = "Median times a call, and their 95 % interval. Not judged: the two runs had each its own machine's mood."
+    note = (
+        "Median times a call, and their 95 % interval. Not judged: between two runs, the machine itself may have "
+        "become faster or slower."
+    )
     return Section("pure[jit] itself", ("workload", "old", "new", "new / old"), rows, (note,))
 
 
-def _group(diff: Diff, group: str, changes: list[Change]) -> Section:
-    _, _, dtype, kernel = group.split("/")
+def _group(diff: Diff, changes: list[Change]) -> Section:
+    arm = changes[0].arm
     rows = [
         (
-            change.name,
+            change.arm.name,
             format_time(change.old_time_s),
             format_time(change.new_time_s),
             "1 (baseline)" if change.role == "baseline" else _interval(change),
@@ -89,12 +179,86 @@ def _group(diff: Diff, group: str, changes: list[Change]) -> Section:
         for change in changes
     ]
     return Section(
-        f"{short_group(group)}: {dtype}, kernel {kernel}, change of {_measure(diff)}",
-        ("arm", "old", "new", "new / old", "floor", "verdict"),
+        f"{short_group(arm)}: {arm.dtype}, kernel {arm.division}, change of {_measure(diff)}",
+        (Prose("arm"), "old", "new", "new / old", "floor", Words("verdict")),
         rows,
         ("old and new are median times a call; the change need not be their quotient.",),
         detail=True,
     )
+
+
+def _doubts(diff: Diff) -> Iterator[str]:
+    """Why the runs may be too noisy to tell."""
+    for name, results in (("OLD", diff.old), ("NEW", diff.new)):
+        for warning in load_warnings(results.trigru):
+            yield f"{name} may be too noisy to tell. {warning}"
+    groups = _shown(diff)
+    noisy = [f"{groups[group]} (±{floor:.0%})" for group, floor in diff.noisy_groups().items()]
+    if noisy:
+        yield (
+            f"Too noisy to tell: {', '.join(noisy)}. These noise floors are above {TOO_NOISY:.0%}. Measure again on an "
+            "idle machine."
+        )
+
+
+def _notes(diff: Diff) -> Iterator[str]:
+    """What a reader should know, and no reason to fail."""
+    old, new = diff.old, diff.new
+    was, now = old.trigru, new.trigru
+    if new.datetime < old.datetime:
+        yield f"NEW was measured before OLD ({new.datetime[:16]}, {old.datetime[:16]}): are they swapped?"
+    if versions := version_differences(was.machine.versions, now.machine.versions):
+        yield f"Versions: {'; '.join(versions)}."
+    if was.machine.commit != now.machine.commit:
+        yield f"Commit of trigru: {now.machine.commit or 'unknown'}, was {was.machine.commit or 'unknown'}."
+    samples = [format_time(facts.plan.sample_time_s) for facts in (now, was)]
+    if samples[0] != samples[1]:
+        yield f"Samples last at least {samples[0]}, were {samples[1]}."
+    single = [name for name, results in (("OLD", old), ("NEW", new)) if _has_one_process(results)]
+    if single:
+        yield (
+            f"One process alone in {' and '.join(single)}: intervals do not know how processes differ, and are too "
+            "narrow. Measure with --processes 5 before you believe a small change."
+        )
+    unasked = [name for name, results in (("OLD", old), ("NEW", new)) if results.trigru.equality is None]
+    if unasked:
+        yield (
+            f"In {' and '.join(unasked)} nothing was asked about equality, but that each arm's first results had to pass. "
+            "`trigru compare` proves first what it times."
+        )
+    yield from _suspicions(diff)
+
+
+def _suspicions(diff: Diff) -> Iterator[str]:
+    """Where the baseline, or the noise, may be what changed."""
+    groups, ratios, beyond = _shown(diff), diff.baseline_ratios(), diff.moved_baselines()
+    if beyond:
+        where = groups[next(iter(beyond))] if len(beyond) == 1 else f"{len(beyond)} of {len(ratios)} groups"
+        times = from_to(f"{min(beyond.values()):.2f}", f"{max(beyond.values()):.2f}")
+        yield (
+            f"{where}: pure[jit] itself took {times} times as long; that is jax, or the machine. Ratios to it leave "
+            "out what slows all alike."
+        )
+    for group, way, moved, arms in diff.majorities():
+        baseline = (
+            "Jax, or the machine," if diff.absolute else f"pure[jit], now {ratios[group]:.3f} times its old time,"
+        )
+        yield f"{groups[group]}: {moved} of {arms} arms are {way}. {baseline} may be what changed."
+    for change in diff.changes:
+        if change.role == "A/A" and change.moved and not diff.absolute:
+            yield (
+                f"{short_group(change.arm)}: {change.arm.name} (A/A) is {change.verdict} by the same measure, and is "
+                "the same code as pure[jit]: the noise is above the floor here. Measure again on an idle machine."
+            )
+
+
+def _shown(diff: Diff) -> dict[str, str]:
+    arms: dict[str, Arm] = {change.arm.group: change.arm for change in diff.changes}
+    return {group: short_group(arm) for group, arm in arms.items()}
+
+
+def _has_one_process(results: Results) -> bool:
+    return any(len(set(b.facts.process)) == 1 for b in results.benchmarks)
 
 
 def _measure(diff: Diff) -> str:
@@ -102,7 +266,8 @@ def _measure(diff: Diff) -> str:
 
 
 def _interval(change: Change) -> str:
-    ratio, low, high = (_number(x) for x in (change.comparison.ratio, change.comparison.low, change.comparison.high))
+    comparison: Comparison = change.comparison
+    ratio, low, high = (_number(x) for x in (comparison.ratio, comparison.low, comparison.high))
     return f"{ratio} [{low}, {high}]"
 
 

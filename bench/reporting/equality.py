@@ -1,35 +1,63 @@
-"""Tables of what `verify` measured."""
+"""What `verify` measured, in tables, in a line, and for machines."""
 
 from collections.abc import Iterable
+from typing import Any
+
+import msgspec
 
 from ...common.equality.checks import CHECKS, STAYS
 from ...common.equality.verification import Measurement
+from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
-from .sections import Section
+from ..analysis.equality import proofs_of, worst_of
+from .sections import Prose, Section, Words
 
-__all__ = ["departures_table", "equality_line", "equality_table", "self_test_table"]
+__all__ = [
+    "departures_table",
+    "equality_json",
+    "equality_line",
+    "equality_table",
+    "equality_tables",
+    "label",
+    "self_test_table",
+]
+
+
+def label(port: str, kernel: str) -> str:
+    """A port on a kernel; on the stock cell the port's name alone.
+
+    >>> label("linen", "stock"), label("linen", "fused@save=none")
+    ('linen', 'linen:fused@save=none')
+    """
+    return port if kernel == STOCK else f"{port}:{kernel}"
+
+
+def equality_tables(measurements: list[Measurement]) -> list[Section]:
+    """A table of equality for each kernel."""
+    kernels = dict.fromkeys(m.kernel for m in measurements)
+    return [equality_table([m for m in measurements if m.kernel == kernel]) for kernel in kernels]
 
 
 def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
     """Port × check: the largest error in float64, and how much of the allowed error the other dtypes used.
 
     Args:
-        measurements: of `verify`.
+        measurements: of `verify`, on one kernel.
         failures: list each below.
     """
-    ports = list(dict.fromkeys(m.port for m in measurements))
+    ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
     rows = []
-    for check in (c.name for c in CHECKS):
+    for check in dict.fromkeys((*(c.name for c in CHECKS), *(m.check for m in measurements))):
         found = [m for m in measurements if m.check == check]
         if found:
-            rows.append((check, *(_equality_cell([m for m in found if m.port == port]) for port in ports)))
+            rows.append((check, *(_cell([m for m in found if (m.port, m.kernel) == port]) for port in ports)))
     failed: dict[tuple[str, str, str | None], list[Measurement]] = {}
     for m in measurements:
         if not m.passed and failures:
             failed.setdefault((m.port, m.check, m.style), []).append(m)
     return Section(
         "Equality with the NumPy oracle",
-        ("check", *ports),
+        ("check", *(label(*port) for port in ports)),
         rows,
         (
             "float64: largest error relative to the largest reference magnitude, 1e-12 allowed. "
@@ -39,51 +67,47 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
     )
 
 
-def equality_line(measurements: list[Measurement], missing: Iterable[str]) -> str:
+def equality_line(measurements: list[Measurement], missing: Iterable[str] = ()) -> str:
     """The outcome in a line.
 
     Args:
         measurements: of `verify`.
         missing: ports that were not to be had.
     """
-    failed = list(dict.fromkeys(m.port for m in measurements if not m.passed))
-    equal = [port for port in dict.fromkeys(m.port for m in measurements) if port not in failed]
+    proofs = proofs_of(measurements)
+    failed = [label(p.port, p.kernel) for p in proofs if not p.is_equal]
+    equal = [label(p.port, p.kernel) for p in proofs if p.is_equal]
     parts = [f"FAILED: {', '.join(failed)}"] if failed else []
     parts += [f"{', '.join(equal)} proven equal"] if equal else []
     parts += [f"not checked: {', '.join(missing)}"] if missing else []
-    count = sum(not m.passed for m in measurements)
+    count = sum(p.failures for p in proofs)
     within = f"{count} of {len(measurements)} measurements failed" if count else "all within their bounds"
     return f"Equality: {'; '.join(parts)} ({within})."
-
-
-def _failure(measurements: list[Measurement]) -> str:
-    first, *others = measurements
-    said = "FAILED" if first.offered else "NOT OFFERED"
-    return f"{said} {first}" + (f" (and {len(others)} more)" if others else "")
 
 
 def departures_table(findings: list[Finding]) -> Section:
     """Where the frameworks' own parts depart from the contract."""
     rows = [(f.part, f.what, f.seen, f.status) for f in findings]
-    return Section("Where the frameworks' own parts depart", ("part", "departure", "seen", "status"), rows)
+    columns = ("part", Prose("departure"), Prose("seen"), Words("status"))
+    return Section("Where the frameworks' own parts depart", columns, rows)
 
 
 def self_test_table(noticed: dict[str, list[str]], *, every_check: bool = True) -> Section:
-    """Which checks notice each mutant.
+    """Which checks notice each planted fault.
 
     Args:
-        noticed: checks by the name of the mutant.
+        noticed: checks by the name of the fault.
         every_check: whether all were asked, so that there is something to say of those that notice nothing alone.
     """
     from ...impls.faults import FAULTS
 
-    rows = [(mutant.name, mutant.fault, ", ".join(noticed[mutant.name]) or "NONE") for mutant in FAULTS]
+    rows = [(fault.name, fault.fault, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
     killed = sum(bool(checks) for checks in noticed.values())
     alone = {checks[0] for checks in noticed.values() if len(checks) == 1}
     others = [check for check in CHECKS if check.name not in alone and every_check]
     return Section(
-        "Mutants",
-        ("mutant", "fault", "noticed by"),
+        "Planted faults",
+        ("name", Words("fault"), Prose("noticed by")),
         rows,
         (
             f"{killed} of {len(rows)} noticed.",
@@ -93,16 +117,39 @@ def self_test_table(noticed: dict[str, list[str]], *, every_check: bool = True) 
     )
 
 
-def _equality_cell(measurements: list[Measurement]) -> str:
+def equality_json(
+    measurements: Iterable[Measurement],
+    unavailable: dict[str, str],
+    versions: dict[str, str],
+    departures: Iterable[Finding] | None = None,
+) -> str:
+    """What `trigru verify` measured, for machines; the schema is in docs/equality.md."""
+    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
+    content: dict[str, Any] = {
+        "schema": 1,
+        "passed": bool(found) and all(m["passed"] for m in found),
+        "versions": versions,
+        "unavailable": unavailable,
+    }
+    if departures is not None:
+        content["departures"] = [msgspec.to_builtins(finding) for finding in departures]
+    return msgspec.json.encode(content | {"measurements": found}).decode()
+
+
+def _failure(measurements: list[Measurement]) -> str:
+    first, *others = measurements
+    said = "FAILED" if first.offered else "NOT OFFERED"
+    return f"{said} {first}" + (f" (and {len(others)} more)" if others else "")
+
+
+def _cell(measurements: list[Measurement]) -> str:
     if not measurements:
         return "not asked"
     if any(not m.passed and m.offered for m in measurements):
         return "FAILED"
     if any(not m.passed for m in measurements):
         return "not offered"
-    same = [m.error for m in measurements if m.dtype == "float64"]
-    share = [m.error / m.bound for m in measurements if m.dtype != "float64" and m.bound]
     if all(m.bound == 0 for m in measurements):
         return "bit for bit"
-    parts = ([f"{max(same):.0e}"] if same else []) + ([f"{max(share):.0%}"] if share else [])
-    return " · ".join(parts)
+    error, share = worst_of(measurements)
+    return " · ".join([f"{error:.0e}"] * (error is not None) + [f"{share:.0%}"] * (share is not None))

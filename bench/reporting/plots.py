@@ -6,8 +6,9 @@ import numpy as np
 
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
-from ..analysis.overhead import NEGLIGIBLE, taxes
-from ..results.record import Results
+from ..analysis.overhead import NEGLIGIBLE, overheads
+from ..analysis.rates import rates_of
+from ..results.record import Arm, Benchmark, Results
 
 __all__ = ["plot_sweep"]
 
@@ -19,7 +20,7 @@ MARKERS = "osD^vPX"
 
 
 def plot_sweep(results: Results, path: Path) -> bool:
-    """Throughput and framework tax against the swept size, a row for each phase.
+    """Throughput and framework overhead against the swept size, a row for each phase.
 
     Args:
         results: of a sweep.
@@ -32,27 +33,26 @@ def plot_sweep(results: Results, path: Path) -> bool:
 
     from matplotlib.figure import Figure
 
-    found = [tax for tax in taxes(results) if tax.size is not None]
-    sizes = sorted({tax.size for tax in found if tax.size is not None})
+    found = [overhead for overhead in overheads(results) if overhead.size is not None]
+    sizes = sorted({overhead.size for overhead in found if overhead.size is not None})
     if len(sizes) < 2:
         return False
-    phases = list(dict.fromkeys(tax.phase for tax in found))
-    swept = next(b.facts.workload for b in results.benchmarks)
-    base, _, over = swept.partition("@")
-    axis = over.partition("=")[0]
+    phases = list(dict.fromkeys(overhead.phase for overhead in found))
+    swept = results.trigru.plan.swept or ""
+    base = results.benchmarks[0].arm.workload.name
     figure = Figure(figsize=(11, 4.2 * len(phases)), layout="constrained")
     grid = figure.subplots(len(phases), 2, squeeze=False)
     for (left, right), phase in zip(grid, phases, strict=True):
-        stock = [b for b in results.benchmarks if b.facts.division == STOCK and b.facts.copy == 1]
-        here = [b for b in stock if b.facts.phase == phase]
+        stock = [b for b in results.benchmarks if b.arm.division == STOCK and b.arm.role in ("baseline", "arm")]
+        here = [b for b in stock if b.arm.phase == phase]
         for name in dict.fromkeys(b.name for b in here):
-            mine = sorted((b for b in here if b.name == name), key=lambda b: _size(b.facts.workload))
-            style = _style(mine[0].facts.port, name, [b.name for b in here])
-            x = [_size(b.facts.workload) for b in mine]
-            left.plot(x, [b.facts.steps / float(np.median(b.time_s)) for b in mine], label=name, **style)
-            paid = [tax for tax in found if (tax.arm, tax.phase) == (name, phase)]
+            mine = sorted((b for b in here if b.name == name), key=lambda b: b.arm.workload.sizes[swept])
+            style = _style(mine[0].arm, here)
+            x = [b.arm.workload.sizes[swept] for b in mine]
+            left.plot(x, [rates_of(results, b).steps_per_s for b in mine], label=name, **style)
+            paid = [overhead for overhead in found if (overhead.arm, overhead.phase) == (name, phase)]
             if paid:
-                paid.sort(key=lambda tax: tax.size or 0)
+                paid.sort(key=lambda overhead: overhead.size or 0)
                 shares = np.array([[t.share, t.low_share, t.high_share] for t in paid]).T
                 reach = [shares[0] - shares[1], shares[2] - shares[0]]
                 right.errorbar(x, shares[0], reach, elinewidth=0.8, capsize=2, **style)
@@ -65,7 +65,7 @@ def plot_sweep(results: Results, path: Path) -> bool:
         for axes in (left, right):
             axes.set_xscale("log", base=2)
             axes.set_xticks(sizes, [str(size) for size in sizes])
-            axes.set_xlabel(f"{axis} ({base}, float32)")
+            axes.set_xlabel(f"{swept} ({base}, float32)")
             axes.grid(alpha=0.3)
     figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
     buffer = io.BytesIO()
@@ -74,12 +74,10 @@ def plot_sweep(results: Results, path: Path) -> bool:
     return True
 
 
-def _size(workload: str) -> int:
-    return int(workload.partition("=")[2])
-
-
-def _style(port: str, name: str, names: list[str]) -> dict[str, str | float]:
-    styles = list(dict.fromkeys(n for n in names if n.partition("[")[0] == port))
-    others = list(dict.fromkeys(n.partition("[")[0] for n in names if n.partition("[")[0] not in COLOURS))
-    colour = COLOURS[port] if port in COLOURS else OTHERS[others.index(port) % len(OTHERS)]
-    return {"color": colour, "marker": MARKERS[styles.index(name) % len(MARKERS)], "markersize": 5, "linewidth": 1.2}
+def _style(arm: Arm, benchmarks: list[Benchmark]) -> dict[str, str | float]:
+    """A colour for each port, and a marker for each of its styles."""
+    styles = list(dict.fromkeys(b.arm.style for b in benchmarks if b.arm.port == arm.port))
+    others = list(dict.fromkeys(b.arm.port for b in benchmarks if b.arm.port not in COLOURS))
+    colour = COLOURS.get(arm.port) or OTHERS[others.index(arm.port) % len(OTHERS)]
+    marker = MARKERS[styles.index(arm.style) % len(MARKERS)]
+    return {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.2}

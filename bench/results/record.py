@@ -1,67 +1,188 @@
-"""The results file: pytest-benchmark's JSON, with trigru's facts under `extra_info.trigru`.
+"""The record of a run: what was asked for, what was proven, what was measured, and what that comes to.
 
-`pytest-benchmark compare results.json` and github-action-benchmark read it. Times are seconds; the raw samples, one
-for each round, are kept in `stats.data`. Everything that is printed, plotted or reported comes from this file.
+Data alone. `trigru.bench.results.files` keeps it on disk, as pytest-benchmark's JSON with trigru's facts under
+`extra_info.trigru`. Times are seconds.
 """
 
-import platform
-import re
-import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
 from ...common.equality.verification import Measurement
-from ...common.errors import TrigruError
-from ...common.files import write_whole
+from ...common.gru.kernels import Kernel
 from ...common.port.programs import Build, ProgramFacts
-from ...impls.upstream import Finding
-from ..arms.plan import Plan
-from ..arms.work import Work
-from ..timing.machine import Machine, cpu_name, versions_of
-from ..timing.messages import Untimed
-from ..timing.roofline import Ceilings
 
 __all__ = [
-    "FILE",
-    "SCHEMA",
+    "Arm",
     "Benchmark",
+    "Ceilings",
+    "ExtraInfo",
     "Facts",
+    "Machine",
+    "Plan",
     "Provenance",
     "Results",
-    "ResultsFileError",
-    "assemble",
-    "equality_json",
-    "load",
-    "save",
-    "stats_of",
+    "Sized",
+    "Untimed",
 ]
 
-SCHEMA = 2
-#: Name of the file in the folder of a run.
-FILE = "results.json"
+Role = Literal["baseline", "duplicate", "arm", "calibration"]
 
 
-class ResultsFileError(TrigruError, ValueError):
-    """A results file that is truncated, malformed, of another schema, or lacks a fact."""
+class Sized(Struct, frozen=True, forbid_unknown_fields=True):
+    """A workload by name, and those of its sizes that are not its own.
+
+    Args:
+        name: of the workload.
+        sizes: "batch", "time", "inputs" or "hidden".
+
+    >>> str(Sized("question", {"hidden": 64}))
+    'question@hidden=64'
+    """
+
+    name: str
+    sizes: dict[str, int] = {}
+
+    def __str__(self) -> str:
+        """As users write it."""
+        return self.name + "".join(f"@{size}={value}" for size, value in self.sizes.items())
+
+
+class Arm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is timed: a port in a call style, on a phase of a workload.
+
+    Args:
+        workload: with its sizes.
+        phase, dtype: names.
+        division: "stock", or the name of the kernel that the group sets against each framework's own cell.
+        port: its name, or a peer's.
+        style: the call style; None where the port is not to be had, so that its styles are not known.
+        kernel: the arm's own, with its choices.
+        role: the "baseline" is what ratios are relative to; its "duplicate", the same code compiled again, shows the
+            noise floor; an "arm" is judged; so is one of a "calibration", whose truth is known.
+        copy: 1; 2 for the duplicate; more for further copies of the baseline in a calibration.
+        slowed: the share by which a calibration makes the arm take longer.
+        trial: the number of a calibration's group, from 1; 0 elsewhere.
+    """
+
+    workload: Sized
+    phase: str
+    dtype: str
+    division: str
+    port: str
+    style: str | None
+    kernel: Kernel
+    role: Role
+    copy: int
+    slowed: float
+    trial: int
+
+    @property
+    def group(self) -> str:
+        """What an arm may be compared within: the same work, in the same division."""
+        trial = f"~{self.trial}" if self.trial else ""
+        return f"{self.workload}{trial}/{self.phase}/{self.dtype}/{self.division}"
+
+    @property
+    def name(self) -> str:
+        """Short, unique within the group, as in "linen[apply]", "pure[jit]#2" or "pure[jit]:fused@save=none"."""
+        kernel = "" if self.kernel.is_stock else f":{self.kernel}"
+        copy = f"#{self.copy}" if self.copy > 1 else ""
+        return f"{self.port}[{self.style or '?'}]{kernel}{copy}" + (f"+{self.slowed:.0%}" if self.slowed else "")
+
+    @property
+    def id(self) -> str:
+        """Stable and unique: results of different runs are matched by it."""
+        return f"{self.group}/{self.name}"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether ratios of the group are relative to this arm."""
+        return self.role == "baseline"
+
+
+class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """An arm without a number, and why."""
+
+    arm: Arm
+    reason: str
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was asked for.
+
+    Args:
+        workloads, kernels: with their sizes and choices.
+        phases, ports, peers: names.
+        styles: call styles; None for all.
+        swept: the size that is varied over the workloads, where one is.
+        processes: fresh interpreters, each of which measures everything.
+        rounds: for each group in each process, fewer where they would take too long; None for as many as fit a time.
+        sample_time_s: least duration of a sample of fewer than twenty calls.
+        limit_s: the longest that a measuring process may say nothing; then the arm under way is lost.
+        seed: of the orders and the bootstrap.
+        trials: above 0, calibrate instead: groups of a baseline's copies and of arms that are slowed.
+    """
+
+    workloads: tuple[Sized, ...]
+    phases: tuple[str, ...]
+    ports: tuple[str, ...]
+    peers: tuple[str, ...]
+    styles: tuple[str, ...] | None
+    kernels: tuple[Kernel, ...]
+    swept: str | None
+    processes: int
+    rounds: int | None
+    sample_time_s: float
+    limit_s: float
+    seed: int
+    trials: int
+
+
+class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The best rates seen on a device.
+
+    Args:
+        gemm_gflop_per_s: of a large square matrix product, in the dtype and matmul precision of the arms.
+        copy_gbyte_per_s: bytes read plus bytes written, of an update in place of an array far larger than the caches.
+    """
+
+    gemm_gflop_per_s: float
+    copy_gbyte_per_s: float
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a process measured, and with what.
+
+    Args:
+        versions: of Python and of the distributions that matter, on a GPU those of CUDA and cuDNN, too.
+        device, backend: as JAX calls them; a CPU's by its model.
+        threads: CPUs that the process may use, which is how many threads XLA takes.
+        xla_flags: the environment's XLA_FLAGS, without paths.
+        environment: other variables that change what is measured.
+        commit: of trigru's own checkout, "-dirty" where it was changed; "" where it was not run from one.
+    """
+
+    versions: dict[str, str]
+    device: str
+    backend: str
+    threads: int
+    xla_flags: str
+    environment: dict[str, str]
+    commit: str
 
 
 class Facts(Struct, frozen=True, forbid_unknown_fields=True):
-    """What trigru knows of a benchmark beside its times.
+    """What trigru knows of an arm beside its times.
 
     Args:
+        arm: which.
         shape: sizes of the workload, for people.
         steps: time steps that count in a call.
-        is_baseline: whether ratios of the group are relative to this one.
-        copy: 2 for the duplicate of the baseline (A/A).
+        device, backend: that the arm ran on.
         differs: how its equations differ from the oracle's, so that it was not held to it; None where they do not.
-        gate: largest error of the first results, as a share of what the equality gate allows; None where not held.
+        gate: largest error of the first results, as a share of what its admission allows; None where not held.
         process: the process of each round, from 0.
         position: the arm's place within each round.
         started_s: when each sample began, seconds since the epoch.
@@ -79,18 +200,11 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
         verdict: "faster", "slower" or "indistinguishable", than the baseline.
     """
 
-    id: str
-    workload: str
+    arm: Arm
     shape: str
     steps: int
-    phase: str
-    port: str
-    style: str
-    kernel: str
-    dtype: str
-    copy: int
-    slowed: float
-    is_baseline: bool
+    device: str
+    backend: str
     differs: str | None
     gate: float | None
     process: list[int]
@@ -110,16 +224,6 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     ratio_high: float
     floor: float
     verdict: str
-
-    @property
-    def division(self) -> str:
-        """What the arm may be compared within, by kernel: "stock", or the kernel set against the stock ones."""
-        return self.id.split("/")[3]
-
-    @property
-    def work(self) -> Work:
-        """The least work of a call."""
-        return Work(self.flops, self.moved_bytes)
 
 
 class ExtraInfo(Struct, frozen=True):
@@ -146,6 +250,11 @@ class Benchmark(Struct, frozen=True):
         return self.extra_info.trigru
 
     @property
+    def arm(self) -> Arm:
+        """Which arm it is."""
+        return self.facts.arm
+
+    @property
     def time_s(self) -> np.ndarray:
         """Seconds per call, one for each round."""
         return np.asarray(self.stats["data"])
@@ -155,7 +264,9 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     """What the numbers depend on. A file that lacks one of these does not load.
 
     Args:
-        plan: what was asked for, with the seed.
+        plan: what was asked for.
+        equality: all that was measured of equality with the oracle before anything was timed; None where nothing was,
+            so that each arm's admission is all that is known.
         ceilings: the machine's limits in each process, by dtype.
         interruptions: how often the run was stopped and resumed.
         complete: whether all that was asked for was measured.
@@ -164,7 +275,7 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     schema: int
     command: list[str]
     plan: Plan
-    seed: int
+    equality: list[Measurement] | None
     machine: Machine
     ceilings: list[dict[str, Ceilings]]
     matmul_precision: str
@@ -173,23 +284,9 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     interruptions: int
     complete: bool
 
-    def best_ceilings(self, dtype: str) -> Ceilings:
-        """The best rates that any process saw."""
-        seen = [by_dtype[dtype] for by_dtype in self.ceilings]
-        return Ceilings(max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen))
-
-
-class _Head(Struct):
-    schema: int
-    plan: dict[str, Any] = {}
-
-
-class _WithHead(Struct):
-    trigru: _Head
-
 
 class Results(Struct, frozen=True):
-    """A results file."""
+    """A run."""
 
     machine_info: dict[str, Any]
     commit_info: dict[str, Any]
@@ -205,124 +302,3 @@ class Results(Struct, frozen=True):
         for benchmark in self.benchmarks:
             groups.setdefault(benchmark.group, []).append(benchmark)
         return groups
-
-
-def save(results: Results, path: Path) -> None:
-    """Write a results file, whole or not at all."""
-    write_whole(path, msgspec.json.encode(results))
-
-
-def load(path: Path) -> Results:
-    """Read a results file.
-
-    Args:
-        path: of the file, or of the folder that a run was told to write into.
-
-    Raises:
-        ResultsFileError: it cannot be read, isn't one of trigru's, or lacks something.
-    """
-    if path.is_dir():
-        path = path / FILE
-    try:
-        content = path.read_bytes()
-        head = msgspec.json.decode(content, type=_WithHead).trigru
-        if head.schema != SCHEMA:
-            raise ResultsFileError(f"{path}: schema {head.schema}, expected {SCHEMA}. Measure again.")
-        results = msgspec.json.decode(content, type=Results)
-    except OSError as error:
-        raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ResultsFileError(
-            f"{path}: not a results file of trigru: {error}. Pass a results.json that trigru wrote, or measure again."
-        ) from error
-    if lacking := [name for name in Plan.__struct_fields__ if name not in head.plan]:  # its defaults are no facts
-        raise ResultsFileError(f"{path}: the plan lacks {', '.join(lacking)}. Measure again.")
-    for benchmark in results.benchmarks:
-        data = benchmark.stats.get("data")
-        if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t < np.inf for t in data)):
-            raise ResultsFileError(f"{path}: {benchmark.facts.id} has no positive finite samples in stats.data.")
-        facts = benchmark.facts
-        if facts.id != f"{benchmark.group}/{benchmark.name}" or benchmark.group.count("/") != 3:
-            raise ResultsFileError(f"{path}: {facts.id} is not the id of {benchmark.name} in {benchmark.group}.")
-        if not all(0 < ratio < np.inf for ratio in (facts.ratio_low, facts.ratio, facts.ratio_high)) or facts.floor < 0:
-            raise ResultsFileError(f"{path}: {facts.id} has a ratio or a noise floor that no measurement gives.")
-    for group, benchmarks in results.groups().items():
-        if sum(b.facts.is_baseline for b in benchmarks) != 1:
-            raise ResultsFileError(f"{path}: group {group} has no baseline, or several. Measure again.")
-        if any(len(b.time_s) != len(benchmarks[0].time_s) for b in benchmarks):
-            raise ResultsFileError(f"{path}: group {group} has arms with unequal numbers of rounds. Measure again.")
-        if any(len(b.facts.process) != len(b.time_s) for b in benchmarks):
-            raise ResultsFileError(f"{path}: group {group} does not say which process a sample is of. Measure again.")
-    return results
-
-
-def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
-    """pytest-benchmark's statistics of samples, by pytest-benchmark itself."""
-    from pytest_benchmark.stats import Stats
-
-    stats = Stats()
-    for sample_s in time_s:
-        stats.update(float(sample_s))
-    return stats.as_dict() | {"data": stats.data, "iterations": calls}
-
-
-def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provenance) -> Results:
-    """A results file of what was measured."""
-    return Results(
-        machine_info={
-            "machine": platform.machine(),
-            "processor": facts.machine.device,
-            "system": platform.system(),
-            "release": platform.release(),
-            "python_implementation": platform.python_implementation(),
-            "python_version": facts.machine.versions["python"],
-            "cpu": {"brand_raw": cpu_name(), "count": facts.machine.threads},
-        },
-        commit_info=_commit_info(facts.machine.commit),
-        benchmarks=benchmarks,
-        datetime=datetime.now(UTC).isoformat(),
-        version=facts.machine.versions["pytest-benchmark"],
-        trigru=facts,
-        untimed=untimed,
-    )
-
-
-def command_line() -> list[str]:
-    """How this process was called, without where the results went."""
-    words = [Path(sys.argv[0]).name]
-    for before, word in pairwise(sys.argv):
-        if before not in ("-o", "--output") and not re.match("-o|--output(=|$)", word):
-            words.append(word)
-    return words
-
-
-def _commit_info(commit: str) -> dict[str, Any]:
-    """Trigru's own, as pytest-benchmark has it; pytest-benchmark's is that of the folder in which one works."""
-    return {
-        "id": commit.removesuffix("-dirty") or "unversioned",
-        "time": None,
-        "author_time": None,
-        "dirty": commit.endswith("-dirty"),
-        "project": "trigru",
-        "branch": "(unknown)",
-    }
-
-
-def equality_json(
-    measurements: Iterable[Measurement],
-    unavailable: dict[str, str],
-    packages: Iterable[str],
-    departures: Iterable[Finding] | None = None,
-) -> str:
-    """What `trigru verify` measured, for machines; the schema is in docs/equality.md."""
-    found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
-    passed = bool(found) and all(m["passed"] for m in found)
-    content: dict[str, Any] = {
-        "schema": 1,
-        "passed": passed,
-        "versions": versions_of(packages),
-        "unavailable": unavailable,
-    }
-    if departures is not None:
-        content["departures"] = [msgspec.to_builtins(finding) for finding in departures]
-    return msgspec.json.encode(content | {"measurements": found}).decode()

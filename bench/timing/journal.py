@@ -1,18 +1,20 @@
 """What a run has measured so far, in a file that survives it: a line of JSON for each thing as it happens."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from ...common.equality.verification import Measurement
 from ...common.errors import TrigruError
-from ..arms.plan import Plan
-from .machine import Machine
-from .messages import GroupRecord, Started
+from ..results.record import Arm, Machine, Plan, Untimed
+from .machine import machine_differences
+from .messages import GroupTimed, Started
 
-__all__ = ["PARTIAL", "Journal", "ResumeError", "check_resumable"]
+__all__ = ["PARTIAL", "Begun", "Journal", "ResumeError", "Resumed", "check_resumable"]
 
 #: Name of the file, beside the results.
 PARTIAL = "results.partial.jsonl"
@@ -23,22 +25,31 @@ class ResumeError(TrigruError, ValueError):
 
 
 class Begun(Struct, frozen=True, tag=True):
-    """The first line, and another for each time that the run is resumed."""
+    """The first line.
+
+    Args:
+        plan: what was asked for.
+        arms: of the plan, group by group, as they were known when the run began.
+        equality: what was measured before; None where nothing was.
+        backend: the platform that it was measured on, on which the processes have to be, too.
+        command: how the run was called.
+        load: of the machine, before.
+    """
 
     plan: Plan
+    arms: list[Arm]
+    equality: list[Measurement] | None
+    backend: str | None
     command: list[str]
     load: float | None
 
 
-class Lost(Struct, frozen=True, tag=True):
-    """An arm that gets no number any more."""
-
-    id: str
-    reason: str
+class Resumed(Struct, frozen=True, tag=True):
+    """A line for each time that the run went on after an interruption."""
 
 
 _T = TypeVar("_T")
-_Line = Begun | Started | GroupRecord | Lost
+_Line = Begun | Resumed | Started | Untimed | GroupTimed
 
 
 class Journal:
@@ -46,32 +57,31 @@ class Journal:
 
     Args:
         path: of the file.
-        plan: of the run.
-        command: how it was called.
-        load: of the machine, before.
+        begun: its first line; where a run is resumed, what would be its first line, which the file's has to be alike.
         resume: go on where the file ends, instead of starting it anew.
 
     Raises:
         ResumeError: the file is missing, or of another plan.
     """
 
-    def __init__(self, path: Path, plan: Plan, command: list[str], load: float | None, *, resume: bool = False):
-        self.path, self.plan = path, plan
+    def __init__(self, path: Path, begun: Begun, *, resume: bool = False):
+        self.path = path
         self._lines: list[_Line] = []
+        self.begun = begun
         if resume:
-            self._lines, whole_bytes = _read(path)
-            _refuse_another(path, self._lines, plan)
+            self._lines, self.begun, whole_bytes = _read(path)
+            _refuse_another(path, self.begun, begun)
             os.truncate(path, whole_bytes)
         self._made_folder = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         if not resume:
             path.write_bytes(b"")
-        self.add(Begun(plan, command, load))
+        self.add(Resumed() if resume else begun)
 
     def add(self, line: _Line) -> None:
         """Keep a line; a machine that is not the one of the lines before is refused with a ResumeError."""
         before = self.machine
-        differences = before.differences(line.machine) if isinstance(line, Started) and before else []
+        differences = machine_differences(before, line.machine) if isinstance(line, Started) and before else []
         if isinstance(line, Started) and before and before.commit != line.machine.commit:
             differences.append(f"commit {line.machine.commit}, was {before.commit}")
         if differences:
@@ -83,19 +93,14 @@ class Journal:
         self._lines.append(line)
 
     @property
-    def command(self) -> list[str]:
-        """How the run was called first."""
-        return self._of(Begun)[0].command
-
-    @property
-    def load_before(self) -> float | None:
-        """Of the machine, before the run."""
-        return self._of(Begun)[0].load
+    def plan(self) -> Plan:
+        """What was asked for."""
+        return self.begun.plan
 
     @property
     def interruptions(self) -> int:
         """How often it was resumed."""
-        return len(self._of(Begun)) - 1
+        return len(self._of(Resumed))
 
     @property
     def machine(self) -> Machine | None:
@@ -109,20 +114,33 @@ class Journal:
         return self._of(Started)
 
     @property
-    def records(self) -> list[GroupRecord]:
+    def groups_timed(self) -> list[GroupTimed]:
         """What was measured."""
-        return self._of(GroupRecord)
+        return self._of(GroupTimed)
 
     @property
-    def lost(self) -> dict[str, str]:
-        """Arms that get no number any more, by id, with the reason."""
-        untimed = {u.id: u.reason for record in self.records for u in record.untimed}
-        return untimed | {line.id: line.reason for line in self._of(Lost)}
+    def untimed(self) -> dict[str, Untimed]:
+        """Arms that have no number, by id, each with the first reason that it got."""
+        return {line.arm.id: line for line in reversed(self._of(Untimed))}
 
-    def todo(self, process: int) -> list[str]:
-        """The groups that a process has not measured yet."""
-        done = {record.group for record in self.records if record.process == process}
-        return [group for group in self.plan.groups() if group not in done]
+    def groups(self) -> dict[str, list[Arm]]:
+        """All arms, by group."""
+        found: dict[str, list[Arm]] = {}
+        for arm in self.begun.arms:
+            found.setdefault(arm.group, []).append(arm)
+        return found
+
+    def todo(self, process: int) -> list[Arm]:
+        """The arms that a process has not measured yet, of groups that can still have numbers."""
+        done = {line.group for line in self.groups_timed if line.process == process}
+        untimed = self.untimed
+        return [
+            arm
+            for group, arms in self.groups().items()
+            if group not in done and not any(a.id in untimed for a in arms if a.role in ("baseline", "duplicate"))
+            for arm in arms
+            if arm.id not in untimed
+        ]
 
     @property
     def complete(self) -> bool:
@@ -140,17 +158,17 @@ class Journal:
 
 
 def check_resumable(path: Path, plan: Plan) -> None:
-    """Refuse early what `Journal` would refuse; which ports the plan excludes may not be known yet.
+    """Refuse early what `Journal` would refuse.
 
     Raises:
         ResumeError: the file is missing, or of another plan.
     """
-    lines, _ = _read(path)
-    _refuse_another(path, lines, msgspec.structs.replace(plan, excluded=_begun(lines).plan.excluded))
+    _, begun, _ = _read(path)
+    _refuse_another(path, begun, msgspec.structs.replace(begun, plan=plan))
 
 
-def _read(path: Path) -> tuple[list[_Line], int]:
-    """The whole lines of a file, and how many bytes they are."""
+def _read(path: Path) -> tuple[list[_Line], Begun, int]:
+    """The whole lines of a file, the first of them, and how many bytes they are."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -159,23 +177,17 @@ def _read(path: Path) -> tuple[list[_Line], int]:
         ) from error
     whole = content[: content.rfind(b"\n") + 1]  # the last line may have been cut off
     try:
-        lines = [msgspec.json.decode(line, type=_Line) for line in whole.splitlines()]
+        lines: Sequence[_Line] = [msgspec.json.decode(line, type=_Line) for line in whole.splitlines()]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ResumeError(f"{path}: not a run of this trigru: {error}. Start again without --resume.") from error
     if not lines or not isinstance(lines[0], Begun):
         raise ResumeError(f"{path}: has no beginning. Start again without --resume.")
-    return lines, len(whole)
+    return list(lines), lines[0], len(whole)
 
 
-def _refuse_another(path: Path, lines: list[_Line], plan: Plan) -> None:
-    begun = _begun(lines)
-    if begun.plan != plan:
+def _refuse_another(path: Path, begun: Begun, now: Begun) -> None:
+    if (begun.plan, begun.arms) != (now.plan, now.arms):
         raise ResumeError(
             f"{path} is of another plan: {' '.join(begun.command)}. Resume with the same options, or start again "
             "without --resume."
         )
-
-
-def _begun(lines: list[_Line]) -> Begun:
-    """How it began: `_read` saw to it that it did."""
-    return next(line for line in lines if isinstance(line, Begun))

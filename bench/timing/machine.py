@@ -8,15 +8,16 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
-from msgspec import Struct
+from ..results.record import Machine
 
 __all__ = [
-    "Machine",
     "commit_of_trigru",
     "cpu_name",
     "cuda_packages",
     "describe_machine",
     "load_average",
+    "machine_differences",
+    "version_differences",
     "versions_of",
     "without_paths",
 ]
@@ -36,40 +37,6 @@ _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
 _IS_PATH = re.compile(r"[/\\]|^['\"]?~")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 PATH = "PATH"
-
-
-class Machine(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a process measured, and with what.
-
-    Args:
-        versions: of Python and of the distributions that matter, on a GPU those of CUDA and cuDNN, too.
-        device, backend: as JAX calls them; a CPU's by its model.
-        threads: CPUs that the process may use, which is how many threads XLA takes.
-        xla_flags: the environment's XLA_FLAGS, without paths.
-        environment: other variables that change what is measured.
-        commit: of trigru's own checkout, "-dirty" where it was changed; "" where it was not run from one.
-    """
-
-    versions: dict[str, str]
-    device: str
-    backend: str
-    threads: int
-    xla_flags: str
-    environment: dict[str, str]
-    commit: str
-
-    def differences(self, other: "Machine") -> list[str]:
-        """What is not the same on another machine, in words; the commit aside."""
-        found: list[str] = []
-        for name in ("device", "backend", "threads", "xla_flags"):
-            mine, its = getattr(self, name), getattr(other, name)
-            found += [f"{name} {its!r}, was {mine!r}"] if mine != its else []
-        for kind in ("versions", "environment"):
-            mine, its = getattr(self, kind), getattr(other, kind)
-            for name in sorted(mine.keys() | its.keys()):
-                if mine.get(name) != its.get(name):
-                    found.append(f"{name} {its.get(name, 'not set')}, was {mine.get(name, 'not set')}")
-        return found
 
 
 def describe_machine(packages: Iterable[str] = ()) -> Machine:
@@ -99,6 +66,25 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
         environment=environment,
         commit=commit_of_trigru(),
     )
+
+
+def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:
+    """What is not the same on another machine, in words; the commit aside, and the versions where they may differ."""
+    found: list[str] = []
+    for name in ("device", "backend", "threads", "xla_flags"):
+        before, after = getattr(was, name), getattr(now, name)
+        found += [f"{name} {after!r}, was {before!r}"] if before != after else []
+    found += version_differences(was.versions, now.versions) if versions else []
+    return found + version_differences(was.environment, now.environment)
+
+
+def version_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
+    """What has another version, or value, in words."""
+    return [
+        f"{name} {now.get(name, 'not set')}, was {was.get(name, 'not set')}"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    ]
 
 
 def without_paths(value: str) -> str:
@@ -145,12 +131,9 @@ def load_average() -> float | None:
 
 def cpu_name() -> str:
     """The processor's model."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    from cpuinfo import get_cpu_info  # which pytest-benchmark brings
+
+    return get_cpu_info().get("brand_raw") or platform.processor() or platform.machine()
 
 
 def commit_of_trigru() -> str:

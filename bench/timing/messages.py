@@ -3,30 +3,38 @@
 from msgspec import Struct
 
 from ...common.port.programs import Build, ProgramFacts
-from ..arms.plan import Plan
-from .machine import Machine
-from .roofline import Ceilings
+from ..results.record import Arm, Ceilings, Machine, Untimed
 
-__all__ = ["Answer", "GroupRecord", "Measured", "Request", "Started", "Underway", "Untimed"]
+__all__ = ["MARKER", "Answer", "GroupTimed", "Request", "Started", "Timed", "Underway"]
+
+#: A file in the request's folder: which of its arms is being timed, a number from 1; 0 between groups. It costs no
+#: system call, and is there when the process is not any more.
+MARKER = "underway"
 
 
 class Request(Struct, frozen=True):
     """What a process is asked for.
 
     Args:
-        plan: of the run.
+        arms: those still to be measured, group by group.
         process: its number, from 0.
+        processes: how many there are.
         alone: compile one arm after the other, so that its time is its own and its crash, too.
-        groups: those still to be measured.
-        lost: arms that get no number any more, with the reason.
+        rounds, sample_time_s, seed: the plan's.
+        packages: whose versions are told beside those that always matter.
+        backend: the platform that is expected; None where any will do.
         folder: for what the processes of a run share.
     """
 
-    plan: Plan
+    arms: list[Arm]
     process: int
+    processes: int
     alone: bool
-    groups: list[str]
-    lost: dict[str, str]
+    rounds: int | None
+    sample_time_s: float
+    seed: int
+    packages: list[str]
+    backend: str | None
     folder: str
 
 
@@ -46,10 +54,13 @@ class Underway(Struct, frozen=True, tag=True):
     arm: str | None = None
 
 
-class Measured(Struct, frozen=True):
-    """One arm in one process. See `trigru.bench.results.record.Facts`."""
+class Timed(Struct, frozen=True):
+    """One arm, by its id, in one process. See `trigru.bench.results.record.Facts`."""
 
-    id: str
+    arm: str
+    device: str
+    backend: str
+    differs: str | None
     gate: float | None
     leaves: int
     build: Build | None
@@ -63,22 +74,12 @@ class Measured(Struct, frozen=True):
     started_s: list[float]
 
 
-class Untimed(Struct, frozen=True, forbid_unknown_fields=True):
-    """An arm without a number, and why."""
-
-    id: str
-    group: str
-    name: str
-    reason: str
-
-
-class GroupRecord(Struct, frozen=True, tag=True):
-    """One group in one process."""
+class GroupTimed(Struct, frozen=True, tag=True):
+    """One group in one process: the arms that have a number there."""
 
     group: str
     process: int
-    measured: list[Measured]
-    untimed: list[Untimed]
+    timed: list[Timed]
 
 
-Answer = Started | Underway | GroupRecord
+Answer = Started | Underway | Untimed | GroupTimed

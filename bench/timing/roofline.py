@@ -6,38 +6,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from msgspec import Struct
 
-from ..arms.work import Work
+from ..results.record import Ceilings
 
-__all__ = ["Ceilings", "measure_ceilings"]
+__all__ = ["measure_ceilings"]
 
 CALLS = 8
 #: By platform: large enough that neither dispatch nor the caches count.
 GEMM_SIZE = {"cpu": 1024}
 COPY_BYTES = {"cpu": 256 * 2**20}
 LARGE_GEMM_SIZE, LARGE_COPY_BYTES = 8192, 2**30
-
-
-class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The best rates seen on a device.
-
-    Args:
-        gemm_gflop_per_s: of a large square matrix product, in the dtype and matmul precision of the arms.
-        copy_gbyte_per_s: bytes read plus bytes written, of an update in place of an array far larger than the caches.
-    """
-
-    gemm_gflop_per_s: float
-    copy_gbyte_per_s: float
-
-    def nearer(self, work: Work) -> tuple[str, float]:
-        """Which limit binds, "gemm" or "copy", and the least time of the work under it, in seconds.
-
-        >>> Ceilings(100.0, 10.0).nearer(Work(flops=1e9, moved_bytes=1e6))
-        ('gemm', 0.01)
-        """
-        gemm_s, copy_s = work.flops / self.gemm_gflop_per_s * 1e-9, work.moved_bytes / self.copy_gbyte_per_s * 1e-9
-        return ("gemm", gemm_s) if gemm_s >= copy_s else ("copy", copy_s)
 
 
 def measure_ceilings(dtype: str = "float32") -> Ceilings:

@@ -25,9 +25,9 @@ __all__ = [
     "warm_up",
 ]
 
-#: A sample spans at least this, or that many calls, so that the clock's own cost and resolution vanish in it. Many
-#: short samples are better than few long ones: what is paired lies closer together, and a hiccup spoils less.
-SAMPLE_TIME_S = 10e-3
+#: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution vanish
+#: in it. Many short samples are better than few long ones: what is paired lies closer together, and a hiccup spoils
+#: less.
 SAMPLE_CALLS = 20
 #: Warm-up ends when a stretch of calls is no more than this faster than the best before.
 STEADY_WITHIN = 0.03
@@ -122,10 +122,11 @@ def sample_rounds(
     arms: Sequence[Subject],
     rounds: int,
     *,
-    sample_time_s: float = SAMPLE_TIME_S,
+    sample_time_s: float,
     seed: int = 0,
     warm: Sequence[WarmUp] | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    entering: Callable[[int], None] = lambda index: None,
 ) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
 
@@ -141,6 +142,7 @@ def sample_rounds(
         seed: of the orders.
         warm: how each arm was warmed up, where that is done.
         progress: called with the rounds done.
+        entering: called before each sample with the arm's number, while no clock runs.
 
     Returns:
         The samples of each arm, or what it raised: CompiledWhileTimingError where it compiled again after its warm-up.
@@ -162,6 +164,7 @@ def sample_rounds(
                     skipped = clock is _pipelined and calls[index] == 1
                     if index in failed or skipped:
                         continue
+                    entering(int(index))
                     started_s[index, number] = time.time()
                     compiled.clear()
                     try:
@@ -178,16 +181,16 @@ def sample_rounds(
     return [failed.get(index) or Samples(*row) for index, row in enumerate(rows)]
 
 
-def calls_in_a_sample(warm: WarmUp, sample_time_s: float = SAMPLE_TIME_S) -> int:
+def calls_in_a_sample(warm: WarmUp, sample_time_s: float) -> int:
     """How many calls make a sample: enough to last that long, or twenty.
 
-    >>> [calls_in_a_sample(WarmUp(9, True, call_time_s)) for call_time_s in (1e-5, 3e-3, 1.0)]
+    >>> [calls_in_a_sample(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
     [20, 4, 1]
     """
     return min(SAMPLE_CALLS, max(1, math.ceil(sample_time_s / warm.call_time_s)))
 
 
-def warm_up(arm: Subject, sample_time_s: float = SAMPLE_TIME_S) -> WarmUp:
+def warm_up(arm: Subject, sample_time_s: float) -> WarmUp:
     """Call an arm until it is steady.
 
     Stretches of calls, each as long as a sample, are timed until two in a row are no more than 3 % faster than the

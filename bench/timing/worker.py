@@ -1,18 +1,20 @@
-"""What measures: a fresh interpreter that takes a request on stdin, a line, and answers in lines of JSON on stdout.
+"""The process that measures: it takes a request, a line, and answers in lines of JSON.
 
-It ends when stdin does, so that nothing measures on behind a parent that was killed.
-`trigru.bench.timing.supervisor` starts several of these. Whatever a framework prints goes to stderr.
+`trigru.bench.timing.supervisor` starts several of these, one after the other.
 """
 
-import os
-import signal
+from .child import Parent, adopt
+
+if __name__ == "__main__":
+    PARENT = adopt()  # before all other imports, which take a second
+
+import mmap
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Thread
-from typing import Any, TextIO
+from typing import Any
 
 import jax
 import msgspec
@@ -21,14 +23,15 @@ import numpy as np
 from ...common.errors import TrigruError
 from ...common.port.programs import Build, ProgramFacts, read_program, watch_build
 from ..arms.admission import keep_in
-from ..arms.arms import Arm, Ready, expected_of, prepare
-from ..arms.plan import MATMUL_PRECISION, Plan
+from ..arms.arms import Ready, expected_of, prepare
+from ..arms.plan import MATMUL_PRECISION
+from ..results.record import Arm, Machine, Untimed
 from .machine import describe_machine
-from .messages import Answer, GroupRecord, Measured, Request, Started, Underway, Untimed
+from .messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
 from .roofline import measure_ceilings
 from .sampling import Samples, WarmUp, calls_in_a_sample, sample_rounds, warm_up
 
-__all__ = ["measure", "measure_group"]
+__all__ = ["NO_BASELINE", "OtherPlatformError", "measure", "measure_group"]
 
 #: A round of the large workload takes seconds; beyond this time, over all processes, a group stops adding rounds.
 GROUP_TIME_S = 40.0
@@ -40,88 +43,129 @@ ROUNDS, MOST_ROUNDS = 11, 55
 MIN_ROUNDS = 11
 #: Compiling keeps one core busy; timing never shares the machine.
 COMPILE_THREADS = 2
+NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
+
+
+class OtherPlatformError(TrigruError):
+    """A process found another platform than its parent expects."""
 
 
 def measure(request: Request, answer: Callable[[Answer], None]) -> None:
-    """Measure what is asked for, group by group."""
-    groups = request.plan.groups()
-    with jax.default_matmul_precision(MATMUL_PRECISION), keep_in(Path(request.folder)):
-        dtypes = {arm.dtype for arms in groups.values() for arm in arms}
+    """Measure what is asked for, group by group.
+
+    Raises:
+        OtherPlatformError: JAX runs on another platform than expected.
+    """
+    groups: dict[str, list[Arm]] = {}
+    for arm in request.arms:
+        groups.setdefault(arm.group, []).append(arm)
+    with ExitStack() as stack:
+        stack.enter_context(jax.default_matmul_precision(MATMUL_PRECISION))
+        stack.enter_context(keep_in(Path(request.folder)))
+        mark = stack.enter_context(_marker(request))
         answer(Underway("measure the machine's limits", 0.0))
-        answer(
-            Started(
-                describe_machine(request.plan.packages()), {dtype: measure_ceilings(dtype) for dtype in sorted(dtypes)}
+        machine = describe_machine(request.packages)
+        if request.backend not in (None, machine.backend):
+            raise OtherPlatformError(
+                f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
             )
-        )
-        for name in request.groups:
-            answer(measure_group(request, groups[name], answer))
+        dtypes = sorted({arm.dtype for arm in request.arms})
+        answer(Started(machine, {dtype: measure_ceilings(dtype) for dtype in dtypes}))
+        for arms in groups.values():
+            answer(measure_group(request, arms, machine, answer, mark, 1 / len(groups)))
 
 
-def measure_group(request: Request, arms: list[Arm], answer: Callable[[Answer], None]) -> GroupRecord:
-    """Compile, hold to the oracle and time the arms of one group."""
-    plan, group = request.plan, arms[0].group
-    part = 1 / len(request.groups)
-    untimed: list[Untimed] = []
+def measure_group(
+    request: Request,
+    arms: list[Arm],
+    machine: Machine,
+    answer: Callable[[Answer], None],
+    mark: Callable[[Arm | None], None] = lambda arm: None,
+    part: float = 1.0,
+) -> GroupTimed:
+    """Compile, hold to the oracle and time the arms of one group.
+
+    Args:
+        request: that they are part of.
+        arms: of the group.
+        machine: of this process.
+        answer: takes what happens meanwhile.
+        mark: is told which arm is being timed.
+        part: the group's share of the process's work.
+    """
+    group = arms[0].group
 
     def lose(arm: Arm, error: Exception | str) -> None:
-        reason = error if isinstance(error, str) else _reason(error)
-        untimed.append(Untimed(arm.id, arm.group, arm.name, reason))
+        answer(Untimed(arm, error if isinstance(error, str) else _reason(error)))
 
     ready: list[tuple[Ready, Build | None]] = []
-    lost = {arm.id: request.lost.get(arm.id) or _excluded(plan, arm) for arm in arms}
     answer(Underway(f"ask the oracle about {group}", 0.0, group))
     for arm in arms:  # before the threads ask at once
-        if lost[arm.id] is None:
-            with suppress(TrigruError):
-                expected_of(arm)
+        with suppress(TrigruError):
+            expected_of(arm)
     with ThreadPoolExecutor(COMPILE_THREADS) as pool:
-        asked = [arm for arm in arms if lost[arm.id] is None]
-        pending = [] if request.alone else [pool.submit(_prepare, arm) for arm in asked]
-        for number, arm in enumerate(asked):
+        pending = [] if request.alone else [pool.submit(_prepare, arm) for arm in arms]
+        for number, arm in enumerate(arms):
             answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
             try:
                 ready.append(_prepare_watched(arm) if request.alone else (pending[number].result(), None))
             except Exception as error:  # an arm loses its own cell, and nothing else
                 lose(arm, error)
-    for arm in arms:
-        if reason := lost[arm.id]:
-            lose(arm, reason)
 
     warm: list[WarmUp] = []
     for found in list(ready):
         arm = found[0].arm
         answer(Underway(f"warm up {arm.id}", 0.0, group, arm.id))
         try:
-            warm.append(warm_up(found[0], plan.sample_time_s))
+            warm.append(warm_up(found[0], request.sample_time_s))
         except Exception as error:
             ready.remove(found)
             lose(arm, error)
-    if not any(found.arm.is_baseline for found, _ in ready) or not any(found.arm.copy == 2 for found, _ in ready):
+    if not {"baseline", "duplicate"} <= {found.arm.role for found, _ in ready}:
         for found, _ in ready:
-            lose(found.arm, "the baseline or its duplicate has no number, so there is nothing to compare with")
-        return GroupRecord(group, request.process, [], untimed)
+            lose(found.arm, NO_BASELINE)
+        return GroupTimed(group, request.process, [])
 
     answer(Underway(f"time {group}", 0.0, group))
-    rounds = _affordable_rounds(plan, warm)
+    rounds = _affordable_rounds(request, warm)
     samples = sample_rounds(
         [found for found, _ in ready],
         rounds,
-        sample_time_s=plan.sample_time_s,
-        seed=plan.seed + request.process,
+        sample_time_s=request.sample_time_s,
+        seed=request.seed + request.process,
         warm=warm,
         progress=lambda _: answer(Underway(f"time {group}", part * 0.5 / rounds, group)),
+        entering=lambda index: mark(ready[index][0].arm),
     )
-    measured = []
+    mark(None)
+    timed = []
     for (found, build), sample in zip(ready, samples, strict=True):
         if isinstance(sample, Exception):
             lose(found.arm, sample)
         else:
-            measured.append(_measured(found, build, sample, request.process == 0))
-    return GroupRecord(group, request.process, measured, untimed)
+            timed.append(_timed(found, build, sample, machine, request.process == 0))
+    return GroupTimed(group, request.process, timed)
 
 
-def _excluded(plan: Plan, arm: Arm) -> str | None:
-    return plan.excluded.get(arm.port) or plan.excluded.get(f"{arm.port}:{arm.kernel}")
+class _marker:
+    """Says which arm is being timed, in a file that outlives this process."""
+
+    def __init__(self, request: Request):
+        self._numbers = {arm.id: number for number, arm in enumerate(request.arms, start=1)}
+        path = Path(request.folder) / MARKER
+        path.write_bytes(bytes(4))
+        self._file = path.open("r+b")
+        self._map = mmap.mmap(self._file.fileno(), 4)
+
+    def __enter__(self) -> Callable[[Arm | None], None]:
+        return self._mark
+
+    def __exit__(self, *_: object) -> None:
+        self._map.close()
+        self._file.close()
+
+    def _mark(self, arm: Arm | None) -> None:
+        self._map[:] = (0 if arm is None else self._numbers[arm.id]).to_bytes(4, "little")
 
 
 def _prepare(arm: Arm) -> Ready:
@@ -135,12 +179,16 @@ def _prepare_watched(arm: Arm) -> tuple[Ready, Build]:
     return ready, account(ready.first_call_s)
 
 
-def _measured(ready: Ready, build: Build | None, samples: Samples, first: bool) -> Measured:
-    lower = ready.program.lower
-    return Measured(
-        id=ready.arm.id,
+def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine, first: bool) -> Timed:
+    program = ready.program
+    lower = program.lower
+    return Timed(
+        arm=ready.arm.id,
+        device=program.device or machine.device,
+        backend=program.backend or machine.backend,
+        differs=ready.differs,
         gate=ready.gate,
-        leaves=ready.program.leaves,
+        leaves=program.leaves,
         build=build,
         program=_read_if_possible(lambda: lower(*ready.arguments)) if first and lower is not None else None,
         calls=samples.calls,
@@ -165,17 +213,16 @@ def _six_digits(seconds: np.ndarray) -> list[float]:
     return [float(f"{s:.6g}") for s in seconds]
 
 
-def _affordable_rounds(plan: Plan, warm: list[WarmUp]) -> int:
-    sample_s = [calls_in_a_sample(w, plan.sample_time_s) * w.call_time_s for w in warm]
-    round_time_s = sum(sample_s)
-    if plan.rounds is None:
-        few = ROUNDS if plan.processes > 1 else 2 * ROUNDS
+def _affordable_rounds(request: Request, warm: list[WarmUp]) -> int:
+    round_time_s = sum(calls_in_a_sample(w, request.sample_time_s) * w.call_time_s for w in warm)
+    if request.rounds is None:
+        few = ROUNDS if request.processes > 1 else 2 * ROUNDS
         wanted = int(np.clip(SHORT_GROUP_TIME_S / round_time_s, few, MOST_ROUNDS))
     else:
-        wanted = plan.rounds
-    least = min(-(-MIN_ROUNDS // plan.processes), wanted)
-    rounds = int(np.clip(GROUP_TIME_S / plan.processes / round_time_s, least, wanted))
-    if rounds == plan.rounds or rounds < len(warm):
+        wanted = request.rounds
+    least = min(-(-MIN_ROUNDS // request.processes), wanted)
+    rounds = int(np.clip(GROUP_TIME_S / request.processes / round_time_s, least, wanted))
+    if rounds == request.rounds or rounds < len(warm):
         return rounds
     return max(rounds - rounds % len(warm), least)  # whole squares balance positions exactly
 
@@ -185,27 +232,16 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"
 
 
-def _end_with_parent() -> None:
-    os.read(0, 1)  # nothing more comes; not through sys.stdin, whose lock would be held when the interpreter ends
-    os._exit(1)
-
-
-def main() -> None:
+def main(parent: Parent) -> None:
     """Answer one request."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    answers: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
     jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
-    Thread(target=_end_with_parent, daemon=True).start()
     encoder = msgspec.json.Encoder()
-
-    def answer(message: Any) -> None:
-        answers.write(encoder.encode(message).decode() + "\n")
-        answers.flush()
-
-    measure(request, answer)
+    request = msgspec.json.decode(parent.request, type=Request)
+    try:
+        measure(request, lambda message: parent.answer(encoder.encode(message)))
+    except TrigruError as error:
+        sys.exit(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":
-    main()
+    main(PARENT)  # pyright: ignore[reportPossiblyUnbound]

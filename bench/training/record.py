@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..timing.machine import Machine
+from ..results.record import Machine
 from .study import Agreement, Run
 from .vanishing import Vanishing
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..reporting.sections import Section
+from ..reporting.sections import Section, Words
 from .experiments import get_experiment
 from .fit import PATIENCE
 from .study import LEAST_SEEDS, SAME_CURVE, STARTS, Agreement, Run, gain
@@ -33,7 +33,7 @@ def agreement_table(found: list[Agreement]) -> Section:
     ]
     return Section(
         "One epoch in float64 from one start",
-        ("experiment", "framework", "steps", "first loss", "last loss", "difference"),
+        ("experiment", Words("framework"), "steps", "first loss", "last loss", "difference"),
         rows,
         (f"Difference: the largest over the steps from plain JAX, relative to its largest loss; {SAME_CURVE:.0e} is "
          "the limit.",),
@@ -57,7 +57,7 @@ def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
     experiments = [get_experiment(name) for name in dict.fromkeys(run.experiment for run in runs)]
     return Section(
         "Learned against fixed initial state" + ("" if complete else ": INTERRUPTED, not all was trained"),
-        ("experiment", "framework", "initial state", "test", "better by", "verdict"),
+        ("experiment", Words("framework"), Words("initial state"), "test", "better by", Words("verdict")),
         rows,
         (
             f"Test: the mean over {seeds} seeds, with the parameters of the epoch that validated best; training ends "

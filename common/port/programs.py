@@ -8,11 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["Build", "ProgramFacts", "explain", "fingerprint", "read_program", "watch_build"]
-
-#: What the same program may cost more to call than the baseline: crossing the jit boundary was seen to take up to
-#: this. Above it, the boundary is no explanation.
-DISPATCH_LIMIT_S = 2e-3
+__all__ = ["Build", "ProgramFacts", "fingerprint", "read_program", "watch_build"]
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,45 +104,6 @@ def read_program(lowered: Any) -> ProgramFacts:
         xla_flops=None if cost is None else cost.get("flops"),
         xla_bytes=None if cost is None else cost.get("bytes accessed"),
     )
-
-
-def explain(
-    arm: ProgramFacts | None,
-    baseline: ProgramFacts | None,
-    leaves: tuple[int, int],
-    difference_s: float,
-    dispatch_limit_s: float = DISPATCH_LIMIT_S,
-) -> str:
-    """Why an arm does not take as long as the baseline, as far as the programs tell.
-
-    Args:
-        arm, baseline: their programs; None where XLA has none of it.
-        leaves: how many arrays cross the jit boundary, for each.
-        difference_s: per call.
-        dispatch_limit_s: what crossing the jit boundary may cost; a larger difference of one program is unexplained.
-
-    >>> pure = ProgramFacts("a", 2, 7, 1, 4, 100, None, None)
-    >>> explain(pure, pure, (17, 16), 3e-6)
-    'the same program: +3.0 µs a call for 17 leaves; pure 16'
-    >>> explain(pure, pure, (17, 16), 3e-3)
-    'unexplained: the same program, +3000.0 µs a call'
-    >>> explain(ProgramFacts("b", 6, 7, 1, 12, 100, None, None), pure, (34, 16), 700e-6)
-    'another program: 6 dots, 12 transposes; pure 2, 4'
-    """
-    if arm is None or baseline is None:
-        return "no XLA program to look at"
-    cost = f"{difference_s * 1e6:+.1f} µs a call"
-    if arm.fingerprint == baseline.fingerprint:
-        if abs(difference_s) > dispatch_limit_s:
-            return f"unexplained: the same program, {cost}"
-        return f"the same program: {cost} for {leaves[0]} leaves; pure {leaves[1]}"
-    counts = [(name, getattr(arm, name), getattr(baseline, name)) for name in ("dots", "transposes", "whiles")]
-    other = [(name, mine, its) for name, mine, its in counts if mine != its]
-    if other:
-        mine = ", ".join(f"{count} {name}" for name, count, _ in other)
-        return f"another program: {mine}; pure {', '.join(str(its) for _, _, its in other)}"
-    fusions = f", {arm.fusions} fusions; pure {baseline.fusions}" if arm.fusions != baseline.fusions else ""
-    return f"another program of the same {arm.dots} dots{fusions}: {cost}"
 
 
 def fingerprint(text: str) -> str:

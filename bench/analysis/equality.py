@@ -1,0 +1,56 @@
+"""What the measurements of equality come to, for each port and kernel."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...common.equality.verification import Measurement
+
+__all__ = ["Proof", "proofs_of", "worst_of"]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proven of a port on a kernel, or not.
+
+    Args:
+        measurements: how many were made.
+        failed: names of the checks that failed, or that the port does not offer.
+        failures: how many measurements did.
+        worst_error: the largest in float64, of those that are compared with a bound; None where there is none.
+        worst_share: the largest share of the allowed error in the other dtypes; None where there is none.
+    """
+
+    port: str
+    kernel: str
+    measurements: int
+    failed: tuple[str, ...]
+    failures: int
+    worst_error: float | None
+    worst_share: float | None
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all is within its bounds."""
+        return not self.failed
+
+
+def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
+    """One for each port and kernel, in the order in which they come."""
+    found: dict[tuple[str, str], list[Measurement]] = {}
+    for m in measurements:
+        found.setdefault((m.port, m.kernel), []).append(m)
+    return [_proof(*key, of_port) for key, of_port in found.items()]
+
+
+def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float | None]:
+    """The largest error in float64, and the largest share of the allowed error in the other dtypes."""
+    measured = [(m.dtype, m.error, m.bound) for m in measurements if m.error is not None]
+    same = [error for dtype, error, _ in measured if dtype == "float64"]
+    share = [error / bound for dtype, error, bound in measured if dtype != "float64" and bound]
+    return max(same, default=None), max(share, default=None)
+
+
+def _proof(port: str, kernel: str, measurements: list[Measurement]) -> Proof:
+    failed = [m for m in measurements if not m.passed]
+    names = tuple(dict.fromkeys(m.check for m in failed))
+    return Proof(port, kernel, len(measurements), names, len(failed), *worst_of(measurements))

@@ -1,0 +1,122 @@
+"""What the processes of a run measured, as one record with ratios, noise floors and verdicts."""
+
+import numpy as np
+
+from ...common.errors import TrigruError
+from ..arms.plan import MATMUL_PRECISION
+from ..arms.work import work_of
+from ..arms.workloads import get_workload
+from ..results.files import SCHEMA, assemble, stats_of
+from ..results.record import Arm, Benchmark, ExtraInfo, Facts, Provenance, Results, Untimed
+from ..timing.journal import Journal
+from ..timing.machine import load_average
+from ..timing.messages import Timed
+from ..timing.worker import NO_BASELINE
+from .statistics import compare, enough_rounds, noise_floor, verdict
+
+__all__ = ["merge"]
+
+
+def merge(journal: Journal) -> Results:
+    """The record of what a journal has.
+
+    Raises:
+        TrigruError: nothing was measured.
+    """
+    plan, begun, machine = journal.plan, journal.begun, journal.machine
+    if machine is None:
+        raise TrigruError("nothing was measured.")
+    benchmarks: list[Benchmark] = []
+    untimed: list[Untimed] = []
+    for group, arms in journal.groups().items():
+        timed = {line.process: line.timed for line in journal.groups_timed if line.group == group}
+        found, without = _merge_group(arms, timed, journal.untimed, plan.seed)
+        benchmarks += found
+        untimed += without
+    return assemble(
+        benchmarks,
+        untimed,
+        Provenance(
+            schema=SCHEMA,
+            command=begun.command,
+            plan=plan,
+            equality=begun.equality,
+            machine=machine,
+            ceilings=[started.ceilings for started in journal.started],
+            matmul_precision=MATMUL_PRECISION,
+            load_before=begun.load,
+            load_after=load_average(),
+            interruptions=journal.interruptions,
+            complete=journal.complete,
+        ),
+    )
+
+
+def _merge_group(
+    arms: list[Arm], timed: dict[int, list[Timed]], untimed: dict[str, Untimed], seed: int
+) -> tuple[list[Benchmark], list[Untimed]]:
+    """An arm that has no number in one process has none at all."""
+    seen = {arm.id: {p: t for p, of_process in timed.items() for t in of_process if t.arm == arm.id} for arm in arms}
+    there = [arm for arm in arms if arm.id not in untimed and len(seen[arm.id]) == len(timed) > 0]
+    lacks_baseline = not {"baseline", "duplicate"} <= {arm.role for arm in there}
+    if lacks_baseline:
+        there = []
+    was_tried = timed or any(arm.id in untimed for arm in arms if arm.role in ("baseline", "duplicate"))
+    why = NO_BASELINE if lacks_baseline else "not measured in every process"
+    without = [untimed.get(arm.id) or Untimed(arm, why) for arm in arms if arm not in there]
+    if not was_tried:
+        without = [u for u in without if u.arm.id in untimed]
+    if lacks_baseline:
+        return [], without
+    baseline, duplicate = (next(arm for arm in there if arm.role == role) for role in ("baseline", "duplicate"))
+    time_s = {arm.id: np.concatenate([t.time_s for t in seen[arm.id].values()]) for arm in there}
+    process = [number for number, t in seen[baseline.id].items() for _ in t.time_s]
+    ratios = {arm.id: compare(time_s[arm.id], time_s[baseline.id], process, seed) for arm in there}
+    floor = noise_floor(ratios[duplicate.id], len(set(process)))
+    enough = enough_rounds(process)
+    workload = get_workload(baseline.workload)  # all arms of a group do the same work
+    steps = workload.batch_size if baseline.phase == "step" else workload.steps
+    work = work_of(workload, baseline.phase, baseline.dtype)
+    benchmarks = []
+    for arm in there:
+        of_arm, ratio = list(seen[arm.id].values()), ratios[arm.id]
+        first = of_arm[0]
+        facts = Facts(
+            arm=arm,
+            shape=workload.shape,
+            steps=steps,
+            device=first.device,
+            backend=first.backend,
+            differs=first.differs,
+            gate=max((t.gate for t in of_arm if t.gate is not None), default=None),
+            process=process,
+            position=[p for t in of_arm for p in t.position],
+            started_s=[s for t in of_arm for s in t.started_s],
+            calls=[t.calls for t in of_arm],
+            pipelined_s=[s for t in of_arm for s in t.pipelined_s],
+            warm_up_calls=[t.warm_up_calls for t in of_arm],
+            steady=[t.steady for t in of_arm],
+            leaves=first.leaves,
+            build=first.build,
+            program=first.program,
+            flops=work.flops,
+            moved_bytes=work.moved_bytes,
+            ratio=ratio.ratio,
+            ratio_low=ratio.low,
+            ratio_high=ratio.high,
+            floor=floor,
+            verdict=verdict(ratio, floor) if enough else "indistinguishable",
+        )
+        benchmarks.append(
+            Benchmark(
+                group=arm.group,
+                name=arm.name,
+                fullname=arm.id,
+                params=None,
+                param=None,
+                extra_info=ExtraInfo(facts),
+                options={"disable_gc": True, "timer": "perf_counter_ns"},
+                stats=stats_of(time_s[arm.id], first.calls),
+            )
+        )
+    return benchmarks, without

@@ -1,0 +1,79 @@
+"""What an arm's times come to: rates, and the share of what the machine can do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..results.record import Benchmark, Ceilings, Results
+
+__all__ = ["Rates", "baseline_of", "best_ceilings", "by_port", "nearer_limit", "rates_of"]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of one arm.
+
+    Args:
+        time_s: median seconds per call, each waited for.
+        pipelined_s: where none is waited for before the next; None where that was not measured.
+        steps_per_s: time steps.
+        flop_per_s: the least work of a call over its time.
+        limit: which of the machine's limits is the nearer one, "gemm" or "copy".
+        share: of the rate at that limit.
+        gemm_share: of the rate of a large matrix product.
+    """
+
+    time_s: float
+    pipelined_s: float | None
+    steps_per_s: float
+    flop_per_s: float
+    limit: str
+    share: float
+    gemm_share: float
+
+
+def rates_of(results: Results, b: Benchmark) -> Rates:
+    """The rates of an arm, against the limits seen in its run."""
+    facts, ceilings = b.facts, best_ceilings(results, b.arm.dtype)
+    time_s = float(np.median(b.time_s))
+    limit, least_s = nearer_limit(ceilings, facts.flops, facts.moved_bytes)
+    flop_per_s = facts.flops / time_s
+    return Rates(
+        time_s=time_s,
+        pipelined_s=float(np.median(facts.pipelined_s)) if facts.pipelined_s else None,
+        steps_per_s=facts.steps / time_s,
+        flop_per_s=flop_per_s,
+        limit=limit,
+        share=least_s / time_s,
+        gemm_share=flop_per_s / (ceilings.gemm_gflop_per_s * 1e9),
+    )
+
+
+def best_ceilings(results: Results, dtype: str) -> Ceilings:
+    """The best rates that any process of a run saw."""
+    seen = [by_dtype[dtype] for by_dtype in results.trigru.ceilings]
+    return Ceilings(max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen))
+
+
+def nearer_limit(ceilings: Ceilings, flops: float, moved_bytes: float) -> tuple[str, float]:
+    """Which limit binds, "gemm" or "copy", and the least time of the work under it, in seconds.
+
+    >>> nearer_limit(Ceilings(100.0, 10.0), flops=1e9, moved_bytes=1e6)
+    ('gemm', 0.01)
+    """
+    gemm_s, copy_s = flops / ceilings.gemm_gflop_per_s * 1e-9, moved_bytes / ceilings.copy_gbyte_per_s * 1e-9
+    return ("gemm", gemm_s) if gemm_s >= copy_s else ("copy", copy_s)
+
+
+def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
+    """The one of a group that ratios are relative to."""
+    return next(b for b in benchmarks if b.arm.is_baseline)
+
+
+def by_port(benchmarks: list[Benchmark]) -> dict[str, list[Benchmark]]:
+    """A group's arms by port, in their order, without the baseline's."""
+    found: dict[str, list[Benchmark]] = {}
+    for b in benchmarks:
+        if b.arm.port != baseline_of(benchmarks).arm.port:
+            found.setdefault(b.arm.port, []).append(b)
+    return found

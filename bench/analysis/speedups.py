@@ -1,0 +1,107 @@
+"""What a kernel gains over each framework's own cell, and over peers.
+
+Both are timed in the same rounds, so their ratio is paired as that to the baseline is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..results.record import Benchmark, Results
+from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, mean_effect, mean_floor, verdict
+
+__all__ = ["Speedup", "lone_processes", "mean_speedup", "speedups"]
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """What a kernel makes of an arm, in one group, or in several.
+
+    Args:
+        benchmark: the arm with the kernel; of the first group where there are several.
+        other: what it is held against: the arm of its port and style on the stock cell, or a peer.
+        arm: the name of its stock arm.
+        groups: how many.
+        effect: log of the kernel's time over the other arm's.
+        floor: of noise, as a fraction.
+        enough: whether the rounds bear a verdict, in all groups.
+    """
+
+    benchmark: Benchmark
+    other: Benchmark
+    arm: str
+    groups: int
+    effect: Effect
+    floor: float
+    enough: bool
+
+    @property
+    def kernel(self) -> str:
+        """The kernel's name, with its choices."""
+        return str(self.benchmark.arm.kernel)
+
+    @property
+    def phase(self) -> str:
+        """Of all groups."""
+        return self.benchmark.arm.phase
+
+    @property
+    def ratio(self) -> Comparison:
+        """The other arm's time over the kernel's: above 1, the kernel is faster."""
+        return as_ratio(self.effect).inverse
+
+    @property
+    def verdict(self) -> str:
+        """Of the kernel: "faster", "slower" or "indistinguishable"."""
+        return verdict(as_ratio(self.effect), self.floor) if self.enough else "indistinguishable"
+
+    @property
+    def temp_bytes(self) -> tuple[int | None, int | None]:
+        """Temporary memory of the other arm's program and of the kernel's."""
+        found = [b.facts.program.temp_bytes if b.facts.program else None for b in (self.other, self.benchmark)]
+        return found[0], found[1]
+
+    @property
+    def temp_share(self) -> float | None:
+        """The kernel's temporary memory over the other arm's; None where one is unknown, or the latter has none."""
+        other, own = self.temp_bytes
+        return own / other if other and own is not None else None
+
+
+def speedups(results: Results, peers: bool = False) -> list[Speedup]:
+    """The speedup of every arm with a kernel: over its own port's stock arm, or over each peer."""
+    found = []
+    for benchmarks in results.groups().values():
+        stock = {(b.arm.port, b.arm.style): b for b in benchmarks if b.arm.kernel.is_stock and b.arm.copy == 1}
+        for b in benchmarks:
+            own = stock.get((b.arm.port, b.arm.style))
+            if b.arm.kernel.is_stock or own is None:
+                continue
+            others = [s for s in stock.values() if s.arm.port in results.trigru.plan.peers] if peers else [own]
+            found += [_speedup(results, b, other, own.name) for other in others]
+    return found
+
+
+def mean_speedup(found: list[Speedup]) -> Speedup:
+    """The geometric mean over groups of one arm, kernel and phase.
+
+    Where a run was interrupted, without those of its groups that only one process had measured: nothing tells how
+    processes differ there.
+    """
+    found = [s for s in found if s.effect.processes > 1] or found
+    first = found[0]
+    effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
+    enough = all(s.enough for s in found)
+    return Speedup(first.benchmark, first.other, first.arm, len(found), effect, floor, enough)
+
+
+def lone_processes(found: list[Speedup]) -> list[Speedup]:
+    """Of one arm, kernel and phase, those that `mean_speedup` leaves out."""
+    if all(s.effect.processes == 1 for s in found):
+        return []
+    return [s for s in found if s.effect.processes == 1]
+
+
+def _speedup(results: Results, b: Benchmark, other: Benchmark, arm: str) -> Speedup:
+    effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.facts.process, results.trigru.plan.seed)
+    return Speedup(b, other, arm, 1, effect, b.facts.floor, enough_rounds(b.facts.process))

@@ -1,0 +1,66 @@
+"""What users of each port wait for, from the cold starts that were timed."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from ..timing.coldstart import ColdStart
+
+__all__ = ["PARTS", "PortStart", "summarise_starts"]
+
+PARTS = ("import", "init", "trace", "lower", "compile", "first step")
+
+
+@dataclass(frozen=True)
+class PortStart:
+    """The starts of one port.
+
+    Args:
+        style: the call style.
+        starts: how many.
+        part_s: the median of each of PARTS, in seconds.
+        total_s, least_s, most_s: of import, init and first step together: the median, and the range.
+        second_call_s: the median of the second train step, in seconds.
+        peak_bytes: the median of the most memory that was resident; None where no start knows it.
+        peak_known: whether all do.
+    """
+
+    port: str
+    style: str
+    starts: int
+    part_s: tuple[float, ...]
+    total_s: float
+    least_s: float
+    most_s: float
+    second_call_s: float
+    peak_bytes: int | None
+    peak_known: bool
+
+
+def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
+    """Medians of each port's starts."""
+    by_port: dict[str, list[ColdStart]] = {}
+    for cold in found:
+        by_port.setdefault(cold.port, []).append(cold)
+    return [_of_port(port, starts) for port, starts in by_port.items()]
+
+
+def _of_port(port: str, starts: list[ColdStart]) -> PortStart:
+    totals_s = [cold.total_s for cold in starts]
+    peaks = [cold.peak_bytes for cold in starts if cold.peak_bytes is not None]
+    return PortStart(
+        port=port,
+        style=starts[0].style,
+        starts=len(starts),
+        part_s=tuple(median(part_s) for part_s in zip(*map(_parts_s, starts), strict=True)),
+        total_s=median(totals_s),
+        least_s=min(totals_s),
+        most_s=max(totals_s),
+        second_call_s=median(cold.second_call_s for cold in starts),
+        peak_bytes=int(median(peaks)) if peaks else None,
+        peak_known=len(peaks) == len(starts),
+    )
+
+
+def _parts_s(cold: ColdStart) -> tuple[float, ...]:
+    build = cold.build
+    return cold.import_s, cold.init_s, build.trace_s, build.lower_s, build.compile_s, build.first_call_s

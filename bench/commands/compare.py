@@ -1,0 +1,77 @@
+"""`trigru compare`: verify, then time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from ...common.equality.verification import Measurement
+from ...common.gru.kernels import STOCK, Kernel
+from ..analysis.equality import proofs_of
+from ..arms.arms import BASELINE
+from ..arms.plan import expand
+from ..results.record import Arm, Plan, Untimed
+from ..timing.journal import PARTIAL, check_resumable
+from ..timing.machine import load_average
+from .bench import benchmark
+from .options import read_dtypes
+from .verify import verify_ports
+
+__all__ = ["compare", "unproven_arms"]
+
+
+def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
+    """Prove what is to be timed, on every kernel, and time what is proven.
+
+    Raises:
+        typer.Exit: with 1 where something is not proven equal.
+    """
+    if resume:
+        check_resumable(folder / PARTIAL, plan)
+    load_before = load_average()
+    with _no_memory_kept():
+        import jax
+
+        names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
+        kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # every division has stock
+        measurements, missing = verify_ports(names, read_dtypes(None), kernels=kernels)
+        backend = jax.default_backend()
+    benchmark(
+        plan,
+        folder,
+        resume=resume,
+        load_before=load_before,
+        equality=measurements,
+        backend=backend,
+        unproven=unproven_arms(expand(plan), measurements),
+        missing=list(missing),
+    )
+    if not all(m.passed for m in measurements):
+        raise typer.Exit(1)
+
+
+def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Untimed]:
+    """Arms whose port, on their kernel or on the stock cell, is not proven equal."""
+    failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(measurements) if not proof.is_equal}
+    found = []
+    for arm in arms:
+        checks = failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel)))
+        if checks:
+            found.append(Untimed(arm, f"not proven equal: {', '.join(checks)}"))
+    return found
+
+
+@contextmanager
+def _no_memory_kept() -> Iterator[None]:
+    """On a GPU this process takes what it needs, and leaves the rest to those that measure."""
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    ours = name not in os.environ
+    if ours:
+        os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        if ours:
+            del os.environ[name]

@@ -1,0 +1,30 @@
+"""`trigru convert`: parameters of a GRU from one framework's layout to another's."""
+
+from pathlib import Path
+
+from ...common.errors import InputError
+from ...common.parameters.record import config_of
+from ...impls.checkpoints import layouts, read, write
+from ..reporting.console import say
+
+__all__ = ["convert"]
+
+
+def convert(source: Path, target: Path, to: str | None, of: str | None, *, allow_pickle: bool) -> None:
+    """Read, write, and say what was read, assumed and written.
+
+    Raises:
+        TrigruError: what cannot be read or written; see `trigru.impls.checkpoints`.
+    """
+    if source.exists() and target.exists() and source.samefile(target):
+        raise InputError(f"{source} and {target} are the same file: write to another.")
+    found = read(source, of, allow_pickle=allow_pickle)
+    written = write(target, found.params, to)
+    titles = {name: layout.title for name, layout in layouts().items()}
+    config = config_of(found.params)
+    classes = f", classes {config.classes}" if config.classes else ""
+    sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}{classes}, {config.param_dtype}"
+    say(f"{source}: {found.layout} ({titles[found.layout]}), {sizes}")
+    for note in found.notes:
+        say(f"warning: {note}")
+    say(f"{target}: {written} ({titles[written]}), written")

@@ -1,0 +1,164 @@
+"""What users write, read once: names, kernels and sizes become a plan, or an error that says what was expected."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ...common.equality.checks import DTYPES, Check, get_checks
+from ...common.errors import InputError, UnknownNameError
+from ...common.gru.kernels import Kernel, parse_kernel
+from ...common.port.task import PHASES
+from ...impls import get_port, port_names, unavailable
+from ..arms.peers import PEERS
+from ..arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload, parse_sweep, parse_workload
+from ..results.record import Plan, Sized
+
+__all__ = [
+    "DEFAULT_PHASES",
+    "calibration_plan",
+    "check_folder",
+    "make_plan",
+    "read_checks",
+    "read_dtypes",
+    "read_kernels",
+    "read_ports",
+]
+
+#: `gradient` is most of `train_step`, and is measured where it is asked for.
+DEFAULT_PHASES = ("forward", "train_step", "step")
+#: One time step has no loop, and runs the framework's cell whatever the kernel.
+KERNEL_PHASES = ("forward", "train_step")
+#: Fresh processes, the least duration of a sample of few calls, and the longest silence of a measuring process.
+PROCESSES, SAMPLE_TIME_S, LIMIT_S = 5, 10e-3, 300.0
+QUICK_PROCESSES, QUICK_SAMPLE_TIME_S = 1, 4e-3
+SWEPT = "question"
+#: Groups of each workload in a calibration.
+TRIALS = 10
+
+
+def make_plan(
+    ports: list[str] | None,
+    workloads: list[str] | None,
+    phases: list[str] | None,
+    styles: list[str] | None,
+    kernels: list[str] | None,
+    *,
+    quick: bool,
+    rounds: int | None,
+    processes: int | None,
+    limit_s: float | None,
+    seed: int,
+    peers: bool,
+    sweep: str | None,
+) -> Plan:
+    """A plan from the command line's options; None or False is what is not asked for.
+
+    Raises:
+        UnknownNameError: a name that nothing has.
+        InputError: a choice in a kernel's name that it does not know, or a sweep that cannot be.
+    """
+    names = read_ports(ports)
+    timed = read_kernels(kernels, names)
+    stock_alone = all(kernel.is_stock for kernel in timed)
+    usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
+    chosen = [parse_workload(name) for name in workloads or ([SWEPT] if sweep else QUICK if quick else usual)]
+    swept = None
+    if sweep:
+        if len(chosen) > 1:
+            raise InputError("a sweep is of one workload; sweep each on its own.")
+        swept, values = parse_sweep(sweep)
+        chosen = [Sized(chosen[0].name, chosen[0].sizes | {swept: value}) for value in values]
+        get_workload(chosen[0])  # refuses what its data fix
+    for phase in phases or ():
+        if phase not in PHASES:
+            raise UnknownNameError("phase", phase, list(PHASES))
+    known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
+    for style in styles or ():
+        if style not in known:
+            raise UnknownNameError(f"call style of {', '.join(names)}", style, sorted(known))
+    return Plan(
+        workloads=tuple(chosen),
+        phases=tuple(phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES)),
+        ports=names,
+        peers=PEERS if peers else (),
+        styles=tuple(styles) if styles else None,
+        kernels=timed,
+        swept=swept,
+        trials=0,
+        **_how(quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed),
+    )
+
+
+def calibration_plan(
+    *, quick: bool, rounds: int | None, processes: int | None, limit_s: float | None, seed: int
+) -> Plan:
+    """Groups of arms whose truth is known: 210 comparisons of identical code, 30 each of slowed arms."""
+    return Plan(
+        workloads=tuple(Sized(name) for name in QUICK),
+        phases=("forward",),
+        ports=("pure",),
+        peers=(),
+        styles=None,
+        kernels=(Kernel(),),
+        swept=None,
+        trials=TRIALS,
+        **_how(quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed),
+    )
+
+
+def read_ports(names: list[str] | None) -> tuple[str, ...]:
+    """The ports asked for, or all; one that was asked for by name must be there."""
+    for name in names or ():
+        get_port(name)
+    return tuple(dict.fromkeys(names or port_names()))
+
+
+def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kernel, ...]:
+    """The kernels asked for, each of which some port offers; the stock one where none is."""
+    present = [get_port(port) for port in ports if not unavailable(port)]
+    offered = dict.fromkeys(["stock", *(kernel for port in present for kernel in port.kernels)])
+    found: list[Kernel] = []
+    for name in names or ["stock"]:
+        kernel = parse_kernel(name)
+        if kernel.name not in offered and present:
+            raise UnknownNameError(f"kernel of {', '.join(ports)}", name, list(offered))
+        found += [kernel] if kernel not in found else []
+    return tuple(found)
+
+
+def read_dtypes(names: list[str] | None) -> tuple[str, ...]:
+    """The dtypes asked for, or all in which checks are."""
+    for name in names or ():
+        if name not in DTYPES:
+            raise UnknownNameError("dtype", name, list(DTYPES))
+    return tuple(dict.fromkeys(names or DTYPES))
+
+
+def read_checks(names: list[str] | None) -> tuple[Check, ...] | None:
+    """The checks asked for; None for all."""
+    return get_checks(*dict.fromkeys(names)) if names else None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise an OSError unless results can be written into a folder."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file, expected a folder to write results into.")
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
+
+
+def _how(*, quick: bool, rounds: int | None, processes: int | None, limit_s: float | None, seed: int) -> dict[str, Any]:
+    """The fields of a plan that say how to measure."""
+    count = processes or (QUICK_PROCESSES if quick else PROCESSES)
+    if count == 1 and rounds is not None and rounds < 6:
+        raise InputError(
+            "fewer than 6 rounds in one process bear no 95 % interval. Pass --rounds 6 or more, or --processes 2."
+        )
+    return {
+        "processes": count,
+        "rounds": rounds,
+        "sample_time_s": QUICK_SAMPLE_TIME_S if quick else SAMPLE_TIME_S,
+        "limit_s": limit_s or LIMIT_S,
+        "seed": seed,
+    }

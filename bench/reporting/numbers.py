@@ -1,0 +1,99 @@
+"""Numbers as people read them, each with its unit."""
+
+from ..analysis.statistics import Comparison
+
+__all__ = [
+    "format_bytes",
+    "format_interval",
+    "format_rate",
+    "format_ratio",
+    "format_throughput",
+    "format_time",
+    "from_to",
+]
+
+
+def format_time(time_s: float) -> str:
+    """Seconds in the unit that reads best.
+
+    >>> format_time(12.3e-6), format_time(0.0123), format_time(1.23), format_time(999.7e-6)
+    ('12.3 µs', '12.3 ms', '1.23 s', '1000 µs')
+    """
+    for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):
+        if time_s < 1000 * scale:
+            return f"{_three_digits(time_s / scale)} {unit}"
+    return f"{_three_digits(time_s)} s"
+
+
+def format_rate(per_s: float) -> str:
+    """A rate with a metric prefix.
+
+    >>> format_rate(1234567)
+    '1.23 M'
+    """
+    for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if per_s >= scale:
+            return f"{_three_digits(per_s / scale)} {prefix}"
+    return _three_digits(per_s)
+
+
+def format_bytes(count: int | None) -> str:
+    """A number of bytes with a binary prefix, or "-" where it is not known.
+
+    >>> format_bytes(4324), format_bytes(52_428_800), format_bytes(1_030_000)
+    ('4.22 KiB', '50 MiB', '1006 KiB')
+    """
+    if count is None:
+        return "-"
+    for prefix, scale in (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
+        if count >= scale:
+            return f"{_three_digits(count / scale)} {prefix}B"
+    return f"{count:.0f} B"
+
+
+def format_throughput(flop_per_s: float, share: float) -> str:
+    """GFLOP/s, and the share of what the machine can do.
+
+    >>> format_throughput(1.2345e11, 0.4567), format_throughput(1.2345e8, 0.00067)
+    ('123, 46%', '0.12, 0.1%')
+    """
+    rate = flop_per_s * 1e-9
+    return f"{rate:.0f}" * (rate >= 10) + f"{rate:.2g}" * (rate < 10) + f", {share:.{0 if share >= 0.1 else 1}%}"
+
+
+def format_interval(found: Comparison, digits: int | None = None) -> str:
+    """A ratio with its interval, with as many decimals as its size bears unless said otherwise.
+
+    >>> format_interval(Comparison(1.25, 1.234, 1.5)), format_interval(Comparison(12.0, 6.0, 15.0))
+    ('1.250 [1.234, 1.500]', '12.0 [6.0, 15.0]')
+    """
+    if digits is None:
+        digits = 3 if found.high < 2 else 2 if found.high < 10 else 1
+    return f"{found.ratio:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def format_ratio(ratio: Comparison, verdict: str) -> str:
+    """A ratio with the farther end of its interval, in brackets where it is indistinguishable from 1.
+
+    >>> format_ratio(Comparison(1.5, 1.41, 1.53), "slower")
+    '1.50 ±6%'
+    >>> format_ratio(Comparison(12.0, 6.0, 15.0), "indistinguishable")
+    '(12.0 ±50%)'
+    """
+    reach = max(ratio.high / ratio.ratio - 1, 1 - ratio.low / ratio.ratio)
+    text = f"{ratio.ratio:.{2 if ratio.ratio < 10 else 1}f} ±{reach:.0%}"
+    return f"({text})" if verdict == "indistinguishable" else text
+
+
+def from_to(least: str, most: str) -> str:
+    """A range, or its one value.
+
+    >>> from_to("2", "5"), from_to("2", "2")
+    ('2 to 5', '2')
+    """
+    return least if least == most else f"{least} to {most}"
+
+
+def _three_digits(number: float) -> str:
+    """At least three, and no power of ten."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"

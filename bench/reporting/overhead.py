@@ -1,0 +1,73 @@
+"""Tables of what a framework costs over plain JAX."""
+
+from ..analysis.overhead import NEGLIGIBLE, Overhead, negligible_from, overheads, per_leaf_s
+from ..results.record import Results
+from .sections import Prose, Section
+
+__all__ = ["overhead_tables"]
+
+
+def overhead_tables(results: Results) -> list[Section]:
+    """Overhead per call and per leaf on the smallest workload, and against the swept size, where there is one."""
+    found = overheads(results)
+    if not found:
+        return []
+    sizes = {overhead.size for overhead in found if overhead.size is not None}
+    return [_per_leaf(results, found), *([_by_size(results, found)] if len(sizes) > 1 else [])]
+
+
+def _per_leaf(results: Results, found: list[Overhead]) -> Section:
+    smallest = str(min(results.benchmarks, key=lambda b: b.facts.flops).arm.workload)
+    here = [overhead for overhead in found if overhead.workload == smallest]
+    rows = []
+    for arm in dict.fromkeys(overhead.arm for overhead in here):
+        mine = [overhead for overhead in here if overhead.arm == arm]
+        cells = {overhead.phase: _microseconds(overhead) for overhead in mine}
+        slope = per_leaf_s(mine)
+        per_leaf = "-" if slope is None else f"{slope[0] * 1e6:.2g} ± {slope[1] * 1e6:.1g}"
+        rows.append((arm, *(cells.get(phase, "-") for phase in _phases(here)), per_leaf))
+    return Section(
+        f"Framework overhead on {smallest}, in µs a call over pure[jit]",
+        (Prose("arm"), *_phases(here), "µs a leaf"),
+        rows,
+        (
+            "Paired with pure[jit], with 95 % intervals. * where it runs another program, so that the overhead is not "
+            "of crossing the jit boundary alone. Per leaf: between the phases with the fewest and the most.",
+        ),
+    )
+
+
+def _by_size(results: Results, found: list[Overhead]) -> Section:
+    swept = [overhead for overhead in found if overhead.size is not None]
+    sizes = sorted({overhead.size for overhead in swept if overhead.size is not None})
+    rows = []
+    for phase in _phases(swept):
+        for arm in dict.fromkeys(overhead.arm for overhead in swept):
+            mine = {o.size: o for o in swept if (o.arm, o.phase) == (arm, phase)}
+            cells = [_share(mine[size]) if size in mine else "-" for size in sizes]
+            size, is_sure = negligible_from(list(mine.values()))
+            said = "beyond" if size is None else f"{size}" if is_sure else f"{size} by estimate"
+            rows.append((f"{arm} {phase}", *cells, said))
+    return Section(
+        f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
+        (Prose("arm"), *map(str, sizes), f"under {NEGLIGIBLE:.0%} from"),
+        rows,
+        (
+            f"Under {NEGLIGIBLE:.0%}: the first size from which on the interval's upper end stays below it. "
+            f'"by estimate": the estimates do, the intervals do not. * It runs another program.',
+        ),
+    )
+
+
+def _phases(found: list[Overhead]) -> list[str]:
+    return list(dict.fromkeys(overhead.phase for overhead in found))
+
+
+def _microseconds(overhead: Overhead) -> str:
+    times_s = overhead.time_s, overhead.low_s, overhead.high_s
+    numbers = [f"{1e6 * s:.0f}" if abs(s) >= 1e-4 else f"{1e6 * s:.1f}" for s in times_s]
+    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]" + ("" if overhead.same_program else "*")
+
+
+def _share(overhead: Overhead) -> str:
+    return f"{overhead.share:+.1%}" + ("" if overhead.same_program else "*")

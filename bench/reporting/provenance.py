@@ -1,0 +1,51 @@
+"""Where numbers come from, and what to beware of."""
+
+from ...common.gru.kernels import STOCK
+from ..analysis.rates import best_ceilings
+from ..results.record import Arm, Provenance, Results
+
+__all__ = ["load_warnings", "provenance_lines", "short_group"]
+
+#: A machine is pointed at on which more than this share of the cores was at work before the run.
+BUSY_SHARE = 0.5
+
+
+def provenance_lines(results: Results) -> list[str]:
+    """When, where and with what the numbers were measured, and what to beware of."""
+    facts, machine = results.trigru, results.trigru.machine
+    lines = [
+        f"{results.datetime[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): "
+        + " ".join(facts.command),
+        ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
+    ]
+    for dtype in facts.ceilings[0]:
+        best = best_ceilings(results, dtype)
+        lines.append(
+            f"Limits of the machine in {dtype}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of a "
+            f"matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory."
+        )
+    if not facts.complete:
+        lines.insert(0, "INTERRUPTED: not all was measured.")
+    return [*lines, *load_warnings(facts)]
+
+
+def load_warnings(facts: Provenance) -> list[str]:
+    """A sentence where other work kept the machine busy after a run, and one where it did before."""
+    threads, found = facts.machine.threads, []
+    if facts.load_after is not None and facts.load_after > threads * (1 + BUSY_SHARE):
+        found.append(
+            f"The machine was busy with other work: {facts.load_after:.1f} runnable processes on {threads} threads at "
+            "the end of the run. Measure again on an idle one."
+        )
+    if facts.load_before is not None and facts.load_before > threads * BUSY_SHARE:
+        found.append(
+            f"The machine was busy: {facts.load_before:.1f} runnable processes on {threads} threads before the run. "
+            "Measure again on an idle one."
+        )
+    return found
+
+
+def short_group(arm: Arm) -> str:
+    """An arm's workload and phase, and the division where it is another than that of the stock cells."""
+    division = [arm.division] if arm.division != STOCK else []
+    return " ".join((str(arm.workload), arm.phase, *division))

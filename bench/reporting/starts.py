@@ -1,0 +1,58 @@
+"""The table of cold starts."""
+
+from ..analysis.starts import PARTS, summarise_starts
+from ..timing.coldstart import WORKLOAD, ColdStart
+from .numbers import format_bytes, format_time, from_to
+from .sections import Section
+
+__all__ = ["cold_start_tables"]
+
+
+def cold_start_tables(
+    found: list[ColdStart], measured: str | None = None, loads: tuple[float | None, float | None] = (None, None)
+) -> list[Section]:
+    """Medians of each port's starts; none where there is no start.
+
+    Args:
+        found: the starts.
+        measured: when, in ISO 8601; None where that is not known.
+        loads: of the machine before and after.
+
+    >>> from trigru.common.port.programs import Build
+    >>> pure = ColdStart("pure", "jit", 1.0, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.001, 2**28)
+    >>> cold_start_tables([pure])[0].rows[0][-2:]
+    ('2 s [2, 2]', '256 MiB')
+    """
+    ports = summarise_starts(found)
+    if not ports:
+        return []
+    rows = [
+        (
+            port.port,
+            *map(format_time, port.part_s),
+            f"{port.total_s:.3g} s [{port.least_s:.3g}, {port.most_s:.3g}]",
+            "unknown" if port.peak_bytes is None else format_bytes(port.peak_bytes),
+        )
+        for port in ports
+    ]
+    starts = [port.starts for port in ports]
+    second_s = [port.second_call_s for port in ports]
+    notes = [
+        f"Medians of {from_to(str(min(starts)), str(max(starts)))} starts of each port, each in a fresh process; "
+        "of the total, the range beside it.",
+        "Import has JAX and Optax in every port, so that pure is the floor, and the port's framework. Init starts "
+        "JAX's backend, draws the parameters and constructs the model.",
+        f"First step is a whole train step of {WORKLOAD}: trace, lower and compile, without a cache of compiled "
+        "programs, the optimiser's state, and the step itself. Total is import + init + first step; Python's own start "
+        "is not in it.",
+        f"The second step takes {from_to(format_time(min(second_s)), format_time(max(second_s)))}. "
+        f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
+        "These starts are not paired and no verdict is given: where ranges overlap, the medians' order says little.",
+    ]
+    if measured:
+        before, after = ("unknown" if load is None else f"{load:.1f}" for load in loads)
+        notes.append(f"Measured on {measured[:10]}. Runnable processes: {before} before, {after} after.")
+    if not all(port.peak_known for port in ports):
+        notes.append("Peak memory is unknown where the platform has no account of it.")
+    columns = ("port", *PARTS, "total [min, max]", "peak memory")
+    return [Section("Cold start: from Python to the first train step", columns, rows, tuple(notes))]

@@ -1,0 +1,135 @@
+"""Results files: pytest-benchmark's JSON, which `pytest-benchmark compare` and github-action-benchmark read, too."""
+
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ...common.errors import TrigruError
+from ...common.files import write_whole
+from .migration import from_schema_2
+from .record import Benchmark, Provenance, Results, Untimed
+
+__all__ = ["FILE", "SCHEMA", "ResultsFileError", "assemble", "command_line", "load", "save", "stats_of"]
+
+SCHEMA = 3
+#: Name of the file in the folder of a run.
+FILE = "results.json"
+
+
+class ResultsFileError(TrigruError, ValueError):
+    """A results file that is truncated, malformed, of another schema, or lacks a fact."""
+
+
+def save(results: Results, path: Path) -> None:
+    """Write a results file, whole or not at all."""
+    write_whole(path, msgspec.json.encode(results))
+
+
+def load(path: Path) -> Results:
+    """Read a results file, also one of schema 2.
+
+    Args:
+        path: of the file, or of the folder that a run was told to write into.
+
+    Raises:
+        ResultsFileError: it cannot be read, isn't one of trigru's, or lacks something.
+    """
+    if path.is_dir():
+        path = path / FILE
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+        head = content.get("trigru") if isinstance(content, dict) else None
+        schema = head.get("schema") if isinstance(head, dict) else None
+        if schema not in (2, SCHEMA) and isinstance(schema, int):
+            raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
+        results = msgspec.convert(from_schema_2(content) if schema == 2 else content, type=Results)
+    except OSError as error:
+        raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ResultsFileError(
+            f"{path}: not a results file of trigru: {error}. Pass a results.json that trigru wrote, or measure again."
+        ) from error
+    for benchmark in results.benchmarks:
+        if problem := _problem(benchmark):
+            raise ResultsFileError(f"{path}: {benchmark.arm.id} {problem}.")
+    for group, benchmarks in results.groups().items():
+        if sum(b.arm.is_baseline for b in benchmarks) != 1:
+            raise ResultsFileError(f"{path}: group {group} has no baseline, or several. Measure again.")
+        if any(len(b.time_s) != len(benchmarks[0].time_s) for b in benchmarks):
+            raise ResultsFileError(f"{path}: group {group} has arms with unequal numbers of rounds. Measure again.")
+    return results
+
+
+def _problem(benchmark: Benchmark) -> str | None:
+    """What in a benchmark contradicts itself, or can be of no measurement."""
+    facts, data = benchmark.facts, benchmark.stats.get("data")
+    if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t < np.inf for t in data)):
+        return "has no positive finite samples in stats.data"
+    if (benchmark.group, benchmark.name) != (facts.arm.group, facts.arm.name):
+        return f"is not the id of {benchmark.name} in {benchmark.group}"
+    if not all(0 < ratio < np.inf for ratio in (facts.ratio_low, facts.ratio, facts.ratio_high)) or facts.floor < 0:
+        return "has a ratio or a noise floor that no measurement gives"
+    if len(facts.process) != len(data):
+        return "does not say which process a sample is of"
+    return None
+
+
+def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
+    """pytest-benchmark's statistics of samples, by pytest-benchmark itself."""
+    from pytest_benchmark.stats import Stats
+
+    stats = Stats()
+    for sample_s in time_s:
+        stats.update(float(sample_s))
+    return stats.as_dict() | {"data": stats.data, "iterations": calls}
+
+
+def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provenance) -> Results:
+    """What was measured, with the rest of what pytest-benchmark has in its files."""
+    machine = facts.machine
+    return Results(
+        machine_info={
+            "machine": platform.machine(),
+            "processor": machine.device,
+            "system": platform.system(),
+            "release": platform.release(),
+            "python_implementation": platform.python_implementation(),
+            "python_version": machine.versions["python"],
+            "cpu": {"count": machine.threads},
+        },
+        commit_info=_commit_info(machine.commit),
+        benchmarks=benchmarks,
+        datetime=datetime.now(UTC).isoformat(),
+        version=machine.versions["pytest-benchmark"],
+        trigru=facts,
+        untimed=untimed,
+    )
+
+
+def command_line() -> list[str]:
+    """How this process was called, without where the results went."""
+    words = [Path(sys.argv[0]).name]
+    for before, word in pairwise(sys.argv):
+        if before not in ("-o", "--output") and not re.match("-o|--output(=|$)", word):
+            words.append(word)
+    return words
+
+
+def _commit_info(commit: str) -> dict[str, Any]:
+    """Trigru's own, as pytest-benchmark has it; pytest-benchmark's is that of the folder in which one works."""
+    return {
+        "id": commit.removesuffix("-dirty") or "unversioned",
+        "time": None,
+        "author_time": None,
+        "dirty": commit.endswith("-dirty"),
+        "project": "trigru",
+        "branch": "(unknown)",
+    }

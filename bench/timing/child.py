@@ -1,0 +1,137 @@
+"""Child processes that measure: how one is started, heard, and ended, and that none outlives its parent.
+
+The parent keeps the child's stdin open, and the child ends when it closes, however the parent ended. On Linux the
+kernel ends the child at once. A child is a session of its own: Ctrl-C is for the parent, which then decides.
+"""
+
+import ctypes
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from threading import Thread
+from typing import BinaryIO, NamedTuple
+
+from ...common.errors import TrigruError
+
+__all__ = ["ChildDiedError", "Parent", "adopt", "lines_of"]
+
+_PARENT = "TRIGRU_PARENT"
+_PR_SET_PDEATHSIG = 1
+
+
+class ChildDiedError(TrigruError):
+    """A child process ended without an answer, or had to be ended."""
+
+
+def lines_of(module: str, request: bytes, limit_s: float | None = None) -> Iterator[bytes]:
+    """Run a module of this package in a fresh interpreter, and hand on the lines that it writes to stdout.
+
+    Args:
+        module: its name within `trigru.bench.timing`. It calls `adopt` before anything else.
+        request: what it is sent, without an end of line.
+        limit_s: the longest that it may say nothing; None for as long as it likes.
+
+    Raises:
+        ChildDiedError: it failed, was killed, or said nothing for too long; it is ended by then, with all that it
+            started. The message has the last line of what it said on stderr.
+    """
+    command = [sys.executable, "-m", f"{__package__}.{module}"]
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
+            env=os.environ | {_PARENT: str(os.getpid())},
+        )  # fmt: skip
+        assert child.stdin is not None
+        assert child.stdout is not None
+        said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        out = child.stdout
+
+        def listen() -> None:
+            for line in out:
+                said.put(line)
+            said.put(b"")  # the end
+
+        listener = Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            with suppress(BrokenPipeError):
+                child.stdin.write(request + b"\n")
+                child.stdin.flush()  # and is left open: its end tells the child that nobody listens any more
+            while line := _next(said, limit_s):
+                if line.endswith(b"\n"):  # else it died in the middle of it
+                    yield line
+            if child.wait():
+                errors.seek(0)
+                last = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+                how = f"killed by signal {-child.returncode}" if child.returncode < 0 else last
+                raise ChildDiedError(f"the measuring process died: {how or f'exit code {child.returncode}'}")
+        finally:
+            _kill(child)
+            child.wait()
+            listener.join(timeout=1.0)
+            child.stdout.close()
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+
+
+class Parent(NamedTuple):
+    """What a child has of its parent.
+
+    Args:
+        request: the line that the parent sent.
+        answers: where the answers go, a line each.
+    """
+
+    request: bytes
+    answers: BinaryIO
+
+    def answer(self, line: bytes) -> None:
+        """Send a line."""
+        self.answers.write(line + b"\n")
+        self.answers.flush()
+
+
+def adopt() -> Parent:
+    """Called by a child before its heavy imports: from now on it ends with its parent, and leaves Ctrl-C to it.
+
+    What frameworks print to stdout goes to stderr from now on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.environ.pop(_PARENT, None)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != int(parent):  # it ended before the kernel was told
+        os._exit(1)
+    request = sys.stdin.buffer.readline()
+    Thread(target=_end_with_stdin, daemon=True).start()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return Parent(request, answers)
+
+
+def _end_with_stdin() -> None:
+    os.read(0, 1)  # nothing more comes; not through sys.stdin, whose lock would be held when the interpreter ends
+    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with all that this process started
+    os._exit(1)
+
+
+def _next(said: "queue.SimpleQueue[bytes]", limit_s: float | None) -> bytes:
+    try:
+        return said.get(timeout=limit_s)
+    except queue.Empty:
+        raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended") from None
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """With all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
