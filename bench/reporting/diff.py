@@ -223,7 +223,7 @@ def _notes(diff: Diff) -> Iterator[str]:
     unasked = [name for name, results in (("OLD", old), ("NEW", new)) if results.trigru.equality is None]
     if unasked:
         yield (
-            f"In {' and '.join(unasked)} nothing was asked about equality, but that each arm's first results had to pass. "
+            f"{' and '.join(unasked)}: no proof of equality, but that each arm's first results had to pass. "
             "`trigru compare` proves first what it times."
         )
     yield from _suspicions(diff)
