@@ -50,8 +50,8 @@ def styles() -> str:
 
 def results() -> str:
     """The page of published results."""
-    from trigru.bench.reporting.overhead import overhead_tables
     from trigru.bench.commands.bench import tables_of
+    from trigru.bench.reporting.overhead import overhead_tables
     from trigru.bench.reporting.provenance import provenance_lines
     from trigru.bench.reporting.sections import markdown, markdown_table
     from trigru.bench.results.files import load
