@@ -147,6 +147,13 @@ def test_a_faulty_arm_gets_no_number_and_the_report_says_why(tmp_path, name, pha
     assert len(timed) == 2 + len(CHOSEN) // 4 * (1 + bool(kernels)) - (not peers) + bool(peers)
 
 
+def test_an_arm_that_is_faulty_in_the_last_process_alone_gets_no_number(tmp_path):
+    run = bench(tmp_path, *USUAL, "--port", "linen", wrong=("linen[apply]", "forward"), wrong_from=2)
+    assert names(run) == {TINY: PURE}
+    (found,) = run.results["untimed"]
+    assert found["reason"].startswith("not equal to the oracle: ")
+
+
 def test_a_peer_of_other_equations_is_not_held_to_the_oracle(tmp_path):
     run = bench(tmp_path, *USUAL, "--port", "pure", "--peers", processes=1, wrong=("haiku[transform]", "forward"))
     assert "haiku[transform]" in names(run)[TINY]

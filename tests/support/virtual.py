@@ -60,11 +60,12 @@ class Machine(Costs):
     """A clock, a device, and what runs on it.
 
     Args:
-        wrong: (name, phase) of an arm whose last answer is off by a percent.
+        wrong: (name, phase) of an arm whose last answer is off by a percent, from the process `wrong_from` on.
         recompiling: the name of an arm that compiles again at its eightieth call.
     """
 
     wrong: tuple[str, str] | None = None
+    wrong_from: int = 0
     recompiling: str | None = None
     #: What was seen: in each process, the programs in the order of their first calls; and every matmul precision.
     built: list[list[Called]] = field(default_factory=list)
@@ -82,7 +83,6 @@ class Machine(Costs):
         return self.now_ns
 
     def perf_counter(self) -> float:
-        """In seconds."""
         return self.perf_counter_ns() * 1e-9
 
     def time(self) -> float:
@@ -116,16 +116,16 @@ class Machine(Costs):
                 self._compile(called)
             values = _answers(phase, params, arguments)
             values = values[min(calls, TRAIN_STEPS) - 1][0] if phase == "train_step" else values
-            wrong = self.wrong == (called.name, phase) and phase != "train_step"
-            cost = self.cost(called, self.process)
-            cold = COLD_NS * (calls <= COLD_CALLS)
-            return self.launch(_spoilt(values) if wrong else values, cost._replace(device=cost.device + cold))
+            wrong = self._is_wrong(called) and phase != "train_step"
+            dispatch, device = self.cost(called, self.process)
+            cost = Cost(dispatch, device + COLD_NS * (calls <= COLD_CALLS))
+            return self.launch(_spoilt(values) if wrong else values, cost)
 
         def moved() -> Any:
             if phase != "train_step" or not calls:
                 return params
             end = _answers(phase, params, given)[min(calls, TRAIN_STEPS) - 1][1]
-            return _spoilt(end) if self.wrong == (called.name, phase) else end
+            return _spoilt(end) if self._is_wrong(called) else end
 
         def lower(*arguments: Any) -> Any:
             compiled = SimpleNamespace(
@@ -162,6 +162,9 @@ class Machine(Costs):
             self.now_ns += spent_ns
             for part in (0.25, 0.75):  # as JAX tells of functions within functions
                 jax.monitoring.record_event_duration_secs(f"/jax/core/compile/{name}", part * spent_ns * 1e-9)
+
+    def _is_wrong(self, called: Called) -> bool:
+        return self.wrong == (called.name, called.phase) and self.process >= self.wrong_from
 
     def _see_precision(self) -> None:
         self.precisions.add(jax.config.jax_default_matmul_precision)
@@ -304,8 +307,8 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
         options: of `Machine`.
     """
     machine = Machine(**options)
-    names = ("arms", "benchmarking", "ceilings", "peers", "run", "sampling", "worker")
-    bench = SimpleNamespace(**{name: importlib.import_module(f"trigru.bench.{name}") for name in names})
+    modules = ("arms", "benchmarking", "ceilings", "peers", "run", "sampling", "worker")
+    bench = SimpleNamespace(**{name: importlib.import_module(f"trigru.bench.{name}") for name in modules})
     impls = importlib.import_module("trigru.impls")
     with pytest.MonkeyPatch.context() as patch:
         for module in (bench.arms, bench.ceilings, bench.sampling):
