@@ -625,3 +625,29 @@ def test_tables_fit_100_columns_with_the_longest_names(old, ratio):
     for change in found.changes:
         if change.moved:
             assert f"±{change.floor:.1%}" in text
+
+
+def still(changed=None):
+    """A run without noise, in one process."""
+    return run_of(0, changed, groups=("tiny/forward",), processes=1, noise=0, luck=0, mood=0)
+
+
+def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression():
+    old, new = still(), still({"linen[apply]": 1.25})
+    (change,) = (c for c in diff(old, new).changes if c.name == "linen[apply]")
+    ratio = change.comparison.ratio
+    assert ratio == pytest.approx(1.25)
+    assert change.verdict == "slower"
+    for allowed, slow in ((ratio, []), (np.nextafter(ratio, 0), ["linen[apply]"])):
+        found = diff(old, new, fail_above=float(allowed - 1))
+        assert [c.name for c in found.regressions] == slow
+        assert found.exit_code == len(slow)
+
+
+@pytest.mark.parametrize(("floor", "noisy"), [(TOO_NOISY, False), (np.nextafter(TOO_NOISY, 1), True)])
+def test_a_floor_is_too_noisy_above_its_limit(floor, noisy):
+    replace, new = msgspec.structs.replace, still()
+    benchmarks = [replace(b, extra_info=ExtraInfo(replace(b.facts, floor=float(floor)))) for b in new.benchmarks]
+    found = diff(still(), replace(new, benchmarks=benchmarks))
+    assert any(doubt.startswith("Too noisy to tell") for doubt in found.doubts) == noisy
+    assert {c.lost_in_noise for c in found.changes if c.role == "arm"} == {noisy}
