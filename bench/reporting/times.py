@@ -156,7 +156,7 @@ def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
         if not all(b.facts.steady):
             yield f"{b.name}: not steady when the warm-up ended in {b.facts.steady.count(False)} processes."
     for b in benchmarks:
-        if b.facts.verdict in ("faster", "slower"):
+        if b.facts.verdict in ("faster", "slower") and not b.facts.differs:
             yield f"{b.name}: {_why(results, b, benchmarks)}."
 
 

@@ -57,16 +57,16 @@ def star(arm):
     return "*" * (not arm.same_program)
 
 
-def tax_us(found):
-    return lambda arms_of: ("%" + star(arms_of[found]), *(1e6 * s for s in arms_of[found].tax_s))
+def overhead_us(found):
+    return lambda arms_of: ("%" + star(arms_of[found]), *(1e6 * s for s in arms_of[found].overhead_s))
 
 
 def per_leaf_us(by_phase):
     """Between the phases with the fewest leaves and the most."""
     few, many = by_phase["forward"], by_phase["train_step"]
     span = many.called.leaves - few.called.leaves
-    widths = [arm.tax_s[2] - arm.tax_s[1] for arm in (few, many)]
-    return 1e6 * (many.tax_s[0] - few.tax_s[0]) / span, 1e6 * np.hypot(*widths) / 2 / span
+    widths = [arm.overhead_s[2] - arm.overhead_s[1] for arm in (few, many)]
+    return 1e6 * (many.overhead_s[0] - few.overhead_s[0]) / span, 1e6 * np.hypot(*widths) / 2 / span
 
 
 TIMES = {
@@ -166,10 +166,10 @@ def test_the_tax(run):
     ]
     columns = {
         "arm": lambda by_phase: by_phase["step"].name,
-        **{phase: tax_us(phase) for phase in PHASES},
+        **{phase: overhead_us(phase) for phase in PHASES},
         "µs a leaf": per_leaf_us,
     }
-    check(run.tables["Framework tax on tiny, in µs a call over pure[jit]"], columns, found)
+    check(run.tables["Framework overhead on tiny, in µs a call over pure[jit]"], columns, found)
 
 
 def fused(run, **chosen):
@@ -320,5 +320,9 @@ def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
             "beyond" if row[90].ratio[0] > 1.01 else "90" if row[90].ratio[2] < 1.01 else "90 by estimate"
         ),
     }
-    check(run.tables[f"Framework tax against size: share of pure[jit]'s time, by {size}"], columns, list(rows.values()))
+    check(
+        run.tables[f"Framework overhead against size: share of pure[jit]'s time, by {size}"],
+        columns,
+        list(rows.values()),
+    )
     assert (tmp_path / "sweep.png").stat().st_size > 10_000

@@ -13,9 +13,9 @@ from scipy.stats import t
 from support import costs
 from support.costs import Called, Cost
 from support.virtual import Machine, virtual_machine
+from trigru.bench.arms.work import work_of
+from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.cli import app
-from trigru.bench.work import work_of
-from trigru.bench.workloads import find_workload
 from typer.testing import CliRunner
 
 #: B, T, D, H.
@@ -151,11 +151,11 @@ class Arm:
 
     @property
     def work(self) -> Any:
-        return work_of(find_workload(self.workload), self.phase)
+        return work_of(get_workload(parse_workload(self.workload)), self.phase)
 
     @property
     def steps(self) -> int:
-        workload = find_workload(self.workload)
+        workload = get_workload(parse_workload(self.workload))
         return workload.batch_size if self.phase == "step" else workload.steps
 
     @cached_property
@@ -179,7 +179,7 @@ class Arm:
         return interval(self.logs())
 
     @property
-    def tax_s(self) -> tuple[float, ...]:
+    def overhead_s(self) -> tuple[float, ...]:
         return tuple((ratio - 1) * self.baseline.time_s for ratio in self.ratio)
 
     @property
@@ -203,7 +203,7 @@ class Arm:
         mine, its = self.called.counts, self.baseline.called.counts
         if mine == its:
             leaves = f"{self.called.leaves} leaves; pure {self.baseline.called.leaves}"
-            return f"the same program: {self.tax_s[0] * 1e6:+.1f} µs a call for {leaves}"
+            return f"the same program: {self.overhead_s[0] * 1e6:+.1f} µs a call for {leaves}"
         names = ("dot", "transpose", "while")
         return (
             f"another program: {', '.join(f'{mine[n]} {n}s' for n in names)}; pure "

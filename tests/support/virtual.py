@@ -9,7 +9,6 @@ What a call costs depends on the sizes of the arrays that it is really given, an
 answers are the oracle's, computed from what it is given. All that is patched inside trigru is in `virtual_machine`.
 """
 
-import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import jaxtyping
 import msgspec
 import numpy as np
 import pytest
+import trigru.impls as impls
 from support.costs import (
     COLD_CALLS,
     COLD_NS,
@@ -37,9 +37,12 @@ from support.costs import (
     Cost,
     Costs,
 )
-from trigru.common import oracle
-from trigru.common.params import ClassifierParams, leaves
-from trigru.common.port import CallStyle, Program
+from trigru.bench.arms import arms, peers
+from trigru.bench.commands import options as command_options
+from trigru.bench.timing import messages, roofline, sampling, supervisor, worker
+from trigru.common.equality import oracle
+from trigru.common.parameters.record import ClassifierParams, leaves
+from trigru.common.port.protocol import CallStyle, Program
 
 TRAIN_STEPS = 2  # that are computed; later ones answer as the last
 
@@ -170,7 +173,7 @@ class Machine(Costs):
         self.precisions.add(jax.config.jax_default_matmul_precision)
 
     def limits_jax(self) -> tuple[Any, Any]:
-        """What `trigru.bench.ceilings` takes for jax and jax.numpy: a product and a copy, the sixth the fastest."""
+        """What the roofline takes for jax and jax.numpy: a product and a copy, the sixth the fastest."""
         number = 0
 
         def jit(function: Any, **_: Any) -> Any:
@@ -191,16 +194,16 @@ class Machine(Costs):
         )
         return fake, SimpleNamespace(zeros=lambda size, dtype: _Array((size,), dtype), dtype=np.dtype)
 
-    def ask(self, request: Any) -> Iterator[Any]:
+    def ask(self, request: Any, limit_s: float) -> Iterator[Any]:
         """As trigru's process that measures, in this one; what is said goes through JSON as it does there."""
-        records, worker = (importlib.import_module(f"trigru.bench.{name}") for name in ("records", "worker"))
+        assert limit_s > 0
         self.start(request.process)
         answers: list[Any] = []
         worker.measure(msgspec.json.decode(msgspec.json.encode(request), type=type(request)), answers.append)
-        yield from (msgspec.json.decode(msgspec.json.encode(a), type=records.Answer) for a in answers)
+        yield from (msgspec.json.decode(msgspec.json.encode(a), type=messages.Answer) for a in answers)
 
     def collector(self) -> Any:
-        """What `trigru.bench.sampling` takes for gc: it takes a millisecond, and is slow for nobody else."""
+        """What `trigru.bench.timing.sampling` takes for gc: it takes a millisecond, and is slow for nobody else."""
 
         def collect() -> None:
             self.now_ns += 10**6
@@ -307,33 +310,30 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
         options: of `Machine`.
     """
     machine = Machine(**options)
-    modules = ("arms", "benchmarking", "ceilings", "peers", "run", "sampling", "worker")
-    bench = SimpleNamespace(**{name: importlib.import_module(f"trigru.bench.{name}") for name in modules})
-    impls = importlib.import_module("trigru.impls")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (bench.arms, bench.ceilings, bench.sampling):
+        for module in (arms, roofline, sampling):
             patch.setattr(module, "time", machine)
-        patch.setattr(bench.sampling, "gc", machine.collector())
+        patch.setattr(sampling, "gc", machine.collector())
         for name, fake in zip(("jax", "jnp"), machine.limits_jax(), strict=True):
-            patch.setattr(bench.ceilings, name, fake)
-        patch.setattr(bench.run, "ask_process", machine.ask)
-        patch.setattr(bench.worker, "COMPILE_THREADS", 1)  # copies are known by their order
+            patch.setattr(roofline, name, fake)
+        patch.setattr(supervisor, "ask_process", machine.ask)
+        patch.setattr(worker, "COMPILE_THREADS", 1)  # copies are known by their order
         if trials:
-            patch.setattr(bench.benchmarking, "TRIALS", trials)
+            patch.setattr(command_options, "TRIALS", trials)
         for port in ("pure", "linen", "nnx", "equinox"):
             _put_module(patch, f"trigru.impls.{port}", PORT=_Port(machine, port))
         for peer, differs in (("torch", None), ("haiku", DIFFERS)):
             styles = tuple(
-                bench.peers.PeerStyle(
+                peers.PeerStyle(
                     style, style, lambda *asked, peer=peer, style=style: machine.program(peer, style, *asked)
                 )
                 for name, style in STYLES
                 if name == peer
             )
-            _put_module(patch, f"trigru.bench.peers.{peer}", PEER=bench.peers.Peer(peer, peer, (), styles, differs))
-        _put_module(patch, "trigru.bench.peers.keras")
+            _put_module(patch, f"trigru.bench.arms.peers.{peer}", PEER=peers.Peer(peer, peer, (), styles, differs))
+        _put_module(patch, "trigru.bench.arms.peers.keras")
         jaxtyping.config.update("jaxtyping_disable", True)  # half a million calls; their types are checked elsewhere
-        caches = (impls.get_port, bench.peers.get_peer)
+        caches = (impls.get_port, peers.get_peer)
         for found in caches:
             found.cache_clear()
         try:
