@@ -97,8 +97,8 @@ def faults() -> str:
     """The table of faults."""
     from trigru.impls.faults import FAULTS
 
-    rows = [f"| {m.name} | {m.fault} | {m.check} |" for m in FAULTS]
-    return "\n".join(["| mutant | fault | the check that is there for it |", "| --- | --- | --- |", *rows])
+    rows = [f"| {f.name} | {f.fault} | {f.check} |" for f in FAULTS]
+    return "\n".join(["| fault | what is wrong | the check that is there for it |", "| --- | --- | --- |", *rows])
 
 
 def example() -> str:
@@ -116,7 +116,7 @@ def _fenced(language: str, path: Path) -> str:
 
 
 def stays() -> str:
-    """The checks that no mutant needs, and why they stay."""
+    """The checks that no fault needs, and why they stay."""
     from trigru.common.equality.checks import STAYS
 
     rows = [f"| {name} | {why} |" for name, why in STAYS.items()]
@@ -124,7 +124,7 @@ def stays() -> str:
 
 
 def departures() -> str:
-    """The table of departures; what is seen of them depends on what is installed."""
+    """The table of departures. It leaves out what is seen of them, which depends on what is installed."""
     from trigru.impls.upstream import NAMES, get_upstream
 
     rows = []
@@ -148,7 +148,7 @@ def calibration() -> str:
 
 
 def cold_start() -> str:
-    """What each port's users wait for."""
+    """How long each port's users wait for the first train step."""
     import json
 
     import msgspec
