@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported until a command runs: `trigru --help` answers without JAX."""
+"""The command line. `trigru --help` answers without importing JAX: heavy imports wait until a command runs."""
 
 import signal
 import sys
@@ -25,8 +25,8 @@ Phases = Annotated[
     list[str] | None,
     typer.Option(
         "--phase",
-        help="forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; with another "
-        "kernel than stock, forward and train_step.",
+        help="forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; forward and "
+        "train_step if --kernel is not stock.",
     ),
 ]
 Styles = Annotated[list[str] | None, typer.Option("--style", help="Only this call style (repeatable).")]
@@ -34,29 +34,28 @@ Kernels = Annotated[
     list[str] | None,
     typer.Option(
         "--kernel",
-        help="stock, unless fused is asked for, which is set against the stock one, each port in its first call style "
-        "or those of --style. With choices, as in fused@save=none (repeatable).",
+        help="stock (the default), or fused, which is compared with stock in each port's first call style or in those "
+        "of --style. May have choices, as in fused@save=none (repeatable).",
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, shorter samples, one process.")]
-Rounds = Annotated[int | None, typer.Option(min=2, help="For each group, in each process.")]
+Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds of each group in each process.")]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="Fresh processes that each measure all. [default: 5, with --quick 1]")
+    int | None,
+    typer.Option(min=1, help="Fresh processes; each measures everything. [default: 5; 1 with --quick]"),
 ]
-Seed = Annotated[int, typer.Option(help="Of the arms' orders and the bootstrap.")]
-Peers = Annotated[bool, typer.Option("--peers", help="Beside the ports: GRUs of torch, Haiku and Keras.")]
-Sweep = Annotated[
-    str | None, typer.Option(help="One size of a workload (default: question) over values: hidden=8,32,128.")
-]
+Seed = Annotated[int, typer.Option(help="Seed of the order of arms and of the bootstrap.")]
+Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]
+Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
 Limit = Annotated[
     float | None,
     typer.Option(
         "--limit",
         min=1,
-        help="Seconds that a measuring process may be silent; then the arm under way has no number. [default: 300]",
+        help="End a process that says nothing for this many seconds; its current arm gets no number. [default: 300]",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where the same command was stopped.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.json and report.md.")]
 
 
@@ -95,7 +94,7 @@ def compare(
     resume: Resume = False,
     output: Folder = Path("results"),
 ) -> None:
-    """Verify, then time; print the tables, a summary last, and write results.json and report.md.
+    """Verify, then time. Prints tables and then a summary; writes results.json and report.md.
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
@@ -118,29 +117,31 @@ def verify(
     ] = None,
     checks: Annotated[list[str] | None, typer.Option("--check", help="Only this check (repeatable).")] = None,
     kernels: Annotated[
-        list[str] | None, typer.Option("--kernel", help="This kernel instead of stock, as fused (repeatable).")
+        list[str] | None, typer.Option("--kernel", help="Verify this kernel instead of stock, e.g. fused (repeatable).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")] = False,
     self_test: Annotated[
         bool,
-        typer.Option("--self-test", help="Verify faulty ports instead (minutes); fails if a fault goes unnoticed."),
+        typer.Option(
+            "--self-test", help="Verify ports with planted faults (minutes). Fails if a fault goes unnoticed."
+        ),
     ] = False,
     every_check: Annotated[
         bool,
-        typer.Option("--every-check", help="With --self-test: ask every check about every fault (takes far longer)."),
+        typer.Option("--every-check", help="With --self-test: run every check on every fault (takes far longer)."),
     ] = False,
     upstream: Annotated[
         bool,
-        typer.Option("--upstream", help="Verify the frameworks' own parts, and fail if they are not as on record."),
+        typer.Option("--upstream", help="Verify the frameworks' own parts. Fails if they do not differ as recorded."),
     ] = False,
 ) -> None:
-    """Hold every port to the NumPy oracle. Exit code 1 if any check failed."""
+    """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     if self_test and (ports or dtypes or checks or kernels or json or upstream):
-        raise typer.BadParameter("--self-test takes no other option: each fault meets its check.")
+        raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if every_check and not self_test:
-        raise typer.BadParameter("--every-check belongs to --self-test.")
+        raise typer.BadParameter("--every-check needs --self-test.")
     if upstream and kernels:
-        raise typer.BadParameter("--upstream takes no --kernel: the frameworks' own parts are what it is about.")
+        raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
     from .commands import verify
 
     if self_test:
@@ -166,7 +167,7 @@ def bench(
     peers: Peers = False,
     sweep: Sweep = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Judge identical and slowed arms instead: are the verdicts right?")
+        bool, typer.Option("--calibrate", help="Measure identical and slowed arms instead, to test the verdicts.")
     ] = False,
     cold_start: Annotated[
         bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
@@ -174,7 +175,7 @@ def bench(
     resume: Resume = False,
     output: Folder = Path("results"),
 ) -> None:
-    """Time alone; each arm's first results are still held to the oracle."""
+    """Time without verifying. The first results of each arm are still compared with the oracle."""
     chosen = bool(workloads or phases or styles or kernels or peers or sweep)
     if calibrate and (chosen or ports or cold_start):
         raise typer.BadParameter(
@@ -201,22 +202,25 @@ def bench(
 @app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A file, or an Orbax folder.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Its suffix says what to write.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The suffix gives the type of file to write.")],
     to: Annotated[
         str | None,
         typer.Option("--to", help="canonical, linen, nnx, equinox or torch. [default: the one that OUT can hold]"),
     ] = None,
     of: Annotated[
-        str | None, typer.Option("--from", help="The layout that IN must have. [default: told by its names]")
+        str | None, typer.Option("--from", help="The layout that IN must have. [default: found from its names]")
     ] = None,
     allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Read torch's .pt and .pth, which are pickles: only if you trust it.")
+        bool,
+        typer.Option(
+            "--allow-pickle", help="Read torch's .pt and .pth files, which are pickles. Only if you trust them."
+        ),
     ] = False,
 ) -> None:
-    """Parameters of a GRU from one framework's layout to another's.
+    """Convert the parameters of a GRU from one framework's layout to another's.
 
-    Containers: .safetensors, .npz, .msgpack, .orbax, .eqx, .pt and .pth (docs/convert.md). Values keep every bit, but
-    where torch's two biases of a gate are added, which is said.
+    Containers: .safetensors, .npz, .msgpack, .orbax, .eqx, .pt and .pth (docs/convert.md). Values keep every bit, with
+    one exception: torch's two biases of a gate are added, with a warning.
     """
     from .commands import convert
 
@@ -226,9 +230,9 @@ def convert(
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="A results.json, or its folder.")],
-    details: Annotated[bool, typer.Option("--details", help="With the tables of programs, too.")] = False,
+    details: Annotated[bool, typer.Option("--details", help="Also print the tables of programs.")] = False,
 ) -> None:
-    """Print the tables of a results file again."""
+    """Print a results file again: first what was proven equal, then the times."""
     from .commands import report
 
     report.report(results, details=details)
@@ -236,23 +240,26 @@ def report(
 
 @app.command()
 def diff(
-    old: Annotated[Path, typer.Argument(help="The results.json of before, or its folder.")],
-    new: Annotated[Path, typer.Argument(help="The results.json of now, or its folder.")],
-    fail_above: Annotated[float, typer.Option(min=0.0, help="The share by which an arm may be slower.")] = 0.05,
+    old: Annotated[Path, typer.Argument(help="The older results.json, or its folder.")],
+    new: Annotated[Path, typer.Argument(help="The newer results.json, or its folder.")],
+    fail_above: Annotated[float, typer.Option(min=0.0, help="The fraction by which an arm may be slower.")] = 0.05,
     absolute: Annotated[
-        bool, typer.Option("--absolute", help="Judge times, not ratios to the baseline: for idle, identical machines.")
+        bool,
+        typer.Option(
+            "--absolute", help="Compare times, not ratios to the baseline. Only for idle, identical machines."
+        ),
     ] = False,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Accept arms that one file lacks, and interrupted runs.")
+        bool, typer.Option("--allow-missing", help="Accept arms that are in one file only, and interrupted runs.")
     ] = False,
     allow_other_machine: Annotated[
         bool, typer.Option("--allow-other-machine", help="Accept another device, environment or precision.")
     ] = False,
-    details: Annotated[bool, typer.Option("--details", help="With the tables of all arms, too.")] = False,
+    details: Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")] = False,
 ) -> None:
-    """What changed between two results files: what was proven equal, and how long arms take.
+    """Show what changed between two results files: what was proven equal, and how long arms take.
 
-    Exit code 1 if a port is no longer equal or an arm got slower, 2 if the files do not compare.
+    Exit code 1 if a port is no longer equal or an arm got slower, 2 if the files cannot be compared.
     """
     from .commands import diff
 
@@ -273,10 +280,10 @@ def train(
         list[str] | None, typer.Option("--port", help="Only this framework (repeatable). [default: all three]")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of each kind, or draws. [default: 20, with --vanishing 3]")
+        int | None, typer.Option(min=1, help="Trainings of each kind, or draws. [default: 20; 3 with --vanishing]")
     ] = None,
     vanishing: Annotated[
-        bool, typer.Option("--vanishing", help="Measure the gradient that reaches the initial state instead.")
+        bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")
     ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="A first look: few epochs and seeds, short sequences.")
@@ -285,7 +292,7 @@ def train(
         Path, typer.Option("--output", "-o", help="Folder for the numbers, pictures and fitted parameters.")
     ] = Path("results/train"),
 ) -> None:
-    """Does it pay to learn the initial state? Train on real sequences, in every framework: about ten minutes.
+    """Train on real sequences, to see whether learning the initial state pays: about ten minutes.
 
     Exit code 1 if the frameworks' float64 losses are not the same.
     """
@@ -301,7 +308,7 @@ def train(
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's ends in its message and exit code 2."""
+    """Run the command line. A user's mistake ends with a message and exit code 2."""
     from ..common.errors import TrigruError
 
     signal.signal(signal.SIGINT, leave)
