@@ -96,12 +96,12 @@ class Workload:
 
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("tiny", "dispatch: next to nothing to compute", 1, 8, 4, 8),
+    Workload("tiny", "dispatch: almost nothing to compute", 1, 8, 4, 8),
     Workload("question", "the sizes people ask about: 20 inputs, 200 units, one sequence", 1, 50, 20, 200),
     Workload("vowels", "real utterances of unequal length, nine speakers", 32, 29, 12, 64, 9, _vowels_batch),
-    Workload("medium", "a model of everyday size", 32, 128, 64, 128),
+    Workload("medium", "a model of common size", 32, 128, 64, 128),
     Workload("large", "matrix products dominate", 64, 128, 256, 512, first_style=True),
-    Workload("long", "long and narrow: many steps of little work each", 16, 512, 32, 64),
+    Workload("long", "a long sequence: many steps with little work each", 16, 512, 32, 64),
 )
 
 #: Those of a first look.

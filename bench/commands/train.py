@@ -51,7 +51,7 @@ def train(
     kept: dict[str, ClassifierParams] = {}
 
     with nothing_if_interrupted():
-        say("First: is it the same training in each? One epoch in float64.")
+        say("First, one epoch in float64, to check that training is the same in every framework.")
         curves = [curve for experiment in chosen for curve in agreement(experiment, names)]
     show([agreement_table(curves)])
     if not curves_agree(curves):

@@ -73,7 +73,7 @@ def verify(
         say(f"{failed} of {len(measurements)} measurements failed.")
         raise typer.Exit(1)
     if not measurements:
-        raise typer.BadParameter("nothing was measured: most checks are asked in float64 alone (docs/equality.md).")
+        raise typer.BadParameter("nothing was measured: most checks run in float64 only (docs/equality.md).")
     unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
 

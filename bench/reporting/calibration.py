@@ -34,10 +34,10 @@ def calibration_tables(results: Results) -> list[Section]:
             rows,
             (
                 f"{len(groups)} groups of {len(next(iter(groups.values())))} arms, forward, "
-                f"{len(process)} rounds in {len(set(process))} processes. Identical: further copies of "
-                "pure[jit], compiled on their own. Slowed: copies whose samples are stretched by that share, while "
-                "the clock runs. Shares with 95 % intervals (Clopper and Pearson); arms of one group share a baseline, "
-                "so they are not quite independent.",
+                f"{len(process)} rounds in {len(set(process))} processes. Identical: more copies of "
+                "pure[jit], compiled separately. Slowed: copies whose samples are stretched by that share while the "
+                "clock runs. Shares have 95 % intervals (Clopper and Pearson). The arms of one group share a baseline, "
+                "so they are not fully independent.",
             ),
         )
     ]

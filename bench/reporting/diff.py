@@ -95,7 +95,7 @@ def _equality(diff: Diff) -> Section:
         if change.is_lost:
             said = "FAILED"
         elif change.old is None or change.new is None:
-            said = "asked in one file alone"
+            said = "in one file only"
         elif change.old.is_equal:
             said = "equal, as before"
         else:
@@ -105,7 +105,7 @@ def _equality(diff: Diff) -> Section:
         "Equality with the NumPy oracle",
         ("port", Prose("old"), Prose("new"), Words("status")),
         rows,
-        ("Error: the largest in float64, 1e-12 allowed; %: of what is allowed in the other dtypes.",),
+        ("Error: the largest in float64; 1e-12 is allowed. %: the largest share of the allowed error in others.",),
     )
 
 
@@ -140,8 +140,9 @@ def _moved(diff: Diff) -> Section:
         (
             *([f"Indistinguishable from before: {others} arms; --details lists them."] if others else []),
             *([f"Too noisy to tell: {lost} arms; --details lists them."] if lost else []),
-            "Below 1 is faster. A verdict needs a 95 % interval without 1 and a change above the floor, the larger of "
-            f"the two runs'. A row says FAILED where an arm is slower by more than {diff.fail_above:.1%}.",
+            "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change above the floor, which is "
+            "the larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than "
+            f"{diff.fail_above:.1%}.",
             *_doubts(diff),
             *_notes(diff),
         ),
@@ -159,8 +160,8 @@ def _baselines(changes: list[Change]) -> Section:
         for change in changes
     ]
     note = (
-        "Median times a call, and their 95 % interval. Not judged: between two runs, the machine itself may have "
-        "become faster or slower."
+        "Median times per call, and new / old with its 95 % interval. There is no verdict: the machine itself may have "
+        "become faster or slower between the two runs."
     )
     return Section("pure[jit] itself", ("workload", "old", "new", "new / old"), rows, (note,))
 
@@ -182,7 +183,7 @@ def _group(diff: Diff, changes: list[Change]) -> Section:
         f"{short_group(arm)}: {arm.dtype}, kernel {arm.division}, change of {_measure(diff)}",
         (Prose("arm"), "old", "new", "new / old", "floor", Words("verdict")),
         rows,
-        ("old and new are median times a call; the change need not be their quotient.",),
+        ("old and new are median times per call. The change need not equal their quotient.",),
         detail=True,
     )
 
@@ -217,14 +218,14 @@ def _notes(diff: Diff) -> Iterator[str]:
     single = [name for name, results in (("OLD", old), ("NEW", new)) if _has_one_process(results)]
     if single:
         yield (
-            f"One process alone in {' and '.join(single)}: intervals do not know how processes differ, and are too "
-            "narrow. Measure with --processes 5 before you believe a small change."
+            f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
+            "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
         )
     unasked = [name for name, results in (("OLD", old), ("NEW", new)) if results.trigru.equality is None]
     if unasked:
         yield (
-            f"{' and '.join(unasked)}: no proof of equality, but that each arm's first results had to pass. "
-            "`trigru compare` proves first what it times."
+            f"{' and '.join(unasked)}: equality was not proven; only each arm's first results were compared with the "
+            "oracle. `trigru compare` proves equality before it times."
         )
     yield from _suspicions(diff)
 
@@ -236,8 +237,8 @@ def _suspicions(diff: Diff) -> Iterator[str]:
         where = groups[next(iter(beyond))] if len(beyond) == 1 else f"{len(beyond)} of {len(ratios)} groups"
         times = from_to(f"{min(beyond.values()):.2f}", f"{max(beyond.values()):.2f}")
         yield (
-            f"{where}: pure[jit] itself took {times} times as long; that is jax, or the machine. Ratios to it leave "
-            "out what slows all alike."
+            f"{where}: pure[jit] itself took {times} times as long; that is jax, or the machine. Ratios to it do "
+            "not show what slows all arms alike."
         )
     for group, way, moved, arms in diff.majorities():
         baseline = (

@@ -60,8 +60,9 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
         ("check", *(label(*port) for port in ports)),
         rows,
         (
-            "float64: largest error relative to the largest reference magnitude, 1e-12 allowed. "
-            "Per cent: the share of the allowed error that float32 and bfloat16 used, 4 times NumPy's own.",
+            "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. "
+            "Per cent: the share of the allowed error that float32 and bfloat16 used; 4 times NumPy's own error is "
+            "allowed.",
             *(_failure(found) for found in failed.values()),
         ),
     )
@@ -111,7 +112,7 @@ def self_test_table(noticed: dict[str, list[str]], *, every_check: bool = True) 
         rows,
         (
             f"{killed} of {len(rows)} noticed.",
-            *(["Checks that notice none of these alone, and why they stay:"] if others else []),
+            *(["Checks that are never the only one to notice a fault, and why they stay:"] if others else []),
             *(f"{check.name}: {STAYS.get(check.name, 'NO REASON GIVEN')}" for check in others),
         ),
     )

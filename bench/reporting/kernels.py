@@ -23,8 +23,7 @@ _SPEEDUP_NOTE = (
 )
 _PEER_NOTE = (
     "Time of the peer over that of the {kernel} kernel in each port: above 1, the kernel is faster. ±: the farther end "
-    "of the 95 % interval, as a share of the ratio. In brackets where they are indistinguishable; - where one has no "
-    "number."
+    "of the 95 % interval, as a share of the ratio. In brackets: indistinguishable. -: one of the two has no number."
 )
 
 
@@ -60,8 +59,8 @@ def _means(kernel: str, found: list[Speedup]) -> Section:
         ("phase", Prose("arm"), "workloads", f"speedup, stock / {kernel}", Words("verdict")),
         rows,
         (
-            f"{_SPEEDUP_NOTE.format(kernel=kernel)}, which are of these workloads' mean and of no others'. The "
-            "verdict is on the kernel, beyond the mean of the groups' noise floors.",
+            f"{_SPEEDUP_NOTE.format(kernel=kernel)} of the mean of these workloads, not of others. The verdict is on "
+            "the kernel; the effect has to exceed the mean of the groups' noise floors.",
             *_left_out(found),
         ),
     )
@@ -89,14 +88,17 @@ def _workloads(results: Results, kernel: str, found: list[Speedup]) -> Section:
         )
         for s in found
     ]
-    alone = f"{_SPEEDUP_NOTE.format(kernel=kernel)}. The verdict is on the kernel, beyond the noise floor."
+    alone = (
+        f"{_SPEEDUP_NOTE.format(kernel=kernel)}. The verdict is on the kernel; the effect has to exceed the noise "
+        "floor."
+    )
     return Section(
         f"The {kernel} kernel against each framework's own cell",
         ("workload", Words("phase"), Prose("arm"), "stock", kernel, f"speedup, stock / {kernel}", Words("verdict")),
         rows,
         (
             *([] if _has_means(found) else [alone]),
-            "Times are medians a call; the ratio is the median within rounds, so it need not be their quotient.",
+            "Times are medians per call. The ratio is the median within rounds, so it need not equal their quotient.",
         ),
     )
 
@@ -121,9 +123,10 @@ def _machine(results: Results, kernel: str, found: list[Speedup]) -> Section:
         ("workload", Words("phase"), Prose("arm"), *counted),
         rows,
         (
-            "Temporary memory: beside arguments and results, by XLA's analysis; - where it gives none, or there is "
-            f"none to divide by. Columns without stock are the {kernel} kernel's. GFLOP/s: the least operations of the "
-            "phase, the same for both, over the time; %: of the rate of a large matrix product in the same run.",
+            "Temporary memory is what XLA's analysis reports in addition to arguments and results. -: it reports none, "
+            f"or there is none to divide by. Columns without stock are those of the {kernel} kernel. GFLOP/s is the "
+            "least number of operations of the phase, the same for both, over the time. % is the share of the rate of "
+            "a large matrix product in the same run.",
         ),
     )
 

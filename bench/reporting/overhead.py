@@ -31,8 +31,9 @@ def _per_leaf(results: Results, found: list[Overhead]) -> Section:
         (Prose("arm"), *_phases(here), "µs a leaf"),
         rows,
         (
-            "Paired with pure[jit], with 95 % intervals. * where it runs another program, so that the overhead is not "
-            "of crossing the jit boundary alone. Per leaf: between the phases with the fewest and the most.",
+            "Paired with pure[jit], with 95 % intervals. *: it runs another program, so the overhead is not only that "
+            "of crossing the jit boundary. Per leaf: from the difference between the phases with the fewest and the "
+            "most leaves.",
         ),
     )
 
@@ -53,8 +54,8 @@ def _by_size(results: Results, found: list[Overhead]) -> Section:
         (Prose("arm"), *map(str, sizes), f"under {NEGLIGIBLE:.0%} from"),
         rows,
         (
-            f"Under {NEGLIGIBLE:.0%}: the first size from which on the interval's upper end stays below it. "
-            f'"by estimate": the estimates do, the intervals do not. * It runs another program.',
+            f"Under {NEGLIGIBLE:.0%}: from this size on, the upper end of the interval stays below it. "
+            '"by estimate": the estimates do, but the intervals do not. *: it runs another program.',
         ),
     )
 

@@ -38,21 +38,22 @@ def cold_start_tables(
     starts = [port.starts for port in ports]
     second_s = [port.second_call_s for port in ports]
     notes = [
-        f"Medians of {from_to(str(min(starts)), str(max(starts)))} starts of each port, each in a fresh process; "
-        "of the total, the range beside it.",
-        "Import has JAX and Optax in every port, so that pure is the floor, and the port's framework. Init starts "
+        f"Medians of {from_to(str(min(starts)), str(max(starts)))} starts of each port, each in a fresh process. "
+        "The total also has its range.",
+        "Import contains JAX and Optax in every port, and the port's framework. So pure is the floor. Init starts "
         "JAX's backend, draws the parameters and constructs the model.",
-        f"First step is a whole train step of {WORKLOAD}: trace, lower and compile, without a cache of compiled "
-        "programs, the optimiser's state, and the step itself. Total is import + init + first step; Python's own start "
-        "is not in it.",
+        f"First step is the whole first train step of {WORKLOAD}: trace, lower and compile, without a cache of "
+        "compiled programs; make the optimiser's state; run the step. Total is import + init + first step. It does not "
+        "contain the start of Python itself.",
         f"The second step takes {from_to(format_time(min(second_s)), format_time(max(second_s)))}. "
         f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
-        "These starts are not paired and no verdict is given: where ranges overlap, the medians' order says little.",
+        "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
+        "little.",
     ]
     if measured:
         before, after = ("unknown" if load is None else f"{load:.1f}" for load in loads)
         notes.append(f"Measured on {measured[:10]}. Runnable processes: {before} before, {after} after.")
     if not all(port.peak_known for port in ports):
-        notes.append("Peak memory is unknown where the platform has no account of it.")
+        notes.append("Peak memory is unknown where the platform does not report it.")
     columns = ("port", *PARTS, "total [min, max]", "peak memory")
     return [Section("Cold start: from Python to the first train step", columns, rows, tuple(notes))]

@@ -49,8 +49,8 @@ def closing_tables(results: Results) -> list[Section]:
             ("workload", *columns),
             rows,
             (
-                "Below 1 is faster. ±: the farther end of the 95 % interval, as a share of the ratio. In brackets "
-                "where indistinguishable; * of other equations; - without a number.",
+                "Below 1 is faster. ±: the farther end of the 95 % interval, as a share of the ratio. In brackets: "
+                "indistinguishable. *: other equations. -: no number.",
             ),
         )
     ]
@@ -105,11 +105,12 @@ def _summary(results: Results, groups: list[list[Benchmark]]) -> Section:
         ("workload", Prose("arm"), "time / pure[jit]", Words("verdict"), Prose("why")),
         rows,
         (
-            "The first style of each framework is the one that its documentation leads with; below it the best, where "
-            "that is another. Below 1 is faster. A verdict needs an interval without 1 and an effect above the noise "
-            'floor; "indistinguishable" does not mean equal.',
-            f"Why: above {EXPLAINED_ABOVE:.2f}, how the program that XLA runs differs from pure[jit]'s. "
-            "Dots are its matrix products, leaves the arrays that cross the jit boundary for model and optimiser.",
+            "The first row of each framework is the call style that its documentation leads with. The row below it, "
+            "if there is one, is its best call style. Below 1 is faster. A verdict needs an interval that excludes 1 "
+            'and an effect above the noise floor; "indistinguishable" does not mean equal.',
+            f"Why: for ratios above {EXPLAINED_ABOVE:.2f}, how the program that XLA runs differs from that of "
+            "pure[jit]. Dots are its matrix products. Leaves are the arrays that cross the jit boundary for model and "
+            "optimiser.",
         ),
     )
 
@@ -137,8 +138,8 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         (Prose("arm"), "blocked", "pipelined", "steps/s", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
         rows,
         (
-            f"{len(facts.process)} paired rounds{in_processes}, {facts.steps} steps a call. Times are medians a "
-            "call; the ratio is of the blocked ones, the median within rounds, so it need not be their quotient.",
+            f"{len(facts.process)} paired rounds{in_processes}, {facts.steps} steps a call. Times are medians "
+            "per call. The ratio is the median within rounds of the blocked times. It need not equal their quotient.",
             f"Noise floor ±{facts.floor:.1%}, from pure[jit]#2, the same code compiled again."
             + (" Noisy: smaller differences cannot be seen here." if facts.floor > NOISY_FLOOR else ""),
             f"%: of the machine's nearer limit, here {LIMITS[rates[0].limit]}.",
@@ -149,12 +150,12 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
 
 def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
     if any(not b.facts.pipelined_s for b in benchmarks):
-        yield "Pipelined: - where a single call fills a sample, or nothing is dispatched ahead."
+        yield "Pipelined: -, where a single call fills a sample or nothing is dispatched ahead."
     for b in benchmarks:
         if b.facts.differs:
             yield f"{b.name}: other equations ({b.facts.differs}), so it is not held to the oracle."
         if not all(b.facts.steady):
-            yield f"{b.name}: not steady when the warm-up ended in {b.facts.steady.count(False)} processes."
+            yield f"{b.name}: not steady at the end of the warm-up in {b.facts.steady.count(False)} processes."
     for b in benchmarks:
         if b.facts.verdict in ("faster", "slower") and not b.facts.differs:
             yield f"{b.name}: {_why(results, b, benchmarks)}."
@@ -182,8 +183,9 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
         (Prose("arm"), "trace", "lower", "compile", "first", *counted),
         rows,
         (
-            "Times once, of the first process; the first call is all of it. Counts are of the optimised program, a "
-            "loop's body once. One print, one program, whatever the order of its arguments. -: XLA has none of it.",
+            "Times are of the first process, measured once; first is the whole first call. Counts are of the optimised "
+            "program, with a loop's body counted once. Equal prints are the same program, whatever the order of its "
+            "arguments. -: not known from XLA.",
         ),
         detail=True,
     )

@@ -123,7 +123,7 @@ def _accuracy(logits: Any, labels: Any) -> Any:
 def _sunspots(length: int) -> Experiment:
     return Experiment(
         f"sunspots-{length}",
-        f"next year's sunspot number, at every step of windows of {length} years cut out anywhere, without burn-in",
+        f"next year's sunspot number, at every step of windows of {length} years that start anywhere, without burn-in",
         GRUConfig(1, 16, 1),
         _mean_squared,
         _root_mean_squared,

@@ -35,8 +35,8 @@ def agreement_table(found: list[Agreement]) -> Section:
         "One epoch in float64 from one start",
         ("experiment", Words("framework"), "steps", "first loss", "last loss", "difference"),
         rows,
-        (f"Difference: the largest over the steps from plain JAX, relative to its largest loss; {SAME_CURVE:.0e} is "
-         "the limit.",),
+        ("Difference: the largest difference from plain JAX over the steps, relative to the largest loss of plain JAX; "
+         f"{SAME_CURVE:.0e} is the limit.",),
     )  # fmt: skip
 
 
@@ -60,14 +60,14 @@ def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
         ("experiment", Words("framework"), Words("initial state"), "test", "better by", Words("verdict")),
         rows,
         (
-            f"Test: the mean over {seeds} seeds, with the parameters of the epoch that validated best; training ends "
-            f"{PATIENCE} epochs after it. {capped} of {len(runs)} trainings ended before that, at the last epoch "
-            "allowed.",
-            f"Better by: the mean difference from the state {reference.summary}, in pairs of one seed, with its 95 % "
-            "interval (Student's t over seeds); positive is better, for an error and for an accuracy. The test "
+            f"Test: the mean over {seeds} seeds, with the parameters of the epoch with the least validation loss. "
+            f"Training ends {PATIENCE} epochs after it. {capped} of {len(runs)} trainings ended before that, at the "
+            "last epoch allowed.",
+            f"Better by: the mean difference from the state {reference.summary}, paired by seed, with its 95 % "
+            "interval (Student's t over seeds). Positive is better, for an error and for an accuracy. The test "
             "sequences are the same for all seeds, so the interval is about training, not about other data. No "
-            "interval is widened for the number of rows. Frameworks start alike and repeat one result: those that "
-            "agree in every digit shown share a row.",
+            "interval is widened for the number of rows. All frameworks start from the same parameters and repeat one "
+            "result: those that agree in every digit shown share a row.",
             *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
         ),
     )
@@ -107,8 +107,9 @@ def vanishing_table(found: Vanishing) -> Section:
         rows,
         (
             f"Euclidean norms, {f'medians of {draws} draws' if draws > 1 else 'one draw'}, float64, 20 inputs, "
-            "200 units, freshly drawn parameters. × T: what one SGD step at a learning rate of 1 moves, the rate "
-            "scaled by the length. Weights: the gradient of the recurrent weights, loss at every step. "
+            "200 units, newly drawn parameters. × T: how far one SGD step at a learning rate of 1 moves the state, "
+            "with the rate scaled by the length. Weights: the gradient of the recurrent weights, with the loss at "
+            "every step. "
             + ("Underflow: below float64's smallest number. " if any("underflow" in row for row in rows) else "")
             + _spread(found),
         ),
