@@ -139,7 +139,7 @@ def verify(
     if self_test and (ports or dtypes or checks or kernels or json or upstream):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if every_check and not self_test:
-        raise typer.BadParameter("--every-check needs --self-test.")
+        raise typer.BadParameter("--every-check belongs to --self-test.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
     from .commands import verify

@@ -95,7 +95,7 @@ def _equality(diff: Diff) -> Section:
         if change.is_lost:
             said = "FAILED"
         elif change.old is None or change.new is None:
-            said = "in one file only"
+            said = "asked in one file alone"
         elif change.old.is_equal:
             said = "equal, as before"
         else:

@@ -65,7 +65,7 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                             underway = None if isinstance(answer, GroupTimed) else underway
                             journal.add(answer)
                     if journal.todo(process) == todo:
-                        raise ChildDiedError("the measuring process ended without an answer")
+                        raise ChildDiedError("the measuring process ended without a word")
                 except ChildDiedError as error:
                     if underway is None and journal.todo(process) != todo:
                         continue  # it died after its work, and before more
