@@ -179,4 +179,4 @@ def main(parent: Parent, since_s: float) -> None:
 
 
 if __name__ == "__main__":
-    main(PARENT, STARTED_S)  # pyright: ignore[reportPossiblyUnbound]
+    main(PARENT, STARTED_S)  # pyright: ignore[reportPossiblyUnboundVariable]
