@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from trigru.bench.arms.plan import expand
 from trigru.bench.results.record import Arm, Ceilings, Plan, Untimed
+from trigru.bench.timing import worker
 from trigru.bench.timing.child import ChildDiedError
 from trigru.bench.timing.journal import Begun, Journal
 from trigru.bench.timing.messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
-from trigru.bench.timing.worker import NO_BASELINE
 
 from .runs import BUILD, MACHINE, plan
 
@@ -73,6 +73,13 @@ def fill(journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: i
         journal.add(GroupTimed(group, process, [timed(process, arm) for arm in journal.groups()[group]]))
 
 
+def ask_here(request: Request, limit_s: float) -> Iterator[Answer]:
+    """As `trigru.bench.timing.supervisor.ask_process`, without another process, where things can be patched."""
+    answers: list[Answer] = []
+    worker.measure(request, answers.append)
+    return iter(answers)
+
+
 @dataclass
 class FakeProcesses:
     """Answers as `trigru.bench.timing.worker` does, without measuring; at some places it raises instead.
@@ -120,7 +127,7 @@ class FakeProcesses:
                     enter(f"time {arm.id}")
                 marker.write_bytes(bytes(4))
             else:
-                yield from (Untimed(arm, NO_BASELINE) for arm in ready)
+                yield from (Untimed(arm, worker.NO_BASELINE) for arm in ready)
                 ready = []
             yield GroupTimed(group, request.process, [timed(request.process, arm) for arm in ready])
 
