@@ -169,6 +169,7 @@ def test_divisions_are_never_ranked_against_each_other(results, tmp_path):
     assert overheads(alone) == []
     assert tables_of(alone)[0].title.startswith("The fused kernel against each framework's own cell")
     assert not plot_sweep(alone, tmp_path / "none.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sweep_plots_the_stock_division_alone(tmp_path, monkeypatch):
