@@ -50,16 +50,17 @@ def styles() -> str:
 
 def results() -> str:
     """The page of published results."""
-    from trigru.bench.analysis.overhead import tax_tables
     from trigru.bench.commands.bench import tables_of
-    from trigru.bench.reporting.sections import markdown, markdown_table, provenance_lines
-    from trigru.bench.results.record import load
+    from trigru.bench.reporting.overhead import overhead_tables
+    from trigru.bench.reporting.provenance import provenance_lines
+    from trigru.bench.reporting.sections import markdown, markdown_table
+    from trigru.bench.results.files import load
 
     found, sweep = (load(DOCS / "results" / f"{name}.json") for name in ("cpu", "sweep"))
-    _, by_size = tax_tables(sweep)
+    _, by_size = overhead_tables(sweep)
     return "\n".join(
         [
-            markdown("Results from one machine", tables_of(found), found),
+            markdown("Results from one machine", provenance_lines(found), tables_of(found)),
             "## Against model size",
             "",
             "![Throughput and cost over plain JAX against hidden size](sweep.png)",
@@ -136,9 +137,10 @@ def departures() -> str:
 
 def calibration() -> str:
     """Verdicts on arms whose truth is known."""
-    from trigru.bench.analysis.calibration import calibration_tables
-    from trigru.bench.reporting.sections import markdown_table, provenance_lines
-    from trigru.bench.results.record import load
+    from trigru.bench.reporting.calibration import calibration_tables
+    from trigru.bench.reporting.provenance import provenance_lines
+    from trigru.bench.reporting.sections import markdown_table
+    from trigru.bench.results.files import load
 
     found = load(DOCS / "results" / "calibration.json")
     (table,) = calibration_tables(found)
@@ -151,7 +153,8 @@ def cold_start() -> str:
 
     import msgspec
     from trigru.bench.reporting.sections import markdown_table
-    from trigru.bench.timing.coldstart import ColdStart, cold_start_tables
+    from trigru.bench.reporting.starts import cold_start_tables
+    from trigru.bench.timing.coldstart import ColdStart
 
     content = json.loads((DOCS / "results" / "cold_start.json").read_text(encoding="utf-8"))
     loads = content["load_before"], content["load_after"]
@@ -163,8 +166,9 @@ def cold_start() -> str:
 def kernel() -> str:
     """The fused kernel against the frameworks' own cells and peers."""
     from trigru.bench.reporting.kernels import kernel_tables
-    from trigru.bench.reporting.sections import markdown_table, provenance_lines
-    from trigru.bench.results.record import load
+    from trigru.bench.reporting.provenance import provenance_lines
+    from trigru.bench.reporting.sections import markdown_table
+    from trigru.bench.results.files import load
 
     found = load(DOCS / "results" / "kernel.json")
     parts = []
@@ -175,24 +179,19 @@ def kernel() -> str:
 
 def kernel_choices() -> str:
     """What each choice of the fused kernel gains on each workload, and what memory it takes."""
-    from trigru.bench.reporting.kernels import speedups
-    from trigru.bench.reporting.sections import provenance_lines
-    from trigru.bench.results.record import load
+    from trigru.bench.analysis.speedups import speedups
+    from trigru.bench.reporting.provenance import provenance_lines
+    from trigru.bench.results.files import load
 
     found = load(DOCS / "results" / "kernel_choices.json")
-    (port,), (phase,) = found.trigru.plan.ports, found.trigru.plan.phases
-    workloads, kernels = found.trigru.plan.workloads, found.trigru.plan.kernels
-    ratios = {(s.kernel, s.workload): s.ratio for s in speedups(found)}
-    temp = {
-        (b.facts.kernel, b.facts.workload): b.facts.program.temp_bytes
-        for b in found.benchmarks
-        if b.facts.copy == 1 and b.facts.program
-    }
+    (port,), (phase,), plan = found.trigru.plan.ports, found.trigru.plan.phases, found.trigru.plan
+    workloads, kernels = [str(w) for w in plan.workloads], [str(kernel) for kernel in plan.kernels]
+    gains = {(s.kernel, str(s.benchmark.arm.workload)): s for s in speedups(found)}
 
     def cells(kernel):
         for workload in workloads:
-            r, share = ratios[kernel, workload], temp[kernel, workload] / temp["stock", workload]
-            yield f"{r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}], {share:.2f}"
+            ratio, share = gains[kernel, workload].ratio, gains[kernel, workload].temp_share
+            yield f"{ratio.ratio:.2f} [{ratio.low:.2f}, {ratio.high:.2f}], {share:.2f}"
 
     head = ["| kernel | " + " | ".join(workloads) + " |", "| --- " * (1 + len(workloads)) + "|"]
     table = [*head, *(f"| `{kernel}` | {' | '.join(cells(kernel))} |" for kernel in kernels)]

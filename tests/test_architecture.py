@@ -24,12 +24,6 @@ BESIDE = {
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
-#: Still to be mended.
-OPEN = {
-    "bench/analysis/calibration.py", "bench/analysis/diff.py", "bench/analysis/overhead.py", "bench/arms/plan.py",
-    "bench/results/record.py", "bench/timing/coldstart.py", "bench/timing/supervisor.py",
-}  # fmt: skip
-
 
 def sources(folder):
     return sorted(path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
@@ -71,7 +65,7 @@ def test_imports_point_one_way(path):
         for line, name in imported(path)
         if name.startswith("trigru.") and not may_import(source, name.split(".")[1:])
     ]
-    assert bool(wrong) == (str(path.relative_to(ROOT)) in OPEN), wrong
+    assert not wrong, wrong
     if source[0] == "common":
         assert not {name.partition(".")[0] for _, name in imported(path)} & FRAMEWORKS
 

@@ -28,8 +28,6 @@ from ..timing.machine import describe_machine, load_average
 from ..timing.supervisor import run
 from .report import lines_above, tables_of
 
-__all__ = ["benchmark", "start_cold"]
-
 COLD_STARTS = 5
 SWEEP_PLOT = "sweep.png"
 

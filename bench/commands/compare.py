@@ -19,8 +19,6 @@ from .bench import benchmark
 from .options import read_dtypes
 from .verify import verify_ports
 
-__all__ = ["compare", "unproven_arms"]
-
 
 def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
     """Prove what is to be timed, on every kernel, and time what is proven.

@@ -13,17 +13,6 @@ from ..arms.peers import PEERS
 from ..arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload, parse_sweep, parse_workload
 from ..results.record import Plan, Sized
 
-__all__ = [
-    "DEFAULT_PHASES",
-    "calibration_plan",
-    "check_folder",
-    "make_plan",
-    "read_checks",
-    "read_dtypes",
-    "read_kernels",
-    "read_ports",
-]
-
 #: `gradient` is most of `train_step`, and is measured where it is asked for.
 DEFAULT_PHASES = ("forward", "train_step", "step")
 #: One time step has no loop, and runs the framework's cell whatever the kernel.

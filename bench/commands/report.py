@@ -13,8 +13,6 @@ from ..reporting.times import closing_tables, summary_tables, timing_tables
 from ..results.files import load
 from ..results.record import Results
 
-__all__ = ["lines_above", "report", "tables_of"]
-
 
 def report(path: Path, *, details: bool) -> None:
     """Print the tables of a results file again.

@@ -13,8 +13,6 @@ from .numbers import format_time, from_to
 from .provenance import load_warnings, short_group
 from .sections import Prose, Section, Words
 
-__all__ = ["ALLOWED_BY", "check_comparable", "diff_summary", "diff_tables"]
-
 #: By which option a kind of problem is accepted.
 ALLOWED_BY: dict[Kind, str] = {
     "arms": "--allow-missing",
@@ -223,7 +221,7 @@ def _notes(diff: Diff) -> Iterator[str]:
     unasked = [name for name, results in (("OLD", old), ("NEW", new)) if results.trigru.equality is None]
     if unasked:
         yield (
-            f"In {' and '.join(unasked)} nothing was asked about equality, but that each arm's first results had to pass. "
+            f"{' and '.join(unasked)}: no proof of equality, but that each arm's first results had to pass. "
             "`trigru compare` proves first what it times."
         )
     yield from _suspicions(diff)

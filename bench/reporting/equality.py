@@ -12,16 +12,6 @@ from ...impls.upstream import Finding
 from ..analysis.equality import proofs_of, worst_of
 from .sections import Prose, Section, Words
 
-__all__ = [
-    "departures_table",
-    "equality_json",
-    "equality_line",
-    "equality_table",
-    "equality_tables",
-    "label",
-    "self_test_table",
-]
-
 
 def label(port: str, kernel: str) -> str:
     """A port on a kernel; on the stock cell the port's name alone.

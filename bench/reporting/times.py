@@ -11,8 +11,6 @@ from .numbers import format_bytes, format_interval, format_rate, format_ratio, f
 from .provenance import short_group
 from .sections import Prose, Section, Words
 
-__all__ = ["closing_tables", "explain", "summary_tables", "timing_tables"]
-
 #: A framework whose best style differs from the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
 #: A noise floor above this is pointed at: "indistinguishable" then says more of the machine than of the arms.
@@ -156,7 +154,7 @@ def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
         if not all(b.facts.steady):
             yield f"{b.name}: not steady when the warm-up ended in {b.facts.steady.count(False)} processes."
     for b in benchmarks:
-        if b.facts.verdict in ("faster", "slower"):
+        if b.facts.verdict in ("faster", "slower") and not b.facts.differs:
             yield f"{b.name}: {_why(results, b, benchmarks)}."
 
 

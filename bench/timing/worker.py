@@ -31,8 +31,6 @@ from .messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Under
 from .roofline import measure_ceilings
 from .sampling import Samples, WarmUp, calls_in_a_sample, sample_rounds, warm_up
 
-__all__ = ["NO_BASELINE", "OtherPlatformError", "measure", "measure_group"]
-
 #: A round of the large workload takes seconds; beyond this time, over all processes, a group stops adding rounds.
 GROUP_TIME_S = 40.0
 #: Where nothing else is asked for, a group gets as many rounds in each process as take this long, within these bounds.

@@ -30,8 +30,6 @@ from ....common.port.task import cross_entropy, mean_squared_error
 from ..admission import OPTIMIZER
 from . import Peer, PeerStyle
 
-__all__ = ["PEER", "LearnedGRU"]
-
 
 class LearnedGRU(hk.Module):
     """A GRU that starts from a learned state, with a readout of its final carry where there are classes."""

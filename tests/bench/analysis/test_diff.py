@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import ARMS, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
-from trigru.bench.analysis.diff import FAIL_ABOVE, diff
+from trigru.bench.analysis.diff import FAIL_ABOVE, TOO_NOISY, diff
 from trigru.bench.results.files import stats_of
 from trigru.bench.results.record import Untimed
 from trigru.common.equality.verification import Measurement
@@ -167,6 +167,30 @@ def test_a_slowdown_of_all_is_caught_by_absolute_times_alone(absolute):
     if absolute:
         assert names_of(found.regressions) == set(ARMS) - {"pure[jit]#2"}
         assert all(change.comparison.ratio == pytest.approx(1.3, rel=0.06) for change in found.changes)
+
+
+@pytest.fixture
+def still():
+    """A run without noise, in one process, and the same with linen a quarter slower."""
+    calm = {"groups": GROUPS[:1], "processes": 1, "noise": 0, "luck": 0, "mood": 0}
+    return draw_run(0, **calm), draw_run(0, {"linen": 1.25}, **calm)
+
+
+def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression(still):
+    (change,) = (c for c in diff(*still).changes if c.arm.port == "linen")
+    ratio = change.comparison.ratio
+    assert ratio == pytest.approx(1.25)
+    for allowed, slow in ((ratio, set()), (np.nextafter(ratio, 0), {"linen[apply]"})):
+        found = diff(*still, fail_above=float(allowed - 1))
+        assert names_of(found.regressions) == slow
+        assert found.exit_code == len(slow)
+
+
+@pytest.mark.parametrize(("floor", "noisy"), [(TOO_NOISY, False), (np.nextafter(TOO_NOISY, 1), True)])
+def test_a_floor_is_too_noisy_above_its_limit(still, floor, noisy):
+    found = diff(still[0], with_facts(still[0], floor=float(floor)))
+    assert list(found.noisy_groups()) == [FIRST] * noisy
+    assert {c.lost_in_noise for c in found.changes if c.role == "arm"} == {noisy}
 
 
 # problems

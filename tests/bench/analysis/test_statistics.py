@@ -282,3 +282,60 @@ def test_with_two_processes_the_floor_is_the_duplicates_ratio():
 )
 def test_verdicts(comparison, expected):
     assert verdict(comparison, floor=0.02) == expected
+
+
+@pytest.mark.parametrize(
+    ("comparison", "expected"),
+    [
+        (Comparison(2.0, 1.5, 2.5), "indistinguishable"),
+        (Comparison(np.nextafter(2.0, 3.0), 1.5, 2.5), "slower"),
+        (Comparison(0.5, 0.4, 0.6), "indistinguishable"),
+        (Comparison(np.nextafter(0.5, 0.0), 0.4, 0.6), "faster"),
+        (Comparison(3.0, 1.0, 9.0), "indistinguishable"),
+        (Comparison(3.0, np.nextafter(1.0, 2.0), 9.0), "slower"),
+        (Comparison(0.3, 0.1, 1.0), "indistinguishable"),
+        (Comparison(0.3, 0.1, np.nextafter(1.0, 0.0)), "faster"),
+    ],
+)
+def test_verdicts_at_the_very_thresholds(comparison, expected):
+    """At a floor of 1, a ratio of 2 or of a half is on it; an interval that ends at 1 has 1 in it."""
+    assert verdict(comparison, floor=1.0) == expected
+
+
+def test_the_interval_of_three_processes_by_hand():
+    """Medians 0.10, 0.12, 0.17: their mean is 0.13, the squares of their distances from it add up to 0.0026."""
+    found = effect_of(np.repeat([0.10, 0.12, 0.17], 4), np.repeat([0, 1, 2], 4))
+    assert found.log_ratio == pytest.approx(0.13)
+    assert found.medians == pytest.approx((0.10, 0.12, 0.17))
+    error = (0.0026 / 2 / 3) ** 0.5
+    assert found.standard_error == pytest.approx(error)
+    reach = 4.30265 * error  # Student's t at 97.5 %, two degrees of freedom
+    assert (found.low, found.high) == pytest.approx((0.13 - reach, 0.13 + reach), rel=1e-5)
+
+
+def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():
+    """Medians 0.0 and 0.3 of uneven rounds, whose means are others."""
+    found = effect_of(np.array([-0.1, 0.0, 0.4, 0.2, 0.3, 1.0]), [0, 0, 0, 1, 1, 1])
+    assert found.medians == pytest.approx((0.0, 0.3))
+    assert found.log_ratio == pytest.approx(0.15)
+
+
+def test_the_interval_of_a_mean_by_hand():
+    """Two groups whose processes' luck cancels: errors of 0.03 and 0.04 are one of 0.05, of the mean half that."""
+    one = Effect(0.1, 0.0, 0.2, 0.03, 3, (0.0, 0.1, 0.2))
+    other = Effect(0.3, 0.1, 0.5, 0.04, 3, (0.4, 0.3, 0.2))
+    found = mean_effect([one, other])
+    assert found.log_ratio == pytest.approx(0.2)
+    assert found.standard_error == pytest.approx(0.025)
+    freedom = (0.0009 + 0.0016) ** 2 / ((0.0009**2 + 0.0016**2) / 2)  # Welch's, 3.709
+    assert freedom == pytest.approx(3.709, abs=1e-3)
+    reach = t.ppf(0.975, freedom) * 0.025
+    assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
+
+
+def test_the_interval_of_a_change_by_hand():
+    """Errors of 0.003 and 0.004 in 3 and in 5 processes."""
+    found = compare_effects(Effect(0.3, 0.0, 0.0, 0.003, 3), Effect(0.1, 0.0, 0.0, 0.004, 5))
+    freedom = 25e-6**2 / (9e-6**2 / 2 + 16e-6**2 / 4)
+    reach = t.ppf(0.975, freedom) * 0.005
+    assert np.log((found.ratio, found.low, found.high)) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))

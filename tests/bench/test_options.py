@@ -1,0 +1,199 @@
+"""Every option of `trigru bench` and `trigru diff` changes what it says it does, and a faulty arm gets no number."""
+
+import numpy as np
+import pytest
+from support.known import Arm, bench, trigru
+
+USUAL = ("--workload", "tiny", "--phase", "forward")
+TINY = "tiny/forward/float32/stock"
+
+
+def names(run):
+    """Of every arm that has a number, by group."""
+    found = {}
+    for b in run.results["benchmarks"]:
+        found.setdefault(b["group"], []).append(b["name"])
+    return found
+
+
+PURE = ["pure[jit]", "pure[jit]#2"]
+LINEN, NNX, EQUINOX = ["linen[apply]"], ["nnx[jit]", "nnx[split]"], ["equinox[filter_jit]", "equinox[partition]"]
+ALL = PURE + LINEN + NNX + EQUINOX
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), {TINY: ALL}),
+        (("--port", "linen"), {TINY: PURE + LINEN}),
+        (("--port", "linen", "--port", "equinox"), {TINY: PURE + LINEN + EQUINOX}),
+        (("--style", "split"), {TINY: [*PURE, "nnx[split]"]}),
+        (("--style", "split", "--style", "apply"), {TINY: [*PURE, *LINEN, "nnx[split]"]}),
+        (("--port", "linen", "--peers"), {TINY: [*PURE, *LINEN, "torch[compiled]", "haiku[transform]"]}),
+        (("--port", "pure", "--workload", "question"), {TINY: PURE, "question/forward/float32/stock": PURE}),
+        (("--port", "pure", "--phase", "step"), {TINY: PURE, "tiny/step/float32/stock": PURE}),
+        (("--port", "pure", "--kernel", "fused"), {"tiny/forward/float32/fused": [*PURE, "pure[jit]:fused"]}),
+        (
+            ("--port", "nnx", "--kernel", "fused", "--kernel", "fused@save=none", "--style", "split"),
+            {
+                "tiny/forward/float32/fused": [
+                    *PURE, "nnx[split]", "nnx[split]:fused", "nnx[split]:fused@save=none",
+                ]
+            },
+        ),
+        (
+            ("--port", "linen", "--kernel", "stock", "--kernel", "fused"),
+            {TINY: PURE + LINEN, "tiny/forward/float32/fused": [*PURE, "linen[apply]", "linen[apply]:fused"]},
+        ),
+        (("--port", "pure", "--sweep", "hidden=5,6"), {f"tiny@hidden={n}/forward/float32/stock": PURE for n in (5, 6)}),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_is_measured_and_nothing_else(tmp_path, arguments, expected):
+    run = bench(tmp_path, *USUAL, *arguments, processes=1)
+    assert names(run) == expected
+    for group, found in expected.items():
+        for arm in run.arms(group, found):
+            assert run.measured[f"{group}/{arm.name}"]["stats"]["median"] == pytest.approx(arm.time_s, rel=1e-5), (
+                arm.name
+            )
+
+
+@pytest.mark.parametrize(("rounds", "processes"), [(6, 1), (8, 1), (6, 2), (2, 3)])
+def test_rounds_and_processes(tmp_path, rounds, processes):
+    run = bench(tmp_path, *USUAL, "--port", "linen", "--rounds", str(rounds), processes=processes)
+    for b in run.results["benchmarks"]:
+        facts = b["extra_info"]["trigru"]
+        assert len(b["stats"]["data"]) == b["stats"]["rounds"] == rounds * processes
+        assert facts["process"] == list(np.repeat(range(processes), rounds))
+        assert len(facts["pipelined_s"]) == processes * -(-rounds // 4)
+
+
+def orders(run):
+    """Of each process: the arms of each round."""
+    positions = [b["extra_info"]["trigru"]["position"] for b in run.results["benchmarks"]]
+    return np.array(positions).T.reshape(run.processes, -1, len(positions))
+
+
+def test_processes_differ_in_their_orders_and_in_nothing_else(tmp_path):
+    run = bench(tmp_path, *USUAL, "--phase", "step", "--peers")
+    first, *others = run.machine.built
+    assert len(set(first)) == 2 * 8, "the duplicate is one program with the baseline"
+    assert all(built == first for built in others)
+    assert len({found.tobytes() for found in orders(run)}) == 3
+    assert run.machine.precisions == {"highest"}
+    assert run.results["trigru"]["matmul_precision"] == "highest"
+
+
+def test_the_seed_is_that_of_the_orders(tmp_path):
+    by_seed = {seed: bench(tmp_path / seed, *USUAL, "--seed", seed, processes=2) for seed in ("0", "1", "7")}
+    found = {seed: orders(run) for seed, run in by_seed.items()}
+    np.testing.assert_array_equal(found["0"][1], found["1"][0])  # each process takes the next
+    assert not np.array_equal(found["0"][0], found["7"][0])
+    again = bench(tmp_path / "again", *USUAL, processes=2)
+    np.testing.assert_array_equal(orders(again), found["0"])
+    assert [run.results["trigru"]["plan"]["seed"] for run in by_seed.values()] == [0, 1, 7]
+
+
+def test_an_arms_result_does_not_depend_on_the_order_of_workloads(tmp_path):
+    runs = []
+    for number, workloads in enumerate((("tiny", "vowels"), ("vowels", "tiny"))):
+        options = [word for w in workloads for word in ("--workload", w)]
+        runs.append(bench(tmp_path / str(number), *options, "--phase", "train_step", processes=2))
+    one, other = ({key: b["stats"]["data"] for key, b in run.measured.items()} for run in runs)
+    assert one == other
+
+
+def test_every_clock_waits_for_the_device(tmp_path):
+    """Where it takes twice as long, and the host does not, that is seen in all that is measured."""
+    options = (*USUAL, "--workload", "vowels", "--port", "nnx")
+    once, twice = (bench(tmp_path / str(device), *options, device=device) for device in (1.0, 2.0))
+    assert once.measured.keys() == twice.measured.keys()
+    for key in once.measured:
+        group, _, name = key.rpartition("/")
+        device_ns = [once.machine.cost(Arm(once, group, name).called, process).device for process in range(3)]
+        more_s = np.subtract(*(np.reshape(run.measured[key]["stats"]["data"], (3, -1)) for run in (twice, once)))
+        np.testing.assert_allclose(more_s, np.outer(device_ns, np.ones(6)) * 1e-9, 1e-4, err_msg=key)
+        facts = twice.facts(key)
+        arm = Arm(twice, group, name)
+        assert facts["calls"] == arm.calls, "the warm-up waits, too"
+        np.testing.assert_allclose(facts["pipelined_s"], np.repeat(arm.pipelined_s, 2), 1e-5)
+        assert 1e-9 * (sum(arm.build_ns) + device_ns[0]) < facts["build"]["first_call_s"]
+    for (gemm, copy), (gemm_2, copy_2) in (
+        [tuple(ceilings["float32"].values()) for ceilings in found]
+        for found in zip(once.results["trigru"]["ceilings"], twice.results["trigru"]["ceilings"], strict=True)
+    ):
+        assert (gemm / gemm_2, copy / copy_2) == pytest.approx((2, 2), rel=1e-3)
+
+
+FAULTY = ("linen[apply]", "nnx[split]", "linen[apply]:fused", "nnx[split]:fused", "torch[compiled]")
+CHOSEN = ("--port", "linen", "--port", "nnx", "--style", "apply", "--style", "split")
+
+
+@pytest.mark.parametrize("phase", ["forward", "gradient", "train_step", "step"])
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_faulty_arm_gets_no_number_and_the_report_says_why(tmp_path, name, phase):
+    workload = "vowels" if name == "linen[apply]" else "tiny"
+    kernels = ("--kernel", "fused") if "fused" in name else ()
+    peers = ("--peers",) if name.startswith("torch") else ()
+    options = ("--workload", workload, "--phase", phase, *CHOSEN, *kernels, *peers)
+    run = bench(tmp_path, *options, processes=1, wrong=(name, phase))
+    group = f"{workload}/{phase}/float32/{'fused' if kernels else 'stock'}"
+    (found,) = (u for u in run.results["untimed"] if u["arm"]["port"] != "keras")
+    assert found["reason"].startswith("not equal to the oracle: ")
+    assert [f"{group}/{name}", found["reason"]] in run.tables["Without a number"].rows
+    timed = names(run)[group]
+    assert name not in timed
+    assert len(timed) == 2 + len(CHOSEN) // 4 * (1 + bool(kernels)) - (not peers) + bool(peers)
+
+
+def test_an_arm_that_is_faulty_in_the_last_process_alone_gets_no_number(tmp_path):
+    run = bench(tmp_path, *USUAL, "--port", "linen", wrong=("linen[apply]", "forward"), wrong_from=2)
+    assert names(run) == {TINY: PURE}
+    (found,) = run.results["untimed"]
+    assert found["reason"].startswith("not equal to the oracle: ")
+
+
+def test_a_peer_of_other_equations_is_not_held_to_the_oracle(tmp_path):
+    run = bench(tmp_path, *USUAL, "--port", "pure", "--peers", processes=1, wrong=("haiku[transform]", "forward"))
+    assert "haiku[transform]" in names(run)[TINY]
+
+
+def test_where_the_baseline_is_faulty_nothing_has_a_number(tmp_path):
+    run = bench(tmp_path, *USUAL, "--phase", "step", "--port", "linen", processes=1, wrong=("pure[jit]", "forward"))
+    assert names(run) == {"tiny/step/float32/stock": PURE + LINEN}
+    reasons = {(u["arm"]["port"], u["arm"]["copy"]): u["reason"] for u in run.results["untimed"]}
+    assert reasons.keys() == {("pure", 1), ("pure", 2), ("linen", 1)}
+    assert "there is nothing to compare with" in reasons["linen", 1]
+
+
+def test_an_arm_that_compiles_again_gets_no_number(tmp_path):
+    run = bench(tmp_path, "--quick", *USUAL, "--port", "linen", processes=1, recompiling="linen[apply]")
+    assert names(run) == {TINY: PURE}
+    assert "XLA compiled while the clock ran" in run.results["untimed"][0]["reason"]
+
+
+# Of diff.
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    return bench(tmp_path_factory.mktemp("old"), *USUAL, "--port", "linen", "--port", "nnx")
+
+
+def test_arms_that_one_file_lacks_are_accepted_where_that_is_allowed(old, tmp_path):
+    new = bench(tmp_path, *USUAL, "--port", "linen")
+    found = trigru("diff", old.folder, new.folder)
+    assert found.exit_code == 2
+    assert "Measure alike, or accept it: --allow-missing." in found.stderr
+    assert trigru("diff", old.folder, new.folder, "--allow-other-machine").exit_code == 2
+    assert trigru("diff", old.folder, new.folder, "--allow-missing").exit_code == 0
+
+
+def test_another_machine_is_accepted_where_that_is_allowed(old, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "71")
+    new = bench(tmp_path, *USUAL, "--port", "linen", "--port", "nnx")
+    found = trigru("diff", old.folder, new.folder)
+    assert found.exit_code == 2
+    assert "Measure alike, or accept it: --allow-other-machine." in found.stderr
+    assert trigru("diff", old.folder, new.folder, "--allow-missing").exit_code == 2
+    assert trigru("diff", old.folder, new.folder, "--allow-other-machine").exit_code == 0

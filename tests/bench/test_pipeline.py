@@ -1,0 +1,328 @@
+"""From the command line to the printed cell, on a machine whose costs are known: every number is what arithmetic says.
+
+What is asked goes in through the command line; what is looked at is results.json, report.md and the screen.
+"""
+
+import re
+from itertools import groupby
+
+import numpy as np
+import pytest
+from support.known import (
+    DIVISIONS,
+    FIRST,
+    FLOOR,
+    PEERS,
+    SIZES,
+    STOCK,
+    Arm,
+    bench,
+    check,
+    interval,
+    limits,
+    mean_interval,
+    says,
+    short,
+    trigru,
+    verdict,
+)
+
+WORKLOADS, PHASES = ("tiny", "vowels"), ("forward", "train_step", "step")
+KERNELS_TITLE = "The fused kernel against each framework's own cell"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two workloads, three phases, both kernels and all peers, in three processes."""
+    options = [("--workload", w) for w in WORKLOADS] + [("--phase", p) for p in PHASES]
+    options += [("--kernel", "stock"), ("--kernel", "fused"), ("--peers",), ("--quick",)]
+    return bench(tmp_path_factory.mktemp("run"), *(word for option in options for word in option))
+
+
+def groups(division, workloads=WORKLOADS, phases=PHASES):
+    return [f"{w}/{p}/float32/{division}" for w in workloads for p in phases]
+
+
+def arms(run, division, **chosen):
+    return [arm for group in groups(division, **chosen) for arm in run.arms(group, DIVISIONS[division])]
+
+
+def frameworks(found):
+    """By port, in the order of their first arm; without the baseline's."""
+    ports = dict.fromkeys(arm.port for arm in found if arm.port != "pure")
+    return [[arm for arm in found if arm.port == port] for port in ports]
+
+
+def star(arm):
+    return "*" * (not arm.same_program)
+
+
+def overhead_us(found):
+    return lambda arms_of: ("%" + star(arms_of[found]), *(1e6 * s for s in arms_of[found].overhead_s))
+
+
+def per_leaf_us(by_phase):
+    """Between the phases with the fewest leaves and the most."""
+    few, many = by_phase["forward"], by_phase["train_step"]
+    span = many.called.leaves - few.called.leaves
+    widths = [arm.overhead_s[2] - arm.overhead_s[1] for arm in (few, many)]
+    return 1e6 * (many.overhead_s[0] - few.overhead_s[0]) / span, 1e6 * np.hypot(*widths) / 2 / span
+
+
+TIMES = {
+    "arm": lambda a: a.name,
+    "blocked": lambda a: (a.time_s,),
+    "pipelined": lambda a: (np.median(a.pipelined_s),) if a.pipelined_s else "-",
+    "steps/s": lambda a: (a.steps / a.time_s,),
+    "GFLOP/s, %": lambda a: a.rate,
+    "time / pure[jit]": lambda a: "1 (baseline)" if a is a.baseline or a.name == "pure[jit]" else a.ratio,
+    "verdict": lambda a: a.verdict,
+}
+PROGRAMS = {
+    "arm": lambda a: a.name,
+    **{column: lambda a, n=n: (1e-9 * a.build_ns[n],) for n, column in enumerate(("trace", "lower", "compile"))},
+    "first": lambda a: (1e-9 * a.first_ns,),
+    "leaves": lambda a: (a.called.leaves,),
+    **{
+        column: lambda a, name=name: "-" if a.port == "torch" else (a.called.counts[name],)
+        for column, name in (("dots", "dot"), ("while", "while"), ("fusion", "fusion"), ("transp", "transpose"))
+    },
+    "temp": lambda a: "-" if a.port == "torch" else (a.called.temp_bytes,),
+}
+
+
+@pytest.mark.parametrize("group", [*groups("stock"), *groups("fused")])
+def test_times_of_a_group(run, group):
+    workload, phase, _, division = group.split("/")
+    B, T, D, H = SIZES[workload]
+    kernel = {"stock": "stock", "fused": "fused against stock"}[division]
+    name = f"{workload} {phase}" + " fused" * (division == "fused")
+    table = run.tables[f"{name}: B={B} T={T} D={D} H={H}, float32, kernel {kernel}"]
+    found = run.arms(group, DIVISIONS[division])
+    check(table, TIMES, found)
+    for column in ("blocked", "time / pure[jit]"):
+        cells = [row[table.columns.index(column)] for row in table.rows]
+        assert len(set(cells)) == len(cells), f"{column}: a swap of these arms would not be seen"
+    assert table.notes[0].startswith(f"18 paired rounds in 3 processes, {found[0].steps} steps a call.")
+    assert table.notes[1].startswith(f"Noise floor ±{FLOOR:.1%}")
+    programs = run.tables[f"{name}: programs"]
+    prints = [row.pop() for row in programs.rows]
+    assert programs.columns.pop() == "print"
+    check(programs, PROGRAMS, found)
+    assert [said == prints[0] for said in prints] == [arm.same_program for arm in found]
+
+
+@pytest.mark.parametrize("group", [*groups("stock"), *groups("fused")])
+def test_samples_in_the_file(run, group):
+    """Each of its own arm: no call that was cold, and none that was waited for outside the clock."""
+    for arm in run.arms(group, DIVISIONS[group.split("/")[3]]):
+        found = run.measured[f"{group}/{arm.name}"]
+        facts = found["extra_info"]["trigru"]
+        np.testing.assert_allclose(found["stats"]["data"], np.repeat(arm.blocked_s, 6), 1e-5, err_msg=arm.name)
+        np.testing.assert_allclose(facts["pipelined_s"], np.repeat(arm.pipelined_s, 2), 1e-5, err_msg=arm.name)
+        assert facts["calls"] == arm.calls
+        assert facts["process"] == list(np.repeat(range(3), 6))
+        assert all(facts["steady"])
+        assert (facts["gate"] is None) == (arm.port == "haiku")
+        assert (facts["program"] is None) == (arm.port == "torch")
+
+
+def test_the_summary(run):
+    rows = []
+    for group in groups("stock"):
+        for styles in frameworks(run.arms(group, STOCK)):
+            best = min(styles, key=lambda arm: arm.ratio[0])
+            rows += dict.fromkeys((styles[0], best))
+    columns = {
+        "workload": lambda a: f"{a.workload} {a.phase}",
+        "arm": lambda a: a.name,
+        "time / pure[jit]": lambda a: a.ratio,
+        "verdict": lambda a: a.verdict,
+        "why": lambda a: a.why(above=1.10),
+    }
+    title = "Each framework as its documentation calls it, and in its best call style, against plain JAX"
+    check(run.tables[title], columns, rows)
+
+
+def test_the_last_lines(run):
+    """In few words, on the screen alone."""
+    last = run.screen[run.screen.index("In short: each framework in its best call style, time / pure[jit]") :]
+    assert last.splitlines()[1].split() == ["workload", "linen", "nnx", "equinox", "torch", "haiku", "keras"]
+    for group in groups("stock"):
+        found = run.arms(group, STOCK)
+        (line,) = (line for line in last.splitlines() if line.startswith(f"{found[0].workload} {found[0].phase} "))
+        cells = re.findall(r"\(?[\d.]+ ±\d+%\)?\*?|-$", line)
+        best = [min(styles, key=lambda arm: arm.ratio[0]) for styles in frameworks(found)]
+        expected = [short(arm.ratio, "*" * (arm.port == "haiku")) for arm in best] + ["-"]
+        assert len(cells) == len(expected)
+        for cell, known in zip(cells, expected, strict=True):
+            assert says(cell, known), f"{cell} in {line}, expected {known}"
+
+
+def test_the_tax(run):
+    found = [
+        {group.split("/")[1]: Arm(run, group, name) for group in groups("stock", workloads=("tiny",))}
+        for name in STOCK[2:]
+    ]
+    columns = {
+        "arm": lambda by_phase: by_phase["step"].name,
+        **{phase: overhead_us(phase) for phase in PHASES},
+        "µs a leaf": per_leaf_us,
+    }
+    check(run.tables["Framework overhead on tiny, in µs a call over pure[jit]"], columns, found)
+
+
+def fused(run, **chosen):
+    return [arm for arm in arms(run, "fused", **chosen) if ":" in arm.name]
+
+
+def speedup(found):
+    """Stock over fused: of one arm, or the mean of several."""
+    logs = [arm.logs(arm.stock) for arm in found]
+    log, low, high = interval(logs[0]) if len(logs) == 1 else mean_interval(logs)
+    return 1 / log, 1 / high, 1 / low
+
+
+KERNEL = {
+    "workload": lambda a: a.workload,
+    "phase": lambda a: a.phase,
+    "arm": lambda a: a.stock.name,
+}
+
+
+def test_the_kernel_in_each_workload(run):
+    columns = KERNEL | {
+        "stock": lambda a: (a.stock.time_s,),
+        "fused": lambda a: (a.time_s,),
+        "speedup, stock / fused": lambda a: speedup([a]),
+        "verdict": lambda a: verdict([1 / x for x in speedup([a])]),
+    }
+    check(run.tables[KERNELS_TITLE], columns, fused(run))
+
+
+def test_means_of_the_kernel(run):
+    means = [
+        [Arm(run, f"{w}/{phase}/float32/fused", f"{name}:fused") for w in WORKLOADS]
+        for phase in PHASES
+        for name in FIRST
+    ]
+    columns = {
+        "phase": lambda found: found[0].phase,
+        "arm": lambda found: found[0].stock.name,
+        "workloads": lambda found: str(len(found)),
+        "speedup, stock / fused": speedup,
+        "verdict": lambda found: verdict([1 / x for x in speedup(found)]),
+    }
+    check(run.tables[f"{KERNELS_TITLE}: geometric means over workloads"], columns, means)
+
+
+def test_what_the_kernel_does_with_the_machine(run):
+    gemm, _ = limits(run)
+
+    def rate(arm):
+        rate = arm.work.flops / arm.time_s * 1e-9
+        return rate, rate / gemm
+
+    columns = KERNEL | {
+        "stock temp": lambda a: (a.stock.called.temp_bytes,),
+        "temp": lambda a: (a.called.temp_bytes,),
+        "temp / stock": lambda a: (a.called.temp_bytes / a.stock.called.temp_bytes,),
+        "stock GFLOP/s, %": lambda a: rate(a.stock),
+        "GFLOP/s, %": rate,
+    }
+    title = "Temporary memory and GFLOP/s of each framework's own cell and of the fused kernel"
+    check(run.tables[title], columns, fused(run))
+
+
+@pytest.mark.parametrize("means", [False, True])
+def test_the_kernel_against_peers(run, means):
+    sets = [WORKLOADS] if means else [(w,) for w in WORKLOADS]
+    rows = [(found, phase, peer) for found in sets for phase in PHASES for peer in PEERS]
+
+    def against(name):
+        def cell(row):
+            workloads, phase, peer = row
+            logs = []
+            for workload in workloads:
+                group = f"{workload}/{phase}/float32/fused"
+                logs.append(Arm(run, group, peer).logs(Arm(run, group, f"{name}:fused")))
+            return short(mean_interval(logs) if means else interval(logs[0]))
+
+        return cell
+
+    columns = {
+        **({} if means else {"workload": lambda row: row[0][0]}),
+        "phase": lambda row: row[1],
+        "peer": lambda row: row[2] + "*" * row[2].startswith("haiku"),
+        **({"workloads": lambda row: str(len(row[0]))} if means else {}),
+        **{name.partition("[")[0]: against(name) for name in FIRST},
+    }
+    title = "The fused kernel against peers" + ": geometric means over workloads" * means
+    check(run.tables[title], columns, rows)
+
+
+def test_what_has_no_number(run):
+    (table,) = (table for title, table in run.tables.items() if title == "Without a number")
+    assert [row[0] for row in table.rows] == [
+        f"{w}/{p}/float32/{d}/keras[?]" for w in WORKLOADS for p in PHASES for d in DIVISIONS
+    ]
+    assert all(row[1].startswith("peer 'keras' is not available") for row in table.rows)
+
+
+def test_the_limits(run):
+    gemm, copy = limits(run)
+    text = (run.folder / "report.md").read_text()
+    (line,) = (line for line in text.splitlines() if line.startswith("Limits of the machine"))
+    assert says(re.sub(r".*run: ", "", line).replace("GB/s", "").replace("GFLOP/s", ""), (gemm, copy))
+    for process, by_dtype in enumerate(run.results["trigru"]["ceilings"]):
+        said = by_dtype["float32"]
+        assert tuple(said.values()) == pytest.approx(run.machine.limits(process), rel=1e-6)
+
+
+def test_the_screen_says_what_the_report_says(run):
+    """But for the tables of programs, which are asked for."""
+    found = [trigru("report", run.folder, *options).stdout for options in ((), ("--details",))]
+    assert found[0] == re.sub("written: .*\n", "", run.screen)
+    plain, detailed = (re.sub(r"\s+", "", text) for text in found)
+    for title, table in run.tables.items():
+        asked_for = title.endswith(": programs")
+        assert (re.sub(r"\s+", "", title) in plain) == (not asked_for), title
+        for row in table.rows:
+            columns = zip(table.columns, row, strict=True)
+            for folded, cells in groupby(columns, lambda column: column[0] in ("arm", "why", "reason")):
+                text = re.sub(r"\s+", "", "".join(cell for _, cell in cells))
+                assert folded or text in (detailed if asked_for else plain), f"{title}: {row}"
+
+
+# A sweep.
+
+
+@pytest.mark.parametrize("size", ["batch", "time", "inputs", "hidden"])
+def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
+    values = (3, 90)
+    options = ("--workload", "tiny", "--sweep", f"{size}=3,90", "--phase", "forward", "--port", "linen")
+    run = bench(tmp_path, *options, "--port", "nnx")
+    rows = {}
+    for value in values:
+        group = f"tiny@{size}={value}/forward/float32/stock"
+        found = run.arms(group, STOCK[:5])
+        B, T, D, H = (
+            value if size == s else n for s, n in zip(("batch", "time", "inputs", "hidden"), SIZES["tiny"], strict=True)
+        )
+        title = f"tiny@{size}={value} forward: B={B} T={T} D={D} H={H}, float32, kernel stock"
+        check(run.tables[title], TIMES, found)
+        for arm in found[2:]:
+            rows.setdefault(arm.name, {})[value] = arm
+    columns = {
+        "arm": lambda row: f"{row[3].name} forward",
+        **{str(v): lambda row, v=v: ("%" + star(row[v]), row[v].ratio[0] - 1) for v in values},
+        "under 1% from": lambda row: (
+            "beyond" if row[90].ratio[0] > 1.01 else "90" if row[90].ratio[2] < 1.01 else "90 by estimate"
+        ),
+    }
+    check(
+        run.tables[f"Framework overhead against size: share of pure[jit]'s time, by {size}"],
+        columns,
+        list(rows.values()),
+    )
+    assert (tmp_path / "sweep.png").stat().st_size > 10_000

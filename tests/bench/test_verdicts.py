@@ -1,0 +1,124 @@
+"""What is said of a calibration and of two runs that differ, on a machine whose costs are known."""
+
+import numpy as np
+import pytest
+from scipy.stats import beta, t
+from support.known import FLOOR, STOCK, Arm, bench, centred, check, tables_on_screen, trigru, verdict
+
+# A calibration.
+
+#: Nine copies, and two that are slowed beside this: of the first of them, the verdict is the wrong one.
+COPIES = (1.0, 1.03, 1.0, 1.05, 0.9, 1.02, 0.98, 1.04, 1.0, 0.9, 1.0)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_calibration_counts_its_verdicts(tmp_path, processes):
+    run = bench(tmp_path, "--calibrate", processes=processes, copies=COPIES, trials=2)
+    (table,) = run.tables.values()
+    rows = []
+    for slowed in (0, 3, 5):
+        names = [f"pure[jit]+{slowed}%"] if slowed else [f"pure[jit]#{copy}" for copy in range(3, 10)]
+        of_workload = {
+            w: [arm for trial in (1, 2) for arm in run.arms(f"{w}~{trial}/forward/float32/stock", tuple(names))]
+            for w in ("tiny", "question", "vowels")
+        }
+        everything = {"all": [arm for found in of_workload.values() for arm in found]}
+        rows += [(slowed, workload, found) for workload, found in sorted((everything | of_workload).items())]
+
+    def count(row, *words):
+        # in one process there is no spread at all, and so the interval is the ratio
+        return sum(verdict([np.exp(arm.logs().mean())] * 3) in words for arm in row[2])
+
+    def share(row):
+        k, n = count(row, "slower", *([] if row[0] else ["faster"])), len(row[2])
+        low, high = beta.ppf(0.025, k, n - k + 1) if k else 0.0, beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+        return k / n, low, high
+
+    columns = {
+        "truth": lambda row: f"slowed by {row[0]}%" if row[0] else "identical",
+        "workload": lambda row: row[1],
+        "arms": lambda row: str(len(row[2])),
+        "slower": lambda row: str(count(row, "slower")),
+        "faster": lambda row: str(count(row, "faster")),
+        "wrong or found": share,
+        "median ratio": lambda row: (np.exp(np.median([arm.logs().mean() for arm in row[2]])),),
+        "median floor": lambda row: (FLOOR,),
+    }
+    check(table, columns, rows)
+
+
+# What changed between two runs.
+
+CHANGES = {"linen[apply]": 1.12, "nnx[split]": 1.045, "equinox[partition]": 0.9}
+GROUPS = ("tiny/forward/float32/stock", "tiny/train_step/float32/stock")
+BOTH_PHASES = ("--workload", "tiny", "--phase", "forward", "--phase", "train_step")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The second on a machine that is slower, its device more so than the host; beside that, three arms changed."""
+    return [
+        bench(tmp_path_factory.mktemp("two"), *BOTH_PHASES, **options)
+        for options in ({}, {"whole": 1.12, "device": 1.1, "slower": CHANGES})
+    ]
+
+
+def change(two, group, name, absolute=False):
+    """New over old, of the ratio to the baseline or of the time: errors in squares, Welch's degrees of freedom."""
+    of_time = absolute or name == "pure[jit]"
+    logs = [np.log(arm.blocked_s) if of_time else arm.logs() for arm in (Arm(run, group, name) for run in two)]
+    squares = [np.var(log, ddof=1) / len(log) for log in logs]
+    reach = (
+        t.ppf(0.975, sum(squares) ** 2 / sum(s**2 / 2 for s in squares)) * sum(squares) ** 0.5 if any(squares) else 0
+    )
+    centre = logs[1].mean() - logs[0].mean()
+    return centred(centre, reach)
+
+
+@pytest.mark.parametrize("fail_above", [0.05, 0.03, 0.2])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_what_changed(two, fail_above, absolute):
+    old, new = two
+    options = ("--fail-above", fail_above, *(["--absolute"] if absolute else []), "--details")
+    found = trigru("diff", old.folder, new.folder, *options)
+    tables = tables_on_screen(found.stdout)
+    measure = "time" if absolute else "time / pure[jit]"
+    named = [(g, name) for g in GROUPS for name in STOCK[:-2]]
+
+    def ratio(row):
+        return change(two, *row, absolute)
+
+    def word(row):
+        _, name = row
+        if "#2" in name:
+            return "A/A"
+        if name == "pure[jit]" and not absolute:
+            return "-"
+        said = verdict(ratio(row))
+        return "FAILED" if said == "slower" and ratio(row)[0] > 1 + fail_above else said
+
+    columns = {
+        "new / old": ratio,
+        "floor": lambda row: (FLOOR,),
+        "verdict": word,
+    }
+    moved = [row for row in named if word(row) in ("FAILED", "slower", "faster")]
+    moved += [row for row in named if "#2" in row[1] and verdict(ratio(row)) != "indistinguishable"]
+    moved.sort(key=lambda row: (word(row) != "FAILED", -ratio(row)[0]))
+    failed = [row for row in named if word(row) == "FAILED"]
+    head = {"workload": lambda row: f"tiny {row[0].split('/')[1]}", "arm": lambda row: row[1]}
+    check(tables[f"Changes of {measure}"], head | columns, moved)
+    for group in GROUPS:
+        times = {
+            "arm": lambda row: row[1],
+            "old": lambda row: (Arm(old, *row).time_s,),
+            "new": lambda row: (Arm(new, *row).time_s,),
+        }
+        if not absolute:
+            columns["new / old"] = lambda row: "1 (baseline)" if row[1] == "pure[jit]" else ratio(row)
+        title = f"tiny {group.split('/')[1]}: float32, kernel stock, change of {measure}"
+        check(tables[title], times | columns, [row for row in named if row[0] == group])
+    assert found.exit_code == bool(failed)
+    judged = len(named) - 2 - 2 * (not absolute)
+    said = f"{len(failed) or 'none'} of {judged} arms slower than before by more than {fail_above:.1%}"
+    assert found.stderr.startswith(said)
