@@ -142,4 +142,6 @@ def _cell(measurements: list[Measurement]) -> str:
     if all(m.bound == 0 for m in measurements):
         return "bit for bit"
     error, share = worst_of(measurements)
-    return " · ".join([f"{error:.0e}"] * (error is not None) + [f"{share:.0%}"] * (share is not None))
+    same = [] if error is None else [f"{error:.0e}"]
+    accurate = [] if share is None else [f"{share:.0%}"]
+    return " · ".join([*same, *accurate])
