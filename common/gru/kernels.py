@@ -1,6 +1,6 @@
 """Kernels by name, and the choices that a name may hold."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..config import check_flag, check_sizes
@@ -117,7 +117,8 @@ def fused_kernel(kernel: str, *, remat: bool = False) -> FusedKernel | None:
     if found.name != "fused":
         known = ", ".join(field.name for field in fields(FusedKernel))
         raise InputError(f"kernel is {kernel!r}, {_EXPECTED.format(known=known)}")
-    return replace(FusedKernel(**found.choices), **({"save": "none"} if remat else {}))
+    choices: Any = found.choices | ({"save": "none"} if remat else {})
+    return FusedKernel(**choices)
 
 
 _EXPECTED = "expected stock, fused, or fused with some of {known}, as in fused@save=none,chunk=16."
