@@ -97,7 +97,7 @@ def faults() -> str:
     """The table of faults."""
     from trigru.impls.faults import FAULTS
 
-    rows = [f"| {m.name} | {m.fault} | {m.check} |" for m in FAULTS]
+    rows = [f"| {m.name} | {m.what} | {m.check} |" for m in FAULTS]
     return "\n".join(["| mutant | fault | the check that is there for it |", "| --- | --- | --- |", *rows])
 
 

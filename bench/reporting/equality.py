@@ -91,7 +91,7 @@ def self_test_table(noticed: dict[str, list[str]], *, every_check: bool = True) 
     """
     from ...impls.faults import FAULTS
 
-    rows = [(fault.name, fault.fault, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
+    rows = [(fault.name, fault.what, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
     killed = sum(bool(checks) for checks in noticed.values())
     alone = {checks[0] for checks in noticed.values() if len(checks) == 1}
     others = [check for check in CHECKS if check.name not in alone and every_check]
