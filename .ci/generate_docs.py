@@ -97,8 +97,9 @@ def faults() -> str:
     """The table of faults."""
     from trigru.impls.faults import FAULTS
 
-    rows = [f"| {f.name} | {f.fault} | {f.check} |" for f in FAULTS]
-    return "\n".join(["| fault | what is wrong | the check that is there for it |", "| --- | --- | --- |", *rows])
+    rows = [f"| {fault.name} | {fault.what} | {fault.check} |" for fault in FAULTS]
+    return "
+".join(["| fault | what is wrong | the check that is there for it |", "| --- | --- | --- |", *rows])
 
 
 def example() -> str:

@@ -9,8 +9,6 @@ import typer
 
 from .reporting.console import leave, say
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: proven equal, then timed.",
     no_args_is_help=True,

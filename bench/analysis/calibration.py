@@ -8,8 +8,6 @@ from scipy.stats import binomtest
 
 from ..results.record import Benchmark, Results
 
-__all__ = ["Row", "calibration_rows"]
-
 
 @dataclass(frozen=True)
 class Row:

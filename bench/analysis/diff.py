@@ -18,8 +18,6 @@ from .equality import Proof, proofs_of
 from .rates import baseline_of
 from .statistics import Comparison, Effect, compare_effects, effect_of, verdict
 
-__all__ = ["FAIL_ABOVE", "TOO_NOISY", "Change", "Diff", "Kind", "Problem", "ProofChange", "diff"]
-
 Kind = Literal["arms", "incomplete", "machine"]
 Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from ...common.equality.verification import Measurement
 
-__all__ = ["Proof", "proofs_of", "worst_of"]
-
 
 @dataclass(frozen=True)
 class Proof:

@@ -14,8 +14,6 @@ from ..timing.messages import Timed
 from ..timing.worker import NO_BASELINE
 from .statistics import compare, enough_rounds, noise_floor, verdict
 
-__all__ = ["merge"]
-
 
 def merge(journal: Journal) -> Results:
     """The record of what a journal has.

@@ -10,8 +10,6 @@ from ...common.port.programs import ProgramFacts
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
 
-__all__ = ["NEGLIGIBLE", "Cause", "Overhead", "cause_of", "negligible_from", "overhead_s", "overheads", "per_leaf_s"]
-
 #: An overhead below this share of the baseline's time is none to speak of.
 NEGLIGIBLE = 0.01
 #: What the same program may cost more to call than the baseline: crossing the jit boundary was seen to take up to

@@ -6,8 +6,6 @@ import numpy as np
 
 from ..results.record import Benchmark, Ceilings, Results
 
-__all__ = ["Rates", "baseline_of", "best_ceilings", "by_port", "nearer_limit", "rates_of"]
-
 
 @dataclass(frozen=True)
 class Rates:

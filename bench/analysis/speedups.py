@@ -10,8 +10,6 @@ import numpy as np
 from ..results.record import Benchmark, Results
 from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, mean_effect, mean_floor, verdict
 
-__all__ = ["Speedup", "lone_processes", "mean_speedup", "speedups"]
-
 
 @dataclass(frozen=True)
 class Speedup:

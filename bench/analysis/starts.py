@@ -5,8 +5,6 @@ from statistics import median
 
 from ..timing.coldstart import ColdStart
 
-__all__ = ["PARTS", "PortStart", "summarise_starts"]
-
 PARTS = ("import", "init", "trace", "lower", "compile", "first step")
 
 

@@ -17,21 +17,6 @@ from scipy.stats import bootstrap, t
 
 from ...common.errors import InputError
 
-__all__ = [
-    "MIN_FLOOR",
-    "Comparison",
-    "Effect",
-    "as_ratio",
-    "compare",
-    "compare_effects",
-    "effect_of",
-    "enough_rounds",
-    "mean_effect",
-    "mean_floor",
-    "noise_floor",
-    "verdict",
-]
-
 CONFIDENCE = 0.95
 RESAMPLES = 4000
 

@@ -22,8 +22,6 @@ from ...common.port.task import Batch
 from ..results.record import Sized
 from .workloads import get_workload
 
-__all__ = ["LEARNING_RATE", "OPTIMIZER", "NotEqualError", "Reference", "get_reference", "keep_in"]
-
 LEARNING_RATE = 1e-3
 OPTIMIZER = optax.adam(LEARNING_RATE)
 TRAIN_STEPS = 2

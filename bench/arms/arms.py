@@ -18,8 +18,6 @@ from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
 from .peers import PEERS, Peer, get_peer, get_peer_style
 from .workloads import get_workload
 
-__all__ = ["BASELINE", "Ready", "arms_of", "calibration_arms", "expected_of", "get_source", "packages_of", "prepare"]
-
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
 DTYPE = "float32"

@@ -4,8 +4,6 @@ from ...common.gru.kernels import Kernel
 from ..results.record import Arm, Plan
 from .arms import arms_of, calibration_arms, packages_of
 
-__all__ = ["MATMUL_PRECISION", "by_division", "expand", "packages_of_plan"]
-
 #: Float32 products are float32 products: no TF32 on a GPU.
 MATMUL_PRECISION = "highest"
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from .workloads import Workload
 
-__all__ = ["Work", "work_of"]
-
 #: Sums, products and activations of a cell beside its matrix products, for each unit, example and time step: r and z
 #: take two sums and a sigmoid each, n three sums, a product and a tanh, h' a difference, two products and a sum.
 CELL_FLOPS = 15

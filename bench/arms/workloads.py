@@ -15,8 +15,6 @@ from ...common.parameters.record import leaves, random_params
 from ...common.port.task import Batch
 from ..results.record import Sized
 
-__all__ = ["QUICK", "SIZES", "STANDARD", "WORKLOADS", "Workload", "get_workload", "parse_sweep", "parse_workload"]
-
 SEED = 0
 
 

@@ -17,6 +17,7 @@ from ..arms.plan import expand
 from ..reporting.console import NOTHING_MEASURED, Progress, nothing_if_interrupted, say, show
 from ..reporting.equality import equality_line
 from ..reporting.plots import plot_sweep
+from ..reporting.provenance import provenance_lines
 from ..reporting.sections import markdown
 from ..reporting.starts import cold_start_tables
 from ..reporting.times import closing_tables
@@ -26,9 +27,7 @@ from ..timing.coldstart import cold_starts
 from ..timing.journal import PARTIAL, Begun, Journal
 from ..timing.machine import describe_machine, load_average
 from ..timing.supervisor import run
-from .report import lines_above, tables_of
-
-__all__ = ["benchmark", "start_cold"]
+from .report import tables_of, time_tables
 
 COLD_STARTS = 5
 SWEEP_PLOT = "sweep.png"
@@ -77,9 +76,8 @@ def benchmark(
         raise
     results = merge(journal)
     save(results, folder / FILE)
-    sections = tables_of(results)
-    write_whole(folder / "report.md", markdown("trigru", lines_above(results), sections).encode())
-    show(sections, above=lines_above(results))
+    write_whole(folder / "report.md", markdown("trigru", provenance_lines(results), tables_of(results)).encode())
+    show(time_tables(results), above=provenance_lines(results))
     plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
     say(f"written: {folder / FILE}, {folder / 'report.md'}{plotted}")
     below = [] if results.trigru.equality is None else [equality_line(results.trigru.equality, missing)]

@@ -12,14 +12,14 @@ from ...common.gru.kernels import STOCK, Kernel
 from ..analysis.equality import proofs_of
 from ..arms.arms import BASELINE
 from ..arms.plan import expand
+from ..reporting.console import show
+from ..reporting.equality import equality_tables
 from ..results.record import Arm, Plan, Untimed
 from ..timing.journal import PARTIAL, check_resumable
 from ..timing.machine import load_average
 from .bench import benchmark
 from .options import read_dtypes
 from .verify import verify_ports
-
-__all__ = ["compare", "unproven_arms"]
 
 
 def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
@@ -38,6 +38,7 @@ def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
         kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # every division has stock
         measurements, missing = verify_ports(names, read_dtypes(None), kernels=kernels)
         backend = jax.default_backend()
+    show(equality_tables(measurements))
     benchmark(
         plan,
         folder,

@@ -7,8 +7,6 @@ from ...common.parameters.record import config_of
 from ...impls.checkpoints import layouts, read, write
 from ..reporting.console import say
 
-__all__ = ["convert"]
-
 
 def convert(source: Path, target: Path, to: str | None, of: str | None, *, allow_pickle: bool) -> None:
     """Read, write, and say what was read, assumed and written.

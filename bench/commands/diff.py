@@ -9,8 +9,6 @@ from ..reporting.console import say, show
 from ..reporting.diff import check_comparable, diff_summary, diff_tables
 from ..results.files import load
 
-__all__ = ["diff"]
-
 
 def diff(
     old: Path,

@@ -13,17 +13,6 @@ from ..arms.peers import PEERS
 from ..arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload, parse_sweep, parse_workload
 from ..results.record import Plan, Sized
 
-__all__ = [
-    "DEFAULT_PHASES",
-    "calibration_plan",
-    "check_folder",
-    "make_plan",
-    "read_checks",
-    "read_dtypes",
-    "read_kernels",
-    "read_ports",
-]
-
 #: `gradient` is most of `train_step`, and is measured where it is asked for.
 DEFAULT_PHASES = ("forward", "train_step", "step")
 #: One time step has no loop, and runs the framework's cell whatever the kernel.
@@ -44,14 +33,14 @@ def make_plan(
     kernels: list[str] | None,
     *,
     quick: bool,
-    rounds: int | None,
-    processes: int | None,
-    limit_s: float | None,
-    seed: int,
     peers: bool,
     sweep: str | None,
+    **how: Any,
 ) -> Plan:
     """A plan from the command line's options; None or False is what is not asked for.
+
+    Args:
+        how: those of `_how`.
 
     Raises:
         UnknownNameError: a name that nothing has.
@@ -76,34 +65,19 @@ def make_plan(
     for style in styles or ():
         if style not in known:
             raise UnknownNameError(f"call style of {', '.join(names)}", style, sorted(known))
+    asked = tuple(phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES))
+    beside = PEERS if peers else ()
     return Plan(
-        workloads=tuple(chosen),
-        phases=tuple(phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES)),
-        ports=names,
-        peers=PEERS if peers else (),
-        styles=tuple(styles) if styles else None,
-        kernels=timed,
-        swept=swept,
-        trials=0,
-        **_how(quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed),
-    )
+        tuple(chosen), asked, names, beside, tuple(styles) if styles else None, timed, swept,
+        **_how(quick=quick, **how), trials=0,
+    )  # fmt: skip
 
 
-def calibration_plan(
-    *, quick: bool, rounds: int | None, processes: int | None, limit_s: float | None, seed: int
-) -> Plan:
+def calibration_plan(*, quick: bool, **how: Any) -> Plan:
     """Groups of arms whose truth is known: 210 comparisons of identical code, 30 each of slowed arms."""
-    return Plan(
-        workloads=tuple(Sized(name) for name in QUICK),
-        phases=("forward",),
-        ports=("pure",),
-        peers=(),
-        styles=None,
-        kernels=(Kernel(),),
-        swept=None,
-        trials=TRIALS,
-        **_how(quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed),
-    )
+    workloads = tuple(Sized(name) for name in QUICK)
+    options = _how(quick=quick, **how)
+    return Plan(workloads, ("forward",), ("pure",), (), None, (Kernel(),), None, **options, trials=TRIALS)
 
 
 def read_ports(names: list[str] | None) -> tuple[str, ...]:

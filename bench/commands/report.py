@@ -13,8 +13,6 @@ from ..reporting.times import closing_tables, summary_tables, timing_tables
 from ..results.files import load
 from ..results.record import Results
 
-__all__ = ["lines_above", "report", "tables_of"]
-
 
 def report(path: Path, *, details: bool) -> None:
     """Print the tables of a results file again.
@@ -24,20 +22,19 @@ def report(path: Path, *, details: bool) -> None:
         details: with the tables of programs, too.
     """
     results = load(path)
-    show(tables_of(results), above=lines_above(results), details=details)
+    show(tables_of(results), above=provenance_lines(results), details=details)
     equality = results.trigru.equality
     show(closing_tables(results), below=[] if equality is None else [equality_line(equality)])
 
 
-def lines_above(results: Results) -> list[str]:
-    """What stands above the tables: where the numbers come from."""
-    return provenance_lines(results)
-
-
 def tables_of(results: Results) -> list[Section]:
     """All that a results file has to say: first what was proven, then times."""
-    proven = equality_tables(results.trigru.equality or [])
+    return [*equality_tables(results.trigru.equality or []), *time_tables(results)]
+
+
+def time_tables(results: Results) -> list[Section]:
+    """What it says of times."""
     if results.trigru.plan.trials:
-        return [*proven, *calibration_tables(results)]
+        return calibration_tables(results)
     makers = (summary_tables, overhead_tables, kernel_tables, timing_tables)
-    return [*proven, *(section for make in makers for section in make(results))]
+    return [section for make in makers for section in make(results)]

@@ -22,8 +22,6 @@ from ..training.tables import agreement_table, curves_agree, gain_table, vanishi
 from ..training.vanishing import LENGTHS, vanishing
 from ..training.vanishing import SEEDS as DRAWS
 
-__all__ = ["train", "train_vanishing"]
-
 SEEDS, QUICK_SEEDS = 20, 2
 QUICK_LENGTHS = LENGTHS[:7]
 

@@ -21,8 +21,6 @@ from ..reporting.equality import departures_table, equality_json, equality_table
 from ..timing.machine import versions_of
 from .options import read_checks, read_dtypes, read_kernels, read_ports
 
-__all__ = ["hold", "hold_faults", "report_self_test", "report_upstream", "verify", "verify_ports"]
-
 
 def verify_ports(
     names: tuple[str, ...],

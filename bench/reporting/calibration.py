@@ -4,8 +4,6 @@ from ..analysis.calibration import calibration_rows
 from ..results.record import Results
 from .sections import Prose, Section
 
-__all__ = ["calibration_tables"]
-
 
 def calibration_tables(results: Results) -> list[Section]:
     """How often identical and slowed arms were called slower, faster or neither."""

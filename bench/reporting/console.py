@@ -11,8 +11,6 @@ import typer
 if TYPE_CHECKING:
     from .sections import Section
 
-__all__ = ["Progress", "leave", "nothing_if_interrupted", "say", "show"]
-
 NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
 
 

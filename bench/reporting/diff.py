@@ -13,8 +13,6 @@ from .numbers import format_time, from_to
 from .provenance import load_warnings, short_group
 from .sections import Prose, Section, Words
 
-__all__ = ["ALLOWED_BY", "check_comparable", "diff_summary", "diff_tables"]
-
 #: By which option a kind of problem is accepted.
 ALLOWED_BY: dict[Kind, str] = {
     "arms": "--allow-missing",

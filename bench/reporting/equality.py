@@ -12,16 +12,6 @@ from ...impls.upstream import Finding
 from ..analysis.equality import proofs_of, worst_of
 from .sections import Prose, Section, Words
 
-__all__ = [
-    "departures_table",
-    "equality_json",
-    "equality_line",
-    "equality_table",
-    "equality_tables",
-    "label",
-    "self_test_table",
-]
-
 
 def label(port: str, kernel: str) -> str:
     """A port on a kernel; on the stock cell the port's name alone.
@@ -102,7 +92,7 @@ def self_test_table(noticed: dict[str, list[str]], *, every_check: bool = True) 
     """
     from ...impls.faults import FAULTS
 
-    rows = [(fault.name, fault.fault, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
+    rows = [(fault.name, fault.what, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
     killed = sum(bool(checks) for checks in noticed.values())
     alone = {checks[0] for checks in noticed.values() if len(checks) == 1}
     others = [check for check in CHECKS if check.name not in alone and every_check]
@@ -153,4 +143,6 @@ def _cell(measurements: list[Measurement]) -> str:
     if all(m.bound == 0 for m in measurements):
         return "bit for bit"
     error, share = worst_of(measurements)
-    return " · ".join([f"{error:.0e}"] * (error is not None) + [f"{share:.0%}"] * (share is not None))
+    same = [] if error is None else [f"{error:.0e}"]
+    accurate = [] if share is None else [f"{share:.0%}"]
+    return " · ".join([*same, *accurate])

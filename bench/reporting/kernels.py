@@ -15,8 +15,6 @@ from .numbers import format_bytes, format_interval, format_ratio, format_through
 from .provenance import short_group
 from .sections import Prose, Section, Words
 
-__all__ = ["kernel_tables"]
-
 _SPEEDUP_NOTE = (
     "Time of the framework's own cell over that of the {kernel} kernel in the same call style: above 1, the kernel is "
     "faster. Paired within rounds, with 95 % intervals"

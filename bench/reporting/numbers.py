@@ -2,16 +2,6 @@
 
 from ..analysis.statistics import Comparison
 
-__all__ = [
-    "format_bytes",
-    "format_interval",
-    "format_rate",
-    "format_ratio",
-    "format_throughput",
-    "format_time",
-    "from_to",
-]
-
 
 def format_time(time_s: float) -> str:
     """Seconds in the unit that reads best.

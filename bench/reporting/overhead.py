@@ -4,8 +4,6 @@ from ..analysis.overhead import NEGLIGIBLE, Overhead, negligible_from, overheads
 from ..results.record import Results
 from .sections import Prose, Section
 
-__all__ = ["overhead_tables"]
-
 
 def overhead_tables(results: Results) -> list[Section]:
     """Overhead per call and per leaf on the smallest workload, and against the swept size, where there is one."""

@@ -10,8 +10,6 @@ from ..analysis.overhead import NEGLIGIBLE, overheads
 from ..analysis.rates import rates_of
 from ..results.record import Arm, Benchmark, Results
 
-__all__ = ["plot_sweep"]
-
 #: Okabe and Ito's colours, which the colour-blind tell apart (https://jfly.uni-koeln.de/color/), by port; each style of
 #: a port has a marker of its own.
 COLOURS = {"pure": "#000000", "linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}

@@ -4,8 +4,6 @@ from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
 from ..results.record import Arm, Provenance, Results
 
-__all__ = ["load_warnings", "provenance_lines", "short_group"]
-
 #: A machine is pointed at on which more than this share of the cores was at work before the run.
 BUSY_SHARE = 0.5
 

@@ -8,8 +8,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Prose", "Section", "Words", "markdown", "markdown_table", "terminal"]
-
 #: Tables of this many columns are set closer, to fit 100 characters.
 WIDE = 7
 

@@ -5,8 +5,6 @@ from ..timing.coldstart import WORKLOAD, ColdStart
 from .numbers import format_bytes, format_time, from_to
 from .sections import Section
 
-__all__ = ["cold_start_tables"]
-
 
 def cold_start_tables(
     found: list[ColdStart], measured: str | None = None, loads: tuple[float | None, float | None] = (None, None)

@@ -11,8 +11,6 @@ from .numbers import format_bytes, format_interval, format_rate, format_ratio, f
 from .provenance import short_group
 from .sections import Prose, Section, Words
 
-__all__ = ["closing_tables", "explain", "summary_tables", "timing_tables"]
-
 #: A framework whose best style differs from the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
 #: A noise floor above this is pointed at: "indistinguishable" then says more of the machine than of the arms.

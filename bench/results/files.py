@@ -17,8 +17,6 @@ from ...common.files import write_whole
 from .migration import from_schema_2
 from .record import Benchmark, Provenance, Results, Untimed
 
-__all__ = ["FILE", "SCHEMA", "ResultsFileError", "assemble", "command_line", "load", "save", "stats_of"]
-
 SCHEMA = 3
 #: Name of the file in the folder of a run.
 FILE = "results.json"

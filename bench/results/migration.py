@@ -4,8 +4,6 @@ from typing import Any
 
 from ...common.gru.kernels import parse_kernel
 
-__all__ = ["from_schema_2"]
-
 #: Limit of a measuring process in the runs of that time, which had none.
 NO_LIMIT_S = 0.0
 

@@ -13,20 +13,6 @@ from ...common.equality.verification import Measurement
 from ...common.gru.kernels import Kernel
 from ...common.port.programs import Build, ProgramFacts
 
-__all__ = [
-    "Arm",
-    "Benchmark",
-    "Ceilings",
-    "ExtraInfo",
-    "Facts",
-    "Machine",
-    "Plan",
-    "Provenance",
-    "Results",
-    "Sized",
-    "Untimed",
-]
-
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
 
 

@@ -18,8 +18,6 @@ from typing import BinaryIO, NamedTuple
 
 from ...common.errors import TrigruError
 
-__all__ = ["ChildDiedError", "Parent", "adopt", "lines_of"]
-
 _PARENT = "TRIGRU_PARENT"
 _PR_SET_PDEATHSIG = 1
 

@@ -20,8 +20,6 @@ from msgspec import Struct
 from ...common.errors import InputError, TrigruError
 from ...common.port.programs import Build
 
-__all__ = ["ColdStart", "ColdStartError", "cold_starts", "measure_cold_start", "start_cold"]
-
 WORKLOAD, PHASE = "question", "train_step"
 #: That of `trigru.bench.arms.admission`, which imports the oracle, and SciPy for it: a port needs neither.
 LEARNING_RATE = 1e-3
@@ -181,4 +179,4 @@ def main(parent: Parent, since_s: float) -> None:
 
 
 if __name__ == "__main__":
-    main(PARENT, STARTED_S)  # pyright: ignore[reportPossiblyUnbound]
+    main(PARENT, STARTED_S)  # pyright: ignore[reportPossiblyUnboundVariable]

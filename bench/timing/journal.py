@@ -14,8 +14,6 @@ from ..results.record import Arm, Machine, Plan, Untimed
 from .machine import machine_differences
 from .messages import GroupTimed, Started
 
-__all__ = ["PARTIAL", "Begun", "Journal", "ResumeError", "Resumed", "check_resumable"]
-
 #: Name of the file, beside the results.
 PARTIAL = "results.partial.jsonl"
 

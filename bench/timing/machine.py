@@ -10,18 +10,6 @@ from pathlib import Path
 
 from ..results.record import Machine
 
-__all__ = [
-    "commit_of_trigru",
-    "cpu_name",
-    "cuda_packages",
-    "describe_machine",
-    "load_average",
-    "machine_differences",
-    "version_differences",
-    "versions_of",
-    "without_paths",
-]
-
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
 #: Folders whose changes can change what is measured, seen from this one.
 PACKAGED = ("bench", "common", "impls")

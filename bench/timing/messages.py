@@ -5,8 +5,6 @@ from msgspec import Struct
 from ...common.port.programs import Build, ProgramFacts
 from ..results.record import Arm, Ceilings, Machine, Untimed
 
-__all__ = ["MARKER", "Answer", "GroupTimed", "Request", "Started", "Timed", "Underway"]
-
 #: A file in the request's folder: which of its arms is being timed, a number from 1; 0 between groups. It costs no
 #: system call, and is there when the process is not any more.
 MARKER = "underway"

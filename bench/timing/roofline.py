@@ -9,8 +9,6 @@ import jax.numpy as jnp
 
 from ..results.record import Ceilings
 
-__all__ = ["measure_ceilings"]
-
 CALLS = 8
 #: By platform: large enough that neither dispatch nor the caches count.
 GEMM_SIZE = {"cpu": 1024}

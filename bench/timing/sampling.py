@@ -14,17 +14,6 @@ import numpy as np
 
 from ...common.errors import TrigruError
 
-__all__ = [
-    "CompiledWhileTimingError",
-    "Samples",
-    "Subject",
-    "WarmUp",
-    "balanced_orders",
-    "calls_in_a_sample",
-    "sample_rounds",
-    "warm_up",
-]
-
 #: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution vanish
 #: in it. Many short samples are better than few long ones: what is paired lies closer together, and a hiccup spoils
 #: less.

@@ -12,8 +12,6 @@ from .child import ChildDiedError, lines_of
 from .journal import Journal
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
 
-__all__ = ["ask_process", "run"]
-
 Ask = Callable[[Request, float], Iterator[Answer]]
 
 

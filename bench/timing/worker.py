@@ -8,11 +8,10 @@ from .child import Parent, adopt
 if __name__ == "__main__":
     PARENT = adopt()  # before all other imports, which take a second
 
-import mmap
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ from .machine import describe_machine
 from .messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
 from .roofline import measure_ceilings
 from .sampling import Samples, WarmUp, calls_in_a_sample, sample_rounds, warm_up
-
-__all__ = ["NO_BASELINE", "OtherPlatformError", "measure", "measure_group"]
 
 #: A round of the large workload takes seconds; beyond this time, over all processes, a group stops adding rounds.
 GROUP_TIME_S = 40.0
@@ -59,10 +56,8 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     groups: dict[str, list[Arm]] = {}
     for arm in request.arms:
         groups.setdefault(arm.group, []).append(arm)
-    with ExitStack() as stack:
-        stack.enter_context(jax.default_matmul_precision(MATMUL_PRECISION))
-        stack.enter_context(keep_in(Path(request.folder)))
-        mark = stack.enter_context(_marker(request))
+    mark = _marker(request)
+    with jax.default_matmul_precision(MATMUL_PRECISION), keep_in(Path(request.folder)):
         answer(Underway("measure the machine's limits", 0.0))
         machine = describe_machine(request.packages)
         if request.backend not in (None, machine.backend):
@@ -147,25 +142,15 @@ def measure_group(
     return GroupTimed(group, request.process, timed)
 
 
-class _marker:
+def _marker(request: Request) -> Callable[[Arm | None], None]:
     """Says which arm is being timed, in a file that outlives this process."""
+    numbers = {arm.id: number for number, arm in enumerate(request.arms, start=1)}
+    underway = np.memmap(Path(request.folder) / MARKER, "<u4", "w+", shape=1)
 
-    def __init__(self, request: Request):
-        self._numbers = {arm.id: number for number, arm in enumerate(request.arms, start=1)}
-        path = Path(request.folder) / MARKER
-        path.write_bytes(bytes(4))
-        self._file = path.open("r+b")
-        self._map = mmap.mmap(self._file.fileno(), 4)
+    def mark(arm: Arm | None) -> None:
+        underway[0] = 0 if arm is None else numbers[arm.id]
 
-    def __enter__(self) -> Callable[[Arm | None], None]:
-        return self._mark
-
-    def __exit__(self, *_: object) -> None:
-        self._map.close()
-        self._file.close()
-
-    def _mark(self, arm: Arm | None) -> None:
-        self._map[:] = (0 if arm is None else self._numbers[arm.id]).to_bytes(4, "little")
+    return mark
 
 
 def _prepare(arm: Arm) -> Ready:
@@ -244,4 +229,4 @@ def main(parent: Parent) -> None:
 
 
 if __name__ == "__main__":
-    main(PARENT)  # pyright: ignore[reportPossiblyUnbound]
+    main(PARENT)  # pyright: ignore[reportPossiblyUnboundVariable]

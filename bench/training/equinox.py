@@ -5,8 +5,6 @@ import jax
 
 from ...impls.equinox import GRU, PORT, Classifier
 
-__all__ = ["EquinoxTrainer", "trainer"]
-
 
 class Reader(eqx.Module):
     """The GRU with a linear readout of its final carry, or of every step's output. Takes one example."""

@@ -13,8 +13,6 @@ from ...common.errors import UnknownNameError
 from ...common.port.task import cross_entropy
 from .trainer import Loss, Minibatch
 
-__all__ = ["EXPERIMENTS", "Experiment", "Split", "get_experiment"]
-
 
 @dataclass(frozen=True)
 class Split:

@@ -12,8 +12,6 @@ from ...common.parameters.record import ClassifierParams
 from .experiments import Experiment, Split
 from .trainer import Minibatch, Trainer
 
-__all__ = ["PATIENCE", "DivergedError", "Fit", "fit", "minibatches"]
-
 #: Training ends when validation has not improved for so many epochs.
 PATIENCE = 40
 

@@ -9,8 +9,6 @@ import optax
 
 from ...impls.linen import PORT, Model
 
-__all__ = ["LinenTrainer", "trainer"]
-
 
 class Reader(nn.Module):
     """The GRU with a linear readout of its final carry, or of every step's output."""

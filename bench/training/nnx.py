@@ -4,8 +4,6 @@ from flax import nnx
 
 from ...impls.nnx import PORT
 
-__all__ = ["NNXTrainer", "trainer"]
-
 
 class Reader(nnx.Module):
     """The GRU with a linear readout of its final carry, or of every step's output."""

@@ -11,8 +11,6 @@ from ...common.files import write_whole
 from .study import STARTS, Run
 from .vanishing import LOSSES, Vanishing
 
-__all__ = ["plot_curves", "plot_vanishing"]
-
 #: Okabe and Ito's colours, which colour-blind readers can tell apart.
 OF_START = dict(zip((start.name for start in STARTS), ("#000000", "#0072B2", "#D55E00"), strict=True))
 OF_LOSS = dict(zip((objective.name for objective in LOSSES), ("#D55E00", "#0072B2"), strict=True))

@@ -6,8 +6,6 @@ import optax
 
 from ...impls.pure import PORT, gru
 
-__all__ = ["PureTrainer", "trainer"]
-
 
 class PureTrainer:
     """`trigru.bench.training.Trainer` of plain JAX."""

@@ -11,8 +11,6 @@ from ..results.record import Machine
 from .study import Agreement, Run
 from .vanishing import Vanishing
 
-__all__ = ["TrainingRecord", "load_record", "save_record"]
-
 SCHEMA = 1
 
 

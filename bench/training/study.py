@@ -16,8 +16,6 @@ from . import REFERENCE, get_trainer
 from .experiments import Experiment, get_experiment
 from .fit import PATIENCE, fit, minibatches
 
-__all__ = ["STARTS", "Agreement", "Gain", "Run", "Start", "agreement", "gain", "start_params", "study"]
-
 #: Largest difference between the frameworks' float64 losses, relative to the largest loss.
 SAME_CURVE = 1e-9
 #: Fewer bear out nothing.

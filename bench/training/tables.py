@@ -10,8 +10,6 @@ from .fit import PATIENCE
 from .study import LEAST_SEEDS, SAME_CURVE, STARTS, Agreement, Run, gain
 from .vanishing import LOSSES, Vanishing
 
-__all__ = ["agreement_table", "curves_agree", "gain_table", "vanishing_table"]
-
 
 def curves_agree(found: Iterable[Agreement]) -> bool:
     """Whether all frameworks' float64 losses are those of the first, for each experiment."""

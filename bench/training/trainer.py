@@ -8,8 +8,6 @@ import optax
 from ...common.config import GRUConfig
 from ...common.parameters.record import ClassifierParams
 
-__all__ = ["Minibatch", "Trainer", "TrainerMaker"]
-
 
 class Minibatch(NamedTuple):
     """Sequences with what is to be predicted. A JAX pytree."""

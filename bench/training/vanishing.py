@@ -15,8 +15,6 @@ from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import GRUParams
 from ...impls import get_port
 
-__all__ = ["LENGTHS", "LOSSES", "Norm", "Vanishing", "vanishing"]
-
 #: The model of the question that trigru answers, 200 units on 20 inputs, on eight sequences.
 CONFIG = GRUConfig(20, 200, param_dtype="float64")
 BATCH_SIZE = 8

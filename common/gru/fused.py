@@ -15,21 +15,18 @@ term in u.
 The equations are those of `trigru.common.equality.oracle`. docs/kernel.md has the measurements behind the defaults.
 """
 
-import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Bool, Float
 
 from .kernels import FusedKernel
+from .products import is_zero, times, total
 
 __all__ = ["Weights", "fused_scan"]
 
@@ -54,6 +51,7 @@ def fused_scan(
     reverse: bool = False,
     unroll: int = 1,
     kernel: FusedKernel,
+    parts: "Parts | None" = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
     """Run the cell over a sequence; all arrays are in the dtype of the computation.
 
@@ -67,6 +65,7 @@ def fused_scan(
         reverse: run from the last step to the first.
         unroll: steps in one iteration of the compiled loop, unless the kernel says.
         kernel: how.
+        parts: other functions for some of its steps; None for the right ones.
 
     Returns:
         The final state (*batch, H) and the outputs (T, *batch, H).
@@ -79,25 +78,23 @@ def fused_scan(
     ((2, 8), (5, 2, 8))
     """
     T = x.shape[0]
-    chunk = kernel.chunk or (T if kernel.save != "none" else _root(T))
+    parts = parts or Parts()
+    chunk = kernel.chunk or (T if kernel.save != "none" else math.isqrt(T - 1) + 1)
     # where chunks are computed again, each is saved in full meanwhile
-    how = _How(reverse, kernel.unroll or unroll, "all" if kernel.save == "none" else kernel.save, kernel.hoist)
+    save = "all" if kernel.save == "none" else kernel.save
+    how = _How(reverse, replace(kernel, save=save, unroll=kernel.unroll or unroll), parts)
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
         return _loop(how, weights, h, initial, *by_time)
 
     by_time = (x, resets, active)
-    again = jax.checkpoint if kernel.save == "none" else lambda advance, **_: advance
+    again = parts.recompute if kernel.save == "none" else lambda advance, **_: advance
     if chunk >= T:
         return again(advance)(carry, by_time)
-    whole, rest = T - T % chunk, T % chunk  # the steps left over come last, on whichever end that is
-    first = rest if reverse else 0
-    chunks = jax.tree.map(lambda a: _cut(a, first, whole).reshape(-1, chunk, *a.shape[1:]), by_time)
+    chunks, left = parts.cut(by_time, chunk, reverse)
     # in a loop nothing can be merged with the forward pass
-    carry, outputs = jax.lax.scan(again(advance, prevent_cse=False), carry, chunks, reverse=reverse)
-    outputs = outputs.reshape(whole, *outputs.shape[2:])
-    if rest:
-        left = jax.tree.map(lambda a: _cut(a, 0 if reverse else whole, rest), by_time)
+    carry, outputs = parts.over_chunks(again(advance, prevent_cse=False), carry, chunks, reverse)
+    if left:
         carry, last = again(advance)(carry, left)
         outputs = jnp.concatenate([last, outputs] if reverse else [outputs, last])
     return carry, outputs
@@ -106,16 +103,15 @@ def fused_scan(
 @dataclass(frozen=True)
 class _How:
     reverse: bool
-    unroll: int
-    save: str
-    hoist: bool
+    kernel: FusedKernel
+    parts: "Parts"
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _loop(how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
     """All steps in one loop. Where nobody asks for a derivative, nothing is kept for it."""
     last, after = _run(how, weights, h, initial, x, resets, active, lambda before, after, gates: after)
-    return last, _outputs(after, active)
+    return last, how.parts.outputs(after, active)
 
 
 @partial(_loop.defjvp, symbolic_zeros=True)
@@ -123,70 +119,67 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
     """The rule at the head of this page; t_ is a tangent."""
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
-    H, steps = h.shape[-1], x.shape[:-1]
+    parts = how.parts
 
     def keep(before: Array, after: Array, gates: Any) -> Any:
-        return before, gates if how.save == "all" else gates[:2]
+        return before, gates if how.kernel.save == "all" else gates[:2]
 
     last, (states, saved) = _run(how, weights, h, initial, x, resets, active, keep)
-    after = jnp.concatenate([last[None], states[:-1]] if how.reverse else [states[1:], last[None]])
-    before = states if resets is None else jnp.where(resets[..., None], initial, states)
-
-    u_i = _sum((*steps, 3 * H), x, _times(t_x, weights.kernel_i), _times(x, t_weights.kernel_i), t_weights.bias)
-    u_h = _times(before, t_weights.kernel_h)  # (T, *batch, 3H)
-    u_b = _sum((*steps, H), x, t_weights.bias_n)
-    u = _sum((*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1))
-    u_n = u_i[..., 2 * H :]  # (T, *batch, H)
-    t_h, t_initial = (jnp.zeros_like(h) if _is_zero(t) else t for t in (t_h, t_initial))
+    after = parts.states_after(states, last, how.reverse)
+    u, u_n = parts.outside(parts, weights, t_weights, x, t_x, parts.states_multiplied(resets, initial, states))
+    t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
 
     def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
         u, u_n, h, x, reset, on, saved = step
-        if reset is not None:
-            h, t_h = (jnp.where(reset[..., None], *pair) for pair in ((initial, h), (t_initial, t_h)))
-        r, z, n, a = saved if how.save == "all" else (*saved, *_candidate(weights, h, x, saved[0]))
+        h, t_h = _restart(reset, initial, h), parts.restart_tangent(reset, t_initial, t_h)
+        gates = saved if how.kernel.save == "all" else (*saved, *parts.candidate(weights, h, x, saved[0]))
+        z, slope = gates[1], parts.slopes(h, *gates)
         t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
-        t_r, t_z = r * (1 - r) * t_r, z * (1 - z) * t_z
-        t_n = (1 - n * n) * (u_n + t_r * a + r * t_a)
-        t_next = (1 - z) * t_n + z * t_h + (h - n) * t_z
-        t_next = t_next if on is None else jnp.where(on[..., None], t_next, t_h)
+        t_r, t_z = slope.r * t_r, slope.z * t_z
+        t_n = slope.n * (u_n + t_r * slope.n_by_r + slope.n_by_a * t_a)
+        t_next = (1 - z) * t_n + z * t_h + slope.h_by_z * t_z
+        t_next = parts.pause_tangent(on, t_next, t_h)
         return t_next, t_next
 
     # what is made of the gates is made again on the way back: the gates alone are residuals
-    advance = jax.checkpoint(advance, prevent_cse=how.unroll >= x.shape[0])
+    advance = jax.checkpoint(advance, prevent_cse=how.kernel.unroll >= x.shape[0])
     by_time = (u, u_n, states, x, resets, active, saved)
-    t_last, t_after = jax.lax.scan(advance, t_h, by_time, reverse=how.reverse, unroll=how.unroll)
-    return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
+    t_last, t_after = parts.scan_tangents(how, advance, t_h, by_time)
+    return (last, _outputs(after, active)), (t_last, parts.output_tangents(t_after, active))
 
 
 def _run(
-    how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, emit: Callable[..., Any]
+    how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any, keep: Callable[..., Any]
 ) -> tuple[Array, Any]:
-    """The last state, and what `emit(state before, state after, (r, z, n, a))` gives at each step, stacked.
+    """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at each step, stacked.
 
     The state before a step is that before a reset.
     """
-    gi = _times(x, weights.kernel_i) if how.hoist else x
+    gi = how.parts.hoisted(x, weights.kernel_i) if how.kernel.hoist else x
 
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
         gi, reset, on = step
-        before = h
-        h = h if reset is None else jnp.where(reset[..., None], initial, h)
-        gi = gi if how.hoist else gi @ weights.kernel_i
-        gi_r, gi_z, gi_n = jnp.split(gi + jnp.broadcast_to(weights.bias, gi.shape), 3, axis=-1)  # each (*batch, H)
-        gh_r, gh_z, gh_n = jnp.split(h @ weights.kernel_h, 3, axis=-1)  # each (*batch, H)
-        r = jax.nn.sigmoid(gi_r + gh_r)
-        z = jax.nn.sigmoid(gi_z + gh_z)
-        a = gh_n + jnp.broadcast_to(weights.bias_n, gh_n.shape)
-        n = jnp.tanh(gi_n + r * a)
-        after = (1 - z) * n + z * h
-        after = after if on is None else jnp.where(on[..., None], after, h)
-        return after, emit(before, after, (r, z, n, a))
+        before, h = h, _restart(reset, initial, h)
+        after, gates = _cell(weights, h, gi if how.kernel.hoist else gi @ weights.kernel_i)
+        after = _pause(on, after, h)
+        return after, keep(before, after, gates)
 
-    return jax.lax.scan(advance, h, (gi, resets, active), reverse=how.reverse, unroll=how.unroll)
+    return _scan(how, advance, h, (gi, resets, active))
+
+
+def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
+    """The next state, and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i."""
+    gi_r, gi_z, gi_n = jnp.split(gi + jnp.broadcast_to(weights.bias, gi.shape), 3, axis=-1)  # each (*batch, H)
+    gh_r, gh_z, gh_n = jnp.split(h @ weights.kernel_h, 3, axis=-1)  # each (*batch, H)
+    r = jax.nn.sigmoid(gi_r + gh_r)
+    z = jax.nn.sigmoid(gi_z + gh_z)
+    a = gh_n + jnp.broadcast_to(weights.bias_n, gh_n.shape)
+    n = jnp.tanh(gi_n + r * a)
+    return (1 - z) * n + z * h, (r, z, n, a)
 
 
 def _candidate(weights: Weights, h: Array, x: Array, r: Array) -> tuple[Array, Array]:
-    """The gate n and W_hn h + b_hn, computed again."""
+    """The gate n and a, computed again."""
     H = h.shape[-1]
     gi = x @ weights.kernel_i[:, 2 * H :]
     a = h @ weights.kernel_h[:, 2 * H :]
@@ -194,73 +187,51 @@ def _candidate(weights: Weights, h: Array, x: Array, r: Array) -> tuple[Array, A
     return jnp.tanh(gi + jnp.broadcast_to(weights.bias[2 * H :], gi.shape) + r * a), a
 
 
-def _times(x: Any, kernel: Any) -> Any:
-    """Inputs (T, *batch, D) times (D, K), all steps at once; None where one is zero by construction."""
-    if _is_zero(x) or _is_zero(kernel):
-        return None
-    config: Any = jax.config
-    return _product_p.bind(*_alike(x, kernel), precision=config.jax_default_matmul_precision)
+class Slopes(NamedTuple):
+    """Derivatives at one step, each (*batch, H): of the gates, of n's sum by r and by a, and of the state by z."""
+
+    r: Array
+    z: Array
+    n: Array
+    n_by_r: Array
+    n_by_a: Array
+    h_by_z: Array
 
 
-def _alike(x: Array, kernel: Array) -> tuple[Array, Array]:
-    """Both varying over the same axes of a jax.shard_map, as JAX's own products see to: else its psum is missing."""
-    one, other = (_varying(a) for a in (x, kernel))
-    if one == other:  # as they are outside of it
-        return x, kernel
-    return (
-        jax.lax.pcast(x, tuple(other - one), to="varying") if other - one else x,
-        jax.lax.pcast(kernel, tuple(one - other), to="varying") if one - other else kernel,
-    )
+def _slopes(h: Array, r: Array, z: Array, n: Array, a: Array) -> Slopes:
+    return Slopes(r * (1 - r), z * (1 - z), 1 - n * n, n_by_r=a, n_by_a=r, h_by_z=h - n)
 
 
-def _varying(a: Array) -> frozenset[str]:
-    return frozenset(getattr(getattr(jax.typeof(a), "manual_axis_type", None), "varying", ()))
+def _restart(reset: Any, initial: Array, h: Array) -> Array:
+    """The initial state where there is a reset; of one step or of all."""
+    return h if reset is None else jnp.where(reset[..., None], initial, h)
 
 
-def _product(x: Array, kernel: Array, *, precision: Any) -> Array:
-    return jnp.matmul(x, kernel, precision=precision)
+def _pause(on: Any, after: Array, before: Array) -> Array:
+    """The state after a step where it counts, that before it elsewhere."""
+    return after if on is None else jnp.where(on[..., None], after, before)
 
 
-def _kernel_gradient(x: Array, t: Array, precision: Any) -> Array:
-    """Σ xᵀ t over all leading axes (D, K)."""
-    if jax.device_count() > 1:  # a batch spread over devices must not be gathered to be reshaped
-        summed = tuple(range(x.ndim - 1))
-        return jax.lax.dot_general(x, t, ((summed, summed), ((), ())), precision=precision)
-    # with several axes to sum over, XLA's CPU backend copies both factors into another order
-    return jnp.matmul(x.reshape(-1, x.shape[-1]).T, t.reshape(-1, t.shape[-1]), precision=precision)
+def _outside(
+    parts: "Parts", weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array
+) -> tuple[Array, Array]:
+    """The sum u (T, *batch, 3H), whose last part belongs to a, and what belongs to n instead (T, *batch, H)."""
+    steps, H = before.shape[:-1], before.shape[-1]
+    from_x = parts.times(t_x, weights.kernel_i), parts.times(x, t_weights.kernel_i)
+    u_i = total((*steps, 3 * H), x, *from_x, t_weights.bias)  # (T, *batch, 3H)
+    u_h = parts.times(before, t_weights.kernel_h)  # (T, *batch, 3H)
+    u_b = total((*steps, H), x, t_weights.bias_n)
+    u = total((*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1))
+    return u, u_i[..., 2 * H :]
 
 
-def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
-    (x, kernel), (x_axis, kernel_axis) = arguments, axes
-    if kernel_axis is not None:
-        return jax.vmap(partial(_product, precision=precision), (x_axis, kernel_axis))(x, kernel), 0
-    if x_axis == x.ndim - 1:
-        x, x_axis = jnp.moveaxis(x, x_axis, 0), 0
-    return _product_p.bind(x, kernel, precision=precision), x_axis
+def _scan(how: _How, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
+    return jax.lax.scan(advance, start, by_time, reverse=how.reverse, unroll=how.kernel.unroll or 1)
 
 
-# A primitive of its own, since the product's transpose is what this module is about. Under jax.vmap the examples
-# become a further leading axis of it, so that the gradient still is one product of matrices.
-_product_p = Primitive("all_steps_product")
-_product_p.def_impl(_product)
-_product_p.def_abstract_eval(lambda x, kernel, precision: x.update(shape=(*x.shape[:-1], kernel.shape[-1])))
-mlir.register_lowering(_product_p, mlir.lower_fun(_product, multiple_results=False))
-batching.primitive_batchers[_product_p] = _batched_product
-ad.defbilinear(
-    _product_p,
-    lambda t, x, kernel, precision: _product_p.bind(t, kernel.T, precision=precision),
-    lambda t, x, kernel, precision: _kernel_gradient(x, t, precision),
-)
-
-
-def _sum(shape: tuple[int, ...], like: Array, *terms: Any) -> Array:
-    """The sum of the terms that are not zero by construction, broadcast to a shape."""
-    there = [jnp.broadcast_to(term, shape) for term in terms if not _is_zero(term)]
-    return functools.reduce(jnp.add, there) if there else jnp.zeros(shape, like.dtype)
-
-
-def _is_zero(term: Any) -> bool:
-    return term is None or isinstance(term, SymbolicZero)
+def _states_after(states: Array, last: Array, reverse: bool) -> Array:
+    """From the states before each step and the last one, those after each step (T, *batch, H)."""
+    return jnp.concatenate([last[None], states[:-1]] if reverse else [states[1:], last[None]])
 
 
 def _outputs(after: Array, active: Any) -> Array:
@@ -273,9 +244,40 @@ def _outputs(after: Array, active: Any) -> Array:
     return jnp.squeeze(jnp.expand_dims(outputs, -1), -1)
 
 
-def _cut(a: Array, start: int, steps: int) -> Array:
-    return jax.lax.slice_in_dim(a, start, start + steps)
+def _cut(by_time: Any, chunk: int, reverse: bool) -> tuple[Any, Any]:
+    """The arrays in whole chunks (chunks, steps, *batch, ...), and the steps left over, which run last; or None."""
+    T = by_time[0].shape[0]
+    rest = T % chunk
+
+    def steps(start: int, number: int) -> Any:
+        return jax.tree.map(lambda a: jax.lax.slice_in_dim(a, start, start + number), by_time)
+
+    whole = steps(rest if reverse else 0, T - rest)
+    chunks = jax.tree.map(lambda a: a.reshape(-1, chunk, *a.shape[1:]), whole)
+    return chunks, steps(0 if reverse else T - rest, rest) if rest else None
 
 
-def _root(steps: int) -> int:
-    return math.isqrt(steps - 1) + 1
+def _over_chunks(advance: Callable[..., Any], carry: Array, chunks: Any, reverse: bool) -> tuple[Array, Array]:
+    carry, outputs = jax.lax.scan(advance, carry, chunks, reverse=reverse)
+    return carry, outputs.reshape(-1, *outputs.shape[2:])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The functions that a planted fault may replace: those of `trigru.impls.faults.kernel` do."""
+
+    cut: Callable[..., Any] = _cut
+    over_chunks: Callable[..., Any] = _over_chunks
+    recompute: Callable[..., Any] = jax.checkpoint
+    hoisted: Callable[..., Any] = times
+    outputs: Callable[..., Any] = _outputs
+    candidate: Callable[..., Any] = _candidate
+    times: Callable[..., Any] = times
+    outside: Callable[..., Any] = _outside
+    slopes: Callable[..., Any] = _slopes
+    states_multiplied: Callable[..., Any] = _restart
+    states_after: Callable[..., Any] = _states_after
+    restart_tangent: Callable[..., Any] = _restart
+    pause_tangent: Callable[..., Any] = _pause
+    scan_tangents: Callable[..., Any] = _scan
+    output_tangents: Callable[..., Any] = _outputs

@@ -117,7 +117,7 @@ def fused_kernel(kernel: str, *, remat: bool = False) -> FusedKernel | None:
     if found.name != "fused":
         known = ", ".join(field.name for field in fields(FusedKernel))
         raise InputError(f"kernel is {kernel!r}, {_EXPECTED.format(known=known)}")
-    choices: dict[str, Any] = found.choices | ({"save": "none"} if remat else {})
+    choices: Any = found.choices | ({"save": "none"} if remat else {})
     return FusedKernel(**choices)
 
 

@@ -14,7 +14,7 @@ __all__ = ["available_styles", "functional_program", "make_task"]
 
 
 def functional_program(
-    port: Port,
+    port: Any,
     tree: Any,
     task: Task,
     rebuild: Callable[[Any], Any] = lambda tree: tree,
@@ -26,7 +26,7 @@ def functional_program(
     """The program of a style that passes parameters in and takes new ones out.
 
     Args:
-        port: whose `dump` reads the rebuilt tree.
+        port: anything whose `dump` reads the rebuilt tree.
         tree: the pytree that crosses the jit boundary.
         task: what to compute.
         rebuild: makes a model of the tree, inside jit.

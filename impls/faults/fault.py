@@ -1,4 +1,4 @@
-"""What a mutant is, and two ways to plant a fault in plain JAX."""
+"""What a fault is, and two ways to plant a fault in plain JAX."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ class Fault:
 
     Args:
         name: stable.
-        fault: what is wrong, in a few words.
+        what: what is wrong, in a few words.
         check: the check that is there for this fault; others may notice it too.
         port: plain JAX with the fault.
     """
 
     name: str
-    fault: str
+    what: str
     check: str
     port: PurePort
 

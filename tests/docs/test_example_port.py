@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from trigru.common import CHECKS
+from trigru.common.equality.checks import CHECKS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example_port"

@@ -1,4 +1,4 @@
-"""The harness is required to fail: every mutant is noticed, by the check that is there for it."""
+"""The harness is required to fail: every fault is noticed, by the check that is there for it."""
 
 import pytest
 from trigru.common.equality import oracle
@@ -9,13 +9,13 @@ from trigru.impls.faults import FAULTS
 from trigru.impls.pure import PORT, PurePort
 
 
-def test_mutants_are_many_and_named_apart():
-    assert len({mutant.name for mutant in FAULTS}) == len(FAULTS) >= 25
-    assert len({mutant.fault for mutant in FAULTS}) == len(FAULTS)
+def test_faults_are_many_and_named_apart():
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 25
+    assert len({fault.what for fault in FAULTS}) == len(FAULTS)
 
 
-def test_every_check_has_a_mutant_that_it_is_there_for():
-    named = {mutant.check for mutant in FAULTS}
+def test_every_check_has_a_fault_that_it_is_there_for():
+    named = {fault.check for fault in FAULTS}
     assert named == {check.name for check in CHECKS} - {"golden"}  # a port alone can't show what that is there for
 
 
@@ -36,8 +36,8 @@ def test_golden_vectors_notice_a_change_in_oracle_and_port_together(monkeypatch)
 
     monkeypatch.setattr(oracle, "forward", forgetting)
     monkeypatch.setattr(oracle, "backward", with_no_gradient)
-    (mutant,) = (m for m in FAULTS if m.name == "no-b-hn")
-    found = verify([mutant.port], checks=get_checks("sequence", "golden"), dtypes=["float64"])
+    (fault,) = (m for m in FAULTS if m.name == "no-b-hn")
+    found = verify([fault.port], checks=get_checks("sequence", "golden"), dtypes=["float64"])
     assert {m.check for m in found if not m.passed} == {"golden"}
 
 
@@ -72,9 +72,9 @@ class NaN(PurePort):
 
 
 def test_a_failure_names_port_check_quantity_and_sizes():
-    (mutant,) = (m for m in FAULTS if m.name == "step-no-b-hn")
+    (fault,) = (m for m in FAULTS if m.name == "step-no-b-hn")
     with pytest.raises(AssertionError) as error:
-        assert_equivalent(mutant.port, checks=get_checks("step"))
+        assert_equivalent(fault.port, checks=get_checks("step"))
     assert "pure: step: outputs in float64: error " in str(error.value)
     assert "at most 1.0e-12 allowed" in str(error.value)
 

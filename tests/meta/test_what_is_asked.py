@@ -137,19 +137,19 @@ def test_in_float64_training_weighs_nothing():
     np.testing.assert_array_equal(found["Δ bias"], walk.answers()["Δ bias"])
 
 
-#: Mutants whose fault is that something raises.
+#: Faults that make a call raise.
 RAISE = {"needs-batch", "no-forward-mode", "calls-back", "time-first"}
 
 
-@pytest.mark.parametrize("mutant", FAULTS, ids=lambda mutant: mutant.name)
-def test_its_check_notices_the_mutant_by_what_it_gives_and_not_because_it_breaks(mutant):
-    (check,) = get_checks(mutant.check)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_its_check_notices_the_fault_by_what_it_gives_and_not_because_it_breaks(fault):
+    (check,) = get_checks(fault.check)
     found = []
     for dtype in check.dtypes:  # one is enough
-        found = found or [m for m in verify([mutant.port], checks=[check], dtypes=[dtype]) if not m.passed]
-    assert found, f"{mutant.fault}: unnoticed by {mutant.check}"
+        found = found or [m for m in verify([fault.port], checks=[check], dtypes=[dtype]) if not m.passed]
+    assert found, f"{fault.what}: unnoticed by {fault.check}"
     broken = [m for m in found if m.quantity == "call"]
-    assert bool(broken) == (mutant.name in RAISE), list(map(str, broken))
+    assert bool(broken) == (fault.name in RAISE), list(map(str, broken))
 
 
 CONDITIONAL = (
@@ -167,9 +167,9 @@ CONDITIONAL = (
 )
 
 
-@pytest.mark.parametrize("mutant", [m for m in FAULTS if m.check in CONDITIONAL], ids=lambda mutant: mutant.name)
-def test_a_fault_that_needs_a_condition_does_not_show_without_it(mutant):
-    found = verify([mutant.port], checks=get_checks("sequence"), dtypes=["float64"])
+@pytest.mark.parametrize("fault", [m for m in FAULTS if m.check in CONDITIONAL], ids=lambda fault: fault.name)
+def test_a_fault_that_needs_a_condition_does_not_show_without_it(fault):
+    found = verify([fault.port], checks=get_checks("sequence"), dtypes=["float64"])
     assert all(m.passed for m in found)
 
 

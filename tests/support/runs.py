@@ -1,9 +1,11 @@
 """Records of runs whose numbers are known: the one builder of results for all tests."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
+from trigru.bench.analysis.statistics import compare, noise_floor
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results.files import SCHEMA, stats_of
 from trigru.bench.results.record import (
@@ -35,7 +37,8 @@ PLAN = Plan(
     seed=3,
     trials=0,
 )
-MACHINE = Machine({"python": "3.13.5", "jax": "0.12.0"}, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
+VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
+MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
 BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024, 1e6, 2e6)
 
@@ -113,6 +116,131 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
         "complete": True,
     }
     return Results({}, {}, benchmarks, "2026-11-04T10:00:00+00:00", "5", Provenance(**facts | provenance), [])
+
+
+ARMS = {  # times / pure[jit]'s
+    "pure[jit]": 1.0,
+    "pure[jit]#2": 1.0,
+    "linen[apply]": 1.5,
+    "nnx[nnx.jit]": 24.0,
+    "nnx[cached_partial]": 7.9,
+    "nnx[split-merge]": 1.3,
+    "nnx[leaves]": 0.95,
+    "equinox[filter_jit]": 3.0,
+    "equinox[partition]": 1.25,
+    "torch[compile]": 4.0,
+}
+GROUPS = ("tiny/forward", "tiny/train_step", "question@hidden=512/train_step")
+
+
+def draw_run(
+    seed: int,
+    changed: dict[str, float] | None = None,
+    *,
+    arms: dict[str, float] = ARMS,
+    groups: tuple[str, ...] = GROUPS,
+    processes: int = 5,
+    rounds: int = 11,
+    noise: float = 0.02,
+    luck: float = 0.01,
+    mood: float = 0.2,
+) -> Results:
+    """A run that is drawn, not measured.
+
+    Args:
+        seed: of its draws.
+        changed: by how much an arm (its name, or its port's) takes longer, as a factor; "all" is every arm.
+        arms: their times, relative to the baseline's.
+        noise: of each sample, luck: of each arm in each process, mood: of the machine, for all arms; in log time.
+    """
+    rng, changed = np.random.default_rng(seed), changed or {}
+    level, shape = rng.uniform(-mood, mood), (processes, rounds)
+    process = np.repeat(np.arange(processes), rounds)
+    benchmarks = []
+    for number, group in enumerate(groups):
+        workload, phase = group.split("/")
+        drift = level + mood / 4 * np.sin(rng.uniform(0, 6) + np.linspace(0, 4, processes * rounds)).reshape(shape)
+        time_s = {}
+        for name, ratio in arms.items():
+            factor = changed.get(name, changed.get(name.partition("[")[0], 1.0)) * changed.get("all", 1.0)
+            own = rng.normal(0, luck, (processes, 1)) + rng.normal(0, noise, shape)
+            time_s[name] = (10.0 ** (number - 5) * ratio * factor * np.exp(drift + own)).ravel()
+        base_s = time_s["pure[jit]"]
+        floor = noise_floor(compare(time_s["pure[jit]#2"], base_s, process, seed))
+        for name, t in time_s.items():
+            ratio = float(np.median(t / base_s))
+            facts = {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "floor": floor}
+            benchmarks.append(make_benchmark(make_arm(name, workload, phase), t, process, **facts))
+    return make_results(benchmarks, plan=plan(processes=processes, rounds=rounds, seed=seed))
+
+
+#: The speedup of the fused kernel, by workload, port and phase, in the runs of `draw_kernels`.
+KERNEL_TRUTH = {
+    ("tiny", "pure", "forward"): 1.005,
+    ("question", "pure", "forward"): 1.5,
+    ("medium", "pure", "forward"): 0.8,
+    ("tiny", "nnx", "forward"): 1.0,
+    ("question", "nnx", "forward"): 2.0,
+    ("medium", "nnx", "forward"): 4.0,
+    ("question", "pure", "train_step"): 3.0,
+}
+#: In them, how long peers take, relative to pure's own cell, which takes OWN_S; nnx's takes seven times as long.
+TORCH, HAIKU, OWN_S = 5.0, 1.2, 1e-3
+
+
+def draw_kernels(rng: np.random.Generator) -> Results:
+    """Two ports and two peers in the fused division, and linen, half as fast as pure, in the stock division."""
+    process = np.repeat(np.arange(5), 6)
+    benchmarks: list[Benchmark] = []
+
+    def add(name: str, time_s: Any, workload: str, phase: str, division: str = "fused", **facts: Any) -> None:
+        noisy_s = time_s * rng.lognormal(0, 1e-3, len(process))
+        benchmarks.append(make_benchmark(make_arm(name, workload, phase, division), noisy_s, process, **facts))
+
+    for name, ratio in (("pure[jit]", 1.0), ("pure[jit]#2", 1.0), ("linen[apply]", 2.0)):
+        add(name, ratio * OWN_S, "tiny", "forward", "stock", ratio=ratio)
+    slow, fast = (msgspec.structs.replace(PROGRAM, temp_bytes=size) for size in (4096, 1024))
+    for workload, phase in dict.fromkeys((workload, phase) for workload, _, phase in KERNEL_TRUTH):
+        own_s = OWN_S * rng.lognormal(0, 0.3, len(process))  # the machine drifts, for all arms alike
+        add("pure[jit]", own_s, workload, phase, program=slow)
+        add("pure[jit]#2", own_s, workload, phase, program=slow)
+        for port, style, factor in (("pure", "jit", 1), ("nnx", "nnx.jit", 7)):
+            if truth := KERNEL_TRUTH.get((workload, port, phase)):
+                if port != "pure":
+                    add(f"{port}[{style}]", factor * own_s, workload, phase, program=slow)
+                add(f"{port}[{style}]:fused", factor * own_s / truth, workload, phase, program=fast)
+        add("torch[eager]", TORCH * own_s, workload, phase)
+        add("haiku[transform]", HAIKU * own_s, workload, phase, differs="resets before the product")
+    return make_results(benchmarks, plan=plan(ports=("pure", "nnx"), peers=("torch", "haiku")))
+
+
+def make_sweep(**facts: Any) -> Results:
+    """Linen takes 10 µs more than pure for 16 leaves at any size, where pure takes 100 µs, 1 ms and 10 ms.
+
+    Args:
+        facts: others of linen.
+    """
+    benchmarks = []
+    for size, time_s in ((8, 1e-4), (32, 1e-3), (128, 1e-2)):
+        ratio = 1 + 1e-5 / time_s
+        linen = {"leaves": 16, "ratio": ratio, "ratio_low": ratio - 1e-4, "ratio_high": ratio + 1e-4} | facts
+        for name, factor, of_arm in (("pure[jit]", 1.0, {}), ("pure[jit]#2", 1.0, {}), ("linen[apply]", ratio, linen)):
+            arm = make_arm(name, f"question@hidden={size}", "train_step")
+            benchmarks.append(make_benchmark(arm, [factor * time_s] * 6, **of_arm))
+    return make_results(benchmarks, plan=plan(swept="hidden"))
+
+
+def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
+    """A run that has these arms instead."""
+    return msgspec.structs.replace(results, benchmarks=benchmarks)
+
+
+def slowed(results: Results, factor: Any, which: Callable[[Benchmark], bool] = lambda b: True) -> Results:
+    """A run some of whose arms take longer by a factor, or by one for each round."""
+    return with_benchmarks(results, [
+        msgspec.structs.replace(b, stats=stats_of(b.time_s * factor, 10)) if which(b) else b
+        for b in results.benchmarks
+    ])  # fmt: skip
 
 
 def with_facts(found: Any, **facts: Any) -> Any:

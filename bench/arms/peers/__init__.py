@@ -13,8 +13,6 @@ from ....common.config import GRUConfig
 from ....common.errors import UnavailableError, UnknownNameError
 from ....common.port.protocol import Params, Program
 
-__all__ = ["PEERS", "Peer", "PeerStyle", "get_peer", "get_peer_style"]
-
 #: Names, which are those of the modules in this folder.
 PEERS = ("torch", "haiku", "keras")
 

@@ -16,21 +16,20 @@ The sign of z makes the reset, and the bias left out, the only differences.
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 # A type checker takes this module for the library of its name where that is not installed.
 
+from types import SimpleNamespace
 from typing import Any
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import optax
 
 from ....common.config import GRUConfig
 from ....common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ....common.port.protocol import Params, Program
-from ....common.port.task import cross_entropy, mean_squared_error
+from ....common.port.styles import functional_program
+from ....common.port.task import Task, cross_entropy, mean_squared_error
 from ..admission import OPTIMIZER
 from . import Peer, PeerStyle
-
-__all__ = ["PEER", "LearnedGRU"]
 
 
 class LearnedGRU(hk.Module):
@@ -65,36 +64,11 @@ def _transform(config: GRUConfig, params: Params, phase: str) -> Program:
 
     model = hk.without_apply_rng(hk.transform(run))
     loss = mean_squared_error if config.classes is None else cross_entropy
-    tree = _load(params)
 
-    def objective(tree, x, targets, lengths=None):
-        return loss(model.apply(tree, *((x,) if lengths is None else (x, lengths))), targets)
+    def predict(tree, *arrays):
+        return model.apply(tree, *(array for array in arrays if array is not None))
 
-    gradient = jax.value_and_grad(objective)
-
-    def train_step(tree, state, *arrays):
-        found, gradients = gradient(tree, *arrays)
-        updates, state = OPTIMIZER.update(gradients, state, tree)
-        return optax.apply_updates(tree, updates), state, found
-
-    if phase == "train_step":
-        jitted, state = jax.jit(train_step), OPTIMIZER.init(tree)
-
-        def call(*arrays):
-            nonlocal tree, state
-            tree, state, found = jitted(tree, state, *arrays)
-            return found
-
-    else:
-        jitted, state = jax.jit(gradient if phase == "gradient" else model.apply), None
-
-        def call(*arrays):
-            return jitted(tree, *arrays)
-
-    def lower(*arrays):
-        return jitted.lower(tree, state, *arrays) if phase == "train_step" else jitted.lower(tree, *arrays)
-
-    return Program(call, lambda: _dump(tree), lower, len(jax.tree.leaves((tree, state))), _dump)
+    return functional_program(SimpleNamespace(dump=_dump), _load(params), Task(phase, predict, loss, OPTIMIZER))
 
 
 def _load(params: Params) -> Any:

@@ -38,8 +38,6 @@ if keras.backend.backend() != "jax":
         "Set KERAS_BACKEND=jax in the environment."
     )
 
-__all__ = ["PEER", "LearnedGRU"]
-
 
 class LearnedGRU(keras.Model):
     """A GRU that starts from a learned state, with a readout of its final carry where there are classes."""

@@ -38,8 +38,6 @@ from ....common.port.protocol import Params, Program
 from ..admission import LEARNING_RATE
 from . import Peer, PeerStyle
 
-__all__ = ["PEER", "Classifier", "LearnedGRU"]
-
 
 class LearnedGRU(nn.Module):
     """A GRU that starts from a learned state."""

@@ -190,7 +190,7 @@ CHECKS: tuple[Check, ...] = (
     ),
 )
 
-#: Why a check stays that notices no mutant alone.
+#: Why a check stays that alone notices no fault.
 STAYS = {
     "conversion": "It asks for bits, before anything is computed: where it fails, every other failure is unreadable.",
     "sequence": "The plainest question: where it fails, read no further. No other computes in bfloat16 throughout.",

@@ -30,8 +30,8 @@ def paired(rng, ratio, rounds=40, noise=0.01):
 def test_drift_of_the_machine_cancels(rng):
     slow, base = paired(rng, 1.1)
     found = compare(slow, base)
-    assert found.low < 1.1 < found.high
-    assert found.high - found.low < 0.02
+    assert found.ratio == pytest.approx(1.1, abs=0.015)
+    assert 0 < found.high - found.low < 0.02
     assert np.std(np.log(base)) > 0.05
 
 
@@ -187,7 +187,7 @@ def test_more_groups_narrow_the_mean(rng, cheap_resamples):
 
 def test_the_mean_of_one_process_knows_the_rounds_alone(rng):
     found = mean_effect([effect_of(rng.normal(mean, 0.02, 44)) for mean in (0.1, 0.3)])
-    assert found.low < 0.2 < found.high
+    assert found.log_ratio == pytest.approx(0.2, abs=0.015)
     assert 0 < found.high - found.low < 0.04
 
 
@@ -219,8 +219,8 @@ def test_duplicates_cannot_exceed_the_floor_of_their_mean():
 def test_a_change_between_runs_of_one_process_knows_the_rounds_alone(rng):
     new, old = (effect_of(rng.normal(mean, 0.02, 44)) for mean in (0.1, 0.0))
     found = compare_effects(new, old)
-    assert found.low < np.exp(0.1) < found.high
-    assert found.high - found.low < 0.05
+    assert found.ratio == pytest.approx(np.exp(0.1), abs=0.025)
+    assert 0 < found.high - found.low < 0.05
 
 
 def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng, few_resamples):
@@ -246,14 +246,10 @@ def test_a_spike_in_one_round_moves_nothing_much(rng):
     assert found.high < 1.02
 
 
-def test_it_is_reproducible(rng):
+def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
     slow, base = paired(rng, 1.02)
     assert compare(slow, base, seed=3) == compare(slow, base, seed=3)
-
-
-def test_the_bootstrap_is_the_seeds_own(rng):
-    slow, base = paired(rng, 1.02)
-    assert compare(slow, base, seed=3) != compare(slow, base, seed=4)
+    assert len({compare(slow, base, seed=seed) for seed in range(8)}) > 1
 
 
 def test_an_arm_against_itself_is_exactly_one(rng):

@@ -8,17 +8,24 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from trigru.bench.reporting import equality as equality_tables
-from trigru.bench.reporting.equality import departures_table, equality_line, equality_table, self_test_table
+from trigru.bench.analysis.equality import Proof, proofs_of
+from trigru.bench.reporting import equality
+from trigru.bench.reporting.equality import (
+    departures_table,
+    equality_json,
+    equality_line,
+    equality_table,
+    equality_tables,
+    self_test_table,
+)
 from trigru.bench.reporting.sections import _style, terminal
-from trigru.bench.results.record import equality_json
 from trigru.common.equality.verification import NOT_OFFERED, Measurement
 from trigru.impls.faults import FAULTS
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
 
 GOOD = Measurement("a", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 BAD = replace(GOOD, error=1.0)
-ABSENT = replace(GOOD, error=float("nan"), problem=f"{NOT_OFFERED}: no such thing")
+ABSENT = replace(GOOD, error=None, problem=f"{NOT_OFFERED}: no such thing")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +50,23 @@ ABSENT = replace(GOOD, error=float("nan"), problem=f"{NOT_OFFERED}: no such thin
 def test_a_cell_says_how_well_or_why_not(measurements, text):
     (row,) = equality_table(measurements).rows
     assert row == ("sequence", text)
+
+
+def test_each_kernel_has_a_table_of_its_own():
+    fused = [replace(m, kernel="fused") for m in (GOOD, BAD)]
+    assert [table.columns for table in equality_tables([GOOD, *fused])] == [("check", "a"), ("check", "a:fused")]
+    assert equality_line([GOOD, *fused]) == "Equality: FAILED: a:fused; a proven equal (1 of 3 measurements failed)."
+
+
+def test_a_proof_is_of_a_port_on_a_kernel():
+    half = replace(GOOD, dtype="float32", error=0.1, bound=0.2)
+    exact, other = replace(GOOD, dtype="bfloat16", error=0.0, bound=0.0), replace(GOOD, kernel="fused")
+    found = proofs_of([GOOD, half, exact, replace(BAD, check="step"), ABSENT, BAD, other])
+    assert found == [
+        Proof("a", "stock", 6, ("step", "sequence"), 3, 1.0, 0.5),
+        Proof("a", "fused", 1, (), 0, 2e-16, None),
+    ]
+    assert [proof.is_equal for proof in found] == [False, True]
 
 
 def test_a_port_that_was_not_asked_has_a_cell_that_says_so():
@@ -81,32 +105,32 @@ def test_the_self_test_names_the_checks_that_notice_nothing_alone(monkeypatch):
     named = {note.partition(":")[0] for note in table.notes[2:]}
     assert {"sequence", "carry"} <= named
     assert "chunks" not in named
-    monkeypatch.setattr(equality_tables, "STAYS", {})
+    monkeypatch.setattr(equality, "STAYS", {})
     assert "sequence: NO REASON GIVEN" in self_test_table(noticed).notes
 
 
 def test_machines_are_told_what_passed_and_what_is_offered():
-    found = json.loads(equality_json([GOOD, BAD, ABSENT], {"x": "why"}, ["rich"]))
+    found = json.loads(equality_json([GOOD, BAD, ABSENT], {"x": "why"}, {"rich": "15.0"}))
     assert [(m["offered"], m["passed"]) for m in found["measurements"]] == [(True, True), (True, False), (False, False)]
     assert found["measurements"][2]["error"] is None
     assert not found["passed"]
     assert found["unavailable"] == {"x": "why"}
-    assert re.match(r"[0-9]+\.", found["versions"]["rich"])
-    assert json.loads(equality_json([GOOD], {}, []))["passed"]
+    assert found["versions"] == {"rich": "15.0"}
+    assert json.loads(equality_json([GOOD], {}, {}))["passed"]
 
 
 def test_nothing_measured_is_nothing_passed():
-    assert not json.loads(equality_json([], {}, []))["passed"]
+    assert not json.loads(equality_json([], {}, {}))["passed"]
 
 
 def test_the_keys_are_those_of_the_documentation():
     page = (Path(__file__).parents[3] / "docs" / "equality.md").read_text(encoding="utf-8")
     section = page.partition("## For machines")[2].partition("##")[0]
-    found = json.loads(equality_json([GOOD], {}, [], [Finding("p", "w", "s", NEW)]))
+    found = json.loads(equality_json([GOOD], {}, {}, [Finding("p", "w", "s", NEW)]))
     assert set(re.findall(r"^\| `(\w+)`", section, flags=re.M)) == set(found)
     for key in (*found["measurements"][0], *found["departures"][0]):
         assert f"`{key}`" in section
     for status in (ON_RECORD, GONE, NEW):
         assert f'"{status}"' in section
-    assert "departures" not in json.loads(equality_json([GOOD], {}, []))
-    assert json.loads(equality_json([GOOD], {}, [], []))["departures"] == []
+    assert "departures" not in json.loads(equality_json([GOOD], {}, {}))
+    assert json.loads(equality_json([GOOD], {}, {}, []))["departures"] == []

@@ -1,0 +1,310 @@
+"""What is said of two runs: problems, proofs and changes in tables, and the outcome in a line."""
+
+import io
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+from support.runs import ARMS, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
+from trigru.bench.analysis.diff import TOO_NOISY, diff
+from trigru.bench.reporting.diff import _number, check_comparable, diff_summary, diff_tables
+from trigru.bench.reporting.numbers import format_time
+from trigru.bench.reporting.sections import terminal
+from trigru.bench.results.record import Untimed
+from trigru.common.equality.verification import Measurement
+from trigru.common.errors import TrigruError
+
+QUIET = {"luck": 0.001, "noise": 0.002}
+EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
+HALF = replace(EQUAL, dtype="float32", error=0.5, bound=1.0)
+WRONG = replace(EQUAL, error=1.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_bootstrap():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trigru.bench.analysis.statistics.RESAMPLES", 100)
+        yield
+
+
+@pytest.fixture(scope="module")
+def old():
+    """A run."""
+    return draw_run(1)
+
+
+@pytest.fixture(scope="module")
+def again():
+    """Another of the same commit on the same machine."""
+    return draw_run(2)
+
+
+def printed(found, details=True, width=100):
+    """What a terminal shows."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(terminal([section for section in diff_tables(found) if details or not section.detail]))
+    return console.file.getvalue()
+
+
+def section(found, title):
+    """The one table whose title begins like that."""
+    (one,) = [s for s in diff_tables(found) if s.title.startswith(title)]
+    return one
+
+
+def notes(found):
+    """What stands below the changes."""
+    (one,) = [s for s in diff_tables(found) if s.title.startswith(("Changes of", "No change of"))]
+    return one.notes
+
+
+def noted(found, words):
+    return [note for note in notes(found) if words in note]
+
+
+# why files do not compare
+
+
+def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again):
+    """Each with what accepts it."""
+    gone = msgspec.structs.replace(make_arm("linen[apply]"), style=None)
+    lost = msgspec.structs.replace(
+        again,
+        benchmarks=[b for b in again.benchmarks if b.arm.id != "tiny/forward/float32/stock/linen[apply]"],
+        untimed=[Untimed(gone, "flax is not installed.")],
+    )
+    other = [b if b.arm.workload.name == "tiny" else with_facts(b, shape="B=9") for b in again.benchmarks]
+    machine, missing = "--allow-other-machine", "--allow-missing"
+    where = "NEW was measured on another machine or in another environment:"
+    for new, option, sentence in (
+        (lost, missing, "tiny/forward/float32/stock: linen[apply] missing in NEW: flax is not installed."),
+        (draw_run(2, groups=GROUPS[:2]), missing, f"{GROUPS[2]}/float32/stock: all 10 arms missing in NEW."),
+        (with_provenance(again, complete=False), missing,
+         "NEW is of a run that was interrupted: not all was measured."),
+        (msgspec.structs.replace(again, benchmarks=other), missing,
+         f"{GROUPS[2]}/float32/stock is other work, and not compared: B=9, 8 steps, baseline pure[jit], was "
+         "B=1 T=50 D=20 H=512, 8 steps, baseline pure[jit]."),
+        (with_machine(again, device="NVIDIA H100"), machine, f"{where} device 'NVIDIA H100', was 'A CPU'."),
+        (with_machine(again, threads=2), machine, f"{where} threads 2, was 16."),
+        (with_machine(again, xla_flags="--xla_a=1"), machine, f"{where} xla_flags '--xla_a=1', was ''."),
+        (with_machine(again, environment={}), machine, f"{where} OMP_NUM_THREADS not set, was 8."),
+        (with_provenance(again, matmul_precision="tf32"), machine,
+         "NEW was measured in another precision of matrix products: 'tf32', was 'highest'."),
+    ):  # fmt: skip
+        found = diff(old, new)
+        assert section(found, "Where the files do not compare").rows == [(sentence, "FAILED")]
+        said = f"The files do not compare (1 reasons). Measure alike, or accept it: {option}."
+        assert said in diff_summary(found).splitlines()
+        allowed = diff(old, new, allow_missing=True, allow_other_machine=True)
+        assert section(allowed, "Where the files do not compare").rows == [(sentence, f"accepted by {option}")]
+        assert "do not compare" not in diff_summary(allowed)
+
+
+def test_files_without_anything_to_judge_are_refused(old):
+    def refused(new, **options):
+        check_comparable(diff(old, new, allow_missing=True, **options))
+
+    with pytest.raises(TrigruError, match=r"no arm in common\. OLD has tiny/forward.*; NEW has medium/forward"):
+        refused(draw_run(2, groups=("medium/forward",)))
+    with pytest.raises(TrigruError, match=r"no arm in common\. tiny/forward/\S+ is other work, .*; tiny/train_step"):
+        refused(with_facts(draw_run(2), shape="B=9"))
+    alone = draw_run(2, arms={"pure[jit]": 1.0, "pure[jit]#2": 1.0})
+    with pytest.raises(TrigruError, match=r"no arm in common but pure\[jit\], pure\[jit\]#2, whose ratio to itself"):
+        refused(alone)
+    refused(alone, absolute=True)
+    old = with_provenance(old, equality=[EQUAL])
+    refused(with_provenance(alone, equality=[EQUAL]))
+
+
+# what was proven
+
+
+def test_what_was_proven_stands_side_by_side_and_a_loss_comes_first_in_the_summary(old, again):
+    was = [EQUAL, HALF, *(replace(EQUAL, port=port) for port in ("nnx", "pure")), replace(WRONG, port="equinox")]
+    now = [EQUAL, replace(WRONG, port="nnx"), replace(EQUAL, port="equinox"), replace(EQUAL, kernel="fused")]
+    found = diff(with_provenance(old, equality=was), with_provenance(again, equality=now))
+    one, failed = "1 measurements, error 2e-16", "1 of 1 measurements fail: sequence"
+    assert section(found, "Equality with the NumPy oracle").rows == [
+        ("linen", "2 measurements, error 2e-16, 50%", one, "equal, as before"),
+        ("nnx", one, failed, "FAILED"),
+        ("pure", one, "not asked", "asked in one file alone"),
+        ("equinox", failed, one, "equal now"),
+        ("linen:fused", "not asked", one, "asked in one file alone"),
+    ]
+    assert diff_summary(found).splitlines()[0] == "nnx was proven equal before and is not now."
+    still = diff(*(with_provenance(run, equality=[WRONG]) for run in (old, again)))
+    assert section(still, "Equality").rows[0][-1] == "not equal, as before"
+
+
+def test_a_file_without_a_proof_is_named(old, again):
+    proven = with_provenance(again, equality=[EQUAL])
+    for files, named in (((old, again), "OLD and NEW"), ((old, proven), "OLD"), ((proven, old), "NEW")):
+        assert noted(diff(*files), f"In {named} nothing was asked about equality")
+    assert not noted(diff(proven, proven), "about equality")
+
+
+# doubts
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"load_before": 9.0}, "9.0 runnable processes on 16 threads before the run"),
+        ({"load_after": 25.0}, "25.0 runnable processes on 16 threads at the end of the run"),
+    ],
+)
+def test_a_busy_machine_is_said_in_table_and_summary(old, again, facts, said):
+    busy = {"OLD": (with_provenance(old, **facts), again), "NEW": (old, with_provenance(again, **facts))}
+    for name, files in busy.items():
+        found = diff(*files)
+        (doubt,) = diff_summary(found).splitlines()[1:]
+        assert doubt.startswith(f"{name} may be too noisy to tell. The machine was busy")
+        assert said in doubt
+        assert doubt in notes(found)
+        assert found.exit_code == 0
+
+
+def with_floors(results, *floors):
+    """The same file, but its groups have these noise floors."""
+    of_group = {f"{group}/float32/stock": floor for group, floor in zip(GROUPS, floors, strict=True)}
+    benchmarks = [with_facts(b, floor=of_group[b.group]) for b in results.benchmarks]
+    return msgspec.structs.replace(results, benchmarks=benchmarks)
+
+
+def test_above_a_floor_of_30_percent_it_is_too_noisy_to_tell(old, again):
+    found = diff(with_floors(old, 0.31, 0.02, TOO_NOISY), again)
+    doubt = (
+        "Too noisy to tell: tiny forward (±31%). These noise floors are above 30%. Measure again on an idle machine."
+    )
+    assert diff_summary(found).splitlines()[1:] == [doubt]
+    changes, _, *groups = diff_tables(found)
+    assert changes.title == "No change of time / pure[jit] that shows above the noise"
+    assert "Indistinguishable from before: 16 arms; --details lists them." in changes.notes
+    assert "Too noisy to tell: 8 arms; --details lists them." in changes.notes
+    assert doubt in changes.notes
+    words = [{row[5] for row in group.rows} - {"-", "A/A"} for group in groups]
+    assert words == [{"too noisy to tell"}, {"indistinguishable"}, {"indistinguishable"}]
+
+
+def test_what_moved_beyond_the_noise_is_told(old):
+    found = diff(with_floors(old, 0.4, 0.4, 0.4), draw_run(2, {"linen": 2.0}))
+    assert {change.arm.name for change in found.regressions} == {"linen[apply]"}
+    assert diff_tables(found)[0].title == "Changes of time / pure[jit]"
+    assert "Too noisy to tell: 21 arms; --details lists them." in notes(found)
+    assert not noted(found, "Indistinguishable")
+
+
+# what is only said
+
+
+def test_what_differs_and_is_no_problem_is_said(old, again):
+    new = with_machine(again, versions={"python": "3.13.5", "jax": "0.13.0", "flax": "0.12"}, commit="def-dirty")
+    plan = msgspec.structs.replace(again.trigru.plan, sample_time_s=0.004)
+    new = msgspec.structs.replace(with_provenance(new, plan=plan), datetime="2026-11-03T10:00:00+00:00")
+    found = diff(old, new)
+    assert found.problems == []
+    said = (
+        "NEW was measured before OLD (2026-11-03T10:00, 2026-11-04T10:00): are they swapped?",
+        "Versions: flax 0.12, was not set; jax 0.13.0, was 0.12.0.",
+        "Commit of trigru: def-dirty, was abc.",
+        "Samples last at least 4 ms, were 100 µs.",
+    )
+    assert [note for note in notes(found) if note in said] == list(said)
+    assert not {note.split()[0] for note in notes(diff(old, again))} & {"NEW", "Versions:", "Commit", "Samples"}
+
+
+def test_one_group_of_one_process_is_enough_to_say_so(old, again):
+    begun = [b for b in draw_run(2, processes=1).benchmarks if b.group.startswith(GROUPS[2])]
+    whole = [b for b in again.benchmarks if not b.group.startswith(GROUPS[2])]
+    assert noted(diff(old, msgspec.structs.replace(again, benchmarks=[*whole, *begun])), "One process alone in NEW: ")
+    assert not noted(diff(old, again), "One process")
+
+
+def test_the_baselines_own_change_is_said():
+    calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
+    found = diff(draw_run(1, **calm), draw_run(2, {"all": 1.23}, **calm))
+    (note,) = noted(found, "itself took")
+    assert note.startswith("3 of 3 groups: pure[jit] itself took 1.2")
+    assert "that is jax, or the machine" in note
+    rows = section(found, "pure[jit] itself").rows
+    assert [row[0] for row in rows] == ["tiny forward", "tiny train_step", "question@hidden=512 train_step"]
+
+
+def test_where_most_arms_moved_alike_the_baseline_is_suspected(old):
+    found = diff(old, draw_run(2, {"pure[jit]": 0.7, "pure[jit]#2": 0.7}))
+    assert len(noted(found, "8 of 8 arms are slower. pure[jit], now ")) == 3
+    assert all(note.endswith("may be what changed.") for note in noted(found, "arms are slower"))
+    absolute = diff(draw_run(1, mood=0.0), draw_run(2, {"all": 1.3}, mood=0.0), absolute=True)
+    assert noted(absolute, "9 of 9 arms are slower. Jax, or the machine, may be what changed")
+    assert diff_tables(absolute)[0].title == "Changes of time"
+
+
+def test_a_duplicate_that_moved_says_that_the_noise_is_large(old):
+    found = diff(with_facts(old, floor=0.01), with_facts(draw_run(2, {"pure[jit]#2": 1.5}), floor=0.01))
+    assert len(noted(found, "pure[jit]#2 (A/A) is slower by the same measure")) == 3
+    assert [row[4] for row in section(found, "Changes").rows] == ["A/A"] * 3
+
+
+# tables
+
+
+def test_changes_come_first_and_the_rest_is_counted_and_in_details(old):
+    found = diff(old, draw_run(2, {"equinox[filter_jit]": 1.3, "linen": 0.7}))
+    changes, _, *details = diff_tables(found)
+    assert [(row[1], row[4]) for row in changes.rows] == [("equinox[filter_jit]", "FAILED")] * 3 + [
+        ("linen[apply]", "faster")
+    ] * 3
+    assert "Indistinguishable from before: 18 arms; --details lists them." in changes.notes
+    assert [section.detail for section in details] == [True] * 3
+    assert [row[0] for row in details[0].rows] == list(ARMS)
+    assert details[0].rows[0][3] == "1 (baseline)"
+    assert "indistinguishable" not in printed(found, details=False)
+    said = "3 of 24 arms slower than before by more than 5.0%: tiny/forward/float32/stock/eq"
+    assert diff_summary(found).startswith(said)
+    assert diff_summary(diff(old, old)) == "none of 24 arms slower than before by more than 5.0%."
+
+
+def test_each_row_has_its_times_interval_and_floor(old):
+    new = draw_run(2, {"linen": 1.3})
+    found = diff(old, new)
+    slow = sorted(found.regressions, key=lambda change: -change.comparison.ratio)
+    for row, change in zip(diff_tables(found)[0].rows, slow, strict=True):
+        c = change.comparison
+        assert row[2:4] == (f"{c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}]", f"±{change.floor:.1%}")
+        assert c.low < c.ratio < c.high
+    assert found.changes[0].old_time_s == np.median(old.benchmarks[0].time_s)
+    assert found.changes[0].new_time_s == np.median(new.benchmarks[0].time_s)
+    _, baselines, *groups = diff_tables(found)
+    expected = [(c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s)) for c in found.changes]
+    assert [row[:3] for group in groups for row in group.rows] == expected
+    assert [list(row[1:3]) for row in baselines.rows] == [times for name, *times in expected if name == "pure[jit]"]
+
+
+def test_problems_come_first_and_regressions_before_what_only_moved():
+    old = with_facts(draw_run(1, **QUIET), floor=0.01)
+    new = with_facts(draw_run(2, {"linen": 1.10, "equinox": 1.06, "pure[jit]#2": 1.5}, **QUIET), floor=0.01)
+    problems, changes, *_ = diff_tables(diff(old, with_provenance(new, complete=False), fail_above=0.08))
+    assert problems.title == "Where the files do not compare"
+    assert [row[4] for row in changes.rows] == ["FAILED"] * 3 + ["A/A"] * 3 + ["slower"] * 6
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(0.5, "0.500"), (9.99, "9.990"), (10.04, "10.0"), (999.0, "999.0"), (12345.0, "1e+04")]
+)
+def test_a_ratio_has_the_digits_that_fit(ratio, text):
+    assert _number(ratio) == text
+
+
+@pytest.mark.parametrize("ratio", [1.3, 9.999, 123.4])
+def test_tables_fit_100_columns_with_the_longest_names(old, ratio):
+    old = with_provenance(old, equality=[EQUAL, HALF, replace(EQUAL, kernel="fused@save=some,chunk=16")])
+    new = with_machine(draw_run(2, {"nnx": ratio, "equinox": ratio}), device="NVIDIA " * 20)
+    found = diff(old, with_provenance(new, equality=[WRONG, HALF, replace(HALF, kernel="fused@save=some,chunk=16")]))
+    text = printed(found)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+    assert "…" not in text
+    for whole in ("question@hidden=512 train_step", "nnx[cached_partial]", "equinox[filter_jit]", "indistinguishable"):
+        assert whole in text
+    assert all(f"±{change.floor:.1%}" in text for change in found.changes if change.moved)

@@ -1,0 +1,69 @@
+"""What is said of a framework's overhead: tables, and sentences on its cause."""
+
+import pytest
+from support.runs import make_arm, make_benchmark, make_results, make_sweep, with_benchmarks, with_facts
+from trigru.bench.analysis.overhead import Cause
+from trigru.bench.reporting.overhead import overhead_tables
+from trigru.bench.reporting.plots import plot_sweep
+from trigru.bench.reporting.times import explain, summary_tables
+
+
+def test_the_size_from_which_the_overhead_is_negligible_is_said(tmp_path):
+    swept = make_sweep()
+    section = overhead_tables(swept)[1]
+    assert section.columns == ("arm", "8", "32", "128", "under 1% from")
+    assert section.rows == [("linen[apply] train_step", "+10.0%", "+1.0%", "+0.1%", "128")]
+    assert plot_sweep(swept, tmp_path / "sweep.png")
+    assert (tmp_path / "sweep.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("facts", "said"), [({"ratio_high": 1.02}, "128 by estimate"), ({"ratio": 1.02}, "beyond")])
+def test_what_the_intervals_do_not_bear_out_is_an_estimate(facts, said):
+    swept = make_sweep()
+    linen = [with_facts(b, **facts) if b.arm.port == "linen" else b for b in swept.benchmarks]
+    assert overhead_tables(with_benchmarks(swept, linen))[1].rows[0][-1] == said
+
+
+def test_the_smallest_workload_tells_the_cost_of_a_call_and_of_a_leaf():
+    """5 µs for 5 leaves, 116 µs for 16, and another program."""
+    other = with_facts(make_benchmark(make_arm("nnx[nnx.jit]"), [1e-5] * 6), program=None, ratio=1.5)
+    benchmarks = [make_benchmark(make_arm("pure[jit]", "question"), [1.0] * 6, flops=1e9), other]
+    for phase, time_s, ratio, leaves in (("forward", 1e-5, 1.5, 5), ("train_step", 1e-4, 2.16, 16)):
+        benchmarks.append(make_benchmark(make_arm("pure[jit]", phase=phase), [time_s] * 6))
+        facts = {"leaves": leaves, "ratio": ratio, "ratio_low": ratio - 0.001, "ratio_high": ratio + 0.001}
+        benchmarks.append(make_benchmark(make_arm("linen[apply]", phase=phase), [ratio * time_s] * 6, **facts))
+    (section,) = overhead_tables(make_results(benchmarks))
+    assert section.title == "Framework overhead on tiny, in µs a call over pure[jit]"
+    assert section.rows == [
+        ("nnx[nnx.jit]", "5.0 [0.0, 0.0]*", "-", "-"),
+        ("linen[apply]", "5.0 [5.0, 5.0]", "116 [116, 116]", "10 ± 0.009"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (Cause("unread", 1e-6, (17, 16)), "no XLA program to look at"),
+        (Cause("boundary", -3e-6, (17, 16)), "the same program: -3.0 µs a call for 17 leaves; pure 16"),
+        (Cause("unexplained", 2.1e-3, (17, 16)), "unexplained: the same program, +2100.0 µs a call"),
+        (Cause("operations", 1.0, (1, 1), (("dots", 6, 2), ("whiles", 0, 1))),
+         "another program: 6 dots, 0 whiles; pure 2, 1"),
+        (Cause("other program", 5e-6, (1, 1), (("fusions", 9, 7),)),
+         "another program of the same 2 dots, 9 fusions; pure 7: +5.0 µs a call"),
+        (Cause("other program", 5e-6, (1, 1)), "another program of the same 2 dots: +5.0 µs a call"),
+    ],
+)  # fmt: skip
+def test_a_cause_is_told_in_a_sentence(cause, said):
+    assert explain(cause, dots=2) == said
+
+
+def test_what_takes_longer_is_explained_in_the_summary():
+    def why(ratio, **facts):
+        arms = [make_benchmark(make_arm("pure[jit]"), [1e-3] * 6)]
+        arms.append(make_benchmark(make_arm("linen[apply]"), [1e-3] * 6, ratio=ratio, **facts))
+        return summary_tables(make_results(arms))[0].rows[0][-1]
+
+    assert why(1.5) == "the same program: +500.0 µs a call for 9 leaves; pure 9"
+    assert why(1.5, program=None) == "no XLA program to look at"
+    assert why(1.09) == ""
+    assert why(1.09, differs="resets before") == "other equations: resets before"
