@@ -98,8 +98,7 @@ def faults() -> str:
     from trigru.impls.faults import FAULTS
 
     rows = [f"| {fault.name} | {fault.what} | {fault.check} |" for fault in FAULTS]
-    return "
-".join(["| fault | what is wrong | the check that is there for it |", "| --- | --- | --- |", *rows])
+    return "\n".join(["| fault | what is wrong | the check that is there for it |", "| --- | --- | --- |", *rows])
 
 
 def example() -> str:
