@@ -1,4 +1,4 @@
-"""Does the harness call differences that are none, and find those that are? Verdicts on arms whose truth is known."""
+"""Verdicts on arms whose true difference is known: how many are wrong, and how many differences are found."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from ..results.record import Benchmark, Results
 
 @dataclass(frozen=True)
 class Row:
-    """The verdicts on arms of one truth.
+    """The verdicts on arms with one true difference.
 
     Args:
         slowed: the share by which the arms were made to take longer; 0 where they are identical to the baseline.
         workload: name; None for all together.
-        arms, slower, faster: how many there are, and were called so.
-        share: of identical arms those that were called different, of slowed ones those that were found.
-        low, high: its 95 % interval (Clopper and Pearson).
-        ratio, floor: medians.
+        arms, slower, faster: how many arms there are, and how many got that verdict.
+        share: of identical arms, those that were called different; of slowed arms, those that were called slower.
+        low, high: 95 % interval of the share (Clopper and Pearson).
+        ratio, floor: medians over the arms.
     """
 
     slowed: float
@@ -37,7 +37,7 @@ class Row:
 def calibration_rows(results: Results) -> list[Row]:
     """How often identical and slowed arms were called slower, faster or neither, all together and by workload.
 
-    The duplicate that shows each group's noise floor is left out: it cannot exceed its own.
+    The duplicate of each group is left out: it defines the noise floor, so it cannot exceed it.
     """
     cases: dict[tuple[float, str], list[Benchmark]] = defaultdict(list)
     for b in results.benchmarks:

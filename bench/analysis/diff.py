@@ -1,8 +1,8 @@
 """What changed between two runs: an upgrade of a framework, a commit, another machine.
 
-The two runs are not paired, but the rounds within each are. So what is compared is each arm's ratio to the baseline,
-from which what slows all arms alike has cancelled in each run: new / old of time / pure[jit]. The baseline cannot be
-judged so; its own change of time is shown, and may be the machine's.
+The two runs are not paired, but the rounds within each run are. So each arm's ratio to the baseline is compared: new /
+old of time / pure[jit]. What slows all arms of a run alike cancels in this ratio. The baseline itself cannot be judged
+in this way. The change of its time is shown; the machine may be its cause.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ Kind = Literal["arms", "incomplete", "machine"]
 Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
-#: In a group with a noise floor above this, that an arm seems unchanged says nothing.
+#: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
 
 
@@ -32,11 +32,11 @@ class Change:
 
     Args:
         arm: which.
-        role: an "arm" is judged; the "A/A" duplicate is the noise; the "baseline" is what ratios are relative to.
+        role: an "arm" gets a verdict; the "A/A" duplicate shows the noise; ratios are relative to the "baseline".
         old_time_s, new_time_s: median seconds per call.
         comparison: new / old of time / baseline time; of the time itself for the baseline, or where asked for.
         floor: the larger of the two groups' noise floors, as a fraction.
-        verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which is not judged.
+        verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which gets no verdict.
         regression: slower, and by more than is allowed.
     """
 
@@ -56,13 +56,13 @@ class Change:
 
     @property
     def lost_in_noise(self) -> bool:
-        """Whether the noise hides what an arm did: not even that it stayed as it was can be told."""
+        """Whether the noise is so large that not even an unchanged time can be claimed."""
         return self.role == "arm" and not self.moved and self.floor > TOO_NOISY
 
 
 @dataclass(frozen=True)
 class ProofChange:
-    """What was proven of a port on a kernel, before and now; None where it was not asked."""
+    """What was proven of a port on a kernel, in the old run and in the new one; None where nothing was measured."""
 
     port: str
     kernel: str
@@ -71,25 +71,25 @@ class ProofChange:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it was equal before and is not now."""
+        """Whether it was proven equal before and is not now."""
         return self.old is not None and self.new is not None and self.old.is_equal and not self.new.is_equal
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why two files do not compare.
+    """Why two files cannot be compared.
 
     Args:
         kind: "arms" or "incomplete", accepted by allow_missing; "machine", accepted by allow_other_machine.
         allowed: whether it was accepted.
-        what: "interrupted", of a file; "machine" or "precision", with what differs; "work", of a group whose name both
-            files give to other work; "missing", arms of a group that a file lacks.
-        file: OLD or NEW, where the problem is one of them.
-        group: where it is of a group.
+        what: "interrupted": a file is of an interrupted run. "machine" or "precision": it differs. "work": both files
+            have a group of this name, but with other work. "missing": a file lacks arms of a group.
+        file: OLD or NEW, where the problem is in one file.
+        group: where the problem is in one group.
         was, now: what differs.
-        names: of the arms that are missing; none where the whole group is.
+        names: of the missing arms; empty where the whole group is missing.
         count: how many arms are missing.
-        reason: why they are, where the file says.
+        reason: why they are missing, where the file says so.
     """
 
     kind: Kind
@@ -109,9 +109,9 @@ class Diff:
     """What changed between two runs.
 
     Args:
-        changes: of each arm that both have, in the order of the new one.
-        proofs: of equality, for each port and kernel that either asked about.
-        problems: why they do not compare, in part or at all.
+        changes: of each arm that both files have, in the order of the new file.
+        proofs: of equality, for each port and kernel in either file.
+        problems: why they cannot be compared, in part or at all.
         fail_above: the share by which an arm may be slower.
         absolute: whether times were compared, and not ratios to the baseline.
     """
@@ -136,7 +136,7 @@ class Diff:
 
     @property
     def exit_code(self) -> int:
-        """1 where equality was lost; else 2 where a problem was not accepted, else 1 where there is a regression."""
+        """1 if equality was lost; else 2 if a problem was not accepted; else 1 if there is a regression; else 0."""
         if self.lost_proofs:
             return 1
         return 2 if any(not problem.allowed for problem in self.problems) else int(bool(self.regressions))
@@ -158,12 +158,12 @@ class Diff:
         return {change.arm.group: change.comparison.ratio for change in self.changes if change.role == "baseline"}
 
     def moved_baselines(self) -> dict[str, float]:
-        """Those that took longer, or less long, by more than an arm is allowed to."""
+        """Those whose time changed, either way, by more than an arm's may."""
         limit = np.log1p(self.fail_above)
         return {group: ratio for group, ratio in self.baseline_ratios().items() if abs(np.log(ratio)) > limit}
 
     def majorities(self) -> Iterator[tuple[str, str, int, int]]:
-        """Groups most of whose arms moved alike: group, "slower" or "faster", how many, of how many."""
+        """Groups in which most arms moved the same way: group, "slower" or "faster", how many, of how many."""
         for group, changes in self.by_group().items():
             arms = [change for change in changes if change.role == "arm"]
             for way in ("slower", "faster"):
@@ -190,11 +190,11 @@ def diff(
         old, new: the runs.
         fail_above: the share by which an arm may be slower.
         absolute: judge times, the baseline's too, instead of ratios to it; only on idle, identical machines.
-        allow_missing: accept arms that only one file has, and files of runs that were interrupted.
+        allow_missing: accept arms that are in one file only, and files of interrupted runs.
         allow_other_machine: accept another device, environment or precision.
 
     Raises:
-        InputError: fail_above is no share.
+        InputError: fail_above is not a share.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
@@ -218,7 +218,7 @@ def diff(
 def _changes(
     old: Results, new: Results, before: list[Benchmark], after: list[Benchmark], fail_above: float, absolute: bool
 ) -> Iterator[Change]:
-    """Of one group."""
+    """The changes of one group."""
     was = {b.arm.id: b for b in before}
     old_baseline, new_baseline = baseline_of(before), baseline_of(after)
     for b in after:
@@ -275,7 +275,7 @@ def _other_machine(old: Results, new: Results, allowed: bool) -> Iterator[Proble
 
 
 def _other_work(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
-    """Groups that share a name and no more."""
+    """Groups that have the same name but other work."""
     before = old.groups()
     for group, after in new.groups().items():
         was, now = (_work(benchmarks) if benchmarks else "" for benchmarks in (before.get(group), after))
@@ -289,11 +289,11 @@ def _work(benchmarks: list[Benchmark]) -> str:
 
 
 def _missing(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
-    """What only one file has; one problem for all arms of a group with one reason."""
+    """Arms that are in one file only. Arms of a group with the same reason make one problem."""
     for name, has, lacks in (("NEW", old, new), ("OLD", new, old)):
         there = {b.arm.id for b in lacks.benchmarks}
         reasons = {u.arm.id: u.reason for u in lacks.untimed}
-        # the styles of a port that was not to be had were not known there
+        # where a port was not available, its styles were not known
         unknown = {(u.arm.group, u.arm.port): u.reason for u in lacks.untimed if u.arm.style is None}
         found: dict[tuple[str, str], list[str]] = {}
         for b in has.benchmarks:

@@ -1,4 +1,4 @@
-"""What the measurements of equality come to, for each port and kernel."""
+"""A summary of the measurements of equality, for each port and kernel."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from ...common.equality.verification import Measurement
 
 @dataclass(frozen=True)
 class Proof:
-    """What was proven of a port on a kernel, or not.
+    """Whether a port on a kernel was proven equal, and with what errors.
 
     Args:
         measurements: how many were made.
         failed: names of the checks that failed, or that the port does not offer.
-        failures: how many measurements did.
+        failures: how many measurements failed.
         worst_error: the largest in float64, of those that are compared with a bound; None where there is none.
         worst_share: the largest share of the allowed error in the other dtypes; None where there is none.
     """
@@ -28,7 +28,7 @@ class Proof:
 
     @property
     def is_equal(self) -> bool:
-        """Whether all is within its bounds."""
+        """Whether all measurements are within their bounds."""
         return not self.failed
 
 

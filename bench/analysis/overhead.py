@@ -1,4 +1,4 @@
-"""What a framework costs over plain JAX: per call, per leaf, up to which model size it matters, and of what kind."""
+"""What a framework costs over plain JAX: per call, per leaf, up to which model size it matters, and why."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,10 @@ from ...common.port.programs import ProgramFacts
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
 
-#: An overhead below this share of the baseline's time is none to speak of.
+#: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-#: What the same program may cost more to call than the baseline: crossing the jit boundary was seen to take up to
-#: this. Above it, the boundary is no explanation.
+#: The most that crossing the jit boundary was seen to take. If the same program takes longer than this beyond the
+#: baseline, the boundary does not explain it.
 DISPATCH_LIMIT_S = 2e-3
 #: Crossing the jit boundary may cost this many times as much as it does on the smallest workload, where the caches
 #: have little else to hold.
@@ -22,15 +22,16 @@ DISPATCH_FACTOR = 3
 
 @dataclass(frozen=True)
 class Overhead:
-    """What an arm takes beyond the baseline, in a call.
+    """How much longer than the baseline a call of an arm takes.
 
     Args:
         arm: its name.
         size: the swept size of the workload; None where none was swept.
         leaves: arrays that cross the jit boundary for model and optimiser.
-        time_s, low_s, high_s: seconds a call, with its 95 % interval.
-        share: of the baseline's time, with low_share and high_share.
-        same_program: whether XLA runs the baseline's program, so that crossing the jit boundary is all of it.
+        time_s, low_s, high_s: seconds per call, with the 95 % interval.
+        share: of the baseline's time; low_share and high_share are its 95 % interval.
+        same_program: whether XLA runs the baseline's program, so that the overhead is only that of crossing the jit
+            boundary.
     """
 
     arm: str
@@ -53,10 +54,10 @@ class Cause:
 
     Args:
         kind: "unread" where a program could not be read; "boundary" where the baseline's program takes longer to call;
-            "unexplained" where it takes longer than that can be; "operations" where the program has other counts of
-            operations; "other program" where it has not.
-        overhead_s: beyond the baseline, in a call.
-        leaves: that cross the jit boundary, the arm's and the baseline's.
+            "unexplained" where it takes longer than the jit boundary can explain; "operations" where the program has
+            other counts of operations; "other program" where it has the same counts but is another program.
+        overhead_s: seconds per call beyond the baseline.
+        leaves: how many cross the jit boundary, for the arm and for the baseline.
         counts: operations whose count differs: name, the arm's, the baseline's.
     """
 
@@ -67,7 +68,7 @@ class Cause:
 
 
 def overheads(results: Results) -> list[Overhead]:
-    """That of every arm of the stock division but the baseline's own."""
+    """The overhead of every arm of the stock division, without the baseline."""
     found = []
     for benchmarks in results.groups().values():
         if benchmarks[0].arm.division != STOCK:
@@ -78,7 +79,7 @@ def overheads(results: Results) -> list[Overhead]:
 
 
 def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
-    """The size from which on an arm's overhead is negligible, and whether the intervals say so, too.
+    """The size from which an arm's overhead is negligible, and whether the intervals confirm it.
 
     Args:
         of_arm: of one arm and phase, one for each size.
@@ -94,9 +95,9 @@ def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
 
 
 def per_leaf_s(of_arm: list[Overhead]) -> tuple[float, float] | None:
-    """Seconds that a leaf costs, between the phases with the fewest and the most, and the half-width of its interval.
+    """Seconds per leaf, from the phases with the fewest and the most leaves, and the half-width of the interval.
 
-    None where all phases have equally many.
+    None where all phases have equally many leaves.
     """
     few, many = min(of_arm, key=lambda o: o.leaves), max(of_arm, key=lambda o: o.leaves)
     if few.leaves == many.leaves:

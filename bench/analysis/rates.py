@@ -1,4 +1,4 @@
-"""What an arm's times come to: rates, and the share of what the machine can do."""
+"""Rates of an arm, and the share of what the machine can do."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from ..results.record import Benchmark, Ceilings, Results
 
 @dataclass(frozen=True)
 class Rates:
-    """Of one arm.
+    """The rates of one arm.
 
     Args:
-        time_s: median seconds per call, each waited for.
-        pipelined_s: where none is waited for before the next; None where that was not measured.
-        steps_per_s: time steps.
-        flop_per_s: the least work of a call over its time.
+        time_s: median seconds per call, each call waited for.
+        pipelined_s: the same, where no call is waited for before the next; None where that was not measured.
+        steps_per_s: time steps per second.
+        flop_per_s: the least work of a call, over its time.
         limit: which of the machine's limits is the nearer one, "gemm" or "copy".
         share: of the rate at that limit.
         gemm_share: of the rate of a large matrix product.
@@ -64,7 +64,7 @@ def nearer_limit(ceilings: Ceilings, flops: float, moved_bytes: float) -> tuple[
 
 
 def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
-    """The one of a group that ratios are relative to."""
+    """The arm of a group that ratios are relative to."""
     return next(b for b in benchmarks if b.arm.is_baseline)
 
 

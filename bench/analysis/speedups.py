@@ -1,6 +1,6 @@
 """What a kernel gains over each framework's own cell, and over peers.
 
-Both are timed in the same rounds, so their ratio is paired as that to the baseline is.
+Both are timed in the same rounds, so their ratio is paired, like the ratio to the baseline.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, 
 
 @dataclass(frozen=True)
 class Speedup:
-    """What a kernel makes of an arm, in one group, or in several.
+    """How much faster an arm is with a kernel, in one group or in several.
 
     Args:
         benchmark: the arm with the kernel; of the first group where there are several.
-        other: what it is held against: the arm of its port and style on the stock cell, or a peer.
+        other: what it is compared with: the arm of its port and style on the stock cell, or a peer.
         arm: the name of its stock arm.
-        groups: how many.
+        groups: how many groups.
         effect: log of the kernel's time over the other arm's.
         floor: of noise, as a fraction.
-        enough: whether the rounds bear a verdict, in all groups.
+        enough: whether all groups have enough rounds for a verdict.
     """
 
     benchmark: Benchmark
@@ -83,8 +83,7 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
 def mean_speedup(found: list[Speedup]) -> Speedup:
     """The geometric mean over groups of one arm, kernel and phase.
 
-    Where a run was interrupted, without those of its groups that only one process had measured: nothing tells how
-    processes differ there.
+    If a run was interrupted, groups that only one process measured are left out: they do not show how processes differ.
     """
     found = [s for s in found if s.effect.processes > 1] or found
     first = found[0]
@@ -94,7 +93,7 @@ def mean_speedup(found: list[Speedup]) -> Speedup:
 
 
 def lone_processes(found: list[Speedup]) -> list[Speedup]:
-    """Of one arm, kernel and phase, those that `mean_speedup` leaves out."""
+    """The speedups of one arm, kernel and phase that `mean_speedup` leaves out."""
     if all(s.effect.processes == 1 for s in found):
         return []
     return [s for s in found if s.effect.processes == 1]

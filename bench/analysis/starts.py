@@ -1,4 +1,4 @@
-"""What users of each port wait for, from the cold starts that were timed."""
+"""How long users of each port wait for the first train step, from the timed cold starts."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -14,12 +14,12 @@ class PortStart:
 
     Args:
         style: the call style.
-        starts: how many.
+        starts: how many starts.
         part_s: the median of each of PARTS, in seconds.
         total_s, least_s, most_s: of import, init and first step together: the median, and the range.
         second_call_s: the median of the second train step, in seconds.
-        peak_bytes: the median of the most memory that was resident; None where no start knows it.
-        peak_known: whether all do.
+        peak_bytes: the median of the peak resident memory; None where no start knows it.
+        peak_known: whether all starts know it.
     """
 
     port: str

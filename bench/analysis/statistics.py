@@ -1,10 +1,10 @@
-"""From paired samples to a verdict, and no further than the data go.
+"""From paired samples to a verdict.
 
-Within a round every arm runs once, so that a slow minute of the machine slows them all: what is compared is the
-log-ratio of two arms *within* a round. Where a run has several processes, each has its own luck with memory and
-threads, and that counts too: the effect is the mean over processes of the median over rounds, and the interval heeds
-both levels. A second copy of the baseline, compiled on its own, goes through the same: it should be exactly 1, and
-how far it lies from 1 is the noise floor of that group.
+Within a round every arm runs once, so a slow minute of the machine slows all arms. What is compared is therefore the
+log-ratio of two arms *within* a round. Processes differ, for example in where memory lies and how threads are placed.
+So the effect is the mean over processes of the median over rounds, and the interval takes both levels into account. A
+second copy of the baseline, compiled separately, is treated the same way. Its ratio should be exactly 1; how far it
+lies from 1 is the noise floor of that group.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ RESAMPLES = 4000
 
 MIN_ROUNDS = 6
 
-#: No effect below this is called a difference, however clean its interval: two compilations of one function,
-#: in other places of memory, were seen to differ by up to 0.5 %; the margin is twofold.
+#: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
+#: elsewhere in memory, were seen to differ by up to 0.5 %; this is twice as much.
 MIN_FLOOR = 0.01
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many times as long one arm takes as another, per call.
+    """The time of one arm over that of another, per call.
 
     Args:
         ratio: time / baseline time.
@@ -42,7 +42,7 @@ class Comparison:
 
     @property
     def inverse(self) -> "Comparison":
-        """How many times as long the baseline takes as the arm.
+        """The time of the baseline over that of the arm.
 
         >>> Comparison(0.5, 0.4, 0.8).inverse
         Comparison(ratio=2.0, low=1.25, high=2.5)
@@ -58,8 +58,8 @@ class Effect:
         log_ratio: the mean over processes of the median over rounds.
         low, high: its 95 % interval.
         standard_error: of log_ratio.
-        processes: how many it was seen in.
-        medians: over the rounds of each of them.
+        processes: how many processes measured it.
+        medians: over the rounds of each process.
     """
 
     log_ratio: float
@@ -77,7 +77,7 @@ def compare(
 
     Args:
         time_s: seconds per call, one for each round.
-        baseline_time_s: the same rounds of the arm it is held against.
+        baseline_time_s: the same rounds of the other arm.
         process: the process that each round was in; None where all were in one.
         seed: of the bootstrap.
 
@@ -93,14 +93,14 @@ def compare(
 def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0) -> Effect:
     """The mean over processes of the median over rounds, with its interval.
 
-    In one process the interval is the percentile bootstrap over rounds. In several it is Student's t over the
-    processes' medians, whose spread has both levels in it; where these few medians happen to lie closer together than
-    a bootstrap of the rounds within them says they can, that is the interval. (Resampling processes and rounds both,
-    and taking percentiles, was tried: with five processes it covers 86 % where processes differ.)
+    In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
+    processes' medians, whose spread contains both levels. These few medians may happen to lie closer together than a
+    bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. (To resample both
+    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.)
 
     Args:
         log_ratio: one for each round.
-        process: the process of each; None where all are of one.
+        process: the process of each round; None where there is only one.
         seed: of the bootstrap.
     """
     log_ratio = np.asarray(log_ratio)
@@ -124,17 +124,17 @@ def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None 
 def mean_effect(effects: Sequence[Effect]) -> Effect:
     """The mean log-ratio over groups of one run, whose exponential is the geometric mean of their ratios.
 
-    It is the mean of these groups, not of those that there might be. Standard errors add up in squares, and degrees of
-    freedom are Welch's, as if each group's luck were its own; where the means over groups, a process each, differ more
-    than that allows, a process's luck falls on several groups alike, and Student's t over these means is the interval.
-    (In a published run of the ports, their variance was a third larger than independent groups give.)
+    The interval is about the mean of these groups, not of other groups. It first assumes that groups are independent:
+    squared standard errors add up, and degrees of freedom are Welch's. If a process is fast or slow in several groups
+    at once, the processes' means over the groups differ more than this allows. Then the interval is Student's t over
+    these means. (In a published run of the ports, their variance was a third larger than for independent groups.)
 
     Args:
-        effects: one for each group, seen in the same processes; where a run was interrupted, in the first of them.
+        effects: one for each group, measured in the same processes; if a run was interrupted, in the first of them.
 
     Raises:
-        InputError: some were seen in one process and others in several, so that nothing tells how processes differ in
-            the former.
+        InputError: some were measured in one process and others in several. The former do not show how processes
+            differ.
 
     >>> round(float(np.exp(mean_effect([effect_of(np.log([2.0] * 9)), effect_of(np.log([8.0] * 9))]).log_ratio)), 6)
     4.0
@@ -155,7 +155,7 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
 
 
 def mean_floor(floors: Sequence[float]) -> float:
-    """The noise floor of a geometric mean over groups: how far that of their duplicates can lie from 1.
+    """The noise floor of a geometric mean over groups: how far the mean of their duplicates can lie from 1.
 
     >>> round(mean_floor([0.01, 0.03]), 4)
     0.02
@@ -166,8 +166,8 @@ def mean_floor(floors: Sequence[float]) -> float:
 def compare_effects(new: Effect, old: Effect) -> Comparison:
     """How a ratio changed between two runs, whose rounds are not paired: new / old.
 
-    The standard errors add up in squares; degrees of freedom are Welch's. With one process in a run its normal
-    quantile stands in, and the interval does not know how processes differ.
+    The squared standard errors add up; degrees of freedom are Welch's. A run of one process counts as infinitely many
+    degrees of freedom, and the interval does not contain the difference between processes.
     """
     change = new.log_ratio - old.log_ratio
     error = (new.standard_error**2 + old.standard_error**2) ** 0.5
@@ -176,15 +176,15 @@ def compare_effects(new: Effect, old: Effect) -> Comparison:
 
 
 def as_ratio(effect: Effect) -> Comparison:
-    """An effect in the terms of tables."""
+    """An effect as a ratio, as tables show it."""
     return Comparison(*(float(np.exp(x)) for x in (effect.log_ratio, effect.low, effect.high)))
 
 
 def noise_floor(duplicate: Comparison, processes: int = 1) -> float:
     """The effect that identical code shows here, as a fraction; at least 1 %.
 
-    Intervals of one process do not know what luck another would have, so there it is how far the A/A interval reaches
-    from 1. Those of several know it, and there it is how far the A/A ratio lies from 1.
+    In one process, it is how far the A/A interval reaches from 1, since that interval does not contain the difference
+    between processes. In several processes, the interval contains it; there it is how far the A/A ratio lies from 1.
 
     >>> round(noise_floor(Comparison(1.03, 0.96, 1.05)), 4)
     0.05
@@ -196,7 +196,7 @@ def noise_floor(duplicate: Comparison, processes: int = 1) -> float:
 
 
 def enough_rounds(process: Sequence[int]) -> bool:
-    """Whether rounds, of these processes, bear a verdict: fewer than six in one process alone bear no 95 % interval.
+    """Whether there are enough rounds for a verdict. Fewer than six, in a single process, give no 95 % interval.
 
     An interrupted run may have no more.
 
@@ -209,7 +209,7 @@ def enough_rounds(process: Sequence[int]) -> bool:
 def verdict(comparison: Comparison, floor: float) -> str:
     """Say "faster", "slower", or, by default, "indistinguishable".
 
-    A difference needs both: an interval that excludes 1, and an effect above the noise floor.
+    A difference needs both an interval that excludes 1 and an effect above the noise floor.
 
     >>> verdict(Comparison(1.05, 1.04, 1.06), floor=0.02)
     'slower'
