@@ -26,13 +26,13 @@ class ChildDiedError(TrigruError):
     """A child process ended without an answer, or had to be ended."""
 
 
-def lines_of(module: str, request: bytes, limit_s: float | None = None) -> Iterator[bytes]:
+def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
     """Run a module of this package in a fresh interpreter, and hand on the lines that it writes to stdout.
 
     Args:
         module: its name within `trigru.bench.timing`. It calls `adopt` before anything else.
         request: what it is sent, without an end of line.
-        limit_s: the longest that it may say nothing; None for as long as it likes.
+        limit_s: the longest that it may say nothing, in seconds.
 
     Raises:
         ChildDiedError: it failed, was killed, or said nothing for too long; it is ended by then, with all that it
@@ -119,7 +119,7 @@ def _end_with_stdin() -> None:
     os._exit(1)
 
 
-def _next(said: "queue.SimpleQueue[bytes]", limit_s: float | None) -> bytes:
+def _next(said: "queue.SimpleQueue[bytes]", limit_s: float) -> bytes:
     try:
         return said.get(timeout=limit_s)
     except queue.Empty:

@@ -21,6 +21,8 @@ from ...common.errors import InputError, TrigruError
 from ...common.port.programs import Build
 
 WORKLOAD, PHASE = "question", "train_step"
+#: The longest that a start may take, in seconds.
+LIMIT_S = 300.0
 #: That of `trigru.bench.arms.admission`, which imports the oracle, and SciPy for it: a port needs neither.
 LEARNING_RATE = 1e-3
 
@@ -90,12 +92,12 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
     return found
 
 
-def measure_cold_start(port: str, limit_s: float | None = None) -> ColdStart:
+def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
     """Start a port in a fresh interpreter.
 
     Args:
         port: its name.
-        limit_s: the longest that it may take; None for as long as it likes.
+        limit_s: the longest that it may take.
 
     Raises:
         ColdStartError: it ended without an answer; the message has the last line of what it said.

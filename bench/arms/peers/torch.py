@@ -149,6 +149,8 @@ def _build(config: GRUConfig, params: Params, phase: str, wrap: Any) -> Program:
         read=read,
         put=put,
         wait=_synchronize if device == "cuda" else lambda result: result,
+        device=torch.cuda.get_device_name() if device == "cuda" else "CPU",
+        backend=device,
     )
 
 
