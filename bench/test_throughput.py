@@ -1,7 +1,7 @@
 """The workloads and arms of `trigru bench` as a pytest-benchmark suite: `pytest bench --benchmark-only -k tiny`.
 
-pytest-benchmark times arms one after the other, so a drifting machine shows as a difference between them; for
-verdicts use `trigru bench`, which interleaves. The ids are those of results.json.
+pytest-benchmark times arms one after the other, so a drift of the machine looks like a difference between them. For
+verdicts use `trigru bench`, which interleaves arms. The ids are those of results.json.
 """
 
 import jax
@@ -25,7 +25,7 @@ ARMS = [
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.id)
 def test_throughput(benchmark, arm: Arm) -> None:
-    """Time one arm, outputs blocked on; it is held to the oracle first."""
+    """Compare one arm with the oracle, then time it, blocking on the outputs."""
     benchmark.group = arm.group
     with jax.default_matmul_precision(MATMUL_PRECISION):
         try:

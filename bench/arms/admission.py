@@ -1,4 +1,4 @@
-"""What the oracle says an arm must compute: the gate in front of the clock."""
+"""Admission: what an arm must compute, by the oracle, before it is timed."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -28,19 +28,19 @@ TRAIN_STEPS = 2
 
 
 class NotEqualError(TrigruError):
-    """An arm does not compute what the oracle does, and so gets no number."""
+    """An arm does not compute what the oracle computes, so it gets no number."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the oracle says of a phase in float64, and how far NumPy in the working dtype is from that.
+    """The oracle's answers for a phase in float64, and the error that NumPy makes in the working dtype.
 
     Args:
-        params: canonical, to be loaded by every arm.
-        batch: to be computed on.
+        params: canonical; every arm loads them.
+        batch: the data.
         expected: quantities by name, float64.
         bounds: the largest error that passes, by name.
-        steps: calls that answer: train steps taken, or 1.
+        steps: how many calls are compared: train steps, or 1.
     """
 
     phase: str
@@ -83,17 +83,17 @@ class Reference:
         return {"logits": result}
 
 
-#: The oracle's answers so far, and where the processes of a run keep them for each other.
+#: The oracle's answers so far, and the folder in which the processes of a run share them.
 _known: dict[tuple[str, str, str, int], Reference] = {}
 _folder: Path | None = None
 
 
 @contextmanager
 def keep_in(folder: Path) -> Iterator[None]:
-    """Share the oracle's answers with other processes through files, meanwhile.
+    """Within this context, share the oracle's answers with other processes through files.
 
     Args:
-        folder: private to one run, since what is read there is unpickled.
+        folder: private to one run, because files in it are unpickled.
     """
     global _folder
     _folder = folder

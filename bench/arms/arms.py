@@ -1,4 +1,4 @@
-"""The arms of a group, and how an arm is made ready for the clock.
+"""The arms of a group, and how an arm is prepared for timing.
 
 An arm is one port in one call style, on one phase of one workload: `trigru.bench.results.record.Arm`.
 """
@@ -21,7 +21,7 @@ from .workloads import get_workload
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
 DTYPE = "float32"
-#: Of a calibration: copies of the baseline in a group, and by how much the others are slowed.
+#: In a calibration: how many copies of the baseline a group has, and the shares by which other copies are slowed.
 COPIES = 9
 SLOWED = (0.03, 0.05)
 
@@ -32,10 +32,10 @@ class Ready:
 
     Args:
         program: what is called.
-        arguments: with what.
-        differs: how its equations differ from the oracle's, so that it was not held to it; None where they do not.
-        gate: largest error of its first results, as a share of what is allowed; None where not held to the oracle.
-        first_call_s: of building the program and its first result.
+        arguments: of the call.
+        differs: how its equations differ from the oracle's; None where they do not. If they do, it is not compared.
+        gate: largest error of its first results, as a share of what is allowed; None where it was not compared.
+        first_call_s: seconds to build the program and to get its first result.
     """
 
     arm: Arm
@@ -47,7 +47,7 @@ class Ready:
 
     @property
     def slowed(self) -> float:
-        """The share by which the clock is made to see it slower."""
+        """The share by which its samples are made to take longer."""
         return self.arm.slowed
 
     def call(self) -> Any:
@@ -67,14 +67,14 @@ def arms_of(
     kernels: Sequence[Kernel] = (Kernel(),),
     peers: Sequence[str] = (),
 ) -> list[Arm]:
-    """The arms of one group, the baseline and its duplicate first whatever else is asked for.
+    """The arms of one group. The baseline and its duplicate always come first.
 
     Args:
         workload: with its sizes.
-        ports: names; one that is not available has one arm, of a style that is not known.
-        styles: only these call styles of the ports; None for all, or for the first where the workload is large or
-            another kernel is set against the stock one.
-        kernels: of one division, whose name they share; each port has its stock arm in any.
+        ports: names. A port that is not available has one arm, without a style.
+        styles: only these call styles of the ports. None for all; or for the first one, if the workload is large or a
+            kernel is compared with the stock cell.
+        kernels: of one division, whose name they share. Each port has its stock arm in every division.
         peers: names; all styles of each.
     """
     (division,) = {kernel.name for kernel in kernels}
@@ -104,7 +104,7 @@ def arms_of(
 
 
 def calibration_arms(workload: Sized, phase: str, trial: int) -> list[Arm]:
-    """Copies of the baseline, which should be called alike, and copies that are slowed, which should not."""
+    """Copies of the baseline, which should be indistinguishable, and slowed copies, which should be called slower."""
 
     def make(role: Any, copy: int = 1, slowed: float = 0.0) -> Arm:
         return Arm(workload, phase, DTYPE, STOCK, *BASELINE, Kernel(), role, copy, slowed, trial)
@@ -120,7 +120,7 @@ def get_source(name: str) -> Port | Peer:
 
 
 def packages_of(name: str) -> tuple[str, ...]:
-    """The distributions that can change a port's or a peer's results; none where it is not to be had."""
+    """The distributions that can change a port's or a peer's results; empty where it is not available."""
     try:
         return get_source(name).packages
     except UnavailableError:
@@ -128,18 +128,18 @@ def packages_of(name: str) -> tuple[str, ...]:
 
 
 def expected_of(arm: Arm) -> Reference:
-    """What the oracle says that an arm computes.
+    """What an arm has to compute, by the oracle.
 
-    Peers may keep two biases where the model has one, and train alike for one step only.
+    Peers may have two biases where the model has one. Then they train like the model for one step only.
     """
     return get_reference(arm.workload, arm.phase, arm.dtype, 1 if arm.port in PEERS else TRAIN_STEPS)
 
 
 def prepare(arm: Arm) -> Ready:
-    """Build and compile an arm, and hold its first results to the oracle.
+    """Build and compile an arm, and compare its first results with the oracle.
 
     Raises:
-        UnavailableError: the port or the style is not to be had here.
+        UnavailableError: the port or the style is not available here.
         NotEqualError: the results are not those of the oracle.
     """
     source = get_source(arm.port)

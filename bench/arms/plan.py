@@ -4,7 +4,7 @@ from ...common.gru.kernels import Kernel
 from ..results.record import Arm, Plan
 from .arms import arms_of, calibration_arms, packages_of
 
-#: Float32 products are float32 products: no TF32 on a GPU.
+#: Float32 matrix products are computed in float32: no TF32 on a GPU.
 MATMUL_PRECISION = "highest"
 
 
@@ -26,7 +26,7 @@ def expand(plan: Plan) -> list[Arm]:
 
 
 def by_division(kernels: tuple[Kernel, ...]) -> dict[str, list[Kernel]]:
-    """Kernels by the division that they are timed in, which all choices of one kernel share.
+    """Kernels by the division in which they are timed. All choices of one kernel share a division.
 
     >>> list(by_division((Kernel(), Kernel("fused"), Kernel("fused", {"save": "none"}))))
     ['stock', 'fused']

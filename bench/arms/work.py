@@ -1,10 +1,10 @@
-"""What a phase has to do at least: floating-point operations and bytes, by analysis."""
+"""The least work of a phase, by analysis: floating-point operations and bytes."""
 
 from dataclasses import dataclass
 
 from .workloads import Workload
 
-#: Sums, products and activations of a cell beside its matrix products, for each unit, example and time step: r and z
+#: Sums, products and activations of a cell, without its matrix products, for each unit, example and time step: r and z
 #: take two sums and a sigmoid each, n three sums, a product and a tanh, h' a difference, two products and a sum.
 CELL_FLOPS = 15
 #: Their derivatives, and the sums that accumulate the gradients of biases and state.
@@ -31,8 +31,8 @@ class Work:
 def work_of(workload: Workload, phase: str, dtype: str = "float32") -> Work:
     """Analytic work of a call.
 
-    Steps at or past a sequence's length are no work, though most programs run them: who packs the sequences would seem
-    to work at a rate that it does not have.
+    Steps at or past a sequence's length do not count as work, though most programs run them. Otherwise, a library that
+    packs the sequences would get credit for steps that it leaves out.
 
     >>> from trigru.bench.results.record import Sized
     >>> from trigru.bench.arms.workloads import get_workload

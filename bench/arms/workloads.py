@@ -1,4 +1,4 @@
-"""What is timed: sizes from where dispatch is everything to where the matrix products are, and real data.
+"""What is timed: sizes from those where dispatch dominates to those where matrix products do, and real data.
 
 Adding a workload is adding a row to `WORKLOADS`.
 """
@@ -50,8 +50,8 @@ class Workload:
         hidden_size: H.
         classes: C of a readout with cross-entropy; None trains the outputs on a mean squared error.
         make: draws the batch, the same one at each call.
-        first_style: time each port in its first call style alone, unless others are asked for: crossing the jit
-            boundary is nothing beside the work.
+        first_style: time only the first call style of each port, unless others are asked for. The work takes so long
+            that crossing the jit boundary makes no difference.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Workload:
         return self.batch_size * self.time if lengths is None else int(lengths.sum())
 
     def parameters(self, phase: str = "forward") -> int:
-        """How many numbers the model learns."""
+        """How many parameters the model has."""
         return sum(array.size for array in leaves(random_params(self.config(phase))).values())
 
     @property
@@ -102,9 +102,9 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("long", "a long sequence: many steps with little work each", 16, 512, 32, 64),
 )
 
-#: Those of a first look.
+#: The workloads of a first look, `--quick`.
 QUICK = ("tiny", "question", "vowels")
-#: Those of a run of the stock kernel alone: with every call style, they take ten minutes on two cores.
+#: The workloads of a run with the stock kernel alone. With every call style, they take ten minutes on two cores.
 STANDARD = ("tiny", "question", "vowels", "medium", "large")
 
 
@@ -113,11 +113,11 @@ SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden"
 
 
 def get_workload(sized: Sized) -> Workload:
-    """A workload, with other sizes where they are asked for.
+    """A workload, with the sizes that were asked for.
 
     Raises:
-        UnknownNameError: there is none of that name.
-        InputError: a size that a workload does not have, or that its data fix.
+        UnknownNameError: no workload, or no size, has that name.
+        InputError: the size is fixed by the workload's data.
 
     >>> get_workload(Sized("question", {"hidden": 64})).shape
     'B=1 T=50 D=20 H=64'
@@ -135,7 +135,7 @@ def get_workload(sized: Sized) -> Workload:
 
 
 def parse_workload(text: str) -> Sized:
-    """A workload as users write it, with other sizes or without.
+    """Read a workload as users write it, with sizes or without.
 
     Raises:
         UnknownNameError: there is none.
@@ -154,10 +154,10 @@ def parse_workload(text: str) -> Sized:
 
 
 def parse_sweep(text: str) -> tuple[str, list[int]]:
-    """A size and its values, as users write them.
+    """Read a size and its values, as users write them.
 
     Raises:
-        InputError: not that form.
+        InputError: the text has another form.
 
     >>> parse_sweep("hidden=8,32")
     ('hidden', [8, 32])

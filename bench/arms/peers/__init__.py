@@ -1,7 +1,7 @@
 """GRUs of other libraries, with a learned initial state as their users would write it, to time beside the ports.
 
-One peer a file, each with a `PEER`. Peers are not ports: they need not offer the whole contract, and where their
-equations are others they are not held to the oracle, which `differs` says and the tables of times repeat.
+Each file has one peer, its `PEER`. Peers are not ports: they need not offer the whole contract. A peer with other
+equations is not compared with the oracle; its `differs` says so, and the tables of times repeat it.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from ....common.config import GRUConfig
 from ....common.errors import UnavailableError, UnknownNameError
 from ....common.port.protocol import Params, Program
 
-#: Names, which are those of the modules in this folder.
+#: The names of the peers, which are those of the modules in this folder.
 PEERS = ("torch", "haiku", "keras")
 
 
@@ -25,7 +25,7 @@ class PeerStyle:
         name: as in benchmark ids; stable.
         summary: the code that a user would write, in a line.
         build: (config, canonical params, phase) -> Program.
-        missing: None where it can be had here, else why not.
+        missing: returns None if the style is available here, else the reason.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Peer:
         title: what tables call it.
         packages: the distributions whose versions can change its results.
         call_styles: the ways to run it, the one that its documentation leads with first.
-        differs: how its equations differ from the oracle's, so that it is not held to it; None where they do not.
+        differs: how its equations differ from the oracle's; None where they do not. If they do, it is not compared.
     """
 
     name: str
@@ -67,7 +67,7 @@ def get_peer(name: str) -> Peer:
         return importlib.import_module(f".{name}", __name__).PEER
     except ModuleNotFoundError as error:
         raise UnavailableError(f"{error.name} is not installed: uv run --extra peers trigru ... brings it.") from error
-    except Exception as error:  # a broken library must not take the others with it
+    except Exception as error:  # a broken library must not stop the others
         raise UnavailableError(f"peer {name!r} is not available: {type(error).__name__}: {error}") from error
 
 
@@ -76,7 +76,7 @@ def get_peer_style(peer: Peer, name: str) -> PeerStyle:
 
     Raises:
         UnknownNameError: the peer has none of that name.
-        UnavailableError: it cannot be had here.
+        UnavailableError: it is not available here.
     """
     styles = {style.name: style for style in peer.call_styles}
     if name not in styles:

@@ -1,20 +1,20 @@
 """Haiku's GRU with a learned initial state: `hk.GRU`, `hk.dynamic_unroll` and one `hk.get_parameter`.
 
-It resets the state before the product with it, not the product after it, and so computes something else:
+It applies the reset to the state before the matrix product, not to the product. So it computes another function:
 
     n = tanh(W_in x + b_in + W_hn (r * h))
 
-Its gates stand in the order z, r, a, its z weighs the new where the oracle's weighs the old, and there is no b_hn.
+The order of its gates is z, r, a. Its z weighs the new state where the oracle's weighs the old one. It has no b_hn.
 
     w_i = (-W_iz, W_ir, W_in)^T     (D, 3H)
     w_h = (-W_hz, W_hr, W_hn)^T     (H, 3H)
     b = (-b_iz, b_ir, b_in)         (3H,)
 
-The sign of z makes the reset, and the bias left out, the only differences.
+With the sign of z changed, the reset and the missing bias are the only differences.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
-# A type checker takes this module for the library of its name where that is not installed.
+# If the library is not installed, a type checker takes this module, which has its name, for the library.
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,17 +1,17 @@
 """Keras's GRU with a learned initial state, on the JAX backend: `keras.layers.GRU` and one `add_weight`.
 
-The equations are the oracle's, by `reset_after=True`, which is the default. The gates stand in the order z, r, h, and
-there are two biases where the model has one, so that under Adam it trains differently after the first step, as torch.
+The equations are the oracle's, because of `reset_after=True`, which is the default. The order of the gates is z, r, h.
+There are two biases where the model has one, so under Adam it trains differently after the first step, like torch.
 
     kernel = (W_iz, W_ir, W_in)^T                       (D, 3H)
     recurrent_kernel = (W_hz, W_hr, W_hn)^T             (H, 3H)
     bias = (b_iz, b_ir, b_in), (0, 0, b_hn)             (2, 3H)
 
-The backend is chosen once in a process, by the environment variable KERAS_BACKEND, before Keras is imported.
+The environment variable KERAS_BACKEND chooses the backend, once in a process, before Keras is imported.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
-# A type checker takes this module for the library of its name where that is not installed.
+# If the library is not installed, a type checker takes this module, which has its name, for the library.
 
 import os
 from typing import Any
@@ -60,7 +60,7 @@ class LearnedGRU(keras.Model):
     def call(self, inputs):
         """Carry (B, H) and outputs (B, T, H) of x, or of x and lengths; logits (B, C) where there is a readout.
 
-        Without return_state, the outputs alone.
+        Without return_state, only the outputs.
         """
         x, lengths = inputs if isinstance(inputs, tuple | list) else (inputs, None)
         batch, time, _ = x.shape
@@ -135,14 +135,14 @@ def _stateless(config: GRUConfig, params: Params, phase: str) -> Program:
 def _on_batch(config: GRUConfig, params: Params, phase: str) -> Program:
     if phase not in ("forward", "train_step"):
         raise UnavailableError(f"keras[train_on_batch] has no {phase}: Keras gives it by no method of a model.")
-    model = _load(config, params, return_state=phase == "forward")  # Keras holds each result of a model to a target
+    model = _load(config, params, return_state=phase == "forward")  # Keras compares each result with a target
     loss = (
         keras.losses.MeanSquaredError()
         if config.classes is None
         else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
-    # Keras adds epsilon before the second moment is corrected for its start, optax after: at the first step, this is
-    # optax's 1e-8.
+    # Keras adds epsilon before the bias correction of the second moment, optax after it. At the first step, this value
+    # equals optax's 1e-8.
     model.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE, epsilon=1e-8 * (1 - 0.999) ** 0.5), loss=loss)
     model.optimizer.build(model.trainable_variables)
     places = _places(model)
@@ -162,7 +162,7 @@ def _on_batch(config: GRUConfig, params: Params, phase: str) -> Program:
     return Program(
         call=train_step if phase == "train_step" else forward,
         params=lambda: _dump([variable.value for variable in model.trainable_variables], places),
-        lower=None,  # Keras keeps its jitted function, which gives away its arguments, to itself
+        lower=None,  # Keras does not hand out its jitted function, which donates its arguments
         leaves=len(variables),
         read=read,
     )
@@ -186,12 +186,12 @@ def _load(config: GRUConfig, params: Params, return_state: bool = True) -> Learn
 
 
 def _inputs(x: Any, *lengths: Any) -> Any:
-    """A Keras model is called with one thing: an array, or a tuple of them."""
+    """The one argument that a Keras model is called with: an array, or a tuple of arrays."""
     return (x, *lengths) if lengths else x
 
 
 def _places(model: LearnedGRU) -> dict[str, int]:
-    """Where each weight stands in the list that Keras makes of them."""
+    """The place of each weight in Keras's list of trainable variables."""
     cell = model.gru.cell
     weights = {
         "initial_carry": model.initial_carry,

@@ -1,20 +1,20 @@
 """PyTorch's GRU with a learned initial state: `torch.nn.GRU` and one `nn.Parameter` beside it.
 
-The equations are the oracle's. The parameters are not: torch adds a bias to the input's product and another to the
-state's, `b_ih` and `b_hh`, where the model has one for r and one for z.
+The equations are the oracle's. The parameters are not: torch adds one bias to the product with the input, `b_ih`, and
+another to the product with the state, `b_hh`. The model has only one bias for r and one for z.
 
     b_ih = bias                     (3H,)
     b_hh = (0, 0, bias_n)           (3H,)
 
-Both halves of a pair get the pair's gradient, so under Adam each moves as far as the model's one bias does, and their
-sum twice as far. Output, gradient and the first step's moves are the model's; what comes after that step is not.
+Both biases of a pair get the same gradient. So under Adam each moves as far as the model's one bias, and their sum
+moves twice as far. Outputs, gradients and the first step's moves equal the model's; later steps do not.
 
-torch.compile leaves `nn.GRU` as it is: Dynamo breaks its graph there, unless `torch._dynamo.config.allow_rnn` is set,
-and then it unrolls the time steps. The style is what a user of `torch.compile(model)` gets, which is the former.
+torch.compile does not compile `nn.GRU`: Dynamo breaks its graph there. With `torch._dynamo.config.allow_rnn` it would
+unroll the time steps. The style is what a user of `torch.compile(model)` gets: a broken graph.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
-# A type checker takes this module for the library of its name where that is not installed.
+# If the library is not installed, a type checker takes this module, which has its name, for the library.
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch._dynamo  # which the optimisers import when they are made: two threads that do so at once break it
+import torch._dynamo  # optimisers import it when they are made, which fails in two threads at once
 import torch._inductor.utils
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
@@ -72,14 +72,14 @@ class Classifier(nn.Module):
 
 
 class Integers(NamedTuple):
-    """Lengths are wanted on the CPU, labels where the logits are: an array of the batch in both places."""
+    """Integers of the batch in both places: lengths are needed on the CPU, labels on the device of the logits."""
 
     host: torch.Tensor
     device: torch.Tensor
 
 
 class OnDevice:
-    """A CUDA tensor that NumPy can read, when it asks."""
+    """A CUDA tensor that NumPy can read; it is copied only then."""
 
     def __init__(self, tensor: torch.Tensor):
         self.tensor = tensor
@@ -194,7 +194,7 @@ def _synchronize(result: Any) -> Any:
 
 
 def _no_compiler() -> str | None:
-    """Why torch.compile cannot work here, as far as can be told without compiling."""
+    """Why torch.compile cannot work here, as far as this is known without compiling."""
     if torch.cuda.is_available():
         return None if find_spec("triton") else "torch.compile needs Triton for a GPU: pip install triton."
     compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
