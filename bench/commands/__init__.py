@@ -1,1 +1,1 @@
-"""What `trigru` does, a command a module: each prints its answer, writes its files and picks the exit code."""
+"""The commands of `trigru`, one in each module: each prints its answer, writes its files and picks the exit code."""

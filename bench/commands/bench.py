@@ -1,4 +1,4 @@
-"""`trigru bench`: a run under a progress bar, kept as it comes, then its tables and files."""
+"""`trigru bench`: measure under a progress bar, keep what comes, then print tables and write files."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -44,17 +44,17 @@ def benchmark(
     unproven: Sequence[Untimed] = (),
     missing: Sequence[str] = (),
 ) -> Results:
-    """Measure, print the tables, and write results.json and report.md; Ctrl-C keeps what was measured.
+    """Measure, print the tables, and write results.json and report.md. Ctrl-C keeps what was measured.
 
     Args:
         plan: what to measure.
         folder: to write into.
-        resume: go on with what an earlier run left there.
-        load_before: of the machine, where it is known from before other work of this process.
-        equality: what was measured of it, to be kept and shown with the times; None where nothing was.
-        backend: the platform that it was measured on.
-        unproven: arms that get no number for what was measured.
-        missing: ports that were not to be had.
+        resume: continue an earlier run in that folder.
+        load_before: load of the machine before this process did other work, where that is known.
+        equality: its measurements, to be stored and shown with the times; None where nothing was measured.
+        backend: the platform on which equality was measured.
+        unproven: arms that get no number, because they were not proven equal.
+        missing: ports that are not available.
     """
     load_before = load_average() if load_before is None else load_before
     arms = expand(plan)
@@ -90,7 +90,7 @@ def benchmark(
 
 
 def _unavailable(arms: list[Arm]) -> list[Untimed]:
-    """Arms of ports and peers that are not to be had here."""
+    """Arms of ports and peers that are not available here."""
     found = []
     for arm in arms:
         if arm.style is None:
@@ -102,7 +102,7 @@ def _unavailable(arms: list[Arm]) -> list[Untimed]:
 
 
 def start_cold(ports: tuple[str, ...], folder: Path) -> None:
-    """Time what users of each port wait for before the first train step; write cold_start.json."""
+    """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with nothing_if_interrupted(), Progress("cold start") as progress:
         starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)

@@ -23,10 +23,10 @@ from .verify import verify_ports
 
 
 def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
-    """Prove what is to be timed, on every kernel, and time what is proven.
+    """Verify the ports on every kernel that is to be timed, then time those that are proven equal.
 
     Raises:
-        typer.Exit: with 1 where something is not proven equal.
+        typer.Exit: with 1 if something is not proven equal.
     """
     if resume:
         check_resumable(folder / PARTIAL, plan)
@@ -66,7 +66,7 @@ def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Unti
 
 @contextmanager
 def _no_memory_kept() -> Iterator[None]:
-    """On a GPU this process takes what it needs, and leaves the rest to those that measure."""
+    """On a GPU, take only the memory that is needed, and leave the rest to the measuring processes."""
     name = "XLA_PYTHON_CLIENT_PREALLOCATE"
     ours = name not in os.environ
     if ours:

@@ -1,4 +1,4 @@
-"""`trigru convert`: parameters of a GRU from one framework's layout to another's."""
+"""`trigru convert`: convert the parameters of a GRU from one framework's layout to another's."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from ..reporting.console import say
 
 
 def convert(source: Path, target: Path, to: str | None, of: str | None, *, allow_pickle: bool) -> None:
-    """Read, write, and say what was read, assumed and written.
+    """Read and write parameters, and print what was read, assumed and written.
 
     Raises:
-        TrigruError: what cannot be read or written; see `trigru.impls.checkpoints`.
+        TrigruError: something cannot be read or written; see `trigru.impls.checkpoints`.
     """
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")

@@ -24,7 +24,7 @@ def diff(
 
     Raises:
         InputError: they have nothing in common.
-        typer.Exit: with 1 where something got worse, with 2 where they do not compare.
+        typer.Exit: with 1 if something got worse, with 2 if they cannot be compared.
     """
     found = compare_runs(
         load(old), load(new),

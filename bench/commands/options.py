@@ -1,4 +1,4 @@
-"""What users write, read once: names, kernels and sizes become a plan, or an error that says what was expected."""
+"""Read the options that users write: they become a plan, or an error that says what was expected."""
 
 import os
 from pathlib import Path
@@ -13,15 +13,15 @@ from ..arms.peers import PEERS
 from ..arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload, parse_sweep, parse_workload
 from ..results.record import Plan, Sized
 
-#: `gradient` is most of `train_step`, and is measured where it is asked for.
+#: `gradient` is most of `train_step`, so it is measured only if it is asked for.
 DEFAULT_PHASES = ("forward", "train_step", "step")
-#: One time step has no loop, and runs the framework's cell whatever the kernel.
+#: One time step has no loop, and runs the framework's cell with every kernel.
 KERNEL_PHASES = ("forward", "train_step")
-#: Fresh processes, the least duration of a sample of few calls, and the longest silence of a measuring process.
+#: Fresh processes; the least duration of a sample of fewer than twenty calls; the longest silence of a process.
 PROCESSES, SAMPLE_TIME_S, LIMIT_S = 5, 10e-3, 300.0
 QUICK_PROCESSES, QUICK_SAMPLE_TIME_S = 1, 4e-3
 SWEPT = "question"
-#: Groups of each workload in a calibration.
+#: How many groups each workload has in a calibration.
 TRIALS = 10
 
 
@@ -37,14 +37,14 @@ def make_plan(
     sweep: str | None,
     **how: Any,
 ) -> Plan:
-    """A plan from the command line's options; None or False is what is not asked for.
+    """A plan from the command line's options. An option that was not given is None or False.
 
     Args:
         how: those of `_how`.
 
     Raises:
-        UnknownNameError: a name that nothing has.
-        InputError: a choice in a kernel's name that it does not know, or a sweep that cannot be.
+        UnknownNameError: a name is unknown.
+        InputError: a kernel has no such choice, or the sweep is not possible.
     """
     names = read_ports(ports)
     timed = read_kernels(kernels, names)
@@ -74,21 +74,21 @@ def make_plan(
 
 
 def calibration_plan(*, quick: bool, **how: Any) -> Plan:
-    """Groups of arms whose truth is known: 210 comparisons of identical code, 30 each of slowed arms."""
+    """A plan of arms whose true difference is known: 210 comparisons of identical code, 30 for each slowing."""
     workloads = tuple(Sized(name) for name in QUICK)
     options = _how(quick=quick, **how)
     return Plan(workloads, ("forward",), ("pure",), (), None, (Kernel(),), None, **options, trials=TRIALS)
 
 
 def read_ports(names: list[str] | None) -> tuple[str, ...]:
-    """The ports asked for, or all; one that was asked for by name must be there."""
+    """The ports asked for, or all. A port that is asked for by name must be available."""
     for name in names or ():
         get_port(name)
     return tuple(dict.fromkeys(names or port_names()))
 
 
 def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kernel, ...]:
-    """The kernels asked for, each of which some port offers; the stock one where none is."""
+    """The kernels asked for, or the stock one. Some port must offer each of them."""
     present = [get_port(port) for port in ports if not unavailable(port)]
     offered = dict.fromkeys(["stock", *(kernel for port in present for kernel in port.kernels)])
     found: list[Kernel] = []
@@ -101,7 +101,7 @@ def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kerne
 
 
 def read_dtypes(names: list[str] | None) -> tuple[str, ...]:
-    """The dtypes asked for, or all in which checks are."""
+    """The dtypes asked for, or all dtypes of the checks."""
     for name in names or ():
         if name not in DTYPES:
             raise UnknownNameError("dtype", name, list(DTYPES))
@@ -109,7 +109,7 @@ def read_dtypes(names: list[str] | None) -> tuple[str, ...]:
 
 
 def read_checks(names: list[str] | None) -> tuple[Check, ...] | None:
-    """The checks asked for; None for all."""
+    """The checks asked for; None means all."""
     return get_checks(*dict.fromkeys(names)) if names else None
 
 

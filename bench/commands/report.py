@@ -19,7 +19,7 @@ def report(path: Path, *, details: bool) -> None:
 
     Args:
         path: of the file, or its folder.
-        details: with the tables of programs, too.
+        details: print the tables of programs, too.
     """
     results = load(path)
     show(tables_of(results), above=provenance_lines(results), details=details)
@@ -28,7 +28,7 @@ def report(path: Path, *, details: bool) -> None:
 
 
 def tables_of(results: Results) -> list[Section]:
-    """All that a results file has to say: first what was proven, then times."""
+    """All tables of a results file: first what was proven, then the times."""
     return [*equality_tables(results.trigru.equality or []), *time_tables(results)]
 
 

@@ -1,4 +1,4 @@
-"""`trigru train`: run, show, and leave a file, its pictures and the fitted parameters."""
+"""`trigru train`: train, print the tables, and write the record, the pictures and the fitted parameters."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -36,13 +36,13 @@ def train(
 ) -> None:
     """Train every experiment in every framework from every start.
 
-    Leaves training.json, learning_curves.png, and the first seed's fitted parameters in params/.
+    Writes training.json, learning_curves.png, and the first seed's fitted parameters in params/.
 
     Raises:
         UnknownNameError: an experiment or a framework that does not exist.
         UnavailableError: a framework that is not installed.
-        typer.Exit: with 1, if a framework's float64 losses are not those of plain JAX: nothing is trained then. Or
-            if a training diverged: those before it are kept. With 130, on Ctrl-C: likewise.
+        typer.Exit: with 1 if a framework's float64 losses are not those of plain JAX; then nothing is trained. With 1
+            if a training diverged, and with 130 on Ctrl-C; then the trainings before it are kept.
     """
     chosen = [get_experiment(name) for name in dict.fromkeys(experiments or [e.name for e in EXPERIMENTS])]
     names = _frameworks(frameworks)
@@ -87,7 +87,7 @@ def train(
 
 
 def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quick: bool, folder: Path) -> None:
-    """Measure the gradient that reaches the initial state. Leaves vanishing.json and vanishing.png."""
+    """Measure the gradient that reaches the initial state. Writes vanishing.json and vanishing.png."""
     names = _frameworks(frameworks)
     with nothing_if_interrupted(), Progress("gradients") as progress:
         found = vanishing(
@@ -110,7 +110,7 @@ def _frameworks(names: Sequence[str] | None) -> list[str]:
     for name in chosen:
         if name not in FRAMEWORKS:
             raise UnknownNameError("framework with a training loop", name, list(FRAMEWORKS))
-        get_port(name)  # says what is missing
+        get_port(name)  # raises with what is missing
     return chosen
 
 

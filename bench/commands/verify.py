@@ -1,4 +1,4 @@
-"""`trigru verify`: ports, planted faults and the frameworks' own parts held to the oracle, under a progress bar."""
+"""`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,10 +28,10 @@ def verify_ports(
     checks: tuple[Check, ...] | None = None,
     kernels: Sequence[Kernel] = (Kernel(),),
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Hold the ports that are available to the oracle, on each kernel that they offer.
+    """Compare the available ports with the oracle, on each kernel that they offer.
 
     Returns:
-        What was measured, and why ports are missing.
+        The measurements, and the reason for each missing port.
     """
     missing = {name: reason for name in names if (reason := unavailable(name))}
     for reason in missing.values():
@@ -54,11 +54,11 @@ def verify(
     *,
     json: bool,
 ) -> None:
-    """Hold ports to the oracle and print what was measured; None is what is not asked for.
+    """Compare ports with the oracle and print the measurements. An option that was not given is None.
 
     Raises:
-        typer.Exit: with 1 where something failed.
-        typer.BadParameter: nothing was asked in these dtypes.
+        typer.Exit: with 1 if something failed.
+        typer.BadParameter: none of the checks runs in these dtypes.
     """
     ports = read_ports(names)
     measurements, missing = verify_ports(ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports))
@@ -77,7 +77,7 @@ def verify(
 
 
 def report_upstream(names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, json: bool) -> None:
-    """Hold the frameworks' own parts to the oracle; exit 1 where they are not as on record."""
+    """Compare the frameworks' own parts with the oracle. Exit 1 if they do not differ as recorded."""
     for name in names or ():
         if name not in upstream.NAMES:
             raise UnknownNameError("port with an upstream part", name, list(upstream.NAMES))
@@ -101,7 +101,7 @@ def report_upstream(names: list[str] | None, dtypes: list[str] | None, checks: l
 
 
 def report_self_test(*, every_check: bool = False) -> None:
-    """Hold the faults to the oracle; exit 1 where one goes unnoticed."""
+    """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed."""
     noticed, sound = hold_faults(every_check=every_check)
     show([self_test_table(noticed, every_check=every_check)])
     if not sound:
@@ -125,8 +125,8 @@ def hold_faults(*, every_check: bool = False) -> tuple[dict[str, list[str]], boo
     """The checks that notice each fault, by its name, and whether the port without a fault passes all of them.
 
     Args:
-        every_check: ask all of them, and not just the one that is there for the fault, the others where it fails to
-            notice.
+        every_check: run all checks on every fault. Otherwise, run the check that is there for the fault, and the others
+            only if it notices nothing.
     """
     noticed: dict[str, list[str]] = {}
     with nothing_if_interrupted(), _compiled_once(), Progress("self-test") as progress:
@@ -150,7 +150,7 @@ def _versions(ports: Sequence[str], missing: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _compiled_once() -> Iterator[None]:
-    """Most of a fault's programs are those of the others, too: look them up. None is run for its speed."""
+    """Share compiled programs between faults, since most are the same; compile without most optimisations."""
     with TemporaryDirectory(prefix="trigru-") as folder:
         ours = {
             "jax_disable_most_optimizations": True,
@@ -169,7 +169,7 @@ def _compiled_once() -> Iterator[None]:
 
 
 def _configured(name: str) -> Any:
-    """JAX keeps some options as attributes, others to be read."""
+    """The value of an option of JAX. Some are attributes, others have to be read."""
     return getattr(jax.config, name) if hasattr(jax.config, name) else jax.config.read(name)
 
 

@@ -1,1 +1,1 @@
-"""What people see: text, tables and pictures, without arithmetic."""
+"""What people see: text, tables and pictures. No arithmetic."""

@@ -1,4 +1,4 @@
-"""What the command line shows while it works, and what Ctrl-C does then."""
+"""What the command line shows while it works, and what Ctrl-C does meanwhile."""
 
 import os
 import signal
@@ -15,19 +15,19 @@ NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
 
 
 def say(message: str) -> None:
-    """To stderr, where progress and messages go."""
+    """Print to stderr, where progress and messages go."""
     typer.echo(message, err=True)
 
 
 def show(
     sections: "list[Section]", *, above: Iterable[str] = (), below: Iterable[str] = (), details: bool = False
 ) -> None:
-    """Tables to stdout.
+    """Print tables to stdout.
 
     Args:
         sections: the tables.
-        above, below: lines to begin and to end with.
-        details: with the tables that are meant for files, too.
+        above, below: lines before and after the tables.
+        details: print also the tables that are meant for files.
     """
     from rich.console import Console
 
@@ -46,14 +46,14 @@ def show(
 
 
 def leave(*_: object) -> None:
-    """On Ctrl-C outside of measuring and writing: modules may be half imported, so go without tidying up."""
+    """On Ctrl-C outside of measuring and writing: exit at once, since modules may be half imported."""
     say(NOTHING_MEASURED)
     os._exit(130)
 
 
 @contextmanager
 def nothing_if_interrupted() -> Iterator[None]:
-    """Ctrl-C meanwhile ends in a sentence and exit code 130."""
+    """Within this context, Ctrl-C ends with a message and exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -62,10 +62,10 @@ def nothing_if_interrupted() -> Iterator[None]:
 
 
 class Progress:
-    """A progress bar on stderr that is gone when the work is done.
+    """A progress bar on stderr that disappears when the work is done.
 
-    While it is shown, Ctrl-C takes effect at the next step: JAX runs callbacks that would swallow a KeyboardInterrupt
-    raised inside them. A second Ctrl-C takes effect at once.
+    While it is shown, Ctrl-C takes effect at the next step, because a KeyboardInterrupt raised inside one of JAX's
+    callbacks would be lost. A second Ctrl-C takes effect at once.
     """
 
     def __init__(self, what: str):

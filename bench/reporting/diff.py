@@ -13,7 +13,7 @@ from .numbers import format_time, from_to
 from .provenance import load_warnings, short_group
 from .sections import Prose, Section, Words
 
-#: By which option a kind of problem is accepted.
+#: The option that accepts a kind of problem.
 ALLOWED_BY: dict[Kind, str] = {
     "arms": "--allow-missing",
     "incomplete": "--allow-missing",
@@ -22,7 +22,7 @@ ALLOWED_BY: dict[Kind, str] = {
 
 
 def check_comparable(diff: Diff) -> None:
-    """Raise InputError where there is nothing to judge: no arm in common, and nothing said of equality."""
+    """Raise InputError if there is nothing to compare: no arm in common, and no proof of equality in both files."""
     if any(change.role == "arm" for change in diff.changes) or any(p.old and p.new for p in diff.proofs):
         return
     common = ", ".join(dict.fromkeys(change.arm.name for change in diff.changes))
@@ -34,7 +34,7 @@ def check_comparable(diff: Diff) -> None:
 
 
 def diff_summary(diff: Diff) -> str:
-    """The outcome in a line or two, and what casts doubt on it in a line each."""
+    """The outcome in a line or two, then a line for each reason to doubt it."""
     lines = []
     for proof in diff.lost_proofs:
         lines.append(f"{label(proof.port, proof.kernel)} was proven equal before and is not now.")
@@ -52,7 +52,7 @@ def diff_summary(diff: Diff) -> str:
 
 
 def diff_tables(diff: Diff) -> list[Section]:
-    """Problems, then what was proven, what moved, and the baseline itself; every arm of every group as details."""
+    """Problems, then what was proven, what changed, and the baseline itself; as details, every arm of every group."""
     baselines = [change for change in diff.changes if change.role == "baseline"]
     return [
         *([_problems(diff)] if diff.problems else []),
@@ -187,7 +187,7 @@ def _group(diff: Diff, changes: list[Change]) -> Section:
 
 
 def _doubts(diff: Diff) -> Iterator[str]:
-    """Why the runs may be too noisy to tell."""
+    """Reasons why the runs may be too noisy to tell."""
     for name, results in (("OLD", diff.old), ("NEW", diff.new)):
         for warning in load_warnings(results.trigru):
             yield f"{name} may be too noisy to tell. {warning}"
@@ -201,7 +201,7 @@ def _doubts(diff: Diff) -> Iterator[str]:
 
 
 def _notes(diff: Diff) -> Iterator[str]:
-    """What a reader should know, and no reason to fail."""
+    """Facts that a reader should know, but that are no reason to fail."""
     old, new = diff.old, diff.new
     was, now = old.trigru, new.trigru
     if new.datetime < old.datetime:
@@ -229,7 +229,7 @@ def _notes(diff: Diff) -> Iterator[str]:
 
 
 def _suspicions(diff: Diff) -> Iterator[str]:
-    """Where the baseline, or the noise, may be what changed."""
+    """Signs that the baseline, or the noise, is what changed."""
     groups, ratios, beyond = _shown(diff), diff.baseline_ratios(), diff.moved_baselines()
     if beyond:
         where = groups[next(iter(beyond))] if len(beyond) == 1 else f"{len(beyond)} of {len(ratios)} groups"

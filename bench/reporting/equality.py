@@ -1,4 +1,4 @@
-"""What `verify` measured, in tables, in a line, and for machines."""
+"""The measurements of `verify` as tables, as a line, and as JSON."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +14,7 @@ from .sections import Prose, Section, Words
 
 
 def label(port: str, kernel: str) -> str:
-    """A port on a kernel; on the stock cell the port's name alone.
+    """The name of a port on a kernel; on the stock cell, only the port's name.
 
     >>> label("linen", "stock"), label("linen", "fused@save=none")
     ('linen', 'linen:fused@save=none')
@@ -33,7 +33,7 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
 
     Args:
         measurements: of `verify`, on one kernel.
-        failures: list each below.
+        failures: list each failure below the table.
     """
     ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
     rows = []
@@ -59,11 +59,11 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
 
 
 def equality_line(measurements: list[Measurement], missing: Iterable[str] = ()) -> str:
-    """The outcome in a line.
+    """The outcome, in one line.
 
     Args:
         measurements: of `verify`.
-        missing: ports that were not to be had.
+        missing: ports that are not available.
     """
     proofs = proofs_of(measurements)
     failed = [label(p.port, p.kernel) for p in proofs if not p.is_equal]
@@ -77,7 +77,7 @@ def equality_line(measurements: list[Measurement], missing: Iterable[str] = ()) 
 
 
 def departures_table(findings: list[Finding]) -> Section:
-    """Where the frameworks' own parts depart from the contract."""
+    """Where the frameworks' own parts differ from the contract."""
     rows = [(f.part, f.what, f.seen, f.status) for f in findings]
     columns = ("part", Prose("departure"), Prose("seen"), Words("status"))
     return Section("Where the frameworks' own parts depart", columns, rows)

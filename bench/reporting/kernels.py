@@ -26,9 +26,9 @@ _PEER_NOTE = (
 
 
 def kernel_tables(results: Results) -> list[Section]:
-    """For every kernel but the stock one: means, each workload, what it does with the machine, and peers.
+    """For every kernel but the stock one: means, each workload, memory and GFLOP/s, and peers.
 
-    Where there is one workload, its table says what that of means would.
+    With one workload there is no table of means.
     """
     own, peers = speedups(results), speedups(results, peers=True)
     sections = []
@@ -65,7 +65,7 @@ def _means(kernel: str, found: list[Speedup]) -> Section:
 
 
 def _left_out(found: list[Speedup]) -> list[str]:
-    """What the means leave out, in a sentence, where there is any."""
+    """A sentence on what the means leave out, if they leave out anything."""
     left = dict.fromkeys(
         short_group(s.benchmark.arm)
         for *_, of_arm in _by(found, lambda s: (s.phase, s.arm))
@@ -166,7 +166,7 @@ def _by(found: Iterable[Speedup], key: Callable[[Speedup], tuple[str, ...]]) -> 
 
 
 def _arms(found: list[Speedup]) -> dict[str, str]:
-    """Headings of the arms: the port's name will do where it has one style."""
+    """Headings of the arms: the port's name, where the port has only one style."""
     ports = {s.arm: s.benchmark.arm.port for s in found}
     names = list(ports.values())
     return {arm: port if names.count(port) == 1 else arm for arm, port in ports.items()}

@@ -1,4 +1,4 @@
-"""Numbers as people read them, each with its unit."""
+"""Numbers as text, each with its unit."""
 
 from ..analysis.statistics import Comparison
 
@@ -28,7 +28,7 @@ def format_rate(per_s: float) -> str:
 
 
 def format_bytes(count: int | None) -> str:
-    """A number of bytes with a binary prefix, or "-" where it is not known.
+    """A number of bytes with a binary prefix, or "-" if it is not known.
 
     >>> format_bytes(4324), format_bytes(52_428_800), format_bytes(1_030_000)
     ('4.22 KiB', '50 MiB', '1006 KiB')
@@ -52,7 +52,7 @@ def format_throughput(flop_per_s: float, share: float) -> str:
 
 
 def format_interval(found: Comparison, digits: int | None = None) -> str:
-    """A ratio with its interval, with as many decimals as its size bears unless said otherwise.
+    """A ratio with its interval. Unless digits is given, its size decides the number of decimals.
 
     >>> format_interval(Comparison(1.25, 1.234, 1.5)), format_interval(Comparison(12.0, 6.0, 15.0))
     ('1.250 [1.234, 1.500]', '12.0 [6.0, 15.0]')
@@ -76,7 +76,7 @@ def format_ratio(ratio: Comparison, verdict: str) -> str:
 
 
 def from_to(least: str, most: str) -> str:
-    """A range, or its one value.
+    """A range, or a single value if both ends are equal.
 
     >>> from_to("2", "5"), from_to("2", "2")
     ('2 to 5', '2')
@@ -85,5 +85,5 @@ def from_to(least: str, most: str) -> str:
 
 
 def _three_digits(number: float) -> str:
-    """At least three, and no power of ten."""
+    """A number with at least three digits, and without an exponent."""
     return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"

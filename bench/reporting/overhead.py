@@ -6,7 +6,7 @@ from .sections import Prose, Section
 
 
 def overhead_tables(results: Results) -> list[Section]:
-    """Overhead per call and per leaf on the smallest workload, and against the swept size, where there is one."""
+    """Overhead per call and per leaf on the smallest workload, and, in a sweep, against the swept size."""
     found = overheads(results)
     if not found:
         return []

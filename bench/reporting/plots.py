@@ -1,4 +1,4 @@
-"""Pictures from a results file, and from nothing else."""
+"""Pictures from a results file."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from ..analysis.overhead import NEGLIGIBLE, overheads
 from ..analysis.rates import rates_of
 from ..results.record import Arm, Benchmark, Results
 
-#: Okabe and Ito's colours, which the colour-blind tell apart (https://jfly.uni-koeln.de/color/), by port; each style of
-#: a port has a marker of its own.
+#: Okabe and Ito's colours by port, which colour-blind people can distinguish (https://jfly.uni-koeln.de/color/). Each
+#: style of a port has its own marker.
 COLOURS = {"pure": "#000000", "linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
 OTHERS = ("#CC79A7", "#D55E00", "#56B4E9")
 MARKERS = "osD^vPX"
@@ -22,7 +22,7 @@ def plot_sweep(results: Results, path: Path) -> bool:
 
     Args:
         results: of a sweep.
-        path: of the picture to write, whose suffix says in which format.
+        path: of the picture to write. Its suffix gives the format.
 
     Returns:
         Whether there was a sweep to plot.

@@ -1,15 +1,15 @@
-"""Where numbers come from, and what to beware of."""
+"""Where numbers come from, with warnings."""
 
 from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
 from ..results.record import Arm, Provenance, Results
 
-#: A machine is pointed at on which more than this share of the cores was at work before the run.
+#: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
 
 
 def provenance_lines(results: Results) -> list[str]:
-    """When, where and with what the numbers were measured, and what to beware of."""
+    """When, where and with what the numbers were measured, with warnings."""
     facts, machine = results.trigru, results.trigru.machine
     lines = [
         f"{results.datetime[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): "
@@ -28,7 +28,7 @@ def provenance_lines(results: Results) -> list[str]:
 
 
 def load_warnings(facts: Provenance) -> list[str]:
-    """A sentence where other work kept the machine busy after a run, and one where it did before."""
+    """A warning if the machine was busy with other work after a run, and one if it was busy before."""
     threads, found = facts.machine.threads, []
     if facts.load_after is not None and facts.load_after > threads * (1 + BUSY_SHARE):
         found.append(
@@ -44,6 +44,6 @@ def load_warnings(facts: Provenance) -> list[str]:
 
 
 def short_group(arm: Arm) -> str:
-    """An arm's workload and phase, and the division where it is another than that of the stock cells."""
+    """An arm's workload and phase, and its division if that is not the stock cells'."""
     division = [arm.division] if arm.division != STOCK else []
     return " ".join((str(arm.workload), arm.phase, *division))

@@ -1,4 +1,4 @@
-"""Tables for any medium."""
+"""Tables, for the terminal and for files."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-#: Tables of this many columns are set closer, to fit 100 characters.
+#: Tables with at least this many columns have narrower gaps, to fit 100 characters.
 WIDE = 7
 
 
 class Words(str):
-    """The heading of a column of words, which is aligned to the left; those of numbers are plain strings."""
+    """The heading of a column of words, aligned to the left. Headings of numbers are plain strings."""
 
     __slots__ = ()
 
 
 class Prose(Words):
-    """The heading of a column of words that may be folded where the table is too wide."""
+    """The heading of a column of words that may be folded if the table is too wide."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with a title above and notes below, for any medium. The first column is of words.
+    """A table with a title above and notes below. The first column has words.
 
     Args:
-        detail: for files, and for terminals that ask for it.
+        detail: for files; a terminal shows it only with --details.
     """
 
     title: str
@@ -68,7 +68,7 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
 
 
 def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> str:
-    """A page: a title, lines that say where the numbers are from, and the sections."""
+    """A page: a title, lines that say where the numbers come from, and the sections."""
     page = [f"# {title}", ""]
     for line in lines:
         page += [line, ""]
@@ -79,7 +79,7 @@ def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> s
 
 
 def markdown_table(section: Section) -> str:
-    """A section's rows alone."""
+    """The rows of a section, without title and notes."""
     lines = [
         _markdown_row(section.columns),
         _markdown_row("---" if section.is_left(number) else "---:" for number in range(len(section.columns))),

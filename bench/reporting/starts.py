@@ -9,12 +9,12 @@ from .sections import Section
 def cold_start_tables(
     found: list[ColdStart], measured: str | None = None, loads: tuple[float | None, float | None] = (None, None)
 ) -> list[Section]:
-    """Medians of each port's starts; none where there is no start.
+    """A table with the medians of each port's starts; no table if there is no start.
 
     Args:
         found: the starts.
-        measured: when, in ISO 8601; None where that is not known.
-        loads: of the machine before and after.
+        measured: the time, in ISO 8601; None where it is not known.
+        loads: of the machine, before and after.
 
     >>> from trigru.common.port.programs import Build
     >>> pure = ColdStart("pure", "jit", 1.0, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.001, 2**28)

@@ -1,4 +1,4 @@
-"""Tables of times, of programs, and of what has no number."""
+"""Tables of times, of programs, and of arms without a number."""
 
 from collections.abc import Iterable
 
@@ -13,14 +13,14 @@ from .sections import Prose, Section, Words
 
 #: A framework whose best style differs from the baseline by more than this is explained.
 EXPLAINED_ABOVE = 1.10
-#: A noise floor above this is pointed at: "indistinguishable" then says more of the machine than of the arms.
+#: A noise floor above this gets a warning: "indistinguishable" then tells more about the machine than about the arms.
 NOISY_FLOOR = 0.10
 
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
 def summary_tables(results: Results) -> list[Section]:
-    """Each framework's first and best call style with its own cell; divisions are never ranked against each other."""
+    """Each framework's first and best call style with its own cell. Divisions are never ranked against each other."""
     groups = results.groups()
     stock = [benchmarks for benchmarks in groups.values() if benchmarks[0].arm.division == STOCK]
     if stock:
@@ -29,7 +29,7 @@ def summary_tables(results: Results) -> list[Section]:
 
 
 def closing_tables(results: Results) -> list[Section]:
-    """Each framework's best call style in every group of the stock division, for the end of a screen of tables."""
+    """A summary for the end of the output: each framework's best call style in every group of the stock division."""
     stock = [b for b in results.groups().values() if b[0].arm.division == STOCK and not results.trigru.plan.trials]
     ports = dict.fromkeys((*results.trigru.plan.ports, *results.trigru.plan.peers))
     baselines = {b.arm.port for b in results.benchmarks if b.arm.is_baseline}
@@ -55,7 +55,7 @@ def closing_tables(results: Results) -> list[Section]:
 
 
 def timing_tables(results: Results) -> list[Section]:
-    """Every arm of every group, and what has no number."""
+    """Every arm of every group, and the arms without a number."""
     sections = []
     for benchmarks in results.groups().values():
         sections += [_times(results, benchmarks), _programs(benchmarks)]
@@ -66,10 +66,10 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def explain(cause: Cause, dots: int | None = None) -> str:
-    """Why an arm takes longer, or less long, than the baseline.
+    """Why an arm is slower or faster than the baseline.
 
     Args:
-        cause: as the programs tell it.
+        cause: as the programs show it.
         dots: matrix products in the arm's program.
 
     >>> explain(Cause("boundary", 3e-6, (17, 16)))
