@@ -23,7 +23,7 @@ FILE = "results.json"
 
 
 class ResultsFileError(TrigruError, ValueError):
-    """A results file that is truncated, malformed, of another schema, or lacks a fact."""
+    """A results file is truncated, malformed, of another schema, or lacks a fact."""
 
 
 def save(results: Results, path: Path) -> None:
@@ -32,13 +32,13 @@ def save(results: Results, path: Path) -> None:
 
 
 def load(path: Path) -> Results:
-    """Read a results file, also one of schema 2.
+    """Read a results file of schema 3 or 2.
 
     Args:
-        path: of the file, or of the folder that a run was told to write into.
+        path: of the file, or of the folder that a run wrote into.
 
     Raises:
-        ResultsFileError: it cannot be read, isn't one of trigru's, or lacks something.
+        ResultsFileError: it cannot be read, was not written by trigru, or lacks something.
     """
     if path.is_dir():
         path = path / FILE
@@ -67,7 +67,7 @@ def load(path: Path) -> Results:
 
 
 def _problem(benchmark: Benchmark) -> str | None:
-    """What in a benchmark contradicts itself, or can be of no measurement."""
+    """What in a benchmark is inconsistent, or cannot be the result of a measurement; None if nothing is."""
     facts, data = benchmark.facts, benchmark.stats.get("data")
     if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t < np.inf for t in data)):
         return "has no positive finite samples in stats.data"
@@ -81,7 +81,7 @@ def _problem(benchmark: Benchmark) -> str | None:
 
 
 def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
-    """pytest-benchmark's statistics of samples, by pytest-benchmark itself."""
+    """The statistics of samples, as pytest-benchmark computes them."""
     from pytest_benchmark.stats import Stats
 
     stats = Stats()
@@ -91,7 +91,7 @@ def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
 
 
 def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provenance) -> Results:
-    """What was measured, with the rest of what pytest-benchmark has in its files."""
+    """A run's results, with the other fields of pytest-benchmark's files."""
     machine = facts.machine
     return Results(
         machine_info={
@@ -113,7 +113,7 @@ def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provena
 
 
 def command_line() -> list[str]:
-    """How this process was called, without where the results went."""
+    """The command of this process, without the folder of the results."""
     words = [Path(sys.argv[0]).name]
     for before, word in pairwise(sys.argv):
         if before not in ("-o", "--output") and not re.match("-o|--output(=|$)", word):
@@ -122,7 +122,7 @@ def command_line() -> list[str]:
 
 
 def _commit_info(commit: str) -> dict[str, Any]:
-    """Trigru's own, as pytest-benchmark has it; pytest-benchmark's is that of the folder in which one works."""
+    """Trigru's commit, in pytest-benchmark's form. pytest-benchmark itself would take that of the working folder."""
     return {
         "id": commit.removesuffix("-dirty") or "unversioned",
         "time": None,

@@ -1,17 +1,17 @@
-"""Results files of schema 2, in the form of today's. What they spelled in ids and names is read here alone."""
+"""Convert results files of schema 2. Their ids and names spell facts; only this module reads them."""
 
 from typing import Any
 
 from ...common.gru.kernels import parse_kernel
 
-#: Limit of a measuring process in the runs of that time, which had none.
+#: Runs of schema 2 had no time limit for a measuring process.
 NO_LIMIT_S = 0.0
 
 
 def from_schema_2(content: dict[str, Any]) -> dict[str, Any]:
-    """The same run in today's schema; what is malformed stays so, for the reader to complain of.
+    """The same run in the present schema. Malformed content is returned unchanged, so that the reader reports it.
 
-    Of equality, such a file has the admission of each arm alone.
+    Such a file has no proof of equality, only the admission of each arm.
     """
     try:
         provenance = dict(content["trigru"])

@@ -1,7 +1,7 @@
-"""The record of a run: what was asked for, what was proven, what was measured, and what that comes to.
+"""The record of a run: what was asked for, what was proven, what was measured, and the verdicts.
 
-Data alone. `trigru.bench.results.files` keeps it on disk, as pytest-benchmark's JSON with trigru's facts under
-`extra_info.trigru`. Times are seconds.
+It is data without behaviour. `trigru.bench.results.files` stores it as pytest-benchmark's JSON, with trigru's facts
+under `extra_info.trigru`. Times are in seconds.
 """
 
 from typing import Any, Literal
@@ -17,7 +17,7 @@ Role = Literal["baseline", "duplicate", "arm", "calibration"]
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
-    """A workload by name, and those of its sizes that are not its own.
+    """A workload by name, and those of its sizes that were changed.
 
     Args:
         name: of the workload.
@@ -31,7 +31,7 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
     sizes: dict[str, int] = {}
 
     def __str__(self) -> str:
-        """As users write it."""
+        """The text that users write."""
         return self.name + "".join(f"@{size}={value}" for size, value in self.sizes.items())
 
 
@@ -41,15 +41,15 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         workload: with its sizes.
         phase, dtype: names.
-        division: "stock", or the name of the kernel that the group sets against each framework's own cell.
+        division: "stock", or the name of the kernel that the group compares with each framework's own cell.
         port: its name, or a peer's.
-        style: the call style; None where the port is not to be had, so that its styles are not known.
+        style: the call style; None where the port is not available, so that its styles are not known.
         kernel: the arm's own, with its choices.
-        role: the "baseline" is what ratios are relative to; its "duplicate", the same code compiled again, shows the
-            noise floor; an "arm" is judged; so is one of a "calibration", whose truth is known.
+        role: ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise
+            floor. An "arm" gets a verdict, and so does an arm of a "calibration", whose true difference is known.
         copy: 1; 2 for the duplicate; more for further copies of the baseline in a calibration.
         slowed: the share by which a calibration makes the arm take longer.
-        trial: the number of a calibration's group, from 1; 0 elsewhere.
+        trial: in a calibration, the number of the group, from 1; else 0.
     """
 
     workload: Sized
@@ -66,20 +66,20 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def group(self) -> str:
-        """What an arm may be compared within: the same work, in the same division."""
+        """The group of arms that this arm may be compared with: the same work, in the same division."""
         trial = f"~{self.trial}" if self.trial else ""
         return f"{self.workload}{trial}/{self.phase}/{self.dtype}/{self.division}"
 
     @property
     def name(self) -> str:
-        """Short, unique within the group, as in "linen[apply]", "pure[jit]#2" or "pure[jit]:fused@save=none"."""
+        """Short, and unique within the group: "linen[apply]", "pure[jit]#2" or "pure[jit]:fused@save=none"."""
         kernel = "" if self.kernel.is_stock else f":{self.kernel}"
         copy = f"#{self.copy}" if self.copy > 1 else ""
         return f"{self.port}[{self.style or '?'}]{kernel}{copy}" + (f"+{self.slowed:.0%}" if self.slowed else "")
 
     @property
     def id(self) -> str:
-        """Stable and unique: results of different runs are matched by it."""
+        """Stable and unique. Results of different runs are matched by it."""
         return f"{self.group}/{self.name}"
 
     @property
@@ -89,7 +89,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """An arm without a number, and why."""
+    """An arm without a number, and the reason."""
 
     arm: Arm
     reason: str
@@ -102,13 +102,13 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         workloads, kernels: with their sizes and choices.
         phases, ports, peers: names.
         styles: call styles; None for all.
-        swept: the size that is varied over the workloads, where one is.
+        swept: the size that is varied over the workloads; None where none is.
         processes: fresh interpreters, each of which measures everything.
-        rounds: for each group in each process, fewer where they would take too long; None for as many as fit a time.
+        rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
         sample_time_s: least duration of a sample of fewer than twenty calls.
-        limit_s: the longest that a measuring process may say nothing; then the arm under way is lost.
+        limit_s: a measuring process that says nothing for longer is ended, and the arm under way has no number.
         seed: of the orders and the bootstrap.
-        trials: above 0, calibrate instead: groups of a baseline's copies and of arms that are slowed.
+        trials: above 0, calibrate instead, with this many groups of copies and slowed copies of the baseline.
     """
 
     workloads: tuple[Sized, ...]
@@ -127,11 +127,11 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The best rates seen on a device.
+    """The best rates measured on a device.
 
     Args:
         gemm_gflop_per_s: of a large square matrix product, in the dtype and matmul precision of the arms.
-        copy_gbyte_per_s: bytes read plus bytes written, of an update in place of an array far larger than the caches.
+        copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
     """
 
     gemm_gflop_per_s: float
@@ -139,15 +139,15 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a process measured, and with what.
+    """The machine and the software of a process.
 
     Args:
-        versions: of Python and of the distributions that matter, on a GPU those of CUDA and cuDNN, too.
-        device, backend: as JAX calls them; a CPU's by its model.
-        threads: CPUs that the process may use, which is how many threads XLA takes.
+        versions: of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN.
+        device, backend: as JAX calls them; for a CPU, its model.
+        threads: how many CPUs the process may use, which is the number of XLA's threads.
         xla_flags: the environment's XLA_FLAGS, without paths.
         environment: other variables that change what is measured.
-        commit: of trigru's own checkout, "-dirty" where it was changed; "" where it was not run from one.
+        commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
     """
 
     versions: dict[str, str]
@@ -160,26 +160,26 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Facts(Struct, frozen=True, forbid_unknown_fields=True):
-    """What trigru knows of an arm beside its times.
+    """What trigru knows about an arm, except its times.
 
     Args:
-        arm: which.
-        shape: sizes of the workload, for people.
-        steps: time steps that count in a call.
-        device, backend: that the arm ran on.
-        differs: how its equations differ from the oracle's, so that it was not held to it; None where they do not.
-        gate: largest error of the first results, as a share of what its admission allows; None where not held.
+        arm: which arm.
+        shape: sizes of the workload, as text.
+        steps: time steps of a call, without padding.
+        device, backend: where the arm ran.
+        differs: how its equations differ from the oracle's; None where they do not. If they do, it was not compared.
+        gate: largest error of the first results, as a share of what its admission allows; None if not compared.
         process: the process of each round, from 0.
         position: the arm's place within each round.
         started_s: when each sample began, seconds since the epoch.
         calls: calls in a sample, for each process.
-        pipelined_s: seconds per call where none is waited for before the next, from rounds of their own; none where
-            a single call fills a sample.
-        warm_up_calls: before the clock counted, for each process.
+        pipelined_s: seconds per call where no call is waited for before the next, from separate rounds; empty where a
+            single call fills a sample.
+        warm_up_calls: calls before timing, for each process.
         steady: whether the warm-up ended in a steady state, for each process.
         leaves: arrays that cross the jit boundary inwards for model and optimiser.
-        build: how long tracing, lowering and compiling took, where that is known.
-        program: what XLA made of it, where XLA ran it.
+        build: how long tracing, lowering and compiling took; None where it is not known.
+        program: the program that XLA made; None where XLA did not run it.
         flops, moved_bytes: the least work of a call; see `trigru.bench.arms.work`.
         ratio, ratio_low, ratio_high: time / baseline time, paired within rounds, with its 95 % interval.
         floor: the group's noise floor, as a fraction.
@@ -213,7 +213,7 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExtraInfo(Struct, frozen=True):
-    """pytest-benchmark's place for facts of others."""
+    """pytest-benchmark's place for facts of other tools."""
 
     trigru: Facts
 
@@ -232,7 +232,7 @@ class Benchmark(Struct, frozen=True):
 
     @property
     def facts(self) -> Facts:
-        """Trigru's facts of the arm."""
+        """Trigru's facts about the arm."""
         return self.extra_info.trigru
 
     @property
@@ -251,11 +251,11 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         plan: what was asked for.
-        equality: all that was measured of equality with the oracle before anything was timed; None where nothing was,
-            so that each arm's admission is all that is known.
+        equality: every measurement of equality with the oracle that was made before timing. None where there is none;
+            then only each arm's admission is known.
         ceilings: the machine's limits in each process, by dtype.
         interruptions: how often the run was stopped and resumed.
-        complete: whether all that was asked for was measured.
+        complete: whether everything that was asked for was measured.
     """
 
     schema: int

@@ -1,7 +1,7 @@
-"""Child processes that measure: how one is started, heard, and ended, and that none outlives its parent.
+"""Child processes that measure: how they are started, read and ended. No child outlives its parent.
 
-The parent keeps the child's stdin open, and the child ends when it closes, however the parent ended. On Linux the
-kernel ends the child at once. A child is a session of its own: Ctrl-C is for the parent, which then decides.
+The parent keeps the child's stdin open. The child ends when its stdin closes, however the parent ended. On Linux the
+kernel ends the child at once. A child is a session of its own, so Ctrl-C reaches only the parent, which then decides.
 """
 
 import ctypes
@@ -27,16 +27,16 @@ class ChildDiedError(TrigruError):
 
 
 def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
-    """Run a module of this package in a fresh interpreter, and hand on the lines that it writes to stdout.
+    """Run a module of this package in a fresh interpreter, and yield the lines that it writes to stdout.
 
     Args:
         module: its name within `trigru.bench.timing`. It calls `adopt` before anything else.
-        request: what it is sent, without an end of line.
+        request: the line to send, without its end of line.
         limit_s: the longest that it may say nothing, in seconds.
 
     Raises:
-        ChildDiedError: it failed, was killed, or said nothing for too long; it is ended by then, with all that it
-            started. The message has the last line of what it said on stderr.
+        ChildDiedError: it failed, was killed, or wrote nothing for too long. Then it has been ended, with all processes
+            that it started. The message has its last line on stderr.
     """
     command = [sys.executable, "-m", f"{__package__}.{module}"]
     with tempfile.TemporaryFile() as errors:
@@ -59,9 +59,9 @@ def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
         try:
             with suppress(BrokenPipeError):
                 child.stdin.write(request + b"\n")
-                child.stdin.flush()  # and is left open: its end tells the child that nobody listens any more
+                child.stdin.flush()  # stays open: when it closes, the child knows that its parent has ended
             while line := _next(said, limit_s):
-                if line.endswith(b"\n"):  # else it died in the middle of it
+                if line.endswith(b"\n"):  # else the child died while it wrote the line
                     yield line
             if child.wait():
                 errors.seek(0)
@@ -78,11 +78,11 @@ def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
 
 
 class Parent(NamedTuple):
-    """What a child has of its parent.
+    """A child's connection to its parent.
 
     Args:
         request: the line that the parent sent.
-        answers: where the answers go, a line each.
+        answers: where the answers are written, one in each line.
     """
 
     request: bytes
@@ -95,15 +95,15 @@ class Parent(NamedTuple):
 
 
 def adopt() -> Parent:
-    """Called by a child before its heavy imports: from now on it ends with its parent, and leaves Ctrl-C to it.
+    """Connect to the parent. A child calls this before its heavy imports.
 
-    What frameworks print to stdout goes to stderr from now on.
+    From then on it ends with its parent, ignores Ctrl-C, and sends to stderr what frameworks print to stdout.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.environ.pop(_PARENT, None)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != int(parent):  # it ended before the kernel was told
+    if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
         os._exit(1)
     request = sys.stdin.buffer.readline()
     Thread(target=_end_with_stdin, daemon=True).start()
@@ -113,9 +113,9 @@ def adopt() -> Parent:
 
 
 def _end_with_stdin() -> None:
-    os.read(0, 1)  # nothing more comes; not through sys.stdin, whose lock would be held when the interpreter ends
+    os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
     if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # with all that this process started
+        os.killpg(0, signal.SIGKILL)  # with all processes that this one started
     os._exit(1)
 
 
@@ -127,7 +127,7 @@ def _next(said: "queue.SimpleQueue[bytes]", limit_s: float) -> bytes:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """With all that it started."""
+    """Kill a child, with all processes that it started."""
     with suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(child.pid, signal.SIGKILL)

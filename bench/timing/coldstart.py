@@ -1,6 +1,6 @@
-"""Cold start: what a user waits for between starting Python and the first train step, in a fresh process for each port.
+"""Cold start: the time from starting Python to the first train step, in a fresh process for each port.
 
-The clock has to see the frameworks being imported, so nothing at the top of this module brings one in.
+The import of the frameworks is timed, so this module imports none of them at its top.
 """
 
 import time
@@ -23,7 +23,8 @@ from ...common.port.programs import Build
 WORKLOAD, PHASE = "question", "train_step"
 #: The longest that a start may take, in seconds.
 LIMIT_S = 300.0
-#: That of `trigru.bench.arms.admission`, which imports the oracle, and SciPy for it: a port needs neither.
+#: The learning rate of `trigru.bench.arms.admission`. That module is not imported, since it needs the oracle and SciPy,
+#: and a port does not.
 LEARNING_RATE = 1e-3
 
 
@@ -40,9 +41,9 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
         import_s: importing the port, in seconds: JAX, Optax and the package's own modules, which every port has, and
             its framework. Python's own start is not in it.
         init_s: starting JAX's backend, drawing the parameters and constructing the model, in seconds.
-        build: tracing, lowering, compiling, and all of the first train step, of which they are a part, in seconds.
+        build: tracing, lowering, compiling, and the whole first train step that contains them, in seconds.
         second_call_s: the second train step, in seconds.
-        peak_bytes: the most memory that was resident, in bytes; None where the platform does not tell.
+        peak_bytes: the peak resident memory, in bytes; None where the platform does not report it.
     """
 
     port: str
@@ -62,8 +63,8 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
 def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, float], None]) -> list[ColdStart]:
     """Start each port several times, one process at a time.
 
-    A first pass, which is not recorded, fills the disk's cache for all of them. After that every pass begins with
-    another port.
+    A first pass, which is not recorded, fills the disk cache for all ports. After that, every pass begins with another
+    port.
 
     Args:
         ports: names.
@@ -71,10 +72,10 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
         progress: called with what is under way and the share of the whole that was done since the last call.
 
     Returns:
-        In the order in which they were measured.
+        The starts, in the order in which they were measured.
 
     Raises:
-        InputError: less than one repeat.
+        InputError: repeats is less than 1.
         ColdStartError: a process died.
     """
     if repeats < 1:
@@ -100,7 +101,7 @@ def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
         limit_s: the longest that it may take.
 
     Raises:
-        ColdStartError: it ended without an answer; the message has the last line of what it said.
+        ColdStartError: it ended without an answer. The message has its last line on stderr.
     """
     from .child import ChildDiedError, lines_of
 
@@ -116,11 +117,11 @@ def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
 
 
 def start_cold(port: str, since_s: float) -> ColdStart:
-    """Import a port, make its model and train two steps; in a process that has imported none of it before.
+    """Import a port, make its model and train two steps. The process must not have imported any of it before.
 
     Args:
         port: its name.
-        since_s: when the process began to work, on the clock of `time.perf_counter`.
+        since_s: when the process started, by `time.perf_counter`.
     """
     from ...impls import get_port, get_style
 
@@ -157,9 +158,9 @@ def start_cold(port: str, since_s: float) -> ColdStart:
 
 
 def _peak_bytes() -> int | None:
-    """The most memory that this process had resident, in bytes; None where the platform does not tell."""
+    """The peak resident memory of this process, in bytes; None where the platform does not report it."""
     try:
-        # on Linux getrusage's number outlives exec: it may be that of the process that started this one
+        # on Linux getrusage's number survives exec, so it may be that of the process that started this one
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
@@ -173,7 +174,7 @@ def _peak_bytes() -> int | None:
 
 
 def main(parent: Parent, since_s: float) -> None:
-    """Answer for the port that is asked for, in one line of JSON."""
+    """Answer one request: measure the port, and write one line of JSON."""
     try:
         parent.answer(msgspec.json.encode(start_cold(parent.request.decode().strip(), since_s)))
     except TrigruError as error:

@@ -1,4 +1,4 @@
-"""What a run has measured so far, in a file that survives it: a line of JSON for each thing as it happens."""
+"""What a run has measured so far, in a file that survives the run: one line of JSON for each event."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ PARTIAL = "results.partial.jsonl"
 
 
 class ResumeError(TrigruError, ValueError):
-    """A run cannot be resumed: there is none, or it was another, or on another machine."""
+    """A run cannot be resumed: there is none, it had another plan, or it was on another machine."""
 
 
 class Begun(Struct, frozen=True, tag=True):
@@ -27,11 +27,11 @@ class Begun(Struct, frozen=True, tag=True):
 
     Args:
         plan: what was asked for.
-        arms: of the plan, group by group, as they were known when the run began.
-        equality: what was measured before; None where nothing was.
-        backend: the platform that it was measured on, on which the processes have to be, too.
-        command: how the run was called.
-        load: of the machine, before.
+        arms: of the plan, group by group, as known when the run began.
+        equality: its measurements before timing; None where there are none.
+        backend: the platform on which equality was measured. The processes must run on it, too.
+        command: the command line of the run.
+        load: of the machine, before the run.
     """
 
     plan: Plan
@@ -43,7 +43,7 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Resumed(Struct, frozen=True, tag=True):
-    """A line for each time that the run went on after an interruption."""
+    """A line for each time that the run was resumed."""
 
 
 _T = TypeVar("_T")
@@ -51,12 +51,12 @@ _Line = Begun | Resumed | Started | Untimed | GroupTimed
 
 
 class Journal:
-    """The lines of a run, on disk before the next begins.
+    """The lines of a run. Each is on disk before the next begins.
 
     Args:
         path: of the file.
-        begun: its first line; where a run is resumed, what would be its first line, which the file's has to be alike.
-        resume: go on where the file ends, instead of starting it anew.
+        begun: the first line. If a run is resumed, the first line of the file must have the same plan and arms.
+        resume: continue where the file ends, instead of starting a new file.
 
     Raises:
         ResumeError: the file is missing, or of another plan.
@@ -77,7 +77,7 @@ class Journal:
         self.add(Resumed() if resume else begun)
 
     def add(self, line: _Line) -> None:
-        """Keep a line; a machine that is not the one of the lines before is refused with a ResumeError."""
+        """Keep a line. Raises a ResumeError if it is from another machine than the lines before."""
         before = self.machine
         differences = machine_differences(before, line.machine) if isinstance(line, Started) and before else []
         if isinstance(line, Started) and before and before.commit != line.machine.commit:
@@ -102,13 +102,13 @@ class Journal:
 
     @property
     def machine(self) -> Machine | None:
-        """Where it ran; None as long as no process has started."""
+        """The machine of the run; None as long as no process has started."""
         started = self._of(Started)
         return started[0].machine if started else None
 
     @property
     def started(self) -> list[Started]:
-        """One for each process that was started, those after an interruption, too."""
+        """One line for each process that was started, before or after an interruption."""
         return self._of(Started)
 
     @property
@@ -118,7 +118,7 @@ class Journal:
 
     @property
     def untimed(self) -> dict[str, Untimed]:
-        """Arms that have no number, by id, each with the first reason that it got."""
+        """Arms without a number, by id, each with its first reason."""
         return {line.arm.id: line for line in reversed(self._of(Untimed))}
 
     def groups(self) -> dict[str, list[Arm]]:
@@ -142,11 +142,11 @@ class Journal:
 
     @property
     def complete(self) -> bool:
-        """Whether all is measured."""
+        """Whether everything is measured."""
         return not any(self.todo(process) for process in range(self.plan.processes))
 
     def close(self) -> None:
-        """Remove the file: the results file has it all, or there is nothing to have."""
+        """Remove the file: its content is in the results file, or it has none."""
         self.path.unlink(missing_ok=True)
         if self._made_folder and self.path.parent.exists() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
@@ -156,7 +156,7 @@ class Journal:
 
 
 def check_resumable(path: Path, plan: Plan) -> None:
-    """Refuse early what `Journal` would refuse.
+    """Raise early what `Journal` would raise.
 
     Raises:
         ResumeError: the file is missing, or of another plan.
@@ -166,14 +166,14 @@ def check_resumable(path: Path, plan: Plan) -> None:
 
 
 def _read(path: Path) -> tuple[list[_Line], Begun, int]:
-    """The whole lines of a file, the first of them, and how many bytes they are."""
+    """The complete lines of a file, the first of them, and their number of bytes."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ResumeError(
             f"{path}: {error.strerror}. There is no run to resume; start one without --resume."
         ) from error
-    whole = content[: content.rfind(b"\n") + 1]  # the last line may have been cut off
+    whole = content[: content.rfind(b"\n") + 1]  # the last line may be incomplete
     try:
         lines: Sequence[_Line] = [msgspec.json.decode(line, type=_Line) for line in whole.splitlines()]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""What the numbers depend on: the machine, and the versions of everything that matters."""
+"""What the numbers depend on: the machine, and the versions of all that matters."""
 
 import os
 import platform
@@ -11,16 +11,18 @@ from pathlib import Path
 from ..results.record import Machine
 
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
-#: Folders whose changes can change what is measured, seen from this one.
+#: Folders of trigru whose changes can change what is measured.
 PACKAGED = ("bench", "common", "impls")
-#: What a GPU's programs are compiled by and call: JAX's plugin, CUDA and cuDNN, whose names may end in CUDA's version.
+#: Distributions that compile a GPU's programs or are called by them: JAX's plugin, CUDA and cuDNN. Their names may end
+#: in CUDA's version.
 _CUDA = re.compile(r"jax-cuda\d+-\w+|nvidia-(cublas|cuda-nvcc|cuda-runtime|cudnn)(-cu\d+)?")
-#: Environment variables that change what is measured, and what must not be published: secrets, and folders of a user.
+#: Environment variables that change what is measured; and those that must not be published: secrets and a user's
+#: folders.
 _MATTERS = re.compile(
     r"^(JAX|XLA|TF|FLAX|EQX|KERAS|TORCH|PYTORCH|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|OPENBLAS|OMP|GOMP|KMP|MKL)_|_NUM_THREADS$"
 )
 _PRIVATE = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|_VAR_|_DIR$|_PATH$|_HOME$|_FILE$|_TO$", re.IGNORECASE)
-#: Of a flag that takes a path, as in --xla_dump_to; and a value that is one.
+#: The name of a flag that takes a path, such as --xla_dump_to; and a value that is a path.
 _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
 _IS_PATH = re.compile(r"[/\\]|^['\"]?~")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
@@ -31,7 +33,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
     """The machine of this process.
 
     Args:
-        packages: distributions beside those that always matter.
+        packages: distributions in addition to those that always matter.
     """
     import jax
 
@@ -44,7 +46,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
     versions = versions_of(packages)
     if device.platform != "cpu":
         versions |= versions_of(cuda_packages(d.name for d in distributions()))
-        versions["platform"] = " ".join(device.client.platform_version.split())  # with CUDA's, where no package has it
+        versions["platform"] = " ".join(device.client.platform_version.split())  # may have CUDA's version
     return Machine(
         versions=versions,
         device=cpu_name() if device.platform == "cpu" else device.device_kind,
@@ -57,7 +59,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
 
 def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:
-    """What is not the same on another machine, in words; the commit aside, and the versions where they may differ."""
+    """How a machine differs from another, in words. The commit does not count; versions count only if asked for."""
     found: list[str] = []
     for name in ("device", "backend", "threads", "xla_flags"):
         before, after = getattr(was, name), getattr(now, name)
@@ -67,7 +69,7 @@ def machine_differences(was: Machine, now: Machine, *, versions: bool = True) ->
 
 
 def version_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
-    """What has another version, or value, in words."""
+    """Which versions, or values, differ, in words."""
     return [
         f"{name} {now.get(name, 'not set')}, was {was.get(name, 'not set')}"
         for name in sorted(was.keys() | now.keys())
@@ -76,7 +78,7 @@ def version_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def without_paths(value: str) -> str:
-    """A variable's value with the word PATH for every path in it, which may tell whose machine it is.
+    """A variable's value with the word PATH in place of every path, since a path may identify a user.
 
     >>> without_paths("--xla_a=true --xla_dump_to=/home/me/dump --xla_dump_hlo_as_text")
     '--xla_a=true --xla_dump_to=PATH --xla_dump_hlo_as_text'
@@ -92,7 +94,7 @@ def _without_path(word: str) -> str:
 
 
 def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
-    """Installed versions of Python, of what always matters and of further distributions."""
+    """Installed versions of Python, of the distributions that always matter, and of further ones."""
     found = {"python": platform.python_version()}
     for package in dict.fromkeys((*PACKAGES, *packages)):
         try:
@@ -103,7 +105,7 @@ def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
 
 
 def cuda_packages(installed: Iterable[str | None]) -> list[str]:
-    """Those of the installed distributions that are JAX's CUDA plugin, CUDA or cuDNN.
+    """The installed distributions that are JAX's CUDA plugin, CUDA or cuDNN.
 
     >>> cuda_packages(["numpy", "nvidia_cudnn_cu13", "nvidia-cufft", "jax-cuda13-plugin"])
     ['jax-cuda13-plugin', 'nvidia-cudnn-cu13']
@@ -113,19 +115,19 @@ def cuda_packages(installed: Iterable[str | None]) -> list[str]:
 
 
 def load_average() -> float | None:
-    """Runnable processes over the last minute, where the system tells."""
+    """Mean number of runnable processes over the last minute; None where the system does not report it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def cpu_name() -> str:
     """The processor's model."""
-    from cpuinfo import get_cpu_info  # which pytest-benchmark brings
+    from cpuinfo import get_cpu_info  # a dependency of pytest-benchmark
 
     return get_cpu_info().get("brand_raw") or platform.processor() or platform.machine()
 
 
 def commit_of_trigru() -> str:
-    """The commit that this package was run from; "" where it is not a checkout."""
+    """The commit of this package; "" if it is not run from a checkout."""
     folder = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:

@@ -1,27 +1,27 @@
-"""What the parent of a run asks of its processes, and what they answer: a line of JSON each."""
+"""Messages between the parent of a run and its processes: one line of JSON each."""
 
 from msgspec import Struct
 
 from ...common.port.programs import Build, ProgramFacts
 from ..results.record import Arm, Ceilings, Machine, Untimed
 
-#: A file in the request's folder: which of its arms is being timed, a number from 1; 0 between groups. It costs no
-#: system call, and is there when the process is not any more.
+#: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
+#: system call, and it still exists after the process has died.
 MARKER = "underway"
 
 
 class Request(Struct, frozen=True):
-    """What a process is asked for.
+    """What a process has to measure.
 
     Args:
         arms: those still to be measured, group by group.
         process: its number, from 0.
         processes: how many there are.
-        alone: compile one arm after the other, so that its time is its own and its crash, too.
-        rounds, sample_time_s, seed: the plan's.
-        packages: whose versions are told beside those that always matter.
-        backend: the platform that is expected; None where any will do.
-        folder: for what the processes of a run share.
+        alone: compile one arm after the other, so that compile times and crashes belong to one arm.
+        rounds, sample_time_s, seed: those of the plan.
+        packages: distributions whose versions are reported, in addition to those that always matter.
+        backend: the expected platform; None if any platform is accepted.
+        folder: for files that the processes of a run share.
     """
 
     arms: list[Arm]
@@ -37,14 +37,14 @@ class Request(Struct, frozen=True):
 
 
 class Started(Struct, frozen=True, tag=True):
-    """The first answer: what is measured on."""
+    """The first answer: the machine and its limits."""
 
     machine: Machine
     ceilings: dict[str, Ceilings]
 
 
 class Underway(Struct, frozen=True, tag=True):
-    """What comes next, and the share of the process's work that was done since the last of these."""
+    """What comes next, and the share of the process's work that was done since the last such message."""
 
     what: str
     share: float
@@ -73,7 +73,7 @@ class Timed(Struct, frozen=True):
 
 
 class GroupTimed(Struct, frozen=True, tag=True):
-    """One group in one process: the arms that have a number there."""
+    """One group in one process: the arms that have a number in it."""
 
     group: str
     process: int

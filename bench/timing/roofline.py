@@ -1,4 +1,4 @@
-"""The machine's limits, measured in the same run as what is held against them."""
+"""The machine's limits, measured in the same run as the arms that are compared with them."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from ..results.record import Ceilings
 
 CALLS = 8
-#: By platform: large enough that neither dispatch nor the caches count.
+#: By platform: so large that neither dispatch nor the caches matter.
 GEMM_SIZE = {"cpu": 1024}
 COPY_BYTES = {"cpu": 256 * 2**20}
 LARGE_GEMM_SIZE, LARGE_COPY_BYTES = 8192, 2**30
 
 
 def measure_ceilings(dtype: str = "float32") -> Ceilings:
-    """The fastest of a few calls each; run it where nothing else runs."""
+    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs."""
     platform = jax.devices()[0].platform
     size = GEMM_SIZE.get(platform, LARGE_GEMM_SIZE)
     matrix = jax.random.normal(jax.random.key(0), (size, size), dtype)
@@ -25,7 +25,7 @@ def measure_ceilings(dtype: str = "float32") -> Ceilings:
     gemm_s = _fastest_s(lambda: product(matrix, matrix))
 
     array = jnp.zeros(COPY_BYTES.get(platform, LARGE_COPY_BYTES) // jnp.dtype(dtype).itemsize, dtype)
-    add = jax.jit(lambda x: x + 1, donate_argnums=0)  # in place: no pages to be faulted in
+    add = jax.jit(lambda x: x + 1, donate_argnums=0)  # in place: no page faults
 
     def copy() -> Any:
         nonlocal array

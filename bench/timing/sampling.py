@@ -1,4 +1,4 @@
-"""Timing arms against each other: interleaved rounds, outputs blocked on inside the clock, nothing else in it."""
+"""Timing arms against each other, in interleaved rounds. Only the calls and the wait for their outputs are timed."""
 
 import gc
 import math
@@ -14,20 +14,20 @@ import numpy as np
 
 from ...common.errors import TrigruError
 
-#: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution vanish
-#: in it. Many short samples are better than few long ones: what is paired lies closer together, and a hiccup spoils
-#: less.
+#: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution do not
+#: matter. Many short samples are better than few long ones: paired samples lie closer together, and a disturbance
+#: spoils fewer calls.
 SAMPLE_CALLS = 20
-#: Warm-up ends when a stretch of calls is no more than this faster than the best before.
+#: Warm-up ends when a stretch of calls is at most this much faster than the best stretch before.
 STEADY_WITHIN = 0.03
-#: Beyond this one steady stretch is enough: a call that takes this long does not hide in the caches.
+#: After this time one steady stretch is enough.
 LONG_WARM_UP_S = 0.5
-#: And here it ends, steady or not.
+#: After this time the warm-up ends, steady or not.
 MAX_WARM_UP_S = 5.0
 
 
 class CompiledWhileTimingError(TrigruError):
-    """XLA compiled inside a timed region: the figures would be wrong, so there are none."""
+    """XLA compiled inside a timed region, so the times would be wrong."""
 
 
 @runtime_checkable
@@ -36,11 +36,11 @@ class Subject(Protocol):
 
     @property
     def slowed(self) -> float:
-        """The share by which a sample is made to last longer; 0 but for a calibration."""
+        """The share by which a sample is made to last longer; 0 except in a calibration."""
         ...
 
     def call(self) -> Any:
-        """Start a call, and return what will become ready."""
+        """Start a call, and return its outputs, which may not be ready."""
         ...
 
     def wait(self, outputs: Any) -> Any:
@@ -53,7 +53,7 @@ class WarmUp:
     """How an arm was brought to a steady state.
 
     Args:
-        calls: before the clock counted.
+        calls: how many calls it took.
         steady: whether the last stretches were no faster than those before.
         call_time_s: seconds per call in the fastest stretch.
     """
@@ -65,16 +65,16 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Samples:
-    """What the clock said of one arm.
+    """The times of one arm.
 
     Args:
         time_s: seconds per call, each waited for before the next, for each round.
-        pipelined_s: seconds per call where none was waited for before the next, a few; none where one call fills a
+        pipelined_s: seconds per call where no call was waited for before the next, a few; empty where one call fills a
             sample.
         calls: calls in a sample.
         position: the arm's place within each round.
         started_s: when each sample began, seconds since the epoch.
-        warm_up: before.
+        warm_up: the warm-up before.
     """
 
     time_s: np.ndarray
@@ -89,8 +89,8 @@ def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     """An order of the arms for each round, balanced for position and for what ran just before.
 
     Over every `arms` rounds each arm takes each position once; over twice as many, each arm follows each other
-    equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves behind in caches and
-    clocks does not fall on one neighbour. Arms and rounds are shuffled within that.
+    equally often (Williams, 1949, https://doi.org/10.1071/CH9490149), so that what an arm leaves in the caches, or does
+    to the clock rate, does not affect one arm more than others. Arms and rounds are shuffled within that.
 
     >>> orders = np.stack(list(balanced_orders(4, 8, seed=0)))
     >>> [sorted(orders[:4, position].tolist()) for position in range(4)]
@@ -121,20 +121,20 @@ def sample_rounds(
 
     Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill
     `sample_time_s`, or twenty, each blocked on before the next; garbage collection is off while the clock runs.
-    All outputs of an XLA program become ready together, so blocking on one that is returned waits for all.
-    After that, a few rounds are pipelined: all calls of a sample are dispatched, then waited for.
+    All outputs of an XLA program become ready together, so blocking on one of them waits for all.
+    After that, a few rounds are pipelined: all calls of a sample are dispatched before the first is waited for.
 
     Args:
-        arms: compiled before, or here while warming up.
-        rounds: how many; a multiple of the number of arms balances positions exactly.
+        arms: compiled already, or compiled by the warm-up.
+        rounds: how many. A multiple of the number of arms balances positions exactly.
         sample_time_s: least duration of a sample of fewer than twenty calls.
         seed: of the orders.
-        warm: how each arm was warmed up, where that is done.
+        warm: how each arm was warmed up; None to warm up here.
         progress: called with the rounds done.
-        entering: called before each sample with the arm's number, while no clock runs.
+        entering: called with the arm's number before each sample, outside of the timed region.
 
     Returns:
-        The samples of each arm, or what it raised: CompiledWhileTimingError where it compiled again after its warm-up.
+        The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
     warm = [warm_up(arm, sample_time_s) for arm in arms] if warm is None else warm
     calls = [calls_in_a_sample(w, sample_time_s) for w in warm]
@@ -159,7 +159,7 @@ def sample_rounds(
                     try:
                         time_s[index, number] = clock(arms[index], calls[index])
                         _complain_of(compiled)
-                    except Exception as error:  # an arm loses its own numbers, and nothing else
+                    except Exception as error:  # an arm loses only its own numbers
                         failed[int(index)] = error
                 if clock is _blocked:
                     progress(number + 1)
@@ -171,7 +171,7 @@ def sample_rounds(
 
 
 def calls_in_a_sample(warm: WarmUp, sample_time_s: float) -> int:
-    """How many calls make a sample: enough to last that long, or twenty.
+    """How many calls a sample has: enough to last that long, or twenty.
 
     >>> [calls_in_a_sample(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
     [20, 4, 1]
@@ -182,8 +182,8 @@ def calls_in_a_sample(warm: WarmUp, sample_time_s: float) -> int:
 def warm_up(arm: Subject, sample_time_s: float) -> WarmUp:
     """Call an arm until it is steady.
 
-    Stretches of calls, each as long as a sample, are timed until two in a row are no more than 3 % faster than the
-    fastest before.
+    Stretches of calls, each as long as a sample, are timed until two in a row are at most 3 % faster than the fastest
+    stretch before.
     """
     calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
     while spent_s < MAX_WARM_UP_S:
@@ -219,7 +219,7 @@ def _pipelined(arm: Subject, calls: int) -> float:
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     gc.collect()
-    gc.freeze()  # so that the collections between rounds look at what the rounds left, and at nothing else
+    gc.freeze()  # so that collections between rounds only visit objects that the rounds made
     was_enabled = gc.isenabled()
     gc.disable()
     try:

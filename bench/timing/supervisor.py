@@ -1,4 +1,4 @@
-"""A run: fresh processes measure, and this one watches them and keeps what they answer as it comes."""
+"""A run: fresh processes measure. This process watches them and stores each answer as it comes."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,26 +16,26 @@ Ask = Callable[[Request, float], Iterator[Answer]]
 
 
 def ask_process(request: Request, limit_s: float) -> Iterator[Answer]:
-    """Let a fresh interpreter measure.
+    """Measure in a fresh interpreter.
 
     Args:
-        request: what it is to measure.
-        limit_s: the longest that it may say nothing.
+        request: what to measure.
+        limit_s: the longest that the process may say nothing.
 
     Raises:
-        ChildDiedError: it ended before it was done, or was ended when it said nothing for too long.
+        ChildDiedError: it ended too early, or was ended because it said nothing for too long.
     """
     for line in lines_of("worker", msgspec.json.encode(request), limit_s):
         yield msgspec.json.decode(line, type=Answer)
 
 
 def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | None = None) -> None:
-    """Measure what a journal's plan asks for and the journal does not have.
+    """Measure what a journal's plan asks for and the journal does not have yet.
 
     Args:
-        journal: is added to.
+        journal: answers are added to it.
         progress: called with what is under way and the share of the whole that was done since the last call.
-        ask: has a request measured; `ask_process` unless said otherwise.
+        ask: measures a request; by default `ask_process`.
 
     Raises:
         ChildDiedError: a process died before it measured anything.
@@ -66,11 +66,11 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                         raise ChildDiedError("the measuring process ended without a word")
                 except ChildDiedError as error:
                     if underway is None and journal.todo(process) != todo:
-                        continue  # it died after its work, and before more
+                        continue  # it died between two pieces of work
                     being_timed = _marked(request)
                     if alone or being_timed:
                         _lose(journal, underway, being_timed, error)
-                    alone = True  # and so it is known what was under way
+                    alone = True  # so that it is known which arm was under way
 
 
 def _marked(request: Request) -> Arm | None:
@@ -82,7 +82,7 @@ def _marked(request: Request) -> Arm | None:
 
 
 def _lose(journal: Journal, underway: Underway | None, being_timed: Arm | None, error: ChildDiedError) -> None:
-    """Lose the arm that was under way, or its group; where there is neither, the whole run cannot go on."""
+    """Take the number from the arm that was under way, or from its group. Without either, the run cannot continue."""
     if underway is None or underway.group is None:
         raise error
     arms = journal.groups()[underway.group]

@@ -1,4 +1,4 @@
-"""The process that measures: it takes a request, a line, and answers in lines of JSON.
+"""The process that measures: it reads one request and answers in lines of JSON.
 
 `trigru.bench.timing.supervisor` starts several of these, one after the other.
 """
@@ -30,15 +30,15 @@ from .messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Under
 from .roofline import measure_ceilings
 from .sampling import Samples, WarmUp, calls_in_a_sample, sample_rounds, warm_up
 
-#: A round of the large workload takes seconds; beyond this time, over all processes, a group stops adding rounds.
+#: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0
-#: Where nothing else is asked for, a group gets as many rounds in each process as take this long, within these bounds.
-#: With eleven arms, as the ports of this package have, eleven rounds put every arm once in every position.
+#: By default, a group gets as many rounds in each process as take this long, within these bounds. The ports of this
+#: package have eleven arms, so eleven rounds put every arm once in every position.
 SHORT_GROUP_TIME_S = 2.5
 ROUNDS, MOST_ROUNDS = 11, 55
-#: Rounds of a group, over all processes, that it gets at least.
+#: The least number of rounds of a group, over all processes.
 MIN_ROUNDS = 11
-#: Compiling keeps one core busy; timing never shares the machine.
+#: Compiling one arm keeps one core busy. Nothing is compiled while arms are timed.
 COMPILE_THREADS = 2
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
@@ -48,7 +48,7 @@ class OtherPlatformError(TrigruError):
 
 
 def measure(request: Request, answer: Callable[[Answer], None]) -> None:
-    """Measure what is asked for, group by group.
+    """Measure what a request asks for, group by group.
 
     Raises:
         OtherPlatformError: JAX runs on another platform than expected.
@@ -78,14 +78,14 @@ def measure_group(
     mark: Callable[[Arm | None], None] = lambda arm: None,
     part: float = 1.0,
 ) -> GroupTimed:
-    """Compile, hold to the oracle and time the arms of one group.
+    """Compile the arms of one group, compare them with the oracle, and time them.
 
     Args:
-        request: that they are part of.
+        request: the request that the arms are part of.
         arms: of the group.
         machine: of this process.
-        answer: takes what happens meanwhile.
-        mark: is told which arm is being timed.
+        answer: called with what happens meanwhile.
+        mark: called with the arm that is being timed.
         part: the group's share of the process's work.
     """
     group = arms[0].group
@@ -95,7 +95,7 @@ def measure_group(
 
     ready: list[tuple[Ready, Build | None]] = []
     answer(Underway(f"ask the oracle about {group}", 0.0, group))
-    for arm in arms:  # before the threads ask at once
+    for arm in arms:  # before several threads need the answers
         with suppress(TrigruError):
             expected_of(arm)
     with ThreadPoolExecutor(COMPILE_THREADS) as pool:
@@ -104,7 +104,7 @@ def measure_group(
             answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
             try:
                 ready.append(_prepare_watched(arm) if request.alone else (pending[number].result(), None))
-            except Exception as error:  # an arm loses its own cell, and nothing else
+            except Exception as error:  # only this arm loses its number
                 lose(arm, error)
 
     warm: list[WarmUp] = []
@@ -154,7 +154,7 @@ def _marker(request: Request) -> Callable[[Arm | None], None]:
 
 
 def _prepare(arm: Arm) -> Ready:
-    with jax.default_matmul_precision(MATMUL_PRECISION):  # a thread has a context of its own
+    with jax.default_matmul_precision(MATMUL_PRECISION):  # each thread has its own context
         return prepare(arm)
 
 
@@ -189,12 +189,12 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
 def _read_if_possible(lower: Callable[[], Any]) -> ProgramFacts | None:
     try:
         return read_program(lower())
-    except Exception:  # samples are worth more than their explanation
+    except Exception:  # keep the samples even if the program cannot be read
         return None
 
 
 def _six_digits(seconds: np.ndarray) -> list[float]:
-    """What the clock can tell, and no more, for the file's sake."""
+    """Round to the clock's precision, to keep the file small."""
     return [float(f"{s:.6g}") for s in seconds]
 
 
@@ -209,7 +209,7 @@ def _affordable_rounds(request: Request, warm: list[WarmUp]) -> int:
     rounds = int(np.clip(GROUP_TIME_S / request.processes / round_time_s, least, wanted))
     if rounds == request.rounds or rounds < len(warm):
         return rounds
-    return max(rounds - rounds % len(warm), least)  # whole squares balance positions exactly
+    return max(rounds - rounds % len(warm), least)  # a multiple of the number of arms balances positions exactly
 
 
 def _reason(error: Exception) -> str:
@@ -219,7 +219,7 @@ def _reason(error: Exception) -> str:
 
 def main(parent: Parent) -> None:
     """Answer one request."""
-    jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
+    jax.config.update("jax_enable_compilation_cache", False)  # a cached program would not be compiled
     encoder = msgspec.json.Encoder()
     request = msgspec.json.decode(parent.request, type=Request)
     try:
