@@ -1,1 +1,1 @@
-"""Time, measured."""
+"""The measurement of time, and the command line."""

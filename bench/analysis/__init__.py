@@ -1,1 +1,1 @@
-"""What the samples bear out: numbers, without text."""
+"""What the samples show: numbers, without text."""

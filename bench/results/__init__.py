@@ -1,1 +1,1 @@
-"""The record of a run, in memory and on disk: data alone, the ground floor of `trigru.bench`."""
+"""The record of a run, in memory and on disk. It is data only, and all other rooms of `trigru.bench` build on it."""

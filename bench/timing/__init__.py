@@ -1,1 +1,1 @@
-"""How times are taken: the clock, the processes that measure and the one that watches them, and the machine."""
+"""How times are measured: samples, the processes that measure, the process that watches them, and the machine."""

@@ -59,7 +59,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
 
 def machine_differences(was: Machine, now: Machine, *, versions: bool = True) -> list[str]:
-    """How a machine differs from another, in words. The commit does not count; versions count only if asked for."""
+    """How a machine differs from another, in words. The commit never counts; versions count unless excluded."""
     found: list[str] = []
     for name in ("device", "backend", "threads", "xla_flags"):
         before, after = getattr(was, name), getattr(now, name)

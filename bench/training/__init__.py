@@ -1,8 +1,12 @@
-"""Does it pay to learn the initial state? Real sequences, trained in each framework as its users write a training loop.
+"""Does it pay to learn the initial state? Each framework is trained on real sequences, in its users' training loop.
 
-`linen`, `nnx` and `equinox` have the loops, one a file, readable side by side, and `pure` the one they are held to;
-`experiments` the data; `fit` what training means in all of them; `study` the seeds and what they bear out; `vanishing`
-the gradient that reaches the initial state. `trigru train` runs them.
+- `linen`, `nnx` and `equinox` have the loops, one in each file, readable side by side. They are compared with `pure`.
+- `experiments` has the data.
+- `fit` defines what training means in all of them.
+- `study` trains over many seeds and compares the results.
+- `vanishing` measures the gradient that reaches the initial state.
+
+`trigru train` runs them.
 """
 
 import importlib
@@ -14,7 +18,7 @@ __all__ = ["FRAMEWORKS", "REFERENCE", "Minibatch", "Trainer", "TrainerMaker", "g
 
 #: The frameworks with a training loop here, by the name of their port.
 FRAMEWORKS = ("linen", "nnx", "equinox")
-#: Whose loop is held up to theirs.
+#: The framework whose loop theirs are compared with.
 REFERENCE = "pure"
 
 

@@ -1,4 +1,4 @@
-"""Training in Equinox: the module is the pytree of parameters; gradients and optimiser see its arrays alone."""
+"""Training in Equinox: the module is the pytree of parameters. Gradients and optimiser see only its arrays."""
 
 import equinox as eqx
 import jax

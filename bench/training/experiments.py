@@ -1,4 +1,4 @@
-"""The data, and what is asked of it. Adding an experiment is adding a row to `EXPERIMENTS`."""
+"""The data and the tasks. Adding an experiment is adding a row to `EXPERIMENTS`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .trainer import Loss, Minibatch
 
 @dataclass(frozen=True)
 class Split:
-    """Sequences to train on, to stop by, and to be judged on."""
+    """Sequences for training, for validation and for the test."""
 
     train: Minibatch
     validation: Minibatch
@@ -29,17 +29,17 @@ class Experiment:
 
     Args:
         name: stable.
-        summary: what is learned from what.
+        summary: what is predicted from what.
         config: sizes of the model.
         loss: (predictions, targets) -> scalar.
-        score: (predictions, targets) -> what a reader wants to know.
-        score_name: its name and unit; higher_is_better tells its direction.
-        split: seed -> the data, float32; where nothing is held out at random, the same for all seeds.
-        every_step: predict at every step, or from the last valid one.
+        score: (predictions, targets) -> the number that is reported.
+        score_name: the name and unit of the score; higher_is_better gives its direction.
+        split: seed -> the data, float32; the same for all seeds where nothing is held out at random.
+        every_step: whether to predict at every step, or only from the last valid one.
         batch_size: sequences of one optimiser step.
-        epochs: the most passes over the training sequences, and those of `--quick`.
+        epochs: the most passes over the training sequences; quick_epochs with `--quick`.
         learning_rate: of Adam.
-        length: T, steps that the loss is a mean over; None where it sees the last one alone.
+        length: T, the steps that the loss is a mean over; None if it sees only the last step.
     """
 
     name: str
@@ -71,7 +71,7 @@ def get_experiment(name: str) -> Experiment:
 
 
 def _vowels(seed: int) -> Split:
-    """A fifth of each speaker's training utterances is held out; the archive's own test utterances judge."""
+    """Hold out a fifth of each speaker's training utterances for validation. Test on the archive's test utterances."""
     data, test = japanese_vowels("train"), japanese_vowels("test")
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(data.labels), bool)
@@ -85,7 +85,7 @@ def _vowels(seed: int) -> Split:
     return Split(rows(~held_out), rows(held_out), Minibatch(test.inputs, test.labels, test.lengths))
 
 
-#: Where the training years and those to stop by end, counted from 1700; the rest judge.
+#: The ends of the training years and of the validation years, counted from 1700. The rest are for the test.
 TRAIN_YEARS, VALIDATION_YEARS = 200, 250
 
 
@@ -93,7 +93,7 @@ def _windows(length: int) -> Callable[[int], Split]:
     """All windows of `length` years, each within one part of the series, and the years one later as targets."""
 
     def split(seed: int) -> Split:
-        numbers = np.sqrt(sunspots())  # the spread of counts grows with them
+        numbers = np.sqrt(sunspots())  # the spread of counts grows with the counts
         seen = numbers[:TRAIN_YEARS]
         series = ((numbers - seen.mean()) / seen.std()).astype(np.float32)
 

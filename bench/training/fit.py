@@ -1,4 +1,4 @@
-"""What training means here, whichever framework does it: minibatches in random order, and a choice by validation."""
+"""Training, the same for every framework: minibatches in random order, and the epoch with the best validation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ...common.parameters.record import ClassifierParams
 from .experiments import Experiment, Split
 from .trainer import Minibatch, Trainer
 
-#: Training ends when validation has not improved for so many epochs.
+#: Training ends when validation has not improved for this many epochs.
 PATIENCE = 40
 
 
@@ -22,12 +22,12 @@ class DivergedError(TrigruError):
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training went.
+    """The result of a training.
 
     Args:
-        train_loss: of each epoch, the mean over its minibatches, each before its step.
+        train_loss: of each epoch, the mean over its minibatches; each loss is from before its step.
         validation_loss: after each epoch.
-        best_epoch: the first with the least validation loss, from 0.
+        best_epoch: the first epoch with the least validation loss, from 0.
         test_loss, test_score: with the parameters of that epoch.
         params: those parameters.
     """
@@ -50,13 +50,13 @@ def fit(
     seed: int,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Fit:
-    """Train, and judge the epoch that validates best.
+    """Train, and test the epoch that validates best.
 
     Args:
-        trainer: of any framework; it is started anew.
+        trainer: of any framework. Its state is reset.
         experiment: the loss and the score.
         split: the data.
-        params: where to start.
+        params: the first parameters.
         epochs: the most passes over the training sequences.
         seed: of the minibatches' order.
         progress: called after each epoch with its number from 0 and its training loss.
@@ -93,7 +93,7 @@ def fit(
 
 
 def minibatches(data: Minibatch, batch_size: int, rng: np.random.Generator) -> list[Minibatch]:
-    """One epoch in a fresh order; the sequences left over when the size does not divide them wait for the next."""
+    """One epoch in a new random order. Sequences that do not fill a last minibatch are left out of this epoch."""
     order = rng.permutation(len(data.x))
     rows = [order[end - batch_size : end] for end in range(batch_size, len(order) + 1, batch_size)]
     return [jax.tree.map(lambda array, row=row: array[row], data) for row in rows]

@@ -1,4 +1,4 @@
-"""Training in Flax linen: a record of parameters and optimiser state goes through the jitted step and comes out new."""
+"""Training in Flax linen: the jitted step takes a record of parameters and optimiser state, and returns a new one."""
 
 from typing import Any
 

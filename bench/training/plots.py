@@ -1,4 +1,4 @@
-"""Pictures of what `trigru train` found."""
+"""Pictures of the results of `trigru train`."""
 
 import io
 from pathlib import Path
@@ -11,14 +11,14 @@ from ...common.files import write_whole
 from .study import STARTS, Run
 from .vanishing import LOSSES, Vanishing
 
-#: Okabe and Ito's colours, which colour-blind readers can tell apart.
+#: Okabe and Ito's colours, which colour-blind readers can distinguish.
 OF_START = dict(zip((start.name for start in STARTS), ("#000000", "#0072B2", "#D55E00"), strict=True))
 OF_LOSS = dict(zip((objective.name for objective in LOSSES), ("#D55E00", "#0072B2"), strict=True))
 DASHES = ("-", "--", ":")
 
 
 def plot_curves(runs: list[Run], path: Path) -> None:
-    """Validation loss by epoch, as far as all seeds train: the median of each framework, a colour for each start."""
+    """Validation loss by epoch, while all seeds train: the median of each framework, with a colour for each start."""
     experiments = list(dict.fromkeys(run.experiment for run in runs))
     frameworks = list(dict.fromkeys(run.framework for run in runs))
     columns = min(2, len(experiments))
@@ -31,7 +31,7 @@ def plot_curves(runs: list[Run], path: Path) -> None:
                 here = [r.validation_loss for r in runs if (r.experiment, r.framework, r.start) == chosen]
                 if not here:
                     continue
-                shortest = min(map(len, here))  # beyond it, a median would be of those that still train
+                shortest = min(map(len, here))  # later, the median would be only of the seeds that still train
                 curves, epochs = np.array([curve[:shortest] for curve in here]), np.arange(1, shortest + 1)
                 label = f"{start.summary} ({framework})"
                 style = {"color": OF_START[start.name], "linewidth": 1.3, "label": label}
@@ -53,7 +53,7 @@ def plot_curves(runs: list[Run], path: Path) -> None:
 
 
 def plot_vanishing(found: Vanishing, path: Path) -> None:
-    """Norm of the gradient to the initial state against length: median over draws, and the range."""
+    """Norm of the gradient to the initial state against length: the median over draws, and the range."""
     figure = Figure(figsize=(8.5, 4.8), layout="constrained")
     axes = figure.subplots()
     lengths, _ = found.of(LOSSES[0].name, "gradient")

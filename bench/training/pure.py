@@ -1,4 +1,4 @@
-"""Training in plain JAX: what the frameworks' loops are held to. No experiment trains with it."""
+"""Training in plain JAX: the frameworks' loops are compared with it. No experiment trains with it."""
 
 import jax
 import jax.numpy as jnp

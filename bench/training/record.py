@@ -1,4 +1,4 @@
-"""The files that `trigru train` leaves: all numbers in one, and pictures and tables made of it alone."""
+"""The file that `trigru train` writes: it has all numbers, and pictures and tables are made from it."""
 
 from pathlib import Path
 
@@ -22,11 +22,11 @@ class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
         datetime: in UTC, ISO 8601.
         command: words of the command line.
         machine: versions, device and commit.
-        quick: a first look, with few epochs and seeds.
-        complete: whether all that was asked for is here.
+        quick: whether it is a first look, with few epochs and seeds.
+        complete: whether everything that was asked for is here.
         runs: trainings, one for each experiment, framework, start and seed.
         agreement: float64 losses of one epoch.
-        vanishing: the gradients' norms, where they were asked for.
+        vanishing: the norms of the gradients; None if they were not asked for.
     """
 
     schema: int
@@ -46,10 +46,10 @@ def save_record(path: Path, record: TrainingRecord) -> None:
 
 
 def load_record(path: Path) -> TrainingRecord:
-    """Read one.
+    """Read a file that `save_record` wrote.
 
     Raises:
-        InputError: it is missing, or no such file.
+        InputError: the file is missing, or is not such a file.
     """
     try:
         record = msgspec.json.decode(path.read_bytes(), type=TrainingRecord)

@@ -1,4 +1,4 @@
-"""Learned against fixed initial state over many seeds, and what the seeds bear out."""
+"""Learned against fixed initial state, over many seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +18,15 @@ from .fit import PATIENCE, fit, minibatches
 
 #: Largest difference between the frameworks' float64 losses, relative to the largest loss.
 SAME_CURVE = 1e-9
-#: Fewer bear out nothing.
+#: The least number of seeds for a verdict.
 LEAST_SEEDS = 3
-#: Differences between scores that are as close as this are one number, rounded.
+#: If differences between scores are closer together than this, they differ only by rounding.
 NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
 class Start:
-    """What becomes of the initial state, which is zero before training.
+    """How the initial state is trained. It is zero before training.
 
     Args:
         name: stable.
@@ -39,7 +39,7 @@ class Start:
     optimizer: Callable[[optax.GradientTransformation], optax.GradientTransformation]
 
 
-#: The first is what the others are compared with.
+#: The others are compared with the first.
 STARTS: tuple[Start, ...] = (
     Start("zero", "fixed at zero", lambda adam: carry_learning_rate(adam, scale=0.0)),
     Start("learned", "learned", lambda adam: adam),
@@ -48,10 +48,10 @@ STARTS: tuple[Start, ...] = (
 
 
 class Run(Struct, frozen=True, forbid_unknown_fields=True):
-    """One training. Losses by epoch; the test with the parameters of the epoch that validated best, from 0.
+    """One training: losses by epoch, and the test with the parameters of the epoch that validated best, from 0.
 
     Args:
-        capped: whether it ended at the last epoch allowed, and not because validation had stopped improving.
+        capped: whether it ended at the last epoch allowed, before validation had stopped improving.
     """
 
     experiment: str
@@ -68,7 +68,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
-    """A framework's float64 losses, step by step over one epoch, from the start that all share."""
+    """A framework's float64 losses, step by step over one epoch. All frameworks start from the same parameters."""
 
     experiment: str
     framework: str
@@ -82,7 +82,7 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better a start's test scores are than those of the first, over seeds; positive is better.
+    """How much better a start's test scores are than those of the first start, over seeds. Positive is better.
 
     Args:
         mean: of the paired differences.
@@ -119,7 +119,7 @@ def study(
         experiments: rows of EXPERIMENTS.
         frameworks: names.
         seeds: how many, from 0.
-        quick: with each experiment's few epochs.
+        quick: train for each experiment's quick_epochs.
         keep: called with each run and its fitted parameters.
         progress: called with the share of the work that is done and what is under way.
     """
@@ -158,7 +158,7 @@ def study(
 
 
 def start_params(experiment: Experiment, seed: int) -> ClassifierParams:
-    """Canonical parameters drawn as every port draws them, the initial state zero."""
+    """Canonical parameters, drawn as every port draws them, with an initial state of zero."""
     port = get_port("pure")
     drawn = port.dump(port.make(experiment.config, jax.random.key(seed)))
     assert isinstance(drawn, ClassifierParams)
@@ -166,9 +166,9 @@ def start_params(experiment: Experiment, seed: int) -> ClassifierParams:
 
 
 def agreement(experiment: Experiment, frameworks: Iterable[str]) -> list[Agreement]:
-    """Train one epoch in float64 in plain JAX and each framework, from one start, the initial state at its own rate.
+    """Train one epoch in float64, in plain JAX and in each framework, from the same parameters.
 
-    The initial state starts away from zero, so that it takes part from the first step.
+    The initial state has its own learning rate. It is not zero, so that it matters from the first step.
     """
     found = []
     with jax.enable_x64(True):
@@ -189,7 +189,7 @@ def agreement(experiment: Experiment, frameworks: Iterable[str]) -> list[Agreeme
 
 
 def gain(runs: Iterable[Run], start: str) -> Gain:
-    """Of the runs of one experiment in one framework: how much better a start is than the first, in pairs of seeds."""
+    """How much better a start is than the first, paired by seed, in the runs of one experiment in one framework."""
     from scipy.stats import ttest_1samp
 
     runs = list(runs)
@@ -198,7 +198,7 @@ def gain(runs: Iterable[Run], start: str) -> Gain:
     seeds = [seed for name, seed in scores if name == start and (STARTS[0].name, seed) in scores]
     differences = [sign * (scores[start, seed] - scores[STARTS[0].name, seed]) for seed in seeds]
     mean = float(np.mean(differences))
-    if len(seeds) < LEAST_SEEDS or np.ptp(differences) < NO_SPREAD:  # no spread is no evidence of none
+    if len(seeds) < LEAST_SEEDS or np.ptp(differences) < NO_SPREAD:  # without a spread there is no interval
         return Gain(mean, -np.inf, np.inf)
     interval = ttest_1samp(differences, 0.0).confidence_interval()
     return Gain(mean, float(interval.low), float(interval.high))

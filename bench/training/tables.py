@@ -1,4 +1,4 @@
-"""Tables of what `trigru train` found."""
+"""Tables of the results of `trigru train`."""
 
 from collections.abc import Iterable
 
@@ -12,12 +12,12 @@ from .vanishing import LOSSES, Vanishing
 
 
 def curves_agree(found: Iterable[Agreement]) -> bool:
-    """Whether all frameworks' float64 losses are those of the first, for each experiment."""
+    """Whether all frameworks have the float64 losses of the first one, for each experiment."""
     return all(difference <= SAME_CURVE for _, difference in _differences(list(found)))
 
 
 def agreement_table(found: list[Agreement]) -> Section:
-    """How far the frameworks' float64 losses part over an epoch."""
+    """How much the frameworks' float64 losses differ over an epoch."""
     rows = [
         (
             curve.experiment,
@@ -39,11 +39,11 @@ def agreement_table(found: list[Agreement]) -> Section:
 
 
 def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
-    """Test scores by start, and how much better than the first the others are, in pairs of seeds."""
+    """Test scores by start, and how much better than the first start the others are, paired by seed."""
     reference = STARTS[0]
     rows = []
     for experiment in dict.fromkeys(run.experiment for run in runs):
-        alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}  # frameworks by what there is to say of them
+        alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}  # frameworks by their rows of the table
         for framework in dict.fromkeys(run.framework for run in runs):
             here = [run for run in runs if (run.experiment, run.framework) == (experiment, framework)]
             alike.setdefault(tuple(_gains(here)), []).append(framework)
@@ -72,7 +72,7 @@ def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
 
 
 def _gains(runs: list[Run]) -> Iterable[tuple[str, ...]]:
-    """The last cells of each start's row, of one experiment in one framework."""
+    """The last cells of each start's row, for one experiment in one framework."""
     for start in STARTS:
         scores = [run.test_score for run in runs if run.start == start.name]
         if not scores:
@@ -89,7 +89,7 @@ def _gains(runs: list[Run]) -> Iterable[tuple[str, ...]]:
 
 
 def vanishing_table(found: Vanishing) -> Section:
-    """Norms of the gradient to the initial state against length, in one framework; the others' differ by rounding."""
+    """Norms of the gradient to the initial state against length, in one framework. Others differ only by rounding."""
     columns = [found.of(objective.name, field) for objective in LOSSES for field in ("gradient", "update")]
     columns += [found.of(LOSSES[-1].name, "weights")]
     lengths = columns[0][0]

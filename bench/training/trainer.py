@@ -1,4 +1,4 @@
-"""What every framework's training loop offers."""
+"""The interface of every framework's training loop."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from ...common.parameters.record import ClassifierParams
 
 
 class Minibatch(NamedTuple):
-    """Sequences with what is to be predicted. A JAX pytree."""
+    """Sequences with their targets. A JAX pytree."""
 
     x: Any  # (B, T, D)
     targets: Any  # (B,) labels, or (B, T, C) values of every step
@@ -25,11 +25,11 @@ Loss = Callable[[Any, Any], Any]
 class Trainer(Protocol):
     """A GRU with a linear readout, its optimiser, and the state of both.
 
-    The compiled functions are made once; `start` begins anew without compiling.
+    The compiled functions are made once. `start` resets the state without compiling.
     """
 
     def start(self, params: ClassifierParams) -> None:
-        """Take these parameters and a fresh optimiser state."""
+        """Start from these parameters, with a new optimiser state."""
         ...
 
     def step(self, batch: Minibatch) -> Any:
@@ -37,17 +37,17 @@ class Trainer(Protocol):
         ...
 
     def predict(self, x: Any, lengths: Any = None) -> Any:
-        """Of the last valid step (B, C), or of every step (B, T, C)."""
+        """Predictions of the last valid step (B, C), or of every step (B, T, C)."""
         ...
 
     def params(self) -> ClassifierParams:
-        """The parameters as they stand, NumPy arrays in canonical layout."""
+        """The current parameters, as NumPy arrays in canonical layout."""
         ...
 
 
 @runtime_checkable
 class TrainerMaker(Protocol):
-    """How a framework's module makes one."""
+    """Makes a trainer; each framework's module has one."""
 
     def __call__(
         self, config: GRUConfig, tx: optax.GradientTransformation, loss: Loss, *, every_step: bool = False

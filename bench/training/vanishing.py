@@ -1,4 +1,4 @@
-"""How much gradient reaches the initial state, against the length of the sequence."""
+"""The gradient that reaches the initial state, against the length of the sequence."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import GRUParams
 from ...impls import get_port
 
-#: The model of the question that trigru answers, 200 units on 20 inputs, on eight sequences.
+#: The model of the README's question: 200 units on 20 inputs, with eight sequences.
 CONFIG = GRUConfig(20, 200, param_dtype="float64")
 BATCH_SIZE = 8
 LENGTHS = tuple(2**power for power in range(12))  # 1 to 2048 steps
@@ -25,7 +25,7 @@ SEEDS = 3
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss of the outputs (B, T, H) against targets, by the steps that it sees."""
+    """A loss of the outputs (B, T, H) against targets, over some of the steps."""
 
     name: str
     summary: str
@@ -47,10 +47,10 @@ LOSSES: tuple[Objective, ...] = (
 
 
 class Norm(Struct, frozen=True, forbid_unknown_fields=True):
-    """Euclidean norms of what one draw of parameters and data gives, in float64.
+    """Euclidean norms for one draw of parameters and data, in float64.
 
     Args:
-        framework: that differentiated.
+        framework: the one that differentiated.
         loss: the name of one of LOSSES.
         length: T.
         seed: of the draw.
@@ -74,7 +74,7 @@ class Vanishing(Struct, frozen=True, forbid_unknown_fields=True):
     norms: list[Norm]
 
     def of(self, loss: str, field: str, framework: str | None = None) -> tuple[list[int], np.ndarray]:
-        """Lengths, and a field's values (lengths, draws) in one framework, by default the first."""
+        """The lengths, and a field's values (lengths, draws), in one framework, by default the first."""
         framework = framework or self.norms[0].framework
         chosen = [norm for norm in self.norms if (norm.loss, norm.framework) == (loss, framework)]
         lengths = sorted({norm.length for norm in chosen})
@@ -82,7 +82,8 @@ class Vanishing(Struct, frozen=True, forbid_unknown_fields=True):
         return lengths, np.array(rows)
 
     def spread(self) -> float:
-        """The largest difference between the frameworks' norms of one thing, relative to the larger of each two."""
+        """The largest difference between the frameworks' norms of the same quantity, relative to the largest of
+        them."""
         found: dict[tuple[Any, ...], list[float]] = {}
         for norm in self.norms:
             for field in ("gradient", "update", "weights"):
@@ -134,7 +135,7 @@ def _norm(framework: str, loss: str, length: int, seed: int, gradient: Any, para
 
 
 def _euclidean(array: np.ndarray) -> float:
-    """Of entries whose squares would be too small for float64, too."""
+    """The Euclidean norm, also if the squares of the entries are too small for float64."""
     largest = np.abs(array).max()
     return float(largest * np.linalg.norm(array / largest)) if largest else 0.0
 
