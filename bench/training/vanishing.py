@@ -82,8 +82,7 @@ class Vanishing(Struct, frozen=True, forbid_unknown_fields=True):
         return lengths, np.array(rows)
 
     def spread(self) -> float:
-        """The largest difference between the frameworks' norms of the same quantity, relative to the largest of
-        them."""
+        """The largest difference between frameworks in a norm, relative to the larger of the two."""
         found: dict[tuple[Any, ...], list[float]] = {}
         for norm in self.norms:
             for field in ("gradient", "update", "weights"):
