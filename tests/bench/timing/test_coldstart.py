@@ -2,7 +2,6 @@
 
 import io
 import json
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -216,18 +215,13 @@ def test_it_learns_at_the_rate_of_the_other_benchmarks():
 
 
 def test_a_port_that_cannot_start_is_told_in_its_own_words():
-    with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: unknown port 'jaxx'. Known: pure, "):
+    with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: the measuring process died: unknown port 'jaxx'. Known: pure, "):
         measure_cold_start("jaxx")
 
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
-    [
-        ("import sys; print('a warning', file=sys.stderr); raise OSError('no disk')", "OSError: no disk"),
-        ("import sys; sys.exit(7)", "exit code 7"),
-        ("import os; os.kill(os.getpid(), 9)", f"killed by signal {int(signal.SIGKILL)}"),
-        ("", "it answered ''"),
-    ],
+    [("import sys; sys.exit(7)", "the measuring process died: exit code 7"), ("", "it answered ''")],
 )
 def test_a_process_that_fails_is_told_in_a_sentence(child, code, sentence):
     child(code)
