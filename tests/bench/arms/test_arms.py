@@ -52,8 +52,10 @@ def test_the_fused_division_has_the_styles_that_are_asked_for_and_peers_as_they_
     peer = Peer("torch", "", (), tuple(PeerStyle(style, "", lambda *_: None) for style in styles))
     monkeypatch.setattr(arms, "get_peer", lambda name: peer)
     found = arms_of(TINY, "forward", ["nnx"], ["pytree", "leaves"], [Kernel("fused")], ["torch"])
-    names = "nnx[pytree] nnx[pytree]:fused nnx[leaves] nnx[leaves]:fused torch[eager] torch[compile]"
-    assert [arm.name for arm in found[2:]] == names.split()
+    names = (
+        "pure[jit] pure[jit]#2 nnx[pytree] nnx[pytree]:fused nnx[leaves] nnx[leaves]:fused torch[eager] torch[compile]"
+    )
+    assert [arm.name for arm in found] == names.split()
 
 
 def groups_of(of):
@@ -147,12 +149,6 @@ def test_batches_are_the_same_at_each_call():
         assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
 
 
-def test_the_baseline_and_its_duplicate_are_always_there():
-    found = arms_of(TINY, "forward", ["linen"], ["apply"])
-    assert [arm.name for arm in found] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
-    assert [arm.is_baseline for arm in found] == [True, False, False]
-
-
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("workload", ["tiny", "vowels"])
 def test_every_arm_of_every_port_passes_the_gate(port, workload, phase):
@@ -218,17 +214,11 @@ class Frozen(PurePort):
 @pytest.mark.parametrize(
     ("faulty", "phase"),
     [
-        (Wrong, "forward"),
-        (Wrong, "gradient"),
-        (Wrong, "train_step"),
+        *((faulty, "forward") for faulty in (Wrong, NaNCarry, OutputsOff)),
         (WrongStep, "step"),
-        (Frozen, "gradient"),
-        (NaNCarry, "forward"),
-        (OutputsOff, "forward"),
-        (Frozen, "train_step"),
-        (_mutant_style("style-no-state"), "train_step"),
-        (_mutant_style("style-lost-update"), "train_step"),
-        (_mutant_style("style-twice"), "train_step"),
+        *((faulty, "gradient") for faulty in (Wrong, Frozen)),
+        *((faulty, "train_step") for faulty in (Wrong, Frozen)),
+        *((_mutant_style(f"style-{name}"), "train_step") for name in ("no-state", "lost-update", "twice")),
     ],
 )
 @pytest.mark.parametrize("workload", ["tiny", "question"])
@@ -280,10 +270,7 @@ def test_what_is_timed_is_on_the_device(monkeypatch):
 
 def test_a_calibration_has_copies_and_slowed_arms_in_groups_of_their_own():
     found = calibration_arms(TINY, "forward", trial=3)
-    assert [arm.id for arm in found[:2]] == [
-        "tiny~3/forward/float32/stock/pure[jit]",
-        "tiny~3/forward/float32/stock/pure[jit]#2",
-    ]
+    assert found[1].id == "tiny~3/forward/float32/stock/pure[jit]#2"
     assert [arm.name for arm in found if arm.slowed] == ["pure[jit]+3%", "pure[jit]+5%"]
     assert [arm.role for arm in found] == ["baseline", "duplicate"] + 9 * ["calibration"]
     assert [arm.copy for arm in found] == [*range(1, 10), 1, 1]
@@ -300,8 +287,6 @@ def test_the_step_goes_on_from_the_carry_that_is_passed():
     assert [a.shape for a in get_workload(Sized("vowels")).batch().arguments("step")] == [(32, 12), (32, 64)]
 
 
-def test_the_first_call_is_timed():
-    ready = prepare(make_arm("pure[jit]", phase="step"))
-    again = prepare(make_arm("pure[jit]", phase="step"))
-    assert 1e-3 < ready.first_call_s < 60
-    assert again.first_call_s > 1e-3
+def test_the_first_call_is_timed_each_time():
+    for _ in range(2):
+        assert 1e-3 < prepare(make_arm("pure[jit]", phase="step")).first_call_s < 60
