@@ -198,9 +198,7 @@ print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True
 
 
 def test_a_port_that_cannot_start_is_told_in_its_own_words():
-    with pytest.raises(
-        ColdStartError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: pure, "
-    ):
+    with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p"):
         measure_cold_start("jaxx")
 
 
