@@ -4,13 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 from support.processes import (
-    AGAIN,
     ARMS,
     FORWARD,
     KILLED,
-    LINEN,
     PLAN,
-    PURE,
     STARTED,
     STEP,
     FakeProcesses,
@@ -32,6 +29,8 @@ from trigru.bench.timing.worker import NO_BASELINE
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 from trigru.common.gru.kernels import parse_kernel
+
+PURE, AGAIN, LINEN = ARMS[:3]
 
 
 @pytest.fixture
