@@ -1,6 +1,5 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
-import msgspec
 import numpy as np
 import pytest
 from support.processes import (
@@ -16,7 +15,7 @@ from support.processes import (
     journal_at,
     samples,
 )
-from support.runs import BUILD, MACHINE
+from support.runs import BUILD, MACHINE, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.analysis.statistics import compare, noise_floor, verdict
 from trigru.bench.arms.plan import MATMUL_PRECISION, expand
@@ -28,7 +27,6 @@ from trigru.bench.timing.supervisor import run
 from trigru.bench.timing.worker import NO_BASELINE
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
-from trigru.common.gru.kernels import parse_kernel
 
 PURE, AGAIN, LINEN = ARMS[:3]
 
@@ -89,11 +87,12 @@ def test_facts_are_the_arms(merged):
 
 
 def test_an_arm_keeps_its_kernel_and_its_division(tmp_path):
-    kernels = (parse_kernel("stock"), parse_kernel("fused@save=none"))
-    plan = msgspec.structs.replace(PLAN, phases=("forward",), kernels=kernels)
-    journal = journal_at(tmp_path / "run", plan)
+    asked = plan(workloads=["vowels"], phases=("step",), kernels=["stock", "fused@save=none"], rounds=4)
+    journal = journal_at(tmp_path / "run", asked)
     run(journal, ignore, FakeProcesses())
-    assert [b.arm for b in merge(journal).benchmarks] == expand(plan)
+    found = merge(journal).benchmarks
+    assert [b.arm for b in found] == expand(asked)
+    assert {b.facts.steps for b in found} == {32}, "one for each sequence"
 
 
 def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):
