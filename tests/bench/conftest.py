@@ -1,24 +1,17 @@
 """Runs in this process, where things can be patched."""
 
 import pytest
-from trigru.bench.timing import worker
-from trigru.bench.timing.journal import Journal
-from trigru.bench.timing.supervisor import merge, run
-
-
-def ask_here(request):
-    """As `trigru.bench.timing.supervisor.ask_process`, without another process."""
-    answers = []
-    worker.measure(request, answers.append)
-    return iter(answers)
+from support.processes import ask_here, ignore, journal_at
+from trigru.bench.analysis.merge import merge
+from trigru.bench.timing.supervisor import run
 
 
 @pytest.fixture(scope="session")
 def measure(tmp_path_factory):
     """Measure a plan; returns the results."""
 
-    def measure(plan, progress=lambda what, share: None):
-        journal = Journal(tmp_path_factory.mktemp("run") / "results.partial.jsonl", plan, ["trigru", "bench"], 0.0)
+    def measure(plan, progress=ignore):
+        journal = journal_at(tmp_path_factory.mktemp("run") / "results.partial.jsonl", plan, load=0.0)
         run(journal, progress, ask_here)
         return merge(journal)
 

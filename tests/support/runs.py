@@ -37,7 +37,8 @@ PLAN = Plan(
     seed=3,
     trials=0,
 )
-MACHINE = Machine({"python": "3.13.5", "jax": "0.12.0"}, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
+VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
+MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
 BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024, 1e6, 2e6)
 
@@ -62,6 +63,7 @@ def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division
     role = "calibration" if trial and role == "arm" else role
     share = float(slowed.rstrip("%") or 0) / 100
     sized = parse_workload(workload)
+    style = None if style == "?" else style  # of a port that is not to be had
     return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), share, trial)
 
 

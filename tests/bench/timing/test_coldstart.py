@@ -13,8 +13,9 @@ from rich.console import Console
 from trigru.bench.arms.admission import LEARNING_RATE
 from trigru.bench.commands import bench as benchmarking
 from trigru.bench.reporting.sections import terminal
+from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing import coldstart
-from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_start_tables, cold_starts, measure_cold_start
+from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start
 from trigru.common.errors import InputError, TrigruError
 from trigru.common.port.programs import Build
 

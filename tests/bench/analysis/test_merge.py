@@ -1,0 +1,166 @@
+"""What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
+
+import msgspec
+import numpy as np
+import pytest
+from support.processes import (
+    AGAIN,
+    ARMS,
+    FORWARD,
+    KILLED,
+    LINEN,
+    PLAN,
+    PURE,
+    STARTED,
+    STEP,
+    FakeProcesses,
+    fill,
+    ignore,
+    journal_at,
+    samples,
+)
+from support.runs import BUILD, MACHINE
+from trigru.bench.analysis.merge import merge
+from trigru.bench.analysis.statistics import compare, noise_floor, verdict
+from trigru.bench.arms.plan import MATMUL_PRECISION, expand
+from trigru.bench.arms.work import work_of
+from trigru.bench.arms.workloads import Workload, get_workload
+from trigru.bench.results.files import load, save
+from trigru.bench.results.record import Untimed
+from trigru.bench.timing.supervisor import run
+from trigru.bench.timing.worker import NO_BASELINE
+from trigru.common.equality.verification import Measurement
+from trigru.common.errors import TrigruError
+from trigru.common.gru.kernels import parse_kernel
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return journal_at(tmp_path / "run.journal")
+
+
+@pytest.fixture
+def merged(journal):
+    run(journal, ignore, FakeProcesses())
+    return merge(journal)
+
+
+def test_ratios_are_those_of_paired_rounds_within_processes(merged):
+    times_s = {arm.id: np.array(samples(0, arm) + samples(1, arm)) for arm in (PURE, AGAIN, LINEN)}
+    process = [0] * 4 + [1] * 4
+    floor = noise_floor(compare(times_s[AGAIN.id], times_s[PURE.id], process, PLAN.seed), processes=2)
+    for b in merged.groups()[STEP]:
+        facts, expected = b.facts, compare(times_s[b.fullname], times_s[PURE.id], process, PLAN.seed)
+        assert facts.process == process
+        np.testing.assert_array_equal(b.time_s, times_s[b.fullname])
+        assert (facts.ratio, facts.ratio_low, facts.ratio_high) == (expected.ratio, expected.low, expected.high)
+        assert (facts.floor, facts.verdict) == (floor, verdict(expected, floor))
+        assert (b.stats["rounds"], b.stats["iterations"], b.stats["min"]) == (8, 10, min(times_s[b.fullname]))
+    pure, again, linen = (b.facts for b in merged.groups()[STEP])
+    assert pure.ratio == 1
+    assert linen.verdict == "slower"
+    pooled = compare(times_s[LINEN.id], times_s[PURE.id], None, PLAN.seed)
+    assert linen.ratio_high != pooled.high, "processes count"
+    assert again.ratio_low != 1
+
+
+def test_processes_are_joined_in_their_order(merged):
+    facts = merged.groups()[STEP][2].facts
+    assert facts.position == [0, 1, 2, 0] * 2
+    assert facts.started_s == [0.0, 1.0, 2.0, 3.0, 100.0, 101.0, 102.0, 103.0]
+    assert (facts.calls, facts.warm_up_calls, facts.steady) == ([10, 11], [20, 21], [True, False])
+    assert facts.pipelined_s == [0.5, 1.5]
+    assert facts.gate == 0.375, "the largest"
+    assert facts.build == BUILD, "the first process's"
+
+
+def test_facts_are_the_arms(merged):
+    pure, again, linen = (b.facts for b in merged.groups()[FORWARD])
+    tiny = get_workload(PURE.workload)
+    assert [f.arm for f in (pure, again, linen)] == ARMS[3:]
+    assert [(f.device, f.backend) for f in (pure, linen)] == [("A CPU", "cpu"), ("another device", "gpu")]
+    assert [f.differs for f in (pure, linen)] == [None, "resets before the product"]
+    assert (linen.shape, linen.leaves) == (tiny.shape, 5)
+    # of a forward pass all time steps count, of a step one for each sequence
+    of_step = merged.groups()[STEP][0].facts
+    assert (linen.steps, of_step.steps) == (tiny.steps, tiny.batch_size) == (8, 1)
+    for facts, phase in ((linen, "forward"), (of_step, "step")):
+        work = work_of(tiny, phase)
+        assert (facts.flops, facts.moved_bytes) == (work.flops, work.moved_bytes)
+
+
+def test_an_arm_keeps_its_kernel_and_its_division(tmp_path):
+    kernels = (parse_kernel("stock"), parse_kernel("fused@save=none"))
+    plan = msgspec.structs.replace(PLAN, phases=("forward",), kernels=kernels)
+    journal = journal_at(tmp_path / "run", plan)
+    run(journal, ignore, FakeProcesses())
+    assert [b.arm for b in merge(journal).benchmarks] == expand(plan)
+
+
+def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):
+    run(journal, ignore, FakeProcesses())
+    made, make = [], Workload.batch
+    monkeypatch.setattr(Workload, "batch", lambda workload: made.append(workload.name) or make(workload))
+    merge(journal)
+    assert made == ["tiny"] * 2, "of the forward pass, for its steps and its work; of a step, none"
+
+
+def test_where_it_comes_from(merged):
+    facts = merged.trigru
+    assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
+    assert (facts.load_before, facts.matmul_precision, facts.complete) == (0.5, MATMUL_PRECISION, True)
+    assert facts.ceilings == [STARTED.ceilings] * 2
+
+
+def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
+    proven = [
+        Measurement("linen", "sequence", None, "outputs", "float64", 1e-16, 1e-12),
+        Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: no such style", "fused"),
+    ]
+    fill(journal_at(tmp_path / "run", equality=proven))
+    results = merge(journal_at(tmp_path / "run", resume=True))
+    assert results.trigru.equality == proven
+    save(results, tmp_path / "results.json")
+    assert load(tmp_path / "results.json") == results
+
+
+def test_what_is_measured_can_be_merged_before_all_is(journal):
+    with pytest.raises(KeyboardInterrupt):
+        run(journal, ignore, FakeProcesses({(1, f"time {FORWARD}"): KeyboardInterrupt()}))
+    results = merge(journal)
+    assert not results.trigru.complete
+    assert {group: len(found[0].time_s) for group, found in results.groups().items()} == {STEP: 8, FORWARD: 4}
+    verdicts = {group: found[2].facts.verdict for group, found in results.groups().items()}
+    assert verdicts == {STEP: "slower", FORWARD: "indistinguishable"}, "four rounds in one process bear no verdict"
+
+
+def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):
+    fill(journal, (STEP,))
+    results = merge(journal)
+    assert (list(results.groups()), results.untimed) == ([STEP], [])
+
+
+def test_nothing_cannot_be_merged(journal):
+    with pytest.raises(TrigruError, match="nothing was measured"):
+        merge(journal)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_an_arm_that_fails_in_one_process_has_no_number_at_all(journal, process):
+    run(journal, ignore, FakeProcesses(fails={(process, LINEN.id): "not equal to the oracle"}))
+    results = merge(journal)
+    assert [b.arm for b in results.groups()[STEP]] == [PURE, AGAIN]
+    assert results.untimed == [Untimed(LINEN, "not equal to the oracle")]
+
+
+@pytest.mark.parametrize("process", [0, 1])
+@pytest.mark.parametrize("missing", [PURE, AGAIN], ids=lambda arm: arm.name)
+@pytest.mark.parametrize("how", ["fails", "dies"])
+def test_without_the_baseline_or_its_duplicate_nobody_has_a_number(journal, process, missing, how):
+    dies, fails = {(process, f"compile {missing.id}"): KILLED}, {(process, missing.id): "killed"}
+    run(journal, ignore, FakeProcesses(dies) if how == "dies" else FakeProcesses(fails=fails))
+    results = merge(journal)
+    assert list(results.groups()) == [FORWARD]
+    assert [untimed.arm for untimed in results.untimed] == ARMS[:3]
+    for untimed in results.untimed:
+        assert ("killed" in untimed.reason) if untimed.arm == missing else (untimed.reason == NO_BASELINE)

@@ -1,0 +1,195 @@
+"""Processes of their own: how they are heard, how their deaths are told, and that none outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.processes import ARMS, journal_at
+from trigru.bench.timing.child import ChildDiedError, lines_of
+from trigru.bench.timing.messages import Request, Underway
+from trigru.bench.timing.supervisor import ask_process, run
+
+REQUEST = Request(ARMS, 0, 2, True, 4, 1e-4, 3, [], "cpu", "/folder")
+LINE = '{"type":"Underway","what":"sit","share":0.5}'
+SAT = Underway("sit", 0.5)
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def child_does(tmp_path, monkeypatch):
+    """Puts a shell script in the interpreter's place."""
+
+    def put(script):
+        file = tmp_path / "python"
+        file.write_text(f'#!/bin/sh\ncd {tmp_path}\necho "$@" > arguments\necho $$ > pid\n{script}\n')
+        file.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(file))
+        return tmp_path
+
+    return put
+
+
+def answers_until_death(request=REQUEST, limit_s=PATIENCE_S):
+    """What a child answers, and how it died."""
+    answers = []
+    with pytest.raises(ChildDiedError) as caught:
+        answers += ask_process(request, limit_s)
+    return answers, str(caught.value)
+
+
+def is_alive(pid):
+    """Whether a process is there, and is not a zombie that nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def ends_within(pid, limit_s):
+    until = time.monotonic() + limit_s
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not is_alive(pid)
+
+
+def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
+    folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
+    assert list(ask_process(REQUEST, PATIENCE_S)) == [SAT, SAT]
+    assert msgspec.json.decode((folder / "request").read_bytes(), type=Request) == REQUEST
+    assert (folder / "arguments").read_text().split() == ["-m", "trigru.bench.timing.worker"]
+
+
+DEATHS = {
+    "kill -11 $$": "died: killed by signal 11",
+    "echo Traceback >&2; echo 'ValueError: no such thing' >&2; exit 1": "died: ValueError: no such thing",
+    "echo killed on purpose >&2; kill -9 $$": "died: killed by signal 9",
+    f"printf '{LINE[:9]}'; kill -9 $$": "died: killed by signal 9",  # in the middle of an answer
+    "exit 3": "died: exit code 3",
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_death_comes_with_its_cause(child_does, death):
+    child_does(f"head -n 1 > request; echo '{LINE}'; {death}")
+    assert answers_until_death() == ([SAT], f"the measuring process {DEATHS[death]}")
+
+
+def test_a_death_before_the_request_is_read_is_a_death(child_does):
+    child_does("echo 'ImportError: no JAX' >&2; exit 1")
+    long = msgspec.structs.replace(REQUEST, packages=["x" * 10**6])
+    assert answers_until_death(long) == ([], "the measuring process died: ImportError: no JAX")
+
+
+def test_silence_for_longer_than_the_limit_ends_a_child_with_all_that_it_started(child_does):
+    folder = child_does(f"sleep 20 & echo $! > other; echo '{LINE}'; sleep 0.5; echo '{LINE}'; wait")
+    start = time.monotonic()
+    assert answers_until_death(limit_s=1.0) == (
+        [SAT, SAT],
+        "the measuring process said nothing for 1 s, and was ended",
+    )
+    assert time.monotonic() - start < PATIENCE_S / 2
+    for name in ("pid", "other"):
+        assert ends_within(int((folder / name).read_text()), 1)
+
+
+def close(answers):
+    answers.close()
+
+
+def interrupt(answers):
+    with pytest.raises(KeyboardInterrupt):
+        answers.throw(KeyboardInterrupt())
+
+
+@pytest.mark.parametrize("leave", [close, interrupt])
+def test_leaving_ends_the_child(child_does, leave):
+    folder = child_does(f"head -n 1 > request; echo '{LINE}'; exec sleep 20")
+    answers = ask_process(REQUEST, PATIENCE_S)
+    assert next(answers) == SAT
+    pid = int((folder / "pid").read_text())
+    assert is_alive(pid)
+    assert os.getsid(pid) == pid, "a session of its own, which Ctrl-C does not reach"
+    start = time.monotonic()
+    leave(answers)
+    assert time.monotonic() - start < PATIENCE_S / 2, "it was left to end by itself"
+    assert not is_alive(pid)
+
+
+def test_a_run_that_is_interrupted_leaves_no_process_behind(child_does, tmp_path):
+    folder = child_does(f"head -n 1 > request; echo '{LINE}'; exec sleep 20")
+
+    def stop(what, share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(journal_at(tmp_path / "journal"), stop)
+    assert not is_alive(int((folder / "pid").read_text()))
+
+
+# Children that adopt a parent
+
+#: What a child is busy with when its parent is killed.
+MOMENTS = {
+    "starting": "say_pid(); time.sleep(0.7); adopt(); sit()",
+    "importing": "say_pid(); adopt(); sit()",
+    "measuring": "adopt().answer(b'up'); say_pid(); ctypes.PyDLL(None).sleep(20)",  # no other thread runs meanwhile
+    "ending with stdin alone": "sys.platform = 'other'; adopt(); say_pid(); sit()",
+}
+PARENT = """
+import sys
+from trigru.bench.timing import child
+child.__package__ = "its_children"
+list(child.lines_of(sys.argv[1], b"{}"))
+"""
+CHILD = f"""
+import ctypes, os, sys, time
+from trigru.bench.timing.child import adopt
+
+def say_pid():
+    print(os.getpid(), file=open(os.environ["PID_FILE"], "w"), flush=True)
+
+def sit():
+    time.sleep({PATIENCE_S})
+
+"""
+
+
+@pytest.fixture
+def its_children(tmp_path, monkeypatch):
+    """Lets modules of the test's own run as a package's children; gives the path that knows them."""
+    folder = tmp_path / "its_children"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PID_FILE", str(tmp_path / "pid"))
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_parent_that_is_killed_leaves_no_child_alive_a_second_later(its_children, moment, how):
+    (its_children / "child.py").write_text(CHILD + MOMENTS[moment])
+    pid_file = its_children.parent / "pid"
+    with subprocess.Popen([sys.executable, "-c", PARENT, "child"]) as parent:
+        until = time.monotonic() + PATIENCE_S
+        while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
+            assert time.monotonic() < until, "the child did not start"
+            time.sleep(0.01)
+        pid = int(pid_file.read_text())
+        assert is_alive(pid)
+        parent.send_signal(how)
+        parent.wait()
+    assert ends_within(pid, 1.0 + (moment == "starting"))
+
+
+def test_a_child_leaves_ctrl_c_to_its_parent_and_stdout_to_its_answers(its_children, monkeypatch):
+    body = "parent = adopt(); print('noise'); os.system('echo noise'); "
+    body += f"os.kill(os.getpid(), {int(signal.SIGINT)}); parent.answer(parent.request.strip())"
+    (its_children / "child.py").write_text(CHILD + body)
+    monkeypatch.setattr("trigru.bench.timing.child.__package__", "its_children")
+    assert list(lines_of("child", b"a request", PATIENCE_S)) == [b"a request\n"]

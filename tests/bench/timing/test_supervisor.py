@@ -1,0 +1,174 @@
+"""What a run asks of its processes, and what it loses when one of them dies, hangs or says nothing."""
+
+import os
+
+import msgspec
+import pytest
+from support.processes import (
+    ARMS,
+    FORWARD,
+    KILLED,
+    LINEN,
+    PLAN,
+    PURE,
+    STEP,
+    FakeProcesses,
+    ignore,
+    journal_at,
+)
+from trigru.bench.analysis.merge import merge
+from trigru.bench.results.record import Untimed
+from trigru.bench.timing.child import ChildDiedError
+from trigru.bench.timing.messages import GroupTimed
+from trigru.bench.timing.supervisor import run
+
+WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return journal_at(tmp_path / "run.journal")
+
+
+def test_each_process_is_asked_for_everything_once(journal):
+    processes = FakeProcesses()
+    run(journal, ignore, processes)
+    assert processes.asked == [(0, ARMS), (1, ARMS)]
+    first, second = processes.requests
+    assert first.folder == second.folder
+    assert not os.path.exists(first.folder)
+    assert (first.alone, second.alone) == (True, False)
+    how = (first.processes, first.rounds, first.sample_time_s, first.seed)
+    assert how == (PLAN.processes, PLAN.rounds, PLAN.sample_time_s, PLAN.seed)
+    assert {"jax", "flax"} <= set(first.packages)
+    assert journal.complete
+
+
+def test_progress_adds_up_to_the_whole_and_says_which_process(journal):
+    seen = []
+    run(journal, lambda what, share: seen.append((what, share)), FakeProcesses())
+    assert sum(share for _, share in seen) == pytest.approx(1)
+    assert seen[1][0] == f"compile {PURE.id} (1 of 2)"
+    assert seen[-1][0] == f"time {FORWARD} (2 of 2)"
+
+
+def test_one_process_is_not_numbered(tmp_path):
+    seen = []
+    journal = journal_at(tmp_path / "run", msgspec.structs.replace(PLAN, processes=1))
+    run(journal, lambda what, _: seen.append(what), FakeProcesses())
+    assert f"time {STEP}" in seen
+
+
+@pytest.mark.parametrize("before", ["proofs", "nothing"])
+def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(tmp_path, before):
+    journal = journal_at(tmp_path / "run", backend="gpu" if before == "proofs" else None)
+    processes = FakeProcesses()
+    run(journal, ignore, processes)
+    first = "gpu" if before == "proofs" else None
+    assert [request.backend for request in processes.requests] == [first, "cpu"]
+
+
+@pytest.mark.parametrize("what", ["compile", "time"])
+def test_dying_at_an_arm_loses_that_arm_alone(journal, what):
+    processes = FakeProcesses({(0, f"{what} {LINEN.id}"): KILLED})
+    run(journal, ignore, processes)
+    lost = Untimed(LINEN, f"the measuring process died: killed by signal 9 while trying to {what} {LINEN.id}")
+    assert processes.asked == [(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)]
+    assert list(journal.untimed.values()) == merge(journal).untimed == [lost]
+    assert journal.complete
+
+
+def test_dying_where_no_arm_is_to_blame_loses_the_group_and_the_others_go_on(journal):
+    processes = FakeProcesses({(0, f"time {STEP}"): KILLED})
+    run(journal, ignore, processes)
+    assert processes.asked == [(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])]
+    assert [(u.arm, u.reason) for u in merge(journal).untimed] == [
+        (arm, f"{KILLED} while trying to time {STEP}") for arm in ARMS[:3]
+    ]
+
+
+def test_in_a_later_process_arms_that_compile_at_once_compile_alone_before_one_is_blamed(journal):
+    processes = FakeProcesses({(1, f"compile {LINEN.id}"): KILLED})
+    run(journal, ignore, processes)
+    assert [(r.process, r.alone, len(r.arms)) for r in processes.requests] == [
+        (0, True, 6),
+        (1, False, 6),
+        (1, True, 6),
+        (1, True, 5),
+    ]
+    assert list(journal.untimed) == [LINEN.id]
+
+
+def test_in_a_later_process_an_arm_that_is_being_timed_is_blamed_at_once(journal):
+    processes = FakeProcesses({(1, f"time {LINEN.id}"): KILLED})
+    run(journal, ignore, processes)
+    assert processes.asked == [(0, ARMS), (1, ARMS), (1, WITHOUT_LINEN)]
+    assert list(journal.untimed) == [LINEN.id]
+
+
+def test_a_group_without_its_baseline_is_given_up(journal):
+    processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})
+    run(journal, ignore, processes)
+    assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS[3:])]
+    assert journal.complete
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_dying_before_anything_is_measured_ends_the_run(journal, process):
+    processes = FakeProcesses({(process, "measure the machine's limits"): KILLED})
+    with pytest.raises(ChildDiedError, match="killed by signal 9"):
+        run(journal, ignore, processes)
+    assert len(processes.requests) == 1 + 2 * process, "a later one may try again, alone"
+
+
+def test_a_process_that_ends_well_without_an_answer_is_not_asked_for_ever(journal):
+    asked = []
+
+    def say_nothing(request, limit_s):
+        asked.append(request)
+        assert len(asked) < 10
+        return iter(())
+
+    with pytest.raises(ChildDiedError, match="ended without a word"):
+        run(journal, ignore, say_nothing)
+
+
+def test_a_group_that_is_measured_is_not_lost_by_what_comes_after(journal):
+    def die_between_groups(request, limit_s):
+        for answer in FakeProcesses()(request, limit_s):
+            yield answer
+            if isinstance(answer, GroupTimed):
+                raise KILLED
+
+    run(journal, ignore, die_between_groups)
+    assert journal.untimed == {}
+    assert journal.complete
+
+
+def test_an_arm_that_was_lost_keeps_its_reason_when_its_group_is_lost(journal):
+    run(journal, ignore, FakeProcesses({(0, f"compile {LINEN.id}"): KILLED, (0, f"time {STEP}"): KILLED}))
+    assert journal.untimed[LINEN.id].reason.endswith(f"while trying to compile {LINEN.id}")
+    assert journal.untimed.keys() == {arm.id for arm in ARMS[:3]}
+
+
+def test_a_later_process_does_not_try_again_what_has_no_number(journal):
+    processes = FakeProcesses(fails={(0, LINEN.id): "not equal to the oracle"})
+    run(journal, ignore, processes)
+    assert processes.asked == [(0, ARMS), (1, WITHOUT_LINEN)]
+
+
+@pytest.mark.parametrize("place", [(0, f"compile {PURE.id}"), (0, f"time {FORWARD}"), (1, f"time {STEP}")], ids=str)
+def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
+    whole = journal_at(tmp_path / "whole")
+    run(whole, ignore, FakeProcesses())
+    journal = journal_at(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        run(journal, ignore, FakeProcesses({place: KeyboardInterrupt()}))
+    assert not journal.complete
+    resumed, processes = journal_at(tmp_path / "run", resume=True), FakeProcesses()
+    missing = [(process, todo) for process in (0, 1) if (todo := journal.todo(process))]
+    run(resumed, ignore, processes)
+    assert processes.asked == missing
+    (one, other) = (merge(journal) for journal in (whole, resumed))
+    assert one.benchmarks == other.benchmarks
+    assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)

@@ -1,0 +1,330 @@
+"""The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
+
+import os
+import sys
+
+import jax
+import msgspec
+import numpy as np
+import pytest
+from support.processes import ask_here, ignore, journal_at
+from support.runs import make_arm, plan
+from trigru.bench import cli
+from trigru.bench.analysis.merge import merge
+from trigru.bench.arms.plan import expand
+from trigru.bench.results.record import Untimed
+from trigru.bench.timing import roofline, worker
+from trigru.bench.timing.journal import PARTIAL
+from trigru.bench.timing.machine import machine_differences
+from trigru.bench.timing.messages import MARKER, GroupTimed, Request, Underway
+from trigru.bench.timing.sampling import Samples, WarmUp
+from trigru.bench.timing.supervisor import run
+from trigru.common.errors import TrigruError
+
+PLAN = plan(phases=("step",), processes=1, rounds=3)
+ARMS = expand(PLAN)
+PURE, AGAIN, LINEN = ARMS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_limits():
+    """A machine's limits are measured at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(roofline, "GEMM_SIZE", {"cpu": 64})
+        patch.setattr(roofline, "COPY_BYTES", {"cpu": 2**16})
+        yield
+
+
+@pytest.fixture
+def answers_to(tmp_path):
+    """What this process answers to a request for these arms."""
+
+    def answers_to(arms=ARMS, **changes):
+        asked = {"process": 0, "processes": 1, "alone": True, "rounds": 3, "sample_time_s": 1e-4, "seed": 7}
+        asked |= {"packages": [], "backend": "cpu", "folder": str(tmp_path)}
+        answers = []
+        worker.measure(Request(arms, **asked | changes), answers.append)
+        return answers
+
+    return answers_to
+
+
+def timed_in(answers):
+    """The arms that have a number, by name, and the reasons of those that have none."""
+    timed = {t.arm.rpartition("/")[2]: t for a in answers if isinstance(a, GroupTimed) for t in a.timed}
+    return timed, {a.arm.name: a.reason for a in answers if isinstance(a, Untimed)}
+
+
+def test_it_says_what_it_will_do_before_it_does(answers_to):
+    answers, group = answers_to(), PURE.group
+    assert [a.what if isinstance(a, Underway) else type(a).__name__ for a in answers] == [
+        "measure the machine's limits",
+        "Started",
+        f"ask the oracle about {group}",
+        *(f"{what} {arm.id}" for what in ("compile", "warm up") for arm in ARMS),
+        *[f"time {group}"] * (1 + 3),
+        "GroupTimed",
+    ]
+    underway = [a for a in answers if isinstance(a, Underway)]
+    assert sum(a.share for a in underway) == pytest.approx(1)
+    assert {a.group for a in underway[1:]} == {group}
+    ids = [arm.id for arm in ARMS]
+    assert [a.arm for a in underway] == [None, None, *ids, *ids, *[None] * (1 + 3)]
+
+
+@pytest.fixture(scope="module")
+def journals(tmp_path_factory):
+    """Journals of a run whose process is this one, and of a run in a process of its own."""
+    found = [journal_at(tmp_path_factory.mktemp("run") / where, PLAN) for where in ("here", "there")]
+    run(found[0], ignore, ask_here)
+    run(found[1], ignore)
+    return found
+
+
+@pytest.mark.parametrize("where", [0, 1], ids=["here", "there"])
+def test_a_real_run_is_whole(journals, where):
+    results = merge(journals[where])
+    assert results.untimed == []
+    assert results.trigru.complete
+    pure, again, linen = (b.facts for b in results.benchmarks)
+    assert (pure.program.dots, linen.program.dots) == (2, 6)
+    assert pure.program == again.program
+    assert (pure.leaves, linen.leaves) == (5, 11)
+    machine = results.trigru.machine
+    for b in results.benchmarks:
+        facts = b.facts
+        assert len(b.time_s) == len(facts.position) == len(facts.started_s) == 3
+        assert 0 < facts.gate <= 1
+        assert 0 < facts.build.compile_s < facts.build.first_call_s
+        assert (facts.device, facts.backend) == (machine.device, machine.backend)
+    assert [sorted(b.facts.position[r] for b in results.benchmarks) for r in range(3)] == [[0, 1, 2]] * 3
+
+
+def test_processes_agree_on_machine_and_program(journals):
+    here, there = journals
+    assert machine_differences(here.machine, there.machine) == []
+    programs = [{t.arm: t.program.fingerprint for t in j.groups_timed[0].timed} for j in journals]
+    assert programs[0] == programs[1]
+
+
+def test_it_measures_what_it_is_handed_whatever_its_own_registry_has(answers_to, monkeypatch):
+    for name in ("arms.arms_of", "plan.arms_of", "plan.expand"):
+        monkeypatch.setattr(f"trigru.bench.arms.{name}", lambda *_: pytest.fail("asked for arms of its own"))
+    handed = [PURE, AGAIN, make_arm("nnx[pytree]", phase="step")]
+    timed, without = timed_in(answers_to(handed))
+    assert (list(timed), without) == (["pure[jit]", "pure[jit]#2", "nnx[pytree]"], {})
+
+
+def test_another_platform_than_expected_is_said_before_anything_is_measured(answers_to):
+    said = "it found cpu, where gpu was expected. Is the device in use, or hidden?"
+    with pytest.raises(worker.OtherPlatformError) as caught:
+        answers_to(backend="gpu")
+    assert str(caught.value) == said
+    assert timed_in(answers_to(backend=None))[1] == {}
+
+
+def test_a_run_of_another_platform_than_was_verified_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("trigru.bench.commands.compare.verify_ports", lambda *_, **__: ([], {}))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(sys, "argv", ["trigru", "compare", "--quick", "--port", "pure", "-o", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "the measuring process died: it found cpu, where gpu was expected. Is the device in use, or hidden?" in said
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, monkeypatch, tmp_path):
+    real, seen = worker.sample_rounds, []
+
+    def sample_rounds(ready, rounds, *, entering, **options):
+        def watched(index):
+            entering(index)
+            seen.append((ready[index].arm.port, int.from_bytes((tmp_path / MARKER).read_bytes(), "little")))
+
+        return real(ready, rounds, entering=watched, **options)
+
+    monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
+    answers_to()
+    assert set(seen) == {("pure", 1), ("pure", 2), ("linen", 3)}
+    assert not any((tmp_path / MARKER).read_bytes())
+
+
+def test_a_program_elsewhere_than_on_jaxs_device_says_where(answers_to, monkeypatch):
+    real = worker.prepare
+
+    def prepare(arm):
+        ready = real(arm)
+        if arm.port == "linen":
+            ready.program.device, ready.program.backend = "A GPU", "cuda"
+        return ready
+
+    monkeypatch.setattr(worker, "prepare", prepare)
+    timed, _ = timed_in(answers_to())
+    assert (timed["linen[apply]"].device, timed["linen[apply]"].backend) == ("A GPU", "cuda")
+    assert timed["pure[jit]"].backend == "cpu"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Times that are known: the baseline about 1 s, its duplicate 1.05, linen 1.02 times that."""
+    asked, base = [], np.random.default_rng(0).lognormal(0, 0.2, 12)
+
+    def sample_rounds(ready, rounds, *, warm, **options):
+        asked.append((rounds, options))
+        return [
+            Samples(factor * base[:rounds], np.array([0.1]), 5, np.arange(rounds) % 3, 1e9 + base[:rounds], of)
+            for factor, of in zip((1, 1.05, 1.02), warm, strict=True)
+        ]
+
+    monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
+    monkeypatch.setattr(worker, "warm_up", lambda ready, _: WarmUp(17, ready.arm.port == "pure", 1e-4))
+    return base, asked
+
+
+def test_each_arm_keeps_its_own_samples_warm_up_and_program(clock, answers_to):
+    timed, _ = timed_in(answers_to(rounds=6))
+    pure, _, linen = timed.values()
+    np.testing.assert_allclose(linen.time_s, 1.02 * clock[0][:6], rtol=1e-5)
+    assert (linen.calls, linen.position, linen.pipelined_s) == (5, [0, 1, 2] * 2, [0.1])
+    assert [(t.warm_up_calls, t.steady) for t in (pure, linen)] == [(17, True), (17, False)]
+    assert (pure.program.dots, linen.program.dots, linen.leaves) == (2, 6, 11)
+    assert pure.program.fingerprint != linen.program.fingerprint
+
+
+def test_the_clock_is_set_by_the_request_and_later_processes_read_no_programs(clock, answers_to):
+    timed, _ = timed_in(answers_to(process=1, alone=False, rounds=6, sample_time_s=3e-4))
+    ((rounds, options),) = clock[1]
+    assert (rounds, options["sample_time_s"]) == (6, 3e-4)
+    assert options["seed"] == 7 + 1, "each process has orders of its own"
+    assert {(t.build, t.program) for t in timed.values()} == {(None, None)}
+
+
+def test_a_train_step_carries_the_optimisers_state_and_more_products(clock, answers_to):
+    forward, train = (
+        timed_in(answers_to(expand(plan(phases=(phase,)))))[0].values() for phase in ("forward", "train_step")
+    )
+    for before, after in zip(forward, train, strict=True):
+        assert after.program.dots > before.program.dots
+        # Adam: a count and two moments of each parameter
+        assert after.leaves == 3 * before.leaves + 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_products_are_not_tf32_while_timing(monkeypatch, answers_to, alone):
+    seen = []
+
+    def prepare(arm):
+        seen.append(jax.config.jax_default_matmul_precision)
+        raise TrigruError("seen enough")
+
+    monkeypatch.setattr(worker, "prepare", prepare)
+    answers_to(alone=alone)
+    assert seen == ["highest"] * 3
+
+
+@pytest.fixture
+def breaks(monkeypatch):
+    """Lets a stage of the measuring fail for some arms."""
+
+    def breaks(stage, is_hit, error):
+        real = getattr(worker, stage)
+
+        def broken(subject, *rest, **options):
+            if stage == "sample_rounds":
+                found = real(subject, *rest, **options)
+                return [error if is_hit(ready.arm) else of for ready, of in zip(subject, found, strict=True)]
+            if is_hit(subject if stage == "prepare" else subject.arm):
+                raise error
+            return real(subject, *rest, **options)
+
+        monkeypatch.setattr(worker, stage, broken)
+
+    return breaks
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "reason"),
+    [
+        ("prepare", MemoryError("out of memory\nand more"), "MemoryError: out of memory"),
+        ("warm_up", RuntimeError("RESOURCE_EXHAUSTED"), "RuntimeError: RESOURCE_EXHAUSTED"),
+        ("sample_rounds", TrigruError("XLA compiled while the clock ran."), "XLA compiled while the clock ran."),
+    ],
+)
+def test_an_arm_that_fails_loses_its_own_cell_and_says_why(breaks, answers_to, stage, error, reason):
+    breaks(stage, lambda arm: arm.port == "linen", error)
+    timed, without = timed_in(answers_to())
+    assert (list(timed), without) == (["pure[jit]", "pure[jit]#2"], {"linen[apply]": reason})
+
+
+@pytest.mark.parametrize("copy", [1, 2])
+@pytest.mark.parametrize("stage", ["prepare", "warm_up"])
+def test_without_the_baseline_or_its_duplicate_nothing_is_timed(breaks, answers_to, clock, copy, stage):
+    breaks(stage, lambda arm: arm.port == "pure" and arm.copy == copy, TrigruError("it broke"))
+    timed, without = timed_in(answers_to())
+    assert (timed, clock[1]) == ({}, [])
+    broken = "pure[jit]" if copy == 1 else "pure[jit]#2"
+    assert without == {arm.name: worker.NO_BASELINE for arm in ARMS} | {broken: "it broke"}
+
+
+ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to three arms whose round takes 0.3 ms
+    (1, 1000, {"GROUP_TIME_S": 0.05, "MIN_ROUNDS": 4}, 165),  # whole squares, where time is short
+    (2, 1000, {"GROUP_TIME_S": 0.0, "MIN_ROUNDS": 5}, 3),  # the few are shared by the processes
+    (1, None, {"SHORT_GROUP_TIME_S": 0.0, "ROUNDS": 4.5, "MOST_ROUNDS": 12}, 9),
+    (2, None, {"SHORT_GROUP_TIME_S": 0.0, "ROUNDS": 3, "MOST_ROUNDS": 12}, 3),
+    (2, None, {"SHORT_GROUP_TIME_S": 60.0, "ROUNDS": 3, "MOST_ROUNDS": 12}, 12),
+    (1, 7, {}, 7),  # as asked for
+]
+
+
+@pytest.mark.parametrize(("processes", "asked", "limits", "given"), ROUNDS)
+def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
+    for name, value in limits.items():
+        monkeypatch.setattr(worker, name, value)
+    request = Request(ARMS, 0, processes, True, asked, 1e-5, 0, [], "cpu", "/folder")
+    assert worker._affordable_rounds(request, [WarmUp(9, True, 1e-4)] * 3) == given
+
+
+HANGS = """
+from trigru.bench.timing.child import adopt
+parent = adopt()
+import time
+from trigru.bench.timing import roofline, worker
+roofline.GEMM_SIZE, roofline.COPY_BYTES = {"cpu": 64}, {"cpu": 2**16}
+prepare, sample_rounds = worker.prepare, worker.sample_rounds
+
+def hang(*_):
+    time.sleep(600)
+
+def hang_in_compilation(arm):
+    return hang() if arm.port == "linen" else prepare(arm)
+
+def hang_in_a_call(ready, *rest, **options):
+    for each in ready:
+        each.program.call = hang if each.arm.port == "equinox" else each.program.call
+    return sample_rounds(ready, *rest, **options)
+
+worker.prepare, worker.sample_rounds = hang_in_compilation, hang_in_a_call
+worker.main(parent)
+"""
+
+
+def test_an_arm_that_hangs_loses_its_cell_and_the_rest_is_measured(tmp_path, monkeypatch):
+    (tmp_path / "hangs").mkdir()
+    (tmp_path / "hangs" / "worker.py").write_text(HANGS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr("trigru.bench.timing.child.__package__", "hangs")
+    styles = ("jit", "apply", "filter_jit")
+    asked = msgspec.structs.replace(PLAN, ports=("pure", "linen", "equinox"), styles=styles, limit_s=8.0)
+    journal = journal_at(tmp_path / PARTIAL, asked)
+    run(journal, ignore)
+    assert journal.complete
+    assert [t.arm for t in journal.groups_timed[0].timed] == [PURE.id, AGAIN.id]
+    assert {u.arm.name: u.reason for u in journal.untimed.values()} == {
+        name: f"the measuring process said nothing for 8 s, and was ended while trying to {what}"
+        for name, what in (
+            ("linen[apply]", f"compile {LINEN.id}"),
+            ("equinox[filter_jit]", f"time {PURE.group}/equinox[filter_jit]"),
+        )
+    }

@@ -1,0 +1,137 @@
+"""Measuring processes that measure nothing: what they answer, and when they die, is known."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from trigru.bench.arms.plan import expand
+from trigru.bench.results.record import Arm, Ceilings, Plan, Untimed
+from trigru.bench.timing import worker
+from trigru.bench.timing.child import ChildDiedError
+from trigru.bench.timing.journal import Begun, Journal
+from trigru.bench.timing.messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
+
+from .runs import BUILD, MACHINE, plan
+
+PLAN = plan(phases=("step", "forward"), rounds=4)
+ARMS = expand(PLAN)
+STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
+PURE, AGAIN, LINEN = ARMS[:3]
+STARTED = Started(MACHINE, {"float32": Ceilings(100.0, 10.0)})
+KILLED = ChildDiedError("the measuring process died: killed by signal 9")
+
+
+def ignore(what: str, share: float) -> None:
+    """Progress that nobody looks at."""
+
+
+def begun(of: Plan = PLAN, **changes: Any) -> Begun:
+    """The first line of a run."""
+    facts: dict[str, Any] = {"equality": None, "backend": "cpu", "command": ["trigru", "bench"], "load": 0.5}
+    return Begun(of, expand(of), **facts | changes)
+
+
+def journal_at(path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any) -> Journal:
+    """A run's journal, begun or resumed."""
+    return Journal(path, begun(of, **changes), resume=resume)
+
+
+def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[float]:
+    """Times that are known: around 1 s, linen about half as long again, and processes that differ."""
+    rng = np.random.default_rng([process, *arm.id.encode()])
+    factor = 1.5 if arm.port == "linen" else 1.0
+    return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
+
+
+def timed(process: int, arm: Arm) -> Timed:
+    """An arm in a process, with facts that tell processes and arms apart."""
+    return Timed(
+        arm=arm.id,
+        device="another device" if arm.port == "linen" else MACHINE.device,
+        backend="gpu" if arm.port == "linen" else MACHINE.backend,
+        differs="resets before the product" if arm.port == "linen" else None,
+        gate=0.25 + 0.125 * process,
+        leaves=5,
+        build=BUILD if process == 0 else None,
+        program=None,
+        calls=10 + process,
+        warm_up_calls=20 + process,
+        steady=process == 0,
+        time_s=samples(process, arm),
+        pipelined_s=[0.5 + process],
+        position=[0, 1, 2, 0],
+        started_s=[100.0 * process + second for second in range(4)],
+    )
+
+
+def fill(journal: Journal, groups: tuple[str, ...] = (STEP, FORWARD), process: int = 0) -> None:
+    """As if a process had measured these groups."""
+    journal.add(STARTED)
+    for group in groups:
+        journal.add(GroupTimed(group, process, [timed(process, arm) for arm in journal.groups()[group]]))
+
+
+def ask_here(request: Request, limit_s: float) -> Iterator[Answer]:
+    """As `trigru.bench.timing.supervisor.ask_process`, without another process, where things can be patched."""
+    answers: list[Answer] = []
+    worker.measure(request, answers.append)
+    return iter(answers)
+
+
+@dataclass
+class FakeProcesses:
+    """Answers as `trigru.bench.timing.worker` does, without measuring; at some places it raises instead.
+
+    Args:
+        dies: what to raise, by process and what is under way: "compile ID", "time GROUP", or "time ID", an arm.
+        fails: reasons, by process and the id of the arm that gets no number there.
+    """
+
+    dies: dict[tuple[int, str], BaseException] = field(default_factory=dict)
+    fails: dict[tuple[int, str], str] = field(default_factory=dict)
+    machine: Any = MACHINE
+    requests: list[Request] = field(default_factory=list)
+
+    def __call__(self, request: Request, limit_s: float) -> Iterator[Answer]:
+        self.requests.append(request)
+        assert len(self.requests) < 20, "asked for ever"
+        assert limit_s == PLAN.limit_s
+        marker = Path(request.folder) / MARKER
+        marker.write_bytes(bytes(4))
+
+        def enter(what: str) -> None:
+            if (request.process, what) in self.dies:
+                raise self.dies[request.process, what]
+
+        def underway(what: str, share: float, *of: str) -> Iterator[Answer]:
+            yield Underway(what, share, *of)
+            enter(what)
+
+        yield from underway("measure the machine's limits", 0.0)
+        yield Started(self.machine, STARTED.ceilings)
+        groups = dict.fromkeys(arm.group for arm in request.arms)
+        for group in groups:
+            ready = [arm for arm in request.arms if arm.group == group]
+            part = 0.5 / len(groups)
+            for arm in list(ready):
+                yield from underway(f"compile {arm.id}", part / len(ready), group, arm.id)
+                if (request.process, arm.id) in self.fails:
+                    yield Untimed(arm, self.fails[request.process, arm.id])
+                    ready.remove(arm)
+            if {"baseline", "duplicate"} <= {arm.role for arm in ready}:
+                yield from underway(f"time {group}", part, group)
+                for arm in ready:
+                    marker.write_bytes((request.arms.index(arm) + 1).to_bytes(4, "little"))
+                    enter(f"time {arm.id}")
+                marker.write_bytes(bytes(4))
+            else:
+                yield from (Untimed(arm, worker.NO_BASELINE) for arm in ready)
+                ready = []
+            yield GroupTimed(group, request.process, [timed(request.process, arm) for arm in ready])
+
+    @property
+    def asked(self) -> list[tuple[int, list[Arm]]]:
+        """Process and arms of each request."""
+        return [(request.process, request.arms) for request in self.requests]
