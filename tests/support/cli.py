@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from trigru.bench.cli import app, main
-from trigru.bench.timing import worker
 from typer.testing import CliRunner
 
 
@@ -25,10 +24,3 @@ def call(*arguments: str) -> tuple[Any, str, str]:
         with redirect_stderr(io.StringIO()) as err, pytest.raises(SystemExit) as left:
             main()
     return left.value.code, out.getvalue(), err.getvalue()
-
-
-def ask_here(request: Any, limit_s: float) -> Any:
-    """As `trigru.bench.timing.supervisor.ask_process`, without another process."""
-    answers: list[Any] = []
-    worker.measure(request, answers.append)
-    return iter(answers)

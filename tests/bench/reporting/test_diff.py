@@ -141,8 +141,8 @@ def test_what_was_proven_stands_side_by_side_and_a_loss_comes_first_in_the_summa
 def test_a_file_without_a_proof_is_named(old, again):
     proven = with_provenance(again, equality=[EQUAL])
     for files, named in (((old, again), "OLD and NEW"), ((old, proven), "OLD"), ((proven, old), "NEW")):
-        assert noted(diff(*files), f"In {named} nothing was asked about equality")
-    assert not noted(diff(proven, proven), "about equality")
+        assert noted(diff(*files), f"{named}: no proof of equality")
+    assert not noted(diff(proven, proven), "proof of equality")
 
 
 # doubts
