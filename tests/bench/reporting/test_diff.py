@@ -228,6 +228,8 @@ def test_the_baselines_own_change_is_said():
     (note,) = noted(found, "itself took")
     assert note.startswith("3 of 3 groups: pure[jit] itself took 1.2")
     assert "that is jax, or the machine" in note
+    assert found.exit_code == 0
+    assert not noted(diff(draw_run(1, **calm), draw_run(2, {"all": 1.02}, **calm)), "itself took")
     rows = section(found, "pure[jit] itself").rows
     assert [row[0] for row in rows] == ["tiny forward", "tiny train_step", "question@hidden=512 train_step"]
 
@@ -236,6 +238,7 @@ def test_where_most_arms_moved_alike_the_baseline_is_suspected(old):
     found = diff(old, draw_run(2, {"pure[jit]": 0.7, "pure[jit]#2": 0.7}))
     assert len(noted(found, "8 of 8 arms are slower. pure[jit], now ")) == 3
     assert all(note.endswith("may be what changed.") for note in noted(found, "arms are slower"))
+    assert not noted(diff(old, draw_run(2, {"nnx": 1.3})), "may be what changed"), "four of eight are no majority"
     absolute = diff(draw_run(1, mood=0.0), draw_run(2, {"all": 1.3}, mood=0.0), absolute=True)
     assert noted(absolute, "9 of 9 arms are slower. Jax, or the machine, may be what changed")
     assert diff_tables(absolute)[0].title == "Changes of time"
@@ -245,6 +248,7 @@ def test_a_duplicate_that_moved_says_that_the_noise_is_large(old):
     found = diff(with_facts(old, floor=0.01), with_facts(draw_run(2, {"pure[jit]#2": 1.5}), floor=0.01))
     assert len(noted(found, "pure[jit]#2 (A/A) is slower by the same measure")) == 3
     assert [row[4] for row in section(found, "Changes").rows] == ["A/A"] * 3
+    assert found.exit_code == 0
 
 
 # tables
