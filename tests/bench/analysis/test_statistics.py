@@ -92,25 +92,6 @@ def test_luck_that_falls_on_all_groups_is_in_the_error_of_their_mean():
     assert found.high == pytest.approx(t.ppf(0.975, 4) * of_processes)
 
 
-def test_rounds_stay_paired_with_their_process(rng):
-    slow, base = paired(rng, 1.1, rounds=30)
-    mixed = rng.permutation(30)
-    process = np.arange(30) // 10
-    found, again = compare(slow, base, process), compare(slow[mixed], base[mixed], process[mixed])
-    assert found.ratio == pytest.approx(again.ratio)
-
-
-@pytest.mark.parametrize("change", [1.0, 1.1])
-def test_a_change_between_runs_is_covered(rng, few_resamples, change):
-    covered, trials = 0, 200
-    for seed in range(trials):
-        new, process = in_processes(rng, 5, 11, 0.02, 0.02)
-        old, _ = in_processes(rng, 5, 11, 0.01, 0.02)
-        found = compare_effects(effect_of(new + np.log(change), process, seed), effect_of(old, process, seed))
-        covered += found.low <= change <= found.high
-    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
-
-
 def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
     """Effects of groups whose log-ratios are 0, 0.1, 0.2, ...; a part of each process's luck falls on all of them."""
     luck = rng.normal(0, shared, processes)

@@ -59,26 +59,20 @@ def planned(monkeypatch, tmp_path, *arguments):
     return plan
 
 
-def divisions(plan):
-    return {arm.division for arm in expand(plan)}
-
-
-def test_a_run_is_of_the_stock_kernel_unless_another_is_asked_for(monkeypatch, tmp_path):
-    plan = planned(monkeypatch, tmp_path)
-    assert list(map(str, plan.kernels)) == ["stock"]
-    assert list(map(str, plan.workloads)) == ["tiny", "question", "vowels", "medium", "large"]
-    assert divisions(plan) == {"stock"}
-
-
 def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monkeypatch, tmp_path):
-    plan = planned(monkeypatch, tmp_path, "--kernel", "fused", "--kernel", "fused@save=none", "--port", "pure")
-    assert list(map(str, plan.kernels)) == ["fused", "fused@save=none"]
-    assert [workload.name for workload in plan.workloads] == [workload.name for workload in WORKLOADS]
-    assert plan.phases == ("forward", "train_step")
-    assert divisions(plan) == {"fused"}
-    both = planned(monkeypatch, tmp_path, "--kernel", "stock", "--kernel", "fused", "--quick", "--port", "pure")
-    assert [workload.name for workload in both.workloads] == list(QUICK)
-    assert divisions(both) == {"stock", "fused"}
+    def of(*arguments):
+        plan = planned(monkeypatch, tmp_path, *arguments)
+        divisions = {arm.division for arm in expand(plan)}
+        return list(map(str, plan.kernels)), [str(workload) for workload in plan.workloads], plan.phases, divisions
+
+    usual = ["tiny", "question", "vowels", "medium", "large"]
+    assert of() == (["stock"], usual, ("forward", "train_step", "step"), {"stock"})
+    kernels, phases = ["fused", "fused@save=none"], ("forward", "train_step")
+    every = [workload.name for workload in WORKLOADS]
+    options = ("--port", "pure", "--kernel", "fused")
+    assert of(*options, "--kernel", "fused@save=none") == (kernels, every, phases, {"fused"})
+    both = (["fused", "stock"], list(QUICK), phases, {"stock", "fused"})
+    assert of(*options, "--kernel", "stock", "--quick") == both
 
 
 @pytest.mark.parametrize("calibrate", [(), ("--calibrate",)])
@@ -197,14 +191,9 @@ def test_progress_defers_the_first_interrupt_and_lets_the_second_through():
 
 def test_the_pytest_benchmark_suite_runs():
     chosen = "tiny and forward and (pure or linen)"
-    found = subprocess.run(
-        [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-    )
+    command = [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert found.returncode == 0, found.stdout
     assert "2 passed" in found.stdout
     assert "tiny/forward/float32/stock" in found.stdout

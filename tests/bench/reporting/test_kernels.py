@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from rich.console import Console
 from support.runs import (
     PROGRAM,
-    TORCH,
     draw_kernels,
     draw_run,
     make_arm,
@@ -48,22 +47,12 @@ def rows(results, title, names=3):
     return {row[:names]: row[names:] for row in section(results, title).rows}
 
 
-def test_peers_are_set_against_the_kernel_in_each_port(results):
-    table = section(results, PEERS)
-    assert table.columns == ("workload", "phase", "peer", "pure", "nnx")
-    assert {row[2] for row in table.rows} == {"torch[eager]", "haiku[transform]*"}
-    cells = rows(results, PEERS)
-    pure, nnx = cells["question", "forward", "torch[eager]"]
-    assert pure.startswith("7.50 ±")
-    assert nnx.startswith("1.43 ±")
-    assert cells["question", "train_step", "torch[eager]"][1] == "-"
-    assert cells["tiny", "forward", "haiku[transform]*"][0].startswith("1.21 ±")
+def test_peers_of_other_equations_and_arms_without_a_number_are_marked(results):
+    assert {row[2] for row in section(results, PEERS).rows} == {"torch[eager]", "haiku[transform]*"}
+    assert rows(results, PEERS)["question", "train_step", "torch[eager]"][1] == "-"
     said = "haiku[transform]*: other equations (resets before the product), so it is not held to the oracle."
-    assert said in table.notes
-    count, pure, nnx = rows(results, PEERS + MEANS, names=2)["forward", "torch[eager]"]
-    assert count == "3"
-    assert float(pure.partition(" ")[0]) == pytest.approx(TORCH * (1.005 * 1.5 * 0.8) ** (1 / 3), abs=0.01)
-    assert float(nnx.partition(" ")[0]) == pytest.approx(TORCH / 7 * 2, abs=0.01)
+    assert said in section(results, PEERS).notes
+    assert said in section(results, PEERS + MEANS).notes
 
 
 def test_a_peer_that_cannot_be_told_from_the_kernel_is_in_brackets(results):

@@ -191,10 +191,13 @@ def run(start, seed, score, experiment="vowels"):
     return Run(experiment, "linen", start, seed, [1.0], [1.0], 0, False, 1.0, score, 0.0)
 
 
+def runs_of(zero, learned, experiment="vowels"):
+    scores = {"zero": zero, "learned": learned}
+    return [run(start, seed, x, experiment) for start, xs in scores.items() for seed, x in enumerate(xs)]
+
+
 def test_a_gain_is_paired_by_seed_and_has_students_interval():
-    zero, learned = [0.5, 0.7, 0.9], [0.6, 0.9, 0.9]
-    runs = [run("zero", s, x) for s, x in enumerate(zero)] + [run("learned", s, x) for s, x in enumerate(learned)]
-    found = gain(runs[::-1], "learned")
+    found = gain(runs_of([0.5, 0.7, 0.9], [0.6, 0.9, 0.9])[::-1], "learned")
     # mean 0.1, standard deviation 0.1, t(0.975, 2) = 4.3027
     np.testing.assert_allclose([found.mean, found.low, found.high], [0.1, 0.1 - 0.24842, 0.1 + 0.24842], atol=1e-4)
     assert found.verdict == "indistinguishable"
@@ -211,30 +214,21 @@ def test_a_gain_is_paired_by_seed_and_has_students_interval():
 )
 def test_a_verdict_knows_which_way_the_score_runs(experiment, shift, verdict):
     scores = [0.5, 0.6, 0.55, 0.52]
-    runs = [run("zero", s, x, experiment) for s, x in enumerate(scores)]
-    runs += [run("learned", s, x + shift + 0.001 * s, experiment) for s, x in enumerate(scores)]
-    assert gain(runs, "learned").verdict == verdict
+    shifted = [x + shift + 0.001 * s for s, x in enumerate(scores)]
+    assert gain(runs_of(scores, shifted, experiment), "learned").verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("zero", "learned"),
-    [
-        ([0.5], [0.9]),
-        ([0.5, 0.5], [0.75, 0.76]),
-        ([0.5] * 3, [0.5] * 3),
-        ([0.5] * 3, [0.75] * 3),
-        ([0.5, 0.6, 0.7], [0.6, 0.7, 0.8]),
-    ],
+    [([0.5], [0.9]), ([0.5, 0.5], [0.75, 0.76]), ([0.5] * 3, [0.5] * 3), ([0.5, 0.6, 0.7], [0.6, 0.7, 0.8])],
 )
 def test_few_seeds_and_no_spread_bear_out_nothing(zero, learned):
-    runs = [run("zero", s, x) for s, x in enumerate(zero)] + [run("learned", s, x) for s, x in enumerate(learned)]
-    found = gain(runs, "learned")
+    found = gain(runs_of(zero, learned), "learned")
     assert (found.low, found.high, found.verdict) == (-np.inf, np.inf, "indistinguishable")
 
 
 def test_a_seed_that_one_start_lacks_is_left_out():
-    scores = {"zero": [0.5, 0.6, 0.55], "learned": [0.7, 0.81, 0.74, 0.1]}
-    runs = [run(start, s, x) for start, xs in scores.items() for s, x in enumerate(xs)]
+    runs = runs_of([0.5, 0.6, 0.55], [0.7, 0.81, 0.74, 0.1])
     np.testing.assert_allclose(gain(runs, "learned").mean, 0.2)
 
 
@@ -297,26 +291,18 @@ def test_curves_that_part_are_said():
     assert curves_agree([one, Agreement("sunspots-8", "linen", [5.0, 1.0])])  # another experiment is another curve
 
 
-def test_a_table_of_gains_keeps_frameworks_apart():
-    runs = [run(start, seed, 0.5) for start in ("zero", "learned") for seed in (0, 1)]
-    runs += [msgspec.structs.replace(one, framework="nnx", test_score=0.9) for one in runs]
-    table = gain_table(runs)
-    assert [(row[1], row[3]) for row in table.rows] == [("linen", "0.500")] * 2 + [("nnx", "0.900")] * 2
-
-
 def test_a_table_of_gains_says_what_the_seeds_bear_out():
-    runs = [run("zero", s, 0.5 + 0.01 * s) for s in range(4)] + [run("learned", s, 0.7 + 0.013 * s) for s in range(4)]
-    table = gain_table(runs)
+    table = gain_table(runs_of([0.5, 0.51, 0.52, 0.53], [0.7, 0.713, 0.726, 0.739]))
     assert table.rows[0] == ("vowels", "linen", "fixed at zero", "0.515", "", "")
     assert table.rows[1][-1] == "better"
     assert table.rows[1][4].startswith("+0.2045 [")
     assert "4 seeds" in table.notes[0]
-    single = gain_table([run("zero", 0, 0.5), run("learned", 0, 0.9)])
+    single = gain_table(runs_of([0.5], [0.9]))
     assert single.rows[1][-1] == "too few seeds"
 
 
 def test_frameworks_that_agree_share_a_row():
-    runs = [run(start, s, 0.5 + 0.1 * s) for start in ("zero", "learned") for s in range(3)]
+    runs = runs_of([0.5, 0.6, 0.7], [0.5, 0.6, 0.7])
     other = [msgspec.structs.replace(r, framework="nnx") for r in runs]
     assert [row[1] for row in gain_table([*runs, *other]).rows] == ["all"] * 2
     other[-1] = msgspec.structs.replace(other[-1], test_score=0.75)
