@@ -1,4 +1,4 @@
-"""What XLA made of an arm, and how long that took: a reason for its speed."""
+"""The program that XLA builds for an arm, and how long that takes: reasons for the arm's speed."""
 
 import hashlib
 import re
@@ -10,8 +10,8 @@ from msgspec import Struct
 
 __all__ = ["Build", "ProgramFacts", "explain", "fingerprint", "read_program", "watch_build"]
 
-#: What the same program may cost more to call than the baseline: crossing the jit boundary was seen to take up to
-#: this. Above it, the boundary is no explanation.
+#: The largest difference between calls of one program that crossing the jit boundary explains: it was seen to take up
+#: to this.
 DISPATCH_LIMIT_S = 2e-3
 
 
