@@ -32,9 +32,9 @@ from .measurement import NOT_OFFERED, Measurement
 
 __all__ = ["Measurement", "assert_equivalent", "verify"]
 
-#: Characters of an exception that are told.
+#: Characters of an exception that a problem quotes.
 LONGEST_REASON = 160
-#: Nearly all of the time goes into compiling small programs, which keeps one core busy and lets go of Python.
+#: Nearly all of the time is spent compiling small programs, which uses one core and does not block Python.
 THREADS = 2
 
 
@@ -46,7 +46,7 @@ def verify(
     checks: "Iterable[Check] | None" = None,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[Measurement]:
-    """Hold ports to the oracle.
+    """Compare ports with the oracle.
 
     Args:
         ports: what to check.
@@ -57,7 +57,7 @@ def verify(
         progress: called before each step of the work with the steps done, their number, and the next one's name.
 
     Returns:
-        A measurement for each port, check, call style, quantity, dtype and case. What raises has failed.
+        A measurement for each port, check, call style, quantity, dtype and case. A check that raises has failed.
 
     Raises:
         UnknownNameError: another dtype.
