@@ -1,6 +1,6 @@
-"""What the ports share, and what judges them. Nothing here imports flax or equinox.
+"""What the ports share, and what checks them. Nothing here imports flax or equinox.
 
-The names that users need are handed on from here, each from its room when it is first asked for:
+Users import these names from here. Each is loaded from its module when it is first used:
 
 >>> from trigru.common import GRUConfig
 >>> GRUConfig(input_size=20, hidden_size=200).hidden_size

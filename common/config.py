@@ -23,7 +23,7 @@ class GRUConfig:
         kernel: "stock" scans the framework's own GRUCell; "fused" runs `common.gru.fused`, with choices
             after an @, as in "fused@save=none".
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates on the way back instead of keeping them.
+        remat: recompute the gates in the backward pass instead of keeping them.
         carry_init: a JAX initializer for the initial carry; None means zeros.
 
     Raises:

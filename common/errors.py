@@ -30,4 +30,4 @@ class UnknownNameError(TrigruError, LookupError):
 
 
 class UnavailableError(TrigruError, ImportError):
-    """A port or call style that exists, but not with what is installed here."""
+    """A port or call style that exists, but does not work with the packages that are installed."""

@@ -1,7 +1,7 @@
 """The ports, one a file, and the registry that finds them.
 
-Each module in this folder has a `PORT`. The folders in it have ports that nobody would choose: `faults` are faulty on
-purpose, and `upstream` has the frameworks' own parts as they are. A package elsewhere adds a port through the
+Each module in this folder has a `PORT`. The ports in its folders are not for use: those in `faults` are faulty on
+purpose, and those in `upstream` are the frameworks' own parts, unchanged. A package elsewhere adds a port through the
 entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.Port`.
 """
 
@@ -15,7 +15,7 @@ from ..common.port.protocol import CallStyle, Port
 
 __all__ = ["get_port", "get_style", "port_names", "unavailable"]
 
-#: Where a reader would look for them; others follow by name.
+#: The order of these in every list; others follow by name.
 _FIRST = ("pure", "linen", "nnx", "equinox")
 
 

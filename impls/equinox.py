@@ -39,8 +39,8 @@ class GRU(eqx.Module):
         dtype: of the computation; None promotes inputs and parameters.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `common.gru.fused`: the same values, a faster way back.
+        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
+        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster.
         key: for the parameters.
 
     Raises:
@@ -151,7 +151,7 @@ class GRU(eqx.Module):
             return jnp.where(active, h_next, h), jnp.where(active, h_next, jnp.zeros_like(h_next))
 
         if self.remat:
-            # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+            # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
             advance = eqx.filter_checkpoint(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
         return jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)
 

@@ -37,8 +37,8 @@ class GRU(nn.Module):
         dtype: of the computation; None promotes inputs and parameters.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`: the same values, a faster way back.
+        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
+        kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster.
 
     Raises:
         InputError: shapes, sizes or dtypes that do not fit.
@@ -111,7 +111,7 @@ class GRU(nn.Module):
         h = initial if carry is None else self._start(x, batch, carry)
         time_axis = 0 if time_major else x.ndim - 2
         fused = fused_kernel(self.kernel, remat=self.remat)
-        if fused and self._input_size() is not None:  # where parameters are yet to be made, the cell makes them
+        if fused and self._input_size() is not None:  # else the cell makes the parameters first
             weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
             carry, outputs = fused_scan(
                 weights, h, initial, frames, *by_time[1:], reverse=reverse, unroll=self.unroll, kernel=fused
@@ -129,7 +129,7 @@ class GRU(nn.Module):
             return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
 
         if self.remat:
-            # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+            # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
             advance = nn.remat(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
         scan = nn.scan(
             advance,

@@ -30,7 +30,7 @@ class GRUCell(nnx.GRUCell):
 
     Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h), without b_hn
     (https://github.com/google/flax/issues/5594). This class has that one bias, under the name that the proposed fix
-    (https://github.com/google/flax/pull/5595) gives it, and no other, also where flax brings its own.
+    (https://github.com/google/flax/pull/5595) gives it, and no other, also where flax has its own.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class GRUCell(nnx.GRUCell):
     ):
         super().__init__(in_features, hidden_features, bias_init=bias_init, rngs=rngs, **options)
         for name, value in list(vars(self).items()):
-            if isinstance(value, nnx.Param):  # a fixed flax's own
+            if isinstance(value, nnx.Param):  # that of a flax with the fix
                 delattr(self, name)
         self.hn_bias = nnx.Param(bias_init(rngs.params(), (hidden_features,), self.param_dtype))
 
@@ -72,8 +72,8 @@ class GRU(nnx.Module):
         dtype: of the computation; None promotes inputs and parameters.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock" scans `GRUCell`; "fused" runs `common.gru.fused`: the same values, a faster way back.
+        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
+        kernel: "stock" scans `GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster.
         rngs: for the parameters.
 
     Raises:
@@ -177,7 +177,7 @@ class GRU(nnx.Module):
             return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
 
         if self.remat:
-            # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+            # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
             advance = nnx.remat(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
         # jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over

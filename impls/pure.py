@@ -65,8 +65,8 @@ def gru(
         time_major: inputs, resets and outputs are (T, *batch, ...).
         dtype: of the computation; None promotes inputs and parameters.
         unroll: steps in one iteration of the compiled loop.
-        remat: recompute the gates on the way back instead of keeping them: less memory, more time.
-        kernel: "stock", or "fused", `common.gru.fused`: the same values, a faster way back.
+        remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
+        kernel: "stock", or "fused", `common.gru.fused`: the same values, a faster backward pass.
 
     Returns:
         The final carry (*batch, H) and the outputs (*batch, T, H).
@@ -115,7 +115,7 @@ def gru(
         return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
 
     if remat:
-        # in a loop nothing can be merged with the forward pass; unrolled whole, it is none
+        # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
         advance = jax.checkpoint(advance, prevent_cse=unroll >= by_time[0].shape[0])
     carry, outputs = jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=unroll)
     return carry, jnp.moveaxis(outputs, 0, time_axis)
@@ -204,7 +204,7 @@ class Classifier(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Model:
-    """Parameters with how to compute, so that every port has a model."""
+    """Parameters, and how to compute with them."""
 
     params: Params | Classifier
     dtype: Any = field(default=None, metadata={"static": True})

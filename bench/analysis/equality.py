@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...common.equality.verification import Measurement
+from ...common.equality.measurement import Measurement
 
 
 @dataclass(frozen=True)

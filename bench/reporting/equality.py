@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ...common.equality.checks import CHECKS, STAYS
-from ...common.equality.verification import Measurement
+from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
 from ..analysis.equality import proofs_of, worst_of

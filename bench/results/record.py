@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import Struct
 
-from ...common.equality.verification import Measurement
+from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import Kernel
 from ...common.port.programs import Build, ProgramFacts
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from ...common.equality.verification import Measurement
+from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ..results.record import Arm, Machine, Plan, Untimed
 from .machine import machine_differences

@@ -1,11 +1,11 @@
 """Golden vectors: inputs, parameters, outputs and gradients that the oracle once gave, kept in a file.
 
-Ports are otherwise held to the oracle as it is now. A change in both, or in NumPy under the oracle, shows here alone.
+The other checks compare ports with the oracle as it is now. A change in both, or in NumPy, shows only here.
 The file is written by
 
     python -m trigru.common.equality.golden FILE
 
-and is to change only together with the equations.
+and changes only together with the equations.
 """
 
 import sys

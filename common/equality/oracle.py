@@ -1,4 +1,4 @@
-r"""The model, once more, in NumPy: forward by the equations, gradients by hand. It knows nothing of JAX.
+r"""The model in NumPy: the forward pass by the equations, the gradients by hand. It does not use JAX.
 
 For input x_t and state h, gates in the order r, z, n:
 
@@ -13,7 +13,7 @@ This is the cell of Cho et al. (2014), https://arxiv.org/abs/1406.1078, in the "
 
 Everything is computed in the dtype of its arguments: float64 gives the reference, float32 shows what
 rounding alone does to a plain evaluation of the same equations. In complex128 it gives directional derivatives: the
-imaginary part of f(p + i ε v) / ε is the derivative of f along v to the last digit, without a difference taken
+imaginary part of f(p + i ε v) / ε is the derivative of f along v to the last digit, without a finite difference
 (the complex step of Squire and Trapp, 1998, https://doi.org/10.1137/S003614459631241X), for gradients as for values.
 """
 
@@ -38,7 +38,7 @@ Array = np.ndarray
 
 
 class Step(NamedTuple):
-    """What one time step leaves for the way back. Arrays of shape (*batch, H), masks (*batch, 1)."""
+    """What one time step keeps for the backward pass. Arrays of shape (*batch, H), masks (*batch, 1)."""
 
     t: int
     h: Array  # state after a reset, before the cell

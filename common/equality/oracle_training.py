@@ -1,4 +1,4 @@
-"""Training by the oracle's gradients: what every port's train step is held to."""
+"""Training by the oracle's gradients: the reference for every port's train step."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,7 @@ __all__ = ["Trajectory", "trajectory"]
 
 @dataclass(frozen=True)
 class Trajectory:
-    """How parameters and loss went.
+    """How parameters and loss changed.
 
     Args:
         losses: before each step, (steps,).
@@ -35,8 +35,8 @@ class Trajectory:
         """How far parameters moved from the start, by name, weighted.
 
         Where accuracy is asked for, an entry's weight is its gradient's magnitude: Adam divides by that magnitude, so
-        where a gradient is no larger than its rounding error, the sign of the move is noise, and the loss does not
-        feel it. Where sameness is asked for, in float64, every entry counts alike.
+        where a gradient is no larger than its rounding error, the sign of the move is noise, which does not
+        change the loss. Where sameness is asked for, in float64, every entry counts alike.
         """
         start, end = leaves(self.start), leaves(end)
         return {f"Δ {name}": self.weights[name] * (np.asarray(end[name]) - start[name]) for name in start}

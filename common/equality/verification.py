@@ -14,7 +14,6 @@ What is compared is in `trigru.common.equality.checks`.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -29,52 +28,14 @@ from ..port.styles import available_styles
 from .bounds import SAME_BOUND, accuracy_bound, relative_error
 from .cases import Case
 from .checks import CHECKS, DTYPES, Answers, Check
+from .measurement import NOT_OFFERED, Measurement
 
 __all__ = ["Measurement", "assert_equivalent", "verify"]
 
-NOT_OFFERED = "not offered"
-#: Characters of an exception that are told.
+#: Characters of an exception that a problem quotes.
 LONGEST_REASON = 160
-#: Nearly all of the time goes into compiling small programs, which keeps one core busy and lets go of Python.
+#: Nearly all of the time is spent compiling small programs, which uses one core and does not block Python.
 THREADS = 2
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One quantity of one check, in one dtype.
-
-    Args:
-        style: the call style, where the check asks each.
-        error: largest difference, relative to the largest reference magnitude; None where there is none.
-        bound: the largest error that passes.
-        problem: why there is no error to compare, or None.
-        kernel: that of the port's models, as users write it.
-    """
-
-    port: str
-    check: str
-    style: str | None
-    quantity: str
-    dtype: str
-    error: float | None
-    bound: float
-    problem: str | None = None
-    kernel: str = STOCK
-
-    @property
-    def offered(self) -> bool:
-        """Whether the port has what the check is about."""
-        return self.problem is None or not self.problem.startswith(NOT_OFFERED)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the error was measured and is within the bound."""
-        return self.problem is None and self.error is not None and self.error <= self.bound
-
-    def __str__(self) -> str:
-        where = (f"{self.port}[{self.style}]" if self.style else self.port) + f":{self.kernel}" * (self.kernel != STOCK)
-        what = self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
-        return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}"
 
 
 def verify(
@@ -85,7 +46,7 @@ def verify(
     checks: "Iterable[Check] | None" = None,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[Measurement]:
-    """Hold ports to the oracle.
+    """Compare ports with the oracle.
 
     Args:
         ports: what to check.
@@ -96,7 +57,7 @@ def verify(
         progress: called before each step of the work with the steps done, their number, and the next one's name.
 
     Returns:
-        A measurement for each port, check, call style, quantity, dtype and case. What raises has failed.
+        A measurement for each port, check, call style, quantity, dtype and case. A check that raises has failed.
 
     Raises:
         UnknownNameError: another dtype.

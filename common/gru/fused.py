@@ -1,12 +1,12 @@
-"""The fused kernel: a GRU scan whose weight gradients wait until the way back is done, in plain JAX.
+"""The fused kernel: a GRU scan in plain JAX that computes its weight gradients after the backward loop.
 
-Autodiff of a scan adds a (D, 3H) and an (H, 3H) gradient to memory at every step. Here the derivative is stated by a
-rule, `_derivative`, which takes everything that multiplies a weight's tangent out of the loop:
+Autodiff of a scan adds a (D, 3H) and an (H, 3H) gradient to memory at every step. Here a rule, `_derivative`, gives the
+derivative. It takes everything that multiplies a weight's tangent out of the loop:
 
     u_t = x_t Ẇ_i + ẋ_t W_i + ḃ_i + h_{t-1} Ẇ_h             for all t at once
     ḣ_t = A_t ḣ_{t-1} + B_t u_t                            step by step, W_h alone in the loop
 
-Transposed by JAX, the first line becomes one matrix product over all steps for each weight, after the loop; so do
+Transposed by JAX, the first line becomes one matrix product over all steps for each weight, after the loop, as in
 cuDNN (https://arxiv.org/abs/1604.01946) and Haste (https://github.com/lmnt-com/haste). Since the rule is a
 derivative and not a gradient (`jax.custom_jvp`, not `jax.custom_vjp`), forward mode, second derivatives, `jax.vmap`
 and `jax.export` follow from it. What is not differentiated costs nothing: a frozen weight or a constant input has no
@@ -59,13 +59,13 @@ def fused_scan(
         weights: of D inputs and H units.
         carry: the state to start from (*batch, H).
         initial: what a reset starts from (*batch, H).
-        x: inputs (T, *batch, D), finite where not active, too.
+        x: inputs (T, *batch, D), finite everywhere, also where not active.
         resets: (T, *batch), whether to reset before a step; None for nowhere.
         active: (T, *batch), whether a step counts: elsewhere the state stays and the output is 0; None for everywhere.
         reverse: run from the last step to the first.
-        unroll: steps in one iteration of the compiled loop, unless the kernel says.
-        kernel: how.
-        parts: other functions for some of its steps; None for the right ones.
+        unroll: steps in one iteration of the compiled loop, unless the kernel has its own.
+        kernel: how to run.
+        parts: what the kernel is made of; None for the right functions.
 
     Returns:
         The final state (*batch, H) and the outputs (T, *batch, H).
@@ -80,7 +80,7 @@ def fused_scan(
     T = x.shape[0]
     parts = parts or Parts()
     chunk = kernel.chunk or (T if kernel.save != "none" else math.isqrt(T - 1) + 1)
-    # where chunks are computed again, each is saved in full meanwhile
+    # a chunk that is computed again keeps all of its gates meanwhile
     save = "all" if kernel.save == "none" else kernel.save
     how = _How(reverse, replace(kernel, save=save, unroll=kernel.unroll or unroll), parts)
 
@@ -92,7 +92,7 @@ def fused_scan(
     if chunk >= T:
         return again(advance)(carry, by_time)
     chunks, left = parts.cut(by_time, chunk, reverse)
-    # in a loop nothing can be merged with the forward pass
+    # XLA merges no loop with the forward pass
     carry, outputs = parts.over_chunks(again(advance, prevent_cse=False), carry, chunks, reverse)
     if left:
         carry, last = again(advance)(carry, left)
@@ -109,14 +109,14 @@ class _How:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _loop(how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
-    """All steps in one loop. Where nobody asks for a derivative, nothing is kept for it."""
+    """Run all steps in one loop. Without a derivative, nothing is kept for one."""
     last, after = _run(how, weights, h, initial, x, resets, active, lambda before, after, gates: after)
     return last, how.parts.outputs(after, active)
 
 
 @partial(_loop.defjvp, symbolic_zeros=True)
 def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
-    """The rule at the head of this page; t_ is a tangent."""
+    """The rule in this module's docstring; names with t_ are tangents."""
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
     parts = how.parts
@@ -141,7 +141,7 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
         t_next = parts.pause_tangent(on, t_next, t_h)
         return t_next, t_next
 
-    # what is made of the gates is made again on the way back: the gates alone are residuals
+    # what follows from the gates is computed again in the backward pass: only the gates are residuals
     advance = jax.checkpoint(advance, prevent_cse=how.kernel.unroll >= x.shape[0])
     by_time = (u, u_n, states, x, resets, active, saved)
     t_last, t_after = parts.scan_tangents(how, advance, t_h, by_time)
@@ -237,8 +237,8 @@ def _states_after(states: Array, last: Array, reverse: bool) -> Array:
 def _outputs(after: Array, active: Any) -> Array:
     """Zero where not active.
 
-    Under jax.vmap, `_loop` and its derivative must have the mapped axis in one place (JAX does not see to it, where the
-    two are traced apart, as in a loop over chunks): a new axis, come and gone, puts it first in both.
+    Under jax.vmap, `_loop` and its derivative must have the mapped axis in the same place. JAX does not ensure this
+    where the two are traced apart, as in a loop over chunks. Adding and removing an axis puts it first in both.
     """
     outputs = after if active is None else jnp.where(active[..., None], after, jnp.zeros_like(after))
     return jnp.squeeze(jnp.expand_dims(outputs, -1), -1)

@@ -19,12 +19,12 @@ class FusedKernel:
     """How the kernel runs; what it computes does not depend on it.
 
     Args:
-        save: gates kept for the way back: "all"; "some", r and z, so that a third of the products is done again; or
-            "none", only the state at the start of each chunk, so that all is done again, chunk by chunk.
+        save: gates kept for the backward pass: "all"; "some", r and z, so that a third of the products is computed
+            again; or "none", only the state at the start of each chunk, so that each chunk is computed again.
         hoist: multiply the inputs of a chunk by their weights at once, before its loop, instead of in it.
         chunk: steps after which weight gradients are added up; None for all steps, or, where nothing is saved, for the
             square root of their number.
-        unroll: steps in one iteration of the compiled loop; None for what the model says.
+        unroll: steps in one iteration of the compiled loop; None for the model's.
 
     Raises:
         InputError: a value that is none of these.
@@ -51,7 +51,7 @@ class Kernel:
     """A kernel with the choices that were made for it.
 
     Args:
-        name: "stock", "fused", or what a port of somebody else's calls its own.
+        name: "stock", "fused", or the name of a third-party port's own kernel.
         choices: fields of FusedKernel that were chosen; the others have their defaults.
 
     >>> str(Kernel("fused", {"save": "none", "chunk": 16}))

@@ -1,6 +1,6 @@
 """Products of all steps at once with a weight: their transpose is one matrix product over all steps.
 
-Where a term is zero by construction, as the tangent of what is not differentiated, there is no product.
+Where a term is zero by construction, like the tangent of an array that is not differentiated, there is no product.
 """
 
 import functools
@@ -37,9 +37,9 @@ def is_zero(term: Any) -> bool:
 
 
 def _alike(x: Array, kernel: Array) -> tuple[Array, Array]:
-    """Both varying over the same axes of a jax.shard_map, as JAX's own products see to: else its psum is missing."""
+    """Both arrays, varying over the same axes of a jax.shard_map: otherwise the gradient's psum is missing."""
     axes = [frozenset(getattr(getattr(jax.typeof(a), "manual_axis_type", None), "varying", ())) for a in (x, kernel)]
-    missing = [tuple(axes[1] - axes[0]), tuple(axes[0] - axes[1])]  # none, outside of one
+    missing = [tuple(axes[1] - axes[0]), tuple(axes[0] - axes[1])]  # nothing is, outside of a jax.shard_map
     x, kernel = (jax.lax.pcast(a, m, to="varying") if m else a for a, m in zip((x, kernel), missing, strict=True))
     return x, kernel
 
@@ -66,8 +66,8 @@ def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Arra
     return _product_p.bind(x, kernel, precision=precision), x_axis
 
 
-# A primitive of its own, since the product's transpose is what this module is about. Under jax.vmap the examples
-# become a further leading axis of it, so that the gradient still is one product of matrices.
+# The product is a primitive, so that it has the transpose above. Under jax.vmap the examples become one more leading
+# axis, and the gradient is still one product of matrices.
 _product_p = Primitive("all_steps_product")
 _product_p.def_impl(_product)
 _product_p.def_abstract_eval(lambda x, kernel, precision: x.update(shape=(*x.shape[:-1], kernel.shape[-1])))

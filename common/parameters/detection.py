@@ -69,7 +69,7 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
 
 @dataclass(frozen=True)
 class _Match:
-    """A layout held to the names of a tree.
+    """A layout compared with the names of a tree.
 
     Args:
         layout: which.
@@ -87,7 +87,7 @@ class _Match:
 
     @property
     def closeness(self) -> int:
-        """How far the cell is where the layout has it: this tells Equinox from canonical, which have the same names."""
+        """How well the cell's place fits the layout: this tells Equinox from canonical, which has the same names."""
         return len(self.layout.cell) if self.at.endswith(self.layout.cell) else -1
 
 

@@ -175,7 +175,7 @@ class Layout:
 def flatten(tree: Any) -> dict[str, Any]:
     """The leaves of any pytree by name, which is the keys on the way to it, joined by dots.
 
-    A slash in a key is a dot, too, and the `value` that some versions of NNX put behind a parameter is left out.
+    A slash in a key becomes a dot, and the `value` that some versions of NNX put behind a parameter is left out.
 
     >>> flatten({"cell": {"hn": {"bias": 1.0}}, "a/b": 2.0})
     {'a.b': 2.0, 'cell.hn.bias': 1.0}

@@ -1,4 +1,4 @@
-"""What XLA made of an arm, and how long that took: a reason for its speed."""
+"""The program that XLA builds for an arm, and how long that takes: reasons for the arm's speed."""
 
 import hashlib
 import re

@@ -55,7 +55,7 @@ class Port(Protocol):
 
     @property
     def call_styles(self) -> "tuple[CallStyle, ...]":
-        """The ways to cross the jit boundary, the one that its documentation leads with first."""
+        """The ways to cross the jit boundary; the one that the framework's documentation shows first comes first."""
         ...
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
@@ -185,9 +185,9 @@ class WithKernel:
         self.value_and_grad = port.value_and_grad
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
-        """As the port's."""
+        """Like the port, with this kernel."""
         return self._port.make(replace(config, kernel=self.kernel), key)
 
     def load(self, config: GRUConfig, params: Params) -> Any:
-        """As the port's."""
+        """Like the port, with this kernel."""
         return self._port.load(replace(config, kernel=self.kernel), params)

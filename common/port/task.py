@@ -21,7 +21,7 @@ PHASES = ("forward", "gradient", "train_step", "step")
 
 
 class Batch(NamedTuple):
-    """Sequences with what their outputs are held against."""
+    """Sequences, and what their outputs are compared with."""
 
     x: Any  # (B, T, D)
     targets: Any  # (B, T, H) floating point, or class labels (B,) of an integer dtype

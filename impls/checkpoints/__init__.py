@@ -1,6 +1,6 @@
 """Parameters from one framework's layout to another's, in memory and on disk.
 
-What is read is not trusted: no container but torch's is a pickle, and that one is read only where asked for by name.
+Files are not trusted: only torch's files are pickles, and they are read only on request.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""What parameters are kept in on disk: how each is read, without pickle wherever that can be, and written.
+"""The files and folders that hold parameters: how each is read, without pickle where possible, and written.
 
-Adding a container is adding a row to `CONTAINERS`. Reading gives a tree of arrays under the names that stand there;
-which layout they are is told later. A library is imported only by the container that needs it.
+Adding a container is adding a row to `CONTAINERS`. Reading gives a tree of arrays under their names in the file;
+their layout is found later. A library is imported only by the container that needs it.
 """
 
 # pyright: reportMissingImports=false
@@ -146,7 +146,7 @@ def _equinox() -> Layout:
 
 
 def _read_npy(file: Any) -> np.ndarray:
-    """An array that is no pickle, of a size that is there: NumPy's own reader makes room for what a header claims."""
+    """An array that is no pickle, and is whole: NumPy's own reader allocates whatever size a header claims."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise InputError(f"has an array in version {version} of NumPy's format, expected 1.0 or 2.0.")

@@ -1,6 +1,6 @@
 """Faults in the fused kernel: in its forward pass, in its derivative, and between its chunks.
 
-In each, one of the kernel's parts is replaced, or is given other arguments than it should be.
+Each replaces one of the kernel's parts, or changes the arguments that the part is given.
 """
 
 from collections.abc import Callable
@@ -119,7 +119,7 @@ FAULTS: tuple[Fault, ...] = (
            reverse=lambda _: False),
     _fault("hoist-detached", "hoisted, inputs' weights have no gradient", "hvp", "hoisted", HOISTED,
            kernel=jax.lax.stop_gradient),
-    _fault("remat-other", "saving nothing, another way back", "remat", "recompute", fun=_from_detached),
+    _fault("remat-other", "saving nothing, another backward pass", "remat", "recompute", fun=_from_detached),
     _fault("first-order", "the rule has no derivative of its own", "hvp", "slopes",
            **dict.fromkeys("rzna", jax.lax.stop_gradient)),
     _fault("half", "products of all steps in half precision", "sequence", "times", x=_half, kernel=_half),

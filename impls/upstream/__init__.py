@@ -1,6 +1,6 @@
-"""The frameworks' own parts as they are, held to the same checks, and where they depart from the contract.
+"""The frameworks' own parts, unchanged, for the same checks; and where they depart from the contract.
 
-Nobody has to use them through here: they are what a user has without trigru. Each departure is on record with code
+They are what a user has without trigru. Each departure is on record with code
 that shows it, so that an upstream fix is noticed on the day on which it is installed, and a new fault where the check
 did not fail before.
 """

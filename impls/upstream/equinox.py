@@ -1,4 +1,4 @@
-"""A scan over `eqx.nn.GRUCell` as Equinox has it, with a learned initial carry as its users add one."""
+"""A scan over `eqx.nn.GRUCell`, unchanged, with a learned initial carry."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class GRU(eqx.Module):
         self.unroll, self.remat = config.unroll, config.remat
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
-        """As `trigru.impls.equinox.GRU`, as far as Equinox's own parts go."""
+        """As `trigru.impls.equinox.GRU`, where Equinox's own parts allow it."""
         for name, mask in (("lengths", lengths), ("resets", resets)):
             if mask is not None:
                 raise NotOfferedError(f"a scan over eqx.nn.GRUCell has no {name}")

@@ -1,4 +1,4 @@
-"""`nn.RNN(nn.GRUCell)` as linen has it, with a learned initial carry as its users add one."""
+"""`nn.RNN(nn.GRUCell)`, unchanged, with a learned initial carry."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ class GRU(nn.Module):
         self.initial_carry = self.param("initial_carry", self.carry_init, (self.features,), self.param_dtype)
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        """As `trigru.impls.linen.GRU`, as far as linen's own parts go."""
+        """As `trigru.impls.linen.GRU`, where linen's own parts allow it."""
         if resets is not None:
             raise NotOfferedError("nn.RNN takes no resets")
         batch = x.shape[1:-1] if time_major else x.shape[:-2]

@@ -1,4 +1,4 @@
-"""`nnx.RNN(nnx.GRUCell)` as NNX has it, with a learned initial carry as its users add one."""
+"""`nnx.RNN(nnx.GRUCell)`, unchanged, with a learned initial carry."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ class GRU(nnx.Module):
         self.initial_carry = nnx.Param((config.carry_init or initializers.zeros)(rngs.params(), (H,), param_dtype))
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        """As `trigru.impls.nnx.GRU`, as far as NNX's own parts go."""
+        """As `trigru.impls.nnx.GRU`, where NNX's own parts allow it."""
         if resets is not None:
             raise NotOfferedError("nnx.RNN takes no resets")
         h = self._start(x.shape[1:-1] if time_major else x.shape[:-2], carry)

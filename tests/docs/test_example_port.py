@@ -69,12 +69,6 @@ def test_the_example_stands_beside_our_own_ports(packages, tmp_path):
     assert {m["port"] for m in data["measurements"]} == {"by-hand", "pure"}
 
 
-def test_without_its_package_the_example_is_unknown(tmp_path):
-    found = verify("--port", "by-hand", cwd=tmp_path)
-    assert found.returncode == 2
-    assert "unknown port 'by-hand'. Known: pure, linen, nnx, equinox" in found.stderr
-
-
 def test_a_fault_in_the_package_is_noticed_and_its_port_named(tmp_path):
     def without_b_hn(source):
         assert source.count(B_HN) == 1

@@ -85,7 +85,7 @@ def test_an_exception_is_a_failure_with_its_message():
 
 
 def test_nan_fails():
-    found = verify([NaN()], checks=get_checks("sequence"))
+    found = verify([NaN()], checks=get_checks("sequence"), dtypes=["float64"])
     assert not any(m.passed for m in found if m.quantity in ("carry", "outputs"))
 
 

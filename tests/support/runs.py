@@ -63,6 +63,7 @@ def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division
     role = "calibration" if trial and role == "arm" else role
     share = float(slowed.rstrip("%") or 0) / 100
     sized = parse_workload(workload)
+    style = None if style == "?" else style  # of a port that is not to be had
     return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), share, trial)
 
 

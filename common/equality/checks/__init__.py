@@ -1,4 +1,4 @@
-"""Every way to be wrong that is looked for. Adding a check is adding a row to `CHECKS`, at the end."""
+"""Every kind of mistake that is looked for. Adding a check is adding a row to `CHECKS`, at the end."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -131,7 +131,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     inference_check(
         "inference",
-        "a pass that nobody differentiates and that gives other values than one that somebody does",
+        "a pass that is not differentiated and that gives other values than one that is",
         {"plain": SequenceQuestion(), "masked": _masked(passed=True), "reverse": _masked(reverse=True)},
     ),
     inference_check(
@@ -192,9 +192,9 @@ CHECKS: tuple[Check, ...] = (
 
 #: Why a check stays that alone notices no fault.
 STAYS = {
-    "conversion": "It asks for bits, before anything is computed: where it fails, every other failure is unreadable.",
-    "sequence": "The plainest question: where it fails, read no further. No other computes in bfloat16 throughout.",
-    "golden": "It is there for a change that the oracle has made, too, and no port can make that; a test changes both.",
+    "conversion": "It asks for bits, before anything is computed: where it fails, the other failures say little.",
+    "sequence": "The simplest question: where it fails, the others say little. It alone is all in bfloat16.",
+    "golden": "It notices a change that oracle and port share. No port alone can make one; a test changes both.",
     "carry": "It tells a carry that is wrong in itself from one that is wrong with masks.",
     "chunks": "It is how long sequences are trained, and what the learned start depends on.",
     "masks": "It alone asks for the gradients of lengths, resets and a carry at once, and how accurate they are.",

@@ -9,7 +9,7 @@ from ..cases import Case
 
 __all__ = ["DTYPES", "Answers", "Check"]
 
-#: In float64 the first question is asked: the same function? In the others the second: as accurate as the dtype allows?
+#: In float64, a check asks whether a port is the same function; in the others, whether it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16")
 
 Answers = dict[str, Any]
@@ -17,7 +17,7 @@ Answers = dict[str, Any]
 
 @dataclass(frozen=True)
 class Check:
-    """One way to be wrong.
+    """One kind of mistake, and how it is looked for.
 
     Args:
         name: stable, lower case.

@@ -16,7 +16,7 @@ from .check import Answers, Check
 
 __all__ = ["derivative_check"]
 
-#: No difference is taken, so that the step may be as small as numbers are.
+#: Nothing is subtracted, so that the step may be very small.
 COMPLEX_STEP = 1e-30
 
 
@@ -27,7 +27,7 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
         name: of the row.
         catches: what a difference means.
         second: the derivative of the gradient (a Hessian-vector product) instead of that of the results. It is asked
-            with lengths and resets, whose paths a rule of second order has to take, too.
+            with lengths and resets, which a rule of second order has to handle, too.
     """
 
     def masks(case: Case) -> dict[str, Any]:

@@ -27,7 +27,7 @@ ADAMW_CLIPPED = optax.chain(optax.clip_by_global_norm(0.05), optax.adamw(1e-2, w
 def _by_field(
     tx: optax.GradientTransformation, own: optax.GradientTransformation, scale: float, length: int
 ) -> optax.GradientTransformation:
-    """What `carry_learning_rate` is to do, on canonical records, where no path has to be found."""
+    """What `carry_learning_rate` should do, on canonical records, where no path has to be found."""
 
     def init(params: Any) -> Any:
         return tx.init(params), own.init(params)
@@ -77,7 +77,7 @@ def training_check(
         name, catches, dtypes, per_style: the check's.
         optimizer: of the port.
         classes: train a classifier.
-        reference: what the optimiser has to amount to on canonical records, where that is said in another way.
+        reference: what the optimiser has to amount to on canonical records, where that is written in another way.
     """
 
     def trained(case: Case) -> tuple[GRUConfig, Any, Batch]:

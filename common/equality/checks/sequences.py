@@ -1,7 +1,7 @@
 """Checks of one way to run a sequence: final carry, outputs, and the gradient of everything that went in.
 
-Values and gradients come from one differentiated call; `inference_check` holds calls that nobody differentiates,
-which a kernel with its own gradient computes by other code.
+Values and gradients come from one differentiated call. `inference_check` asks about calls that are not differentiated:
+a kernel with its own gradient computes them by other code.
 """
 
 from collections.abc import Callable

@@ -9,9 +9,8 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from support.runs import ARMS, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
+from support.runs import ARMS, GROUPS, draw_run, make_arm, slowed, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.diff import FAIL_ABOVE, TOO_NOISY, diff
-from trigru.bench.results.files import stats_of
 from trigru.bench.results.record import Untimed
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
@@ -72,46 +71,14 @@ def test_a_ten_percent_slowdown_of_a_port_is_caught_and_no_other_port_named():
     assert caught >= 19, f"{caught} of 20"
 
 
-def test_three_percent_is_slower_and_no_regression_by_default():
-    verdicts = []
-    for seed in range(10):
-        quiet = {"luck": 0.002, "groups": GROUPS[:2]}
-        found = diff(draw_run(500 + seed, **quiet), draw_run(600 + seed, {"nnx": 1.03}, **quiet))
-        assert found.exit_code == 0, f"seed {seed}: {names_of(found.regressions)}"
-        verdicts += [change.verdict for change in found.changes if change.arm.port == "nnx"]
-    assert verdicts.count("slower") > len(verdicts) / 2
-    assert "faster" not in verdicts
-
-
 def test_what_is_allowed_can_be_set(old):
-    slow = draw_run(2, {"equinox": 1.10})
-    assert diff(old, slow).exit_code == 1
-    assert diff(old, slow, fail_above=0.15).exit_code == 0
     slight, quiet = draw_run(2, {"equinox": 1.03}, luck=0.001), draw_run(1, luck=0.001)
     assert FAIL_ABOVE == 0.05
     assert diff(quiet, slight).exit_code == 0
     strict = diff(quiet, slight, fail_above=0.0)
     assert names_of(strict.regressions) == {"equinox[filter_jit]", "equinox[partition]"}
     with pytest.raises(TrigruError, match=r"fail_above is -0.1, expected a share"):
-        diff(old, slow, fail_above=-0.1)
-
-
-def test_an_improvement_is_faster_and_no_regression(old):
-    found = diff(old, draw_run(2, {"linen": 0.8}))
-    assert names_of(change for change in found.changes if change.verdict == "faster") == {"linen[apply]"}
-    assert found.exit_code == 0
-    assert all(c.comparison.low < 0.8 < c.comparison.high for c in found.changes if c.arm.port == "linen")
-
-
-def test_the_change_is_of_the_ratio_to_the_baseline_and_new_over_old():
-    """Nothing drawn but the machine's mood, which cancels."""
-    quiet = {"noise": 0.0, "luck": 0.0}
-    found = diff(draw_run(1, **quiet), draw_run(2, {"pure[jit]": 2.0, "pure[jit]#2": 2.0, "linen": 3.0}, **quiet))
-    changes = {change.arm.name: change for change in found.changes if change.arm.group == FIRST}
-    assert changes["linen[apply]"].comparison.ratio == pytest.approx(1.5)
-    assert changes["nnx[leaves]"].comparison.ratio == pytest.approx(0.5)
-    assert changes["pure[jit]#2"].comparison.ratio == pytest.approx(1.0)
-    assert [change.arm.id for change in found.regressions] == [f"{g}/float32/stock/linen[apply]" for g in GROUPS]
+        diff(old, slight, fail_above=-0.1)
 
 
 @pytest.mark.parametrize("floors", [(0.01, 0.4), (0.4, 0.01)])
@@ -126,47 +93,11 @@ def test_the_floor_is_the_larger_of_the_two(old, floors):
 def test_an_interval_that_holds_1_is_no_verdict():
     """A process in three is slow: twice as long at the mean, and nothing to be sure of."""
     old, new = (draw_run(seed, processes=3) for seed in (1, 2))
-    spiked = [
-        msgspec.structs.replace(b, stats=stats_of(b.time_s * np.where(np.array(b.facts.process) == 0, 8, 1), 10))
-        if b.name == "linen[apply]"
-        else b
-        for b in new.benchmarks
-    ]
-    found = diff(old, msgspec.structs.replace(new, benchmarks=spiked))
-    linen = [change.comparison for change in found.changes if change.arm.name == "linen[apply]"]
+    spike = np.repeat([8, 1, 1], 11)
+    found = diff(old, slowed(new, spike, lambda b: b.arm.port == "linen"))
+    linen = [change.comparison for change in found.changes if change.arm.port == "linen"]
     assert all(c.ratio > 1.8 and c.low < 1 for c in linen)
     assert found.exit_code == 0
-
-
-def test_the_duplicate_is_never_a_regression(old):
-    found = diff(with_facts(old, floor=0.01), with_facts(draw_run(2, {"pure[jit]#2": 1.5}), floor=0.01))
-    duplicates = [change for change in found.changes if change.arm.name == "pure[jit]#2"]
-    assert [(change.role, change.verdict, change.regression) for change in duplicates] == [("A/A", "slower", False)] * 3
-    assert found.exit_code == 0
-
-
-def test_the_baselines_own_change_is_seen_and_not_judged():
-    quiet = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
-    found = diff(draw_run(1, **quiet), draw_run(2, {"all": 1.23}, **quiet))
-    assert found.exit_code == 0
-    assert {change.verdict for change in found.changes if change.role == "baseline"} == {"-"}
-    assert found.moved_baselines() == pytest.approx({f"{group}/float32/stock": 1.23 for group in GROUPS}, rel=0.01)
-    assert diff(draw_run(1, **quiet), draw_run(2, {"all": 1.02}, **quiet)).moved_baselines() == {}
-
-
-def test_most_arms_of_a_group_can_move_alike(old):
-    faster_baseline = diff(old, draw_run(2, {"pure[jit]": 0.7, "pure[jit]#2": 0.7}))
-    assert [found[1:] for found in faster_baseline.majorities()] == [("slower", 8, 8)] * 3
-    assert not list(diff(old, draw_run(2, {"nnx": 1.3})).majorities()), "four of eight are no majority"
-
-
-@pytest.mark.parametrize("absolute", [False, True])
-def test_a_slowdown_of_all_is_caught_by_absolute_times_alone(absolute):
-    found = diff(draw_run(1, mood=0.0), draw_run(2, {"all": 1.3}, mood=0.0), absolute=absolute)
-    assert found.exit_code == absolute
-    if absolute:
-        assert names_of(found.regressions) == set(ARMS) - {"pure[jit]#2"}
-        assert all(change.comparison.ratio == pytest.approx(1.3, rel=0.06) for change in found.changes)
 
 
 @pytest.fixture
@@ -224,30 +155,6 @@ def test_a_renamed_arm_is_missing_on_both_sides_and_a_group_as_a_whole(old):
         ("OLD", FIRST, ("nnx[cached]",), 1),
     ]
     assert found.exit_code == 2
-
-
-def test_another_machine_or_precision_is_a_problem_unless_allowed(old, again):
-    for other, what in (
-        (with_machine(again, device="NVIDIA H100"), "machine"),
-        (with_machine(again, environment={}), "machine"),
-        (with_provenance(again, matmul_precision="tensorfloat32"), "precision"),
-    ):
-        found = diff(old, other)
-        assert [(problem.kind, problem.what) for problem in found.problems] == [("machine", what)]
-        assert found.exit_code == diff(old, other, allow_missing=True).exit_code == 2
-        assert diff(old, other, allow_other_machine=True).exit_code == 0
-
-
-def test_an_interrupted_run_is_a_problem_unless_allowed(old, again):
-    begun = {"complete": False}
-    for name, files in (
-        ("OLD", (with_provenance(old, **begun), again)),
-        ("NEW", (old, with_provenance(again, **begun))),
-    ):
-        found = diff(*files)
-        assert [(p.kind, p.what, p.file) for p in found.problems] == [("incomplete", "interrupted", name)]
-        assert found.exit_code == 2
-        assert diff(*files, allow_missing=True).exit_code == 0
 
 
 def test_other_work_under_the_same_name_is_not_compared(old, again):

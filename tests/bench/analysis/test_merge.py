@@ -1,37 +1,23 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
-import msgspec
 import numpy as np
 import pytest
-from support.processes import (
-    AGAIN,
-    ARMS,
-    FORWARD,
-    KILLED,
-    LINEN,
-    PLAN,
-    PURE,
-    STARTED,
-    STEP,
-    FakeProcesses,
-    fill,
-    ignore,
-    journal_at,
-    samples,
-)
-from support.runs import BUILD, MACHINE
+from support.processes import ARMS, FORWARD, KILLED, PLAN, STEP, FakeProcesses, fill, ignore, journal_at, samples, timed
+from support.runs import BUILD, MACHINE, plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.analysis.statistics import compare, noise_floor, verdict
 from trigru.bench.arms.plan import MATMUL_PRECISION, expand
 from trigru.bench.arms.work import work_of
 from trigru.bench.arms.workloads import Workload, get_workload
 from trigru.bench.results.files import load, save
-from trigru.bench.results.record import Untimed
+from trigru.bench.results.record import Ceilings, Untimed
+from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run
 from trigru.bench.timing.worker import NO_BASELINE
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
-from trigru.common.gru.kernels import parse_kernel
+
+PURE, AGAIN, LINEN = ARMS[:3]
 
 
 @pytest.fixture
@@ -64,6 +50,13 @@ def test_ratios_are_those_of_paired_rounds_within_processes(merged):
     assert again.ratio_low != 1
 
 
+def test_a_verdict_heeds_the_noise_floor(journal, monkeypatch):
+    fill(journal, (STEP,))
+    fill(journal, (STEP,), process=1)
+    monkeypatch.setattr("trigru.bench.analysis.merge.noise_floor", lambda *_: 0.9)
+    assert [(b.facts.floor, b.facts.verdict) for b in merge(journal).benchmarks] == [(0.9, "indistinguishable")] * 3
+
+
 def test_processes_are_joined_in_their_order(merged):
     facts = merged.groups()[STEP][2].facts
     assert facts.position == [0, 1, 2, 0] * 2
@@ -90,11 +83,12 @@ def test_facts_are_the_arms(merged):
 
 
 def test_an_arm_keeps_its_kernel_and_its_division(tmp_path):
-    kernels = (parse_kernel("stock"), parse_kernel("fused@save=none"))
-    plan = msgspec.structs.replace(PLAN, phases=("forward",), kernels=kernels)
-    journal = journal_at(tmp_path / "run", plan)
+    asked = plan(workloads=["vowels"], phases=("step",), kernels=["stock", "fused@save=none"], rounds=4)
+    journal = journal_at(tmp_path / "run", asked)
     run(journal, ignore, FakeProcesses())
-    assert [b.arm for b in merge(journal).benchmarks] == expand(plan)
+    found = merge(journal).benchmarks
+    assert [b.arm for b in found] == expand(asked)
+    assert {b.facts.steps for b in found} == {32}, "one for each sequence"
 
 
 def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):
@@ -109,7 +103,7 @@ def test_where_it_comes_from(merged):
     facts = merged.trigru
     assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
     assert (facts.load_before, facts.matmul_precision, facts.complete) == (0.5, MATMUL_PRECISION, True)
-    assert facts.ceilings == [STARTED.ceilings] * 2
+    assert facts.ceilings == [{"float32": Ceilings(100.0, 10.0)}] * 2
 
 
 def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
@@ -151,6 +145,14 @@ def test_an_arm_that_fails_in_one_process_has_no_number_at_all(journal, process)
     results = merge(journal)
     assert [b.arm for b in results.groups()[STEP]] == [PURE, AGAIN]
     assert results.untimed == [Untimed(LINEN, "not equal to the oracle")]
+
+
+def test_an_arm_that_a_process_does_not_mention_has_no_number(journal):
+    fill(journal, (STEP,))
+    journal.add(GroupTimed(STEP, 1, [timed(1, arm) for arm in (PURE, AGAIN)]))
+    results = merge(journal)
+    assert [b.arm for b in results.benchmarks] == [PURE, AGAIN]
+    assert results.untimed == [Untimed(LINEN, "not measured in every process")]
 
 
 @pytest.mark.parametrize("process", [0, 1])

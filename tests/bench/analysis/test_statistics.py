@@ -27,14 +27,6 @@ def paired(rng, ratio, rounds=40, noise=0.01):
     return [factor * machine * rng.lognormal(0, noise, rounds) for factor in (ratio, 1.0)]
 
 
-def test_drift_of_the_machine_cancels(rng):
-    slow, base = paired(rng, 1.1)
-    found = compare(slow, base)
-    assert found.ratio == pytest.approx(1.1, abs=0.015)
-    assert 0 < found.high - found.low < 0.02
-    assert np.std(np.log(base)) > 0.05
-
-
 @pytest.fixture
 def few_resamples(monkeypatch):
     """Enough to see whether intervals cover, and eight times as fast."""
@@ -83,20 +75,6 @@ def test_rounds_alone_would_cover_far_too_little_where_processes_differ(rng, few
     assert covered / 100 < 0.8
 
 
-def test_more_processes_narrow_the_interval(rng, few_resamples):
-    def width(processes):
-        found = [effect_of(*in_processes(rng, processes, 11, 0.01, 0.01), seed) for seed in range(20)]
-        return np.mean([f.high - f.low for f in found])
-
-    assert width(3) > 1.5 * width(5) > 1.5 * width(10)
-
-
-def test_processes_count_alike_however_many_rounds_they_have():
-    log_ratio = np.array([0.0, 0.0, 0.0, 0.0, 0.2, 0.21])
-    found = effect_of(log_ratio, [0, 0, 0, 0, 1, 1])
-    assert found.log_ratio == pytest.approx((0.0 + 0.205) / 2)
-
-
 def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of_their_rounds(rng):
     rounds = rng.normal(0, 0.02, 11)
     found = effect_of(np.tile(rounds, 3), np.repeat(np.arange(3), 11))
@@ -106,38 +84,12 @@ def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of
     assert found.high - found.log_ratio == pytest.approx(t.ppf(0.975, np.inf) * of_rounds)
 
 
-def test_degrees_of_freedom_are_welchs():
-    found = compare_effects(Effect(0.0, 0.0, 0.0, 0.01, 5), Effect(0.0, 0.0, 0.0, 0.01, 5))
-    assert np.log(found.high) == pytest.approx(t.ppf(0.975, 8) * 0.01 * 2**0.5)
-    found = compare_effects(Effect(0.0, 0.0, 0.0, 0.01, 5), Effect(0.0, 0.0, 0.0, 0.0, 5))
-    assert np.log(found.high) == pytest.approx(t.ppf(0.975, 4) * 0.01)
-
-
 def test_luck_that_falls_on_all_groups_is_in_the_error_of_their_mean():
     lucky = (-0.02, -0.01, 0.0, 0.01, 0.02)
     found = mean_effect([Effect(0.0, 0.0, 0.0, 0.001, 5, lucky)] * 3)
     of_processes = np.std(lucky, ddof=1) / 5**0.5
     assert found.standard_error == pytest.approx(of_processes)
     assert found.high == pytest.approx(t.ppf(0.975, 4) * of_processes)
-
-
-def test_rounds_stay_paired_with_their_process(rng):
-    slow, base = paired(rng, 1.1, rounds=30)
-    mixed = rng.permutation(30)
-    process = np.arange(30) // 10
-    found, again = compare(slow, base, process), compare(slow[mixed], base[mixed], process[mixed])
-    assert found.ratio == pytest.approx(again.ratio)
-
-
-@pytest.mark.parametrize("change", [1.0, 1.1])
-def test_a_change_between_runs_is_covered(rng, few_resamples, change):
-    covered, trials = 0, 200
-    for seed in range(trials):
-        new, process = in_processes(rng, 5, 11, 0.02, 0.02)
-        old, _ = in_processes(rng, 5, 11, 0.01, 0.02)
-        found = compare_effects(effect_of(new + np.log(change), process, seed), effect_of(old, process, seed))
-        covered += found.low <= change <= found.high
-    assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
 
 
 def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
@@ -175,14 +127,6 @@ def test_squares_alone_would_cover_too_little_where_a_process_is_lucky_everywher
         mean = mean_effect(mixed)
         covered += mean.low <= 0.2 <= mean.high
     assert covered / 100 < 0.85
-
-
-def test_more_groups_narrow_the_mean(rng, cheap_resamples):
-    def width(groups):
-        found = [mean_effect(in_groups(rng, groups, 5, 0.0, 0.02)) for _ in range(40)]
-        return np.mean([f.high - f.low for f in found])
-
-    assert width(1) > 1.5 * width(4)
 
 
 def test_the_mean_of_one_process_knows_the_rounds_alone(rng):
@@ -238,14 +182,6 @@ def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng,
         assert wrong / trials < 0.06, f"{wrong} of {trials} at {rounds} rounds"
 
 
-def test_a_spike_in_one_round_moves_nothing_much(rng):
-    slow, base = paired(rng, 1.0)
-    slow[3] *= 50
-    found = compare(slow, base)
-    assert found.ratio == pytest.approx(1, abs=0.01)
-    assert found.high < 1.02
-
-
 def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
     slow, base = paired(rng, 1.02)
     assert compare(slow, base, seed=3) == compare(slow, base, seed=3)
@@ -257,31 +193,11 @@ def test_an_arm_against_itself_is_exactly_one(rng):
     assert compare(base, base) == Comparison(1.0, 1.0, 1.0)
 
 
-def test_the_floor_reaches_as_far_as_the_duplicates_interval():
+def test_the_floor_reaches_as_far_as_the_duplicates_interval_or_in_several_processes_its_ratio():
     assert noise_floor(Comparison(1.0, 0.9, 1.05)) == pytest.approx(1 / 0.9 - 1)
     assert noise_floor(Comparison(1.0, 0.95, 1.2)) == pytest.approx(0.2)
     assert noise_floor(Comparison(1.0, 0.999, 1.001)) == MIN_FLOOR
-
-
-def test_with_two_processes_the_floor_is_the_duplicates_ratio():
-    duplicate = Comparison(0.97, 0.9, 1.05)
-    assert noise_floor(duplicate, processes=2) == pytest.approx(1 / 0.97 - 1)
-    assert noise_floor(duplicate, processes=1) == pytest.approx(1 / 0.9 - 1)
-
-
-@pytest.mark.parametrize(
-    ("comparison", "expected"),
-    [
-        (Comparison(1.10, 1.08, 1.12), "slower"),
-        (Comparison(0.90, 0.88, 0.92), "faster"),
-        (Comparison(1.10, 0.99, 1.20), "indistinguishable"),  # the interval has 1 in it
-        (Comparison(1.015, 1.01, 1.018), "indistinguishable"),  # clean, but below the floor
-        (Comparison(0.985, 0.98, 0.99), "indistinguishable"),
-        (Comparison(1.0, 1.0, 1.0), "indistinguishable"),
-    ],
-)
-def test_verdicts(comparison, expected):
-    assert verdict(comparison, floor=0.02) == expected
+    assert noise_floor(Comparison(0.97, 0.9, 1.05), processes=2) == pytest.approx(1 / 0.97 - 1)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.runs import make_arm, plan
 from trigru.bench.arms import arms
-from trigru.bench.arms.admission import NotEqualError, reference
-from trigru.bench.arms.arms import Arm, arms_of, calibration_arms, prepare
+from trigru.bench.arms.admission import NotEqualError, get_reference
+from trigru.bench.arms.arms import arms_of, calibration_arms, prepare
 from trigru.bench.arms.peers import Peer, PeerStyle
-from trigru.bench.arms.plan import Plan
+from trigru.bench.arms.plan import expand, packages_of_plan
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
+from trigru.bench.results.record import Sized
 from trigru.common.datasets import japanese_vowels
 from trigru.common.errors import UnavailableError, UnknownNameError
+from trigru.common.gru.kernels import Kernel
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
 from trigru.common.port.task import PHASES
@@ -21,88 +24,70 @@ from trigru.impls.faults import FAULTS
 from trigru.impls.pure import Model, PurePort
 
 PORTS = ["pure", "linen", "nnx", "equinox"]
+TINY = Sized("tiny")
 
-#: Results of different versions are matched by these.
-IDS = [
-    "tiny/train_step/float32/stock/pure[jit]",
-    "tiny/train_step/float32/stock/pure[jit]#2",
-    "tiny/train_step/float32/stock/linen[apply]",
-    "tiny/train_step/float32/stock/nnx[nnx.jit]",
-    "tiny/train_step/float32/stock/nnx[nnx.jit-tree]",
-    "tiny/train_step/float32/stock/nnx[cached_partial]",
-    "tiny/train_step/float32/stock/nnx[pytree]",
-    "tiny/train_step/float32/stock/nnx[split-merge]",
-    "tiny/train_step/float32/stock/nnx[leaves]",
-    "tiny/train_step/float32/stock/equinox[filter_jit]",
-    "tiny/train_step/float32/stock/equinox[partition]",
-]
+#: Results of different versions are matched by ids. The fused division has each port in its first style.
+NAMES = {
+    "stock": """pure[jit] pure[jit]#2 linen[apply] nnx[nnx.jit] nnx[nnx.jit-tree] nnx[cached_partial] nnx[pytree]
+        nnx[split-merge] nnx[leaves] equinox[filter_jit] equinox[partition]""",
+    "fused": """pure[jit] pure[jit]#2 pure[jit]:fused pure[jit]:fused@save=none
+        linen[apply] linen[apply]:fused linen[apply]:fused@save=none
+        nnx[nnx.jit] nnx[nnx.jit]:fused nnx[nnx.jit]:fused@save=none
+        equinox[filter_jit] equinox[filter_jit]:fused equinox[filter_jit]:fused@save=none""",
+}
+KERNELS = {"stock": [Kernel()], "fused": [Kernel("fused"), Kernel("fused", {"save": "none"})]}
 
 
-def test_benchmark_ids_are_pinned():
-    assert [arm.id for arm in arms_of("tiny", "train_step", PORTS)] == IDS
-
-
-#: The fused kernel against the stock cells: each port in its first style.
-FUSED_IDS = [
-    "tiny/train_step/float32/fused/pure[jit]",
-    "tiny/train_step/float32/fused/pure[jit]#2",
-    "tiny/train_step/float32/fused/pure[jit]:fused",
-    "tiny/train_step/float32/fused/pure[jit]:fused@save=none",
-    "tiny/train_step/float32/fused/linen[apply]",
-    "tiny/train_step/float32/fused/linen[apply]:fused",
-    "tiny/train_step/float32/fused/linen[apply]:fused@save=none",
-    "tiny/train_step/float32/fused/nnx[nnx.jit]",
-    "tiny/train_step/float32/fused/nnx[nnx.jit]:fused",
-    "tiny/train_step/float32/fused/nnx[nnx.jit]:fused@save=none",
-    "tiny/train_step/float32/fused/equinox[filter_jit]",
-    "tiny/train_step/float32/fused/equinox[filter_jit]:fused",
-    "tiny/train_step/float32/fused/equinox[filter_jit]:fused@save=none",
-]
-
-
-def test_benchmark_ids_of_the_fused_division_are_pinned():
-    found = arms_of("tiny", "train_step", PORTS, kernels=["fused", "fused@save=none"])
-    assert [arm.id for arm in found] == FUSED_IDS
-    assert [arm.id for arm in found if arm.is_baseline] == FUSED_IDS[:1]
-    assert [arm.kernel for arm in found[:4]] == ["stock", "stock", "fused", "fused@save=none"]
+@pytest.mark.parametrize("division", NAMES)
+def test_benchmark_ids_are_pinned(division):
+    found = arms_of(TINY, "train_step", PORTS, kernels=KERNELS[division])
+    names = NAMES[division].split()
+    assert [arm.id for arm in found] == [f"tiny/train_step/float32/{division}/{name}" for name in names]
+    assert found == [make_arm(name, phase="train_step", division=division) for name in names]
+    assert [arm.role for arm in found] == ["baseline", "duplicate"] + ["arm"] * (len(names) - 2)
 
 
 def test_the_fused_division_has_the_styles_that_are_asked_for_and_peers_as_they_are(monkeypatch):
     styles = "eager", "compile"
     peer = Peer("torch", "", (), tuple(PeerStyle(style, "", lambda *_: None) for style in styles))
     monkeypatch.setattr(arms, "get_peer", lambda name: peer)
-    found = arms_of("tiny", "forward", ["nnx"], ["pytree", "leaves"], ["fused"], ["torch"])
-    assert [arm.name for arm in found[2:]] == [
-        "nnx[pytree]",
-        "nnx[pytree]:fused",
-        "nnx[leaves]",
-        "nnx[leaves]:fused",
-        "torch[eager]",
-        "torch[compile]",
-    ]
+    found = arms_of(TINY, "forward", ["nnx"], ["pytree", "leaves"], [Kernel("fused")], ["torch"])
+    own = "pure[jit] pure[jit]#2 nnx[pytree] nnx[pytree]:fused nnx[leaves] nnx[leaves]:fused"
+    assert [arm.name for arm in found] == [*own.split(), "torch[eager]", "torch[compile]"]
+
+
+def groups_of(of):
+    return list(dict.fromkeys(arm.group for arm in expand(of)))
 
 
 def test_a_plan_has_a_group_for_each_division_and_ids_are_unique():
-    kernels = ("stock", "fused", "fused@chunk=16", "fused")
-    groups = Plan(("tiny", "large"), ("step",), tuple(PORTS), kernels=kernels).groups()
-    assert list(groups) == [
+    kernels = ("stock", "fused", "fused@chunk=16")
+    asked = plan(workloads=("tiny", "large"), phases=("step",), ports=tuple(PORTS), kernels=kernels)
+    assert groups_of(asked) == [
         f"{workload}/step/float32/{kernel}" for workload in ("tiny", "large") for kernel in ("stock", "fused")
     ]
-    ids = [arm.id for arm_group in groups.values() for arm in arm_group]
+    ids = [arm.id for arm in expand(asked)]
     assert len(set(ids)) == len(ids) == 11 + 13 + 5 + 13
-    assert all(arm.id.startswith(f"{group}/") for group, arm_group in groups.items() for arm in arm_group)
-    assert list(Plan(("tiny",), ("step",), tuple(PORTS)).groups()) == ["tiny/step/float32/stock"]
 
 
 def test_a_plan_hands_on_styles_and_peers_and_counts_trials_from_1(monkeypatch):
-    plan = Plan(("tiny",), ("forward",), ("nnx",), peers=("torch",), styles=("pytree",))
     peer = Peer("torch", "", ("torch",), (PeerStyle("eager", "", lambda *_: None),))
     monkeypatch.setattr(arms, "get_peer", lambda name: peer)
-    (group,) = plan.groups().values()
-    assert [arm.name for arm in group[2:]] == ["nnx[pytree]", "torch[eager]"]
-    assert {"flax", "torch"} <= set(plan.packages())
-    trials = Plan(("tiny",), ("forward",), ("pure",), trials=2).groups()
-    assert list(trials) == ["tiny~1/forward/float32/stock", "tiny~2/forward/float32/stock"]
+    asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
+    assert [arm.name for arm in expand(asked)[2:]] == ["nnx[pytree]", "torch[eager]"]
+    assert {"flax", "torch"} <= set(packages_of_plan(asked))
+    assert groups_of(plan(trials=2)) == ["tiny~1/forward/float32/stock", "tiny~2/forward/float32/stock"]
+
+
+def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):
+    def refuse(name):
+        raise UnavailableError(f"{name} is not installed")
+
+    monkeypatch.setattr(arms, "get_port", refuse)
+    monkeypatch.setattr(arms, "get_peer", refuse)
+    asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
+    assert [arm.name for arm in expand(asked)[2:]] == ["nnx[?]", "torch[?]"]
+    assert packages_of_plan(asked) == []
 
 
 def test_a_kernel_reaches_the_model(monkeypatch):
@@ -116,15 +101,15 @@ def test_a_kernel_reaches_the_model(monkeypatch):
             return super().load(replace(config, kernel="stock"), params)
 
     monkeypatch.setattr(arms, "get_port", lambda name: Fast())
-    for arm in arms_of("tiny", "forward", ["pure"], kernels=["fused"]):
+    for arm in arms_of(TINY, "forward", ["pure"], kernels=[Kernel("fused")]):
         prepare(arm)
     assert built == ["stock", "stock", "fused"]
 
 
 def test_where_matrix_products_dominate_the_first_style_is_enough():
-    names = [arm.name for arm in arms_of("large", "forward", PORTS)]
+    names = [arm.name for arm in arms_of(Sized("large"), "forward", PORTS)]
     assert names == ["pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
-    assert [arm.name for arm in arms_of("large", "forward", ["nnx"], ["pytree"])][2:] == ["nnx[pytree]"]
+    assert [arm.name for arm in arms_of(Sized("large"), "forward", ["nnx"], ["pytree"])][2:] == ["nnx[pytree]"]
 
 
 def test_workloads_are_pinned():
@@ -138,14 +123,15 @@ def test_workloads_are_pinned():
     }
     assert set(QUICK) < set(STANDARD) < {w.name for w in WORKLOADS}
     with pytest.raises(UnknownNameError, match="unknown workload 'huge'. Known: tiny, question, vowels"):
-        get_workload("huge")
+        get_workload(Sized("huge"))
 
 
 def test_the_vowels_are_real_and_of_unequal_length():
-    batch = get_workload("vowels").batch()
+    batch = get_workload(Sized("vowels")).batch()
     assert batch.x.shape == (32, 29, 12)
     assert batch.x.dtype == "float32"
     assert len(set(batch.lengths.tolist())) > 3
+    assert get_workload(Sized("vowels")).steps == batch.lengths.sum() < 32 * 29
     assert set(batch.targets.tolist()) <= set(range(9))
     data = japanese_vowels("train")
     for x, length, label in zip(batch.x, batch.lengths, batch.targets, strict=True):
@@ -161,18 +147,12 @@ def test_batches_are_the_same_at_each_call():
         assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
 
 
-def test_the_baseline_and_its_duplicate_are_always_there():
-    found = arms_of("tiny", "forward", ["linen"], ["apply"])
-    assert [arm.name for arm in found] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
-    assert [arm.is_baseline for arm in found] == [True, False, False]
-
-
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("workload", ["tiny", "vowels"])
 def test_every_arm_of_every_port_passes_the_gate(port, workload, phase):
     for style in port.call_styles:
         if style.missing() is None:
-            ready = prepare(Arm(workload, phase, port.name, style.name))
+            ready = prepare(make_arm(f"{port.name}[{style.name}]", workload, phase))
             assert 0 < ready.gate <= 1
             assert ready.program.leaves >= 5
 
@@ -232,41 +212,35 @@ class Frozen(PurePort):
 @pytest.mark.parametrize(
     ("faulty", "phase"),
     [
-        (Wrong, "forward"),
-        (Wrong, "gradient"),
-        (Wrong, "train_step"),
+        *((faulty, "forward") for faulty in (Wrong, NaNCarry, OutputsOff)),
         (WrongStep, "step"),
-        (Frozen, "gradient"),
-        (NaNCarry, "forward"),
-        (OutputsOff, "forward"),
-        (Frozen, "train_step"),
-        (_mutant_style("style-no-state"), "train_step"),
-        (_mutant_style("style-lost-update"), "train_step"),
-        (_mutant_style("style-twice"), "train_step"),
+        *((faulty, "gradient") for faulty in (Wrong, Frozen)),
+        *((faulty, "train_step") for faulty in (Wrong, Frozen)),
+        *((_mutant_style(f"style-{name}"), "train_step") for name in ("no-state", "lost-update", "twice")),
     ],
 )
 @pytest.mark.parametrize("workload", ["tiny", "question"])
 def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, faulty, phase, workload):
     monkeypatch.setattr(arms, "get_port", lambda name: faulty())
     with pytest.raises(NotEqualError, match="not equal to the oracle: .* times what is allowed"):
-        prepare(Arm(workload, phase, "pure", "jit"))
+        prepare(make_arm("pure[jit]", workload, phase))
 
 
 def test_an_unknown_style_or_a_missing_one_is_said(monkeypatch):
     with pytest.raises(UnknownNameError, match="unknown call style of linen 'jit'. Known: apply"):
-        prepare(Arm("tiny", "forward", "linen", "jit"))
+        prepare(make_arm("linen[jit]"))
 
     class Old(PurePort):
         call_styles = (CallStyle("jit", "", functional_program, lambda: "this version is too old"),)
 
     monkeypatch.setattr(arms, "get_port", lambda name: Old())
     with pytest.raises(UnavailableError, match="'jit' of pure is not available: this version is too old"):
-        prepare(Arm("tiny", "forward", "pure", "jit"))
+        prepare(make_arm("pure[jit]"))
 
 
 def test_the_reference_is_computed_in_float64():
     for phase in PHASES:
-        found = reference("tiny", phase, "float32")
+        found = get_reference(TINY, phase, "float32")
         assert {np.asarray(a).dtype.name for a in found.expected.values()} == {"float64"}
         assert all(0 < bound < 1e-4 for bound in found.bounds.values())
 
@@ -287,34 +261,30 @@ def test_what_is_timed_is_on_the_device(monkeypatch):
 
     Spy.call_styles = (CallStyle("jit", "", build),)
     monkeypatch.setattr(arms, "get_port", lambda name: Spy())
-    prepare(Arm("tiny", "forward", "pure", "jit"))
+    prepare(make_arm("pure[jit]"))
     (arrays,) = (entry for entry in seen if isinstance(entry, tuple))
     assert all(isinstance(array, jax.Array) for array in arrays)
 
 
 def test_a_calibration_has_copies_and_slowed_arms_in_groups_of_their_own():
-    found = calibration_arms("tiny", "forward", trial=3)
-    assert [arm.id for arm in found[:2]] == [
-        "tiny~3/forward/float32/stock/pure[jit]",
-        "tiny~3/forward/float32/stock/pure[jit]#2",
-    ]
+    found = calibration_arms(TINY, "forward", trial=3)
+    assert found[1].id == "tiny~3/forward/float32/stock/pure[jit]#2"
     assert [arm.name for arm in found if arm.slowed] == ["pure[jit]+3%", "pure[jit]+5%"]
-    assert [arm.is_baseline for arm in found] == [True] + 10 * [False]
+    assert [arm.role for arm in found] == ["baseline", "duplicate"] + 9 * ["calibration"]
+    assert [arm.copy for arm in found] == [*range(1, 10), 1, 1]
     assert prepare(found[-1]).slowed == 0.05
 
 
 def test_the_step_goes_on_from_the_carry_that_is_passed():
-    batch = get_workload("tiny").batch()
+    batch = get_workload(TINY).batch()
     frame, carry = batch.arguments("step")
     assert frame.shape == (1, 4)
     assert carry.shape == (1, 8)
     assert np.abs(carry).min() > 0
     assert batch.arguments("gradient") == batch.arguments("train_step")
-    assert [a.shape for a in get_workload("vowels").batch().arguments("step")] == [(32, 12), (32, 64)]
+    assert [a.shape for a in get_workload(Sized("vowels")).batch().arguments("step")] == [(32, 12), (32, 64)]
 
 
-def test_the_first_call_is_timed():
-    ready = prepare(Arm("tiny", "step", "pure", "jit"))
-    again = prepare(Arm("tiny", "step", "pure", "jit"))
-    assert 1e-3 < ready.first_call_s < 60
-    assert again.first_call_s > 1e-3
+def test_the_first_call_is_timed_each_time():
+    for _ in range(2):
+        assert 1e-3 < prepare(make_arm("pure[jit]", phase="step")).first_call_s < 60

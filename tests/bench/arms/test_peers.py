@@ -9,22 +9,18 @@ from importlib.util import find_spec
 import jax
 import numpy as np
 import pytest
-from trigru.bench.arms.admission import NotEqualError, reference
+from trigru.bench.arms.admission import NotEqualError, get_reference
 from trigru.bench.arms.peers import PEERS, get_peer
 from trigru.bench.arms.workloads import get_workload
+from trigru.bench.results.record import Sized
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.parameters.record import ClassifierParams, leaves
 from trigru.common.port.programs import read_program
 from trigru.common.port.task import PHASES
 
 #: Part of benchmark ids.
-ARMS = [
-    ("torch", "eager"),
-    ("torch", "compile"),
-    ("haiku", "transform"),
-    ("keras", "stateless"),
-    ("keras", "train_on_batch"),
-]
+STYLES = {"torch": ["eager", "compile"], "haiku": ["transform"], "keras": ["stateless", "train_on_batch"]}
+ARMS = [(name, style) for name, styles in STYLES.items() for style in styles]
 #: Phases that a style has no counterpart of.
 WITHOUT = {("keras", "train_on_batch"): ("gradient", "step")}
 WORKLOADS = ["tiny", "vowels"]
@@ -63,8 +59,8 @@ def arm(request):
 
 def build(style, workload, phase):
     """What is to be answered, a program, and the program called on the reference's batch."""
-    expected = reference(workload, phase, "float32", steps=1)
-    program = style.build(get_workload(workload).config(phase), expected.params, phase)
+    expected = get_reference(Sized(workload), phase, "float32", steps=1)
+    program = style.build(get_workload(Sized(workload)).config(phase), expected.params, phase)
     arguments = [program.put(array) for array in expected.batch.arguments(phase)]
     return expected, program, lambda: program.call(*arguments)
 
@@ -73,7 +69,7 @@ def build(style, workload, phase):
 def test_styles_are_pinned(name):
     peer = find_peer(name)
     assert peer.name == name
-    assert [style.name for style in peer.call_styles] == [style for other, style in ARMS if other == name]
+    assert [style.name for style in peer.call_styles] == STYLES[name]
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.runs import make_results
+from trigru.bench.analysis.rates import best_ceilings, nearer_limit
 from trigru.bench.arms import work
 from trigru.bench.arms.work import Work, work_of
 from trigru.bench.arms.workloads import WORKLOADS, Workload, get_workload
-from trigru.bench.timing import roofline as ceilings
-from trigru.bench.timing.roofline import Ceilings, measure_ceilings
+from trigru.bench.results.record import Ceilings, Sized
+from trigru.bench.timing import roofline
+from trigru.bench.timing.roofline import measure_ceilings
 from trigru.common.parameters.record import random_params
 
 SMALL = [
@@ -145,30 +148,16 @@ def parameters_of(workload, phase):
 
 
 @pytest.mark.parametrize("workload", SMALL, ids=lambda w: w.name)
-def test_what_a_forward_pass_moves(workload):
+def test_what_a_call_moves(workload):
     B, T, D, H, C = (getattr(workload, n) for n in ("batch_size", "time", "input_size", "hidden_size", "classes"))
-    outputs = B * C if C else B * T * H
-    assert work_of(workload, "forward").moved_bytes == 4 * (parameters_of(workload, "forward") + B * T * D + outputs)
-
-
-@pytest.mark.parametrize(
-    "workload",
-    [
-        *SMALL[:2],
-        SMALL[2],
-    ],
-    ids=lambda w: w.name,
-)
-def test_what_a_step_moves(workload):
-    B, D, H = workload.batch_size, workload.input_size, workload.hidden_size
-    assert work_of(workload, "step").moved_bytes == 4 * (parameters_of(workload, "step") + B * D + 2 * B * H)
-
-
-@pytest.mark.parametrize("workload", SMALL, ids=lambda w: w.name)
-def test_what_a_gradient_moves(workload):
-    B, T, D, H, C = (getattr(workload, n) for n in ("batch_size", "time", "input_size", "hidden_size", "classes"))
-    parameters, targets, states = 2 * parameters_of(workload, "gradient"), B if C else B * T * H, 2 * B * T * H
-    assert work_of(workload, "gradient").moved_bytes == 4 * (parameters + B * T * D + targets + states)
+    parameters, of_step = (parameters_of(workload, phase) for phase in ("forward", "step"))
+    inputs, outputs, targets, states = B * T * D, B * C if C else B * T * H, B if C else B * T * H, B * T * H
+    moved = {phase: work_of(workload, phase).moved_bytes / 4 for phase in PHASES[:3]}
+    assert moved == {
+        "step": of_step + B * D + 2 * B * H,
+        "forward": parameters + inputs + outputs,
+        "gradient": 2 * parameters + inputs + targets + 2 * states,
+    }
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -180,7 +169,7 @@ def test_bytes_follow_the_dtype_and_operations_do_not(phase):
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_padded_steps_are_no_work(phase):
-    vowels = get_workload("vowels")
+    vowels = get_workload(Sized("vowels"))
     longer = replace(vowels, make=lambda workload: padded(vowels.batch()), time=2 * vowels.time)
     assert vowels.steps == longer.steps < vowels.batch_size * vowels.time
     assert work_of(longer, phase) == work_of(vowels, phase)
@@ -192,31 +181,36 @@ def padded(batch):
 
 
 def test_of_a_step_each_sequence_counts():
-    vowels = get_workload("vowels")
+    vowels = get_workload(Sized("vowels"))
     one = replace(vowels, batch_size=1)
     assert work_of(vowels, "step").flops == vowels.batch_size * work_of(one, "step").flops
 
 
 def test_the_binding_limit_is_the_one_that_takes_longer():
     limits = Ceilings(gemm_gflop_per_s=200.0, copy_gbyte_per_s=50.0)
-    assert limits.nearer(Work(4e9, 1e6)) == ("gemm", pytest.approx(0.02))
-    assert limits.nearer(Work(4e6, 2e9)) == ("copy", pytest.approx(0.04))
-    assert limits.nearer(Work(4e9, 1e9)) == ("gemm", pytest.approx(0.02))
+    assert nearer_limit(limits, 4e9, 1e6) == ("gemm", pytest.approx(0.02))
+    assert nearer_limit(limits, 4e6, 2e9) == ("copy", pytest.approx(0.04))
+    assert nearer_limit(limits, 4e9, 1e9) == ("gemm", pytest.approx(0.02))
+
+
+def test_the_best_rates_of_all_processes_count():
+    ceilings = [{"float32": Ceilings(1.0, 8.0)}, {"float32": Ceilings(3.0, 4.0)}]
+    assert best_ceilings(make_results([], ceilings=ceilings), "float32") == Ceilings(3.0, 8.0)
 
 
 @pytest.fixture
 def small_sizes(monkeypatch):
     """A product of 64 by 64 and a copy of 64 KiB; gives the calls that are timed."""
     timed = []
-    fastest_s = ceilings._fastest_s
+    fastest_s = roofline._fastest_s
 
     def watched(call):
         timed.append(call)
         return fastest_s(call)
 
-    monkeypatch.setattr(ceilings, "GEMM_SIZE", {jax.default_backend(): 64})
-    monkeypatch.setattr(ceilings, "COPY_BYTES", {jax.default_backend(): 2**16})
-    monkeypatch.setattr(ceilings, "_fastest_s", watched)
+    monkeypatch.setattr(roofline, "GEMM_SIZE", {jax.default_backend(): 64})
+    monkeypatch.setattr(roofline, "COPY_BYTES", {jax.default_backend(): 2**16})
+    monkeypatch.setattr(roofline, "_fastest_s", watched)
     return timed
 
 
@@ -235,7 +229,7 @@ def test_rates_are_work_over_the_fastest_time(small_sizes, monkeypatch):
         call()
         return 1e-6
 
-    monkeypatch.setattr(ceilings, "_fastest_s", known)
+    monkeypatch.setattr(roofline, "_fastest_s", known)
     found = measure_ceilings()
     assert found.gemm_gflop_per_s == pytest.approx(2 * 64**3 / 1e-6 * 1e-9)
     assert found.copy_gbyte_per_s == pytest.approx(2 * 2**16 / 1e-6 * 1e-9)
@@ -250,13 +244,13 @@ def test_the_copy_works_in_place(small_sizes):
     assert before.is_deleted()
     assert after.unsafe_buffer_pointer() == address
     # once to compile, once for each call that counts, twice here: not one of them started from the first array
-    assert float(after[0]) == ceilings.CALLS + 3
+    assert float(after[0]) == roofline.CALLS + 3
 
 
 def test_the_fastest_call_counts_and_the_first_does_not(monkeypatch):
     clock = iter([0.0, 5.0, 5.0, 7.0, 7.0, 10.0])
-    monkeypatch.setattr(ceilings.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(ceilings, "CALLS", 3)
+    monkeypatch.setattr(roofline.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(roofline, "CALLS", 3)
     calls = []
-    assert ceilings._fastest_s(lambda: calls.append(1)) == 2.0
+    assert roofline._fastest_s(lambda: calls.append(1)) == 2.0
     assert len(calls) == 4

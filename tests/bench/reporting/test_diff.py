@@ -4,13 +4,11 @@ import io
 from dataclasses import replace
 
 import msgspec
-import numpy as np
 import pytest
 from rich.console import Console
-from support.runs import ARMS, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
+from support.runs import GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.diff import TOO_NOISY, diff
 from trigru.bench.reporting.diff import _number, check_comparable, diff_summary, diff_tables
-from trigru.bench.reporting.numbers import format_time
 from trigru.bench.reporting.sections import terminal
 from trigru.bench.results.record import Untimed
 from trigru.common.equality.verification import Measurement
@@ -94,7 +92,8 @@ def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again)
          "NEW was measured in another precision of matrix products: 'tf32', was 'highest'."),
     ):  # fmt: skip
         found = diff(old, new)
-        assert section(found, "Where the files do not compare").rows == [(sentence, "FAILED")]
+        assert diff_tables(found)[0].title == "Where the files do not compare"
+        assert diff_tables(found)[0].rows == [(sentence, "FAILED")]
         said = f"The files do not compare (1 reasons). Measure alike, or accept it: {option}."
         assert said in diff_summary(found).splitlines()
         allowed = diff(old, new, allow_missing=True, allow_other_machine=True)
@@ -141,8 +140,8 @@ def test_what_was_proven_stands_side_by_side_and_a_loss_comes_first_in_the_summa
 def test_a_file_without_a_proof_is_named(old, again):
     proven = with_provenance(again, equality=[EQUAL])
     for files, named in (((old, again), "OLD and NEW"), ((old, proven), "OLD"), ((proven, old), "NEW")):
-        assert noted(diff(*files), f"In {named} nothing was asked about equality")
-    assert not noted(diff(proven, proven), "about equality")
+        assert noted(diff(*files), f"{named}: no proof of equality")
+    assert not noted(diff(proven, proven), "proof of equality")
 
 
 # doubts
@@ -200,7 +199,8 @@ def test_what_moved_beyond_the_noise_is_told(old):
 
 
 def test_what_differs_and_is_no_problem_is_said(old, again):
-    new = with_machine(again, versions={"python": "3.13.5", "jax": "0.13.0", "flax": "0.12"}, commit="def-dirty")
+    versions = again.trigru.machine.versions | {"jax": "0.13.0", "flax": "0.12"}
+    new = with_machine(again, versions=versions, commit="def-dirty")
     plan = msgspec.structs.replace(again.trigru.plan, sample_time_s=0.004)
     new = msgspec.structs.replace(with_provenance(new, plan=plan), datetime="2026-11-03T10:00:00+00:00")
     found = diff(old, new)
@@ -228,6 +228,8 @@ def test_the_baselines_own_change_is_said():
     (note,) = noted(found, "itself took")
     assert note.startswith("3 of 3 groups: pure[jit] itself took 1.2")
     assert "that is jax, or the machine" in note
+    assert found.exit_code == 0
+    assert not noted(diff(draw_run(1, **calm), draw_run(2, {"all": 1.02}, **calm)), "itself took")
     rows = section(found, "pure[jit] itself").rows
     assert [row[0] for row in rows] == ["tiny forward", "tiny train_step", "question@hidden=512 train_step"]
 
@@ -236,6 +238,7 @@ def test_where_most_arms_moved_alike_the_baseline_is_suspected(old):
     found = diff(old, draw_run(2, {"pure[jit]": 0.7, "pure[jit]#2": 0.7}))
     assert len(noted(found, "8 of 8 arms are slower. pure[jit], now ")) == 3
     assert all(note.endswith("may be what changed.") for note in noted(found, "arms are slower"))
+    assert not noted(diff(old, draw_run(2, {"nnx": 1.3})), "may be what changed"), "four of eight are no majority"
     absolute = diff(draw_run(1, mood=0.0), draw_run(2, {"all": 1.3}, mood=0.0), absolute=True)
     assert noted(absolute, "9 of 9 arms are slower. Jax, or the machine, may be what changed")
     assert diff_tables(absolute)[0].title == "Changes of time"
@@ -245,6 +248,7 @@ def test_a_duplicate_that_moved_says_that_the_noise_is_large(old):
     found = diff(with_facts(old, floor=0.01), with_facts(draw_run(2, {"pure[jit]#2": 1.5}), floor=0.01))
     assert len(noted(found, "pure[jit]#2 (A/A) is slower by the same measure")) == 3
     assert [row[4] for row in section(found, "Changes").rows] == ["A/A"] * 3
+    assert found.exit_code == 0
 
 
 # tables
@@ -253,41 +257,12 @@ def test_a_duplicate_that_moved_says_that_the_noise_is_large(old):
 def test_changes_come_first_and_the_rest_is_counted_and_in_details(old):
     found = diff(old, draw_run(2, {"equinox[filter_jit]": 1.3, "linen": 0.7}))
     changes, _, *details = diff_tables(found)
-    assert [(row[1], row[4]) for row in changes.rows] == [("equinox[filter_jit]", "FAILED")] * 3 + [
-        ("linen[apply]", "faster")
-    ] * 3
     assert "Indistinguishable from before: 18 arms; --details lists them." in changes.notes
     assert [section.detail for section in details] == [True] * 3
-    assert [row[0] for row in details[0].rows] == list(ARMS)
-    assert details[0].rows[0][3] == "1 (baseline)"
     assert "indistinguishable" not in printed(found, details=False)
     said = "3 of 24 arms slower than before by more than 5.0%: tiny/forward/float32/stock/eq"
     assert diff_summary(found).startswith(said)
     assert diff_summary(diff(old, old)) == "none of 24 arms slower than before by more than 5.0%."
-
-
-def test_each_row_has_its_times_interval_and_floor(old):
-    new = draw_run(2, {"linen": 1.3})
-    found = diff(old, new)
-    slow = sorted(found.regressions, key=lambda change: -change.comparison.ratio)
-    for row, change in zip(diff_tables(found)[0].rows, slow, strict=True):
-        c = change.comparison
-        assert row[2:4] == (f"{c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}]", f"±{change.floor:.1%}")
-        assert c.low < c.ratio < c.high
-    assert found.changes[0].old_time_s == np.median(old.benchmarks[0].time_s)
-    assert found.changes[0].new_time_s == np.median(new.benchmarks[0].time_s)
-    _, baselines, *groups = diff_tables(found)
-    expected = [(c.arm.name, format_time(c.old_time_s), format_time(c.new_time_s)) for c in found.changes]
-    assert [row[:3] for group in groups for row in group.rows] == expected
-    assert [list(row[1:3]) for row in baselines.rows] == [times for name, *times in expected if name == "pure[jit]"]
-
-
-def test_problems_come_first_and_regressions_before_what_only_moved():
-    old = with_facts(draw_run(1, **QUIET), floor=0.01)
-    new = with_facts(draw_run(2, {"linen": 1.10, "equinox": 1.06, "pure[jit]#2": 1.5}, **QUIET), floor=0.01)
-    problems, changes, *_ = diff_tables(diff(old, with_provenance(new, complete=False), fail_above=0.08))
-    assert problems.title == "Where the files do not compare"
-    assert [row[4] for row in changes.rows] == ["FAILED"] * 3 + ["A/A"] * 3 + ["slower"] * 6
 
 
 @pytest.mark.parametrize(

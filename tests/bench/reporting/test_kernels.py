@@ -3,26 +3,21 @@
 import io
 
 import msgspec
-import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from rich.console import Console
 from support.runs import (
-    OWN_S,
     PROGRAM,
-    TORCH,
     draw_kernels,
     draw_run,
     make_arm,
     make_benchmark,
     plan,
-    slowed,
     with_benchmarks,
     with_facts,
     with_provenance,
 )
 from trigru.bench.analysis.overhead import overheads
-from trigru.bench.analysis.speedups import speedups
 from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.kernels import kernel_tables
 from trigru.bench.reporting.plots import plot_sweep
@@ -52,61 +47,18 @@ def rows(results, title, names=3):
     return {row[:names]: row[names:] for row in section(results, title).rows}
 
 
-def test_the_verdict_heeds_the_noise_floor_and_is_on_the_kernel(results):
-    found = rows(results, OWN)
-    assert found[PURE][-1] == "faster"
-    assert found["medium", "forward", "pure[jit]"][-1] == "slower"
-    assert found["tiny", "forward", "pure[jit]"][-1] == "indistinguishable", "0.5 % is below the floor of 2 %"
-    raised = rows(with_facts(results, floor=0.6), OWN)
-    assert raised[PURE][-1] == "indistinguishable"
-    assert raised["question", "train_step", "pure[jit]"][-1] == "faster"
-
-
-def test_geometric_means_say_of_how_many(results):
-    means = rows(results, OWN + MEANS, names=2)
-    assert set(means) == {("forward", "pure[jit]"), ("forward", "nnx[nnx.jit]"), ("train_step", "pure[jit]")}
-    count, ratio, verdict = means["forward", "nnx[nnx.jit]"]
-    assert (count, verdict) == ("3", "faster")
-    assert ratio.startswith("2.00 [")
-    raised = rows(with_facts(results, floor=0.2), OWN + MEANS, names=2)
-    assert raised["forward", "pure[jit]"][2] == "indistinguishable", "6 % is below the mean floor"
-    assert raised["train_step", "pure[jit]"][0] == "1"
-
-
-def test_peers_are_set_against_the_kernel_in_each_port(results):
-    table = section(results, PEERS)
-    assert table.columns == ("workload", "phase", "peer", "pure", "nnx")
-    assert {row[2] for row in table.rows} == {"torch[eager]", "haiku[transform]*"}
-    cells = rows(results, PEERS)
-    pure, nnx = cells["question", "forward", "torch[eager]"]
-    assert pure.startswith("7.50 ±")
-    assert nnx.startswith("1.43 ±")
-    assert cells["question", "train_step", "torch[eager]"][1] == "-"
-    assert cells["tiny", "forward", "haiku[transform]*"][0].startswith("1.21 ±")
+def test_peers_of_other_equations_and_arms_without_a_number_are_marked(results):
+    assert {row[2] for row in section(results, PEERS).rows} == {"torch[eager]", "haiku[transform]*"}
+    assert rows(results, PEERS)["question", "train_step", "torch[eager]"][1] == "-"
     said = "haiku[transform]*: other equations (resets before the product), so it is not held to the oracle."
-    assert said in table.notes
-    count, pure, nnx = rows(results, PEERS + MEANS, names=2)["forward", "torch[eager]"]
-    assert count == "3"
-    assert float(pure.partition(" ")[0]) == pytest.approx(TORCH * (1.005 * 1.5 * 0.8) ** (1 / 3), abs=0.01)
-    assert float(nnx.partition(" ")[0]) == pytest.approx(TORCH / 7 * 2, abs=0.01)
+    assert said in section(results, PEERS).notes
+    assert said in section(results, PEERS + MEANS).notes
 
 
 def test_a_peer_that_cannot_be_told_from_the_kernel_is_in_brackets(results):
     cells = rows(with_facts(results, floor=0.3), PEERS)
     assert cells["tiny", "forward", "haiku[transform]*"][0].startswith("(1.21 ±")
     assert not cells["tiny", "forward", "torch[eager]"][0].startswith("(")
-
-
-def test_memory_and_rate_stand_side_by_side(results):
-    temporary, temp, share, *rates = rows(results, "Temporary memory and GFLOP/s")[NNX]
-    assert (temporary, temp, share) == ("4 KiB", "1 KiB", "0.25")
-    own, fused = (float(cell.partition(",")[0]) for cell in rates)
-    assert fused / own == pytest.approx(2, rel=0.1)
-    assert own == pytest.approx(1e6 / (7 * OWN_S) * 1e-9, rel=0.2)
-    heavy = rows(with_facts(results, flops=3e8), "Temporary memory and GFLOP/s")[NNX][-1]
-    rate, share = (float(part.rstrip("%")) for part in heavy.split(", "))
-    assert share == pytest.approx(rate, rel=0.02), "of a matrix product at 100 GFLOP/s"
-    assert share > 50
 
 
 def test_what_is_not_known_of_memory_or_is_none_is_blank(results):
@@ -148,16 +100,6 @@ def test_a_mean_against_peers_says_where_arms_have_fewer_workloads(results):
     assert means["train_step", "torch[eager]"][0] == "1"
 
 
-def test_a_cell_reaches_to_the_farther_end_of_its_interval(results):
-    luck = np.repeat([0.8, 0.9, 1.0, 1.1, 1.2], 6)
-    lucky = slowed(results, luck, lambda b: not b.arm.kernel.is_stock)
-    cell = rows(lucky, PEERS)["question", "train_step", "torch[eager]"][0]
-    reach = float(cell.partition("±")[2].rstrip("%")) / 100
-    ratio = next(s.ratio for s in speedups(lucky, peers=True) if s.phase == "train_step")
-    assert reach == pytest.approx(ratio.high / ratio.ratio - 1, abs=0.006)
-    assert reach > 1 - ratio.low / ratio.ratio + 0.02
-
-
 def test_divisions_are_never_ranked_against_each_other(results, tmp_path):
     (summary,) = summary_tables(results)
     assert [row[:2] for row in summary.rows] == [("tiny forward", "linen[apply]")]
@@ -166,6 +108,7 @@ def test_divisions_are_never_ranked_against_each_other(results, tmp_path):
     assert [overhead.arm for overhead in overheads(results)] == ["linen[apply]"]
     alone = with_benchmarks(results, [b for b in results.benchmarks if b.arm.division == "fused"])
     assert summary_tables(alone) == closing_tables(alone) == []
+    assert kernel_tables(with_benchmarks(results, results.benchmarks[:3])) == []
     assert overheads(alone) == []
     assert tables_of(alone)[0].title.startswith("The fused kernel against each framework's own cell")
     assert not plot_sweep(alone, tmp_path / "none.png")
@@ -185,10 +128,6 @@ def test_a_sweep_plots_the_stock_division_alone(tmp_path, monkeypatch):
     swept = with_provenance(with_benchmarks(draw_run(1), benchmarks), plan=plan(swept="hidden"))
     assert plot_sweep(swept, tmp_path / "sweep.png")
     assert drawn == ["pure[jit]", "linen[apply]"]
-
-
-def test_the_stock_division_has_no_table_of_kernels():
-    assert kernel_tables(draw_run(1)) == []
 
 
 def test_choices_get_tables_of_their_own(results):

@@ -24,22 +24,6 @@ def test_what_the_intervals_do_not_bear_out_is_an_estimate(facts, said):
     assert overhead_tables(with_benchmarks(swept, linen))[1].rows[0][-1] == said
 
 
-def test_the_smallest_workload_tells_the_cost_of_a_call_and_of_a_leaf():
-    """5 µs for 5 leaves, 116 µs for 16, and another program."""
-    other = with_facts(make_benchmark(make_arm("nnx[nnx.jit]"), [1e-5] * 6), program=None, ratio=1.5)
-    benchmarks = [make_benchmark(make_arm("pure[jit]", "question"), [1.0] * 6, flops=1e9), other]
-    for phase, time_s, ratio, leaves in (("forward", 1e-5, 1.5, 5), ("train_step", 1e-4, 2.16, 16)):
-        benchmarks.append(make_benchmark(make_arm("pure[jit]", phase=phase), [time_s] * 6))
-        facts = {"leaves": leaves, "ratio": ratio, "ratio_low": ratio - 0.001, "ratio_high": ratio + 0.001}
-        benchmarks.append(make_benchmark(make_arm("linen[apply]", phase=phase), [ratio * time_s] * 6, **facts))
-    (section,) = overhead_tables(make_results(benchmarks))
-    assert section.title == "Framework overhead on tiny, in µs a call over pure[jit]"
-    assert section.rows == [
-        ("nnx[nnx.jit]", "5.0 [0.0, 0.0]*", "-", "-"),
-        ("linen[apply]", "5.0 [5.0, 5.0]", "116 [116, 116]", "10 ± 0.009"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("cause", "said"),
     [

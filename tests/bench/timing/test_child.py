@@ -92,7 +92,7 @@ def test_silence_for_longer_than_the_limit_ends_a_child_with_all_that_it_started
         [SAT, SAT],
         "the measuring process said nothing for 1 s, and was ended",
     )
-    assert time.monotonic() - start < PATIENCE_S / 2
+    assert time.monotonic() - start < 6, "about 1.5 s, or somewhat more on a busy machine"
     for name in ("pid", "other"):
         assert ends_within(int((folder / name).read_text()), 1)
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -10,11 +9,13 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from rich.console import Console
+from support.processes import ignore
 from trigru.bench.arms.admission import LEARNING_RATE
 from trigru.bench.commands import bench as benchmarking
 from trigru.bench.reporting.sections import terminal
+from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing import coldstart
-from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_start_tables, cold_starts, measure_cold_start
+from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start
 from trigru.common.errors import InputError, TrigruError
 from trigru.common.port.programs import Build
 
@@ -58,7 +59,7 @@ def child(monkeypatch):
 
 
 def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(started):
-    found = cold_starts(["a", "b", "c"], 4, lambda what, share: None)
+    found = cold_starts(["a", "b", "c"], 4, ignore)
     assert "".join(started) == "abc" + "abc" + "bca" + "cab" + "abc"
     assert [cold.port for cold in found] == started[3:]
     assert [cold.import_s for cold in found] == [float(number) for number in range(4, 16)]
@@ -67,23 +68,15 @@ def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(sta
 @pytest.mark.usefixtures("started")
 def test_progress_says_what_comes_next():
     said = []
-    cold_starts(["a", "b"], 1, lambda what, share: said.append((what, share)))
-    assert said == [
-        ("start a (warm-up)", 0.0),
-        ("start b (warm-up)", 0.25),
-        ("start a (1 of 1)", 0.25),
-        ("start b (1 of 1)", 0.25),
-    ]
+    cold_starts(["a", "b"], 1, lambda *of: said.append(of))
+    what = [f"start {port} ({which})" for which in ("warm-up", "1 of 1") for port in "ab"]
+    assert said == list(zip(what, (0.0, 0.25, 0.25, 0.25), strict=True))
 
 
-def test_no_repeats_are_refused_before_anything_is_started(started):
+def test_without_repeats_or_ports_nothing_is_started(started):
     with pytest.raises(InputError, match="repeats is 0, expected 1 or more"):
-        cold_starts(["a"], 0, lambda what, share: None)
-    assert started == []
-
-
-def test_no_ports_have_no_starts(started):
-    assert cold_starts([], 2, lambda what, share: None) == started == []
+        cold_starts(["a"], 0, ignore)
+    assert cold_starts([], 2, ignore) == started == []
 
 
 # the table
@@ -113,18 +106,11 @@ def test_a_row_has_medians_and_the_range_of_the_total():
     assert "unknown" not in notes
 
 
-def test_memory_that_is_unknown_is_said_to_be():
-    (section,) = cold_start_tables([a_start(peak_bytes=None)])
+def test_the_table_says_when_it_was_measured_how_busy_the_machine_was_and_what_is_unknown():
+    (section,) = cold_start_tables([a_start(peak_bytes=None)], "2026-11-24T01:02:03+00:00", (0.24, None))
     assert section.rows[0][-1] == "unknown"
+    assert "Measured on 2026-11-24. Runnable processes: 0.2 before, unknown after." in section.notes
     assert "Peak memory is unknown" in section.notes[-1]
-
-
-def test_the_table_says_when_it_was_measured_and_how_busy_the_machine_was():
-    (section,) = cold_start_tables([a_start()], "2026-11-24T01:02:03+00:00", (0.24, None))
-    assert section.notes[-1] == "Measured on 2026-11-24. Runnable processes: 0.2 before, unknown after."
-
-
-def test_no_starts_have_no_table():
     assert cold_start_tables([]) == []
 
 
@@ -197,6 +183,7 @@ def test_a_start_of_plain_jax_is_measured():
     assert build.first_call_s >= build.trace_s + build.lower_s + build.compile_s
     assert found.second_call_s < build.first_call_s / 10
     assert found.total_s == found.import_s + found.init_s + build.first_call_s
+    assert coldstart.LEARNING_RATE == LEARNING_RATE, "that of the other benchmarks"
     assert 50e6 < found.peak_bytes < 50e9
 
 
@@ -210,23 +197,14 @@ print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True
     assert 1e6 < int(run(code)) < 250e6
 
 
-def test_it_learns_at_the_rate_of_the_other_benchmarks():
-    assert coldstart.LEARNING_RATE == LEARNING_RATE
-
-
 def test_a_port_that_cannot_start_is_told_in_its_own_words():
-    with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: unknown port 'jaxx'. Known: pure, "):
+    with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p"):
         measure_cold_start("jaxx")
 
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
-    [
-        ("import sys; print('a warning', file=sys.stderr); raise OSError('no disk')", "OSError: no disk"),
-        ("import sys; sys.exit(7)", "exit code 7"),
-        ("import os; os.kill(os.getpid(), 9)", f"killed by signal {int(signal.SIGKILL)}"),
-        ("", "it answered ''"),
-    ],
+    [("import sys; sys.exit(7)", "the measuring process died: exit code 7"), ("", "it answered ''")],
 )
 def test_a_process_that_fails_is_told_in_a_sentence(child, code, sentence):
     child(code)

@@ -9,86 +9,56 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from support.runs import MACHINE, VERSIONS
+from trigru.bench.results.record import Machine
 from trigru.bench.timing import machine as machine_module
 from trigru.bench.timing.machine import (
     PACKAGES,
-    Machine,
     commit_of_trigru,
     cpu_name,
     cuda_packages,
     describe_machine,
     load_average,
+    machine_differences,
     versions_of,
     without_paths,
 )
 
-HERE = Machine(
-    versions={"python": "3.13.5", "jax": "0.12.0"},
-    device="A CPU",
-    backend="cpu",
-    threads=2,
-    xla_flags="",
-    environment={"OMP_NUM_THREADS": "1"},
-    commit="abc",
-)
-
-
-def other(**changes):
-    return msgspec.structs.replace(HERE, **changes)
-
-
-FIELDS = {
-    "device": (other(device="B CPU"), ["device 'B CPU', was 'A CPU'"], ["device 'A CPU', was 'B CPU'"]),
-    "backend": (other(backend="gpu"), ["backend 'gpu', was 'cpu'"], ["backend 'cpu', was 'gpu'"]),
-    "threads": (other(threads=4), ["threads 4, was 2"], ["threads 2, was 4"]),
-    "xla_flags": (other(xla_flags="--xla_x"), ["xla_flags '--xla_x', was ''"], ["xla_flags '', was '--xla_x'"]),
-    "a version": (
-        other(versions={"python": "3.13.5", "jax": "0.11.0"}),
-        ["jax 0.11.0, was 0.12.0"],
-        ["jax 0.12.0, was 0.11.0"],
+#: What may change, what is said of it, and what is said the other way round.
+CHANGES = {
+    "device": ({"device": "B CPU"}, ["device 'B CPU', was 'A CPU'"], ["device 'A CPU', was 'B CPU'"]),
+    "backend": ({"backend": "gpu"}, ["backend 'gpu', was 'cpu'"], ["backend 'cpu', was 'gpu'"]),
+    "threads": ({"threads": 4}, ["threads 4, was 16"], ["threads 16, was 4"]),
+    "xla_flags": ({"xla_flags": "--xla_x"}, ["xla_flags '--xla_x', was ''"], ["xla_flags '', was '--xla_x'"]),
+    "versions": (
+        {"versions": VERSIONS | {"jax": "0.11.0", "torch": "2.9"}},
+        ["jax 0.11.0, was 0.12.0", "torch 2.9, was not set"],
+        ["jax 0.12.0, was 0.11.0", "torch not set, was 2.9"],
     ),
-    "one package more": (
-        other(versions=HERE.versions | {"torch": "2.9"}),
-        ["torch 2.9, was not set"],
-        ["torch not set, was 2.9"],
+    "environment": (
+        {"environment": {"OMP_NUM_THREADS": "4", "XLA_X": "1"}},
+        ["OMP_NUM_THREADS 4, was 8", "XLA_X 1, was not set"],
+        ["OMP_NUM_THREADS 8, was 4", "XLA_X not set, was 1"],
     ),
-    "a variable": (
-        other(environment={"OMP_NUM_THREADS": "4"}),
-        ["OMP_NUM_THREADS 4, was 1"],
-        ["OMP_NUM_THREADS 1, was 4"],
-    ),
-    "one variable less": (
-        other(environment={}),
-        ["OMP_NUM_THREADS not set, was 1"],
-        ["OMP_NUM_THREADS 1, was not set"],
-    ),
-    "commit": (other(commit="def-dirty"), [], []),
-    "nothing": (other(), [], []),
+    "commit": ({"commit": "def-dirty"}, [], []),
 }
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", Machine.__struct_fields__)
 def test_differences_are_named_both_ways(field):
-    there, forth, back = FIELDS[field]
-    assert HERE.differences(there) == forth
-    assert there.differences(HERE) == back
-
-
-def test_each_field_but_the_commit_is_compared():
-    compared = {"versions", *(name for name in FIELDS if name in Machine.__struct_fields__), "environment"}
-    assert compared == set(Machine.__struct_fields__)
+    change, forth, back = CHANGES[field]
+    there = msgspec.structs.replace(MACHINE, **change)
+    assert machine_differences(MACHINE, there) == forth
+    assert machine_differences(there, MACHINE) == back
+    assert machine_differences(MACHINE, there, versions=False) == ([] if field == "versions" else forth)
+    assert machine_differences(there, there) == []
 
 
 def test_all_differences_are_named():
-    there = other(device="B CPU", threads=8, versions={}, environment={"XLA_X": "1"})
-    assert [text.split()[0] for text in HERE.differences(there)] == [
-        "device",
-        "threads",
-        "jax",
-        "python",
-        "OMP_NUM_THREADS",
-        "XLA_X",
-    ]
+    there = Machine({}, "B CPU", "cpu", 8, "", {"XLA_X": "1"}, "abc")
+    assert [text.split()[0] for text in machine_differences(MACHINE, there)] == [
+        "device", "threads", *sorted(VERSIONS), "OMP_NUM_THREADS", "XLA_X",
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -101,36 +71,18 @@ def bare_environment(monkeypatch):
 
 
 MATTERS = [
-    "JAX_ENABLE_X64",
-    "TF_CPP_MIN_LOG_LEVEL",
-    "CUDA_VISIBLE_DEVICES",
-    "NVIDIA_TF32_OVERRIDE",
-    "OPENBLAS_CORETYPE",
-    "OMP_NUM_THREADS",
-    "MKL_DYNAMIC",
-    "KERAS_BACKEND",
-    "TORCH_LOGS",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "CUDNN_LOGINFO_DBG",
-    "EQX_ON_ERROR",
-    "FLAX_LAZY_RNG",
-    "KMP_AFFINITY",
-    "NUMEXPR_NUM_THREADS",
+    "JAX_ENABLE_X64", "TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "OPENBLAS_CORETYPE",
+    "OMP_NUM_THREADS", "MKL_DYNAMIC", "KERAS_BACKEND", "TORCH_LOGS", "PYTORCH_CUDA_ALLOC_CONF", "KMP_AFFINITY",
+    "CUBLAS_WORKSPACE_CONFIG", "CUDNN_LOGINFO_DBG", "EQX_ON_ERROR", "FLAX_LAZY_RNG", "NUMEXPR_NUM_THREADS",
     "XLA_PYTHON_CLIENT_PREALLOCATE",
-]
+]  # fmt: skip
+OTHERS = ["HOME_OF_JAX", "MY_XLA_FLAGS", "OMP", "PASSWORD", "JAXTYPING_DISABLE", "NUM_THREADS"]
 
 
-@pytest.mark.parametrize("name", MATTERS)
-def test_variables_that_matter_are_recorded(bare_environment, name):
-    bare_environment(name, "7")
-    assert describe_machine().environment == {name: "7"}
-
-
-@pytest.mark.parametrize("name", ["HOME_OF_JAX", "MY_XLA_FLAGS", "OMP", "PASSWORD", "JAXTYPING_DISABLE", "NUM_THREADS"])
-def test_other_variables_are_not_recorded(bare_environment, name):
-    bare_environment(name, "7")
-    assert describe_machine().environment == {}
+def test_variables_that_matter_are_recorded_and_others_are_not(bare_environment):
+    for name in (*MATTERS, *OTHERS):
+        bare_environment(name, "7")
+    assert describe_machine().environment == dict.fromkeys(sorted(MATTERS), "7")
 
 
 def test_xla_flags_are_apart(bare_environment):
@@ -169,13 +121,14 @@ def test_paths_are_not_published(bare_environment, monkeypatch, value):
 
 def test_a_machine_is_like_itself_and_survives_json():
     found = describe_machine(["hypothesis"])
-    assert found.differences(describe_machine(["hypothesis"])) == []
+    assert machine_differences(found, describe_machine(["hypothesis"])) == []
     assert msgspec.json.decode(msgspec.json.encode(found), type=Machine) == found
-    assert found.differences(describe_machine()) == [f"hypothesis not set, was {version('hypothesis')}"]
+    assert machine_differences(found, describe_machine()) == [f"hypothesis not set, was {version('hypothesis')}"]
 
 
 def test_this_machine(monkeypatch):
     found = describe_machine()
+    assert load_average() >= 0
     assert found.backend == "cpu"
     assert found.device == cpu_name() != ""
     assert found.threads == len(os.sched_getaffinity(0))
@@ -218,15 +171,11 @@ def test_versions_of_cuda_are_recorded_on_a_gpu(monkeypatch, tmp_path, platform,
     assert further == ({"nvidia-cudnn-cu13": "9.14.0", "platform": "PJRT C API cuda 13000"} if recorded else {})
 
 
-def test_the_load_is_a_number():
-    assert load_average() >= 0
-
-
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A folder that trigru seems to be run from, as in its own checkout; gives git and the module's file."""
-    file = tmp_path / "bench" / "machine.py"
-    file.parent.mkdir()
+    file = tmp_path / "bench" / "timing" / "machine.py"
+    file.parent.mkdir(parents=True)
     file.write_text("one")
     monkeypatch.setattr(machine_module, "__file__", str(file))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))

@@ -48,14 +48,10 @@ def test_each_arm_follows_each_other_equally_often(arms):
     assert set(follows[~np.eye(arms, dtype=bool)]) == {2}
 
 
-def test_rounds_and_arms_are_shuffled():
-    orders = np.stack(list(balanced_orders(11, 22, seed=3)))
-    steps = np.diff(orders[:11, 0])
-    assert len(set(steps.tolist())) > 2, "the rows of the square come in their order"
-    assert orders[0].tolist() != sorted(orders[0].tolist())
-
-
 def test_orders_are_shuffled_and_seeded():
+    orders = np.stack(list(balanced_orders(11, 22, seed=3)))
+    assert len(set(np.diff(orders[:11, 0]).tolist())) > 2, "the rows of the square come in their order"
+    assert orders[0].tolist() != sorted(orders[0].tolist())
     first, again, other = (np.stack(list(balanced_orders(5, 10, seed))) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -154,53 +150,47 @@ def test_pipelined_calls_are_waited_for_together():
     assert log == ["call", "wait"] * 80 + (["call"] * 10 + [10]) * 2
 
 
-def test_twenty_calls_are_a_sample_however_short():
-    (found,) = sample([lambda: jnp.zeros(())], 2, sample_time_s=1.0, warm=[warm(call_time_s=1e-5)])
-    assert found.calls == 20
+@pytest.mark.parametrize(("call_time_s", "calls", "pipelined"), [(1e-5, 20, 1), (1.0, 1, 0)])
+def test_twenty_calls_are_a_sample_however_short_and_one_is_not_pipelined(call_time_s, calls, pipelined):
+    (found,) = sample([lambda: jnp.zeros(())], 4, sample_time_s=1e-2, warm=[warm(call_time_s=call_time_s)])
+    assert (found.calls, len(found.pipelined_s)) == (calls, pipelined)
 
 
-def test_where_one_call_fills_a_sample_nothing_is_pipelined():
-    (found,) = sample_rounds([Arm(lambda: jnp.zeros(()))], 4, sample_time_s=1e-3, warm=[warm(call_time_s=1.0)])
-    assert found.calls == 1
-    assert found.pipelined_s.shape == (0,)
-
-
-def test_a_slowed_arm_is_slower_by_that_much(monkeypatch):
+@pytest.fixture
+def pass_s(monkeypatch):
+    """Lets time pass on a clock of the test's own, which takes 100 ns to be read."""
     now_ns = [0]
 
-    def clock_ns():
-        now_ns[0] += 100  # what reading it costs
+    def pass_s(seconds):
+        now_ns[0] += round(seconds * 1e9)
         return now_ns[0]
 
-    def work():
-        now_ns[0] += 1_000_000
-
-    monkeypatch.setattr(time, "perf_counter_ns", clock_ns)
-    plain = sample([work], 3, warm=[warm(call_time_s=1e-3)])
-    slowed = sample_rounds([Arm(work, slowed=0.05)], 3, warm=[warm(call_time_s=1e-3)])
-    assert slowed[0].time_s / plain[0].time_s == pytest.approx(1.05, abs=1e-3)
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: pass_s(100e-9))
+    return pass_s
 
 
-def test_arms_are_warm_before_the_clock_counts():
-    calls = []
+def test_a_slowed_arm_is_slower_by_that_much(pass_s):
+    arms = [Arm(lambda: pass_s(1e-3), slowed) for slowed in (0.0, 0.05)]
+    plain, slowed = (sample_rounds([arm], 3, sample_time_s=1e-2, warm=[warm(call_time_s=1e-3)])[0] for arm in arms)
+    assert slowed.time_s / plain.time_s == pytest.approx(1.05, abs=1e-3)
+
+
+def test_arms_are_warm_before_the_clock_counts(pass_s):
+    called = []
 
     def arm():
-        calls.append(time.perf_counter())
-        time.sleep(0.05 * 0.6 ** min(len(calls), 5))  # each faster than the one before, as caches fill
-        return jnp.zeros(())
+        called.append(pass_s(0.05 * 0.6 ** min(len(called) + 1, 5)))  # each faster than the one before, as caches fill
 
     found = warm_up(Arm(arm), sample_time_s=0.0)
     assert found.steady
-    assert found.calls == len(calls)
-    assert found.calls >= 7
-    assert found.call_time_s < 0.05 * 0.6**3
+    assert found.calls == len(called) == 7
+    assert found.call_time_s == pytest.approx(0.05 * 0.6**5, rel=1e-3)
 
 
-def test_a_warm_up_that_does_not_end_is_reported(monkeypatch):
+def test_a_warm_up_that_does_not_end_is_reported(pass_s, monkeypatch):
     monkeypatch.setattr("trigru.bench.timing.sampling.MAX_WARM_UP_S", 0.2)
     delay_s = iter(np.geomspace(0.1, 0.01, 50))
-    found = warm_up(Arm(lambda: time.sleep(next(delay_s))), sample_time_s=0.0)
-    assert not found.steady
+    assert not warm_up(Arm(lambda: pass_s(next(delay_s))), sample_time_s=0.0).steady
 
 
 def test_samples_say_when_they_began():

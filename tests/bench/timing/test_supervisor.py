@@ -4,18 +4,7 @@ import os
 
 import msgspec
 import pytest
-from support.processes import (
-    ARMS,
-    FORWARD,
-    KILLED,
-    LINEN,
-    PLAN,
-    PURE,
-    STEP,
-    FakeProcesses,
-    ignore,
-    journal_at,
-)
+from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, FakeProcesses, ignore, journal_at
 from trigru.bench.analysis.merge import merge
 from trigru.bench.results.record import Untimed
 from trigru.bench.timing.child import ChildDiedError

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from trigru.bench.training import FRAMEWORKS, REFERENCE, Minibatch, get_trainer
+from trigru.bench.training import FRAMEWORKS, REFERENCE, get_trainer
 from trigru.bench.training.experiments import get_experiment
 from trigru.bench.training.study import SAME_CURVE, agreement, start_params
 from trigru.common.equality import oracle
@@ -114,7 +114,3 @@ def test_float64_parameters_after_a_few_steps_agree_and_all_have_moved():
 def test_a_framework_without_a_loop_is_named():
     with pytest.raises(UnknownNameError, match="unknown framework with a training loop 'keras'"):
         get_trainer("keras")
-
-
-def test_minibatch_is_a_pytree():
-    assert len(jax.tree.leaves(Minibatch(np.ones(2), np.ones(2)))) == 2

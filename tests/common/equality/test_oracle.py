@@ -30,25 +30,26 @@ def scalar_cell(p, x, h):
     return np.array(after)
 
 
-def scalar_run(p, x, carry, length, resets):
+def scalar_run(p, x, carry, length, resets, reverse):
     h = p.initial_carry if carry is None else carry
-    outputs = []
-    for t in range(len(x)):
-        if t < length:
-            h = scalar_cell(p, x[t], p.initial_carry if resets[t] else h)
-        outputs.append(h if t < length else np.zeros_like(h))
-    return h, np.stack(outputs)
+    outputs = np.zeros((len(x), len(h)))
+    for t in range(min(length, len(x)))[:: -1 if reverse else 1]:
+        outputs[t] = h = scalar_cell(p, x[t], p.initial_carry if resets[t] else h)
+    return h, outputs
 
 
-@given(st.tuples(sizes, sizes, sizes, sizes), st.integers(0, 2**16), st.booleans())
-@settings(max_examples=25, deadline=None)
-def test_forward_is_the_equations(shape, seed, passed):
+@given(st.tuples(sizes, sizes, sizes, sizes), st.integers(0, 2**16), st.booleans(), st.booleans(), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_forward_is_the_equations(shape, seed, passed, reverse, time_major):
     case = Case.random(*shape, seed=seed)
-    tape = oracle.forward(case.params.gru, case.x, case.carry if passed else None, case.lengths, case.resets)
+    x, resets = (case.x.swapaxes(0, 1), case.resets.T) if time_major else (case.x, case.resets)
+    options = {"resets": resets, "reverse": reverse, "time_major": time_major}
+    tape = oracle.forward(case.params.gru, x, case.carry if passed else None, case.lengths, **options)
+    if time_major:
+        tape = tape._replace(outputs=tape.outputs.swapaxes(0, 1))
     for b in range(shape[0]):
-        carry, outputs = scalar_run(
-            case.params.gru, case.x[b], case.carry[b] if passed else None, case.lengths[b], case.resets[b]
-        )
+        start = case.carry[b] if passed else None
+        carry, outputs = scalar_run(case.params.gru, case.x[b], start, case.lengths[b], case.resets[b], reverse)
         np.testing.assert_allclose(tape.carry[b], carry, rtol=0, atol=1e-14)
         np.testing.assert_allclose(tape.outputs[b], outputs, rtol=0, atol=1e-14)
 
@@ -63,17 +64,17 @@ def central_difference(function, array, step=1e-6):
 
 
 @pytest.mark.parametrize("passed", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-def test_gradients_are_finite_differences(passed, masked):
+@pytest.mark.parametrize(("masked", "reverse"), [(False, False), (True, False), (True, True)])
+def test_gradients_are_finite_differences(passed, masked, reverse):
     case = Case.random(3, 5, 2, 3, seed=4)
     start = case.carry if passed else None
     masks = (case.lengths, case.resets) if masked else (None, None)
 
     def scalar(params=case.params.gru, x=case.x, carry=start):
-        tape = oracle.forward(params, x, carry, *masks)
+        tape = oracle.forward(params, x, carry, *masks, reverse=reverse)
         return np.sum(tape.outputs * case.targets) + np.sum(tape.carry * case.d_carry)
 
-    tape = oracle.forward(case.params.gru, case.x, start, *masks)
+    tape = oracle.forward(case.params.gru, case.x, start, *masks, reverse=reverse)
     found = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
     for name in GRUParams._fields:
         expected = central_difference(

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from trigru.common.equality import oracle
 from trigru.common.equality.bounds import accuracy_bound, relative_error
 from trigru.common.equality.cases import Case
@@ -33,19 +31,9 @@ def test_every_port_passes(port, check):
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_port_passes_with_the_fused_kernel(port, check):
-    """The first question, where it is asked; the second is asked of the kernel alone in test_fused.py."""
+    """The first question, where it is asked; the second is asked of the kernel in test_fused.py."""
     dtypes = ["float64"] if "float64" in check.dtypes else check.dtypes
     assert_equivalent(WithKernel(port, "fused"), checks=[check], dtypes=dtypes)
-
-
-sizes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
-
-
-@given(sizes, st.integers(0, 2**16))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_port_passes_at_any_size(port, shape, seed):
-    sequences = get_checks("sequence", "chunks", "resets")
-    assert_equivalent(port, dtypes=["float64"], checks=sequences, cases=[Case.random(*shape, seed=seed)])
 
 
 def test_errors_are_relative_to_the_largest_reference_magnitude():

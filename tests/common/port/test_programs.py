@@ -1,6 +1,5 @@
-"""What is read from a program: its fingerprint, its counts, how long it took to build, and what that explains."""
+"""What is read from a program: its counts, how long it took to build, and what that explains."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,195 +7,13 @@ import equinox as eqx
 import jax
 import jax.monitoring
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from flax import nnx
 from jax._src import monitoring
 from trigru.bench.arms.arms import Arm, prepare
-from trigru.common.port.programs import ProgramFacts, explain, fingerprint, read_program, watch_build
+from trigru.common.port.programs import ProgramFacts, explain, read_program, watch_build
 
 X = jnp.ones((4, 4))
-ROW = jnp.ones((1, 4))
-
-
-def fingerprint_of(function, *arguments):
-    return fingerprint(jax.jit(function).lower(*arguments).compile().as_text())
-
-
-def base(x, w, b):
-    return jnp.tanh(x @ w + b) - 2.0 * w
-
-
-def two(x, w):
-    return jnp.sin(x) @ w, jnp.cos(w)
-
-
-def loop(trips, body):
-    """Two carried arrays through a loop that XLA keeps."""
-    return lambda a, b: jax.lax.fori_loop(0, trips, lambda _, carry: body(*carry), (a, b))
-
-
-BASE = fingerprint_of(base, X, X, ROW)
-
-
-def in_a_scope(x, w, b):
-    with jax.named_scope("somewhere/else"):
-        return base(x, w, b)
-
-
-SAME = {
-    "arguments in another order": (lambda b, w, x: base(x, w, b), ROW, X, X),
-    "leaves sorted in another way": (lambda p: base(p["z"], p["y"], p["a"]), {"a": ROW, "y": X, "z": X}),
-    "arguments renamed": (lambda inputs, kernel, bias: base(inputs, kernel, bias), X, X, ROW),
-    "another scope in the metadata": (in_a_scope, X, X, ROW),
-    "jitted inside, by another name": (lambda x, w, b: jax.jit(base)(x, w, b), X, X, ROW),
-}
-
-OTHER = {
-    "another constant": (lambda x, w, b: jnp.tanh(x @ w + b) - 3.0 * w, X, X, ROW),
-    "another operation": (lambda x, w, b: jnp.sin(x @ w + b) - 2.0 * w, X, X, ROW),
-    "another shape": (base, jnp.ones((5, 5)), jnp.ones((5, 5)), jnp.ones((1, 5))),
-    "another dtype": (base, X.astype("float16"), X.astype("float16"), ROW.astype("float16")),
-    "one more product": (lambda x, w, b: base(x, w, b) @ x, X, X, ROW),
-    "contracted over the other dimension of x": (lambda x, w, b: base(x.T, w, b), X, X, ROW),
-    "contracted over the other dimension of w": (lambda x, w, b: jnp.tanh(x @ w.T + b) - 2.0 * w, X, X, ROW),
-    "operands of the difference swapped": (lambda x, w, b: 2.0 * w - jnp.tanh(x @ w + b), X, X, ROW),
-    "transposed result": (lambda x, w, b: base(x, w, b).T, X, X, ROW),
-    "one more result": (lambda x, w, b: (base(x, w, b), x + 1), X, X, ROW),
-    "one more argument": (lambda x, w, b, _: base(x, w, b) + _, X, X, ROW, jnp.ones((1, 1))),
-}
-
-
-@pytest.mark.parametrize("name", SAME)
-def test_the_same_computation_has_the_same_fingerprint(name):
-    assert fingerprint_of(*SAME[name]) == BASE
-
-
-@pytest.mark.parametrize("name", OTHER)
-def test_another_computation_has_another_fingerprint(name):
-    assert fingerprint_of(*OTHER[name]) != BASE
-
-
-def test_other_computations_differ_among_each_other():
-    prints = [fingerprint_of(*case) for case in OTHER.values()]
-    assert len(set(prints)) == len(prints)
-
-
-def test_a_fingerprint_is_twelve_digits():
-    assert re.fullmatch(r"[0-9a-f]{12}", BASE)
-
-
-def test_the_order_of_results_does_not_count():
-    assert fingerprint_of(two, X, X) == fingerprint_of(lambda x, w: two(x, w)[::-1], X, X)
-    assert fingerprint_of(two, X, X) != fingerprint_of(lambda x, w: (jnp.sin(x) @ w, jnp.sin(w)), X, X)
-
-
-def test_loops_are_told_apart_by_body_and_trip_count():
-    def body(a, b):
-        return jnp.sin(a) @ b, b + a
-
-    found = fingerprint_of(loop(8, body), X, X)
-    assert found == fingerprint_of(lambda b, a: loop(8, body)(a, b)[::-1], X, X)
-    assert found != fingerprint_of(loop(9, body), X, X)
-    assert found != fingerprint_of(loop(8, lambda a, b: (jnp.cos(a) @ b, b + a)), X, X)
-    assert found != fingerprint_of(loop(8, lambda a, b: (jnp.sin(a) @ b, b - a)), X, X)
-    assert found != fingerprint_of(loop(8, lambda a, b: (jnp.sin(a), b + a)), X, X)
-
-
-def test_scans_over_the_same_leaves_in_another_order_are_the_same():
-    def scan(p, x):
-        return jax.lax.scan(lambda h, a: (jnp.tanh(h @ p["w"] + a + p["b"]), h), X, x)
-
-    def renamed(p, x):
-        return scan({"w": p["a"], "b": p["z"]}, x)
-
-    x = jnp.ones((6, 4, 4))
-    assert fingerprint_of(scan, {"w": X, "b": ROW}, x) == fingerprint_of(renamed, {"a": X, "z": ROW}, x)
-
-
-HLO = """HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[4,4]{1,0}, f32[4,4]{1,0})->f32[4,4]{1,0}}
-
-%fused (p.1: f32[4,4]) -> f32[4,4] {
-  %p.1 = f32[4,4]{1,0} parameter(0)
-  ROOT %tanh.0 = f32[4,4]{1,0} tanh(%p.1), metadata={op_name="jit(f)/tanh" stack_frame_id=5}
-}
-
-ENTRY %main.1 (x.1: f32[4,4], w.1: f32[4,4]) -> (f32[4,4], /*index=1*/f32[4,4]) {
-  %x.1 = f32[4,4]{1,0} parameter(0), metadata={op_name="x"}
-  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}
-  %sine = f32[4,4]{1,0} sine(%x.1)
-  %dot.1 = f32[4,4]{1,0} dot(%sine, %w.1), lhs_contracting_dims={1}, rhs_contracting_dims={0}
-  %fusion = f32[4,4]{1,0} fusion(%dot.1), kind=kLoop, calls=%fused, backend_config={"sizes":{"outer":["2"]}}
-  ROOT %tuple = (f32[4,4]{1,0}, /*index=1*/f32[4,4]{1,0}) tuple(%fusion, %sine)
-}
-"""
-SINE = "  %sine = f32[4,4]{1,0} sine(%x.1)\n"
-W = '  %w.1 = f32[4,4]{1,0} parameter(1), metadata={op_name="w"}\n'
-
-EDITS_THAT_COUNT = {
-    "layout of an instruction": ("%dot.1 = f32[4,4]{1,0}", "%dot.1 = f32[4,4]{0,1}"),
-    "shape": ("%sine = f32[4,4]", "%sine = f32[4,5]"),
-    "dimension numbers": ("lhs_contracting_dims={1}", "lhs_contracting_dims={0}"),
-    "operation of what is called": (" tanh(", " cosine("),
-    "kind": ("kind=kLoop", "kind=kInput"),
-    "backend's configuration": ('["2"]', '["3"]'),
-    "operands in another order": ("dot(%sine, %w.1)", "dot(%w.1, %sine)"),
-    "another operand": ("fusion(%dot.1)", "fusion(%sine)"),
-}
-EDITS_THAT_DO_NOT = {
-    "metadata": ('op_name="jit(f)/tanh" stack_frame_id=5', 'op_name="vmap(g)/tanh" source_line=7'),
-    "no metadata": (', metadata={op_name="jit(f)/tanh" stack_frame_id=5}', ""),
-    "name of an instruction": ("%sine", "%sine.clone.2"),
-    "name of a computation": ("%fused", "%fused_computation.3"),
-    "name of the module": ("jit_f", "jit__lambda_"),
-    "comment": ("/*index=1*/", ""),
-    "order of instructions": (W + SINE, SINE + W),
-    "order of results": ("tuple(%fusion, %sine)", "tuple(%sine, %fusion)"),
-    "control dependencies": (SINE, SINE.replace("\n", ", control-predecessors={%w.1}\n")),
-}
-
-
-def edited(old, new):
-    assert old in HLO
-    return HLO.replace(old, new)
-
-
-@pytest.mark.parametrize("what", EDITS_THAT_COUNT)
-def test_what_counts_in_a_text(what):
-    assert fingerprint(edited(*EDITS_THAT_COUNT[what])) != fingerprint(HLO)
-
-
-@pytest.mark.parametrize("what", EDITS_THAT_DO_NOT)
-def test_what_does_not_count_in_a_text(what):
-    assert fingerprint(edited(*EDITS_THAT_DO_NOT[what])) == fingerprint(HLO)
-
-
-def test_constants_that_xla_does_not_print_are_one():
-    one, other = (np.arange(64, dtype=np.float32).reshape(8, 8) * factor for factor in (1, 2))
-    x = jnp.ones((8, 8))
-    prints = [read_program(jax.jit(lambda x, c=c: x + c).lower(x)).fingerprint for c in (one, other)]
-    assert prints[0] == prints[1]
-
-
-def test_which_of_two_alike_arguments_is_which_does_not_count():
-    square, product = (lambda a, b: a * a + jnp.sin(b)), (lambda a, b: a * b + jnp.sin(b))
-    assert fingerprint_of(square, X, X) == fingerprint_of(product, X, X)
-
-
-def test_which_carried_array_is_which_does_not_count():
-    ahead, behind = loop(8, lambda a, b: (b, jnp.sin(a) + b)), loop(8, lambda a, b: (jnp.sin(a) + b, a))
-    assert fingerprint_of(ahead, X, X) == fingerprint_of(behind, X, X)
-
-
-def test_braces_in_metadata_do_not_count():
-    assert fingerprint(edited("jit(f)/tanh", "jit(f)/a{b}c/tanh")) == fingerprint(HLO)
-
-
-def test_a_computation_of_another_thread_counts():
-    def of_thread(operation):
-        return HLO.replace("}\n\nENTRY", '}, execution_thread="parallel"\n\nENTRY').replace(" tanh(", f" {operation}(")
-
-    assert fingerprint(of_thread("tanh")) != fingerprint(of_thread("cosine"))
 
 
 @dataclass(frozen=True)
@@ -210,17 +27,16 @@ class Program:
     fusions: int | None = None
 
 
-def two_loops(x):
-    return loop(8, lambda a, b: (jnp.sin(a) @ b, b))(*loop(5, lambda a, b: (jnp.cos(a), b + a))(x, x))
+def repeat(trips, a, b):
+    """A loop that XLA keeps, with one product in its body."""
+    return jax.lax.fori_loop(0, trips, lambda _, carry: (jnp.sin(carry[0]) @ carry[1], carry[1]), (a, b))
 
 
 PROGRAMS = {
-    "nothing": Program(lambda x: x, fusions=0),
     "a product": Program(lambda x: x @ x, dots=1, fusions=0),
-    "three products": Program(lambda x: x @ x @ x @ x, dots=3, fusions=0),
     "elementwise": Program(lambda x: jnp.tanh(x) * 2 + x, fusions=1),
-    "a product in a loop": Program(lambda x: loop(8, lambda a, b: (jnp.sin(a) @ b, b))(x, x), dots=1, whiles=1),
-    "two loops": Program(two_loops, dots=1, whiles=2),
+    "a product in a loop": Program(lambda x: repeat(8, x, x), dots=1, whiles=1),
+    "two loops": Program(lambda x: repeat(5, *repeat(8, x, x)), dots=2, whiles=2),
     "a transposition": Program(lambda x: jnp.transpose(jnp.sin(x), (1, 0, 2)), transposes=1),
 }
 
@@ -246,7 +62,14 @@ def test_xlas_own_analyses_are_kept():
 class Without:
     """A compiled program of a backend that analyses nothing, and that calls a library for its products."""
 
-    text = HLO.replace(SINE, '%sine = f32[4,4]{1,0} custom-call(%x.1), custom_call_target="__cublas$gemm"\n')
+    text = """HloModule jit_f
+
+ENTRY %main.1 (x.1: f32[4,4]) -> f32[4,4] {
+  %x.1 = f32[4,4]{1,0} parameter(0)
+  %called = f32[4,4]{1,0} custom-call(%x.1), custom_call_target="__cublas$gemm"
+  ROOT %dot.1 = f32[4,4]{1,0} dot(%called, %x.1), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+"""
 
     def compile(self):
         return self
@@ -358,7 +181,6 @@ PURE = ProgramFacts("a", 2, 7, 1, 4, 100, None, None)
 EXPLAINED = [
     (None, PURE, 1e-6, "no XLA program to look at"),
     (PURE, None, 1e-6, "no XLA program to look at"),
-    (PURE, PURE, 3e-6, "the same program: +3.0 µs a call for 17 leaves; pure 16"),
     (PURE, PURE, -3e-6, "the same program: -3.0 µs a call for 17 leaves; pure 16"),
     (PURE, PURE, 2e-3, "the same program: +2000.0 µs a call for 17 leaves; pure 16"),
     (PURE, PURE, 2.1e-3, "unexplained: the same program, +2100.0 µs a call"),

@@ -1,0 +1,47 @@
+"""What a check measured of a port. Records and tables take it from here, without the oracle and SciPy for it."""
+
+from dataclasses import dataclass
+
+from ..gru.kernels import STOCK
+
+__all__ = ["NOT_OFFERED", "Measurement"]
+
+NOT_OFFERED = "not offered"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One quantity of one check, in one dtype.
+
+    Args:
+        style: the call style, where the check asks each.
+        error: largest difference, relative to the largest reference magnitude; None where there is none.
+        bound: the largest error that passes.
+        problem: why there is no error to compare, or None.
+        kernel: that of the port's models, as users write it.
+    """
+
+    port: str
+    check: str
+    style: str | None
+    quantity: str
+    dtype: str
+    error: float | None
+    bound: float
+    problem: str | None = None
+    kernel: str = STOCK
+
+    @property
+    def offered(self) -> bool:
+        """Whether the port has what the check is about."""
+        return self.problem is None or not self.problem.startswith(NOT_OFFERED)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error was measured and is within the bound."""
+        return self.problem is None and self.error is not None and self.error <= self.bound
+
+    def __str__(self) -> str:
+        where = (f"{self.port}[{self.style}]" if self.style else self.port) + f":{self.kernel}" * (self.kernel != STOCK)
+        what = self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
+        return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}"

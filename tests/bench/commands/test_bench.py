@@ -1,0 +1,199 @@
+"""`trigru bench`: plans, files, interruptions."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.cli import invoke
+from support.processes import ask_here
+from trigru.bench.arms.plan import expand
+from trigru.bench.arms.workloads import QUICK, WORKLOADS
+from trigru.bench.reporting.console import Progress
+from trigru.bench.results.files import load
+from trigru.bench.results.record import Plan
+from trigru.bench.timing import worker
+from trigru.bench.timing.journal import ResumeError
+from trigru.common.errors import UnavailableError
+
+ROOT = Path(__file__).parents[3]
+ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
+QUICKLY = ("--quick", "--workload", "tiny", "--rounds", "6")
+
+
+def test_bench_writes_a_file_and_prints_its_tables(tmp_path):
+    found = invoke(
+        "bench", *QUICKLY, "--phase", "forward", "--port", "equinox", "--style", "partition", "--seed", "7",
+        "-o", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert found.exit_code == 0, found.stderr
+    results = load(tmp_path / "out" / "results.json")
+    assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2", "equinox[partition]"]
+    assert results.trigru.complete
+    assert results.trigru.plan.seed == 7
+    assert results.trigru.equality is None
+    assert {b.stats["rounds"] for b in results.benchmarks} == {6}
+    assert "equinox[partition]" in found.stdout
+    assert "written:" in found.stderr
+    assert invoke("report", str(tmp_path / "out")).stdout == found.stdout
+    assert "equinox[partition]" in (tmp_path / "out" / "report.md").read_text()
+
+
+# plans
+
+
+def planned(monkeypatch, tmp_path, *arguments):
+    """The plan of a run that is not measured."""
+    found = []
+    monkeypatch.setattr("trigru.bench.commands.bench.benchmark", lambda plan, *_, **__: found.append(plan))
+    invoked = invoke("bench", *arguments, "-o", str(tmp_path))
+    assert invoked.exit_code == 0, invoked.output
+    (plan,) = found
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+    return plan
+
+
+def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monkeypatch, tmp_path):
+    def of(*arguments):
+        plan = planned(monkeypatch, tmp_path, *arguments)
+        divisions = {arm.division for arm in expand(plan)}
+        return list(map(str, plan.kernels)), [str(workload) for workload in plan.workloads], plan.phases, divisions
+
+    usual = ["tiny", "question", "vowels", "medium", "large"]
+    assert of() == (["stock"], usual, ("forward", "train_step", "step"), {"stock"})
+    kernels, phases = ["fused", "fused@save=none"], ("forward", "train_step")
+    every = [workload.name for workload in WORKLOADS]
+    options = ("--port", "pure", "--kernel", "fused")
+    assert of(*options, "--kernel", "fused@save=none") == (kernels, every, phases, {"fused"})
+    both = (["fused", "stock"], list(QUICK), phases, {"stock", "fused"})
+    assert of(*options, "--kernel", "stock", "--quick") == both
+
+
+@pytest.mark.parametrize("calibrate", [(), ("--calibrate",)])
+def test_how_long_and_how_often_is_the_plans(monkeypatch, tmp_path, calibrate):
+    plan = planned(monkeypatch, tmp_path, *calibrate)
+    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed) == (300.0, 5, None, 0)
+    asked = ("--limit", "7", "--processes", "2", "--rounds", "8", "--seed", "3")
+    plan = planned(monkeypatch, tmp_path, *calibrate, *asked)
+    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed) == (7.0, 2, 8, 3)
+    assert planned(monkeypatch, tmp_path, *calibrate, "--quick").processes == 1
+
+
+def test_a_sweep_measures_each_size_and_peers_that_are_missing_are_said(tmp_path, monkeypatch):
+    def missing(name):
+        raise UnavailableError(f"{name} is not installed: uv run --extra peers trigru ... brings it.")
+
+    monkeypatch.setattr("trigru.bench.arms.arms.get_peer", missing)
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    options = ["--sweep", "hidden=4,8", "--phase", "step", "--port", "pure", "--rounds", "6", "--processes", "1"]
+    found = invoke("bench", *options, "--peers", "-o", str(tmp_path))
+    assert found.exit_code == 0, found.stderr
+    results = load(tmp_path / "results.json")
+    assert [b.facts.shape for b in results.benchmarks[::2]] == ["B=1 T=50 D=20 H=4", "B=1 T=50 D=20 H=8"]
+    assert {untimed.arm.name for untimed in results.untimed} == {"torch[?]", "haiku[?]", "keras[?]"}
+    assert "torch is not installed: uv run --extra peers trigru ... brings it." in re.sub(r"\s+", " ", found.stdout)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").write_text("")
+    for output in ("file", "file/sub/folder"):
+        found = invoke("bench", "--quick", "-o", str(tmp_path / output))
+        assert isinstance(found.exception, NotADirectoryError)
+        assert "is a file, expected a folder to write results into" in str(found.exception)
+
+
+# interruptions
+
+
+def interrupt_before(monkeypatch, phase):
+    """Ctrl-C when the groups of a phase are reached."""
+    real = worker.measure_group
+
+    def measure_group(request, arms, *rest):
+        if arms[0].phase == phase:
+            raise KeyboardInterrupt
+        return real(request, arms, *rest)
+
+    def ask(request, limit_s):
+        answers = []
+        with suppress(KeyboardInterrupt):
+            worker.measure(request, answers.append)
+            yield from answers
+            return
+        yield from answers
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "measure_group", measure_group)
+    monkeypatch.setattr(ASK_PROCESS, ask)
+
+
+def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(tmp_path, monkeypatch):
+    options = [*QUICKLY, "--phase", "forward", "--phase", "step", "--port", "pure", "-o", str(tmp_path)]
+    with monkeypatch.context() as patched:
+        interrupt_before(patched, "forward")
+        found = invoke("bench", *options)
+    assert found.exit_code == 130
+    assert "interrupted: nothing was measured, nothing written." in found.stderr
+    assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as patched:
+        interrupt_before(patched, "step")
+        found = invoke("bench", *options)
+    assert found.exit_code == 130
+    assert "the same command with --resume goes on from here" in found.stderr
+    half = load(tmp_path / "results.json")
+    assert not half.trigru.complete
+    assert [b.arm.phase for b in half.benchmarks] == ["forward", "forward"]
+    assert "INTERRUPTED" in (tmp_path / "report.md").read_text()
+
+    other = invoke("bench", *options, "--seed", "1", "--resume")
+    assert isinstance(other.exception, ResumeError)
+    assert "is of another plan" in str(other.exception)
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    found = invoke("bench", *options, "--resume")
+    assert found.exit_code == 0, found.stderr
+    whole = load(tmp_path / "results.json")
+    assert (whole.trigru.complete, whole.trigru.interruptions) == (True, 1)
+    assert [b.arm.phase for b in whole.benchmarks] == ["forward", "forward", "step", "step"]
+    assert [b.stats for b in whole.benchmarks[:2]] == [b.stats for b in half.benchmarks], "measured once"
+    assert not (tmp_path / "results.partial.jsonl").exists()
+    assert "INTERRUPTED" not in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize("moment_s", [5.0, 9.0])
+def test_ctrl_c_is_heard_at_any_time(tmp_path, moment_s):
+    command = [sys.executable, "-m", "trigru.bench.cli", "bench", "--workload", "medium", "--port", "pure", "-o", "out"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    time.sleep(moment_s)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "interrupted: " in stderr
+    if (tmp_path / "out").exists():
+        assert not load(tmp_path / "out" / "results.json").trigru.complete
+
+
+def test_progress_defers_the_first_interrupt_and_lets_the_second_through():
+    before = signal.getsignal(signal.SIGINT)
+    with Progress("x") as progress:
+        progress.to(0.1, "first")
+        progress._interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        with pytest.raises(KeyboardInterrupt):
+            progress.to(0.2, "second")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_pytest_benchmark_suite_runs():
+    chosen = "tiny and forward and (pure or linen)"
+    command = [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert found.returncode == 0, found.stdout
+    assert "2 passed" in found.stdout
+    assert "tiny/forward/float32/stock" in found.stdout

@@ -1,0 +1,127 @@
+"""`trigru compare`: what is not proven equal gets no number, and what was proven is kept."""
+
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from support.cli import invoke
+from support.processes import ask_here
+from trigru.bench.arms.plan import expand
+from trigru.bench.commands import compare
+from trigru.bench.results.files import load
+from trigru.common.equality.checks import DTYPES, get_checks
+from trigru.common.equality.measurement import Measurement
+from trigru.impls import linen
+
+TINY = ("--quick", "--workload", "tiny", "--phase", "forward", "--rounds", "6", "--port", "linen")
+
+
+def compared(patch, folder, *checks):
+    """Runs it; returns what it said, the results and what was measured of equality."""
+    measured, real = [], compare.verify_ports
+
+    def verify_ports(*arguments, **options):
+        found = real(*arguments, **options)
+        measured.extend(found[0])
+        return found
+
+    patch.setattr(compare, "verify_ports", verify_ports)
+    patch.setattr("trigru.common.equality.verification.CHECKS", get_checks(*checks))
+    patch.setattr("trigru.bench.timing.supervisor.ask_process", ask_here)
+    said = invoke("compare", *TINY, "-o", str(folder))
+    return SimpleNamespace(said=said, results=load(folder / "results.json"), measured=measured, folder=folder)
+
+
+def test_every_measurement_is_kept_and_report_prints_the_screen_again(tmp_path, monkeypatch):
+    found = compared(monkeypatch, tmp_path, "sequence")
+    assert found.said.exit_code == 0, found.said.output
+    assert found.results.trigru.equality == found.measured
+    assert {(m.port, m.dtype) for m in found.measured} == {(port, d) for port in ("pure", "linen") for d in DTYPES}
+    assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
+    assert "Equality with the NumPy oracle" in found.said.stdout
+    assert found.said.stdout.endswith("Equality: pure, linen proven equal (all within their bounds).\n")
+    assert invoke("report", str(tmp_path)).stdout == found.said.stdout
+
+
+def without_b_hn(load: Callable) -> Callable:
+    def loaded(self, config, params):
+        model = load(self, config, params)
+        cell = model.params.get("gru", model.params)["cell"]
+        cell["hn"]["bias"] = cell["hn"]["bias"] * 0
+        return model
+
+    return loaded
+
+
+def in_half_precision(apply: Callable) -> Callable:
+    """Right in float64, and bfloat16 where float32 is asked for."""
+
+    def rounded(self, model, x, carry=None, **masks):
+        carry, outputs = apply(self, model, x, carry, **masks)
+        if outputs.dtype == "float64":
+            return carry, outputs
+        return tuple(a.astype("bfloat16").astype(a.dtype) for a in (carry, outputs))
+
+    return rounded
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "checks", "failure"),
+    [
+        ("load", without_b_hn, ("conversion", "sequence"), "conversion: bias_n in float64"),
+        ("apply", in_half_precision, ("sequence",), "sequence: carry in float32"),
+    ],
+)
+def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeypatch, method, fault, checks, failure):
+    monkeypatch.setattr(linen.LinenPort, method, fault(getattr(linen.LinenPort, method)))
+    found = compared(monkeypatch, tmp_path, *checks)
+    assert found.said.exit_code == 1
+    assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    reasons = [(untimed.arm.name, untimed.reason) for untimed in found.results.untimed]
+    assert reasons == [("linen[apply]", f"not proven equal: {', '.join(checks)}")]
+    report = (tmp_path / "report.md").read_text()
+    for text in (found.said.stdout, report):
+        assert f"FAILED linen: {failure}" in text
+        assert reasons[0][1] in re.sub(r"\s+", " ", text)
+    screen = found.said.output
+    assert screen.index("linen[apply]") < screen.index("written:") < screen.index("In short:")
+    last = screen.rstrip().splitlines()[-1]
+    assert re.fullmatch(r"Equality: FAILED: linen; pure proven equal \(\d+ of \d+ measurements failed\)\.", last)
+
+
+@pytest.mark.parametrize("kernels", [("stock",), ("stock", "fused@save=some")])
+def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kernels):
+    seen, timed = [], []
+
+    def verify_ports(names, dtypes, *, kernels):  # in every check
+        seen.append((names, dtypes, tuple(map(str, kernels))))
+        return [], {"linen": "no flax"}
+
+    monkeypatch.setattr(compare, "verify_ports", verify_ports)
+    monkeypatch.setattr(compare, "benchmark", lambda *_, **options: timed.append(options))
+    options = [word for kernel in kernels[1:] for word in ("--kernel", kernel)]
+    assert invoke("compare", "--port", "linen", *options, "-o", str(tmp_path)).exit_code == 0
+    assert seen == [(("pure", "linen"), DTYPES, kernels)]
+    ((missing, equality, backend),) = [(t["missing"], t["equality"], t["backend"]) for t in timed]
+    assert (missing, equality, backend) == (["linen"], [], "cpu")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "lost"),
+    [
+        ("fused", {"linen[apply]:fused"}),
+        ("stock", {"linen[apply]", "linen[apply]:fused", "linen[apply]:fused@save=none"}),
+        ("fused@save=none", {"linen[apply]:fused@save=none"}),
+    ],
+)
+def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(tmp_path, monkeypatch, kernel, lost):
+    timed = []
+    wrong = Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0, kernel=kernel)
+    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: ([wrong], {}))
+    monkeypatch.setattr(compare, "benchmark", lambda plan, *_, **options: timed.append((plan, options["unproven"])))
+    chosen = ("--workload", "tiny", "--phase", "forward", "--kernel", "fused", "--kernel", "fused@save=none")
+    assert invoke("compare", "--port", "linen", *chosen, "-o", str(tmp_path)).exit_code == 1
+    ((plan, unproven),) = timed
+    assert {untimed.arm.name: untimed.reason for untimed in unproven} == dict.fromkeys(lost, "not proven equal: chunks")
+    assert all(untimed.arm in expand(plan) for untimed in unproven)

@@ -1,0 +1,68 @@
+"""`trigru convert`, which says what it did on stderr alone."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from support.cli import call
+from trigru.common.config import GRUConfig
+from trigru.common.parameters.layouts import TORCH
+from trigru.common.parameters.record import random_params
+
+
+@pytest.fixture
+def of_torch(tmp_path, monkeypatch):
+    """In an empty folder, a bare torch GRU's state dict as torch users save it in safetensors."""
+    monkeypatch.chdir(tmp_path)
+    state = TORCH.flat(random_params(GRUConfig(4, 3)))
+    del state["initial_carry"]
+    save_file({name.removeprefix("gru."): np.ascontiguousarray(a) for name, a in state.items()}, "torch.safetensors")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("of_torch")
+def test_convert_goes_round_the_frameworks_and_says_what_it_did():
+    code, out, err = call("convert", "torch.safetensors", "a.eqx")
+    assert (code, out) == (0, "")
+    assert err.splitlines() == [
+        "torch.safetensors: torch (torch.nn.GRU), input_size 4, hidden_size 3, float32",
+        "warning: it has no initial_carry: the initial state is 0.",
+        "a.eqx: equinox (Equinox), written",
+    ]
+    for arguments in (
+        ("a.eqx", "b.msgpack", "--to", "linen"),
+        ("b.msgpack", "c.npz", "--to", "nnx", "--from", "linen"),
+        ("c.npz", "d.safetensors", "--to", "torch"),
+    ):
+        code, _, err = call("convert", *arguments)
+        assert code == 0
+        assert "warning" not in err
+    before, after = load_file("torch.safetensors"), load_file("d.safetensors")
+    assert not after.pop("initial_carry").any()
+    assert {f"gru.{name}" for name in before} == set(after)
+    for name, array in before.items():
+        assert after[f"gru.{name}"].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("absent.eqx", "p.pt"), "absent.eqx: No such file or directory"),
+        (("torch.safetensors", "a.npz"), "a.npz: say in which layout, with --to"),
+        (("torch.safetensors", "a.txt"), "a.txt: unknown suffix '.txt'"),
+        (("torch.safetensors", "a.eqx", "--to", "nnx"), "Equinox files hold equinox, not nnx"),
+        (("torch.safetensors", "a.eqx", "--from", "linen"), "torch.safetensors: has the arrays"),
+        (("torch.safetensors", "a.eqx", "--from", "keras"), "unknown layout 'keras'"),
+        (("torch.safetensors", "./torch.safetensors", "--to", "nnx"), "are the same file"),
+        (("bad.pt", "a.eqx"), "bad.pt: torch files are pickles"),
+        (("bad.msgpack", "a.eqx"), "bad.msgpack: not a readable msgpack file"),
+    ],
+)
+def test_bad_conversions_exit_2_and_leave_everything_as_it_was(of_torch, arguments, message):
+    for name in ("bad.pt", "bad.msgpack"):
+        (of_torch / name).write_bytes(b"\xc1")
+    before = {path: path.read_bytes() for path in of_torch.iterdir()}
+    code, out, err = call("convert", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert {path: path.read_bytes() for path in of_torch.iterdir()} == before

@@ -1,0 +1,179 @@
+"""`trigru verify`: ports, the frameworks' own parts, and planted faults."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from support.cli import invoke
+from trigru.bench.commands.options import read_kernels
+from trigru.bench.commands.verify import _configured
+from trigru.common.equality import verification
+from trigru.common.equality.checks import get_checks
+from trigru.impls.faults import FAULTS, Fault
+from trigru.impls.pure import PORT
+from trigru.impls.upstream import get_upstream
+
+CHECKS = "trigru.common.equality.verification.CHECKS"
+(NO_B_HN,) = (fault for fault in FAULTS if fault.name == "no-b-hn")
+
+
+def test_verify_speaks_to_machines_of_what_was_asked_for():
+    found = invoke(
+        *("verify", "--port", "pure", "--port", "linen", "--check", "conversion", "--check", "sequence"),
+        *("--dtype", "float64", "--kernel", "stock", "--kernel", "fused@save=some", "--json"),
+    )
+    assert found.exit_code == 0
+    data = json.loads(found.stdout)
+    assert (data["schema"], data["passed"], data["unavailable"]) == (1, True, {})
+    assert data["versions"]["jax"]
+    seen = {(m["port"], m["kernel"], m["check"], m["dtype"]) for m in data["measurements"]}
+    assert seen == {
+        (port, kernel, check, "float64")
+        for port in ("pure", "linen")
+        for kernel in ("stock", "fused@save=some")
+        for check in ("conversion", "sequence")
+    }
+    assert set(data["measurements"][0]) == {
+        "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "offered", "passed",
+    }  # fmt: skip
+
+
+def test_a_port_that_is_missing_is_said_to_be_whatever_the_kernel(monkeypatch):
+    monkeypatch.setattr("trigru.bench.commands.options.unavailable", lambda name: "no such framework here")
+    assert [list(map(str, read_kernels(names, ("linen",)))) for names in (None, ["fused"])] == [["stock"], ["fused"]]
+
+
+def test_verify_counts_what_failed(monkeypatch):
+    found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
+    assert found.exit_code == 0
+    assert "8 measurements, all within their bounds." in found.stderr
+    whole = verification.verify
+    monkeypatch.setattr(
+        verification,
+        "verify",
+        lambda *a, **o: [replace(m, error=m.error + (m.quantity == "carry")) for m in whole(*a, **o)],
+    )
+    found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
+    assert found.exit_code == 1
+    assert "1 of 8 measurements failed." in found.stderr
+
+
+def test_nothing_measured_is_no_success():
+    found = invoke("verify", "--port", "pure", "--check", "chunks", "--dtype", "float32")
+    assert found.exit_code == 2
+    assert "nothing was measured" in found.stderr
+
+
+def test_an_interrupted_verification_says_so(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verification, "verify", interrupted)
+    found = invoke("verify", "--port", "pure")
+    assert found.exit_code == 130
+    assert "interrupted: nothing was measured, nothing written." in found.stderr
+
+
+def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
+    monkeypatch.setattr(CHECKS, get_checks("chunks", "resets"))
+    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64")
+    assert found.exit_code == 0, found.stderr
+    assert "9 departures, all on record" in found.stderr
+    assert "FAILED" not in found.stdout
+    module = get_upstream("linen")
+    gone = [replace(d, evidence=lambda: None) if d.name == "no-resets" else d for d in module.DEPARTURES]
+    monkeypatch.setattr(module, "DEPARTURES", gone)
+    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--json", "--check", "resets")
+    assert found.exit_code == 1
+    departures = {(d["part"], d["what"], d["seen"], d["status"]) for d in json.loads(found.stdout)["departures"]}
+    assert ("nn.RNN", "has no episode resets", "not seen any more", "GONE") in departures
+    assert ("fails resets", "NEW") in {(what, status) for _, what, _, status in departures}
+    assert "2 of 10 departures are not as on record" in found.stderr
+
+
+#: As the command, but of what the frameworks' own parts do otherwise it looks at less: most has to be compiled.
+SHORT = """
+from trigru.bench.cli import main
+from trigru.impls.upstream import linen, nnx
+for module in (linen, nnx):
+    module.DEPARTURES = tuple(d for d in module.DEPARTURES if d.name == "no-learned-state" or "conversion" in d.checks)
+main()
+"""
+
+
+@pytest.mark.parametrize("option", [(), ("--upstream",)], ids=["ports", "upstream"])
+def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_path):
+    (tmp_path / "equinox.py").write_text("raise ImportError('not here')")
+    chosen = ("--check", "conversion", "--dtype", "float32", "--json")
+    command = [sys.executable, "-c", SHORT, "verify", *option, *chosen]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert found.returncode == 0, found.stderr
+    data = json.loads(found.stdout)
+    assert "not here" in data["unavailable"]["equinox"]
+    assert option or "Not checked: equinox." in found.stderr
+    assert data["measurements"]
+
+
+# the self-test
+
+
+def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails(monkeypatch):
+    harmless = Fault("harmless", "none", "sequence", PORT)
+    monkeypatch.setattr(CHECKS, get_checks("forward"))
+    for faults, exit_code in (((NO_B_HN,), 0), ((NO_B_HN, harmless), 1)):
+        monkeypatch.setattr("trigru.impls.faults.FAULTS", faults)
+        found = invoke("verify", "--self-test")
+        assert found.exit_code == exit_code
+        assert f"1 of {len(faults)} noticed" in found.stdout
+        assert ("NONE" in found.stdout) == bool(exit_code)
+        assert "says nothing" not in found.stderr
+    whole = verification.verify
+
+    def verify(ports, **options):
+        found = whole(ports, **options)
+        return [replace(found[0], error=1.0), *found[1:]] if ports == [PORT] else found
+
+    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
+    monkeypatch.setattr(verification, "verify", verify)
+    found = invoke("verify", "--self-test")
+    assert found.exit_code == 1
+    assert "the port without a fault failed, too: the above says nothing" in found.stderr
+
+
+def test_the_self_test_asks_a_faults_own_check_and_the_others_where_that_fails_or_all_are_asked(monkeypatch):
+    asked = []
+
+    def verify(ports, *, checks=None):
+        asked.append([check.name for check in checks] if checks else "all")
+        return []
+
+    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
+    monkeypatch.setattr(CHECKS, get_checks("chunks", "sequence", "step"))
+    monkeypatch.setattr(verification, "verify", verify)
+    invoke("verify", "--self-test")
+    assert asked[:2] == [["sequence"], ["chunks", "step"]]
+    asked.clear()
+    invoke("verify", "--self-test", "--every-check")
+    assert ["chunks", "sequence", "step"] in asked
+    assert ["sequence"] not in asked
+
+
+@pytest.mark.usefixtures("optimized")
+def test_the_self_test_compiles_in_haste_and_leaves_jax_as_it_was(monkeypatch):
+    names, seen = ("jax_disable_most_optimizations", "jax_compilation_cache_dir"), []
+
+    def verify(ports, *, checks=None):
+        seen.append([_configured(name) for name in names])
+        raise RuntimeError("ends early")
+
+    before = [_configured(name) for name in names]
+    monkeypatch.setattr(verification, "verify", verify)
+    invoke("verify", "--self-test")
+    ((hasty, folder),) = seen
+    assert hasty
+    assert folder != before[1]
+    assert before == [_configured(name) for name in names] == [False, before[1]]

@@ -1,0 +1,165 @@
+"""The results file: what is saved is loaded, and what contradicts itself or lacks a fact is refused."""
+
+import json
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.runs import MACHINE, make_arm, make_benchmark, make_results, with_facts, with_provenance
+from trigru.bench.commands.report import tables_of
+from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, assemble, command_line, load, save
+from trigru.bench.results.record import Arm, Facts, Plan, Provenance, Untimed
+
+ARMS = [make_arm(name) for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
+RESULTS = make_results([make_benchmark(arm, [1.0, 2.0, 3.0]) for arm in ARMS])
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The file of a run."""
+    save(RESULTS, tmp_path / FILE)
+    return tmp_path / FILE
+
+
+def rewrite(path, keys, change):
+    """Change the part of a file that keys lead to."""
+    data = json.loads(path.read_text())
+    inner = data
+    for key in keys[:-1]:
+        inner = inner[key]
+    change(inner, keys[-1])
+    path.write_text(json.dumps(data))
+
+
+def test_what_is_saved_is_loaded(path):
+    assert load(path) == load(path.parent) == RESULTS
+    arm = make_arm("nnx[leaves]:fused@save=none", "question@hidden=64", division="fused")
+    idle = with_provenance(RESULTS, load_before=None, load_after=None)  # a system that does not tell
+    other = msgspec.structs.replace(idle, untimed=[Untimed(arm, "not equal")])
+    save(other, path)
+    assert load(path) == other
+
+
+def test_pytest_benchmark_reads_it(path):
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path), "--columns=median,rounds"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "linen[apply]" in found.stdout
+    assert "tiny/forward/float32/stock" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("commit", "id", "dirty"), [("abc", "abc", False), ("abc-dirty", "abc", True), ("", "unversioned", False)]
+)
+def test_the_commit_is_trigrus_own_wherever_one_works(tmp_path, monkeypatch, commit, id, dirty):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.chdir(tmp_path)
+    facts = with_provenance(RESULTS, machine=msgspec.structs.replace(MACHINE, commit=commit)).trigru
+    found = assemble(RESULTS.benchmarks, [], facts).commit_info
+    assert (found["id"], found["dirty"], found["project"]) == (id, dirty, "trigru")
+    assert found.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
+
+
+OF_LINEN = ("benchmarks", 2, "extra_info", "trigru")
+PARTS = {("trigru",): Provenance, ("trigru", "plan"): Plan, OF_LINEN: Facts, (*OF_LINEN, "arm"): Arm}
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: PARTS[part].__name__)
+def test_a_file_that_lacks_a_fact_does_not_load(path, part):
+    for fact in PARTS[part].__struct_fields__:
+        save(RESULTS, path)
+        rewrite(path, (*part, fact), dict.__delitem__)
+        with pytest.raises(ResultsFileError, match=f"missing required field `{fact}`") as caught:
+            load(path)
+        assert str(path) in str(caught.value)
+
+
+OF_PURE = ("benchmarks", 0, "extra_info", "trigru")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}. Measure again"),
+        (("trigru",), {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}. Measure again"),
+        ((*OF_PURE, "arm", "role"), "arm", "has no baseline, or several"),
+        (("benchmarks", 1, "extra_info", "trigru", "arm", "role"), "baseline", "has no baseline, or several"),
+        (("benchmarks", 0, "group"), "x", "is not the id of"),
+        (("benchmarks", 0, "name"), "x", "is not the id of"),
+        ((*OF_PURE, "ratio"), -3.0, "that no measurement gives"),
+        ((*OF_PURE, "floor"), -0.1, "that no measurement gives"),
+        ((*OF_PURE, "process"), [0], "does not say which process a sample is of"),
+        (("benchmarks", 0, "stats", "data"), [True], "no positive finite samples"),
+        (("benchmarks", 0, "stats", "data"), [], "no positive finite samples"),
+        (("benchmarks", 0, "stats", "data"), [1.0, -1.0], "no positive finite samples"),
+        (("benchmarks", 0, "stats", "data"), "x", "no positive finite samples"),
+        ((*OF_PURE, "ratio"), None, "Expected `float`, got `null`"),
+        ((*OF_PURE, "new"), 1, "unknown field `new`"),
+        (("benchmarks",), {}, "Expected `array`, got `object`"),
+    ],
+)
+def test_a_file_with_other_contents_is_refused(path, keys, value, message):
+    rewrite(path, keys, lambda inner, key: inner.__setitem__(key, value))
+    with pytest.raises(ResultsFileError, match=message):
+        load(path)
+
+
+def test_arms_of_a_group_have_as_many_rounds_each(path):
+    save(make_results([make_benchmark(arm, [1.0] * (3 + (arm.port == "linen"))) for arm in ARMS]), path)
+    with pytest.raises(ResultsFileError, match="group tiny/forward/float32/stock has arms with unequal numbers"):
+        load(path)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_truncated_and_flipped_files_are_refused_or_read(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / FILE
+    save(RESULTS, path)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 2))]
+    else:
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        tables_of(load(path))
+    except ResultsFileError as error:
+        assert str(path) in str(error)  # noqa: PT017
+
+
+def test_deep_nesting_is_refused(path):
+    path.write_text(path.read_text().replace('"machine_info":{', '"machine_info":{"x":' + "[" * 200_000 + ",", 1))
+    with pytest.raises(ResultsFileError, match="not a results file of trigru"):
+        load(path)
+
+
+def test_whole_numbers_of_seconds_are_samples(path):
+    for number in range(3):
+        rewrite(path, ("benchmarks", number, "stats", "data"), lambda inner, key: inner.__setitem__(key, [1, 2, 3]))
+    assert load(path).benchmarks[0].time_s.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "output", [(), ("-o", "mine"), ("-omine",), ("-o=mine",), ("--output", "mine"), ("--output=mine",), ("-o", "-x")]
+)
+def test_a_command_is_kept_without_where_the_results_went(monkeypatch, output):
+    monkeypatch.setattr(sys, "argv", ["/home/me/bin/trigru", "bench", *output, "--quick", "--seed", "3"])
+    assert command_line() == ["trigru", "bench", "--quick", "--seed", "3"]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ResultsFileError, match=r"absent.json: No such file"):
+        load(tmp_path / "absent.json")
+    with pytest.raises(ResultsFileError, match=r"results.json: No such file"):
+        load(tmp_path)
+
+
+def test_a_failed_save_keeps_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save(with_facts(RESULTS, ratio=2.0), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [FILE]

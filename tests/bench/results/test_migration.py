@@ -1,0 +1,94 @@
+"""Results files of schema 2, as they were committed, in today's record."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.runs import make_arm
+from trigru.bench.arms.plan import expand
+from trigru.bench.results.files import SCHEMA, ResultsFileError, load, save
+from trigru.bench.results.record import Untimed
+
+COMMITTED = Path(__file__).parents[3] / "docs" / "results"
+NAMES = ("cpu", "calibration", "kernel", "kernel_choices", "sweep")
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    """What a small file of schema 2 has: the first group of a calibration."""
+    content = json.loads((COMMITTED / "calibration.json").read_text())
+    return content | {"benchmarks": content["benchmarks"][:11]}
+
+
+def load_content(content, tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(content))
+    return load(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_ids_spelled_are_fields_now(name, tmp_path):
+    old, new = json.loads((COMMITTED / f"{name}.json").read_text()), load(COMMITTED / f"{name}.json")
+    assert (old["trigru"]["schema"], new.trigru.schema, new.trigru.equality) == (2, SCHEMA, None)
+    for was, b in zip(old["benchmarks"], new.benchmarks, strict=True):
+        facts, arm = was["extra_info"]["trigru"], b.arm
+        assert (b.group, b.name, b.arm.id) == (was["group"], was["name"], facts["id"])
+        assert (str(arm.workload), str(arm.kernel), arm.is_baseline) == (
+            facts["workload"].partition("~")[0],
+            facts["kernel"],
+            facts["is_baseline"],
+        )
+        for field in ("phase", "dtype", "port", "style", "copy", "slowed"):
+            assert getattr(arm, field) == facts[field]
+        for field in ("process", "calls", "ratio", "floor", "verdict", "gate", "differs"):
+            assert getattr(b.facts, field) == facts[field]
+        assert (b.facts.device, b.facts.backend) == (new.trigru.machine.device, "cpu")
+        assert b.time_s.tolist() == was["stats"]["data"]
+    plan = new.trigru.plan
+    assert [str(workload) for workload in plan.workloads] == old["trigru"]["plan"]["workloads"]
+    assert [str(kernel) for kernel in plan.kernels] == old["trigru"]["plan"]["kernels"]
+    assert (plan.seed, plan.trials, plan.swept) == (0, 10 * (name == "calibration"), {"sweep": "hidden"}.get(name))
+    known = {arm.id: arm for arm in expand(plan)}  # but for peers, which may not be installed
+    assert all(b.arm == known[b.arm.id] for b in new.benchmarks if b.arm.port not in plan.peers)
+    save(new, tmp_path / "new.json")
+    assert load(tmp_path / "new.json") == new
+
+
+UNTIMED = [
+    make_arm("pure[jit]"),
+    make_arm("pure[jit]#2", phase="step"),
+    make_arm("torch[?]"),
+    make_arm("nnx[leaves]:fused@save=none,chunk=16", "question@hidden=64@batch=2", division="fused"),
+    make_arm("pure[jit]", trial=4),
+    make_arm("pure[jit]#2", trial=4),
+    make_arm("pure[jit]#3", trial=4),
+    make_arm("pure[jit]+5%", trial=4),
+]
+
+
+def test_arms_without_a_number_are_read_from_their_ids(calibration, tmp_path):
+    old = [{"id": arm.id, "group": arm.group, "name": arm.name, "reason": arm.port} for arm in UNTIMED]
+    found = load_content(calibration | {"untimed": old}, tmp_path).untimed
+    assert [untimed.arm.id for untimed in found] == [untimed["id"] for untimed in old]
+    for untimed, arm in zip(found, UNTIMED, strict=True):
+        assert untimed == Untimed(arm, arm.port)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("extra_info", "trigru", "id"), "another"),
+        (("extra_info", "trigru", "phase"), "step"),
+        (("extra_info", "trigru", "kernel"), "no such"),
+        (("group",), "no slashes"),
+        (("extra_info",), None),
+    ],
+)
+def test_what_contradicts_itself_is_refused(calibration, tmp_path, keys, value):
+    content = json.loads(json.dumps(calibration))
+    inner = content["benchmarks"][3]
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    with pytest.raises(ResultsFileError, match="old.json"):
+        load_content(content, tmp_path)

@@ -1,0 +1,168 @@
+"""What the fused kernel is for: how its gradient is computed, what it keeps, and what it costs."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from trigru.common.config import GRUConfig
+from trigru.impls import get_port
+from trigru.impls.pure import gru, init
+
+from ...support.jaxprs import equations, loops_of
+
+B, T, D, H = 3, 7, 4, 5
+LENGTHS = [4, T, 0]
+PARAMS, X = init(D, H, key=jax.random.key(0)), jnp.ones((B, T, D))
+
+
+def made_in_loops(program, shapes):
+    """The primitives whose results have one of these shapes, in loops."""
+    return {e.primitive.name for e, loops in equations(program) if loops and e.outvars[0].aval.shape in shapes}
+
+
+def program_of(port, kernel, sizes=(B, T, D, H), **options):
+    """The gradient of a loss on all outputs, with respect to a model: (function, arguments)."""
+    batch, time, input_size, hidden_size = sizes
+    config = GRUConfig(input_size, hidden_size, kernel=kernel)
+    model = jax.eval_shape(lambda key: port.make(config, key), jax.random.key(0))  # nothing is drawn, nothing run
+
+    def loss(model, x, targets):
+        _, outputs = port.apply(model, x, **options)
+        return jnp.mean((outputs - targets) ** 2)
+
+    arrays = (jax.ShapeDtypeStruct((batch, time, size), "float32") for size in (input_size, hidden_size))
+    return jax.value_and_grad(loss), (model, *arrays)
+
+
+def test_the_loop_adds_nothing_of_a_weights_shape_up(port):
+    """Nor does it multiply to one: all steps of a chunk become one product after its loop."""
+    weights = {(D, 3 * H), (H, 3 * H), (3 * H, D), (3 * H, H)} | {(D, H), (H, H)}
+
+    def sums(kernel):
+        function, arguments = program_of(port, kernel, lengths=jnp.asarray(LENGTHS))
+        return made_in_loops(jax.make_jaxpr(function)(*arguments).jaxpr, weights) & {"add_any", "add", "dot_general"}
+
+    assert sums("stock")
+    for kernel in ("fused", "fused@save=some", "fused@hoist=true,unroll=2"):
+        assert not sums(kernel), kernel
+    assert sums("fused@chunk=3"), "chunks are added up"
+
+
+def test_under_vmap_a_weights_gradient_is_one_product():
+    """Not one for each example, to be summed: those would be as many arrays of a weight's shape."""
+
+    def scalar(params, kernel):
+        return jnp.sum(jax.vmap(partial(gru, params, kernel=kernel))(X)[1] ** 2)
+
+    def shapes(kernel):
+        program = jax.make_jaxpr(jax.grad(partial(scalar, kernel=kernel)))(PARAMS)
+        return {e.outvars[0].aval.shape for e, _ in equations(program.jaxpr) if e.primitive.name == "dot_general"}
+
+    by_example = {tuple(sorted((B, size, 3 * H))) for size in (D, H)}
+    found = shapes("fused")
+    assert {(D, 3 * H), (H, 3 * H)} <= found
+    assert not by_example & {tuple(sorted(shape)) for shape in found}
+
+
+def test_the_gradient_has_the_precision_of_the_call():
+
+    def scalar(params, x):
+        with jax.default_matmul_precision("highest"):
+            return jnp.sum(gru(params, x, kernel="fused")[1] ** 2)
+
+    program = jax.make_jaxpr(jax.grad(scalar, argnums=(0, 1)))(PARAMS, X)
+    asked = [str(e.params["precision"]) for e, _ in equations(program.jaxpr) if e.primitive.name in PRODUCTS]
+    assert len(asked) >= 6
+    assert all("highest" in precision.lower() for precision in asked), asked
+
+
+#: In a program's text, before it is lowered.
+PRODUCTS = ("dot_general", "all_steps_product")
+
+
+def products(function, *arguments):
+    """Matrix products in a program's text: of weights, since there are no others."""
+    names = [e.primitive.name for e, _ in equations(jax.make_jaxpr(function)(*arguments).jaxpr)]
+    return sum(name in PRODUCTS for name in names)
+
+
+@pytest.mark.parametrize("jit", [lambda f: f, jax.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("kernel", ["fused", "fused@save=some", "fused@chunk=3", "fused@save=none"])
+def test_what_is_not_differentiated_costs_no_product(kernel, jit):
+    params, x = init(D, H, key=jax.random.key(0)), jnp.ones((B, 6, D))
+
+    def scalar(kernel_i, kernel_h, x):
+        _, outputs = gru(params._replace(kernel_i=kernel_i, kernel_h=kernel_h), x, kernel=kernel)
+        return jnp.sum(outputs**2)
+
+    def asked(*argnums):
+        return products(jax.grad(jit(scalar), argnums), params.kernel_i, params.kernel_h, x)
+
+    without_inputs = asked(0, 1)
+    assert [asked(0, 1, 2) - without_inputs, without_inputs - asked(0), without_inputs - asked(1)] == [1, 1, 1]
+
+
+def stacked(loop):
+    """How many arrays a loop gives out at each step."""
+    return sum(v.aval.ndim > 2 for v in loop.outvars)  # the carry is (B, H)
+
+
+@pytest.mark.parametrize(("save", "arrays"), [("all", 5), ("some", 3)])
+def test_a_step_keeps_the_state_and_the_gates_that_are_saved(save, arrays):
+    function, arguments = program_of(get_port("pure"), f"fused@save={save}")
+    first, *_ = loops_of(function, *arguments)
+    assert stacked(first) == arrays
+
+
+@pytest.mark.parametrize("save", ["all", "some", "none"])
+def test_without_a_derivative_nothing_but_the_outputs_is_kept(save):
+    loops = loops_of(partial(gru, kernel=f"fused@save={save}"), PARAMS, X)
+    assert {stacked(loop) for loop in loops} == {1}
+
+
+@pytest.mark.parametrize(
+    ("choices", "lengths"),
+    [("chunk=3", [2, 3, 1]), ("chunk=7", [7]), ("chunk=99", [7]), ("save=none", [2, 3, 1]), ("save=some", [7])],
+)
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_chunks_are_as_long_as_said_and_the_rest_comes_last(choices, lengths, reverse):
+    """A loop over the chunks, and in it one over their steps; then one over those left over."""
+    loops = loops_of(partial(gru, kernel=f"fused@{choices}", reverse=reverse), PARAMS, X)
+    assert [loop.params["length"] for loop in loops] == lengths
+    assert {loop.params["reverse"] for loop in loops} == {reverse}
+
+
+@pytest.mark.parametrize(("hoist", "inside"), [("false", 2), ("true", 1)])
+def test_hoisted_the_inputs_are_multiplied_before_the_loop(hoist, inside):
+    program = jax.make_jaxpr(partial(gru, kernel=f"fused@hoist={hoist}"))(PARAMS, X)
+    assert sum(e.primitive.name == "dot_general" and loops > 0 for e, loops in equations(program.jaxpr)) == inside
+
+
+@pytest.mark.parametrize(("choices", "unroll"), [("", 2), ("unroll=3", 3)], ids=["model's", "kernel's"])
+def test_the_kernels_unroll_goes_before_the_models(choices, unroll):
+    kernel = f"fused@{choices}" if choices else "fused"
+    function = jax.grad(lambda params: jnp.sum(gru(params, X, kernel=kernel, unroll=2)[1]))
+    assert {loop.params["unroll"] for loop in loops_of(function, PARAMS)} == {unroll}
+
+
+@pytest.mark.parametrize(("choices", "unroll", "tanhs"), [("chunk=99", 7, 2 * 7), ("chunk=3", 1, 2 + 2)])
+def test_what_is_saved_nowhere_is_computed_again_in_the_compiled_program_too(choices, unroll, tanhs):
+    """Where there is no loop around it, as after the last whole chunk, XLA might take it from the forward pass."""
+    kernel = f"fused@save=none,{choices}"
+    gradient = jax.jit(jax.grad(lambda params: jnp.sum(gru(params, X, kernel=kernel, unroll=unroll)[1] ** 2)))
+    assert len(re.findall(r" tanh\(", gradient.lower(PARAMS).compile().as_text())) == tanhs
+
+
+@pytest.mark.parametrize("name", ["pure", "equinox"])
+def test_it_takes_less_memory_the_less_it_saves(name):
+    """By XLA's analysis, for 32 sequences of 128 steps; Equinox has its batch from jax.vmap."""
+
+    def temporary_bytes(kernel):
+        function, arguments = program_of(get_port(name), kernel, (32, 128, 64, 128))
+        return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+    stock, everything, some, nothing = map(temporary_bytes, ("stock", "fused", "fused@save=some", "fused@save=none"))
+    assert some < everything <= stock
+    assert nothing <= stock / 2

@@ -1,0 +1,154 @@
+"""Parameters between frameworks, in memory."""
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from trigru.common.config import GRUConfig
+from trigru.common.errors import InputError, UnavailableError, UnknownNameError
+from trigru.common.parameters.layouts import TORCH
+from trigru.common.parameters.record import config_of, leaves, random_params
+from trigru.impls import get_port, linen
+from trigru.impls import nnx as nnx_port
+from trigru.impls.checkpoints import convert, layouts
+from trigru.impls.upstream import get_upstream
+
+from ...support.arrays import assert_bits, assert_near
+from .support import CONFIG, DTYPES, FRAMEWORKS, NO_CARRY, PARAMS, same_bits
+
+
+@pytest.mark.parametrize("classes", [None, 4])
+@pytest.mark.parametrize("name", FRAMEWORKS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_model_of_every_framework_is_recognised(name, classes, dtype):
+    config = GRUConfig(2, 3, classes, param_dtype=dtype)
+    params = random_params(config)
+    with jax.enable_x64(dtype == "float64"):
+        found = convert(get_port(name).load(config, params))
+    assert found.layout == name
+    assert found.notes == ()
+    assert same_bits(found.params, params)
+    assert config_of(found.params) == config
+
+
+@pytest.mark.parametrize("classes", [None, 4])
+@pytest.mark.parametrize("target", ["canonical", *FRAMEWORKS, "torch"])
+@pytest.mark.parametrize("source", ["canonical", *FRAMEWORKS, "torch"])
+def test_every_layout_becomes_every_other_bit_for_bit(source, target, classes):
+    params = random_params(GRUConfig(2, 3, classes))
+    there = convert(convert(params_in(source, params)).to(target))
+    assert there.layout == target
+    assert there.notes == ()
+    assert same_bits(there.params, params)
+
+
+def params_in(layout, params):
+    return convert(layouts()["canonical"].flat(params)).to(layout)
+
+
+def test_a_tree_is_what_the_framework_loads():
+    found, x = convert(PARAMS._asdict()), jnp.ones((2, 5, 2))
+    gru = linen.GRU(3)
+    _, expected = gru.apply({"params": found.to("linen")}, x)
+    model = nnx_port.GRU(2, 3, rngs=nnx.Rngs(0))
+    nnx.update(model, jax.tree.map(jnp.asarray, found.to("nnx")))
+    assert_near(model(x)[1], expected, 1e-6)
+
+
+class CompactGRU(nn.Module):
+    """A linen user's, as in the README."""
+
+    @nn.compact
+    def __call__(self, x):
+        self.param("initial_carry", nn.initializers.normal(), (3,))
+        return nn.RNN(nn.GRUCell(3))(x)
+
+
+X = jnp.ones((1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("tree", "layout", "notes"),
+    [
+        (lambda: CompactGRU().init(jax.random.key(0), X), "linen", ()),
+        (lambda: nn.RNN(nn.GRUCell(3)).init(jax.random.key(0), X), "linen", (NO_CARRY,)),
+        (lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params, "linen", ()),
+        (lambda: eqx.nn.GRUCell(2, 3, key=jax.random.key(0)), "canonical", (NO_CARRY,)),
+        (lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)), "equinox", ()),
+    ],
+    ids=["compact", "nn.RNN", "in-setup", "eqx.nn.GRUCell", "scan"],
+)
+def test_the_frameworks_own_parts_are_recognised(tree, layout, notes):
+    tree = tree()
+    found = convert(tree)
+    assert (found.layout, found.notes) == (layout, notes)
+    size = sum(leaf.size for leaf in jax.tree.leaves(tree)) + (3 if notes else 0)
+    assert sum(array.size for array in leaves(found.params).values()) == size
+
+
+def nnx_cell_without_b_hn():
+    """The installed flax's, whose b_hn is taken away where it has one."""
+    cell = nnx.GRUCell(2, 3, bias_init=nnx.initializers.normal(), rngs=nnx.Rngs(0))
+    for name, value in list(vars(cell).items()):
+        if isinstance(value, nnx.Param):
+            delattr(cell, name)
+    return cell
+
+
+@pytest.mark.parametrize("rngs", [False, True])
+def test_nnx_without_b_hn_has_zeros_there_which_is_said(rngs):
+    state = nnx.state(nnx.RNN(nnx_cell_without_b_hn(), rngs=rngs))
+    found = convert(state)
+    assert found.layout == "nnx"
+    assert "it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0." in found.notes
+    assert any("rngs" in note for note in found.notes) == rngs
+    assert not found.params.bias_n.any()
+    assert found.params.bias.all()
+    assert_bits(found.params.weight_hh.T, state["cell"]["dense_h"]["kernel"][...])
+    nested = convert({"rnn": nnx.to_pure_dict(state), "initial_carry": np.ones(3, "f4")})  # as in the README
+    assert same_bits(nested.params, found.params._replace(initial_carry=np.ones(3, "f4")))
+
+
+def test_nnx_with_b_hn_keeps_it():
+    model = get_port("nnx").load(CONFIG, PARAMS)
+    for tree in (model, nnx.state(model), nnx.to_pure_dict(nnx.state(model)), nnx.state(model, nnx.Param)):
+        found = convert(tree)
+        assert (found.layout, found.notes) == ("nnx", ())
+        assert same_bits(found.params, PARAMS)
+
+
+def test_equinox_without_biases():
+    found = convert({"cell": eqx.nn.GRUCell(2, 3, use_bias=False, key=jax.random.key(0))})
+    assert found.notes == ("it has no biases: they are 0.", NO_CARRY)
+    assert found.layout == "equinox"
+
+
+def test_a_layout_can_be_insisted_on():
+    tree = TORCH.flat(PARAMS)
+    assert convert(tree, "torch").layout == "torch"
+    with pytest.raises(InputError, match="which no layout has. Expected one .*: linen has ir.kernel"):
+        convert(tree, "linen")
+    with pytest.raises(UnknownNameError, match="unknown layout 'keras'. Known: canonical, linen, nnx, equinox, torch"):
+        convert(tree, "keras")
+
+
+def test_a_port_of_a_third_party_has_its_layout_by_itself(monkeypatch):
+    from dataclasses import replace
+
+    class Third:
+        layout = replace(TORCH, name="third")
+
+    monkeypatch.setattr("trigru.impls.checkpoints.port_names", lambda: ["third"])
+    monkeypatch.setattr("trigru.impls.checkpoints.unavailable", lambda name: None)
+    monkeypatch.setattr("trigru.impls.checkpoints.get_port", lambda name: Third)
+    assert list(layouts()) == ["canonical", "third", "torch"]
+
+
+def test_a_layout_of_a_missing_framework_says_so(monkeypatch):
+    monkeypatch.setattr("trigru.impls.checkpoints.unavailable", lambda name: "no such framework here")
+    assert list(layouts()) == ["canonical", "torch"]
+    with pytest.raises(UnavailableError, match="layout 'nnx' is not available: no such framework here"):
+        convert(PARAMS._asdict()).to("nnx")
