@@ -222,8 +222,8 @@ def _notes(diff: Diff) -> Iterator[str]:
     unasked = [name for name, results in (("OLD", old), ("NEW", new)) if results.trigru.equality is None]
     if unasked:
         yield (
-            f"In {' and '.join(unasked)} nothing was asked about equality: only each arm's first results were compared "
-            "with the oracle. `trigru compare` proves equality before it times."
+            f"{' and '.join(unasked)}: no proof of equality. Only each arm's first results were compared with the "
+            "oracle. `trigru compare` proves equality before it times."
         )
     yield from _suspicions(diff)
 
