@@ -70,6 +70,16 @@ def test_imports_point_one_way(path):
         assert not {name.partition(".")[0] for _, name in imported(path)} & FRAMEWORKS
 
 
+def test_modules_fit_in_the_head():
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in (*FOLDERS, "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    ports = {f"impls/{name}.py" for name in OF_PORT}  # which are read whole
+    assert {name: n for name, n in lines.items() if n > (450 if name in ports else 350)} == {}
+
+
 @pytest.mark.parametrize("path", [ROOT / "impls" / f"{name}.py" for name in OF_PORT], ids=lambda p: p.name)
 def test_ports_import_common_and_their_own_framework_alone(path):
     for line, name in imported(path):
