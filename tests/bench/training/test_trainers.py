@@ -73,7 +73,7 @@ def test_a_frozen_start_stays(name):
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_what_was_compiled_is_used_for_the_next_seed(name):
-    trainer, batch, count = make(name, WINDOWS, optax.sgd(0.1)), a_batch(WINDOWS), []
+    batch, count = a_batch(WINDOWS), []
 
     def counting(predictions, targets):
         count.append(None)
