@@ -115,14 +115,6 @@ def _fenced(language: str, path: Path) -> str:
     return f"```{language}\n{path.read_text(encoding='utf-8')}```"
 
 
-def stays() -> str:
-    """The checks that no fault needs, and why they stay."""
-    from trigru.common.equality.checks import STAYS
-
-    rows = [f"| {name} | {why} |" for name, why in STAYS.items()]
-    return "\n".join(["| check | why it stays |", "| --- | --- |", *rows])
-
-
 def departures() -> str:
     """The table of departures. It leaves out what is seen of them, which depends on what is installed."""
     from trigru.impls.upstream import NAMES, get_upstream
@@ -246,7 +238,6 @@ PARTS = {
     "styles": styles,
     "example": example,
     "example-project": example_project,
-    "stays": stays,
     "layouts": layouts,
     "departures": departures,
     "recipes": recipes,

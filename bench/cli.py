@@ -124,10 +124,6 @@ def verify(
             "--self-test", help="Verify ports with planted faults (minutes). Fails if a fault goes unnoticed."
         ),
     ] = False,
-    every_check: Annotated[
-        bool,
-        typer.Option("--every-check", help="With --self-test: run every check on every fault (takes far longer)."),
-    ] = False,
     upstream: Annotated[
         bool,
         typer.Option("--upstream", help="Verify the frameworks' own parts. Fails if they do not differ as recorded."),
@@ -136,14 +132,12 @@ def verify(
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     if self_test and (ports or dtypes or checks or kernels or json or upstream):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
-    if every_check and not self_test:
-        raise typer.BadParameter("--every-check belongs to --self-test.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
     from .commands import verify
 
     if self_test:
-        verify.report_self_test(every_check=every_check)
+        verify.report_self_test()
     elif upstream:
         verify.report_upstream(ports, dtypes, checks, json=json)
     else:

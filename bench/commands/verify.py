@@ -100,10 +100,10 @@ def report_upstream(names: list[str] | None, dtypes: list[str] | None, checks: l
     say(f"{len(findings)} departures, all on record.")
 
 
-def report_self_test(*, every_check: bool = False) -> None:
+def report_self_test() -> None:
     """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed."""
-    noticed, sound = hold_faults(every_check=every_check)
-    show([self_test_table(noticed, every_check=every_check)])
+    noticed, sound = hold_faults()
+    show([self_test_table(noticed)])
     if not sound:
         say("the port without a fault failed, too: the above says nothing.")
     if not sound or not all(noticed.values()):
@@ -121,18 +121,16 @@ def hold(ports: list[Port], dtypes: tuple[str, ...], checks: tuple[Check, ...] |
         )
 
 
-def hold_faults(*, every_check: bool = False) -> tuple[dict[str, list[str]], bool]:
+def hold_faults() -> tuple[dict[str, list[str]], bool]:
     """The checks that notice each fault, by its name, and whether the port without a fault passes all of them.
 
-    Args:
-        every_check: run all checks on every fault. Otherwise, run the check that is there for the fault, and the others
-            only if it notices nothing.
+    A fault meets the check that is there for it, and the others only if that one notices nothing.
     """
     noticed: dict[str, list[str]] = {}
     with nothing_if_interrupted(), _compiled_once(), Progress("self-test") as progress:
         for number, fault in enumerate(faults.FAULTS):
             progress.to(number / len(faults.FAULTS), f"self-test {fault.name}")
-            own = [check for check in verification.CHECKS if check.name == fault.check and not every_check]
+            own = [check for check in verification.CHECKS if check.name == fault.check]
             noticed[fault.name] = _noticed_by(fault.port, own) or _noticed_by(
                 fault.port, [check for check in verification.CHECKS if check not in own]
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ...common.equality.checks import CHECKS, STAYS
+from ...common.equality.checks import CHECKS
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
@@ -83,29 +83,18 @@ def departures_table(findings: list[Finding]) -> Section:
     return Section("Where the frameworks' own parts depart", columns, rows)
 
 
-def self_test_table(noticed: dict[str, list[str]], *, every_check: bool = True) -> Section:
+def self_test_table(noticed: dict[str, list[str]]) -> Section:
     """Which checks notice each planted fault.
 
     Args:
         noticed: checks by the name of the fault.
-        every_check: whether all were asked, so that there is something to say of those that notice nothing alone.
     """
     from ...impls.faults import FAULTS
 
     rows = [(fault.name, fault.what, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
     killed = sum(bool(checks) for checks in noticed.values())
-    alone = {checks[0] for checks in noticed.values() if len(checks) == 1}
-    others = [check for check in CHECKS if check.name not in alone and every_check]
-    return Section(
-        "Planted faults",
-        ("name", Words("fault"), Prose("noticed by")),
-        rows,
-        (
-            f"{killed} of {len(rows)} noticed.",
-            *(["Checks that are never the only one to notice a fault, and why they stay:"] if others else []),
-            *(f"{check.name}: {STAYS.get(check.name, 'NO REASON GIVEN')}" for check in others),
-        ),
-    )
+    columns = ("name", Words("fault"), Prose("noticed by"))
+    return Section("Planted faults", columns, rows, (f"{killed} of {len(rows)} noticed.",))
 
 
 def equality_json(

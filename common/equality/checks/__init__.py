@@ -27,7 +27,7 @@ from .sequences import (
     vmapped,
 )
 
-__all__ = ["CHECKS", "DTYPES", "STAYS", "Answers", "Check", "get_checks"]
+__all__ = ["CHECKS", "DTYPES", "Answers", "Check", "get_checks"]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
@@ -189,14 +189,3 @@ CHECKS: tuple[Check, ...] = (
         reference=CARRY_RATE_BY_FIELD,
     ),
 )
-
-#: Why a check stays that alone notices no fault.
-STAYS = {
-    "conversion": "It asks for bits, before anything is computed: where it fails, the other failures say little.",
-    "sequence": "The simplest question: where it fails, the others say little. It alone is all in bfloat16.",
-    "golden": "It notices a change that oracle and port share. No port alone can make one; a test changes both.",
-    "carry": "It tells a carry that is wrong in itself from one that is wrong with masks.",
-    "chunks": "It is how long sequences are trained, and what the learned start depends on.",
-    "masks": "It alone asks for the gradients of lengths, resets and a carry at once, and how accurate they are.",
-    "sgd": "Adam and a clipped norm forgive a scaled gradient up to rounding and ε; SGD does not, at any precision.",
-}

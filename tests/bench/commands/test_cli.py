@@ -15,7 +15,7 @@ MEASURING = {
 }  # fmt: skip
 COMMANDS = {
     "compare": MEASURING,
-    "verify": {"--port", "--dtype", "--check", "--kernel", "--json", "--self-test", "--every-check", "--upstream"},
+    "verify": {"--port", "--dtype", "--check", "--kernel", "--json", "--self-test", "--upstream"},
     "bench": MEASURING | {"--calibrate", "--cold-start"},
     "report": {"--details"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--output"},
@@ -114,7 +114,6 @@ def test_bad_input_leaves_no_traceback(tmp_path):
         (("verify", "--self-test", "--kernel", "fused"), "--self-test takes no other option"),
         (("verify", "--self-test", "--json"), "--self-test takes no other option"),
         (("verify", "--self-test", "--upstream"), "--self-test takes no other option"),
-        (("verify", "--every-check"), "--every-check belongs to --self-test"),
         (("verify", "--upstream", "--kernel", "fused"), "--upstream takes no --kernel"),
         (("train", "--vanishing", "--experiment", "vowels"), "its data are random"),
     ],
