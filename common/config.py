@@ -7,8 +7,6 @@ from typing import Any
 
 from .errors import InputError
 
-__all__ = ["GRUConfig", "check_dtypes", "check_flag", "check_sizes"]
-
 
 @dataclass(frozen=True)
 class GRUConfig:

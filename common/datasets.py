@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Utterances", "japanese_vowels", "sunspots"]
-
 
 class Utterances(NamedTuple):
     """Labelled sequences of unequal length, zero-padded to the longest."""

@@ -3,8 +3,6 @@
 Each message says what was expected, what came, and what to do. Catch `TrigruError` for all of them.
 """
 
-__all__ = ["InputError", "NotOfferedError", "ParamsFileError", "TrigruError", "UnavailableError", "UnknownNameError"]
-
 
 class TrigruError(Exception):
     """Base of every error that trigru raises on purpose."""

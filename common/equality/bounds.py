@@ -9,8 +9,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["ACCURACY_FACTOR", "ACCURACY_ULPS", "SAME_BOUND", "accuracy_bound", "relative_error"]
-
 SAME_BOUND = 1e-12
 ACCURACY_FACTOR = 4
 ACCURACY_ULPS = 4

@@ -8,8 +8,6 @@ import numpy as np
 from ..config import GRUConfig
 from ..parameters.record import ClassifierParams, random_params
 
-__all__ = ["Case"]
-
 
 @dataclass(frozen=True)
 class Case:

@@ -22,8 +22,6 @@ from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from . import oracle
 from .cases import Case
 
-__all__ = ["golden_answers", "golden_case", "oracle_answers", "write"]
-
 INPUTS = ("x", "carry", "lengths", "resets", "targets", "d_carry")
 SEED, SHAPE = 20, (4, 9, 3, 5)  # B, T, D, H
 

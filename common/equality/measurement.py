@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from ..gru.kernels import STOCK
 
-__all__ = ["NOT_OFFERED", "Measurement"]
-
 NOT_OFFERED = "not offered"
 
 

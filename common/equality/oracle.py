@@ -24,16 +24,6 @@ from scipy.special import expit
 
 from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
 
-__all__ = [
-    "Gradients",
-    "Tape",
-    "backward",
-    "classifier_loss",
-    "classify",
-    "forward",
-    "sequence_loss",
-]
-
 Array = np.ndarray
 
 

@@ -12,8 +12,6 @@ from ..parameters.record import ClassifierParams, leaves
 from ..port.task import Batch
 from . import oracle
 
-__all__ = ["Trajectory", "trajectory"]
-
 
 @dataclass(frozen=True)
 class Trajectory:

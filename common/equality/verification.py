@@ -30,8 +30,6 @@ from .cases import Case
 from .checks import CHECKS, DTYPES, Answers, Check
 from .measurement import NOT_OFFERED, Measurement
 
-__all__ = ["Measurement", "assert_equivalent", "verify"]
-
 #: Characters of an exception that a problem quotes.
 LONGEST_REASON = 160
 #: Nearly all of the time is spent compiling small programs, which uses one core and does not block Python.

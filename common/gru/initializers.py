@@ -13,8 +13,6 @@ import jax.numpy as jnp
 
 from ..errors import InputError
 
-__all__ = ["for_carry", "orthogonal", "per_gate"]
-
 
 def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
     """An initializer of the initial carry that says what is wrong with the one it is given.

@@ -12,8 +12,6 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["check_call", "computation_dtype", "scan_inputs"]
-
 
 def check_call(
     x: Any,

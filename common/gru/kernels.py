@@ -6,8 +6,6 @@ from typing import Any
 from ..config import check_flag, check_sizes
 from ..errors import InputError
 
-__all__ = ["STOCK", "FusedKernel", "Kernel", "fused_kernel", "parse_kernel"]
-
 #: The kernel that scans the framework's own cell.
 STOCK = "stock"
 

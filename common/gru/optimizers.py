@@ -20,8 +20,6 @@ import optax
 from ..config import check_sizes
 from ..errors import InputError
 
-__all__ = ["carry_learning_rate"]
-
 
 def carry_learning_rate(
     tx: optax.GradientTransformation,

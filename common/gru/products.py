@@ -14,8 +14,6 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
-__all__ = ["is_zero", "times", "total"]
-
 
 def times(x: Any, kernel: Any) -> Any:
     """Inputs (T, *batch, D) times (D, K), all steps at once; None where one is zero by construction."""

@@ -10,8 +10,6 @@ from ..errors import InputError
 from .layouts import CANONICAL, CARRY, Layout, Row, flatten
 from .record import ClassifierParams, GRUParams
 
-__all__ = ["recognise"]
-
 SHOWN = 8  # names in a message
 ADDED = "its two biases of r and of z are added, as the model has one of each: the sums are kept, the split is lost."
 

@@ -15,8 +15,6 @@ import numpy as np
 from ..errors import InputError
 from .record import ClassifierParams, GRUParams, ReadoutParams, array_problem, leaves
 
-__all__ = ["CANONICAL", "CARRY", "NO_BIASES", "TORCH", "Layout", "Row", "flatten"]
-
 GATES = "rzn"
 NO_BIASES = "it has no biases: they are 0."
 

@@ -22,17 +22,6 @@ from ..config import GRUConfig
 from ..errors import InputError, ParamsFileError
 from .safetensors import read_tensors, write_tensors
 
-__all__ = [
-    "ClassifierParams",
-    "GRUParams",
-    "ReadoutParams",
-    "array_problem",
-    "check_params",
-    "config_of",
-    "leaves",
-    "random_params",
-]
-
 
 class GRUParams(NamedTuple):
     """Parameters, or gradients, of one GRU in canonical layout. A JAX pytree.

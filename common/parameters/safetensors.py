@@ -9,8 +9,6 @@ import numpy as np
 from ..errors import ParamsFileError
 from ..files import write_whole
 
-__all__ = ["read_tensors", "write_tensors"]
-
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file.

@@ -8,8 +8,6 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["Build", "ProgramFacts", "fingerprint", "read_program", "watch_build"]
-
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True):
     """How long it took to get from a function to its first result, once, in the first process of a run.

@@ -17,15 +17,6 @@ from ..gru.kernels import parse_kernel
 from ..parameters.record import ClassifierParams, GRUParams, check_params
 from .task import Task
 
-__all__ = [
-    "CallStyle",
-    "Port",
-    "Program",
-    "WithKernel",
-    "check_config",
-    "check_load",
-]
-
 Params = GRUParams | ClassifierParams
 
 

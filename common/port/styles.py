@@ -10,8 +10,6 @@ from ..config import GRUConfig
 from .protocol import CallStyle, Port, Program
 from .task import Task, cross_entropy, mean_squared_error
 
-__all__ = ["available_styles", "functional_program", "make_task"]
-
 
 def functional_program(
     port: Any,

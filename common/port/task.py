@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
-__all__ = ["PHASES", "Batch", "Task", "cross_entropy", "mean_squared_error"]
-
 PHASES = ("forward", "gradient", "train_step", "step")
 
 

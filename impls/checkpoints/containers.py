@@ -27,8 +27,6 @@ from ...common.parameters.record import ClassifierParams, GRUParams
 from ...common.parameters.safetensors import read_tensors, write_tensors
 from .. import get_port
 
-__all__ = ["CONTAINERS", "Container", "get_container"]
-
 Params = GRUParams | ClassifierParams
 #: An archive that grows by more when it is unpacked was made to fill the memory.
 LARGEST_EXPANSION = 100

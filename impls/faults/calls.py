@@ -6,8 +6,6 @@ import jax.numpy as jnp
 from ..pure import PurePort
 from .fault import Applied, Fault, edit
 
-__all__ = ["FAULTS"]
-
 
 def _changed(name, change):
     """An option of the call changed where it is passed: `change(value, model, options) -> value`."""

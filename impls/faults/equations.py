@@ -6,8 +6,6 @@ import jax.numpy as jnp
 from ..pure import PurePort
 from .fault import Applied, Edited, Fault
 
-__all__ = ["FAULTS"]
-
 
 def _gates(order, signs=(1, 1, 1)):
     """Put the gates r, z, n of the fused matrices in another order, or negate their preactivations."""

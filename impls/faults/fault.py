@@ -6,8 +6,6 @@ from typing import Any
 
 from ..pure import PORT, Params, PurePort
 
-__all__ = ["Applied", "Edited", "Fault", "edit"]
-
 
 @dataclass(frozen=True)
 class Fault:

@@ -18,8 +18,6 @@ from ...common.gru.products import is_zero
 from ..pure import PurePort, _promote, _start
 from .fault import Fault
 
-__all__ = ["FAULTS"]
-
 RIGHT = Parts()
 
 

@@ -15,8 +15,6 @@ from ...common.port.styles import functional_program
 from ..pure import PORT, Classifier, PurePort
 from .fault import Fault, edit
 
-__all__ = ["FAULTS"]
-
 
 class _DumpTransposed(PurePort):
     def dump(self, tree):

@@ -9,8 +9,6 @@ from jax.core import Tracer
 from ..pure import PurePort
 from .fault import Applied, Fault, edit
 
-__all__ = ["FAULTS"]
-
 
 def _half_precision(call, model, x, carry, **options):
     if x.dtype != jnp.float32 or model.dtype is not None:

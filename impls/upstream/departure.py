@@ -7,8 +7,6 @@ from importlib.metadata import version
 
 from packaging.version import Version
 
-__all__ = ["Departure", "lacks"]
-
 
 @dataclass(frozen=True)
 class Departure:

@@ -12,8 +12,6 @@ from ...common.errors import NotOfferedError
 from ..equinox import Classifier, EquinoxPort
 from .departure import Departure, lacks
 
-__all__ = ["DEPARTURES", "GRU", "PORT"]
-
 
 class GRU(eqx.Module):
     """The answer of the README: an array field for the initial carry, everything else Equinox's own."""

@@ -13,8 +13,6 @@ from ...common.errors import NotOfferedError
 from ..linen import Classifier, LinenPort
 from .departure import Departure, lacks
 
-__all__ = ["DEPARTURES", "GRU", "PORT"]
-
 
 class GRU(nn.Module):
     """The answer of the README: `self.param` for the initial carry, everything else linen's own."""

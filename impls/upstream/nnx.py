@@ -13,8 +13,6 @@ from ...common.errors import NotOfferedError
 from ..nnx import LAYOUT, NNXPort
 from .departure import Departure, lacks
 
-__all__ = ["DEPARTURES", "GRU", "PORT"]
-
 
 class GRU(nnx.Module):
     """The answer of the README: `nnx.Param` for the initial carry, everything else NNX's own."""

@@ -7,8 +7,6 @@ from typing import Any
 from ...port.protocol import Port
 from ..cases import Case
 
-__all__ = ["DTYPES", "Answers", "Check"]
-
 #: In float64, a check asks whether a port is the same function; in the others, whether it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16")
 

@@ -14,8 +14,6 @@ from .. import oracle
 from ..cases import Case
 from .check import Answers, Check
 
-__all__ = ["derivative_check"]
-
 #: Nothing is subtracted, so that the step may be very small.
 COMPLEX_STEP = 1e-30
 

@@ -15,8 +15,6 @@ from ..cases import Case
 from ..oracle_training import Trajectory, trajectory
 from .check import Answers, Check
 
-__all__ = ["ADAM", "ADAMW_CLIPPED", "CARRY_RATE", "CARRY_RATE_BY_FIELD", "SGD", "forward_check", "training_check"]
-
 TRAJECTORY_STEPS = 20
 ADAM = optax.adam(1e-2)
 SGD = optax.sgd(0.5)

@@ -19,21 +19,6 @@ from .. import oracle
 from ..cases import Case
 from .check import Answers, Check
 
-__all__ = [
-    "SequenceQuestion",
-    "answer_sequence",
-    "by_step",
-    "expect_sequence",
-    "exported",
-    "in_chunks",
-    "inference_check",
-    "sequence_check",
-    "time_major",
-    "two_batch_axes",
-    "vmapped",
-    "whole",
-]
-
 Array = Any
 #: (port, model, x, carry, **options) -> (carry, outputs)
 Run = Callable[..., tuple[Array, Array]]
