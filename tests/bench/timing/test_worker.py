@@ -315,13 +315,13 @@ def test_an_arm_that_hangs_loses_its_cell_and_the_rest_is_measured(tmp_path, mon
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setattr("trigru.bench.timing.child.__package__", "hangs")
     styles = ("jit", "apply", "filter_jit")
-    asked = msgspec.structs.replace(PLAN, ports=("pure", "linen", "equinox"), styles=styles, limit_s=8.0)
+    asked = msgspec.structs.replace(PLAN, ports=("pure", "linen", "equinox"), styles=styles, limit_s=12.0)
     journal = journal_at(tmp_path / PARTIAL, asked)
     run(journal, ignore)
     assert journal.complete
     assert [t.arm for t in journal.groups_timed[0].timed] == [PURE.id, AGAIN.id]
     assert {u.arm.name: u.reason for u in journal.untimed.values()} == {
-        name: f"the measuring process said nothing for 8 s, and was ended while trying to {what}"
+        name: f"the measuring process said nothing for 12 s, and was ended while trying to {what}"
         for name, what in (
             ("linen[apply]", f"compile {LINEN.id}"),
             ("equinox[filter_jit]", f"time {PURE.group}/equinox[filter_jit]"),
