@@ -118,7 +118,8 @@ def test_bad_input_leaves_no_traceback(tmp_path):
         (("train", "--vanishing", "--experiment", "vowels"), "its data are random"),
     ],
 )
-def test_options_that_would_be_ignored_are_refused(arguments, message):
+def test_options_that_would_be_ignored_are_refused(arguments, message, monkeypatch):
+    monkeypatch.setattr("trigru.bench.commands.bench.start_cold", lambda *_: None)
     found = invoke(*arguments)
     assert found.exit_code == 2
     assert message in re.sub(r"[│\s]+", " ", found.stderr)
