@@ -15,19 +15,17 @@ from ..analysis.merge import merge
 from ..arms.arms import get_source, packages_of
 from ..arms.plan import expand
 from ..reporting.console import NOTHING_MEASURED, Progress, nothing_if_interrupted, say, show
-from ..reporting.equality import equality_line
 from ..reporting.plots import plot_sweep
 from ..reporting.provenance import provenance_lines
 from ..reporting.sections import markdown
 from ..reporting.starts import cold_start_tables
-from ..reporting.times import closing_tables
 from ..results.files import FILE, command_line, save
 from ..results.record import Arm, Plan, Results, Untimed
 from ..timing.coldstart import cold_starts
 from ..timing.journal import PARTIAL, Begun, Journal
 from ..timing.machine import describe_machine, load_average
 from ..timing.supervisor import run
-from .report import tables_of, time_tables
+from .report import show_summary, tables_of, time_tables
 
 COLD_STARTS = 5
 SWEEP_PLOT = "sweep.png"
@@ -42,7 +40,6 @@ def benchmark(
     equality: list[Measurement] | None = None,
     backend: str | None = None,
     unproven: Sequence[Untimed] = (),
-    missing: Sequence[str] = (),
 ) -> Results:
     """Measure, print the tables, and write results.json and report.md. Ctrl-C keeps what was measured.
 
@@ -54,7 +51,6 @@ def benchmark(
         equality: its measurements, to be stored and shown with the times; None where nothing was measured.
         backend: the platform on which equality was measured.
         unproven: arms that get no number, because they were not proven equal.
-        missing: ports that are not available.
     """
     load_before = load_average() if load_before is None else load_before
     arms = expand(plan)
@@ -74,14 +70,17 @@ def benchmark(
         if journal.groups_timed:
             say(f"{journal.path} has what was measured; the same command with --resume goes on from there.")
         raise
+    if journal.machine is None:  # no arm could be timed, so that no process was started
+        journal.close()
+        say(f"nothing was measured: {'; '.join(dict.fromkeys(u.reason for u in journal.untimed.values()))}.")
+        raise typer.Exit(1)
     results = merge(journal)
     save(results, folder / FILE)
     write_whole(folder / "report.md", markdown("trigru", provenance_lines(results), tables_of(results)).encode())
     show(time_tables(results), above=provenance_lines(results))
     plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
     say(f"written: {folder / FILE}, {folder / 'report.md'}{plotted}")
-    below = [] if results.trigru.equality is None else [equality_line(results.trigru.equality, missing)]
-    show(closing_tables(results), below=below)
+    show_summary(results)
     if not journal.complete:
         say("interrupted: the same command with --resume goes on from here.")
         raise typer.Exit(130)

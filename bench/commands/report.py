@@ -22,9 +22,17 @@ def report(path: Path, *, details: bool) -> None:
         details: print the tables of programs, too.
     """
     results = load(path)
-    show(tables_of(results), above=provenance_lines(results), details=details)
+    show(equality_tables(results.trigru.equality or []))
+    show(time_tables(results), above=provenance_lines(results), details=details)
+    show_summary(results)
+
+
+def show_summary(results: Results) -> None:
+    """Print what a screen of tables ends with: each framework's best time, and the outcome for equality."""
     equality = results.trigru.equality
-    show(closing_tables(results), below=[] if equality is None else [equality_line(equality)])
+    missing = [u.arm.port for u in results.untimed if u.arm.style is None and u.arm.port in results.trigru.plan.ports]
+    below = [] if equality is None else [equality_line(equality, dict.fromkeys(missing))]
+    show(closing_tables(results), below=below)
 
 
 def tables_of(results: Results) -> list[Section]:

@@ -9,7 +9,7 @@ from ..analysis.statistics import Comparison
 from ..results.record import Arm, Results
 from ..timing.machine import version_differences
 from .equality import label
-from .numbers import format_time, from_to
+from .numbers import count, format_time, from_to
 from .provenance import load_warnings, short_group
 from .sections import Prose, Section, Words
 
@@ -47,7 +47,9 @@ def diff_summary(diff: Diff) -> str:
     refused = [problem for problem in diff.problems if not problem.allowed]
     if refused:
         options = " ".join(dict.fromkeys(ALLOWED_BY[problem.kind] for problem in refused))
-        lines.append(f"The files do not compare ({len(refused)} reasons). Measure alike, or accept it: {options}.")
+        lines.append(
+            f"The files do not compare ({count(len(refused), 'reason')}). Measure alike, or accept it: {options}."
+        )
     return "\n".join([*lines, *_doubts(diff)])
 
 
@@ -111,10 +113,10 @@ def _proof(proof: Proof | None) -> str:
     if proof is None:
         return "not asked"
     if not proof.is_equal:
-        return f"{proof.failures} of {proof.measurements} measurements fail: {', '.join(proof.failed)}"
+        return f"{proof.failures} of {count(proof.measurements, 'measurement')} failed: {', '.join(proof.failed)}"
     error = [f"error {proof.worst_error:.0e}"] if proof.worst_error is not None else []
     share = [f"{proof.worst_share:.0%}"] if proof.worst_share is not None else []
-    return ", ".join([f"{proof.measurements} measurements", *error, *share])
+    return ", ".join([count(proof.measurements, "measurement"), *error, *share])
 
 
 def _moved(diff: Diff) -> Section:

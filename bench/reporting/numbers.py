@@ -3,6 +3,15 @@
 from ..analysis.statistics import Comparison
 
 
+def count(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> count(1, "reason"), count(2, "reason")
+    ('1 reason', '2 reasons')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def format_time(time_s: float) -> str:
     """Seconds in the unit that reads best.
 

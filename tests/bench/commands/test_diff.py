@@ -62,7 +62,7 @@ def test_a_port_that_lost_its_proof_is_named_and_fails(files, old):
     found = invoke("diff", files("old", old), files("lost", lost))
     assert found.exit_code == 1
     assert found.stderr.startswith("linen was proven equal before and is not now.\n")
-    assert "1 of 1 measurements fail: sequence" in found.stdout
+    assert "1 of 1 measurement failed: sequence" in found.stdout
     unproven = invoke("diff", files("before", old), files("unproven", with_provenance(old, equality=None)))
     assert unproven.exit_code == 0
     assert "NEW: no proof of equality" in " ".join(unproven.stdout.split())

@@ -95,7 +95,7 @@ def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again)
         found = diff(old, new)
         assert diff_tables(found)[0].title == "Where the files do not compare"
         assert diff_tables(found)[0].rows == [(sentence, "FAILED")]
-        said = f"The files do not compare (1 reasons). Measure alike, or accept it: {option}."
+        said = f"The files do not compare (1 reason). Measure alike, or accept it: {option}."
         assert said in diff_summary(found).splitlines()
         allowed = diff(old, new, allow_missing=True, allow_other_machine=True)
         assert section(allowed, "Where the files do not compare").rows == [(sentence, f"accepted by {option}")]
@@ -125,7 +125,7 @@ def test_what_was_proven_stands_side_by_side_and_a_loss_comes_first_in_the_summa
     was = [EQUAL, HALF, *(replace(EQUAL, port=port) for port in ("nnx", "pure")), replace(WRONG, port="equinox")]
     now = [EQUAL, replace(WRONG, port="nnx"), replace(EQUAL, port="equinox"), replace(EQUAL, kernel="fused")]
     found = diff(with_provenance(old, equality=was), with_provenance(again, equality=now))
-    one, failed = "1 measurements, error 2e-16", "1 of 1 measurements fail: sequence"
+    one, failed = "1 measurement, error 2e-16", "1 of 1 measurement failed: sequence"
     assert section(found, "Equality with the NumPy oracle").rows == [
         ("linen", "2 measurements, error 2e-16, 50%", one, "equal, as before"),
         ("nnx", one, failed, "FAILED"),
