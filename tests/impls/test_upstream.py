@@ -186,6 +186,6 @@ def test_the_parts_are_driven_as_their_users_would(name):
     drawn = GRUConfig(4, 6, carry_init=jax.nn.initializers.constant(0.25), unroll=2)
     model = port.make(drawn, jax.random.key(0))
     assert_bits(port.dump(model).initial_carry, np.full(6, 0.25, "f4"))
-    model = port.load(drawn, case.astype("float32").params.gru)
-    loops = loops_of(lambda x: port.apply(model, x), jnp.ones((3, 5, 4)))
-    assert [loop.params["unroll"] for loop in loops] == [2]
+    gru = case.astype("float32").params.gru
+    loops = loops_of(lambda x: port.apply(port.load(drawn, gru), x), jnp.ones((3, 5, 4)))
+    assert 2 in [loop.params["unroll"] for loop in loops]
