@@ -15,11 +15,7 @@ def main() -> None:
     unpinned = re.sub(r"constraint-dependencies = \[.*?\]\n", "", text, flags=re.DOTALL)
     PYPROJECT.write_text(unpinned, encoding="utf-8")
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "pyproject.toml"]
-    command += [f"--group={group}" for group in GROUPS] + [
-        "--no-header",
-        "--no-annotate",
-        "--no-emit-index-url",
-    ]
+    command += [f"--group={group}" for group in GROUPS] + ["--no-header", "--no-annotate", "--no-emit-index-url"]
     try:
         found = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True, check=True)
     except subprocess.CalledProcessError as error:

@@ -39,8 +39,7 @@ Kernels = Annotated[
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, shorter samples, one process.")]
 Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds of each group in each process.")]
 Processes = Annotated[
-    int | None,
-    typer.Option(min=1, help="Fresh processes; each measures everything. [default: 5; 1 with --quick]"),
+    int | None, typer.Option(min=1, help="Fresh processes; each measures everything. [default: 5; 1 with --quick]")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the order of arms and of the bootstrap.")]
 Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]

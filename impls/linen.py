@@ -178,10 +178,7 @@ LAYOUT = Layout(
         *(Row(f"h{gate}.kernel", "weight_hh", gate, transposed=True) for gate in "rzn"),
         Row("hn.bias", "bias_n"),
     ),
-    readout=(
-        Row("readout.kernel", "readout.weight", transposed=True),
-        Row("readout.bias", "readout.bias"),
-    ),
+    readout=(Row("readout.kernel", "readout.weight", transposed=True), Row("readout.bias", "readout.bias")),
 )
 
 

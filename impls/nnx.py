@@ -214,10 +214,7 @@ LAYOUT = Layout(
         Row("dense_h.kernel", "weight_hh", transposed=True),
         Row("hn_bias", "bias_n", if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0."),
     ),
-    readout=(
-        Row("readout.kernel", "readout.weight", transposed=True),
-        Row("readout.bias", "readout.bias"),
-    ),
+    readout=(Row("readout.kernel", "readout.weight", transposed=True), Row("readout.bias", "readout.bias")),
 )
 
 

@@ -81,14 +81,7 @@ def gru(
     """
     D, H = params.kernel_i.shape[0], params.bias_n.shape[0]
     check_call(
-        x,
-        carry,
-        input_size=D,
-        hidden_size=H,
-        lengths=lengths,
-        resets=resets,
-        reverse=reverse,
-        time_major=time_major,
+        x, carry, input_size=D, hidden_size=H, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major
     )
     check_sizes(unroll=unroll)
     check_flag(remat=remat)

@@ -18,9 +18,7 @@ ORDER = {
     "bench": ("cli", "commands", "reporting", "analysis", "timing", "arms", "results"),
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
-BESIDE = {
-    ("bench", "training"): {"reporting", "results", "timing.machine"},
-}
+BESIDE = {("bench", "training"): {"reporting", "results", "timing.machine"}}
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
@@ -96,8 +94,7 @@ def test_importing_one_port_imports_no_other_framework(name):
 
 
 @pytest.mark.parametrize(
-    ("module", "without"),
-    [("trigru.common", ["jax", "optax", "scipy"]), ("trigru.common.equality.oracle", ["jax"])],
+    ("module", "without"), [("trigru.common", ["jax", "optax", "scipy"]), ("trigru.common.equality.oracle", ["jax"])]
 )
 def test_importing_some_modules_loads_little(module, without):
     code = f"import sys, {module}; print(sorted(set({without}) & set(sys.modules)))"

@@ -27,12 +27,7 @@ QUICK_LENGTHS = LENGTHS[:7]
 
 
 def train(
-    experiments: Sequence[str] | None,
-    frameworks: Sequence[str] | None,
-    *,
-    seeds: int | None,
-    quick: bool,
-    folder: Path,
+    experiments: Sequence[str] | None, frameworks: Sequence[str] | None, *, seeds: int | None, quick: bool, folder: Path
 ) -> None:
     """Train every experiment in every framework from every start.
 

@@ -67,10 +67,7 @@ def diff_tables(diff: Diff) -> list[Section]:
 
 def _problems(diff: Diff) -> Section:
     rows = [
-        (
-            f"{_sentence(problem)}.",
-            f"accepted by {ALLOWED_BY[problem.kind]}" if problem.allowed else "FAILED",
-        )
+        (f"{_sentence(problem)}.", f"accepted by {ALLOWED_BY[problem.kind]}" if problem.allowed else "FAILED")
         for problem in diff.problems
     ]
     return Section("Where the files do not compare", (Prose("reason"), Words("status")), rows)
@@ -151,12 +148,7 @@ def _moved(diff: Diff) -> Section:
 
 def _baselines(changes: list[Change]) -> Section:
     rows = [
-        (
-            short_group(change.arm),
-            format_time(change.old_time_s),
-            format_time(change.new_time_s),
-            _interval(change),
-        )
+        (short_group(change.arm), format_time(change.old_time_s), format_time(change.new_time_s), _interval(change))
         for change in changes
     ]
     note = (

@@ -58,10 +58,7 @@ def plot_vanishing(found: Vanishing, path: Path) -> None:
     axes = figure.subplots()
     lengths, _ = found.of(LOSSES[0].name, "gradient")
     for objective in LOSSES:
-        for field, dash, what in (
-            ("gradient", "-", "gradient"),
-            ("update", "--", "× T, the rate scaled by length"),
-        ):
+        for field, dash, what in (("gradient", "-", "gradient"), ("update", "--", "× T, the rate scaled by length")):
             _, values = found.of(objective.name, field)
             shown = np.where(values > 0, values, np.nan)
             style = {

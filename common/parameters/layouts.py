@@ -67,10 +67,7 @@ class Layout:
     rows: tuple[Row, ...]
     cell: str = "cell."
     gru: str = "gru."
-    readout: tuple[Row, ...] = (
-        Row("readout.weight", "readout.weight"),
-        Row("readout.bias", "readout.bias"),
-    )
+    readout: tuple[Row, ...] = (Row("readout.weight", "readout.weight"), Row("readout.bias", "readout.bias"))
     nested: bool = True
     refused: tuple[tuple[str, str], ...] = ()
 
@@ -200,12 +197,7 @@ def _transposed(row: Row, array: np.ndarray) -> np.ndarray:
 CANONICAL = Layout(
     "canonical",
     "trigru's own",
-    (
-        Row("weight_ih", "weight_ih"),
-        Row("weight_hh", "weight_hh"),
-        Row("bias", "bias"),
-        Row("bias_n", "bias_n"),
-    ),
+    (Row("weight_ih", "weight_ih"), Row("weight_hh", "weight_hh"), Row("bias", "bias"), Row("bias_n", "bias_n")),
     cell="",
     gru="",
     nested=False,

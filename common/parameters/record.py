@@ -149,10 +149,7 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
                          f"classes is {config.classes}.")  # fmt: skip
     shapes = GRUParams.shapes(config.input_size, config.hidden_size)
     if config.classes is not None:
-        shapes |= {
-            "readout.weight": (config.classes, config.hidden_size),
-            "readout.bias": (config.classes,),
-        }
+        shapes |= {"readout.weight": (config.classes, config.hidden_size), "readout.bias": (config.classes,)}
     for name, array in leaves(params).items():
         if np.shape(array) != shapes[name]:
             raise InputError(

@@ -216,28 +216,10 @@ ORBAX = Container(
 )
 
 CONTAINERS = (
+    Container("safetensors file", (".safetensors",), read_tensors, _write_safetensors, "safetensors"),
+    Container("NumPy archive", (".npz",), _read_npz, _write_npz, "numpy.load"),
     Container(
-        "safetensors file",
-        (".safetensors",),
-        read_tensors,
-        _write_safetensors,
-        "safetensors",
-    ),
-    Container(
-        "NumPy archive",
-        (".npz",),
-        _read_npz,
-        _write_npz,
-        "numpy.load",
-    ),
-    Container(
-        "msgpack file",
-        (".msgpack",),
-        _read_msgpack,
-        _write_msgpack,
-        "flax.serialization",
-        FLAX,
-        "pip install flax",
+        "msgpack file", (".msgpack",), _read_msgpack, _write_msgpack, "flax.serialization", FLAX, "pip install flax"
     ),
     ORBAX,
     Container(

@@ -9,10 +9,4 @@ from .fault import Fault
 
 __all__ = ["FAULTS", "Fault"]
 
-FAULTS: tuple[Fault, ...] = (
-    *equations.FAULTS,
-    *calls.FAULTS,
-    *transforms.FAULTS,
-    *training.FAULTS,
-    *kernel.FAULTS,
-)
+FAULTS: tuple[Fault, ...] = (*equations.FAULTS, *calls.FAULTS, *transforms.FAULTS, *training.FAULTS, *kernel.FAULTS)

@@ -183,11 +183,7 @@ def speedup(found):
     return 1 / log, 1 / high, 1 / low
 
 
-KERNEL = {
-    "workload": lambda a: a.workload,
-    "phase": lambda a: a.phase,
-    "arm": lambda a: a.stock.name,
-}
+KERNEL = {"workload": lambda a: a.workload, "phase": lambda a: a.phase, "arm": lambda a: a.stock.name}
 
 
 def test_the_kernel_in_each_workload(run):

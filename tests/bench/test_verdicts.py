@@ -97,11 +97,7 @@ def test_what_changed(two, fail_above, absolute):
         said = verdict(ratio(row))
         return "FAILED" if said == "slower" and ratio(row)[0] > 1 + fail_above else said
 
-    columns = {
-        "new / old": ratio,
-        "floor": lambda row: (FLOOR,),
-        "verdict": word,
-    }
+    columns = {"new / old": ratio, "floor": lambda row: (FLOOR,), "verdict": word}
     moved = [row for row in named if word(row) in ("FAILED", "slower", "faster")]
     moved += [row for row in named if "#2" in row[1] and verdict(ratio(row)) != "indistinguishable"]
     moved.sort(key=lambda row: (word(row) != "FAILED", -ratio(row)[0]))

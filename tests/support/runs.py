@@ -8,17 +8,7 @@ import numpy as np
 from trigru.bench.analysis.statistics import compare, noise_floor
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results.files import SCHEMA, stats_of
-from trigru.bench.results.record import (
-    Arm,
-    Benchmark,
-    Ceilings,
-    ExtraInfo,
-    Facts,
-    Machine,
-    Plan,
-    Provenance,
-    Results,
-)
+from trigru.bench.results.record import Arm, Benchmark, Ceilings, ExtraInfo, Facts, Machine, Plan, Provenance, Results
 from trigru.common.gru.kernels import parse_kernel
 from trigru.common.port.programs import Build, ProgramFacts
 

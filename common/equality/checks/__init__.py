@@ -110,14 +110,10 @@ CHECKS: tuple[Check, ...] = (
         _masked(reverse=True),
     ),
     sequence_check(
-        "batch-axes",
-        "masks or carries that fit one batch axis alone",
-        _masked(passed=True, view=two_batch_axes),
+        "batch-axes", "masks or carries that fit one batch axis alone", _masked(passed=True, view=two_batch_axes)
     ),
     sequence_check(
-        "time-major",
-        "axes mixed up where time comes first",
-        _masked(run=time_major, passed=True, view=two_batch_axes),
+        "time-major", "axes mixed up where time comes first", _masked(run=time_major, passed=True, view=two_batch_axes)
     ),
     sequence_check(
         "unroll",
@@ -125,9 +121,7 @@ CHECKS: tuple[Check, ...] = (
         SequenceQuestion(config={"unroll": 2}),
     ),
     sequence_check(
-        "remat",
-        "a recomputation of something else than was computed",
-        SequenceQuestion(config={"remat": True}),
+        "remat", "a recomputation of something else than was computed", SequenceQuestion(config={"remat": True})
     ),
     inference_check(
         "inference",

@@ -88,10 +88,7 @@ def test_a_death_before_the_request_is_read_is_a_death(child_does):
 def test_silence_for_longer_than_the_limit_ends_a_child_with_all_that_it_started(child_does):
     folder = child_does(f"sleep 20 & echo $! > other; echo '{LINE}'; sleep 0.5; echo '{LINE}'; wait")
     start = time.monotonic()
-    assert answers_until_death(limit_s=1.0) == (
-        [SAT, SAT],
-        "the measuring process said nothing for 1 s, and was ended",
-    )
+    assert answers_until_death(limit_s=1.0) == ([SAT, SAT], "the measuring process said nothing for 1 s, and was ended")
     assert time.monotonic() - start < 6, "about 1.5 s, or somewhat more on a busy machine"
     for name in ("pid", "other"):
         assert ends_within(int((folder / name).read_text()), 1)

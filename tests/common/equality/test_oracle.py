@@ -78,8 +78,7 @@ def test_gradients_are_finite_differences(passed, masked, reverse):
     found = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
     for name in GRUParams._fields:
         expected = central_difference(
-            lambda a, name=name: scalar(params=case.params.gru._replace(**{name: a})),
-            getattr(case.params.gru, name),
+            lambda a, name=name: scalar(params=case.params.gru._replace(**{name: a})), getattr(case.params.gru, name)
         )
         np.testing.assert_allclose(getattr(found.params, name), expected, rtol=0, atol=2e-8, err_msg=name)
     np.testing.assert_allclose(found.x, central_difference(lambda a: scalar(x=a), case.x), rtol=0, atol=2e-8)
