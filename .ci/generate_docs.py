@@ -50,7 +50,7 @@ def styles() -> str:
 
 def results() -> str:
     """The page of published results."""
-    from trigru.bench.commands.bench import tables_of
+    from trigru.bench.commands.report import tables_of
     from trigru.bench.reporting.overhead import overhead_tables
     from trigru.bench.reporting.provenance import provenance_lines
     from trigru.bench.reporting.sections import markdown, markdown_table

@@ -9,9 +9,10 @@ import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Any
 
 from ..common.errors import UnavailableError, UnknownNameError
-from ..common.port.protocol import CallStyle, Port
+from ..common.port.protocol import Port
 
 __all__ = ["get_port", "get_style", "port_names", "unavailable"]
 
@@ -59,8 +60,8 @@ def unavailable(name: str) -> str | None:
     return None
 
 
-def get_style(port: Port, name: str) -> CallStyle:
-    """A port's call style by name.
+def get_style(port: Any, name: str) -> Any:
+    """A call style by name, of a port or of anything else that has some.
 
     Raises:
         UnknownNameError: the port has none of that name.

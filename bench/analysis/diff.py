@@ -71,8 +71,8 @@ class ProofChange:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it was proven equal before and is not now."""
-        return self.old is not None and self.new is not None and self.old.is_equal and not self.new.is_equal
+        """Whether checks fail now that did not fail before."""
+        return self.old is not None and self.new is not None and bool(set(self.new.failed) - set(self.old.failed))
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _changes(
         if b.arm.id not in was:
             continue
         a = was[b.arm.id]
-        role: Role = "A/A" if b.arm.copy > 1 else "baseline" if b.arm.is_baseline and not absolute else "arm"
+        role: Role = "A/A" if b.arm.role == "duplicate" else "baseline" if b.arm.is_baseline and not absolute else "arm"
         of_time = absolute or role == "baseline"
         comparison = compare_effects(
             _effect(b, None if of_time else new_baseline, new.trigru.plan.seed),

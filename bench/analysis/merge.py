@@ -3,15 +3,14 @@
 import numpy as np
 
 from ...common.errors import TrigruError
-from ..arms.plan import MATMUL_PRECISION
+from ..arms.plan import MATMUL_PRECISION, packages_of_plan
 from ..arms.work import work_of
 from ..arms.workloads import get_workload
 from ..results.files import SCHEMA, assemble, stats_of
 from ..results.record import Arm, Benchmark, ExtraInfo, Facts, Provenance, Results, Untimed
 from ..timing.journal import Journal
-from ..timing.machine import load_average
-from ..timing.messages import Timed
-from ..timing.worker import NO_BASELINE
+from ..timing.machine import cpu_name, describe_machine, load_average
+from ..timing.messages import NO_BASELINE, Timed
 from .statistics import compare, enough_rounds, noise_floor, verdict
 
 
@@ -19,11 +18,13 @@ def merge(journal: Journal) -> Results:
     """The record of what a journal has.
 
     Raises:
-        TrigruError: nothing was measured.
+        TrigruError: nothing was measured, and nothing is known of why.
     """
     plan, begun, machine = journal.plan, journal.begun, journal.machine
     if machine is None:
-        raise TrigruError("nothing was measured.")
+        if not journal.untimed:
+            raise TrigruError("nothing was measured.")
+        machine = describe_machine(packages_of_plan(plan))  # no arm could be timed, so that no process was started
     benchmarks: list[Benchmark] = []
     untimed: list[Untimed] = []
     for group, arms in journal.groups().items():
@@ -32,6 +33,7 @@ def merge(journal: Journal) -> Results:
         benchmarks += found
         untimed += without
     return assemble(
+        cpu_name(),
         benchmarks,
         untimed,
         Provenance(

@@ -15,7 +15,7 @@ from ...common.port.styles import make_task
 from ...impls import get_port, get_style
 from ..results.record import Arm, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
-from .peers import PEERS, Peer, get_peer, get_peer_style
+from .peers import PEERS, Peer, get_peer
 from .workloads import get_workload
 
 #: The port and style that ratios are relative to.
@@ -146,11 +146,11 @@ def prepare(arm: Arm) -> Ready:
     config = get_workload(arm.workload).config(arm.phase, str(arm.kernel), arm.dtype)
     expected = expected_of(arm)
     start = time.perf_counter()
+    style = get_style(source, arm.style or "?")
     if isinstance(source, Peer):
-        peer_style = get_peer_style(source, arm.style or "?")
-        program, differs = peer_style.build(config, expected.params, arm.phase), source.differs
+        program, differs = style.build(config, expected.params, arm.phase), source.differs
     else:
-        style, task = get_style(source, arm.style or "?"), make_task(source, config, arm.phase, OPTIMIZER)
+        task = make_task(source, config, arm.phase, OPTIMIZER)
         program, differs = style.build(source, source.load(config, expected.params), task), None
     arguments = [program.put(array) for array in expected.batch.arguments(arm.phase)]
     first_call_s = 0.0

@@ -146,9 +146,10 @@ def parse_workload(text: str) -> Sized:
     """
     name, *sizes = text.split("@")
     pairs = [size.partition("=") for size in sizes]
-    if not all(size in SIZES and value.isdecimal() and int(value) > 0 for size, _, value in pairs):
+    given = {size: int(value) for size, _, value in pairs if size in SIZES and value.isdecimal() and int(value) > 0}
+    if len(given) < len(sizes):  # something else, or a size twice
         raise UnknownNameError("workload", text, [workload.name for workload in WORKLOADS])
-    sized = Sized(name, {size: int(value) for size, _, value in pairs})
+    sized = Sized(name, {size: given[size] for size in SIZES if size in given})
     get_workload(sized)
     return sized
 
@@ -167,4 +168,4 @@ def parse_sweep(text: str) -> tuple[str, list[int]]:
         raise InputError(
             f"cannot sweep {text!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
         )
-    return size, [int(value) for value in dict.fromkeys(values.split(","))]
+    return size, list(dict.fromkeys(map(int, values.split(","))))

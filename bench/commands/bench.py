@@ -1,6 +1,5 @@
 """`trigru bench`: measure under a progress bar, keep what comes, then print tables and write files."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import typer
 from ...common.equality.verification import Measurement
 from ...common.errors import TrigruError, UnavailableError
 from ...common.files import write_whole
+from ...common.gru.kernels import STOCK
 from ...impls import unavailable
+from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..arms.arms import get_source, packages_of
 from ..arms.plan import expand
@@ -39,25 +40,25 @@ def benchmark(
     load_before: float | None = None,
     equality: list[Measurement] | None = None,
     backend: str | None = None,
-    unproven: Sequence[Untimed] = (),
 ) -> Results:
     """Measure, print the tables, and write results.json and report.md. Ctrl-C keeps what was measured.
 
     Args:
         plan: what to measure.
         folder: to write into.
-        resume: continue an earlier run in that folder.
+        resume: continue an earlier run in that folder, with what was proven there.
         load_before: load of the machine before this process did other work, where that is known.
         equality: its measurements, to be stored and shown with the times; None where nothing was measured.
         backend: the platform on which equality was measured.
-        unproven: arms that get no number, because they were not proven equal.
     """
-    load_before = load_average() if load_before is None else load_before
-    arms = expand(plan)
-    begun = Begun(plan, arms, equality, backend, command_line(), load_before)
-    journal = Journal(folder / PARTIAL, begun, resume=resume)
-    for untimed in () if resume else (*unproven, *_unavailable(arms)):
-        journal.add(untimed)
+    path = folder / PARTIAL
+    if resume:
+        journal = Journal.resume(path, plan)
+    else:
+        arms = expand(plan)
+        untimed = [*(unproven_arms(arms, equality) if equality else ()), *_unavailable(arms)]
+        load = load_average() if load_before is None else load_before
+        journal = Journal(path, Begun(plan, arms, untimed, equality, backend, command_line(), load))
     try:
         with Progress("bench") as progress:
             run(journal, progress.add)
@@ -70,10 +71,6 @@ def benchmark(
         if journal.groups_timed:
             say(f"{journal.path} has what was measured; the same command with --resume goes on from there.")
         raise
-    if journal.machine is None:  # no arm could be timed, so that no process was started
-        journal.close()
-        say(f"nothing was measured: {'; '.join(dict.fromkeys(u.reason for u in journal.untimed.values()))}.")
-        raise typer.Exit(1)
     results = merge(journal)
     save(results, folder / FILE)
     write_whole(folder / "report.md", markdown("trigru", provenance_lines(results), tables_of(results)).encode())
@@ -86,6 +83,17 @@ def benchmark(
         raise typer.Exit(130)
     journal.close()
     return results
+
+
+def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Untimed]:
+    """Arms whose port, on their kernel or on the stock cell, is not proven equal."""
+    failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(measurements) if not proof.is_equal}
+    found = []
+    for arm in arms:
+        checks = failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel)))
+        if checks:
+            found.append(Untimed(arm, f"not proven equal: {', '.join(checks)}"))
+    return found
 
 
 def _unavailable(arms: list[Arm]) -> list[Untimed]:

@@ -7,15 +7,11 @@ from pathlib import Path
 
 import typer
 
-from ...common.equality.verification import Measurement
-from ...common.gru.kernels import STOCK, Kernel
-from ..analysis.equality import proofs_of
+from ...common.gru.kernels import Kernel
 from ..arms.arms import BASELINE
-from ..arms.plan import expand
 from ..reporting.console import show
 from ..reporting.equality import equality_tables
-from ..results.record import Arm, Plan, Untimed
-from ..timing.journal import PARTIAL, check_resumable
+from ..results.record import Plan
 from ..timing.machine import load_average
 from .bench import benchmark
 from .options import read_dtypes
@@ -23,44 +19,26 @@ from .verify import verify_ports
 
 
 def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
-    """Verify the ports on every kernel that is to be timed, then time those that are proven equal.
+    """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof.
 
     Raises:
         typer.Exit: with 1 if something is not proven equal.
     """
     if resume:
-        check_resumable(folder / PARTIAL, plan)
-    load_before = load_average()
-    with _no_memory_kept():
-        import jax
+        results = benchmark(plan, folder, resume=True)
+    else:
+        load_before = load_average()
+        with _no_memory_kept():
+            import jax
 
-        names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
-        kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # every division has stock
-        measurements, _ = verify_ports(names, read_dtypes(None), kernels=kernels)
-        backend = jax.default_backend()
-    show(equality_tables(measurements))
-    benchmark(
-        plan,
-        folder,
-        resume=resume,
-        load_before=load_before,
-        equality=measurements,
-        backend=backend,
-        unproven=unproven_arms(expand(plan), measurements),
-    )
-    if not all(m.passed for m in measurements):
+            names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
+            kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # stock in every division
+            measurements, _ = verify_ports(names, read_dtypes(None), kernels=kernels)
+            backend = jax.default_backend()
+        show(equality_tables(measurements))
+        results = benchmark(plan, folder, resume=False, load_before=load_before, equality=measurements, backend=backend)
+    if not all(m.passed for m in results.trigru.equality or ()):
         raise typer.Exit(1)
-
-
-def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Untimed]:
-    """Arms whose port, on their kernel or on the stock cell, is not proven equal."""
-    failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(measurements) if not proof.is_equal}
-    found = []
-    for arm in arms:
-        checks = failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel)))
-        if checks:
-            found.append(Untimed(arm, f"not proven equal: {', '.join(checks)}"))
-    return found
 
 
 @contextmanager

@@ -19,6 +19,7 @@ DEFAULT_PHASES = ("forward", "train_step", "step")
 KERNEL_PHASES = ("forward", "train_step")
 #: Fresh processes; the least duration of a sample of fewer than twenty calls; the longest silence of a process.
 PROCESSES, SAMPLE_TIME_S, LIMIT_S = 5, 10e-3, 300.0
+LONGEST_LIMIT_S = 86400.0
 QUICK_PROCESSES, QUICK_SAMPLE_TIME_S = 1, 4e-3
 SWEPT = "question"
 #: How many groups each workload has in a calibration.
@@ -51,12 +52,11 @@ def make_plan(
     stock_alone = all(kernel.is_stock for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
     chosen = [parse_workload(name) for name in workloads or ([SWEPT] if sweep else QUICK if quick else usual)]
-    swept = None
     if sweep:
         if len(chosen) > 1:
             raise InputError("a sweep is of one workload; sweep each on its own.")
-        swept, values = parse_sweep(sweep)
-        chosen = [Sized(chosen[0].name, chosen[0].sizes | {swept: value}) for value in values]
+        size, values = parse_sweep(sweep)
+        chosen = [Sized(chosen[0].name, chosen[0].sizes | {size: value}) for value in values]
         get_workload(chosen[0])  # refuses what its data fix
     for phase in phases or ():
         if phase not in PHASES:
@@ -65,10 +65,11 @@ def make_plan(
     for style in styles or ():
         if style not in known:
             raise UnknownNameError(f"call style of {', '.join(names)}", style, sorted(known))
-    asked = tuple(phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES))
+    chosen = [workload for number, workload in enumerate(chosen) if workload not in chosen[:number]]
+    asked = tuple(dict.fromkeys(phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES)))
     beside = PEERS if peers else ()
     return Plan(
-        tuple(chosen), asked, names, beside, tuple(styles) if styles else None, timed, swept,
+        tuple(chosen), asked, names, beside, tuple(styles) if styles else None, timed,
         **_how(quick=quick, **how), trials=0,
     )  # fmt: skip
 
@@ -77,7 +78,7 @@ def calibration_plan(*, quick: bool, **how: Any) -> Plan:
     """A plan of arms whose true difference is known: 210 comparisons of identical code, 30 for each slowing."""
     workloads = tuple(Sized(name) for name in QUICK)
     options = _how(quick=quick, **how)
-    return Plan(workloads, ("forward",), ("pure",), (), None, (Kernel(),), None, **options, trials=TRIALS)
+    return Plan(workloads, ("forward",), ("pure",), (), None, (Kernel(),), **options, trials=TRIALS)
 
 
 def read_ports(names: list[str] | None) -> tuple[str, ...]:
@@ -129,10 +130,13 @@ def _how(*, quick: bool, rounds: int | None, processes: int | None, limit_s: flo
         raise InputError(
             "fewer than 6 rounds in one process bear no 95 % interval. Pass --rounds 6 or more, or --processes 2."
         )
+    limit_s = LIMIT_S if limit_s is None else limit_s
+    if not 1 <= limit_s <= LONGEST_LIMIT_S:
+        raise InputError(f"limit is {limit_s:g} s, expected 1 to {LONGEST_LIMIT_S:g} seconds.")
     return {
         "processes": count,
         "rounds": rounds,
         "sample_time_s": QUICK_SAMPLE_TIME_S if quick else SAMPLE_TIME_S,
-        "limit_s": limit_s or LIMIT_S,
+        "limit_s": limit_s,
         "seed": seed,
     }

@@ -31,7 +31,7 @@ def show_summary(results: Results) -> None:
     """Print what a screen of tables ends with: each framework's best time, and the outcome for equality."""
     equality = results.trigru.equality
     missing = [u.arm.port for u in results.untimed if u.arm.style is None and u.arm.port in results.trigru.plan.ports]
-    below = [] if equality is None else [equality_line(equality, dict.fromkeys(missing))]
+    below = [equality_line(equality, dict.fromkeys(missing))] if equality else []
     show(closing_tables(results), below=below)
 
 

@@ -106,7 +106,7 @@ def equality_json(
     """What `trigru verify` measured, for machines; the schema is in docs/equality.md."""
     found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
     content: dict[str, Any] = {
-        "schema": 1,
+        "schema": 2,
         "passed": bool(found) and all(m["passed"] for m in found),
         "versions": versions,
         "unavailable": unavailable,

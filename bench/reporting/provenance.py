@@ -16,7 +16,7 @@ def provenance_lines(results: Results) -> list[str]:
         + " ".join(facts.command),
         ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
     ]
-    for dtype in facts.ceilings[0]:
+    for dtype in facts.ceilings[0] if facts.ceilings else ():
         best = best_ceilings(results, dtype)
         lines.append(
             f"Limits of the machine in {dtype}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of a "

@@ -15,9 +15,8 @@ import numpy as np
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from .migration import from_schema_2
-from .record import Benchmark, Provenance, Results, Untimed
+from .record import SCHEMA, Benchmark, Provenance, Results, Untimed
 
-SCHEMA = 3
 #: Name of the file in the folder of a run.
 FILE = "results.json"
 
@@ -90,7 +89,7 @@ def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
     return stats.as_dict() | {"data": stats.data, "iterations": calls}
 
 
-def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provenance) -> Results:
+def assemble(cpu: str, benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provenance) -> Results:
     """A run's results, with the other fields of pytest-benchmark's files."""
     machine = facts.machine
     return Results(
@@ -101,7 +100,7 @@ def assemble(benchmarks: list[Benchmark], untimed: list[Untimed], facts: Provena
             "release": platform.release(),
             "python_implementation": platform.python_implementation(),
             "python_version": machine.versions["python"],
-            "cpu": {"count": machine.threads},
+            "cpu": {"brand_raw": cpu, "count": machine.threads},
         },
         commit_info=_commit_info(machine.commit),
         benchmarks=benchmarks,

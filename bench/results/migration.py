@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...common.gru.kernels import parse_kernel
+from .record import SCHEMA
 
 #: Runs of schema 2 had no time limit for a measuring process.
 NO_LIMIT_S = 0.0
@@ -18,18 +19,15 @@ def from_schema_2(content: dict[str, Any]) -> dict[str, Any]:
         plan, machine = dict(provenance.pop("plan")), provenance["machine"]
         seed = provenance.pop("seed")
         del plan["excluded"]
-        workloads = [_sized(name) for name in plan["workloads"]]
-        swept = {size for workload in workloads for size in workload["sizes"]}
         plan |= {
-            "workloads": workloads,
+            "workloads": [_sized(name) for name in plan["workloads"]],
             "kernels": [_kernel(name) for name in plan["kernels"]],
-            "swept": swept.pop() if len(swept) == 1 else None,
             "limit_s": NO_LIMIT_S,
             "seed": seed,
         }
         baseline = next((b for b in content["benchmarks"] if b["extra_info"]["trigru"]["is_baseline"]), None)
         return content | {
-            "trigru": provenance | {"schema": 3, "plan": plan, "equality": None},
+            "trigru": provenance | {"schema": SCHEMA, "plan": plan, "equality": None},
             "benchmarks": [_benchmark(b, machine) for b in content["benchmarks"]],
             "untimed": [_untimed(u, baseline) for u in content["untimed"]],
         }

@@ -13,6 +13,7 @@ from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import Kernel
 from ...common.port.programs import Build, ProgramFacts
 
+SCHEMA = 3
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
 
 
@@ -102,7 +103,6 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         workloads, kernels: with their sizes and choices.
         phases, ports, peers: names.
         styles: call styles; None for all.
-        swept: the size that is varied over the workloads; None where none is.
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
         sample_time_s: least duration of a sample of fewer than twenty calls.
@@ -117,13 +117,18 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     peers: tuple[str, ...]
     styles: tuple[str, ...] | None
     kernels: tuple[Kernel, ...]
-    swept: str | None
     processes: int
     rounds: int | None
     sample_time_s: float
     limit_s: float
     seed: int
     trials: int
+
+    @property
+    def swept(self) -> str | None:
+        """The size that is varied over the workloads, where one is."""
+        sizes = {size for workload in self.workloads for size in workload.sizes}
+        return sizes.pop() if len(sizes) == 1 and len({workload.name for workload in self.workloads}) == 1 else None
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):

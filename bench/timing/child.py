@@ -1,10 +1,12 @@
 """Child processes that measure: how they are started, read and ended. No child outlives its parent.
 
-The parent keeps the child's stdin open. The child ends when its stdin closes, however the parent ended. On Linux the
-kernel ends the child at once. A child is a session of its own, so Ctrl-C reaches only the parent, which then decides.
+The parent keeps the child's stdin open. The child ends when its stdin closes, however the parent ended, with all that
+it started. On Linux the kernel ends the child itself at once. A child is a session of its own, so Ctrl-C reaches only
+the parent, which then decides.
 """
 
 import ctypes
+import math
 import os
 import queue
 import signal
@@ -20,6 +22,8 @@ from ...common.errors import TrigruError
 
 _PARENT = "TRIGRU_PARENT"
 _PR_SET_PDEATHSIG = 1
+#: How long the parent listens before it looks at the child again, in seconds.
+SLICE_S = 1.0
 
 
 class ChildDiedError(TrigruError):
@@ -60,10 +64,10 @@ def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
             with suppress(BrokenPipeError):
                 child.stdin.write(request + b"\n")
                 child.stdin.flush()  # stays open: when it closes, the child knows that its parent has ended
-            while line := _next(said, limit_s):
+            while line := _next(said, child, limit_s):
                 if line.endswith(b"\n"):  # else the child died while it wrote the line
                     yield line
-            if child.wait():
+            if _exit_code(child, limit_s):
                 errors.seek(0)
                 last = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
                 how = f"killed by signal {-child.returncode}" if child.returncode < 0 else last
@@ -72,7 +76,8 @@ def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
             _kill(child)
             child.wait()
             listener.join(timeout=1.0)
-            child.stdout.close()
+            if not listener.is_alive():  # else something that the child started still holds the pipe
+                child.stdout.close()
             with suppress(BrokenPipeError):
                 child.stdin.close()
 
@@ -103,8 +108,8 @@ def adopt() -> Parent:
     parent = os.environ.pop(_PARENT, None)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
-        os._exit(1)
+        if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
+            os._exit(1)
     request = sys.stdin.buffer.readline()
     Thread(target=_end_with_stdin, daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
@@ -119,11 +124,27 @@ def _end_with_stdin() -> None:
     os._exit(1)
 
 
-def _next(said: "queue.SimpleQueue[bytes]", limit_s: float) -> bytes:
+def _next(said: "queue.SimpleQueue[bytes]", child: subprocess.Popen[bytes], limit_s: float) -> bytes:
+    """The next line, or b"" at the end.
+
+    The wait is cut into slices, so that time in which the whole run was stopped counts as one of them.
+    """
+    slices = math.ceil(limit_s / SLICE_S)
+    for _ in range(slices + 1):
+        ended = child.poll() is not None
+        try:
+            return said.get(timeout=limit_s / slices)
+        except queue.Empty:
+            if ended:  # nothing more comes, whoever else holds the pipe
+                return b""
+    raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended")
+
+
+def _exit_code(child: subprocess.Popen[bytes], limit_s: float) -> int:
     try:
-        return said.get(timeout=limit_s)
-    except queue.Empty:
-        raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended") from None
+        return child.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        raise ChildDiedError(f"the measuring process did not end within {limit_s:g} s, and was ended") from None
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

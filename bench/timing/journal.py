@@ -28,6 +28,7 @@ class Begun(Struct, frozen=True, tag=True):
     Args:
         plan: what was asked for.
         arms: of the plan, group by group, as known when the run began.
+        untimed: arms that get no number, as known before the run.
         equality: its measurements before timing; None where there are none.
         backend: the platform on which equality was measured. The processes must run on it, too.
         command: the command line of the run.
@@ -36,6 +37,7 @@ class Begun(Struct, frozen=True, tag=True):
 
     plan: Plan
     arms: list[Arm]
+    untimed: list[Untimed]
     equality: list[Measurement] | None
     backend: str | None
     command: list[str]
@@ -51,30 +53,45 @@ _Line = Begun | Resumed | Started | Untimed | GroupTimed
 
 
 class Journal:
-    """The lines of a run. Each is on disk before the next begins.
+    """The lines of a run. Each is written before the next begins.
 
     Args:
-        path: of the file.
-        begun: the first line. If a run is resumed, the first line of the file must have the same plan and arms.
-        resume: continue where the file ends, instead of starting a new file.
-
-    Raises:
-        ResumeError: the file is missing, or of another plan.
+        path: of the file, which is started anew.
+        begun: the first line.
     """
 
-    def __init__(self, path: Path, begun: Begun, *, resume: bool = False):
-        self.path = path
-        self._lines: list[_Line] = []
-        self.begun = begun
-        if resume:
-            self._lines, self.begun, whole_bytes = _read(path)
-            _refuse_another(path, self.begun, begun)
-            os.truncate(path, whole_bytes)
+    def __init__(self, path: Path, begun: Begun):
+        self._start(path, [], begun)
+        path.write_bytes(b"")
+        self.add(begun)
+
+    @classmethod
+    def resume(cls, path: Path, plan: Plan) -> "Journal":
+        """Continue where the file ends.
+
+        Args:
+            path: of the file.
+            plan: what is asked for now, which has to be what was asked for then; its limit may be another.
+
+        Raises:
+            ResumeError: the file is missing, or of another plan.
+        """
+        lines, begun, whole_bytes = _read(path)
+        if begun.plan != msgspec.structs.replace(plan, limit_s=begun.plan.limit_s):
+            raise ResumeError(
+                f"{path} is of another plan: {' '.join(begun.command)}. Resume with the same options, or start again "
+                "without --resume."
+            )
+        os.truncate(path, whole_bytes)
+        self = cls.__new__(cls)
+        self._start(path, lines, msgspec.structs.replace(begun, plan=plan))
+        self.add(Resumed())
+        return self
+
+    def _start(self, path: Path, lines: "list[_Line]", begun: Begun) -> None:
+        self.path, self.begun, self._lines = path, begun, lines
         self._made_folder = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            path.write_bytes(b"")
-        self.add(Resumed() if resume else begun)
 
     def add(self, line: _Line) -> None:
         """Keep a line. Raises a ResumeError if it is from another machine than the lines before."""
@@ -119,7 +136,7 @@ class Journal:
     @property
     def untimed(self) -> dict[str, Untimed]:
         """Arms without a number, by id, each with its first reason."""
-        return {line.arm.id: line for line in reversed(self._of(Untimed))}
+        return {line.arm.id: line for line in reversed([*self.begun.untimed, *self._of(Untimed)])}
 
     def groups(self) -> dict[str, list[Arm]]:
         """All arms, by group."""
@@ -155,16 +172,6 @@ class Journal:
         return [line for line in self._lines if isinstance(line, kind)]
 
 
-def check_resumable(path: Path, plan: Plan) -> None:
-    """Raise early what `Journal` would raise.
-
-    Raises:
-        ResumeError: the file is missing, or of another plan.
-    """
-    _, begun, _ = _read(path)
-    _refuse_another(path, begun, msgspec.structs.replace(begun, plan=plan))
-
-
 def _read(path: Path) -> tuple[list[_Line], Begun, int]:
     """The complete lines of a file, the first of them, and their number of bytes."""
     try:
@@ -181,11 +188,3 @@ def _read(path: Path) -> tuple[list[_Line], Begun, int]:
     if not lines or not isinstance(lines[0], Begun):
         raise ResumeError(f"{path}: has no beginning. Start again without --resume.")
     return list(lines), lines[0], len(whole)
-
-
-def _refuse_another(path: Path, begun: Begun, now: Begun) -> None:
-    if (begun.plan, begun.arms) != (now.plan, now.arms):
-        raise ResumeError(
-            f"{path} is of another plan: {' '.join(begun.command)}. Resume with the same options, or start again "
-            "without --resume."
-        )

@@ -8,6 +8,7 @@ from ..results.record import Arm, Ceilings, Machine, Untimed
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
 MARKER = "underway"
+NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 
 class Request(Struct, frozen=True):

@@ -114,7 +114,7 @@ def sample_rounds(
     sample_time_s: float,
     seed: int = 0,
     warm: Sequence[WarmUp] | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[float], None] = lambda share: None,
     entering: Callable[[int], None] = lambda index: None,
 ) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
@@ -130,7 +130,7 @@ def sample_rounds(
         sample_time_s: least duration of a sample of fewer than twenty calls.
         seed: of the orders.
         warm: how each arm was warmed up; None to warm up here.
-        progress: called with the rounds done.
+        progress: called after each round with its share of all rounds.
         entering: called with the arm's number before each sample, outside of the timed region.
 
     Returns:
@@ -161,8 +161,7 @@ def sample_rounds(
                         _complain_of(compiled)
                     except Exception as error:  # an arm loses only its own numbers
                         failed[int(index)] = error
-                if clock is _blocked:
-                    progress(number + 1)
+                progress(1 / (rounds + pipelined_rounds))
             found.append((time_s, position, started_s))
     (time_s, position, started_s), (pipelined_s, _, _) = found
     pipelined_s = [row[~np.isnan(row)] for row in pipelined_s]

@@ -67,9 +67,8 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                 except ChildDiedError as error:
                     if underway is None and journal.todo(process) != todo:
                         continue  # it died between two pieces of work
-                    being_timed = _marked(request)
-                    if alone or being_timed:
-                        _lose(journal, underway, being_timed, error)
+                    if alone:  # else a death may be chance: the process is repeated
+                        _lose(journal, underway, _marked(request), error)
                     alone = True  # so that it is known which arm was under way
 
 
@@ -77,7 +76,6 @@ def _marked(request: Request) -> Arm | None:
     """The arm that was being timed when a process died."""
     path = Path(request.folder) / MARKER
     number = int.from_bytes(path.read_bytes(), "little") if path.exists() else 0
-    path.unlink(missing_ok=True)
     return request.arms[number - 1] if number else None
 
 

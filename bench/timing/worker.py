@@ -26,7 +26,7 @@ from ..arms.arms import Ready, expected_of, prepare
 from ..arms.plan import MATMUL_PRECISION
 from ..results.record import Arm, Machine, Untimed
 from .machine import describe_machine
-from .messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
+from .messages import MARKER, NO_BASELINE, Answer, GroupTimed, Request, Started, Timed, Underway
 from .roofline import measure_ceilings
 from .sampling import Samples, WarmUp, calls_in_a_sample, sample_rounds, warm_up
 
@@ -40,7 +40,6 @@ ROUNDS, MOST_ROUNDS = 11, 55
 MIN_ROUNDS = 11
 #: Compiling one arm keeps one core busy. Nothing is compiled while arms are timed.
 COMPILE_THREADS = 2
-NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 
 class OtherPlatformError(TrigruError):
@@ -129,7 +128,7 @@ def measure_group(
         sample_time_s=request.sample_time_s,
         seed=request.seed + request.process,
         warm=warm,
-        progress=lambda _: answer(Underway(f"time {group}", part * 0.5 / rounds, group)),
+        progress=lambda share: answer(Underway(f"time {group}", part * 0.5 * share, group)),
         entering=lambda index: mark(ready[index][0].arm),
     )
     mark(None)
@@ -138,6 +137,7 @@ def measure_group(
         if isinstance(sample, Exception):
             lose(found.arm, sample)
         else:
+            answer(Underway(f"read the program of {found.arm.id}", 0.0, group, found.arm.id))
             timed.append(_timed(found, build, sample, machine, request.process == 0))
     return GroupTimed(group, request.process, timed)
 

@@ -68,6 +68,13 @@ def test_rounds_and_processes(tmp_path, rounds, processes):
         assert len(facts["pipelined_s"]) == processes * -(-rounds // 4)
 
 
+def test_what_is_asked_for_twice_is_measured_once(tmp_path):
+    twice = ("--workload", "tiny@hidden=8", "--workload", "tiny@hidden=08", "--phase", "step", "--phase", "step")
+    run = bench(tmp_path, *twice, "--port", "pure", processes=1)
+    assert names(run) == {"tiny@hidden=8/step/float32/stock": PURE}
+    assert trigru("report", tmp_path).exit_code == 0
+
+
 def orders(run):
     """Of each process: the arms of each round."""
     positions = [b["extra_info"]["trigru"]["position"] for b in run.results["benchmarks"]]

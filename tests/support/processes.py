@@ -29,13 +29,14 @@ def ignore(what: str, share: float) -> None:
 
 def begun(of: Plan = PLAN, **changes: Any) -> Begun:
     """The first line of a run."""
-    facts: dict[str, Any] = {"equality": None, "backend": "cpu", "command": ["trigru", "bench"], "load": 0.5}
+    facts: dict[str, Any] = {"untimed": [], "equality": None, "backend": "cpu", "load": 0.5}
+    facts["command"] = ["trigru", "bench"]
     return Begun(of, expand(of), **facts | changes)
 
 
 def journal_at(path: Path, of: Plan = PLAN, *, resume: bool = False, **changes: Any) -> Journal:
     """A run's journal, begun or resumed."""
-    return Journal(path, begun(of, **changes), resume=resume)
+    return Journal.resume(path, of) if resume else Journal(path, begun(of, **changes))
 
 
 def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[float]:

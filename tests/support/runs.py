@@ -19,7 +19,6 @@ PLAN = Plan(
     peers=(),
     styles=None,
     kernels=(parse_kernel("stock"),),
-    swept=None,
     processes=2,
     rounds=6,
     sample_time_s=1e-4,

@@ -69,18 +69,3 @@ def get_peer(name: str) -> Peer:
         raise UnavailableError(f"{error.name} is not installed: uv run --extra peers trigru ... brings it.") from error
     except Exception as error:  # a broken library must not stop the others
         raise UnavailableError(f"peer {name!r} is not available: {type(error).__name__}: {error}") from error
-
-
-def get_peer_style(peer: Peer, name: str) -> PeerStyle:
-    """A peer's style by name.
-
-    Raises:
-        UnknownNameError: the peer has none of that name.
-        UnavailableError: it is not available here.
-    """
-    styles = {style.name: style for style in peer.call_styles}
-    if name not in styles:
-        raise UnknownNameError(f"style of {peer.name}", name, list(styles))
-    if missing := styles[name].missing():
-        raise UnavailableError(f"{peer.name}[{name}] is not available: {missing}.")
-    return styles[name]

@@ -150,7 +150,7 @@ def _build(config: GRUConfig, params: Params, phase: str, wrap: Any) -> Program:
         put=put,
         wait=_synchronize if device == "cuda" else lambda result: result,
         device=torch.cuda.get_device_name() if device == "cuda" else "CPU",
-        backend=device,
+        backend="gpu" if device == "cuda" else "cpu",  # as JAX says
     )
 
 

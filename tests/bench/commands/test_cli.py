@@ -79,6 +79,9 @@ def test_the_version_is_said_without_a_command():
         (["bench", "--resume"], "There is no run to resume; start one without --resume"),
         (["compare", "--resume"], "There is no run to resume; start one without --resume"),
         (["bench", "--rounds", "3", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
+        (["bench", "--limit", "inf"], "limit is inf s, expected 1 to 86400 seconds"),
+        (["bench", "--limit", "nan"], "limit is nan s, expected 1 to 86400 seconds"),
+        (["bench", "--workload", "tiny@hidden=8@hidden=9"], "unknown workload 'tiny@hidden=8@hidden=9'"),
     ],
 )  # fmt: skip
 def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, monkeypatch):

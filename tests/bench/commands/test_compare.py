@@ -7,9 +7,13 @@ from types import SimpleNamespace
 import pytest
 from support.cli import invoke
 from support.processes import ask_here
+from support.runs import make_results, plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
+from trigru.bench.commands.bench import unproven_arms
 from trigru.bench.results.files import load
+from trigru.bench.timing.child import ChildDiedError
+from trigru.bench.timing.messages import Underway
 from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.impls import linen
@@ -99,7 +103,7 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
         return [], {"linen": "no flax"}
 
     monkeypatch.setattr(compare, "verify_ports", verify_ports)
-    monkeypatch.setattr(compare, "benchmark", lambda *_, **options: timed.append(options))
+    monkeypatch.setattr(compare, "benchmark", lambda *_, **options: timed.append(options) or make_results([]))
     options = [word for kernel in kernels[1:] for word in ("--kernel", kernel)]
     assert invoke("compare", "--port", "linen", *options, "-o", str(tmp_path)).exit_code == 0
     assert seen == [(("pure", "linen"), DTYPES, kernels)]
@@ -115,13 +119,40 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
         ("fused@save=none", {"linen[apply]:fused@save=none"}),
     ],
 )
-def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(tmp_path, monkeypatch, kernel, lost):
-    timed = []
+def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(kernel, lost):
     wrong = Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0, kernel=kernel)
-    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: ([wrong], {}))
-    monkeypatch.setattr(compare, "benchmark", lambda plan, *_, **options: timed.append((plan, options["unproven"])))
-    chosen = ("--workload", "tiny", "--phase", "forward", "--kernel", "fused", "--kernel", "fused@save=none")
-    assert invoke("compare", "--port", "linen", *chosen, "-o", str(tmp_path)).exit_code == 1
-    ((plan, unproven),) = timed
+    arms = expand(plan(kernels=("fused", "fused@save=none")))
+    unproven = unproven_arms(arms, [wrong])
     assert {untimed.arm.name: untimed.reason for untimed in unproven} == dict.fromkeys(lost, "not proven equal: chunks")
-    assert all(untimed.arm in expand(plan) for untimed in unproven)
+    assert all(untimed.arm in arms for untimed in unproven)
+
+
+def interrupted(request, limit_s):
+    yield Underway("measure the machine's limits", 0.0)
+    raise ChildDiedError("killed")
+
+
+def test_a_run_that_is_resumed_keeps_what_was_proven_and_times_nothing_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(linen.LinenPort, "load", without_b_hn(linen.LinenPort.load))
+    monkeypatch.setattr("trigru.common.equality.verification.CHECKS", get_checks("sequence"))
+    monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", interrupted)
+    died = invoke("compare", *TINY, "-o", str(tmp_path))
+    assert isinstance(died.exception, ChildDiedError)
+    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: pytest.fail("it was verified again"))
+    monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", ask_here)
+    assert invoke("compare", *TINY, "-o", str(tmp_path), "--resume").exit_code == 1
+    results = load(tmp_path / "results.json")
+    assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert [u.reason for u in results.untimed] == ["not proven equal: sequence"]
+    assert {m.port for m in results.trigru.equality} == {"pure", "linen"}
+
+
+def test_where_plain_jax_is_not_equal_what_was_proven_is_kept(tmp_path, monkeypatch):
+    found = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
+    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (found, {}))
+    said = invoke("compare", *TINY, "-o", str(tmp_path))
+    assert said.exit_code == 1
+    results = load(tmp_path / "results.json")
+    assert (results.benchmarks, results.trigru.equality) == ([], found)
+    assert {u.arm.name for u in results.untimed} == {"pure[jit]", "pure[jit]#2", "linen[apply]"}
+    assert "Equality: FAILED: pure" in said.stdout

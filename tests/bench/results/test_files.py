@@ -57,7 +57,7 @@ def test_the_commit_is_trigrus_own_wherever_one_works(tmp_path, monkeypatch, com
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.chdir(tmp_path)
     facts = with_provenance(RESULTS, machine=msgspec.structs.replace(MACHINE, commit=commit)).trigru
-    found = assemble(RESULTS.benchmarks, [], facts).commit_info
+    found = assemble("A CPU", RESULTS.benchmarks, [], facts).commit_info
     assert (found["id"], found["dirty"], found["project"]) == (id, dirty, "trigru")
     assert found.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
 

@@ -141,7 +141,7 @@ PARENT = """
 import sys
 from trigru.bench.timing import child
 child.__package__ = "its_children"
-list(child.lines_of(sys.argv[1], b"{}"))
+list(child.lines_of(sys.argv[1], b"{}", 60.0))
 """
 CHILD = f"""
 import ctypes, os, sys, time

@@ -6,6 +6,7 @@ from support.processes import (  # fmt: skip
     ARMS,
     FORWARD,
     LINEN,
+    PLAN,
     PURE,
     STARTED,
     STEP,
@@ -17,7 +18,7 @@ from support.processes import (  # fmt: skip
 )
 from support.runs import MACHINE
 from trigru.bench.results.record import Untimed
-from trigru.bench.timing.journal import Resumed, ResumeError, check_resumable
+from trigru.bench.timing.journal import Resumed, ResumeError
 from trigru.bench.timing.supervisor import run
 from trigru.common.equality.verification import Measurement
 
@@ -142,18 +143,20 @@ def test_another_plan_cannot_be_resumed(path, journal, change):
     path.write_bytes(path.read_bytes() + b'{"type"')
     before = path.read_bytes()
     other = msgspec.structs.replace(journal.plan, **change)
-    for resume in (lambda: check_resumable(path, other), lambda: journal_at(path, other, resume=True)):
-        with pytest.raises(ResumeError, match=r"is of another plan: trigru bench\. Resume with the same") as caught:
-            resume()
-        assert str(path) in str(caught.value)
-    check_resumable(path, journal.plan)
+    with pytest.raises(ResumeError, match=r"is of another plan: trigru bench\. Resume with the same") as caught:
+        journal_at(path, other, resume=True)
+    assert str(path) in str(caught.value)
     assert path.read_bytes() == before
 
 
-def test_other_arms_of_the_same_plan_cannot_be_resumed(path, journal, monkeypatch):
-    monkeypatch.setattr("support.processes.expand", lambda plan: ARMS[:-1])
-    with pytest.raises(ResumeError, match="is of another plan"):
-        journal_at(path, resume=True)
+def test_a_resumed_run_has_its_arms_and_may_have_another_limit(path, monkeypatch):
+    journal_at(path, untimed=[Untimed(LINEN, "not equal")])
+    monkeypatch.setattr("support.processes.expand", lambda plan: ARMS[:1])  # the registry has changed
+    resumed = journal_at(path, msgspec.structs.replace(PLAN, limit_s=7.0), resume=True)
+    assert resumed.begun.arms == ARMS
+    assert resumed.plan.limit_s == 7.0
+    assert resumed.untimed == {LINEN.id: Untimed(LINEN, "not equal")}, "known before the run, in its first line"
+    assert LINEN not in resumed.todo(0)
 
 
 ELSEWHERE = {

@@ -88,17 +88,33 @@ def test_in_a_later_process_arms_that_compile_at_once_compile_alone_before_one_i
     assert list(journal.untimed) == [LINEN.id]
 
 
-def test_in_a_later_process_an_arm_that_is_being_timed_is_blamed_at_once(journal):
+def test_in_a_later_process_an_arm_that_is_being_timed_is_blamed_for_the_second_death(journal):
     processes = FakeProcesses({(1, f"time {LINEN.id}"): KILLED})
     run(journal, ignore, processes)
-    assert processes.asked == [(0, ARMS), (1, ARMS), (1, WITHOUT_LINEN)]
+    assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS), (1, WITHOUT_LINEN)]
     assert list(journal.untimed) == [LINEN.id]
+
+
+def test_one_death_of_a_later_process_may_be_chance(journal):
+    processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})
+
+    def killed_once(request, limit_s):
+        try:
+            yield from processes(request, limit_s)
+        finally:
+            if request.process:
+                processes.dies.clear()
+
+    run(journal, ignore, killed_once)
+    assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS)]
+    assert journal.untimed == {}
+    assert journal.complete
 
 
 def test_a_group_without_its_baseline_is_given_up(journal):
     processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})
     run(journal, ignore, processes)
-    assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS[3:])]
+    assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS), (1, ARMS[3:])]
     assert journal.complete
 
 

@@ -62,14 +62,15 @@ def test_it_says_what_it_will_do_before_it_does(answers_to):
         "Started",
         f"ask the oracle about {group}",
         *(f"{what} {arm.id}" for what in ("compile", "warm up") for arm in ARMS),
-        *[f"time {group}"] * (1 + 3),
+        *[f"time {group}"] * (1 + 3 + 1),
+        *(f"read the program of {arm.id}" for arm in ARMS),
         "GroupTimed",
     ]
     underway = [a for a in answers if isinstance(a, Underway)]
     assert sum(a.share for a in underway) == pytest.approx(1)
     assert {a.group for a in underway[1:]} == {group}
     ids = [arm.id for arm in ARMS]
-    assert [a.arm for a in underway] == [None, None, *ids, *ids, *[None] * (1 + 3)]
+    assert [a.arm for a in underway] == [None, None, *ids, *ids, *[None] * (1 + 3 + 1), *ids]
 
 
 @pytest.fixture(scope="module")
