@@ -80,7 +80,6 @@ def test_the_version_is_said_without_a_command():
         (["compare", "--resume"], "There is no run to resume; start one without --resume"),
         (["bench", "--rounds", "3", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
         (["bench", "--limit", "inf"], "limit is inf s, expected 1 to 86400 seconds"),
-        (["bench", "--limit", "nan"], "limit is nan s, expected 1 to 86400 seconds"),
         (["bench", "--workload", "tiny@hidden=8@hidden=9"], "unknown workload 'tiny@hidden=8@hidden=9'"),
     ],
 )  # fmt: skip
