@@ -264,7 +264,9 @@ def main() -> int:
     }
     if "--check" in sys.argv:
         for page in stale:
-            print(f"{page.relative_to(DOCS.parent)} is stale: run python .ci/generate_docs.py", file=sys.stderr)
+            print(
+                f"{page.relative_to(DOCS.parent)} is stale: run .venv/bin/python .ci/generate_docs.py", file=sys.stderr
+            )
         return bool(stale)
     for page, text in stale.items():
         page.write_text(text, encoding="utf-8")

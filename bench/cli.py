@@ -17,7 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). [default: all]")]
+Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 Phases = Annotated[
     list[str] | None,
@@ -39,7 +39,7 @@ Kernels = Annotated[
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, shorter samples, one process.")]
 Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds of each group in each process.")]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="Fresh processes; each measures everything. [default: 5; 1 with --quick]")
+    int | None, typer.Option(min=1, help="Fresh processes; each measures everything. Default: 5; 1 with --quick.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the order of arms and of the bootstrap.")]
 Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]
@@ -49,7 +49,7 @@ Limit = Annotated[
     typer.Option(
         "--limit",
         min=1,
-        help="End a process that says nothing for this many seconds; its current arm gets no number. [default: 300]",
+        help="End a process that says nothing for this many seconds; its current arm gets no number. Default: 300.",
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
@@ -196,10 +196,10 @@ def convert(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The suffix gives the type of file to write.")],
     to: Annotated[
         str | None,
-        typer.Option("--to", help="canonical, linen, nnx, equinox or torch. [default: the one that OUT can hold]"),
+        typer.Option("--to", help="canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold."),
     ] = None,
     of: Annotated[
-        str | None, typer.Option("--from", help="The layout that IN must have. [default: found from its names]")
+        str | None, typer.Option("--from", help="The layout that IN must have. Default: found from its names.")
     ] = None,
     allow_pickle: Annotated[
         bool,
@@ -264,14 +264,13 @@ def diff(
 @app.command()
 def train(
     experiments: Annotated[
-        list[str] | None,
-        typer.Option("--experiment", help="vowels, sunspots-2, -8 or -32 (repeatable). [default: all]"),
+        list[str] | None, typer.Option("--experiment", help="vowels, sunspots-2, -8 or -32 (repeatable). Default: all.")
     ] = None,
     ports: Annotated[
-        list[str] | None, typer.Option("--port", help="Only this framework (repeatable). [default: all three]")
+        list[str] | None, typer.Option("--port", help="Only this framework (repeatable). Default: all three.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of each kind, or draws. [default: 20; 3 with --vanishing]")
+        int | None, typer.Option(min=1, help="Trainings of each kind, or draws. Default: 20; 3 with --vanishing.")
     ] = None,
     vanishing: Annotated[
         bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")

@@ -139,7 +139,7 @@ def parse_workload(text: str) -> Sized:
 
     Raises:
         UnknownNameError: there is none.
-        InputError: a size that its data fix.
+        InputError: a size that its data fix, or that is none.
 
     >>> parse_workload("question@hidden=64")
     Sized(name='question', sizes={'hidden': 64})
@@ -147,11 +147,10 @@ def parse_workload(text: str) -> Sized:
     name, *sizes = text.split("@")
     pairs = [size.partition("=") for size in sizes]
     given = {size: int(value) for size, _, value in pairs if size in SIZES and value.isdecimal() and int(value) > 0}
-    if len(given) < len(sizes):  # something else, or a size twice
-        raise UnknownNameError("workload", text, [workload.name for workload in WORKLOADS])
-    sized = Sized(name, {size: given[size] for size in SIZES if size in given})
-    get_workload(sized)
-    return sized
+    get_workload(Sized(name, dict.fromkeys((size for size, *_ in pairs), 1)))  # refuses names that there are not
+    if len(given) < len(sizes):
+        raise InputError(f"cannot read {text!r}: expected sizes of 1 or more, each once, as in question@hidden=64.")
+    return Sized(name, {size: given[size] for size in SIZES if size in given})
 
 
 def parse_sweep(text: str) -> tuple[str, list[int]]:

@@ -75,12 +75,12 @@ def test_the_version_is_said_without_a_command():
         (["bench", "--sweep", "time=5", "--workload", "vowels"], "vowels has real data, which fix its time"),
         (["bench", "--sweep", "hidden=4,8", "--workload", "tiny", "--workload", "question"],
          "a sweep is of one workload"),
-        (["bench", "--workload", "question@width=3"], "unknown workload 'question@width=3'"),
+        (["bench", "--workload", "question@width=3"], "unknown size 'width'. Known: batch, time, inputs, hidden"),
         (["bench", "--resume"], "There is no run to resume; start one without --resume"),
         (["compare", "--resume"], "There is no run to resume; start one without --resume"),
         (["bench", "--rounds", "3", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
         (["bench", "--limit", "inf"], "limit is inf s, expected 1 to 86400 seconds"),
-        (["bench", "--workload", "tiny@hidden=8@hidden=9"], "unknown workload 'tiny@hidden=8@hidden=9'"),
+        (["bench", "--workload", "tiny@hidden=8@hidden=9"], "cannot read 'tiny@hidden=8@hidden=9'"),
     ],
 )  # fmt: skip
 def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, monkeypatch):

@@ -1,4 +1,4 @@
-"""What is read from a program: its counts, how long it took to build, and what that explains."""
+"""What is read from a program: its counts, and how long it took to build."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 from jax._src import monitoring
-from trigru.bench.arms.arms import Arm, prepare
-from trigru.common.port.programs import ProgramFacts, explain, read_program, watch_build
+from support.runs import make_arm
+from trigru.bench.arms.arms import prepare
+from trigru.common.port.programs import read_program, watch_build
 
 X = jnp.ones((4, 4))
 
@@ -104,7 +105,7 @@ def facts_of():
 
     def read(port, style):
         if (port, style) not in known:
-            ready = prepare(Arm("tiny", "forward", port, style))
+            ready = prepare(make_arm(f"{port}[{style}]"))
             known[port, style] = read_program(ready.program.lower(*ready.arguments))
         return known[port, style]
 
@@ -122,7 +123,6 @@ def test_linens_program_is_another(facts_of):
     pure, linen = facts_of("pure", "jit"), facts_of("linen", "apply")
     assert linen.fingerprint != pure.fingerprint
     assert linen.dots == 6
-    assert explain(linen, pure, (11, 5), 1e-6) == "another program: 6 dots; pure 2"
 
 
 def emit(name, duration_s):
@@ -175,38 +175,3 @@ def test_the_listener_goes_even_after_an_error():
     with pytest.raises(RuntimeError, match="stop"):
         stop_early()
     assert monitoring._event_duration_secs_listeners == before
-
-
-PURE = ProgramFacts("a", 2, 7, 1, 4, 100, None, None)
-EXPLAINED = [
-    (None, PURE, 1e-6, "no XLA program to look at"),
-    (PURE, None, 1e-6, "no XLA program to look at"),
-    (PURE, PURE, -3e-6, "the same program: -3.0 µs a call for 17 leaves; pure 16"),
-    (PURE, PURE, 2e-3, "the same program: +2000.0 µs a call for 17 leaves; pure 16"),
-    (PURE, PURE, 2.1e-3, "unexplained: the same program, +2100.0 µs a call"),
-    (PURE, PURE, -2.1e-3, "unexplained: the same program, -2100.0 µs a call"),
-    (ProgramFacts("b", 6, 7, 1, 4, 100, None, None), PURE, 1.0, "another program: 6 dots; pure 2"),
-    (
-        ProgramFacts("b", 6, 9, 0, 12, 100, None, None),
-        PURE,
-        1.0,
-        "another program: 6 dots, 12 transposes, 0 whiles; pure 2, 4, 1",
-    ),
-    (
-        ProgramFacts("b", 2, 9, 1, 4, 100, None, None),
-        PURE,
-        -5e-6,
-        "another program of the same 2 dots, 9 fusions; pure 7: -5.0 µs a call",
-    ),
-    (ProgramFacts("b", 2, 7, 1, 4, 200, None, None), PURE, 5e-6, "another program of the same 2 dots: +5.0 µs a call"),
-]
-
-
-@pytest.mark.parametrize(("arm", "baseline", "difference_s", "expected"), EXPLAINED)
-def test_a_difference_is_explained_by_the_programs(arm, baseline, difference_s, expected):
-    assert explain(arm, baseline, (17, 16), difference_s) == expected
-
-
-def test_what_the_boundary_may_cost_can_be_set():
-    assert explain(PURE, PURE, (1, 1), 3e-6, dispatch_limit_s=2e-6).startswith("unexplained")
-    assert explain(PURE, PURE, (1, 1), 3e-3, dispatch_limit_s=4e-3).startswith("the same program")
