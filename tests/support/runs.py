@@ -217,7 +217,9 @@ def make_sweep(**facts: Any) -> Results:
         for name, factor, of_arm in (("pure[jit]", 1.0, {}), ("pure[jit]#2", 1.0, {}), ("linen[apply]", ratio, linen)):
             arm = make_arm(name, f"question@hidden={size}", "train_step")
             benchmarks.append(make_benchmark(arm, [factor * time_s] * 6, **of_arm))
-    return make_results(benchmarks, plan=plan(swept="hidden"))
+    return make_results(
+        benchmarks, plan=plan(workloads=("question@hidden=8", "question@hidden=32", "question@hidden=128"))
+    )
 
 
 def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:

@@ -125,7 +125,9 @@ def test_a_sweep_plots_the_stock_division_alone(tmp_path, monkeypatch):
         for size in (8, 16)
         for name in of_division
     ]
-    swept = with_provenance(with_benchmarks(draw_run(1), benchmarks), plan=plan(swept="hidden"))
+    swept = with_provenance(
+        with_benchmarks(draw_run(1), benchmarks), plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16"))
+    )
     assert plot_sweep(swept, tmp_path / "sweep.png")
     assert drawn == ["pure[jit]", "linen[apply]"]
 
