@@ -172,7 +172,7 @@ def bench(
         raise typer.BadParameter(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
         )
-    if cold_start and (chosen or quick or rounds or processes or limit_s or resume):
+    if cold_start and (chosen or quick or rounds or processes or limit_s or seed or resume):
         raise typer.BadParameter("--cold-start takes --port and --output alone.")
     from .commands import bench, options
 

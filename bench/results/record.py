@@ -127,8 +127,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def swept(self) -> str | None:
         """The size that is varied over the workloads, where one is."""
-        sizes = {size for workload in self.workloads for size in workload.sizes}
-        return sizes.pop() if len(sizes) == 1 and len({workload.name for workload in self.workloads}) == 1 else None
+        varied = {(workload.name, *workload.sizes) for workload in self.workloads}
+        _, *sizes = varied.pop()
+        return sizes[0] if not varied and len(sizes) == 1 else None
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):

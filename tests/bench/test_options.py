@@ -75,6 +75,13 @@ def test_what_is_asked_for_twice_is_measured_once(tmp_path):
     assert trigru("report", tmp_path).exit_code == 0
 
 
+def test_workloads_that_vary_in_no_one_size_are_no_sweep(tmp_path):
+    several = ("--workload", "tiny", "--workload", "tiny@hidden=4", "--workload", "tiny@hidden=6", "--phase", "step")
+    run = bench(tmp_path, *several, "--port", "linen", processes=1)
+    assert len(names(run)) == 3
+    assert not (tmp_path / "sweep.png").exists()
+
+
 def orders(run):
     """Of each process: the arms of each round."""
     positions = [b["extra_info"]["trigru"]["position"] for b in run.results["benchmarks"]]

@@ -63,6 +63,7 @@ def test_processes_are_joined_in_their_order(merged):
     assert facts.started_s == [0.0, 1.0, 2.0, 3.0, 100.0, 101.0, 102.0, 103.0]
     assert (facts.calls, facts.warm_up_calls, facts.steady) == ([10, 11], [20, 21], [True, False])
     assert facts.pipelined_s == [0.5, 1.5]
+    assert merged.groups()[STEP][2].stats["iterations"] == 10
     assert facts.gate == 0.375, "the largest"
     assert facts.build == BUILD, "the first process's"
 

@@ -1,5 +1,6 @@
 """`trigru compare`: what is not proven equal gets no number, and what was proven is kept."""
 
+import os
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ def compared(patch, folder, *checks):
         return found
 
     patch.setattr(compare, "verify_ports", verify_ports)
+    patch.setattr(compare, "load_average", lambda: 0.125)
     patch.setattr("trigru.common.equality.verification.CHECKS", get_checks(*checks))
     patch.setattr("trigru.bench.timing.supervisor.ask_process", ask_here)
     said = invoke("compare", *TINY, "-o", str(folder))
@@ -41,6 +43,8 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(tmp_path, 
     found = compared(monkeypatch, tmp_path, "sequence")
     assert found.said.exit_code == 0, found.said.output
     assert found.results.trigru.equality == found.measured
+    assert found.results.trigru.load_before == 0.125, "before it verified"
+    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
     assert {(m.port, m.dtype) for m in found.measured} == {(port, d) for port in ("pure", "linen") for d in DTYPES}
     assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     assert "Equality with the NumPy oracle" in found.said.stdout

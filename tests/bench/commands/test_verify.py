@@ -58,6 +58,7 @@ def test_verify_counts_what_failed(monkeypatch):
     )
     found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
     assert found.exit_code == 1
+    assert invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64", "--json").exit_code == 1
     assert "1 of 8 measurements failed." in found.stderr
 
 

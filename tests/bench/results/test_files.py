@@ -91,6 +91,7 @@ OF_PURE = ("benchmarks", 0, "extra_info", "trigru")
         ((*OF_PURE, "ratio"), -3.0, "that no measurement gives"),
         ((*OF_PURE, "floor"), -0.1, "that no measurement gives"),
         ((*OF_PURE, "process"), [0], "does not say which process a sample is of"),
+        ((*OF_PURE, "process"), [0] * 4, "does not say which process a sample is of"),
         (("benchmarks", 0, "stats", "data"), [True], "no positive finite samples"),
         (("benchmarks", 0, "stats", "data"), [], "no positive finite samples"),
         (("benchmarks", 0, "stats", "data"), [1.0, -1.0], "no positive finite samples"),

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,9 +16,10 @@ from trigru.bench.commands import bench as benchmarking
 from trigru.bench.reporting.sections import terminal
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing import coldstart
-from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start
+from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start, start_cold
 from trigru.common.errors import InputError, TrigruError
 from trigru.common.port.programs import Build
+from trigru.impls import pure
 
 FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
 
@@ -173,6 +175,14 @@ print(sorted(set({sorted(FRAMEWORKS | {"trigru.common.equality.oracle"})}) & set
 """
     assert run(code) == f"{frameworks}\n"
     assert not list(tmp_path.iterdir()), "programs were kept for the next process"
+
+
+def test_import_and_init_are_told_apart(monkeypatch):
+    real = pure.PurePort.make
+    monkeypatch.setattr(pure.PurePort, "make", lambda *arguments: time.sleep(0.3) or real(*arguments))
+    found = start_cold("pure", time.perf_counter() - 100.0)
+    assert found.import_s > 100.0
+    assert 0.3 < found.init_s < 90.0
 
 
 def test_a_start_of_plain_jax_is_measured():

@@ -76,7 +76,19 @@ MATTERS = [
     "CUBLAS_WORKSPACE_CONFIG", "CUDNN_LOGINFO_DBG", "EQX_ON_ERROR", "FLAX_LAZY_RNG", "NUMEXPR_NUM_THREADS",
     "XLA_PYTHON_CLIENT_PREALLOCATE",
 ]  # fmt: skip
-OTHERS = ["HOME_OF_JAX", "MY_XLA_FLAGS", "OMP", "PASSWORD", "JAXTYPING_DISABLE", "NUM_THREADS"]
+OTHERS = [
+    "JAX_TOKEN",
+    "XLA_API_KEY",
+    "TF_PASSWORD",
+    "JAX_SECRET",
+    "TORCH_CREDENTIALS",
+    "HOME_OF_JAX",
+    "MY_XLA_FLAGS",
+    "OMP",
+    "PASSWORD",
+    "JAXTYPING_DISABLE",
+    "NUM_THREADS",
+]
 
 
 def test_variables_that_matter_are_recorded_and_others_are_not(bare_environment):

@@ -55,6 +55,7 @@ def test_xlas_own_analyses_are_kept():
     compiled = jax.jit(lambda x: jnp.sin(x) @ x).lower(X)
     facts = read_program(compiled)
     assert facts.temp_bytes == compiled.compile().memory_analysis().temp_size_in_bytes > 0
+    assert read_program(jax.jit(lambda x: jnp.sum(jnp.sin(x) @ x)).lower(X)).temp_bytes > 4, "not of its one result"
     # 4 x 4 sums of four products
     assert facts.xla_flops == pytest.approx(2 * 4**3)
     assert facts.xla_bytes == compiled.compile().cost_analysis()["bytes accessed"] > 0
