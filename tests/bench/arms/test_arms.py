@@ -1,6 +1,8 @@
 """Arms: what is timed, and the gate before it."""
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -283,6 +285,11 @@ def test_the_step_goes_on_from_the_carry_that_is_passed():
     assert np.abs(carry).min() > 0
     assert batch.arguments("gradient") == batch.arguments("train_step")
     assert [a.shape for a in get_workload(Sized("vowels")).batch().arguments("step")] == [(32, 12), (32, 64)]
+
+
+def test_the_first_call_is_timed_and_no_later_one(monkeypatch):
+    monkeypatch.setattr(arms, "time", SimpleNamespace(perf_counter=map(float, itertools.count()).__next__))
+    assert prepare(make_arm("pure[jit]", phase="train_step")).first_call_s == 1
 
 
 def test_the_first_call_is_timed_each_time():

@@ -129,6 +129,16 @@ def test_columns_hold_what_their_headings_say():
     assert programs.detail
 
 
+def test_what_is_to_be_heeded_of_an_arm_is_noted():
+    gpu = {"device": "A GPU", "backend": "gpu"}
+    odd = make_benchmark(ARMS[2], [1.0] * 4, [0, 0, 1, 1], steady=[True, False], **gpu)
+    pure = [make_benchmark(arm, [1.0] * 4, [0, 0, 1, 1]) for arm in ARMS[:2]]
+    notes = timing_tables(make_results([*pure, odd]))[0].notes
+    assert "linen[apply]: not steady at the end of the warm-up in 1 processes." in notes
+    assert "linen[apply]: ran on A GPU (gpu), and pure[jit] did not." in notes
+    assert not any(note.startswith("pure") for note in notes)
+
+
 def test_arms_without_a_number_have_a_table_that_says_why():
     results = msgspec.structs.replace(RESULTS, untimed=[Untimed(make_arm("nnx[?]"), "not installed")])
     section = timing_tables(results)[-1]

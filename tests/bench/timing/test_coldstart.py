@@ -113,6 +113,7 @@ def test_the_table_says_when_it_was_measured_how_busy_the_machine_was_and_what_i
     assert section.rows[0][-1] == "unknown"
     assert "Measured on 2026-11-24. Runnable processes: 0.2 before, unknown after." in section.notes
     assert "Peak memory is unknown" in section.notes[-1]
+    assert "Peak memory is unknown" in cold_start_tables([a_start(), a_start(peak_bytes=None)])[0].notes[-1]
     assert cold_start_tables([]) == []
 
 
