@@ -287,6 +287,19 @@ def test_the_step_goes_on_from_the_carry_that_is_passed():
     assert [a.shape for a in get_workload(Sized("vowels")).batch().arguments("step")] == [(32, 12), (32, 64)]
 
 
+def test_the_gate_is_the_largest_share_of_what_is_allowed():
+    program = prepare(make_arm("pure[jit]")).program
+    expected = get_reference(TINY, "forward", "float32")
+    carry, outputs = (expected.expected[name].copy() for name in ("carry", "outputs"))
+    outputs[0, 0, 0] += 0.5 * expected.bounds["outputs"] * np.abs(outputs).max()
+    assert expected.hold(program, lambda: (carry, outputs)) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_peers_which_may_keep_two_biases_are_held_to_one_train_step():
+    steps = [arms.expected_of(make_arm(name, phase="train_step")).steps for name in ("torch[eager]", "linen[apply]")]
+    assert steps == [1, 2]
+
+
 def test_the_first_call_is_timed_and_no_later_one(monkeypatch):
     monkeypatch.setattr(arms, "time", SimpleNamespace(perf_counter=map(float, itertools.count()).__next__))
     assert prepare(make_arm("pure[jit]", phase="train_step")).first_call_s == 1

@@ -59,6 +59,13 @@ def planned(monkeypatch, tmp_path, *arguments):
     return plan
 
 
+def test_what_is_measured_and_how_where_nothing_else_is_asked_for(monkeypatch, tmp_path):
+    usual, quick = (planned(monkeypatch, tmp_path, *options) for options in ((), ("--quick",)))
+    assert (usual.processes, usual.sample_time_s, quick.processes, quick.sample_time_s) == (5, 10e-3, 1, 4e-3)
+    assert usual.phases == quick.phases == ("forward", "train_step", "step")
+    assert planned(monkeypatch, tmp_path, "--kernel", "fused").phases == ("forward", "train_step")
+
+
 def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monkeypatch, tmp_path):
     def of(*arguments):
         plan = planned(monkeypatch, tmp_path, *arguments)

@@ -5,14 +5,17 @@ import re
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from support.cli import invoke
 from support.processes import ask_here
-from support.runs import make_results, plan
+from support.runs import make_arm, make_results, plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.bench import unproven_arms
+from trigru.bench.commands.report import show_summary
 from trigru.bench.results.files import load
+from trigru.bench.results.record import Untimed
 from trigru.bench.timing.child import ChildDiedError
 from trigru.bench.timing.messages import Underway
 from trigru.common.equality.checks import DTYPES, get_checks
@@ -160,3 +163,11 @@ def test_where_plain_jax_is_not_equal_what_was_proven_is_kept(tmp_path, monkeypa
     assert (results.benchmarks, results.trigru.equality) == ([], found)
     assert {u.arm.name for u in results.untimed} == {"pure[jit]", "pure[jit]#2", "linen[apply]"}
     assert "Equality: FAILED: pure" in said.stdout
+
+
+def test_the_last_line_names_the_ports_that_were_not_checked(capsys):
+    proven = [Measurement("pure", "chunks", None, "carry", "float64", 0.0, 1.0)]
+    results = make_results([], equality=proven)
+    missing = [Untimed(make_arm(name), "no flax") for name in ("linen[?]", "linen[?]", "torch[?]")]
+    show_summary(msgspec.structs.replace(results, untimed=missing))
+    assert capsys.readouterr().out.endswith("pure proven equal; not checked: linen (all within their bounds).\n")

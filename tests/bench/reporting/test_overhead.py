@@ -1,6 +1,7 @@
 """What is said of a framework's overhead: tables, and sentences on its cause."""
 
 import pytest
+from matplotlib.axes import Axes
 from support.runs import make_arm, make_benchmark, make_results, make_sweep, with_benchmarks, with_facts
 from trigru.bench.analysis.overhead import Cause
 from trigru.bench.reporting.overhead import overhead_tables
@@ -8,7 +9,12 @@ from trigru.bench.reporting.plots import plot_sweep
 from trigru.bench.reporting.times import explain, summary_tables
 
 
-def test_the_size_from_which_the_overhead_is_negligible_is_said(tmp_path):
+def test_the_size_from_which_the_overhead_is_negligible_is_said(tmp_path, monkeypatch):
+    swept, bars, real = make_sweep(ratio_high=1.3), [], Axes.errorbar
+    monkeypatch.setattr(Axes, "errorbar", lambda self, x, y, e, **o: bars.append(e) or real(self, x, y, e, **o))
+    plot_sweep(swept, tmp_path / "sweep.png")
+    low, high = bars[0]
+    assert (low < high).all(), "the farther end is the upper one"
     swept = make_sweep()
     section = overhead_tables(swept)[1]
     assert section.columns == ("arm", "8", "32", "128", "under 1% from")
