@@ -9,6 +9,7 @@ from trigru.bench.analysis.statistics import compare, noise_floor
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results.files import SCHEMA, stats_of
 from trigru.bench.results.record import Arm, Benchmark, Ceilings, ExtraInfo, Facts, Machine, Plan, Provenance, Results
+from trigru.common.equality.measurement import Measurement
 from trigru.common.gru.kernels import parse_kernel
 from trigru.common.port.programs import Build, ProgramFacts
 
@@ -28,6 +29,7 @@ PLAN = Plan(
 )
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
+EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024, 1e6, 2e6)
 

@@ -9,35 +9,15 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from support.runs import ARMS, GROUPS, draw_run, make_arm, slowed, with_facts, with_machine, with_provenance
+from support.runs import ARMS, EQUAL, GROUPS, draw_run, make_arm, slowed, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.diff import FAIL_ABOVE, TOO_NOISY, diff
 from trigru.bench.results.record import Untimed
-from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 
 FIRST = "tiny/forward/float32/stock"
-EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 WRONG = replace(EQUAL, error=1.0)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_bootstrap():
-    """A hundredth of a standard error here or there is not what is tested, and there are ten thousand bootstraps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trigru.bench.analysis.statistics.RESAMPLES", 100)
-        yield
-
-
-@pytest.fixture(scope="module")
-def old():
-    """A run."""
-    return draw_run(1)
-
-
-@pytest.fixture(scope="module")
-def again():
-    """Another of the same commit on the same machine."""
-    return draw_run(2)
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
 def without(results, name, *untimed):

@@ -5,11 +5,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 from support.cli import call, invoke
-from support.runs import draw_run, slowed, with_provenance
+from support.runs import EQUAL, draw_run, slowed, with_provenance
 from trigru.bench.results.files import save
-from trigru.common.equality.measurement import Measurement
-
-EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 
 
 @pytest.fixture

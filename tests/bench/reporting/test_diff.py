@@ -6,38 +6,19 @@ from dataclasses import replace
 import msgspec
 import pytest
 from rich.console import Console
-from support.runs import GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
+from support.runs import EQUAL, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.diff import TOO_NOISY, diff
 from trigru.bench.reporting.diff import _number, check_comparable, diff_summary, diff_tables
 from trigru.bench.reporting.numbers import format_time
 from trigru.bench.reporting.sections import terminal
 from trigru.bench.results.record import Untimed
-from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
 
 QUIET = {"luck": 0.001, "noise": 0.002}
-EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 HALF = replace(EQUAL, dtype="float32", error=0.5, bound=1.0)
 WRONG = replace(EQUAL, error=1.0)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_bootstrap():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trigru.bench.analysis.statistics.RESAMPLES", 100)
-        yield
-
-
-@pytest.fixture(scope="module")
-def old():
-    """A run."""
-    return draw_run(1)
-
-
-@pytest.fixture(scope="module")
-def again():
-    """Another of the same commit on the same machine."""
-    return draw_run(2)
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
 def printed(found, details=True, width=100):
