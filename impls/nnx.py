@@ -221,9 +221,9 @@ LAYOUT = Layout(
 class Classifier(nnx.Module):
     """A linear readout of the GRU's final carry."""
 
-    def __init__(self, gru: GRU, classes: int, *, rngs: nnx.Rngs):
+    def __init__(self, gru: Any, classes: int, *, rngs: nnx.Rngs):
         cell = gru.cell
-        self.gru = gru
+        self.gru = gru  # a GRU, here or upstream
         self.readout = nnx.Linear(
             cell.hidden_features, classes, dtype=cell.dtype, param_dtype=cell.param_dtype, rngs=rngs
         )

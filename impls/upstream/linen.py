@@ -6,12 +6,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
 from ..linen import Classifier, LinenPort
-from .departure import Departure, lacks
+from .departure import Departure
+from .rnn import X, departures_of_both
 
 
 class GRU(nn.Module):
@@ -66,11 +66,8 @@ PORT = UpstreamLinenPort()
 
 # Where they depart ------------------------------------------------------------------------------------------------
 
-X = np.linspace(-1, 1, 3 * 7 * 4, dtype="f4").reshape(3, 7, 4)
-LENGTHS = np.array([0, 7, 3], "i4")
 
-
-def _run(x: Any = X, *, dtype: Any = None, **options: Any) -> tuple[Any, Any]:
+def _run(x: Any, *, dtype: Any = None, **options: Any) -> tuple[Any, Any]:
     rnn: Any = nn.RNN(nn.GRUCell(8, dtype=dtype), return_carry=True)
     return rnn.apply(rnn.init(jax.random.key(0), X), x, **options)
 
@@ -81,79 +78,21 @@ def _no_learned_state() -> str | None:
     return None if any("carry" in name for name in names) else f"init gives {len(names)} leaves, no state among them"
 
 
-def _length_zero() -> str | None:
-    carry, _ = _run(seq_lengths=LENGTHS)
-    seen = np.abs(np.asarray(carry[0])).max()
-    return f"length 0 from a carry of zeros returns entries up to {seen:.2g}" if seen else None
-
-
-def _padding_runs_on() -> str | None:
-    _, outputs = _run(seq_lengths=LENGTHS)
-    seen = np.abs(np.asarray(outputs[2, 3:])).max()
-    return f"outputs up to {seen:.2g} past the length" if seen else None
-
-
-def _padding_reaches_gradients() -> str | None:
-    lengths = np.array([2, 7, 3], "i4")
-    x = np.where((np.arange(7) >= lengths[:, None])[..., None], np.float32(np.nan), X)
+def _gradient(x: Any, lengths: Any) -> Any:
     rnn: Any = nn.RNN(nn.GRUCell(8), return_carry=True)
 
     def total(variables):
         carry, _ = rnn.apply(variables, x, seq_lengths=lengths)
         return carry.sum()
 
-    gradient = jax.tree.leaves(jax.grad(total)(rnn.init(jax.random.key(0), X)))
-    bad = sum(not np.isfinite(leaf).all() for leaf in gradient)
-    return f"NaN in the padding makes {bad} of {len(gradient)} gradients of the final carry NaN" if bad else None
+    return jax.grad(total)(rnn.init(jax.random.key(0), X))
 
 
-def _two_batch_axes() -> str | None:
-    try:
-        carry, _ = _run(np.stack([X] * 3), seq_lengths=np.stack([LENGTHS] * 3))
-    except Exception as error:
-        return f"batch (3, 3): {type(error).__name__}"
-    return None if carry.shape == (3, 3, 8) else f"batch (3, 3), 8 units: a carry of shape {carry.shape}"
+def _draw(dtype: Any) -> Any:
+    return nn.RNN(nn.GRUCell(8, param_dtype=dtype)).init(jax.random.key(0), X)
 
 
-def _bare_carry() -> str | None:
-    try:
-        _run(initial_carry=np.zeros(8, "f4"))
-    except Exception as error:
-        return f"a carry of shape (8,) on batch 3: {type(error).__name__} from the scan's body"
-    return None
-
-
-def _dtype_of_the_carry() -> str | None:
-    _, outputs = _run(dtype=jnp.bfloat16)
-    return None if outputs.dtype == jnp.bfloat16 else f"dtype=bfloat16 without a carry gives {outputs.dtype} outputs"
-
-
-def _half_precision_parameters() -> str | None:
-    try:
-        nn.RNN(nn.GRUCell(8, param_dtype=jnp.bfloat16)).init(jax.random.key(0), X)
-    except (TypeError, NotImplementedError) as error:  # of QR, in one JAX and in another
-        return f"param_dtype=bfloat16: {type(error).__name__}, no QR in bfloat16"
-    return None
-
-
-MASKED = ("golden", "resets", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp")
-
-DEPARTURES: tuple[Departure, ...] = tuple(
-    Departure(name, "nn.RNN", "flax", what, evidence, checks)
-    for name, what, evidence, checks in (
-        ("no-learned-state", "init returns no initial state", _no_learned_state, ()),
-        ("no-resets", "has no episode resets", lacks("resets", nn.RNN.__call__), MASKED),
-        ("length-zero", "seq_lengths 0 returns the padded end's carry", _length_zero, ("lengths", "classifier")),
-        ("padding-runs-on", "outputs past a length are not zero", _padding_runs_on, ("lengths",)),
-        ("padding-gradients", "NaN in the padding reaches gradients", _padding_reaches_gradients, ("lengths",)),
-        ("two-batch-axes", "seq_lengths with two batch axes", _two_batch_axes, ()),
-        ("bare-carry", "an unbatched carry is not broadcast", _bare_carry, ()),
-        ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, ("dtype",)),
-        (
-            "half-parameters",
-            "parameters in half precision can't be made",
-            _half_precision_parameters,
-            ("sequence", "param-dtype"),
-        ),
-    )
+DEPARTURES: tuple[Departure, ...] = (
+    Departure("no-learned-state", "nn.RNN", "flax", "init returns no initial state", _no_learned_state),
+    *departures_of_both("nn.RNN", nn.RNN, _run, _gradient, _draw),
 )
