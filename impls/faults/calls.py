@@ -8,15 +8,19 @@ from .fault import Applied, Fault, edit
 
 
 def _changed(name, change):
-    """An option of the call changed where it is passed: `change(value, model, options) -> value`."""
+    """An option of the call changed where it is passed: `change(value, options) -> value`."""
 
     def apply(call, model, x, carry, **options):
         value = options.get(name)
         if value is not None and value is not False:
-            options[name] = change(value, model, options)
+            options[name] = change(value, options)
         return call(model, x, carry, **options)
 
     return Applied(apply)
+
+
+def _dropped(name, when):
+    return _changed(name, lambda value, options: None if options.get(when) else value)
 
 
 def _carry_ignored(call, model, x, carry, **options):
@@ -84,24 +88,13 @@ def _reverse_from_padding(call, model, x, carry, **options):
     return carry, outputs[..., ::-1, :]
 
 
-def _without(*names, when):
-    """Options dropped where another one is passed."""
-
-    def apply(call, model, x, carry, **options):
-        if options.get(when):
-            options = {name: value for name, value in options.items() if name not in names}
-        return call(model, x, carry, **options)
-
-    return Applied(apply)
-
-
-def _first_row_of_lengths(lengths, model, options):
+def _first_row_of_lengths(lengths, options):
     if lengths.ndim < 2 or options.get("time_major"):
         return lengths
     return jnp.broadcast_to(lengths[0], lengths.shape)
 
 
-def _later(resets, model, options):
+def _later(resets, options):
     return jnp.roll(resets, 1, axis=-1)
 
 
@@ -126,13 +119,13 @@ FAULTS: tuple[Fault, ...] = (
         "resets-need-lengths",
         "resets ignored without lengths",
         "resets",
-        _changed("resets", lambda resets, _, options: None if options.get("lengths") is None else resets),
+        _changed("resets", lambda resets, options: None if options.get("lengths") is None else resets),
     ),
     Fault(
         "lengths-need-resets",
         "lengths ignored without resets",
         "lengths",
-        _changed("lengths", lambda lengths, _, options: None if options.get("resets") is None else lengths),
+        _changed("lengths", lambda lengths, options: None if options.get("resets") is None else lengths),
     ),
     Fault("lengths-need-no-carry", "lengths ignored with a carry", "masks", Applied(_lengths_need_no_carry)),
     Fault("reset-in-padding", "a reset in padding counts", "masks", Applied(_reset_in_padding)),
@@ -140,8 +133,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("reverse-flipped", "outputs in the order of the run", "reverse", Applied(_reverse_flipped)),
     Fault("reverse-from-padding", "a backward run begins in the padding", "reverse", Applied(_reverse_from_padding)),
     Fault("reverse-detached", "backwards, b_hn has no gradient", "reverse", Applied(_reverse_detached)),
-    Fault("reverse-no-resets", "a backward run ignores resets", "reverse", _without("resets", when="reverse")),
+    Fault("reverse-no-resets", "a backward run ignores resets", "reverse", _dropped("resets", when="reverse")),
     Fault("first-row", "lengths of the first row for all", "batch-axes", _changed("lengths", _first_row_of_lengths)),
-    Fault("time-major-no-resets", "resets ignored time-major", "time-major", _without("resets", when="time_major")),
-    Fault("time-major-no-lengths", "lengths ignored time-major", "time-major", _without("lengths", when="time_major")),
+    Fault("time-major-no-resets", "resets ignored time-major", "time-major", _dropped("resets", when="time_major")),
+    Fault("time-major-no-lengths", "lengths ignored time-major", "time-major", _dropped("lengths", when="time_major")),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -59,35 +60,31 @@ def _detaches_initial_carry(port, model, task):
 
 
 def _trains_with(update):
-    """A train step of its own: `update(optimizer, gradient, state, model) -> (model, state)`."""
+    """Another optimiser: `update(optimizer, gradient, state, model) -> (updates, state)`."""
 
     def build(port, model, task):
-        program = functional_program(port, model, task)
-        if task.phase != "train_step":
-            return program
-        differentiate = jax.jit(jax.value_and_grad(task.objective))
-        state = task.optimizer.init(model)
-
-        def call(*arrays):
-            nonlocal model, state
-            loss, gradient = differentiate(model, *arrays)
-            model, state = update(task.optimizer, gradient, state, model)
-            return loss
-
-        program.call, program.params = call, lambda: port.dump(model)
-        return program
+        wrong = optax.GradientTransformation(task.optimizer.init, partial(update, task.optimizer))
+        return functional_program(port, model, replace(task, optimizer=wrong))
 
     return build
 
 
 def _forgets_state(optimizer, gradient, state, model):
     updates, _ = optimizer.update(gradient, optimizer.init(model), model)
-    return optax.apply_updates(model, updates), state
+    return updates, state
 
 
 def _updates_twice(optimizer, gradient, state, model):
     updates, state = optimizer.update(gradient, state, model)
-    return optax.apply_updates(optax.apply_updates(model, updates), updates), state
+    return jax.tree.map(lambda u: 2 * u, updates), state
+
+
+def _doubles_the_gradient(optimizer, gradient, state, model):
+    return optimizer.update(jax.tree.map(lambda g: 2 * g, gradient), state, model)
+
+
+def _gru(model):
+    return model.params.gru if isinstance(model.params, Classifier) else model.params
 
 
 def _edited(model, change):
@@ -100,33 +97,26 @@ def _edited(model, change):
 
 def _loses_an_update(optimizer, gradient, state, model):
     updates, state = optimizer.update(gradient, state, model)
-    return optax.apply_updates(model, _edited(updates, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)})), state
+    return _edited(updates, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)}), state
 
 
 def _two_biases(optimizer, gradient, state, model):
     """A second bias beside the first, as in torch: the same function, but under Adam it moves twice as far."""
     updates, state = optimizer.update(gradient, state, model)
-    return optax.apply_updates(model, _edited(updates, lambda p: {"bias": 2 * p.bias})), state
-
-
-def _doubles_the_gradient(optimizer, gradient, state, model):
-    updates, state = optimizer.update(jax.tree.map(lambda g: 2 * g, gradient), state, model)
-    return optax.apply_updates(model, updates), state
+    return _edited(updates, lambda p: {"bias": 2 * p.bias}), state
 
 
 def _decays_no_biases(optimizer, gradient, state, model):
     """Weight decay that spares biases, as many a recipe has it: Adam alone doesn't look at parameters."""
     seen = _edited(model, lambda p: {"bias": jnp.zeros_like(p.bias), "bias_n": jnp.zeros_like(p.bias_n)})
-    updates, state = optimizer.update(gradient, state, seen)
-    return optax.apply_updates(model, updates), state
+    return optimizer.update(gradient, state, seen)
 
 
 def _norm_of_some(optimizer, gradient, state, model):
     """A leaf that is hidden from the optimiser's global norm by a mask, and moved by a step of its own."""
     one, _ = optimizer.update(_edited(gradient, lambda p: {"initial_carry": 0 * p.initial_carry}), state, model)
     whole, state = optimizer.update(gradient, state, model)
-    updates = _edited(one, lambda p: {"initial_carry": _gru(whole).initial_carry})
-    return optax.apply_updates(model, updates), state
+    return _edited(one, lambda p: {"initial_carry": _gru(whole).initial_carry}), state
 
 
 def _names_swapped(optimizer, gradient, state, model):
@@ -136,18 +126,14 @@ def _names_swapped(optimizer, gradient, state, model):
         return _edited(tree, lambda p: {"bias_n": p.initial_carry, "initial_carry": p.bias_n})
 
     updates, state = optimizer.update(swapped(gradient), state, swapped(model))
-    return optax.apply_updates(model, swapped(updates)), state
-
-
-def _gru(model):
-    return model.params.gru if isinstance(model.params, Classifier) else model.params
+    return swapped(updates), state
 
 
 def _freezes_the_readout(optimizer, gradient, state, model):
     updates, state = optimizer.update(gradient, state, model)
     if isinstance(updates.params, Classifier):
         updates = replace(updates, params=updates.params._replace(bias=jnp.zeros_like(updates.params.bias)))
-    return optax.apply_updates(model, updates), state
+    return updates, state
 
 
 FAULTS: tuple[Fault, ...] = (
