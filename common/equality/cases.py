@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from ..config import GRUConfig
-from ..parameters.record import ClassifierParams, random_params
+from ..parameters.record import ClassifierParams, config_of, random_params
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ class Case:
     @property
     def config(self) -> GRUConfig:
         """Of the classifier that `params` belong to."""
-        classes, hidden_size = self.params.readout.weight.shape
-        return GRUConfig(self.x.shape[-1], hidden_size, classes, param_dtype=str(self.params.gru.weight_ih.dtype))
+        return config_of(self.params)
 
     @property
     def gru_config(self) -> GRUConfig:

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from ..files import write_whole
-from ..parameters.record import ClassifierParams, GRUParams, ReadoutParams
+from ..parameters.record import ClassifierParams, ReadoutParams, from_leaves
 from . import oracle
 from .cases import Case
 
@@ -29,7 +29,7 @@ SEED, SHAPE = 20, (4, 9, 3, 5)  # B, T, D, H
 def golden_case() -> Case:
     """The inputs, in float64: four sequences of 9 steps, 3 inputs, 5 units, lengths 0 and 9 among them."""
     arrays = _stored()
-    params = GRUParams(*(arrays[name] for name in GRUParams._fields))
+    params = from_leaves(arrays)
     readout = ReadoutParams(np.ones((1, len(params.initial_carry))), np.ones(1))  # not part of the file
     inputs: dict[str, Any] = {name: arrays[name] for name in INPUTS}
     return Case(ClassifierParams(params, readout), **inputs, labels=np.zeros(len(arrays["x"]), np.int32))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .record import ClassifierParams, GRUParams, ReadoutParams, array_problem, leaves
+from .record import ClassifierParams, GRUParams, array_problem, from_leaves, leaf_shapes, leaves
 
 GATES = "rzn"
 NO_BIASES = "it has no biases: they are 0."
@@ -108,9 +108,8 @@ class Layout:
         Returns:
             GRUParams, or ClassifierParams where there is a readout. A bias_n that the layout has no row for is zeros.
         """
-        classifier = self.readout[0].name in flat
         parts: dict[str, list[np.ndarray]] = {}
-        for name, row in self.table(classifier=classifier).items():
+        for name, row in self.table(classifier=self.readout[0].name in flat).items():
             parts.setdefault(row.field, []).append(_transposed(row, np.asarray(flat[name])))
         fields = {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in parts.items()}
         fields.setdefault("bias_n", np.zeros_like(fields["initial_carry"]))
@@ -120,15 +119,11 @@ class Layout:
                 r, z, n = np.split(fields["bias"], 3)
                 with np.errstate(over="ignore"):
                     fields["bias"] = np.concatenate([r + second[0], z + second[1], n])
-        gru = GRUParams(**{name: fields[name] for name in GRUParams._fields})
-        readout = {name: fields[f"readout.{name}"] for name in ReadoutParams._fields if classifier}
-        return ClassifierParams(gru, ReadoutParams(**readout)) if classifier else gru
+        return from_leaves(fields)
 
     def shapes(self, input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
         """The shape of each array for D = input_size, H = hidden_size and, of a classifier, C = classes."""
-        fields = GRUParams.shapes(input_size, hidden_size) | {"bias_hh": (3 * hidden_size,)}
-        if classes is not None:
-            fields |= {"readout.weight": (classes, hidden_size), "readout.bias": (classes,)}
+        fields = leaf_shapes(input_size, hidden_size, classes) | {"bias_hh": (3 * hidden_size,)}
         found = {}
         for name, row in self.table(classifier=classes is not None).items():
             first, *rest = fields[row.field]

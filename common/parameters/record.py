@@ -50,10 +50,7 @@ class GRUParams(NamedTuple):
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file, whole or not at all.
-
-        Args:
-            path: the file to write; one that exists is replaced.
+        """Write a safetensors file, whole or not at all; one that exists is replaced.
 
         Raises:
             InputError: a field is mis-shaped or not finite, so that no reader would take the file.
@@ -66,10 +63,7 @@ class GRUParams(NamedTuple):
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
-        """Read a safetensors file into NumPy arrays.
-
-        Args:
-            path: a file written by `save`, or by any program that uses the five names.
+        """Read a safetensors file, of `save` or of any program that uses the five names, into NumPy arrays.
 
         Raises:
             ParamsFileError: the file is missing, truncated, or holds other names, shapes, dtypes or
@@ -108,15 +102,27 @@ def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
     return params._asdict()
 
 
+def from_leaves(arrays: Mapping[str, Any]) -> Any:
+    """The inverse of `leaves`: GRUParams, or ClassifierParams where there is a readout."""
+    gru = GRUParams(*(arrays[name] for name in GRUParams._fields))
+    if "readout.weight" not in arrays:
+        return gru
+    return ClassifierParams(gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"]))
+
+
+def leaf_shapes(input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
+    """The shape of each of `leaves`, for D = input_size, H = hidden_size and, of a classifier, C = classes."""
+    shapes = GRUParams.shapes(input_size, hidden_size)
+    if classes is not None:
+        shapes |= {"readout.weight": (classes, hidden_size), "readout.bias": (classes,)}
+    return shapes
+
+
 def random_params(config: GRUConfig, seed: int = 0) -> Any:
     """Draw parameters that hide no defect: every entry, biases included, random and away from zero.
 
     Magnitudes are uniform in [0.25, 1] / sqrt(H) with a random sign: zeros hide a missing bias, and
     constants hide a transpose or a swap of gates.
-
-    Args:
-        config: sizes and param_dtype; with `classes`, a readout is drawn too.
-        seed: of NumPy's default generator.
 
     Returns:
         GRUParams, or ClassifierParams when `config.classes` is set: NumPy arrays of dtype param_dtype.
@@ -128,12 +134,8 @@ def random_params(config: GRUConfig, seed: int = 0) -> Any:
         magnitude = rng.uniform(0.25 * scale, scale, shape)
         return (magnitude * rng.choice([-1.0, 1.0], shape)).astype(config.param_dtype)
 
-    shapes = GRUParams.shapes(config.input_size, config.hidden_size)
-    gru = GRUParams(**{name: draw(shape) for name, shape in shapes.items()})
-    if config.classes is None:
-        return gru
-    readout = ReadoutParams(draw((config.classes, config.hidden_size)), draw((config.classes,)))
-    return ClassifierParams(gru, readout)
+    shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
+    return from_leaves({name: draw(shape) for name, shape in shapes.items()})
 
 
 def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> None:
@@ -147,9 +149,7 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
     if not isinstance(params, expected):
         raise InputError(f"parameters are {type(params).__name__}, expected {expected.__name__}: "
                          f"classes is {config.classes}.")  # fmt: skip
-    shapes = GRUParams.shapes(config.input_size, config.hidden_size)
-    if config.classes is not None:
-        shapes |= {"readout.weight": (config.classes, config.hidden_size), "readout.bias": (config.classes,)}
+    shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
     for name, array in leaves(params).items():
         if np.shape(array) != shapes[name]:
             raise InputError(
@@ -164,11 +164,7 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
 
 
 def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig:
-    """The configuration with which a port loads parameters.
-
-    Args:
-        params: canonical.
-        options: of GRUConfig, beside the sizes and param_dtype that the parameters say.
+    """The configuration with which a port loads parameters; options are GRUConfig's others.
 
     >>> config_of(random_params(GRUConfig(2, 3, classes=4))).classes
     4
@@ -180,12 +176,9 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
 
 
 def array_problem(arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "") -> str | None:
-    """What keeps arrays from being parameters of these shapes, or None: they have one dtype, and finite values.
+    """What keeps NumPy arrays from being parameters of these shapes, or None: they have one dtype, and finite values.
 
-    Args:
-        arrays: NumPy's, by name.
-        shapes: expected, by the same names.
-        why: the shapes are expected.
+    A message ends with `why` the shapes are expected.
     """
     first = next(iter(shapes))
     for name, shape in shapes.items():
