@@ -4,24 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..pure import PORT, Params, PurePort
+from ..pure import PORT, Classifier, Params, PurePort
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A faulty port.
+    """A faulty port."""
 
-    Args:
-        name: stable.
-        what: what is wrong, in a few words.
-        check: the check that is there for this fault; others may notice it too.
-        port: plain JAX with the fault.
-    """
-
-    name: str
-    what: str
-    check: str
-    port: PurePort
+    name: str  # stable
+    what: str  # is wrong, in a few words
+    check: str  # the one that is there for this fault; others may notice it too
+    port: PurePort  # plain JAX with the fault
 
 
 class Edited(PurePort):
@@ -48,5 +41,8 @@ class Applied(PurePort):
 
 
 def edit(model: Any, change: Callable[[Any], dict[str, Any]]) -> Any:
-    """The model with some parameters replaced."""
-    return replace(model, params=model.params._replace(**change(model.params)))
+    """The model with some parameters of its GRU replaced."""
+    params = model.params
+    if isinstance(params, Classifier):
+        return replace(model, params=params._replace(gru=params.gru._replace(**change(params.gru))))
+    return replace(model, params=params._replace(**change(params)))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ...common.parameters.record import ClassifierParams
+from ...common.parameters.record import from_leaves, leaves
 from ...common.port.protocol import CallStyle
 from ...common.port.styles import functional_program
 from ..pure import PORT, Classifier, PurePort
@@ -19,10 +19,9 @@ from .fault import Fault, edit
 
 class _DumpTransposed(PurePort):
     def dump(self, tree):
-        params = super().dump(tree)
-        gru = params.gru if isinstance(params, ClassifierParams) else params
-        gru = gru._replace(weight_hh=np.concatenate([gate.T for gate in np.split(gru.weight_hh, 3)]))
-        return params._replace(gru=gru) if isinstance(params, ClassifierParams) else gru
+        arrays = leaves(super().dump(tree))
+        gates = np.split(arrays["weight_hh"], 3)
+        return from_leaves(arrays | {"weight_hh": np.concatenate([gate.T for gate in gates])})
 
 
 class _LoadRounds(PurePort):
@@ -87,43 +86,35 @@ def _gru(model):
     return model.params.gru if isinstance(model.params, Classifier) else model.params
 
 
-def _edited(model, change):
-    """As `edit`, of a classifier's GRU too."""
-    if isinstance(model.params, Classifier):
-        gru = model.params.gru
-        return replace(model, params=model.params._replace(gru=gru._replace(**change(gru))))
-    return edit(model, change)
-
-
 def _loses_an_update(optimizer, gradient, state, model):
     updates, state = optimizer.update(gradient, state, model)
-    return _edited(updates, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)}), state
+    return edit(updates, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)}), state
 
 
 def _two_biases(optimizer, gradient, state, model):
     """A second bias beside the first, as in torch: the same function, but under Adam it moves twice as far."""
     updates, state = optimizer.update(gradient, state, model)
-    return _edited(updates, lambda p: {"bias": 2 * p.bias}), state
+    return edit(updates, lambda p: {"bias": 2 * p.bias}), state
 
 
 def _decays_no_biases(optimizer, gradient, state, model):
     """Weight decay that spares biases, as many a recipe has it: Adam alone doesn't look at parameters."""
-    seen = _edited(model, lambda p: {"bias": jnp.zeros_like(p.bias), "bias_n": jnp.zeros_like(p.bias_n)})
+    seen = edit(model, lambda p: {"bias": jnp.zeros_like(p.bias), "bias_n": jnp.zeros_like(p.bias_n)})
     return optimizer.update(gradient, state, seen)
 
 
 def _norm_of_some(optimizer, gradient, state, model):
     """A leaf that is hidden from the optimiser's global norm by a mask, and moved by a step of its own."""
-    one, _ = optimizer.update(_edited(gradient, lambda p: {"initial_carry": 0 * p.initial_carry}), state, model)
+    one, _ = optimizer.update(edit(gradient, lambda p: {"initial_carry": 0 * p.initial_carry}), state, model)
     whole, state = optimizer.update(gradient, state, model)
-    return _edited(one, lambda p: {"initial_carry": _gru(whole).initial_carry}), state
+    return edit(one, lambda p: {"initial_carry": _gru(whole).initial_carry}), state
 
 
 def _names_swapped(optimizer, gradient, state, model):
     """The optimiser sees b_hn under the initial carry's name, and the other way round."""
 
     def swapped(tree):
-        return _edited(tree, lambda p: {"bias_n": p.initial_carry, "initial_carry": p.bias_n})
+        return edit(tree, lambda p: {"bias_n": p.initial_carry, "initial_carry": p.bias_n})
 
     updates, state = optimizer.update(swapped(gradient), state, swapped(model))
     return swapped(updates), state
