@@ -44,6 +44,10 @@ class FusedKernel:
         check_sizes(**{name: size for name in ("chunk", "unroll") if (size := getattr(self, name)) is not None})
 
 
+_CHOICES = [field.name for field in fields(FusedKernel)]
+_EXPECTED = f"expected stock, fused, or fused with some of {', '.join(_CHOICES)}, as in fused@save=none,chunk=16."
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A kernel with the choices that were made for it.
@@ -89,11 +93,10 @@ def parse_kernel(text: str) -> Kernel:
             raise InputError(f"kernel is {text!r}, which says {key} twice.")
         number: Any = int(value) if value.isascii() and value.isdecimal() else value
         choices[key] = {"true": True, "false": False}.get(value, number)
-    known = [field.name for field in fields(FusedKernel)]
-    if choices and (name != "fused" or not set(choices) <= set(known)):
-        raise InputError(f"kernel is {text!r}, {_EXPECTED.format(known=', '.join(known))}")
+    if choices and (name != "fused" or not set(choices) <= set(_CHOICES)):
+        raise InputError(f"kernel is {text!r}, {_EXPECTED}")
     FusedKernel(**choices)  # refuses values that are none of its own
-    return Kernel(name, {name: choices[name] for name in known if name in choices})
+    return Kernel(name, {name: choices[name] for name in _CHOICES if name in choices})
 
 
 def fused_kernel(kernel: str, *, remat: bool = False) -> FusedKernel | None:
@@ -113,10 +116,6 @@ def fused_kernel(kernel: str, *, remat: bool = False) -> FusedKernel | None:
     if found.is_stock:
         return None
     if found.name != "fused":
-        known = ", ".join(field.name for field in fields(FusedKernel))
-        raise InputError(f"kernel is {kernel!r}, {_EXPECTED.format(known=known)}")
+        raise InputError(f"kernel is {kernel!r}, {_EXPECTED}")
     choices: Any = found.choices | ({"save": "none"} if remat else {})
     return FusedKernel(**choices)
-
-
-_EXPECTED = "expected stock, fused, or fused with some of {known}, as in fused@save=none,chunk=16."
