@@ -1,7 +1,7 @@
 """How far an answer may be from the oracle's.
 
-Two questions, never mixed: in float64, is it the same function; in a working dtype, is it as accurate as NumPy's own
-evaluation in that dtype?
+Two questions, never mixed: in float64, where a real difference and rounding are many orders apart, is it the same
+function; in a working dtype, is it as accurate as NumPy's own evaluation in that dtype (or in the coarsest involved)?
 """
 
 from typing import Any

@@ -1,19 +1,12 @@
 """Is a port the same function as the oracle, and as accurate as its dtype allows?
 
-Two questions, never mixed:
-
-- **same**, asked in float64, where a real difference and rounding are many orders apart: the largest error is at
-  most 1e-12 of the largest reference magnitude;
-- **accurate**, asked in a working dtype: the error against the float64 oracle is at most 4 times the error that the
-  oracle's own equations, evaluated by NumPy in that dtype on the same inputs, make, plus 4 units in the last place
-  (of the coarsest dtype involved).
-
-What is compared is in `trigru.common.equality.checks`.
+What is compared is in `trigru.common.equality.checks`, and how far it may differ in `trigru.common.equality.bounds`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -72,18 +65,23 @@ def verify(
         for port in ports
         for style in ((available_styles(port) or [None]) if check.per_style else [None])  # none: the check fails
     ]
-    expected = _Expected(cases)
+    lock = Lock()
+
+    @cache
+    def expected(check: Check, dtype: str, number: int) -> tuple[Answers, Answers]:
+        return _expect(check, cases[number].astype(dtype))
 
     def measure(check: Check, port: Port, style: CallStyle | None) -> list[Measurement]:
         asked = [dtype for dtype in dtypes if dtype in check.dtypes]
         if style is not None and style is not available_styles(port)[0]:
             asked = [dtype for dtype in asked if dtype == "float64"]
-        return [
-            measurement
-            for dtype in asked
-            for number, case in enumerate(cases)
-            for measurement in _measure(port, check, style, case.astype(dtype), *expected(check, dtype, number))
-        ]
+        found: list[Measurement] = []
+        for dtype in asked:
+            for number, case in enumerate(cases):
+                with lock:  # what one thread computes, another waits for
+                    expectation = expected(check, dtype, number)
+                found += _measure(port, check, style, case.astype(dtype), *expectation)
+        return found
 
     measurements: list[Measurement] = []
     with ThreadPoolExecutor(THREADS) as pool:
@@ -99,11 +97,7 @@ def verify(
 
 
 def assert_equivalent(port: Port, **options: Any) -> None:
-    """Raise AssertionError, naming what differs, unless a port passes every check of `verify`.
-
-    Args:
-        port: what to check.
-        options: those of `verify`.
+    """Raise AssertionError, naming what differs, unless a port passes every check of `verify` with these options.
 
     >>> from trigru.common.equality.checks import get_checks
     >>> from trigru.impls import get_port
@@ -117,20 +111,6 @@ def assert_equivalent(port: Port, **options: Any) -> None:
         raise AssertionError("not equivalent to the oracle:\n" + "\n".join(map(str, failures)))
 
 
-class _Expected:
-    """What the oracle says, computed once for each check, dtype and case."""
-
-    def __init__(self, cases: tuple[Case, ...]):
-        self._cases, self._known, self._lock = cases, {}, Lock()
-
-    def __call__(self, check: Check, dtype: str, number: int) -> tuple[Answers, Answers]:
-        key = check.name, dtype, number
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = _expect(check, self._cases[number].astype(dtype))
-            return self._known[key]
-
-
 def _expect(check: Check, case: Case) -> tuple[Answers, Answers]:
     """The float64 reference, and NumPy's own evaluation in the dtype of the case."""
     with _precision("float64"):
@@ -142,14 +122,13 @@ def _expect(check: Check, case: Case) -> tuple[Answers, Answers]:
 def _measure(
     port: Port, check: Check, style: CallStyle | None, case: Case, reference: Answers, in_dtype: Answers
 ) -> Iterator[Measurement]:
-    dtype = case.dtype
+    dtype, kernel = case.dtype, port.kernel if isinstance(port, WithKernel) else STOCK
+    asked = port.name, check.name, style and style.name
 
     def measurement(quantity: str, error: float | None, bound: float, problem: str | None = None) -> Measurement:
         if error is not None and not np.isfinite(error):
             error, problem = None, problem or "values that are not finite"
-        return Measurement(
-            port.name, check.name, style and style.name, quantity, dtype, error, bound, problem, _kernel_of(port)
-        )
+        return Measurement(*asked, quantity, dtype, error, bound, problem, kernel)
 
     with _precision(dtype):
         try:
@@ -180,10 +159,6 @@ def _short(error: Exception) -> str:
     """The first line of what an exception says, or its beginning: JAX's may hold a whole pytree."""
     line = str(error).strip().partition("\n")[0]
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ..."
-
-
-def _kernel_of(port: Port) -> str:
-    return port.kernel if isinstance(port, WithKernel) else STOCK
 
 
 @contextmanager
