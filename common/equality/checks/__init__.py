@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import jax
-
 from ...errors import UnknownNameError
 from ...parameters.record import leaves
 from ..cases import Case
@@ -45,10 +43,8 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
 
 def _with_half_params(case: Case) -> Case:
     """The case with parameters rounded to bfloat16, and stored so unless it is the float64 reference."""
-    rounded = case.astype("bfloat16").params
-    return replace(
-        case, params=jax.tree.map(lambda p: p.astype("float64"), rounded) if case.dtype == "float64" else rounded
-    )
+    rounded = case.astype("bfloat16")
+    return replace(case, params=(rounded.widened() if case.dtype == "float64" else rounded).params)
 
 
 def _eager(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from ...port.protocol import Port
 from .. import oracle
 from ..cases import Case
 from .check import Answers, Check
+from .sequences import SequenceQuestion
 
 #: Nothing is subtracted, so that the step may be very small.
 COMPLEX_STEP = 1e-30
@@ -22,17 +23,13 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
     """Along one direction in parameters and inputs at once.
 
     Args:
-        name: of the row.
-        catches: what a difference means.
         second: the derivative of the gradient (a Hessian-vector product) instead of that of the results. It is asked
             with lengths and resets, which a rule of second order has to handle, too.
     """
-
-    def masks(case: Case) -> dict[str, Any]:
-        return {"lengths": case.lengths, "resets": case.resets} if second else {}
+    asked = SequenceQuestion(lengths=second, resets=second)
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
-        options: dict[str, Any] = {name: jnp.asarray(mask) for name, mask in masks(case).items()}
+        options = asked.options(case)
 
         def results(model, x):
             return port.apply(model, x, **options)
@@ -52,7 +49,7 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
     def expect(case: Case) -> Answers:
         moved, step = _direction(case), 1j * COMPLEX_STEP
         params = jax.tree.map(lambda p, v: p + step * v, case.params.gru, moved.params.gru)
-        tape = oracle.forward(params, case.x + step * moved.x, **masks(case))
+        tape = oracle.forward(params, case.x + step * moved.x, **asked.masks(case))
         found: Answers = {"carry": tape.carry, "outputs": tape.outputs}
         if second:
             gradients = oracle.backward(params, tape, case.targets, case.d_carry.astype(complex))

@@ -72,8 +72,6 @@ def training_check(
     """A training trajectory: of the outputs at every step, or of a classifier; in the first call style, or in each.
 
     Args:
-        name, catches, dtypes, per_style: the check's.
-        optimizer: of the port.
         classes: train a classifier.
         reference: what the optimiser has to amount to on canonical records, where that is written in another way.
     """

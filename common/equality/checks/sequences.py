@@ -33,26 +33,16 @@ def whole(port: Port, model: Any, x: Array, carry: Array = None, **options: Any)
 
 @dataclass(frozen=True)
 class SequenceQuestion:
-    """How a sequence is run, and what is passed.
-
-    Args:
-        run: how a port runs it.
-        passed: start from the case's carry; else from the learned one.
-        lengths, resets: pass those of the case, the former with NaN in the padding, which must reach nothing.
-        reverse: as in the contract.
-        view: (case) -> the same data in another form.
-        transform: of the function that computes everything.
-        config: fields of GRUConfig to change.
-    """
+    """How a sequence is run, and what is passed."""
 
     run: Run = whole
-    passed: bool = False
-    lengths: bool = False
-    resets: bool = False
+    passed: bool = False  # start from the case's carry; else from the learned one
+    lengths: bool = False  # pass those of the case, with NaN in the padding, which must reach nothing
+    resets: bool = False  # pass those of the case
     reverse: bool = False
-    view: Callable[[Case], Case] = lambda case: case
-    transform: Callable[[Callable[..., Any]], Callable[..., Any]] = jax.jit
-    config: dict[str, Any] = field(default_factory=dict)
+    view: Callable[[Case], Case] = lambda case: case  # the same data in another form
+    transform: Callable[[Callable[..., Any]], Callable[..., Any]] = jax.jit  # of the function that computes everything
+    config: dict[str, Any] = field(default_factory=dict)  # fields of GRUConfig to change
 
     def masks(self, case: Case) -> dict[str, Any]:
         """What is passed beside inputs and carry, in NumPy."""
@@ -185,12 +175,8 @@ def time_major(
 
 def vmapped(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
     """Example by example, and as the second model of an ensemble, under jax.vmap."""
-
-    def one(model, x, carry):
-        return port.apply(model, x, carry)
-
     ensemble = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
-    found = jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(ensemble, x, carry)
+    found = jax.vmap(jax.vmap(port.apply, (None, 0, 0)), (0, None, None))(ensemble, x, carry)
     return jax.tree.map(lambda a: a[1], found)
 
 
