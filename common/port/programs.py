@@ -10,40 +10,33 @@ from msgspec import Struct
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long it took to get from a function to its first result, once, in the first process of a run.
+    """How long it took to get from a function to its first result, once, in the first process of a run."""
 
-    Args:
-        trace_s: running the Python code with tracers.
-        lower_s: from the trace to StableHLO.
-        compile_s: from there to machine code, by XLA.
-        first_call_s: all of that, and the call.
-    """
-
-    trace_s: float
-    lower_s: float
-    compile_s: float
-    first_call_s: float
+    trace_s: float  # running the Python code with tracers
+    lower_s: float  # from the trace to StableHLO
+    compile_s: float  # from there to machine code, by XLA
+    first_call_s: float  # all of that, and the call
 
 
 class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Counts in a program as XLA runs it, after optimisation.
+    """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once."""
 
-    Args:
-        fingerprint: of what it computes; see `fingerprint`.
-        dots: matrix products; one in a loop's body counts once.
-        fusions, whiles, transposes: likewise.
-        temp_bytes: memory beside arguments and results, by XLA's analysis; None where it gives none.
-        xla_flops, xla_bytes: by XLA's cost analysis, in which the body of a loop counts once; None where it gives none.
-    """
-
-    fingerprint: str
-    dots: int
+    fingerprint: str  # of what it computes; see `fingerprint`
+    dots: int  # matrix products
     fusions: int
     whiles: int
     transposes: int
-    temp_bytes: int | None
-    xla_flops: float | None
+    temp_bytes: int | None  # memory beside arguments and results, by XLA's analysis; None where it gives none
+    xla_flops: float | None  # by XLA's cost analysis; None where it gives none
     xla_bytes: float | None
+
+
+#: Fields of Build by JAX's name of the event.
+_DURATIONS = {
+    "jaxpr_trace_duration": "trace_s",
+    "jaxpr_to_mlir_module_duration": "lower_s",
+    "backend_compile_duration": "compile_s",
+}
 
 
 @contextmanager
@@ -58,30 +51,22 @@ def watch_build() -> Iterator[Callable[[float], Build]]:
     """
     import jax.monitoring  # here, for whoever wants to see it imported
 
-    spent = dict.fromkeys(("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration", "backend_compile_duration"), 0.0)
+    spent = dict.fromkeys(_DURATIONS.values(), 0.0)
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        name = event.rpartition("/")[2]
-        if name in spent:
+        name = _DURATIONS.get(event.rpartition("/")[2])
+        if name:
             spent[name] += duration_secs
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        yield lambda first_call_s: Build(
-            trace_s=spent["jaxpr_trace_duration"],
-            lower_s=spent["jaxpr_to_mlir_module_duration"],
-            compile_s=spent["backend_compile_duration"],
-            first_call_s=first_call_s,
-        )
+        yield lambda first_call_s: Build(**spent, first_call_s=first_call_s)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def read_program(lowered: Any) -> ProgramFacts:
-    """Count operations in a program.
-
-    Args:
-        lowered: what `jax.jit(f).lower(...)`, or a framework's version of it, returns.
+    """Count operations in what `jax.jit(f).lower(...)`, or a framework's version of it, returns.
 
     >>> import jax, jax.numpy as jnp
     >>> facts = read_program(jax.jit(lambda x: jnp.tanh(x @ x)).lower(jnp.ones((9, 9))))
@@ -105,16 +90,13 @@ def read_program(lowered: Any) -> ProgramFacts:
 
 
 def fingerprint(text: str) -> str:
-    """Twelve hexadecimal digits that two programs share if they compute the same by the same operations.
+    """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the same by the same operations.
 
     An instruction counts by its operation, shape, layout, attributes and operands; a computation by its instructions.
     Names, metadata, the order of instructions, and the order of parameters and results do not count, so that two
     frameworks that sort their leaves in another way are not different for that. For the same reason it does not count
     which of several arguments of one shape is which, nor do constants of more than ten numbers, which XLA does not
     print: it tells programs apart that are proven to compute the same, and is no proof of that itself.
-
-    Args:
-        text: optimised HLO.
     """
     computations: dict[str, str] = {}  # hashes; the text defines before it uses
     instructions: dict[str, str] = {}
