@@ -4,7 +4,7 @@ Files are not trusted: only torch's files are pickles, and they are read only on
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def read(path: str | os.PathLike[str], source: str | None = None, *, allow_pickl
             f"{path}: not a readable {container.title} ({type(error).__name__}: {first[:200]}). "
             f"It may be damaged; write it again."
         ) from error
-    return Converted(found.params, found.layout, (*found.notes, *((PICKLE,) if container.pickle else ())))
+    return replace(found, notes=(*found.notes, PICKLE)) if container.pickle else found
 
 
 def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, layout: str | None = None) -> str:
@@ -119,7 +119,6 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
 
     Args:
         path: a container of `trigru.impls.checkpoints.containers`. A file is replaced, a folder is not.
-        params: canonical.
         layout: the name of the layout to write; None where the container has one alone.
 
     Returns:
@@ -131,8 +130,13 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         UnavailableError: the library that writes it is not installed.
     """
     path = Path(path)
-    chosen = _target(path, layout)
     container = get_container(path)
+    takes = first, *others = container.layouts or tuple(layouts())
+    if layout is None and others:
+        raise InputError(f"{path}: say in which layout, with --to (layout=): {', '.join(takes)}.")
+    chosen = _layout(layout or first)
+    if chosen.name not in takes:
+        raise InputError(f"{path}: {container.title}s hold {' or '.join(takes)}, not {chosen.name}.")
     if path.is_dir() or (path.exists() and container.folder):
         raise InputError(f"{path}: is there already. Remove it, or choose another name.")
     try:
@@ -144,18 +148,6 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     except ModuleNotFoundError as error:
         raise _not_installed(container, error) from error
     return chosen.name
-
-
-def _target(path: Path, name: str | None) -> Layout:
-    """The layout to write into a container, or an InputError that says which it takes."""
-    container = get_container(path)
-    takes = first, *others = container.layouts or tuple(layouts())
-    if name is None and others:
-        raise InputError(f"{path}: say in which layout, with --to (layout=): {', '.join(takes)}.")
-    layout = _layout(name or first)
-    if layout.name not in takes:
-        raise InputError(f"{path}: {container.title}s hold {' or '.join(takes)}, not {layout.name}.")
-    return layout
 
 
 def _layout(name: str) -> Layout:

@@ -34,29 +34,17 @@ LARGEST_EXPANSION = 100
 
 @dataclass(frozen=True)
 class Container:
-    """A file format, or a folder.
+    """A file format, or a folder."""
 
-    Args:
-        title: what messages and tables call it.
-        suffixes: by which it is chosen.
-        read: path -> tree of arrays.
-        write: (path, layout, params), whole or not at all.
-        layouts: those that its readers expect in it; None where names are written and any will do.
-        reader: what its users read it with.
-        install: how to get what it needs.
-        pickle: whether reading it unpickles.
-        folder: whether it is one.
-    """
-
-    title: str
-    suffixes: tuple[str, ...]
-    read: Callable[[Path], Any]
-    write: Callable[[Path, Layout, Params], None]
-    reader: str
-    layouts: tuple[str, ...] | None = None
-    install: str = "pip install trigru"
-    pickle: bool = False
-    folder: bool = False
+    title: str  # what messages and tables call it
+    suffixes: tuple[str, ...]  # by which it is chosen
+    read: Callable[[Path], Any]  # gives a tree of arrays
+    write: Callable[[Path, Layout, Params], None]  # whole or not at all
+    reader: str  # what its users read it with
+    layouts: tuple[str, ...] | None = None  # that its readers expect in it; None where names are written
+    install: str = "pip install trigru"  # how to get what it needs
+    pickle: bool = False  # whether reading it unpickles
+    folder: bool = False  # whether it is one
 
 
 def get_container(path: Path) -> Container:
@@ -65,13 +53,12 @@ def get_container(path: Path) -> Container:
     Raises:
         InputError: no container has the suffix.
     """
-    found = [c for c in CONTAINERS if path.suffix.lower() in c.suffixes]
     if path.is_dir():
         return ORBAX
-    if not found:
-        known = ", ".join(suffix for c in CONTAINERS for suffix in c.suffixes)
-        raise InputError(f"{path}: unknown suffix {path.suffix!r}. Known: {known}.")
-    return found[0]
+    by_suffix = {suffix: container for container in CONTAINERS for suffix in container.suffixes}
+    if path.suffix.lower() not in by_suffix:
+        raise InputError(f"{path}: unknown suffix {path.suffix!r}. Known: {', '.join(by_suffix)}.")
+    return by_suffix[path.suffix.lower()]
 
 
 def _write_safetensors(path: Path, layout: Layout, params: Params) -> None:
