@@ -5,6 +5,7 @@ in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is
 """
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import jax
@@ -289,7 +290,7 @@ class NNXPort:
             "nnx.jit-tree",
             "nnx.jit(f, graph=False)(model, x)",
             lambda port, model, task: _in_place(port, model, task, lambda f: nnx.jit(f, graph=False)),
-            lambda: _needs_keyword(nnx.jit, "graph"),
+            lambda: None if "graph" in signature(nnx.jit).parameters else "this flax's jit has no graph=",
         ),
         CallStyle(
             "cached_partial",
@@ -350,14 +351,6 @@ def _split(port, model, task):
 def _flattened(port, model, task):
     leaves, treedef = jax.tree.flatten(model)
     return functional_program(port, leaves, task, lambda leaves: jax.tree.unflatten(treedef, leaves))
-
-
-def _needs_keyword(function: Callable[..., Any], keyword: str) -> str | None:
-    import inspect
-
-    if keyword in inspect.signature(function).parameters:
-        return None
-    return f"this flax's {function.__name__} has no {keyword}="
 
 
 PORT = NNXPort()
