@@ -6,11 +6,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old one or the new one, never half of it.
-
-    Args:
-        path: the file; folders that are missing are made.
-        content: all of it.
+    """Write a file so that a reader finds the old one or the new one, never half of it. Missing folders are made.
 
     Raises:
         OSError: it cannot be written; what was there before is untouched.

@@ -80,9 +80,6 @@ def forward(
         reverse: run from the last step to the first; outputs stay beside their inputs.
         time_major: inputs, resets and outputs are (T, *batch, ...).
 
-    Returns:
-        A Tape with the final carry (*batch, H) and the outputs (*batch, T, H).
-
     >>> from trigru.common.config import GRUConfig
     >>> from trigru.common.parameters.record import random_params
     >>> forward(random_params(GRUConfig(2, 3)), np.ones((5, 7, 2), "float32")).outputs.shape
@@ -120,13 +117,9 @@ def backward(params: GRUParams, tape: Tape, d_outputs: Array, d_carry: Array | N
     """Backpropagate through time.
 
     Args:
-        params: those of the forward pass.
-        tape: what `forward` returned.
+        params, tape: of the forward pass.
         d_outputs: gradient of a scalar with respect to the outputs, (*batch, T, H).
         d_carry: gradient with respect to the final carry, (*batch, H); None means zero.
-
-    Returns:
-        The scalar's gradients with respect to parameters, inputs and starting state.
     """
     W_i, W_h, _, _, h_0 = params
     H = h_0.shape[0]
@@ -164,14 +157,7 @@ def backward(params: GRUParams, tape: Tape, d_outputs: Array, d_carry: Array | N
 
 
 def sequence_loss(params: GRUParams, x: Array, targets: Array, lengths: Array | None = None) -> tuple[Any, GRUParams]:
-    """Mean squared error of all outputs, and its gradients.
-
-    Args:
-        params: canonical parameters.
-        x: inputs (*batch, T, D).
-        targets: (*batch, T, H).
-        lengths: (*batch) or None.
-    """
+    """Mean squared error of all outputs against targets (*batch, T, H), and its gradients."""
     tape = forward(params, x, lengths=lengths)
     error = tape.outputs - targets
     gradients = backward(params, tape, 2 * error / error.dtype.type(error.size))
@@ -186,14 +172,7 @@ def classify(params: ClassifierParams, x: Array, lengths: Array | None = None) -
 def classifier_loss(
     params: ClassifierParams, x: Array, labels: Array, lengths: Array | None = None
 ) -> tuple[Any, ClassifierParams]:
-    """Mean softmax cross-entropy of a readout of the final carry, and its gradients.
-
-    Args:
-        params: of the GRU and its readout of C classes.
-        x: inputs (B, T, D).
-        labels: (B,) integers in [0, C).
-        lengths: (B,) or None.
-    """
+    """Mean softmax cross-entropy of the logits (B, C) against labels (B,) in [0, C), and its gradients."""
     tape = forward(params.gru, x, lengths=lengths)
     logits = tape.carry @ params.readout.weight.T + params.readout.bias  # (B, C)
     logits = logits - logits.max(-1, keepdims=True)

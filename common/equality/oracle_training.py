@@ -15,19 +15,12 @@ from . import oracle
 
 @dataclass(frozen=True)
 class Trajectory:
-    """How parameters and loss changed.
+    """How parameters and loss changed."""
 
-    Args:
-        losses: before each step, (steps,).
-        start: parameters before the first step.
-        end: parameters after the last.
-        weights: how much each entry's move counts, by name.
-    """
-
-    losses: np.ndarray
-    start: Any
-    end: Any
-    weights: dict[str, np.ndarray]
+    losses: np.ndarray  # before each step, (steps,)
+    start: Any  # parameters before the first step
+    end: Any  # parameters after the last
+    weights: dict[str, np.ndarray]  # how much each entry's move counts, by name
 
     def moved(self, end: Any) -> dict[str, np.ndarray]:
         """How far parameters moved from the start, by name, weighted.
@@ -51,9 +44,7 @@ def trajectory(
 
     Args:
         params: GRUParams (loss: mean squared error at every step) or ClassifierParams (cross-entropy).
-        batch: one batch, used at every step.
-        optimizer: an optax optimiser.
-        steps: how many.
+        batch: used at every step.
         weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
     loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss

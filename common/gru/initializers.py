@@ -15,10 +15,7 @@ from ..errors import InputError
 
 
 def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
-    """An initializer of the initial carry that says what is wrong with the one it is given.
-
-    Args:
-        initializer: a JAX initializer `(key, shape, dtype) -> array` that takes a shape with one axis.
+    """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
 
     Raises:
         InputError: when called, if the initializer can't be called, fails, or gives another shape.
@@ -50,12 +47,7 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def orthogonal(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """JAX's orthogonal initializer, for half precision too: there drawn in float32 and rounded.
-
-    Args:
-        key: for the draw.
-        shape: (rows, columns).
-        dtype: of the result.
+    """JAX's orthogonal initializer of (rows, columns), for half precision too: there drawn in float32 and rounded.
 
     >>> orthogonal(jax.random.key(0), (4, 4), jnp.bfloat16).dtype
     dtype(bfloat16)
@@ -69,12 +61,6 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
 
     Why it matters: an orthogonal (H, 3H) matrix has orthogonal rows, but its three (H, H) blocks are not
     orthogonal matrices, and each is smaller by a factor of about sqrt(3).
-
-    Args:
-        initializer: a JAX initializer `(key, shape, dtype) -> array`.
-
-    Returns:
-        An initializer for shapes (rows, 3H).
 
     >>> w = per_gate(orthogonal)(jax.random.key(0), (4, 12), jnp.float32)
     >>> all(bool(jnp.allclose(g @ g.T, jnp.eye(4), atol=1e-5)) for g in jnp.split(w, 3, axis=1))

@@ -101,11 +101,7 @@ def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: 
     Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included,
     reaches a gradient; resets there are dropped. A scan from the last step to the first reads the same.
 
-    Args:
-        x: shape (*batch, time, features), or (time, *batch, features) when time_major.
-        lengths: None, or integers of shape (*batch).
-        resets: None, or booleans of the shape of x without its last axis.
-        time_major: where the time axis of x and resets is.
+    Arguments are those of `check_call`.
 
     Returns:
         frames (time, *batch, features), resets (time, *batch) or None, active (time, *batch) or None.

@@ -3,8 +3,7 @@
 Where a term is zero by construction, like the tangent of an array that is not differentiated, there is no product.
 """
 
-import functools
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -26,7 +25,7 @@ def times(x: Any, kernel: Any) -> Any:
 def total(shape: tuple[int, ...], like: Array, *terms: Any) -> Array:
     """The sum of the terms that are not zero by construction, broadcast to a shape."""
     there = [jnp.broadcast_to(term, shape) for term in terms if not is_zero(term)]
-    return functools.reduce(jnp.add, there) if there else jnp.zeros(shape, like.dtype)
+    return reduce(jnp.add, there) if there else jnp.zeros(shape, like.dtype)
 
 
 def is_zero(term: Any) -> bool:

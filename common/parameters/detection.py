@@ -45,7 +45,7 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
         notes.append("it has random state (rngs), which is no parameter: left out.")
     match = _best(kept, tuple(layouts))
     layout, called = match.layout, match.called
-    arrays = {name: _array(called[name], kept[called[name]]) for name in called}
+    arrays = {name: _array(there, kept[there]) for name, there in called.items()}
     for name, row in match.table.items():
         if row is CARRY and name in arrays and arrays[name].ndim > 1 and arrays[name].size == arrays[name].shape[-1]:
             arrays[name] = arrays[name].ravel()  # (H,), where torch's users keep (1, 1, H)
@@ -67,21 +67,13 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
 
 @dataclass(frozen=True)
 class _Match:
-    """A layout compared with the names of a tree.
-
-    Args:
-        layout: which.
-        at: where the cell is.
-        table: of the layout, with a readout where the tree has one.
-        called: what the tree calls the layout's arrays.
-        problem: why it is not this layout; empty where it is.
-    """
+    """A layout compared with the names of a tree."""
 
     layout: Layout
-    at: str
-    table: dict[str, Row]
-    called: dict[str, str]
-    problem: str
+    at: str  # where the cell is
+    table: dict[str, Row]  # of the layout, with a readout where the tree has one
+    called: dict[str, str]  # what the tree calls the layout's arrays
+    problem: str  # why it is not this layout; empty where it is
 
     @property
     def closeness(self) -> int:

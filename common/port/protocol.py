@@ -156,11 +156,7 @@ def check_load(port: Port, config: GRUConfig, params: Params) -> None:
 
 
 class WithKernel:
-    """A port whose every model has one kernel, whatever the configuration says.
-
-    Args:
-        port: whose models they are.
-        kernel: the name of one that it offers, with choices or without.
+    """A port whose every model has one kernel, with choices or without, whatever the configuration says.
 
     Raises:
         InputError: it offers no such kernel.

@@ -27,28 +27,16 @@ def get_upstream(name: str) -> ModuleType:
 
 @dataclass(frozen=True)
 class Finding:
-    """A departure, looked at with what is installed.
+    """A departure, looked at with what is installed."""
 
-    Args:
-        part: the framework's name for it.
-        what: it does.
-        seen: the evidence, or why there is none.
-        status: ON_RECORD, GONE where the record says that it departs and it does not, NEW for the reverse.
-    """
-
-    part: str
-    what: str
-    seen: str
-    status: str
+    part: str  # the framework's name for it
+    what: str  # it does
+    seen: str  # the evidence, or why there is none
+    status: str  # ON_RECORD, GONE where the record says that it departs and it does not, NEW for the reverse
 
 
 def find_departures(name: str, measurements: Iterable[Measurement]) -> list[Finding]:
-    """Every departure on record, looked at again, then every failed check that none of them explains.
-
-    Args:
-        name: of NAMES.
-        measurements: of the checks, of that framework's own parts.
-    """
+    """Every departure on record, looked at again, then every failed check that none of them explains."""
     module = get_upstream(name)
     part = module.PORT.name
     findings, explained = [], set()

@@ -10,27 +10,16 @@ from packaging.version import Version
 
 @dataclass(frozen=True)
 class Departure:
-    """A place where a framework's own part does something else than the contract.
+    """A place where a framework's own part does something else than the contract."""
 
-    Args:
-        name: stable.
-        part: the framework's name for it.
-        package: the distribution that it comes from.
-        what: it does, in a sentence.
-        evidence: runs it; returns what was seen, or None where it no longer departs.
-        checks: of `trigru.common.equality.checks`, those that fail for this reason.
-        fixed_in: the version of the package in which it is gone; None while none is known.
-        source: where it is reported or documented.
-    """
-
-    name: str
-    part: str
-    package: str
-    what: str
-    evidence: Callable[[], str | None]
-    checks: tuple[str, ...] = ()
-    fixed_in: str | None = None
-    source: str = ""
+    name: str  # stable
+    part: str  # the framework's name for it
+    package: str  # the distribution that it comes from
+    what: str  # it does, in a sentence
+    evidence: Callable[[], str | None]  # runs it; returns what was seen, or None where it no longer departs
+    checks: tuple[str, ...] = ()  # of `trigru.common.equality.checks`, those that fail for this reason
+    fixed_in: str | None = None  # the version of the package in which it is gone; None while none is known
+    source: str = ""  # where it is reported or documented
 
     @property
     def expected(self) -> bool:
