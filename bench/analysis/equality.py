@@ -4,16 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...common.equality.measurement import Measurement
+from ..results.grouping import grouped
 
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether a port on a kernel was proven equal, and with what errors.
+    """Whether a port on a kernel was proven equal, with how many measurements and failures, and with what errors.
 
     Args:
-        measurements: how many were made.
         failed: names of the checks that failed, or that the port does not offer.
-        failures: how many measurements failed.
         worst_error: the largest in float64, of those that are compared with a bound; None where there is none.
         worst_share: the largest share of the allowed error in the other dtypes; None where there is none.
     """
@@ -34,9 +33,7 @@ class Proof:
 
 def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
     """One for each port and kernel, in the order in which they come."""
-    found: dict[tuple[str, str], list[Measurement]] = {}
-    for m in measurements:
-        found.setdefault((m.port, m.kernel), []).append(m)
+    found = grouped(measurements, lambda m: (m.port, m.kernel))
     return [_proof(*key, of_port) for key, of_port in found.items()]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..results.grouping import grouped
 from ..results.record import Benchmark, Ceilings, Results
 
 
@@ -14,7 +15,6 @@ class Rates:
     Args:
         time_s: median seconds per call, each call waited for.
         pipelined_s: the same, where no call is waited for before the next; None where that was not measured.
-        steps_per_s: time steps per second.
         flop_per_s: the least work of a call, over its time.
         limit: which of the machine's limits is the nearer one, "gemm" or "copy".
         share: of the rate at that limit.
@@ -70,8 +70,5 @@ def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
 
 def by_port(benchmarks: list[Benchmark]) -> dict[str, list[Benchmark]]:
     """A group's arms by port, in their order, without the baseline's."""
-    found: dict[str, list[Benchmark]] = {}
-    for b in benchmarks:
-        if b.arm.port != baseline_of(benchmarks).arm.port:
-            found.setdefault(b.arm.port, []).append(b)
-    return found
+    baseline = baseline_of(benchmarks)
+    return grouped((b for b in benchmarks if b.arm.port != baseline.arm.port), lambda b: b.arm.port)

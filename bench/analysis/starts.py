@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import median
 
+from ..results.grouping import grouped
 from ..timing.coldstart import ColdStart
 
 PARTS = ("import", "init", "trace", "lower", "compile", "first step")
@@ -10,15 +11,12 @@ PARTS = ("import", "init", "trace", "lower", "compile", "first step")
 
 @dataclass(frozen=True)
 class PortStart:
-    """The starts of one port.
+    """Medians over the starts of one port.
 
     Args:
-        style: the call style.
-        starts: how many starts.
-        part_s: the median of each of PARTS, in seconds.
+        part_s: of each of PARTS.
         total_s, least_s, most_s: of import, init and first step together: the median, and the range.
-        second_call_s: the median of the second train step, in seconds.
-        peak_bytes: the median of the peak resident memory; None where no start knows it.
+        peak_bytes: resident memory; None where no start knows it.
         peak_known: whether all starts know it.
     """
 
@@ -36,10 +34,7 @@ class PortStart:
 
 def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
     """Medians of each port's starts."""
-    by_port: dict[str, list[ColdStart]] = {}
-    for cold in found:
-        by_port.setdefault(cold.port, []).append(cold)
-    return [_of_port(port, starts) for port, starts in by_port.items()]
+    return [_of_port(port, starts) for port, starts in grouped(found, lambda cold: cold.port).items()]
 
 
 def _of_port(port: str, starts: list[ColdStart]) -> PortStart:

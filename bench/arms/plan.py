@@ -1,6 +1,6 @@
 """From what was asked for to the arms that are measured."""
 
-from ...common.gru.kernels import Kernel
+from ..results.grouping import grouped
 from ..results.record import Arm, Plan
 from .arms import arms_of, calibration_arms, packages_of
 
@@ -9,7 +9,7 @@ MATMUL_PRECISION = "highest"
 
 
 def expand(plan: Plan) -> list[Arm]:
-    """All arms of a plan, group by group."""
+    """All arms of a plan, group by group. All choices of one kernel share a division."""
     groups = [
         arms
         for workload in plan.workloads
@@ -18,23 +18,11 @@ def expand(plan: Plan) -> list[Arm]:
             [calibration_arms(workload, phase, trial + 1) for trial in range(plan.trials)]
             or [
                 arms_of(workload, phase, plan.ports, plan.styles, kernels, plan.peers)
-                for kernels in by_division(plan.kernels).values()
+                for kernels in grouped(plan.kernels, lambda kernel: kernel.name).values()
             ]
         )
     ]
     return [arm for arms in groups for arm in arms]
-
-
-def by_division(kernels: tuple[Kernel, ...]) -> dict[str, list[Kernel]]:
-    """Kernels by the division in which they are timed. All choices of one kernel share a division.
-
-    >>> list(by_division((Kernel(), Kernel("fused"), Kernel("fused", {"save": "none"}))))
-    ['stock', 'fused']
-    """
-    found: dict[str, list[Kernel]] = {}
-    for kernel in kernels:
-        found.setdefault(kernel.name, []).append(kernel)
-    return found
 
 
 def packages_of_plan(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
 from ..analysis.equality import proofs_of, worst_of
+from ..results.grouping import grouped
 from .sections import Prose, Section, Words
 
 
@@ -24,27 +25,22 @@ def label(port: str, kernel: str) -> str:
 
 def equality_tables(measurements: list[Measurement]) -> list[Section]:
     """A table of equality for each kernel."""
-    kernels = dict.fromkeys(m.kernel for m in measurements)
-    return [equality_table([m for m in measurements if m.kernel == kernel]) for kernel in kernels]
+    return [equality_table(found) for found in grouped(measurements, lambda m: m.kernel).values()]
 
 
 def equality_table(measurements: list[Measurement], *, failures: bool = True) -> Section:
-    """Port × check: the largest error in float64, and how much of the allowed error the other dtypes used.
+    """Port × check, on one kernel: the largest error in float64, and the share of the allowed error of other dtypes.
 
-    Args:
-        measurements: of `verify`, on one kernel.
-        failures: list each failure below the table.
+    With failures, the notes list each of them.
     """
     ports = dict.fromkeys((m.port, m.kernel) for m in measurements)
-    rows = []
-    for check in dict.fromkeys((*(c.name for c in CHECKS), *(m.check for m in measurements))):
-        found = [m for m in measurements if m.check == check]
-        if found:
-            rows.append((check, *(_cell([m for m in found if (m.port, m.kernel) == port]) for port in ports)))
-    failed: dict[tuple[str, str, str | None], list[Measurement]] = {}
-    for m in measurements:
-        if not m.passed and failures:
-            failed.setdefault((m.port, m.check, m.style), []).append(m)
+    by_check = grouped(measurements, lambda m: m.check)
+    rows = [
+        (check, *(_cell([m for m in by_check[check] if (m.port, m.kernel) == port]) for port in ports))
+        for check in dict.fromkeys((*(c.name for c in CHECKS), *by_check))
+        if check in by_check
+    ]
+    failed = grouped((m for m in measurements if failures and not m.passed), lambda m: (m.port, m.check, m.style))
     return Section(
         "Equality with the NumPy oracle",
         ("check", *(label(*port) for port in ports)),
@@ -59,12 +55,7 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
 
 
 def equality_line(measurements: list[Measurement], missing: Iterable[str] = ()) -> str:
-    """The outcome, in one line.
-
-    Args:
-        measurements: of `verify`.
-        missing: ports that are not available.
-    """
+    """The outcome, in one line; missing ports are not available."""
     proofs = proofs_of(measurements)
     failed = [label(p.port, p.kernel) for p in proofs if not p.is_equal]
     equal = [label(p.port, p.kernel) for p in proofs if p.is_equal]
@@ -84,11 +75,7 @@ def departures_table(findings: list[Finding]) -> Section:
 
 
 def self_test_table(noticed: dict[str, list[str]]) -> Section:
-    """Which checks notice each planted fault.
-
-    Args:
-        noticed: checks by the name of the fault.
-    """
+    """Which checks notice each planted fault, by its name."""
     from ...impls.faults import FAULTS
 
     rows = [(fault.name, fault.what, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]

@@ -10,6 +10,7 @@ from typing import Any
 from ..analysis.rates import rates_of
 from ..analysis.speedups import Speedup, lone_processes, mean_speedup, speedups
 from ..analysis.statistics import Comparison
+from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from .numbers import format_bytes, format_interval, format_ratio, format_throughput, format_time, from_to
 from .provenance import short_group
@@ -32,8 +33,7 @@ def kernel_tables(results: Results) -> list[Section]:
     """
     own, peers = speedups(results), speedups(results, peers=True)
     sections = []
-    for kernel in dict.fromkeys(s.kernel for s in own):
-        mine = [s for s in own if s.kernel == kernel]
+    for kernel, mine in grouped(own, lambda s: s.kernel).items():
         sections += [_means(kernel, mine)] if _has_means(mine) else []
         sections += [_workloads(results, kernel, mine), _machine(results, kernel, mine)]
         against = [s for s in peers if s.kernel == kernel]
@@ -159,10 +159,7 @@ def _peers(kernel: str, found: list[Speedup]) -> Section:
 
 def _by(found: Iterable[Speedup], key: Callable[[Speedup], tuple[str, ...]]) -> list[tuple[Any, ...]]:
     """Speedups by a key, in the order of the key's first appearance: (*key, speedups)."""
-    by_key: dict[tuple[str, ...], list[Speedup]] = {}
-    for s in found:
-        by_key.setdefault(key(s), []).append(s)
-    return [(*name, of_name) for name, of_name in by_key.items()]
+    return [(*name, of_name) for name, of_name in grouped(found, key).items()]
 
 
 def _arms(found: list[Speedup]) -> dict[str, str]:

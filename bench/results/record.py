@@ -12,17 +12,14 @@ from msgspec import Struct
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import Kernel
 from ...common.port.programs import Build, ProgramFacts
+from .grouping import grouped
 
 SCHEMA = 3
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
-    """A workload by name, and those of its sizes that were changed.
-
-    Args:
-        name: of the workload.
-        sizes: "batch", "time", "inputs" or "hidden".
+    """A workload by name, and those of its sizes that were changed: "batch", "time", "inputs" or "hidden".
 
     >>> str(Sized("question", {"hidden": 64}))
     'question@hidden=64'
@@ -40,8 +37,6 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     """What is timed: a port in a call style, on a phase of a workload.
 
     Args:
-        workload: with its sizes.
-        phase, dtype: names.
         division: "stock", or the name of the kernel that the group compares with each framework's own cell.
         port: its name, or a peer's.
         style: the call style; None where the port is not available, so that its styles are not known.
@@ -100,8 +95,6 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """What was asked for.
 
     Args:
-        workloads, kernels: with their sizes and choices.
-        phases, ports, peers: names.
         styles: call styles; None for all.
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
@@ -169,7 +162,6 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     """What trigru knows about an arm, except its times.
 
     Args:
-        arm: which arm.
         shape: sizes of the workload, as text.
         steps: time steps of a call, without padding.
         device, backend: where the arm ran.
@@ -290,7 +282,4 @@ class Results(Struct, frozen=True):
 
     def groups(self) -> dict[str, list[Benchmark]]:
         """Benchmarks by group, in the order of the file."""
-        groups: dict[str, list[Benchmark]] = {}
-        for benchmark in self.benchmarks:
-            groups.setdefault(benchmark.group, []).append(benchmark)
-        return groups
+        return grouped(self.benchmarks, lambda b: b.group)

@@ -1,7 +1,6 @@
 """What a run has measured so far, in a file that survives the run: one line of JSON for each event."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
+from ..results.grouping import grouped
 from ..results.record import Arm, Machine, Plan, Untimed
 from .machine import machine_differences
 from .messages import GroupTimed, Started
@@ -26,12 +26,9 @@ class Begun(Struct, frozen=True, tag=True):
     """The first line.
 
     Args:
-        plan: what was asked for.
-        arms: of the plan, group by group, as known when the run began.
-        untimed: arms that get no number, as known before the run.
+        arms, untimed: of the plan, group by group, as known when the run began.
         equality: its measurements before timing; None where there are none.
         backend: the platform on which equality was measured. The processes must run on it, too.
-        command: the command line of the run.
         load: of the machine, before the run.
     """
 
@@ -53,12 +50,7 @@ _Line = Begun | Resumed | Started | Untimed | GroupTimed
 
 
 class Journal:
-    """The lines of a run. Each is written before the next begins.
-
-    Args:
-        path: of the file, which is started anew.
-        begun: the first line.
-    """
+    """The lines of a run. Each is written before the next begins."""
 
     def __init__(self, path: Path, begun: Begun):
         self._start(path, [], begun)
@@ -67,11 +59,7 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path, plan: Plan) -> "Journal":
-        """Continue where the file ends.
-
-        Args:
-            path: of the file.
-            plan: what is asked for now, which has to be what was asked for then; its limit may be another.
+        """Continue where the file ends. The plan has to be what was asked for then, but its limit may be another.
 
         Raises:
             ResumeError: the file is missing, or of another plan.
@@ -89,28 +77,24 @@ class Journal:
         return self
 
     def _start(self, path: Path, lines: "list[_Line]", begun: Begun) -> None:
-        self.path, self.begun, self._lines = path, begun, lines
+        self.path, self.begun, self.plan, self._lines = path, begun, begun.plan, lines
         self._made_folder = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, line: _Line) -> None:
         """Keep a line. Raises a ResumeError if it is from another machine than the lines before."""
         before = self.machine
-        differences = machine_differences(before, line.machine) if isinstance(line, Started) and before else []
-        if isinstance(line, Started) and before and before.commit != line.machine.commit:
-            differences.append(f"commit {line.machine.commit}, was {before.commit}")
-        if differences:
-            raise ResumeError(
-                f"{self.path} was measured elsewhere: {'; '.join(differences)}. Start again without --resume."
-            )
+        if before and isinstance(line, Started):
+            differences = machine_differences(before, line.machine)
+            if before.commit != line.machine.commit:
+                differences.append(f"commit {line.machine.commit}, was {before.commit}")
+            if differences:
+                raise ResumeError(
+                    f"{self.path} was measured elsewhere: {'; '.join(differences)}. Start again without --resume."
+                )
         with self.path.open("ab") as file:
             file.write(msgspec.json.encode(line) + b"\n")
         self._lines.append(line)
-
-    @property
-    def plan(self) -> Plan:
-        """What was asked for."""
-        return self.begun.plan
 
     @property
     def interruptions(self) -> int:
@@ -118,15 +102,14 @@ class Journal:
         return len(self._of(Resumed))
 
     @property
-    def machine(self) -> Machine | None:
-        """The machine of the run; None as long as no process has started."""
-        started = self._of(Started)
-        return started[0].machine if started else None
-
-    @property
     def started(self) -> list[Started]:
         """One line for each process that was started, before or after an interruption."""
         return self._of(Started)
+
+    @property
+    def machine(self) -> Machine | None:
+        """The machine of the run; None as long as no process has started."""
+        return self.started[0].machine if self.started else None
 
     @property
     def groups_timed(self) -> list[GroupTimed]:
@@ -140,10 +123,7 @@ class Journal:
 
     def groups(self) -> dict[str, list[Arm]]:
         """All arms, by group."""
-        found: dict[str, list[Arm]] = {}
-        for arm in self.begun.arms:
-            found.setdefault(arm.group, []).append(arm)
-        return found
+        return grouped(self.begun.arms, lambda arm: arm.group)
 
     def todo(self, process: int) -> list[Arm]:
         """The arms that a process has not measured yet, of groups that can still have numbers."""
@@ -182,9 +162,9 @@ def _read(path: Path) -> tuple[list[_Line], Begun, int]:
         ) from error
     whole = content[: content.rfind(b"\n") + 1]  # the last line may be incomplete
     try:
-        lines: Sequence[_Line] = [msgspec.json.decode(line, type=_Line) for line in whole.splitlines()]
+        lines: list[_Line] = [msgspec.json.decode(line, type=_Line) for line in whole.splitlines()]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ResumeError(f"{path}: not a run of this trigru: {error}. Start again without --resume.") from error
     if not lines or not isinstance(lines[0], Begun):
         raise ResumeError(f"{path}: has no beginning. Start again without --resume.")
-    return list(lines), lines[0], len(whole)
+    return lines, lines[0], len(whole)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import jax
 import msgspec
@@ -24,6 +23,7 @@ from ...common.port.programs import Build, ProgramFacts, read_program, watch_bui
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, expected_of, prepare
 from ..arms.plan import MATMUL_PRECISION
+from ..results.grouping import grouped
 from ..results.record import Arm, Machine, Untimed
 from .machine import describe_machine
 from .messages import MARKER, NO_BASELINE, Answer, GroupTimed, Request, Started, Timed, Underway
@@ -47,14 +47,8 @@ class OtherPlatformError(TrigruError):
 
 
 def measure(request: Request, answer: Callable[[Answer], None]) -> None:
-    """Measure what a request asks for, group by group.
-
-    Raises:
-        OtherPlatformError: JAX runs on another platform than expected.
-    """
-    groups: dict[str, list[Arm]] = {}
-    for arm in request.arms:
-        groups.setdefault(arm.group, []).append(arm)
+    """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
+    groups = grouped(request.arms, lambda arm: arm.group)
     mark = _marker(request)
     with jax.default_matmul_precision(MATMUL_PRECISION), keep_in(Path(request.folder)):
         answer(Underway("measure the machine's limits", 0.0))
@@ -80,9 +74,6 @@ def measure_group(
     """Compile the arms of one group, compare them with the oracle, and time them.
 
     Args:
-        request: the request that the arms are part of.
-        arms: of the group.
-        machine: of this process.
         answer: called with what happens meanwhile.
         mark: called with the arm that is being timed.
         part: the group's share of the process's work.
@@ -166,7 +157,6 @@ def _prepare_watched(arm: Arm) -> tuple[Ready, Build]:
 
 def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine, first: bool) -> Timed:
     program = ready.program
-    lower = program.lower
     return Timed(
         arm=ready.arm.id,
         device=program.device or machine.device,
@@ -175,7 +165,7 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
         gate=ready.gate,
         leaves=program.leaves,
         build=build,
-        program=_read_if_possible(lambda: lower(*ready.arguments)) if first and lower is not None else None,
+        program=_read_if_possible(ready) if first else None,
         calls=samples.calls,
         warm_up_calls=samples.warm_up.calls,
         steady=samples.warm_up.steady,
@@ -186,11 +176,11 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
     )
 
 
-def _read_if_possible(lower: Callable[[], Any]) -> ProgramFacts | None:
-    try:
-        return read_program(lower())
-    except Exception:  # keep the samples even if the program cannot be read
-        return None
+def _read_if_possible(ready: Ready) -> ProgramFacts | None:
+    with suppress(Exception):  # keep the samples even if the program cannot be read
+        if lower := ready.program.lower:
+            return read_program(lower(*ready.arguments))
+    return None
 
 
 def _six_digits(seconds: np.ndarray) -> list[float]:
