@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 
 from ...common.errors import InputError
+from ..results.grouping import grouped
 from ..results.record import Arm, Benchmark, Results
 from ..timing.machine import machine_differences
 from .equality import Proof, proofs_of
 from .rates import baseline_of
 from .statistics import Comparison, Effect, compare_effects, effect_of, verdict
 
-Kind = Literal["arms", "incomplete", "machine"]
 Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
@@ -31,7 +31,6 @@ class Change:
     """One arm in both files.
 
     Args:
-        arm: which.
         role: an "arm" gets a verdict; the "A/A" duplicate shows the noise; ratios are relative to the "baseline".
         old_time_s, new_time_s: median seconds per call.
         comparison: new / old of time / baseline time; of the time itself for the baseline, or where asked for.
@@ -80,10 +79,9 @@ class Problem:
     """Why two files cannot be compared.
 
     Args:
-        kind: "arms" or "incomplete", accepted by allow_missing; "machine", accepted by allow_other_machine.
-        allowed: whether it was accepted.
         what: "interrupted": a file is of an interrupted run. "machine" or "precision": it differs. "work": both files
             have a group of this name, but with other work. "missing": a file lacks arms of a group.
+        allowed: whether it was accepted, by allow_missing or allow_other_machine.
         file: OLD or NEW, where the problem is in one file.
         group: where the problem is in one group.
         was, now: what differs.
@@ -92,9 +90,8 @@ class Problem:
         reason: why they are missing, where the file says so.
     """
 
-    kind: Kind
-    allowed: bool
     what: Literal["interrupted", "machine", "precision", "work", "missing"]
+    allowed: bool
     file: str = ""
     group: str = ""
     was: str = ""
@@ -112,8 +109,7 @@ class Diff:
         changes: of each arm that both files have, in the order of the new file.
         proofs: of equality, for each port and kernel in either file.
         problems: why they cannot be compared, in part or at all.
-        fail_above: the share by which an arm may be slower.
-        absolute: whether times were compared, and not ratios to the baseline.
+        fail_above, absolute: as in `diff`.
     """
 
     old: Results
@@ -143,10 +139,7 @@ class Diff:
 
     def by_group(self) -> dict[str, list[Change]]:
         """The changes of each group."""
-        groups: dict[str, list[Change]] = {}
-        for change in self.changes:
-            groups.setdefault(change.arm.group, []).append(change)
-        return groups
+        return grouped(self.changes, lambda change: change.arm.group)
 
     def noisy_groups(self) -> dict[str, float]:
         """Groups whose noise hides all but large changes, with their floors."""
@@ -187,14 +180,10 @@ def diff(
     that takes more than 1 + fail_above times as long, relative to the baseline.
 
     Args:
-        old, new: the runs.
-        fail_above: the share by which an arm may be slower.
+        fail_above: the share by which an arm may be slower; an InputError says if it is none.
         absolute: judge times, the baseline's too, instead of ratios to it; only on idle, identical machines.
         allow_missing: accept arms that are in one file only, and files of interrupted runs.
         allow_other_machine: accept another device, environment or precision.
-
-    Raises:
-        InputError: fail_above is not a share.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
@@ -263,15 +252,15 @@ def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
 def _incomplete(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
     for name, results in (("OLD", old), ("NEW", new)):
         if not results.trigru.complete:
-            yield Problem("incomplete", allowed, "interrupted", file=name)
+            yield Problem("interrupted", allowed, file=name)
 
 
 def _other_machine(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
     was, now = old.trigru, new.trigru
     for difference in machine_differences(was.machine, now.machine, versions=False):
-        yield Problem("machine", allowed, "machine", file="NEW", now=difference)
+        yield Problem("machine", allowed, now=difference)
     if now.matmul_precision != was.matmul_precision:
-        yield Problem("machine", allowed, "precision", "NEW", was=was.matmul_precision, now=now.matmul_precision)
+        yield Problem("precision", allowed, was=was.matmul_precision, now=now.matmul_precision)
 
 
 def _other_work(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
@@ -280,7 +269,7 @@ def _other_work(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
     for group, after in new.groups().items():
         was, now = (_work(benchmarks) if benchmarks else "" for benchmarks in (before.get(group), after))
         if was and was != now:
-            yield Problem("arms", allowed, "work", group=group, was=was, now=now)
+            yield Problem("work", allowed, group=group, was=was, now=now)
 
 
 def _work(benchmarks: list[Benchmark]) -> str:
@@ -295,14 +284,11 @@ def _missing(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
         reasons = {u.arm.id: u.reason for u in lacks.untimed}
         # where a port was not available, its styles were not known
         unknown = {(u.arm.group, u.arm.port): u.reason for u in lacks.untimed if u.arm.style is None}
-        found: dict[tuple[str, str], list[str]] = {}
-        for b in has.benchmarks:
-            if b.arm.id not in there:
-                reason = reasons.get(b.arm.id, unknown.get((b.group, b.arm.port), ""))
-                found.setdefault((b.group, reason), []).append(b.name)
-        for (group, reason), names in found.items():
-            whole = len(names) == len(has.groups()[group])
-            yield Problem(
-                "arms", allowed, "missing", name, group, names=() if whole else tuple(names), count=len(names),
-                reason=reason.rstrip("."),
-            )  # fmt: skip
+        missing = [
+            (b.group, reasons.get(b.arm.id, unknown.get((b.group, b.arm.port), "")).rstrip("."), b.name)
+            for b in has.benchmarks
+            if b.arm.id not in there
+        ]
+        for (group, reason), arms in grouped(missing, lambda row: row[:2]).items():
+            names = () if len(arms) == len(has.groups()[group]) else tuple(arm for *_, arm in arms)
+            yield Problem("missing", allowed, name, group, names=names, count=len(arms), reason=reason)

@@ -1,6 +1,7 @@
 """`trigru diff`: what changed between two results files."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -10,26 +11,9 @@ from ..reporting.diff import check_comparable, diff_summary, diff_tables
 from ..results.files import load
 
 
-def diff(
-    old: Path,
-    new: Path,
-    *,
-    fail_above: float,
-    absolute: bool,
-    allow_missing: bool,
-    allow_other_machine: bool,
-    details: bool,
-) -> None:
-    """Compare two files and print what changed; see `trigru.bench.analysis.diff`.
-
-    Raises:
-        InputError: they have nothing in common.
-        typer.Exit: with 1 if something got worse, with 2 if they cannot be compared.
-    """
-    found = compare_runs(
-        load(old), load(new),
-        fail_above=fail_above, absolute=absolute, allow_missing=allow_missing, allow_other_machine=allow_other_machine,
-    )  # fmt: skip
+def diff(old: Path, new: Path, *, details: bool, **how: Any) -> None:
+    """Compare two files, as `trigru.bench.analysis.diff.diff` does with the other options, and print what changed."""
+    found = compare_runs(load(old), load(new), **how)
     check_comparable(found)
     show(diff_tables(found), details=details)
     say(diff_summary(found))

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from ...common.errors import InputError
-from ..analysis.diff import TOO_NOISY, Change, Diff, Kind, Problem
+from ..analysis.diff import TOO_NOISY, Change, Diff, Problem
 from ..analysis.equality import Proof
-from ..analysis.statistics import Comparison
-from ..results.record import Arm, Results
+from ..results.record import Results
 from ..timing.machine import version_differences
 from .equality import label
 from .numbers import count, format_time, from_to
@@ -14,10 +13,12 @@ from .provenance import load_warnings, short_group
 from .sections import Prose, Section, Words
 
 #: The option that accepts a kind of problem.
-ALLOWED_BY: dict[Kind, str] = {
-    "arms": "--allow-missing",
-    "incomplete": "--allow-missing",
+ALLOWED_BY = {
+    "interrupted": "--allow-missing",
+    "work": "--allow-missing",
+    "missing": "--allow-missing",
     "machine": "--allow-other-machine",
+    "precision": "--allow-other-machine",
 }
 
 
@@ -35,9 +36,7 @@ def check_comparable(diff: Diff) -> None:
 
 def diff_summary(diff: Diff) -> str:
     """The outcome in a line or two, then a line for each reason to doubt it."""
-    lines = []
-    for proof in diff.lost_proofs:
-        lines.append(f"{label(proof.port, proof.kernel)} was proven equal before and is not now.")
+    lines = [f"{label(p.port, p.kernel)} was proven equal before and is not now." for p in diff.lost_proofs]
     judged = sum(change.role == "arm" for change in diff.changes)
     slow = diff.regressions
     named = f": {', '.join(change.arm.id for change in slow)}" if slow else ""
@@ -46,7 +45,7 @@ def diff_summary(diff: Diff) -> str:
     )
     refused = [problem for problem in diff.problems if not problem.allowed]
     if refused:
-        options = " ".join(dict.fromkeys(ALLOWED_BY[problem.kind] for problem in refused))
+        options = " ".join(dict.fromkeys(ALLOWED_BY[problem.what] for problem in refused))
         lines.append(
             f"The files do not compare ({count(len(refused), 'reason')}). Measure alike, or accept it: {options}."
         )
@@ -56,18 +55,16 @@ def diff_summary(diff: Diff) -> str:
 def diff_tables(diff: Diff) -> list[Section]:
     """Problems, then what was proven, what changed, and the baseline itself; as details, every arm of every group."""
     baselines = [change for change in diff.changes if change.role == "baseline"]
-    return [
-        *([_problems(diff)] if diff.problems else []),
-        *([_equality(diff)] if diff.proofs else []),
-        _moved(diff),
-        *([_baselines(baselines)] if baselines else []),
-        *(_group(diff, changes) for changes in diff.by_group().values()),
-    ]
+    sections = [_problems(diff)] if diff.problems else []
+    sections += [_equality(diff)] if diff.proofs else []
+    sections += [_moved(diff)]
+    sections += [_baselines(baselines)] if baselines else []
+    return sections + [_group(diff, changes) for changes in diff.by_group().values()]
 
 
 def _problems(diff: Diff) -> Section:
     rows = [
-        (f"{_sentence(problem)}.", f"accepted by {ALLOWED_BY[problem.kind]}" if problem.allowed else "FAILED")
+        (f"{_sentence(problem)}.", f"accepted by {ALLOWED_BY[problem.what]}" if problem.allowed else "FAILED")
         for problem in diff.problems
     ]
     return Section("Where the files do not compare", (Prose("reason"), Words("status")), rows)
@@ -128,10 +125,9 @@ def _moved(diff: Diff) -> Section:
     arms = [change for change in diff.changes if change.role == "arm" and not change.moved]
     lost = sum(change.lost_in_noise for change in arms)
     others = len(arms) - lost
-    title = f"Changes of {_measure(diff)}" if rows else f"No change of {_measure(diff)}"
-    title += " that shows above the noise" if lost and not rows else ""
+    above = " that shows above the noise" if lost else ""
     return Section(
-        title,
+        f"Changes of {_measure(diff)}" if rows else f"No change of {_measure(diff)}{above}",
         ("workload", Prose("arm"), "new / old", "floor", Words("verdict")),
         rows,
         (
@@ -246,8 +242,7 @@ def _suspicions(diff: Diff) -> Iterator[str]:
 
 
 def _shown(diff: Diff) -> dict[str, str]:
-    arms: dict[str, Arm] = {change.arm.group: change.arm for change in diff.changes}
-    return {group: short_group(arm) for group, arm in arms.items()}
+    return {change.arm.group: short_group(change.arm) for change in diff.changes}
 
 
 def _has_one_process(results: Results) -> bool:
@@ -259,9 +254,8 @@ def _measure(diff: Diff) -> str:
 
 
 def _interval(change: Change) -> str:
-    comparison: Comparison = change.comparison
-    ratio, low, high = (_number(x) for x in (comparison.ratio, comparison.low, comparison.high))
-    return f"{ratio} [{low}, {high}]"
+    found = change.comparison
+    return f"{_number(found.ratio)} [{_number(found.low)}, {_number(found.high)}]"
 
 
 def _number(ratio: float) -> str:
