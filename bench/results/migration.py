@@ -25,59 +25,53 @@ def from_schema_2(content: dict[str, Any]) -> dict[str, Any]:
             "limit_s": NO_LIMIT_S,
             "seed": seed,
         }
-        baseline = next((b for b in content["benchmarks"] if b["extra_info"]["trigru"]["is_baseline"]), None)
+        known = (b["name"] for b in content["benchmarks"] if b["extra_info"]["trigru"]["is_baseline"])
+        baseline = next(known, "pure[jit]")
         return content | {
             "trigru": provenance | {"schema": SCHEMA, "plan": plan, "equality": None},
-            "benchmarks": [_benchmark(b, machine) for b in content["benchmarks"]],
-            "untimed": [_untimed(u, baseline) for u in content["untimed"]],
+            "benchmarks": [_benchmark(b, machine, baseline) for b in content["benchmarks"]],
+            "untimed": [
+                {"type": "Untimed", "arm": _arm(u["group"], u["name"], baseline), "reason": u["reason"]}
+                for u in content["untimed"]
+            ],
         }
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return content
 
 
-def _benchmark(benchmark: dict[str, Any], machine: dict[str, Any]) -> dict[str, Any]:
+def _benchmark(benchmark: dict[str, Any], machine: dict[str, Any], baseline: str) -> dict[str, Any]:
     facts = dict(benchmark["extra_info"]["trigru"])
-    if facts.pop("id") != f"{benchmark['group']}/{benchmark['name']}":
-        raise ValueError("an id that is not of its group and name")
-    del facts["workload"]
-    copy, slowed, is_baseline = facts.pop("copy"), facts.pop("slowed"), facts.pop("is_baseline")
-    arm = _group(benchmark["group"]) | {
-        "port": facts.pop("port"),
-        "style": facts.pop("style"),
-        "kernel": _kernel(facts.pop("kernel")),
-        "copy": copy,
-        "slowed": slowed,
-    }
-    if (arm["phase"], arm["dtype"]) != (facts.pop("phase"), facts.pop("dtype")):
-        raise ValueError("a group of another phase or dtype")
-    arm["role"] = "baseline" if is_baseline else "duplicate" if copy == 2 else "calibration" if arm["trial"] else "arm"
+    arm = _arm(benchmark["group"], benchmark["name"], baseline)
+    spelled = arm | {"id": f"{benchmark['group']}/{benchmark['name']}", "is_baseline": arm["role"] == "baseline"}
+    facts |= {"workload": _sized(facts["workload"].partition("~")[0]), "kernel": _kernel(facts["kernel"])}
+    for name in spelled.keys() & facts.keys():
+        if facts.pop(name) != spelled[name]:
+            raise ValueError(f"its id says another {name}")
     where = {"device": machine["device"], "backend": machine["backend"]}
     return benchmark | {"extra_info": {"trigru": facts | where | {"arm": arm}}}
 
 
-def _untimed(untimed: dict[str, Any], baseline: dict[str, Any] | None) -> dict[str, Any]:
-    port, _, rest = untimed["name"].partition("[")
+def _arm(group: str, name: str, baseline: str) -> dict[str, Any]:
+    workload, phase, dtype, division = group.split("/")
+    workload, _, trial = workload.partition("~")
+    port, _, rest = name.partition("[")
     style, _, rest = rest.partition("]")
     rest, _, copy = rest.partition("#")
     kernel, _, slowed = rest.removeprefix(":").partition("+")
-    arm = _group(untimed["group"]) | {
+    role = "baseline" if name == baseline else "duplicate" if copy == "2" else "calibration" if trial else "arm"
+    return {
+        "workload": _sized(workload),
+        "phase": phase,
+        "dtype": dtype,
+        "division": division,
         "port": port,
         "style": None if style == "?" else style,
         "kernel": _kernel(kernel or "stock"),
+        "role": role,
         "copy": int(copy or 1),
         "slowed": float(slowed.rstrip("%") or 0) / 100,
+        "trial": int(trial or 0),
     }
-    name = baseline["name"] if baseline else "pure[jit]"
-    role = "baseline" if untimed["name"] == name else "calibration" if arm["trial"] else "arm"
-    arm["role"] = "duplicate" if copy == "2" else role
-    return {"type": "Untimed", "arm": arm, "reason": untimed["reason"]}
-
-
-def _group(group: str) -> dict[str, Any]:
-    workload, phase, dtype, division = group.split("/")
-    name, _, trial = workload.partition("~")
-    sized = {"workload": _sized(name), "trial": int(trial or 0)}
-    return sized | {"phase": phase, "dtype": dtype, "division": division}
 
 
 def _sized(name: str) -> dict[str, Any]:
