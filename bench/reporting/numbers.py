@@ -18,10 +18,7 @@ def format_time(time_s: float) -> str:
     >>> format_time(12.3e-6), format_time(0.0123), format_time(1.23), format_time(999.7e-6)
     ('12.3 µs', '12.3 ms', '1.23 s', '1000 µs')
     """
-    for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):
-        if time_s < 1000 * scale:
-            return f"{_three_digits(time_s / scale)} {unit}"
-    return f"{_three_digits(time_s)} s"
+    return _scaled(time_s, {"s": 1.0, "ms": 1e-3, "µs": 1e-6})
 
 
 def format_rate(per_s: float) -> str:
@@ -30,10 +27,7 @@ def format_rate(per_s: float) -> str:
     >>> format_rate(1234567)
     '1.23 M'
     """
-    for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if per_s >= scale:
-            return f"{_three_digits(per_s / scale)} {prefix}"
-    return _three_digits(per_s)
+    return _scaled(per_s, {"G": 1e9, "M": 1e6, "k": 1e3, "": 1.0}).rstrip()
 
 
 def format_bytes(count: int | None) -> str:
@@ -42,12 +36,7 @@ def format_bytes(count: int | None) -> str:
     >>> format_bytes(4324), format_bytes(52_428_800), format_bytes(1_030_000)
     ('4.22 KiB', '50 MiB', '1006 KiB')
     """
-    if count is None:
-        return "-"
-    for prefix, scale in (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
-        if count >= scale:
-            return f"{_three_digits(count / scale)} {prefix}B"
-    return f"{count:.0f} B"
+    return "-" if count is None else _scaled(float(count), {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0})
 
 
 def format_throughput(flop_per_s: float, share: float) -> str:
@@ -57,7 +46,7 @@ def format_throughput(flop_per_s: float, share: float) -> str:
     ('123, 46%', '0.12, 0.1%')
     """
     rate = flop_per_s * 1e-9
-    return f"{rate:.0f}" * (rate >= 10) + f"{rate:.2g}" * (rate < 10) + f", {share:.{0 if share >= 0.1 else 1}%}"
+    return f"{rate:.{'0f' if rate >= 10 else '2g'}}, {share:.{0 if share >= 0.1 else 1}%}"
 
 
 def format_interval(found: Comparison, digits: int | None = None) -> str:
@@ -93,6 +82,8 @@ def from_to(least: str, most: str) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _three_digits(number: float) -> str:
-    """A number with at least three digits, and without an exponent."""
-    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
+def _scaled(number: float, units: dict[str, float]) -> str:
+    """A number in the first unit that is not larger, with at least three digits, and without an exponent."""
+    unit, scale = next((row for row in units.items() if number >= row[1]), list(units.items())[-1])
+    number /= scale
+    return f"{number:.3g} {unit}" if number < 999.5 else f"{number:.0f} {unit}"

@@ -1,6 +1,7 @@
 """Tables of what a framework costs over plain JAX."""
 
 from ..analysis.overhead import NEGLIGIBLE, Overhead, negligible_from, overheads, per_leaf_s
+from ..results.grouping import grouped
 from ..results.record import Results
 from .sections import Prose, Section
 
@@ -10,16 +11,15 @@ def overhead_tables(results: Results) -> list[Section]:
     found = overheads(results)
     if not found:
         return []
-    sizes = {overhead.size for overhead in found if overhead.size is not None}
-    return [_per_leaf(results, found), *([_by_size(results, found)] if len(sizes) > 1 else [])]
+    sizes = sorted({overhead.size for overhead in found if overhead.size is not None})
+    return [_per_leaf(results, found), *([_by_size(results, found, sizes)] if len(sizes) > 1 else [])]
 
 
 def _per_leaf(results: Results, found: list[Overhead]) -> Section:
     smallest = str(min(results.benchmarks, key=lambda b: b.facts.flops).arm.workload)
     here = [overhead for overhead in found if overhead.workload == smallest]
     rows = []
-    for arm in dict.fromkeys(overhead.arm for overhead in here):
-        mine = [overhead for overhead in here if overhead.arm == arm]
+    for arm, mine in grouped(here, lambda overhead: overhead.arm).items():
         cells = {overhead.phase: _microseconds(overhead) for overhead in mine}
         slope = per_leaf_s(mine)
         per_leaf = "-" if slope is None else f"{slope[0] * 1e6:.2g} ± {slope[1] * 1e6:.1g}"
@@ -36,13 +36,11 @@ def _per_leaf(results: Results, found: list[Overhead]) -> Section:
     )
 
 
-def _by_size(results: Results, found: list[Overhead]) -> Section:
-    swept = [overhead for overhead in found if overhead.size is not None]
-    sizes = sorted({overhead.size for overhead in swept if overhead.size is not None})
+def _by_size(results: Results, found: list[Overhead], sizes: list[int]) -> Section:
     rows = []
-    for phase in _phases(swept):
-        for arm in dict.fromkeys(overhead.arm for overhead in swept):
-            mine = {o.size: o for o in swept if (o.arm, o.phase) == (arm, phase)}
+    for phase in _phases(found):
+        for arm in dict.fromkeys(overhead.arm for overhead in found):
+            mine = {o.size: o for o in found if (o.arm, o.phase) == (arm, phase)}
             cells = [_share(mine[size]) if size in mine else "-" for size in sizes]
             size, is_sure = negligible_from(list(mine.values()))
             said = "beyond" if size is None else f"{size}" if is_sure else f"{size} by estimate"

@@ -1,6 +1,8 @@
 """Pictures from a results file."""
 
+import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from ..analysis.overhead import NEGLIGIBLE, overheads
 from ..analysis.rates import rates_of
 from ..results.record import Arm, Benchmark, Results
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 #: Okabe and Ito's colours by port, which colour-blind people can distinguish (https://jfly.uni-koeln.de/color/). Each
 #: style of a port has its own marker.
 COLOURS = {"pure": "#000000", "linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
@@ -18,17 +23,7 @@ MARKERS = "osD^vPX"
 
 
 def plot_sweep(results: Results, path: Path) -> bool:
-    """Throughput and framework overhead against the swept size, a row for each phase.
-
-    Args:
-        results: of a sweep.
-        path: of the picture to write. Its suffix gives the format.
-
-    Returns:
-        Whether there was a sweep to plot.
-    """
-    import io
-
+    """Throughput and framework overhead against the swept size, a row for each phase. Returns whether there was one."""
     from matplotlib.figure import Figure
 
     found = [overhead for overhead in overheads(results) if overhead.size is not None]
@@ -66,10 +61,15 @@ def plot_sweep(results: Results, path: Path) -> bool:
             axes.set_xlabel(f"{swept} ({base}, float32)")
             axes.grid(alpha=0.3)
     figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
+    write_figure(figure, path)
+    return True
+
+
+def write_figure(figure: "Figure", path: Path) -> None:
+    """Write a picture, whole or not at all. The suffix of its path gives the format."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix[1:], dpi=110)
     write_whole(path, buffer.getvalue())
-    return True
 
 
 def _style(arm: Arm, benchmarks: list[Benchmark]) -> dict[str, str | float]:

@@ -29,18 +29,17 @@ def provenance_lines(results: Results) -> list[str]:
 
 def load_warnings(facts: Provenance) -> list[str]:
     """A warning if the machine was busy with other work after a run, and one if it was busy before."""
-    threads, found = facts.machine.threads, []
-    if facts.load_after is not None and facts.load_after > threads * (1 + BUSY_SHARE):
-        found.append(
-            f"The machine was busy with other work: {facts.load_after:.1f} runnable processes on {threads} threads at "
-            "the end of the run. Measure again on an idle one."
-        )
-    if facts.load_before is not None and facts.load_before > threads * BUSY_SHARE:
-        found.append(
-            f"The machine was busy: {facts.load_before:.1f} runnable processes on {threads} threads before the run. "
-            "Measure again on an idle one."
-        )
-    return found
+    threads = facts.machine.threads
+    loads = (
+        (facts.load_after, 1 + BUSY_SHARE, "busy with other work", "at the end of the run"),
+        (facts.load_before, BUSY_SHARE, "busy", "before the run"),
+    )
+    return [
+        f"The machine was {busy}: {load:.1f} runnable processes on {threads} threads {when}. "
+        "Measure again on an idle one."
+        for load, share, busy, when in loads
+        if load is not None and load > threads * share
+    ]
 
 
 def short_group(arm: Arm) -> str:

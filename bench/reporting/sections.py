@@ -80,12 +80,8 @@ def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> s
 
 def markdown_table(section: Section) -> str:
     """The rows of a section, without title and notes."""
-    lines = [
-        _markdown_row(section.columns),
-        _markdown_row("---" if section.is_left(number) else "---:" for number in range(len(section.columns))),
-        *(_markdown_row(row) for row in section.rows),
-    ]
-    return "\n".join(lines)
+    rule = ["---" if section.is_left(number) else "---:" for number in range(len(section.columns))]
+    return "\n".join(map(_markdown_row, (section.columns, rule, *section.rows)))
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
