@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 
-from ...impls.equinox import GRU, PORT, Classifier
+from ...impls.equinox import GRU, PORT
 
 
 class Reader(eqx.Module):
@@ -18,7 +18,7 @@ class Reader(eqx.Module):
         return jax.vmap(self.readout)(outputs) if self.every_step else self.readout(carry)
 
 
-class EquinoxTrainer:
+class Trainer:
     """`trigru.bench.training.Trainer` of Equinox."""
 
     def __init__(self, config, tx, loss, *, every_step=False):
@@ -54,11 +54,5 @@ class EquinoxTrainer:
         return self._predict(self.model, x, lengths)
 
     def params(self):
-        return PORT.dump(_with(self.classifier, self.model))
-
-
-def _with(classifier: Classifier, model: Reader) -> Classifier:
-    return eqx.tree_at(lambda c: (c.gru, c.readout), classifier, (model.gru, model.readout))
-
-
-trainer = EquinoxTrainer
+        parts = self.model.gru, self.model.readout
+        return PORT.dump(eqx.tree_at(lambda c: (c.gru, c.readout), self.classifier, parts))

@@ -28,10 +28,7 @@ class Experiment:
     """A task on real sequences.
 
     Args:
-        name: stable.
         summary: what is predicted from what.
-        config: sizes of the model.
-        loss: (predictions, targets) -> scalar.
         score: (predictions, targets) -> the number that is reported.
         score_name: the name and unit of the score; higher_is_better gives its direction.
         split: seed -> the data, float32; the same for all seeds where nothing is held out at random.
@@ -59,11 +56,7 @@ class Experiment:
 
 
 def get_experiment(name: str) -> Experiment:
-    """A row of EXPERIMENTS by name.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
+    """A row of EXPERIMENTS by name. Raises an UnknownNameError if there is none."""
     known = {experiment.name: experiment for experiment in EXPERIMENTS}
     if name not in known:
         raise UnknownNameError("experiment", name, list(known))
@@ -106,12 +99,13 @@ def _windows(length: int) -> Callable[[int], Split]:
     return split
 
 
-def _mean_squared(predictions: Any, targets: Any) -> Any:
+def mean_squared(predictions: Any, targets: Any) -> Any:
+    """The mean over all entries of the squared error."""
     return jnp.mean((predictions - targets) ** 2)
 
 
 def _root_mean_squared(predictions: Any, targets: Any) -> Any:
-    return jnp.sqrt(_mean_squared(predictions, targets))
+    return jnp.sqrt(mean_squared(predictions, targets))
 
 
 def _accuracy(logits: Any, labels: Any) -> Any:
@@ -123,7 +117,7 @@ def _sunspots(length: int) -> Experiment:
         f"sunspots-{length}",
         f"next year's sunspot number, at every step of windows of {length} years that start anywhere, without burn-in",
         GRUConfig(1, 16, 1),
-        _mean_squared,
+        mean_squared,
         _root_mean_squared,
         "test error, in standard deviations of the training years",
         False,

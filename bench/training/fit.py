@@ -27,9 +27,7 @@ class Fit:
     Args:
         train_loss: of each epoch, the mean over its minibatches; each loss is from before its step.
         validation_loss: after each epoch.
-        best_epoch: the first epoch with the least validation loss, from 0.
-        test_loss, test_score: with the parameters of that epoch.
-        params: those parameters.
+        best_epoch: the first epoch with the least validation loss, from 0; the test and params are of that epoch.
     """
 
     train_loss: list[float]
@@ -50,19 +48,14 @@ def fit(
     seed: int,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Fit:
-    """Train, and test the epoch that validates best.
+    """Train, and test the epoch that validates best. Raises a DivergedError if none has a finite validation loss.
 
     Args:
         trainer: of any framework. Its state is reset.
-        experiment: the loss and the score.
-        split: the data.
         params: the first parameters.
         epochs: the most passes over the training sequences.
         seed: of the minibatches' order.
         progress: called after each epoch with its number from 0 and its training loss.
-
-    Raises:
-        DivergedError: no epoch had a finite validation loss.
     """
     rng = np.random.default_rng(seed)
     trainer.start(params)

@@ -31,7 +31,7 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: optax.OptState
 
 
-class LinenTrainer:
+class Trainer:
     """`trigru.bench.training.Trainer` of Flax linen."""
 
     def __init__(self, config, tx, loss, *, every_step=False):
@@ -66,6 +66,3 @@ class LinenTrainer:
 
     def params(self):
         return PORT.dump(Model(self.state.params, self.template))
-
-
-trainer = LinenTrainer

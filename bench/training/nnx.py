@@ -18,7 +18,7 @@ class Reader(nnx.Module):
         return self.readout(outputs if self.every_step else carry)
 
 
-class NNXTrainer:
+class Trainer:
     """`trigru.bench.training.Trainer` of Flax NNX."""
 
     def __init__(self, config, tx, loss, *, every_step=False):
@@ -53,6 +53,3 @@ class NNXTrainer:
 
     def params(self):
         return PORT.dump(self.model)
-
-
-trainer = NNXTrainer

@@ -1,13 +1,12 @@
 """Pictures of the results of `trigru train`."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ...common.files import write_whole
+from ..reporting.plots import write_figure
 from .study import STARTS, Run
 from .vanishing import LOSSES, Vanishing
 
@@ -49,7 +48,7 @@ def plot_curves(runs: list[Run], path: Path) -> None:
     figure.legend(
         *grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False
     )
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def plot_vanishing(found: Vanishing, path: Path) -> None:
@@ -61,15 +60,10 @@ def plot_vanishing(found: Vanishing, path: Path) -> None:
         for field, dash, what in (("gradient", "-", "gradient"), ("update", "--", "× T, the rate scaled by length")):
             _, values = found.of(objective.name, field)
             shown = np.where(values > 0, values, np.nan)
-            style = {
-                "color": OF_LOSS[objective.name],
-                "linestyle": dash,
-                "linewidth": 1.4,
-                "marker": "o",
-                "markersize": 3,
-            }
-            axes.plot(lengths, np.median(shown, axis=1), label=f"loss of {objective.summary}: {what}", **style)
-            axes.fill_between(lengths, shown.min(axis=1), shown.max(axis=1), color=OF_LOSS[objective.name], alpha=0.12)
+            colour, label = OF_LOSS[objective.name], f"loss of {objective.summary}: {what}"
+            median, style = np.median(shown, axis=1), {"linewidth": 1.4, "markersize": 3}
+            axes.plot(lengths, median, f"o{dash}", color=colour, label=label, **style)
+            axes.fill_between(lengths, shown.min(axis=1), shown.max(axis=1), color=colour, alpha=0.12)
     axes.set_xscale("log", base=2)
     axes.set(
         yscale="log", ylim=(1e-20, 10), xticks=lengths, xticklabels=[str(length) for length in lengths],
@@ -78,10 +72,4 @@ def plot_vanishing(found: Vanishing, path: Path) -> None:
     )  # fmt: skip
     axes.grid(alpha=0.3)
     figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
-    _write(figure, path)
-
-
-def _write(figure: Figure, path: Path) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=110)
-    write_whole(path, buffer.getvalue())
+    write_figure(figure, path)

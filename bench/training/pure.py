@@ -7,7 +7,7 @@ import optax
 from ...impls.pure import PORT, gru
 
 
-class PureTrainer:
+class Trainer:
     """`trigru.bench.training.Trainer` of plain JAX."""
 
     def __init__(self, config, tx, loss, *, every_step=False):
@@ -43,6 +43,3 @@ class PureTrainer:
 
     def params(self):
         return PORT.dump(self.model)
-
-
-trainer = PureTrainer

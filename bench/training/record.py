@@ -18,15 +18,9 @@ class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """What was trained or differentiated, and where.
 
     Args:
-        schema: of this file.
         datetime: in UTC, ISO 8601.
-        command: words of the command line.
-        machine: versions, device and commit.
         quick: whether it is a first look, with few epochs and seeds.
         complete: whether everything that was asked for is here.
-        runs: trainings, one for each experiment, framework, start and seed.
-        agreement: float64 losses of one epoch.
-        vanishing: the norms of the gradients; None if they were not asked for.
     """
 
     schema: int
@@ -46,11 +40,7 @@ def save_record(path: Path, record: TrainingRecord) -> None:
 
 
 def load_record(path: Path) -> TrainingRecord:
-    """Read a file that `save_record` wrote.
-
-    Raises:
-        InputError: the file is missing, or is not such a file.
-    """
+    """Read a file that `save_record` wrote. Raises an InputError if it is missing, or is not such a file."""
     try:
         record = msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
     except OSError as error:

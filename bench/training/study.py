@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from msgspec import Struct
 
+from ...common.equality.bounds import relative_error
 from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import ClassifierParams
 from ...impls import get_port
@@ -29,8 +30,6 @@ class Start:
     """How the initial state is trained. It is zero before training.
 
     Args:
-        name: stable.
-        summary: for tables.
         optimizer: Adam -> the transformation of all parameters.
     """
 
@@ -76,8 +75,7 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
 
     def differs(self, other: "Agreement") -> float:
         """The largest difference, relative to the largest loss of the other."""
-        mine, its = np.array(self.losses), np.array(other.losses)
-        return float(np.abs(mine - its).max() / np.abs(its).max())
+        return relative_error(np.array(self.losses), np.array(other.losses))
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,6 @@ class Gain:
     Args:
         mean: of the paired differences.
         low, high: 95 % interval of that mean, Student's t over seeds.
-        verdict: "better", "worse" or "indistinguishable".
     """
 
     mean: float
@@ -96,6 +93,7 @@ class Gain:
 
     @property
     def verdict(self) -> str:
+        """Whether it is "better", "worse" or "indistinguishable"."""
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "indistinguishable"
@@ -110,18 +108,10 @@ def study(
     keep: Callable[[Run, ClassifierParams], None] = lambda run, params: None,
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> list[Run]:
-    """Train every experiment in every framework from every start, once for each seed.
+    """Train every experiment in every framework from every start, once for each seed from 0.
 
     A seed decides the first parameters, the order of the minibatches and, where it is random, the validation split. It
-    is the same for all starts and frameworks, so that they can be compared in pairs.
-
-    Args:
-        experiments: rows of EXPERIMENTS.
-        frameworks: names.
-        seeds: how many, from 0.
-        quick: train for each experiment's quick_epochs.
-        keep: called with each run and its fitted parameters.
-        progress: called with the share of the work that is done and what is under way.
+    is the same for all starts and frameworks, so that they can be compared in pairs. `keep` gets each run as it ends.
     """
     rows = [(e, framework, start) for e in experiments for framework in frameworks for start in STARTS]
     runs, total = [], len(rows) * seeds
@@ -138,7 +128,7 @@ def study(
             params = start_params(experiment, seed)
             found = fit(
                 trainer, experiment, experiment.split(seed), params,
-                epochs=_epochs(experiment, quick), seed=seed, progress=told,
+                epochs=experiment.quick_epochs if quick else experiment.epochs, seed=seed, progress=told,
             )  # fmt: skip
             run = Run(
                 experiment.name,
@@ -202,10 +192,6 @@ def gain(runs: Iterable[Run], start: str) -> Gain:
         return Gain(mean, -np.inf, np.inf)
     interval = ttest_1samp(differences, 0.0).confidence_interval()
     return Gain(mean, float(interval.low), float(interval.high))
-
-
-def _epochs(experiment: Experiment, quick: bool) -> int:
-    return experiment.quick_epochs if quick else experiment.epochs
 
 
 def _short(numbers: Iterable[float], digits: int = 6) -> list[float]:

@@ -93,10 +93,10 @@ def vanishing_table(found: Vanishing) -> Section:
     columns = [found.of(objective.name, field) for objective in LOSSES for field in ("gradient", "update")]
     columns += [found.of(LOSSES[-1].name, "weights")]
     lengths = columns[0][0]
-    rows = [
-        (str(length), *(_norm_cell(float(np.median(values[number]))) for _, values in columns))
-        for number, length in enumerate(lengths)
-    ]
+    rows = []
+    for number, length in enumerate(lengths):
+        norms = [float(np.median(values[number])) for _, values in columns]
+        rows.append((str(length), *(f"{norm:.2g}" if norm else "underflow" for norm in norms)))
     names = [f"{objective.name}{what}" for objective in LOSSES for what in ("", ", × T")]
     draws = columns[0][1].shape[1]
     return Section(
@@ -112,10 +112,6 @@ def vanishing_table(found: Vanishing) -> Section:
             + _spread(found),
         ),
     )
-
-
-def _norm_cell(norm: float) -> str:
-    return f"{norm:.2g}" if norm else "underflow"
 
 
 def _spread(found: Vanishing) -> str:

@@ -26,7 +26,13 @@ class Trainer(Protocol):
     """A GRU with a linear readout, its optimiser, and the state of both.
 
     The compiled functions are made once. `start` resets the state without compiling.
+
+    With every_step, it reads every step's output, instead of the final carry. config.classes is C.
     """
+
+    def __init__(
+        self, config: GRUConfig, tx: optax.GradientTransformation, loss: Loss, *, every_step: bool = False
+    ): ...
 
     def start(self, params: ClassifierParams) -> None:
         """Start from these parameters, with a new optimiser state."""
@@ -42,15 +48,4 @@ class Trainer(Protocol):
 
     def params(self) -> ClassifierParams:
         """The current parameters, as NumPy arrays in canonical layout."""
-        ...
-
-
-@runtime_checkable
-class TrainerMaker(Protocol):
-    """Makes a trainer; each framework's module has one."""
-
-    def __call__(
-        self, config: GRUConfig, tx: optax.GradientTransformation, loss: Loss, *, every_step: bool = False
-    ) -> Trainer:
-        """A trainer of models with this configuration (config.classes is C, the outputs of the readout)."""
         ...

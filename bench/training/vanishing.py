@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from msgspec import Struct
@@ -14,6 +13,7 @@ from ...common.config import GRUConfig
 from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import GRUParams
 from ...impls import get_port
+from .experiments import mean_squared
 
 #: The model of the README's question: 200 units on 20 inputs, with eight sequences.
 CONFIG = GRUConfig(20, 200, param_dtype="float64")
@@ -32,17 +32,9 @@ class Objective:
     loss: Callable[[Any, Any], Any]
 
 
-def _last(outputs: Any, targets: Any) -> Any:
-    return jnp.mean((outputs[:, -1] - targets[:, -1]) ** 2)
-
-
-def _every(outputs: Any, targets: Any) -> Any:
-    return jnp.mean((outputs - targets) ** 2)
-
-
 LOSSES: tuple[Objective, ...] = (
-    Objective("last-step", "the last step alone", _last),
-    Objective("every-step", "the mean over all steps", _every),
+    Objective("last-step", "the last step alone", lambda outputs, want: mean_squared(outputs[:, -1], want[:, -1])),
+    Objective("every-step", "the mean over all steps", mean_squared),
 )
 
 
@@ -50,10 +42,7 @@ class Norm(Struct, frozen=True, forbid_unknown_fields=True):
     """Euclidean norms for one draw of parameters and data, in float64.
 
     Args:
-        framework: the one that differentiated.
-        loss: the name of one of LOSSES.
         length: T.
-        seed: of the draw.
         gradient: of the loss with respect to the initial state.
         update: of the initial state by one step of SGD at a learning rate of 1, its rate scaled by the length.
         weights: of the gradient with respect to the recurrent weights.
@@ -97,14 +86,7 @@ def vanishing(
     seeds: int = SEEDS,
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Vanishing:
-    """Measure the gradient that reaches the initial state of freshly drawn models.
-
-    Args:
-        frameworks: names of ports.
-        lengths: T of the sequences.
-        seeds: draws of parameters, initial state, inputs and targets.
-        progress: called with the share of the work that is done and what is under way.
-    """
+    """Measure the gradient that reaches the initial state of models, each newly drawn with its data from a seed."""
     norms, total = [], sum(lengths) * len(frameworks) * len(LOSSES)
     done = 0
     with jax.enable_x64(True):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 from trigru.bench.reporting.sections import terminal
-from trigru.bench.training import Minibatch
 from trigru.bench.training.experiments import EXPERIMENTS, get_experiment
 from trigru.bench.training.fit import PATIENCE, DivergedError, Fit, fit, minibatches
 from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
 from trigru.bench.training.tables import agreement_table, curves_agree, gain_table
+from trigru.bench.training.trainer import Minibatch
 from trigru.common.datasets import japanese_vowels, sunspots
 from trigru.common.parameters.record import random_params
 
