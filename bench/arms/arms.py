@@ -31,8 +31,6 @@ class Ready:
     """An arm that is compiled, and proven equal where its equations are the oracle's.
 
     Args:
-        program: what is called.
-        arguments: of the call.
         differs: how its equations differ from the oracle's; None where they do not. If they do, it is not compared.
         gate: largest error of its first results, as a share of what is allowed; None where it was not compared.
         first_call_s: seconds to build the program and to get its first result.
@@ -70,7 +68,6 @@ def arms_of(
     """The arms of one group. The baseline and its duplicate always come first.
 
     Args:
-        workload: with its sizes.
         ports: names. A port that is not available has one arm, without a style.
         styles: only these call styles of the ports. None for all; or for the first one, if the workload is large or a
             kernel is compared with the stock cell.
@@ -86,10 +83,7 @@ def arms_of(
     own = [Kernel(), *(kernel for kernel in kernels if not kernel.is_stock)]
     found = [make(*BASELINE, Kernel(), "baseline"), make(*BASELINE, Kernel(), "duplicate", 2)]
     for name in (*ports, *peers):
-        try:
-            known: list[str | None] = [style.name for style in get_source(name).call_styles]
-        except UnavailableError:
-            known = [None]
+        known = [None] if unavailable(name) else [style.name for style in get_source(name).call_styles]
         if name in peers:
             found += [make(name, style, Kernel()) for style in known]
             continue
@@ -119,12 +113,18 @@ def get_source(name: str) -> Port | Peer:
     return get_peer(name) if name in PEERS else get_port(name)
 
 
+def unavailable(name: str) -> str | None:
+    """Why a port or a peer cannot be used here, or None."""
+    try:
+        get_source(name)
+    except UnavailableError as error:
+        return str(error)
+    return None
+
+
 def packages_of(name: str) -> tuple[str, ...]:
     """The distributions that can change a port's or a peer's results; empty where it is not available."""
-    try:
-        return get_source(name).packages
-    except UnavailableError:
-        return ()
+    return () if unavailable(name) else get_source(name).packages
 
 
 def expected_of(arm: Arm) -> Reference:

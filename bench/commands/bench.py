@@ -7,13 +7,12 @@ import msgspec
 import typer
 
 from ...common.equality.verification import Measurement
-from ...common.errors import TrigruError, UnavailableError
+from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
-from ...impls import unavailable
 from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
-from ..arms.arms import get_source, packages_of
+from ..arms.arms import packages_of, unavailable
 from ..arms.plan import expand
 from ..reporting.console import NOTHING_MEASURED, Progress, nothing_if_interrupted, say, show
 from ..reporting.plots import plot_sweep
@@ -44,11 +43,9 @@ def benchmark(
     """Measure, print the tables, and write results.json and report.md. Ctrl-C keeps what was measured.
 
     Args:
-        plan: what to measure.
-        folder: to write into.
         resume: continue an earlier run in that folder, with what was proven there.
         load_before: load of the machine before this process did other work, where that is known.
-        equality: its measurements, to be stored and shown with the times; None where nothing was measured.
+        equality: its measurements; None where nothing was measured.
         backend: the platform on which equality was measured.
     """
     path = folder / PARTIAL
@@ -56,7 +53,8 @@ def benchmark(
         journal = Journal.resume(path, plan)
     else:
         arms = expand(plan)
-        untimed = [*(unproven_arms(arms, equality) if equality else ()), *_unavailable(arms)]
+        untimed = unproven_arms(arms, equality or [])
+        untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
         load = load_average() if load_before is None else load_before
         journal = Journal(path, Begun(plan, arms, untimed, equality, backend, command_line(), load))
     try:
@@ -88,24 +86,11 @@ def benchmark(
 def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Untimed]:
     """Arms whose port, on their kernel or on the stock cell, is not proven equal."""
     failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(measurements) if not proof.is_equal}
-    found = []
-    for arm in arms:
-        checks = failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel)))
-        if checks:
-            found.append(Untimed(arm, f"not proven equal: {', '.join(checks)}"))
-    return found
-
-
-def _unavailable(arms: list[Arm]) -> list[Untimed]:
-    """Arms of ports and peers that are not available here."""
-    found = []
-    for arm in arms:
-        if arm.style is None:
-            try:
-                get_source(arm.port)
-            except UnavailableError as error:
-                found.append(Untimed(arm, str(error)))
-    return found
+    return [
+        Untimed(arm, f"not proven equal: {', '.join(checks)}")
+        for arm in arms
+        if (checks := failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))))
+    ]
 
 
 def start_cold(ports: tuple[str, ...], folder: Path) -> None:

@@ -19,11 +19,7 @@ from .verify import verify_ports
 
 
 def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
-    """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof.
-
-    Raises:
-        typer.Exit: with 1 if something is not proven equal.
-    """
+    """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof."""
     if resume:
         results = benchmark(plan, folder, resume=True)
     else:
@@ -45,11 +41,11 @@ def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
 def _no_memory_kept() -> Iterator[None]:
     """On a GPU, take only the memory that is needed, and leave the rest to the measuring processes."""
     name = "XLA_PYTHON_CLIENT_PREALLOCATE"
-    ours = name not in os.environ
-    if ours:
-        os.environ[name] = "false"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "false"
     try:
         yield
     finally:
-        if ours:
-            del os.environ[name]
+        del os.environ[name]

@@ -9,11 +9,7 @@ from ..reporting.console import say
 
 
 def convert(source: Path, target: Path, to: str | None, of: str | None, *, allow_pickle: bool) -> None:
-    """Read and write parameters, and print what was read, assumed and written.
-
-    Raises:
-        TrigruError: something cannot be read or written; see `trigru.impls.checkpoints`.
-    """
+    """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
     found = read(source, of, allow_pickle=allow_pickle)

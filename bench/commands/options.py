@@ -1,6 +1,7 @@
 """Read the options that users write: they become a plan, or an error that says what was expected."""
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,7 @@ def make_plan(
     sweep: str | None,
     **how: Any,
 ) -> Plan:
-    """A plan from the command line's options. An option that was not given is None or False.
-
-    Args:
-        how: those of `_how`.
-
-    Raises:
-        UnknownNameError: a name is unknown.
-        InputError: a kernel has no such choice, or the sweep is not possible.
-    """
+    """A plan from the command line's options. An option that was not given is None or False; `_how` has the others."""
     names = read_ports(ports)
     timed = read_kernels(kernels, names)
     stock_alone = all(kernel.is_stock for kernel in timed)
@@ -58,20 +51,17 @@ def make_plan(
         size, values = parse_sweep(sweep)
         chosen = [Sized(chosen[0].name, chosen[0].sizes | {size: value}) for value in values]
         get_workload(chosen[0])  # refuses what its data fix
-    for phase in phases or ():
-        if phase not in PHASES:
-            raise UnknownNameError("phase", phase, list(PHASES))
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
-    for style in styles or ():
-        if style not in known:
-            raise UnknownNameError(f"call style of {', '.join(names)}", style, sorted(known))
-    chosen = [workload for number, workload in enumerate(chosen) if workload not in chosen[:number]]
-    asked = tuple(dict.fromkeys(phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES)))
-    beside = PEERS if peers else ()
     return Plan(
-        tuple(chosen), asked, names, beside, tuple(styles) if styles else None, timed,
-        **_how(quick=quick, **how), trials=0,
-    )  # fmt: skip
+        workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
+        phases=choose("phase", phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES), PHASES),
+        ports=names,
+        peers=PEERS if peers else (),
+        styles=choose(f"call style of {', '.join(names)}", styles, sorted(known)) if styles else None,
+        kernels=timed,
+        **_how(quick=quick, **how),
+        trials=0,
+    )
 
 
 def calibration_plan(*, quick: bool, **how: Any) -> Plan:
@@ -103,10 +93,15 @@ def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kerne
 
 def read_dtypes(names: list[str] | None) -> tuple[str, ...]:
     """The dtypes asked for, or all dtypes of the checks."""
+    return choose("dtype", names, DTYPES)
+
+
+def choose(kind: str, names: Iterable[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """The names asked for, each once, or all that are known. Raises an UnknownNameError at any other."""
     for name in names or ():
-        if name not in DTYPES:
-            raise UnknownNameError("dtype", name, list(DTYPES))
-    return tuple(dict.fromkeys(names or DTYPES))
+        if name not in known:
+            raise UnknownNameError(kind, name, list(known))
+    return tuple(dict.fromkeys(names or known))
 
 
 def read_checks(names: list[str] | None) -> tuple[Check, ...] | None:

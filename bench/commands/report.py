@@ -15,12 +15,7 @@ from ..results.record import Results
 
 
 def report(path: Path, *, details: bool) -> None:
-    """Print the tables of a results file again.
-
-    Args:
-        path: of the file, or its folder.
-        details: print the tables of programs, too.
-    """
+    """Print the tables of a results file again, given its path or its folder's."""
     results = load(path)
     show(equality_tables(results.trigru.equality or []))
     show(time_tables(results), above=provenance_lines(results), details=details)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-from ...common.errors import UnknownNameError
 from ...common.parameters.record import ClassifierParams
 from ...impls.checkpoints import write
 from ..reporting.console import Progress, nothing_if_interrupted, say, show
@@ -21,6 +20,7 @@ from ..training.study import Run, agreement, study
 from ..training.tables import agreement_table, curves_agree, gain_table, vanishing_table
 from ..training.vanishing import LENGTHS, vanishing
 from ..training.vanishing import SEEDS as DRAWS
+from .options import choose
 
 SEEDS, QUICK_SEEDS = 20, 2
 QUICK_LENGTHS = LENGTHS[:7]
@@ -31,13 +31,8 @@ def train(
 ) -> None:
     """Train every experiment in every framework from every start.
 
-    Writes training.json, learning_curves.png, and the first seed's fitted parameters in params/.
-
-    Raises:
-        UnknownNameError: an experiment or a framework that does not exist.
-        UnavailableError: a framework that is not installed.
-        typer.Exit: with 1 if a framework's float64 losses are not those of plain JAX; then nothing is trained. With 1
-            if a training diverged, and with 130 on Ctrl-C; then the trainings before it are kept.
+    Writes training.json, learning_curves.png, and the first seed's fitted parameters in params/. Exit 1 if a training
+    diverged, and 130 on Ctrl-C; then the trainings before it are kept.
     """
     chosen = [get_experiment(name) for name in dict.fromkeys(experiments or [e.name for e in EXPERIMENTS])]
     names = _frameworks(frameworks)
@@ -98,13 +93,11 @@ def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quic
     say(f"Wrote {folder}/vanishing.json and vanishing.png.")
 
 
-def _frameworks(names: Sequence[str] | None) -> list[str]:
+def _frameworks(names: Sequence[str] | None) -> tuple[str, ...]:
     from ...impls import get_port
 
-    chosen = list(dict.fromkeys(names or FRAMEWORKS))
+    chosen = choose("framework with a training loop", names, FRAMEWORKS)
     for name in chosen:
-        if name not in FRAMEWORKS:
-            raise UnknownNameError("framework with a training loop", name, list(FRAMEWORKS))
         get_port(name)  # raises with what is missing
     return chosen
 

@@ -1,9 +1,8 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import jax
 import typer
@@ -12,14 +11,13 @@ from jax.experimental.compilation_cache import compilation_cache
 from ...common.equality import verification
 from ...common.equality.checks import Check
 from ...common.equality.verification import Measurement
-from ...common.errors import UnknownNameError
 from ...common.gru.kernels import Kernel
 from ...common.port.protocol import Port, WithKernel
 from ...impls import faults, get_port, unavailable, upstream
 from ..reporting.console import Progress, nothing_if_interrupted, say, show
 from ..reporting.equality import departures_table, equality_json, equality_table, equality_tables, self_test_table
 from ..timing.machine import versions_of
-from .options import read_checks, read_dtypes, read_kernels, read_ports
+from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
 
 
 def verify_ports(
@@ -28,14 +26,8 @@ def verify_ports(
     checks: tuple[Check, ...] | None = None,
     kernels: Sequence[Kernel] = (Kernel(),),
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Compare the available ports with the oracle, on each kernel that they offer.
-
-    Returns:
-        The measurements, and the reason for each missing port.
-    """
-    missing = {name: reason for name in names if (reason := unavailable(name))}
-    for reason in missing.values():
-        say(reason)
+    """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing."""
+    missing = _missing(names)
     present = [get_port(name) for name in names if name not in missing]
     on_kernels: list[Port] = [
         port if kernel.is_stock else WithKernel(port, str(kernel))
@@ -54,16 +46,12 @@ def verify(
     *,
     json: bool,
 ) -> None:
-    """Compare ports with the oracle and print the measurements. An option that was not given is None.
-
-    Raises:
-        typer.Exit: with 1 if something failed.
-        typer.BadParameter: none of the checks runs in these dtypes.
-    """
+    """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
     measurements, missing = verify_ports(ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports))
     if json:
-        typer.echo(equality_json(measurements, missing, _versions(ports, missing)))
+        packages = [package for name in ports if name not in missing for package in get_port(name).packages]
+        typer.echo(equality_json(measurements, missing, versions_of(packages)))
     else:
         show(equality_tables(measurements))
     failed = sum(not m.passed for m in measurements)
@@ -78,13 +66,9 @@ def verify(
 
 def report_upstream(names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, json: bool) -> None:
     """Compare the frameworks' own parts with the oracle. Exit 1 if they do not differ as recorded."""
-    for name in names or ():
-        if name not in upstream.NAMES:
-            raise UnknownNameError("port with an upstream part", name, list(upstream.NAMES))
-    missing = {name: reason for name in names or upstream.NAMES if (reason := unavailable(name))}
-    for reason in missing.values():
-        say(reason)
-    present = [name for name in names or upstream.NAMES if name not in missing]
+    chosen = choose("port with an upstream part", names, upstream.NAMES)
+    missing = _missing(chosen)
+    present = [name for name in chosen if name not in missing]
     ports = [upstream.get_upstream(name).PORT for name in present]
     measurements = hold(ports, read_dtypes(dtypes), read_checks(checks))
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
@@ -137,13 +121,17 @@ def hold_faults() -> tuple[dict[str, list[str]], bool]:
         return noticed, all(m.passed for m in verification.verify([get_port("pure")]))
 
 
+def _missing(names: Iterable[str]) -> dict[str, str]:
+    """The ports that are not available, with the reasons, which are also said."""
+    missing = {name: reason for name in names if (reason := unavailable(name))}
+    for reason in missing.values():
+        say(reason)
+    return missing
+
+
 def _noticed_by(port: Port, checks: Sequence[Check]) -> list[str]:
     found = verification.verify([port], checks=checks)
     return list(dict.fromkeys(m.check for m in found if not m.passed))
-
-
-def _versions(ports: Sequence[str], missing: dict[str, str]) -> dict[str, str]:
-    return versions_of(package for name in ports if name not in missing for package in get_port(name).packages)
 
 
 @contextmanager
@@ -156,21 +144,13 @@ def _compiled_once() -> Iterator[None]:
             "jax_persistent_cache_min_compile_time_secs": 0.0,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
-        before = {name: _configured(name) for name in ours}
+        before = {name: jax.config.values[name] for name in ours}
         try:
-            _configure(ours)
+            for name, value in ours.items():
+                jax.config.update(name, value)
             compilation_cache.reset_cache()
             yield
         finally:
-            _configure(before)
+            for name, value in before.items():
+                jax.config.update(name, value)
             compilation_cache.reset_cache()
-
-
-def _configured(name: str) -> Any:
-    """The value of an option of JAX. Some are attributes, others have to be read."""
-    return getattr(jax.config, name) if hasattr(jax.config, name) else jax.config.read(name)
-
-
-def _configure(values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        jax.config.update(name, value)

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import jax
 import pytest
 from support.cli import invoke
 from trigru.bench.commands.options import read_kernels
-from trigru.bench.commands.verify import _configured
 from trigru.common.equality import verification
 from trigru.common.equality.checks import get_checks
 from trigru.impls.faults import FAULTS, Fault
@@ -164,13 +164,13 @@ def test_the_self_test_compiles_in_haste_and_leaves_jax_as_it_was(monkeypatch):
     names, seen = ("jax_disable_most_optimizations", "jax_compilation_cache_dir"), []
 
     def verify(ports, *, checks=None):
-        seen.append([_configured(name) for name in names])
+        seen.append([jax.config.values[name] for name in names])
         raise RuntimeError("ends early")
 
-    before = [_configured(name) for name in names]
+    before = [jax.config.values[name] for name in names]
     monkeypatch.setattr(verification, "verify", verify)
     invoke("verify", "--self-test")
     ((hasty, folder),) = seen
     assert hasty
     assert folder != before[1]
-    assert before == [_configured(name) for name in names] == [False, before[1]]
+    assert before == [jax.config.values[name] for name in names] == [False, before[1]]
