@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import Struct
 
-from ...common.errors import InputError, TrigruError
+from ...common.errors import TrigruError
 from ...common.port.programs import Build
 
 WORKLOAD, PHASE = "question", "train_step"
@@ -36,14 +36,13 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
     """One start of one port.
 
     Args:
-        port: its name.
         style: the call style, the first that the installed versions have.
-        import_s: importing the port, in seconds: JAX, Optax and the package's own modules, which every port has, and
-            its framework. Python's own start is not in it.
-        init_s: starting JAX's backend, drawing the parameters and constructing the model, in seconds.
-        build: tracing, lowering, compiling, and the whole first train step that contains them, in seconds.
-        second_call_s: the second train step, in seconds.
-        peak_bytes: the peak resident memory, in bytes; None where the platform does not report it.
+        import_s: importing the port: JAX, Optax and the package's own modules, which every port has, and its framework.
+            Python's own start is not in it.
+        init_s: starting JAX's backend, drawing the parameters and constructing the model.
+        build: tracing, lowering, compiling, and the whole first train step that contains them.
+        second_call_s: the second train step.
+        peak_bytes: the peak resident memory; None where the platform does not report it.
     """
 
     port: str
@@ -67,19 +66,9 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
     port.
 
     Args:
-        ports: names.
         repeats: recorded starts of each port.
         progress: called with what is under way and the share of the whole that was done since the last call.
-
-    Returns:
-        The starts, in the order in which they were measured.
-
-    Raises:
-        InputError: repeats is less than 1.
-        ColdStartError: a process died.
     """
-    if repeats < 1:
-        raise InputError(f"repeats is {repeats}, expected 1 or more.")
     found: list[ColdStart] = []
     share = 0.0
     for number in range(repeats + 1):
@@ -94,15 +83,7 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
 
 
 def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
-    """Start a port in a fresh interpreter.
-
-    Args:
-        port: its name.
-        limit_s: the longest that it may take.
-
-    Raises:
-        ColdStartError: it ended without an answer. The message has its last line on stderr.
-    """
+    """Start a port in a fresh interpreter. Raises a ColdStartError if it ends without an answer."""
     from .child import ChildDiedError, lines_of
 
     try:
@@ -119,9 +100,7 @@ def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
 def start_cold(port: str, since_s: float) -> ColdStart:
     """Import a port, make its model and train two steps. The process must not have imported any of it before.
 
-    Args:
-        port: its name.
-        since_s: when the process started, by `time.perf_counter`.
+    It started at since_s, by `time.perf_counter`.
     """
     from ...impls import get_port, get_style
 
@@ -158,7 +137,7 @@ def start_cold(port: str, since_s: float) -> ColdStart:
 
 
 def _peak_bytes() -> int | None:
-    """The peak resident memory of this process, in bytes; None where the platform does not report it."""
+    """The peak resident memory of this process."""
     try:
         # on Linux getrusage's number survives exec, so it may be that of the process that started this one
         with open("/proc/self/status") as status:
