@@ -15,11 +15,7 @@ from .statistics import compare, enough_rounds, noise_floor, verdict
 
 
 def merge(journal: Journal) -> Results:
-    """The record of what a journal has.
-
-    Raises:
-        TrigruError: nothing was measured, and nothing is known of why.
-    """
+    """The record of what a journal has. Raises a TrigruError if it has nothing, not even a reason why."""
     plan, begun, machine = journal.plan, journal.begun, journal.machine
     if machine is None:
         if not journal.untimed:
@@ -58,17 +54,14 @@ def _merge_group(
     """An arm that has no number in one process has none at all."""
     seen = {arm.id: {p: t for p, of_process in timed.items() for t in of_process if t.arm == arm.id} for arm in arms}
     there = [arm for arm in arms if arm.id not in untimed and len(seen[arm.id]) == len(timed) > 0]
-    lacks_baseline = not {"baseline", "duplicate"} <= {arm.role for arm in there}
-    if lacks_baseline:
-        there = []
-    was_tried = timed or any(arm.id in untimed for arm in arms if arm.role in ("baseline", "duplicate"))
-    why = NO_BASELINE if lacks_baseline else "not measured in every process"
-    without = [untimed.get(arm.id) or Untimed(arm, why) for arm in arms if arm not in there]
-    if not was_tried:
-        without = [u for u in without if u.arm.id in untimed]
-    if lacks_baseline:
-        return [], without
-    baseline, duplicate = (next(arm for arm in there if arm.role == role) for role in ("baseline", "duplicate"))
+    of_role = {arm.role: arm for arm in there}
+    baseline, duplicate = of_role.get("baseline"), of_role.get("duplicate")
+    if baseline is None or duplicate is None:
+        was_tried = timed or any(arm.id in untimed for arm in arms if arm.role in ("baseline", "duplicate"))
+        lost = [arm for arm in arms if was_tried or arm.id in untimed]
+        return [], [untimed.get(arm.id) or Untimed(arm, NO_BASELINE) for arm in lost]
+    lost = [arm for arm in arms if arm not in there]
+    without = [untimed.get(arm.id) or Untimed(arm, "not measured in every process") for arm in lost]
     time_s = {arm.id: np.concatenate([t.time_s for t in seen[arm.id].values()]) for arm in there}
     process = [number for number, t in seen[baseline.id].items() for _ in t.time_s]
     ratios = {arm.id: compare(time_s[arm.id], time_s[baseline.id], process, seed) for arm in there}

@@ -3,7 +3,7 @@
 Both are timed in the same rounds, so their ratio is paired, like the ratio to the baseline.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,6 @@ class Speedup:
         benchmark: the arm with the kernel; of the first group where there are several.
         other: what it is compared with: the arm of its port and style on the stock cell, or a peer.
         arm: the name of its stock arm.
-        groups: how many groups.
         effect: log of the kernel's time over the other arm's.
         floor: of noise, as a fraction.
         enough: whether all groups have enough rounds for a verdict.
@@ -86,10 +85,13 @@ def mean_speedup(found: list[Speedup]) -> Speedup:
     If a run was interrupted, groups that only one process measured are left out: they do not show how processes differ.
     """
     found = [s for s in found if s.effect.processes > 1] or found
-    first = found[0]
-    effect, floor = mean_effect([s.effect for s in found]), mean_floor([s.floor for s in found])
-    enough = all(s.enough for s in found)
-    return Speedup(first.benchmark, first.other, first.arm, len(found), effect, floor, enough)
+    return replace(
+        found[0],
+        groups=len(found),
+        effect=mean_effect([s.effect for s in found]),
+        floor=mean_floor([s.floor for s in found]),
+        enough=all(s.enough for s in found),
+    )
 
 
 def lone_processes(found: list[Speedup]) -> list[Speedup]:
