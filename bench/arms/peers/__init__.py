@@ -19,14 +19,7 @@ PEERS = ("torch", "haiku", "keras")
 
 @dataclass(frozen=True)
 class PeerStyle:
-    """A way to run a peer.
-
-    Args:
-        name: as in benchmark ids; stable.
-        summary: the code that a user would write, in a line.
-        build: (config, canonical params, phase) -> Program.
-        missing: returns None if the style is available here, else the reason.
-    """
+    """A way to run a peer: a call style whose build takes (config, canonical params, phase)."""
 
     name: str
     summary: str
@@ -39,8 +32,6 @@ class Peer:
     """A GRU with a learned initial state of another library.
 
     Args:
-        name: what the command line calls it.
-        title: what tables call it.
         packages: the distributions whose versions can change its results.
         call_styles: the ways to run it, the one that its documentation leads with first.
         differs: how its equations differ from the oracle's; None where they do not. If they do, it is not compared.
@@ -55,12 +46,7 @@ class Peer:
 
 @cache
 def get_peer(name: str) -> Peer:
-    """The peer of that name.
-
-    Raises:
-        UnknownNameError: there is none.
-        UnavailableError: its library is not installed, or does not import.
-    """
+    """The peer of that name. Raises an UnavailableError if its library is not installed, or does not import."""
     if name not in PEERS:
         raise UnknownNameError("peer", name, list(PEERS))
     try:

@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -89,15 +90,7 @@ class OnDevice:
         return array if dtype is None else array.astype(dtype)
 
 
-def _eager(config: GRUConfig, params: Params, phase: str) -> Program:
-    return _build(config, params, phase, lambda model: model)
-
-
-def _compile(config: GRUConfig, params: Params, phase: str) -> Program:
-    return _build(config, params, phase, torch.compile)
-
-
-def _build(config: GRUConfig, params: Params, phase: str, wrap: Any) -> Program:
+def _build(config: GRUConfig, params: Params, phase: str, wrap: Any = lambda model: model) -> Program:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -209,7 +202,7 @@ PEER = Peer(
     title="PyTorch",
     packages=("torch",),
     call_styles=(
-        PeerStyle("eager", "loss.backward(); optimizer.step()", _eager),
-        PeerStyle("compile", "model = torch.compile(model)", _compile, _no_compiler),
+        PeerStyle("eager", "loss.backward(); optimizer.step()", _build),
+        PeerStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile), _no_compiler),
     ),
 )
