@@ -15,7 +15,7 @@ class Row:
 
     Args:
         slowed: the share by which the arms were made to take longer; 0 where they are identical to the baseline.
-        workload: name; None for all together.
+        workload: name; "" for all together.
         arms, slower, faster: how many arms there are, and how many got that verdict.
         share: of identical arms, those that were called different; of slowed arms, those that were called slower.
         low, high: 95 % interval of the share (Clopper and Pearson).
@@ -23,7 +23,7 @@ class Row:
     """
 
     slowed: float
-    workload: str | None
+    workload: str
     arms: int
     slower: int
     faster: int
@@ -44,10 +44,10 @@ def calibration_rows(results: Results) -> list[Row]:
         if b.arm.role == "calibration":
             cases[b.arm.slowed, str(b.arm.workload)].append(b)
             cases[b.arm.slowed, ""].append(b)
-    return [_row(slowed, workload or None, found) for (slowed, workload), found in sorted(cases.items())]
+    return [_row(*case, found) for case, found in sorted(cases.items())]
 
 
-def _row(slowed: float, workload: str | None, found: list[Benchmark]) -> Row:
+def _row(slowed: float, workload: str, found: list[Benchmark]) -> Row:
     slower, faster = (sum(b.facts.verdict == verdict for b in found) for verdict in ("slower", "faster"))
     counted = slower if slowed else slower + faster
     interval = binomtest(counted, len(found)).proportion_ci()

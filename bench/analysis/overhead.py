@@ -25,9 +25,7 @@ class Overhead:
     """How much longer than the baseline a call of an arm takes.
 
     Args:
-        arm: its name.
         size: the swept size of the workload; None where none was swept.
-        leaves: arrays that cross the jit boundary for model and optimiser.
         time_s, low_s, high_s: seconds per call, with the 95 % interval.
         share: of the baseline's time; low_share and high_share are its 95 % interval.
         same_program: whether XLA runs the baseline's program, so that the overhead is only that of crossing the jit

@@ -58,7 +58,6 @@ class Effect:
         log_ratio: the mean over processes of the median over rounds.
         low, high: its 95 % interval.
         standard_error: of log_ratio.
-        processes: how many processes measured it.
         medians: over the rounds of each process.
     """
 
@@ -98,10 +97,7 @@ def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None 
     bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. (To resample both
     processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.)
 
-    Args:
-        log_ratio: one for each round.
-        process: the process of each round; None where there is only one.
-        seed: of the bootstrap.
+    The arguments are those of `compare`.
     """
     log_ratio = np.asarray(log_ratio)
     process = np.zeros(len(log_ratio), int) if process is None else np.asarray(process)
@@ -130,11 +126,8 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     these means. (In a published run of the ports, their variance was a third larger than for independent groups.)
 
     Args:
-        effects: one for each group, measured in the same processes; if a run was interrupted, in the first of them.
-
-    Raises:
-        InputError: some were measured in one process and others in several. The former do not show how processes
-            differ.
+        effects: one for each group, measured in the same processes; if a run was interrupted, in the first of them. An
+            InputError says if some were in one process alone, and others in several.
 
     >>> round(float(np.exp(mean_effect([effect_of(np.log([2.0] * 9)), effect_of(np.log([8.0] * 9))]).log_ratio)), 6)
     4.0

@@ -37,7 +37,6 @@ class Reference:
 
     Args:
         params: canonical; every arm loads them.
-        batch: the data.
         expected: quantities by name, float64.
         bounds: the largest error that passes, by name.
         steps: how many calls are compared: train steps, or 1.
@@ -92,8 +91,7 @@ _folder: Path | None = None
 def keep_in(folder: Path) -> Iterator[None]:
     """Within this context, share the oracle's answers with other processes through files.
 
-    Args:
-        folder: private to one run, because files in it are unpickled.
+    The folder is private to one run, because files in it are unpickled.
     """
     global _folder
     _folder = folder
@@ -104,13 +102,7 @@ def keep_in(folder: Path) -> Iterator[None]:
 
 
 def get_reference(workload: Sized, phase: str, dtype: str, steps: int = TRAIN_STEPS) -> Reference:
-    """The oracle's answers for a phase of a workload.
-
-    Args:
-        workload: with its sizes.
-        phase, dtype: names.
-        steps: of training, where the phase is "train_step".
-    """
+    """The oracle's answers for a phase of a workload; for "train_step", of that many steps."""
     key = str(workload), phase, dtype, steps
     if key in _known:
         return _known[key]

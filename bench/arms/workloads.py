@@ -42,8 +42,6 @@ class Workload:
     """Sizes and data of one model under test.
 
     Args:
-        name: stable, part of benchmark ids.
-        summary: what it stands for.
         batch_size: B, sequences.
         time: T, steps of the longest sequence.
         input_size: D.
@@ -115,9 +113,7 @@ SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden"
 def get_workload(sized: Sized) -> Workload:
     """A workload, with the sizes that were asked for.
 
-    Raises:
-        UnknownNameError: no workload, or no size, has that name.
-        InputError: the size is fixed by the workload's data.
+    Raises an UnknownNameError if there is no such workload or size, and an InputError if its data fix the size.
 
     >>> get_workload(Sized("question", {"hidden": 64})).shape
     'B=1 T=50 D=20 H=64'
@@ -135,11 +131,7 @@ def get_workload(sized: Sized) -> Workload:
 
 
 def parse_workload(text: str) -> Sized:
-    """Read a workload as users write it, with sizes or without.
-
-    Raises:
-        UnknownNameError: there is none.
-        InputError: a size that its data fix, or that is none.
+    """Read a workload as users write it, with sizes or without. Raises what `get_workload` does.
 
     >>> parse_workload("question@hidden=64")
     Sized(name='question', sizes={'hidden': 64})
@@ -154,10 +146,7 @@ def parse_workload(text: str) -> Sized:
 
 
 def parse_sweep(text: str) -> tuple[str, list[int]]:
-    """Read a size and its values, as users write them.
-
-    Raises:
-        InputError: the text has another form.
+    """Read a size and its values, as users write them. Raises an InputError if the text has another form.
 
     >>> parse_sweep("hidden=8,32")
     ('hidden', [8, 32])

@@ -22,13 +22,7 @@ def say(message: str) -> None:
 def show(
     sections: "list[Section]", *, above: Iterable[str] = (), below: Iterable[str] = (), details: bool = False
 ) -> None:
-    """Print tables to stdout.
-
-    Args:
-        sections: the tables.
-        above, below: lines before and after the tables.
-        details: print also the tables that are meant for files.
-    """
+    """Print tables to stdout, with lines above and below; with details, also the tables that are meant for files."""
     from rich.console import Console
 
     from .sections import terminal

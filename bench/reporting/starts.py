@@ -11,10 +11,7 @@ def cold_start_tables(
 ) -> list[Section]:
     """A table with the medians of each port's starts; no table if there is no start.
 
-    Args:
-        found: the starts.
-        measured: the time, in ISO 8601; None where it is not known.
-        loads: of the machine, before and after.
+    The loads are those before and after, at the time `measured`, in ISO 8601.
 
     >>> from trigru.common.port.programs import Build
     >>> pure = ColdStart("pure", "jit", 1.0, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.001, 2**28)

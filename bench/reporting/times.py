@@ -66,11 +66,7 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def explain(cause: Cause, dots: int | None = None) -> str:
-    """Why an arm is slower or faster than the baseline.
-
-    Args:
-        cause: as the programs show it.
-        dots: matrix products in the arm's program.
+    """Why an arm is slower or faster than the baseline; dots are the matrix products in its program.
 
     >>> explain(Cause("boundary", 3e-6, (17, 16)))
     'the same program: +3.0 µs a call for 17 leaves; pure 16'

@@ -31,10 +31,7 @@ def save(results: Results, path: Path) -> None:
 
 
 def load(path: Path) -> Results:
-    """Read a results file of schema 3 or 2.
-
-    Args:
-        path: of the file, or of the folder that a run wrote into.
+    """Read a results file of schema 3 or 2, given its path or that of the folder that a run wrote into.
 
     Raises:
         ResultsFileError: it cannot be read, was not written by trigru, or lacks something.

@@ -83,12 +83,7 @@ def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
 
 
 class Parent(NamedTuple):
-    """A child's connection to its parent.
-
-    Args:
-        request: the line that the parent sent.
-        answers: where the answers are written, one in each line.
-    """
+    """A child's connection to its parent: the line that it sent, and where the answers are written, one a line."""
 
     request: bytes
     answers: BinaryIO

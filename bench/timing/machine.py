@@ -30,11 +30,7 @@ PATH = "PATH"
 
 
 def describe_machine(packages: Iterable[str] = ()) -> Machine:
-    """The machine of this process.
-
-    Args:
-        packages: distributions in addition to those that always matter.
-    """
+    """The machine of this process, with the versions of these distributions and of those that always matter."""
     import jax
 
     device = jax.devices()[0]

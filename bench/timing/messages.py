@@ -16,10 +16,7 @@ class Request(Struct, frozen=True):
 
     Args:
         arms: those still to be measured, group by group.
-        process: its number, from 0.
-        processes: how many there are.
         alone: compile one arm after the other, so that compile times and crashes belong to one arm.
-        rounds, sample_time_s, seed: those of the plan.
         packages: distributions whose versions are reported, in addition to those that always matter.
         backend: the expected platform; None if any platform is accepted.
         folder: for files that the processes of a run share.

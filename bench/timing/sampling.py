@@ -53,7 +53,6 @@ class WarmUp:
     """How an arm was brought to a steady state.
 
     Args:
-        calls: how many calls it took.
         steady: whether the last stretches were no faster than those before.
         call_time_s: seconds per call in the fastest stretch.
     """
@@ -65,17 +64,7 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Samples:
-    """The times of one arm.
-
-    Args:
-        time_s: seconds per call, each waited for before the next, for each round.
-        pipelined_s: seconds per call where no call was waited for before the next, a few; empty where one call fills a
-            sample.
-        calls: calls in a sample.
-        position: the arm's place within each round.
-        started_s: when each sample began, seconds since the epoch.
-        warm_up: the warm-up before.
-    """
+    """The times of one arm, as in `trigru.bench.results.record.Facts`; time_s is in seconds per call."""
 
     time_s: np.ndarray
     pipelined_s: np.ndarray
@@ -127,8 +116,6 @@ def sample_rounds(
     Args:
         arms: compiled already, or compiled by the warm-up.
         rounds: how many. A multiple of the number of arms balances positions exactly.
-        sample_time_s: least duration of a sample of fewer than twenty calls.
-        seed: of the orders.
         warm: how each arm was warmed up; None to warm up here.
         progress: called after each round with its share of all rounds.
         entering: called with the arm's number before each sample, outside of the timed region.

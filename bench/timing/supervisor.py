@@ -16,15 +16,7 @@ Ask = Callable[[Request, float], Iterator[Answer]]
 
 
 def ask_process(request: Request, limit_s: float) -> Iterator[Answer]:
-    """Measure in a fresh interpreter.
-
-    Args:
-        request: what to measure.
-        limit_s: the longest that the process may say nothing.
-
-    Raises:
-        ChildDiedError: it ended too early, or was ended because it said nothing for too long.
-    """
+    """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
     for line in lines_of("worker", msgspec.json.encode(request), limit_s):
         yield msgspec.json.decode(line, type=Answer)
 
@@ -32,13 +24,12 @@ def ask_process(request: Request, limit_s: float) -> Iterator[Answer]:
 def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | None = None) -> None:
     """Measure what a journal's plan asks for and the journal does not have yet.
 
+    Raises a ChildDiedError if a process dies before it measures anything.
+
     Args:
         journal: answers are added to it.
         progress: called with what is under way and the share of the whole that was done since the last call.
         ask: measures a request; by default `ask_process`.
-
-    Raises:
-        ChildDiedError: a process died before it measured anything.
     """
     plan = journal.plan
     whole = len(journal.groups()) * plan.processes
