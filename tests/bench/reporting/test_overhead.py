@@ -2,11 +2,11 @@
 
 import pytest
 from matplotlib.axes import Axes
-from support.runs import make_arm, make_benchmark, make_results, make_sweep, with_benchmarks, with_facts
+from support.runs import make_sweep, with_benchmarks, with_facts
 from trigru.bench.analysis.overhead import Cause
 from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.plots import plot_sweep
-from trigru.bench.reporting.times import explain, summary_tables
+from trigru.bench.reporting.times import explain
 
 
 def test_the_size_from_which_the_overhead_is_negligible_is_said(tmp_path, monkeypatch):
@@ -45,15 +45,3 @@ def test_what_the_intervals_do_not_bear_out_is_an_estimate(facts, said):
 )  # fmt: skip
 def test_a_cause_is_told_in_a_sentence(cause, said):
     assert explain(cause, dots=2) == said
-
-
-def test_what_takes_longer_is_explained_in_the_summary():
-    def why(ratio, **facts):
-        arms = [make_benchmark(make_arm("pure[jit]"), [1e-3] * 6)]
-        arms.append(make_benchmark(make_arm("linen[apply]"), [1e-3] * 6, ratio=ratio, **facts))
-        return summary_tables(make_results(arms))[0].rows[0][-1]
-
-    assert why(1.5) == "the same program: +500.0 µs a call for 9 leaves; pure 9"
-    assert why(1.5, program=None) == "no XLA program to look at"
-    assert why(1.09) == ""
-    assert why(1.09, differs="resets before") == "other equations: resets before"
