@@ -34,10 +34,11 @@ ALL = PURE + LINEN + NNX + EQUINOX
         (("--port", "pure", "--phase", "step"), {TINY: PURE, "tiny/step/float32/stock": PURE}),
         (("--port", "pure", "--kernel", "fused"), {"tiny/forward/float32/fused": [*PURE, "pure[jit]:fused"]}),
         (
-            ("--port", "nnx", "--kernel", "fused", "--kernel", "fused@save=none", "--style", "split"),
+            ("--port", "nnx", "--kernel", "fused", "--kernel", "fused@save=none", "--style", "split", "--style", "jit"),
             {
                 "tiny/forward/float32/fused": [
-                    *PURE, "nnx[split]", "nnx[split]:fused", "nnx[split]:fused@save=none",
+                    *PURE, "nnx[jit]", "nnx[jit]:fused", "nnx[jit]:fused@save=none",
+                    "nnx[split]", "nnx[split]:fused", "nnx[split]:fused@save=none",
                 ]
             },
         ),

@@ -6,24 +6,16 @@ process.
 
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
-from support.runs import ARMS, EQUAL, GROUPS, draw_run, make_arm, slowed, with_facts, with_machine, with_provenance
+from support.runs import ARMS, EQUAL, GROUPS, draw_run, slowed, with_facts, with_provenance
 from trigru.bench.analysis.diff import FAIL_ABOVE, TOO_NOISY, diff
-from trigru.bench.results.record import Untimed
 from trigru.common.errors import TrigruError
 
 FIRST = "tiny/forward/float32/stock"
 WRONG = replace(EQUAL, error=1.0)
 
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
-
-
-def without(results, name, *untimed):
-    """The same file, but an arm has no number in the first group."""
-    benchmarks = [b for b in results.benchmarks if b.arm.id != f"{FIRST}/{name}"]
-    return msgspec.structs.replace(results, benchmarks=benchmarks, untimed=list(untimed))
 
 
 def names_of(changes):
@@ -107,25 +99,6 @@ def test_a_floor_is_too_noisy_above_its_limit(still, floor, noisy):
 # problems
 
 
-def test_a_missing_arm_is_a_problem_unless_allowed(old, again):
-    for name, files in (("NEW", (old, without(again, "linen[apply]"))), ("OLD", (without(old, "linen[apply]"), again))):
-        found = diff(*files)
-        (problem,) = found.problems
-        assert (problem.what, problem.file, problem.group) == ("missing", name, FIRST)
-        assert (problem.names, problem.count, problem.reason) == (("linen[apply]",), 1, "")
-        assert found.exit_code == diff(*files, allow_other_machine=True).exit_code == 2
-        allowed = diff(*files, allow_missing=True)
-        assert allowed.exit_code == 0
-        assert len(allowed.changes) == 29
-
-
-@pytest.mark.parametrize("style", ["apply", None])
-def test_a_missing_arm_says_why_where_that_is_known(old, again, style):
-    gone = msgspec.structs.replace(make_arm("linen[apply]"), style=style)
-    (problem,) = diff(old, without(again, "linen[apply]", Untimed(gone, "flax is not installed."))).problems
-    assert problem.reason == "flax is not installed"
-
-
 def test_a_renamed_arm_is_missing_on_both_sides_and_a_group_as_a_whole(old):
     renamed = {name.replace("cached_partial", "cached"): ratio for name, ratio in ARMS.items()}
     found = diff(old, draw_run(2, arms=renamed, groups=GROUPS[:1]))
@@ -135,23 +108,6 @@ def test_a_renamed_arm_is_missing_on_both_sides_and_a_group_as_a_whole(old):
         ("OLD", FIRST, ("nnx[cached]",), 1),
     ]
     assert found.exit_code == 2
-
-
-def test_other_work_under_the_same_name_is_not_compared(old, again):
-    benchmarks = [b if b.arm.workload.name == "tiny" else with_facts(b, shape="B=9") for b in again.benchmarks]
-    found = diff(old, msgspec.structs.replace(again, benchmarks=benchmarks))
-    (problem,) = found.problems
-    assert (problem.what, problem.now) == ("work", "B=9, 8 steps, baseline pure[jit]")
-    assert problem.was == "B=1 T=50 D=20 H=512, 8 steps, baseline pure[jit]"
-    assert len(found.changes) == 20
-    assert found.exit_code == 2
-
-
-def test_problems_win_over_regressions_and_arms_are_still_compared(old):
-    new = with_machine(draw_run(2, {"linen": 1.3}), threads=2)
-    found = diff(old, new)
-    assert (found.exit_code, len(found.regressions)) == (2, 3)
-    assert diff(old, new, allow_other_machine=True).exit_code == 1
 
 
 # equality

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, PLAN, STEP, FakeProcesses, fill, ignore, journal_at, samples, timed
-from support.runs import BUILD, MACHINE, plan
+from support.runs import BUILD, MACHINE
 from trigru.bench.analysis.merge import merge
 from trigru.bench.analysis.statistics import compare, noise_floor, verdict
-from trigru.bench.arms.plan import MATMUL_PRECISION, expand
+from trigru.bench.arms.plan import MATMUL_PRECISION
 from trigru.bench.arms.work import work_of
 from trigru.bench.arms.workloads import Workload, get_workload
 from trigru.bench.results.files import load, save
@@ -50,13 +50,6 @@ def test_ratios_are_those_of_paired_rounds_within_processes(merged):
     assert again.ratio_low != 1
 
 
-def test_a_verdict_heeds_the_noise_floor(journal, monkeypatch):
-    fill(journal, (STEP,))
-    fill(journal, (STEP,), process=1)
-    monkeypatch.setattr("trigru.bench.analysis.merge.noise_floor", lambda *_: 0.9)
-    assert [(b.facts.floor, b.facts.verdict) for b in merge(journal).benchmarks] == [(0.9, "indistinguishable")] * 3
-
-
 def test_processes_are_joined_in_their_order(merged):
     facts = merged.groups()[STEP][2].facts
     assert facts.position == [0, 1, 2, 0] * 2
@@ -81,15 +74,6 @@ def test_facts_are_the_arms(merged):
     for facts, phase in ((linen, "forward"), (of_step, "step")):
         work = work_of(tiny, phase)
         assert (facts.flops, facts.moved_bytes) == (work.flops, work.moved_bytes)
-
-
-def test_an_arm_keeps_its_kernel_and_its_division(tmp_path):
-    asked = plan(workloads=["vowels"], phases=("step",), kernels=["stock", "fused@save=none"], rounds=4)
-    journal = journal_at(tmp_path / "run", asked)
-    run(journal, ignore, FakeProcesses())
-    found = merge(journal).benchmarks
-    assert [b.arm for b in found] == expand(asked)
-    assert {b.facts.steps for b in found} == {32}, "one for each sequence"
 
 
 def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):

@@ -16,7 +16,6 @@ from trigru.bench.analysis.statistics import (
     noise_floor,
     verdict,
 )
-from trigru.bench.timing.sampling import balanced_orders
 from trigru.common.errors import InputError
 
 
@@ -70,14 +69,6 @@ def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of
     of_rounds = effect_of(rounds).standard_error / 3**0.5
     assert found.standard_error == pytest.approx(of_rounds)
     assert found.high - found.log_ratio == pytest.approx(t.ppf(0.975, np.inf) * of_rounds)
-
-
-def test_luck_that_falls_on_all_groups_is_in_the_error_of_their_mean():
-    lucky = (-0.02, -0.01, 0.0, 0.01, 0.02)
-    found = mean_effect([Effect(0.0, 0.0, 0.0, 0.001, 5, lucky)] * 3)
-    of_processes = np.std(lucky, ddof=1) / 5**0.5
-    assert found.standard_error == pytest.approx(of_processes)
-    assert found.high == pytest.approx(t.ppf(0.975, 4) * of_processes)
 
 
 def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
@@ -137,21 +128,6 @@ def test_duplicates_cannot_exceed_the_floor_of_their_mean():
     assert np.exp(abs(np.log(ratios)).mean()) <= 1 + floor < 1.05
 
 
-def test_what_an_arm_leaves_to_its_successor_does_not_pass_for_a_difference(rng, few_resamples):
-    """Identical arms, each of which slows or speeds the next one by about 3 %: few verdicts, whatever the rounds."""
-    for rounds in (11, 22, 44):
-        wrong, trials, arms = 0, 150, 11
-        for seed in range(trials):
-            effect = rng.normal(0, 0.03, arms)
-            log_time = np.zeros((arms, rounds))
-            for number, order in enumerate(balanced_orders(arms, rounds, seed)):
-                log_time[order[1:], number] += effect[order[:-1]]
-            time_s = np.exp(log_time + rng.normal(0, 0.005, log_time.shape))
-            found = [compare(t, time_s[0], seed=seed) for t in time_s[1:3]]
-            wrong += verdict(found[1], noise_floor(found[0])) != "indistinguishable"
-        assert wrong / trials < 0.06, f"{wrong} of {trials} at {rounds} rounds"
-
-
 def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
     slow, base = paired(rng, 1.02)
     assert compare(slow, base, seed=3) == compare(slow, base, seed=3)
@@ -188,35 +164,11 @@ def test_verdicts_at_the_very_thresholds(comparison, expected):
     assert verdict(comparison, floor=1.0) == expected
 
 
-def test_the_interval_of_three_processes_by_hand():
-    """Medians 0.10, 0.12, 0.17: their mean is 0.13, the squares of their distances from it add up to 0.0026."""
-    found = effect_of(np.repeat([0.10, 0.12, 0.17], 4), np.repeat([0, 1, 2], 4))
-    assert found.log_ratio == pytest.approx(0.13)
-    assert found.medians == pytest.approx((0.10, 0.12, 0.17))
-    error = (0.0026 / 2 / 3) ** 0.5
-    assert found.standard_error == pytest.approx(error)
-    reach = 4.30265 * error  # Student's t at 97.5 %, two degrees of freedom
-    assert (found.low, found.high) == pytest.approx((0.13 - reach, 0.13 + reach), rel=1e-5)
-
-
 def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():
     """Medians 0.0 and 0.3 of uneven rounds, whose means are others."""
     found = effect_of(np.array([-0.1, 0.0, 0.4, 0.2, 0.3, 1.0]), [0, 0, 0, 1, 1, 1])
     assert found.medians == pytest.approx((0.0, 0.3))
     assert found.log_ratio == pytest.approx(0.15)
-
-
-def test_the_interval_of_a_mean_by_hand():
-    """Two groups whose processes' luck cancels: errors of 0.03 and 0.04 are one of 0.05, of the mean half that."""
-    one = Effect(0.1, 0.0, 0.2, 0.03, 3, (0.0, 0.1, 0.2))
-    other = Effect(0.3, 0.1, 0.5, 0.04, 3, (0.4, 0.3, 0.2))
-    found = mean_effect([one, other])
-    assert found.log_ratio == pytest.approx(0.2)
-    assert found.standard_error == pytest.approx(0.025)
-    freedom = (0.0009 + 0.0016) ** 2 / ((0.0009**2 + 0.0016**2) / 2)  # Welch's, 3.709
-    assert freedom == pytest.approx(3.709, abs=1e-3)
-    reach = t.ppf(0.975, freedom) * 0.025
-    assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
 
 
 def test_the_interval_of_a_change_by_hand():

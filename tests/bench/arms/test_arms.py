@@ -1,8 +1,6 @@
 """Arms: what is timed, and the gate before it."""
 
-import itertools
 from dataclasses import replace
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +9,7 @@ import pytest
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import NotEqualError, get_reference
-from trigru.bench.arms.arms import arms_of, calibration_arms, prepare
+from trigru.bench.arms.arms import arms_of, prepare
 from trigru.bench.arms.peers import Peer, PeerStyle
 from trigru.bench.arms.plan import expand, packages_of_plan
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
@@ -49,15 +47,6 @@ def test_benchmark_ids_are_pinned(division):
     assert [arm.role for arm in found] == ["baseline", "duplicate"] + ["arm"] * (len(names) - 2)
 
 
-def test_the_fused_division_has_the_styles_that_are_asked_for_and_peers_as_they_are(monkeypatch):
-    styles = "eager", "compile"
-    peer = Peer("torch", "", (), tuple(PeerStyle(style, "", lambda *_: None) for style in styles))
-    monkeypatch.setattr(arms, "get_peer", lambda name: peer)
-    found = arms_of(TINY, "forward", ["nnx"], ["pytree", "leaves"], [Kernel("fused")], ["torch"])
-    own = "pure[jit] pure[jit]#2 nnx[pytree] nnx[pytree]:fused nnx[leaves] nnx[leaves]:fused"
-    assert [arm.name for arm in found] == [*own.split(), "torch[eager]", "torch[compile]"]
-
-
 def groups_of(of):
     return list(dict.fromkeys(arm.group for arm in expand(of)))
 
@@ -90,22 +79,6 @@ def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):
     asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
     assert [arm.name for arm in expand(asked)[2:]] == ["nnx[?]", "torch[?]"]
     assert packages_of_plan(asked) == []
-
-
-def test_a_kernel_reaches_the_model(monkeypatch):
-    built = []
-
-    class Fast(PurePort):
-        kernels = ("stock", "fused")
-
-        def load(self, config, params):
-            built.append(config.kernel)
-            return super().load(replace(config, kernel="stock"), params)
-
-    monkeypatch.setattr(arms, "get_port", lambda name: Fast())
-    for arm in arms_of(TINY, "forward", ["pure"], kernels=[Kernel("fused")]):
-        prepare(arm)
-    assert built == ["stock", "stock", "fused"]
 
 
 def test_where_matrix_products_dominate_the_first_style_is_enough():
@@ -268,15 +241,6 @@ def test_what_is_timed_is_on_the_device(monkeypatch):
     assert all(isinstance(array, jax.Array) for array in arrays)
 
 
-def test_a_calibration_has_copies_and_slowed_arms_in_groups_of_their_own():
-    found = calibration_arms(TINY, "forward", trial=3)
-    assert found[1].id == "tiny~3/forward/float32/stock/pure[jit]#2"
-    assert [arm.name for arm in found if arm.slowed] == ["pure[jit]+3%", "pure[jit]+5%"]
-    assert [arm.role for arm in found] == ["baseline", "duplicate"] + 9 * ["calibration"]
-    assert [arm.copy for arm in found] == [*range(1, 10), 1, 1]
-    assert prepare(found[-1]).slowed == 0.05
-
-
 def test_the_step_goes_on_from_the_carry_that_is_passed():
     batch = get_workload(TINY).batch()
     frame, carry = batch.arguments("step")
@@ -298,13 +262,3 @@ def test_the_gate_is_the_largest_share_of_what_is_allowed():
 def test_peers_which_may_keep_two_biases_are_held_to_one_train_step():
     steps = [arms.expected_of(make_arm(name, phase="train_step")).steps for name in ("torch[eager]", "linen[apply]")]
     assert steps == [1, 2]
-
-
-def test_the_first_call_is_timed_and_no_later_one(monkeypatch):
-    monkeypatch.setattr(arms, "time", SimpleNamespace(perf_counter=map(float, itertools.count()).__next__))
-    assert prepare(make_arm("pure[jit]", phase="train_step")).first_call_s == 1
-
-
-def test_the_first_call_is_timed_each_time():
-    for _ in range(2):
-        assert 1e-3 < prepare(make_arm("pure[jit]", phase="step")).first_call_s < 60

@@ -9,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.runs import make_results
-from trigru.bench.analysis.rates import best_ceilings, nearer_limit
 from trigru.bench.arms import work
 from trigru.bench.arms.work import Work, work_of
 from trigru.bench.arms.workloads import WORKLOADS, Workload, get_workload
-from trigru.bench.results.record import Ceilings, Sized
+from trigru.bench.results.record import Sized
 from trigru.bench.timing import roofline
 from trigru.bench.timing.roofline import measure_ceilings
 from trigru.common.parameters.record import random_params
@@ -180,24 +178,6 @@ def padded(batch):
     return batch._replace(x=np.concatenate([batch.x, batch.x], 1))
 
 
-def test_of_a_step_each_sequence_counts():
-    vowels = get_workload(Sized("vowels"))
-    one = replace(vowels, batch_size=1)
-    assert work_of(vowels, "step").flops == vowels.batch_size * work_of(one, "step").flops
-
-
-def test_the_binding_limit_is_the_one_that_takes_longer():
-    limits = Ceilings(gemm_gflop_per_s=200.0, copy_gbyte_per_s=50.0)
-    assert nearer_limit(limits, 4e9, 1e6) == ("gemm", pytest.approx(0.02))
-    assert nearer_limit(limits, 4e6, 2e9) == ("copy", pytest.approx(0.04))
-    assert nearer_limit(limits, 4e9, 1e9) == ("gemm", pytest.approx(0.02))
-
-
-def test_the_best_rates_of_all_processes_count():
-    ceilings = [{"float32": Ceilings(1.0, 8.0)}, {"float32": Ceilings(3.0, 4.0)}]
-    assert best_ceilings(make_results([], ceilings=ceilings), "float32") == Ceilings(3.0, 8.0)
-
-
 @pytest.fixture
 def small_sizes(monkeypatch):
     """A product of 64 by 64 and a copy of 64 KiB; gives the calls that are timed."""
@@ -224,17 +204,6 @@ def test_limits_are_positive_and_finite(small_sizes, dtype):
     assert (copy.nbytes, copy.dtype) == (2**16, dtype)
 
 
-def test_rates_are_work_over_the_fastest_time(small_sizes, monkeypatch):
-    def known(call):
-        call()
-        return 1e-6
-
-    monkeypatch.setattr(roofline, "_fastest_s", known)
-    found = measure_ceilings()
-    assert found.gemm_gflop_per_s == pytest.approx(2 * 64**3 / 1e-6 * 1e-9)
-    assert found.copy_gbyte_per_s == pytest.approx(2 * 2**16 / 1e-6 * 1e-9)
-
-
 def test_the_copy_works_in_place(small_sizes):
     measure_ceilings()
     _, copy = small_sizes
@@ -245,12 +214,3 @@ def test_the_copy_works_in_place(small_sizes):
     assert after.unsafe_buffer_pointer() == address
     # once to compile, once for each call that counts, twice here: not one of them started from the first array
     assert float(after[0]) == roofline.CALLS + 3
-
-
-def test_the_fastest_call_counts_and_the_first_does_not(monkeypatch):
-    clock = iter([0.0, 5.0, 5.0, 7.0, 7.0, 10.0])
-    monkeypatch.setattr(roofline.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(roofline, "CALLS", 3)
-    calls = []
-    assert roofline._fastest_s(lambda: calls.append(1)) == 2.0
-    assert len(calls) == 4

@@ -1,7 +1,5 @@
 """`trigru diff` and its exit codes, and `trigru report`, from files."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 from support.cli import call, invoke
@@ -52,17 +50,6 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
     assert [invoke("diff", folder, elsewhere, *option).exit_code for option in options] == [2, 2, 1]
     begun = files("begun", with_provenance(old, complete=False))
     assert [invoke("diff", folder, begun, *option).exit_code for option in options] == [2, 0, 2]
-
-
-def test_a_port_that_lost_its_proof_is_named_and_fails(files, old):
-    lost = with_provenance(old, equality=[replace(EQUAL, error=1.0)], complete=False)
-    found = invoke("diff", files("old", old), files("lost", lost))
-    assert found.exit_code == 1
-    assert found.stderr.startswith("linen was proven equal before and is not now.\n")
-    assert "1 of 1 measurement failed: sequence" in found.stdout
-    unproven = invoke("diff", files("before", old), files("unproven", with_provenance(old, equality=None)))
-    assert unproven.exit_code == 0
-    assert "NEW: no proof of equality" in " ".join(unproven.stdout.split())
 
 
 def test_files_that_have_nothing_in_common_are_refused(files, old):

@@ -76,11 +76,17 @@ def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again)
         found = diff(old, new)
         assert diff_tables(found)[0].title == "Where the files do not compare"
         assert diff_tables(found)[0].rows == [(sentence, "FAILED")]
+        assert len(found.changes) == 30 - 10 * (f"{GROUPS[2]}/" in sentence) - ("linen[apply]" in sentence)
         said = f"The files do not compare (1 reason). Measure alike, or accept it: {option}."
         assert said in diff_summary(found).splitlines()
         allowed = diff(old, new, allow_missing=True, allow_other_machine=True)
         assert section(allowed, "Where the files do not compare").rows == [(sentence, f"accepted by {option}")]
         assert "do not compare" not in diff_summary(allowed)
+        others = diff(old, new, allow_missing=option != missing, allow_other_machine=option != machine)
+        assert [d.exit_code for d in (found, others, allowed)] == [2, 2, 0]
+    lost.untimed[0] = Untimed(make_arm("linen[apply]"), "killed.")  # of a style that is known
+    (row,) = section(diff(lost, old), "Where the files do not compare").rows
+    assert row[0] == "tiny/forward/float32/stock: linen[apply] missing in OLD: killed."
 
 
 def test_files_without_anything_to_judge_are_refused(old):
