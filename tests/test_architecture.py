@@ -2,11 +2,10 @@
 
 import ast
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.cli import run_code
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
@@ -89,8 +88,7 @@ def test_ports_import_common_and_their_own_framework_alone(path):
 @pytest.mark.parametrize("name", OF_PORT)
 def test_importing_one_port_imports_no_other_framework(name):
     code = f"import sys, trigru.impls.{name}; print(sorted(set({sorted(FRAMEWORKS)}) & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == str(sorted(OF_PORT[name]))
+    assert run_code(code) == f"{sorted(OF_PORT[name])}\n"
 
 
 @pytest.mark.parametrize(
@@ -98,8 +96,7 @@ def test_importing_one_port_imports_no_other_framework(name):
 )
 def test_importing_some_modules_loads_little(module, without):
     code = f"import sys, {module}; print(sorted(set({without}) & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert run_code(code) == "[]\n"
 
 
 def test_what_is_public_is_documented(module_name):

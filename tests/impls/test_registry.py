@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from support.cli import run_code
 from trigru import impls
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.impls import get_port, get_style, port_names, unavailable
@@ -77,8 +78,7 @@ sys.modules["equinox"] = None
 from trigru.impls import get_port, port_names, unavailable
 print({name: unavailable(name) for name in port_names()})
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    reasons = eval(found.stdout)
+    reasons = eval(run_code(code))
     assert reasons["equinox"].startswith("port 'equinox' is not available: ModuleNotFoundError: ")
     assert [reasons[name] for name in ("pure", "linen", "nnx")] == [None] * 3
 

@@ -43,13 +43,6 @@ def test_what_is_not_offered_fails_and_is_said():
     assert "pure: resets: call in float64: not offered: no resets here" in map(str, found)
 
 
-class Raises(PurePort):
-    """Fails in its own way."""
-
-    def apply(self, model, x, carry=None, **options):
-        raise RuntimeError("no such luck")
-
-
 class Partial(PurePort):
     """Has not everything, and says so."""
 
@@ -59,30 +52,12 @@ class Partial(PurePort):
         return super().apply(model, x, carry, **options)
 
 
-class NaN(PurePort):
-    """Gives no numbers."""
-
-    def apply(self, model, x, carry=None, **options):
-        carry, outputs = super().apply(model, x, carry, **options)
-        return carry * float("nan"), outputs * float("nan")
-
-
 def test_a_failure_names_port_check_quantity_and_sizes():
     (fault,) = (m for m in FAULTS if m.name == "step-no-b-hn")
     with pytest.raises(AssertionError) as error:
         assert_equivalent(fault.port, checks=get_checks("step"))
     assert "pure: step: outputs in float64: error " in str(error.value)
     assert "at most 1.0e-12 allowed" in str(error.value)
-
-
-def test_an_exception_is_a_failure_with_its_message():
-    found = verify([Raises()], checks=get_checks("sequence"), dtypes=["float64"])
-    assert [str(m) for m in found] == ["pure: sequence: call in float64: RuntimeError: no such luck"]
-
-
-def test_nan_fails():
-    found = verify([NaN()], checks=get_checks("sequence"), dtypes=["float64"])
-    assert not any(m.passed for m in found if m.quantity in ("carry", "outputs"))
 
 
 def test_what_measures_nothing_passes_nothing():

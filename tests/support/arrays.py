@@ -2,6 +2,7 @@
 
 import numpy as np
 from trigru.common.equality.bounds import relative_error
+from trigru.common.parameters.record import leaves
 
 
 def assert_near(got, want, bound, what="the result"):
@@ -20,3 +21,12 @@ def assert_bits(got, want, what="the result"):
         raise AssertionError(f"{what} is {got.dtype}{got.shape}, expected {want.dtype}{want.shape}")
     if got.tobytes() != want.tobytes():
         raise AssertionError(f"{what} differs in {np.sum(got != want)} of {want.size} entries, or in the sign of a 0")
+
+
+def same_bits(found, expected):
+    """Whether two records have the same names, dtypes and bits."""
+    found, expected = leaves(found), leaves(expected)
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert_bits(found[name], array, name)
+    return True

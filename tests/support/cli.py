@@ -1,13 +1,17 @@
-"""The command line in this process, where things can be patched."""
+"""The command line in this process, where things can be patched, and what a terminal or a fresh process shows."""
 
 import io
 import signal
+import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
+from rich.console import Console
 from trigru.bench.cli import app, main
+from trigru.bench.reporting.sections import Section, terminal
 from typer.testing import CliRunner
 
 
@@ -24,3 +28,18 @@ def call(*arguments: str) -> tuple[Any, str, str]:
         with redirect_stderr(io.StringIO()) as err, pytest.raises(SystemExit) as left:
             main()
     return left.value.code, out.getvalue(), err.getvalue()
+
+
+def shown(sections: Iterable[Section]) -> str:
+    """What a terminal of 100 columns shows of tables; that they fit is checked."""
+    text = io.StringIO()
+    Console(width=100, file=text).print(terminal(sections))
+    found = text.getvalue()
+    assert max(len(line.rstrip()) for line in found.splitlines()) <= 100
+    assert "…" not in found
+    return found
+
+
+def run_code(code: str) -> str:
+    """What a fresh interpreter prints that runs this code."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -47,27 +47,12 @@ def test_benchmark_ids_are_pinned(division):
     assert [arm.role for arm in found] == ["baseline", "duplicate"] + ["arm"] * (len(names) - 2)
 
 
-def groups_of(of):
-    return list(dict.fromkeys(arm.group for arm in expand(of)))
-
-
-def test_a_plan_has_a_group_for_each_division_and_ids_are_unique():
-    kernels = ("stock", "fused", "fused@chunk=16")
-    asked = plan(workloads=("tiny", "large"), phases=("step",), ports=tuple(PORTS), kernels=kernels)
-    assert groups_of(asked) == [
-        f"{workload}/step/float32/{kernel}" for workload in ("tiny", "large") for kernel in ("stock", "fused")
-    ]
-    ids = [arm.id for arm in expand(asked)]
-    assert len(set(ids)) == len(ids) == 11 + 13 + 5 + 13
-
-
-def test_a_plan_hands_on_styles_and_peers_and_counts_trials_from_1(monkeypatch):
+def test_a_plan_hands_on_styles_and_peers(monkeypatch):
     peer = Peer("torch", "", ("torch",), (PeerStyle("eager", "", lambda *_: None),))
     monkeypatch.setattr(arms, "get_peer", lambda name: peer)
     asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
     assert [arm.name for arm in expand(asked)[2:]] == ["nnx[pytree]", "torch[eager]"]
     assert {"flax", "torch"} <= set(packages_of_plan(asked))
-    assert groups_of(plan(trials=2)) == ["tiny~1/forward/float32/stock", "tiny~2/forward/float32/stock"]
 
 
 def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):

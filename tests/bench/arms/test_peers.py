@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import jax
 import numpy as np
 import pytest
+from support.cli import run_code
 from trigru.bench.arms.admission import NotEqualError, get_reference
 from trigru.bench.arms.peers import PEERS, get_peer
 from trigru.bench.arms.workloads import get_workload
@@ -232,5 +233,4 @@ def test_unknown_peers_are_refused():
 
 def test_no_peer_is_imported_unless_asked_for():
     code = "import sys, trigru.bench.arms.peers; print(sorted({'torch', 'haiku', 'keras'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert run_code(code) == "[]\n"

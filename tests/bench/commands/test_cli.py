@@ -7,7 +7,7 @@ import time
 from importlib.metadata import version
 
 import pytest
-from support.cli import call, invoke
+from support.cli import call, invoke, run_code
 
 MEASURING = {
     "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--limit", "--seed",
@@ -41,7 +41,7 @@ def test_help_is_quick_and_imports_no_jax():
     assert min(elapsed_s) < 2, "0.5 s on an idle machine; this one is running tests"
     heavy = "jax", "flax", "equinox", "scipy", "numpy"
     code = f"import sys, trigru.bench.cli; print([m for m in {heavy} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert run_code(code) == "[]\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

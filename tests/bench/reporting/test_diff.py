@@ -1,16 +1,14 @@
 """What is said of two runs: problems, proofs and changes in tables, and the outcome in a line."""
 
-import io
 from dataclasses import replace
 
 import msgspec
 import pytest
-from rich.console import Console
+from support.cli import shown
 from support.runs import EQUAL, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.diff import TOO_NOISY, diff
 from trigru.bench.reporting.diff import _number, check_comparable, diff_summary, diff_tables
 from trigru.bench.reporting.numbers import format_time
-from trigru.bench.reporting.sections import terminal
 from trigru.bench.results.record import Untimed
 from trigru.common.errors import TrigruError
 
@@ -19,13 +17,6 @@ HALF = replace(EQUAL, dtype="float32", error=0.5, bound=1.0)
 WRONG = replace(EQUAL, error=1.0)
 
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
-
-
-def printed(found, details=True, width=100):
-    """What a terminal shows."""
-    console = Console(file=io.StringIO(), width=width)
-    console.print(terminal([section for section in diff_tables(found) if details or not section.detail]))
-    return console.file.getvalue()
 
 
 def section(found, title):
@@ -241,7 +232,7 @@ def test_changes_come_first_and_the_rest_is_counted_and_in_details(old):
     changes, _, *details = diff_tables(found)
     assert "Indistinguishable from before: 18 arms; --details lists them." in changes.notes
     assert [section.detail for section in details] == [True] * 3
-    assert "indistinguishable" not in printed(found, details=False)
+    assert "indistinguishable" not in shown(section for section in diff_tables(found) if not section.detail)
     said = "3 of 24 arms slower than before by more than 5.0%: tiny/forward/float32/stock/eq"
     assert diff_summary(found).startswith(said)
     assert diff_summary(diff(old, old)) == "none of 24 arms slower than before by more than 5.0%."
@@ -257,9 +248,7 @@ def test_tables_fit_100_columns_with_the_longest_names(old, ratio):
     old = with_provenance(old, equality=[EQUAL, HALF, replace(EQUAL, kernel="fused@save=some,chunk=16")])
     new = with_machine(draw_run(2, {"nnx": ratio, "equinox": ratio}), device="NVIDIA " * 20)
     found = diff(old, with_provenance(new, equality=[WRONG, HALF, replace(HALF, kernel="fused@save=some,chunk=16")]))
-    text = printed(found)
-    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
-    assert "…" not in text
+    text = shown(diff_tables(found))
     for whole in ("question@hidden=512 train_step", "nnx[cached_partial]", "equinox[filter_jit]", "indistinguishable"):
         assert whole in text
     assert all(f"±{change.floor:.1%}" in text for change in found.changes if change.moved)

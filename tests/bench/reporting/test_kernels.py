@@ -1,11 +1,9 @@
 """What is said of a kernel against each framework's own cell and against peers, from results whose ratios are known."""
 
-import io
-
 import msgspec
 import pytest
 from matplotlib.axes import Axes
-from rich.console import Console
+from support.cli import shown
 from support.runs import (
     PROGRAM,
     draw_kernels,
@@ -21,7 +19,7 @@ from trigru.bench.analysis.overhead import overheads
 from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.kernels import kernel_tables
 from trigru.bench.reporting.plots import plot_sweep
-from trigru.bench.reporting.sections import markdown, terminal
+from trigru.bench.reporting.sections import markdown
 from trigru.bench.reporting.times import closing_tables, summary_tables
 
 OWN, PEERS = "own cell", "kernel against peers"
@@ -146,10 +144,7 @@ def test_choices_get_tables_of_their_own(results):
 
 
 def test_all_fits_the_terminal_and_a_page(results):
-    console = Console(file=io.StringIO(), width=100)
-    console.print(terminal(kernel_tables(results)))
-    text = console.file.getvalue()
-    assert "…" not in text
+    text = shown(kernel_tables(results))
     assert "indistinguishable" in text
     assert "nnx[nnx.jit]" in text
     assert "| question | forward | nnx[nnx.jit] |" in markdown("trigru", [], kernel_tables(results))

@@ -1,11 +1,10 @@
 """Tables of times: each cell holds what its heading says, and what must be heeded is pointed at."""
 
-import io
 from pathlib import Path
 
 import msgspec
 import pytest
-from rich.console import Console
+from support.cli import shown
 from support.runs import (
     PLAN,
     PROGRAM,
@@ -18,7 +17,7 @@ from support.runs import (
 )
 from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.provenance import provenance_lines
-from trigru.bench.reporting.sections import markdown, terminal
+from trigru.bench.reporting.sections import markdown
 from trigru.bench.reporting.times import closing_tables, timing_tables
 from trigru.bench.results.files import load
 from trigru.bench.results.record import Untimed
@@ -33,19 +32,13 @@ def full():
     return load(Path(__file__).parents[3] / "docs" / "results" / "cpu.json")
 
 
-def printed(results, width=100):
-    console = Console(width=width, file=io.StringIO())
-    console.print(terminal(tables_of(results)))
-    return console.file.getvalue()
-
-
 def test_a_busy_machine_an_interruption_and_a_noisy_group_are_pointed_at():
     busy = with_machine(with_provenance(RESULTS, load_before=5.0), threads=2)
     assert "The machine was busy: 5.0" in "".join(provenance_lines(busy))
     unknown = with_provenance(RESULTS, load_before=None, load_after=None)
     assert "busy" not in "".join(provenance_lines(unknown))
     for floor, noisy in ((0.02, False), (0.3, True)):
-        assert ("Noisy" in printed(with_facts(RESULTS, floor=floor))) == noisy
+        assert ("Noisy" in shown(tables_of(with_facts(RESULTS, floor=floor)))) == noisy
     for complete in (True, False):
         lines = provenance_lines(with_provenance(RESULTS, complete=complete))
         assert any(line.startswith("INTERRUPTED") for line in lines) != complete
@@ -76,9 +69,7 @@ def test_arms_without_a_number_have_a_table_that_says_why():
 
 def test_tables_fit_100_columns(full):
     assert len(full.benchmarks) == 12 * 11 + 3 * 5
-    text = printed(full)
-    assert max(map(len, text.splitlines())) <= 100
-    assert "…" not in text
+    text = shown(tables_of(full))
     for benchmark in full.benchmarks:
         assert f"\n{benchmark.name} " in text
 

@@ -1,6 +1,5 @@
 """What is clocked between Python's start and the first train step, and how the starts are merged."""
 
-import io
 import json
 import subprocess
 import sys
@@ -9,11 +8,10 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from rich.console import Console
+from support.cli import run_code, shown
 from support.processes import ignore
 from trigru.bench.arms.admission import LEARNING_RATE
 from trigru.bench.commands import bench as benchmarking
-from trigru.bench.reporting.sections import terminal
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing import coldstart
 from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start, start_cold
@@ -22,11 +20,6 @@ from trigru.common.port.programs import Build
 from trigru.impls import pure
 
 FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
-
-
-def run(code):
-    """What a fresh interpreter prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def a_start(port="pure", import_s=1.0, peak_bytes=2**28):
@@ -118,11 +111,9 @@ def test_the_table_says_when_it_was_measured_how_busy_the_machine_was_and_what_i
 def test_the_widest_table_fits_100_columns():
     build = Build(0.1234, 0.1234, 0.1234, 12.345)
     wide = [ColdStart("equinox", "filter_jit", s, 12.345, build, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
-    text = io.StringIO()
-    Console(file=text, width=100).print(terminal(cold_start_tables(wide)))
-    assert "…" not in text.getvalue()
-    assert "80.2 s [37, 123]" in text.getvalue()
-    assert "1.07 GiB" in text.getvalue()
+    text = shown(cold_start_tables(wide))
+    assert "80.2 s [37, 123]" in text
+    assert "1.07 GiB" in text
 
 
 # the file
@@ -147,7 +138,7 @@ def test_the_file_has_the_date_and_the_load_before_and_after(tmp_path, monkeypat
 def test_importing_the_module_imports_no_framework_so_that_the_clock_sees_it():
     heavy = FRAMEWORKS | {"jax", "numpy", "optax", "scipy", "rich"}
     code = f"import sys, trigru.bench.timing.coldstart; print(sorted(set({sorted(heavy)}) & set(sys.modules)))"
-    assert run(code) == "[]\n"
+    assert run_code(code) == "[]\n"
 
 
 @pytest.mark.parametrize(("port", "frameworks"), [("linen", ["flax"]), ("equinox", ["equinox"])])
@@ -172,7 +163,7 @@ for name in ("jax", *{frameworks}):
     assert since_s < Watch.seen_s[name] < since_s + found.import_s, name
 print(sorted(set({sorted(FRAMEWORKS | {"trigru.common.equality.oracle"})}) & set(sys.modules)))
 """
-    assert run(code) == f"{frameworks}\n"
+    assert run_code(code) == f"{frameworks}\n"
     assert not list(tmp_path.iterdir()), "programs were kept for the next process"
 
 
@@ -203,7 +194,7 @@ ballast = bytearray(500_000_000)
 ask = "from trigru.bench.timing.coldstart import _peak_bytes; print(_peak_bytes())"
 print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout)
 """
-    assert 1e6 < int(run(code)) < 250e6
+    assert 1e6 < int(run_code(code)) < 250e6
 
 
 def test_a_port_that_cannot_start_is_told_in_its_own_words():

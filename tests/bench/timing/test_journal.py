@@ -7,7 +7,6 @@ from support.processes import (  # fmt: skip
     FORWARD,
     LINEN,
     PLAN,
-    PURE,
     STARTED,
     STEP,
     FakeProcesses,
@@ -83,15 +82,6 @@ def test_todo_shrinks_until_all_is_measured(journal):
     assert (journal.todo(0), journal.todo(1), journal.complete) == ([], ARMS[:3], False)
     fill(journal, (STEP,), 1)
     assert (journal.todo(0), journal.todo(1), journal.complete) == ([], [], True)
-
-
-def test_an_arm_without_a_number_is_not_asked_for_nor_is_a_group_without_its_baseline(journal):
-    journal.add(Untimed(LINEN, "not equal"))
-    journal.add(Untimed(LINEN, "killed"))
-    assert journal.untimed == {LINEN.id: Untimed(LINEN, "not equal")}, "the first reason"
-    assert journal.todo(1) == [*ARMS[:2], *ARMS[3:]]
-    journal.add(Untimed(PURE, "killed"))
-    assert journal.todo(1) == ARMS[3:]
 
 
 def test_interruptions_are_counted(path, journal):

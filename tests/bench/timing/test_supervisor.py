@@ -6,7 +6,6 @@ import msgspec
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, FakeProcesses, ignore, journal_at
 from trigru.bench.analysis.merge import merge
-from trigru.bench.results.record import Untimed
 from trigru.bench.timing.child import ChildDiedError
 from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run
@@ -57,42 +56,32 @@ def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(t
     assert [request.backend for request in processes.requests] == [first, "cpu"]
 
 
-@pytest.mark.parametrize("what", ["compile", "time"])
-def test_dying_at_an_arm_loses_that_arm_alone(journal, what):
-    processes = FakeProcesses({(0, f"{what} {LINEN.id}"): KILLED})
+def asked(process, arms=ARMS, alone=None):
+    """A request: those of the first process, and the last tries, let arms compile one by one."""
+    return process, process == 0 if alone is None else alone, arms
+
+
+#: By what is under way in which process when it dies, again and again: the requests, and the arms that are lost.
+DEATHS = {
+    (0, f"compile {LINEN.id}"): ([asked(0), asked(0, WITHOUT_LINEN), asked(1, WITHOUT_LINEN)], [LINEN]),
+    (0, f"time {LINEN.id}"): ([asked(0), asked(0, WITHOUT_LINEN), asked(1, WITHOUT_LINEN)], [LINEN]),
+    (0, f"time {STEP}"): ([asked(0), asked(0, ARMS[3:]), asked(1, ARMS[3:])], ARMS[:3]),
+    (1, f"compile {LINEN.id}"): ([asked(0), asked(1), asked(1, alone=True), asked(1, WITHOUT_LINEN, True)], [LINEN]),
+    (1, f"time {LINEN.id}"): ([asked(0), asked(1), asked(1, alone=True), asked(1, WITHOUT_LINEN, True)], [LINEN]),
+    (1, f"time {PURE.id}"): ([asked(0), asked(1), asked(1, alone=True), asked(1, ARMS[3:], True)], [PURE]),
+}
+
+
+@pytest.mark.parametrize("place", DEATHS, ids=str)
+def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
+    """In a later process one death may be chance: only the second one has an arm to blame."""
+    processes = FakeProcesses({place: KILLED})
     run(journal, ignore, processes)
-    lost = Untimed(LINEN, f"the measuring process died: killed by signal 9 while trying to {what} {LINEN.id}")
-    assert processes.asked == [(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)]
-    assert list(journal.untimed.values()) == merge(journal).untimed == [lost]
+    requests, lost = DEATHS[place]
+    assert [(r.process, r.alone, r.arms) for r in processes.requests] == requests
+    blamed = f"the measuring process died: killed by signal 9 while trying to {place[1]}"
+    assert list(journal.untimed.values()) == [Untimed(arm, blamed) for arm in lost]
     assert journal.complete
-
-
-def test_dying_where_no_arm_is_to_blame_loses_the_group_and_the_others_go_on(journal):
-    processes = FakeProcesses({(0, f"time {STEP}"): KILLED})
-    run(journal, ignore, processes)
-    assert processes.asked == [(0, ARMS), (0, ARMS[3:]), (1, ARMS[3:])]
-    assert [(u.arm, u.reason) for u in merge(journal).untimed] == [
-        (arm, f"{KILLED} while trying to time {STEP}") for arm in ARMS[:3]
-    ]
-
-
-def test_in_a_later_process_arms_that_compile_at_once_compile_alone_before_one_is_blamed(journal):
-    processes = FakeProcesses({(1, f"compile {LINEN.id}"): KILLED})
-    run(journal, ignore, processes)
-    assert [(r.process, r.alone, len(r.arms)) for r in processes.requests] == [
-        (0, True, 6),
-        (1, False, 6),
-        (1, True, 6),
-        (1, True, 5),
-    ]
-    assert list(journal.untimed) == [LINEN.id]
-
-
-def test_in_a_later_process_an_arm_that_is_being_timed_is_blamed_for_the_second_death(journal):
-    processes = FakeProcesses({(1, f"time {LINEN.id}"): KILLED})
-    run(journal, ignore, processes)
-    assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS), (1, WITHOUT_LINEN)]
-    assert list(journal.untimed) == [LINEN.id]
 
 
 def test_one_death_of_a_later_process_may_be_chance(journal):
@@ -108,13 +97,6 @@ def test_one_death_of_a_later_process_may_be_chance(journal):
     run(journal, ignore, killed_once)
     assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS)]
     assert journal.untimed == {}
-    assert journal.complete
-
-
-def test_a_group_without_its_baseline_is_given_up(journal):
-    processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})
-    run(journal, ignore, processes)
-    assert processes.asked == [(0, ARMS), (1, ARMS), (1, ARMS), (1, ARMS[3:])]
     assert journal.complete
 
 

@@ -1,14 +1,12 @@
 """Data, fitting and statistics of the training experiments."""
 
 from dataclasses import replace
-from io import StringIO
 
 import jax
 import msgspec
 import numpy as np
 import pytest
-from rich.console import Console
-from trigru.bench.reporting.sections import terminal
+from support.cli import shown
 from trigru.bench.training.experiments import EXPERIMENTS, get_experiment
 from trigru.bench.training.fit import PATIENCE, DivergedError, Fit, fit, minibatches
 from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
@@ -320,9 +318,7 @@ def test_a_table_of_gains_loses_no_digit_on_a_terminal_of_100_columns():
         for s in range(3)
     ]
     table = gain_table(runs)
-    console = Console(width=100, file=StringIO())
-    console.print(terminal([table]))
-    shown = console.file.getvalue()
+    text = shown([table])
     assert {row[1] for row in table.rows} == {"linen, nnx", "equinox"}
     assert any("[" in row[4] for row in table.rows)
-    assert all(cell in shown for row in table.rows for cell in row)
+    assert all(cell in text for row in table.rows for cell in row)

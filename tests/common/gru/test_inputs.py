@@ -15,23 +15,6 @@ def test_without_masks_only_time_comes_first():
     assert active is None
 
 
-def test_padding_is_zeroed_and_resets_in_it_are_dropped():
-    x, resets = jnp.full((2, 3, 4), jnp.nan), jnp.ones((2, 3), bool)
-    frames, resets, active = scan_inputs(x, jnp.array([1, 3]), resets)
-    np.testing.assert_array_equal(active, [[True, True], [False, True], [False, True]])
-    np.testing.assert_array_equal(resets, active)
-    np.testing.assert_array_equal(jnp.isnan(frames).all(-1), active)
-    assert not frames[~active].any()
-
-
-def test_time_major_reads_the_same(rng):
-    x, lengths, resets = rng.normal(size=(2, 3, 5, 4)), rng.integers(0, 6, (2, 3)), rng.random((2, 3, 5)) < 0.5
-    batch_major = scan_inputs(jnp.asarray(x), lengths, resets)
-    time_major = scan_inputs(jnp.moveaxis(x, 2, 0), lengths, np.moveaxis(resets, 2, 0), time_major=True)
-    for one, other in zip(batch_major, time_major, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_lengths_of_any_integer_dtype_count_long_sequences():
     for dtype in ("int8", "uint8", "int16", "int32", "uint32"):
         _, _, active = scan_inputs(jnp.ones((2, 300, 1)), np.array([5, 100], dtype))

@@ -6,24 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.arrays import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError
 from trigru.common.parameters.detection import recognise
 from trigru.common.parameters.layouts import CANONICAL, TORCH, flatten
-from trigru.common.parameters.record import config_of, leaves, random_params
+from trigru.common.parameters.record import config_of, random_params
 
 KNOWN = [CANONICAL, TORCH]
 BOTH = pytest.mark.parametrize("layout", KNOWN, ids=lambda layout: layout.name)
-
-
-def same_bits(found, expected):
-    """Whether two records have the same names, dtypes and bits."""
-    found, expected = leaves(found), leaves(expected)
-    assert list(found) == list(expected)
-    for name, array in expected.items():
-        assert found[name].dtype == array.dtype, name
-        assert found[name].tobytes() == array.tobytes(), name
-    return True
 
 
 @BOTH

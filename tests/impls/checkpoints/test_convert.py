@@ -16,8 +16,8 @@ from trigru.impls import nnx as nnx_port
 from trigru.impls.checkpoints import convert, layouts
 from trigru.impls.upstream import get_upstream
 
-from ...support.arrays import assert_bits, assert_near
-from .support import CONFIG, DTYPES, FRAMEWORKS, NO_CARRY, PARAMS, same_bits
+from ...support.arrays import assert_bits, assert_near, same_bits
+from .support import CONFIG, DTYPES, FRAMEWORKS, NO_CARRY, PARAMS
 
 
 @pytest.mark.parametrize("classes", [None, 4])
