@@ -206,24 +206,6 @@ def draw_kernels(rng: np.random.Generator) -> Results:
     return make_results(benchmarks, plan=plan(ports=("pure", "nnx"), peers=("torch", "haiku")))
 
 
-def make_sweep(**facts: Any) -> Results:
-    """Linen takes 10 µs more than pure for 16 leaves at any size, where pure takes 100 µs, 1 ms and 10 ms.
-
-    Args:
-        facts: others of linen.
-    """
-    benchmarks = []
-    for size, time_s in ((8, 1e-4), (32, 1e-3), (128, 1e-2)):
-        ratio = 1 + 1e-5 / time_s
-        linen = {"leaves": 16, "ratio": ratio, "ratio_low": ratio - 1e-4, "ratio_high": ratio + 1e-4} | facts
-        for name, factor, of_arm in (("pure[jit]", 1.0, {}), ("pure[jit]#2", 1.0, {}), ("linen[apply]", ratio, linen)):
-            arm = make_arm(name, f"question@hidden={size}", "train_step")
-            benchmarks.append(make_benchmark(arm, [factor * time_s] * 6, **of_arm))
-    return make_results(
-        benchmarks, plan=plan(workloads=("question@hidden=8", "question@hidden=32", "question@hidden=128"))
-    )
-
-
 def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
     """A run that has these arms instead."""
     return msgspec.structs.replace(results, benchmarks=benchmarks)

@@ -12,7 +12,6 @@ from trigru.bench.reporting.numbers import format_time
 from trigru.bench.results.record import Untimed
 from trigru.common.errors import TrigruError
 
-QUIET = {"luck": 0.001, "noise": 0.002}
 HALF = replace(EQUAL, dtype="float32", error=0.5, bound=1.0)
 WRONG = replace(EQUAL, error=1.0)
 

@@ -40,11 +40,12 @@ def journal(path):
 def test_lines_survive(path, journal):
     fill(journal)
     journal.add(Untimed(LINEN, "it broke"))
+    journal.add(Untimed(LINEN, "it broke again"))
     again = journal_at(path, command=["another", "call"], load=9.0, resume=True)
     assert again.begun == journal.begun == begun(equality=EQUALITY), "what the run began with, not what resumes it"
     assert (again.started, again.groups_timed) == ([STARTED], journal.groups_timed)
     assert [line.group for line in again.groups_timed] == [STEP, FORWARD]
-    assert again.untimed == {LINEN.id: Untimed(LINEN, "it broke")}
+    assert again.untimed == {LINEN.id: Untimed(LINEN, "it broke")}, "the first reason"
 
 
 def test_each_line_is_on_disk_before_the_next_begins(path, journal):

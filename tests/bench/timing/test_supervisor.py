@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, FakeProcesses, ignore, journal_at
 from trigru.bench.analysis.merge import merge
+from trigru.bench.results.record import Untimed
 from trigru.bench.timing.child import ChildDiedError
 from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run
@@ -80,7 +81,7 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     requests, lost = DEATHS[place]
     assert [(r.process, r.alone, r.arms) for r in processes.requests] == requests
     blamed = f"the measuring process died: killed by signal 9 while trying to {place[1]}"
-    assert list(journal.untimed.values()) == [Untimed(arm, blamed) for arm in lost]
+    assert journal.untimed == {arm.id: Untimed(arm, blamed) for arm in lost}
     assert journal.complete
 
 

@@ -49,20 +49,15 @@ def torch_state(params, r=0.0, z=0.0):
 PARAMS = random_params(GRUConfig(2, 3))
 
 
-def test_torchs_two_biases_are_added_which_is_said():
-    found, _, notes = recognise(torch_state(PARAMS, r=0.1, z=-0.3), KNOWN)
+@pytest.mark.parametrize(("added_r", "added_z"), [(0.1, -0.3), (0.1, 0.0), (0.0, 0.1)])
+def test_torchs_two_biases_are_added_which_is_said(added_r, added_z):
+    found, _, notes = recognise(torch_state(PARAMS, r=added_r, z=added_z), KNOWN)
     assert any("its two biases of r and of z are added" in note for note in notes)
     r, z, n = np.split(PARAMS.bias, 3)
-    np.testing.assert_array_equal(found.bias, np.concatenate([r + np.float32(0.1), z + np.float32(-0.3), n]))
+    np.testing.assert_array_equal(found.bias, np.concatenate([r + np.float32(added_r), z + np.float32(added_z), n]))
     again = TORCH.flat(found)
     assert not again["gru.bias_hh_l0"][:6].any()
     assert same_bits(recognise(again, KNOWN)[0], found), "once summed, no later trip changes a bit"
-
-
-@pytest.mark.parametrize("biases", [{"r": 0.1}, {"z": 0.1}], ids=str)
-def test_one_bias_that_is_added_is_said(biases):
-    _, _, notes = recognise(torch_state(PARAMS, **biases), KNOWN)
-    assert any("its two biases of r and of z are added" in note for note in notes)
 
 
 def test_torchs_biases_that_need_no_adding_keep_the_sign_of_zero():
