@@ -1,4 +1,4 @@
-"""Every option of `trigru bench` and `trigru diff` changes what it says it does, and a faulty arm gets no number."""
+"""Every option of `trigru bench` changes what it says it does, and a faulty arm gets no number."""
 
 import numpy as np
 import pytest
@@ -185,30 +185,3 @@ def test_an_arm_that_compiles_again_gets_no_number(tmp_path):
     run = bench(tmp_path, "--quick", *USUAL, "--port", "linen", processes=1, recompiling="linen[apply]")
     assert names(run) == {TINY: PURE}
     assert "XLA compiled while the clock ran" in run.results["untimed"][0]["reason"]
-
-
-# Of diff.
-
-
-@pytest.fixture(scope="module")
-def old(tmp_path_factory):
-    return bench(tmp_path_factory.mktemp("old"), *USUAL, "--port", "linen", "--port", "nnx")
-
-
-def test_arms_that_one_file_lacks_are_accepted_where_that_is_allowed(old, tmp_path):
-    new = bench(tmp_path, *USUAL, "--port", "linen")
-    found = trigru("diff", old.folder, new.folder)
-    assert found.exit_code == 2
-    assert "Measure alike, or accept it: --allow-missing." in found.stderr
-    assert trigru("diff", old.folder, new.folder, "--allow-other-machine").exit_code == 2
-    assert trigru("diff", old.folder, new.folder, "--allow-missing").exit_code == 0
-
-
-def test_another_machine_is_accepted_where_that_is_allowed(old, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "71")
-    new = bench(tmp_path, *USUAL, "--port", "linen", "--port", "nnx")
-    found = trigru("diff", old.folder, new.folder)
-    assert found.exit_code == 2
-    assert "Measure alike, or accept it: --allow-other-machine." in found.stderr
-    assert trigru("diff", old.folder, new.folder, "--allow-missing").exit_code == 2
-    assert trigru("diff", old.folder, new.folder, "--allow-other-machine").exit_code == 0

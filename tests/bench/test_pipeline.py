@@ -13,6 +13,7 @@ from support.known import (
     FIRST,
     FLOOR,
     PEERS,
+    SIZE_NAMES,
     SIZES,
     STOCK,
     Arm,
@@ -293,7 +294,7 @@ def test_the_screen_says_what_the_report_says(run):
 # A sweep.
 
 
-@pytest.mark.parametrize("size", ["batch", "time", "inputs", "hidden"])
+@pytest.mark.parametrize("size", SIZE_NAMES)
 def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
     values = (3, 90)
     options = ("--workload", "tiny", "--sweep", f"{size}=3,90", "--phase", "forward", "--port", "linen")
@@ -302,9 +303,7 @@ def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
     for value in values:
         group = f"tiny@{size}={value}/forward/float32/stock"
         found = run.arms(group, STOCK[:5])
-        B, T, D, H = (
-            value if size == s else n for s, n in zip(("batch", "time", "inputs", "hidden"), SIZES["tiny"], strict=True)
-        )
+        B, T, D, H = (value if size == s else n for s, n in zip(SIZE_NAMES, SIZES["tiny"], strict=True))
         title = f"tiny@{size}={value} forward: B={B} T={T} D={D} H={H}, float32, kernel stock"
         check(run.tables[title], TIMES, found)
         for arm in found[2:]:

@@ -171,6 +171,19 @@ def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():
     assert found.log_ratio == pytest.approx(0.15)
 
 
+def test_the_interval_of_a_mean_by_hand():
+    """Two groups whose processes' luck cancels: errors of 0.03 and 0.04 are one of 0.05, of the mean half that."""
+    one = Effect(0.1, 0.0, 0.2, 0.03, 3, (0.0, 0.1, 0.2))
+    other = Effect(0.3, 0.1, 0.5, 0.04, 3, (0.4, 0.3, 0.2))
+    found = mean_effect([one, other])
+    assert found.log_ratio == pytest.approx(0.2)
+    assert found.standard_error == pytest.approx(0.025)
+    freedom = (0.0009 + 0.0016) ** 2 / ((0.0009**2 + 0.0016**2) / 2)  # Welch's, 3.709
+    assert freedom == pytest.approx(3.709, abs=1e-3)
+    reach = t.ppf(0.975, freedom) * 0.025
+    assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
+
+
 def test_the_interval_of_a_change_by_hand():
     """Errors of 0.003 and 0.004 in 3 and in 5 processes."""
     found = compare_effects(Effect(0.3, 0.0, 0.0, 0.003, 3), Effect(0.1, 0.0, 0.0, 0.004, 5))
