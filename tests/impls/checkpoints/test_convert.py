@@ -34,21 +34,6 @@ def test_a_model_of_every_framework_is_recognised(name, classes, dtype):
     assert config_of(found.params) == config
 
 
-@pytest.mark.parametrize("classes", [None, 4])
-@pytest.mark.parametrize("target", ["canonical", *FRAMEWORKS, "torch"])
-@pytest.mark.parametrize("source", ["canonical", *FRAMEWORKS, "torch"])
-def test_every_layout_becomes_every_other_bit_for_bit(source, target, classes):
-    params = random_params(GRUConfig(2, 3, classes))
-    there = convert(convert(params_in(source, params)).to(target))
-    assert there.layout == target
-    assert there.notes == ()
-    assert same_bits(there.params, params)
-
-
-def params_in(layout, params):
-    return convert(layouts()["canonical"].flat(params)).to(layout)
-
-
 def test_a_tree_is_what_the_framework_loads():
     found, x = convert(PARAMS._asdict()), jnp.ones((2, 5, 2))
     gru = linen.GRU(3)

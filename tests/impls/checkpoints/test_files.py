@@ -36,6 +36,7 @@ def test_every_container_keeps_every_bit(tmp_path, suffix, layout, classes, dtyp
     assert write(path, params, layout) == layout
     found = read(path, allow_pickle=suffix == ".pt")
     assert found.layout == layout
+    assert found.notes == () or suffix == ".pt"
     assert same_bits(found.params, params)
     assert list(path.parent.iterdir()) == [path], "something was left behind"
 

@@ -162,10 +162,6 @@ def test_a_truncated_orbax_folder_is_refused(tmp_path):
     assert not (tmp_path / "p.npz").exists()
 
 
-def test_a_missing_file_is_named(tmp_path):
-    assert refused(tmp_path / "absent.eqx", "absent.eqx: No such file or directory")
-
-
 def test_an_archive_that_would_fill_the_memory_is_not_unpacked(tmp_path):
     np.savez_compressed(tmp_path / "bomb.npz", weight_ih=np.zeros((3000, 3000), "f4"))
     assert refused(tmp_path / "bomb.npz", "no parameters do. Not read")
