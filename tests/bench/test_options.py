@@ -97,6 +97,7 @@ def test_processes_differ_in_their_orders_and_in_nothing_else(tmp_path):
     assert len({found.tobytes() for found in orders(run)}) == 3
     assert run.machine.precisions == {"highest"}
     assert run.results["trigru"]["matmul_precision"] == "highest"
+    assert run.results["trigru"]["equality"] is None
 
 
 def test_the_seed_is_that_of_the_orders(tmp_path):

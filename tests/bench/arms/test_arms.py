@@ -47,12 +47,13 @@ def test_benchmark_ids_are_pinned(division):
     assert [arm.role for arm in found] == ["baseline", "duplicate"] + ["arm"] * (len(names) - 2)
 
 
-def test_a_plan_hands_on_styles_and_peers(monkeypatch):
+def test_a_plan_hands_on_styles_and_peers_and_counts_trials_from_1(monkeypatch):
     peer = Peer("torch", "", ("torch",), (PeerStyle("eager", "", lambda *_: None),))
     monkeypatch.setattr(arms, "get_peer", lambda name: peer)
     asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
     assert [arm.name for arm in expand(asked)[2:]] == ["nnx[pytree]", "torch[eager]"]
     assert {"flax", "torch"} <= set(packages_of_plan(asked))
+    assert [arm.trial for arm in expand(plan(trials=2)) if arm.is_baseline] == [1, 2]
 
 
 def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):

@@ -19,6 +19,7 @@ from support.runs import (
 from trigru.bench.analysis.overhead import overheads
 from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.kernels import kernel_tables
+from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.plots import plot_sweep
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.reporting.times import closing_tables, summary_tables
@@ -102,7 +103,7 @@ def test_a_division_alone_has_no_tables_of_another(results, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sweep_plots_the_stock_division_alone_and_bars_that_reach_as_far_as_the_intervals(tmp_path, monkeypatch):
+def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(tmp_path, monkeypatch):
     drawn, bars, plot, errorbar = [], [], Axes.plot, Axes.errorbar
     monkeypatch.setattr(Axes, "plot", lambda self, *a, **o: drawn.append(o.get("label")) or plot(self, *a, **o))
     monkeypatch.setattr(Axes, "errorbar", lambda self, x, y, e, **o: bars.append(e) or errorbar(self, x, y, e, **o))
@@ -118,6 +119,7 @@ def test_a_sweep_plots_the_stock_division_alone_and_bars_that_reach_as_far_as_th
     )
     assert plot_sweep(swept, tmp_path / "sweep.png")
     assert drawn == ["pure[jit]", "linen[apply]"]
+    assert overhead_tables(swept)[1].rows[0][-1] == "8 by estimate"
     np.testing.assert_allclose(bars, [[[0, 0], [0.3, 0.3]]], atol=1e-12, err_msg="the farther end is the upper one")
 
 
