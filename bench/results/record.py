@@ -119,10 +119,12 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def swept(self) -> str | None:
-        """The size that is varied over the workloads, where one is."""
-        varied = {(workload.name, *workload.sizes) for workload in self.workloads}
-        _, *sizes = varied.pop()
-        return sizes[0] if not varied and len(sizes) == 1 else None
+        """The one size in which the workloads differ; None where they differ in another way."""
+        first = self.workloads[0]
+        if any((w.name, w.sizes.keys()) != (first.name, first.sizes.keys()) for w in self.workloads):
+            return None
+        varied = [size for size in first.sizes if len({w.sizes[size] for w in self.workloads}) > 1]
+        return varied[0] if len(varied) == 1 else None
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
