@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.files import write_whole
@@ -63,13 +62,16 @@ def load(path: Path) -> Results:
 
 
 def _problem(benchmark: Benchmark) -> str | None:
-    """What in a benchmark is inconsistent, or cannot be the result of a measurement; None if nothing is."""
+    """What in a benchmark is inconsistent, or cannot be the result of a measurement; None if nothing is.
+
+    Numbers are finite, since JSON has no others.
+    """
     facts, data = benchmark.facts, benchmark.stats.get("data")
-    if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t < np.inf for t in data)):
-        return "has no positive finite samples in stats.data"
+    if not (isinstance(data, list) and data and all(type(t) in (int, float) and t > 0 for t in data)):
+        return "has no positive samples in stats.data"
     if (benchmark.group, benchmark.name) != (facts.arm.group, facts.arm.name):
         return f"is not the id of {benchmark.name} in {benchmark.group}"
-    if not all(0 < ratio < np.inf for ratio in (facts.ratio_low, facts.ratio, facts.ratio_high)) or facts.floor < 0:
+    if min(facts.ratio_low, facts.ratio, facts.ratio_high) <= 0 or facts.floor < 0:
         return "has a ratio or a noise floor that no measurement gives"
     if len(facts.process) != len(data):
         return "does not say which process a sample is of"
