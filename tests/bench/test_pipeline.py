@@ -122,6 +122,7 @@ def test_samples_in_the_file(run, group):
         np.testing.assert_allclose(found["stats"]["data"], np.repeat(arm.blocked_s, 6), 1e-5, err_msg=arm.name)
         np.testing.assert_allclose(facts["pipelined_s"], np.repeat(arm.pipelined_s, 2), 1e-5, err_msg=arm.name)
         assert facts["calls"] == arm.calls
+        assert found["stats"]["iterations"] == arm.calls[0]
         assert facts["process"] == list(np.repeat(range(3), 6))
         assert all(facts["steady"])
         assert (facts["gate"] is None) == (arm.port == "haiku")

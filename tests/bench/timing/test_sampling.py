@@ -2,6 +2,7 @@
 
 import gc
 import time
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +50,11 @@ def test_each_arm_follows_each_other_equally_often(arms):
 
 
 def test_orders_are_shuffled_and_seeded():
-    orders = np.stack(list(balanced_orders(11, 22, seed=3)))
-    assert len(set(np.diff(orders[:11, 0]).tolist())) > 2, "the rows of the square come in their order"
-    assert orders[0].tolist() != sorted(orders[0].tolist())
+    orders = np.stack(list(balanced_orders(11, 33, seed=3)))
+    moves = {tuple(after[np.argsort(before)]) for before, after in pairwise(orders[:11])}
+    assert len(moves) > 2, "the rows of the square come in their order"
+    first, third = ({pair for order in orders[at : at + 11].tolist() for pair in pairwise(order)} for at in (0, 22))
+    assert first != third, "the same arms are neighbours in all squares"
     first, again, other = (np.stack(list(balanced_orders(5, 10, seed))) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)

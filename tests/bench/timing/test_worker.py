@@ -146,8 +146,8 @@ def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, m
         return real(ready, rounds, entering=watched, **options)
 
     monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
-    answers_to()
-    assert set(seen) == {("pure", 1), ("pure", 2), ("linen", 3)}
+    answers_to([PURE, AGAIN, make_arm("nnx[refused]", phase="step"), LINEN])
+    assert set(seen) == {("pure", 1), ("pure", 2), ("linen", 4)}
     assert not any((tmp_path / MARKER).read_bytes())
 
 
