@@ -187,8 +187,9 @@ def test_versions_of_cuda_are_recorded_on_a_gpu(monkeypatch, tmp_path, platform,
 def checkout(tmp_path, monkeypatch):
     """A folder that trigru seems to be run from, as in its own checkout; gives git and the module's file."""
     file = tmp_path / "bench" / "timing" / "machine.py"
-    file.parent.mkdir(parents=True)
-    file.write_text("one")
+    for path in (file, tmp_path / "common" / "module.py", tmp_path / "impls" / "module.py"):
+        path.parent.mkdir(parents=True)
+        path.write_text("one")
     monkeypatch.setattr(machine_module, "__file__", str(file))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
@@ -217,8 +218,10 @@ def test_the_commit_is_that_of_the_checkout(checkout):
     assert commit_of_trigru() == commit
     (file.parents[2] / "README").write_text("changed, and measured alike")
     assert commit_of_trigru() == commit
-    file.write_text("changed")
-    assert commit_of_trigru() == f"{commit}-dirty"
+    for path in ("bench/timing/machine.py", "common/module.py", "impls/module.py"):
+        (file.parents[2] / path).write_text("changed")
+        assert commit_of_trigru() == f"{commit}-dirty", path
+        git("checkout", path)
 
 
 def test_without_git_there_is_no_commit(checkout, monkeypatch):
