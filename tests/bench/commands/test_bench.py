@@ -46,6 +46,8 @@ def test_what_is_measured_and_how_where_nothing_else_is_asked_for(monkeypatch, t
     assert planned(monkeypatch, tmp_path, "--kernel", "fused").phases == ("forward", "train_step")
     swept = planned(monkeypatch, tmp_path, "--sweep", "hidden=4,8").workloads
     assert list(map(str, swept)) == ["question@hidden=4", "question@hidden=8"]
+    swept = planned(monkeypatch, tmp_path, "--workload", "tiny@batch=2", "--sweep", "hidden=4,8").workloads
+    assert list(map(str, swept)) == ["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=8"]
 
 
 def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monkeypatch, tmp_path):
@@ -150,6 +152,15 @@ def test_ctrl_c_is_heard_at_any_time(tmp_path, moment_s):
     assert "interrupted: " in stderr
     if (tmp_path / "out").exists():
         assert not load(tmp_path / "out" / "results.json").trigru.complete
+
+
+def test_progress_goes_to_a_share_or_on_by_one():
+    with Progress("x") as progress:
+        shown = []
+        for go in (lambda: progress.to(0.5, "a"), lambda: progress.to(0.5, "b"), lambda: progress.add("c", 0.25)):
+            go()
+            shown.append(progress._bar.tasks[0].completed)
+    assert shown == [0.5, 0.5, 0.75]
 
 
 def test_progress_defers_the_first_interrupt_and_lets_the_second_through():

@@ -79,6 +79,7 @@ def test_the_version_is_said_without_a_command():
         (["bench", "--resume"], "There is no run to resume; start one without --resume"),
         (["compare", "--resume"], "There is no run to resume; start one without --resume"),
         (["bench", "--rounds", "5", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
+        (["bench", "--rounds", "5", "--quick"], "fewer than 6 rounds in one process bear no 95 % interval"),
         (["bench", "--limit", "inf"], "limit is inf s, expected 1 to 86400 seconds"),
         (["bench", "--workload", "tiny@hidden=8@hidden=9"], "cannot read 'tiny@hidden=8@hidden=9'"),
     ],
@@ -102,13 +103,19 @@ def test_bad_input_leaves_no_traceback(tmp_path):
     assert "Traceback" not in found.stderr
 
 
+#: What chooses arms, and what says how to measure them.
+ARMS = ("--workload tiny", "--phase step", "--style jit", "--kernel fused", "--peers", "--sweep hidden=4,8")
+HOW = ("--quick", "--rounds 6", "--processes 2", "--limit 60", "--seed 1", "--resume")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("bench", "--calibrate", "--workload", "tiny"), "its arms are its own"),
-        (("bench", "--calibrate", "--kernel", "fused"), "its arms are its own"),
-        (("bench", "--cold-start", "--quick"), "takes --port and --output alone"),
-        (("bench", "--cold-start", "--limit", "60"), "takes --port and --output alone"),
+        *(
+            (f"bench --calibrate {more}".split(), "its arms are its own")
+            for more in (*ARMS, "--port pure", "--cold-start")
+        ),
+        *((f"bench --cold-start {more}".split(), "takes --port and --output alone") for more in (*ARMS, *HOW)),
         (("bench", "--limit", "0.5"), "should be greater than or equal to 1"),
         (("verify", "--self-test", "--port", "pure"), "--self-test takes no other option"),
         (("verify", "--self-test", "--dtype", "float64"), "--self-test takes no other option"),
@@ -121,7 +128,8 @@ def test_bad_input_leaves_no_traceback(tmp_path):
     ],
 )
 def test_options_that_would_be_ignored_are_refused(arguments, message, monkeypatch):
-    monkeypatch.setattr("trigru.bench.commands.bench.start_cold", lambda *_: None)
+    for what in ("start_cold", "benchmark"):
+        monkeypatch.setattr(f"trigru.bench.commands.bench.{what}", lambda *_, **__: None)
     found = invoke(*arguments)
     assert found.exit_code == 2
     assert message in re.sub(r"[│\s]+", " ", found.stderr)
