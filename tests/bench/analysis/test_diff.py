@@ -116,7 +116,15 @@ def test_a_proof_that_was_lost_fails_whatever_the_times(old, again):
     found = compared([EQUAL, fused, nnx], [EQUAL, replace(WRONG, kernel="fused"), nnx])
     assert [(proof.port, proof.kernel) for proof in found.lost_proofs] == [("linen", "fused")]
     assert found.exit_code == 1, "though the run was interrupted"
-    for was, now in (([EQUAL], [EQUAL]), ([WRONG], [WRONG]), ([WRONG], [EQUAL]), ([EQUAL], [nnx]), ([EQUAL], None)):
+    step = replace(WRONG, check="step")
+    assert compared([WRONG], [WRONG, step]).exit_code == 1, "another check failed before"
+    for was, now in (
+        ([EQUAL], [EQUAL]),
+        ([WRONG, step], [WRONG]),
+        ([WRONG], [EQUAL]),
+        ([EQUAL], [nnx]),
+        ([EQUAL], None),
+    ):
         assert compared(was, now, allow_missing=True).lost_proofs == []
         assert compared(was, now, allow_missing=True).exit_code == 0
     asked = compared([EQUAL], [nnx]).proofs

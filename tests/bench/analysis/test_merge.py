@@ -1,5 +1,6 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
+import msgspec
 import numpy as np
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, PLAN, STEP, FakeProcesses, fill, ignore, journal_at, samples, timed
@@ -102,6 +103,15 @@ def test_what_is_measured_can_be_merged_before_all_is(journal):
     assert {group: len(found[0].time_s) for group, found in results.groups().items()} == {STEP: 8, FORWARD: 4}
     verdicts = {group: found[2].facts.verdict for group, found in results.groups().items()}
     assert verdicts == {STEP: "slower", FORWARD: "indistinguishable"}, "four rounds in one process bear no verdict"
+
+
+def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):
+    noisy = msgspec.structs.replace(timed(0, AGAIN), time_s=[0.9, 1.0, 1.1, 1.2])
+    fill(journal, ())
+    journal.add(GroupTimed(STEP, 0, [timed(0, PURE), noisy, timed(0, LINEN)]))
+    facts = merge(journal).benchmarks[1].facts
+    assert facts.floor == pytest.approx(max(facts.ratio_high, 1 / facts.ratio_low) - 1)
+    assert facts.floor > 1.1 * (facts.ratio - 1)
 
 
 def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):

@@ -35,6 +35,7 @@ ABSENT = replace(GOOD, error=None, problem=f"{NOT_OFFERED}: no such thing")
         ([GOOD, HALF, replace(HALF, dtype="bfloat16", error=0.6)], "2e-16 · 60%"),
         ([HALF], "20%"),
         ([replace(GOOD, error=0.0, bound=0.0)], "bit for bit"),
+        ([GOOD, replace(GOOD, error=0.0, bound=0.0)], "2e-16"),
         ([GOOD, BAD], "FAILED"),
         ([ABSENT, BAD], "FAILED"),
         ([GOOD, ABSENT], "not offered"),

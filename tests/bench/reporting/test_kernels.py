@@ -106,32 +106,52 @@ def test_a_division_alone_has_no_tables_of_another(results, tmp_path):
 def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(tmp_path, monkeypatch):
     drawn, bars, plot, errorbar = [], [], Axes.plot, Axes.errorbar
     monkeypatch.setattr(Axes, "plot", lambda self, *a, **o: drawn.append(o.get("label")) or plot(self, *a, **o))
-    monkeypatch.setattr(Axes, "errorbar", lambda self, x, y, e, **o: bars.append(e) or errorbar(self, x, y, e, **o))
+    monkeypatch.setattr(Axes, "errorbar", lambda self, *a, **o: bars.extend(a) or errorbar(self, *a, **o))
     names = {"stock": ("pure[jit]", "pure[jit]#2", "linen[apply]"), "fused": ("pure[jit]", "pure[jit]:fused")}
     benchmarks = [
-        make_benchmark(make_arm(name, f"tiny@hidden={size}", division=division), [1e-3] * 6, ratio_high=1.3)
+        make_benchmark(
+            make_arm(name, f"tiny@hidden={size}", division=division),
+            [1e-3] * 6,
+            ratio=1 + size / 1e4,
+            ratio_high=1.3,
+            flops=float(size),
+        )
         for division, of_division in names.items()
-        for size in (8, 16)
+        for size in (16, 8)
         for name in of_division
     ]
     swept = with_provenance(
-        with_benchmarks(draw_run(1), benchmarks), plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16"))
+        with_benchmarks(draw_run(1), benchmarks), plan=plan(workloads=("tiny@hidden=16", "tiny@hidden=8"))
     )
     assert plot_sweep(swept, tmp_path / "sweep.png")
     assert drawn == ["pure[jit]", "linen[apply]"]
     assert overhead_tables(swept)[1].rows[0][-1] == "8 by estimate"
-    np.testing.assert_allclose(bars, [[[0, 0], [0.3, 0.3]]], atol=1e-12, err_msg="the farther end is the upper one")
+    assert overhead_tables(swept)[0].title.startswith("Framework overhead on tiny@hidden=8, "), "the smallest"
+    sizes, shares, reach = bars
+    np.testing.assert_allclose((sizes, shares), ([8, 16], [0.0008, 0.0016]))
+    np.testing.assert_allclose(reach, [[0.0008, 0.0016], [0.2992, 0.2984]], err_msg="the farther end is the upper one")
+
+
+def with_others(results, name_of):
+    """A run with an arm more for each that has another name, alike but for that."""
+    others = [
+        make_benchmark(make_arm(name, str(b.arm.workload), b.arm.phase, b.arm.division), b.time_s, b.facts.process)
+        for b in results.benchmarks
+        if (name := name_of(b.name)) != b.name
+    ]
+    return with_benchmarks(results, results.benchmarks + others)
+
+
+def test_each_style_has_means_of_its_own(results):
+    found = with_others(results, lambda name: name.replace("nnx.jit", "pytree"))
+    means = rows(found, OWN + MEANS, names=2)
+    assert means["forward", "nnx[pytree]"] == means["forward", "nnx[nnx.jit]"]
+    assert means["forward", "nnx[pytree]"][0] == "3"
 
 
 def test_choices_get_tables_of_their_own(results):
-    named = [
-        make_benchmark(
-            make_arm(f"{b.name}@save=none", str(b.arm.workload), b.arm.phase, "fused"), b.time_s, b.facts.process
-        )
-        for b in results.benchmarks
-        if not b.arm.kernel.is_stock
-    ]
-    titles = [s.title for s in kernel_tables(with_benchmarks(results, results.benchmarks + named))]
+    found = with_others(results, lambda name: name.replace(":fused", ":fused@save=none"))
+    titles = [s.title for s in kernel_tables(found)]
     assert len(set(titles)) == len(titles) == 10
     assert titles[5] == "The fused@save=none kernel against each framework's own cell: geometric means over workloads"
 

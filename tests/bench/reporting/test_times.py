@@ -18,7 +18,7 @@ from support.runs import (
 from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown
-from trigru.bench.reporting.times import closing_tables, timing_tables
+from trigru.bench.reporting.times import closing_tables, summary_tables, timing_tables
 from trigru.bench.results.files import load
 from trigru.bench.results.record import Untimed
 
@@ -33,10 +33,16 @@ def full():
 
 
 def test_a_busy_machine_an_interruption_and_a_noisy_group_are_pointed_at():
-    busy = with_machine(with_provenance(RESULTS, load_before=5.0), threads=2)
-    assert "The machine was busy: 5.0" in "".join(provenance_lines(busy))
-    unknown = with_provenance(RESULTS, load_before=None, load_after=None)
-    assert "busy" not in "".join(provenance_lines(unknown))
+    for before, after, said in (
+        (1.1, 3.0, "The machine was busy: 1.1"),
+        (1.0, 3.1, "The machine was busy with other work: 3.1"),  # the run itself is one busy thread in two
+        (1.0, 3.0, None),
+        (None, None, None),
+    ):
+        lines = provenance_lines(
+            with_machine(with_provenance(RESULTS, load_before=before, load_after=after), threads=2)
+        )
+        assert [line[: len(said or "")] for line in lines if "busy" in line] == ([said] if said else [])
     for floor, noisy in ((0.02, False), (0.3, True)):
         assert ("Noisy" in shown(tables_of(with_facts(RESULTS, floor=floor)))) == noisy
     for complete in (True, False):
@@ -48,6 +54,14 @@ def test_a_run_of_plain_jax_alone_or_of_a_calibration_has_no_such_end():
     for change in ({"ports": ("pure",)}, {"trials": 1}):
         assert closing_tables(with_provenance(RESULTS, plan=msgspec.structs.replace(PLAN, **change))) == []
     assert closing_tables(make_results([])) == []
+
+
+def test_the_best_style_has_the_least_paired_ratio_whatever_its_fastest_sample():
+    styles = {"linen[apply]": ([1e-5, 3e-4, 3e-4], 1.2), "linen[init]": ([2e-4] * 3, 1.1)}
+    linen = [make_benchmark(make_arm(name), time_s, ratio=ratio) for name, (time_s, ratio) in styles.items()]
+    results = make_results([*RESULTS.benchmarks[:2], *linen])
+    assert [row[1] for row in summary_tables(results)[0].rows] == list(styles), "the first, and below it the best"
+    assert closing_tables(results)[0].rows[0][1].startswith("(1.10 ")
 
 
 def test_what_is_to_be_heeded_of_an_arm_is_noted():
