@@ -271,6 +271,15 @@ def test_a_seed_decides_parameters_split_and_order_alike_for_every_start(quick, 
     assert all(one != other for one, other in zip(first, second, strict=True))
 
 
+@pytest.mark.parametrize(("after", "capped"), [(PATIENCE, False), (PATIENCE - 1, True)])
+def test_a_training_that_ended_before_its_patience_did_is_counted(after, capped, monkeypatch):
+    def fake(trainer, experiment, split, params, **options):
+        return Fit([1.0], [1.0] * (3 + after), 2, 1.0, 1.0, params)
+
+    monkeypatch.setattr("trigru.bench.training.study.fit", fake)
+    assert {run.capped for run in study([get_experiment("vowels")], ["linen"], 1)} == {capped}
+
+
 def test_first_parameters_depend_on_the_seed_alone():
     experiment = get_experiment("vowels")
     one, same, other = (start_params(experiment, seed) for seed in (1, 1, 2))
