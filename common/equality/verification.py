@@ -3,10 +3,11 @@
 What is compared is in `trigru.common.equality.checks`, and how far it may differ in `trigru.common.equality.bounds`.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..errors import NotOfferedError, UnknownNameError
 from ..gru.kernels import STOCK
+from ..port.compilation import in_haste
 from ..port.protocol import CallStyle, Port, WithKernel
 from ..port.styles import available_styles
 from .bounds import SAME_BOUND, accuracy_bound, relative_error
@@ -25,8 +27,68 @@ from .measurement import NOT_OFFERED, Measurement
 
 #: Characters of an exception that a problem quotes.
 LONGEST_REASON = 160
-#: Nearly all of the time is spent compiling small programs, which uses one core and does not block Python.
+#: Nearly all of the time is spent compiling small programs, which does not block Python.
 THREADS = 2
+
+
+@dataclass(frozen=True)
+class Question:
+    """A check of one port in one dtype: the least piece of work."""
+
+    port: Port
+    check: Check
+    style: CallStyle | None  # of the port, where the check asks about each
+    dtype: str
+
+    @property
+    def optimized(self) -> bool:
+        """Whether it is asked of the program as users have it, rather than of one that is compiled in haste."""
+        return self.dtype in self.check.optimized
+
+
+def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Question]:
+    """What `verify` asks.
+
+    Raises:
+        UnknownNameError: a dtype that no check has.
+    """
+    dtypes = tuple(dtypes)
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise UnknownNameError("dtype", dtype, list(DTYPES))
+    found = []
+    for check, port in itertools.product(checks, tuple(ports)):
+        styles = (available_styles(port) or [None]) if check.per_style else [None]  # none: the check fails
+        for style, dtype in itertools.product(styles, dtypes):
+            if dtype in check.dtypes and (style is styles[0] or dtype == "float64"):
+                found.append(Question(port, check, style, dtype))
+    return found
+
+
+class Examiner:
+    """Asks questions about some cases, and what the oracle says only once.
+
+    Args:
+        cases: data to check on.
+    """
+
+    def __init__(self, cases: Iterable[Case] | None = None):
+        self._cases = (Case.random(3, 17, 5, 6),) if cases is None else tuple(cases)
+        self._known: dict[tuple[Check, str, int], tuple[Answers, Answers]] = {}
+        self._lock = Lock()
+
+    def ask(self, question: Question) -> list[Measurement]:
+        """A measurement for each quantity and case. A check that raises has failed."""
+        check, dtype = question.check, question.dtype
+        found: list[Measurement] = []
+        for number, case in enumerate(self._cases):
+            asked = case.astype(dtype)
+            with self._lock:  # what one thread computes, another waits for
+                key = check, dtype, number
+                if key not in self._known:
+                    self._known[key] = _expect(check, asked)
+            found += _measure(question, asked, *self._known[key])
+        return found
 
 
 def verify(
@@ -34,10 +96,13 @@ def verify(
     *,
     dtypes: Iterable[str] = DTYPES,
     cases: Iterable[Case] | None = None,
-    checks: "Iterable[Check] | None" = None,
+    checks: Iterable[Check] | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[Measurement]:
     """Compare ports with the oracle.
+
+    While it asks questions about which the program's speed does not matter, JAX compiles without most optimisations, in
+    all threads of this process.
 
     Args:
         ports: what to check.
@@ -53,47 +118,19 @@ def verify(
     Raises:
         UnknownNameError: another dtype.
     """
-    ports, dtypes = tuple(ports), tuple(dtypes)
-    for dtype in dtypes:
-        if dtype not in DTYPES:
-            raise UnknownNameError("dtype", dtype, list(DTYPES))
-    cases = (Case.random(3, 17, 5, 6),) if cases is None else tuple(cases)
-    checks = CHECKS if checks is None else tuple(checks)
-    rows = [
-        (check, port, style)
-        for check in checks
-        for port in ports
-        for style in ((available_styles(port) or [None]) if check.per_style else [None])  # none: the check fails
-    ]
-    lock = Lock()
-
-    @cache
-    def expected(check: Check, dtype: str, number: int) -> tuple[Answers, Answers]:
-        return _expect(check, cases[number].astype(dtype))
-
-    def measure(check: Check, port: Port, style: CallStyle | None) -> list[Measurement]:
-        asked = [dtype for dtype in dtypes if dtype in check.dtypes]
-        if style is not None and style is not available_styles(port)[0]:
-            asked = [dtype for dtype in asked if dtype == "float64"]
-        found: list[Measurement] = []
-        for dtype in asked:
-            for number, case in enumerate(cases):
-                with lock:  # what one thread computes, another waits for
-                    expectation = expected(check, dtype, number)
-                found += _measure(port, check, style, case.astype(dtype), *expectation)
-        return found
-
-    measurements: list[Measurement] = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            running = [pool.submit(measure, *row) for row in rows]
-            for done, ((check, port, _), future) in enumerate(zip(rows, running, strict=True)):
-                progress(done, len(rows), f"{port.name} {check.name}")
-                measurements += future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return measurements
+    asked = questions(ports, dtypes, CHECKS if checks is None else checks)
+    asked.sort(key=lambda question: not question.optimized)
+    examiner, found, numbers = Examiner(cases), [], itertools.count()
+    for optimized, some in itertools.groupby(asked, key=lambda question: question.optimized):
+        with nullcontext() if optimized else in_haste(), ThreadPoolExecutor(THREADS) as pool:
+            try:
+                for question, future in [(question, pool.submit(examiner.ask, question)) for question in some]:
+                    progress(next(numbers), len(asked), f"{question.port.name} {question.check.name}")
+                    found += future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return found
 
 
 def assert_equivalent(port: Port, **options: Any) -> None:
@@ -119,10 +156,9 @@ def _expect(check: Check, case: Case) -> tuple[Answers, Answers]:
         return reference, check.expect(case)
 
 
-def _measure(
-    port: Port, check: Check, style: CallStyle | None, case: Case, reference: Answers, in_dtype: Answers
-) -> Iterator[Measurement]:
-    dtype, kernel = case.dtype, port.kernel if isinstance(port, WithKernel) else STOCK
+def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answers) -> Iterator[Measurement]:
+    port, check, style, dtype = question.port, question.check, question.style, question.dtype
+    kernel = port.kernel if isinstance(port, WithKernel) else STOCK
     asked = port.name, check.name, style and style.name
 
     def measurement(quantity: str, error: float | None, bound: float, problem: str | None = None) -> Measurement:

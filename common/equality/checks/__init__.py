@@ -66,6 +66,7 @@ CHECKS: tuple[Check, ...] = (
         "sequence",
         "other equations, gates in another order, a transposed or missing parameter, a detached initial carry",
         dtypes=DTYPES,
+        optimized=("float32", "bfloat16"),
     ),
     Check(
         "golden",
@@ -87,6 +88,7 @@ CHECKS: tuple[Check, ...] = (
         "step",
         "one time step that differs from a sequence of them, or has parameters of its own",
         SequenceQuestion(by_step),
+        optimized=("float64",),
     ),
     sequence_check(
         "lengths",
@@ -99,6 +101,7 @@ CHECKS: tuple[Check, ...] = (
         "lengths, resets and a passed carry that get into each other's way; a reset in the padding",
         _masked(passed=True),
         dtypes=("float64", "float32"),
+        optimized=("float32",),
     ),
     sequence_check(
         "reverse",
@@ -163,6 +166,7 @@ CHECKS: tuple[Check, ...] = (
         ADAM,
         per_style=True,
         dtypes=("float64", "float32"),
+        optimized=("float32",),
     ),
     training_check("sgd", "a gradient off by a factor, which Adam divides out", SGD),
     training_check("adamw", "a norm or a decay that sees other leaves: 20 clipped AdamW steps", ADAMW_CLIPPED),

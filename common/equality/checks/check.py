@@ -27,6 +27,9 @@ class Check:
             change, of the first style; otherwise style is None.
         dtypes: those of DTYPES in which it is asked; of checks with the same arithmetic, one asks about accuracy.
         computed_in: the dtype of the computation where it is not the case's.
+        optimized: those of its dtypes in which it is asked of the program as users have it; in the others, of one that
+            is compiled in haste. Between them, the checks ask so of every call style, of gradients, train steps and
+            one step, and of accuracy.
     """
 
     name: str
@@ -37,3 +40,4 @@ class Check:
     per_style: bool = False
     dtypes: tuple[str, ...] = ("float64",)
     computed_in: str | None = None
+    optimized: tuple[str, ...] = ()

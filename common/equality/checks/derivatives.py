@@ -1,6 +1,5 @@
 """Checks of derivatives along a direction: forward mode, and second order."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...parameters.record import leaves
+from ...port.compilation import jit
 from ...port.protocol import Port
 from .. import oracle
 from ..cases import Case
@@ -29,21 +29,22 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
     asked = SequenceQuestion(lengths=second, resets=second)
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
-        options = asked.options(case)
+        def differentiate(point, direction, masks, targets, d_carry):
+            def results(model, x):
+                return port.apply(model, x, **masks)
 
-        def results(model, x):
-            return port.apply(model, x, **options)
+            def scalar(model, x):
+                carry, outputs = results(model, x)
+                return jnp.sum(outputs * targets) + jnp.sum(carry * d_carry)
 
-        def scalar(model, x):
-            carry, outputs = results(model, x)
-            return jnp.sum(outputs * case.targets) + jnp.sum(carry * case.d_carry)
+            def gradient(model, x):
+                return port.value_and_grad(scalar)(model, x)[1]
 
-        def gradient(model, x):
-            return port.value_and_grad(scalar)(model, x)[1]
+            return jax.jvp(gradient if second else results, point, direction)
 
         point, direction = ((port.load(c.gru_config, c.params.gru), jnp.asarray(c.x)) for c in (case, _direction(case)))
-        function: Callable[..., Any] = gradient if second else results
-        _, (first, last) = jax.jit(lambda *a: jax.jvp(function, *a))(point, direction)
+        data = jax.tree.map(jnp.asarray, (asked.masks(case), case.targets, case.d_carry))
+        _, (first, last) = jit(differentiate)(point, direction, *data)
         return leaves(port.dump(first)) | {"x": last} if second else {"carry": first, "outputs": last}
 
     def expect(case: Case) -> Answers:

@@ -56,7 +56,7 @@ def forward_check(name: str, catches: str) -> Check:
         tape = oracle.forward(case.params.gru, case.x)
         return {"carry": tape.carry, "outputs": tape.outputs}
 
-    return Check(name, catches, answer, expect, per_style=True)
+    return Check(name, catches, answer, expect, per_style=True, optimized=("float64",))
 
 
 def training_check(
@@ -67,6 +67,7 @@ def training_check(
     classes: bool = False,
     per_style: bool = False,
     dtypes: tuple[str, ...] = ("float64",),
+    optimized: tuple[str, ...] = (),
     reference: optax.GradientTransformation | None = None,
 ) -> Check:
     """A training trajectory: of the outputs at every step, or of a classifier; in the first call style, or in each.
@@ -95,7 +96,7 @@ def training_check(
         _, params, batch = trained(case)
         return train(case, params, batch, TRAJECTORY_STEPS).answers()
 
-    return Check(name, catches, answer, expect, per_style=per_style, dtypes=dtypes)
+    return Check(name, catches, answer, expect, per_style=per_style, dtypes=dtypes, optimized=optimized)
 
 
 def _program(

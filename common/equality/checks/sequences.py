@@ -6,7 +6,6 @@ a kernel with its own gradient computes them by other code.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...parameters.record import GRUParams, leaves
+from ...port.compilation import jit
 from ...port.protocol import Port
 from .. import oracle
 from ..cases import Case
@@ -41,18 +41,18 @@ class SequenceQuestion:
     resets: bool = False  # pass those of the case
     reverse: bool = False
     view: Callable[[Case], Case] = lambda case: case  # the same data in another form
-    transform: Callable[[Callable[..., Any]], Callable[..., Any]] = jax.jit  # of the function that computes everything
+    transform: Callable[[Callable[..., Any]], Callable[..., Any]] = jit  # of the function that computes everything
     config: dict[str, Any] = field(default_factory=dict)  # fields of GRUConfig to change
 
-    def masks(self, case: Case) -> dict[str, Any]:
-        """What is passed beside inputs and carry, in NumPy."""
-        masks: dict[str, Any] = {"reverse": True} if self.reverse else {}
-        masks |= {"lengths": case.lengths} if self.lengths else {}
+    def masks(self, case: Case) -> dict[str, Array]:
+        """What is passed beside inputs and carry."""
+        masks = {"lengths": case.lengths} if self.lengths else {}
         return masks | ({"resets": case.resets} if self.resets else {})
 
-    def options(self, case: Case) -> dict[str, Any]:
-        """The same with JAX's arrays, as a port takes it."""
-        return {name: m if isinstance(m, bool) else jnp.asarray(m) for name, m in self.masks(case).items()}
+    def bind(self, port: Port) -> Run:
+        """(model, x, carry, masks) -> (carry, outputs) of a port. What is not an array is fixed, not passed."""
+        fixed = {"reverse": True} if self.reverse else {}
+        return lambda model, x, carry, masks: self.run(port, model, x, carry, **fixed, **masks)
 
     def arguments(self, case: Case) -> tuple[Array, ...]:
         """What is differentiated beside the parameters."""
@@ -60,7 +60,12 @@ class SequenceQuestion:
 
 
 def sequence_check(
-    name: str, catches: str, asked: SequenceQuestion | None = None, dtypes: tuple[str, ...] = ("float64",)
+    name: str,
+    catches: str,
+    asked: SequenceQuestion | None = None,
+    dtypes: tuple[str, ...] = ("float64",),
+    *,
+    optimized: tuple[str, ...] = (),
 ) -> Check:
     """A row of the table of checks; without a question, the plain sequence."""
     asked = asked or SequenceQuestion()
@@ -71,7 +76,8 @@ def sequence_check(
     def expect(case: Case) -> Answers:
         return expect_sequence(asked, asked.view(case))
 
-    return Check(name, catches, answer, expect, dtypes=dtypes, computed_in=asked.config.get("dtype"))
+    computed_in = asked.config.get("dtype")
+    return Check(name, catches, answer, expect, dtypes=dtypes, computed_in=computed_in, optimized=optimized)
 
 
 def inference_check(name: str, catches: str, questions: dict[str, SequenceQuestion]) -> Check:
@@ -80,15 +86,15 @@ def inference_check(name: str, catches: str, questions: dict[str, SequenceQuesti
     def answer(port: Port, case: Case, style: Any) -> Answers:
         model, found = port.load(case.gru_config, case.params.gru), {}
         for label, asked in questions.items():
-            call = asked.transform(partial(asked.run, port, **asked.options(case)))
-            carry, outputs = call(model, jnp.asarray(case.x), jnp.asarray(case.carry) if asked.passed else None)
+            call, start = asked.transform(asked.bind(port)), case.carry if asked.passed else None
+            carry, outputs = call(model, *jax.tree.map(jnp.asarray, (case.x, start, asked.masks(case))))
             found |= {f"{label}: carry": carry, f"{label}: outputs": outputs}
         return found
 
     def expect(case: Case) -> Answers:
         found = {}
         for label, asked in questions.items():
-            tape = oracle.forward(case.params.gru, *asked.arguments(case), **asked.masks(case))
+            tape = oracle.forward(case.params.gru, *asked.arguments(case), **asked.masks(case), reverse=asked.reverse)
             found |= {f"{label}: carry": tape.carry, f"{label}: outputs": tape.outputs}
         return found
 
@@ -102,7 +108,7 @@ def expect_sequence(asked: SequenceQuestion, case: Case) -> Answers:
     else:
         compute = asked.config.get("dtype") or str(np.result_type(case.x, case.params.gru.weight_ih))
     params, others = _cast(case.params.gru, compute), [_cast(a, compute) for a in asked.arguments(case)]
-    tape = oracle.forward(params, *others, **asked.masks(case))
+    tape = oracle.forward(params, *others, **asked.masks(case), reverse=asked.reverse)
     found = oracle.backward(params, tape, _cast(case.targets, compute), _cast(case.d_carry, compute))
     stored = [g.astype(p.dtype) for g, p in zip(found.params, case.params.gru, strict=True)]
     gradients = GRUParams(*stored)._asdict() | {"x": found.x.astype(case.x.dtype)}
@@ -112,24 +118,26 @@ def expect_sequence(asked: SequenceQuestion, case: Case) -> Answers:
 
 
 def answer_sequence(asked: SequenceQuestion, port: Port, case: Case) -> Answers:
-    """A port's answers: values, and the gradients of Σ outputs · targets + Σ carry · d_carry."""
-    options = asked.options(case)
-    padding = np.arange(case.x.shape[-2]) >= case.lengths[..., None]  # (*batch, T)
+    """A port's answers: values, and the gradients of Σ outputs · targets + Σ carry · d_carry.
 
-    def results(model, x, carry=None):
-        if asked.lengths:
-            x = jnp.where(np.broadcast_to(padding[..., None], x.shape), jnp.nan, x)
-        return asked.run(port, model, x, carry, **options)
+    All that has a value is an argument of the program, so that other values need no other program.
+    """
+    run = asked.bind(port)
 
-    def scalar(model, *arrays):
-        carry, outputs = results(model, *arrays)
-        return jnp.sum(outputs * case.targets) + jnp.sum(carry * case.d_carry), (carry, outputs)
+    def differentiate(model, arrays, masks, padding, targets, d_carry):
+        def scalar(model, x, carry=None):
+            if asked.lengths:
+                x = jnp.where(padding, jnp.nan, x)
+            carry, outputs = run(model, x, carry, masks)
+            return jnp.sum(outputs * targets) + jnp.sum(carry * d_carry), (carry, outputs)
 
-    differentiate = asked.transform(port.value_and_grad(scalar, has_aux=True))
+        return port.value_and_grad(scalar, has_aux=True)(model, *arrays)
 
     model = port.load(replace(case.gru_config, **asked.config), case.params.gru)
-    arrays = [jnp.asarray(a) for a in asked.arguments(case)]
-    (_, (carry, outputs)), (gradient, *others) = differentiate(model, *arrays)
+    steps = np.arange(case.x.shape[-2])[:, None]  # (T, 1)
+    padding = np.broadcast_to(steps >= case.lengths[..., None, None], case.x.shape)  # (*batch, T, D)
+    data = asked.arguments(case), asked.masks(case), padding, case.targets, case.d_carry
+    (_, (carry, outputs)), (gradient, *others) = asked.transform(differentiate)(model, *jax.tree.map(jnp.asarray, data))
     gradients = leaves(port.dump(gradient)) | dict(zip(("x", "carry"), others, strict=False))
     return {"carry": carry, "outputs": outputs} | _named_gradients(gradients)
 

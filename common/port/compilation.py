@@ -1,0 +1,138 @@
+"""How programs are compiled for a check: in less time where nobody runs the program but the check, and once."""
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+#: The switch: the same HLO, of which LLVM makes a slower program in less time.
+_IN_HASTE = "jax_disable_most_optimizations"
+#: What else takes much of XLA's time on the CPU. Not every version has each of them.
+_SLOW_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+#: The most bytes of programs that a folder keeps; those used last stay.
+CACHE_BYTES = 500_000_000
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit`, of a program that is made in haste within `in_haste`, or where JAX's own switch says so."""
+    return jax.jit(function, compiler_options=_hasty_options() if jax.config.values[_IN_HASTE] else None)
+
+
+@contextmanager
+def in_haste(wanted: bool = True) -> Iterator[None]:
+    """Compile without most optimisations, in every thread of this process."""
+    with _configure({_IN_HASTE: wanted}):
+        yield
+
+
+@contextmanager
+def programs_kept_in(folder: Path | None) -> Iterator[None]:
+    """Take compiled programs from a folder, and keep new ones there; None compiles everything anew and keeps nothing.
+
+    A folder that cannot be read or written, and an entry that is damaged, cost time alone.
+    """
+    ours: dict[str, Any] = {"jax_enable_compilation_cache": folder is not None}
+    if folder is not None:
+        ours |= {
+            "jax_compilation_cache_dir": str(folder),
+            "jax_compilation_cache_max_size": CACHE_BYTES,
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+    with _configure(ours), _damage_noticed() as damaged:
+        compilation_cache.reset_cache()
+        try:
+            yield
+        finally:
+            compilation_cache.reset_cache()
+    if damaged and folder is not None:  # JAX would not replace what it could not read
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _damage_noticed() -> Iterator[list[str]]:
+    """Collects what JAX says about entries that it could not read, instead of warning."""
+    damaged: list[str] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
+        show = warnings.showwarning
+
+        def notice(message: Warning | str, *rest: Any) -> None:
+            if "persistent compilation cache entry" in str(message):
+                damaged.append(str(message))
+            else:
+                show(message, *rest)
+
+        warnings.showwarning = notice
+        yield damaged
+
+
+class Programs:
+    """How many programs were compiled, and how many were found compiled."""
+
+    compiled = 0
+    reused = 0
+
+
+@contextmanager
+def count_programs() -> Iterator[Programs]:
+    """Counts the programs that this process makes ready meanwhile.
+
+    >>> import jax, jax.numpy as jnp
+    >>> with count_programs() as programs:
+    ...     _ = jax.jit(lambda x: x + 2.5)(jnp.zeros(3))
+    >>> programs.compiled + programs.reused > 0
+    True
+    """
+    import jax.monitoring
+
+    programs = Programs()
+
+    def count(event: str, duration_secs: float, **_: str | int) -> None:
+        programs.compiled += event == "/jax/core/compile/backend_compile_duration"
+
+    def discount(event: str, **_: str | int) -> None:
+        hit = event == "/jax/compilation_cache/cache_hits"  # of which JAX says that it was compiled, too
+        programs.compiled, programs.reused = programs.compiled - hit, programs.reused + hit
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    jax.monitoring.register_event_listener(discount)
+    try:
+        yield programs
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+        jax.monitoring.unregister_event_listener(discount)
+
+
+@cache
+def _hasty_options() -> dict[str, Any]:
+    return {name: value for name, value in _SLOW_TO_COMPILE.items() if _has_option(name, value)}
+
+
+def _has_option(name: str, value: Any) -> bool:
+    try:
+        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+    except Exception:  # what is raised differs between versions
+        return False
+    return True
+
+
+@contextmanager
+def _configure(values: dict[str, Any]) -> Iterator[None]:
+    before = {name: jax.config.values[name] for name in values}
+    try:
+        _update(values)
+        yield
+    finally:
+        _update(before)
+
+
+def _update(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        jax.config.update(name, value)
