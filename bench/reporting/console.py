@@ -55,8 +55,12 @@ def nothing_if_interrupted() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+#: Where stderr is no terminal, seconds from one line about the progress to the next; the first comes sooner.
+LINE_EVERY_S, FIRST_LINE_S = 30.0, 5.0
+
+
 class Progress:
-    """A progress bar on stderr that disappears when the work is done.
+    """A progress bar on stderr that disappears when the work is done. Where stderr is no terminal: a line now and then.
 
     While it is shown, Ctrl-C takes effect at the next step, because a KeyboardInterrupt raised inside one of JAX's
     callbacks would be lost. A second Ctrl-C takes effect at once.
@@ -64,16 +68,20 @@ class Progress:
 
     def __init__(self, what: str):
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._bar = Progress(
             BarColumn(20),
             TextColumn("{task.percentage:3.0f} %"),
             TimeElapsedColumn(),
+            TextColumn("and about"),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.description}"),
             console=Console(stderr=True),
             transient=True,
+            speed_estimate_period=600,
         )
+        self._next_line_s = FIRST_LINE_S
         self._task = self._bar.add_task(what, total=1.0)
         self._interrupted = False
 
@@ -89,11 +97,21 @@ class Progress:
     def to(self, share: float, what: str) -> None:
         """Show that this share of the work is done and what comes next."""
         self._bar.update(self._task, completed=share, description=what)
-        self._stop_if_interrupted()
+        self._tell(what)
 
     def add(self, what: str, share: float) -> None:
         """Show that this much more is done and what comes next."""
         self._bar.update(self._task, advance=share, description=what)
+        self._tell(what)
+
+    def _tell(self, what: str) -> None:
+        task = self._bar.tasks[0]
+        elapsed_s = task.elapsed or 0.0
+        if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
+            self._next_line_s = elapsed_s + LINE_EVERY_S
+            left_s = elapsed_s * (1 / task.completed - 1) if task.completed else None
+            left = "" if left_s is None else f", about {left_s:.0f} s left"
+            say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
         self._stop_if_interrupted()
 
     def _interrupt(self, *_: object) -> None:
