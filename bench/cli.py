@@ -41,6 +41,9 @@ Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds of each group in
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Fresh processes; each measures everything. Default: 5; 1 with --quick.")
 ]
+CompileAnew = Annotated[
+    bool, typer.Option("--compile-anew", help="Compile in every process, not in the first two alone.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of the order of arms and of the bootstrap.")]
 Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]
 Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
@@ -53,6 +56,13 @@ Limit = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep the programs that are compiled to verify, for the next time. Nothing that is timed uses them.",
+    ),
+]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.json and report.md.")]
 
 
@@ -85,24 +95,30 @@ def compare(
     rounds: Rounds = None,
     processes: Processes = None,
     limit_s: Limit = None,
+    compile_anew: CompileAnew = False,
     seed: Seed = 0,
     peers: Peers = False,
     sweep: Sweep = None,
     resume: Resume = False,
+    cache: Cache = True,
     output: Folder = Path("results"),
 ) -> None:
     """Verify, then time. Prints tables and then a summary; writes results.json and report.md.
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
-    from .commands import compare, options
+    from .proving.prover import Prover
 
-    options.check_folder(output)
-    plan = options.make_plan(
-        ports, workloads, phases, styles, kernels,
-        quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed, peers=peers, sweep=sweep,
-    )  # fmt: skip
-    compare.compare(plan, output, resume=resume)
+    with Prover(keep=cache, early=not (ports or resume)) as prover:
+        from .commands import compare, options
+
+        options.check_folder(output)
+        plan = options.make_plan(
+            ports, workloads, phases, styles, kernels,
+            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
+            peers=peers, sweep=sweep,
+        )  # fmt: skip
+        compare.compare(plan, output, resume=resume, prover=prover)
 
 
 @app.command()
@@ -127,20 +143,24 @@ def verify(
         bool,
         typer.Option("--upstream", help="Verify the frameworks' own parts. Fails if they do not differ as recorded."),
     ] = False,
+    cache: Cache = True,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     if self_test and (ports or dtypes or checks or kernels or json or upstream):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
-    from .commands import verify
+    from .proving.prover import Prover
 
-    if self_test:
-        verify.report_self_test()
-    elif upstream:
-        verify.report_upstream(ports, dtypes, checks, json=json)
-    else:
-        verify.verify(ports, dtypes, checks, kernels, json=json)
+    with Prover(keep=cache, early=not (ports or checks or dtypes)) as prover:
+        from .commands import verify
+
+        if self_test:
+            verify.report_self_test(prover=prover)
+        elif upstream:
+            verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
+        else:
+            verify.verify(ports, dtypes, checks, kernels, json=json, prover=prover)
 
 
 @app.command()
@@ -154,6 +174,7 @@ def bench(
     rounds: Rounds = None,
     processes: Processes = None,
     limit_s: Limit = None,
+    compile_anew: CompileAnew = False,
     seed: Seed = 0,
     peers: Peers = False,
     sweep: Sweep = None,
@@ -172,7 +193,7 @@ def bench(
         raise typer.BadParameter(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
         )
-    if cold_start and (chosen or quick or rounds or processes or limit_s or seed or resume):
+    if cold_start and (chosen or quick or rounds or processes or limit_s or compile_anew or seed or resume):
         raise typer.BadParameter("--cold-start takes --port and --output alone.")
     from .commands import bench, options
 
@@ -181,11 +202,14 @@ def bench(
         bench.start_cold(options.read_ports(ports), output)
         return
     if calibrate:
-        plan = options.calibration_plan(quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed)
+        plan = options.calibration_plan(
+            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed
+        )
     else:
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, seed=seed, peers=peers, sweep=sweep,
+            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
+            peers=peers, sweep=sweep,
         )  # fmt: skip
     bench.benchmark(plan, output, resume=resume)
 

@@ -14,7 +14,7 @@ OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equin
 #: Rooms from left to right: each may import those to its right, never the reverse. A name on its own is a module.
 ORDER = {
     "common": ("equality", "port", "gru", "parameters", ("config", "datasets"), ("errors", "files")),
-    "bench": ("cli", "commands", "reporting", "analysis", "timing", "arms", "results"),
+    "bench": ("cli", "commands", "reporting", "analysis", "proving", "timing", "arms", "processes", "results"),
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
 BESIDE = {("bench", "training"): {"reporting", "results", "timing.machine"}}

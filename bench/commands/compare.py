@@ -9,6 +9,7 @@ import typer
 
 from ...common.gru.kernels import Kernel
 from ..arms.arms import BASELINE
+from ..proving.prover import Prover
 from ..reporting.console import show
 from ..reporting.equality import equality_tables
 from ..results.record import Plan
@@ -18,7 +19,7 @@ from .options import read_dtypes
 from .verify import verify_ports
 
 
-def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
+def compare(plan: Plan, folder: Path, *, resume: bool, prover: Prover) -> None:
     """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof."""
     if resume:
         results = benchmark(plan, folder, resume=True)
@@ -29,7 +30,7 @@ def compare(plan: Plan, folder: Path, *, resume: bool) -> None:
 
             names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
             kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # stock in every division
-            measurements, _ = verify_ports(names, read_dtypes(None), kernels=kernels)
+            measurements, _ = verify_ports(names, read_dtypes(None), kernels=kernels, prover=prover)
             backend = jax.default_backend()
         show(equality_tables(measurements))
         results = benchmark(plan, folder, resume=False, load_before=load_before, equality=measurements, backend=backend)

@@ -118,7 +118,9 @@ def check_folder(folder: Path) -> None:
         raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
 
 
-def _how(*, quick: bool, rounds: int | None, processes: int | None, limit_s: float | None, seed: int) -> dict[str, Any]:
+def _how(
+    *, quick: bool, rounds: int | None, processes: int | None, limit_s: float | None, compile_anew: bool, seed: int
+) -> dict[str, Any]:
     """The fields of a plan that say how to measure."""
     count = processes or (QUICK_PROCESSES if quick else PROCESSES)
     if count == 1 and rounds is not None and rounds < 6:
@@ -133,5 +135,6 @@ def _how(*, quick: bool, rounds: int | None, processes: int | None, limit_s: flo
         "rounds": rounds,
         "sample_time_s": QUICK_SAMPLE_TIME_S if quick else SAMPLE_TIME_S,
         "limit_s": limit_s,
+        "compile_anew": compile_anew,
         "seed": seed,
     }

@@ -1,19 +1,17 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from collections.abc import Iterable, Sequence
 
-import jax
 import typer
-from jax.experimental.compilation_cache import compilation_cache
 
 from ...common.equality import verification
-from ...common.equality.checks import Check
-from ...common.equality.verification import Measurement
+from ...common.equality.checks import DTYPES, Check, get_checks
+from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import Kernel
-from ...common.port.protocol import Port, WithKernel
 from ...impls import faults, get_port, unavailable, upstream
+from ..proving.messages import Asked, Subject
+from ..proving.prover import Prover
+from ..proving.questions import expand
 from ..reporting.console import Progress, nothing_if_interrupted, say, show
 from ..reporting.equality import departures_table, equality_json, equality_table, equality_tables, self_test_table
 from ..timing.machine import versions_of
@@ -25,17 +23,18 @@ def verify_ports(
     dtypes: tuple[str, ...],
     checks: tuple[Check, ...] | None = None,
     kernels: Sequence[Kernel] = (Kernel(),),
+    *,
+    prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing."""
     missing = _missing(names)
-    present = [get_port(name) for name in names if name not in missing]
-    on_kernels: list[Port] = [
-        port if kernel.is_stock else WithKernel(port, str(kernel))
+    subjects = [
+        Subject("port", name, None if kernel.is_stock else str(kernel))
         for kernel in kernels
-        for port in present
-        if kernel.name in port.kernels
+        for name in names
+        if name not in missing and kernel.name in get_port(name).kernels
     ]
-    return hold(on_kernels, dtypes, checks), missing
+    return hold(subjects, dtypes, checks, prover=prover), missing
 
 
 def verify(
@@ -45,10 +44,13 @@ def verify(
     kernels: list[str] | None,
     *,
     json: bool,
+    prover: Prover,
 ) -> None:
     """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
-    measurements, missing = verify_ports(ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports))
+    measurements, missing = verify_ports(
+        ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports), prover=prover
+    )
     if json:
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
         typer.echo(equality_json(measurements, missing, versions_of(packages)))
@@ -64,16 +66,19 @@ def verify(
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
 
 
-def report_upstream(names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, json: bool) -> None:
+def report_upstream(
+    names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, json: bool, prover: Prover
+) -> None:
     """Compare the frameworks' own parts with the oracle. Exit 1 if they do not differ as recorded."""
     chosen = choose("port with an upstream part", names, upstream.NAMES)
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
-    ports = [upstream.get_upstream(name).PORT for name in present]
-    measurements = hold(ports, read_dtypes(dtypes), read_checks(checks))
+    measurements = hold(
+        [Subject("upstream", name) for name in present], read_dtypes(dtypes), read_checks(checks), prover=prover
+    )
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
     if json:
-        packages = [package for port in ports for package in port.packages]
+        packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
         typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
     else:
         show([equality_table(measurements, failures=False), departures_table(findings)])
@@ -84,9 +89,9 @@ def report_upstream(names: list[str] | None, dtypes: list[str] | None, checks: l
     say(f"{len(findings)} departures, all on record.")
 
 
-def report_self_test() -> None:
+def report_self_test(*, prover: Prover) -> None:
     """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed."""
-    noticed, sound = hold_faults()
+    noticed, sound = hold_faults(prover=prover)
     show([self_test_table(noticed)])
     if not sound:
         say("the port without a fault failed, too: the above says nothing.")
@@ -94,31 +99,56 @@ def report_self_test() -> None:
         raise typer.Exit(1)
 
 
-def hold(ports: list[Port], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None = None) -> list[Measurement]:
-    """As `trigru.common.verify`."""
-    with nothing_if_interrupted(), Progress("verify") as progress:
-        return verification.verify(
-            ports,
-            dtypes=dtypes,
-            checks=checks,
-            progress=lambda done, total, what: progress.to(done / total, f"verify {what}"),
-        )
+def hold(
+    subjects: list[Subject], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None, *, prover: Prover
+) -> list[Measurement]:
+    """As `trigru.common.verify`, in several processes where there is much to ask."""
+    with nothing_if_interrupted():
+        asked = expand(subjects, dtypes, verification.CHECKS if checks is None else checks)
+        return [measurement for answer in _prove("verify", asked, prover=prover) for measurement in answer]
 
 
-def hold_faults() -> tuple[dict[str, list[str]], bool]:
+def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     """The checks that notice each fault, by its name, and whether the port without a fault passes all of them.
 
     A fault meets the check that is there for it, and the others only if that one notices nothing.
     """
-    noticed: dict[str, list[str]] = {}
-    with nothing_if_interrupted(), _compiled_once(), Progress("self-test") as progress:
-        for number, fault in enumerate(faults.FAULTS):
-            progress.to(number / len(faults.FAULTS), f"self-test {fault.name}")
-            own = [check for check in verification.CHECKS if check.name == fault.check]
-            noticed[fault.name] = _noticed_by(fault.port, own) or _noticed_by(
-                fault.port, [check for check in verification.CHECKS if check not in own]
-            )
-        return noticed, all(m.passed for m in verification.verify([get_port("pure")]))
+    own = [(Subject("fault", fault.name), get_checks(fault.check)) for fault in faults.FAULTS]
+    sound = Subject("port", "pure")
+
+    def failed(checks_of: Sequence[tuple[Subject, Sequence[Check]]]) -> dict[Subject, list[str]]:
+        """The checks that each subject fails."""
+        asked = [question for subject, checks in checks_of for question in expand([subject], DTYPES, checks)]
+        found: dict[Subject, list[str]] = {subject: [] for subject, _ in checks_of}
+        for question, answer in zip(asked, _prove("self-test", asked, prover=prover, in_haste=True), strict=True):
+            if not all(m.passed for m in answer) and question.check not in found[question.subject]:
+                found[question.subject].append(question.check)
+        return found
+
+    with nothing_if_interrupted():
+        noticed = failed([*own, (sound, verification.CHECKS)])
+        unnoticed = [
+            (fault, [c for c in verification.CHECKS if c not in checks]) for fault, checks in own if not noticed[fault]
+        ]
+        noticed |= failed(unnoticed)
+    return {fault.name: noticed[fault] for fault, _ in own}, not noticed[sound]
+
+
+def _prove(what: str, asked: list[Asked], *, prover: Prover, in_haste: bool = False) -> list[list[Measurement]]:
+    """The answers to questions, under a progress bar. Says what was compiled."""
+    if not asked:
+        return []
+    with Progress(what) as progress:
+        proof = prover.prove(
+            asked,
+            lambda done, question: progress.to(
+                done / len(asked), f"{what} {question.subject.name} {question.check} ({done} of {len(asked)})"
+            ),
+            in_haste=in_haste,
+        )
+    known = "" if prover.programs is None else f", {proof.reused} taken from {prover.programs}"
+    say(f"{proof.compiled} programs compiled{known}")
+    return proof.answers
 
 
 def _missing(names: Iterable[str]) -> dict[str, str]:
@@ -127,30 +157,3 @@ def _missing(names: Iterable[str]) -> dict[str, str]:
     for reason in missing.values():
         say(reason)
     return missing
-
-
-def _noticed_by(port: Port, checks: Sequence[Check]) -> list[str]:
-    found = verification.verify([port], checks=checks)
-    return list(dict.fromkeys(m.check for m in found if not m.passed))
-
-
-@contextmanager
-def _compiled_once() -> Iterator[None]:
-    """Share compiled programs between faults, since most are the same; compile without most optimisations."""
-    with TemporaryDirectory(prefix="trigru-") as folder:
-        ours = {
-            "jax_disable_most_optimizations": True,
-            "jax_compilation_cache_dir": folder,
-            "jax_persistent_cache_min_compile_time_secs": 0.0,
-            "jax_persistent_cache_min_entry_size_bytes": -1,
-        }
-        before = {name: jax.config.values[name] for name in ours}
-        try:
-            for name, value in ours.items():
-                jax.config.update(name, value)
-            compilation_cache.reset_cache()
-            yield
-        finally:
-            for name, value in before.items():
-                jax.config.update(name, value)
-            compilation_cache.reset_cache()

@@ -102,6 +102,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         limit_s: a measuring process that says nothing for longer is ended, and the arm under way has no number.
         seed: of the orders and the bootstrap.
         trials: above 0, calibrate instead, with this many groups of copies and slowed copies of the baseline.
+        compile_anew: every process compiles; else the later ones take the programs that the second one made.
     """
 
     workloads: tuple[Sized, ...]
@@ -116,6 +117,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     limit_s: float
     seed: int
     trials: int
+    compile_anew: bool = False
 
     @property
     def swept(self) -> str | None:

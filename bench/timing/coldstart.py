@@ -5,7 +5,7 @@ The import of the frameworks is timed, so this module imports none of them at it
 
 import time
 
-from .child import Parent, adopt
+from ..processes.child import Parent, adopt
 
 if __name__ == "__main__":
     PARENT = adopt()
@@ -84,10 +84,10 @@ def cold_starts(ports: Sequence[str], repeats: int, progress: Callable[[str, flo
 
 def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
     """Start a port in a fresh interpreter. Raises a ColdStartError if it ends without an answer."""
-    from .child import ChildDiedError, lines_of
+    from ..processes.child import ChildDiedError, lines_of
 
     try:
-        answer = b"".join(lines_of("coldstart", port.encode(), limit_s))
+        answer = b"".join(lines_of("trigru.bench.timing.coldstart", port.encode(), limit_s))
     except ChildDiedError as error:
         raise ColdStartError(f"the cold start of {port!r} failed: {error}") from error
     try:

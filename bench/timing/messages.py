@@ -16,7 +16,6 @@ class Request(Struct, frozen=True):
 
     Args:
         arms: those still to be measured, group by group.
-        alone: compile one arm after the other, so that compile times and crashes belong to one arm.
         packages: distributions whose versions are reported, in addition to those that always matter.
         backend: the expected platform; None if any platform is accepted.
         folder: for files that the processes of a run share.
@@ -25,10 +24,10 @@ class Request(Struct, frozen=True):
     arms: list[Arm]
     process: int
     processes: int
-    alone: bool
     rounds: int | None
     sample_time_s: float
     seed: int
+    compile_anew: bool
     packages: list[str]
     backend: str | None
     folder: str

@@ -7,17 +7,19 @@ from pathlib import Path
 import msgspec
 
 from ..arms.plan import packages_of_plan
+from ..processes.child import ChildDiedError, lines_of
 from ..results.record import Arm, Untimed
-from .child import ChildDiedError, lines_of
 from .journal import Journal
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
+
+WORKER = "trigru.bench.timing.worker"
 
 Ask = Callable[[Request, float], Iterator[Answer]]
 
 
 def ask_process(request: Request, limit_s: float) -> Iterator[Answer]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
-    for line in lines_of("worker", msgspec.json.encode(request), limit_s):
+    for line in lines_of(WORKER, msgspec.json.encode(request), limit_s):
         yield msgspec.json.decode(line, type=Answer)
 
 
@@ -35,11 +37,11 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
     whole = len(journal.groups()) * plan.processes
     with tempfile.TemporaryDirectory(prefix="trigru-") as folder:
         for process in range(plan.processes):
-            alone = process == 0
+            again = process == 0
             while todo := journal.todo(process):
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(
-                    todo, process, plan.processes, alone, plan.rounds, plan.sample_time_s, plan.seed,
+                    todo, process, plan.processes, plan.rounds, plan.sample_time_s, plan.seed, plan.compile_anew,
                     packages_of_plan(plan), backend, folder,
                 )  # fmt: skip
                 share = len({arm.group for arm in todo}) / whole
@@ -58,9 +60,9 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                 except ChildDiedError as error:
                     if underway is None and journal.todo(process) != todo:
                         continue  # it died between two pieces of work
-                    if alone:  # else a death may be chance: the process is repeated
+                    if again:  # else a death may be chance: the process is repeated
                         _lose(journal, underway, _marked(request), error)
-                    alone = True  # so that it is known which arm was under way
+                    again = True
 
 
 def _marked(request: Request) -> Arm | None:

@@ -3,14 +3,14 @@
 `trigru.bench.timing.supervisor` starts several of these, one after the other.
 """
 
-from .child import Parent, adopt
+from ..processes.child import Parent, adopt
 
 if __name__ == "__main__":
     PARENT = adopt()  # before all other imports, which take a second
 
+import hashlib
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from ...common.errors import TrigruError
+from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import Build, ProgramFacts, read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, expected_of, prepare
@@ -38,8 +39,8 @@ SHORT_GROUP_TIME_S = 2.5
 ROUNDS, MOST_ROUNDS = 11, 55
 #: The least number of rounds of a group, over all processes.
 MIN_ROUNDS = 11
-#: Compiling one arm keeps one core busy. Nothing is compiled while arms are timed.
-COMPILE_THREADS = 2
+#: A folder in the request's folder, with a folder for each arm, so that no arm finds another's program.
+PROGRAMS = "programs"
 
 
 class OtherPlatformError(TrigruError):
@@ -84,18 +85,12 @@ def measure_group(
         answer(Untimed(arm, error if isinstance(error, str) else _reason(error)))
 
     ready: list[tuple[Ready, Build | None]] = []
-    answer(Underway(f"ask the oracle about {group}", 0.0, group))
-    for arm in arms:  # before several threads need the answers
-        with suppress(TrigruError):
-            expected_of(arm)
-    with ThreadPoolExecutor(COMPILE_THREADS) as pool:
-        pending = [] if request.alone else [pool.submit(_prepare, arm) for arm in arms]
-        for number, arm in enumerate(arms):
-            answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
-            try:
-                ready.append(_prepare_watched(arm) if request.alone else (pending[number].result(), None))
-            except Exception as error:  # only this arm loses its number
-                lose(arm, error)
+    for arm in arms:
+        answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
+        try:
+            ready.append(_prepare(request, arm))
+        except Exception as error:  # only this arm loses its number
+            lose(arm, error)
 
     warm: list[WarmUp] = []
     for found in list(ready):
@@ -144,15 +139,18 @@ def _marker(request: Request) -> Callable[[Arm | None], None]:
     return mark
 
 
-def _prepare(arm: Arm) -> Ready:
-    with jax.default_matmul_precision(MATMUL_PRECISION):  # each thread has its own context
-        return prepare(arm)
+def _prepare(request: Request, arm: Arm) -> tuple[Ready, Build | None]:
+    """An arm, and in the first process how long it took to build.
 
-
-def _prepare_watched(arm: Arm) -> tuple[Ready, Build]:
-    with watch_build() as account:
-        ready = _prepare(arm)
-    return ready, account(ready.first_call_s)
+    The second process keeps the program that XLA made of each arm, and the later ones take it from there. The first
+    leaves nothing, so that its compile times have nothing else in them.
+    """
+    folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
+    first = request.process == 0
+    expected_of(arm)  # what the oracle compiles is not the arm's
+    with programs_kept_in(None if first or request.compile_anew else folder), watch_build() as account:
+        ready = prepare(arm)
+    return ready, account(ready.first_call_s) if first else None
 
 
 def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine, first: bool) -> Timed:
@@ -209,7 +207,7 @@ def _reason(error: Exception) -> str:
 
 def main(parent: Parent) -> None:
     """Answer one request."""
-    jax.config.update("jax_enable_compilation_cache", False)  # a cached program would not be compiled
+    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run
     encoder = msgspec.json.Encoder()
     request = msgspec.json.decode(parent.request, type=Request)
     try:

@@ -7,6 +7,11 @@ fault that no check notices means that the checks are blind there. Adding one is
 from . import calls, equations, kernel, training, transforms
 from .fault import Fault
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "Fault", "get_fault"]
 
 FAULTS: tuple[Fault, ...] = (*equations.FAULTS, *calls.FAULTS, *transforms.FAULTS, *training.FAULTS, *kernel.FAULTS)
+
+
+def get_fault(name: str) -> Fault:
+    """The fault of that name."""
+    return next(fault for fault in FAULTS if fault.name == name)

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 from trigru.bench.arms.plan import expand
+from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.record import Arm, Ceilings, Plan, Untimed
 from trigru.bench.timing import worker
-from trigru.bench.timing.child import ChildDiedError
 from trigru.bench.timing.journal import Begun, Journal
 from trigru.bench.timing.messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
 
 from .runs import BUILD, MACHINE, plan
 
-PLAN = plan(phases=("step", "forward"), rounds=4)
+PLAN = plan(phases=("step", "forward"), rounds=4, compile_anew=True)
 ARMS = expand(PLAN)
 STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]

@@ -317,7 +317,6 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
         for name, fake in zip(("jax", "jnp"), machine.limits_jax(), strict=True):
             patch.setattr(roofline, name, fake)
         patch.setattr(supervisor, "ask_process", machine.ask)
-        patch.setattr(worker, "COMPILE_THREADS", 1)  # copies are known by their order
         if trials:
             patch.setattr(command_options, "TRIALS", trials)
         for port in ("pure", "linen", "nnx", "equinox"):

@@ -69,10 +69,10 @@ def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monke
 @pytest.mark.parametrize("calibrate", [(), ("--calibrate",)])
 def test_how_long_and_how_often_is_the_plans(monkeypatch, tmp_path, calibrate):
     plan = planned(monkeypatch, tmp_path, *calibrate)
-    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed) == (300.0, 5, None, 0)
-    asked = ("--limit", "7", "--processes", "2", "--rounds", "8", "--seed", "3")
+    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (300.0, 5, None, 0, False)
+    asked = ("--limit", "7", "--processes", "2", "--rounds", "8", "--seed", "3", "--compile-anew")
     plan = planned(monkeypatch, tmp_path, *calibrate, *asked)
-    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed) == (7.0, 2, 8, 3)
+    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (7.0, 2, 8, 3, True)
     assert planned(monkeypatch, tmp_path, *calibrate, "--quick").processes == 1
 
 

@@ -11,11 +11,21 @@ from support.cli import call, invoke, run_code
 
 MEASURING = {
     "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--limit", "--seed",
-    "--peers", "--sweep", "--resume", "--output",
+    "--peers", "--sweep", "--resume", "--output", "--compile-anew",
 }  # fmt: skip
 COMMANDS = {
-    "compare": MEASURING,
-    "verify": {"--port", "--dtype", "--check", "--kernel", "--json", "--self-test", "--upstream"},
+    "compare": MEASURING | {"--cache", "--no-cache"},
+    "verify": {
+        "--port",
+        "--dtype",
+        "--check",
+        "--kernel",
+        "--json",
+        "--self-test",
+        "--upstream",
+        "--cache",
+        "--no-cache",
+    },
     "bench": MEASURING | {"--calibrate", "--cold-start"},
     "report": {"--details"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--output"},
@@ -105,7 +115,7 @@ def test_bad_input_leaves_no_traceback(tmp_path):
 
 #: What chooses arms, and what says how to measure them.
 ARMS = ("--workload tiny", "--phase step", "--style jit", "--kernel fused", "--peers", "--sweep hidden=4,8")
-HOW = ("--quick", "--rounds 6", "--processes 2", "--limit 60", "--seed 1", "--resume")
+HOW = ("--quick", "--rounds 6", "--processes 2", "--limit 60", "--seed 1", "--resume", "--compile-anew")
 
 
 @pytest.mark.parametrize(

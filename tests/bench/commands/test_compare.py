@@ -14,9 +14,9 @@ from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.bench import unproven_arms
 from trigru.bench.commands.report import show_summary
+from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.files import load
 from trigru.bench.results.record import Untimed
-from trigru.bench.timing.child import ChildDiedError
 from trigru.bench.timing.messages import Underway
 from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
@@ -105,7 +105,7 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeyp
 def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kernels):
     seen, timed = [], []
 
-    def verify_ports(names, dtypes, *, kernels):  # in every check
+    def verify_ports(names, dtypes, *, kernels, prover):  # in every check
         seen.append((names, dtypes, tuple(map(str, kernels))))
         return [], {"linen": "no flax"}
 

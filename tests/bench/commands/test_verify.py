@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +11,8 @@ import jax
 import pytest
 from support.cli import invoke
 from trigru.bench.commands.options import read_kernels
-from trigru.common.equality import verification
 from trigru.common.equality.checks import get_checks
+from trigru.common.equality.verification import Examiner
 from trigru.impls.faults import FAULTS, Fault
 from trigru.impls.pure import PORT
 from trigru.impls.upstream import get_upstream
@@ -50,11 +51,9 @@ def test_verify_counts_what_failed(monkeypatch):
     found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
     assert found.exit_code == 0
     assert "8 measurements, all within their bounds." in found.stderr
-    whole = verification.verify
+    whole = Examiner.ask
     monkeypatch.setattr(
-        verification,
-        "verify",
-        lambda *a, **o: [replace(m, error=m.error + (m.quantity == "carry")) for m in whole(*a, **o)],
+        Examiner, "ask", lambda *asked: [replace(m, error=m.error + (m.quantity == "carry")) for m in whole(*asked)]
     )
     found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
     assert found.exit_code == 1
@@ -72,7 +71,7 @@ def test_an_interrupted_verification_says_so(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verification, "verify", interrupted)
+    monkeypatch.setattr(Examiner, "ask", interrupted)
     found = invoke("verify", "--port", "pure")
     assert found.exit_code == 130
     assert "interrupted: nothing was measured, nothing written." in found.stderr
@@ -132,14 +131,14 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails
         assert f"1 of {len(faults)} noticed" in found.stdout
         assert ("NONE" in found.stdout) == bool(exit_code)
         assert "says nothing" not in found.stderr
-    whole = verification.verify
+    whole = Examiner.ask
 
-    def verify(ports, **options):
-        found = whole(ports, **options)
-        return [replace(found[0], error=1.0), *found[1:]] if ports == [PORT] else found
+    def ask(examiner, question):
+        found = whole(examiner, question)
+        return [replace(found[0], error=1.0), *found[1:]] if question.port is PORT else found
 
     monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
-    monkeypatch.setattr(verification, "verify", verify)
+    monkeypatch.setattr(Examiner, "ask", ask)
     found = invoke("verify", "--self-test")
     assert found.exit_code == 1
     assert "the port without a fault failed, too: the above says nothing" in found.stderr
@@ -148,29 +147,49 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails
 def test_the_self_test_asks_a_faults_own_check_and_the_others_where_that_fails(monkeypatch):
     asked = []
 
-    def verify(ports, *, checks=None):
-        asked.append([check.name for check in checks] if checks else "all")
+    def ask(examiner, question):
+        asked.append((question.port is NO_B_HN.port, question.check.name))
         return []
 
     monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
     monkeypatch.setattr(CHECKS, get_checks("chunks", "sequence", "step"))
-    monkeypatch.setattr(verification, "verify", verify)
+    monkeypatch.setattr(Examiner, "ask", ask)
     invoke("verify", "--self-test")
-    assert asked[:2] == [["sequence"], ["chunks", "step"]]
+    of_fault = [check for is_fault, check in asked if is_fault]
+    assert (set(of_fault[:3]), of_fault[3:]) == ({"sequence"}, ["step", "chunks"])
+    assert {check for is_fault, check in asked if not is_fault} == {"chunks", "sequence", "step"}
 
 
 @pytest.mark.usefixtures("optimized")
-def test_the_self_test_compiles_in_haste_and_leaves_jax_as_it_was(monkeypatch):
-    names, seen = ("jax_disable_most_optimizations", "jax_compilation_cache_dir"), []
+@pytest.mark.parametrize(
+    ("command", "hasty"),
+    [((), {("hvp", True), ("forward", False)}), (("--self-test",), {True})],
+    ids=["ports", "faults"],
+)
+def test_what_is_compiled_in_haste_and_that_jax_is_left_as_it_was(command, hasty, monkeypatch):
+    seen = set()
 
-    def verify(ports, *, checks=None):
-        seen.append([jax.config.values[name] for name in names])
-        raise RuntimeError("ends early")
+    def ask(examiner, question):
+        in_haste = jax.config.values["jax_disable_most_optimizations"]
+        seen.add(in_haste if command else (question.check.name, in_haste))
+        return []
 
+    names = ("jax_disable_most_optimizations", "jax_compilation_cache_dir", "jax_enable_compilation_cache")
     before = [jax.config.values[name] for name in names]
-    monkeypatch.setattr(verification, "verify", verify)
-    invoke("verify", "--self-test")
-    ((hasty, folder),) = seen
-    assert hasty
-    assert folder != before[1]
-    assert before == [jax.config.values[name] for name in names] == [False, before[1]]
+    monkeypatch.setattr(Examiner, "ask", ask)
+    monkeypatch.setattr(CHECKS, get_checks("hvp", "forward"))
+    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
+    invoke("verify", *command, *(() if command else ("--port", "pure")))
+    assert seen == hasty
+    assert before == [jax.config.values[name] for name in names]
+
+
+def test_verify_says_what_it_compiled_and_where_it_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked = ("verify", "--port", "pure", "--check", "hvp")
+    first, again, without = invoke(*asked), invoke(*asked), invoke(*asked, "--no-cache")
+    assert [f.exit_code for f in (first, again, without)] == [0, 0, 0]
+    (kept,) = (tmp_path / "trigru" / "programs").iterdir()
+    assert re.search(rf"^[1-9]\d* programs compiled, 0 taken from {kept}$", first.stderr, re.M), first.stderr
+    assert re.search(rf"^0 programs compiled, [1-9]\d* taken from {kept}$", again.stderr, re.M), again.stderr
+    assert re.search(r"^[1-9]\d* programs compiled$", without.stderr, re.M), without.stderr

@@ -68,7 +68,7 @@ PARTS = {("trigru",): Provenance, ("trigru", "plan"): Plan, OF_LINEN: Facts, (*O
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: PARTS[part].__name__)
 def test_a_file_that_lacks_a_fact_does_not_load(path, part):
-    for fact in PARTS[part].__struct_fields__:
+    for fact in (field.name for field in msgspec.structs.fields(PARTS[part]) if field.required):
         save(RESULTS, path)
         rewrite(path, (*part, fact), dict.__delitem__)
         with pytest.raises(ResultsFileError, match=f"missing required field `{fact}`") as caught:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, FakeProcesses, ignore, journal_at
 from trigru.bench.analysis.merge import merge
+from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.record import Untimed
-from trigru.bench.timing.child import ChildDiedError
 from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run
 
@@ -26,9 +26,8 @@ def test_each_process_is_asked_for_everything_once(journal):
     first, second = processes.requests
     assert first.folder == second.folder
     assert not os.path.exists(first.folder)
-    assert (first.alone, second.alone) == (True, False)
-    how = (first.processes, first.rounds, first.sample_time_s, first.seed)
-    assert how == (PLAN.processes, PLAN.rounds, PLAN.sample_time_s, PLAN.seed)
+    how = (first.processes, first.rounds, first.sample_time_s, first.seed, first.compile_anew)
+    assert how == (PLAN.processes, PLAN.rounds, PLAN.sample_time_s, PLAN.seed, PLAN.compile_anew)
     assert {"jax", "flax"} <= set(first.packages)
     assert journal.complete
 
@@ -57,9 +56,9 @@ def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(t
     assert [request.backend for request in processes.requests] == [first, "cpu"]
 
 
-def asked(process, arms=ARMS, alone=None):
-    """A request: those of the first process, and the last tries, let arms compile one by one."""
-    return process, process == 0 if alone is None else alone, arms
+def asked(process, arms=ARMS):
+    """A request, in short."""
+    return process, arms
 
 
 #: By what is under way in which process when it dies, again and again: the requests, and the arms that are lost.
@@ -67,9 +66,9 @@ DEATHS = {
     (0, f"compile {LINEN.id}"): ([asked(0), asked(0, WITHOUT_LINEN), asked(1, WITHOUT_LINEN)], [LINEN]),
     (0, f"time {LINEN.id}"): ([asked(0), asked(0, WITHOUT_LINEN), asked(1, WITHOUT_LINEN)], [LINEN]),
     (0, f"time {STEP}"): ([asked(0), asked(0, ARMS[3:]), asked(1, ARMS[3:])], ARMS[:3]),
-    (1, f"compile {LINEN.id}"): ([asked(0), asked(1), asked(1, alone=True), asked(1, WITHOUT_LINEN, True)], [LINEN]),
-    (1, f"time {LINEN.id}"): ([asked(0), asked(1), asked(1, alone=True), asked(1, WITHOUT_LINEN, True)], [LINEN]),
-    (1, f"time {PURE.id}"): ([asked(0), asked(1), asked(1, alone=True), asked(1, ARMS[3:], True)], [PURE]),
+    (1, f"compile {LINEN.id}"): ([asked(0), asked(1), asked(1), asked(1, WITHOUT_LINEN)], [LINEN]),
+    (1, f"time {LINEN.id}"): ([asked(0), asked(1), asked(1), asked(1, WITHOUT_LINEN)], [LINEN]),
+    (1, f"time {PURE.id}"): ([asked(0), asked(1), asked(1), asked(1, ARMS[3:])], [PURE]),
 }
 
 
@@ -79,7 +78,7 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     processes = FakeProcesses({place: KILLED})
     run(journal, ignore, processes)
     requests, lost = DEATHS[place]
-    assert [(r.process, r.alone, r.arms) for r in processes.requests] == requests
+    assert [(r.process, r.arms) for r in processes.requests] == requests
     blamed = f"the measuring process died: killed by signal 9 while trying to {place[1]}"
     assert journal.untimed == {arm.id: Untimed(arm, blamed) for arm in lost}
     assert journal.complete
@@ -106,7 +105,7 @@ def test_dying_before_anything_is_measured_ends_the_run(journal, process):
     processes = FakeProcesses({(process, "measure the machine's limits"): KILLED})
     with pytest.raises(ChildDiedError, match="killed by signal 9"):
         run(journal, ignore, processes)
-    assert len(processes.requests) == 1 + 2 * process, "a later one may try again, alone"
+    assert len(processes.requests) == 1 + 2 * process, "a later one may try again"
 
 
 def test_a_process_that_ends_well_without_an_answer_is_not_asked_for_ever(journal):

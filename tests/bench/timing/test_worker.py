@@ -20,6 +20,7 @@ from trigru.bench.timing.messages import MARKER, GroupTimed, Request, Underway
 from trigru.bench.timing.sampling import Samples, WarmUp
 from trigru.bench.timing.supervisor import run
 from trigru.common.errors import TrigruError
+from trigru.common.port.compilation import count_programs, programs_kept_in
 
 PLAN = plan(phases=("step",), processes=1, rounds=3)
 ARMS = expand(PLAN)
@@ -40,8 +41,8 @@ def answers_to(tmp_path):
     """What this process answers to a request for these arms."""
 
     def answers_to(arms=ARMS, **changes):
-        asked = {"process": 0, "processes": 1, "alone": True, "rounds": 3, "sample_time_s": 1e-4, "seed": 7}
-        asked |= {"packages": [], "backend": "cpu", "folder": str(tmp_path)}
+        asked = {"process": 0, "processes": 1, "rounds": 3, "sample_time_s": 1e-4, "seed": 7}
+        asked |= {"compile_anew": False, "packages": [], "backend": "cpu", "folder": str(tmp_path)}
         answers = []
         worker.measure(Request(arms, **asked | changes), answers.append)
         return answers
@@ -60,7 +61,6 @@ def test_it_says_what_it_will_do_before_it_does(answers_to):
     assert [a.what if isinstance(a, Underway) else type(a).__name__ for a in answers] == [
         "measure the machine's limits",
         "Started",
-        f"ask the oracle about {group}",
         *(f"{what} {arm.id}" for what in ("compile", "warm up") for arm in ARMS),
         *[f"time {group}"] * (1 + 3 + 1),
         *(f"read the program of {arm.id}" for arm in ARMS),
@@ -70,7 +70,7 @@ def test_it_says_what_it_will_do_before_it_does(answers_to):
     assert sum(a.share for a in underway) == pytest.approx(1)
     assert {a.group for a in underway[1:]} == {group}
     ids = [arm.id for arm in ARMS]
-    assert [a.arm for a in underway] == [None, None, *ids, *ids, *[None] * (1 + 3 + 1), *ids]
+    assert [a.arm for a in underway] == [None, *ids, *ids, *[None] * (1 + 3 + 1), *ids]
 
 
 @pytest.fixture(scope="module")
@@ -184,12 +184,32 @@ def clock(monkeypatch):
 
 
 def test_the_clock_is_set_by_the_request_and_later_processes_read_no_programs(clock, answers_to):
-    timed, _ = timed_in(answers_to(process=1, alone=False, rounds=6, sample_time_s=3e-4))
+    timed, _ = timed_in(answers_to(process=1, rounds=6, sample_time_s=3e-4))
     ((rounds, options),) = clock
     assert (rounds, options["sample_time_s"]) == (6, 3e-4)
     assert options["seed"] == 7 + 1, "each process has orders of its own"
     assert {(t.build, t.program) for t in timed.values()} == {(None, None)}
     assert [(t.warm_up_calls, t.steady) for t in timed.values()] == [(17, True), (17, True), (17, False)]
+
+
+def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_own_times(answers_to, tmp_path):
+    kept = tmp_path / "programs"
+
+    def compiled(process, **changes):
+        """How many programs a process compiled, how many it took from another, and whether it kept some."""
+        jax.clear_caches()
+        with count_programs() as programs:
+            timed, untimed = timed_in(answers_to(process=process, processes=9, **changes))
+        assert (len(timed), untimed) == (3, {})
+        return programs.compiled > 3, programs.reused > 0, kept.exists()
+
+    with programs_kept_in(None):  # as a measuring process does
+        assert compiled(0) == (True, False, False)
+        assert compiled(1, compile_anew=True) == (True, False, False)
+        assert compiled(1) == (True, False, True)
+        assert len(list(kept.iterdir())) == 3, "a duplicate that takes the baseline's program has no luck of its own"
+        assert compiled(2)[1:] == (True, True)
+        assert compiled(0)[:2] == (True, False), "the first process again, after a death"
 
 
 @pytest.fixture
@@ -250,12 +270,12 @@ ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to 
 def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
-    request = Request(ARMS, 0, processes, True, asked, 1e-5, 0, [], "cpu", "/folder")
+    request = Request(ARMS, 0, processes, asked, 1e-5, 0, False, [], "cpu", "/folder")
     assert worker._affordable_rounds(request, [WarmUp(9, True, 1e-4)] * 3) == given
 
 
 HANGS = """
-from trigru.bench.timing.child import adopt
+from trigru.bench.processes.child import adopt
 parent = adopt()
 import time
 from trigru.bench.timing import roofline, worker
@@ -282,7 +302,7 @@ def test_an_arm_that_hangs_loses_its_cell_and_the_rest_is_measured(tmp_path, mon
     (tmp_path / "hangs").mkdir()
     (tmp_path / "hangs" / "worker.py").write_text(HANGS)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setattr("trigru.bench.timing.child.__package__", "hangs")
+    monkeypatch.setattr("trigru.bench.timing.supervisor.WORKER", "hangs.worker")
     styles = ("jit", "apply", "filter_jit")
     asked = msgspec.structs.replace(PLAN, ports=("pure", "linen", "equinox"), styles=styles, limit_s=12.0)
     journal = journal_at(tmp_path / PARTIAL, asked)

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import pytest
 from support.processes import ARMS, journal_at
-from trigru.bench.timing.child import ChildDiedError, lines_of
+from trigru.bench.processes.child import Child, ChildDiedError, lines_of
 from trigru.bench.timing.messages import Request, Underway
 from trigru.bench.timing.supervisor import ask_process, run
 
-REQUEST = Request(ARMS, 0, 2, True, 4, 1e-4, 3, [], "cpu", "/folder")
+REQUEST = Request(ARMS, 0, 2, 4, 1e-4, 3, False, [], "cpu", "/folder")
 LINE = '{"type":"Underway","what":"sit","share":0.5}'
 SAT = Underway("sit", 0.5)
 PATIENCE_S = 20.0
@@ -134,18 +135,18 @@ def test_a_run_that_is_interrupted_leaves_no_process_behind(child_does, tmp_path
 MOMENTS = {
     "starting": "say_pid(); time.sleep(0.7); adopt(); sit()",
     "importing": "say_pid(); adopt(); sit()",
+    "importing before it waits": "adopt(wait=False); say_pid(); sit()",
     "measuring": "adopt().answer(b'up'); say_pid(); ctypes.PyDLL(None).sleep(20)",  # no other thread runs meanwhile
     "ending with stdin alone": "sys.platform = 'other'; adopt(); say_pid(); sit()",
 }
 PARENT = """
 import sys
-from trigru.bench.timing import child
-child.__package__ = "its_children"
+from trigru.bench.processes import child
 list(child.lines_of(sys.argv[1], b"{}", 60.0))
 """
 CHILD = f"""
 import ctypes, os, sys, time
-from trigru.bench.timing.child import adopt
+from trigru.bench.processes.child import adopt
 
 def say_pid():
     print(os.getpid(), file=open(os.environ["PID_FILE"], "w"), flush=True)
@@ -172,7 +173,7 @@ def its_children(tmp_path, monkeypatch):
 def test_a_parent_that_is_killed_leaves_no_child_alive_a_second_later(its_children, moment, how):
     (its_children / "child.py").write_text(CHILD + MOMENTS[moment])
     pid_file = its_children.parent / "pid"
-    with subprocess.Popen([sys.executable, "-c", PARENT, "child"]) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT, "its_children.child"]) as parent:
         until = time.monotonic() + PATIENCE_S
         while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
             assert time.monotonic() < until, "the child did not start"
@@ -184,9 +185,21 @@ def test_a_parent_that_is_killed_leaves_no_child_alive_a_second_later(its_childr
     assert ends_within(pid, 1.0 + (moment == "starting"))
 
 
-def test_a_child_leaves_ctrl_c_to_its_parent_and_stdout_to_its_answers(its_children, monkeypatch):
+def test_a_child_leaves_ctrl_c_to_its_parent_and_stdout_to_its_answers(its_children):
     body = "parent = adopt(); print('noise'); os.system('echo noise'); "
     body += f"os.kill(os.getpid(), {int(signal.SIGINT)}); parent.answer(parent.request.strip())"
     (its_children / "child.py").write_text(CHILD + body)
-    monkeypatch.setattr("trigru.bench.timing.child.__package__", "its_children")
-    assert list(lines_of("child", b"a request", PATIENCE_S)) == [b"a request\n"]
+    assert list(lines_of("its_children.child", b"a request", PATIENCE_S)) == [b"a request\n"]
+
+
+def test_a_child_that_nobody_needs_any_more_is_ended(child_does):
+    folder, stop = child_does(f"head -n 1 > request; echo '{LINE}'; exec sleep 20"), Event()
+    with Child("any") as child:
+        lines = child.lines_of(b"a request", PATIENCE_S, stop)
+        assert next(lines)
+        stop.set()
+        start = time.monotonic()
+        with pytest.raises(ChildDiedError, match="nobody needs it any more"):
+            next(lines)
+        assert time.monotonic() - start < PATIENCE_S / 2
+    assert not is_alive(int((folder / "pid").read_text()))

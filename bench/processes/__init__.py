@@ -1,0 +1,1 @@
+"""Child processes: how they are started, heard and ended, whatever they do."""

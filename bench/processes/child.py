@@ -1,0 +1,187 @@
+"""Child processes that work for this one: how they are started, read and ended. No child outlives its parent.
+
+The parent keeps the child's stdin open. The child ends when its stdin closes, however the parent ended, with all that
+it started. On Linux the kernel ends the child before that, at once, but not what the child started. A child is a
+session of its own, so Ctrl-C reaches only the parent, which then decides.
+"""
+
+import ctypes
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from threading import Event, Thread
+from typing import BinaryIO
+
+from ...common.errors import TrigruError
+
+_PARENT = "TRIGRU_PARENT"
+_PR_SET_PDEATHSIG = 1
+#: How long the parent listens before it looks at the child again, in seconds.
+SLICE_S = 1.0
+
+
+class ChildDiedError(TrigruError):
+    """A child process ended without an answer, or had to be ended."""
+
+
+def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
+    """Run a module in a fresh interpreter, and yield the lines that it writes to stdout. See `Child.lines_of`."""
+    with Child(module) as child:
+        yield from child.lines_of(request, limit_s)
+
+
+class Child:
+    """A fresh interpreter that runs a module. Within its context it lives; then it is ended, with all that it started.
+
+    Args:
+        module: its name. It calls `adopt` before anything else.
+    """
+
+    def __init__(self, module: str):
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            start_new_session=True, env=os.environ | {_PARENT: str(os.getpid())},
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        out, self._said = self._process.stdout, queue.SimpleQueue[bytes]()
+
+        def listen() -> None:
+            for line in out:
+                self._said.put(line)
+            self._said.put(b"")  # the end
+
+        self._listener = Thread(target=listen, daemon=True)
+        self._listener.start()
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _kill(self._process)
+        self._process.wait()
+        self._listener.join(timeout=1.0)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if not self._listener.is_alive():  # else something that the child started still holds the pipe
+            self._process.stdout.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._errors.close()
+
+    def lines_of(self, request: bytes, limit_s: float, stop: Event | None = None) -> Iterator[bytes]:
+        """Send a request, and yield the lines that the child writes to stdout.
+
+        Args:
+            request: the line to send, without its end of line.
+            limit_s: the longest that the child may say nothing, in seconds.
+            stop: set by another thread when nobody needs the lines any more.
+
+        Raises:
+            ChildDiedError: it failed, was killed, said nothing for too long, or is not needed any more. The message has
+                its last line on stderr.
+        """
+        child = self._process
+        assert child.stdin is not None
+        with suppress(BrokenPipeError):
+            child.stdin.write(request + b"\n")
+            child.stdin.flush()  # stays open: when it closes, the child knows that its parent has ended
+        while line := _next(self._said, child, limit_s, stop):
+            if line.endswith(b"\n"):  # else the child died while it wrote the line
+                yield line
+        if _exit_code(child, limit_s):
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            how = f"killed by signal {-child.returncode}" if child.returncode < 0 else last
+            raise ChildDiedError(f"the measuring process died: {how or f'exit code {child.returncode}'}")
+
+
+class Parent:
+    """A child's connection to its parent: the line that it sends, and where the answers are written, one a line."""
+
+    def __init__(self, answers: BinaryIO):
+        self._answers = answers
+
+    @cached_property
+    def request(self) -> bytes:
+        """The line, as soon as it is there. From then on, the child ends when its stdin closes."""
+        request = sys.stdin.buffer.readline()
+        Thread(target=_end_with_stdin, daemon=True).start()
+        return request
+
+    def answer(self, line: bytes) -> None:
+        """Send a line."""
+        self._answers.write(line + b"\n")
+        self._answers.flush()
+
+
+def adopt(*, wait: bool = True) -> Parent:
+    """Connect to the parent. A child calls this before its heavy imports.
+
+    From then on it ends with its parent, ignores Ctrl-C, and sends to stderr what frameworks print to stdout.
+
+    Args:
+        wait: for the request; else the child imports what it needs meanwhile.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.environ.pop(_PARENT, None)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
+            os._exit(1)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    found = Parent(answers)
+    if wait:
+        found.request  # noqa: B018
+    return found
+
+
+def _end_with_stdin() -> None:
+    os.read(0, 1)  # until it closes; sys.stdin would hold a lock when the interpreter ends
+    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with all processes that this one started
+    os._exit(1)
+
+
+def _next(
+    said: "queue.SimpleQueue[bytes]", child: subprocess.Popen[bytes], limit_s: float, stop: Event | None
+) -> bytes:
+    """The next line, or b"" at the end.
+
+    The wait is cut into slices, so that time in which the whole run was stopped counts as one of them.
+    """
+    slices = math.ceil(limit_s / SLICE_S)
+    for _ in range(slices + 1):
+        ended = child.poll() is not None
+        if stop is not None and stop.is_set():
+            raise ChildDiedError("the process was ended, since nobody needs it any more")
+        try:
+            return said.get(timeout=limit_s / slices)
+        except queue.Empty:
+            if ended:  # nothing more comes, whoever else holds the pipe
+                return b""
+    raise ChildDiedError(f"the measuring process said nothing for {limit_s:g} s, and was ended")
+
+
+def _exit_code(child: subprocess.Popen[bytes], limit_s: float) -> int:
+    try:
+        return child.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        raise ChildDiedError(f"the measuring process did not end within {limit_s:g} s, and was ended") from None
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child, with all processes that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()

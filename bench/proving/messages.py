@@ -1,0 +1,68 @@
+"""Messages between the parent of a proof and its processes: one line of JSON each."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ...common.equality.measurement import Measurement
+
+
+class Subject(Struct, frozen=True):
+    """A port by name, since ports hold functions and cannot be sent.
+
+    Args:
+        source: where it is looked up: the ports for use, the frameworks' own parts, or the planted faults.
+        name: what it is called there.
+        kernel: of its models, as users write it; None leaves the port as it is.
+    """
+
+    source: Literal["port", "upstream", "fault"]
+    name: str
+    kernel: str | None = None
+
+
+class Asked(Struct, frozen=True):
+    """A question by names. See `trigru.common.equality.verification.Question`."""
+
+    subject: Subject
+    check: str
+    style: str | None
+    dtype: str
+    optimized: bool
+
+
+class Request(Struct, frozen=True):
+    """What the processes of a proof have to ask.
+
+    Args:
+        questions: all of them; each is answered by the process that takes it first.
+        start: the number of the question with which this process begins. Those of one check stand together, so that
+            few processes have to ask the oracle about it.
+        folder: in which a process leaves a mark for each question that it takes.
+        programs: the folder in which compiled programs are kept; None keeps none.
+        in_haste: compile every program in haste, also where the question is about the program as users have it.
+    """
+
+    questions: list[Asked]
+    start: int
+    folder: str
+    programs: str | None
+    in_haste: bool
+
+
+class Begun(Struct, frozen=True, tag=True):
+    """A process took this question, by its number."""
+
+    number: int
+
+
+class Answered(Struct, frozen=True, tag=True):
+    """What it measured, and how many programs it compiled for that or found compiled."""
+
+    number: int
+    measurements: list[Measurement]
+    compiled: int
+    reused: int
+
+
+Answer = Begun | Answered

@@ -1,0 +1,52 @@
+"""The process that asks: it takes questions of a request, until none is left.
+
+`trigru.bench.proving.prover` starts some of these, side by side.
+"""
+
+from ..processes.child import Parent, adopt
+
+if __name__ == "__main__":
+    PARENT = adopt(wait=False)  # before all other imports, which take seconds
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from ...common.equality.verification import Examiner
+from ...common.port.compilation import count_programs, in_haste, programs_kept_in
+from .messages import Answer, Answered, Begun, Request
+from .questions import find
+
+
+def answer_questions(request: Request) -> Iterator[Answer]:
+    """Take the questions of a request that nobody else has taken, and answer them."""
+    examiner = Examiner()
+    with programs_kept_in(None if request.programs is None else Path(request.programs)):
+        for number in _taken(request):
+            yield Begun(number)
+            asked = request.questions[number]
+            with in_haste(request.in_haste or not asked.optimized), count_programs() as programs:
+                measurements = examiner.ask(find(asked))
+            yield Answered(number, measurements, programs.compiled, programs.reused)
+
+
+def _taken(request: Request) -> Iterator[int]:
+    numbers = range(len(request.questions))
+    for number in (*numbers[request.start :], *numbers[: request.start]):
+        with suppress(FileExistsError):
+            os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
+            yield number
+
+
+def main(parent: Parent) -> None:
+    """Answer one request."""
+    encoder = msgspec.json.Encoder()
+    for answer in answer_questions(msgspec.json.decode(parent.request, type=Request)):
+        parent.answer(encoder.encode(answer))
+
+
+if __name__ == "__main__":
+    main(PARENT)  # pyright: ignore[reportPossiblyUnboundVariable]

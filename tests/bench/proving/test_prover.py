@@ -1,0 +1,197 @@
+"""Questions that several processes ask: each once, whatever happens to a process or to the programs that are kept."""
+
+import os
+import sys
+import time
+
+import jax
+import msgspec
+import pytest
+from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.proving import prover
+from trigru.bench.proving.messages import Subject
+from trigru.bench.proving.prover import Prover
+from trigru.bench.proving.questions import expand, find, get_subject
+from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
+from trigru.common.equality.verification import verify
+from trigru.common.port.styles import available_styles
+from trigru.impls import get_port
+
+PURE = Subject("port", "pure")
+FEW = expand([PURE], DTYPES, get_checks("conversion", "step", "sequence"))
+
+
+def ignore(*_):
+    """No progress is shown."""
+
+
+def prove(questions, progress, **options):
+    """Ask without keeping programs."""
+    with Prover(keep=False, **options) as prover:
+        return prover.prove(questions, progress)
+
+
+@pytest.fixture
+def two_processes(monkeypatch):
+    """Two processes for however few questions."""
+    monkeypatch.setattr(prover, "FEW", 1)
+    monkeypatch.setattr(prover, "MOST_PROCESSES", 2)
+    monkeypatch.setattr(prover, "_cores", lambda: 2)
+
+
+@pytest.fixture
+def child_runs(two_processes, tmp_path, monkeypatch):
+    """Puts a module of the test's own in the place of the process that asks."""
+
+    def put(before):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "worker.py").write_text(f"""
+import os, sys, time
+from trigru.bench.processes.child import adopt
+parent = adopt()
+from trigru.bench.proving import worker
+asked = worker.find
+def find(question):
+    {before}
+    return asked(question)
+worker.find = find
+worker.main(parent)
+""")
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        monkeypatch.setattr(prover, "WORKER", "mine.worker")
+
+    return put
+
+
+# what is asked
+
+
+def test_a_question_is_found_again_by_its_names():
+    subjects = [
+        PURE, Subject("port", "linen", "fused@save=none"), Subject("upstream", "nnx"), Subject("fault", "no-b-hn")
+    ]  # fmt: skip
+    for asked in expand(subjects, DTYPES, CHECKS):
+        question = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
+        assert question.port is get_subject(asked.subject)
+        assert (question.check.name, question.dtype, question.optimized) == (asked.check, asked.dtype, asked.optimized)
+        assert (question.style and question.style.name) == asked.style
+    assert get_subject(subjects[1]).kernel == "fused@save=none"
+    assert get_subject(subjects[2]) is not get_port("nnx")
+
+
+def test_every_style_phase_and_dtype_is_asked_of_the_program_as_users_have_it(port):
+    for kernel in (None, "fused"):
+        asked = expand([Subject("port", port.name, kernel)], DTYPES, CHECKS)
+        real = [question for question in asked if question.optimized]
+        styles = {style.name for style in available_styles(port)}
+        assert {q.style for q in real if q.check == "forward"} == styles
+        assert {q.dtype for q in real} == set(DTYPES)
+        assert {"sequence", "masks", "training", "step"} <= {q.check for q in real}, "gradients, train steps, a step"
+        assert {"training", "chunks", "hvp"} <= {q.check for q in asked if not q.optimized}
+
+
+# who asks
+
+
+@pytest.mark.usefixtures("two_processes")
+@pytest.mark.parametrize("early", [False, True])
+def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early):
+    told = []
+    found = prove(FEW, lambda done, question: told.append((done, question)), early=early)
+    assert [done for done, _ in told] == list(range(1, len(FEW) + 1))
+    assert {question for _, question in told} == set(FEW)
+    here = verify([get_port("pure")], checks=get_checks("conversion", "step", "sequence"))
+    said = [(m.check, m.dtype, m.quantity, m.kernel) for answer in found.answers for m in answer]
+    assert sorted(said) == sorted((m.check, m.dtype, m.quantity, m.kernel) for m in here)
+    for question, answer in zip(FEW, found.answers, strict=True):
+        assert {(m.check, m.dtype) for m in answer} == {(question.check, question.dtype)}
+        assert all(m.passed for m in answer)
+
+
+def test_few_questions_are_asked_by_this_process(monkeypatch):
+    monkeypatch.setattr(prover, "WORKER", "there.is.none")
+    assert all(m.passed for answer in prove(FEW, ignore).answers for m in answer)
+
+
+def test_a_question_that_kills_or_hangs_its_process_has_failed_and_the_rest_is_answered(child_runs, monkeypatch):
+    child_runs("""if question.check == "sequence" and question.dtype == "float32": os.kill(os.getpid(), 11)
+    if question.check == "step": time.sleep(60)""")
+    monkeypatch.setattr(prover, "LIMIT_S", 10.0)
+    found = prove(FEW, ignore)
+    problems = {(q.check, q.dtype): [m.problem for m in answer] for q, answer in zip(FEW, found.answers, strict=True)}
+    assert problems.pop(("sequence", "float32")) == ["the measuring process died: killed by signal 11"]
+    assert problems.pop(("step", "float64")) == ["the measuring process said nothing for 10 s, and was ended"]
+    assert len(problems) == len(FEW) - 2
+    assert {problem for some in problems.values() for problem in some} == {None}
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
+    monkeypatch.setattr(prover, "WORKER", "there.is.none")
+    with pytest.raises(ChildDiedError, match="there.is.none"):
+        prove(FEW, ignore)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_an_interrupt_ends_the_processes(child_runs, tmp_path):
+    child_runs(f"""open({str(tmp_path)!r} + f"/{{os.getpid()}}.pid", "w").close()
+    if question.check == "step": time.sleep(60)""")
+
+    def interrupt(done, question):
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        prove(FEW, interrupt)
+    assert time.monotonic() - start < 40
+    pids = [path.stem for path in tmp_path.glob("*.pid")]
+    assert pids
+    assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+
+
+# programs that are kept
+
+
+def damage(file):
+    content = file.read_bytes()
+    file.write_bytes(bytes(255 - b for b in content[: len(content) // 2]))
+
+
+@pytest.mark.parametrize("harm", [damage, lambda file: file.write_bytes(b""), os.remove], ids=["bits", "empty", "gone"])
+def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
+    monkeypatch.setattr(prover, "programs_folder", lambda: tmp_path)
+    asked = [question for question in FEW if question.check == "step"]
+
+    def proven():
+        jax.clear_caches()
+        found = Prover(keep=True).prove(asked, ignore)
+        assert all(m.passed for answer in found.answers for m in answer)
+        return found.compiled, found.reused
+
+    proven()
+    compiled, reused = proven()
+    assert (compiled, reused > 0) == (0, True)
+    for file in tmp_path.glob("*-cache"):
+        harm(file)
+    assert proven() == (reused, 0)
+    proven()
+    assert proven() == (0, reused), "what was damaged is replaced"
+
+
+def test_programs_are_kept_for_the_user_where_that_can_be_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = prover.programs_folder()
+    assert folder.is_dir()
+    assert folder.parent == tmp_path / "cache" / "trigru" / "programs"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert prover.programs_folder() is None
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_processes_that_were_started_early_for_nothing_end():
+    with Prover(keep=False, early=True) as early:
+        children = list(early._early)
+        assert len(children) == 2
+        early.prove(FEW[:1], ignore)
+        assert all(child._process.poll() is not None for child in children)
