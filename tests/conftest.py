@@ -77,7 +77,7 @@ def unchecked():
 
 @pytest.fixture
 def optimized():
-    """Programs are compiled as users have them."""
+    """Programs are compiled as users have them, but for the emitters that turn a fusion into machine code."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)

@@ -10,7 +10,7 @@ from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import Kernel
 from ...impls import faults, get_port, unavailable, upstream
 from ..proving.messages import Asked, Subject
-from ..proving.prover import Prover
+from ..proving.prover import Proof, Prover
 from ..proving.questions import expand
 from ..reporting.console import Progress, nothing_if_interrupted, say, show
 from ..reporting.equality import departures_table, equality_json, equality_table, equality_tables, self_test_table
@@ -105,7 +105,7 @@ def hold(
     """As `trigru.common.verify`, in several processes where there is much to ask."""
     with nothing_if_interrupted():
         asked = expand(subjects, dtypes, verification.CHECKS if checks is None else checks)
-        return [measurement for answer in _prove("verify", asked, prover=prover) for measurement in answer]
+        return [measurement for answer in _prove("verify", asked, prover=prover).answers for measurement in answer]
 
 
 def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
@@ -120,8 +120,10 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
         """The checks that each subject fails."""
         asked = [question for subject, checks in checks_of for question in expand([subject], DTYPES, checks)]
         found: dict[Subject, list[str]] = {subject: [] for subject, _ in checks_of}
-        for question, answer in zip(asked, _prove("self-test", asked, prover=prover, in_haste=True), strict=True):
-            if not all(m.passed for m in answer) and question.check not in found[question.subject]:
+        proof = _prove("self-test", asked, prover=prover, in_haste=True)
+        for question, answer in zip(asked, proof.answers, strict=True):
+            was_asked = question not in proof.died  # a death says nothing about the check
+            if was_asked and not all(m.passed for m in answer) and question.check not in found[question.subject]:
                 found[question.subject].append(question.check)
         return found
 
@@ -134,21 +136,22 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     return {fault.name: noticed[fault] for fault, _ in own}, not noticed[sound]
 
 
-def _prove(what: str, asked: list[Asked], *, prover: Prover, in_haste: bool = False) -> list[list[Measurement]]:
+def _prove(what: str, asked: list[Asked], *, prover: Prover, in_haste: bool = False) -> Proof:
     """The answers to questions, under a progress bar. Says what was compiled."""
     if not asked:
-        return []
+        return Proof([], 0, 0, [])
     with Progress(what) as progress:
         proof = prover.prove(
             asked,
             lambda done, question: progress.to(
-                done / len(asked), f"{what} {question.subject.name} {question.check} ({done} of {len(asked)})"
+                done / len(asked),
+                f"{what}: {done} of {len(asked)} done, {question.subject.name} {question.check} the last",
             ),
             in_haste=in_haste,
         )
     known = "" if prover.programs is None else f", {proof.reused} taken from {prover.programs}"
     say(f"{proof.compiled} programs compiled{known}")
-    return proof.answers
+    return proof
 
 
 def _missing(names: Iterable[str]) -> dict[str, str]:

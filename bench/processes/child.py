@@ -1,8 +1,8 @@
 """Child processes that work for this one: how they are started, read and ended. No child outlives its parent.
 
-The parent keeps the child's stdin open. The child ends when its stdin closes, however the parent ended, with all that
-it started. On Linux the kernel ends the child before that, at once, but not what the child started. A child is a
-session of its own, so Ctrl-C reaches only the parent, which then decides.
+The parent keeps the child's stdin open. Once it has read its request, the child ends when its stdin closes, however the
+parent ended, with all that it started. On Linux the kernel ends the child before that, at once, but not what the child
+started. A child is a session of its own, so Ctrl-C reaches only the parent, which then decides.
 """
 
 import ctypes

@@ -5,8 +5,9 @@ import os
 import platform
 import queue
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -33,12 +34,14 @@ class Proof:
     """What was measured, and how many programs were compiled for that or found compiled.
 
     Args:
-        answers: the measurements of each question, in the order in which they were asked.
+        answers: the measurements of each question, in the order in which they were given.
+        died: the questions that twice ended their process. Their measurement says how.
     """
 
     answers: list[list[Measurement]]
     compiled: int
     reused: int
+    died: list[Asked]
 
 
 class Prover:
@@ -59,8 +62,7 @@ class Prover:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._early:
-            self._early.pop().__exit__()
+        self._end_early()
 
     def prove(
         self, questions: Sequence[Asked], progress: Callable[[int, Asked], None], *, in_haste: bool = False
@@ -73,27 +75,46 @@ class Prover:
             in_haste: compile every program in haste.
         """
         order = sorted(range(len(questions)), key=lambda number: not questions[number].optimized)
+        asked = [questions[number] for number in order]
         answers: dict[int, Answered] = {}
+        processes = min(self._processes, len(asked) // FEW)
         with tempfile.TemporaryDirectory(prefix="trigru-") as folder:
-            asked = [questions[number] for number in order]
             request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), in_haste)
-            processes = min(self._processes, len(asked) // FEW)
-            for answer in self._in_children(request, processes) if processes > 1 else _here(request):
-                answers[order[answer.number]] = answer
-                progress(len(answers), asked[answer.number])
-        self.__exit__()  # processes that had nothing to do
-        found = [answers[number] for number in range(len(questions))]
-        return Proof([a.measurements for a in found], sum(a.compiled for a in found), sum(a.reused for a in found))
+            with closing(self._in_children(request, processes) if processes > 1 else _here(request)) as found:
+                for answer in found:
+                    answers[answer.number] = answer
+                    progress(len(answers), asked[answer.number])
+        self._end_early()
+        lost = [number for number in range(len(asked)) if number not in answers]
+        died = []
+        for number in lost:  # a death may be chance
+            try:
+                answers[number] = _ask_alone(request, number)
+            except ChildDiedError as error:
+                answers[number] = _death(request, number, error)
+                died.append(asked[number])
+            progress(len(answers), asked[number])
+        given = [answers[place] for place in sorted(answers, key=lambda place: order[place])]
+        return Proof(
+            [answer.measurements for answer in given],
+            sum(answer.compiled for answer in given),
+            sum(answer.reused for answer in given),
+            died,
+        )
 
-    def _in_children(self, request: Request, processes: int) -> Iterator[Answered]:
-        """The answers of several processes, as they come. What a process was asked when it died has failed."""
+    def _end_early(self) -> None:
+        while self._early:
+            self._early.pop().__exit__()
+
+    def _in_children(self, request: Request, processes: int) -> Generator[Answered, None, None]:
+        """The answers of several processes, as they come. What a process was asked when it died is missing."""
         said: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()
         stop = Event()
 
         def work(number: int) -> None:
             mine = msgspec.structs.replace(request, start=number * len(request.questions) // processes)
-            child = self._early.pop() if self._early else Child(WORKER)
             try:
+                child = self._early.pop() if self._early else Child(WORKER)
                 while _ask(child, mine, said.put, stop) and not stop.is_set():
                     child = Child(WORKER)  # the one before died, and the others may not take what is left
             finally:
@@ -115,7 +136,10 @@ def programs_folder() -> Path | None:
     """Where the programs of this user and processor are kept; None where nothing can be written there."""
     folder = user_cache_path("trigru") / "programs" / _processor()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+            return None  # who can write there can run code here
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
@@ -130,35 +154,50 @@ def _processor() -> str:
     return hashlib.sha256("\n".join([platform.machine(), *told]).encode()).hexdigest()[:16]
 
 
-def _here(request: Request) -> Iterator[Answered]:
+def _here(request: Request) -> Generator[Answered, None, None]:
     from .worker import answer_questions
 
-    return (answer for answer in answer_questions(request) if isinstance(answer, Answered))
+    with closing(answer_questions(request)) as answers:
+        yield from (answer for answer in answers if isinstance(answer, Answered))
 
 
 def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: Event) -> bool:
     """Let a process ask, then end it. Whether it died of a question, so that another one may go on.
 
     Raises:
-        ChildDiedError: it died of something else.
+        ChildDiedError: it died before it was asked anything.
     """
-    under_way: int | None = None
+    under_way, begun = False, False
     with child:
         try:
             for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
                 answer = msgspec.json.decode(line, type=Answer)
-                under_way = answer.number if isinstance(answer, Begun) else None
+                under_way, begun = isinstance(answer, Begun), True
                 if isinstance(answer, Answered):
                     put(answer)
-        except ChildDiedError as error:
-            if under_way is None:
+        except ChildDiedError:
+            if not begun:
                 raise
-            asked = request.questions[under_way]
-            of = asked.subject.name, asked.check, asked.style, "call", asked.dtype
-            failed = Measurement(*of, None, 0.0, str(error), asked.subject.kernel or STOCK)
-            put(Answered(under_way, [failed], 0, 0))
-            return True
-    return False
+    return under_way
+
+
+def _ask_alone(request: Request, number: int) -> Answered:
+    """One question, in a process of its own. Raises a ChildDiedError if it dies without an answer."""
+    with tempfile.TemporaryDirectory(prefix="trigru-") as folder, Child(WORKER) as child:
+        alone = msgspec.structs.replace(request, questions=[request.questions[number]], start=0, folder=folder)
+        for line in child.lines_of(msgspec.json.encode(alone), LIMIT_S):
+            answer = msgspec.json.decode(line, type=Answer)
+            if isinstance(answer, Answered):
+                return msgspec.structs.replace(answer, number=number)
+    raise ChildDiedError("the process ended without an answer")
+
+
+def _death(request: Request, number: int, error: ChildDiedError) -> Answered:
+    from .questions import get_subject
+
+    asked = request.questions[number]
+    of = get_subject(asked.subject).name, asked.check, asked.style, "call", asked.dtype
+    return Answered(number, [Measurement(*of, None, 0.0, str(error), asked.subject.kernel or STOCK)], 0, 0)
 
 
 def _cores() -> int:

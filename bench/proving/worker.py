@@ -3,13 +3,15 @@
 `trigru.bench.proving.prover` starts some of these, side by side.
 """
 
+import os
+
 from ..processes.child import Parent, adopt
 
 if __name__ == "__main__":
     PARENT = adopt(wait=False)  # before all other imports, which take seconds
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several of these share a GPU's memory
 
-import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from .messages import Answer, Answered, Begun, Request
 from .questions import find
 
 
-def answer_questions(request: Request) -> Iterator[Answer]:
+def answer_questions(request: Request) -> Generator[Answer, None, None]:
     """Take the questions of a request that nobody else has taken, and answer them."""
     examiner = Examiner()
     with programs_kept_in(None if request.programs is None else Path(request.programs)):

@@ -117,7 +117,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     limit_s: float
     seed: int
     trials: int
-    compile_anew: bool = False
+    compile_anew: bool = True  # in files that do not say
 
     @property
     def swept(self) -> str | None:

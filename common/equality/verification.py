@@ -119,18 +119,18 @@ def verify(
         UnknownNameError: another dtype.
     """
     asked = questions(ports, dtypes, CHECKS if checks is None else checks)
-    asked.sort(key=lambda question: not question.optimized)
-    examiner, found, numbers = Examiner(cases), [], itertools.count()
-    for optimized, some in itertools.groupby(asked, key=lambda question: question.optimized):
+    order = sorted(range(len(asked)), key=lambda number: not asked[number].optimized)
+    examiner, found, done = Examiner(cases), {}, itertools.count()
+    for optimized, some in itertools.groupby(order, key=lambda number: asked[number].optimized):
         with nullcontext() if optimized else in_haste(), ThreadPoolExecutor(THREADS) as pool:
             try:
-                for question, future in [(question, pool.submit(examiner.ask, question)) for question in some]:
-                    progress(next(numbers), len(asked), f"{question.port.name} {question.check.name}")
-                    found += future.result()
+                for number, future in [(number, pool.submit(examiner.ask, asked[number])) for number in some]:
+                    progress(next(done), len(asked), f"{asked[number].port.name} {asked[number].check.name}")
+                    found[number] = future.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return found
+    return [measurement for number in range(len(asked)) for measurement in found[number]]
 
 
 def assert_equivalent(port: Port, **options: Any) -> None:

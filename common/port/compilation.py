@@ -1,6 +1,5 @@
 """How programs are compiled for a check: in less time where nobody runs the program but the check, and once."""
 
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ _IN_HASTE = "jax_disable_most_optimizations"
 #: What else takes much of XLA's time on the CPU. Not every version has each of them.
 _SLOW_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 #: The most bytes of programs that a folder keeps; those used last stay.
-CACHE_BYTES = 500_000_000
+CACHE_BYTES = 50_000_000
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,8 +50,13 @@ def programs_kept_in(folder: Path | None) -> Iterator[None]:
             yield
         finally:
             compilation_cache.reset_cache()
-    if damaged and folder is not None:  # JAX would not replace what it could not read
-        shutil.rmtree(folder, ignore_errors=True)
+    if damaged and folder is not None:  # JAX would not replace what it could not read, nor mend what was half written
+        unreadable = any("reading" in said for said in damaged)
+        for entry in folder.glob("*-cache"):
+            last_used = entry.with_name(entry.name.removesuffix("-cache") + "-atime")
+            if unreadable or not last_used.exists():
+                entry.unlink(missing_ok=True)
+                last_used.unlink(missing_ok=True)
 
 
 @contextmanager

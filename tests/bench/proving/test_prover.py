@@ -16,6 +16,7 @@ from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
 from trigru.common.equality.verification import verify
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port
+from trigru.impls.upstream import get_upstream
 
 PURE = Subject("port", "pure")
 FEW = expand([PURE], DTYPES, get_checks("conversion", "step", "sequence"))
@@ -113,16 +114,43 @@ def test_few_questions_are_asked_by_this_process(monkeypatch):
     assert all(m.passed for answer in prove(FEW, ignore).answers for m in answer)
 
 
-def test_a_question_that_kills_or_hangs_its_process_has_failed_and_the_rest_is_answered(child_runs, monkeypatch):
-    child_runs("""if question.check == "sequence" and question.dtype == "float32": os.kill(os.getpid(), 11)
+def test_a_question_that_kills_hangs_or_ends_its_process_has_failed_and_the_rest_is_answered(
+    child_runs, monkeypatch, tmp_path
+):
+    child_runs(f"""this = question.check, question.dtype
+    if this == ("sequence", "float32"): os.kill(os.getpid(), 11)
+    if this == ("sequence", "float64"): os._exit(0)
+    if this == ("sequence", "bfloat16") and not os.path.exists({str(tmp_path / "once")!r}):
+        os.mkdir({str(tmp_path / "once")!r}); os.kill(os.getpid(), 9)
     if question.check == "step": time.sleep(60)""")
     monkeypatch.setattr(prover, "LIMIT_S", 10.0)
-    found = prove(FEW, ignore)
+    with Prover(keep=False) as asking:
+        found = asking.prove(FEW, ignore)
     problems = {(q.check, q.dtype): [m.problem for m in answer] for q, answer in zip(FEW, found.answers, strict=True)}
     assert problems.pop(("sequence", "float32")) == ["the measuring process died: killed by signal 11"]
+    assert problems.pop(("sequence", "float64")) == ["the process ended without an answer"]
     assert problems.pop(("step", "float64")) == ["the measuring process said nothing for 10 s, and was ended"]
-    assert len(problems) == len(FEW) - 2
-    assert {problem for some in problems.values() for problem in some} == {None}
+    assert len(problems) == len(FEW) - 3
+    assert {problem for some in problems.values() for problem in some} == {None}, "a death by chance is no failure"
+    assert {(q.check, q.dtype) for q in found.died} == {
+        ("sequence", "float32"), ("sequence", "float64"), ("step", "float64")
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_a_process_that_cannot_be_started_ends_the_proof(monkeypatch):
+    def no_process(module):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(prover, "Child", no_process)
+    with pytest.raises(OSError, match="no more processes"):
+        prove(FEW, ignore)
+
+
+def test_a_death_is_told_by_the_ports_own_name(child_runs):
+    child_runs("os.kill(os.getpid(), 9)")
+    asked = expand([Subject("upstream", "nnx")], ["float32"], get_checks("conversion", "sequence"))
+    assert {m.port for answer in prove(asked, ignore).answers for m in answer} == {get_upstream("nnx").PORT.name}
 
 
 @pytest.mark.usefixtures("two_processes")
@@ -141,9 +169,9 @@ def test_an_interrupt_ends_the_processes(child_runs, tmp_path):
         raise KeyboardInterrupt
 
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         prove(FEW, interrupt)
-    assert time.monotonic() - start < 40
+    assert time.monotonic() - start < 40, caught
     pids = [path.stem for path in tmp_path.glob("*.pid")]
     assert pids
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
@@ -183,6 +211,9 @@ def test_programs_are_kept_for_the_user_where_that_can_be_written(monkeypatch, t
     folder = prover.programs_folder()
     assert folder.is_dir()
     assert folder.parent == tmp_path / "cache" / "trigru" / "programs"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert prover.programs_folder() is None, "who can write there can run code here"
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert prover.programs_folder() is None

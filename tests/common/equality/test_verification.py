@@ -186,6 +186,7 @@ def test_both_questions_are_asked_of_every_case_in_the_right_precision():
     found = verify([get_port("pure")], checks=[spy], cases=cases)
     assert len(found) == 4
     assert sorted(a[0] for a in asked) == ["float32", "float32", "float64", "float64"]
+    assert [m.dtype for m in found] == ["float64", "float64", "float32", "float32"]
     assert {a[1] for a in asked} == {(2, 3, 2), (1, 5, 2)}
     assert {a[2] for a in asked} == {"highest"}
     assert set(expected) == {("float64", "float64"), ("float32", "float64"), ("float32", "float32")}
