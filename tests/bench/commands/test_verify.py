@@ -11,6 +11,7 @@ import jax
 import pytest
 from support.cli import invoke
 from trigru.bench.commands.options import read_kernels
+from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.verification import Examiner
 from trigru.impls.faults import FAULTS, Fault
@@ -158,6 +159,21 @@ def test_the_self_test_asks_a_faults_own_check_and_the_others_where_that_fails(m
     of_fault = [check for is_fault, check in asked if is_fault]
     assert (set(of_fault[:3]), of_fault[3:]) == ({"sequence"}, ["step", "chunks"])
     assert {check for is_fault, check in asked if not is_fault} == {"chunks", "sequence", "step"}
+
+
+def test_a_death_is_no_notice(monkeypatch):
+    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
+    monkeypatch.setattr(CHECKS, get_checks("sequence"))
+    whole = Prover.prove
+
+    def prove(self, questions, *rest, **options):
+        of_fault = [question for question in questions if question.subject.source == "fault"]
+        return replace(whole(self, questions, *rest, **options), died=of_fault)
+
+    monkeypatch.setattr(Prover, "prove", prove)
+    found = invoke("verify", "--self-test")
+    assert found.exit_code == 1
+    assert "0 of 1 noticed" in found.stdout
 
 
 @pytest.mark.usefixtures("optimized")
