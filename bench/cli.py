@@ -27,7 +27,10 @@ Phases = Annotated[
         "train_step if --kernel is not stock.",
     ),
 ]
-Styles = Annotated[list[str] | None, typer.Option("--style", help="Only this call style (repeatable).")]
+Styles = Annotated[
+    list[str] | None,
+    typer.Option("--style", help="Only this call style; documented and functional name one in each port (repeatable)."),
+]
 Kernels = Annotated[
     list[str] | None,
     typer.Option(
@@ -36,10 +39,10 @@ Kernels = Annotated[
         "of --style. May have choices, as in fused@save=none (repeatable).",
     ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, shorter samples, one process.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads and call styles, one process.")]
 Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds of each group in each process.")]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="Fresh processes; each measures everything. Default: 5; 1 with --quick.")
+    int | None, typer.Option(min=1, help="Fresh processes; each measures everything. Default: 10; 1 with --quick.")
 ]
 CompileAnew = Annotated[
     bool, typer.Option("--compile-anew", help="Compile in every process, not in the first two alone.")

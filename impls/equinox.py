@@ -21,7 +21,7 @@ from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
-from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.protocol import FUNCTIONAL, CallStyle, check_config, check_load
 from ..common.port.styles import functional_program
 
 __all__ = ["GRU", "PORT"]
@@ -292,6 +292,7 @@ class EquinoxPort:
             "partition",
             "jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x))(arrays, x)",
             lambda port, model, task: _partitioned(port, model, task),
+            labels=(FUNCTIONAL,),
         ),
     )
 

@@ -20,7 +20,7 @@ from ..common.gru.initializers import for_carry, orthogonal
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.protocol import FUNCTIONAL, CallStyle, check_config, check_load
 from ..common.port.styles import functional_program
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -259,6 +259,7 @@ class LinenPort:
             lambda port, model, task: functional_program(
                 port, model.params, task, lambda params: Model(params, model.module)
             ),
+            labels=(FUNCTIONAL,),
         ),
     )
 

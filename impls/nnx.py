@@ -20,7 +20,7 @@ from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import CallStyle, Program, check_config, check_load
+from ..common.port.protocol import FUNCTIONAL, CallStyle, Program, check_config, check_load
 from ..common.port.styles import functional_program
 
 __all__ = ["GRU", "PORT", "GRUCell"]
@@ -308,6 +308,7 @@ class NNXPort:
             "split-merge",
             "jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)",
             lambda port, model, task: _split(port, model, task),
+            labels=(FUNCTIONAL,),
         ),
         CallStyle(
             "leaves",

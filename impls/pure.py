@@ -21,7 +21,7 @@ from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.protocol import FUNCTIONAL, CallStyle, check_config, check_load
 from ..common.port.styles import functional_program
 
 __all__ = ["PORT", "Params", "gru", "gru_step", "init"]
@@ -261,7 +261,7 @@ class PurePort:
 
         return differentiate
 
-    call_styles = (CallStyle("jit", "jax.jit(f)(params, x)", functional_program),)
+    call_styles = (CallStyle("jit", "jax.jit(f)(params, x)", functional_program, labels=(FUNCTIONAL,)),)
 
 
 def _record(params: Params) -> GRUParams:

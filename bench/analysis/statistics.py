@@ -89,7 +89,12 @@ def compare(
     return as_ratio(effect_of(np.log(time_s) - np.log(baseline_time_s), process, seed))
 
 
-def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None, seed: int = 0) -> Effect:
+def effect_of(
+    log_ratio: np.ndarray,
+    process: Sequence[int] | np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int | None = None,
+) -> Effect:
     """The mean over processes of the median over rounds, with its interval.
 
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
@@ -97,7 +102,8 @@ def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None 
     bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. (To resample both
     processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.)
 
-    The arguments are those of `compare`.
+    Args:
+        resamples: of the bootstrap; None for 4000. The other arguments are those of `compare`.
     """
     log_ratio = np.asarray(log_ratio)
     process = np.zeros(len(log_ratio), int) if process is None else np.asarray(process)
@@ -107,7 +113,7 @@ def effect_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None 
     P = len(by_process)
     if np.ptp(log_ratio) == 0:
         return Effect(centre, centre, centre, 0.0, P, medians)
-    within = [_bootstrap(rounds, seed) for rounds in by_process]
+    within = [_bootstrap(rounds, seed, resamples or RESAMPLES) for rounds in by_process]
     if P == 1:
         interval = within[0].confidence_interval
         return Effect(centre, float(interval.low), float(interval.high), float(within[0].standard_error), 1, medians)
@@ -217,14 +223,14 @@ def verdict(comparison: Comparison, floor: float) -> str:
     return "indistinguishable"
 
 
-def _bootstrap(rounds: np.ndarray, seed: int) -> Any:
+def _bootstrap(rounds: np.ndarray, seed: int, resamples: int) -> Any:
     """Scipy's result for the median of one process's rounds."""
     if np.ptp(rounds) == 0:  # nothing to resample, and scipy says so in a warning
         return SimpleNamespace(standard_error=0.0)
     return bootstrap(
         (rounds,),
         np.median,
-        n_resamples=RESAMPLES,
+        n_resamples=resamples,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(seed),

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK, Kernel
-from ...common.port.protocol import Port, Program
-from ...common.port.styles import make_task
+from ...common.port.protocol import DOCUMENTED, Port, Program
+from ...common.port.styles import make_task, styles_called
 from ...impls import get_port, get_style
 from ..results.record import Arm, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
@@ -23,7 +23,7 @@ BASELINE = ("pure", "jit")
 DTYPE = "float32"
 #: In a calibration: how many copies of the baseline a group has, and the shares by which other copies are slowed.
 COPIES = 9
-SLOWED = (0.03, 0.05)
+SLOWED = (0.02, 0.03, 0.05)
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def arms_of(
 
     Args:
         ports: names. A port that is not available has one arm, without a style.
-        styles: only these call styles of the ports. None for all; or for the first one, if the workload is large or a
-            kernel is compared with the stock cell.
+        styles: only the ports' call styles with these names or labels. None for all; or for the first one, if the
+            workload is large or a kernel is compared with the stock cell.
         kernels: of one division, whose name they share. Each port has its stock arm in every division.
         peers: names; all styles of each.
     """
@@ -83,11 +83,11 @@ def arms_of(
     own = [Kernel(), *(kernel for kernel in kernels if not kernel.is_stock)]
     found = [make(*BASELINE, Kernel(), "baseline"), make(*BASELINE, Kernel(), "duplicate", 2)]
     for name in (*ports, *peers):
-        known = [None] if unavailable(name) else [style.name for style in get_source(name).call_styles]
         if name in peers:
+            known = [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]
             found += [make(name, style, Kernel()) for style in known]
             continue
-        asked = known[:1] if first else [s for s in known if styles is None or s in styles or s is None]
+        asked = [None] if unavailable(name) else styles_called(get_port(name), (DOCUMENTED,) if first else styles)
         found += [
             make(name, style, kernel)
             for style in asked

@@ -18,6 +18,7 @@ from ..reporting.console import NOTHING_MEASURED, Progress, nothing_if_interrupt
 from ..reporting.plots import plot_sweep
 from ..reporting.provenance import provenance_lines
 from ..reporting.sections import markdown
+from ..reporting.sight import expectation, sight_lines
 from ..reporting.starts import cold_start_tables
 from ..results.files import FILE, command_line, save
 from ..results.record import Arm, Plan, Results, Untimed
@@ -57,6 +58,7 @@ def benchmark(
         untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
         load = load_average() if load_before is None else load_before
         journal = Journal(path, Begun(plan, arms, untimed, equality, backend, command_line(), load))
+    say(expectation(plan))
     try:
         with Progress("bench") as progress:
             run(journal, progress.add)
@@ -71,7 +73,8 @@ def benchmark(
         raise
     results = merge(journal)
     save(results, folder / FILE)
-    write_whole(folder / "report.md", markdown("trigru", provenance_lines(results), tables_of(results)).encode())
+    above = [*provenance_lines(results), *sight_lines(results)]
+    write_whole(folder / "report.md", markdown("trigru", above, tables_of(results)).encode())
     show(time_tables(results), above=provenance_lines(results))
     plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
     say(f"written: {folder / FILE}, {folder / 'report.md'}{plotted}")

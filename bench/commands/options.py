@@ -8,6 +8,7 @@ from typing import Any
 from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import Kernel, parse_kernel
+from ...common.port.protocol import LABELS
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..arms.peers import PEERS
@@ -19,9 +20,8 @@ DEFAULT_PHASES = ("forward", "train_step", "step")
 #: One time step has no loop, and runs the framework's cell with every kernel.
 KERNEL_PHASES = ("forward", "train_step")
 #: Fresh processes; the least duration of a sample of fewer than twenty calls; the longest silence of a process.
-PROCESSES, SAMPLE_TIME_S, LIMIT_S = 5, 10e-3, 300.0
+PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 1, 2.5e-3, 300.0
 LONGEST_LIMIT_S = 86400.0
-QUICK_PROCESSES, QUICK_SAMPLE_TIME_S = 1, 4e-3
 SWEPT = "question"
 #: How many groups each workload has in a calibration.
 TRIALS = 10
@@ -52,12 +52,13 @@ def make_plan(
         chosen = [Sized(chosen[0].name, chosen[0].sizes | {size: value}) for value in values]
         get_workload(chosen[0])  # refuses what its data fix
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
+    first_look = LABELS if quick and stock_alone else None
     return Plan(
         workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
         phases=choose("phase", phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES), PHASES),
         ports=names,
         peers=PEERS if peers else (),
-        styles=choose(f"call style of {', '.join(names)}", styles, sorted(known)) if styles else None,
+        styles=choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS]) if styles else first_look,
         kernels=timed,
         **_how(quick=quick, **how),
         trials=0,
@@ -133,7 +134,7 @@ def _how(
     return {
         "processes": count,
         "rounds": rounds,
-        "sample_time_s": QUICK_SAMPLE_TIME_S if quick else SAMPLE_TIME_S,
+        "sample_time_s": SAMPLE_TIME_S,
         "limit_s": limit_s,
         "compile_anew": compile_anew,
         "seed": seed,

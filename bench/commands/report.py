@@ -9,6 +9,7 @@ from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
 from ..reporting.provenance import provenance_lines
 from ..reporting.sections import Section
+from ..reporting.sight import sight_lines
 from ..reporting.times import closing_tables, summary_tables, timing_tables
 from ..results.files import load
 from ..results.record import Results
@@ -23,11 +24,11 @@ def report(path: Path, *, details: bool) -> None:
 
 
 def show_summary(results: Results) -> None:
-    """Print what a screen of tables ends with: each framework's best time, and the outcome for equality."""
+    """Print what a screen of tables ends with: each framework's best time, and what was proven and could be seen."""
     equality = results.trigru.equality
     missing = [u.arm.port for u in results.untimed if u.arm.style is None and u.arm.port in results.trigru.plan.ports]
     below = [equality_line(equality, dict.fromkeys(missing))] if equality else []
-    show(closing_tables(results), below=below)
+    show(closing_tables(results), below=[*below, *sight_lines(results)])
 
 
 def tables_of(results: Results) -> list[Section]:

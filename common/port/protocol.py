@@ -97,6 +97,11 @@ class Port(Protocol):
         ...
 
 
+#: What a call style is, whatever its port calls it: "documented" is the one that the framework's documentation leads
+#: with, which is a port's first; "functional" passes the parameters through `jax.jit` as one pytree.
+DOCUMENTED, FUNCTIONAL = LABELS = ("documented", "functional")
+
+
 @dataclass(frozen=True)
 class CallStyle:
     """A way to take a model across the jit boundary.
@@ -106,12 +111,14 @@ class CallStyle:
         summary: the code that a user would write, in a line.
         build: (port, model, task) -> Program.
         missing: None where the installed versions have the style, else why they don't.
+        labels: of LABELS, without "documented", which is told by the place among the port's styles.
     """
 
     name: str
     summary: str
     build: "Callable[[Port, Any, Task], Program]"
     missing: Callable[[], str | None] = lambda: None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass

@@ -1,13 +1,13 @@
 """Call styles: the ways to take a task across the jit boundary that are not one framework's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import optax
 
 from ..config import GRUConfig
-from .protocol import CallStyle, Port, Program
+from .protocol import DOCUMENTED, CallStyle, Port, Program
 from .task import Task, cross_entropy, mean_squared_error
 
 
@@ -77,6 +77,13 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
         return port.apply(model, x, lengths=lengths)
 
     return Task(phase, predict, mean_squared_error, optimizer)
+
+
+def styles_called(port: Port, names: Sequence[str] | None) -> list[str]:
+    """The call styles of a port with one of these names or labels, by name, in its order; None asks for all."""
+    of_style = {style.name: {style.name, *style.labels} for style in port.call_styles}
+    next(iter(of_style.values()), set()).add(DOCUMENTED)
+    return [name for name, words in of_style.items() if names is None or words & set(names)]
 
 
 def available_styles(port: Port) -> list[CallStyle]:

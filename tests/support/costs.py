@@ -1,7 +1,7 @@
 """What everything costs on the virtual machine, and what its programs are made of: numbers that tell arms apart."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: Of each port and peer in each call style: dispatch in ns beside its leaves', device time as a share, leaves.
 STYLES = {
@@ -75,6 +75,22 @@ class Cost(NamedTuple):
 
     dispatch: int
     device: int
+
+
+def hlo_of(counts: dict[str, int]) -> str:
+    """The text of a program with so many operations of each name."""
+    body = "".join(f"  %{name}.{n} = f32[3]{{0}} {name}(%p)\n" for name, count in counts.items() for n in range(count))
+    return f"ENTRY %main (p: f32[3]) -> f32[3] {{\n  %p = f32[3]{{0}} parameter(0)\n{body}}}\n"
+
+
+def copies_of(arms: list[Any]) -> dict[str, int]:
+    """Which copy of the baseline an arm is, by its id, in the order in which its group has them; 0 is none."""
+    found: dict[str, int] = {}
+    for arm in arms:
+        is_copy = (arm.port, str(arm.kernel)) == ("pure", "stock")
+        before = sum(1 for id in found if found[id] and id.startswith(f"{arm.group}/"))
+        found[arm.id] = 1 + before if is_copy else 0
+    return found
 
 
 @dataclass

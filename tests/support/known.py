@@ -121,7 +121,7 @@ class Arm:
         assert parts
         self.port, style, kernel, copy, slowed = parts.groups()
         self.slowed = int(slowed or 0) / 100
-        copy = {"3": 10, "5": 11}.get(slowed) or int(copy or 1)
+        copy = {"2": 10, "3": 11, "5": 12}.get(slowed) or int(copy or 1)
         base, _, other = self.workload.partition("@")
         size, _, value = other.partition("=")
         B, T, D, H = (int(value) if size == s else n for s, n in zip(SIZE_NAMES, SIZES[base], strict=True))

@@ -36,6 +36,8 @@ from support.costs import (
     Called,
     Cost,
     Costs,
+    copies_of,
+    hlo_of,
 )
 from trigru.bench.arms import arms, peers
 from trigru.bench.commands import options as command_options
@@ -132,7 +134,7 @@ class Machine(Costs):
 
         def lower(*arguments: Any) -> Any:
             compiled = SimpleNamespace(
-                as_text=lambda: _hlo(called.counts),
+                as_text=lambda: hlo_of(called.counts),
                 cost_analysis=lambda: {"flops": 1.0, "bytes accessed": 2.0},
                 memory_analysis=lambda: SimpleNamespace(temp_size_in_bytes=called.temp_bytes),
             )
@@ -152,12 +154,11 @@ class Machine(Costs):
     def _first_call(self, called: Called, arguments: tuple[Any, ...], hidden_size: int) -> Called:
         x = arguments[0]
         called = called._replace(sizes=(x.shape[0], *(x.shape[1:] if x.ndim == 3 else (1, x.shape[1])), hidden_size))
-        built = self.built[-1]
-        built.append(called)
+        self.built[-1].append(called)
         if called.port != "torch":
             self._compile(called)
         is_baseline = called.name == "pure[jit]"
-        return called._replace(copy=1 + (built.count(called) - 1) % len(self.copies)) if is_baseline else called
+        return called._replace(copy=self._copy) if is_baseline else called
 
     def _compile(self, called: Called) -> None:
         names = ("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration", "backend_compile_duration")
@@ -198,9 +199,14 @@ class Machine(Costs):
         """As trigru's process that measures, in this one; what is said goes through JSON as it does there."""
         assert limit_s > 0
         self.start(request.process)
+        self._copies = copies_of(request.arms)
         answers: list[Any] = []
         worker.measure(msgspec.json.decode(msgspec.json.encode(request), type=type(request)), answers.append)
         yield from (msgspec.json.decode(msgspec.json.encode(a), type=messages.Answer) for a in answers)
+
+    def prepare(self, arm: Any) -> Any:
+        self._copy = self._copies[arm.id]
+        return arms.prepare(arm)
 
     def collector(self) -> Any:
         """What `trigru.bench.timing.sampling` takes for gc: it takes a millisecond, and is slow for nobody else."""
@@ -271,11 +277,6 @@ def _spoilt(values: Any) -> Any:
     return jax.tree.unflatten(structure, [*flat[:-1], flat[-1] * np.float32(1.01)])
 
 
-def _hlo(counts: dict[str, int]) -> str:
-    body = "".join(f"  %{name}.{n} = f32[3]{{0}} {name}(%p)\n" for name, count in counts.items() for n in range(count))
-    return f"ENTRY %main (p: f32[3]) -> f32[3] {{\n  %p = f32[3]{{0}} parameter(0)\n{body}}}\n"
-
-
 class _Port:
     """A port whose models are a configuration and canonical parameters."""
 
@@ -317,6 +318,7 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
         for name, fake in zip(("jax", "jnp"), machine.limits_jax(), strict=True):
             patch.setattr(roofline, name, fake)
         patch.setattr(supervisor, "ask_process", machine.ask)
+        patch.setattr(worker, "prepare", machine.prepare)
         if trials:
             patch.setattr(command_options, "TRIALS", trials)
         for port in ("pure", "linen", "nnx", "equinox"):
@@ -332,8 +334,7 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
             _put_module(patch, f"trigru.bench.arms.peers.{peer}", PEER=peers.Peer(peer, peer, (), styles, differs))
         _put_module(patch, "trigru.bench.arms.peers.keras")
         jaxtyping.config.update("jaxtyping_disable", True)  # half a million calls; their types are checked elsewhere
-        caches = (impls.get_port, peers.get_peer)
-        for found in caches:
+        for found in (caches := (impls.get_port, peers.get_peer)):
             found.cache_clear()
         try:
             yield machine

@@ -61,6 +61,17 @@ def test_a_plan_hands_on_styles_and_peers_and_counts_trials_from_1(peer):
     assert [arm.trial for arm in expand(plan(trials=2)) if arm.is_baseline] == [1, 2]
 
 
+def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called():
+    def of(*styles):
+        return [arm.name for arm in expand(plan(ports=("pure", "linen", "nnx", "equinox"), styles=styles))[2:]]
+
+    assert of("documented") == ["linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
+    assert of("functional") == ["linen[apply]", "nnx[split-merge]", "equinox[partition]"]
+    both = ["linen[apply]", "nnx[nnx.jit]", "nnx[split-merge]", "equinox[filter_jit]", "equinox[partition]"]
+    assert of("functional", "documented") == both
+    assert of("documented", "leaves") == ["linen[apply]", "nnx[nnx.jit]", "nnx[leaves]", "equinox[filter_jit]"]
+
+
 def test_the_baseline_is_listed_once_and_other_styles_of_its_port_as_others(monkeypatch):
     monkeypatch.setattr(PurePort, "call_styles", (*PurePort.call_styles, CallStyle("scan", "", functional_program)))
     assert [arm.name for arm in arms_of(TINY, "step", ["pure"])] == ["pure[jit]", "pure[jit]#2", "pure[scan]"]

@@ -41,7 +41,10 @@ def planned(monkeypatch, tmp_path, *arguments):
 
 def test_what_is_measured_and_how_where_nothing_else_is_asked_for(monkeypatch, tmp_path):
     usual, quick = (planned(monkeypatch, tmp_path, *options) for options in ((), ("--quick",)))
-    assert (usual.processes, usual.sample_time_s, quick.processes, quick.sample_time_s) == (5, 10e-3, 1, 4e-3)
+    assert (usual.processes, usual.sample_time_s, quick.processes, quick.sample_time_s) == (10, 2.5e-3, 1, 2.5e-3)
+    assert (usual.styles, quick.styles) == (None, ("documented", "functional"))
+    assert planned(monkeypatch, tmp_path, "--quick", "--style", "leaves").styles == ("leaves",)
+    assert planned(monkeypatch, tmp_path, "--quick", "--kernel", "fused").styles is None
     assert usual.phases == quick.phases == ("forward", "train_step", "step")
     assert planned(monkeypatch, tmp_path, "--kernel", "fused").phases == ("forward", "train_step")
     swept = planned(monkeypatch, tmp_path, "--sweep", "hidden=4,8").workloads
@@ -69,7 +72,7 @@ def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monke
 @pytest.mark.parametrize("calibrate", [(), ("--calibrate",)])
 def test_how_long_and_how_often_is_the_plans(monkeypatch, tmp_path, calibrate):
     plan = planned(monkeypatch, tmp_path, *calibrate)
-    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (300.0, 5, None, 0, False)
+    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (300.0, 10, None, 0, False)
     asked = ("--limit", "7", "--processes", "2", "--rounds", "8", "--seed", "3", "--compile-anew")
     plan = planned(monkeypatch, tmp_path, *calibrate, *asked)
     assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (7.0, 2, 8, 3, True)

@@ -56,12 +56,16 @@ def timed_in(answers):
     return timed, {a.arm.name: a.reason for a in answers if isinstance(a, Untimed)}
 
 
+SHUFFLED = [0, 2, 1]  # in the first process, with the seed of `answers_to`
+
+
 def test_it_says_what_it_will_do_before_it_does(answers_to):
     answers, group = answers_to(), PURE.group
     assert [a.what if isinstance(a, Underway) else type(a).__name__ for a in answers] == [
         "measure the machine's limits",
         "Started",
-        *(f"{what} {arm.id}" for what in ("compile", "warm up") for arm in ARMS),
+        *(f"compile {ARMS[number].id}" for number in SHUFFLED),
+        *(f"warm up {arm.id}" for arm in ARMS),
         *[f"time {group}"] * (1 + 3 + 1),
         *(f"read the program of {arm.id}" for arm in ARMS),
         "GroupTimed",
@@ -70,7 +74,7 @@ def test_it_says_what_it_will_do_before_it_does(answers_to):
     assert sum(a.share for a in underway) == pytest.approx(1)
     assert {a.group for a in underway[1:]} == {group}
     ids = [arm.id for arm in ARMS]
-    assert [a.arm for a in underway] == [None, *ids, *ids, *[None] * (1 + 3 + 1), *ids]
+    assert [a.arm for a in underway] == [None, *(ids[number] for number in SHUFFLED), *ids, *[None] * (1 + 3 + 1), *ids]
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +224,7 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         assert not kept.exists()
         assert of_each_arm(1) == anew, "a duplicate that takes the baseline's program has no luck of its own"
         assert len(list(kept.iterdir())) == 3
+        assert all(reused for _, reused in of_each_arm(2)), "whichever comes first also makes small programs for all"
         assert of_each_arm(2) == taken
         assert of_each_arm(0) == anew, "the first process again, after a death"
 

@@ -1,0 +1,53 @@
+"""What a run can see: the least difference from the baseline that it finds four times in five."""
+
+import numpy as np
+from scipy.stats import t
+
+from ..results.record import Facts, Results
+from .statistics import CONFIDENCE, MIN_FLOOR
+
+#: A difference counts as seen if a run finds it with this probability.
+POWER = 0.8
+#: Standard deviations of the log-ratio of two samples of one round, between processes and between rounds. They are
+#: those of the published calibrations, over all workloads.
+BETWEEN_PROCESSES, BETWEEN_ROUNDS = 0.007, 0.041
+#: How many rounds a group of fast calls gets in a process if no number is asked for.
+USUAL_ROUNDS = 22
+
+
+def least_expected(processes: int, rounds: int | None) -> float:
+    """The least difference that a run may hope to see, as a fraction, on a machine as quiet as the calibrations'.
+
+    Args:
+        rounds: of each process; None for as many as fit.
+
+    >>> round(least_expected(10, 22), 3), round(least_expected(1, 22), 3)
+    (0.014, 0.037)
+    """
+    of_median = (np.pi / 2 / (rounds or USUAL_ROUNDS)) ** 0.5 * BETWEEN_ROUNDS
+    error = ((BETWEEN_PROCESSES**2 + of_median**2) / processes) ** 0.5
+    return _least(_quantile((1 + CONFIDENCE) / 2, processes) * error, MIN_FLOOR, processes)
+
+
+def least_seen(facts: Facts) -> float:
+    """The least difference that would have been found in an arm, given its interval and its noise floor; a fraction."""
+    return _least(np.log(facts.ratio_high / facts.ratio_low) / 2, facts.floor, len(set(facts.process)))
+
+
+def sight(results: Results) -> dict[str, float]:
+    """For each group, the median over its arms of the least difference that would have been found."""
+    arms = {group: [b.facts for b in found if not b.arm.is_baseline] for group, found in results.groups().items()}
+    return {group: float(np.median([least_seen(facts) for facts in found])) for group, found in arms.items() if found}
+
+
+def _least(reach: float, floor: float, processes: int) -> float:
+    """A verdict needs an effect beyond the reach of its interval, and beyond the floor.
+
+    The effect that is found varies by its standard error, so the true one has to be larger than that.
+    """
+    error = reach / _quantile((1 + CONFIDENCE) / 2, processes)
+    return float(np.expm1(max(reach, np.log1p(floor)) + _quantile(POWER, processes) * error))
+
+
+def _quantile(share: float, processes: int) -> float:
+    return float(t.ppf(share, processes - 1 if processes > 1 else np.inf))

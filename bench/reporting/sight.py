@@ -1,0 +1,36 @@
+"""What a run will be able to see, and what it could see, in a sentence."""
+
+from statistics import median
+
+from ..analysis.sight import least_expected, sight
+from ..results.record import Plan, Results
+from .provenance import short_group
+
+
+def expectation(plan: Plan) -> str:
+    """What a run of this plan will be able to see, said before it starts."""
+    least = f"{least_expected(plan.processes, plan.rounds):.1%}"
+    condition = "where calls are fast, and the machine is as quiet as that in docs/measurement.md"
+    if plan.processes == 1:
+        return f"One process does not show how processes differ: differences below {least} may be chance, {condition}."
+    return f"{plan.processes} processes: a difference of {least} will be found four times in five, {condition}."
+
+
+def sight_lines(results: Results) -> list[str]:
+    """What a run could see, said at its end. Empty if nothing was measured.
+
+    The groups of a calibration that repeat the same work count as one.
+    """
+    of_work: dict[str, list[float]] = {}
+    groups = results.groups()
+    for group, least in sight(results).items():
+        of_work.setdefault(short_group(groups[group][0].arm), []).append(least)
+    found = sorted((median(least), work) for work, least in of_work.items())
+    if not found:
+        return []
+    (low, first), (high, last) = found[0], found[-1]
+    spread = f"{low:.1%}" if len(found) == 1 else f"{low:.1%} ({first}) to {high:.1%} ({last})"
+    lines = [f"Differences from the baseline that this run could find four times in five: {spread}."]
+    if results.trigru.plan.processes == 1:
+        lines.append("It had one process, which does not show how processes differ: small differences may be chance.")
+    return lines

@@ -1,0 +1,58 @@
+"""What a run can see is what it finds four times in five."""
+
+import numpy as np
+import pytest
+from support.runs import make_arm, make_benchmark, make_results
+from trigru.bench.analysis.sight import BETWEEN_PROCESSES, BETWEEN_ROUNDS, least_expected, least_seen, sight
+from trigru.bench.analysis.statistics import MIN_FLOOR, as_ratio, effect_of, verdict
+
+TRIALS = 300
+
+
+def drawn(rng, processes, rounds, between_processes, between_rounds):
+    """The log-ratio of an arm to the baseline, in each round, and the rounds' processes."""
+    process = np.repeat(range(processes), rounds)
+    return rng.normal(0, between_processes, processes)[process] + rng.normal(0, between_rounds, len(process)), process
+
+
+@pytest.mark.parametrize(("processes", "rounds"), [(4, 12), (10, 36), (16, 20)])
+def test_what_is_expected_to_be_seen_is_found_four_times_in_five(rng, processes, rounds):
+    least = least_expected(processes, rounds)
+    assert least > MIN_FLOOR
+    found, seen = 0, []
+    for _ in range(TRIALS):
+        log_ratio, process = drawn(rng, processes, rounds, BETWEEN_PROCESSES, BETWEEN_ROUNDS)
+        ratio = as_ratio(effect_of(log_ratio + np.log1p(least), process, resamples=60))
+        found += verdict(ratio, MIN_FLOOR) == "slower"
+        facts = make_benchmark(
+            make_arm("linen[apply]"), np.exp(log_ratio), process,
+            ratio=ratio.ratio, ratio_low=ratio.low, ratio_high=ratio.high, floor=MIN_FLOOR,
+        ).facts  # fmt: skip
+        seen.append(least_seen(facts))
+    assert found / TRIALS == pytest.approx(0.8, abs=0.1)
+    assert np.median(seen) == pytest.approx(least, rel=0.25)
+
+
+def test_a_run_sees_nothing_below_its_noise_floor_and_less_with_fewer_processes():
+    def of(low, high, floor, processes):
+        found = {"ratio_low": low, "ratio_high": high, "floor": floor}
+        return least_seen(
+            make_benchmark(make_arm("linen[apply]"), np.ones(20), np.arange(20) % processes, **found).facts
+        )
+
+    assert of(1.0, 1.0, 0.03, 2) == pytest.approx(0.03)
+    assert of(0.98, 1.02, 0.03, 5) > 0.03
+    assert 0.1 < of(0.9, 1.1, 0.01, 5) < 0.2
+    assert least_expected(2, 10) > least_expected(3, 10) > least_expected(3, 1000) > 0
+
+
+def test_of_a_group_it_is_the_arm_in_the_middle_and_the_baseline_is_none():
+    wide = {"pure[jit]": 1.0, "pure[jit]#2": 1.02, "linen[apply]": 1.04, "nnx[leaves]": 1.5}
+    benchmarks = [
+        make_benchmark(make_arm(name, phase=phase), np.ones(8), ratio_low=1 / high, ratio_high=high, floor=0.01)
+        for name, high in wide.items()
+        for phase in ("forward", "step")
+    ]
+    found = sight(make_results(benchmarks))
+    assert set(found) == {"tiny/forward/float32/stock", "tiny/step/float32/stock"}
+    assert all(0.04 < least < 0.07 for least in found.values())
