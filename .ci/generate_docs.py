@@ -41,11 +41,18 @@ def workloads() -> str:
 
 def styles() -> str:
     """The table of call styles."""
+    from trigru.common.port.protocol import LABELS
+    from trigru.common.port.styles import styles_called
     from trigru.impls import get_port
 
     ports = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
-    rows = [f"| {p.title} | `{s.name}` | `{s.summary}` |" for p in ports for s in p.call_styles]
-    return "\n".join(["| port | call style | what its user writes |", "| --- | --- | --- |", *rows])
+    rows = [
+        f"| {p.title} | `{s.name}` | {', '.join(label for label in LABELS if s.name in styles_called(p, (label,)))} "
+        f"| `{s.summary}` |"
+        for p in ports
+        for s in p.call_styles
+    ]
+    return "\n".join(["| port | call style | label | what its user writes |", "| --- | --- | --- | --- |", *rows])
 
 
 def results() -> str:
@@ -127,14 +134,14 @@ def departures() -> str:
     return "\n".join(["| part | departure | shows in |", "| --- | --- | --- |", *rows])
 
 
-def calibration() -> str:
+def _calibration(name: str) -> str:
     """Verdicts on arms whose truth is known."""
     from trigru.bench.reporting.calibration import calibration_tables
     from trigru.bench.reporting.provenance import provenance_lines
     from trigru.bench.reporting.sections import markdown_table
     from trigru.bench.results.files import load
 
-    found = load(DOCS / "results" / "calibration.json")
+    found = load(DOCS / "results" / f"{name}.json")
     (table,) = calibration_tables(found)
     return "\n\n".join([markdown_table(table), *table.notes, *provenance_lines(found)])
 
@@ -228,7 +235,8 @@ PARTS = {
     "training-agreement": lambda: _trained("training", "agreement"),
     "training-gains": lambda: _trained("training", "gains"),
     "vanishing": lambda: _trained("vanishing", "vanishing"),
-    "calibration": calibration,
+    "calibration": lambda: _calibration("calibration"),
+    "calibration-again": lambda: _calibration("calibration_again"),
     "cold-start": cold_start,
     "kernel": kernel,
     "kernel-choices": kernel_choices,

@@ -1,72 +1,47 @@
 """The command line. `trigru --help` answers without importing JAX: heavy imports wait until a command runs."""
 
-import signal
+import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .reporting.console import leave, say
+from .commands.arguments import (
+    Cache,
+    CompileAnew,
+    Discard,
+    FailAbove,
+    Folder,
+    Kernels,
+    Limit,
+    Peers,
+    Phases,
+    Ports,
+    Processes,
+    Quick,
+    Resume,
+    Rounds,
+    Seed,
+    Share,
+    Styles,
+    Sweep,
+    TrainFolder,
+    Wait,
+    Workloads,
+)  # fmt: skip
+from .commands.group import Commands
+from .processes.interrupts import listen
+from .reporting.console import say
 
 app = typer.Typer(
+    cls=Commands,
     help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: proven equal, then timed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
-Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
-Phases = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--phase",
-        help="forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; forward and "
-        "train_step if --kernel is not stock.",
-    ),
-]
-Styles = Annotated[
-    list[str] | None,
-    typer.Option("--style", help="Only this call style; documented and functional name one in each port (repeatable)."),
-]
-Kernels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--kernel",
-        help="stock (the default), or fused, which is compared with stock in each port's first call style or in those "
-        "of --style. May have choices, as in fused@save=none (repeatable).",
-    ),
-]
-Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads and call styles, one process.")]
-Rounds = Annotated[int | None, typer.Option(min=2, help="Rounds of each group in each process.")]
-Processes = Annotated[
-    int | None, typer.Option(min=1, help="Fresh processes; each measures everything. Default: 10; 1 with --quick.")
-]
-CompileAnew = Annotated[
-    bool, typer.Option("--compile-anew", help="Compile in every process, not in the first two alone.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of the order of arms and of the bootstrap.")]
-Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]
-Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
-Limit = Annotated[
-    float | None,
-    typer.Option(
-        "--limit",
-        min=1,
-        help="End a process that says nothing for this many seconds; its current arm gets no number. Default: 300.",
-    ),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
-Cache = Annotated[
-    bool,
-    typer.Option(
-        "--cache/--no-cache",
-        help="Keep the programs that are compiled to verify, for the next time. Nothing that is timed uses them.",
-    ),
-]
-Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.json and report.md.")]
 
 
 def _say_version(asked: bool) -> bool:
@@ -87,6 +62,12 @@ def before_any_command(
     """Options that need no command."""
 
 
+def _unfinished(resume: bool, discard: bool) -> Any:
+    if resume and discard:
+        raise typer.BadParameter("--resume and --discard exclude each other.")
+    return "resume" if resume else "discard" if discard else "refuse"
+
+
 @app.command()
 def compare(
     ports: Ports = None,
@@ -103,6 +84,9 @@ def compare(
     peers: Peers = False,
     sweep: Sweep = None,
     resume: Resume = False,
+    discard: Discard = False,
+    wait: Wait = False,
+    share: Share = False,
     cache: Cache = True,
     output: Folder = Path("results"),
 ) -> None:
@@ -110,18 +94,19 @@ def compare(
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
+    from .commands.claims import claim_folder
     from .proving.prover import Prover
 
-    with Prover(keep=cache, early=not (ports or resume)) as prover:
+    unfinished = _unfinished(resume, discard)
+    with claim_folder(output, wait=wait, share=share), Prover(keep=cache, early=not (ports or resume)) as prover:
         from .commands import compare, options
 
-        options.check_folder(output)
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
             peers=peers, sweep=sweep,
         )  # fmt: skip
-        compare.compare(plan, output, resume=resume, prover=prover)
+        compare.compare(plan, output, unfinished, prover=prover)
 
 
 @app.command()
@@ -153,8 +138,10 @@ def verify(
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
+    from .processes.probe import check_jax
     from .proving.prover import Prover
 
+    check_jax()
     with Prover(keep=cache, early=not (ports or checks or dtypes)) as prover:
         from .commands import verify
 
@@ -188,21 +175,27 @@ def bench(
         bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
     ] = False,
     resume: Resume = False,
+    discard: Discard = False,
+    wait: Wait = False,
+    share: Share = False,
     output: Folder = Path("results"),
 ) -> None:
     """Time without verifying. The first results of each arm are still compared with the oracle."""
-    chosen = bool(workloads or phases or styles or kernels or peers or sweep)
+    chosen = bool(workloads or phases or styles or kernels or peers or sweep is not None)
     if calibrate and (chosen or ports or cold_start):
         raise typer.BadParameter(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
         )
-    if cold_start and (chosen or quick or rounds or processes or limit_s or compile_anew or seed or resume):
-        raise typer.BadParameter("--cold-start takes --port and --output alone.")
+    unfinished = _unfinished(resume, discard)
+    if cold_start and (chosen or quick or rounds or processes or limit_s or compile_anew or seed or resume or discard):
+        raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
     from .commands import bench, options
+    from .commands.claims import claim_folder
 
-    options.check_folder(output)
     if cold_start:
-        bench.start_cold(options.read_ports(ports), output)
+        names = options.read_ports(ports)
+        with claim_folder(output, wait=wait, share=share):
+            bench.start_cold(names, output)
         return
     if calibrate:
         plan = options.calibration_plan(
@@ -214,7 +207,8 @@ def bench(
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
             peers=peers, sweep=sweep,
         )  # fmt: skip
-    bench.benchmark(plan, output, resume=resume)
+    with claim_folder(output, wait=wait, share=share):
+        bench.benchmark(plan, output, unfinished)
 
 
 @app.command()
@@ -247,7 +241,7 @@ def convert(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="A results.json, or its folder.")],
+    results: Annotated[Path, typer.Argument(help="A results.json or its folder, or a results.partial.jsonl.")],
     details: Annotated[bool, typer.Option("--details", help="Also print the tables of programs.")] = False,
 ) -> None:
     """Print a results file again: first what was proven equal, then the times."""
@@ -260,7 +254,7 @@ def report(
 def diff(
     old: Annotated[Path, typer.Argument(help="The older results.json, or its folder.")],
     new: Annotated[Path, typer.Argument(help="The newer results.json, or its folder.")],
-    fail_above: Annotated[float, typer.Option(min=0.0, help="The fraction by which an arm may be slower.")] = 0.05,
+    fail_above: FailAbove = 0.05,
     absolute: Annotated[
         bool,
         typer.Option(
@@ -297,7 +291,8 @@ def train(
         list[str] | None, typer.Option("--port", help="Only this framework (repeatable). Default: all three.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of each kind, or draws. Default: 20; 3 with --vanishing.")
+        int | None,
+        typer.Option(min=1, max=100_000, help="Trainings of each kind, or draws. Default: 20; 3 with --vanishing."),
     ] = None,
     vanishing: Annotated[
         bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")
@@ -305,9 +300,9 @@ def train(
     quick: Annotated[
         bool, typer.Option("--quick", help="A first look: few epochs and seeds, short sequences.")
     ] = False,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the numbers, pictures and fitted parameters.")
-    ] = Path("results/train"),
+    resume: Resume = False,
+    discard: Discard = False,
+    output: TrainFolder = Path("results/train"),
 ) -> None:
     """Train on real sequences, to see whether learning the initial state pays: about ten minutes.
 
@@ -315,20 +310,27 @@ def train(
     """
     if vanishing and experiments:
         raise typer.BadParameter("--vanishing takes no --experiment: its data are random.")
-    from .commands import options, train
+    unfinished = _unfinished(resume, discard)
+    if vanishing and unfinished != "refuse":
+        raise typer.BadParameter("--vanishing takes no --resume and no --discard: it keeps nothing before its end.")
+    from .commands import train
+    from .commands.claims import claim_folder
 
-    options.check_folder(output)
-    if vanishing:
-        train.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
-    else:
-        train.train(experiments, ports, seeds=seeds, quick=quick, folder=output)
+    with claim_folder(output, timing=False):
+        if vanishing:
+            train.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
+        else:
+            train.train(experiments, ports, unfinished, seeds=seeds, quick=quick, folder=output)
 
 
 def main() -> None:
     """Run the command line. A user's mistake ends with a message and exit code 2."""
+    listen()  # to the end: what comes after the last word changes nothing
+    for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding cannot show is replaced
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     from ..common.errors import TrigruError
 
-    signal.signal(signal.SIGINT, leave)
     try:
         app()
     except (TrigruError, OSError) as error:

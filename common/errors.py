@@ -29,3 +29,13 @@ class UnknownNameError(TrigruError, LookupError):
 
 class UnavailableError(TrigruError, ImportError):
     """A port or call style that exists, but does not work with the packages that are installed."""
+
+
+def brief(error: object) -> str:
+    """What an error says, in one line that is not too long.
+
+    >>> brief(ValueError("a\\n  b")), len(brief("x" * 1000))
+    ('a b', 301)
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -1,21 +1,53 @@
-"""Writing files whole or not at all."""
+"""Reading files that may be anybody's, and writing files whole or not at all."""
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
+
+#: The most bytes that are read of a file unless its reader says otherwise.
+MOST_BYTES = 8 * 2**30
+#: What a file is called until it is whole. Its name does not grow with that of the file.
+UNFINISHED = ".trigru-"
+
+
+def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file, or of one that a symbolic link leads to.
+
+    Raises:
+        OSError: it cannot be read, is a pipe, a device or a folder, or has more bytes than that. Its strerror is for
+            the user.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = file.read(most + 1) if found.st_size <= most else b""
+        if max(found.st_size, len(content)) > most:
+            raise OSError(errno.EFBIG, f"has more than {most} bytes, which are not read", str(path))
+        return content
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old one or the new one, never half of it. Missing folders are made.
 
+    It is on the disk when this returns, has the mode of the file that it replaces, and replaces a symbolic link, not
+    what the link leads to.
+
     Raises:
         OSError: it cannot be written; what was there before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    beside = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}")
     try:
         with open(beside, "xb") as file:
+            if path.is_file() and not path.is_symlink():
+                os.chmod(beside, stat.S_IMODE(path.stat().st_mode))
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)

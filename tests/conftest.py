@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pkgutil
+import tempfile
 import zlib
 from importlib.metadata import version
 from pathlib import Path
@@ -24,8 +25,13 @@ from trigru.common.equality.cases import Case
 from trigru.common.port.compilation import Programs, count_programs
 from trigru.impls import get_port, port_names, unavailable
 
+# what is claimed is claimed within one worker; the font cache is not made anew for each
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
+_CACHE = tempfile.TemporaryDirectory(prefix="trigru-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
+
 ROOT = Path(__file__).parents[1]
-PROGRAMS = pytest.StashKey[Programs]()
+PROGRAMS, SAID = pytest.StashKey[Programs](), pytest.StashKey[list[str]]()
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # for tests alone: never set where anything is timed
@@ -40,7 +46,35 @@ def pytest_configure(config):
     """Count the programs that XLA makes and those that it takes from its cache."""
     counting = count_programs()
     config.stash[PROGRAMS] = counting.__enter__()
+    config.stash[SAID] = []
     config.add_cleanup(lambda: counting.__exit__(None, None, None))
+
+
+#: Modules and folders of tests that together give a first answer within a minute.
+QUICK = (
+    "test_architecture.py",
+    "bench/analysis/test_merge.py",
+    "bench/analysis/test_overhead.py",
+    "bench/commands/test_cli.py",
+    "bench/reporting",
+    "bench/results",
+    "bench/test_verdicts.py",
+    "bench/timing/test_journal.py",
+    "bench/timing/test_supervisor.py",
+    "common/equality/test_golden.py",
+    "common/equality/test_oracle.py",
+    "common/parameters",
+    "common/port",
+    "common/test_files.py",
+    "impls/checkpoints",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what is quick."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").as_posix().startswith(QUICK):
+            item.add_marker(pytest.mark.quick)
 
 
 def pytest_sessionfinish(session):
@@ -48,13 +82,16 @@ def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):
         programs = session.config.stash[PROGRAMS]
         session.config.workeroutput["programs"] = programs.compiled, programs.reused
+        session.config.workeroutput["said"] = session.config.stash[SAID]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     """Takes a worker's counts; a worker that died has none."""
     programs = node.config.stash[PROGRAMS]
-    compiled, reused = getattr(node, "workeroutput", {}).get("programs", (0, 0))
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[SAID] += output.get("said", [])
+    compiled, reused = output.get("programs", (0, 0))
     programs.compiled, programs.reused = programs.compiled + compiled, programs.reused + reused
 
 
@@ -62,6 +99,8 @@ def pytest_terminal_summary(terminalreporter):
     """So that the cache cannot hide what compiles anew at each run. Child processes of tests are not counted."""
     programs = terminalreporter.config.stash[PROGRAMS]
     cache = jax.config.jax_compilation_cache_dir
+    for said in terminalreporter.config.stash[SAID]:
+        terminalreporter.write_line(said)
     terminalreporter.write_line(f"programs: {programs.compiled} compiled, {programs.reused} taken from {cache}")
 
 
@@ -120,3 +159,17 @@ def rng(request):
     seed = zlib.crc32(request.node.nodeid.encode())
     print(f"seed {seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def say_at_end(request):
+    """Prints a line after all tests: what was counted."""
+    return request.config.stash[SAID].append
+
+
+@pytest.fixture(scope="module")
+def quick_bootstrap():
+    """A hundredth of a standard error here or there is not what is tested, and there are ten thousand bootstraps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trigru.bench.analysis.statistics.RESAMPLES", 100)
+        yield

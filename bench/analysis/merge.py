@@ -9,13 +9,18 @@ from ..arms.workloads import get_workload
 from ..results.files import SCHEMA, assemble, stats_of
 from ..results.record import Arm, Benchmark, ExtraInfo, Facts, Provenance, Results, Untimed
 from ..timing.journal import Journal
-from ..timing.machine import cpu_name, describe_machine, load_average
+from ..timing.machine import describe_machine
 from ..timing.messages import NO_BASELINE, Timed
 from .statistics import compare, enough_rounds, noise_floor, verdict
 
 
-def merge(journal: Journal) -> Results:
-    """The record of what a journal has. Raises a TrigruError if it has nothing, not even a reason why."""
+def merge(journal: Journal, cpu: str | None = None, load_after: float | None = None) -> Results:
+    """The record of what a journal has. Raises a TrigruError if it has nothing, not even a reason why.
+
+    Args:
+        cpu: the processor's model; None where it is that of another machine.
+        load_after: load of the machine after the run; None where it is not known.
+    """
     plan, begun, machine = journal.plan, journal.begun, journal.machine
     if machine is None:
         if not journal.untimed:
@@ -29,7 +34,7 @@ def merge(journal: Journal) -> Results:
         benchmarks += found
         untimed += without
     return assemble(
-        cpu_name(),
+        cpu or machine.device,
         benchmarks,
         untimed,
         Provenance(
@@ -41,7 +46,7 @@ def merge(journal: Journal) -> Results:
             ceilings=[started.ceilings for started in journal.started],
             matmul_precision=MATMUL_PRECISION,
             load_before=begun.load,
-            load_after=load_average(),
+            load_after=load_after,
             interruptions=journal.interruptions,
             complete=journal.complete,
         ),

@@ -82,6 +82,16 @@ class Workload:
         return sum(array.size for array in leaves(random_params(self.config(phase))).values())
 
     @property
+    def bytes(self) -> int:
+        """About how much memory an arm takes in a train step, in float32: parameters, gradient, Adam, and activations.
+
+        >>> get_workload(Sized("question")).bytes
+        2405600
+        """
+        B, T, D, H = self.batch_size, self.time, self.input_size, self.hidden_size
+        return 4 * (4 * 3 * H * (D + H + 1) + B * T * (D + 7 * H))
+
+    @property
     def shape(self) -> str:
         """The sizes in a few characters.
 

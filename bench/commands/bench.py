@@ -14,7 +14,8 @@ from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..arms.arms import packages_of, unavailable
 from ..arms.plan import expand
-from ..reporting.console import NOTHING_MEASURED, Progress, nothing_if_interrupted, say, show
+from ..processes.interrupts import shielded
+from ..reporting.console import Progress, say, show
 from ..reporting.plots import plot_sweep
 from ..reporting.provenance import provenance_lines
 from ..reporting.sections import markdown
@@ -23,67 +24,102 @@ from ..reporting.starts import cold_start_tables
 from ..results.files import FILE, command_line, save
 from ..results.record import Arm, Plan, Results, Untimed
 from ..timing.coldstart import cold_starts
-from ..timing.journal import PARTIAL, Begun, Journal
-from ..timing.machine import describe_machine, load_average
+from ..timing.journal import PARTIAL, Begun, Journal, unfinished_error
+from ..timing.machine import cpu_name, describe_machine, load_average
 from ..timing.supervisor import run
+from .claims import Unfinished, now
 from .report import show_summary, tables_of, time_tables
 
 COLD_STARTS = 5
-SWEEP_PLOT = "sweep.png"
+REPORT, SWEEP_PLOT = "report.md", "sweep.png"
 
 
 def benchmark(
     plan: Plan,
     folder: Path,
+    unfinished: Unfinished,
     *,
-    resume: bool,
     load_before: float | None = None,
     equality: list[Measurement] | None = None,
     backend: str | None = None,
 ) -> Results:
-    """Measure, print the tables, and write results.json and report.md. Ctrl-C keeps what was measured.
+    """Measure, print the tables, and write results.json and report.md, which a complete run alone replaces.
+
+    What was measured before an interruption stays in the journal. The caller has claimed the folder and the machine.
 
     Args:
-        resume: continue an earlier run in that folder, with what was proven there.
+        unfinished: what to do with the journal of an earlier run. One that is resumed keeps what was proven there.
         load_before: load of the machine before this process did other work, where that is known.
         equality: its measurements; None where nothing was measured.
         backend: the platform on which equality was measured.
     """
     path = folder / PARTIAL
-    if resume:
+    refuse_unfinished(folder, unfinished)
+    if unfinished == "resume":
         journal = Journal.resume(path, plan)
     else:
         arms = expand(plan)
         untimed = unproven_arms(arms, equality or [])
         untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
         load = load_average() if load_before is None else load_before
-        journal = Journal(path, Begun(plan, arms, untimed, equality, backend, command_line(), load))
+        begun = Begun(plan, arms, untimed, equality, backend, command_line(), load, now())
+        with shielded():
+            if unfinished == "discard":
+                path.unlink(missing_ok=True)
+            journal = Journal(path, begun)
     say(expectation(plan))
     try:
         with Progress("bench") as progress:
             run(journal, progress.add)
     except KeyboardInterrupt:
-        if not journal.groups_timed:
-            journal.close()
-            say(NOTHING_MEASURED)
-            raise typer.Exit(130) from None
-    except TrigruError:
         if journal.groups_timed:
-            say(f"{journal.path} has what was measured; the same command with --resume goes on from there.")
+            show(time_tables(merge(journal)))
+        say(kept(journal))
         raise
-    results = merge(journal)
-    save(results, folder / FILE)
-    above = [*provenance_lines(results), *sight_lines(results)]
-    write_whole(folder / "report.md", markdown("trigru", above, tables_of(results)).encode())
-    show(time_tables(results), above=provenance_lines(results))
-    plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
-    say(f"written: {folder / FILE}, {folder / 'report.md'}{plotted}")
+    except (TrigruError, OSError):
+        say(kept(journal))
+        raise
+    results = merge(journal, cpu_name(), load_average())
+    above = provenance_lines(results)
+    if not results.benchmarks:
+        show(time_tables(results), above=above)
+        show_summary(results)
+        say(f"no arm has a number: {folder} is as it was.")
+        journal.close()
+        raise typer.Exit(1)
+    page = markdown("trigru", [*above, *sight_lines(results)], tables_of(results))
+    with shielded():
+        try:
+            save(results, folder / FILE)
+            write_whole(folder / REPORT, page.encode())
+            plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
+        except OSError:
+            say(kept(journal))
+            raise
+        journal.close()
+        show(time_tables(results), above=above)
+        say(f"written: {folder / FILE}, {folder / REPORT}{plotted}")
     show_summary(results)
-    if not journal.complete:
-        say("interrupted: the same command with --resume goes on from here.")
-        raise typer.Exit(130)
-    journal.close()
     return results
+
+
+def refuse_unfinished(folder: Path, unfinished: Unfinished) -> None:
+    """Raise an UnfinishedError if the folder has the journal of another run, and nothing is said about it."""
+    path = folder / PARTIAL
+    if unfinished == "refuse" and (path.exists() or path.is_symlink()):
+        raise unfinished_error(path)
+
+
+def kept(journal: Journal) -> str:
+    """What is left of a run that ended early."""
+    if not journal.groups_timed and not journal.begun.equality:
+        journal.close()
+        return "nothing was measured, and nothing written."
+    whole = len(journal.groups()) * journal.plan.processes
+    return (
+        f"{len(journal.groups_timed)} of {whole} parts are kept in {journal.path}, which `trigru report` reads. The "
+        "same command with --resume goes on from there."
+    )
 
 
 def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Untimed]:
@@ -99,7 +135,7 @@ def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Unti
 def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     """Time how long users of each port wait for the first train step; write cold_start.json."""
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
-    with nothing_if_interrupted(), Progress("cold start") as progress:
+    with Progress("cold start") as progress:
         starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
     content = {
         "schema": 2,

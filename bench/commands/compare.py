@@ -14,15 +14,17 @@ from ..reporting.console import show
 from ..reporting.equality import equality_tables
 from ..results.record import Plan
 from ..timing.machine import load_average
-from .bench import benchmark
+from .bench import benchmark, refuse_unfinished
+from .claims import Unfinished
 from .options import read_dtypes
 from .verify import verify_ports
 
 
-def compare(plan: Plan, folder: Path, *, resume: bool, prover: Prover) -> None:
+def compare(plan: Plan, folder: Path, unfinished: Unfinished, *, prover: Prover) -> None:
     """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof."""
-    if resume:
-        results = benchmark(plan, folder, resume=True)
+    refuse_unfinished(folder, unfinished)
+    if unfinished == "resume":
+        results = benchmark(plan, folder, unfinished)
     else:
         load_before = load_average()
         with _no_memory_kept():
@@ -33,7 +35,7 @@ def compare(plan: Plan, folder: Path, *, resume: bool, prover: Prover) -> None:
             measurements, _ = verify_ports(names, read_dtypes(None), kernels=kernels, prover=prover)
             backend = jax.default_backend()
         show(equality_tables(measurements))
-        results = benchmark(plan, folder, resume=False, load_before=load_before, equality=measurements, backend=backend)
+        results = benchmark(plan, folder, unfinished, load_before=load_before, equality=measurements, backend=backend)
     if not all(m.passed for m in results.trigru.equality or ()):
         raise typer.Exit(1)
 

@@ -8,12 +8,12 @@ import typer
 from ..analysis.diff import diff as compare_runs
 from ..reporting.console import say, show
 from ..reporting.diff import check_comparable, diff_summary, diff_tables
-from ..results.files import load
+from .report import load_run
 
 
 def diff(old: Path, new: Path, *, details: bool, **how: Any) -> None:
-    """Compare two files, as `trigru.bench.analysis.diff.diff` does with the other options, and print what changed."""
-    found = compare_runs(load(old), load(new), **how)
+    """Compare two runs, as `trigru.bench.analysis.diff.diff` does with the other options, and print what changed."""
+    found = compare_runs(load_run(old), load_run(new), **how)
     check_comparable(found)
     show(diff_tables(found), details=details)
     say(diff_summary(found))

@@ -13,7 +13,9 @@ from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..arms.peers import PEERS
 from ..arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload, parse_sweep, parse_workload
+from ..reporting.numbers import format_bytes
 from ..results.record import Plan, Sized
+from ..timing.machine import memory
 
 #: `gradient` is most of `train_step`, so it is measured only if it is asked for.
 DEFAULT_PHASES = ("forward", "train_step", "step")
@@ -23,6 +25,8 @@ KERNEL_PHASES = ("forward", "train_step")
 PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 1, 2.5e-3, 300.0
 LONGEST_LIMIT_S = 86400.0
 SWEPT = "question"
+#: A group has about as many arms, and all of them are ready at the same time.
+ARMS_AT_ONCE = 11
 #: How many groups each workload has in a calibration.
 TRIALS = 10
 
@@ -44,13 +48,17 @@ def make_plan(
     timed = read_kernels(kernels, names)
     stock_alone = all(kernel.is_stock for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
-    chosen = [parse_workload(name) for name in workloads or ([SWEPT] if sweep else QUICK if quick else usual)]
-    if sweep:
+    chosen = [
+        parse_workload(name) for name in workloads or ([SWEPT] if sweep is not None else QUICK if quick else usual)
+    ]
+    if sweep is not None:
         if len(chosen) > 1:
             raise InputError("a sweep is of one workload; sweep each on its own.")
         size, values = parse_sweep(sweep)
         chosen = [Sized(chosen[0].name, chosen[0].sizes | {size: value}) for value in values]
         get_workload(chosen[0])  # refuses what its data fix
+    for workload in chosen:
+        _check_memory(workload)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
     first_look = LABELS if quick and stock_alone else None
     return Plan(
@@ -63,6 +71,16 @@ def make_plan(
         **_how(quick=quick, **how),
         trials=0,
     )
+
+
+def _check_memory(sized: Sized) -> None:
+    """Raise an InputError if a workload's arms cannot be in memory together."""
+    needed, there = ARMS_AT_ONCE * get_workload(sized).bytes, memory()
+    if there is not None and needed > there:
+        raise InputError(
+            f"{sized} needs about {format_bytes(needed)} of memory for {ARMS_AT_ONCE} arms, and this machine has "
+            f"{format_bytes(there)}."
+        )
 
 
 def calibration_plan(*, quick: bool, **how: Any) -> Plan:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..analysis.merge import merge
 from ..reporting.calibration import calibration_tables
 from ..reporting.console import show
 from ..reporting.equality import equality_line, equality_tables
@@ -13,11 +14,20 @@ from ..reporting.sight import sight_lines
 from ..reporting.times import closing_tables, summary_tables, timing_tables
 from ..results.files import load
 from ..results.record import Results
+from ..timing.journal import PARTIAL, Journal
+
+
+def load_run(path: Path) -> Results:
+    """A run, given the path of its results or of their folder; or as far as it came, given its journal's.
+
+    Raises a TrigruError if it cannot be read.
+    """
+    return merge(Journal.read(path)) if path.suffix == Path(PARTIAL).suffix else load(path)
 
 
 def report(path: Path, *, details: bool) -> None:
-    """Print the tables of a results file again, given its path or its folder's."""
-    results = load(path)
+    """Print the tables of a run again."""
+    results = load_run(path)
     show(equality_tables(results.trigru.equality or []))
     show(time_tables(results), above=provenance_lines(results), details=details)
     show_summary(results)
@@ -28,7 +38,7 @@ def show_summary(results: Results) -> None:
     equality = results.trigru.equality
     missing = [u.arm.port for u in results.untimed if u.arm.style is None and u.arm.port in results.trigru.plan.ports]
     below = [equality_line(equality, dict.fromkeys(missing))] if equality else []
-    show(closing_tables(results), below=[*below, *sight_lines(results)])
+    show(closing_tables(results), below=[*sight_lines(results), *below])
 
 
 def tables_of(results: Results) -> list[Section]:

@@ -4,22 +4,27 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import typer
 
+from ...common.errors import TrigruError
 from ...common.parameters.record import ClassifierParams
 from ...impls.checkpoints import write
-from ..reporting.console import Progress, nothing_if_interrupted, say, show
+from ..processes.interrupts import check, shielded
+from ..reporting.console import Progress, say, show
 from ..results.files import command_line
+from ..results.lines import UnfinishedError
 from ..timing.machine import describe_machine
 from ..training import FRAMEWORKS
 from ..training.experiments import EXPERIMENTS, get_experiment
-from ..training.fit import DivergedError
+from ..training.journal import PARTIAL, Begun, Trained, TrainingJournal, from_bytes, to_bytes
 from ..training.plots import plot_curves, plot_vanishing
 from ..training.record import SCHEMA, TrainingRecord, save_record
-from ..training.study import Run, agreement, study
+from ..training.study import Agreement, Run, agreement, study
 from ..training.tables import agreement_table, curves_agree, gain_table, vanishing_table
 from ..training.vanishing import LENGTHS, vanishing
 from ..training.vanishing import SEEDS as DRAWS
+from .claims import Unfinished, now
 from .options import choose
 
 SEEDS, QUICK_SEEDS = 20, 2
@@ -27,71 +32,96 @@ QUICK_LENGTHS = LENGTHS[:7]
 
 
 def train(
-    experiments: Sequence[str] | None, frameworks: Sequence[str] | None, *, seeds: int | None, quick: bool, folder: Path
+    experiments: Sequence[str] | None,
+    frameworks: Sequence[str] | None,
+    unfinished: Unfinished,
+    *,
+    seeds: int | None,
+    quick: bool,
+    folder: Path,
 ) -> None:
     """Train every experiment in every framework from every start.
 
-    Writes training.json, learning_curves.png, and the first seed's fitted parameters in params/. Exit 1 if the float64
-    losses of a framework are not those of plain JAX; then nothing is trained. Exit 1 if a training diverged, and 130 on
-    Ctrl-C; then the trainings before it are kept.
+    Writes training.json, learning_curves.png, and the first seed's fitted parameters in params/, once all is trained.
+    Until then, what was trained is in a journal. Exit 1 if the float64 losses of a framework are not those of plain
+    JAX; then nothing is trained. Exit 1 if a training diverged.
     """
     chosen = [get_experiment(name) for name in dict.fromkeys(experiments or [e.name for e in EXPERIMENTS])]
     names = _frameworks(frameworks)
-    kept: dict[str, ClassifierParams] = {}
-
-    with nothing_if_interrupted():
+    path, count = folder / PARTIAL, seeds or (QUICK_SEEDS if quick else SEEDS)
+    asked = Begun([e.name for e in chosen], list(names), count, quick, describe_machine().versions, now(), [])
+    if unfinished == "resume":
+        journal = TrainingJournal.resume(path, asked)
+    else:
+        if unfinished == "refuse" and path.exists():
+            raise unfinished_error(path)
         say("First, one epoch in float64, to check that training is the same in every framework.")
-        curves = [curve for experiment in chosen for curve in agreement(experiment, names)]
-    show([agreement_table(curves)])
-    if not curves_agree(curves):
-        say("The float64 losses are not those of plain JAX: nothing was trained.")
-        raise typer.Exit(1)
-    runs: list[Run] = []
-    count = seeds or (QUICK_SEEDS if quick else SEEDS)
+        curves: list[Agreement] = []
+        for experiment in chosen:
+            check()
+            curves += agreement(experiment, names)
+        show([agreement_table(curves)])
+        if not curves_agree(curves):
+            say("The float64 losses are not those of plain JAX: nothing was trained.")
+            raise typer.Exit(1)
+        with shielded():
+            if unfinished == "discard":
+                path.unlink(missing_ok=True)
+            journal = TrainingJournal(path, msgspec.structs.replace(asked, agreement=curves))
 
     def keep(run: Run, params: ClassifierParams) -> None:
-        runs.append(run)
-        if run.seed == 0:
-            kept[f"{run.experiment}-{run.framework}-{run.start}"] = params
+        with shielded():
+            journal.add(Trained(run, to_bytes(params) if run.seed == 0 else None))
 
-    ended = None
     try:
         with Progress("train") as progress:
-            study(chosen, names, count, quick=quick, keep=keep, progress=progress.to)
-    except KeyboardInterrupt:
-        ended = "interrupted", 130
-    except DivergedError as error:
-        ended = str(error), 1
-    if ended and not runs:
-        say(f"{ended[0]}: nothing was trained, nothing written.")
-        raise typer.Exit(ended[1])
-    record = _record(quick, not ended, runs=runs, agreement=curves)
-    save_record(folder / "training.json", record)
-    plot_curves(runs, folder / "learning_curves.png")
-    for name, params in kept.items():
-        write(folder / "params" / f"{name}.safetensors", params, "canonical")
-    show([gain_table(runs, complete=not ended)])
-    say(f"Wrote {folder}/training.json, learning_curves.png and params/ (fitted, of seed 0).")
-    if ended:
-        say(f"{ended[0]}: {len(runs)} trainings are there, not all.")
-        raise typer.Exit(ended[1])
+            study(chosen, names, count, quick=quick, known=journal.runs, keep=keep, progress=progress.to)
+    except (KeyboardInterrupt, TrigruError, OSError):
+        if journal.runs:
+            show([gain_table(journal.runs, complete=False)])
+            say(f"{len(journal.runs)} trainings are kept in {path}. The same command with --resume goes on from there.")
+        else:
+            path.unlink(missing_ok=True)
+            say("nothing was trained, and nothing written.")
+        raise
+    runs = journal.runs
+    with shielded():
+        save_record(folder / "training.json", _record(quick, runs=runs, agreement=journal.begun.agreement))
+        plot_curves(runs, folder / "learning_curves.png")
+        for trained in journal.trained:
+            if trained.fitted is not None:
+                name = f"{trained.run.experiment}-{trained.run.framework}-{trained.run.start}.safetensors"
+                write(folder / "params" / name, from_bytes(trained.fitted), "canonical")
+        path.unlink()
+        show([gain_table(runs)])
+        say(f"Wrote {folder}/training.json, learning_curves.png and params/ (fitted, of seed 0).")
 
 
 def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quick: bool, folder: Path) -> None:
     """Measure the gradient that reaches the initial state. Writes vanishing.json and vanishing.png."""
     names = _frameworks(frameworks)
-    with nothing_if_interrupted(), Progress("gradients") as progress:
+    with Progress("gradients") as progress:
         found = vanishing(
             names,
             lengths=QUICK_LENGTHS if quick else LENGTHS,
             seeds=seeds or (1 if quick else DRAWS),
             progress=progress.to,
         )
-    record = _record(quick, True, vanishing=found)
-    save_record(folder / "vanishing.json", record)
-    plot_vanishing(found, folder / "vanishing.png")
-    show([vanishing_table(found)])
-    say(f"Wrote {folder}/vanishing.json and vanishing.png.")
+    with shielded():
+        save_record(folder / "vanishing.json", _record(quick, vanishing=found))
+        plot_vanishing(found, folder / "vanishing.png")
+        show([vanishing_table(found)])
+        say(f"Wrote {folder}/vanishing.json and vanishing.png.")
+
+
+def unfinished_error(path: Path) -> UnfinishedError:
+    """What is in the way of new trainings, and what can be done."""
+    try:
+        journal = TrainingJournal.read(path)
+        what = f"has {len(journal.runs)} trainings of an unfinished run, begun {journal.begun.since} UTC"
+    except TrigruError:
+        what = "is in the way, and is not of trainings of this trigru"
+    return UnfinishedError(f"{path} {what}. Go on with it by --resume, or pass --discard to begin anew.")
 
 
 def _frameworks(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -103,13 +133,13 @@ def _frameworks(names: Sequence[str] | None) -> tuple[str, ...]:
     return chosen
 
 
-def _record(quick: bool, complete: bool, **found: object) -> TrainingRecord:
+def _record(quick: bool, **found: object) -> TrainingRecord:
     return TrainingRecord(
         schema=SCHEMA,
         datetime=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command_line(),
         machine=describe_machine(),
         quick=quick,
-        complete=complete,
+        complete=True,
         **found,  # pyright: ignore[reportArgumentType]
     )

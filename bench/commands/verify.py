@@ -12,7 +12,7 @@ from ...impls import faults, get_port, unavailable, upstream
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
 from ..proving.questions import expand
-from ..reporting.console import Progress, nothing_if_interrupted, say, show
+from ..reporting.console import Progress, say, show
 from ..reporting.equality import departures_table, equality_json, equality_table, equality_tables, self_test_table
 from ..timing.machine import versions_of
 from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
@@ -103,9 +103,8 @@ def hold(
     subjects: list[Subject], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None, *, prover: Prover
 ) -> list[Measurement]:
     """As `trigru.common.verify`, in several processes where there is much to ask."""
-    with nothing_if_interrupted():
-        asked = expand(subjects, dtypes, verification.CHECKS if checks is None else checks)
-        return [measurement for answer in _prove("verify", asked, prover=prover).answers for measurement in answer]
+    asked = expand(subjects, dtypes, verification.CHECKS if checks is None else checks)
+    return [measurement for answer in _prove("verify", asked, prover=prover).answers for measurement in answer]
 
 
 def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
@@ -127,12 +126,11 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
                 found[question.subject].append(question.check)
         return found
 
-    with nothing_if_interrupted():
-        noticed = failed([*own, (sound, verification.CHECKS)])
-        unnoticed = [
-            (fault, [c for c in verification.CHECKS if c not in checks]) for fault, checks in own if not noticed[fault]
-        ]
-        noticed |= failed(unnoticed)
+    noticed = failed([*own, (sound, verification.CHECKS)])
+    unnoticed = [
+        (fault, [c for c in verification.CHECKS if c not in checks]) for fault, checks in own if not noticed[fault]
+    ]
+    noticed |= failed(unnoticed)
     return {fault.name: noticed[fault] for fault, _ in own}, not noticed[sound]
 
 

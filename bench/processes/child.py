@@ -13,25 +13,26 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from functools import cached_property
 from threading import Event, Thread
 from typing import BinaryIO
 
 from ...common.errors import TrigruError
+from .interrupts import SIGNALS, check
 
 _PARENT = "TRIGRU_PARENT"
 _PR_SET_PDEATHSIG = 1
 #: How long the parent listens before it looks at the child again, in seconds.
-SLICE_S = 1.0
+SLICE_S = 0.5
 
 
 class ChildDiedError(TrigruError):
     """A child process ended without an answer, or had to be ended."""
 
 
-def lines_of(module: str, request: bytes, limit_s: float) -> Iterator[bytes]:
+def lines_of(module: str, request: bytes, limit_s: float) -> Generator[bytes, None, None]:
     """Run a module in a fresh interpreter, and yield the lines that it writes to stdout. See `Child.lines_of`."""
     with Child(module) as child:
         yield from child.lines_of(request, limit_s)
@@ -125,12 +126,14 @@ class Parent:
 def adopt(*, wait: bool = True) -> Parent:
     """Connect to the parent. A child calls this before its heavy imports.
 
-    From then on it ends with its parent, ignores Ctrl-C, and sends to stderr what frameworks print to stdout.
+    From then on it ends with its parent, ignores signals that can be ignored, and sends to stderr what frameworks print
+    to stdout.
 
     Args:
         wait: for the request; else the child imports what it needs meanwhile.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:  # only the parent decides
+        signal.signal(number, signal.SIG_IGN)
     parent = os.environ.pop(_PARENT, None)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -160,6 +163,7 @@ def _next(
     """
     slices = math.ceil(limit_s / SLICE_S)
     for _ in range(slices + 1):
+        check()
         ended = child.poll() is not None
         if stop is not None and stop.is_set():
             raise ChildDiedError("the process was ended, since nobody needs it any more")

@@ -7,7 +7,7 @@ import queue
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -17,7 +17,9 @@ from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ..processes.child import Child, ChildDiedError
+from ..processes.child import SLICE_S, Child, ChildDiedError
+from ..processes.interrupts import check
+from ..processes.scratch import scratch
 from .messages import Answer, Answered, Asked, Begun, Request
 
 WORKER = "trigru.bench.proving.worker"
@@ -78,7 +80,7 @@ class Prover:
         asked = [questions[number] for number in order]
         answers: dict[int, Answered] = {}
         processes = min(self._processes, len(asked) // FEW)
-        with tempfile.TemporaryDirectory(prefix="trigru-") as folder:
+        with scratch() as folder:
             request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), in_haste)
             with closing(self._in_children(request, processes) if processes > 1 else _here(request)) as found:
                 for answer in found:
@@ -124,12 +126,20 @@ class Prover:
             running = [pool.submit(work, number) for number in range(processes)]
             try:
                 for _ in running:
-                    while answer := said.get():
+                    while answer := _heard(said):
                         yield answer
             finally:
                 stop.set()
         for future in running:
             future.result()
+
+
+def _heard(said: "queue.SimpleQueue[Answered | None]") -> Answered | None:
+    """The next answer, or None at the end of one of the processes. Raises an Interrupted if there was a signal."""
+    while True:
+        check()
+        with suppress(queue.Empty):
+            return said.get(timeout=SLICE_S)
 
 
 def programs_folder() -> Path | None:
@@ -183,7 +193,7 @@ def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: 
 
 def _ask_alone(request: Request, number: int) -> Answered:
     """One question, in a process of its own. Raises a ChildDiedError if it dies without an answer."""
-    with tempfile.TemporaryDirectory(prefix="trigru-") as folder, Child(WORKER) as child:
+    with scratch() as folder, Child(WORKER) as child:
         alone = msgspec.structs.replace(request, questions=[request.questions[number]], start=0, folder=folder)
         for line in child.lines_of(msgspec.json.encode(alone), LIMIT_S):
             answer = msgspec.json.decode(line, type=Answer)

@@ -1,22 +1,20 @@
-"""What the command line shows while it works, and what Ctrl-C does meanwhile."""
+"""What the command line shows while it works."""
 
-import os
-import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import typer
 
+from ..processes.interrupts import check
+from .inert import for_terminal
+
 if TYPE_CHECKING:
     from .sections import Section
-
-NOTHING_MEASURED = "interrupted: nothing was measured, nothing written."
 
 
 def say(message: str) -> None:
     """Print to stderr, where progress and messages go."""
-    typer.echo(message, err=True)
+    typer.echo(for_terminal(message, lines=True), err=True)
 
 
 def show(
@@ -31,28 +29,12 @@ def show(
     if not console.is_terminal:  # a pipe has no width of its own; tables are made for 100 columns
         console = Console(width=100)
     for line in above:
-        console.print(line, markup=False, highlight=False)
+        console.print(for_terminal(line), markup=False, highlight=False)
     shown = [section for section in sections if details or not section.detail]
     if shown:
         console.print(terminal(shown))
     for line in below:
-        console.print(line, markup=False, highlight=False)
-
-
-def leave(*_: object) -> None:
-    """On Ctrl-C outside of measuring and writing: exit at once, since modules may be half imported."""
-    say(NOTHING_MEASURED)
-    os._exit(130)
-
-
-@contextmanager
-def nothing_if_interrupted() -> Iterator[None]:
-    """Within this context, Ctrl-C ends with a message and exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(NOTHING_MEASURED)
-        raise typer.Exit(130) from None
+        console.print(for_terminal(line), markup=False, highlight=False)
 
 
 #: Where stderr is no terminal, seconds from one line about the progress to the next; the first comes sooner.
@@ -62,8 +44,7 @@ LINE_EVERY_S, FIRST_LINE_S = 30.0, 5.0
 class Progress:
     """A progress bar on stderr that disappears when the work is done. Where stderr is no terminal: a line now and then.
 
-    While it is shown, Ctrl-C takes effect at the next step, because a KeyboardInterrupt raised inside one of JAX's
-    callbacks would be lost. A second Ctrl-C takes effect at once.
+    Each step raises an Interrupted if there was a signal that a library swallowed.
     """
 
     def __init__(self, what: str):
@@ -83,16 +64,13 @@ class Progress:
         )
         self._next_line_s = FIRST_LINE_S
         self._task = self._bar.add_task(what, total=1.0)
-        self._interrupted = False
 
     def __enter__(self) -> "Progress":
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
-        signal.signal(signal.SIGINT, self._before)
 
     def to(self, share: float, what: str) -> None:
         """Show that this share of the work is done and what comes next."""
@@ -112,12 +90,4 @@ class Progress:
             left_s = elapsed_s * (1 / task.completed - 1) if task.completed else None
             left = "" if left_s is None else f", about {left_s:.0f} s left"
             say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
-        self._stop_if_interrupted()
-
-    def _interrupt(self, *_: object) -> None:
-        self._interrupted = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    def _stop_if_interrupted(self) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
+        check()

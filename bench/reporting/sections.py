@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .inert import for_markdown, for_terminal
+
 #: Tables with at least this many columns have narrower gaps, to fit 100 characters.
 WIDE = 7
 
@@ -51,17 +53,17 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
         for number, column in enumerate(section.columns):
             table.add_column(
-                Text(column),
+                Text(for_terminal(column)),
                 justify="left" if section.is_left(number) else "right",
                 no_wrap=not isinstance(column, Prose),
                 overflow="fold",
             )
         for row in section.rows:
-            table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+            table.add_row(*(Text(for_terminal(cell), style=_style(cell)) for cell in row))
         parts += [
-            Text(section.title, style="bold"),
+            Text(for_terminal(section.title), style="bold"),
             table,
-            *(Text(note, style=_style(note)) for note in section.notes),
+            *(Text(for_terminal(note), style=_style(note)) for note in section.notes),
             Text(),
         ]
     return Group(*parts)
@@ -71,10 +73,10 @@ def markdown(title: str, lines: Iterable[str], sections: Iterable[Section]) -> s
     """A page: a title, lines that say where the numbers come from, and the sections."""
     page = [f"# {title}", ""]
     for line in lines:
-        page += [line, ""]
+        page += [for_markdown(line), ""]
     for section in sections:
-        page += [f"## {section.title}", "", markdown_table(section)]
-        page += [""] + [f"- {note}" for note in section.notes] + ([""] if section.notes else [])
+        page += [f"## {for_markdown(section.title)}", "", markdown_table(section)]
+        page += [""] + [f"- {for_markdown(note)}" for note in section.notes] + ([""] if section.notes else [])
     return "\n".join(page)
 
 
@@ -85,7 +87,7 @@ def markdown_table(section: Section) -> str:
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(for_markdown(cell, cell=True) for cell in cells) + " |"
 
 
 def _style(text: str) -> str:

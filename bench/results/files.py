@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from ...common.errors import TrigruError
-from ...common.files import write_whole
+from ...common.errors import TrigruError, brief
+from ...common.files import read_whole, write_whole
+from .lines import MOST_BYTES
 from .migration import from_schema_2
 from .record import SCHEMA, Benchmark, Provenance, Results, Untimed
 
@@ -38,7 +39,7 @@ def load(path: Path) -> Results:
     if path.is_dir():
         path = path / FILE
     try:
-        content = msgspec.json.decode(path.read_bytes())
+        content = msgspec.json.decode(read_whole(path, MOST_BYTES))
         head = content.get("trigru") if isinstance(content, dict) else None
         schema = head.get("schema") if isinstance(head, dict) else None
         if schema not in (2, SCHEMA) and isinstance(schema, int):
@@ -48,34 +49,9 @@ def load(path: Path) -> Results:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsFileError(
-            f"{path}: not a results file of trigru: {error}. Pass a results.json that trigru wrote, or measure again."
+            f"{path}: not a results file of trigru: {brief(error)}. Pass one that trigru wrote, or measure again."
         ) from error
-    for benchmark in results.benchmarks:
-        if problem := _problem(benchmark):
-            raise ResultsFileError(f"{path}: {benchmark.arm.id} {problem}.")
-    for group, benchmarks in results.groups().items():
-        if sum(b.arm.is_baseline for b in benchmarks) != 1:
-            raise ResultsFileError(f"{path}: group {group} has no baseline, or several. Measure again.")
-        if any(len(b.time_s) != len(benchmarks[0].time_s) for b in benchmarks):
-            raise ResultsFileError(f"{path}: group {group} has arms with unequal numbers of rounds. Measure again.")
     return results
-
-
-def _problem(benchmark: Benchmark) -> str | None:
-    """What in a benchmark is inconsistent, or cannot be the result of a measurement; None if nothing is.
-
-    Numbers are finite, since JSON has no others.
-    """
-    facts, data = benchmark.facts, benchmark.stats.get("data")
-    if not (isinstance(data, list) and data and all(type(t) in (int, float) and t > 0 for t in data)):
-        return "has no positive samples in stats.data"
-    if (benchmark.group, benchmark.name) != (facts.arm.group, facts.arm.name):
-        return f"is not the id of {benchmark.name} in {benchmark.group}"
-    if min(facts.ratio_low, facts.ratio, facts.ratio_high) <= 0 or facts.floor < 0:
-        return "has a ratio or a noise floor that no measurement gives"
-    if len(facts.process) != len(data):
-        return "does not say which process a sample is of"
-    return None
 
 
 def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:
@@ -98,13 +74,13 @@ def assemble(cpu: str, benchmarks: list[Benchmark], untimed: list[Untimed], fact
             "system": platform.system(),
             "release": platform.release(),
             "python_implementation": platform.python_implementation(),
-            "python_version": machine.versions["python"],
+            "python_version": machine.versions.get("python", "?"),
             "cpu": {"brand_raw": cpu, "count": machine.threads},
         },
         commit_info=_commit_info(machine.commit),
         benchmarks=benchmarks,
         datetime=datetime.now(UTC).isoformat(),
-        version=machine.versions["pytest-benchmark"],
+        version=machine.versions.get("pytest-benchmark", "?"),
         trigru=facts,
         untimed=untimed,
     )

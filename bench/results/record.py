@@ -1,13 +1,16 @@
 """The record of a run: what was asked for, what was proven, what was measured, and the verdicts.
 
-It is data without behaviour. `trigru.bench.results.files` stores it as pytest-benchmark's JSON, with trigru's facts
-under `extra_info.trigru`. Times are in seconds.
+It is data without behaviour, but what contradicts itself cannot be made, nor read from a file: the types bound every
+number, and what has to fit together is compared. `trigru.bench.results.files` stores it as pytest-benchmark's JSON,
+with trigru's facts under `extra_info.trigru`. Times are in seconds.
 """
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from collections.abc import Sized as HasLength
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import Kernel
@@ -16,6 +19,17 @@ from .grouping import grouped
 
 SCHEMA = 3
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
+Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
+Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
+Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
+Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
+
+#: Numbers as a measurement gives them: seconds, other positive numbers, numbers from 0, counts, and counts from 1.
+Seconds = Annotated[float, Meta(gt=0, le=1e7)]
+Positive = Annotated[float, Meta(gt=0, le=1e18)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Natural = Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,7 +40,7 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    sizes: dict[str, int] = {}
+    sizes: dict[Size, Natural] = {}
 
     def __str__(self) -> str:
         """The text that users write."""
@@ -49,16 +63,16 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     workload: Sized
-    phase: str
-    dtype: str
+    phase: Phase
+    dtype: Dtype
     division: str
     port: str
     style: str | None
     kernel: Kernel
     role: Role
-    copy: int
-    slowed: float
-    trial: int
+    copy: Natural
+    slowed: NotNegative
+    trial: Count
 
     @property
     def group(self) -> str:
@@ -105,18 +119,18 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         compile_anew: every process compiles; else the later ones take the programs that the second one made.
     """
 
-    workloads: tuple[Sized, ...]
-    phases: tuple[str, ...]
+    workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
+    phases: tuple[Phase, ...]
     ports: tuple[str, ...]
     peers: tuple[str, ...]
     styles: tuple[str, ...] | None
     kernels: tuple[Kernel, ...]
-    processes: int
-    rounds: int | None
-    sample_time_s: float
-    limit_s: float
-    seed: int
-    trials: int
+    processes: Annotated[int, Meta(ge=1, le=10**6)]
+    rounds: Natural | None
+    sample_time_s: Seconds
+    limit_s: NotNegative
+    seed: Count
+    trials: Count
     compile_anew: bool = True  # in files that do not say
 
     @property
@@ -137,8 +151,8 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
         copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
     """
 
-    gemm_gflop_per_s: float
-    copy_gbyte_per_s: float
+    gemm_gflop_per_s: Positive
+    copy_gbyte_per_s: Positive
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,7 +170,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     device: str
     backend: str
-    threads: int
+    threads: Natural
     xla_flags: str
     environment: dict[str, str]
     commit: str
@@ -190,28 +204,35 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
 
     arm: Arm
     shape: str
-    steps: int
+    steps: Natural
     device: str
     backend: str
     differs: str | None
-    gate: float | None
-    process: list[int]
-    position: list[int]
-    started_s: list[float]
-    calls: list[int]
-    pipelined_s: list[float]
-    warm_up_calls: list[int]
+    gate: NotNegative | None
+    process: list[Count]
+    position: list[Count]
+    started_s: list[NotNegative]
+    calls: list[Natural]
+    pipelined_s: list[Seconds]
+    warm_up_calls: list[Count]
     steady: list[bool]
-    leaves: int
+    leaves: Count
     build: Build | None
     program: ProgramFacts | None
-    flops: float
-    moved_bytes: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    floor: float
-    verdict: str
+    flops: NotNegative
+    moved_bytes: NotNegative
+    ratio: Positive
+    ratio_low: Positive
+    ratio_high: Positive
+    floor: NotNegative
+    verdict: Verdict
+
+    def __post_init__(self) -> None:
+        rounds, processes = len(self.process), len(set(self.process))
+        check_lengths(rounds, position=self.position, started_s=self.started_s)
+        check_lengths(processes, calls=self.calls, warm_up_calls=self.warm_up_calls, steady=self.steady)
+        if not self.ratio_low <= self.ratio <= self.ratio_high:
+            raise ValueError("ratio is outside of its own interval")
 
 
 class ExtraInfo(Struct, frozen=True):
@@ -231,6 +252,14 @@ class Benchmark(Struct, frozen=True):
     extra_info: ExtraInfo
     options: dict[str, Any]
     stats: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if (self.group, self.name, self.fullname) != (self.arm.group, self.arm.name, self.arm.id):
+            raise ValueError(f"group, name and fullname are not those of the arm {self.arm.id}")
+        data = self.stats.get("data")
+        if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t <= 1e7 for t in data)):
+            raise ValueError("stats.data has no samples, or some that are no seconds")
+        check_lengths(len(data), process=self.facts.process)
 
     @property
     def facts(self) -> Facts:
@@ -265,11 +294,11 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     plan: Plan
     equality: list[Measurement] | None
     machine: Machine
-    ceilings: list[dict[str, Ceilings]]
+    ceilings: list[dict[Dtype, Ceilings]]
     matmul_precision: str
-    load_before: float | None
-    load_after: float | None
-    interruptions: int
+    load_before: NotNegative | None
+    load_after: NotNegative | None
+    interruptions: Count
     complete: bool
 
 
@@ -284,6 +313,33 @@ class Results(Struct, frozen=True):
     trigru: Provenance
     untimed: list[Untimed]
 
+    def __post_init__(self) -> None:
+        ids = [b.arm.id for b in self.benchmarks] + [u.arm.id for u in self.untimed]
+        if twice := first_twice(ids):
+            raise ValueError(f"{twice} is there twice")
+        dtypes = {b.arm.dtype for b in self.benchmarks}
+        if self.benchmarks and not (self.trigru.ceilings and all(dtypes <= c.keys() for c in self.trigru.ceilings)):
+            raise ValueError("trigru.ceilings lack the limits of the machine in a dtype of the arms")
+        for group, benchmarks in self.groups().items():
+            if [b.arm.role for b in benchmarks].count("baseline") != 1:
+                raise ValueError(f"group {group} has no baseline, or several")
+            process = benchmarks[0].facts.process
+            if any(b.facts.process != process for b in benchmarks) or max(process) >= self.trigru.plan.processes:
+                raise ValueError(f"group {group} has arms of different processes, or of more than the plan has")
+
     def groups(self) -> dict[str, list[Benchmark]]:
         """Benchmarks by group, in the order of the file."""
         return grouped(self.benchmarks, lambda b: b.group)
+
+
+def first_twice(names: Iterable[str]) -> str | None:
+    """The first name that is there a second time."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)
+
+
+def check_lengths(length: int, **lists: HasLength) -> None:
+    """Raise a ValueError if one of the lists has another length."""
+    for name, found in lists.items():
+        if len(found) != length:
+            raise ValueError(f"{name} has {len(found)} items, expected {length}")

@@ -1,6 +1,5 @@
 """What a run has measured so far, in a file that survives the run: one line of JSON for each event."""
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,8 +8,10 @@ from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
+from ..processes.interrupts import shielded
 from ..results.grouping import grouped
-from ..results.record import Arm, Machine, Plan, Untimed
+from ..results.lines import LinesError, UnfinishedError, append, cut_unfinished, read_lines
+from ..results.record import Arm, Machine, Plan, Untimed, first_twice
 from .machine import machine_differences
 from .messages import GroupTimed, Started
 
@@ -19,13 +20,14 @@ PARTIAL = "results.partial.jsonl"
 
 
 class ResumeError(TrigruError, ValueError):
-    """A run cannot be resumed: there is none, it had another plan, or it was on another machine."""
+    """A run cannot be resumed: there is none, it is damaged, it had another plan, or it was on another machine."""
 
 
 class Begun(Struct, frozen=True, tag=True):
     """The first line.
 
     Args:
+        since: when it began, in UTC.
         arms, untimed: of the plan, group by group, as known when the run began.
         equality: its measurements before timing; None where there are none.
         backend: the platform on which equality was measured. The processes must run on it, too.
@@ -39,6 +41,7 @@ class Begun(Struct, frozen=True, tag=True):
     backend: str | None
     command: list[str]
     load: float | None
+    since: str = ""
 
 
 class Resumed(Struct, frozen=True, tag=True):
@@ -53,8 +56,12 @@ class Journal:
     """The lines of a run. Each is written before the next begins."""
 
     def __init__(self, path: Path, begun: Begun):
+        """Begin a file. Raises an UnfinishedError if there is one."""
         self._start(path, [], begun)
-        path.write_bytes(b"")
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            raise unfinished_error(path) from None
         self.add(begun)
 
     @classmethod
@@ -62,18 +69,25 @@ class Journal:
         """Continue where the file ends. The plan has to be what was asked for then, but its limit may be another.
 
         Raises:
-            ResumeError: the file is missing, or of another plan.
+            ResumeError: the file is missing, damaged, or of another plan.
         """
-        lines, begun, whole_bytes = _read(path)
-        if begun.plan != msgspec.structs.replace(plan, limit_s=begun.plan.limit_s):
+        self = cls.read(path)
+        if self.plan != msgspec.structs.replace(plan, limit_s=self.plan.limit_s):
             raise ResumeError(
-                f"{path} is of another plan: {' '.join(begun.command)}. Resume with the same options, or start again "
-                "without --resume."
+                f"{path} is of another plan: {' '.join(self.begun.command)}. Resume with the same options, or begin "
+                "anew with --discard."
             )
-        os.truncate(path, whole_bytes)
-        self = cls.__new__(cls)
-        self._start(path, lines, msgspec.structs.replace(begun, plan=plan))
+        cut_unfinished(path)
+        self._start(path, self._lines, msgspec.structs.replace(self.begun, plan=plan))
         self.add(Resumed())
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> "Journal":
+        """What a file has, to look at. Raises a ResumeError if it is missing, or is not a journal."""
+        self = cls.__new__(cls)
+        self._lines, self.begun = _read(path)
+        self.path, self.plan = path, self.begun.plan
         return self
 
     def _start(self, path: Path, lines: "list[_Line]", begun: Begun) -> None:
@@ -90,11 +104,11 @@ class Journal:
                 differences.append(f"commit {line.machine.commit}, was {before.commit}")
             if differences:
                 raise ResumeError(
-                    f"{self.path} was measured elsewhere: {'; '.join(differences)}. Start again without --resume."
+                    f"{self.path} was measured elsewhere: {'; '.join(differences)}. Begin anew with --discard."
                 )
-        with self.path.open("ab") as file:
-            file.write(msgspec.json.encode(line) + b"\n")
-        self._lines.append(line)
+        with shielded():
+            append(self.path, line)
+            self._lines.append(line)
 
     @property
     def interruptions(self) -> int:
@@ -152,19 +166,61 @@ class Journal:
         return [line for line in self._lines if isinstance(line, kind)]
 
 
-def _read(path: Path) -> tuple[list[_Line], Begun, int]:
-    """The complete lines of a file, the first of them, and their number of bytes."""
+def unfinished_error(path: Path) -> UnfinishedError:
+    """What is in the way of a new run, and what can be done."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ResumeError(
-            f"{path}: {error.strerror}. There is no run to resume; start one without --resume."
-        ) from error
-    whole = content[: content.rfind(b"\n") + 1]  # the last line may be incomplete
+        journal = Journal.read(path)
+        parts = f"{len(journal.groups_timed)} of {len(journal.groups()) * journal.plan.processes} parts"
+        begun = journal.begun
+        what = f"has {parts} of an unfinished run, begun {begun.since or '?'} UTC: {' '.join(begun.command)}"
+    except ResumeError:
+        what = "is in the way, and is not a run of this trigru"
+    return UnfinishedError(f"{path} {what}. Go on with it by --resume, or pass --discard to begin anew.")
+
+
+def _read(path: Path) -> tuple[list[_Line], Begun]:
+    """The whole lines of a file, and the first of them."""
     try:
-        lines: list[_Line] = [msgspec.json.decode(line, type=_Line) for line in whole.splitlines()]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ResumeError(f"{path}: not a run of this trigru: {error}. Start again without --resume.") from error
+        lines = read_lines(path, _Line)
+    except LinesError as error:
+        there = path.exists()
+        what = "Begin anew with --discard." if there else "There is no run to resume; start one without --resume."
+        raise ResumeError(f"{error} {what}") from error
     if not lines or not isinstance(lines[0], Begun):
-        raise ResumeError(f"{path}: has no beginning. Start again without --resume.")
-    return lines, lines[0], len(whole)
+        raise ResumeError(f"{path}: has no beginning. Begin anew with --discard.")
+    if problem := _contradiction(lines[0], lines[1:]):
+        raise ResumeError(f"{path}: {problem}. Begin anew with --discard.")
+    return lines, lines[0]
+
+
+def _contradiction(begun: Begun, lines: list[_Line]) -> str | None:
+    """Why lines cannot be those of one run; None if they can."""
+    groups = grouped(begun.arms, lambda arm: arm.group)
+    known = {arm.id for arm in begun.arms}
+    if twice := first_twice(arm.id for arm in begun.arms):
+        return f"the arm {twice} is there twice"
+    if any([arm.role for arm in arms].count("baseline") != 1 for arms in groups.values()):
+        return "a group has no baseline, or several"
+    if strange := next((u.arm.id for u in begun.untimed if u.arm.id not in known), None):
+        return f"{strange} is no arm of the run"
+    dtypes = {arm.dtype for arm in begun.arms}
+    done: set[tuple[str, int]] = set()
+    has_started = False
+    for line in lines:
+        if isinstance(line, Begun):
+            return "has a second beginning"
+        if isinstance(line, Started):
+            has_started = True
+            if not dtypes <= line.ceilings.keys():
+                return "a process lacks the limits of the machine in a dtype of the arms"
+        if isinstance(line, Untimed) and line.arm.id not in known:
+            return f"{line.arm.id} is no arm of the run"
+        if isinstance(line, GroupTimed):
+            ids = {arm.id for arm in groups.get(line.group, ())}
+            part = line.group, line.process
+            if not has_started:
+                return "a group was timed before a process started"
+            if part in done or line.process >= begun.plan.processes or not {t.arm for t in line.timed} <= ids:
+                return f"process {line.process} has {line.group} twice, or is none of the run, or has other arms"
+            done.add(part)
+    return None

@@ -110,6 +110,14 @@ def cuda_packages(installed: Iterable[str | None]) -> list[str]:
     return sorted(name for name in names if _CUDA.fullmatch(name))
 
 
+def memory() -> int | None:
+    """Bytes of memory of the machine; None where the system does not report it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
 def load_average() -> float | None:
     """Mean number of runnable processes over the last minute; None where the system does not report it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

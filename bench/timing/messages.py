@@ -1,9 +1,23 @@
 """Messages between the parent of a run and its processes: one line of JSON each."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from ...common.port.programs import Build, ProgramFacts
-from ..results.record import Arm, Ceilings, Machine, Untimed
+from ..results.record import (
+    Arm,
+    Ceilings,
+    Count,
+    Dtype,
+    Machine,
+    Natural,
+    NotNegative,
+    Seconds,
+    Untimed,
+    check_lengths,
+    first_twice,
+)  # fmt: skip
 
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
@@ -37,7 +51,7 @@ class Started(Struct, frozen=True, tag=True):
     """The first answer: the machine and its limits."""
 
     machine: Machine
-    ceilings: dict[str, Ceilings]
+    ceilings: dict[Dtype, Ceilings]
 
 
 class Underway(Struct, frozen=True, tag=True):
@@ -56,25 +70,34 @@ class Timed(Struct, frozen=True):
     device: str
     backend: str
     differs: str | None
-    gate: float | None
-    leaves: int
+    gate: NotNegative | None
+    leaves: Count
     build: Build | None
     program: ProgramFacts | None
-    calls: int
-    warm_up_calls: int
+    calls: Natural
+    warm_up_calls: Count
     steady: bool
-    time_s: list[float]
-    pipelined_s: list[float]
-    position: list[int]
-    started_s: list[float]
+    time_s: Annotated[list[Seconds], Meta(min_length=1)]
+    pipelined_s: list[Seconds]
+    position: list[Count]
+    started_s: list[NotNegative]
+
+    def __post_init__(self) -> None:
+        check_lengths(len(self.time_s), position=self.position, started_s=self.started_s)
 
 
 class GroupTimed(Struct, frozen=True, tag=True):
     """One group in one process: the arms that have a number in it."""
 
     group: str
-    process: int
+    process: Count
     timed: list[Timed]
+
+    def __post_init__(self) -> None:
+        if twice := first_twice(t.arm for t in self.timed):
+            raise ValueError(f"{twice} is there twice")
+        for t in self.timed:
+            check_lengths(len(self.timed[0].time_s), **{f"time_s of {t.arm}": t.time_s})
 
 
 Answer = Started | Underway | Untimed | GroupTimed

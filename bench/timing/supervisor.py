@@ -1,26 +1,28 @@
 """A run: fresh processes measure. This process watches them and stores each answer as it comes."""
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
 from ..arms.plan import packages_of_plan
 from ..processes.child import ChildDiedError, lines_of
+from ..processes.scratch import scratch
 from ..results.record import Arm, Untimed
 from .journal import Journal
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
 
 WORKER = "trigru.bench.timing.worker"
 
-Ask = Callable[[Request, float], Iterator[Answer]]
+Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 
-def ask_process(request: Request, limit_s: float) -> Iterator[Answer]:
+def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
-    for line in lines_of(WORKER, msgspec.json.encode(request), limit_s):
-        yield msgspec.json.decode(line, type=Answer)
+    with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s)) as lines:
+        for line in lines:
+            yield msgspec.json.decode(line, type=Answer)
 
 
 def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | None = None) -> None:
@@ -35,7 +37,7 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
     """
     plan = journal.plan
     whole = len(journal.groups()) * plan.processes
-    with tempfile.TemporaryDirectory(prefix="trigru-") as folder:
+    with scratch() as folder:
         for process in range(plan.processes):
             again = process == 0
             while todo := journal.todo(process):
@@ -47,14 +49,15 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                 share = len({arm.group for arm in todo}) / whole
                 underway: Underway | None = None
                 try:
-                    for answer in (ask or ask_process)(request, plan.limit_s):
-                        if isinstance(answer, Underway):
-                            underway = answer
-                            of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
-                            progress(answer.what + of, answer.share * share)
-                        else:
-                            underway = None if isinstance(answer, GroupTimed) else underway
-                            journal.add(answer)
+                    with closing((ask or ask_process)(request, plan.limit_s)) as answers:
+                        for answer in answers:
+                            if isinstance(answer, Underway):
+                                underway = answer
+                                of = f" ({process + 1} of {plan.processes})" if plan.processes > 1 else ""
+                                progress(answer.what + of, answer.share * share)
+                            else:
+                                underway = None if isinstance(answer, GroupTimed) else underway
+                                journal.add(answer)
                     if journal.todo(process) == todo:
                         raise ChildDiedError("the measuring process ended without a word")
                 except ChildDiedError as error:

@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ...common.errors import InputError
-from ...common.files import write_whole
+from ...common.errors import InputError, brief
+from ...common.files import read_whole, write_whole
 from ..results.record import Machine
-from .study import Agreement, Run
+from .study import Agreement, Run, check_trainings
 from .vanishing import Vanishing
 
 SCHEMA = 1
@@ -33,6 +33,9 @@ class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
     agreement: list[Agreement] = []
     vanishing: Vanishing | None = None
 
+    def __post_init__(self) -> None:
+        check_trainings(self.runs, self.agreement)
+
 
 def save_record(path: Path, record: TrainingRecord) -> None:
     """Write a JSON file, whole or not at all."""
@@ -42,11 +45,11 @@ def save_record(path: Path, record: TrainingRecord) -> None:
 def load_record(path: Path) -> TrainingRecord:
     """Read a file that `save_record` wrote. Raises an InputError if it is missing, or is not such a file."""
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
+        record = msgspec.json.decode(read_whole(path), type=TrainingRecord)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write it with `trigru train`.") from error
-    except msgspec.DecodeError as error:
-        raise InputError(f"{path}: not written by this version's `trigru train` ({error}).") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not written by this version's `trigru train` ({brief(error)}).") from error
     if record.schema != SCHEMA:
         raise InputError(f"{path}: schema {record.schema}, expected {SCHEMA}. Run `trigru train` again.")
     return record

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 import optax
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ...common.equality.bounds import relative_error
 from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import ClassifierParams
 from ...impls import get_port
+from ..results.record import Count, NotNegative, check_lengths, first_twice
 from . import REFERENCE, get_trainer
 from .experiments import Experiment, get_experiment
 from .fit import PATIENCE, fit, minibatches
@@ -56,14 +57,21 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
     experiment: str
     framework: str
     start: str
-    seed: int
+    seed: Count
     train_loss: list[float]
-    validation_loss: list[float]
-    best_epoch: int
+    validation_loss: Annotated[list[float], Meta(min_length=1)]
+    best_epoch: Count
     capped: bool
     test_loss: float
     test_score: float
-    carry_norm: float  # of the fitted initial state, Euclidean
+    carry_norm: NotNegative  # of the fitted initial state, Euclidean
+
+    def __post_init__(self) -> None:
+        check_lengths(len(self.validation_loss), train_loss=self.train_loss)
+        if self.best_epoch >= len(self.validation_loss):
+            raise ValueError("best_epoch is none of the epochs")
+        if self.start not in {start.name for start in STARTS}:
+            raise ValueError(f"start is {self.start!r}, expected one of {', '.join(start.name for start in STARTS)}")
 
 
 class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,11 +79,20 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
 
     experiment: str
     framework: str
-    losses: list[float]
+    losses: Annotated[list[float], Meta(min_length=1)]
 
     def differs(self, other: "Agreement") -> float:
         """The largest difference, relative to the largest loss of the other."""
         return relative_error(np.array(self.losses), np.array(other.losses))
+
+
+def check_trainings(runs: Iterable[Run], curves: Sequence[Agreement]) -> None:
+    """Raise a ValueError if trainings cannot be of one run: one is there twice, or curves have unequal lengths."""
+    if twice := first_twice(f"{run.experiment} {run.framework} {run.start} seed {run.seed}" for run in runs):
+        raise ValueError(f"the training {twice} is there twice")
+    for curve in curves:
+        first = next(c for c in curves if c.experiment == curve.experiment)
+        check_lengths(len(first.losses), **{f"losses of {curve.framework}": curve.losses})
 
 
 @dataclass(frozen=True)
@@ -105,15 +122,18 @@ def study(
     seeds: int,
     *,
     quick: bool = False,
+    known: Iterable[Run] = (),
     keep: Callable[[Run, ClassifierParams], None] = lambda run, params: None,
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> list[Run]:
     """Train every experiment in every framework from every start, once for each seed from 0.
 
     A seed decides the first parameters, the order of the minibatches and, where it is random, the validation split. It
-    is the same for all starts and frameworks, so that they can be compared in pairs. `keep` gets each run as it ends.
+    is the same for all starts and frameworks, so that they can be compared in pairs. `keep` gets each run as it ends,
+    but for those that are `known` from before.
     """
     rows = [(e, framework, start) for e in experiments for framework in frameworks for start in STARTS]
+    earlier = {(run.experiment, run.framework, run.start, run.seed): run for run in known}
     runs, total = [], len(rows) * seeds
     for experiment, framework, start in rows:
         tx = start.optimizer(optax.adam(experiment.learning_rate))
@@ -125,6 +145,9 @@ def study(
             def told(epoch: int, loss: float, what=f"{experiment.name} {framework} {start.name} seed {seed}") -> None:
                 progress(len(runs) / total, f"{what} epoch {epoch + 1}: loss {loss:.3f}")
 
+            if before := earlier.get((experiment.name, framework, start.name, seed)):
+                runs.append(before)
+                continue
             params = start_params(experiment, seed)
             found = fit(
                 trainer, experiment, experiment.split(seed), params,
@@ -187,7 +210,7 @@ def gain(runs: Iterable[Run], start: str) -> Gain:
     scores = {(run.start, run.seed): run.test_score for run in runs}
     seeds = [seed for name, seed in scores if name == start and (STARTS[0].name, seed) in scores]
     differences = [sign * (scores[start, seed] - scores[STARTS[0].name, seed]) for seed in seeds]
-    mean = float(np.mean(differences))
+    mean = float(np.mean(differences)) if differences else np.nan
     if len(seeds) < LEAST_SEEDS or np.ptp(differences) < NO_SPREAD:  # without a spread there is no interval
         return Gain(mean, -np.inf, np.inf)
     interval = ttest_1samp(differences, 0.0).confidence_interval()

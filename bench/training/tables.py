@@ -85,7 +85,8 @@ def _gains(runs: list[Run]) -> Iterable[tuple[str, ...]]:
         if np.isfinite(found.low):
             yield (*cells, f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict)
         else:
-            yield (*cells, f"{found.mean:+.4f}", "too few seeds" if len(scores) < LEAST_SEEDS else "no spread")
+            mean = "-" if np.isnan(found.mean) else f"{found.mean:+.4f}"
+            yield (*cells, mean, "too few seeds" if len(scores) < LEAST_SEEDS else "no spread")
 
 
 def vanishing_table(found: Vanishing) -> Section:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ParamsFileError
-from ..files import write_whole
+from ..files import read_whole, write_whole
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -20,7 +20,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
 
     try:
-        return load(Path(path).read_bytes())
+        return load(read_whole(Path(path)))
     except OSError as error:
         raise ParamsFileError(f"{path}: {error.strerror}. Pass a safetensors file of a GRU's parameters.") from error
     except KeyError as error:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 
 from ..config import GRUConfig
-from ..errors import InputError
+from ..errors import InputError, UnknownNameError
 from ..gru.kernels import parse_kernel
 from ..parameters.record import ClassifierParams, GRUParams, check_params
 from .task import Task
@@ -111,7 +111,8 @@ class CallStyle:
         summary: the code that a user would write, in a line.
         build: (port, model, task) -> Program.
         missing: None where the installed versions have the style, else why they don't.
-        labels: of LABELS, without "documented", which is told by the place among the port's styles.
+        labels: of LABELS; "documented" is told by the place among the port's styles. Raises an UnknownNameError at
+            others.
     """
 
     name: str
@@ -119,6 +120,11 @@ class CallStyle:
     build: "Callable[[Port, Any, Task], Program]"
     missing: Callable[[], str | None] = lambda: None
     labels: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for label in self.labels:
+            if label not in LABELS:
+                raise UnknownNameError(f"label of call style {self.name}", label, list(LABELS))
 
 
 @dataclass

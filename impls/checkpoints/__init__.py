@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError
+from ...common.errors import (
+    InputError,
+    ParamsFileError,
+    TrigruError,
+    UnavailableError,
+    UnknownNameError,
+    brief,
+)  # fmt: skip
 from ...common.parameters.detection import recognise
 from ...common.parameters.layouts import CANONICAL, TORCH, Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
@@ -106,10 +113,10 @@ def read(path: str | os.PathLike[str], source: str | None = None, *, allow_pickl
     except ModuleNotFoundError as error:
         raise _not_installed(container, error) from error
     except Exception as error:  # a damaged file may fail anywhere in the library that reads it
-        first, *_ = str(error).splitlines() or [""]
+        if isinstance(error, OSError) and error.filename == str(path):
+            raise ParamsFileError(f"{path}: {error.strerror}.") from error
         raise ParamsFileError(
-            f"{path}: not a readable {container.title} ({type(error).__name__}: {first[:200]}). "
-            f"It may be damaged; write it again."
+            f"{path}: not a readable {container.title} ({_in_words(error)}). It may be damaged; write it again."
         ) from error
     return replace(found, notes=(*found.notes, PICKLE)) if container.pickle else found
 
@@ -127,7 +134,9 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     Raises:
         InputError: the suffix is unknown, the container does not take the layout, a folder is in the way, or the
             parameters are mis-shaped or not finite.
+        ParamsFileError: the library that writes it failed, for example because the disk is full.
         UnavailableError: the library that writes it is not installed.
+        OSError: it cannot be written.
     """
     path = Path(path)
     container = get_container(path)
@@ -147,7 +156,15 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         container.write(path, chosen, params)
     except ModuleNotFoundError as error:
         raise _not_installed(container, error) from error
+    except OSError:
+        raise
+    except Exception as error:  # a full disk may fail anywhere in the library that writes
+        raise ParamsFileError(f"{path}: not written ({_in_words(error)}).") from error
     return chosen.name
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {brief(error)}"
 
 
 def _layout(name: str) -> Layout:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...common.errors import InputError
-from ...common.files import write_whole
+from ...common.files import UNFINISHED, read_whole, write_whole
 from ...common.parameters.layouts import Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
 from ...common.parameters.safetensors import read_tensors, write_tensors
@@ -73,8 +73,9 @@ def _write_npz(path: Path, layout: Layout, params: Params) -> None:
 
 
 def _read_npz(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
-        unpacked, packed = sum(member.file_size for member in archive.infolist()), path.stat().st_size
+    content = read_whole(path)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked, packed = sum(member.file_size for member in archive.infolist()), len(content)
         if unpacked > LARGEST_EXPANSION * packed:
             raise InputError(f"unpacks from {packed} bytes to {unpacked}: no parameters do. Not read.")
         found = {}
@@ -90,7 +91,7 @@ def _read_npz(path: Path) -> Any:
 def _read_msgpack(path: Path) -> Any:
     from flax.serialization import msgpack_restore
 
-    return msgpack_restore(path.read_bytes())
+    return msgpack_restore(read_whole(path))
 
 
 def _write_msgpack(path: Path, layout: Layout, params: Params) -> None:
@@ -101,7 +102,7 @@ def _write_msgpack(path: Path, layout: Layout, params: Params) -> None:
 
 def _read_eqx(path: Path) -> Any:
     """Arrays without names: their number says which they are. A first line of hyperparameters, in JSON, is skipped."""
-    content = path.read_bytes()
+    content = read_whole(path)
     if content.startswith(b"{"):
         line, _, content = content.partition(b"\n")
         json.loads(line)
@@ -155,7 +156,7 @@ def _read_orbax(path: Path) -> Any:
     path = path.absolute()
     managed = path / "default"  # where a CheckpointManager has it, in the folder of a step
     path = managed if (managed / "_METADATA").exists() else path
-    for leaf in json.loads((path / "_METADATA").read_bytes())["tree_metadata"].values():
+    for leaf in json.loads(read_whole(path / "_METADATA"))["tree_metadata"].values():
         for key in leaf["key_metadata"]:
             if set("/\\") & set(str(key["key"])):  # Orbax makes paths of keys, and this one would lead elsewhere
                 raise InputError(f"has an array called {key['key']!r}, which is a path.")
@@ -168,7 +169,7 @@ def _write_orbax(path: Path, layout: Layout, params: Params) -> None:
     import orbax.checkpoint as ocp
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
         written = Path(folder).absolute() / "written"
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(written, layout.tree(params))
@@ -178,7 +179,7 @@ def _write_orbax(path: Path, layout: Layout, params: Params) -> None:
 def _read_torch(path: Path) -> Any:
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return torch.load(io.BytesIO(read_whole(path)), map_location="cpu", weights_only=True)
 
 
 def _write_torch(path: Path, layout: Layout, params: Params) -> None:

@@ -5,14 +5,6 @@ from support.runs import draw_run
 
 
 @pytest.fixture(scope="module")
-def quick_bootstrap():
-    """A hundredth of a standard error here or there is not what is tested, and there are ten thousand bootstraps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trigru.bench.analysis.statistics.RESAMPLES", 100)
-        yield
-
-
-@pytest.fixture(scope="module")
 def old():
     """A run."""
     return draw_run(1)

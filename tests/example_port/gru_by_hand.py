@@ -91,7 +91,7 @@ class ByHandPort:
     title = "by hand"
     packages = ("gru-by-hand", "jax", "jaxlib")
     kernels = ("stock",)
-    call_styles = (CallStyle("jit", "jax.jit(f)(model, x)", functional_program),)
+    call_styles = (CallStyle("jit", "jax.jit(f)(model, x)", functional_program, labels=("functional",)),)
 
     def make(self, config, key):
         check_config(self, config)

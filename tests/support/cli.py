@@ -1,7 +1,6 @@
 """The command line in this process, where things can be patched, and what a terminal or a fresh process shows."""
 
 import io
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -24,7 +23,7 @@ def call(*arguments: str) -> tuple[Any, str, str]:
     """Run a command as its entry point does; returns the exit code and what went to stdout and to stderr."""
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
         patch.setattr(sys, "argv", ["trigru", *arguments])
-        patch.setattr(signal, "signal", lambda *_: None)
+        patch.setattr("trigru.bench.cli.listen", lambda: None)
         with redirect_stderr(io.StringIO()) as err, pytest.raises(SystemExit) as left:
             main()
     return left.value.code, out.getvalue(), err.getvalue()

@@ -78,7 +78,7 @@ def ask_here(request: Request, limit_s: float) -> Iterator[Answer]:
     """As `trigru.bench.timing.supervisor.ask_process`, without another process, where things can be patched."""
     answers: list[Answer] = []
     worker.measure(request, answers.append)
-    return iter(answers)
+    yield from answers
 
 
 @dataclass

@@ -83,8 +83,8 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         "flops": 1e6,
         "moved_bytes": 1e6,
         "ratio": 1.0,
-        "ratio_low": 1.0,
-        "ratio_high": 1.0,
+        "ratio_low": facts.get("ratio", 1.0),
+        "ratio_high": facts.get("ratio", 1.0),
         "floor": 0.02,
         "verdict": "indistinguishable",
     }
@@ -93,7 +93,8 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
 
 
 def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
-    """A complete run of these arms."""
+    """A complete run of these arms, in as many processes as they have."""
+    processes = max((p + 1 for b in benchmarks for p in b.facts.process), default=1)
     facts: dict[str, Any] = {
         "schema": SCHEMA,
         "command": ["trigru", "bench"],
@@ -107,7 +108,9 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
         "interruptions": 0,
         "complete": True,
     }
-    return Results({}, {}, benchmarks, "2026-11-04T10:00:00+00:00", "5", Provenance(**facts | provenance), [])
+    facts |= provenance
+    facts["plan"] = msgspec.structs.replace(facts["plan"], processes=max(processes, facts["plan"].processes))
+    return Results({}, {}, benchmarks, "2026-11-04T10:00:00+00:00", "5", Provenance(**facts), [])
 
 
 ARMS = {  # times / pure[jit]'s

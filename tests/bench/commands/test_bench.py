@@ -1,24 +1,29 @@
 """`trigru bench`: plans, files, interruptions."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
-from support.cli import invoke
+from support.cli import call, invoke
 from support.processes import ask_here
+from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.plan import expand
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
+from trigru.bench.commands.claims import claim_folder
+from trigru.bench.processes.claims import ClaimedError
 from trigru.bench.reporting.console import Progress
-from trigru.bench.results.files import load
+from trigru.bench.results.files import load, save
+from trigru.bench.results.lines import UnfinishedError
 from trigru.bench.results.record import Plan
 from trigru.bench.timing import worker
-from trigru.bench.timing.journal import ResumeError
+from trigru.bench.timing.journal import Journal, ResumeError
+from trigru.common.errors import TrigruError
 
 ROOT = Path(__file__).parents[3]
 ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
@@ -112,49 +117,121 @@ def interrupt_before(monkeypatch, phase):
     monkeypatch.setattr(ASK_PROCESS, ask)
 
 
-def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(tmp_path, monkeypatch):
+def test_an_interruption_keeps_what_was_measured_and_the_former_result(tmp_path, monkeypatch):
     options = [*QUICKLY, "--phase", "forward", "--phase", "step", "--port", "pure", "-o", str(tmp_path)]
+    path, partial = tmp_path / "results.json", tmp_path / "results.partial.jsonl"
     with monkeypatch.context() as patched:
         interrupt_before(patched, "forward")
         found = invoke("bench", *options)
-    assert found.exit_code == 130
-    assert "interrupted: nothing was measured, nothing written." in found.stderr
-    assert not list(tmp_path.iterdir())
+    assert (found.exit_code, list(tmp_path.iterdir())) == (130, [])
+    assert "nothing was measured, and nothing written.\ninterrupted.\n" in found.stderr
+    path.write_bytes(b"a former result")
     with monkeypatch.context() as patched:
         interrupt_before(patched, "step")
         found = invoke("bench", *options)
     assert found.exit_code == 130
-    assert "the same command with --resume goes on from here" in found.stderr
-    half = load(tmp_path / "results.json")
+    assert f"1 of 2 parts are kept in {partial}" in found.stderr
+    assert path.read_bytes() == b"a former result"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.json", "results.partial.jsonl"]
+    half = merge(Journal.read(partial))
     assert not half.trigru.complete
     assert [b.arm.phase for b in half.benchmarks] == ["forward", "forward"]
-    assert "INTERRUPTED" in (tmp_path / "report.md").read_text()
+    told = invoke("report", str(partial))
+    assert told.exit_code == 0
+    assert "INTERRUPTED" in told.stdout
+    assert partial.exists()
 
+    refused = invoke("bench", *options)
+    assert isinstance(refused.exception, UnfinishedError)
+    assert "has 1 of 2 parts of an unfinished run, begun 20" in str(refused.exception)
     other = invoke("bench", *options, "--seed", "1", "--resume")
     assert isinstance(other.exception, ResumeError)
     assert "is of another plan" in str(other.exception)
     monkeypatch.setattr(ASK_PROCESS, ask_here)
     found = invoke("bench", *options, "--resume")
     assert found.exit_code == 0, found.stderr
-    whole = load(tmp_path / "results.json")
+    whole = load(path)
     assert (whole.trigru.complete, whole.trigru.interruptions) == (True, 1)
     assert [b.arm.phase for b in whole.benchmarks] == ["forward", "forward", "step", "step"]
     assert [b.stats for b in whole.benchmarks[:2]] == [b.stats for b in half.benchmarks], "measured once"
-    assert not (tmp_path / "results.partial.jsonl").exists()
+    assert not partial.exists()
     assert "INTERRUPTED" not in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.parametrize("moment_s", [5.0, 9.0])
-def test_ctrl_c_is_heard_at_any_time(tmp_path, moment_s):
-    command = [sys.executable, "-m", "trigru.bench.cli", "bench", "--workload", "medium", "--port", "pure", "-o", "out"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    time.sleep(moment_s)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "interrupted: " in stderr
-    if (tmp_path / "out").exists():
-        assert not load(tmp_path / "out" / "results.json").trigru.complete
+def test_what_an_unfinished_run_measured_is_discarded_if_that_is_asked_for(tmp_path, monkeypatch):
+    options = [*QUICKLY, "--phase", "step", "--port", "pure", "-o", str(tmp_path)]
+    (tmp_path / "results.partial.jsonl").write_bytes(b"hours")
+    assert isinstance(invoke("bench", *options).exception, UnfinishedError)
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    assert invoke("bench", *options, "--discard").exit_code == 0
+    assert load(tmp_path / "results.json").trigru.complete
+    assert not (tmp_path / "results.partial.jsonl").exists()
+
+
+def test_a_run_without_a_number_changes_nothing(tmp_path, monkeypatch):
+    (tmp_path / "results.json").write_bytes(b"a former result")
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    monkeypatch.setattr(worker, "prepare", lambda arm: (_ for _ in ()).throw(TrigruError("it broke")))
+    found = invoke("bench", *QUICKLY, "--phase", "step", "--port", "pure", "-o", str(tmp_path))
+    assert found.exit_code == 1
+    assert "it broke" in found.stdout
+    assert "no arm has a number: " in found.stderr
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("results.json", b"a former result")]
+
+
+def test_a_signal_while_the_result_is_written_waits_until_it_is(tmp_path, monkeypatch):
+    def save_interrupted(results, path):
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(results, path)
+
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    monkeypatch.setattr("trigru.bench.commands.bench.save", save_interrupted)
+    found = invoke("bench", *QUICKLY, "--phase", "step", "--port", "pure", "-o", str(tmp_path))
+    assert found.exit_code == 128 + signal.SIGTERM
+    assert "written: " in found.stderr
+    assert found.stderr.endswith("interrupted.\n")
+    assert load(tmp_path / "results.json").trigru.complete
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.md", "results.json"]
+
+
+@pytest.mark.parametrize("operation", ["os.replace", "os.fsync"])
+def test_where_the_result_cannot_be_written_it_stays_in_the_journal(tmp_path, monkeypatch, operation):
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    options = ["bench", *QUICKLY, "--phase", "step", "--port", "pure", "-o", str(tmp_path)]
+    real = getattr(os, operation.removeprefix("os."))
+
+    def fail(*arguments):
+        if isinstance(arguments[0], int) or Path(arguments[-1]).parent == tmp_path:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    (tmp_path / "results.json").write_bytes(b"a former result")
+    with monkeypatch.context() as patched:
+        patched.setattr("trigru.bench.processes.claims._folder", lambda: None)
+        patched.setattr(operation, fail)
+        code, _, err = call(*options)
+    assert code == 2
+    assert "error: [Errno 28] No space left on device" in err
+    assert "1 of 1 parts are kept in" in err
+    assert (tmp_path / "results.json").read_bytes() == b"a former result"
+    assert invoke(*options, "--resume").exit_code == 0
+    assert load(tmp_path / "results.json").trigru.complete
+
+
+def test_two_runs_into_one_folder_or_on_one_machine_are_told_of_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    options = ["bench", *QUICKLY, "--phase", "step", "--port", "pure", "-o"]
+    with claim_folder(tmp_path / "first"):
+        for share in ([], ["--share"]):
+            found = invoke(*options, str(tmp_path / "first"), *share)
+            assert isinstance(found.exception, ClaimedError)
+            assert f"first is in use by another trigru (process {os.getpid()}, since " in str(found.exception)
+        found = invoke(*options, str(tmp_path / "second"))
+        assert isinstance(found.exception, ClaimedError)
+        assert "this machine is in use by another trigru" in str(found.exception)
+        assert invoke(*options, str(tmp_path / "second"), "--share").exit_code == 0
+    assert not (tmp_path / "first").exists()
+    assert invoke(*options, str(tmp_path / "first")).exit_code == 0
 
 
 def test_progress_goes_to_a_share_or_on_by_one():
@@ -164,17 +241,6 @@ def test_progress_goes_to_a_share_or_on_by_one():
             go()
             shown.append(progress._bar.tasks[0].completed)
     assert shown == [0.5, 0.5, 0.75]
-
-
-def test_progress_defers_the_first_interrupt_and_lets_the_second_through():
-    before = signal.getsignal(signal.SIGINT)
-    with Progress("x") as progress:
-        progress.to(0.1, "first")
-        progress._interrupt()
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        with pytest.raises(KeyboardInterrupt):
-            progress.to(0.2, "second")
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_pytest_benchmark_suite_runs():

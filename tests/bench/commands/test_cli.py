@@ -11,7 +11,7 @@ from support.cli import call, invoke, run_code
 
 MEASURING = {
     "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--limit", "--seed",
-    "--peers", "--sweep", "--resume", "--output", "--compile-anew",
+    "--peers", "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
 }  # fmt: skip
 COMMANDS = {
     "compare": MEASURING | {"--cache", "--no-cache"},
@@ -28,7 +28,7 @@ COMMANDS = {
     },
     "bench": MEASURING | {"--calibrate", "--cold-start"},
     "report": {"--details"},
-    "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--output"},
+    "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
     "convert": {"--to", "--from", "--allow-pickle"},
 }
@@ -92,6 +92,12 @@ def test_the_version_is_said_without_a_command():
         (["bench", "--rounds", "5", "--quick"], "fewer than 6 rounds in one process bear no 95 % interval"),
         (["bench", "--limit", "inf"], "limit is inf s, expected 1 to 86400 seconds"),
         (["bench", "--workload", "tiny@hidden=8@hidden=9"], "cannot read 'tiny@hidden=8@hidden=9'"),
+        (["bench", "--workload", ""], "unknown workload ''. Known: tiny"),
+        (["bench", "--phase", ""], "unknown phase ''"),
+        (["bench", "--sweep", ""], "cannot sweep ''"),
+        (["bench", "--sweep", "hidden=99999999999999"], "of memory for 11 arms, and this machine has "),
+        (["bench", "--workload", "tiny@batch=99999999999"], "tiny@batch=99999999999 needs about "),
+        (["report", "/dev/zero"], "/dev/zero: not a regular file"),
     ],
 )  # fmt: skip
 def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, monkeypatch):
@@ -125,8 +131,20 @@ HOW = ("--quick", "--rounds 6", "--processes 2", "--limit 60", "--seed 1", "--re
             (f"bench --calibrate {more}".split(), "its arms are its own")
             for more in (*ARMS, "--port pure", "--cold-start")
         ),
-        *((f"bench --cold-start {more}".split(), "takes --port and --output alone") for more in (*ARMS, *HOW)),
+        *(
+            (f"bench --cold-start {more}".split(), "takes --port, --wait, --share and --output alone")
+            for more in (*ARMS, *HOW)
+        ),
         (("bench", "--limit", "0.5"), "should be greater than or equal to 1"),
+        (("bench", "--seed", "-1"), "should be greater than or equal to 0"),
+        (("bench", "--processes", "0"), "should be greater than or equal to 1"),
+        (("bench", "--processes", "1001"), "should be less than or equal to 1000"),
+        (("diff", "a", "b", "--fail-above", "nan"), "should be less than or equal to 1000"),
+        (("bench", "--output", ""), "expected the name of a folder"),
+        (("bench", "--resume", "--discard"), "exclude each other"),
+        (("diff", "a", "b", "--fail-above", "-1"), "should be greater than or equal to 0"),
+        (("train", "--seeds", "0"), "should be greater than or equal to 1"),
+        (("train", "--vanishing", "--resume"), "keeps nothing before its end"),
         (("verify", "--self-test", "--port", "pure"), "--self-test takes no other option"),
         (("verify", "--self-test", "--dtype", "float64"), "--self-test takes no other option"),
         (("verify", "--self-test", "--check", "chunks"), "--self-test takes no other option"),

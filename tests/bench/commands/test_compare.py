@@ -154,20 +154,21 @@ def test_a_run_that_is_resumed_keeps_what_was_proven_and_times_nothing_that_was_
     assert {m.port for m in results.trigru.equality} == {"pure", "linen"}
 
 
-def test_where_plain_jax_is_not_equal_what_was_proven_is_kept(tmp_path, monkeypatch):
+def test_where_plain_jax_is_not_equal_that_is_said_and_nothing_is_written(tmp_path, monkeypatch):
     found = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
     monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (found, {}))
     said = invoke("compare", *TINY, "-o", str(tmp_path))
     assert said.exit_code == 1
-    results = load(tmp_path / "results.json")
-    assert (results.benchmarks, results.trigru.equality) == ([], found)
-    assert {u.arm.name for u in results.untimed} == {"pure[jit]", "pure[jit]#2", "linen[apply]"}
+    assert "FAILED pure: chunks" in said.stdout
     assert "Equality: FAILED: pure" in said.stdout
+    assert "no arm has a number" in said.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_last_line_names_the_ports_that_were_not_checked(capsys):
     proven = [Measurement("pure", "chunks", None, "carry", "float64", 0.0, 1.0)]
     results = make_results([], equality=proven)
-    missing = [Untimed(make_arm(name), "no flax") for name in ("linen[?]", "linen[?]", "torch[?]")]
+    missing = [Untimed(make_arm(name), "no flax") for name in ("linen[?]", "torch[?]")]
+    missing.append(Untimed(make_arm("linen[?]", phase="step"), "no flax"))
     show_summary(msgspec.structs.replace(results, untimed=missing))
     assert capsys.readouterr().out.endswith("pure proven equal; not checked: linen (all within their bounds).\n")

@@ -1,5 +1,7 @@
 """`trigru train`, as a user calls it."""
 
+from types import SimpleNamespace
+
 import msgspec
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from support.cli import call
 from support.cli import invoke as invoke_command
 from trigru.bench.commands import train as command
 from trigru.bench.training import study
-from trigru.bench.training.fit import DivergedError
+from trigru.bench.training.fit import DivergedError, Fit
 from trigru.bench.training.record import load_record, save_record
 from trigru.common.errors import InputError
 
@@ -61,25 +63,62 @@ def test_one_framework_alone_is_held_to_plain_jax(tmp_path, monkeypatch):
     assert seen == ["pure", "equinox"]
 
 
+QUICKLY = ("--quick", "--experiment", "sunspots-2", "--port", "linen", "-o")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Trainings are counted, not done; `counted.after` of them raise `counted.error`."""
+    counted = SimpleNamespace(done=[], after=None, error=None)
+
+    def fit(trainer, experiment, split, params, *, seed, **_):
+        if counted.after == len(counted.done):
+            raise counted.error
+        counted.done.append(seed)
+        return Fit([1.0], [1.0], 0, 1.0, len(counted.done) / 8, params)
+
+    monkeypatch.setattr(study, "fit", fit)
+    monkeypatch.setattr(command, "agreement", lambda experiment, names: [])
+    return counted
+
+
 @pytest.mark.parametrize(
-    ("raised", "code", "said"),
-    [(KeyboardInterrupt, 130, "interrupted"), (DivergedError("vowels: no epoch of 3"), 1, "vowels: no epoch of 3")],
+    ("error", "code"),
+    [(KeyboardInterrupt(), 130), (DivergedError("vowels: no epoch of 3"), 2)],
     ids=["Ctrl-C", "diverged"],
 )
-def test_a_training_that_ends_early_keeps_what_was_trained(tmp_path, monkeypatch, raised, code, said):
-    def interrupted(experiments, frameworks, seeds, *, keep, **options):
-        params = study.start_params(experiments[0], 0)
-        keep(study.Run("sunspots-2", "linen", "zero", 0, [1.0], [1.0], 0, True, 1.0, 0.5, 0.0), params)
-        raise raised
+def test_a_training_that_ends_early_keeps_what_was_trained_and_goes_on(tmp_path, counted, error, code):
+    (tmp_path / "training.json").write_bytes(b"a former result")
+    counted.after, counted.error = 0, error
+    left, _, err = call("train", *QUICKLY, str(tmp_path))
+    assert (left, [p.name for p in tmp_path.iterdir()]) == (code, ["training.json"])
+    assert "nothing was trained, and nothing written" in err
+    counted.after = 4
+    left, out, err = call("train", *QUICKLY, str(tmp_path))
+    assert left == code
+    assert "INTERRUPTED" in out
+    assert f"4 trainings are kept in {tmp_path}/training.partial.jsonl" in err
+    assert (tmp_path / "training.json").read_bytes() == b"a former result"
 
-    monkeypatch.setattr(command, "study", interrupted)
-    monkeypatch.setattr(command, "agreement", lambda experiment, names: [])
-    done = invoke("--quick", "--experiment", "sunspots-2", "--port", "linen", "-o", str(tmp_path))
-    assert done.exit_code == code
-    assert "INTERRUPTED" in done.output
-    assert f"{said}: 1 trainings are there, not all" in done.output
+    left, _, err = call("train", *QUICKLY, str(tmp_path))
+    assert left == 2
+    assert "has 4 trainings of an unfinished run, begun 20" in err
+    assert "is of other trainings" in call("train", *QUICKLY, str(tmp_path), "--seeds", "3", "--resume")[2]
+    counted.after = None
+    done = invoke(*QUICKLY, str(tmp_path), "--resume")
+    assert done.exit_code == 0, done.output
     record = load_record(tmp_path / "training.json")
-    assert (record.complete, len(record.runs)) == (False, 1)
+    assert [run.test_score for run in record.runs] == [number / 8 for number in range(1, 7)], "each once"
+    assert counted.done == [0, 1] * 3
+    assert len(list((tmp_path / "params").iterdir())) == 3, "also of those trained before the interruption"
+    assert not (tmp_path / "training.partial.jsonl").exists()
+
+
+def test_unfinished_trainings_are_discarded_if_that_is_asked_for(tmp_path, counted):
+    (tmp_path / "training.partial.jsonl").write_bytes(b"hours")
+    assert "is in the way" in call("train", *QUICKLY, str(tmp_path))[2]
+    assert invoke(*QUICKLY, str(tmp_path), "--discard").exit_code == 0
+    assert load_record(tmp_path / "training.json").complete
 
 
 @pytest.mark.parametrize(
@@ -101,6 +140,6 @@ def test_a_file_that_is_none_is_said(tmp_path):
     (tmp_path / "training.json").write_text('{"schema": 1}')
     with pytest.raises(InputError, match="not written by this version"):
         load_record(tmp_path / "training.json")
-    save_record(tmp_path / "training.json", msgspec.structs.replace(command._record(True, True), schema=0))
+    save_record(tmp_path / "training.json", msgspec.structs.replace(command._record(True), schema=0))
     with pytest.raises(InputError, match="schema 0, expected 1. Run `trigru train` again"):
         load_record(tmp_path / "training.json")

@@ -75,7 +75,7 @@ def test_an_interrupted_verification_says_so(monkeypatch):
     monkeypatch.setattr(Examiner, "ask", interrupted)
     found = invoke("verify", "--port", "pure")
     assert found.exit_code == 130
-    assert "interrupted: nothing was measured, nothing written." in found.stderr
+    assert found.stderr.endswith("interrupted.\n")
 
 
 def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):

@@ -64,7 +64,8 @@ def test_what_is_not_known_of_memory_or_is_none_is_blank(results):
 def test_what_the_means_leave_out_is_said(results):
     def in_one_process(which):
         alone = [0] * len(results.benchmarks[0].time_s)
-        return with_benchmarks(results, [with_facts(b, process=alone) if which(b) else b for b in results.benchmarks])
+        facts = {"process": alone, "calls": [10], "warm_up_calls": [10], "steady": [True]}
+        return with_benchmarks(results, [with_facts(b, **facts) if which(b) else b for b in results.benchmarks])
 
     interrupted = in_one_process(lambda b: b.arm.workload.name == "medium")
     for title in (OWN + MEANS, PEERS + MEANS):
@@ -113,6 +114,7 @@ def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(t
             make_arm(name, f"tiny@hidden={size}", division=division),
             [1e-3] * 6,
             ratio=1 + size / 1e4,
+            ratio_low=1.0,
             ratio_high=1.3,
             flops=float(size),
         )

@@ -86,17 +86,29 @@ OF_PURE = ("benchmarks", 0, "extra_info", "trigru")
         (("trigru",), {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}. Measure again"),
         ((*OF_PURE, "arm", "role"), "arm", "has no baseline, or several"),
         (("benchmarks", 1, "extra_info", "trigru", "arm", "role"), "baseline", "has no baseline, or several"),
-        (("benchmarks", 0, "group"), "x", "is not the id of"),
-        (("benchmarks", 0, "name"), "x", "is not the id of"),
-        *(((*OF_PURE, fact), 0.0, "that no measurement gives") for fact in ("ratio_low", "ratio", "ratio_high")),
-        ((*OF_PURE, "floor"), -0.1, "that no measurement gives"),
-        ((*OF_PURE, "process"), [0], "does not say which process a sample is of"),
-        ((*OF_PURE, "process"), [0] * 4, "does not say which process a sample is of"),
-        (("benchmarks", 0, "stats", "data"), [True], "no positive samples"),
-        (("benchmarks", 0, "stats", "data"), [-1.0], "no positive samples"),
-        (("benchmarks", 0, "stats", "data"), [], "no positive samples"),
-        (("benchmarks", 0, "stats", "data"), [1.0, 0.0], "no positive samples"),
-        (("benchmarks", 0, "stats", "data"), "x", "no positive samples"),
+        *((("benchmarks", 0, name), "x", "are not those of the arm") for name in ("group", "name", "fullname")),
+        *(((*OF_PURE, fact), 0.0, rf"float` > 0.0 .*{fact}") for fact in ("ratio_low", "ratio", "ratio_high")),
+        *(((*OF_PURE, fact), 1e300, rf"float` <= .*{fact}") for fact in ("ratio_high", "floor", "flops")),
+        ((*OF_PURE, "ratio_low"), 1.5, "ratio is outside of its own interval"),
+        ((*OF_PURE, "floor"), -0.1, r"float` >= 0.0 .*floor"),
+        *(((*OF_PURE, fact), [0], f"{fact} has 1 items, expected") for fact in ("position", "started_s")),
+        *(((*OF_PURE, fact), [], f"{fact} has 0 items, expected") for fact in ("calls", "warm_up_calls", "steady")),
+        ((*OF_PURE, "process"), [0] * 4, "has 3 items, expected 4"),
+        ((*OF_PURE, "process"), [-1] * 3, "int` >= 0"),
+        ((*OF_PURE, "verdict"), "fastest", "matching regex"),
+        ((*OF_PURE, "arm", "dtype"), "float7", "matching regex"),
+        ((*OF_PURE, "arm", "phase"), "", "matching regex"),
+        ((*OF_PURE, "arm", "workload"), {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
+        *((("trigru", "plan", fact), -1, r"int` >= ") for fact in ("processes", "seed", "trials", "rounds")),
+        (("trigru", "plan", "workloads"), [], "of length >= 1"),
+        (("trigru", "ceilings"), [], "lack the limits of the machine"),
+        (("trigru", "ceilings"), [{}], "lack the limits of the machine"),
+        (("trigru", "interruptions"), 10**400, "int` <= "),
+        *(
+            (("benchmarks", 0, "stats", "data"), data, "stats.data has no samples, or some that are no seconds")
+            for data in ([True], [-1.0], [], [1.0, 0.0], "x", [1e9], [10**400])
+        ),
+        (("benchmarks", 0, "stats", "data"), [1.0], "process has 3 items, expected 1"),
         ((*OF_PURE, "ratio"), None, "Expected `float`, got `null`"),
         ((*OF_PURE, "new"), 1, "unknown field `new`"),
         (("benchmarks",), {}, "Expected `array`, got `object`"),
@@ -109,9 +121,8 @@ def test_a_file_with_other_contents_is_refused(path, keys, value, message):
 
 
 def test_arms_of_a_group_have_as_many_rounds_each(path):
-    save(make_results([make_benchmark(arm, [1.0] * (3 + (arm.port == "linen"))) for arm in ARMS]), path)
-    with pytest.raises(ResultsFileError, match="group tiny/forward/float32/stock has arms with unequal numbers"):
-        load(path)
+    with pytest.raises(ValueError, match="group tiny/forward/float32/stock has arms of different processes"):
+        make_results([make_benchmark(arm, [1.0] * (3 + (arm.port == "linen"))) for arm in ARMS])
 
 
 @given(st.data())
@@ -162,6 +173,6 @@ def test_a_failed_save_keeps_the_old_file(path, monkeypatch):
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        save(with_facts(RESULTS, ratio=2.0), path)
+        save(with_facts(RESULTS, floor=2.0), path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [FILE]

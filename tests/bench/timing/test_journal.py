@@ -14,10 +14,13 @@ from support.processes import (  # fmt: skip
     fill,
     ignore,
     journal_at,
+    timed,
 )
-from support.runs import MACHINE
+from support.runs import MACHINE, make_arm
+from trigru.bench.results.lines import LinesError, UnfinishedError
 from trigru.bench.results.record import Untimed
-from trigru.bench.timing.journal import Resumed, ResumeError
+from trigru.bench.timing.journal import Journal, Resumed, ResumeError
+from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run
 from trigru.common.equality.verification import Measurement
 
@@ -56,10 +59,72 @@ def test_each_line_is_on_disk_before_the_next_begins(path, journal):
         assert msgspec.json.decode(lines[-1])["reason"] == f"reason {number}"
 
 
-def test_without_resume_a_run_starts_anew(path, journal):
+def test_a_run_that_is_there_is_never_written_over(path, journal):
     fill(journal)
-    assert journal_at(path).groups_timed == []
-    assert len(path.read_bytes().splitlines()) == 1
+    before = path.read_bytes()
+    with pytest.raises(UnfinishedError) as raised:
+        journal_at(path)
+    assert "has 2 of 4 parts of an unfinished run, begun ? UTC: trigru bench. Go on with it" in str(raised.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_what_is_no_run_is_not_written_over_either(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(UnfinishedError, match="is in the way, and is not a run of this trigru"):
+        journal_at(path)
+    assert path.read_bytes() == content
+
+
+def test_a_link_is_neither_begun_nor_resumed(path, journal, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(path.read_bytes() + b"half a line")
+    before = victim.read_bytes()
+    path.unlink()
+    path.symlink_to(victim)
+    with pytest.raises(UnfinishedError):
+        journal_at(path)
+    with pytest.raises(LinesError, match="is a symbolic link, which is not written to"):
+        journal_at(path, resume=True)
+    assert victim.read_bytes() == before
+
+
+GROUP = GroupTimed(STEP, 0, [timed(0, arm) for arm in ARMS[:3]])
+CONTRADICTIONS = {
+    "has a second beginning": [begun()],
+    "a group was timed before a process started": [GROUP],
+    "process 0 has tiny/step/float32/stock twice": [STARTED, GROUP, GROUP],
+    "process 7 has tiny/step/float32/stock twice, or is none of the run": [
+        STARTED, msgspec.structs.replace(GROUP, process=7)
+    ],
+    "or has other arms": [STARTED, GroupTimed(STEP, 0, [timed(0, ARMS[4])])],
+    "process 0 has nothing twice": [STARTED, GroupTimed("nothing", 0, [timed(0, ARMS[0])])],
+    "is no arm of the run": [Untimed(make_arm("nnx[pytree]"), "it broke")],
+    "lacks the limits of the machine": [msgspec.structs.replace(STARTED, ceilings={})],
+    "float` > 0.0": [STARTED, GroupTimed(STEP, 0, [msgspec.structs.replace(timed(0, ARMS[0]), time_s=[0.0] * 4)])],
+    "position has 3 items, expected 4": [b'{"type": "GroupTimed", "group": "g", "process": 0, "timed": [TIMED]}'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", CONTRADICTIONS)
+def test_lines_that_cannot_be_of_one_run_are_refused(path, journal, said):
+    short = msgspec.json.encode(timed(0, ARMS[0])).replace(b'"position":[0,1,2,0]', b'"position":[0,1,2]')
+    for line in CONTRADICTIONS[said]:
+        with path.open("ab") as file:
+            file.write(
+                (line.replace(b"TIMED", short) if isinstance(line, bytes) else msgspec.json.encode(line)) + b"\n"
+            )
+    with pytest.raises(ResumeError, match=said):
+        Journal.read(path)
+
+
+@pytest.mark.parametrize("arms", [ARMS[1:], [*ARMS, ARMS[0]]])
+def test_a_beginning_without_one_baseline_in_each_group_is_refused(path, arms):
+    path.parent.mkdir()
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(begun(), arms=arms)) + b"\n")
+    with pytest.raises(ResumeError, match=r"has no baseline, or several|is there twice"):
+        Journal.read(path)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 200])
@@ -165,7 +230,7 @@ def test_another_machine_or_commit_cannot_go_on(path, journal, what):
     resumed = journal_at(path, resume=True)
     with pytest.raises(ResumeError) as caught:
         run(resumed, ignore, FakeProcesses(machine=msgspec.structs.replace(MACHINE, **changes)))
-    said = f"{path} was measured elsewhere: {message}. Start again without --resume."
+    said = f"{path} was measured elsewhere: {message}. Begin anew with --discard."
     assert str(caught.value) == said
     assert resumed.todo(0) == ARMS[3:]
     assert journal_at(path, resume=True).machine == MACHINE

@@ -114,7 +114,7 @@ def test_a_process_that_ends_well_without_an_answer_is_not_asked_for_ever(journa
     def say_nothing(request, limit_s):
         asked.append(request)
         assert len(asked) < 10
-        return iter(())
+        yield from ()
 
     with pytest.raises(ChildDiedError, match="ended without a word"):
         run(journal, ignore, say_nothing)

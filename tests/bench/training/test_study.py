@@ -274,7 +274,7 @@ def test_a_seed_decides_parameters_split_and_order_alike_for_every_start(quick, 
 @pytest.mark.parametrize(("after", "capped"), [(PATIENCE, False), (PATIENCE - 1, True)])
 def test_a_training_that_ended_before_its_patience_did_is_counted(after, capped, monkeypatch):
     def fake(trainer, experiment, split, params, **options):
-        return Fit([1.0], [1.0] * (3 + after), 2, 1.0, 1.0, params)
+        return Fit([1.0] * (3 + after), [1.0] * (3 + after), 2, 1.0, 1.0, params)
 
     monkeypatch.setattr("trigru.bench.training.study.fit", fake)
     assert {run.capped for run in study([get_experiment("vowels")], ["linen"], 1)} == {capped}

@@ -1,0 +1,81 @@
+"""The options that several commands have: what users write, with its range and a word of help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def read_folder(text: str | Path) -> Path:
+    """A folder as users write it; raises a BadParameter if it has no name, or one that no system takes."""
+    if not str(text) or "\0" in str(text):  # a default is a path already
+        raise typer.BadParameter("expected the name of a folder.")
+    return Path(text)
+
+
+Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
+Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
+Phases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--phase",
+        help="forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; forward and "
+        "train_step if --kernel is not stock.",
+    ),
+]
+Styles = Annotated[
+    list[str] | None,
+    typer.Option("--style", help="Only this call style; documented and functional name one in each port (repeatable)."),
+]
+Kernels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kernel",
+        help="stock (the default), or fused, which is compared with stock in each port's first call style or in those "
+        "of --style. May have choices, as in fused@save=none (repeatable).",
+    ),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads and call styles, one process.")]
+Rounds = Annotated[int | None, typer.Option(min=2, max=100_000, help="Rounds of each group in each process.")]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 1 with --quick."),
+]
+CompileAnew = Annotated[
+    bool, typer.Option("--compile-anew", help="Compile in every process, not in the first two alone.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
+Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]
+Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        help="End a process that says nothing for this many seconds; its current arm gets no number. Default: 300.",
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
+Discard = Annotated[bool, typer.Option("--discard", help="Begin anew, and delete what an unfinished run measured.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Begin when another trigru that times on this machine has ended.")]
+Share = Annotated[bool, typer.Option("--share", help="Time beside another trigru; both are disturbed.")]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep the programs that are compiled to verify, for the next time. Nothing that is timed uses them.",
+    ),
+]
+Folder = Annotated[
+    Path, typer.Option("--output", "-o", parser=read_folder, help="Folder for results.json and report.md.")
+]
+
+TrainFolder = Annotated[
+    Path,
+    typer.Option("--output", "-o", parser=read_folder, help="Folder for the numbers, pictures and fitted parameters."),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, max=100_000, help="Trainings of each kind, or draws. Default: 20; 3 with --vanishing."),
+]
+FailAbove = Annotated[float, typer.Option(min=0.0, max=1000.0, help="The fraction by which an arm may be slower.")]

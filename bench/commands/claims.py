@@ -1,0 +1,43 @@
+"""What a command that times does first: it claims the folder that it writes into, and the machine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from ..processes.claims import TIMING, claimed, folder_claim
+from ..processes.probe import check_jax
+from ..reporting.console import say
+from .options import check_folder
+
+#: What to do with the journal of an unfinished run.
+Unfinished = Literal["resume", "discard", "refuse"]
+SHARE = "Pass --wait to begin when it has ended, or --share to time beside it: then both are disturbed."
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(UTC).isoformat(" ", "seconds").partition("+")[0]
+
+
+@contextmanager
+def claim_folder(folder: Path, *, wait: bool = False, share: bool = False, timing: bool = True) -> Iterator[None]:
+    """Within this context, nobody else writes into the folder, and nobody times on this machine unasked.
+
+    Args:
+        wait: for whoever has it.
+        share: time beside others.
+        timing: whether this command times.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ClaimedError: another process has it, or times.
+        JaxEnvironmentError: JAX does not start here.
+    """
+    waiting: Callable[[str], None] | None = (lambda sentence: say(f"{sentence} Waiting.")) if wait else None
+    check_folder(folder)
+    check_jax()
+    machine = nullcontext() if share or not timing else claimed(TIMING, "this machine", SHARE, waiting)
+    with claimed(folder_claim(folder), str(folder), "Pass another folder with --output.", waiting), machine:
+        yield

@@ -1,0 +1,111 @@
+"""Claims: that no two trigrus write into one folder, or time on one machine, without knowing of each other."""
+
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+from msgspec import Struct
+from platformdirs import user_cache_path
+
+from ...common.errors import TrigruError
+from ...common.files import read_whole, write_whole
+from .interrupts import check
+
+#: Seconds from one look at a claim that is waited for to the next.
+LOOK_EVERY_S = 0.5
+
+
+class Owner(Struct, frozen=True):
+    """Who has a claim."""
+
+    process: int
+    since: str
+    command: list[str]
+
+    def __str__(self) -> str:
+        """For a sentence."""
+        return f"process {self.process}, since {self.since} UTC: {' '.join(self.command)}"
+
+
+class ClaimedError(TrigruError):
+    """Another process has the claim."""
+
+
+def folder_claim(folder: Path) -> str:
+    """The name of the claim to write results into a folder."""
+    return f"folder-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}"
+
+
+#: The name of the claim to time on this machine.
+TIMING = "timing"
+
+
+@contextmanager
+def claimed(name: str, what: str, hint: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Within this context no other process of this user has the claim; it ends with the process, however that ends.
+
+    Where nothing can be written for the user, there are no claims.
+
+    Args:
+        name: of the claim.
+        what: that is claimed, as the subject of a sentence.
+        hint: what the user can do.
+        waiting: called once with a sentence, and then the claim is waited for; None does not wait.
+
+    Raises:
+        ClaimedError: another process has it.
+    """
+    folder = _folder()
+    if folder is None:
+        yield
+        return
+    lock, owner = FileLock(folder / f"{name}.lock"), folder / f"{name}.json"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        sentence = f"{what} is in use by another trigru ({_owner(owner)})."
+        if waiting is None:
+            raise ClaimedError(f"{sentence} {hint}") from None
+        waiting(sentence)
+        while True:
+            check()
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+                break
+            time.sleep(LOOK_EVERY_S)
+    try:
+        since = datetime.now(UTC).isoformat(" ", "seconds").partition("+")[0]
+        write_whole(owner, msgspec.json.encode(Owner(os.getpid(), since, [Path(sys.argv[0]).name, *sys.argv[1:]])))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner(path: Path) -> Owner | str:
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_whole(path, 2**16), type=Owner)
+    return "just begun"
+
+
+def _folder() -> Path | None:
+    for folder in (user_cache_path("trigru") / "claims", Path(tempfile.gettempdir()) / f"trigru-claims-{_user()}"):
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.lstat()
+            if not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022):
+                with tempfile.TemporaryFile(dir=folder):
+                    return folder
+    return None
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0

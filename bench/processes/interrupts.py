@@ -1,0 +1,83 @@
+"""Ctrl-C, SIGTERM and SIGHUP are one thing: an Interrupted exception, which never falls into a write.
+
+A signal is only noted. `check` raises it: whatever takes long calls it twice a second, or at each of its steps.
+An exception raised where the signal happens to arrive would be lost in one of JAX's callbacks. A second signal changes
+nothing; a third one ends the process at once, unless it writes.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+#: Who sends so many does not want to wait for anything but a write.
+SIGNALS_TO_LEAVE = 3
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to end.
+
+    Args:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"signal {number}")
+        self.code = 128 + number
+
+
+class _State:
+    shields = count = 0
+    number: int | None = None
+    was_raised = False
+
+
+def listen() -> dict[int, Any]:
+    """From now on, signals are noted; returns the handlers that were there.
+
+    A signal that is ignored, as with nohup, stays ignored.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _notice)
+    return before
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Within this context, signals are noted."""
+    before = listen()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if _notice not in before.values():
+            _State.number, _State.count, _State.was_raised = None, 0, False
+
+
+def check() -> None:
+    """Raise an Interrupted if there was a signal and it was not raised before."""
+    if _State.number is not None and not _State.shields and not _State.was_raised:
+        _State.was_raised = True
+        raise Interrupted(_State.number)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """What is done within is finished; a signal is raised at the end."""
+    _State.shields += 1
+    try:
+        yield
+    finally:
+        _State.shields -= 1
+    check()
+
+
+def _notice(number: int, _: object) -> None:
+    _State.number, _State.count = _State.number or number, _State.count + 1
+    if _State.count >= SIGNALS_TO_LEAVE and not _State.shields:
+        os._exit(128 + _State.number)

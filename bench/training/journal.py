@@ -1,0 +1,94 @@
+"""The trainings of a run that is under way, in a file that survives it: one line of JSON for each."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ...common.errors import InputError, brief
+from ...common.parameters.record import ClassifierParams, from_leaves, leaves
+from ..results.lines import append, cut_unfinished, read_lines
+from .study import Agreement, Run, check_trainings
+
+#: Name of the file, beside the record.
+PARTIAL = "training.partial.jsonl"
+
+
+class Begun(Struct, frozen=True, tag=True):
+    """The first line: what was asked for, with which versions, and the float64 losses of one epoch."""
+
+    experiments: list[str]
+    frameworks: list[str]
+    seeds: int
+    quick: bool
+    versions: dict[str, str]
+    since: str
+    agreement: list[Agreement]
+
+
+class Trained(Struct, frozen=True, tag=True):
+    """One training; of the first seed also the fitted parameters, as a safetensors file."""
+
+    run: Run
+    fitted: bytes | None
+
+
+class TrainingJournal:
+    """The lines of a run. Each is written before the next begins."""
+
+    def __init__(self, path: Path, begun: Begun):
+        """Begin a file. Raises a FileExistsError if there is one."""
+        self.path, self.begun, self.trained = path, begun, list[Trained]()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("xb").close()
+        append(path, begun)
+
+    @classmethod
+    def resume(cls, path: Path, begun: Begun) -> "TrainingJournal":
+        """Continue where the file ends. Raises an InputError if it is of another run, or is damaged."""
+        self = cls.read(path)
+        same = {"since": self.begun.since, "agreement": self.begun.agreement}
+        if msgspec.structs.replace(begun, **same) != self.begun:
+            raise InputError(f"{path} is of other trainings, or of other versions. Begin anew with --discard.")
+        cut_unfinished(path)
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainingJournal":
+        """What a file has. Raises a TrigruError if it is no journal of trainings."""
+        self = cls.__new__(cls)
+        first, *others = read_lines(path, Begun | Trained) or [None]
+        if not isinstance(first, Begun) or not all(isinstance(line, Trained) for line in others):
+            raise InputError(f"{path}: is no journal of trainings. Begin anew with --discard.")
+        self.path, self.begun, self.trained = path, first, [line for line in others if isinstance(line, Trained)]
+        try:
+            check_trainings(self.runs, first.agreement)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}. Begin anew with --discard.") from error
+        return self
+
+    def add(self, trained: Trained) -> None:
+        """Keep a training."""
+        append(self.path, trained)
+        self.trained.append(trained)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The trainings so far."""
+        return [trained.run for trained in self.trained]
+
+
+def to_bytes(params: ClassifierParams) -> bytes:
+    """Parameters as a safetensors file."""
+    return save({name: np.ascontiguousarray(array) for name, array in leaves(params).items()})
+
+
+def from_bytes(content: bytes) -> ClassifierParams:
+    """The inverse. Raises an InputError if it is none."""
+    try:
+        return from_leaves(load(content))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"the fitted parameters in the journal are damaged ({brief(error)}).") from error

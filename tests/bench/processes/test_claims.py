@@ -1,0 +1,88 @@
+"""Nobody else has what is claimed, and whoever wants it is told who has it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from trigru.bench.processes import claims
+from trigru.bench.processes.claims import ClaimedError, claimed, folder_claim
+
+HOLDER = """
+import sys, time
+from trigru.bench.processes.claims import claimed
+with claimed(sys.argv[1], "this machine", "Wait."):
+    print("claimed", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder():
+    """Another process that has a claim."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, "machine"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "claimed\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_who_has_it_is_said(holder):
+    with pytest.raises(ClaimedError) as raised, claimed("machine", "this machine", "Do wait."):
+        pytest.fail("it was claimed twice")
+    assert f"this machine is in use by another trigru (process {holder.pid}, since 20" in str(raised.value)
+    assert "UTC: -c machine)" in str(raised.value)
+    assert str(raised.value).endswith("Do wait.")
+
+
+def test_a_claim_ends_with_its_process_and_can_be_waited_for(holder, monkeypatch):
+    said = []
+    monkeypatch.setattr(claims, "LOOK_EVERY_S", 0.01)
+
+    def waiting(sentence):
+        said.append(sentence)
+        holder.kill()
+
+    with claimed("machine", "this machine", "", waiting):
+        assert f"process {holder.pid}" in said[0]
+    assert len(said) == 1
+
+
+def test_it_is_free_again_afterwards_also_after_a_failure():
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), claimed("machine", "this machine", ""):
+            _ = 1 / 0
+    with claimed("machine", "this machine", ""), claimed("another", "the other", ""):
+        pass
+
+
+def test_a_folder_is_the_same_by_each_of_its_names(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    monkeypatch.chdir(tmp_path)
+    names = [Path("folder"), tmp_path / "folder", tmp_path / "link", Path("folder/../folder")]
+    assert len({folder_claim(name) for name in names}) == 1
+    assert folder_claim(tmp_path / "other") != folder_claim(tmp_path / "folder")
+
+
+def test_where_nothing_can_be_written_there_are_no_claims(monkeypatch):
+    monkeypatch.setattr(claims, "_folder", lambda: None)
+    with claimed("machine", "it", ""), claimed("machine", "it", ""):
+        pass
+
+
+def test_a_folder_that_others_can_write_to_is_not_trusted(monkeypatch, tmp_path):
+    monkeypatch.setattr(claims, "user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(claims.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert claims._folder() == tmp_path / "cache" / "claims"
+    (tmp_path / "cache" / "claims").chmod(0o777)
+    assert claims._folder() == tmp_path / f"trigru-claims-{os.getuid()}"
+    (tmp_path / f"trigru-claims-{os.getuid()}").chmod(0o777)
+    assert claims._folder() is None
+
+
+def test_an_owner_that_cannot_be_read_is_said_so(holder, monkeypatch):
+    (claims._folder() / "machine.json").write_bytes(b"{}")
+    with pytest.raises(ClaimedError, match="just begun"), claimed("machine", "it", ""):
+        pass

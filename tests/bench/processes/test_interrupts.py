@@ -1,0 +1,95 @@
+"""A signal is raised at the next step, but never within a write, and once alone."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from trigru.bench.processes.interrupts import Interrupted, check, listening, shielded
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def send(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_each_signal_is_raised_with_its_exit_code_at_the_next_step(number):
+    before = signal.getsignal(number)
+    with listening():
+        check()
+        send(number)
+        with pytest.raises(Interrupted) as raised:
+            check()
+    assert raised.value.code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_a_write_is_finished_first():
+    done = []
+
+    def write():
+        with shielded():
+            with shielded():
+                send()
+                done.append("inner")
+            check()
+            done.append("outer")
+        done.append("never")
+
+    with listening(), pytest.raises(Interrupted):
+        write()
+    assert done == ["inner", "outer"]
+
+
+def test_what_is_done_afterwards_is_not_interrupted_again():
+    with listening():
+        send()
+        with pytest.raises(Interrupted):
+            check()
+        send(signal.SIGINT)
+        check()
+        with shielded():
+            pass
+
+
+def test_each_run_hears_its_own_signals():
+    with listening():
+        send()
+    with listening():
+        check()
+        with listening():
+            send()
+        with pytest.raises(Interrupted):
+            check()
+
+
+def test_a_failure_within_a_write_is_the_failure():
+    def fail():
+        with shielded():
+            send()
+            _ = 1 / 0
+
+    with listening(), pytest.raises(ZeroDivisionError):
+        fail()
+
+
+IMPORTS = "import os, signal\nfrom trigru.bench.processes.interrupts import *\n"
+SEND = "os.kill(os.getpid(), signal.SIGTERM)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "exit_code"),
+    [
+        ("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nlisten()\n" + SEND + "check()\nprint('on')", "on", 0),
+        ("listen()\n" + 2 * SEND + "print('on')", "on", 0),
+        ("listen()\n" + 3 * SEND + "print('on')", "", 143),
+        ("listen()\nwith shielded():\n " + " ".join(3 * [SEND]) + " print('on', flush=True)\nprint('never')", "on", 1),
+    ],
+    ids=["nohup", "two", "three", "three within a write"],
+)
+def test_what_a_process_does_about_signals(code, said, exit_code):
+    done = subprocess.run([sys.executable, "-c", IMPORTS + code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == (said, exit_code)

@@ -1,0 +1,43 @@
+"""Text of strangers does nothing where it is shown."""
+
+import pytest
+from support.cli import shown
+from trigru.bench.reporting.console import say
+from trigru.bench.reporting.inert import for_markdown, for_terminal
+from trigru.bench.reporting.sections import Prose, Section, markdown
+
+HOSTILE = ("\x1b[31mred", "\x07", "\x9b2J", "a\rb", "a\nb", "\u202eevil", "\u2028", "\ud800", "\u200b", "\x00", "\x7f")
+FINE = ("time / pure[jit]", "µs ± × → ≤", "日本語", "é", "🙂", "")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_terminal_gets_no_character_that_does_something(text, capsys):
+    assert for_terminal(text) != text
+    assert for_terminal(text).isprintable()
+    say(f"before {text} after")
+    said = capsys.readouterr().err
+    assert said.replace("\n", "").isprintable()
+    screen = shown([Section(text, ("a", Prose(text)), [("b", text)], (text,))])
+    assert screen.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("text", FINE)
+def test_what_does_nothing_is_shown_as_it_is(text):
+    assert for_terminal(text) == text
+    assert for_markdown(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<script>alert(1)</script>", "# heading", "a\n# heading", "[x](http://evil)", "- item", "> quote", "a|b", "1. x"],
+)
+def test_a_page_has_no_markup_but_ours(text):
+    page = markdown("trigru", [text], [Section(text, ("a", text), [("b", text)], (text,))])
+    lines = page.splitlines()
+    assert [line for line in lines if line.startswith("# ")] == ["# trigru"]
+    assert sum(line.startswith("## ") for line in lines) == 1
+    assert "<script" not in page
+    assert "](" not in page
+    assert not any(line.startswith((">", "1. ")) for line in lines)
+    (row,) = (line for line in lines if line.startswith("| b |"))
+    assert row.replace("\\|", "").count("|") == 3
