@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import NotOfferedError, UnknownNameError
+from ..errors import InputError, NotOfferedError, UnknownNameError
 from ..gru.kernels import STOCK
 from ..port.compilation import in_haste
 from ..port.protocol import CallStyle, Port, WithKernel
@@ -51,13 +51,26 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
 
     Raises:
         UnknownNameError: a dtype that no check has.
+        InputError: a port or a check that is none, or no check at all.
     """
-    dtypes = tuple(dtypes)
+    given = ports, dtypes, checks
+    for name, argument in zip(("ports", "dtypes", "checks"), given, strict=True):
+        if isinstance(argument, str) or not isinstance(argument, Iterable):
+            raise InputError(f"{name}: got {argument!r}, expected a sequence of them.")
+    ports, dtypes, checks = tuple(ports), tuple(dtypes), tuple(checks)
+    for port in ports:
+        if not hasattr(port, "name") or not hasattr(port, "call_styles"):
+            raise InputError(f"port {port!r} is none. A port by name is trigru.impls.get_port('linen').")
+    for check in checks:
+        if not isinstance(check, Check):
+            raise InputError(f"check {check!r} is none. Checks by name are trigru.common.get_checks('sequence').")
+    if not checks:
+        raise InputError("there is no check to ask.")
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise UnknownNameError("dtype", dtype, list(DTYPES))
     found = []
-    for check, port in itertools.product(checks, tuple(ports)):
+    for check, port in itertools.product(checks, ports):
         styles = (available_styles(port) or [None]) if check.per_style else [None]  # none: the check fails
         for style, dtype in itertools.product(styles, dtypes):
             if dtype in check.dtypes and (style is styles[0] or dtype == "float64"):
@@ -117,6 +130,7 @@ def verify(
 
     Raises:
         UnknownNameError: another dtype.
+        InputError: a port or a check that is none, or no check at all.
     """
     asked = questions(ports, dtypes, CHECKS if checks is None else checks)
     order = sorted(range(len(asked)), key=lambda number: not asked[number].optimized)

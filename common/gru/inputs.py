@@ -54,7 +54,7 @@ def check_call(
     leading = ["time"] * (time and time_major) + ["*batch"] * batched + ["time"] * (time and not time_major)
     axes = ", ".join([*leading, "features"])
     trailing = 2 if time else 1
-    for name, array in (("inputs", x), ("carry", carry), ("resets", resets)):
+    for name, array in (("inputs", x), ("carry", carry), ("lengths", lengths), ("resets", resets)):
         if (array is None and name == "inputs") or (array is not None and not hasattr(array, "shape")):
             raise InputError(f"{name}: got a {type(array).__name__}, expected an array. Convert it with jnp.asarray.")
     shape = np.shape(x)

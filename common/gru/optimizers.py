@@ -18,7 +18,10 @@ import jax
 import optax
 
 from ..config import check_sizes
-from ..errors import InputError
+from ..errors import InputError, brief
+
+#: The largest factor of an update: beyond it, products would soon overflow float32.
+LARGEST = 1e30
 
 
 def carry_learning_rate(
@@ -48,8 +51,8 @@ def carry_learning_rate(
         chain the clipping before it.
 
     Raises:
-        InputError: scale is negative, not finite or not a Python number, length is below 1, or both scale=0 and what it
-            would leave without effect were given; at `init`, no parameter is an initial carry.
+        InputError: scale is negative, above 1e30 or not a Python number, length is below 1 or as large, or both scale=0
+            and what it would leave without effect were given; at `init`, no parameter is an initial carry.
 
     >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
     >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
@@ -58,11 +61,15 @@ def carry_learning_rate(
     >>> {name: update.tolist() for name, update in updates.items()}
     {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
     """
-    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= scale < float("inf"):
-        raise InputError(f"scale is {scale!r}, expected a Python number of at least 0: 1 leaves the rate alone, 0 "
-                         "freezes. A schedule goes into carry=, as a transformation of its own.")  # fmt: skip
+    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= scale <= LARGEST:
+        raise InputError(
+            f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}: 1 leaves the rate alone, "
+            "0 freezes. A schedule goes into carry=, as a transformation of its own."
+        )
     if length is not None:
         check_sizes(length=length)
+        if length > LARGEST:
+            raise InputError(f"length is {brief(length)}, expected at most {LARGEST:g}.")
     if scale == 0 and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
     if scale == 0:

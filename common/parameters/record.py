@@ -151,6 +151,8 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
                          f"classes is {config.classes}.")  # fmt: skip
     shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
     for name, array in leaves(params).items():
+        if not hasattr(array, "dtype"):
+            raise InputError(f"{name} is a {type(array).__name__}, expected an array. Convert it with np.asarray.")
         if np.shape(array) != shapes[name]:
             raise InputError(
                 f"{name} has shape {np.shape(array)}, expected {shapes[name]}: "
@@ -166,9 +168,19 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
 def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig:
     """The configuration with which a port loads parameters; options are GRUConfig's others.
 
+    Raises:
+        InputError: these are no parameters of a GRU, by kind, shape or dtype.
+
     >>> config_of(random_params(GRUConfig(2, 3, classes=4))).classes
     4
     """
+    if not isinstance(params, GRUParams | ClassifierParams):
+        raise InputError(f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams.")
+    for name, array in leaves(params).items():
+        ndim = 2 if "weight" in name else 1
+        if not hasattr(array, "dtype") or np.ndim(array) != ndim:
+            what = f"shape {np.shape(array)}" if hasattr(array, "dtype") else f"type {type(array).__name__}"
+            raise InputError(f"{name} has {what}, expected an array of {ndim} axes.")
     gru = params.gru if isinstance(params, ClassifierParams) else params
     classes = len(params.readout.bias) if isinstance(params, ClassifierParams) else None
     hidden_size, input_size = len(gru.bias_n), gru.weight_ih.shape[1]

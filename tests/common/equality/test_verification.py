@@ -15,7 +15,7 @@ from trigru.common.equality.cases import Case
 from trigru.common.equality.checks import CHECKS, DTYPES, Check, get_checks
 from trigru.common.equality.oracle_training import trajectory
 from trigru.common.equality.verification import Measurement, assert_equivalent, verify
-from trigru.common.errors import UnknownNameError
+from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.port.protocol import CallStyle, WithKernel
 from trigru.common.port.styles import functional_program
 from trigru.common.port.task import Batch
@@ -75,6 +75,23 @@ def test_iterators_are_checked_whole():
 def test_a_dtype_without_a_question_is_refused():
     with pytest.raises(UnknownNameError, match="unknown dtype 'float16'. Known: float64, float32, bfloat16"):
         verify([get_port("pure")], dtypes=["float16"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"ports": "linen"}, "ports: got 'linen', expected a sequence of them"),
+        ({"ports": ["linen"]}, r"port 'linen' is none. A port by name is trigru.impls.get_port\('linen'\)"),
+        ({"ports": None}, "ports: got None, expected a sequence"),
+        ({"checks": "sequence"}, "checks: got 'sequence', expected a sequence of them"),
+        ({"checks": ["sequence"]}, r"check 'sequence' is none. Checks by name are trigru.common.get_checks"),
+        ({"checks": []}, "there is no check to ask"),
+        ({"dtypes": "float32"}, "dtypes: got 'float32', expected a sequence of them"),
+    ],
+)
+def test_what_is_none_is_said(unchecked, arguments, said):
+    with pytest.raises(InputError, match=said):
+        verify(**{"ports": [get_port("pure")], "dtypes": ["float32"], "checks": get_checks("sequence")} | arguments)
 
 
 def test_one_sequence_has_a_length_that_counts():

@@ -139,8 +139,9 @@ FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({"scale": scale}, "scale is .*, expected a Python number of at least 0")
-          for scale in (-1.0, float("nan"), float("inf"), True, "fast")),
+        *(({"scale": scale}, "scale is .*, expected a Python number from 0 to 1e\\+30")
+          for scale in (-1.0, float("nan"), float("inf"), True, "fast", 1e31, 10**400)),
+        ({"length": 10**400}, "length is 1000.*, expected at most 1e"),
         *(({"length": length}, "length is .*, expected a whole number of at least 1") for length in (0, -3, 2.5)),
         ({"scale": 0.0, "length": 3}, FROZEN),
         ({"scale": 0.0, "carry": optax.sgd(1.0)}, FROZEN),

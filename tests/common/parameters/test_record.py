@@ -1,6 +1,7 @@
 """Canonical parameters, in memory and on disk."""
 
 import json
+import re
 import struct
 
 import jax.numpy as jnp  # noqa: F401  registers bfloat16
@@ -12,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from support.arrays import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
-from trigru.common.parameters.record import GRUParams, check_params, leaves, random_params
+from trigru.common.parameters.record import GRUParams, check_params, config_of, leaves, random_params
 
 CONFIG = GRUConfig(4, 3)
 
@@ -163,3 +164,24 @@ def test_parameters_must_fit_the_configuration():
 def test_sizes_are_whole_and_positive(size):
     with pytest.raises(InputError, match="hidden_size is .*expected a whole number of at least 1"):
         GRUConfig(4, size)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"weight_ih": np.ones(9, "f4")}, "weight_ih has shape (9,), expected an array of 2 axes"),
+        ({"weight_hh": [[1.0]]}, "weight_hh has type list, expected an array of 2 axes"),
+        ({"bias_n": np.float32(1)}, "bias_n has shape (), expected an array of 1 axes"),
+        ({"initial_carry": None}, "initial_carry has type NoneType, expected an array of 1 axes"),
+    ],
+)
+def test_the_configuration_of_what_is_none_is_said(unchecked, changes, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        config_of(random_params(CONFIG)._replace(**changes))
+    with pytest.raises(InputError, match="parameters are a dict, expected GRUParams"):
+        config_of(random_params(CONFIG)._asdict())
+
+
+def test_a_list_is_no_parameter(unchecked):
+    with pytest.raises(InputError, match="bias is a list, expected an array. Convert it with np.asarray"):
+        check_params(random_params(CONFIG)._replace(bias=[0.0] * 9), CONFIG)
