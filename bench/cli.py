@@ -189,6 +189,9 @@ def bench(
     unfinished = _unfinished(resume, discard)
     if cold_start and (chosen or quick or rounds or processes or limit_s or compile_anew or seed or resume or discard):
         raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
+    from .processes.probe import check_jax
+
+    check_jax()
     from .commands import bench, options
     from .commands.claims import claim_folder
 

@@ -20,10 +20,11 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
             the user.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
         content = file.read(most + 1) if found.st_size <= most else b""
         if max(found.st_size, len(content)) > most:
             raise OSError(errno.EFBIG, f"has more than {most} bytes, which are not read", str(path))

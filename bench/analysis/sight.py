@@ -10,7 +10,7 @@ from .statistics import CONFIDENCE, MIN_FLOOR
 POWER = 0.8
 #: Standard deviations of the log-ratio of two samples of one round, between processes and between rounds. They are
 #: those of the published calibrations, over all workloads.
-BETWEEN_PROCESSES, BETWEEN_ROUNDS = 0.007, 0.041
+BETWEEN_PROCESSES, BETWEEN_ROUNDS = 0.007, 0.032
 #: How many rounds a group of fast calls gets in a process if no number is asked for.
 USUAL_ROUNDS = 22
 
@@ -22,7 +22,7 @@ def least_expected(processes: int, rounds: int | None) -> float:
         rounds: of each process; None for as many as fit.
 
     >>> round(least_expected(10, 22), 3), round(least_expected(1, 22), 3)
-    (0.014, 0.037)
+    (0.013, 0.031)
     """
     of_median = (np.pi / 2 / (rounds or USUAL_ROUNDS)) ** 0.5 * BETWEEN_ROUNDS
     error = ((BETWEEN_PROCESSES**2 + of_median**2) / processes) ** 0.5

@@ -3,6 +3,7 @@
 Adding a workload is adding a row to `WORKLOADS`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ import numpy as np
 from ...common.config import GRUConfig
 from ...common.datasets import japanese_vowels
 from ...common.errors import InputError, UnknownNameError
-from ...common.parameters.record import leaves, random_params
+from ...common.parameters.record import leaf_shapes
 from ...common.port.task import Batch
 from ..results.record import Sized
 
@@ -74,12 +75,15 @@ class Workload:
     @property
     def steps(self) -> int:
         """Time steps that count in a batch: all of them, or those within the sequences' lengths."""
+        if self.classes is None:
+            return self.batch_size * self.time
         lengths = self.batch().lengths
         return self.batch_size * self.time if lengths is None else int(lengths.sum())
 
     def parameters(self, phase: str = "forward") -> int:
         """How many parameters the model has."""
-        return sum(array.size for array in leaves(random_params(self.config(phase))).values())
+        config = self.config(phase)
+        return sum(map(math.prod, leaf_shapes(config.input_size, config.hidden_size, config.classes).values()))
 
     @property
     def bytes(self) -> int:
@@ -148,7 +152,7 @@ def parse_workload(text: str) -> Sized:
     """
     name, *sizes = text.split("@")
     pairs = [size.partition("=") for size in sizes]
-    given = {size: int(value) for size, _, value in pairs if size in SIZES and value.isdecimal() and int(value) > 0}
+    given = {size: int(value) for size, _, value in pairs if size in SIZES and _is_size(value)}
     get_workload(Sized(name, dict.fromkeys((size for size, *_ in pairs), 1)))  # refuses names that there are not
     if len(given) < len(sizes):
         raise InputError(f"cannot read {text!r}: expected sizes of 1 or more, each once, as in question@hidden=64.")
@@ -162,8 +166,12 @@ def parse_sweep(text: str) -> tuple[str, list[int]]:
     ('hidden', [8, 32])
     """
     size, _, values = text.partition("=")
-    if size not in SIZES or not values or not all(v.isdecimal() and int(v) > 0 for v in values.split(",")):
+    if size not in SIZES or not values or not all(map(_is_size, values.split(","))):
         raise InputError(
             f"cannot sweep {text!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
         )
     return size, list(dict.fromkeys(map(int, values.split(","))))
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and len(text) < 20 and int(text) > 0

@@ -13,7 +13,7 @@ from ...common.gru.kernels import STOCK
 from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..arms.arms import packages_of, unavailable
-from ..arms.plan import expand
+from ..arms.plan import expand, packages_of_plan
 from ..processes.interrupts import shielded
 from ..reporting.console import Progress, say, show
 from ..reporting.plots import plot_sweep
@@ -24,8 +24,15 @@ from ..reporting.starts import cold_start_tables
 from ..results.files import FILE, command_line, save
 from ..results.record import Arm, Plan, Results, Untimed
 from ..timing.coldstart import cold_starts
-from ..timing.journal import PARTIAL, Begun, Journal, unfinished_error
-from ..timing.machine import cpu_name, describe_machine, load_average
+from ..timing.journal import PARTIAL, Begun, Journal, ResumeError, unfinished_error
+from ..timing.machine import (
+    commit_of_trigru,
+    cpu_name,
+    describe_machine,
+    load_average,
+    version_differences,
+    versions_of,
+)  # fmt: skip
 from ..timing.supervisor import run
 from .claims import Unfinished, now
 from .report import show_summary, tables_of, time_tables
@@ -53,31 +60,31 @@ def benchmark(
         equality: its measurements; None where nothing was measured.
         backend: the platform on which equality was measured.
     """
-    path = folder / PARTIAL
+    path, journal = folder / PARTIAL, None
     refuse_unfinished(folder, unfinished)
-    if unfinished == "resume":
-        journal = Journal.resume(path, plan)
-    else:
-        arms = expand(plan)
-        untimed = unproven_arms(arms, equality or [])
-        untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
-        load = load_average() if load_before is None else load_before
-        begun = Begun(plan, arms, untimed, equality, backend, command_line(), load, now())
-        with shielded():
-            if unfinished == "discard":
-                path.unlink(missing_ok=True)
-            journal = Journal(path, begun)
-    say(expectation(plan))
     try:
+        if unfinished == "resume":
+            journal = Journal.resume(path, plan)
+            check_same(journal)
+        else:
+            arms = expand(plan)
+            untimed = unproven_arms(arms, equality or [])
+            untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
+            load = load_average() if load_before is None else load_before
+            software = versions_of(packages_of_plan(plan)), commit_of_trigru()
+            begun = Begun(plan, arms, untimed, equality, backend, command_line(), load, now(), *software)
+            with shielded():
+                if unfinished == "discard":
+                    path.unlink(missing_ok=True)
+                journal = Journal(path, begun)
+        say(expectation(plan))
         with Progress("bench") as progress:
             run(journal, progress.add)
-    except KeyboardInterrupt:
-        if journal.groups_timed:
+    except (KeyboardInterrupt, TrigruError, OSError) as error:
+        if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show(time_tables(merge(journal)))
-        say(kept(journal))
-        raise
-    except (TrigruError, OSError):
-        say(kept(journal))
+        if journal:
+            say(kept(journal))
         raise
     results = merge(journal, cpu_name(), load_average())
     above = provenance_lines(results)
@@ -103,6 +110,16 @@ def benchmark(
     return results
 
 
+def check_same(journal: Journal) -> None:
+    """Raise a ResumeError if a journal, and what was proven in it, is of other versions or another commit."""
+    begun, commit = journal.begun, commit_of_trigru()
+    differences = version_differences(begun.versions, versions_of(packages_of_plan(journal.plan)))
+    if commit != begun.commit:
+        differences.append(f"commit {commit}, was {begun.commit}")
+    if begun.versions and differences:
+        raise ResumeError(f"{journal.path} was begun elsewhere: {'; '.join(differences)}. Begin anew with --discard.")
+
+
 def refuse_unfinished(folder: Path, unfinished: Unfinished) -> None:
     """Raise an UnfinishedError if the folder has the journal of another run, and nothing is said about it."""
     path = folder / PARTIAL
@@ -118,7 +135,7 @@ def kept(journal: Journal) -> str:
     whole = len(journal.groups()) * journal.plan.processes
     return (
         f"{len(journal.groups_timed)} of {whole} parts are kept in {journal.path}, which `trigru report` reads. The "
-        "same command with --resume goes on from there."
+        "same command with --resume, and without --discard, goes on from there."
     )
 
 

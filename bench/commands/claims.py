@@ -38,6 +38,6 @@ def claim_folder(folder: Path, *, wait: bool = False, share: bool = False, timin
     waiting: Callable[[str], None] | None = (lambda sentence: say(f"{sentence} Waiting.")) if wait else None
     check_folder(folder)
     check_jax()
-    machine = nullcontext() if share or not timing else claimed(TIMING, "this machine", SHARE, waiting)
+    machine = claimed(TIMING, "this machine", SHARE, waiting, share=share) if timing else nullcontext()
     with claimed(folder_claim(folder), str(folder), "Pass another folder with --output.", waiting), machine:
         yield

@@ -13,6 +13,7 @@ from ..proving.prover import Prover
 from ..reporting.console import show
 from ..reporting.equality import equality_tables
 from ..results.record import Plan
+from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import load_average
 from .bench import benchmark, refuse_unfinished
 from .claims import Unfinished
@@ -24,6 +25,8 @@ def compare(plan: Plan, folder: Path, unfinished: Unfinished, *, prover: Prover)
     """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof."""
     refuse_unfinished(folder, unfinished)
     if unfinished == "resume":
+        if (folder / PARTIAL).exists() and Journal.read(folder / PARTIAL).begun.equality is None:
+            raise ResumeError(f"{folder / PARTIAL}: nothing was proven in it, since it is of `trigru bench`.")
         results = benchmark(plan, folder, unfinished)
     else:
         load_before = load_average()

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ..processes.interrupts import listening
+from ..processes.interrupts import check, listening
 from ..reporting.console import say
 
 
@@ -16,7 +16,9 @@ class Commands(TyperGroup):
         """Run one."""
         with listening():
             try:
-                return super().invoke(ctx)
+                done = super().invoke(ctx)
+                check()
+                return done
             except KeyboardInterrupt as interrupted:
                 say("interrupted.")
                 raise typer.Exit(getattr(interrupted, "code", 130)) from None

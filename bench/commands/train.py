@@ -44,7 +44,7 @@ def train(
 
     Writes training.json, learning_curves.png, and the first seed's fitted parameters in params/, once all is trained.
     Until then, what was trained is in a journal. Exit 1 if the float64 losses of a framework are not those of plain
-    JAX; then nothing is trained. Exit 1 if a training diverged.
+    JAX; then nothing is trained. Exit 2 if a training diverged.
     """
     chosen = [get_experiment(name) for name in dict.fromkeys(experiments or [e.name for e in EXPERIMENTS])]
     names = _frameworks(frameworks)
@@ -53,7 +53,7 @@ def train(
     if unfinished == "resume":
         journal = TrainingJournal.resume(path, asked)
     else:
-        if unfinished == "refuse" and path.exists():
+        if unfinished == "refuse" and (path.exists() or path.is_symlink()):
             raise unfinished_error(path)
         say("First, one epoch in float64, to check that training is the same in every framework.")
         curves: list[Agreement] = []
@@ -79,19 +79,23 @@ def train(
     except (KeyboardInterrupt, TrigruError, OSError):
         if journal.runs:
             show([gain_table(journal.runs, complete=False)])
-            say(f"{len(journal.runs)} trainings are kept in {path}. The same command with --resume goes on from there.")
+            say(kept(journal))
         else:
             path.unlink(missing_ok=True)
             say("nothing was trained, and nothing written.")
         raise
     runs = journal.runs
     with shielded():
-        save_record(folder / "training.json", _record(quick, runs=runs, agreement=journal.begun.agreement))
-        plot_curves(runs, folder / "learning_curves.png")
-        for trained in journal.trained:
-            if trained.fitted is not None:
-                name = f"{trained.run.experiment}-{trained.run.framework}-{trained.run.start}.safetensors"
-                write(folder / "params" / name, from_bytes(trained.fitted), "canonical")
+        try:
+            save_record(folder / "training.json", _record(quick, runs=runs, agreement=journal.begun.agreement))
+            plot_curves(runs, folder / "learning_curves.png")
+            for trained in journal.trained:
+                if trained.fitted is not None:
+                    name = f"{trained.run.experiment}-{trained.run.framework}-{trained.run.start}.safetensors"
+                    write(folder / "params" / name, from_bytes(trained.fitted), "canonical")
+        except OSError:
+            say(kept(journal))
+            raise
         path.unlink()
         show([gain_table(runs)])
         say(f"Wrote {folder}/training.json, learning_curves.png and params/ (fitted, of seed 0).")
@@ -112,6 +116,14 @@ def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quic
         plot_vanishing(found, folder / "vanishing.png")
         show([vanishing_table(found)])
         say(f"Wrote {folder}/vanishing.json and vanishing.png.")
+
+
+def kept(journal: TrainingJournal) -> str:
+    """What is left of trainings that ended early."""
+    return (
+        f"{len(journal.runs)} trainings are kept in {journal.path}. The same command with --resume, and without "
+        "--discard, goes on from there."
+    )
 
 
 def unfinished_error(path: Path) -> UnfinishedError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import sys
 import tempfile
 import time
@@ -41,7 +42,7 @@ class ClaimedError(TrigruError):
 
 def folder_claim(folder: Path) -> str:
     """The name of the claim to write results into a folder."""
-    return f"folder-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}"
+    return f"folder-{hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]}"
 
 
 #: The name of the claim to time on this machine.
@@ -49,7 +50,9 @@ TIMING = "timing"
 
 
 @contextmanager
-def claimed(name: str, what: str, hint: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+def claimed(
+    name: str, what: str, hint: str, waiting: Callable[[str], None] | None = None, *, share: bool = False
+) -> Iterator[None]:
     """Within this context no other process of this user has the claim; it ends with the process, however that ends.
 
     Where nothing can be written for the user, there are no claims.
@@ -59,6 +62,7 @@ def claimed(name: str, what: str, hint: str, waiting: Callable[[str], None] | No
         what: that is claimed, as the subject of a sentence.
         hint: what the user can do.
         waiting: called once with a sentence, and then the claim is waited for; None does not wait.
+        share: go on without the claim if another process has it.
 
     Raises:
         ClaimedError: another process has it.
@@ -67,10 +71,14 @@ def claimed(name: str, what: str, hint: str, waiting: Callable[[str], None] | No
     if folder is None:
         yield
         return
+    name = f"{name}-{platform.node()}"
     lock, owner = FileLock(folder / f"{name}.lock"), folder / f"{name}.json"
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if share:
+            yield
+            return
         sentence = f"{what} is in use by another trigru ({_owner(owner)})."
         if waiting is None:
             raise ClaimedError(f"{sentence} {hint}") from None

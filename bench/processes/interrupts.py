@@ -7,6 +7,7 @@ nothing; a third one ends the process at once, unless it writes.
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -60,7 +61,9 @@ def listening() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise an Interrupted if there was a signal and it was not raised before."""
+    """Raise an Interrupted, in the main thread, if there was a signal and it was not raised before."""
+    if threading.current_thread() is not threading.main_thread():
+        return
     if _State.number is not None and not _State.shields and not _State.was_raised:
         _State.was_raised = True
         raise Interrupted(_State.number)

@@ -3,12 +3,17 @@
 import os
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import suppress
 from functools import cache
 
 from ...common.errors import TrigruError
+from .interrupts import check
 
 #: Seconds until a JAX that has not started is given up.
 LIMIT_S = 120.0
+LOOK_EVERY_S = 0.2
 _CODE = """
 import sys
 try:
@@ -24,7 +29,7 @@ class JaxEnvironmentError(TrigruError):
 
 
 def check_jax() -> None:
-    """Raise an JaxEnvironmentError with what JAX says if it does not start here.
+    """Raise a JaxEnvironmentError with what JAX says if it does not start here.
 
     It is tried only if a variable is set that could be the reason.
     """
@@ -36,13 +41,23 @@ def check_jax() -> None:
 
 @cache
 def _try(settings: tuple[tuple[str, str], ...]) -> str | None:
-    try:
-        done = subprocess.run([sys.executable, "-c", _CODE], capture_output=True, timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        said = f"it has not started after {LIMIT_S:g} s"
-    else:
-        if done.returncode == 0:
+    with tempfile.TemporaryFile() as errors:
+        # a session of its own, so that Ctrl-C reaches this process alone
+        child = subprocess.Popen([sys.executable, "-c", _CODE], stdout=errors, stderr=errors, start_new_session=True)
+        try:
+            end_s = time.monotonic() + LIMIT_S
+            while child.poll() is None and time.monotonic() < end_s:
+                check()
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(LOOK_EVERY_S)
+        finally:
+            child.kill()
+            code = child.wait()
+        if code == 0:
             return None
-        lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        said = lines[-1] if lines else f"exit code {done.returncode}"
+        errors.seek(0)
+        lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+        said = lines[-1] if lines else f"exit code {code}"
+        if time.monotonic() >= end_s:
+            said = f"it has not started after {LIMIT_S:g} s"
     return f"JAX does not start with {', '.join(f'{name}={value}' for name, value in settings)}: {said[:500]}"

@@ -25,6 +25,8 @@ def calibration_tables(results: Results) -> list[Section]:
     ]
     groups = results.groups()
     process = results.benchmarks[0].facts.process
+    counts = {len(b.facts.process) for b in results.benchmarks}
+    rounds = sorted({min(counts), max(counts)})
     return [
         Section(
             "Verdicts on arms whose truth is known",
@@ -32,7 +34,7 @@ def calibration_tables(results: Results) -> list[Section]:
             rows,
             (
                 f"{len(groups)} groups of {len(next(iter(groups.values())))} arms, forward, "
-                f"{len(process)} rounds in {len(set(process))} processes. Identical: more copies of "
+                f"{' to '.join(map(str, rounds))} rounds in {len(set(process))} processes. Identical: more copies of "
                 "pure[jit], compiled separately. Slowed: copies whose samples are stretched by that share while the "
                 "clock runs. Shares have 95 % intervals (Clopper and Pearson). The arms of one group share a baseline, "
                 "so they are not fully independent.",

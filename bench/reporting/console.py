@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def say(message: str) -> None:
     """Print to stderr, where progress and messages go."""
-    typer.echo(for_terminal(message, lines=True), err=True)
+    typer.echo(for_terminal(message), err=True)
 
 
 def show(

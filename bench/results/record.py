@@ -20,7 +20,7 @@ from .grouping import grouped
 SCHEMA = 3
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
 Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
-Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
+Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16)$")]
 Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
@@ -125,7 +125,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     peers: tuple[str, ...]
     styles: tuple[str, ...] | None
     kernels: tuple[Kernel, ...]
-    processes: Annotated[int, Meta(ge=1, le=10**6)]
+    processes: Annotated[int, Meta(ge=1, le=1000)]
     rounds: Natural | None
     sample_time_s: Seconds
     limit_s: NotNegative

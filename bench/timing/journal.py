@@ -28,6 +28,7 @@ class Begun(Struct, frozen=True, tag=True):
 
     Args:
         since: when it began, in UTC.
+        versions, commit: with which it began, and with which its proof was made.
         arms, untimed: of the plan, group by group, as known when the run began.
         equality: its measurements before timing; None where there are none.
         backend: the platform on which equality was measured. The processes must run on it, too.
@@ -42,6 +43,8 @@ class Begun(Struct, frozen=True, tag=True):
     command: list[str]
     load: float | None
     since: str = ""
+    versions: dict[str, str] = {}
+    commit: str = ""
 
 
 class Resumed(Struct, frozen=True, tag=True):
@@ -146,7 +149,7 @@ class Journal:
         return [
             arm
             for group, arms in self.groups().items()
-            if group not in done and not any(a.id in untimed for a in arms if a.role in ("baseline", "duplicate"))
+            if group not in done and _can_have_numbers(arms, untimed)
             for arm in arms
             if arm.id not in untimed
         ]
@@ -154,7 +157,9 @@ class Journal:
     @property
     def complete(self) -> bool:
         """Whether everything is measured."""
-        return not any(self.todo(process) for process in range(self.plan.processes))
+        untimed, done = self.untimed, {(line.group, line.process) for line in self.groups_timed}
+        can = [g for g, arms in self.groups().items() if _can_have_numbers(arms, untimed)]
+        return all((group, process) in done for group in can for process in range(self.plan.processes))
 
     def close(self) -> None:
         """Remove the file: its content is in the results file, or it has none."""
@@ -164,6 +169,10 @@ class Journal:
 
     def _of(self, kind: type[_T]) -> list[_T]:
         return [line for line in self._lines if isinstance(line, kind)]
+
+
+def _can_have_numbers(arms: list[Arm], untimed: dict[str, Untimed]) -> bool:
+    return not any(arm.id in untimed for arm in arms if arm.role in ("baseline", "duplicate"))
 
 
 def unfinished_error(path: Path) -> UnfinishedError:

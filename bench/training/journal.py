@@ -11,6 +11,8 @@ from safetensors.numpy import load, save
 from ...common.errors import InputError, brief
 from ...common.parameters.record import ClassifierParams, from_leaves, leaves
 from ..results.lines import append, cut_unfinished, read_lines
+from . import FRAMEWORKS
+from .experiments import get_experiment
 from .study import Agreement, Run, check_trainings
 
 #: Name of the file, beside the record.
@@ -61,9 +63,18 @@ class TrainingJournal:
         """What a file has. Raises a TrigruError if it is no journal of trainings."""
         self = cls.__new__(cls)
         first, *others = read_lines(path, Begun | Trained) or [None]
+        if isinstance(first, Begun):
+            for name in first.experiments:
+                get_experiment(name)
+            if strange := set(first.frameworks) - set(FRAMEWORKS):
+                raise InputError(f"{path}: has {brief(sorted(strange))}, expected {', '.join(FRAMEWORKS)}.")
         if not isinstance(first, Begun) or not all(isinstance(line, Trained) for line in others):
             raise InputError(f"{path}: is no journal of trainings. Begin anew with --discard.")
         self.path, self.begun, self.trained = path, first, [line for line in others if isinstance(line, Trained)]
+        for run in self.runs:
+            was_asked = run.experiment in first.experiments and run.framework in first.frameworks
+            if not was_asked or run.seed >= first.seeds:
+                raise InputError(f"{path}: has a training that was not asked for. Begin anew with --discard.")
         try:
             check_trainings(self.runs, first.agreement)
         except ValueError as error:

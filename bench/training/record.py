@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ...common.errors import InputError, brief
 from ...common.files import read_whole, write_whole
+from ..results.lines import MOST_BYTES
 from ..results.record import Machine
 from .study import Agreement, Run, check_trainings
 from .vanishing import Vanishing
@@ -45,7 +46,7 @@ def save_record(path: Path, record: TrainingRecord) -> None:
 def load_record(path: Path) -> TrainingRecord:
     """Read a file that `save_record` wrote. Raises an InputError if it is missing, or is not such a file."""
     try:
-        record = msgspec.json.decode(read_whole(path), type=TrainingRecord)
+        record = msgspec.json.decode(read_whole(path, MOST_BYTES), type=TrainingRecord)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write it with `trigru train`.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -100,14 +100,23 @@ SUBJECTS = {
 }
 
 
-def attempt(tmp_path, rng, subject, way):
+def wait_for_a_part(partial, process):
+    """Until something is kept."""
+    while process.poll() is None and not (partial.exists() and len(partial.read_bytes().splitlines()) > 2):
+        time.sleep(0.05)
+
+
+def attempt(tmp_path, rng, subject, way, wait=False):
     """End a run at a moment, look at what is left, and go on with it; returns how many parts were kept."""
     arguments, name, check, longest_s = SUBJECTS[subject]
     folder = tmp_path / f"{subject}-{time.monotonic_ns()}" / "out"
     folder.mkdir(parents=True)
     (folder / name).write_bytes(FORMER)
     process = start(arguments, folder)
-    time.sleep(rng.uniform(0.5, longest_s))
+    if wait:
+        wait_for_a_part(folder / name.replace(".json", ".partial.jsonl"), process)
+    else:
+        time.sleep(rng.uniform(0.5, longest_s))
     children, _, err = end(process, way)
     time.sleep(1.0)
     assert not [child for child in children if lives(child)], "a process outlived the command"
@@ -139,7 +148,28 @@ def attempt(tmp_path, rng, subject, way):
 
 @pytest.mark.parametrize(("subject", "way"), [("bench", "SIGKILL"), ("train", "SIGINT twice")])
 def test_a_run_that_is_ended_loses_nothing(tmp_path, rng, subject, way):
-    attempt(tmp_path, rng, subject, way)
+    assert attempt(tmp_path, rng, subject, way, wait=True) > 0
+
+
+@pytest.mark.parametrize("command", [["verify"], ["compare", "--quick", "--share", "-o", "out"]], ids=lambda c: c[0])
+def test_a_proof_is_interrupted_at_once(tmp_path, command):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trigru.bench.cli", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    time.sleep(9.0)
+    children = children_of(process)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 15.0, "it went on"
+    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted.")
+    assert not [child for child in children if lives(child)]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long

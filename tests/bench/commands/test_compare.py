@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import msgspec
@@ -152,6 +153,19 @@ def test_a_run_that_is_resumed_keeps_what_was_proven_and_times_nothing_that_was_
     assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2"]
     assert [u.reason for u in results.untimed] == ["not proven equal: sequence"]
     assert {m.port for m in results.trigru.equality} == {"pure", "linen"}
+
+
+def test_a_run_of_bench_or_of_other_versions_is_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", interrupted)
+    path = tmp_path / "results.partial.jsonl"
+    monkeypatch.setattr("trigru.bench.commands.bench.kept", lambda journal: "")
+    assert isinstance(invoke("bench", *TINY, "-o", str(tmp_path)).exception, ChildDiedError)
+    found = invoke("compare", *TINY, "-o", str(tmp_path), "--resume")
+    assert "nothing was proven in it" in str(found.exception)
+    path.write_bytes(path.read_bytes().replace(version("jax").encode(), b"0.1"))
+    found = invoke("bench", *TINY, "-o", str(tmp_path), "--resume")
+    assert "was begun elsewhere: jax " in str(found.exception)
+    assert "was 0.1. Begin anew with --discard." in str(found.exception)
 
 
 def test_where_plain_jax_is_not_equal_that_is_said_and_nothing_is_written(tmp_path, monkeypatch):

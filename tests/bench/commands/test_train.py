@@ -114,6 +114,21 @@ def test_a_training_that_ends_early_keeps_what_was_trained_and_goes_on(tmp_path,
     assert not (tmp_path / "training.partial.jsonl").exists()
 
 
+@pytest.mark.parametrize("change", [{"framework": "/../../escaped"}, {"experiment": "vowels"}, {"seed": 9}])
+def test_a_journal_with_trainings_that_nobody_asked_for_writes_nothing(tmp_path, counted, change):
+    counted.after, counted.error = 2, KeyboardInterrupt()
+    path = tmp_path / "in" / "training.partial.jsonl"
+    assert call("train", *QUICKLY, str(path.parent))[0] == 130
+    lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+    lines[1]["run"] |= change
+    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    counted.after = None
+    left, _, err = call("train", *QUICKLY, str(path.parent), "--resume")
+    assert left == 2
+    assert "has a training that was not asked for" in err
+    assert [p.name for p in tmp_path.rglob("*")] == ["in", "training.partial.jsonl"]
+
+
 def test_unfinished_trainings_are_discarded_if_that_is_asked_for(tmp_path, counted):
     (tmp_path / "training.partial.jsonl").write_bytes(b"hours")
     assert "is in the way" in call("train", *QUICKLY, str(tmp_path))[2]

@@ -1,6 +1,7 @@
 """Nobody else has what is claimed, and whoever wants it is told who has it."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,6 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(monkeypatch, tmp_path)
 
 
 def test_an_owner_that_cannot_be_read_is_said_so(holder, monkeypatch):
-    (claims._folder() / "machine.json").write_bytes(b"{}")
+    (claims._folder() / f"machine-{platform.node()}.json").write_bytes(b"{}")
     with pytest.raises(ClaimedError, match="just begun"), claimed("machine", "it", ""):
         pass

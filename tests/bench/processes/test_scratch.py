@@ -23,21 +23,26 @@ def test_a_folder_is_there_within_the_context_alone(place):
     assert not any(place.iterdir())
 
 
+KILLED = """
+import os
+from trigru.bench.processes.scratch import scratch
+with scratch() as folder:
+    print(folder, flush=True)
+    os._exit(9)
+"""
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(place):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    dead, own = place / f"trigru-{ended.pid}-abc", place / f"trigru-{os.getpid()}-abc"
-    others = [place / "trigru-claims-0", place / "trigru-x-y", place / "else", place / f"trigru-{10**30}-abc"]
-    for folder in (dead, own, *others):
+    environment = os.environ | {"TMPDIR": str(place)}
+    dead = subprocess.run(
+        [sys.executable, "-c", KILLED], capture_output=True, text=True, env=environment
+    ).stdout.strip()
+    assert Path(dead).parent == place
+    (Path(dead) / "programs").mkdir()
+    results = [place / name for name in ("trigru-2026-results", "trigru-scratch-results", "else")]
+    for folder in results:
         folder.mkdir()
-    (dead / "programs").mkdir()
-    (dead / "programs" / "file").write_text("")
-    victim = place / "victim"
-    victim.mkdir()
-    (victim / "file").write_text("")
-    (place / f"trigru-{ended.pid}-link").symlink_to(victim)
-    with scratch():
-        pass
-    assert not dead.exists()
-    assert all(folder.exists() for folder in (own, *others))
-    assert (victim / "file").exists()
+    with scratch() as used, scratch():
+        assert Path(used).exists(), "of a process that lives"
+        assert not Path(dead).exists()
+        assert all(folder.exists() for folder in results)
