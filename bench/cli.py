@@ -23,6 +23,7 @@ from .commands.arguments import (
     Resume,
     Rounds,
     Seed,
+    Seeds,
     Share,
     Styles,
     Sweep,
@@ -293,10 +294,7 @@ def train(
     ports: Annotated[
         list[str] | None, typer.Option("--port", help="Only this framework (repeatable). Default: all three.")
     ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(min=1, max=100_000, help="Trainings of each kind, or draws. Default: 20; 3 with --vanishing."),
-    ] = None,
+    seeds: Seeds = None,
     vanishing: Annotated[
         bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")
     ] = False,

@@ -99,6 +99,7 @@ def benchmark(
         try:
             save(results, folder / FILE)
             write_whole(folder / REPORT, page.encode())
+            (folder / SWEEP_PLOT).unlink(missing_ok=True)  # of an earlier run
             plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
         except OSError:
             say(kept(journal))

@@ -154,6 +154,9 @@ def _read_orbax(path: Path) -> Any:
     import orbax.checkpoint as ocp
 
     path = path.absolute()
+    for entry in path.rglob("*"):  # tensorstore would wait for a pipe
+        if entry.is_symlink() or not (entry.is_dir() or entry.is_file()):
+            raise InputError(f"has {entry.name}, which is neither a file nor a folder.")
     managed = path / "default"  # where a CheckpointManager has it, in the folder of a step
     path = managed if (managed / "_METADATA").exists() else path
     for leaf in json.loads(read_whole(path / "_METADATA"))["tree_metadata"].values():

@@ -29,7 +29,7 @@ from trigru.bench.training.record import load_record
 from trigru.bench.training.tables import agreement_table, gain_table
 from trigru.common.errors import TrigruError
 
-SHORT_S, LONG_S, SLOW_S = 5, 300, 10
+SHORT_S, LONG_S, SLOW_S = 3, 300, 10
 TRAINING = Begun(
     ["sunspots-2"], ["linen"], 2, True, {"jax": "0.12.0"}, "2026-11-26 00:00:00",
     [study.Agreement("sunspots-2", name, [2.0, 1.0]) for name in ("pure", "linen")],

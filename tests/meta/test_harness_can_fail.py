@@ -4,7 +4,7 @@ import pytest
 from trigru.common.equality import oracle
 from trigru.common.equality.checks import CHECKS, get_checks
 from trigru.common.equality.verification import assert_equivalent, verify
-from trigru.common.errors import NotOfferedError
+from trigru.common.errors import InputError, NotOfferedError
 from trigru.impls.faults import FAULTS
 from trigru.impls.pure import PORT, PurePort
 
@@ -63,7 +63,7 @@ def test_a_failure_names_port_check_quantity_and_sizes():
 def test_what_measures_nothing_passes_nothing():
     with pytest.raises(AssertionError, match="nothing was measured"):
         assert_equivalent(PORT, checks=get_checks("chunks"), dtypes=["float32"])
-    with pytest.raises(AssertionError, match="nothing was measured"):
+    with pytest.raises(InputError, match="there is no check to ask"):
         assert_equivalent(PORT, checks=())
 
 

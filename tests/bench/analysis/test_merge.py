@@ -68,12 +68,10 @@ def test_facts_are_the_arms(merged):
     assert [f.differs for f in (pure, linen)] == [None, "resets before the product"]
 
 
-def test_a_groups_batch_is_made_once_for_all_its_arms(journal, monkeypatch):
+def test_no_batch_is_drawn_whose_sizes_a_journal_says(journal, monkeypatch):
     run(journal, ignore, FakeProcesses())
-    made, make = [], Workload.batch
-    monkeypatch.setattr(Workload, "batch", lambda workload: made.append(workload.name) or make(workload))
+    monkeypatch.setattr(Workload, "batch", lambda workload: pytest.fail("it was drawn"))
     merge(journal)
-    assert made == ["tiny"] * 2, "of the forward pass, for its steps and its work; of a step, none"
 
 
 def test_where_it_comes_from(merged):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import struct
 import subprocess
@@ -135,6 +136,13 @@ def test_an_equinox_file_of_another_model_is_refused(tmp_path):
     assert refused(tmp_path / "p.eqx", "has 6 arrays, expected 4 of a cell, 5 with an initial_carry, or 7")
     eqx.tree_serialise_leaves(tmp_path / "p.eqx", [PARAMS.initial_carry, *PARAMS[:4]])
     assert refused(tmp_path / "p.eqx", r"cell.weight_ih has shape \(3,\), expected two axes")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_an_orbax_folder_with_a_pipe_or_a_link_is_not_waited_for(tmp_path, make):
+    write(tmp_path / "p.orbax", PARAMS, "nnx")
+    make(tmp_path / "p.orbax" / "d" / "extra")
+    assert refused(tmp_path / "p.orbax", "has extra, which is neither a file nor a folder")
 
 
 def test_orbax_folders_that_are_none_or_lead_elsewhere_are_refused(tmp_path):
