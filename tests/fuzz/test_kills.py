@@ -31,17 +31,20 @@ WAYS = {
 }
 
 
-def hear_all():
-    """A shell's job in the background ignores SIGINT, one of nohup SIGHUP."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+#: Runs trigru so that it hears all signals: a shell's job in the background ignores SIGINT, one of nohup SIGHUP.
+HEARING = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "trigru.bench.cli", *sys.argv[1:]])
+"""
 
 
 def start(arguments, folder):
-    command = [sys.executable, "-m", "trigru.bench.cli", *arguments, "-o", str(folder)]
+    command = [sys.executable, "-c", HEARING, *arguments, "-o", str(folder)]
     environment = os.environ | {"TMPDIR": str(folder.parent)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **pipes, env=environment, preexec_fn=hear_all)
+    return subprocess.Popen(command, **pipes, env=environment)
 
 
 def children_of(process):
@@ -161,9 +164,9 @@ def test_a_run_that_is_ended_loses_nothing(tmp_path, rng, subject, way):
 
 
 def test_a_proof_is_interrupted_at_once(tmp_path):
-    words = [sys.executable, "-m", "trigru.bench.cli", "verify", "--no-cache"]
+    words = [sys.executable, "-c", HEARING, "verify", "--no-cache"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=hear_all)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
     time.sleep(9.0)
     children = children_of(process)
     process.send_signal(signal.SIGINT)
