@@ -14,6 +14,7 @@ from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..arms.arms import packages_of, unavailable
 from ..arms.plan import expand, packages_of_plan
+from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..reporting.console import Progress, say, show
 from ..reporting.plots import plot_sweep
@@ -34,7 +35,7 @@ from ..timing.machine import (
     versions_of,
 )  # fmt: skip
 from ..timing.supervisor import run
-from .claims import Unfinished, now
+from .claims import Unfinished
 from .report import show_summary, tables_of, time_tables
 
 COLD_STARTS = 5

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +13,6 @@ from .options import check_folder
 #: What to do with the journal of an unfinished run.
 Unfinished = Literal["resume", "discard", "refuse"]
 SHARE = "Pass --wait to begin when it has ended, or --share to time beside it: then both are disturbed."
-
-
-def now() -> str:
-    """The time, in UTC."""
-    return datetime.now(UTC).isoformat(" ", "seconds").partition("+")[0]
 
 
 @contextmanager

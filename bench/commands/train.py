@@ -10,6 +10,7 @@ import typer
 from ...common.errors import TrigruError
 from ...common.parameters.record import ClassifierParams
 from ...impls.checkpoints import write
+from ..processes.claims import now
 from ..processes.interrupts import check, shielded
 from ..reporting.console import Progress, say, show
 from ..results.files import command_line
@@ -24,7 +25,7 @@ from ..training.study import Agreement, Run, agreement, study
 from ..training.tables import agreement_table, curves_agree, gain_table, vanishing_table
 from ..training.vanishing import LENGTHS, vanishing
 from ..training.vanishing import SEEDS as DRAWS
-from .claims import Unfinished, now
+from .claims import Unfinished
 from .options import choose
 
 SEEDS, QUICK_SEEDS = 20, 2

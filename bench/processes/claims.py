@@ -49,6 +49,11 @@ def folder_claim(folder: Path) -> str:
 TIMING = "timing"
 
 
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(UTC).isoformat(" ", "seconds").partition("+")[0]
+
+
 @contextmanager
 def claimed(
     name: str, what: str, hint: str, waiting: Callable[[str], None] | None = None, *, share: bool = False
@@ -90,8 +95,7 @@ def claimed(
                 break
             time.sleep(LOOK_EVERY_S)
     try:
-        since = datetime.now(UTC).isoformat(" ", "seconds").partition("+")[0]
-        write_whole(owner, msgspec.json.encode(Owner(os.getpid(), since, [Path(sys.argv[0]).name, *sys.argv[1:]])))
+        write_whole(owner, msgspec.json.encode(Owner(os.getpid(), now(), [Path(sys.argv[0]).name, *sys.argv[1:]])))
         yield
     finally:
         owner.unlink(missing_ok=True)

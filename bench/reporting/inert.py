@@ -6,16 +6,13 @@ import unicodedata
 _LINE_STARTS = re.compile(r"^([#>+=~|-]|\d+[.)]\s)")
 
 
-def for_terminal(text: str, *, lines: bool = False) -> str:
+def for_terminal(text: str) -> str:
     r"""What a terminal shows as it is: without control characters, and what changes the direction of text.
 
-    Args:
-        lines: whether the text may have several lines.
-
-    >>> for_terminal("a\x1b[31mb\nc"), for_terminal("a\nb", lines=True)
-    ('a\\x1b[31mb\\nc', 'a\nb')
+    >>> for_terminal("a\x1b[31mb\nc")
+    'a\\x1b[31mb\\nc'
     """
-    return "".join(c if _is_shown(c) or (lines and c == "\n") else _escape(c) for c in text)
+    return "".join(c if _is_shown(c) else _escape(c) for c in text)
 
 
 def for_markdown(text: str, *, cell: bool = False) -> str:
