@@ -17,7 +17,7 @@ def checks() -> str:
             return "bit for bit"
         same = ["same function"] if "float64" in check.dtypes else []
         accurate = [f"accurate in {dtype}" for dtype in check.dtypes if dtype != "float64"]
-        return ", ".join(same + accurate) + (", in every call style" if check.per_style else "")
+        return ", ".join(same + accurate) + (", in every call style" if check.styles_of else "")
 
     rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in CHECKS]
     return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])
@@ -43,12 +43,20 @@ def styles() -> str:
     """The table of call styles."""
     from trigru.common.port.protocol import LABELS
     from trigru.common.port.styles import styles_called
+    from trigru.common.port.task import PHASES
     from trigru.impls import get_port
+
+    def labels(port, style):
+        found = []
+        for label in LABELS:
+            phases = [phase for phase in style.phases if style.name in styles_called(port, (label,), phase)]
+            if phases:
+                found.append(label if tuple(phases) == PHASES else f"{label} ({', '.join(phases)})")
+        return ", ".join(found)
 
     ports = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
     rows = [
-        f"| {p.title} | `{s.name}` | {', '.join(label for label in LABELS if s.name in styles_called(p, (label,)))} "
-        f"| `{s.summary}` |"
+        f"| {p.title} | `{s.name}` | {labels(p, s)} | `{s.summary}`{f' ([source]({s.source}))' if s.source else ''} |"
         for p in ports
         for s in p.call_styles
     ]

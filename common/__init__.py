@@ -19,7 +19,7 @@ _HANDED_ON = {
     "gru.optimizers": ("carry_learning_rate",),
     "parameters.record": ("ClassifierParams", "GRUParams", "ReadoutParams", "config_of"),
     "port.protocol": ("CallStyle", "Port", "Program", "check_config", "check_load"),
-    "port.styles": ("functional_program",),
+    "port.styles": ("functional_program", "shared_styles"),
 }
 _MODULE_OF = {name: module for module, names in _HANDED_ON.items() for name in names}
 

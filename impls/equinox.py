@@ -21,8 +21,8 @@ from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
-from ..common.port.protocol import FUNCTIONAL, CallStyle, check_config, check_load
-from ..common.port.styles import functional_program
+from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT"]
 
@@ -287,19 +287,19 @@ class EquinoxPort:
                 value_and_grad=eqx.filter_value_and_grad,
                 apply_updates=eqx.apply_updates,
             ),
+            source="https://docs.kidger.site/equinox/all-of-equinox/",
         ),
-        CallStyle(
-            "partition",
-            "jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x))(arrays, x)",
-            lambda port, model, task: _partitioned(port, model, task),
-            labels=(FUNCTIONAL,),
+        *shared_styles(
+            lambda model: _partition(model),
+            name="partition",
+            summary="jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x))(arrays, x)",
         ),
     )
 
 
-def _partitioned(port, model, task):
+def _partition(model):
     arrays, static = eqx.partition(model, eqx.is_array)
-    return functional_program(port, arrays, task, lambda arrays: eqx.combine(arrays, static))
+    return arrays, lambda arrays: eqx.combine(arrays, static)
 
 
 def _leaves(model: Any) -> list[Any]:

@@ -11,6 +11,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+from flax.training.train_state import TrainState
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int
 
@@ -20,8 +21,8 @@ from ..common.gru.initializers import for_carry, orthogonal
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import FUNCTIONAL, CallStyle, check_config, check_load
-from ..common.port.styles import functional_program
+from ..common.port.protocol import CallStyle, Program, check_config, check_load
+from ..common.port.styles import shared_styles
 
 __all__ = ["GRU", "PORT", "Model"]
 
@@ -254,14 +255,42 @@ class LinenPort:
 
     call_styles = (
         CallStyle(
-            "apply",
-            "jax.jit(lambda params, x: module.apply({'params': params}, x))",
-            lambda port, model, task: functional_program(
-                port, model.params, task, lambda params: Model(params, model.module)
-            ),
-            labels=(FUNCTIONAL,),
+            "train_state",
+            "jax.jit(train_step)(train_state, x, targets), which returns train_state.apply_gradients(grads=grads)",
+            lambda port, model, task: _train_state(port, model, task),
+            phases=("train_step",),
+            source="https://flax-linen.readthedocs.io/en/latest/quick_start.html",
+        ),
+        *shared_styles(
+            lambda model: (model.params, lambda params: Model(params, model.module)),
+            name="apply",
+            summary="jax.jit(lambda params, x: module.apply({'params': params}, x))(params, x)",
+            source="https://flax-linen.readthedocs.io/en/latest/guides/flax_fundamentals/flax_basics.html",
         ),
     )
+
+
+def _train_state(port, model, task):
+    """The program of a train step on flax's `TrainState`, which holds parameters, optimiser state and a count."""
+    state: Any = TrainState.create(apply_fn=model.module.apply, params=model.params, tx=task.optimizer)
+
+    @jax.jit
+    def train_step(state, *arrays):
+        loss, gradients = jax.value_and_grad(lambda params: task.objective(Model(params, model.module), *arrays))(
+            state.params
+        )
+        return state.apply_gradients(grads=gradients), loss
+
+    def call(*arrays):
+        nonlocal state
+        state, loss = train_step(state, *arrays)
+        return loss
+
+    def params():
+        return port.dump(Model(state.params, model.module))
+
+    leaves = len(jax.tree.leaves(state))
+    return Program(call, params, lambda *arrays: train_step.lower(state, *arrays), leaves, port.dump)
 
 
 PORT = LinenPort()

@@ -20,8 +20,8 @@ from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import FUNCTIONAL, CallStyle, Program, check_config, check_load
-from ..common.port.styles import functional_program
+from ..common.port.protocol import CallStyle, Program, check_config, check_load
+from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -285,7 +285,12 @@ class NNXPort:
         return differentiate
 
     call_styles = (
-        CallStyle("nnx.jit", "nnx.jit(f)(model, x)", lambda port, model, task: _in_place(port, model, task, nnx.jit)),
+        CallStyle(
+            "nnx.jit",
+            "nnx.jit(f)(model, x)",
+            lambda port, model, task: _in_place(port, model, task, nnx.jit),
+            source="https://flax.readthedocs.io/en/latest/nnx_basics.html",
+        ),
         CallStyle(
             "nnx.jit-tree",
             "nnx.jit(f, graph=False)(model, x)",
@@ -304,17 +309,10 @@ class NNXPort:
             functional_program,
             lambda: None if hasattr(nnx, "Pytree") else "in this flax a module is not a pytree",
         ),
-        CallStyle(
-            "split-merge",
-            "jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)",
-            lambda port, model, task: _split(port, model, task),
-            labels=(FUNCTIONAL,),
-        ),
-        CallStyle(
-            "leaves",
-            "jax.jit(lambda leaves, x: jax.tree.unflatten(treedef, leaves)(x))(leaves, x)",
-            lambda port, model, task: _flattened(port, model, task),
-            lambda: None if hasattr(nnx, "Pytree") else "in this flax a module is not a pytree",
+        *shared_styles(
+            lambda model: _split(model),
+            name="split-merge",
+            summary="jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)",
         ),
     )
 
@@ -344,14 +342,9 @@ def _in_place(port, model, task, jit, partial=None):
     return Program(bound, lambda: port.dump(model), lambda *arrays: jitted.lower(*held, *arrays), leaves, port.dump)
 
 
-def _split(port, model, task):
+def _split(model):
     graphdef, state = nnx.split(model)
-    return functional_program(port, state, task, lambda state: nnx.merge(graphdef, state))
-
-
-def _flattened(port, model, task):
-    leaves, treedef = jax.tree.flatten(model)
-    return functional_program(port, leaves, task, lambda leaves: jax.tree.unflatten(treedef, leaves))
+    return state, lambda state: nnx.merge(graphdef, state)
 
 
 PORT = NNXPort()

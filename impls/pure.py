@@ -21,8 +21,8 @@ from ..common.gru.initializers import for_carry, orthogonal, per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.protocol import FUNCTIONAL, CallStyle, check_config, check_load
-from ..common.port.styles import functional_program
+from ..common.port.protocol import check_config, check_load
+from ..common.port.styles import shared_styles
 
 __all__ = ["PORT", "Params", "gru", "gru_step", "init"]
 
@@ -261,7 +261,9 @@ class PurePort:
 
         return differentiate
 
-    call_styles = (CallStyle("jit", "jax.jit(f)(params, x)", functional_program, labels=(FUNCTIONAL,)),)
+    call_styles = shared_styles(
+        name="jit", summary="jax.jit(f)(params, x)", source="https://docs.jax.dev/en/latest/jit-compilation.html"
+    )
 
 
 def _record(params: Params) -> GRUParams:

@@ -112,7 +112,7 @@ PUBLIC = {
     "trigru.common": (
         "GRUConfig get_checks Measurement assert_equivalent verify InputError NotOfferedError ParamsFileError "
         "TrigruError UnavailableError carry_learning_rate ClassifierParams GRUParams ReadoutParams config_of CallStyle "
-        "Port Program check_config check_load functional_program"
+        "Port Program check_config check_load functional_program shared_styles"
     ),
     "trigru.common.gru.fused": "Weights fused_scan",
     "trigru.impls": "get_port get_style port_names unavailable",

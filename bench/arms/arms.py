@@ -87,7 +87,9 @@ def arms_of(
             known = [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]
             found += [make(name, style, Kernel()) for style in known]
             continue
-        asked = [None] if unavailable(name) else styles_called(get_port(name), (DOCUMENTED,) if first else styles)
+        asked = (
+            [None] if unavailable(name) else styles_called(get_port(name), (DOCUMENTED,) if first else styles, phase)
+        )
         found += [
             make(name, style, kernel)
             for style in asked

@@ -122,7 +122,7 @@ def start_cold(port: str, since_s: float) -> ColdStart:
     model = jax.block_until_ready(source.make(config, jax.random.key(0)))
     init_s = time.perf_counter() - start
 
-    style = get_style(source, available_styles(source)[0].name)
+    style = get_style(source, available_styles(source, PHASE)[0].name)
     task = make_task(source, config, PHASE, optax.adam(LEARNING_RATE))
     with watch_build() as account:
         start = time.perf_counter()

@@ -42,8 +42,12 @@ class Question:
 
     @property
     def optimized(self) -> bool:
-        """Whether it is asked of the program as users have it, rather than of one that is compiled in haste."""
-        return self.dtype in self.check.optimized
+        """Whether it is asked of the program as users have it, rather than of one that is compiled in haste.
+
+        Where that is the forward pass of each call style, a style that has none is asked so of its own phase.
+        """
+        without_forward = self.style is not None and "forward" not in self.style.phases
+        return self.dtype in self.check.optimized or without_forward
 
 
 def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Question]:
@@ -71,7 +75,7 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
             raise UnknownNameError("dtype", dtype, list(DTYPES))
     found = []
     for check, port in itertools.product(checks, ports):
-        styles = (available_styles(port) or [None]) if check.per_style else [None]  # none: the check fails
+        styles = (check.styles_of and available_styles(port, check.styles_of)) or [None]  # without any, the check fails
         for style, dtype in itertools.product(styles, dtypes):
             if dtype in check.dtypes and (style is styles[0] or dtype == "float64"):
                 found.append(Question(port, check, style, dtype))

@@ -15,7 +15,7 @@ from ..config import GRUConfig
 from ..errors import InputError, UnknownNameError
 from ..gru.kernels import parse_kernel
 from ..parameters.record import ClassifierParams, GRUParams, check_params
-from .task import Task
+from .task import PHASES, Task
 
 Params = GRUParams | ClassifierParams
 
@@ -46,7 +46,7 @@ class Port(Protocol):
 
     @property
     def call_styles(self) -> "tuple[CallStyle, ...]":
-        """The ways to cross the jit boundary; the one that the framework's documentation shows first comes first."""
+        """The ways to cross the jit boundary. The first one of a phase is the one that the documentation leads with."""
         ...
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
@@ -97,9 +97,12 @@ class Port(Protocol):
         ...
 
 
-#: What a call style is, whatever its port calls it: "documented" is the one that the framework's documentation leads
-#: with, which is a port's first; "functional" passes the parameters through `jax.jit` as one pytree.
-DOCUMENTED, FUNCTIONAL = LABELS = ("documented", "functional")
+#: What a call style is, whatever its port calls it. Frameworks are compared in the same one.
+#: documented: what the framework's documentation leads with; it is the first style of the port that has the phase.
+#: functional: the parameters are one pytree, which goes in and out of `jax.jit`.
+#: leaves: the same, as a list of the arrays.
+#: donated: functional, and the old parameters and optimiser state are given up to the new ones.
+DOCUMENTED, FUNCTIONAL, LEAVES, DONATED = LABELS = ("documented", "functional", "leaves", "donated")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ class CallStyle:
         missing: None where the installed versions have the style, else why they don't.
         labels: of LABELS; "documented" is told by the place among the port's styles. Raises an UnknownNameError at
             others.
+        phases: of PHASES, those that it has.
+        source: address of the documentation that leads with it; "" where none does.
     """
 
     name: str
@@ -120,6 +125,8 @@ class CallStyle:
     build: "Callable[[Port, Any, Task], Program]"
     missing: Callable[[], str | None] = lambda: None
     labels: tuple[str, ...] = ()
+    phases: tuple[str, ...] = PHASES
+    source: str = ""
 
     def __post_init__(self):
         for label in self.labels:

@@ -1,14 +1,63 @@
 """Call styles: the ways to take a task across the jit boundary that are not one framework's own."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from ..config import GRUConfig
-from .protocol import DOCUMENTED, CallStyle, Port, Program
+from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
 from .task import Task, cross_entropy, mean_squared_error
+
+#: (model) -> a pytree of its parameters, and what makes a model of such a pytree.
+Split = Callable[[Any], tuple[Any, Callable[[Any], Any]]]
+
+
+def _whole(model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    return model, lambda tree: tree
+
+
+def shared_styles(
+    split: Split = _whole, *, name: str = FUNCTIONAL, summary: str = "jax.jit(f)(model, x)", source: str = ""
+) -> tuple[CallStyle, ...]:
+    """The styles that every port has: functional, leaves, donated. To be joined to a port's own.
+
+    Args:
+        split: parts a model into its parameters, and what makes a model of them inside `jax.jit`.
+        name, summary, source: of the functional style.
+
+    >>> [(style.name, style.labels) for style in shared_styles(name="apply")]
+    [('apply', ('functional',)), ('leaves', ('leaves',)), ('donated', ('donated',))]
+    """
+
+    def functional(port: Any, model: Any, task: Task) -> Program:
+        tree, rebuild = split(model)
+        return functional_program(port, tree, task, rebuild)
+
+    def leaves(port: Any, model: Any, task: Task) -> Program:
+        tree, rebuild = split(model)
+        arrays, treedef = jax.tree.flatten(tree)
+        return functional_program(port, arrays, task, lambda arrays: rebuild(treedef.unflatten(arrays)))
+
+    def donated(port: Any, model: Any, task: Task) -> Program:
+        tree, rebuild = split(model)
+        own = jax.tree.map(jnp.copy, tree)  # the model keeps its arrays
+        return functional_program(port, own, task, rebuild, jit=partial(jax.jit, donate_argnums=(0, 1)))
+
+    return (
+        CallStyle(name, summary, functional, labels=(FUNCTIONAL,), source=source),
+        CallStyle("leaves", "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)", leaves, labels=(LEAVES,)),
+        CallStyle(
+            "donated",
+            "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)",
+            donated,
+            labels=(DONATED,),
+            phases=("train_step",),
+        ),
+    )
 
 
 def functional_program(
@@ -79,13 +128,13 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
     return Task(phase, predict, mean_squared_error, optimizer)
 
 
-def styles_called(port: Port, names: Sequence[str] | None) -> list[str]:
-    """The call styles of a port with one of these names or labels, by name, in its order; None asks for all."""
-    of_style = {style.name: {style.name, *style.labels} for style in port.call_styles}
+def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[str]:
+    """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
+    of_style = {style.name: {style.name, *style.labels} for style in port.call_styles if phase in style.phases}
     next(iter(of_style.values()), set()).add(DOCUMENTED)
     return [name for name, words in of_style.items() if names is None or words & set(names)]
 
 
-def available_styles(port: Port) -> list[CallStyle]:
-    """The call styles of a port that the installed versions have."""
-    return [style for style in port.call_styles if style.missing() is None]
+def available_styles(port: Port, phase: str) -> list[CallStyle]:
+    """The call styles that a port has for a phase and that the installed versions have."""
+    return [style for style in port.call_styles if phase in style.phases and style.missing() is None]

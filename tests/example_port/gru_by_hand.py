@@ -7,15 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import initializers, sigmoid
-from trigru.common import (
-    CallStyle,
-    ClassifierParams,
-    GRUParams,
-    ReadoutParams,
-    check_config,
-    check_load,
-    functional_program,
-)
+from trigru.common import ClassifierParams, GRUParams, ReadoutParams, check_config, check_load, shared_styles
 
 GATES = "r", "z", "n"
 
@@ -91,7 +83,7 @@ class ByHandPort:
     title = "by hand"
     packages = ("gru-by-hand", "jax", "jaxlib")
     kernels = ("stock",)
-    call_styles = (CallStyle("jit", "jax.jit(f)(model, x)", functional_program, labels=("functional",)),)
+    call_styles = shared_styles(name="jit")
 
     def make(self, config, key):
         check_config(self, config)

@@ -9,8 +9,11 @@ import optax
 import pytest
 from flax import nnx
 from trigru.common.config import GRUConfig
+from trigru.common.errors import UnknownNameError
 from trigru.common.parameters.record import random_params
-from trigru.common.port.styles import make_task
+from trigru.common.port.protocol import DONATED, LABELS, CallStyle
+from trigru.common.port.styles import functional_program, make_task, styles_called
+from trigru.common.port.task import PHASES
 from trigru.impls import get_port, get_style
 
 CONFIG = GRUConfig(4, 8)
@@ -23,7 +26,7 @@ CALLS = [
     ("nnx", "cached_partial", {(nnx, "jit"): True, (nnx, "cached_partial"): True}),
     ("nnx", "pytree", {(nnx, "jit"): False, (nnx, "merge"): False}),
     ("nnx", "split-merge", {(nnx, "split"): True, (nnx, "merge"): True, (nnx, "jit"): False}),
-    ("nnx", "leaves", {(jax.tree, "unflatten"): True, (nnx, "jit"): False, (nnx, "merge"): False}),
+    ("nnx", "leaves", {(nnx, "merge"): True, (nnx, "jit"): False}),
     ("equinox", "filter_jit", {(eqx, "filter_jit"): True, (eqx, "combine"): False}),
     ("equinox", "partition", {(eqx, "partition"): True, (eqx, "combine"): True}),
 ]
@@ -53,14 +56,59 @@ def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, f
         assert recorded[nnx, "jit"] == [{"graph": False}]
 
 
-LEAVES = {"pure[jit]": 16, "linen[apply]": 34, "equinox[filter_jit]": 16, "equinox[partition]": 16}
-LEAVES |= {f"nnx[{style}]": 17 for style in ("nnx.jit", "nnx.jit-tree", "cached_partial")}
-LEAVES |= {f"nnx[{style}]": 16 for style in ("pytree", "split-merge", "leaves")}
+LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
+#: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
+COUNTING = {"nnx.jit", "nnx.jit-tree", "cached_partial", "train_state"}
 
 
 def test_what_crosses_the_jit_boundary_is_counted(port):
-    """Five parameters (linen: eleven), two moments of each, Adam's count, and an nnx.Optimizer's own step."""
+    """Five parameters (linen: eleven), two moments of each, and Adam's count."""
     for style in port.call_styles:
         task = make_task(port, CONFIG, "train_step", optax.adam(1e-3))
         program = style.build(port, port.load(CONFIG, random_params(CONFIG)), task)
-        assert program.leaves == LEAVES[f"{port.name}[{style.name}]"]
+        assert program.leaves == LEAVES[port.name] + (style.name in COUNTING)
+
+
+# labels
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_port_has_each_shared_style_once_in_each_phase(port, phase):
+    for label in LABELS:
+        expected = 1 if label != DONATED or phase == "train_step" else 0
+        assert len(styles_called(port, (label,), phase)) == expected, label
+
+
+def test_styles_are_called_by_name_or_by_label_in_the_order_of_the_port():
+    port = get_port("linen")
+    assert styles_called(port, ("documented",), "train_step") == ["train_state"]
+    assert styles_called(port, ("documented",), "forward") == ["apply"]
+    assert styles_called(port, ("donated", "train_state"), "train_step") == ["train_state", "donated"]
+    assert styles_called(port, None, "step") == ["apply", "leaves"]
+
+
+def test_a_style_of_another_label_is_refused():
+    with pytest.raises(UnknownNameError, match="label of call style x 'fastest'"):
+        CallStyle("x", "", functional_program, labels=("fastest",))
+
+
+def test_a_donated_step_gives_up_its_own_arrays_and_never_those_of_the_model(port):
+    model = port.load(CONFIG, random_params(CONFIG))
+    before = port.dump(model)
+    task = make_task(port, CONFIG, "train_step", optax.adam(1e-3))
+    donated = get_style(port, "donated").build(port, model, task)
+    batch = X, np.ones((2, 5, 8), "f4")
+    (*held, _, _), _ = donated.lower(*batch).args_info
+    given_up = [array.donated for array in jax.tree.leaves(held)]
+    assert given_up == [True] * donated.leaves, "those of the model and of its optimiser"
+    donated.call(*batch)
+    jax.tree.map(np.testing.assert_array_equal, port.dump(model), before)
+
+
+def test_leaves_cross_the_boundary_as_a_list(port):
+    task = make_task(port, CONFIG, "forward", optax.sgd(1.0))
+    program = get_style(port, "leaves").build(port, port.load(CONFIG, random_params(CONFIG)), task)
+    (leaves, _), _ = program.lower(X).args_info
+    assert isinstance(leaves, list)
+    assert len(leaves) == program.leaves
+    assert all(hasattr(leaf, "shape") for leaf in leaves)

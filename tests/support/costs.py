@@ -14,6 +14,8 @@ STYLES = {
     ("torch", "compiled"): (164_000, 1.47, 12),
     ("haiku", "transform"): (268_000, 0.77, 13),
 }
+#: The styles that pass the parameters as one pytree; a port's first style is the documented one.
+FUNCTIONAL = ("jit", "apply", "split", "partition")
 DIFFERS = "two biases"  # what haiku says of its equations; keras is not to be had
 #: Device time as a share.
 PHASES = {"forward": 1.0, "gradient": 2.3, "train_step": 2.9, "step": 1.0}
@@ -26,6 +28,11 @@ COLD_NS, COLD_CALLS = 1_000_000, 3
 INIT_NS = 7_000_000
 GEMM_GFLOP_PER_S, COPY_GBYTE_PER_S = 37.0, 3.1
 LIMIT_DISPATCH_NS = 5_000
+
+
+def labels_of(style: str) -> tuple[str, ...]:
+    """Of a port's style, beside that of its first."""
+    return ("functional",) * (style in FUNCTIONAL)
 
 
 class Called(NamedTuple):

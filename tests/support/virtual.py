@@ -38,6 +38,7 @@ from support.costs import (
     Costs,
     copies_of,
     hlo_of,
+    labels_of,
 )
 from trigru.bench.arms import arms, peers
 from trigru.bench.commands import options as command_options
@@ -286,10 +287,8 @@ class _Port:
     def __init__(self, machine: Machine, name: str):
         self.name = self.title = name
         self.call_styles = tuple(
-            CallStyle(
-                style, style, lambda _, model, task, style=style: machine.program(name, style, *model, task.phase)
-            )
-            for port, style in STYLES
+            CallStyle(s, s, lambda _, of, task, s=s: machine.program(name, s, *of, task.phase), labels=labels_of(s))
+            for port, s in STYLES
             if port == name
         )
 

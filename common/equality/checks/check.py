@@ -23,8 +23,8 @@ class Check:
         answer: (port, case, style) -> the port's arrays by quantity, in the dtype of the case.
         expect: (case) -> the oracle's arrays by quantity, in the dtype of the case.
         exact: compare bits instead of asking the two questions.
-        per_style: ask the first question once for each call style of the port, and the second, which a style can't
-            change, of the first style; otherwise style is None.
+        styles_of: a phase: ask the first question once for each call style that the port has for it, and the second,
+            which a style can't change, of the first one; otherwise style is None.
         dtypes: those of DTYPES in which it is asked; of checks with the same arithmetic, one asks about accuracy.
         computed_in: the dtype of the computation where it is not the case's.
         optimized: those of its dtypes in which it is asked of the program as users have it; in the others, of one that
@@ -37,7 +37,7 @@ class Check:
     answer: Callable[[Port, Case, Any], Answers]
     expect: Callable[[Case], Answers]
     exact: bool = False
-    per_style: bool = False
+    styles_of: str | None = None
     dtypes: tuple[str, ...] = ("float64",)
     computed_in: str | None = None
     optimized: tuple[str, ...] = ()

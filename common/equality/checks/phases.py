@@ -56,7 +56,7 @@ def forward_check(name: str, catches: str) -> Check:
         tape = oracle.forward(case.params.gru, case.x)
         return {"carry": tape.carry, "outputs": tape.outputs}
 
-    return Check(name, catches, answer, expect, per_style=True, optimized=("float64",))
+    return Check(name, catches, answer, expect, styles_of="forward", optimized=("float64",))
 
 
 def training_check(
@@ -96,11 +96,12 @@ def training_check(
         _, params, batch = trained(case)
         return train(case, params, batch, TRAJECTORY_STEPS).answers()
 
-    return Check(name, catches, answer, expect, per_style=per_style, dtypes=dtypes, optimized=optimized)
+    styles_of = "train_step" if per_style else None
+    return Check(name, catches, answer, expect, styles_of=styles_of, dtypes=dtypes, optimized=optimized)
 
 
 def _program(
     port: Port, style: CallStyle | None, config: GRUConfig, params: Any, phase: str, optimizer: Any
 ) -> Program:
     task = make_task(port, config, phase, optimizer)
-    return (style or available_styles(port)[0]).build(port, port.load(config, params), task)
+    return (style or available_styles(port, phase)[0]).build(port, port.load(config, params), task)

@@ -84,8 +84,10 @@ def test_every_style_phase_and_dtype_is_asked_of_the_program_as_users_have_it(po
     for kernel in (None, "fused"):
         asked = expand([Subject("port", port.name, kernel)], DTYPES, CHECKS)
         real = [question for question in asked if question.optimized]
-        styles = {style.name for style in available_styles(port)}
-        assert {q.style for q in real if q.check == "forward"} == styles
+        for phase, check in (("forward", "forward"), ("train_step", "training")):
+            styles = {style.name for style in available_styles(port, phase)}
+            assert {q.style for q in asked if q.check == check} == styles
+            assert styles <= {q.style for q in real}, "each at least once"
         assert {q.dtype for q in real} == set(DTYPES)
         assert {"sequence", "masks", "training", "step"} <= {q.check for q in real}, "gradients, train steps, a step"
         assert {"training", "chunks", "hvp"} <= {q.check for q in asked if not q.optimized}

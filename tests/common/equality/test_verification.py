@@ -214,7 +214,7 @@ def test_a_style_that_is_missing_is_not_asked():
         call_styles = (*PurePort.call_styles, CallStyle("new", "", functional_program, lambda: "too old"))
 
     found = verify([Old()], checks=get_checks("forward"))
-    assert {m.style for m in found} == {"jit"}
+    assert {m.style for m in found} == {"jit", "leaves"}
 
 
 def test_cases_hide_nothing():
@@ -243,6 +243,8 @@ def test_the_second_question_is_asked_of_the_first_style_alone():
     assert {(m.style, m.dtype) for m in found} == {
         ("filter_jit", "float64"),
         ("partition", "float64"),
+        ("leaves", "float64"),
+        ("donated", "float64"),
         ("filter_jit", "float32"),
     }
 
