@@ -13,7 +13,8 @@ import msgspec
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from .lines import MOST_BYTES
+from .contradictions import check_run
+from .lines import MOST_BYTES, decode
 from .migration import from_schema_2
 from .record import SCHEMA, Benchmark, Provenance, Results, Untimed
 
@@ -39,15 +40,18 @@ def load(path: Path) -> Results:
     if path.is_dir():
         path = path / FILE
     try:
-        content = msgspec.json.decode(read_whole(path, MOST_BYTES))
+        content = decode(read_whole(path, MOST_BYTES))
         head = content.get("trigru") if isinstance(content, dict) else None
         schema = head.get("schema") if isinstance(head, dict) else None
         if schema not in (2, SCHEMA) and isinstance(schema, int):
             raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
         results = msgspec.convert(from_schema_2(content) if schema == 2 else content, type=Results)
+        check_run(results)
     except OSError as error:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ResultsFileError:
+        raise
+    except (ValueError, RecursionError) as error:  # also what msgspec, and the checks of the records, say
         raise ResultsFileError(
             f"{path}: not a results file of trigru: {brief(error)}. Pass one that trigru wrote, or measure again."
         ) from error

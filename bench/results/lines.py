@@ -1,5 +1,6 @@
 """Files that grow by a line of JSON for each event, and outlive the process that writes them."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole
+from .contradictions import first_twice
 
 #: The largest file of results or lines that is read.
 MOST_BYTES = 2**28
@@ -35,11 +37,32 @@ def read_lines(path: Path, kind: Any) -> list[Any]:
     """
     try:
         whole = _whole(read_whole(path, MOST_BYTES))
-        return [msgspec.json.decode(line, type=kind) for line in whole.splitlines()]
+        return [decode(line, kind) for line in whole.splitlines()]
     except OSError as error:
         raise LinesError(f"{path}: {error.strerror}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also what msgspec says
         raise LinesError(f"{path}: not a run of this trigru: {brief(error)}.") from error
+
+
+def decode(content: bytes, kind: Any = Any) -> Any:
+    """A value of this kind from JSON in which no object says a field twice: readers would not agree on which counts.
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is too deep.
+
+    >>> decode(b'{"ratio": 0.5, "ratio": 2.0}')
+    Traceback (most recent call last):
+    ValueError: an object has ratio twice
+    """
+    found = msgspec.json.decode(content, type=kind)
+    json.loads(content, object_pairs_hook=_refuse_twice)
+    return found
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"an object has {first_twice(name for name, _ in pairs)} twice")
 
 
 def cut_unfinished(path: Path) -> None:

@@ -5,8 +5,6 @@ number, and what has to fit together is compared. `trigru.bench.results.files` s
 with trigru's facts under `extra_info.trigru`. Times are in seconds.
 """
 
-from collections.abc import Iterable
-from collections.abc import Sized as HasLength
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +13,7 @@ from msgspec import Meta, Struct
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import Kernel
 from ...common.port.programs import Build, ProgramFacts
+from . import contradictions
 from .grouping import grouped
 
 SCHEMA = 3
@@ -74,6 +73,9 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     slowed: NotNegative
     trial: Count
 
+    def __post_init__(self) -> None:
+        contradictions.check_arm(self)
+
     @property
     def group(self) -> str:
         """The group of arms that this arm may be compared with: the same work, in the same division."""
@@ -120,11 +122,11 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
-    phases: tuple[Phase, ...]
+    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
     ports: tuple[str, ...]
     peers: tuple[str, ...]
     styles: tuple[str, ...] | None
-    kernels: tuple[Kernel, ...]
+    kernels: Annotated[tuple[Kernel, ...], Meta(min_length=1)]
     processes: Annotated[int, Meta(ge=1, le=1000)]
     rounds: Natural | None
     sample_time_s: Seconds
@@ -132,6 +134,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     seed: Count
     trials: Count
     compile_anew: bool = True  # in files that do not say
+
+    def __post_init__(self) -> None:
+        contradictions.check_plan(self)
 
     @property
     def swept(self) -> str | None:
@@ -228,11 +233,7 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
 
     def __post_init__(self) -> None:
-        rounds, processes = len(self.process), len(set(self.process))
-        check_lengths(rounds, position=self.position, started_s=self.started_s)
-        check_lengths(processes, calls=self.calls, warm_up_calls=self.warm_up_calls, steady=self.steady)
-        if not self.ratio_low <= self.ratio <= self.ratio_high:
-            raise ValueError("ratio is outside of its own interval")
+        contradictions.check_facts(self)
 
 
 class ExtraInfo(Struct, frozen=True):
@@ -254,12 +255,7 @@ class Benchmark(Struct, frozen=True):
     stats: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if (self.group, self.name, self.fullname) != (self.arm.group, self.arm.name, self.arm.id):
-            raise ValueError(f"group, name and fullname are not those of the arm {self.arm.id}")
-        data = self.stats.get("data")
-        if not (isinstance(data, list) and data and all(type(t) in (int, float) and 0 < t <= 1e7 for t in data)):
-            raise ValueError("stats.data has no samples, or some that are no seconds")
-        check_lengths(len(data), process=self.facts.process)
+        contradictions.check_benchmark(self)
 
     @property
     def facts(self) -> Facts:
@@ -314,32 +310,8 @@ class Results(Struct, frozen=True):
     untimed: list[Untimed]
 
     def __post_init__(self) -> None:
-        ids = [b.arm.id for b in self.benchmarks] + [u.arm.id for u in self.untimed]
-        if twice := first_twice(ids):
-            raise ValueError(f"{twice} is there twice")
-        dtypes = {b.arm.dtype for b in self.benchmarks}
-        if self.benchmarks and not (self.trigru.ceilings and all(dtypes <= c.keys() for c in self.trigru.ceilings)):
-            raise ValueError("trigru.ceilings lack the limits of the machine in a dtype of the arms")
-        for group, benchmarks in self.groups().items():
-            if [b.arm.role for b in benchmarks].count("baseline") != 1:
-                raise ValueError(f"group {group} has no baseline, or several")
-            process = benchmarks[0].facts.process
-            if any(b.facts.process != process for b in benchmarks) or max(process) >= self.trigru.plan.processes:
-                raise ValueError(f"group {group} has arms of different processes, or of more than the plan has")
+        contradictions.check_results(self)
 
     def groups(self) -> dict[str, list[Benchmark]]:
         """Benchmarks by group, in the order of the file."""
         return grouped(self.benchmarks, lambda b: b.group)
-
-
-def first_twice(names: Iterable[str]) -> str | None:
-    """The first name that is there a second time."""
-    seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)
-
-
-def check_lengths(length: int, **lists: HasLength) -> None:
-    """Raise a ValueError if one of the lists has another length."""
-    for name, found in lists.items():
-        if len(found) != length:
-            raise ValueError(f"{name} has {len(found)} items, expected {length}")

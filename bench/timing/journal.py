@@ -9,9 +9,10 @@ from msgspec import Struct
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ..processes.interrupts import shielded
+from ..results.contradictions import check_asked, check_proven, check_roles, first_twice
 from ..results.grouping import grouped
 from ..results.lines import LinesError, UnfinishedError, append, cut_unfinished, read_lines
-from ..results.record import Arm, Machine, Plan, Untimed, first_twice
+from ..results.record import Arm, Machine, NotNegative, Plan, Untimed
 from .machine import machine_differences
 from .messages import GroupTimed, Started
 
@@ -41,7 +42,7 @@ class Begun(Struct, frozen=True, tag=True):
     equality: list[Measurement] | None
     backend: str | None
     command: list[str]
-    load: float | None
+    load: NotNegative | None
     since: str = ""
     versions: dict[str, str] = {}
     commit: str = ""
@@ -205,31 +206,46 @@ def _read(path: Path) -> tuple[list[_Line], Begun]:
 def _contradiction(begun: Begun, lines: list[_Line]) -> str | None:
     """Why lines cannot be those of one run; None if they can."""
     groups = grouped(begun.arms, lambda arm: arm.group)
-    known = {arm.id for arm in begun.arms}
-    if twice := first_twice(arm.id for arm in begun.arms):
+    arms = {arm.id: arm for arm in begun.arms}
+    untimed = {u.arm.id for u in begun.untimed}
+    if twice := first_twice([arm.id for arm in begun.arms]) or first_twice(u.arm.id for u in begun.untimed):
         return f"the arm {twice} is there twice"
-    if any([arm.role for arm in arms].count("baseline") != 1 for arms in groups.values()):
-        return "a group has no baseline, or several"
-    if strange := next((u.arm.id for u in begun.untimed if u.arm.id not in known), None):
-        return f"{strange} is no arm of the run"
+    try:
+        check_asked(begun.plan, begun.arms)
+        check_proven(begun.equality, [arm for arm in begun.arms if arm.id not in untimed])
+        for group, of_group in groups.items():
+            check_roles(group, of_group)
+    except ValueError as error:
+        return str(error)
     dtypes = {arm.dtype for arm in begun.arms}
     done: set[tuple[str, int]] = set()
-    has_started = False
-    for line in lines:
+    machine: Machine | None = None
+    for line in [*begun.untimed, *lines]:
         if isinstance(line, Begun):
             return "has a second beginning"
         if isinstance(line, Started):
-            has_started = True
             if not dtypes <= line.ceilings.keys():
                 return "a process lacks the limits of the machine in a dtype of the arms"
-        if isinstance(line, Untimed) and line.arm.id not in known:
+            if machine is not None and (
+                machine.commit != line.machine.commit or machine_differences(machine, line.machine)
+            ):
+                return "its processes ran on different machines, versions or commits"
+            machine = line.machine
+        if isinstance(line, Untimed) and line.arm != arms.get(line.arm.id):
             return f"{line.arm.id} is no arm of the run"
         if isinstance(line, GroupTimed):
-            ids = {arm.id for arm in groups.get(line.group, ())}
-            part = line.group, line.process
-            if not has_started:
+            timed, part = {t.arm for t in line.timed}, (line.group, line.process)
+            if machine is None:
                 return "a group was timed before a process started"
-            if part in done or line.process >= begun.plan.processes or not {t.arm for t in line.timed} <= ids:
+            if (
+                part in done
+                or line.process >= begun.plan.processes
+                or not timed <= {a.id for a in groups.get(line.group, ())}
+            ):
                 return f"process {line.process} has {line.group} twice, or is none of the run, or has other arms"
+            if timed & untimed:
+                return f"{min(timed & untimed)} has a number, though the run began with a reason why it cannot have one"
+            if any(len(t.time_s) > (begun.plan.rounds or len(t.time_s)) for t in line.timed):
+                return f"process {line.process} has more rounds of {line.group} than the plan"
             done.add(part)
     return None

@@ -5,19 +5,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from ...common.port.programs import Build, ProgramFacts
-from ..results.record import (
-    Arm,
-    Ceilings,
-    Count,
-    Dtype,
-    Machine,
-    Natural,
-    NotNegative,
-    Seconds,
-    Untimed,
-    check_lengths,
-    first_twice,
-)  # fmt: skip
+from ..results.contradictions import check_admission, check_lengths, check_rounds, first_twice
+from ..results.record import Arm, Ceilings, Count, Dtype, Machine, Natural, NotNegative, Seconds, Untimed
 
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
@@ -84,6 +73,7 @@ class Timed(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_lengths(len(self.time_s), position=self.position, started_s=self.started_s)
+        check_admission(self.gate, self.differs)
 
 
 class GroupTimed(Struct, frozen=True, tag=True):
@@ -98,6 +88,9 @@ class GroupTimed(Struct, frozen=True, tag=True):
             raise ValueError(f"{twice} is there twice")
         for t in self.timed:
             check_lengths(len(self.timed[0].time_s), **{f"time_s of {t.arm}": t.time_s})
+        if self.timed:
+            rounds = len(self.timed[0].time_s)
+            check_rounds(self.group, (t.position for t in self.timed), [self.process] * rounds, None)
 
 
 Answer = Started | Underway | Untimed | GroupTimed

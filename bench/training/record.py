@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ...common.errors import InputError, brief
 from ...common.files import read_whole, write_whole
-from ..results.lines import MOST_BYTES
+from ..results.lines import MOST_BYTES, decode
 from ..results.record import Machine
 from .study import Agreement, Run, check_trainings
 from .vanishing import Vanishing
@@ -46,10 +46,10 @@ def save_record(path: Path, record: TrainingRecord) -> None:
 def load_record(path: Path) -> TrainingRecord:
     """Read a file that `save_record` wrote. Raises an InputError if it is missing, or is not such a file."""
     try:
-        record = msgspec.json.decode(read_whole(path, MOST_BYTES), type=TrainingRecord)
+        record = decode(read_whole(path, MOST_BYTES), TrainingRecord)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write it with `trigru train`.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also what msgspec, and the checks of the records, say
         raise InputError(f"{path}: not written by this version's `trigru train` ({brief(error)}).") from error
     if record.schema != SCHEMA:
         raise InputError(f"{path}: schema {record.schema}, expected {SCHEMA}. Run `trigru train` again.")

@@ -13,7 +13,8 @@ from ...common.equality.bounds import relative_error
 from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import ClassifierParams
 from ...impls import get_port
-from ..results.record import Count, NotNegative, check_lengths, first_twice
+from ..results.contradictions import check_lengths, first_twice
+from ..results.record import Count, NotNegative
 from . import REFERENCE, get_trainer
 from .experiments import Experiment, get_experiment
 from .fit import PATIENCE, fit, minibatches

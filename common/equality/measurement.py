@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..errors import InputError
 from ..gru.kernels import STOCK
 
 NOT_OFFERED = "not offered"
@@ -28,6 +29,13 @@ class Measurement:
     bound: float
     problem: str | None = None
     kernel: str = STOCK
+
+    def __post_init__(self) -> None:
+        if (self.error is None and self.problem is None) or min(self.error or 0.0, self.bound) < 0:
+            raise InputError(
+                f"error is {self.error} with a bound of {self.bound}, expected numbers from 0, or a problem instead of "
+                "an error."
+            )
 
     @property
     def offered(self) -> bool:

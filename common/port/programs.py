@@ -4,29 +4,32 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(ge=0, le=1e7)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True):
     """How long it took to get from a function to its first result, once, in the first process of a run."""
 
-    trace_s: float  # running the Python code with tracers
-    lower_s: float  # from the trace to StableHLO
-    compile_s: float  # from there to machine code, by XLA
-    first_call_s: float  # all of that, and the call
+    trace_s: Seconds  # running the Python code with tracers
+    lower_s: Seconds  # from the trace to StableHLO
+    compile_s: Seconds  # from there to machine code, by XLA
+    first_call_s: Seconds  # all of that, and the call
 
 
 class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once."""
 
     fingerprint: str  # of what it computes; see `fingerprint`
-    dots: int  # matrix products
-    fusions: int
-    whiles: int
-    transposes: int
-    temp_bytes: int | None  # memory beside arguments and results, by XLA's analysis; None where it gives none
+    dots: Count  # matrix products
+    fusions: Count
+    whiles: Count
+    transposes: Count
+    temp_bytes: Count | None  # memory beside arguments and results, by XLA's analysis; None where it gives none
     xla_flops: float | None  # by XLA's cost analysis; None where it gives none
     xla_bytes: float | None
 

@@ -53,7 +53,7 @@ def timed(process: int, arm: Arm) -> Timed:
         device="another device" if arm.port == "linen" else MACHINE.device,
         backend="gpu" if arm.port == "linen" else MACHINE.backend,
         differs="resets before the product" if arm.port == "linen" else None,
-        gate=0.25 + 0.125 * process,
+        gate=None if arm.port == "linen" else 0.25 + 0.125 * process,
         leaves=5,
         build=BUILD if process == 0 else None,
         program=None,
@@ -62,7 +62,7 @@ def timed(process: int, arm: Arm) -> Timed:
         steady=process == 0,
         time_s=samples(process, arm),
         pipelined_s=[0.5 + process],
-        position=[0, 1, 2, 0],
+        position=[(place + ARMS.index(arm)) % 3 for place in range(4)] if arm in ARMS else [9] * 4,
         started_s=[100.0 * process + second for second in range(4)],
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 from trigru.bench.analysis.statistics import compare, noise_floor
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results.files import SCHEMA, stats_of
+from trigru.bench.results.grouping import grouped
 from trigru.bench.results.record import Arm, Benchmark, Ceilings, ExtraInfo, Facts, Machine, Plan, Provenance, Results
 from trigru.common.equality.measurement import Measurement
 from trigru.common.gru.kernels import parse_kernel
@@ -69,7 +70,7 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         "device": MACHINE.device,
         "backend": MACHINE.backend,
         "differs": None,
-        "gate": 0.1,
+        "gate": None if facts.get("differs") else 0.1,
         "process": process,
         "position": [0] * len(process),
         "started_s": [0.0] * len(process),
@@ -109,8 +110,32 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
         "complete": True,
     }
     facts |= provenance
-    facts["plan"] = msgspec.structs.replace(facts["plan"], processes=max(processes, facts["plan"].processes))
-    return Results({}, {}, benchmarks, "2026-11-04T10:00:00+00:00", "5", Provenance(**facts), [])
+    facts["plan"] = _asking_for(facts["plan"], [b.arm for b in benchmarks], processes)
+    facts["ceilings"] *= processes if len(facts["ceilings"]) == 1 else 1
+    groups = grouped(benchmarks, lambda b: b.group).values()
+    placed = {b.fullname: with_facts(b, position=[n] * len(b.time_s)) for g in groups for n, b in enumerate(g)}
+    placed = [placed[b.fullname] for b in benchmarks]
+    return Results({}, {}, placed, "2026-11-04T10:00:00+00:00", "5", Provenance(**facts), [])
+
+
+def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
+    """A plan that asks for these arms, too, and for as many processes as measured them."""
+
+    def add(asked: Any, needed: Any) -> Any:
+        return (*asked, *(value for value in dict.fromkeys(needed) if value not in asked))
+
+    workloads = {str(arm.workload): arm.workload for arm in arms}
+    kernels = {str(arm.kernel): arm.kernel for arm in arms}
+    named = {str(kernel) for kernel in plan.kernels}
+    return msgspec.structs.replace(
+        plan,
+        workloads=(*plan.workloads, *(w for w in workloads.values() if w not in plan.workloads)),
+        phases=add(plan.phases, (arm.phase for arm in arms)),
+        ports=add(plan.ports, (arm.port for arm in arms if arm.port not in plan.peers)),
+        kernels=(*plan.kernels, *(kernel for name, kernel in kernels.items() if name not in named)),
+        processes=processes if arms else plan.processes,
+        trials=max([plan.trials, *(arm.trial for arm in arms)]),
+    )
 
 
 ARMS = {  # times / pure[jit]'s

@@ -1,9 +1,8 @@
 """`trigru diff` and its exit codes, and `trigru report`, from files."""
 
-import msgspec
 import pytest
 from support.cli import call, invoke
-from support.runs import EQUAL, draw_run, slowed, with_provenance
+from support.runs import EQUAL, draw_run, make_arm, make_benchmark, make_results, slowed, with_provenance
 from trigru.bench.results.files import save
 
 
@@ -37,7 +36,8 @@ def test_a_run_does_not_differ_from_itself(files, old):
 
 
 def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
-    folder, slow = files("old", old), slowed(old, 1.5, lambda b: b.arm.port == "linen")
+    folder = files("old", old)
+    slow = with_provenance(draw_run(1, {"linen": 1.5}, groups=("tiny/forward",)), equality=[EQUAL])
     found = invoke("diff", folder, files("slow", slow))
     assert found.exit_code == 1
     assert "1 of 8 arms slower than before by more than 5.0%: tiny/forward/float32/stock/linen[apply]." in found.stderr
@@ -65,5 +65,6 @@ def test_a_report_has_what_was_proven_only_where_something_was(files, old):
     assert found.stdout.endswith("Equality: linen proven equal (all within their bounds).\n")
     unproven = invoke("report", files("unproven", with_provenance(old, equality=None)))
     assert "Equality" not in unproven.stdout
-    calibrated = with_provenance(old, plan=msgspec.structs.replace(old.trigru.plan, trials=1))
+    copies = [make_arm(name, trial=1) for name in ("pure[jit]", "pure[jit]#2", "pure[jit]#3")]
+    calibrated = make_results([make_benchmark(arm, [1.0] * 6) for arm in copies], equality=[EQUAL])
     assert "Equality with the NumPy oracle" in invoke("report", files("calibrated", calibrated)).stdout

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.runs import MACHINE, make_arm, make_benchmark, make_results, with_facts, with_provenance
+from support import runs
+from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, with_facts, with_provenance
 from trigru.bench.commands.report import tables_of
 from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, assemble, command_line, load, save
 from trigru.bench.results.record import Arm, Facts, Plan, Provenance, Untimed
@@ -37,7 +38,9 @@ def rewrite(path, keys, change):
 def test_what_is_saved_is_loaded(path):
     assert load(path) == load(path.parent) == RESULTS
     arm = make_arm("nnx[leaves]:fused@save=none", "question@hidden=64", division="fused")
-    idle = with_provenance(RESULTS, load_before=None, load_after=None)  # a system that does not tell
+    asked = plan(workloads=("tiny", "question@hidden=64"), ports=("linen", "nnx"), kernels=("stock", "fused@save=none"))
+    # a system that does not tell
+    idle = with_provenance(RESULTS, load_before=None, load_after=None, plan=msgspec.structs.replace(asked, processes=1))
     other = msgspec.structs.replace(idle, untimed=[Untimed(arm, "not equal")])
     save(other, path)
     assert load(path) == other
@@ -77,6 +80,8 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, part):
 
 
 OF_PURE = ("benchmarks", 0, "extra_info", "trigru")
+EQUAL = msgspec.to_builtins(runs.EQUAL)
+FAILED = EQUAL | {"error": 1e-3}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,33 @@ OF_PURE = ("benchmarks", 0, "extra_info", "trigru")
         (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}. Measure again"),
         (("trigru",), {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}. Measure again"),
         ((*OF_PURE, "arm", "role"), "arm", "has no baseline, or several"),
-        (("benchmarks", 1, "extra_info", "trigru", "arm", "role"), "baseline", "has no baseline, or several"),
+        (("benchmarks", 1, "extra_info", "trigru", "arm", "role"), "baseline", "cannot be the baseline of its group"),
+        ((*OF_LINEN, "arm", "role"), "duplicate", "cannot be the duplicate of its group"),
+        ((*OF_LINEN, "arm", "kernel", "choices"), {"save": "none"}, "expected stock, fused, or fused with some of"),
+        ((*OF_LINEN, "arm", "slowed"), 0.5, "cannot be the arm of its group"),
+        ((*OF_LINEN, "gate"), 1.5, "gate is 1.5, which admits no arm"),
+        ((*OF_LINEN, "differs"), "in its biases", "gate is there, and so is differs"),
+        ((*OF_LINEN, "verdict"), "faster", "verdict is faster, which the interval or the floor does not bear"),
+        ((*OF_LINEN, "ratio_high"), 0.5, "ratio is outside of its own interval"),
+        ((*OF_LINEN, "floor"), 0.03, "have a different floor"),
+        ((*OF_LINEN, "steps"), 9, "have a different steps"),
+        ((*OF_LINEN, "position"), [0, 0, 0], "two arms of group .* have one position in a round"),
+        ((*OF_PURE, "ratio_high"), 1.5, "the interval of .*, whose ratio is to itself, is not 1"),
+        (("benchmarks", 2, "stats", "mean"), 1e3, "stats.mean is not that of stats.data"),
+        (("benchmarks", 2, "stats", "iterations"), 11, "stats.iterations is not that of stats.data or of calls"),
+        (("benchmarks", 2, "stats", "data"), [2.0, 4.0, 6.0], "stats.min is not that of stats.data"),
+        (("trigru", "plan", "workloads"), [{"name": "question"}], "is not what the plan asked for"),
+        (("trigru", "plan", "phases"), ["step"], "is not what the plan asked for"),
+        (("trigru", "plan", "ports"), ["pure"], "linen.* is not what the plan asked for"),
+        (("trigru", "plan", "ports"), ["linen", "linen"], "ports of the plan have linen twice"),
+        (("trigru", "plan", "trials"), 3, "is not what the plan asked for"),
+        (("trigru", "plan", "rounds"), 2, "has more rounds than the plan"),
+        (("trigru", "plan", "processes"), 2, "complete is true, but group .* was not measured in every process"),
+        (("trigru", "equality"), [FAILED], "has a number, but was not proven equal"),
+        (("trigru", "equality"), [EQUAL, EQUAL], "trigru.equality has .* twice"),
+        (("trigru", "equality"), [EQUAL | {"error": None}], "error is None with a bound of 1e-12, expected numbers"),
+        (("datetime",), "yesterday", "datetime is 'yesterday', expected one like 2026-01-31"),
+        ((*OF_PURE, "build", "compile_s"), -1.0, r"float` >= 0.0 .*compile_s"),
         *((("benchmarks", 0, name), "x", "are not those of the arm") for name in ("group", "name", "fullname")),
         *(((*OF_PURE, fact), 0.0, rf"float` > 0.0 .*{fact}") for fact in ("ratio_low", "ratio", "ratio_high")),
         *(((*OF_PURE, fact), 1e300, rf"float` <= .*{fact}") for fact in ("ratio_high", "floor", "flops")),
@@ -117,6 +148,50 @@ OF_PURE = ("benchmarks", 0, "extra_info", "trigru")
 def test_a_file_with_other_contents_is_refused(path, keys, value, message):
     rewrite(path, keys, lambda inner, key: inner.__setitem__(key, value))
     with pytest.raises(ResultsFileError, match=message):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ratio": 5.0, "ratio_low": 5.0, "ratio_high": 5.0}, "ratio of .*linen.* is outside of all its rounds"),
+        ({"ratio": 1.2, "ratio_low": 1.1, "ratio_high": 1.3, "floor": 0.3, "verdict": "slower"}, "does not bear"),
+        ({"ratio": 1.2, "ratio_low": 0.9, "ratio_high": 1.3, "verdict": "slower"}, "does not bear"),
+    ],
+)
+def test_a_verdict_and_a_ratio_that_the_samples_do_not_bear_are_refused(path, changes, message):
+    for fact, value in changes.items():
+        rewrite(path, (*OF_LINEN, fact), lambda inner, key, value=value: inner.__setitem__(key, value))
+    with pytest.raises(ResultsFileError, match=message):
+        load(path)
+
+
+def test_processes_that_go_back_and_limits_of_fewer_of_them_are_refused(path):
+    arms = [make_benchmark(arm, [1.0, 2.0, 3.0], [0, 1, 0]) for arm in ARMS]
+    save(make_results(arms), path)
+    with pytest.raises(ResultsFileError, match="process goes back to an earlier one"):
+        load(path)
+    arms = [make_benchmark(arm, [1.0, 2.0, 3.0], [0, 1, 1]) for arm in ARMS]
+    save(make_results(arms), path)
+    assert len(load(path).trigru.ceilings) == 2
+    rewrite(path, ("trigru", "ceilings"), lambda inner, key: inner[key].pop())
+    with pytest.raises(ResultsFileError, match="ceilings are of fewer processes"):
+        load(path)
+
+
+def test_a_group_without_its_duplicate_or_with_one_of_another_port_is_refused(path):
+    save(make_results([make_benchmark(arm, [1.0, 2.0, 3.0]) for arm in (ARMS[0], ARMS[2])]), path)
+    with pytest.raises(ResultsFileError, match="has no duplicate, or several"):
+        load(path)
+    other = msgspec.structs.replace(ARMS[1], port="linen")
+    save(make_results([make_benchmark(arm, [1.0, 2.0, 3.0]) for arm in (ARMS[0], other)]), path)
+    with pytest.raises(ResultsFileError, match="the duplicate of group .* is not of its baseline"):
+        load(path)
+
+
+def test_a_field_that_is_there_twice_is_refused(path):
+    path.write_text(path.read_text().replace('"complete":', '"complete":false,"complete":'))
+    with pytest.raises(ResultsFileError, match="an object has complete twice"):
         load(path)
 
 

@@ -66,11 +66,25 @@ UNTIMED = [
 ]
 
 
-def test_arms_without_a_number_are_read_from_their_ids(calibration, tmp_path):
-    old = [{"id": arm.id, "group": arm.group, "name": arm.name, "reason": arm.port} for arm in UNTIMED]
-    found = load_content(calibration | {"untimed": old}, tmp_path).untimed
+@pytest.mark.parametrize("is_calibration", [False, True])
+def test_arms_without_a_number_are_read_from_their_ids(calibration, tmp_path, is_calibration):
+    arms = [arm for arm in UNTIMED if bool(arm.trial) == is_calibration]
+    old = [{"id": arm.id, "group": arm.group, "name": arm.name, "reason": arm.port} for arm in arms]
+    content = calibration | {"untimed": old}
+    if not is_calibration:
+        asked = {
+            "workloads": list(dict.fromkeys(str(arm.workload) for arm in arms)),
+            "phases": ["forward", "step"],
+            "ports": ["pure", "nnx"],
+            "peers": ["torch"],
+            "kernels": list(dict.fromkeys(str(arm.kernel) for arm in arms)),
+            "trials": 0,
+        }
+        plan = calibration["trigru"]["plan"] | asked
+        content |= {"benchmarks": [], "trigru": calibration["trigru"] | {"plan": plan, "complete": False}}
+    found = load_content(content, tmp_path).untimed
     assert [untimed.arm.id for untimed in found] == [untimed["id"] for untimed in old]
-    for untimed, arm in zip(found, UNTIMED, strict=True):
+    for untimed, arm in zip(found, arms, strict=True):
         assert untimed == Untimed(arm, arm.port)
 
 

@@ -1,5 +1,7 @@
 """The journal: each line is on disk before the next begins, and what is not of this run is refused."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from support.processes import (  # fmt: skip
@@ -91,6 +93,7 @@ def test_a_link_is_neither_begun_nor_resumed(path, journal, tmp_path):
 
 
 GROUP = GroupTimed(STEP, 0, [timed(0, arm) for arm in ARMS[:3]])
+LONGER = msgspec.structs.replace(timed(0, ARMS[0]), time_s=[1.0] * 5, position=[0] * 5, started_s=[0.0] * 5)
 CONTRADICTIONS = {
     "has a second beginning": [begun()],
     "a group was timed before a process started": [GROUP],
@@ -102,6 +105,18 @@ CONTRADICTIONS = {
     "process 0 has nothing twice": [STARTED, GroupTimed("nothing", 0, [timed(0, ARMS[0])])],
     "is no arm of the run": [Untimed(make_arm("nnx[pytree]"), "it broke")],
     "lacks the limits of the machine": [msgspec.structs.replace(STARTED, ceilings={})],
+    "its processes ran on different machines, versions or commits": [
+        STARTED, msgspec.structs.replace(STARTED, machine=msgspec.structs.replace(MACHINE, threads=3))
+    ],
+    "two arms of group .* have one position": [
+        msgspec.json.encode(GROUP).replace(b'"position":[1,2,0,1]', b'"position":[0,1,2,0]')
+    ],
+    "has more rounds of tiny/step/float32/stock than the plan": [
+        STARTED, GroupTimed(STEP, 0, [LONGER])
+    ],
+    "an object has reason twice": [
+        msgspec.json.encode(Untimed(LINEN, "")).replace(b'"reason"', b'"reason":"","reason"')
+    ],
     "float` > 0.0": [STARTED, GroupTimed(STEP, 0, [msgspec.structs.replace(timed(0, ARMS[0]), time_s=[0.0] * 4)])],
     "position has 3 items, expected 4": [b'{"type": "GroupTimed", "group": "g", "process": 0, "timed": [TIMED]}'],
 }  # fmt: skip
@@ -124,6 +139,29 @@ def test_a_beginning_without_one_baseline_in_each_group_is_refused(path, arms):
     path.parent.mkdir()
     path.write_bytes(msgspec.json.encode(msgspec.structs.replace(begun(), arms=arms)) + b"\n")
     with pytest.raises(ResumeError, match=r"has no baseline, or several|is there twice"):
+        Journal.read(path)
+
+
+BEGINNINGS = {
+    "has a number, but was not proven equal": {"equality": [replace(EQUALITY[0], error=1.0)]},
+    "is not what the plan asked for": {"arms": [*ARMS, make_arm("nnx[pytree]")]},
+    "float` >= 0.0": {"load": -1.0},
+    "is no arm of the run": {"untimed": [Untimed(make_arm("nnx[pytree]"), "it broke")]},
+    "is there twice": {"untimed": [Untimed(LINEN, "it broke")] * 2},
+}
+
+
+@pytest.mark.parametrize("said", BEGINNINGS)
+def test_a_beginning_that_contradicts_itself_is_refused(path, said):
+    path.parent.mkdir()
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(begun(), **BEGINNINGS[said])) + b"\n")
+    with pytest.raises(ResumeError, match=said):
+        Journal.read(path)
+
+
+def test_what_began_without_a_number_has_none_later(path):
+    fill(journal_at(path, untimed=[Untimed(LINEN, "not proven equal")]), (STEP,))
+    with pytest.raises(ResumeError, match="has a number, though the run began with a reason why it cannot have one"):
         Journal.read(path)
 
 
