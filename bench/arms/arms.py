@@ -11,7 +11,7 @@ from typing import Any
 from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK, Kernel
 from ...common.port.protocol import DOCUMENTED, Port, Program
-from ...common.port.styles import make_task, styles_called
+from ...common.port.styles import labels_of, make_task, styles_called
 from ...impls import get_port, get_style
 from ..results.record import Arm, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
@@ -78,7 +78,10 @@ def arms_of(
     first = styles is None and (division != STOCK or get_workload(workload).first_style)
 
     def make(port: str, style: str | None, kernel: Kernel, role: Any = "arm", copy: int = 1) -> Arm:
-        return Arm(workload, phase, DTYPE, division, port, style, kernel, role, copy, slowed=0.0, trial=0)
+        labels = labels_by_source[port].get(style or "", ())
+        return Arm(workload, phase, DTYPE, division, port, style, kernel, role, copy, 0.0, 0, labels)
+
+    labels_by_source = {name: _labels_of(name, phase) for name in (BASELINE[0], *ports, *peers)}
 
     own = [Kernel(), *(kernel for kernel in kernels if not kernel.is_stock)]
     found = [make(*BASELINE, Kernel(), "baseline"), make(*BASELINE, Kernel(), "duplicate", 2)]
@@ -99,11 +102,20 @@ def arms_of(
     return found
 
 
+def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
+    """What the styles of a port or a peer are called, by name; of a peer, the first is the documented one."""
+    if unavailable(name):
+        return {}
+    source = get_source(name)
+    return {source.call_styles[0].name: (DOCUMENTED,)} if isinstance(source, Peer) else labels_of(source, phase)
+
+
 def calibration_arms(workload: Sized, phase: str, trial: int) -> list[Arm]:
     """Copies of the baseline, which should be indistinguishable, and slowed copies, which should be called slower."""
 
     def make(role: Any, copy: int = 1, slowed: float = 0.0) -> Arm:
-        return Arm(workload, phase, DTYPE, STOCK, *BASELINE, Kernel(), role, copy, slowed, trial)
+        labels = _labels_of(BASELINE[0], phase)[BASELINE[1]]
+        return Arm(workload, phase, DTYPE, STOCK, *BASELINE, Kernel(), role, copy, slowed, trial, labels)
 
     copies = [make("calibration", copy) for copy in range(3, COPIES + 1)]
     slowed = [make("calibration", slowed=share) for share in SLOWED]

@@ -15,7 +15,7 @@ from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from .contradictions import check_run
 from .lines import MOST_BYTES, decode
-from .migration import from_schema_2
+from .migration import migrate
 from .record import SCHEMA, Benchmark, Provenance, Results, Untimed
 
 #: Name of the file in the folder of a run.
@@ -32,7 +32,7 @@ def save(results: Results, path: Path) -> None:
 
 
 def load(path: Path) -> Results:
-    """Read a results file of schema 3 or 2, given its path or that of the folder that a run wrote into.
+    """Read a results file of schema 4, 3 or 2, given its path or that of the folder that a run wrote into.
 
     Raises:
         ResultsFileError: it cannot be read, was not written by trigru, or lacks something.
@@ -43,9 +43,9 @@ def load(path: Path) -> Results:
         content = decode(read_whole(path, MOST_BYTES))
         head = content.get("trigru") if isinstance(content, dict) else None
         schema = head.get("schema") if isinstance(head, dict) else None
-        if schema not in (2, SCHEMA) and isinstance(schema, int):
+        if schema not in (2, 3, SCHEMA) and isinstance(schema, int):
             raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
-        results = msgspec.convert(from_schema_2(content) if schema == 2 else content, type=Results)
+        results = msgspec.convert(migrate(content), type=Results)
         check_run(results)
     except OSError as error:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error

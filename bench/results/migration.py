@@ -1,4 +1,4 @@
-"""Convert results files of schema 2. Their ids and names spell facts; only this module reads them."""
+"""Convert results files of earlier schemas. The ids and names of schema 2 spell facts; only this module reads them."""
 
 from typing import Any
 
@@ -9,34 +9,62 @@ from .record import SCHEMA
 NO_LIMIT_S = 0.0
 
 
-def from_schema_2(content: dict[str, Any]) -> dict[str, Any]:
-    """The same run in the present schema. Malformed content is returned unchanged, so that the reader reports it.
+#: What the styles of runs are called that were before schema 4. None of them passed linen's TrainState.
+_LABELS = {
+    ("pure", "jit"): ["documented", "functional"],
+    ("linen", "apply"): ["documented", "functional"],
+    ("nnx", "nnx.jit"): ["documented"],
+    ("nnx", "split-merge"): ["functional"],
+    ("nnx", "leaves"): ["leaves"],
+    ("equinox", "filter_jit"): ["documented"],
+    ("equinox", "partition"): ["functional"],
+}
 
-    Such a file has no proof of equality, only the admission of each arm.
-    """
+
+def migrate(content: Any) -> Any:
+    """A results file of schema 2 or 3 in the present one. Malformed content stays, so that the reader reports it."""
     try:
-        provenance = dict(content["trigru"])
-        plan, machine = dict(provenance.pop("plan")), provenance["machine"]
-        seed = provenance.pop("seed")
-        del plan["excluded"]
-        plan |= {
-            "workloads": [_sized(name) for name in plan["workloads"]],
-            "kernels": [_kernel(name) for name in plan["kernels"]],
-            "limit_s": NO_LIMIT_S,
-            "seed": seed,
-        }
-        known = (b["name"] for b in content["benchmarks"] if b["extra_info"]["trigru"]["is_baseline"])
-        baseline = next(known, "pure[jit]")
-        return content | {
-            "trigru": provenance | {"schema": SCHEMA, "plan": plan, "equality": None},
-            "benchmarks": [_benchmark(b, machine, baseline) for b in content["benchmarks"]],
-            "untimed": [
-                {"type": "Untimed", "arm": _arm(u["group"], u["name"], baseline), "reason": u["reason"]}
-                for u in content["untimed"]
-            ],
-        }
+        schema = content["trigru"]["schema"]
+        if schema == 2:
+            content = _from_schema_2(content)
+        return _from_schema_3(content) if schema in (2, 3) else content
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return content
+
+
+def _from_schema_3(content: dict[str, Any]) -> dict[str, Any]:
+    """With labels of call styles."""
+    for facts in [*(b["extra_info"]["trigru"] for b in content["benchmarks"]), *content["untimed"]]:
+        arm = facts["arm"]
+        labels = _LABELS.get((arm["port"], arm["style"]), [])
+        if (arm["port"], arm["phase"]) == ("linen", "train_step"):
+            labels = [label for label in labels if label != "documented"]
+        facts["arm"] = arm | {"labels": labels}
+    return content | {"trigru": content["trigru"] | {"schema": SCHEMA}}
+
+
+def _from_schema_2(content: dict[str, Any]) -> dict[str, Any]:
+    """In schema 3. Such a file has no proof of equality, only the admission of each arm."""
+    provenance = dict(content["trigru"])
+    plan, machine = dict(provenance.pop("plan")), provenance["machine"]
+    seed = provenance.pop("seed")
+    del plan["excluded"]
+    plan |= {
+        "workloads": [_sized(name) for name in plan["workloads"]],
+        "kernels": [_kernel(name) for name in plan["kernels"]],
+        "limit_s": NO_LIMIT_S,
+        "seed": seed,
+    }
+    known = (b["name"] for b in content["benchmarks"] if b["extra_info"]["trigru"]["is_baseline"])
+    baseline = next(known, "pure[jit]")
+    return content | {
+        "trigru": provenance | {"schema": 3, "plan": plan, "equality": None},
+        "benchmarks": [_benchmark(b, machine, baseline) for b in content["benchmarks"]],
+        "untimed": [
+            {"type": "Untimed", "arm": _arm(u["group"], u["name"], baseline), "reason": u["reason"]}
+            for u in content["untimed"]
+        ],
+    }
 
 
 def _benchmark(benchmark: dict[str, Any], machine: dict[str, Any], baseline: str) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from ...common.port.programs import Build, ProgramFacts
 from . import contradictions
 from .grouping import grouped
 
-SCHEMA = 3
+SCHEMA = 4
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
 Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
 Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16)$")]
 Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
+Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
 #: Numbers as a measurement gives them: seconds, other positive numbers, numbers from 0, counts, and counts from 1.
@@ -59,6 +60,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
         copy: 1; 2 for the duplicate; more for further copies of the baseline in a calibration.
         slowed: the share by which a calibration makes the arm take longer.
         trial: in a calibration, the number of the group, from 1; else 0.
+        labels: what the call style is, whatever its port calls it: of `trigru.common.port.protocol.LABELS`.
     """
 
     workload: Sized
@@ -72,6 +74,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     copy: Natural
     slowed: NotNegative
     trial: Count
+    labels: tuple[Label, ...] = ()
 
     def __post_init__(self) -> None:
         contradictions.check_arm(self)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from ..config import GRUConfig
-from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
+from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LABELS, LEAVES, CallStyle, Port, Program
 from .task import Task, cross_entropy, mean_squared_error
 
 #: (model) -> a pytree of its parameters, and what makes a model of such a pytree.
@@ -128,11 +128,17 @@ def make_task(port: Port, config: GRUConfig, phase: str, optimizer: optax.Gradie
     return Task(phase, predict, mean_squared_error, optimizer)
 
 
+def labels_of(port: Any, phase: str) -> dict[str, tuple[str, ...]]:
+    """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
+    styles = [style for style in port.call_styles if phase in style.phases]
+    words = {style.name: {*style.labels, *([DOCUMENTED] if style is styles[0] else [])} for style in styles}
+    return {name: tuple(label for label in LABELS if label in found) for name, found in words.items()}
+
+
 def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[str]:
     """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
-    of_style = {style.name: {style.name, *style.labels} for style in port.call_styles if phase in style.phases}
-    next(iter(of_style.values()), set()).add(DOCUMENTED)
-    return [name for name, words in of_style.items() if names is None or words & set(names)]
+    of_style = labels_of(port, phase)
+    return [name for name, labels in of_style.items() if names is None or {name, *labels} & set(names)]
 
 
 def available_styles(port: Port, phase: str) -> list[CallStyle]:

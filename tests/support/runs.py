@@ -35,6 +35,21 @@ BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024, 1e6, 2e6)
 
 
+#: What call styles are called, where not all phases agree by phase.
+LABELS: dict[Any, tuple[str, ...]] = {
+    ("pure", "jit"): ("documented", "functional"),
+    ("linen", "apply"): ("documented", "functional"),
+    ("linen", "apply", "train_step"): ("functional",),
+    ("linen", "train_state"): ("documented",),
+    ("nnx", "nnx.jit"): ("documented",),
+    ("nnx", "split-merge"): ("functional",),
+    ("equinox", "filter_jit"): ("documented",),
+    ("equinox", "partition"): ("functional",),
+    ("torch", "eager"): ("documented",),
+    **{(port, label): (label,) for port in ("pure", "linen", "nnx", "equinox") for label in ("leaves", "donated")},
+}
+
+
 def plan(**changes: Any) -> Plan:
     """A plan of tiny's forward pass in pure and linen, with changes; workloads and kernels as users write them."""
     for field, read in (("workloads", parse_workload), ("kernels", parse_kernel)):
@@ -56,7 +71,8 @@ def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division
     share = float(slowed.rstrip("%") or 0) / 100
     sized = parse_workload(workload)
     style = None if style == "?" else style  # of a port that is not to be had
-    return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), share, trial)
+    labels = LABELS.get((port, style, phase), LABELS.get((port, style), ()))
+    return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), share, trial, labels)
 
 
 def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> Benchmark:
