@@ -10,7 +10,7 @@ from typing import Any
 
 from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK, Kernel
-from ...common.port.protocol import DOCUMENTED, Port, Program
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...impls import get_port, get_style
 from ..results.record import Arm, Sized
@@ -69,13 +69,16 @@ def arms_of(
 
     Args:
         ports: names. A port that is not available has one arm, without a style.
-        styles: only the ports' call styles with these names or labels. None for all; or for the first one, if the
-            workload is large or a kernel is compared with the stock cell.
+        styles: only the ports' call styles with these names or labels. None for all; of a large workload for the
+            documented and the functional one, and where a kernel is compared with the stock cell for the documented.
         kernels: of one division, whose name they share. Each port has its stock arm in every division.
         peers: names; all styles of each.
     """
     (division,) = {kernel.name for kernel in kernels}
-    first = styles is None and (division != STOCK or get_workload(workload).first_style)
+    if styles is None and division != STOCK:
+        styles = (DOCUMENTED,)
+    elif styles is None and get_workload(workload).few_styles:
+        styles = (DOCUMENTED, FUNCTIONAL)
 
     def make(port: str, style: str | None, kernel: Kernel, role: Any = "arm", copy: int = 1) -> Arm:
         labels = labels_by_source[port].get(style or "", ())
@@ -90,9 +93,7 @@ def arms_of(
             known = [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]
             found += [make(name, style, Kernel()) for style in known]
             continue
-        asked = (
-            [None] if unavailable(name) else styles_called(get_port(name), (DOCUMENTED,) if first else styles, phase)
-        )
+        asked = [None] if unavailable(name) else styles_called(get_port(name), styles, phase)
         found += [
             make(name, style, kernel)
             for style in asked

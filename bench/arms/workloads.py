@@ -49,8 +49,8 @@ class Workload:
         hidden_size: H.
         classes: C of a readout with cross-entropy; None trains the outputs on a mean squared error.
         make: draws the batch, the same one at each call.
-        first_style: time only the first call style of each port, unless others are asked for. The work takes so long
-            that crossing the jit boundary makes no difference.
+        few_styles: time only the documented and the functional call style of each port, unless others are asked for.
+            The work takes so long that crossing the jit boundary makes no difference.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Workload:
     hidden_size: int
     classes: int | None = None
     make: Callable[["Workload"], Batch] = _random_batch
-    first_style: bool = False
+    few_styles: bool = False
 
     def batch(self) -> Batch:
         """The data, float32 NumPy arrays."""
@@ -110,7 +110,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("question", "the sizes people ask about: 20 inputs, 200 units, one sequence", 1, 50, 20, 200),
     Workload("vowels", "real utterances of unequal length, nine speakers", 32, 29, 12, 64, 9, _vowels_batch),
     Workload("medium", "a model of common size", 32, 128, 64, 128),
-    Workload("large", "matrix products dominate", 64, 128, 256, 512, first_style=True),
+    Workload("large", "matrix products dominate", 64, 128, 256, 512, few_styles=True),
     Workload("long", "a long sequence: many steps with little work each", 16, 512, 32, 64),
 )
 

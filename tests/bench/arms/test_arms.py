@@ -99,9 +99,10 @@ def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):
     assert packages_of_plan(asked) == []
 
 
-def test_where_matrix_products_dominate_the_first_style_of_a_port_is_enough(peer):
+def test_where_matrix_products_dominate_two_styles_of_a_port_are_enough(peer):
     names = [arm.name for arm in arms_of(Sized("large"), "forward", PORTS, peers=["torch"])]
-    own = ["pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
+    own = ["pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[nnx.jit]", "nnx[split-merge]"]
+    own += ["equinox[filter_jit]", "equinox[partition]"]
     assert names == [*own, "torch[eager]", "torch[compile]"]
     assert [arm.name for arm in arms_of(Sized("large"), "forward", ["nnx"], ["pytree"])][2:] == ["nnx[pytree]"]
 
