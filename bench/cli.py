@@ -7,30 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .commands.arguments import (
-    Cache,
-    CompileAnew,
-    Discard,
-    FailAbove,
-    Folder,
-    Kernels,
-    Limit,
-    Peers,
-    Phases,
-    Ports,
-    Processes,
-    Quick,
-    Resume,
-    Rounds,
-    Seed,
-    Seeds,
-    Share,
-    Styles,
-    Sweep,
-    TrainFolder,
-    Wait,
-    Workloads,
-)  # fmt: skip
+from .commands import arguments as given
 from .commands.group import Commands
 from .processes.interrupts import listen
 from .reporting.console import say
@@ -71,27 +48,30 @@ def _unfinished(resume: bool, discard: bool) -> Any:
 
 @app.command()
 def compare(
-    ports: Ports = None,
-    workloads: Workloads = None,
-    phases: Phases = None,
-    styles: Styles = None,
-    kernels: Kernels = None,
-    quick: Quick = False,
-    rounds: Rounds = None,
-    processes: Processes = None,
-    limit_s: Limit = None,
-    compile_anew: CompileAnew = False,
-    seed: Seed = 0,
-    peers: Peers = False,
-    sweep: Sweep = None,
-    resume: Resume = False,
-    discard: Discard = False,
-    wait: Wait = False,
-    share: Share = False,
-    cache: Cache = True,
-    output: Folder = Path("results"),
+    ports: given.Ports = None,
+    workloads: given.Workloads = None,
+    sizes: given.Sizes = None,
+    phases: given.Phases = None,
+    styles: given.Styles = None,
+    kernels: given.Kernels = None,
+    quick: given.Quick = False,
+    rounds: given.Rounds = None,
+    processes: given.Processes = None,
+    limit_s: given.Limit = None,
+    compile_anew: given.CompileAnew = False,
+    seed: given.Seed = 0,
+    peers: given.Peers = False,
+    sweep: given.Sweep = None,
+    resume: given.Resume = False,
+    discard: given.Discard = False,
+    wait: given.Wait = False,
+    share: given.Share = False,
+    cache: given.Cache = True,
+    details: given.Details = False,
+    json: given.Json = False,
+    output: given.Folder = Path("results"),
 ) -> None:
-    """Verify, then time. Prints tables and then a summary; writes results.json and report.md.
+    """Verify, then time. Prints the answer on one screen; writes results.json and report.md.
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
@@ -105,34 +85,21 @@ def compare(
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep,
+            peers=peers, sweep=sweep, sizes=sizes,
         )  # fmt: skip
-        compare.compare(plan, output, unfinished, prover=prover)
+        compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), details=details, json=json)
 
 
 @app.command()
 def verify(
-    ports: Ports = None,
-    dtypes: Annotated[
-        list[str] | None,
-        typer.Option("--dtype", help="float64 (same function?), float32 or bfloat16 (accurate?); repeatable."),
-    ] = None,
-    checks: Annotated[list[str] | None, typer.Option("--check", help="Only this check (repeatable).")] = None,
-    kernels: Annotated[
-        list[str] | None, typer.Option("--kernel", help="Verify this kernel instead of stock, e.g. fused (repeatable).")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")] = False,
-    self_test: Annotated[
-        bool,
-        typer.Option(
-            "--self-test", help="Verify ports with planted faults (minutes). Fails if a fault goes unnoticed."
-        ),
-    ] = False,
-    upstream: Annotated[
-        bool,
-        typer.Option("--upstream", help="Verify the frameworks' own parts. Fails if they do not differ as recorded."),
-    ] = False,
-    cache: Cache = True,
+    ports: given.Ports = None,
+    dtypes: given.Dtypes = None,
+    checks: given.Checks = None,
+    kernels: given.ProvenKernels = None,
+    json: given.ProofJson = False,
+    self_test: given.SelfTest = False,
+    upstream: given.Upstream = False,
+    cache: given.Cache = True,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     if self_test and (ports or dtypes or checks or kernels or json or upstream):
@@ -156,33 +123,32 @@ def verify(
 
 @app.command()
 def bench(
-    ports: Ports = None,
-    workloads: Workloads = None,
-    phases: Phases = None,
-    styles: Styles = None,
-    kernels: Kernels = None,
-    quick: Quick = False,
-    rounds: Rounds = None,
-    processes: Processes = None,
-    limit_s: Limit = None,
-    compile_anew: CompileAnew = False,
-    seed: Seed = 0,
-    peers: Peers = False,
-    sweep: Sweep = None,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Measure identical and slowed arms instead, to test the verdicts.")
-    ] = False,
-    cold_start: Annotated[
-        bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
-    ] = False,
-    resume: Resume = False,
-    discard: Discard = False,
-    wait: Wait = False,
-    share: Share = False,
-    output: Folder = Path("results"),
+    ports: given.Ports = None,
+    workloads: given.Workloads = None,
+    sizes: given.Sizes = None,
+    phases: given.Phases = None,
+    styles: given.Styles = None,
+    kernels: given.Kernels = None,
+    quick: given.Quick = False,
+    rounds: given.Rounds = None,
+    processes: given.Processes = None,
+    limit_s: given.Limit = None,
+    compile_anew: given.CompileAnew = False,
+    seed: given.Seed = 0,
+    peers: given.Peers = False,
+    sweep: given.Sweep = None,
+    calibrate: given.Calibrate = False,
+    cold_start: given.ColdStart = False,
+    resume: given.Resume = False,
+    discard: given.Discard = False,
+    wait: given.Wait = False,
+    share: given.Share = False,
+    details: given.Details = False,
+    json: given.Json = False,
+    output: given.Folder = Path("results"),
 ) -> None:
     """Time without verifying. The first results of each arm are still compared with the oracle."""
-    chosen = bool(workloads or phases or styles or kernels or peers or sweep is not None)
+    chosen = bool(workloads or sizes or phases or styles or kernels or peers or sweep is not None)
     if calibrate and (chosen or ports or cold_start):
         raise typer.BadParameter(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
@@ -209,10 +175,10 @@ def bench(
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep,
+            peers=peers, sweep=sweep, sizes=sizes,
         )  # fmt: skip
     with claim_folder(output, wait=wait, share=share):
-        bench.benchmark(plan, output, unfinished)
+        bench.benchmark(plan, output, unfinished, details=details, json=json)
 
 
 @app.command()
@@ -246,32 +212,24 @@ def convert(
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="A results.json or its folder, or a results.partial.jsonl.")],
-    details: Annotated[bool, typer.Option("--details", help="Also print the tables of programs.")] = False,
+    details: given.Details = False,
+    json: given.Json = False,
 ) -> None:
-    """Print a results file again: first what was proven equal, then the times."""
+    """Print the answer of a run again."""
     from .commands import report
 
-    report.report(results, details=details)
+    report.report(results, details=details, json=json)
 
 
 @app.command()
 def diff(
     old: Annotated[Path, typer.Argument(help="The older results.json, or its folder.")],
     new: Annotated[Path, typer.Argument(help="The newer results.json, or its folder.")],
-    fail_above: FailAbove = 0.05,
-    absolute: Annotated[
-        bool,
-        typer.Option(
-            "--absolute", help="Compare times, not ratios to the baseline. Only for idle, identical machines."
-        ),
-    ] = False,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Accept arms that are in one file only, and interrupted runs.")
-    ] = False,
-    allow_other_machine: Annotated[
-        bool, typer.Option("--allow-other-machine", help="Accept another device, environment or precision.")
-    ] = False,
-    details: Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")] = False,
+    fail_above: given.FailAbove = 0.05,
+    absolute: given.Absolute = False,
+    allow_missing: given.AllowMissing = False,
+    allow_other_machine: given.AllowOtherMachine = False,
+    details: given.ArmDetails = False,
 ) -> None:
     """Show what changed between two results files: what was proven equal, and how long arms take.
 
@@ -294,16 +252,16 @@ def train(
     ports: Annotated[
         list[str] | None, typer.Option("--port", help="Only this framework (repeatable). Default: all three.")
     ] = None,
-    seeds: Seeds = None,
+    seeds: given.Seeds = None,
     vanishing: Annotated[
         bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")
     ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="A first look: few epochs and seeds, short sequences.")
     ] = False,
-    resume: Resume = False,
-    discard: Discard = False,
-    output: TrainFolder = Path("results/train"),
+    resume: given.Resume = False,
+    discard: given.Discard = False,
+    output: given.TrainFolder = Path("results/train"),
 ) -> None:
     """Train on real sequences, to see whether learning the initial state pays: about ten minutes.
 

@@ -1,23 +1,15 @@
-"""What a framework costs over plain JAX: per call, per leaf, up to which model size it matters, and why."""
+"""What a framework costs over plain JAX: per call, per leaf, and up to which model size it matters."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from ...common.gru.kernels import STOCK
-from ...common.port.programs import ProgramFacts
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
 
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
-#: The most that crossing the jit boundary was seen to take. If the same program takes longer than this beyond the
-#: baseline, the boundary does not explain it.
-DISPATCH_LIMIT_S = 2e-3
-#: Crossing the jit boundary may cost this many times as much as it does on the smallest workload, where the caches
-#: have little else to hold.
-DISPATCH_FACTOR = 3
 
 
 @dataclass(frozen=True)
@@ -44,25 +36,6 @@ class Overhead:
     low_share: float
     high_share: float
     same_program: bool
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why an arm takes longer than the baseline, as far as programs and the jit boundary tell.
-
-    Args:
-        kind: "unread" where a program could not be read; "boundary" where the baseline's program takes longer to call;
-            "unexplained" where it takes longer than the jit boundary can explain; "operations" where the program has
-            other counts of operations; "other program" where it has the same counts but is another program.
-        overhead_s: seconds per call beyond the baseline.
-        leaves: how many cross the jit boundary, for the arm and for the baseline.
-        counts: operations whose count differs: name, the arm's, the baseline's.
-    """
-
-    kind: Literal["unread", "boundary", "unexplained", "operations", "other program"]
-    overhead_s: float
-    leaves: tuple[int, int]
-    counts: tuple[tuple[str, int, int], ...] = ()
 
 
 def overheads(results: Results) -> list[Overhead]:
@@ -103,43 +76,6 @@ def per_leaf_s(of_arm: list[Overhead]) -> tuple[float, float] | None:
     span = many.leaves - few.leaves
     error = ((many.high_s - many.low_s) ** 2 + (few.high_s - few.low_s) ** 2) ** 0.5 / 2
     return (many.time_s - few.time_s) / span, error / span
-
-
-def overhead_s(benchmark: Benchmark, baseline: Benchmark) -> float:
-    """How much longer than the baseline a call takes, in seconds, from the paired ratio."""
-    return (benchmark.facts.ratio - 1) * float(np.median(baseline.time_s))
-
-
-def cause_of(results: Results, b: Benchmark, baseline: Benchmark) -> Cause:
-    """Why an arm takes longer than the baseline of its group."""
-    time_s, leaves = overhead_s(b, baseline), (b.facts.leaves, baseline.facts.leaves)
-    mine, its = b.facts.program, baseline.facts.program
-    if mine is None or its is None:
-        return Cause("unread", time_s, leaves)
-    if mine.fingerprint == its.fingerprint:
-        explained = abs(time_s) <= _dispatch_limit_s(results, b)
-        return Cause("boundary" if explained else "unexplained", time_s, leaves)
-    counts = _other_counts(mine, its, "dots", "transposes", "whiles")
-    if counts:
-        return Cause("operations", time_s, leaves, counts)
-    return Cause("other program", time_s, leaves, _other_counts(mine, its, "fusions"))
-
-
-def _other_counts(mine: ProgramFacts, its: ProgramFacts, *names: str) -> tuple[tuple[str, int, int], ...]:
-    found = [(name, getattr(mine, name), getattr(its, name)) for name in names]
-    return tuple((name, one, other) for name, one, other in found if one != other)
-
-
-def _dispatch_limit_s(results: Results, b: Benchmark) -> float:
-    """What crossing the jit boundary may cost an arm, by what it costs on the smallest workload of the run."""
-    alike = [
-        (other.facts.flops, abs(overhead_s(other, baseline_of(benchmarks))))
-        for benchmarks in results.groups().values()
-        for other in benchmarks
-        if (other.name, other.arm.phase, other.arm.division) == (b.name, b.arm.phase, b.arm.division)
-    ]
-    smallest_flops, seen_s = min(alike)
-    return DISPATCH_LIMIT_S if smallest_flops == b.facts.flops else max(DISPATCH_FACTOR * seen_s, DISPATCH_LIMIT_S / 20)
 
 
 def _overhead(results: Results, b: Benchmark, baseline: Benchmark) -> Overhead:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..results.grouping import grouped
 from ..results.record import Benchmark, Ceilings, Results
 
 
@@ -66,9 +65,3 @@ def nearer_limit(ceilings: Ceilings, flops: float, moved_bytes: float) -> tuple[
 def baseline_of(benchmarks: list[Benchmark]) -> Benchmark:
     """The arm of a group that ratios are relative to."""
     return next(b for b in benchmarks if b.arm.is_baseline)
-
-
-def by_port(benchmarks: list[Benchmark]) -> dict[str, list[Benchmark]]:
-    """A group's arms by port, in their order, without the baseline's."""
-    baseline = baseline_of(benchmarks)
-    return grouped((b for b in benchmarks if b.arm.port != baseline.arm.port), lambda b: b.arm.port)

@@ -106,8 +106,7 @@ def effect_of(
         resamples: of the bootstrap; None for 4000. The other arguments are those of `compare`.
     """
     log_ratio = np.asarray(log_ratio)
-    process = np.zeros(len(log_ratio), int) if process is None else np.asarray(process)
-    by_process = [log_ratio[process == p] for p in np.unique(process)]
+    by_process = _by_process(log_ratio, process)
     medians = tuple(float(np.median(rounds)) for rounds in by_process)
     centre = float(np.mean(medians))
     P = len(by_process)
@@ -121,6 +120,11 @@ def effect_of(
     of_rounds = sum(w.standard_error**2 for w in within) ** 0.5 / P
     reach = max(_t(float(P - 1)) * of_processes, _t(np.inf) * of_rounds)
     return Effect(centre, centre - reach, centre + reach, max(of_processes, of_rounds), P, medians)
+
+
+def centre_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None) -> float:
+    """The log-ratio of `effect_of`, without its interval, which takes a hundred times as long."""
+    return float(np.mean([np.median(rounds) for rounds in _by_process(np.asarray(log_ratio), process)]))
 
 
 def mean_effect(effects: Sequence[Effect]) -> Effect:
@@ -221,6 +225,11 @@ def verdict(comparison: Comparison, floor: float) -> str:
     if beyond_floor and comparison.high < 1:
         return "faster"
     return "indistinguishable"
+
+
+def _by_process(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None) -> list[np.ndarray]:
+    process = np.zeros(len(log_ratio), int) if process is None else np.asarray(process)
+    return [log_ratio[process == p] for p in np.unique(process)]
 
 
 def _bootstrap(rounds: np.ndarray, seed: int, resamples: int) -> Any:

@@ -120,6 +120,9 @@ QUICK = ("tiny", "question", "vowels")
 STANDARD = ("tiny", "question", "vowels", "medium", "large")
 
 
+#: The workload that a size of one's own is a variation of: random data, and no readout.
+OWN = "question"
+
 #: What a sweep may vary: its name, and the workload's.
 SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}
 
@@ -157,6 +160,27 @@ def parse_workload(text: str) -> Sized:
     if len(given) < len(sizes):
         raise InputError(f"cannot read {text!r}: expected sizes of 1 or more, each once, as in question@hidden=64.")
     return Sized(name, {size: given[size] for size in SIZES if size in given})
+
+
+def parse_size(text: str) -> Sized:
+    """Read the sizes of a model of one's own; those that are not given are those of `question`.
+
+    Raises an InputError if the text has another form.
+
+    >>> parse_size("hidden=64,batch=32")
+    Sized(name='question', sizes={'batch': 32, 'hidden': 64})
+    >>> parse_size("inputs=20,hidden=200,batch=1,time=50")
+    Sized(name='question', sizes={})
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    given = {size.strip(): int(value) for size, _, value in pairs if size.strip() in SIZES and _is_size(value.strip())}
+    if len(given) < len(pairs):
+        raise InputError(
+            f"cannot read the size {text!r}: expected {', '.join(SIZES)}, each at most once and 1 or more, as in "
+            "inputs=20,hidden=200,batch=1,time=50."
+        )
+    usual = get_workload(Sized(OWN))
+    return Sized(OWN, {s: given[s] for s, field in SIZES.items() if s in given and given[s] != getattr(usual, field)})
 
 
 def parse_sweep(text: str) -> tuple[str, list[int]]:

@@ -35,11 +35,21 @@ Kernels = Annotated[
         "of --style. May have choices, as in fused@save=none (repeatable).",
     ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads and call styles, one process.")]
+Sizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--size",
+        help="The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50; answered as with --quick "
+        "(repeatable).",
+    ),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A first look: fewer workloads, styles and processes; proves what it times.")
+]
 Rounds = Annotated[int | None, typer.Option(min=2, max=100_000, help="Rounds of each group in each process.")]
 Processes = Annotated[
     int | None,
-    typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 1 with --quick."),
+    typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 4 with --quick."),
 ]
 CompileAnew = Annotated[
     bool, typer.Option("--compile-anew", help="Compile in every process, not in the first two alone.")
@@ -79,3 +89,38 @@ Seeds = Annotated[
     typer.Option(min=1, max=100_000, help="Trainings of each kind, or draws. Default: 20; 3 with --vanishing."),
 ]
 FailAbove = Annotated[float, typer.Option(min=0.0, max=1000.0, help="The fraction by which an arm may be slower.")]
+Details = Annotated[bool, typer.Option("--details", help="Also print all tables.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")]
+Dtypes = Annotated[
+    list[str] | None,
+    typer.Option("--dtype", help="float64 (same function?), float32 or bfloat16 (accurate?); repeatable."),
+]
+Checks = Annotated[list[str] | None, typer.Option("--check", help="Only this check (repeatable).")]
+ProvenKernels = Annotated[
+    list[str] | None, typer.Option("--kernel", help="Verify this kernel instead of stock, e.g. fused (repeatable).")
+]
+ProofJson = Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")]
+SelfTest = Annotated[
+    bool,
+    typer.Option("--self-test", help="Verify ports with planted faults (minutes). Fails if a fault goes unnoticed."),
+]
+Upstream = Annotated[
+    bool, typer.Option("--upstream", help="Verify the frameworks' own parts. Fails if they do not differ as recorded.")
+]
+Absolute = Annotated[
+    bool,
+    typer.Option("--absolute", help="Compare times, not ratios to the baseline. Only for idle, identical machines."),
+]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Accept arms that are in one file only, and interrupted runs.")
+]
+AllowOtherMachine = Annotated[
+    bool, typer.Option("--allow-other-machine", help="Accept another device, environment or precision.")
+]
+ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="Measure identical and slowed arms instead, to test the verdicts.")
+]
+ColdStart = Annotated[
+    bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
+]

@@ -36,7 +36,7 @@ from ..timing.machine import (
 )  # fmt: skip
 from ..timing.supervisor import run
 from .claims import Unfinished
-from .report import show_summary, tables_of, time_tables
+from .report import show_run, tables_of
 
 COLD_STARTS = 5
 REPORT, SWEEP_PLOT = "report.md", "sweep.png"
@@ -50,8 +50,10 @@ def benchmark(
     load_before: float | None = None,
     equality: list[Measurement] | None = None,
     backend: str | None = None,
+    details: bool = False,
+    json: bool = False,
 ) -> Results:
-    """Measure, print the tables, and write results.json and report.md, which a complete run alone replaces.
+    """Measure, show the run, and write results.json and report.md, which a complete run alone replaces.
 
     What was measured before an interruption stays in the journal. The caller has claimed the folder and the machine.
 
@@ -60,6 +62,7 @@ def benchmark(
         load_before: load of the machine before this process did other work, where that is known.
         equality: its measurements; None where nothing was measured.
         backend: the platform on which equality was measured.
+        details, json: see `show_run`.
     """
     path, journal = folder / PARTIAL, None
     refuse_unfinished(folder, unfinished)
@@ -83,19 +86,17 @@ def benchmark(
             run(journal, progress.add)
     except (KeyboardInterrupt, TrigruError, OSError) as error:
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
-            show(time_tables(merge(journal)))
+            show_run(merge(journal), details=details, json=json)
         if journal:
             say(kept(journal))
         raise
     results = merge(journal, cpu_name(), load_average())
-    above = provenance_lines(results)
     if not results.benchmarks:
-        show(time_tables(results), above=above)
-        show_summary(results)
+        show_run(results, details=details, json=json)
         say(f"no arm has a number: {folder} is as it was.")
         journal.close()
         raise typer.Exit(1)
-    page = markdown("trigru", [*above, *sight_lines(results)], tables_of(results))
+    page = markdown("trigru", [*provenance_lines(results), *sight_lines(results)], tables_of(results))
     with shielded():
         try:
             save(results, folder / FILE)
@@ -106,9 +107,9 @@ def benchmark(
             say(kept(journal))
             raise
         journal.close()
-        show(time_tables(results), above=above)
+        show_run(results, details=details, json=json)
         say(f"written: {folder / FILE}, {folder / REPORT}{plotted}")
-    show_summary(results)
+        say(f"all tables: trigru report {folder} --details")
     return results
 
 

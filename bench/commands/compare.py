@@ -10,24 +10,36 @@ import typer
 from ...common.gru.kernels import Kernel
 from ..arms.arms import BASELINE
 from ..proving.prover import Prover
-from ..reporting.console import show
-from ..reporting.equality import equality_tables
 from ..results.record import Plan
 from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import load_average
 from .bench import benchmark, refuse_unfinished
 from .claims import Unfinished
-from .options import read_dtypes
+from .options import FIRST_DTYPES, checks_of, read_dtypes
 from .verify import verify_ports
 
 
-def compare(plan: Plan, folder: Path, unfinished: Unfinished, *, prover: Prover) -> None:
-    """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof."""
+def compare(
+    plan: Plan,
+    folder: Path,
+    unfinished: Unfinished,
+    *,
+    prover: Prover,
+    quick: bool = False,
+    details: bool = False,
+    json: bool = False,
+) -> None:
+    """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof.
+
+    Args:
+        quick: prove no more than that: its phases, call styles and dtype.
+        details, json: see `trigru.bench.commands.report.show_run`.
+    """
     refuse_unfinished(folder, unfinished)
     if unfinished == "resume":
         if (folder / PARTIAL).exists() and Journal.read(folder / PARTIAL).begun.equality is None:
             raise ResumeError(f"{folder / PARTIAL}: nothing was proven in it, since it is of `trigru bench`.")
-        results = benchmark(plan, folder, unfinished)
+        results = benchmark(plan, folder, unfinished, details=details, json=json)
     else:
         load_before = load_average()
         with _no_memory_kept():
@@ -35,10 +47,14 @@ def compare(plan: Plan, folder: Path, unfinished: Unfinished, *, prover: Prover)
 
             names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
             kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # stock in every division
-            measurements, _ = verify_ports(names, read_dtypes(None), kernels=kernels, prover=prover)
+            asked = (FIRST_DTYPES, checks_of(plan)) if quick else (read_dtypes(None), None)
+            styles = plan.styles if quick else None
+            measurements, _ = verify_ports(names, *asked, kernels, styles, prover=prover)
             backend = jax.default_backend()
-        show(equality_tables(measurements))
-        results = benchmark(plan, folder, unfinished, load_before=load_before, equality=measurements, backend=backend)
+        results = benchmark(
+            plan, folder, unfinished,
+            load_before=load_before, equality=measurements, backend=backend, details=details, json=json,
+        )  # fmt: skip
     if not all(m.passed for m in results.trigru.equality or ()):
         raise typer.Exit(1)
 

@@ -8,11 +8,11 @@ from typing import Any
 from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import Kernel, parse_kernel
-from ...common.port.protocol import LABELS
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..arms.peers import PEERS
-from ..arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload, parse_sweep, parse_workload
+from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_size, parse_sweep, parse_workload
 from ..reporting.numbers import format_bytes
 from ..results.record import Plan, Sized
 from ..timing.machine import memory
@@ -22,11 +22,19 @@ DEFAULT_PHASES = ("forward", "train_step", "step")
 #: One time step has no loop, and runs the framework's cell with every kernel.
 KERNEL_PHASES = ("forward", "train_step")
 #: Fresh processes; the least duration of a sample of fewer than twenty calls; the longest silence of a process.
-PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 1, 2.5e-3, 300.0
+PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 4, 2.5e-3, 300.0
 LONGEST_LIMIT_S = 86400.0
-SWEPT = "question"
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
+#: What a first look proves: in the dtype of the arms, and in float64.
+FIRST_DTYPES = ("float64", "float32")
+_CHECKS = {
+    "forward": ("sequence", "forward"),
+    "gradient": ("sequence", "training"),
+    "train_step": ("sequence", "training"),
+    "step": ("step",),
+}
+_CHECKS_OF_CLASSIFIER = ("lengths", "classifier")
 #: How many groups each workload has in a calibration.
 TRIALS = 10
 
@@ -41,16 +49,19 @@ def make_plan(
     quick: bool,
     peers: bool,
     sweep: str | None,
+    sizes: list[str] | None = None,
     **how: Any,
 ) -> Plan:
     """A plan from the command line's options. An option that was not given is None or False; `_how` has the others."""
+    own, quick = [parse_size(text) for text in sizes or ()], quick or bool(sizes)
+    if own and sweep is not None:
+        raise InputError("--size and --sweep exclude each other: a sweep varies one size of a workload.")
     names = read_ports(ports)
     timed = read_kernels(kernels, names)
     stock_alone = all(kernel.is_stock for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
-    chosen = [
-        parse_workload(name) for name in workloads or ([SWEPT] if sweep is not None else QUICK if quick else usual)
-    ]
+    named = workloads or ([] if own else [OWN] if sweep is not None else QUICK if quick else usual)
+    chosen = [parse_workload(name) for name in named] + own
     if sweep is not None:
         if len(chosen) > 1:
             raise InputError("a sweep is of one workload; sweep each on its own.")
@@ -60,7 +71,7 @@ def make_plan(
     for workload in chosen:
         _check_memory(workload)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
-    first_look = LABELS if quick and stock_alone else None
+    first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone else None
     return Plan(
         workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
         phases=choose("phase", phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES), PHASES),
@@ -108,6 +119,14 @@ def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kerne
             raise UnknownNameError(f"kernel of {', '.join(ports)}", name, list(offered))
         found += [kernel] if kernel not in found else []
     return tuple(found)
+
+
+def checks_of(plan: Plan) -> tuple[Check, ...]:
+    """The checks of what a plan times: of its phases, and of lengths and a readout if a workload has them."""
+    names = [name for phase in plan.phases for name in _CHECKS[phase]]
+    if any(get_workload(workload).classes is not None for workload in plan.workloads):
+        names += _CHECKS_OF_CLASSIFIER
+    return get_checks(*dict.fromkeys(names))
 
 
 def read_dtypes(names: list[str] | None) -> tuple[str, ...]:

@@ -1,17 +1,23 @@
-"""`trigru report`: the tables of a results file."""
+"""`trigru report`: the answer of a run on one screen, and its tables."""
 
 from pathlib import Path
 
+import msgspec
+import typer
+
+from ..analysis.answer import answer
 from ..analysis.merge import merge
+from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.calibration import calibration_tables
-from ..reporting.console import show
-from ..reporting.equality import equality_line, equality_tables
+from ..reporting.console import show, show_lines
+from ..reporting.equality import equality_tables
+from ..reporting.frameworks import framework_tables
 from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
-from ..reporting.provenance import provenance_lines
+from ..reporting.provenance import load_warnings, provenance_lines
 from ..reporting.sections import Section
 from ..reporting.sight import sight_lines
-from ..reporting.times import closing_tables, summary_tables, timing_tables
+from ..reporting.times import timing_tables
 from ..results.files import load
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
@@ -25,20 +31,35 @@ def load_run(path: Path) -> Results:
     return merge(Journal.read(path)) if path.suffix == Path(PARTIAL).suffix else load(path)
 
 
-def report(path: Path, *, details: bool) -> None:
-    """Print the tables of a run again."""
-    results = load_run(path)
-    show(equality_tables(results.trigru.equality or []))
-    show(time_tables(results), above=provenance_lines(results), details=details)
-    show_summary(results)
+def report(path: Path, *, details: bool = False, json: bool = False) -> None:
+    """Show a run again."""
+    show_run(load_run(path), details=details, json=json)
 
 
-def show_summary(results: Results) -> None:
-    """Print what a screen of tables ends with: each framework's best time, and what was proven and could be seen."""
-    equality = results.trigru.equality
-    missing = [u.arm.port for u in results.untimed if u.arm.style is None and u.arm.port in results.trigru.plan.ports]
-    below = [equality_line(equality, dict.fromkeys(missing))] if equality else []
-    show(closing_tables(results), below=[*sight_lines(results), *below])
+def show_run(results: Results, *, details: bool = False, json: bool = False) -> None:
+    """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
+
+    A failed proof, a calibration, a kernel, a sweep and a run of other call styles have tables of their own above it.
+    """
+    found = answer(results)
+    if json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    plan = results.trigru.plan
+    failed = [m for m in results.trigru.equality or () if not m.passed]
+    if details:
+        show(tables_of(results), above=provenance_lines(results), details=True)
+    else:
+        ports = {(m.port, m.kernel) for m in failed}
+        show(equality_tables([m for m in results.trigru.equality or () if (m.port, m.kernel) in ports]))
+        if plan.trials or not found.rows:
+            show(time_tables(results), above=provenance_lines(results))
+        else:
+            show([*kernel_tables(results), *(overhead_tables(results)[1:] if plan.swept else ())])
+    if found.rows and not plan.trials:
+        show_lines(answer_lines(found, load_warnings(results.trigru)))
+    else:
+        show_lines([*proof_lines(found), *sight_lines(results)])
 
 
 def tables_of(results: Results) -> list[Section]:
@@ -50,5 +71,5 @@ def time_tables(results: Results) -> list[Section]:
     """What it says of times."""
     if results.trigru.plan.trials:
         return calibration_tables(results)
-    makers = (summary_tables, overhead_tables, kernel_tables, timing_tables)
+    makers = (framework_tables, overhead_tables, kernel_tables, timing_tables)
     return [section for make in makers for section in make(results)]

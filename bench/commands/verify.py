@@ -23,6 +23,7 @@ def verify_ports(
     dtypes: tuple[str, ...],
     checks: tuple[Check, ...] | None = None,
     kernels: Sequence[Kernel] = (Kernel(),),
+    styles: Sequence[str] | None = None,
     *,
     prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
@@ -34,7 +35,7 @@ def verify_ports(
         for name in names
         if name not in missing and kernel.name in get_port(name).kernels
     ]
-    return hold(subjects, dtypes, checks, prover=prover), missing
+    return hold(subjects, dtypes, checks, styles, prover=prover), missing
 
 
 def verify(
@@ -100,10 +101,15 @@ def report_self_test(*, prover: Prover) -> None:
 
 
 def hold(
-    subjects: list[Subject], dtypes: tuple[str, ...], checks: tuple[Check, ...] | None, *, prover: Prover
+    subjects: list[Subject],
+    dtypes: tuple[str, ...],
+    checks: tuple[Check, ...] | None,
+    styles: Sequence[str] | None = None,
+    *,
+    prover: Prover,
 ) -> list[Measurement]:
     """As `trigru.common.verify`, in several processes where there is much to ask."""
-    asked = expand(subjects, dtypes, verification.CHECKS if checks is None else checks)
+    asked = expand(subjects, dtypes, verification.CHECKS if checks is None else checks, styles)
     return [measurement for answer in _prove("verify", asked, prover=prover).answers for measurement in answer]
 
 

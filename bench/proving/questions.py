@@ -1,23 +1,32 @@
 """Questions by name, and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from ...common.equality.checks import Check, get_checks
 from ...common.equality.verification import Question, questions
 from ...common.port.protocol import Port, WithKernel
+from ...common.port.styles import styles_called
 from ...impls import get_port, get_style
 from .messages import Asked, Subject
 
 
-def expand(subjects: Iterable[Subject], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Asked]:
-    """What `trigru.common.equality.verification.verify` asks about some ports."""
+def expand(
+    subjects: Iterable[Subject], dtypes: Iterable[str], checks: Iterable[Check], styles: Sequence[str] | None = None
+) -> list[Asked]:
+    """What `trigru.common.equality.verification.verify` asks about some ports.
+
+    Args:
+        styles: names or labels of the call styles that are asked about; None for all.
+    """
     dtypes, subjects = tuple(dtypes), tuple(subjects)
     return [
         Asked(subject, check.name, question.style and question.style.name, question.dtype, question.optimized)
         for check in checks
         for subject in subjects
         for question in questions([get_subject(subject)], dtypes, [check])
+        if question.style is None
+        or question.style.name in styles_called(question.port, styles, check.styles_of or question.style.phases[0])
     ]
 
 

@@ -37,6 +37,12 @@ def show(
         console.print(for_terminal(line), markup=False, highlight=False)
 
 
+def show_lines(lines: Iterable[str]) -> None:
+    """Print lines to stdout as they are, whatever the width of the terminal."""
+    for line in lines:
+        typer.echo(for_terminal(line))
+
+
 #: Where stderr is no terminal, seconds from one line about the progress to the next; the first comes sooner.
 LINE_EVERY_S, FIRST_LINE_S = 30.0, 5.0
 

@@ -13,12 +13,15 @@ from support.known import (
     FIRST,
     FLOOR,
     PEERS,
+    PHASES,
     SIZE_NAMES,
     SIZES,
     STOCK,
+    WORKLOADS,
     Arm,
     bench,
     check,
+    groups,
     interval,
     limits,
     mean_interval,
@@ -27,31 +30,14 @@ from support.known import (
     trigru,
     verdict,
 )
+from support.virtual import virtual_machine
 
-WORKLOADS, PHASES = ("tiny", "vowels"), ("forward", "train_step", "step")
+FOLDED = ("arm", "why", "reason", "linen", "nnx", "equinox", "torch", "haiku")
 KERNELS_TITLE = "The fused kernel against each framework's own cell"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Two workloads, three phases, both kernels and all peers, in three processes."""
-    options = [("--workload", w) for w in WORKLOADS] + [("--phase", p) for p in PHASES]
-    options += [("--kernel", "stock"), ("--kernel", "fused"), ("--peers",), ("--quick",)]
-    return bench(tmp_path_factory.mktemp("run"), *(word for option in options for word in option))
-
-
-def groups(division, workloads=WORKLOADS, phases=PHASES):
-    return [f"{w}/{p}/float32/{division}" for w in workloads for p in phases]
 
 
 def arms(run, division, **chosen):
     return [arm for group in groups(division, **chosen) for arm in run.arms(group, DIVISIONS[division])]
-
-
-def frameworks(found):
-    """By port, in the order of their first arm; without the baseline's."""
-    ports = dict.fromkeys(arm.port for arm in found if arm.port != "pure")
-    return [[arm for arm in found if arm.port == port] for port in ports]
 
 
 def star(arm):
@@ -127,38 +113,6 @@ def test_samples_in_the_file(run, group):
         assert all(facts["steady"])
         assert (facts["gate"] is None) == (arm.port == "haiku")
         assert (facts["program"] is None) == (arm.port == "torch")
-
-
-def test_the_summary(run):
-    rows = []
-    for group in groups("stock"):
-        for styles in frameworks(run.arms(group, STOCK)):
-            best = min(styles, key=lambda arm: arm.ratio[0])
-            rows += dict.fromkeys((styles[0], best))
-    columns = {
-        "workload": lambda a: f"{a.workload} {a.phase}",
-        "arm": lambda a: a.name,
-        "time / pure[jit]": lambda a: a.ratio,
-        "verdict": lambda a: a.verdict,
-        "why": lambda a: a.why(above=1.10),
-    }
-    title = "Each framework as its documentation calls it, and in its best call style, against plain JAX"
-    check(run.tables[title], columns, rows)
-
-
-def test_the_last_lines(run):
-    """In few words, on the screen alone."""
-    last = run.screen[run.screen.index("In short: each framework in its best call style, time / pure[jit]") :]
-    assert last.splitlines()[1].split() == ["workload", "linen", "nnx", "equinox", "torch", "haiku", "keras"]
-    for group in groups("stock"):
-        found = run.arms(group, STOCK)
-        (line,) = (line for line in last.splitlines() if line.startswith(f"{found[0].workload} {found[0].phase} "))
-        cells = re.findall(r"\(?[\d.]+ ±\d+%\)?\*?|-$", line)
-        best = [min(styles, key=lambda arm: arm.ratio[0]) for styles in frameworks(found)]
-        expected = [short(arm.ratio, "*" * (arm.port == "haiku")) for arm in best] + ["-"]
-        assert len(cells) == len(expected)
-        for cell, known in zip(cells, expected, strict=True):
-            assert says(cell, known), f"{cell} in {line}, expected {known}"
 
 
 def test_the_tax(run):
@@ -277,19 +231,19 @@ def test_the_limits(run):
         assert tuple(said.values()) == pytest.approx(run.machine.limits(process), rel=1e-6)
 
 
-def test_the_screen_says_what_the_report_says(run):
-    """But for the tables of programs, which are asked for."""
-    found = [trigru("report", run.folder, *options).stdout for options in ((), ("--details",))]
-    assert found[0] == re.sub("written: .*\n", "", run.screen)
-    plain, detailed = (re.sub(r"\s+", "", text) for text in found)
+def test_report_shows_the_same_screen_and_with_details_all_that_the_page_has(run):
+    with virtual_machine():
+        found = [trigru("report", run.folder, *options).stdout for options in ((), ("--details",))]
+    assert found[0] == run.screen
+    assert found[1].endswith(found[0][found[0].index("Not verified") :])
+    detailed = re.sub(r"\s+", "", found[1])
     for title, table in run.tables.items():
-        asked_for = title.endswith(": programs")
-        assert (re.sub(r"\s+", "", title) in plain) == (not asked_for), title
+        assert re.sub(r"\s+", "", title) in detailed, title
         for row in table.rows:
             columns = zip(table.columns, row, strict=True)
-            for folded, cells in groupby(columns, lambda column: column[0] in ("arm", "why", "reason")):
+            for folded, cells in groupby(columns, lambda column: column[0] in FOLDED):
                 text = re.sub(r"\s+", "", "".join(cell for _, cell in cells))
-                assert folded or text in (detailed if asked_for else plain), f"{title}: {row}"
+                assert folded or text in detailed, f"{title}: {row}"
 
 
 # A sweep.

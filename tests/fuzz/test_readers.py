@@ -15,8 +15,7 @@ from support.runs import draw_run
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import merge
 from trigru.bench.commands import train
-from trigru.bench.commands.report import show_summary, tables_of, time_tables
-from trigru.bench.reporting.console import show
+from trigru.bench.commands.report import show_run, tables_of
 from trigru.bench.reporting.diff import diff_summary, diff_tables
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, terminal
@@ -49,8 +48,8 @@ def consume_results(path):
 
 
 def consume(results):
-    show(time_tables(results), above=provenance_lines(results))
-    show_summary(results)
+    for options in ({}, {"details": True}, {"json": True}):
+        show_run(results, **options)
     page = markdown("trigru", provenance_lines(results), tables_of(results))
     assert "\x1b" not in page
     assert "<script>" not in page

@@ -27,10 +27,24 @@ STOCK = (
     "pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[jit]", "nnx[split]", "equinox[filter_jit]", "equinox[partition]",
     "torch[compiled]", "haiku[transform]",
 )  # fmt: skip
+#: What stands for each framework in the two closing tables.
+WAYS = {
+    "As documented": ("linen[apply]", "nnx[jit]", "equinox[filter_jit]", "torch[compiled]", "haiku[transform]"),
+    "Called alike, the parameters as one pytree": ("linen[apply]", "nnx[split]", "equinox[partition]"),
+}
 FIRST = ("pure[jit]", "linen[apply]", "nnx[jit]", "equinox[filter_jit]")
 PEERS = STOCK[-2:]
 FUSED = (*STOCK[:2], "pure[jit]:fused", *(name for first in FIRST[1:] for name in (first, f"{first}:fused")), *PEERS)
 DIVISIONS = {"stock": STOCK, "fused": FUSED}
+
+
+#: Of the run that most tests look at.
+WORKLOADS, PHASES = ("tiny", "vowels"), ("forward", "train_step", "step")
+
+
+def groups(division: str, workloads: tuple[str, ...] = WORKLOADS, phases: tuple[str, ...] = PHASES) -> list[str]:
+    """Of that run, in their order."""
+    return [f"{w}/{p}/float32/{division}" for w in workloads for p in phases]
 
 
 # What was said.
@@ -193,22 +207,22 @@ class Arm:
         least_s = max(self.work.flops / gemm, self.work.moved_bytes / copy) * 1e-9
         return self.work.flops / self.time_s * 1e-9, least_s / self.time_s
 
-    def why(self, above: float) -> str:
-        if self.port == "haiku":
-            return f"other equations: {costs.DIFFERS}"
-        if self.ratio[0] <= above:
-            return ""
-        if self.port == "torch":
-            return "no XLA program to look at"
-        mine, its = self.called.counts, self.baseline.called.counts
-        if mine == its:
-            leaves = f"{self.called.leaves} leaves; pure {self.baseline.called.leaves}"
-            return f"the same program: {self.overhead_s[0] * 1e6:+.1f} µs a call for {leaves}"
-        names = ("dot", "transpose", "while")
-        return (
-            f"another program: {', '.join(f'{mine[n]} {n}s' for n in names)}; pure "
-            f"{', '.join(str(its[n]) for n in names)}"
-        )
+    def over(self, other: "Arm") -> tuple[float, ...]:
+        """Time over time, paired, with its interval."""
+        return interval(self.logs(other))
+
+    def why(self, other: "Arm") -> tuple[str, tuple[float, ...]]:
+        """The sentence on what causes a difference, without its numbers, and those."""
+        mine, its = self.called.counts, other.called.counts
+        counts = [(mine[n], its[n], f"{n}s") for n in ("dot", "transpose", "while") if mine[n] != its[n]]
+        cost_us = tuple(1e6 * (ratio - 1) * other.time_s for ratio in self.over(other))
+        if not counts:
+            what = "crossing the jit boundary" if self.port == other.port else "unexplained"
+            return f"{what}:  µs [, ] over {other.name}, whose program it runs", cost_us
+        named = ", ".join(f" {name}" for *_, name in counts)
+        its_own = ", ".join("" for _ in counts)
+        numbers = (*(m for m, *_ in counts), *(i for _, i, _ in counts), *cost_us)
+        return f"another program, of {named} where {other.name} has {its_own}:  µs [, ]", numbers
 
 
 def limits(run: Run) -> tuple[float, float]:

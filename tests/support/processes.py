@@ -15,7 +15,7 @@ from trigru.bench.timing.messages import MARKER, Answer, GroupTimed, Request, St
 
 from .runs import BUILD, MACHINE, plan
 
-PLAN = plan(phases=("step", "forward"), rounds=4, compile_anew=True)
+PLAN = plan(phases=("step", "forward"), styles=("functional",), rounds=4, compile_anew=True)
 ARMS = expand(PLAN)
 STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]

@@ -249,5 +249,5 @@ def test_the_pytest_benchmark_suite_runs():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert found.returncode == 0, found.stdout
-    assert "2 passed" in found.stdout
+    assert "4 passed" in found.stdout
     assert "tiny/forward/float32/stock" in found.stdout

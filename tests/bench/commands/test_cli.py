@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 from support.cli import call, invoke, run_code
 
-MEASURING = {
+MEASURING = {"--details", "--json", "--size",
     "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--limit", "--seed",
     "--peers", "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
 }  # fmt: skip
@@ -27,7 +27,7 @@ COMMANDS = {
         "--no-cache",
     },
     "bench": MEASURING | {"--calibrate", "--cold-start"},
-    "report": {"--details"},
+    "report": {"--details", "--json"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
     "convert": {"--to", "--from", "--allow-pickle"},

@@ -6,18 +6,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from types import SimpleNamespace
 
-import msgspec
 import pytest
 from support.cli import invoke
 from support.processes import ask_here
-from support.runs import make_arm, make_results, plan
+from support.runs import make_results, plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.bench import unproven_arms
-from trigru.bench.commands.report import show_summary
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.files import load
-from trigru.bench.results.record import Untimed
 from trigru.bench.timing.messages import Underway
 from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
@@ -51,9 +48,12 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(tmp_path, 
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
     assert {(m.port, m.dtype) for m in found.measured} == {(port, d) for port in ("pure", "linen") for d in DTYPES}
     assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
-    assert "Equality with the NumPy oracle" in found.said.stdout
-    assert found.said.stdout.endswith("Equality: pure, linen proven equal (all within their bounds).\n")
+    first = found.said.stdout.splitlines()[0]
+    assert re.fullmatch(
+        r"Proven equal before timing: plain JAX, linen \(1 check, worst error \de-16 of 1e-12 allowed\)\.", first
+    )
     assert invoke("report", str(tmp_path)).stdout == found.said.stdout
+    assert "Equality with the NumPy oracle" in invoke("report", str(tmp_path), "--details").stdout
 
 
 def without_b_hn(load: Callable) -> Callable:
@@ -97,9 +97,9 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeyp
         assert f"FAILED linen: {failure}" in text
         assert reasons[0][1] in re.sub(r"\s+", " ", text)
     screen = found.said.output
-    assert screen.index("linen[apply]") < screen.index("written:") < screen.index("In short:")
-    last = screen.rstrip().splitlines()[-1]
-    assert re.fullmatch(r"Equality: FAILED: linen; pure proven equal \(\d+ of \d+ measurements failed\)\.", last)
+    assert screen.index("linen[apply]") < screen.index("written:")
+    assert f"FAILED: linen is not proven equal ({', '.join(checks)})" in screen
+    assert "Proven equal before timing: plain JAX (" in screen
 
 
 @pytest.mark.parametrize("kernels", [("stock",), ("stock", "fused@save=some")])
@@ -174,15 +174,6 @@ def test_where_plain_jax_is_not_equal_that_is_said_and_nothing_is_written(tmp_pa
     said = invoke("compare", *TINY, "-o", str(tmp_path))
     assert said.exit_code == 1
     assert "FAILED pure: chunks" in said.stdout
-    assert "Equality: FAILED: pure" in said.stdout
+    assert "FAILED: plain JAX is not proven equal (chunks)" in said.stdout
     assert "no arm has a number" in said.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_last_line_names_the_ports_that_were_not_checked(capsys):
-    proven = [Measurement("pure", "chunks", None, "carry", "float64", 0.0, 1.0)]
-    results = make_results([], equality=proven)
-    missing = [Untimed(make_arm(name), "no flax") for name in ("linen[?]", "torch[?]")]
-    missing.append(Untimed(make_arm("linen[?]", phase="step"), "no flax"))
-    show_summary(msgspec.structs.replace(results, untimed=missing))
-    assert capsys.readouterr().out.endswith("pure proven equal; not checked: linen (all within their bounds).\n")

@@ -18,11 +18,11 @@ from support.runs import (
 )
 from trigru.bench.analysis.overhead import overheads
 from trigru.bench.commands.report import tables_of
+from trigru.bench.reporting.frameworks import framework_tables
 from trigru.bench.reporting.kernels import kernel_tables
 from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.plots import plot_sweep
 from trigru.bench.reporting.sections import markdown
-from trigru.bench.reporting.times import closing_tables, summary_tables
 
 OWN, PEERS = "own cell", "kernel against peers"
 MEANS = ": geometric means over workloads"
@@ -96,7 +96,7 @@ def test_a_mean_against_peers_says_where_arms_have_fewer_workloads(results):
 
 def test_a_division_alone_has_no_tables_of_another(results, tmp_path):
     alone = with_benchmarks(results, [b for b in results.benchmarks if b.arm.division == "fused"])
-    assert summary_tables(alone) == closing_tables(alone) == []
+    assert framework_tables(alone) == []
     assert kernel_tables(with_benchmarks(results, results.benchmarks[:3])) == []
     assert overheads(alone) == []
     assert tables_of(alone)[0].title.startswith("The fused kernel against each framework's own cell")

@@ -5,20 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.cli import shown
-from support.runs import (
-    PLAN,
-    PROGRAM,
-    make_arm,
-    make_benchmark,
-    make_results,
-    with_facts,
-    with_machine,
-    with_provenance,
-)
+from support.runs import PROGRAM, make_arm, make_benchmark, make_results, with_facts, with_machine, with_provenance
 from trigru.bench.commands.report import tables_of
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown
-from trigru.bench.reporting.times import closing_tables, summary_tables, timing_tables
+from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.files import load
 from trigru.bench.results.record import Untimed
 
@@ -48,20 +39,6 @@ def test_a_busy_machine_an_interruption_and_a_noisy_group_are_pointed_at():
     for complete in (True, False):
         lines = provenance_lines(with_provenance(RESULTS, complete=complete))
         assert any(line.startswith("INTERRUPTED") for line in lines) != complete
-
-
-def test_a_run_of_plain_jax_alone_or_of_a_calibration_has_no_such_end():
-    for change in ({"ports": ("pure",)}, {"trials": 1}):
-        assert closing_tables(with_provenance(RESULTS, plan=msgspec.structs.replace(PLAN, **change))) == []
-    assert closing_tables(make_results([])) == []
-
-
-def test_the_best_style_has_the_least_paired_ratio_whatever_its_fastest_sample():
-    styles = {"linen[apply]": ([1e-5, 3e-4, 3e-4], 1.2), "linen[init]": ([2e-4] * 3, 1.1)}
-    linen = [make_benchmark(make_arm(name), time_s, ratio=ratio) for name, (time_s, ratio) in styles.items()]
-    results = make_results([*RESULTS.benchmarks[:2], *linen])
-    assert [row[1] for row in summary_tables(results)[0].rows] == list(styles), "the first, and below it the best"
-    assert closing_tables(results)[0].rows[0][1].startswith("(1.10 ")
 
 
 def test_what_is_to_be_heeded_of_an_arm_is_noted():

@@ -1,0 +1,186 @@
+"""The answer of a run: in each row of work, what each framework takes as documented and called alike, and who wins.
+
+A framework is never represented by the best of its call styles: menus of different length would be ranked. Plain JAX is
+what ratios are to; it is no framework, and does not compete.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+from msgspec import Struct
+
+from ...common.gru.kernels import STOCK
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ..results.grouping import grouped
+from ..results.record import Benchmark, Machine, Results, Sized
+from .equality import Proof, proofs_of
+from .pairs import Cause, Pair, cause_of, frameworks, labelled, pair, pairs
+from .rates import baseline_of
+from .sight import sight
+
+#: The two ways in which frameworks are compared.
+WAYS = (DOCUMENTED, FUNCTIONAL)
+
+
+class Cell(Struct, frozen=True):
+    """What a framework takes.
+
+    Args:
+        time_s: median seconds per call.
+        ratio, low, high: time / plain JAX, with the 95 % interval.
+        differs: how its equations differ from the oracle's; None where they do not.
+    """
+
+    style: str
+    time_s: float
+    ratio: float
+    low: float
+    high: float
+    verdict: str
+    differs: str | None
+
+
+class Difference(Struct, frozen=True):
+    """Two frameworks in the same call style, or one framework in two.
+
+    Args:
+        one, other: port and style of each, as in "nnx[split-merge]".
+        ratio, low, high: time of one / time of the other, paired within rounds, with the 95 % interval.
+        difference_s, difference_low_s, difference_high_s: seconds per call by which one takes longer.
+        verdict: of the first: "faster", "slower" or "indistinguishable".
+        cause: see `trigru.bench.analysis.pairs`.
+        counts: operations of which the programs have different numbers: name, of one, of the other.
+    """
+
+    one: str
+    other: str
+    ratio: float
+    low: float
+    high: float
+    difference_s: float
+    difference_low_s: float
+    difference_high_s: float
+    verdict: str
+    cause: Cause
+    counts: tuple[tuple[str, int, int], ...]
+
+    @property
+    def is_real(self) -> bool:
+        """Whether they differ by more than chance and the noise floor explain."""
+        return self.verdict != "indistinguishable"
+
+
+class Row(Struct, frozen=True):
+    """One phase of one workload.
+
+    Args:
+        plain_s: median seconds per call of plain JAX.
+        cells: by way, one of WAYS, and by port.
+        fastest: by way, the ports that cannot be told apart from the fastest. All of them is a tie.
+        pairs: by way, every two frameworks.
+        styles: by port, its documented style against its functional one; none where they are the same style.
+    """
+
+    workload: Sized
+    shape: str
+    phase: str
+    plain_s: float
+    cells: dict[str, dict[str, Cell]]
+    fastest: dict[str, list[str]]
+    pairs: dict[str, list[Difference]]
+    styles: dict[str, Difference]
+
+
+class Answer(Struct, frozen=True):
+    """What a run says about frameworks.
+
+    Args:
+        proofs: of each port and kernel; None where equality was not measured before timing.
+        checks: by which it was.
+        ports: the frameworks, in order; without plain JAX.
+        missing: ports that are not available, with the reason.
+        untimed: other arms without a number, by name, with the reason and in how many rows.
+        least: the least difference, as a fraction, that the run could find four times in five, in the median group.
+    """
+
+    proofs: list[Proof] | None
+    checks: list[str]
+    ports: list[str]
+    missing: dict[str, str]
+    untimed: dict[str, tuple[str, int]]
+    rows: list[Row]
+    least: float | None
+    datetime: str
+    machine: Machine
+    processes: int
+    complete: bool
+
+
+def answer(results: Results) -> Answer:
+    """The answer of a run. It has no rows if no framework was timed with its own cell."""
+    groups = [b for b in results.groups().values() if b[0].arm.division == STOCK and not b[0].arm.trial]
+    rows = [_row(results, benchmarks) for benchmarks in groups]
+    timed = {port for row in rows for cells in row.cells.values() for port in cells}
+    asked = (*results.trigru.plan.ports, *results.trigru.plan.peers)
+    missing = {u.arm.port: u.reason for u in results.untimed if u.arm.style is None}
+    untimed = grouped((u for u in results.untimed if u.arm.style is not None), lambda u: u.arm.name)
+    equality, facts = results.trigru.equality, results.trigru
+    least = list(sight(results).values())
+    return Answer(
+        None if equality is None else proofs_of(equality),
+        list(dict.fromkeys(m.check for m in equality or ())),
+        [port for port in asked if port in timed],
+        missing,
+        {name: (of_name[0].reason, len(of_name)) for name, of_name in untimed.items()},
+        [row for row in rows if row.cells],
+        median(least) if least else None,
+        results.datetime,
+        facts.machine,
+        facts.plan.processes,
+        facts.complete,
+    )
+
+
+def real(differences: Sequence[Difference]) -> list[Difference]:
+    """Those that are no chance."""
+    return [difference for difference in differences if difference.is_real]
+
+
+def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
+    facts, cells, fastest, between = benchmarks[0].facts, {}, {}, {}
+    for way in WAYS:
+        found = frameworks(benchmarks, way)
+        if not found:
+            continue
+        cells[way] = {port: _cell(b) for port, b in found.items()}
+        best = min(found.values(), key=lambda b: b.facts.ratio)
+        fastest[way] = [port for port, b in found.items() if b is best or not pair(results, b, best).is_real]
+        between[way] = [difference_of(results, p) for p in pairs(results, benchmarks, way)]
+    own = {way: labelled(benchmarks, way) for way in WAYS}
+    two = {port: (own[DOCUMENTED][port], own[FUNCTIONAL].get(port)) for port in own[DOCUMENTED]}
+    styles = {
+        port: difference_of(results, pair(results, one, other))
+        for port, (one, other) in two.items()
+        if other is not None and one is not other
+    }
+    plain_s = float(np.median(baseline_of(benchmarks).time_s))
+    return Row(facts.arm.workload, facts.shape, facts.arm.phase, plain_s, cells, fastest, between, styles)
+
+
+def _cell(b: Benchmark) -> Cell:
+    facts = b.facts
+    style = b.arm.style or "?"
+    return Cell(
+        style, float(np.median(b.time_s)), facts.ratio, facts.ratio_low, facts.ratio_high, facts.verdict, facts.differs
+    )
+
+
+def difference_of(results: Results, found: Pair) -> Difference:
+    """A pair as a record."""
+    ratio, difference = found.ratio, found.difference_s
+    return Difference(
+        found.one.name, found.other.name,
+        ratio.ratio, ratio.low, ratio.high, difference.ratio, difference.low, difference.high,
+        found.verdict, cause_of(results, found), found.counts,
+    )  # fmt: skip

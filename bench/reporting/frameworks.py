@@ -1,0 +1,109 @@
+"""Tables of frameworks against plain JAX and against each other, as documented and called alike, and of causes."""
+
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ..analysis.answer import Answer, Cell, Difference, Row, answer
+from ..analysis.statistics import Comparison
+from ..results.record import Results
+from .numbers import format_interval, format_ratio
+from .sections import Prose, Section, Words
+
+TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike, the parameters as one pytree"}
+
+
+def framework_tables(results: Results) -> list[Section]:
+    """The two closing tables, pairwise ratios, and what causes the differences."""
+    found = answer(results)
+    if not found.rows:
+        return [] if results.benchmarks else [Section("No group was measured", ("workload",), [])]
+    tables = [_against_plain(found, way) for way in TITLES]
+    return [*tables, _against_each_other(found), _causes(found)]
+
+
+def explain(found: Difference) -> str:
+    """Why an arm takes longer or shorter than another.
+
+    >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", "boundary", ()))
+    'crossing the jit boundary: +3.0 µs [+2.0, +4.0] over a[y], whose program it runs'
+    >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", "layout", (("dots", 6, 2),)))
+    'another program, of 6 dots where b[x] has 2: +300.0 µs [+200.0, +400.0]'
+    """
+    bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
+    cost = "{} µs [{}, {}]".format(*bounds)
+    mine = ", ".join(f"{count} {name}" for name, count, _ in found.counts)
+    its = ", ".join(str(count) for _, _, count in found.counts)
+    program = "another program, of " + (
+        f"{mine} where {found.other} has {its}" if found.counts else f"the same operations as that of {found.other}"
+    )
+    return {
+        "none": "no difference",
+        "equations": "other equations",
+        "unread": "no XLA program to look at",
+        "boundary": f"crossing the jit boundary: {cost} over {found.other}, whose program it runs",
+        "style": f"called in another way, and {program}: {cost}",
+        "layout": f"{program}: {cost}",
+        "unexplained": f"unexplained: {cost} over {found.other}, whose program it runs",
+    }[found.cause]
+
+
+def _against_plain(found: Answer, way: str) -> Section:
+    rows = []
+    for row in found.rows:
+        cells = row.cells.get(way, {})
+        rows.append((_name(row), *(_cell(cells[port]) if port in cells else "-" for port in found.ports)))
+    notes = (
+        "In each cell: the call style, and its time over that of plain JAX. Below 1 is faster. ±: the farther end of "
+        "the 95 % interval, as a share of the ratio. In brackets: indistinguishable. *: other equations. -: no number, "
+        "or not timed.",
+    )
+    return Section(f"{TITLES[way]}: time / pure[jit]", ("workload", *map(Words, found.ports)), rows, notes)
+
+
+def _against_each_other(found: Answer) -> Section:
+    rows = []
+    for row in found.rows:
+        of_way = {way: {_ports(d): d for d in row.pairs.get(way, ())} for way in TITLES}
+        for ports in dict.fromkeys(ports for pairs in of_way.values() for ports in pairs):
+            cells = (_interval(pairs[ports]) if ports in pairs else "-" for pairs in of_way.values())
+            rows.append((_name(row), " / ".join(ports), *cells))
+    return Section(
+        "Frameworks against each other",
+        ("workload", Words("time / time"), "as documented", "called alike"),
+        rows,
+        ("Paired within rounds, with 95 % intervals. In brackets: indistinguishable. -: no number, or not timed.",),
+    )
+
+
+def _causes(found: Answer) -> Section:
+    rows = [
+        (_name(row), difference.one, explain(difference))
+        for row in found.rows
+        for difference in (*row.styles.values(), *row.pairs.get(FUNCTIONAL, ()))
+        if difference.is_real
+    ]
+    return Section(
+        "What causes the differences",
+        ("workload", Prose("arm"), Prose("why")),
+        rows,
+        (
+            "A framework's documented style against its functional one shows what the way of calling costs; two "
+            "frameworks called alike show what their layouts of parameters cost. What neither explains is unexplained.",
+        ),
+    )
+
+
+def _name(row: Row) -> str:
+    return f"{row.workload} {row.phase}"
+
+
+def _ports(difference: Difference) -> tuple[str, str]:
+    return difference.one.partition("[")[0], difference.other.partition("[")[0]
+
+
+def _cell(cell: Cell) -> str:
+    found = format_ratio(Comparison(cell.ratio, cell.low, cell.high), cell.verdict)
+    return f"{cell.style} {found}" + ("*" if cell.differs else "")
+
+
+def _interval(difference: Difference) -> str:
+    text = format_interval(Comparison(difference.ratio, difference.low, difference.high))
+    return text if difference.is_real else f"({text})"

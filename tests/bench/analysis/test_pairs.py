@@ -1,0 +1,124 @@
+"""Two arms of a group against each other: the difference with its interval, and its cause."""
+
+import msgspec
+import numpy as np
+import pytest
+from support.runs import PROGRAM, make_arm, make_benchmark, make_results
+from trigru.bench.analysis.pairs import cause_of, frameworks, labelled, pair, pairs, reference_of
+from trigru.bench.analysis.statistics import compare
+
+BASE_S = 1e-2
+
+
+def changed(**counts):
+    return msgspec.structs.replace(PROGRAM, fingerprint="other", **counts)
+
+
+def group(over_s, programs=None, workload="tiny", phase="forward", division="stock", floor=0.0, **facts):
+    """The baseline, which takes 10 ms, and arms that take that much longer, by name."""
+    names = ["pure[jit]", *over_s]
+    found = []
+    for name in names:
+        arm = make_arm(name, workload, phase, division)
+        program = (programs or {}).get(name, PROGRAM)
+        time_s = [BASE_S + over_s.get(name, 0.0)] * 6
+        found.append(make_benchmark(arm, time_s, program=program, floor=floor, **facts))
+    return found
+
+
+def cause(one, other, *groups):
+    """Of two arms of the last group."""
+    results = make_results([b for benchmarks in groups for b in benchmarks])
+    of_name = {b.name: b for b in groups[-1]}
+    return cause_of(results, pair(results, of_name[one], of_name[other]))
+
+
+NNX, SPLIT, LEAVES = "nnx[nnx.jit]", "nnx[split-merge]", "nnx[leaves]"
+FILTER, PARTITION, EQUINOX_LEAVES = "equinox[filter_jit]", "equinox[partition]", "equinox[leaves]"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "over_s", "programs", "expected"),
+    [
+        (NNX, SPLIT, {NNX: 2e-3, SPLIT: 0.0}, {}, "boundary"),
+        (NNX, SPLIT, {NNX: 2.1e-3, SPLIT: 0.0}, {}, "unexplained"),
+        (NNX, SPLIT, {NNX: -2.1e-3, SPLIT: 0.0}, {}, "unexplained"),
+        (NNX, SPLIT, {NNX: 1e-3, SPLIT: 0.0}, {NNX: changed()}, "style"),
+        (NNX, SPLIT, {NNX: 0.0, SPLIT: 0.0}, {NNX: changed(dots=9)}, "none"),
+        (NNX, SPLIT, {NNX: 1e-3, SPLIT: 0.0}, {NNX: None}, "unread"),
+        (NNX, FILTER, {NNX: 1e-3, FILTER: 0.0}, {NNX: changed(dots=6)}, "style"),
+        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(dots=6)}, "layout"),
+        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0}, {}, "unexplained"),
+        (SPLIT, PARTITION, {SPLIT: -1e-3, PARTITION: 0.0}, {}, "unexplained"),
+        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0, LEAVES: 0.0, EQUINOX_LEAVES: 0.0}, {}, "boundary"),
+        (SPLIT, PARTITION, {SPLIT: 1e-3, PARTITION: 0.0, LEAVES: 1e-3, EQUINOX_LEAVES: 0.0}, {}, "unexplained"),
+        (SPLIT, PARTITION, {SPLIT: 3e-3, PARTITION: 0.0, LEAVES: 0.0, EQUINOX_LEAVES: 0.0}, {}, "unexplained"),
+    ],
+)
+def test_styles_and_programs_tell_the_cause(one, other, over_s, programs, expected):
+    assert cause(one, other, group(over_s, programs)) == expected
+    assert cause(other, one, group(over_s, programs)) == expected
+
+
+def test_other_equations_are_no_cause_to_look_for():
+    benchmarks = group({NNX: 1e-3, SPLIT: 0.0}, differs="two biases", gate=None)
+    assert cause(NNX, SPLIT, benchmarks) == "equations"
+
+
+@pytest.mark.parametrize(
+    ("smallest_s", "over_s", "where", "expected"),
+    [
+        (0.0, 1e-3, ("forward", "stock"), "unexplained"),
+        (0.0, 1e-3, ("forward", "fused"), "boundary"),  # says nothing: other arms are compared there
+        (0.0, 1e-3, ("train_step", "stock"), "boundary"),
+        (0.0, 9e-5, ("forward", "stock"), "boundary"),
+        (2e-4, 5e-4, ("forward", "stock"), "boundary"),
+        (2e-4, 7e-4, ("forward", "stock"), "unexplained"),
+    ],
+)
+def test_what_a_call_may_cost_is_seen_on_the_smallest_workload(smallest_s, over_s, where, expected):
+    smallest = group({NNX: smallest_s, SPLIT: 0.0}, None, "tiny", *where, flops=1e3)
+    large = group({NNX: over_s, SPLIT: 0.0}, None, "question", flops=1e6)
+    assert cause(NNX, SPLIT, smallest, large) == expected
+
+
+def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within_the_floor(rng):
+    machine = rng.lognormal(0, 0.3, 12) * 1e-3
+    process = np.repeat([0, 1, 2], 4)
+    one = 1.05 * machine * rng.lognormal(0, 0.002, 12)
+    times = {"pure[jit]": machine, SPLIT: one, PARTITION: machine}
+    for floor, expected in ((0.01, "slower"), (0.06, "indistinguishable")):
+        found = [make_benchmark(make_arm(name), t, process, floor=floor) for name, t in times.items()]
+        two = pair(make_results(found), found[1], found[2])
+        known = compare(one, machine, process)
+        assert two.verdict == expected
+        assert two.ratio.ratio == pytest.approx(known.ratio)
+        assert (two.ratio.low, two.ratio.high) == pytest.approx((known.low, known.high), rel=1e-3)
+        assert two.difference_s.low == pytest.approx((two.ratio.low - 1) * np.median(machine))
+        assert two.estimate_s == pytest.approx(two.difference_s.ratio)
+
+
+def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
+    over_s = {"pure[jit]#2": 0.0, "linen[apply]": 0.0, NNX: 0.0, SPLIT: 0.0, FILTER: 0.0, PARTITION: 0.0}
+    benchmarks = group(over_s)
+    results = make_results(benchmarks)
+    assert [b.name for b in labelled(benchmarks, "functional").values()] == [
+        "pure[jit]", "linen[apply]", SPLIT, PARTITION,
+    ]  # fmt: skip
+    assert list(frameworks(benchmarks, "documented")) == ["linen", "nnx", "equinox"]
+    met = [(p.one.name, p.other.name) for p in pairs(results, benchmarks, "functional")]
+    assert met == [("linen[apply]", SPLIT), ("linen[apply]", PARTITION), (SPLIT, PARTITION)]
+    of_name = {b.name: b for b in benchmarks}
+    explained = {name: reference_of(of_name[name], benchmarks).name for name in (NNX, SPLIT, FILTER)}
+    assert explained == {NNX: SPLIT, SPLIT: "pure[jit]", FILTER: PARTITION}
+
+
+def test_operations_are_counted_where_their_numbers_differ():
+    programs = {SPLIT: changed(dots=6, fusions=9, whiles=0, transposes=12)}
+    benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, programs)
+    two = pair(make_results(benchmarks), benchmarks[1], benchmarks[2])
+    assert two.counts == (("dots", 6, 2), ("transposes", 12, 3), ("whiles", 0, 1))
+    benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(fusions=9)})
+    assert pair(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == (("fusions", 9, 5),)
+    benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(temp_bytes=9)})
+    assert pair(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == ()

@@ -1,0 +1,193 @@
+"""The one screen: what it says, that it fits, and that it says nothing that the run does not bear."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from support.runs import MACHINE, PROGRAM, make_arm, make_benchmark, make_results, with_provenance
+from trigru.bench.analysis.answer import answer
+from trigru.bench.reporting.answer import answer_lines, describe, limit_lines, name_of, proof_lines
+from trigru.bench.reporting.newest import TESTED
+from trigru.bench.results.files import load
+from trigru.bench.results.record import Sized, Untimed
+from trigru.common.equality.measurement import Measurement
+
+ROOT = Path(__file__).parents[3]
+OTHER = msgspec.structs.replace(PROGRAM, fingerprint="other", dots=6)
+NAMES = ("pure[jit]", "linen[apply]", "nnx[nnx.jit]", "nnx[split-merge]", "equinox[filter_jit]", "equinox[partition]")
+
+
+def run(times_s, workload="question", phase="forward", programs=None, **facts):
+    """Two processes of six rounds, which agree but for a thousandth."""
+    found = []
+    for name in NAMES:
+        if name in times_s:
+            time_s = times_s[name] * (1 + 0.001 * np.repeat([0, 1], 6))
+            program = (programs or {}).get(name, PROGRAM)
+            arm = make_arm(name, workload, phase)
+            ratio = times_s[name] / times_s["pure[jit]"]
+            found.append(make_benchmark(arm, time_s, np.repeat([0, 1], 6), ratio=ratio, program=program, **facts))
+    return found
+
+
+ALIKE = {"pure[jit]": 1e-4, "linen[apply]": 1e-4, "nnx[split-merge]": 1e-4, "equinox[partition]": 1e-4}
+FAST = ALIKE | {"nnx[nnx.jit]": 3.5e-4, "equinox[filter_jit]": 1.4e-4}
+
+
+def screen(*groups):
+    return answer_lines(answer(make_results([b for group in groups for b in group])))
+
+
+def unfolded(*groups):
+    return " ".join(line.strip() for line in screen(*groups))
+
+
+def test_the_published_run_fits_one_screen_of_100_columns():
+    lines = answer_lines(answer(load(ROOT / "docs" / "results" / "cpu.json")))
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
+
+
+def test_documented_styles_part_frameworks_that_are_alike():
+    (row,) = answer(make_results(run(FAST))).rows
+    assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx", "equinox"]}
+    assert {port: cell.style for port, cell in row.cells["documented"].items()} == {
+        "linen": "apply",
+        "nnx": "nnx.jit",
+        "equinox": "filter_jit",
+    }
+    text = "\n".join(screen(run(FAST)))
+    (line,) = (line for line in screen(run(FAST)) if line.startswith("  forward pass "))
+    assert line.split() == [
+        *[
+            "forward",
+            "pass",
+            "100",
+            "µs",
+            "350",
+            "µs",
+            "140",
+            "µs",
+            "linen",
+            "100",
+            "µs",
+            "100",
+            "µs",
+            "100",
+            "µs",
+            "tie",
+        ]
+    ]
+    assert "- NNX as documented: +250 µs [" in text
+    assert "a call over `split-merge`, in 1 of 1 row: the same program" in text
+    assert "  NNX      jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)" in text
+    assert "Called alike" not in text, "there is no difference to tell of"
+
+
+def test_a_difference_of_layout_is_told_with_its_interval_and_what_is_unexplained_is_called_so():
+    slow, said = FAST | {"linen[apply]": 1.3e-4}, "- Called alike, linen / NNX: 1.30 [1.30, 1.30] in 1 of 1 row: "
+    text = unfolded(run(slow, programs={"linen[apply]": OTHER}))
+    assert f"{said}layout, matrix products: 6 in linen, 2 in NNX." in text
+    assert "unexplained" not in text
+    assert f"{said}unexplained: the same program." in unfolded(run(slow))
+
+
+def test_no_difference_is_said_where_none_is_real():
+    text = "\n".join(screen(run(ALIKE)))
+    assert "No difference between frameworks, or between their call styles, is larger than chance explains." in text
+    assert "For the fast number" not in text
+
+
+def test_a_framework_without_a_style_has_no_number_and_a_lone_one_wins_nothing():
+    some = {name: s for name, s in FAST.items() if not name.startswith("equinox")} | {"equinox[filter_jit]": 1e-4}
+    lines = screen(run(some))
+    (line,) = (line for line in lines if line.startswith("  forward pass "))
+    assert line.split() == [
+        *[
+            "forward",
+            "pass",
+            "100",
+            "µs",
+            "350",
+            "µs",
+            "100",
+            "µs",
+            "linen,",
+            "Equinox",
+            "100",
+            "µs",
+            "100",
+            "µs",
+            "-",
+            "tie",
+        ]
+    ]
+    lone = {name: FAST[name] for name in ("pure[jit]", "linen[apply]")}
+    assert any(line.startswith("  forward pass") and line.endswith("  -") for line in screen(run(lone)))
+
+
+@pytest.mark.parametrize(
+    ("units", "phase", "said"), [(64, "train_step", True), (63, "train_step", False), (64, "forward", False)]
+)
+def test_the_fused_kernel_is_named_where_it_would_change_the_answer(units, phase, said):
+    text = "\n".join(screen(run(ALIKE, f"question@hidden={units}", phase)))
+    assert ('kernel="fused"' in text) == said
+
+
+def test_workloads_are_named_as_what_they_stand_for():
+    assert describe(Sized("vowels")) == "12 inputs, 64 units, 9 classes, 32 sequences of up to 29 steps (vowels)"
+    assert describe(Sized("question", {"hidden": 1})) == "20 inputs, 1 unit, 1 sequence of 50 steps"
+    assert describe(Sized("a stranger's")) == "a stranger's"
+    assert (name_of("equinox"), name_of("a stranger's")) == ("Equinox", "a stranger's")
+
+
+def test_what_was_proven_and_what_failed_is_one_line_each():
+    found = [
+        Measurement("pure", "chunks", None, "carry", "float64", 3e-16, 1e-12),
+        Measurement("linen", "chunks", None, "carry", "float64", 2e-13, 1e-12, kernel="fused"),
+        Measurement("nnx", "masks", None, "carry", "float64", 1.0, 1e-12),
+    ]
+    results = make_results([], equality=found)
+    missing = [
+        Untimed(make_arm("equinox[?]", phase=phase), "equinox is not installed") for phase in ("forward", "step")
+    ]
+    lost = [Untimed(make_arm(f"linen[{n}]", phase=phase), "it hung") for n in range(4) for phase in ("forward", "step")]
+    lines = proof_lines(answer(msgspec.structs.replace(results, untimed=[*missing, *lost])))
+    assert lines == [
+        "FAILED: NNX is not proven equal (masks); it has no number.",
+        "Proven equal before timing: plain JAX, linen with fused (2 checks, worst error 2e-13 of 1e-12 allowed).",
+        "Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.",
+        "Not here: equinox is not installed",
+        *(f"Without a number: linen[{n}], 2 times: it hung" for n in range(3)),
+        "... and 1 more (--details).",
+    ]
+
+
+def test_what_the_numbers_cannot_tell():
+    results = make_results(run(FAST))
+    (line,) = limit_lines(answer(results))
+    assert line.startswith("One machine (A CPU, 16 threads, 2026-11-04), 2 processes; jax 0.12.0. Differences below ")
+    old = msgspec.structs.replace(MACHINE, versions={"python": "3.11.2", "jax": "0.10.2", "flax": "0.12.12"})
+    found = answer(with_provenance(results, complete=False, machine=old))
+    lines = limit_lines(msgspec.structs.replace(found, processes=1))
+    assert lines[0] == "INTERRUPTED: not all was measured."
+    assert "1 process; jax 0.10.2, flax 0.12.12." in lines[1]
+    assert lines[2] == "Python 3.12 or later has newer versions: jax 0.12.0.1. They may answer differently."
+
+
+def test_the_table_of_tested_versions_is_that_of_the_constraints():
+    text = (ROOT / "pyproject.toml").read_text()
+    for least, tested in TESTED.items():
+        marker = " ; python_full_version < '3.12'" if least == "3.11" else " ; python_full_version >= '3.12'"
+        for name, version in tested.items():
+            assert f'"{name}=={version}{marker}"' in text or f'"{name}=={version}"' in text
+
+
+def test_the_same_facts_are_in_json():
+    found = answer(make_results(run(FAST)))
+    content = msgspec.json.decode(msgspec.json.encode(found))
+    (row,) = content["rows"]
+    assert row["cells"]["documented"]["nnx"]["time_s"] == pytest.approx(3.5e-4, rel=1e-3)
+    assert row["styles"]["nnx"]["difference_s"] == pytest.approx(2.5e-4, rel=1e-3)
+    assert content["machine"]["versions"] == MACHINE.versions
