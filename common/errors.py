@@ -3,6 +3,8 @@
 Each message says what was expected, what came, and what to do. Catch `TrigruError` for all of them.
 """
 
+from collections.abc import Iterable, Mapping
+
 
 class TrigruError(Exception):
     """Base of every error that trigru raises on purpose."""
@@ -10,6 +12,29 @@ class TrigruError(Exception):
 
 class InputError(TrigruError, ValueError):
     """An array, size or option that the model cannot work with."""
+
+
+class Argument(str):
+    """An argument by the name that it has in a call, as `layout=`, in the message of an `ArgumentError`."""
+
+    __slots__ = ()
+
+
+class ArgumentError(InputError):
+    """An argument that is missing, or that does not go with the others.
+
+    >>> error = ArgumentError("Choose one with ", Argument("layout="), ".")
+    >>> str(error), error.named({"layout=": "--to"})
+    ('Choose one with layout=.', 'Choose one with --to.')
+    """
+
+    def __init__(self, *parts: str):
+        super().__init__("".join(parts))
+        self.parts = parts
+
+    def named(self, names: Mapping[str, str]) -> str:
+        """The message with other names for arguments, as a command line has them."""
+        return "".join(names.get(part, part) if isinstance(part, Argument) else part for part in self.parts)
 
 
 class NotOfferedError(TrigruError, NotImplementedError):
@@ -29,6 +54,16 @@ class UnknownNameError(TrigruError, LookupError):
 
 class UnavailableError(TrigruError, ImportError):
     """A port or call style that exists, but does not work with the packages that are installed."""
+
+
+def either(names: Iterable[str]) -> str:
+    """Names to choose from.
+
+    >>> either(["linen", "nnx", "torch"]), either(["nnx"])
+    ('linen, nnx or torch', 'nnx')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def brief(error: object) -> str:

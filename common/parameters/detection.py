@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import Argument, ArgumentError, InputError
 from .layouts import CANONICAL, CARRY, Layout, Row, flatten
 from .record import ClassifierParams, GRUParams
 
 SHOWN = 8  # names in a message
+SOURCE = Argument("source=")  # what callers say the layout with
 ADDED = "its two biases of r and of z are added, as the model has one of each: the sums are kept, the split is lost."
 
 
@@ -30,7 +31,8 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
         sentences.
 
     Raises:
-        InputError: the names are those of no layout, or of two; or the arrays are not a GRU's parameters.
+        InputError: the names are those of no layout, or the arrays are not a GRU's parameters.
+        ArgumentError: the names are those of two layouts.
 
     >>> from trigru.common.config import GRUConfig
     >>> from trigru.common.parameters.layouts import TORCH
@@ -90,7 +92,7 @@ def _best(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> _Match:
     first, *others = (match for match in fits if match.closeness == closest)
     if others:
         names = " and ".join(match.layout.name for match in (first, *others))
-        raise InputError(f"has the arrays of {names} alike: say which it is (--from, source=).")
+        raise ArgumentError(f"has the arrays of {names} alike. Say which it is, with ", SOURCE, ".")
     return first
 
 
@@ -127,8 +129,9 @@ def _no_layout(flat: Mapping[str, Any], matches: list[_Match], layouts: tuple[La
     if matches:
         reasons = dict.fromkeys(f"as {match.layout.name}: {match.problem}" for match in matches)
         return f"has the arrays {_names(flat)}. " + ". ".join(reasons) + "."
+    whose = "the layout's" if len(layouts) == 1 else "one layout's"
     expected = "; ".join(f"{layout.name} has {_names(row.name for row in layout.rows)}" for layout in layouts)
-    return f"has the arrays {_names(flat)}, which no layout has. Expected one of these in one place: {expected}."
+    return f"has the arrays {_names(flat)}. Expected {whose}, in one place: {expected}."
 
 
 def _adds(bias_hh: np.ndarray) -> bool:

@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from ...common.errors import (
+    Argument,
+    ArgumentError,
     InputError,
     ParamsFileError,
     TrigruError,
     UnavailableError,
     UnknownNameError,
     brief,
+    either,
 )  # fmt: skip
-from ...common.parameters.detection import recognise
+from ...common.parameters.detection import SOURCE, recognise
 from ...common.parameters.layouts import CANONICAL, TORCH, Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
 from .. import get_port, port_names, unavailable
-from .containers import Container, get_container
+from .containers import CONTAINERS, Container, get_container
 
 __all__ = ["Converted", "convert", "layouts", "read", "write"]
 
+#: What the messages call the arguments of `read` and `write`; SOURCE, too.
+LAYOUT, ALLOW_PICKLE = Argument("layout="), Argument("allow_pickle=True")
 PICKLE = "it is a pickle, read with torch's weights_only=True, which refuses code: prefer safetensors."
 
 
@@ -68,6 +73,7 @@ def convert(tree: Any, source: str | None = None) -> Converted:
 
     Raises:
         InputError: the names are those of no layout, or the arrays are not a GRU's parameters.
+        ArgumentError: they have another layout than source.
 
     >>> import numpy as np
     >>> gru = {"weight_ih_l0": np.ones((9, 2), "f4"), "weight_hh_l0": np.ones((9, 3), "f4")}  # of torch, bias=False
@@ -77,7 +83,12 @@ def convert(tree: Any, source: str | None = None) -> Converted:
     >>> found.to("nnx")["cell"]["dense_i"]["kernel"].shape
     (2, 9)
     """
-    params, layout, notes = recognise(tree, [_layout(source)] if source else layouts().values())
+    try:
+        params, layout, notes = recognise(tree, layouts().values() if source is None else [_layout(source)])
+    except InputError:
+        if source is not None and (other := _layout_of(tree)):
+            raise _other_layout(f"has the layout {other}", SOURCE, source, f"Leave it out, or say {other}") from None
+        raise
     return Converted(params, layout.name, notes)
 
 
@@ -91,7 +102,8 @@ def read(path: str | os.PathLike[str], source: str | None = None, *, allow_pickl
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
-        InputError: the suffix is unknown, or it is a pickle that was not asked for.
+        InputError: the suffix is unknown.
+        ArgumentError: it is a pickle that was not asked for, or has another layout than source.
         UnavailableError: the library that reads it is not installed.
     """
     path = Path(path)
@@ -99,13 +111,18 @@ def read(path: str | os.PathLike[str], source: str | None = None, *, allow_pickl
         raise ParamsFileError(f"{path}: No such file or directory.")
     container = get_container(path)
     if container.pickle and not allow_pickle:
-        raise InputError(
+        raise ArgumentError(
             f"{path}: {container.title}s are pickles, and a pickle can run code when it is read. Where you trust it, "
-            f"pass --allow-pickle (allow_pickle=True); or let torch write safetensors: "
-            f"safetensors.torch.save_file(model.state_dict(), 'gru.safetensors')."
+            "pass ",
+            ALLOW_PICKLE,
+            ". Or let torch write safetensors: safetensors.torch.save_file(model.state_dict(), 'gru.safetensors').",
         )
+    if source is not None and container.unnamed and _layout(source).name not in (container.layouts or ()):
+        raise _other_layout(f"{path}: {_holds(container)}", SOURCE, source, "Leave it out")
     try:
         found = convert(container.read(path), source)
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: ", *error.parts) from error
     except InputError as error:
         raise ParamsFileError(f"{path}: {error}") from error
     except TrigruError:
@@ -132,8 +149,8 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         The name of the layout.
 
     Raises:
-        InputError: the suffix is unknown, the container does not take the layout, a folder is in the way, or the
-            parameters are mis-shaped or not finite.
+        InputError: the suffix is unknown, a folder is in the way, or the parameters are mis-shaped or not finite.
+        ArgumentError: the container does not take the layout, or takes several, and none is given.
         ParamsFileError: the library that writes it failed, for example because the disk is full.
         UnavailableError: the library that writes it is not installed.
         OSError: it cannot be written.
@@ -142,10 +159,15 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     container = get_container(path)
     takes = first, *others = container.layouts or tuple(layouts())
     if layout is None and others:
-        raise InputError(f"{path}: say in which layout, with --to (layout=): {', '.join(takes)}.")
-    chosen = _layout(layout or first)
+        raise ArgumentError(
+            f"{path}: {container.title}s can hold several layouts. Choose one with ", LAYOUT, f": {either(takes)}."
+        )
+    chosen = _layout(first if layout is None else layout)
     if chosen.name not in takes:
-        raise InputError(f"{path}: {container.title}s hold {' or '.join(takes)}, not {chosen.name}.")
+        elsewhere = [c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts())]
+        remedy = f"Say {either(takes)}" if others else "Leave it out"
+        remedy += f", or write {chosen.name} to {either(elsewhere)}"
+        raise _other_layout(f"{path}: {_holds(container)}", LAYOUT, chosen.name, remedy)
     if path.is_dir() or (path.exists() and container.folder):
         raise InputError(f"{path}: is there already. Remove it, or choose another name.")
     try:
@@ -174,6 +196,23 @@ def _layout(name: str) -> Layout:
     if name in port_names() and (reason := unavailable(name)):
         raise UnavailableError(f"layout {name!r} is not available: {reason}")
     raise UnknownNameError("layout", name, list(known))
+
+
+def _layout_of(tree: Any) -> str | None:
+    """The name of the layout that it has; None where it has none."""
+    try:
+        return recognise(tree, layouts().values())[1].name
+    except InputError:
+        return None
+
+
+def _holds(container: Container) -> str:
+    takes = container.layouts or tuple(layouts())
+    return f"{container.title}s hold the layout{'s' * (len(takes) > 1)} {' and '.join(takes)} alone"
+
+
+def _other_layout(fact: str, argument: Argument, asked: str, remedy: str) -> ArgumentError:
+    return ArgumentError(f"{fact}, and ", argument, f" asks for {asked}. {remedy}.")
 
 
 def _not_installed(container: Container, error: ModuleNotFoundError) -> UnavailableError:

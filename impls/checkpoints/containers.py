@@ -45,6 +45,7 @@ class Container:
     install: str = "pip install trigru"  # how to get what it needs
     pickle: bool = False  # whether reading it unpickles
     folder: bool = False  # whether it is one
+    unnamed: bool = False  # whether its arrays have no names, so that it can have no layouts but its own
 
 
 def get_container(path: Path) -> Container:
@@ -57,7 +58,8 @@ def get_container(path: Path) -> Container:
         return ORBAX
     by_suffix = {suffix: container for container in CONTAINERS for suffix in container.suffixes}
     if path.suffix.lower() not in by_suffix:
-        raise InputError(f"{path}: unknown suffix {path.suffix!r}. Known: {', '.join(by_suffix)}.")
+        what = f"unknown suffix {path.suffix!r}" if path.suffix else "no suffix, which would tell the type of file"
+        raise InputError(f"{path}: {what}. Known: {', '.join(by_suffix)}.")
     return by_suffix[path.suffix.lower()]
 
 
@@ -221,6 +223,7 @@ CONTAINERS = (
         "eqx.tree_deserialise_leaves",
         ("equinox",),
         "pip install equinox",
+        unnamed=True,
     ),
     Container(
         "torch file",

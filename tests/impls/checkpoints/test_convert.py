@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from trigru.common.config import GRUConfig
-from trigru.common.errors import InputError, UnavailableError, UnknownNameError
+from trigru.common.errors import ArgumentError, InputError, UnavailableError, UnknownNameError
 from trigru.common.parameters.layouts import TORCH
 from trigru.common.parameters.record import config_of, leaves, random_params
 from trigru.impls import get_port, linen
@@ -114,8 +114,10 @@ def test_equinox_without_biases():
 def test_a_layout_can_be_insisted_on():
     tree = TORCH.flat(PARAMS)
     assert convert(tree, "torch").layout == "torch"
-    with pytest.raises(InputError, match="which no layout has. Expected one .*: linen has ir.kernel"):
+    with pytest.raises(ArgumentError, match="the layout torch, and source= asks for linen. Leave it out, or say torch"):
         convert(tree, "linen")
+    with pytest.raises(InputError, match="has the arrays other. Expected the layout's, in one place: linen has ir"):
+        convert({"other": np.ones(3)}, "linen")
     with pytest.raises(UnknownNameError, match="unknown layout 'keras'. Known: canonical, linen, nnx, equinox, torch"):
         convert(tree, "keras")
 

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx, serialization
 from safetensors import safe_open
 from trigru.common.config import GRUConfig
-from trigru.common.errors import InputError, UnavailableError
+from trigru.common.errors import ArgumentError, InputError, UnavailableError
 from trigru.common.parameters.record import GRUParams, random_params
 from trigru.impls import equinox, get_port, linen
 from trigru.impls.checkpoints import convert, layouts, read, write
@@ -93,18 +93,32 @@ def test_safetensors_say_their_layout_and_canonical_ones_are_those_of_GRUParams(
     ("name", "layout", "message"),
     [
         ("p.bin", None, r"unknown suffix '\.bin'\. Known: \.safetensors, \.npz, \.msgpack"),
-        ("p", None, "unknown suffix ''"),
-        ("p.safetensors", None, r"say in which layout, with --to \(layout=\): canonical, linen, nnx, equinox, torch"),
-        ("p.eqx", "linen", "Equinox files hold equinox, not linen"),
-        ("p.msgpack", "torch", "msgpack files hold linen or nnx, not torch"),
+        ("p", None, "no suffix, which would tell the type of file"),
+        ("p.safetensors", None, "Choose one with layout=: canonical, linen, nnx, equinox or torch"),
+        ("p.eqx", "linen", "Equinox files hold the layout equinox alone, and layout= asks for linen. Leave it out, or "
+         "write linen to .safetensors, .npz, .msgpack or .orbax"),
+        ("p.msgpack", "torch", "msgpack files hold the layouts linen and nnx alone, and layout= asks for torch. Say "
+         "linen or nnx, or write torch to .safetensors, .npz or .pt"),
         ("there.orbax", "nnx", "is there already"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_written_is_said(tmp_path, name, layout, message):
     (tmp_path / "there.orbax").mkdir()
     with pytest.raises(InputError, match=message):
         write(tmp_path / name, PARAMS, layout)
     assert [path.name for path in tmp_path.iterdir()] == ["there.orbax"]
+
+
+@pytest.mark.parametrize(("suffix", "layout"), [file for file in FILES if file[0] != ".pt"])
+def test_a_layout_that_a_file_does_not_have_is_not_assumed(tmp_path, suffix, layout):
+    path = tmp_path / f"p{suffix}"
+    write(path, PARAMS, layout)
+    for other in set(layouts()) - {layout}:
+        if suffix != ".eqx" and {layout, other} == {"canonical", "equinox"}:
+            assert same_bits(read(path, other).params, PARAMS), "their names are the same"
+            continue
+        with pytest.raises(ArgumentError, match=f"the layout {layout}.*, and source= asks for {other}. Leave it out"):
+            read(path, other)
 
 
 def test_bad_parameters_are_not_written(tmp_path):
