@@ -5,7 +5,7 @@ old of time / pure[jit]. What slows all arms of a run alike cancels in this rati
 in this way. The change of its time is shown; the machine may be its cause.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,12 +16,15 @@ from ..results.grouping import grouped
 from ..results.record import Arm, Benchmark, Results
 from ..timing.machine import machine_differences
 from .equality import Proof, proofs_of
+from .missing import Missing, missing_arms
 from .rates import baseline_of
 from .statistics import Comparison, Effect, compare_effects, effect_of, verdict
 
 Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
+#: The share of arms that an interval of 95 % calls changed, at most, where none did.
+BY_CHANCE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
 
@@ -69,9 +72,36 @@ class ProofChange:
     new: Proof | None
 
     @property
+    def newly_failed(self) -> tuple[str, ...]:
+        """The checks that fail now and did not fail before."""
+        if self.old is None or self.new is None:
+            return ()
+        return tuple(check for check in self.new.failed if check not in self.old.failed)
+
+    @property
     def is_lost(self) -> bool:
         """Whether checks fail now that did not fail before."""
-        return self.old is not None and self.new is not None and bool(set(self.new.failed) - set(self.old.failed))
+        return bool(self.newly_failed)
+
+    @property
+    def is_gained(self) -> bool:
+        """Whether it is equal now and was not before."""
+        return bool(self.old and self.new and self.new.is_equal and not self.old.is_equal)
+
+
+@dataclass(frozen=True)
+class Move:
+    """Arms that moved the same way: one of them, or those of one name, or of one port.
+
+    Args:
+        what: the arm's name, or the port's.
+        changes: of each, the largest change first.
+        of: how many arms of that name, or port, both files have.
+    """
+
+    what: str
+    changes: tuple[Change, ...]
+    of: int
 
 
 @dataclass(frozen=True)
@@ -80,25 +110,19 @@ class Problem:
 
     Args:
         what: "interrupted": a file is of an interrupted run. "machine" or "precision": it differs. "work": both files
-            have a group of this name, but with other work. "missing": a file lacks arms of a group.
+            have a group of this name, but with other work.
         allowed: whether it was accepted, by allow_missing or allow_other_machine.
         file: OLD or NEW, where the problem is in one file.
         group: where the problem is in one group.
         was, now: what differs.
-        names: of the missing arms; empty where the whole group is missing.
-        count: how many arms are missing.
-        reason: why they are missing, where the file says so.
     """
 
-    what: Literal["interrupted", "machine", "precision", "work", "missing"]
+    what: Literal["interrupted", "machine", "precision", "work"]
     allowed: bool
     file: str = ""
     group: str = ""
     was: str = ""
     now: str = ""
-    names: tuple[str, ...] = ()
-    count: int = 0
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +133,8 @@ class Diff:
         changes: of each arm that both files have, in the order of the new file.
         proofs: of equality, for each port and kernel in either file.
         problems: why they cannot be compared, in part or at all.
-        fail_above, absolute: as in `diff`.
+        missing: arms that are in one file only.
+        fail_above, absolute, allow_missing: as in `diff`.
     """
 
     old: Results
@@ -117,8 +142,15 @@ class Diff:
     changes: list[Change]
     proofs: list[ProofChange]
     problems: list[Problem]
+    missing: list[Missing]
     fail_above: float
     absolute: bool
+    allow_missing: bool
+
+    @property
+    def judged(self) -> list[Change]:
+        """The arms that get a verdict."""
+        return [change for change in self.changes if change.role == "arm"]
 
     @property
     def regressions(self) -> list[Change]:
@@ -135,7 +167,39 @@ class Diff:
         """1 if equality was lost; else 2 if a problem was not accepted; else 1 if there is a regression; else 0."""
         if self.lost_proofs:
             return 1
-        return 2 if any(not problem.allowed for problem in self.problems) else int(bool(self.regressions))
+        return 2 if self.is_refused else int(bool(self.regressions))
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the files do not compare, in a way that was not accepted."""
+        return any(not problem.allowed for problem in self.problems) or bool(self.missing and not self.allow_missing)
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether no more arms moved, and none by more than is allowed, than intervals of 95 % give where none did."""
+        moved = sum(change.moved for change in self.judged)
+        return 0 < moved <= BY_CHANCE * len(self.judged) and not self.regressions
+
+    def moves(self, most: int) -> list[Move]:
+        """What moved, regressions and then the slowest first: arm by arm, if that makes no more rows than most.
+
+        Otherwise arms of one name are put together, and if these are still too many, those of one port.
+        """
+        rows = [self._moves(name) for name in (lambda arm: arm.id, lambda arm: arm.name, lambda arm: arm.port)]
+        few = next((found for found in rows if len(found) <= most), rows[-1])
+        return sorted(few, key=lambda row: (not row.changes[0].regression, -row.changes[0].comparison.ratio))
+
+    def _moves(self, name: Callable[[Arm], str]) -> list[Move]:
+        moved = [change for change in self.changes if change.moved]
+        of = grouped(self.changes, lambda c: (name(c.arm), c.role))
+        return [
+            Move(
+                alike[0].arm.name if len({change.arm.name for change in alike}) == 1 else alike[0].arm.port,
+                tuple(sorted(alike, key=lambda change: -abs(np.log(change.comparison.ratio)))),
+                len(of[key[:2]]),
+            )
+            for key, alike in grouped(moved, lambda c: (name(c.arm), c.role, c.verdict, c.regression)).items()
+        ]
 
     def by_group(self) -> dict[str, list[Change]]:
         """The changes of each group."""
@@ -188,12 +252,7 @@ def diff(
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
     other_work = list(_other_work(old, new, allow_missing))
-    problems = [
-        *_incomplete(old, new, allow_missing),
-        *_other_machine(old, new, allow_other_machine),
-        *other_work,
-        *_missing(old, new, allow_missing),
-    ]
+    problems = [*_incomplete(old, new, allow_missing), *_other_machine(old, new, allow_other_machine), *other_work]
     before, others = old.groups(), {problem.group for problem in other_work}
     changes = [
         change
@@ -201,7 +260,10 @@ def diff(
         if group in before and group not in others
         for change in _changes(old, new, before[group], benchmarks, fail_above, absolute)
     ]
-    return Diff(old, new, changes, _proof_changes(old, new), problems, fail_above, absolute)
+    return Diff(
+        old, new, changes, _proof_changes(old, new), problems, list(missing_arms(old, new)),
+        fail_above, absolute, allow_missing,
+    )  # fmt: skip
 
 
 def _changes(
@@ -275,20 +337,3 @@ def _other_work(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
 def _work(benchmarks: list[Benchmark]) -> str:
     baseline = baseline_of(benchmarks)
     return f"{baseline.facts.shape}, {baseline.facts.steps} steps, baseline {baseline.name}"
-
-
-def _missing(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
-    """Arms that are in one file only. Arms of a group with the same reason make one problem."""
-    for name, has, lacks in (("NEW", old, new), ("OLD", new, old)):
-        there = {b.arm.id for b in lacks.benchmarks}
-        reasons = {u.arm.id: u.reason for u in lacks.untimed}
-        # where a port was not available, its styles were not known
-        unknown = {(u.arm.group, u.arm.port): u.reason for u in lacks.untimed if u.arm.style is None}
-        missing = [
-            (b.group, reasons.get(b.arm.id, unknown.get((b.group, b.arm.port), "")).rstrip("."), b.name)
-            for b in has.benchmarks
-            if b.arm.id not in there
-        ]
-        for (group, reason), arms in grouped(missing, lambda row: row[:2]).items():
-            names = () if len(arms) == len(has.groups()[group]) else tuple(arm for *_, arm in arms)
-            yield Problem("missing", allowed, name, group, names=names, count=len(arms), reason=reason)

@@ -6,8 +6,9 @@ from typing import Any
 import typer
 
 from ..analysis.diff import diff as compare_runs
-from ..reporting.console import say, show
-from ..reporting.diff import check_comparable, diff_summary, diff_tables
+from ..reporting.console import show
+from ..reporting.diff import check_comparable, diff_tables
+from ..reporting.outcome import outcome
 from .report import load_run
 
 
@@ -15,7 +16,6 @@ def diff(old: Path, new: Path, *, details: bool, **how: Any) -> None:
     """Compare two runs, as `trigru.bench.analysis.diff.diff` does with the other options, and print what changed."""
     found = compare_runs(load_run(old), load_run(new), **how)
     check_comparable(found)
-    show(diff_tables(found), details=details)
-    say(diff_summary(found))
+    show(diff_tables(found), above=[*outcome(found), ""], details=details)
     if found.exit_code:
         raise typer.Exit(found.exit_code)

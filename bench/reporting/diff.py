@@ -1,25 +1,22 @@
-"""What changed between two runs: tables, and the sentences below them."""
-
-from collections.abc import Iterator
+"""What changed between two runs: tables. What they say together stands in `outcome`."""
 
 from ...common.errors import InputError
-from ..analysis.diff import TOO_NOISY, Change, Diff, Problem
+from ...common.gru.kernels import STOCK
+from ..analysis.diff import Change, Diff, Move, Problem
 from ..analysis.equality import Proof
-from ..results.record import Results
-from ..timing.machine import version_differences
+from ..analysis.missing import Missing
 from .equality import label
 from .numbers import count, format_time, from_to
-from .provenance import load_warnings, short_group
+from .outcome import ALLOWED_BY, notes
+from .provenance import short_group
 from .sections import Prose, Section, Words
 
-#: The option that accepts a kind of problem.
-ALLOWED_BY = {
-    "interrupted": "--allow-missing",
-    "work": "--allow-missing",
-    "missing": "--allow-missing",
-    "machine": "--allow-other-machine",
-    "precision": "--allow-other-machine",
-}
+#: Rows of what moved; more are put together.
+MOST_ROWS = 15
+TOGETHER = (
+    "A row that counts arms puts those of one name, or of one port, together: new / old is the range of their changes. "
+    "--details lists each, with its interval."
+)
 
 
 def check_comparable(diff: Diff) -> None:
@@ -34,28 +31,11 @@ def check_comparable(diff: Diff) -> None:
     raise InputError(f"the files have no arm in common{but}. {why}. Measure the same workloads, phases and ports.")
 
 
-def diff_summary(diff: Diff) -> str:
-    """The outcome in a line or two, then a line for each reason to doubt it."""
-    lines = [f"{label(p.port, p.kernel)} was proven equal before and is not now." for p in diff.lost_proofs]
-    judged = sum(change.role == "arm" for change in diff.changes)
-    slow = diff.regressions
-    named = f": {', '.join(change.arm.id for change in slow)}" if slow else ""
-    lines.append(
-        f"{len(slow) or 'none'} of {judged} arms slower than before by more than {diff.fail_above:.1%}{named}."
-    )
-    refused = [problem for problem in diff.problems if not problem.allowed]
-    if refused:
-        options = " ".join(dict.fromkeys(ALLOWED_BY[problem.what] for problem in refused))
-        lines.append(
-            f"The files do not compare ({count(len(refused), 'reason')}). Measure alike, or accept it: {options}."
-        )
-    return "\n".join([*lines, *_doubts(diff)])
-
-
 def diff_tables(diff: Diff) -> list[Section]:
-    """Problems, then what was proven, what changed, and the baseline itself; as details, every arm of every group."""
+    """Problems, then what was proven and what changed; as details, the baseline and every arm of every group."""
     baselines = [change for change in diff.changes if change.role == "baseline"]
     sections = [_problems(diff)] if diff.problems else []
+    sections += [_missing(diff), _missing_arms(diff)] if diff.missing else []
     sections += [_equality(diff)] if diff.proofs else []
     sections += [_moved(diff)]
     sections += [_baselines(baselines)] if baselines else []
@@ -77,10 +57,42 @@ def _sentence(problem: Problem) -> str:
         return f"NEW was measured on another machine or in another environment: {problem.now}"
     if problem.what == "precision":
         return f"NEW was measured in another precision of matrix products: {problem.now!r}, was {problem.was!r}"
-    if problem.what == "work":
-        return f"{problem.group} is other work, and not compared: {problem.now}, was {problem.was}"
-    what = ", ".join(problem.names) or f"all {problem.count} arms"
-    return f"{problem.group}: {what} missing in {problem.file}" + (f": {problem.reason}" if problem.reason else "")
+    return f"{problem.group} is other work, and not compared: {problem.now}, was {problem.was}"
+
+
+def _missing(diff: Diff) -> Section:
+    """What one file lacks, in a row for each port or workload."""
+    rows = [(m.file, _what(m), _where(m), str(len(m.arms)), m.reason) for m in diff.missing]
+    reasons = any(m.reason for m in diff.missing)
+    return Section(
+        "Arms that are missing in one file",
+        ("missing in", Prose("arms"), Prose("where"), "number", *([Prose("reason")] if reasons else [])),
+        rows if reasons else [row[:-1] for row in rows],
+        (
+            f"{ALLOWED_BY['missing']} accepts them."
+            if diff.allow_missing
+            else f"The files do not compare in full: exit code 2. {ALLOWED_BY['missing']} accepts it.",
+        ),
+    )
+
+
+def _what(missing: Missing) -> str:
+    if missing.whole:
+        return f"all of {missing.arms[0].workload}"
+    return f"all of {missing.arms[0].port}" if missing.all_styles else ", ".join(missing.names)
+
+
+def _where(missing: Missing) -> str:
+    if missing.whole:
+        return ", ".join(
+            " ".join((arm.phase, *([arm.division] if arm.division != STOCK else []))) for arm in missing.groups
+        )
+    return "everywhere" if missing.everywhere else ", ".join(short_group(arm) for arm in missing.groups)
+
+
+def _missing_arms(diff: Diff) -> Section:
+    rows = [(missing.file, arm.id) for missing in diff.missing for arm in missing.arms]
+    return Section("Each missing arm", ("missing in", Words("arm")), rows, detail=True)
 
 
 def _equality(diff: Diff) -> Section:
@@ -114,14 +126,8 @@ def _proof(proof: Proof | None) -> str:
 
 
 def _moved(diff: Diff) -> Section:
-    moved = sorted(
-        (change for change in diff.changes if change.moved),
-        key=lambda change: (not change.regression, -change.comparison.ratio),
-    )
-    rows = [
-        (short_group(change.arm), change.arm.name, _interval(change), f"±{change.floor:.1%}", _verdict(change))
-        for change in moved
-    ]
+    moves = diff.moves(MOST_ROWS)
+    rows = [_move(move) for move in moves]
     arms = [change for change in diff.changes if change.role == "arm" and not change.moved]
     lost = sum(change.lost_in_noise for change in arms)
     others = len(arms) - lost
@@ -133,12 +139,26 @@ def _moved(diff: Diff) -> Section:
         (
             *([f"Indistinguishable from before: {others} arms; --details lists them."] if others else []),
             *([f"Too noisy to tell: {lost} arms; --details lists them."] if lost else []),
+            *([TOGETHER] if any(len(move.changes) > 1 for move in moves) else []),
             "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change above the floor, which is "
             "the larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than "
             f"{diff.fail_above:.1%}.",
-            *_doubts(diff),
-            *_notes(diff),
+            *notes(diff),
         ),
+    )
+
+
+def _move(move: Move) -> tuple[str, ...]:
+    first, *others = move.changes
+    if not others:
+        return short_group(first.arm), first.arm.name, _interval(first), f"±{first.floor:.1%}", _verdict(first)
+    ratios, floors = [c.comparison.ratio for c in move.changes], [c.floor for c in move.changes]
+    return (
+        f"{len(move.changes)} of {move.of}",
+        move.what,
+        from_to(_number(min(ratios)), _number(max(ratios))),
+        from_to(f"±{min(floors):.1%}", f"±{max(floors):.1%}"),
+        _verdict(first),
     )
 
 
@@ -151,7 +171,8 @@ def _baselines(changes: list[Change]) -> Section:
         "Median times per call, and new / old with its 95 % interval. There is no verdict: the machine itself may have "
         "become faster or slower between the two runs."
     )
-    return Section("pure[jit] itself", ("workload", "old", "new", "new / old"), rows, (note,))
+    columns = ("workload", "old", "new", "new / old")
+    return Section("pure[jit] itself", columns, rows, (note,), detail=True)
 
 
 def _group(diff: Diff, changes: list[Change]) -> Section:
@@ -174,79 +195,6 @@ def _group(diff: Diff, changes: list[Change]) -> Section:
         ("old and new are median times per call. The change need not equal their quotient.",),
         detail=True,
     )
-
-
-def _doubts(diff: Diff) -> Iterator[str]:
-    """Reasons why the runs may be too noisy to tell."""
-    for name, results in (("OLD", diff.old), ("NEW", diff.new)):
-        for warning in load_warnings(results.trigru):
-            yield f"{name} may be too noisy to tell. {warning}"
-    groups = _shown(diff)
-    noisy = [f"{groups[group]} (±{floor:.0%})" for group, floor in diff.noisy_groups().items()]
-    if noisy:
-        yield (
-            f"Too noisy to tell: {', '.join(noisy)}. These noise floors are above {TOO_NOISY:.0%}. Measure again on an "
-            "idle machine."
-        )
-
-
-def _notes(diff: Diff) -> Iterator[str]:
-    """Facts that a reader should know, but that are no reason to fail."""
-    old, new = diff.old, diff.new
-    was, now = old.trigru, new.trigru
-    if new.datetime < old.datetime:
-        yield f"NEW was measured before OLD ({new.datetime[:16]}, {old.datetime[:16]}): are they swapped?"
-    if versions := version_differences(was.machine.versions, now.machine.versions):
-        yield f"Versions: {'; '.join(versions)}."
-    if was.machine.commit != now.machine.commit:
-        yield f"Commit of trigru: {now.machine.commit or 'unknown'}, was {was.machine.commit or 'unknown'}."
-    samples = [format_time(facts.plan.sample_time_s) for facts in (now, was)]
-    if samples[0] != samples[1]:
-        yield f"Samples last at least {samples[0]}, were {samples[1]}."
-    single = [name for name, results in (("OLD", old), ("NEW", new)) if _has_one_process(results)]
-    if single:
-        yield (
-            f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
-            "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."
-        )
-    unasked = [name for name, results in (("OLD", old), ("NEW", new)) if results.trigru.equality is None]
-    if unasked:
-        yield (
-            f"{' and '.join(unasked)}: no proof of equality. Only each arm's first results were compared with the "
-            "oracle. `trigru compare` proves equality before it times."
-        )
-    yield from _suspicions(diff)
-
-
-def _suspicions(diff: Diff) -> Iterator[str]:
-    """Signs that the baseline, or the noise, is what changed."""
-    groups, ratios, beyond = _shown(diff), diff.baseline_ratios(), diff.moved_baselines()
-    if beyond:
-        where = groups[next(iter(beyond))] if len(beyond) == 1 else f"{len(beyond)} of {len(ratios)} groups"
-        times = from_to(f"{min(beyond.values()):.2f}", f"{max(beyond.values()):.2f}")
-        yield (
-            f"{where}: pure[jit] itself took {times} times as long; that is jax, or the machine. Ratios to it do "
-            "not show what slows all arms alike."
-        )
-    for group, way, moved, arms in diff.majorities():
-        baseline = (
-            "Jax, or the machine," if diff.absolute else f"pure[jit], now {ratios[group]:.3f} times its old time,"
-        )
-        yield f"{groups[group]}: {moved} of {arms} arms are {way}. {baseline} may be what changed."
-    for change in diff.changes:
-        if change.role == "A/A" and change.moved and not diff.absolute:
-            yield (
-                f"{short_group(change.arm)}: {change.arm.name} (A/A) is {change.verdict} by the same measure, and is "
-                "the same code as pure[jit]: the noise is above the floor here. Measure again on an idle machine."
-            )
-
-
-def _shown(diff: Diff) -> dict[str, str]:
-    return {change.arm.group: short_group(change.arm) for change in diff.changes}
-
-
-def _has_one_process(results: Results) -> bool:
-    return any(len(set(b.facts.process)) == 1 for b in results.benchmarks)
 
 
 def _measure(diff: Diff) -> str:

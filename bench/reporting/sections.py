@@ -62,7 +62,7 @@ def terminal(sections: Iterable[Section]) -> RenderableType:
             table.add_row(*(Text(for_terminal(cell), style=_style(cell)) for cell in row))
         parts += [
             Text(for_terminal(section.title), style="bold"),
-            table,
+            *([table] if section.rows else []),
             *(Text(for_terminal(note), style=_style(note)) for note in section.notes),
             Text(),
         ]

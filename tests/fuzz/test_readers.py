@@ -16,7 +16,8 @@ from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import merge
 from trigru.bench.commands import train
 from trigru.bench.commands.report import show_run, tables_of
-from trigru.bench.reporting.diff import diff_summary, diff_tables
+from trigru.bench.reporting.diff import diff_tables
+from trigru.bench.reporting.outcome import outcome
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, terminal
 from trigru.bench.results.files import load, save
@@ -55,7 +56,7 @@ def consume(results):
     assert "<script>" not in page
     found = diff(results, results, fail_above=0.05, absolute=False, allow_missing=True, allow_other_machine=True)
     diff_tables(found)
-    diff_summary(found)
+    outcome(found)
 
 
 def consume_journal(path):

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.runs import ARMS, EQUAL, GROUPS, draw_run, slowed, with_facts, with_provenance
+from support.runs import ARMS, EQUAL, GROUPS, draw_run, slowed, with_benchmarks, with_facts, with_provenance
 from trigru.bench.analysis.diff import TOO_NOISY, diff
+from trigru.bench.analysis.missing import missing_arms
 from trigru.common.errors import TrigruError
 
 FIRST = "tiny/forward/float32/stock"
@@ -97,12 +98,54 @@ def test_a_floor_is_too_noisy_above_its_limit(still, floor, noisy):
 def test_a_renamed_arm_is_missing_on_both_sides_and_a_group_as_a_whole(old):
     renamed = {name.replace("cached_partial", "cached"): ratio for name, ratio in ARMS.items()}
     found = diff(old, draw_run(2, arms=renamed, groups=GROUPS[:1]))
-    assert [(p.file, p.group, p.names, p.count) for p in found.problems] == [
-        ("NEW", FIRST, ("nnx[cached_partial]",), 1),
-        *(("NEW", f"{group}/float32/stock", (), 10) for group in GROUPS[1:]),
-        ("OLD", FIRST, ("nnx[cached]",), 1),
+    assert [(m.file, [arm.group for arm in m.groups], m.whole, m.all_styles, len(m.arms)) for m in found.missing] == [
+        ("NEW", ["tiny/train_step/float32/stock"], True, False, 10),
+        ("NEW", ["question@hidden=512/train_step/float32/stock"], True, False, 10),
+        ("NEW", [FIRST], False, False, 1),
+        ("OLD", [FIRST], False, False, 1),
     ]
-    assert found.exit_code == 2
+    assert [m.names for m in found.missing[2:]] == [["nnx[cached_partial]"], ["nnx[cached]"]]
+    assert (found.problems, found.exit_code) == ([], 2)
+
+
+def test_arms_that_are_missing_alike_are_put_together_and_others_are_not(old):
+    def lacking(*arms):
+        return with_benchmarks(old, [b for b in old.benchmarks if b.arm.id not in arms])
+
+    everywhere = [f"{group}/float32/stock" for group in GROUPS]
+    linen, nnx = ([f"{group}/{name}" for group in everywhere] for name in ("linen[apply]", "nnx[nnx.jit]"))
+    leaves = [f"{group}/nnx[leaves]" for group in everywhere]
+    found = list(missing_arms(old, lacking(*linen, *nnx, *leaves[:1])))
+    assert [(m.names, [arm.group for arm in m.groups], m.all_styles, m.everywhere) for m in found] == [
+        (["linen[apply]"], everywhere, True, True),
+        (["nnx[nnx.jit]"], everywhere, False, True),
+        (["nnx[leaves]"], everywhere[:1], False, False),
+    ]
+    (both,) = missing_arms(lacking(*nnx, *leaves), old)
+    assert (both.file, both.names, both.all_styles) == ("OLD", ["nnx[nnx.jit]", "nnx[leaves]"], False)
+
+
+@pytest.mark.parametrize(
+    ("most", "rows"), [(12, [("nnx[nnx.jit]", 1, 1)] * 3), (11, [("nnx[nnx.jit]", 3, 3)]), (3, [("nnx", 12, 12)])]
+)
+def test_what_moved_alike_is_put_together_until_it_fits(most, rows):
+    """Of nnx, four call styles in three groups are slower."""
+    calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
+    found = diff(draw_run(1, **calm), draw_run(2, {"nnx": 1.3}, **calm)).moves(most)
+    assert [(m.what, len(m.changes), m.of) for m in found if m.what in ("nnx[nnx.jit]", "nnx")] == rows
+    assert sum(len(move.changes) for move in found) == 12
+    ratios = [change.comparison.ratio for change in found[0].changes]
+    assert ratios == sorted(ratios, reverse=True)
+
+
+def test_no_more_changes_than_intervals_give_by_chance_may_be_chance(still):
+    old, slow = still
+    assert not diff(old, slow).may_be_chance, "a regression"
+    assert not diff(old, slow, fail_above=0.5).may_be_chance, "one of 8"
+    many = {"pure[jit]": 1.0, "pure[jit]#2": 1.0} | {f"nnx[{n}]": 2.0 for n in range(20)}
+    calm = {"groups": GROUPS[:1], "processes": 1, "noise": 0, "luck": 0, "mood": 0, "arms": many}
+    for changed, chance in (({"nnx[3]": 1.25}, True), ({"nnx[3]": 1.25, "nnx[4]": 0.8}, False), ({}, False)):
+        assert diff(draw_run(0, **calm), draw_run(0, changed, **calm), fail_above=0.5).may_be_chance == chance
 
 
 # equality

@@ -1,8 +1,10 @@
 """`trigru diff` and its exit codes, and `trigru report`, from files."""
 
+from dataclasses import replace
+
 import pytest
 from support.cli import call, invoke
-from support.runs import EQUAL, draw_run, make_arm, make_benchmark, make_results, slowed, with_provenance
+from support.runs import EQUAL, draw_run, make_arm, make_benchmark, make_results, slowed, with_machine, with_provenance
 from trigru.bench.results.files import save
 
 
@@ -29,7 +31,10 @@ def test_a_run_does_not_differ_from_itself(files, old):
     folder = files("old", old)
     same = invoke("diff", folder, f"{folder}/results.json")
     assert same.exit_code == 0, same.stderr
-    assert same.stderr == "none of 8 arms slower than before by more than 5.0%.\n"
+    assert same.stderr == ""
+    assert same.stdout.startswith(
+        "No change found: linen is proven equal, as before; of 8 arms, none is faster or slower"
+    )
     assert "equal, as before" in same.stdout
     assert "tiny forward: float32" not in same.stdout
     assert "tiny forward: float32" in invoke("diff", folder, folder, "--details").stdout
@@ -40,8 +45,12 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
     slow = with_provenance(draw_run(1, {"linen": 1.5}, groups=("tiny/forward",)), equality=[EQUAL])
     found = invoke("diff", folder, files("slow", slow))
     assert found.exit_code == 1
-    assert "1 of 8 arms slower than before by more than 5.0%: tiny/forward/float32/stock/linen[apply]." in found.stderr
+    assert found.stdout.startswith(
+        "Speed changed: of 8 arms, 1 is slower (linen 1 of 1); linen is proven equal, as before."
+    )
+    assert "FAILED: 1 arm is slower by more than 5.0% (linen 1 of 1)." in found.stdout
     assert "linen[apply]" in found.stdout
+    assert "\\n" not in found.stdout, "each sentence has a line"
     assert invoke("diff", folder, files("again", slow), "--fail-above", "0.6").exit_code == 0
     whole = files("whole", slowed(old, 1.5))
     assert [invoke("diff", folder, whole, *option).exit_code for option in ((), ("--absolute",))] == [0, 1]
@@ -50,6 +59,25 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
     assert [invoke("diff", folder, elsewhere, *option).exit_code for option in options] == [2, 2, 1]
     begun = files("begun", with_provenance(old, complete=False))
     assert [invoke("diff", folder, begun, *option).exit_code for option in options] == [2, 0, 2]
+
+
+def test_two_full_runs_fit_on_two_screens_whatever_changed(files):
+    """A screen has 50 lines."""
+    styles = {"linen": 4, "nnx": 7, "equinox": 4}
+    arms = {"pure[jit]": 1.0, "pure[jit]#2": 1.0} | {
+        f"{p}[{n}]": 2.0 for p, many in styles.items() for n in range(many)
+    }
+    groups = tuple(f"{workload}/{phase}" for workload in ("tiny", "medium") for phase in ("forward", "step"))
+    shape = {"groups": groups, "processes": 2, "rounds": 3}
+    proof = [replace(EQUAL, port=port, kernel=kernel) for port in styles for kernel in ("stock", "fused")]
+    renamed = {name.replace("[3]", "[new]"): ratio for name, ratio in arms.items()}
+    old = with_provenance(draw_run(1, arms=arms, **shape), equality=proof)
+    new = draw_run(2, {"nnx": 2.0, "linen": 0.5, "equinox": 1.5}, arms=renamed, **shape)
+    new = with_machine(with_provenance(new, equality=proof, complete=False), device="NVIDIA", threads=1)
+    old, new = files("old", old), files("new", new)
+    lines = invoke("diff", old, new).stdout.splitlines()
+    assert len(lines) < 100
+    assert len(invoke("diff", old, new, "--details").stdout.splitlines()) > 150
 
 
 def test_files_that_have_nothing_in_common_are_refused(files, old):

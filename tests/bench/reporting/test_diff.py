@@ -1,14 +1,15 @@
-"""What is said of two runs: problems, proofs and changes in tables, and the outcome in a line."""
+"""What is said of two runs: the outcome in sentences, and problems, proofs and changes in tables."""
 
 from dataclasses import replace
 
 import msgspec
 import pytest
 from support.cli import shown
-from support.runs import EQUAL, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
+from support.runs import ARMS, EQUAL, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.diff import TOO_NOISY, diff
-from trigru.bench.reporting.diff import _number, check_comparable, diff_summary, diff_tables
+from trigru.bench.reporting.diff import MOST_ROWS, _number, check_comparable, diff_tables
 from trigru.bench.reporting.numbers import format_time
+from trigru.bench.reporting.outcome import outcome
 from trigru.bench.results.record import Untimed
 from trigru.common.errors import TrigruError
 
@@ -39,18 +40,10 @@ def noted(found, words):
 
 def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again):
     """Each with what accepts it."""
-    gone = msgspec.structs.replace(make_arm("linen[apply]"), style=None)
-    lost = msgspec.structs.replace(
-        again,
-        benchmarks=[b for b in again.benchmarks if b.arm.id != "tiny/forward/float32/stock/linen[apply]"],
-        untimed=[Untimed(gone, "flax is not installed.")],
-    )
     other = [b if b.arm.workload.name == "tiny" else with_facts(b, shape="B=9") for b in again.benchmarks]
     machine, missing = "--allow-other-machine", "--allow-missing"
     where = "NEW was measured on another machine or in another environment:"
     for new, option, sentence in (
-        (lost, missing, "tiny/forward/float32/stock: linen[apply] missing in NEW: flax is not installed."),
-        (draw_run(2, groups=GROUPS[:2]), missing, f"{GROUPS[2]}/float32/stock: all 10 arms missing in NEW."),
         (with_provenance(again, complete=False), missing,
          "NEW is of a run that was interrupted: not all was measured."),
         (msgspec.structs.replace(again, benchmarks=other), missing,
@@ -66,17 +59,50 @@ def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again)
         found = diff(old, new)
         assert diff_tables(found)[0].title == "Where the files do not compare"
         assert diff_tables(found)[0].rows == [(sentence, "FAILED")]
-        assert len(found.changes) == 30 - 10 * (f"{GROUPS[2]}/" in sentence) - ("linen[apply]" in sentence)
-        said = f"The files do not compare (1 reason). Measure alike, or accept it: {option}."
-        assert said in diff_summary(found).splitlines()
+        assert len(found.changes) == 30 - 10 * (f"{GROUPS[2]}/" in sentence)
+        (said,) = [line for line in outcome(found) if line.startswith("FAILED: the files do not compare: ")]
+        assert said.endswith(f" Measure alike, or accept it: {option}.")
         allowed = diff(old, new, allow_missing=True, allow_other_machine=True)
         assert section(allowed, "Where the files do not compare").rows == [(sentence, f"accepted by {option}")]
-        assert "do not compare" not in diff_summary(allowed)
+        assert not [line for line in outcome(allowed) if "FAILED" in line]
+        assert [line for line in outcome(allowed) if line.startswith(f"Accepted by {option}: ")]
         others = diff(old, new, allow_missing=option != missing, allow_other_machine=option != machine)
         assert [d.exit_code for d in (found, others, allowed)] == [2, 2, 0]
+
+
+def test_what_one_file_lacks_is_a_row_for_each_port_or_workload(old, again):
+    gone = msgspec.structs.replace(make_arm("linen[apply]"), style=None)
+    lost = msgspec.structs.replace(
+        again,
+        benchmarks=[b for b in again.benchmarks if b.arm.id != "tiny/forward/float32/stock/linen[apply]"],
+        untimed=[Untimed(gone, "flax is not installed.")],
+    )
+
+    def rows(was, now, **allowed):
+        found = diff(was, now, **allowed)
+        return section(found, "Arms that are missing in one file").rows, found.exit_code
+
+    of_linen = ("NEW", "all of linen", "tiny forward", "1", "flax is not installed")
+    assert rows(old, lost) == ([of_linen], 2)
+    assert rows(old, lost, allow_missing=True) == ([of_linen], 0)
     lost.untimed[0] = Untimed(make_arm("linen[apply]"), "killed.")  # of a style that is known
-    (row,) = section(diff(lost, old), "Where the files do not compare").rows
-    assert row[0] == "tiny/forward/float32/stock: linen[apply] missing in OLD: killed."
+    assert rows(lost, old) == ([("OLD", "all of linen", "tiny forward", "1", "killed")], 2)
+    whole = ("NEW", "all of question@hidden=512", "train_step", "10")
+    assert rows(old, draw_run(2, groups=GROUPS[:2])) == ([whole], 2)
+    few = draw_run(2, arms={name: ratio for name, ratio in ARMS.items() if name[:4] not in ("nnx[", "torc")})
+    assert rows(few, old)[0] == [("OLD", "all of nnx", "everywhere", "12"), ("OLD", "all of torch", "everywhere", "3")]
+    one = draw_run(
+        2, arms={name: ratio for name, ratio in ARMS.items() if "partial" not in name and name != "nnx[leaves]"}
+    )
+    assert rows(old, one)[0] == [("NEW", "nnx[cached_partial], nnx[leaves]", "everywhere", "6")]
+    assert (
+        "FAILED: the files do not compare: 6 arms missing in NEW. Measure alike, or accept it: --allow-missing."
+        in outcome(diff(old, one))
+    )
+    accepted = diff(old, one, allow_missing=True)
+    assert "Accepted by --allow-missing: 6 arms missing in NEW." in outcome(accepted)
+    assert "FAILED" not in shown(s for s in diff_tables(accepted) if s.title.startswith("Arms that are missing"))
+    assert len(section(accepted, "Each missing arm").rows) == 6
 
 
 def test_files_without_anything_to_judge_are_refused(old):
@@ -98,7 +124,7 @@ def test_files_without_anything_to_judge_are_refused(old):
 # what was proven
 
 
-def test_what_was_proven_stands_side_by_side_and_a_loss_comes_first_in_the_summary(old, again):
+def test_what_was_proven_stands_side_by_side_and_a_loss_comes_first_in_the_outcome(old, again):
     was = [EQUAL, HALF, *(replace(EQUAL, port=port) for port in ("nnx", "pure")), replace(WRONG, port="equinox")]
     now = [EQUAL, replace(WRONG, port="nnx"), replace(EQUAL, port="equinox"), replace(EQUAL, kernel="fused")]
     found = diff(with_provenance(old, equality=was), with_provenance(again, equality=now))
@@ -110,7 +136,10 @@ def test_what_was_proven_stands_side_by_side_and_a_loss_comes_first_in_the_summa
         ("equinox", failed, one, "equal now"),
         ("linen:fused", "not asked", one, "asked in one file alone"),
     ]
-    assert diff_summary(found).splitlines()[0] == "nnx was proven equal before and is not now."
+    assert outcome(found)[0].startswith(
+        "Equality changed: nnx fails sequence now, and did not before; equinox is proven"
+    )
+    assert "FAILED: checks that passed before fail now, of nnx." in outcome(found)
     still = diff(*(with_provenance(run, equality=[WRONG]) for run in (old, again)))
     assert section(still, "Equality").rows[0][-1] == "not equal, as before"
 
@@ -125,24 +154,6 @@ def test_a_file_without_a_proof_is_named(old, again):
 # doubts
 
 
-@pytest.mark.parametrize(
-    ("facts", "said"),
-    [
-        ({"load_before": 9.0}, "9.0 runnable processes on 16 threads before the run"),
-        ({"load_after": 25.0}, "25.0 runnable processes on 16 threads at the end of the run"),
-    ],
-)
-def test_a_busy_machine_is_said_in_table_and_summary(old, again, facts, said):
-    busy = {"OLD": (with_provenance(old, **facts), again), "NEW": (old, with_provenance(again, **facts))}
-    for name, files in busy.items():
-        found = diff(*files)
-        (doubt,) = diff_summary(found).splitlines()[1:]
-        assert doubt.startswith(f"{name} may be too noisy to tell. The machine was busy")
-        assert said in doubt
-        assert doubt in notes(found)
-        assert found.exit_code == 0
-
-
 def with_floors(results, *floors):
     """The same file, but its groups have these noise floors."""
     of_group = {f"{group}/float32/stock": floor for group, floor in zip(GROUPS, floors, strict=True)}
@@ -152,15 +163,18 @@ def with_floors(results, *floors):
 
 def test_above_a_floor_of_30_percent_it_is_too_noisy_to_tell(old, again):
     found = diff(with_floors(old, 0.31, 0.02, TOO_NOISY), again)
-    doubt = (
-        "Too noisy to tell: tiny forward (±31%). These noise floors are above 30%. Measure again on an idle machine."
+    doubt = "Too noisy to tell in tiny forward: noise floors of ±31%, above 30%. Measure again on an idle machine."
+    assert doubt in outcome(found)
+    assert outcome(found)[0].endswith("; 8 are too noisy to tell.")
+    noisy = diff(with_floors(old, 0.4, 0.5, 0.6), again)
+    assert outcome(noisy)[0].startswith("Too noisy to tell whether speed changed: of 24 arms, none is")
+    assert outcome(noisy)[-1].startswith(
+        "Too noisy to tell in tiny forward, tiny train_step, question@hidden=512 train_step: "
     )
-    assert diff_summary(found).splitlines()[1:] == [doubt]
     changes, _, *groups = diff_tables(found)
     assert changes.title == "No change of time / pure[jit] that shows above the noise"
     assert "Indistinguishable from before: 16 arms; --details lists them." in changes.notes
     assert "Too noisy to tell: 8 arms; --details lists them." in changes.notes
-    assert doubt in changes.notes
     words = [{row[5] for row in group.rows} - {"-", "A/A"} for group in groups]
     assert words == [{"too noisy to tell"}, {"indistinguishable"}, {"indistinguishable"}]
 
@@ -175,14 +189,13 @@ def test_what_differs_and_is_no_problem_is_said(old, again):
     new = msgspec.structs.replace(with_provenance(new, plan=plan), datetime="2026-11-03T10:00:00+00:00")
     found = diff(old, new)
     assert found.problems == []
-    said = (
-        "NEW was measured before OLD (2026-11-03T10:00, 2026-11-04T10:00): are they swapped?",
+    assert outcome(found)[-2:] == [
         "Versions: flax 0.12, was not set; jax 0.13.0, was 0.12.0.",
-        "Commit of trigru: def-dirty, was abc.",
-        "Samples last at least 4 ms, were 100 µs.",
-    )
+        "NEW was measured before OLD (2026-11-03T10:00, 2026-11-04T10:00): are they swapped?",
+    ]
+    said = ("Commit of trigru: def-dirty, was abc.", "Samples last at least 4 ms, were 100 µs.")
     assert [note for note in notes(found) if note in said] == list(said)
-    assert not {note.split()[0] for note in notes(diff(old, again))} & {"NEW", "Versions:", "Commit", "Samples"}
+    assert not {note.split()[0] for note in notes(diff(old, again))} & {"Commit", "Samples"}
 
 
 def test_one_group_of_one_process_is_enough_to_say_so(old, again):
@@ -195,13 +208,15 @@ def test_one_group_of_one_process_is_enough_to_say_so(old, again):
 def test_the_baselines_own_change_is_said():
     calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
     found = diff(draw_run(1, **calm), draw_run(2, {"all": 1.23}, **calm))
-    (note,) = noted(found, "itself took")
-    assert note.startswith("3 of 3 groups: pure[jit] itself took 1.2")
-    assert "that is jax, or the machine" in note
+    (note,) = [line for line in outcome(found) if line.startswith("pure[jit] itself")]
+    assert "took 1.2" in note
+    assert note.endswith(
+        "times as long in tiny forward, tiny train_step, question@hidden=512 train_step; that is jax, or the machine."
+    )
     assert found.exit_code == 0
     for factor, is_noted in ((1.02, False), (0.9, True)):
         less = diff(draw_run(1, **calm), draw_run(2, {"all": factor}, **calm))
-        assert bool(noted(less, "itself took")) == is_noted
+        assert any(line.startswith("pure[jit] itself") for line in outcome(less)) == is_noted
     rows = section(found, "pure[jit] itself").rows
     assert [row[0] for row in rows] == ["tiny forward", "tiny train_step", "question@hidden=512 train_step"]
     times_s = [(c.old_time_s, c.new_time_s) for c in found.changes if c.role == "baseline"]
@@ -210,17 +225,18 @@ def test_the_baselines_own_change_is_said():
 
 def test_where_most_arms_moved_alike_the_baseline_is_suspected(old):
     found = diff(old, draw_run(2, {"pure[jit]": 0.7, "pure[jit]#2": 0.7}))
-    assert len(noted(found, "8 of 8 arms are slower. pure[jit], now ")) == 3
-    assert all(note.endswith("may be what changed.") for note in noted(found, "arms are slower"))
+    (note,) = noted(found, "24 of 24 arms are slower. pure[jit], now ")
+    assert note.startswith("In tiny forward, tiny train_step, question@hidden=512 train_step, 24 of 24")
+    assert note.endswith("times its old time, may be what changed.")
     assert not noted(diff(old, draw_run(2, {"nnx": 1.3})), "may be what changed"), "four of eight are no majority"
     absolute = diff(draw_run(1, mood=0.0), draw_run(2, {"all": 1.3}, mood=0.0), absolute=True)
-    assert noted(absolute, "9 of 9 arms are slower. Jax, or the machine, may be what changed")
+    assert noted(absolute, "27 of 27 arms are slower. Jax, or the machine, may be what changed")
     assert diff_tables(absolute)[0].title == "Changes of time"
 
 
 def test_a_duplicate_that_moved_says_that_the_noise_is_large(old):
     found = diff(with_facts(old, floor=0.01), with_facts(draw_run(2, {"pure[jit]#2": 1.5}), floor=0.01))
-    assert len(noted(found, "pure[jit]#2 (A/A) is slower by the same measure")) == 3
+    assert len(noted(found, "pure[jit]#2 (A/A) is slower by the same measure")) == 1
     assert [row[4] for row in section(found, "Changes").rows] == ["A/A"] * 3
     assert found.exit_code == 0
 
@@ -230,13 +246,24 @@ def test_a_duplicate_that_moved_says_that_the_noise_is_large(old):
 
 def test_changes_come_first_and_the_rest_is_counted_and_in_details(old):
     found = diff(old, draw_run(2, {"equinox[filter_jit]": 1.3, "linen": 0.7}))
-    changes, _, *details = diff_tables(found)
+    changes, *details = diff_tables(found)
     assert "Indistinguishable from before: 18 arms; --details lists them." in changes.notes
-    assert [section.detail for section in details] == [True] * 3
+    assert [section.detail for section in details] == [True] * 4
     assert "indistinguishable" not in shown(section for section in diff_tables(found) if not section.detail)
-    said = "3 of 24 arms slower than before by more than 5.0%: tiny/forward/float32/stock/eq"
-    assert diff_summary(found).startswith(said)
-    assert diff_summary(diff(old, old)) == "none of 24 arms slower than before by more than 5.0%."
+
+
+def test_many_changes_make_few_rows_and_the_rest_is_in_details(old):
+    found = diff(old, draw_run(2, {"nnx": 1.3, "equinox": 0.7}))
+    rows = section(found, "Changes").rows
+    assert len(rows) == 6 <= MOST_ROWS < sum(change.moved for change in found.changes)
+    assert {row[0] for row in rows} == {"3 of 3"}
+    assert [row[1].partition("[")[0] for row in rows] == ["nnx"] * 4 + ["equinox"] * 2
+    assert [row[4] for row in rows] == ["FAILED"] * 4 + ["faster"] * 2
+    nnx = [c.comparison.ratio for c in found.changes if c.arm.name == rows[0][1]]
+    assert rows[0][2] == f"{min(nnx):.3f} to {max(nnx):.3f}"
+    assert noted(found, "A row that counts arms puts those of one name, or of one port, together")
+    everything = shown(diff_tables(found))
+    assert sum(line.rstrip().endswith("FAILED") for line in everything.splitlines()) == 4 + 12
 
 
 def test_a_ratio_has_the_digits_that_fit():

@@ -1,0 +1,81 @@
+"""What is said of two runs in sentences: whether anything changed, then what fails and what makes it doubtful."""
+
+from dataclasses import replace
+
+import pytest
+from support.runs import EQUAL, GROUPS, draw_run, with_machine, with_provenance
+from trigru.bench.analysis.diff import diff
+from trigru.bench.reporting.diff import diff_tables
+from trigru.bench.reporting.outcome import outcome
+
+WRONG = replace(EQUAL, error=1.0)
+
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
+
+
+def after_the_answer(found):
+    """What stands below the answer; these runs are drawn with the mood of a machine, which moves the baseline."""
+    return [line for line in outcome(found)[1:] if not line.startswith("pure[jit] itself")]
+
+
+def test_the_first_sentence_answers_whether_anything_changed():
+    old, again = (draw_run(seed, groups=GROUPS[:1]) for seed in (1, 2))
+
+    def first(was, now, new=again, **options):
+        return outcome(diff(with_provenance(old, equality=was), with_provenance(new, equality=now), **options))[0]
+
+    noise = f"±{diff(old, again).changes[0].floor:.1%}"
+    none = "of 8 arms, none is faster or slower than before, relative to pure[jit]"
+    still = f"{none}, beyond the noise of {noise}"
+    assert first([EQUAL], [EQUAL]) == f"No change found: linen is proven equal, as before; {still}."
+    assert first([WRONG], [WRONG]) == f"No change found: linen is not equal, as before; {still}."
+    assert first(None, [EQUAL]) == f"No change found: no port has a proof of equality in both files; {still}."
+    lost = "linen fails sequence now, and did not before"
+    assert first([EQUAL], [WRONG]) == f"Equality changed: {lost}; {still}."
+    gained = first([WRONG, replace(EQUAL, port="nnx")], [EQUAL, replace(EQUAL, port="nnx")])
+    assert gained.startswith("Equality changed: linen is proven equal now, and was not before; nnx is proven equal, as")
+    moved = draw_run(2, {"equinox[filter_jit]": 1.3, "linen": 0.7}, groups=GROUPS[:1])
+    ways = "of 8 arms, 1 is slower (equinox 1 of 2) and 1 is faster (linen 1 of 1)"
+    assert first([EQUAL], [EQUAL], moved) == f"Speed changed: {ways}; linen is proven equal, as before."
+    assert first([EQUAL], [WRONG], moved) == f"Equality and speed changed: {lost}; {ways}."
+
+
+def test_versions_come_next_and_then_what_fails(old, again):
+    assert after_the_answer(diff(old, again)) == ["Versions: the same in both files."]
+    slow = draw_run(2, {"equinox[filter_jit]": 1.3})
+    new = with_machine(slow, versions=slow.trigru.machine.versions | {"flax": "0.12"})
+    assert after_the_answer(diff(old, new)) == [
+        "Versions: flax 0.12, was not set.",
+        "FAILED: 3 arms are slower by more than 5.0% (equinox 3 of 6). --fail-above accepts more.",
+    ]
+    accepted = diff(old, new, fail_above=0.5)
+    assert after_the_answer(accepted)[1:] == ["No arm is slower by more than the 50.0% of --fail-above."]
+    assert "FAILED" not in str([section.rows for section in diff_tables(accepted)])
+
+
+def test_so_few_changes_that_they_may_be_chance_are_said_to_be(old):
+    arms = {"pure[jit]": 1.0, "pure[jit]#2": 1.0} | {f"nnx[{n}]": 2.0 for n in range(20)}
+    calm = {"groups": GROUPS[:1], "processes": 1, "noise": 0, "luck": 0, "mood": 0, "arms": arms}
+    said = outcome(diff(draw_run(0, **calm), draw_run(0, {"nnx[3]": 0.8}, **calm)))
+    assert said[:2] == [
+        "No change found beyond chance: no port has a proof of equality in both files; "
+        "of 20 arms, 1 is faster (nnx 1 of 20).",
+        "Of 20 arms that did not change, intervals of 95 % call up to 1 faster or slower by chance.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"load_before": 9.0}, "9.0 runnable processes on 16 threads before the run"),
+        ({"load_after": 25.0}, "25.0 runnable processes on 16 threads at the end of the run"),
+    ],
+)
+def test_a_busy_machine_is_said_in_the_outcome(old, again, facts, said):
+    busy = {"OLD": (with_provenance(old, **facts), again), "NEW": (old, with_provenance(again, **facts))}
+    for name, files in busy.items():
+        found = diff(*files)
+        (doubt,) = after_the_answer(found)[1:]
+        assert doubt.startswith(f"{name} may be too noisy to tell. The machine was busy")
+        assert said in doubt
+        assert found.exit_code == 0
