@@ -257,7 +257,8 @@ def train(
         bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A first look: few epochs and seeds, short sequences.")
+        bool,
+        typer.Option("--quick", help="A first look: sunspots-2 alone, ten seeds; short sequences with --vanishing."),
     ] = False,
     resume: given.Resume = False,
     discard: given.Discard = False,

@@ -86,7 +86,11 @@ TrainFolder = Annotated[
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option(min=1, max=100_000, help="Trainings of each kind, or draws. Default: 20; 3 with --vanishing."),
+    typer.Option(
+        min=1,
+        max=100_000,
+        help="Trainings of each kind, or draws. Default: 20, or 10 with --quick; 3 or 1 with --vanishing.",
+    ),
 ]
 FailAbove = Annotated[float, typer.Option(min=0.0, max=1000.0, help="The fraction by which an arm may be slower.")]
 Details = Annotated[bool, typer.Option("--details", help="Also print all tables.")]

@@ -1,6 +1,6 @@
 """`trigru train`: train, print the tables, and write the record, the pictures and the fitted parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,18 +17,20 @@ from ..results.files import command_line
 from ..results.lines import UnfinishedError
 from ..timing.machine import describe_machine
 from ..training import FRAMEWORKS
-from ..training.experiments import EXPERIMENTS, get_experiment
+from ..training.experiments import EXPERIMENTS, Experiment, get_experiment
 from ..training.journal import PARTIAL, Begun, Trained, TrainingJournal, from_bytes, to_bytes
 from ..training.plots import plot_curves, plot_vanishing
 from ..training.record import SCHEMA, TrainingRecord, save_record
 from ..training.study import Agreement, Run, agreement, study
-from ..training.tables import agreement_table, curves_agree, gain_table, vanishing_table
+from ..training.tables import agreement_table, curves_agree, gain_table, seeds_wanted, vanishing_table
 from ..training.vanishing import LENGTHS, vanishing
 from ..training.vanishing import SEEDS as DRAWS
 from .claims import Unfinished
 from .options import choose
 
-SEEDS, QUICK_SEEDS = 20, 2
+SEEDS, QUICK_SEEDS = 20, 10
+#: The experiment that a first look can answer.
+QUICK_EXPERIMENT = "sunspots-2"
 QUICK_LENGTHS = LENGTHS[:7]
 
 
@@ -47,7 +49,8 @@ def train(
     Until then, what was trained is in a journal. Exit 1 if the float64 losses of a framework are not those of plain
     JAX; then nothing is trained. Exit 2 if a training diverged.
     """
-    chosen = [get_experiment(name) for name in dict.fromkeys(experiments or [e.name for e in EXPERIMENTS])]
+    default = [QUICK_EXPERIMENT] if quick else [e.name for e in EXPERIMENTS]
+    chosen = [get_experiment(name) for name in dict.fromkeys(experiments or default)]
     names = _frameworks(frameworks)
     path, count = folder / PARTIAL, seeds or (QUICK_SEEDS if quick else SEEDS)
     asked = Begun([e.name for e in chosen], list(names), count, quick, describe_machine().versions, now(), [])
@@ -56,6 +59,8 @@ def train(
     else:
         if unfinished == "refuse" and (path.exists() or path.is_symlink()):
             raise unfinished_error(path)
+        for sentence in _prospects(chosen, count, quick and not experiments):
+            say(sentence)
         say("First, one epoch in float64, to check that training is the same in every framework.")
         curves: list[Agreement] = []
         for experiment in chosen:
@@ -76,7 +81,7 @@ def train(
 
     try:
         with Progress("train") as progress:
-            study(chosen, names, count, quick=quick, known=journal.runs, keep=keep, progress=progress.to)
+            study(chosen, names, count, known=journal.runs, keep=keep, progress=progress.to)
     except (KeyboardInterrupt, TrigruError, OSError):
         if journal.runs:
             show([gain_table(journal.runs, complete=False)])
@@ -135,6 +140,18 @@ def unfinished_error(path: Path) -> UnfinishedError:
     except TrigruError:
         what = "is in the way, and is not of trainings of this trigru"
     return UnfinishedError(f"{path} {what}. Go on with it by --resume, or pass --discard to begin anew.")
+
+
+def _prospects(experiments: Sequence[Experiment], seeds: int, first_look: bool) -> Iterator[str]:
+    """What these trainings will answer, and what they will not."""
+    wanted = seeds_wanted(experiments, seeds)
+    if first_look:
+        answer = "" if wanted else ", which answer whether learning the initial state pays there"
+        yield (
+            f"A first look: {QUICK_EXPERIMENT} alone, with {seeds} seeds{answer}. It says nothing about the other "
+            "experiments: train without --quick for these."
+        )
+    yield from wanted
 
 
 def _frameworks(names: Sequence[str] | None) -> tuple[str, ...]:

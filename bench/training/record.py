@@ -20,7 +20,7 @@ class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         datetime: in UTC, ISO 8601.
-        quick: whether it is a first look, with few epochs and seeds.
+        quick: whether it is a first look, of one experiment unless others were named, with few seeds.
         complete: whether everything that was asked for is here.
     """
 

@@ -122,7 +122,6 @@ def study(
     frameworks: Sequence[str],
     seeds: int,
     *,
-    quick: bool = False,
     known: Iterable[Run] = (),
     keep: Callable[[Run, ClassifierParams], None] = lambda run, params: None,
     progress: Callable[[float, str], None] = lambda share, what: None,
@@ -152,7 +151,7 @@ def study(
             params = start_params(experiment, seed)
             found = fit(
                 trainer, experiment, experiment.split(seed), params,
-                epochs=experiment.quick_epochs if quick else experiment.epochs, seed=seed, progress=told,
+                epochs=experiment.epochs, seed=seed, progress=told,
             )  # fmt: skip
             run = Run(
                 experiment.name,

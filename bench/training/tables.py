@@ -4,11 +4,26 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..reporting.numbers import count
 from ..reporting.sections import Section, Words
-from .experiments import get_experiment
+from .experiments import Experiment, get_experiment
 from .fit import PATIENCE
 from .study import LEAST_SEEDS, SAME_CURVE, STARTS, Agreement, Run, gain
 from .vanishing import LOSSES, Vanishing
+
+
+def seeds_wanted(experiments: Iterable[Experiment], seeds: int) -> list[str]:
+    """What so many seeds cannot answer, in a sentence; nothing where they are enough."""
+    if seeds < LEAST_SEEDS:
+        return [f"{count(seeds, 'seed')} cannot give a verdict: an interval takes at least {LEAST_SEEDS} seeds."]
+    few = [e for e in experiments if e.enough_seeds is None or seeds < e.enough_seeds]
+    if not few:
+        return []
+    needed = ", ".join(f"{e.name} (it takes {e.enough_seeds or 'more than 100'})" for e in few)
+    return [
+        f"{count(seeds, 'seed')} are few for {needed}: a gain as small as the published one is told from chance less "
+        "than four times in five, so a verdict of indistinguishable does not mean that there is none."
+    ]
 
 
 def curves_agree(found: Iterable[Agreement]) -> bool:
@@ -66,6 +81,7 @@ def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
             "sequences are the same for all seeds, so the interval is about training, not about other data. No "
             "interval is widened for the number of rows. All frameworks start from the same parameters and repeat one "
             "result: those that agree in every digit shown share a row.",
+            *seeds_wanted(experiments, seeds),
             *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
         ),
     )

@@ -1,5 +1,6 @@
 """`trigru train`, as a user calls it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import msgspec
@@ -10,6 +11,7 @@ from support.cli import call
 from support.cli import invoke as invoke_command
 from trigru.bench.commands import train as command
 from trigru.bench.training import study
+from trigru.bench.training.experiments import get_experiment
 from trigru.bench.training.fit import DivergedError, Fit
 from trigru.bench.training.record import load_record, save_record
 from trigru.common.errors import InputError
@@ -19,7 +21,9 @@ def invoke(*arguments):
     return invoke_command("train", *arguments)
 
 
-def test_a_quick_training_leaves_numbers_a_picture_and_parameters(tmp_path):
+def test_a_quick_training_leaves_numbers_a_picture_and_parameters(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "get_experiment", lambda name: replace(get_experiment(name), epochs=5))
+    monkeypatch.setattr(command, "QUICK_SEEDS", 2)
     done = invoke("--quick", "--experiment", "sunspots-8", "--port", "linen", "--port", "equinox", "-o", str(tmp_path))
     assert done.exit_code == 0, done.output
     assert "One epoch in float64 from one start" in done.output
@@ -63,7 +67,7 @@ def test_one_framework_alone_is_held_to_plain_jax(tmp_path, monkeypatch):
     assert seen == ["pure", "equinox"]
 
 
-QUICKLY = ("--quick", "--experiment", "sunspots-2", "--port", "linen", "-o")
+QUICKLY = ("--quick", "--seeds", "2", "--port", "linen", "-o")
 
 
 @pytest.fixture
@@ -112,6 +116,30 @@ def test_a_training_that_ends_early_keeps_what_was_trained_and_goes_on(tmp_path,
     assert counted.done == [0, 1] * 3
     assert len(list((tmp_path / "params").iterdir())) == 3, "also of those trained before the interruption"
     assert not (tmp_path / "training.partial.jsonl").exists()
+
+
+def test_a_first_look_has_seeds_enough_for_one_experiment_and_says_so(tmp_path, counted):
+    _, _, err = call("train", "--quick", "--port", "linen", "-o", str(tmp_path))
+    assert err.startswith(
+        "A first look: sunspots-2 alone, with 10 seeds, which answer whether learning the initial state pays there. It "
+        "says nothing about the other experiments: train without --quick for these.\nFirst, one epoch"
+    )
+    assert counted.done == [*range(10)] * 3
+    assert (get_experiment(command.QUICK_EXPERIMENT).enough_seeds or np.inf) <= command.QUICK_SEEDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--quick", "--seeds", "2"), "2 seeds cannot give a verdict"),
+        (("--quick", "--experiment", "vowels"), "10 seeds are few for vowels (it takes 54)"),
+        (("--experiment", "sunspots-32"), "20 seeds are few for sunspots-32 (it takes more than 100)"),
+    ],
+)
+def test_what_cannot_be_answered_is_said_before_and_after(tmp_path, counted, arguments, said):
+    _, out, err = call("train", *arguments, "--port", "linen", "-o", str(tmp_path))
+    assert said in err.partition("First, one epoch")[0]
+    assert said in " ".join(out.split())
 
 
 @pytest.mark.parametrize("change", [{"framework": "/../../escaped"}, {"experiment": "vowels"}, {"seed": 9}])
