@@ -3,7 +3,12 @@
 import re
 import unicodedata
 
-_LINE_STARTS = re.compile(r"^([#>+=~|-]|\d+[.)]\s)")
+#: What makes a line more than a paragraph: a heading, a quotation, a list, a rule, a fence, a table or a reference.
+_LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
+#: A backslash that would escape what follows it, what begins a table's cell, and links in their three forms.
+_SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
+#: What Markdown reads only in pairs. Within a word, an underscore is one.
+_PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
 
 
 def for_terminal(text: str) -> str:
@@ -18,11 +23,15 @@ def for_terminal(text: str) -> str:
 def for_markdown(text: str, *, cell: bool = False) -> str:
     r"""What Markdown shows as it is, in a paragraph or in a cell of a table.
 
-    >>> for_markdown("<script> a|b [x](http://y)"), for_markdown("# a\n# b")
-    ('&lt;script> a\\|b [x]\\(http://y)', '\\# a\\n# b')
+    >>> for_markdown("<script> a|b [x](http://y)"), for_markdown("# a\n# b"), for_markdown("**bold** train_step 5*")
+    ('&lt;script> a\\|b [x]\\(http:\\//y)', '\\# a\\n# b', '\\*\\*bold\\*\\* train_step 5\\*')
     """
-    text = for_terminal(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("](", "]\\(")
-    return text if cell else _LINE_STARTS.sub(r"\\\1", text)
+    text = for_terminal(text).replace("&", "&amp;").replace("<", "&lt;")
+    text = _SPECIAL.sub(r"\\\g<0>", text)
+    for mark in _PAIRED:
+        if len(mark.findall(text)) > 1:
+            text = mark.sub(r"\\\g<0>", text)
+    return text if cell else _LINE_STARTS.sub(r"\g<0>\\", text.lstrip(" "))
 
 
 def _is_shown(character: str) -> bool:

@@ -41,3 +41,26 @@ def test_a_page_has_no_markup_but_ours(text):
     assert not any(line.startswith((">", "1. ")) for line in lines)
     (row,) = (line for line in lines if line.startswith("| b |"))
     assert row.replace("\\|", "").count("|") == 3
+
+
+PLAIN = {
+    "**bold** and _so_": r"\*\*bold\*\* and \_so\_",
+    "___": r"\_\_\_",
+    "8.5]* of train_step, tiny~1": "8.5]* of train_step, tiny~1",
+    "~~gone~~": r"\~\~gone\~\~",
+    "```": r"\`\`\`",
+    "    code": "code",
+    "   # heading": r"\# heading",
+    "[x]: http://evil": r"\[x]: http:\//evil",
+    "[a][b]": r"\[a]\[b]",
+    "www.evil.com": r"www\.evil.com",
+    r"a\|b": r"a\\\|b",
+    r"\`x`": r"\\\`x\`",
+    "12) x": r"12\) x",
+    "8.5 ms": "8.5 ms",
+}
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_markdown_would_read_as_more_than_text_is_escaped(text):
+    assert for_markdown(text) == PLAIN[text]
