@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 #: The most bytes that are read of a file unless its reader says otherwise.
@@ -34,8 +35,8 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old one or the new one, never half of it. Missing folders are made.
 
-    It is on the disk when this returns, has the mode of the file that it replaces, and replaces a symbolic link, not
-    what the link leads to.
+    It is on the disk, under its name, when this returns, has the mode of the file that it replaces, and replaces a
+    symbolic link, not what the link leads to.
 
     Raises:
         OSError: it cannot be written; what was there before is untouched.
@@ -53,3 +54,14 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+    _settle(path.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the system can: else an old file may be there after a power cut."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -105,10 +105,27 @@ def test_where_something_fails_the_old_file_is_there_and_nothing_else(tmp_path, 
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(UNFINISHED)] == []
 
 
-def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+def test_it_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(tmp_path, monkeypatch):
     done = []
     for operation in ("fsync", "replace"):
         real = getattr(os, operation)
         monkeypatch.setattr(files.os, operation, lambda *a, real=real, name=operation: (done.append(name), real(*a))[1])
+    folders = []
+    real = os.fsync
+    monkeypatch.setattr(files.os, "fsync", lambda n: (folders.append(stat.S_ISDIR(os.fstat(n).st_mode)), real(n))[1])
     write_whole(tmp_path / "file", b"content")
-    assert done == ["fsync", "replace"]
+    assert done == ["fsync", "replace", "fsync"]
+    assert folders == [False, True]
+
+
+def test_a_folder_that_cannot_be_put_on_the_disk_is_no_failure(tmp_path, monkeypatch):
+    real = os.open
+
+    def open_no_folder(path, *rest):
+        if os.path.isdir(path):
+            raise PermissionError("no")
+        return real(path, *rest)
+
+    monkeypatch.setattr(files.os, "open", open_no_folder)
+    write_whole(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
