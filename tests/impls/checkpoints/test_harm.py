@@ -14,7 +14,9 @@ import equinox as eqx
 import msgpack
 import numpy as np
 import pytest
+from trigru.common.config import GRUConfig
 from trigru.common.errors import TrigruError
+from trigru.common.parameters.record import random_params
 from trigru.impls.checkpoints import read, write
 
 from .support import PARAMS
@@ -167,7 +169,18 @@ def test_a_truncated_orbax_folder_is_refused(tmp_path):
     found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert found.returncode == 2, found.stderr
     assert "p.orbax: not a readable Orbax folder" in found.stderr
+    assert "Traceback" not in found.stderr, "Orbax logs some"
     assert not (tmp_path / "p.npz").exists()
+
+
+def test_a_disk_that_is_full_is_said_in_a_sentence(tmp_path):
+    """Files can have 20 kB alone, which Orbax finds out in threads of its own."""
+    random_params(GRUConfig(64, 64)).save(tmp_path / "p.safetensors")
+    command = f"ulimit -f 20; {sys.executable} -m trigru.bench.cli convert p.safetensors p.orbax --to nnx"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
+    assert found.stderr.startswith("error: p.orbax: not written (")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.safetensors"]
 
 
 def test_an_archive_that_would_fill_the_memory_is_not_unpacked(tmp_path):
