@@ -19,6 +19,7 @@ from platformdirs import user_cache_path
 from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from .interrupts import check
+from .private import private_folder
 
 #: Seconds from one look at a claim that is waited for to the next.
 LOOK_EVERY_S = 0.5
@@ -109,14 +110,8 @@ def _owner(path: Path) -> Owner | str:
 
 
 def _folder() -> Path | None:
-    for folder in (user_cache_path("trigru") / "claims", Path(tempfile.gettempdir()) / f"trigru-claims-{_user()}"):
-        with suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = folder.lstat()
-            if not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022):
-                with tempfile.TemporaryFile(dir=folder):
-                    return folder
-    return None
+    elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{_user()}"
+    return private_folder(user_cache_path("trigru") / "claims") or private_folder(elsewhere)
 
 
 def _user() -> int:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import platform
 import queue
-import tempfile
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -19,6 +18,7 @@ from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ..processes.child import SLICE_S, Child, ChildDiedError
 from ..processes.interrupts import check
+from ..processes.private import private_folder
 from ..processes.scratch import scratch
 from .messages import Answer, Answered, Asked, Begun, Request
 
@@ -143,17 +143,8 @@ def _heard(said: "queue.SimpleQueue[Answered | None]") -> Answered | None:
 
 
 def programs_folder() -> Path | None:
-    """Where the programs of this user and processor are kept; None where nothing can be written there."""
-    folder = user_cache_path("trigru") / "programs" / _processor()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-        if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
-            return None  # who can write there can run code here
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return None
+    """Where the programs of this user and processor are kept; None where there is no such folder."""
+    return private_folder(user_cache_path("trigru") / "programs" / _processor())
 
 
 def _processor() -> str:
