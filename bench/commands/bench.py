@@ -23,6 +23,7 @@ from ..reporting.sections import markdown
 from ..reporting.sight import expectation, sight_lines
 from ..reporting.starts import cold_start_tables
 from ..results.files import FILE, command_line, save
+from ..results.lines import GO_ON
 from ..results.record import Arm, Plan, Results, Untimed
 from ..timing.coldstart import cold_starts
 from ..timing.journal import PARTIAL, Begun, Journal, ResumeError, unfinished_error
@@ -137,8 +138,7 @@ def kept(journal: Journal) -> str:
         return "nothing was measured, and nothing written."
     whole = len(journal.groups()) * journal.plan.processes
     return (
-        f"{len(journal.groups_timed)} of {whole} parts are kept in {journal.path}, which `trigru report` reads. The "
-        "same command with --resume, and without --discard, goes on from there."
+        f"{len(journal.groups_timed)} of {whole} parts are kept in {journal.path}, which `trigru report` reads. {GO_ON}"
     )
 
 
@@ -166,6 +166,9 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
         "load_after": load_average(),
         "starts": starts,
     }
-    write_whole(folder / "cold_start.json", msgspec.json.format(msgspec.json.encode(content), indent=1))
-    show(cold_start_tables(starts, measured, (load_before, content["load_after"])))
-    say(f"written: {folder / 'cold_start.json'}")
+    with shielded():
+        try:
+            write_whole(folder / "cold_start.json", msgspec.json.format(msgspec.json.encode(content), indent=1))
+        finally:  # what cannot be written is shown at least
+            show(cold_start_tables(starts, measured, (load_before, content["load_after"])))
+        say(f"written: {folder / 'cold_start.json'}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -14,14 +15,15 @@ from ..processes.claims import now
 from ..processes.interrupts import check, shielded
 from ..reporting.console import Progress, say, show
 from ..results.files import command_line
-from ..results.lines import UnfinishedError
+from ..results.lines import GO_ON, UnfinishedError
 from ..timing.machine import describe_machine
 from ..training import FRAMEWORKS
 from ..training.experiments import EXPERIMENTS, Experiment, get_experiment
+from ..training.fit import DivergedError
 from ..training.journal import PARTIAL, Begun, Trained, TrainingJournal, from_bytes, to_bytes
 from ..training.plots import plot_curves, plot_vanishing
 from ..training.record import SCHEMA, TrainingRecord, save_record
-from ..training.study import Agreement, Run, agreement, study
+from ..training.study import STARTS, Agreement, Run, agreement, study
 from ..training.tables import agreement_table, curves_agree, gain_table, seeds_wanted, vanishing_table
 from ..training.vanishing import LENGTHS, vanishing
 from ..training.vanishing import SEEDS as DRAWS
@@ -53,7 +55,7 @@ def train(
     chosen = [get_experiment(name) for name in dict.fromkeys(experiments or default)]
     names = _frameworks(frameworks)
     path, count = folder / PARTIAL, seeds or (QUICK_SEEDS if quick else SEEDS)
-    asked = Begun([e.name for e in chosen], list(names), count, quick, describe_machine().versions, now(), [])
+    asked = Begun([e.name for e in chosen], list(names), count, quick, describe_machine(), now(), [])
     if unfinished == "resume":
         journal = TrainingJournal.resume(path, asked)
     else:
@@ -82,10 +84,10 @@ def train(
     try:
         with Progress("train") as progress:
             study(chosen, names, count, known=journal.runs, keep=keep, progress=progress.to)
-    except (KeyboardInterrupt, TrigruError, OSError):
+    except (KeyboardInterrupt, TrigruError, OSError) as error:
         if journal.runs:
             show([gain_table(journal.runs, complete=False)])
-            say(kept(journal))
+            say(kept(journal, error))
         else:
             path.unlink(missing_ok=True)
             say("nothing was trained, and nothing written.")
@@ -95,12 +97,9 @@ def train(
         try:
             save_record(folder / "training.json", _record(quick, runs=runs, agreement=journal.begun.agreement))
             plot_curves(runs, folder / "learning_curves.png")
-            for trained in journal.trained:
-                if trained.fitted is not None:
-                    name = f"{trained.run.experiment}-{trained.run.framework}-{trained.run.start}.safetensors"
-                    write(folder / "params" / name, from_bytes(trained.fitted), "canonical")
-        except OSError:
-            say(kept(journal))
+            _write_fitted(journal.trained, folder / "params")
+        except (TrigruError, OSError) as error:
+            say(kept(journal, error))
             raise
         path.unlink()
         show([gain_table(runs)])
@@ -118,17 +117,20 @@ def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quic
             progress=progress.to,
         )
     with shielded():
-        save_record(folder / "vanishing.json", _record(quick, vanishing=found))
-        plot_vanishing(found, folder / "vanishing.png")
-        show([vanishing_table(found)])
+        try:
+            save_record(folder / "vanishing.json", _record(quick, vanishing=found))
+            plot_vanishing(found, folder / "vanishing.png")
+        finally:  # what cannot be written is shown at least
+            show([vanishing_table(found)])
         say(f"Wrote {folder}/vanishing.json and vanishing.png.")
 
 
-def kept(journal: TrainingJournal) -> str:
-    """What is left of trainings that ended early."""
+def kept(journal: TrainingJournal, error: BaseException) -> str:
+    """What is left of trainings that ended early, and what can be done."""
+    again = "It would diverge again with --resume: pass other --experiment or --port, or fewer --seeds, and --discard."
     return (
-        f"{len(journal.runs)} trainings are kept in {journal.path}. The same command with --resume, and without "
-        "--discard, goes on from there."
+        f"{len(journal.runs)} trainings are kept in {journal.path}. "
+        f"{again if isinstance(error, DivergedError) else GO_ON}"
     )
 
 
@@ -138,8 +140,22 @@ def unfinished_error(path: Path) -> UnfinishedError:
         journal = TrainingJournal.read(path)
         what = f"has {len(journal.runs)} trainings of an unfinished run, begun {journal.begun.since} UTC"
     except TrigruError:
-        what = "is in the way, and is not of trainings of this trigru"
-    return UnfinishedError(f"{path} {what}. Go on with it by --resume, or pass --discard to begin anew.")
+        return UnfinishedError(path, "is in the way, and is not of trainings of this trigru", can_go_on=False)
+    return UnfinishedError(path, what)
+
+
+def _write_fitted(trainings: Sequence[Trained], folder: Path) -> None:
+    """Write the parameters of a run, and remove those of earlier ones."""
+    fitted = {_params_name(t.run.experiment, t.run.framework, t.run.start): t.fitted for t in trainings if t.fitted}
+    for name, content in fitted.items():
+        write(folder / name, from_bytes(content), "canonical")
+    for experiment, framework, start in product(EXPERIMENTS, FRAMEWORKS, STARTS):
+        if (name := _params_name(experiment.name, framework, start.name)) not in fitted:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _params_name(experiment: str, framework: str, start: str) -> str:
+    return f"{experiment}-{framework}-{start}.safetensors"
 
 
 def _prospects(experiments: Sequence[Experiment], seeds: int, first_look: bool) -> Iterator[str]:

@@ -20,7 +20,21 @@ class LinesError(TrigruError, ValueError):
 
 
 class UnfinishedError(TrigruError):
-    """There is a file of another run, and nobody said what to do with it."""
+    """There is a file of another run, and nobody said what to do with it.
+
+    Args:
+        path: of the file.
+        what: it is, as what follows its name in a sentence.
+        can_go_on: whether a run can go on with it.
+    """
+
+    def __init__(self, path: Path, what: str, *, can_go_on: bool = True):
+        options = "Go on with it by --resume, or pass --discard" if can_go_on else "Pass --discard"
+        super().__init__(f"{path} {what}. {options} to begin anew.")
+
+
+#: How a run that ended early goes on.
+GO_ON = "The same command with --resume, and without --discard, goes on from there."
 
 
 def append(path: Path, line: Any) -> None:

@@ -184,8 +184,8 @@ def unfinished_error(path: Path) -> UnfinishedError:
         begun = journal.begun
         what = f"has {parts} of an unfinished run, begun {begun.since or '?'} UTC: {' '.join(begun.command)}"
     except ResumeError:
-        what = "is in the way, and is not a run of this trigru"
-    return UnfinishedError(f"{path} {what}. Go on with it by --resume, or pass --discard to begin anew.")
+        return UnfinishedError(path, "is in the way, and is not a run of this trigru", can_go_on=False)
+    return UnfinishedError(path, what)
 
 
 def _read(path: Path) -> tuple[list[_Line], Begun]:

@@ -17,7 +17,7 @@ PATIENCE = 40
 
 
 class DivergedError(TrigruError):
-    """No epoch of a training had a finite validation loss."""
+    """No epoch of a training had a finite validation loss, or the test of the best one has no finite loss."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def fit(
     seed: int,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Fit:
-    """Train, and test the epoch that validates best. Raises a DivergedError if none has a finite validation loss.
+    """Train, and test the epoch that validates best.
+
+    Raises a DivergedError if no epoch has a finite validation loss, or the test of the best one is not finite.
 
     Args:
         trainer: of any framework. Its state is reset.
@@ -75,14 +77,10 @@ def fit(
             f"{experiment.name}: no epoch of {len(validation_loss)} had a finite validation loss, seed {seed}."
         )
     trainer.start(best)
-    return Fit(
-        train_loss,
-        validation_loss,
-        best_epoch,
-        _judge(trainer, experiment.loss, split.test),
-        _judge(trainer, experiment.score, split.test),
-        best,
-    )
+    test = [_judge(trainer, measure, split.test) for measure in (experiment.loss, experiment.score)]
+    if not np.isfinite(test).all():
+        raise DivergedError(f"{experiment.name}: the test of epoch {best_epoch + 1} is not finite, seed {seed}.")
+    return Fit(train_loss, validation_loss, best_epoch, test[0], test[1], best)
 
 
 def minibatches(data: Minibatch, batch_size: int, rng: np.random.Generator) -> list[Minibatch]:

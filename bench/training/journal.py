@@ -9,8 +9,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ...common.errors import InputError, brief
-from ...common.parameters.record import ClassifierParams, from_leaves, leaves
+from ...common.parameters.record import ClassifierParams, check_params, from_leaves, leaves
 from ..results.lines import append, cut_unfinished, read_lines
+from ..results.record import Machine, Natural
+from ..timing.machine import machine_differences
 from . import FRAMEWORKS
 from .experiments import get_experiment
 from .study import Agreement, Run, check_trainings
@@ -20,13 +22,13 @@ PARTIAL = "training.partial.jsonl"
 
 
 class Begun(Struct, frozen=True, tag=True):
-    """The first line: what was asked for, with which versions, and the float64 losses of one epoch."""
+    """The first line: what was asked for, where and with what, and the float64 losses of one epoch."""
 
     experiments: list[str]
     frameworks: list[str]
-    seeds: int
+    seeds: Natural
     quick: bool
-    versions: dict[str, str]
+    machine: Machine
     since: str
     agreement: list[Agreement]
 
@@ -52,9 +54,16 @@ class TrainingJournal:
     def resume(cls, path: Path, begun: Begun) -> "TrainingJournal":
         """Continue where the file ends. Raises an InputError if it is of another run, or is damaged."""
         self = cls.read(path)
-        same = {"since": self.begun.since, "agreement": self.begun.agreement}
+        same = {"since": self.begun.since, "agreement": self.begun.agreement, "machine": self.begun.machine}
         if msgspec.structs.replace(begun, **same) != self.begun:
-            raise InputError(f"{path} is of other trainings, or of other versions. Begin anew with --discard.")
+            raise InputError(
+                f"{path} is of other trainings. Resume with the same options, or begin anew with --discard."
+            )
+        differences = machine_differences(self.begun.machine, begun.machine)
+        if self.begun.machine.commit != begun.machine.commit:
+            differences.append(f"commit {begun.machine.commit}, was {self.begun.machine.commit}")
+        if differences:
+            raise InputError(f"{path} was begun elsewhere: {'; '.join(differences)}. Begin anew with --discard.")
         cut_unfinished(path)
         return self
 
@@ -77,8 +86,10 @@ class TrainingJournal:
                 raise InputError(f"{path}: has a training that was not asked for. Begin anew with --discard.")
         try:
             check_trainings(self.runs, first.agreement)
+            for trained in self.trained:
+                _check_fitted(trained)
         except ValueError as error:
-            raise InputError(f"{path}: {error}. Begin anew with --discard.") from error
+            raise InputError(f"{path}: {str(error).rstrip('.')}. Begin anew with --discard.") from error
         return self
 
     def add(self, trained: Trained) -> None:
@@ -90,6 +101,16 @@ class TrainingJournal:
     def runs(self) -> list[Run]:
         """The trainings so far."""
         return [trained.run for trained in self.trained]
+
+
+def _check_fitted(trained: Trained) -> None:
+    if (trained.fitted is None) == (trained.run.seed == 0):
+        raise ValueError(f"fitted parameters are kept of seed 0 alone, not of seed {trained.run.seed}")
+    if trained.fitted is not None:
+        params = from_bytes(trained.fitted)
+        check_params(params, get_experiment(trained.run.experiment).config)
+        if not all(np.isfinite(array).all() for array in leaves(params).values()):
+            raise ValueError("fitted parameters are not finite")
 
 
 def to_bytes(params: ClassifierParams) -> bytes:

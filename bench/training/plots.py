@@ -31,7 +31,7 @@ def plot_curves(runs: list[Run], path: Path) -> None:
                 if not here:
                     continue
                 shortest = min(map(len, here))  # later, the median would be only of the seeds that still train
-                curves, epochs = np.array([curve[:shortest] for curve in here]), np.arange(1, shortest + 1)
+                curves, epochs = np.array([curve[:shortest] for curve in here], float), np.arange(1, shortest + 1)
                 label = f"{start.summary} ({framework})"
                 style = {"color": OF_START[start.name], "linewidth": 1.3, "label": label}
                 axes.plot(epochs, np.median(curves, axis=0), dash, **style)

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ...common.errors import InputError, brief
 from ...common.files import read_whole, write_whole
+from ..results.contradictions import check_date
 from ..results.lines import MOST_BYTES, decode
 from ..results.record import Machine
 from .study import Agreement, Run, check_trainings
@@ -35,7 +36,8 @@ class TrainingRecord(Struct, frozen=True, forbid_unknown_fields=True):
     vanishing: Vanishing | None = None
 
     def __post_init__(self) -> None:
-        check_trainings(self.runs, self.agreement)
+        check_date(self.datetime)
+        check_trainings(self.runs, self.agreement, complete=self.complete)
 
 
 def save_record(path: Path, record: TrainingRecord) -> None:

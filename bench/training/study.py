@@ -14,9 +14,10 @@ from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import ClassifierParams
 from ...impls import get_port
 from ..results.contradictions import check_lengths, first_twice
+from ..results.grouping import grouped
 from ..results.record import Count, NotNegative
-from . import REFERENCE, get_trainer
-from .experiments import Experiment, get_experiment
+from . import FRAMEWORKS, REFERENCE, get_trainer
+from .experiments import EXPERIMENTS, Experiment, get_experiment
 from .fit import PATIENCE, fit, minibatches
 
 #: Largest difference between the frameworks' float64 losses, relative to the largest loss.
@@ -52,6 +53,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
     """One training: losses by epoch, and the test with the parameters of the epoch that validated best, from 0.
 
     Args:
+        train_loss, validation_loss: None where an epoch's is not finite.
         capped: whether it ended at the last epoch allowed, before validation had stopped improving.
     """
 
@@ -59,20 +61,21 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
     framework: str
     start: str
     seed: Count
-    train_loss: list[float]
-    validation_loss: Annotated[list[float], Meta(min_length=1)]
+    train_loss: list[NotNegative | None]
+    validation_loss: Annotated[list[NotNegative | None], Meta(min_length=1)]
     best_epoch: Count
     capped: bool
-    test_loss: float
-    test_score: float
+    test_loss: NotNegative
+    test_score: NotNegative
     carry_norm: NotNegative  # of the fitted initial state, Euclidean
 
     def __post_init__(self) -> None:
         check_lengths(len(self.validation_loss), train_loss=self.train_loss)
         if self.best_epoch >= len(self.validation_loss):
             raise ValueError("best_epoch is none of the epochs")
-        if self.start not in {start.name for start in STARTS}:
-            raise ValueError(f"start is {self.start!r}, expected one of {', '.join(start.name for start in STARTS)}")
+        _check_name("experiment", self.experiment, [experiment.name for experiment in EXPERIMENTS])
+        _check_name("framework", self.framework, FRAMEWORKS)
+        _check_name("start", self.start, [start.name for start in STARTS])
 
 
 class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,20 +83,62 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
 
     experiment: str
     framework: str
-    losses: Annotated[list[float], Meta(min_length=1)]
+    losses: Annotated[list[NotNegative], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        _check_name("experiment", self.experiment, [experiment.name for experiment in EXPERIMENTS])
+        _check_name("framework", self.framework, (REFERENCE, *FRAMEWORKS))
 
     def differs(self, other: "Agreement") -> float:
         """The largest difference, relative to the largest loss of the other."""
         return relative_error(np.array(self.losses), np.array(other.losses))
 
 
-def check_trainings(runs: Iterable[Run], curves: Sequence[Agreement]) -> None:
-    """Raise a ValueError if trainings cannot be of one run: one is there twice, or curves have unequal lengths."""
+def check_trainings(runs: Sequence[Run], curves: Sequence[Agreement], *, complete: bool = False) -> None:
+    """Raise a ValueError if trainings cannot be of one run.
+
+    Args:
+        complete: whether all is there: the same seeds, from 0, in each experiment, framework and start.
+    """
     if twice := first_twice(f"{run.experiment} {run.framework} {run.start} seed {run.seed}" for run in runs):
         raise ValueError(f"the training {twice} is there twice")
+    if twice := first_twice(f"{curve.experiment} {curve.framework}" for curve in curves):
+        raise ValueError(f"agreement has {twice} twice")
     for curve in curves:
         first = next(c for c in curves if c.experiment == curve.experiment)
         check_lengths(len(first.losses), **{f"losses of {curve.framework}": curve.losses})
+        if runs and curve.differs(first) > SAME_CURVE:
+            raise ValueError(f"the losses of {curve.experiment} {curve.framework} differ, so that nothing was trained")
+    for run in runs:
+        _check_run(run)
+        if curves and not {(run.experiment, REFERENCE), (run.experiment, run.framework)} <= {
+            (curve.experiment, curve.framework) for curve in curves
+        }:
+            raise ValueError(f"agreement lacks {run.experiment} {run.framework}")
+    rows = grouped(runs, lambda run: (run.experiment, run.framework, run.start))
+    seeds = max((run.seed + 1 for run in runs), default=0)
+    starts = {run.start for run in runs}
+    whole = all(len(found) == seeds for found in rows.values()) and all(
+        {start for *_, start in some} == starts for some in grouped(rows, lambda row: row[:2]).values()
+    )
+    if complete and not whole:
+        raise ValueError("complete is true, but some experiment, framework or start lacks a seed")
+
+
+def _check_run(run: Run) -> None:
+    what = f"{run.experiment} {run.framework} {run.start} seed {run.seed}"
+    best = run.validation_loss[run.best_epoch]
+    if best is None or best > min(loss for loss in run.validation_loss if loss is not None):
+        raise ValueError(f"best_epoch of {what} has not the least validation_loss")
+    if run.capped != (len(run.validation_loss) - run.best_epoch <= PATIENCE):
+        raise ValueError(f"capped of {what} does not fit its epochs")
+    if run.start == STARTS[0].name and run.carry_norm:
+        raise ValueError(f"carry_norm of {what} is not 0, where the state is fixed at 0")
+
+
+def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise ValueError(f"{kind} is {name!r}, expected one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -158,8 +203,8 @@ def study(
                 framework,
                 start.name,
                 seed,
-                _short(found.train_loss, 4),
-                _short(found.validation_loss, 4),
+                _losses(found.train_loss),
+                _losses(found.validation_loss),
                 found.best_epoch,
                 len(found.validation_loss) - found.best_epoch <= PATIENCE,
                 *_short([found.test_loss, found.test_score]),
@@ -219,6 +264,10 @@ def gain(runs: Iterable[Run], start: str) -> Gain:
 
 def _short(numbers: Iterable[float], digits: int = 6) -> list[float]:
     return [float(f"{number:.{digits}g}") for number in numbers]
+
+
+def _losses(numbers: Iterable[float]) -> list[float | None]:
+    return [loss if np.isfinite(loss) else None for loss in _short(numbers, 4)]
 
 
 def _widened(array: Any) -> Any:

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 import optax
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ...common.config import GRUConfig
 from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import GRUParams
 from ...impls import get_port
+from ..results.contradictions import first_twice
+from ..results.grouping import grouped
+from ..results.record import Count, Natural, NotNegative
+from . import FRAMEWORKS
 from .experiments import mean_squared
 
 #: The model of the README's question: 200 units on 20 inputs, with eight sequences.
@@ -50,17 +54,30 @@ class Norm(Struct, frozen=True, forbid_unknown_fields=True):
 
     framework: str
     loss: str
-    length: int
-    seed: int
-    gradient: float
-    update: float
-    weights: float
+    length: Natural
+    seed: Count
+    gradient: NotNegative
+    update: NotNegative
+    weights: NotNegative
+
+    def __post_init__(self) -> None:
+        if self.framework not in FRAMEWORKS or self.loss not in {objective.name for objective in LOSSES}:
+            raise ValueError(f"{self.framework} {self.loss} is no framework and loss of this experiment")
 
 
 class Vanishing(Struct, frozen=True, forbid_unknown_fields=True):
     """All norms of a run."""
 
-    norms: list[Norm]
+    norms: Annotated[list[Norm], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        if twice := first_twice(f"{n.framework} {n.loss} {n.length} seed {n.seed}" for n in self.norms):
+            raise ValueError(f"the norm of {twice} is there twice")
+        rows = grouped(self.norms, lambda norm: (norm.framework, norm.loss))
+        parts = {frozenset((norm.length, norm.seed) for norm in norms) for norms in rows.values()}
+        of_length = grouped({part for some in parts for part in some}, lambda part: part[0])
+        if len(parts) > 1 or len({len(seeds) for seeds in of_length.values()}) > 1:
+            raise ValueError("some framework, loss or length lacks a seed")
 
     def of(self, loss: str, field: str, framework: str | None = None) -> tuple[list[int], np.ndarray]:
         """The lengths, and a field's values (lengths, draws), in one framework, by default the first."""

@@ -1,5 +1,6 @@
 """`trigru train`, as a user calls it."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from trigru.bench.commands import train as command
 from trigru.bench.training import study
 from trigru.bench.training.experiments import get_experiment
 from trigru.bench.training.fit import DivergedError, Fit
+from trigru.bench.training.journal import Begun, Trained, to_bytes
 from trigru.bench.training.record import load_record, save_record
 from trigru.common.errors import InputError
 
@@ -102,6 +104,8 @@ def test_a_training_that_ends_early_keeps_what_was_trained_and_goes_on(tmp_path,
     assert left == code
     assert "INTERRUPTED" in out
     assert f"4 trainings are kept in {tmp_path}/training.partial.jsonl" in err
+    assert ("goes on from there" in err) == (code == 130), "what diverges would diverge again"
+    assert ("It would diverge again with --resume" in err) == (code == 2)
     assert (tmp_path / "training.json").read_bytes() == b"a former result"
 
     left, _, err = call("train", *QUICKLY, str(tmp_path))
@@ -142,8 +146,61 @@ def test_what_cannot_be_answered_is_said_before_and_after(tmp_path, counted, arg
     assert said in " ".join(out.split())
 
 
-@pytest.mark.parametrize("change", [{"framework": "/../../escaped"}, {"experiment": "vowels"}, {"seed": 9}])
-def test_a_journal_with_trainings_that_nobody_asked_for_writes_nothing(tmp_path, counted, change):
+def test_trainings_of_another_machine_or_commit_are_not_gone_on_with(tmp_path, counted, monkeypatch):
+    counted.after, counted.error = 2, KeyboardInterrupt()
+    assert call("train", *QUICKLY, str(tmp_path))[0] == 130
+    real, counted.after = command.describe_machine, None
+    for change, said in (
+        ({"threads": 999}, "was begun elsewhere: threads 999, was"),
+        ({"commit": "def"}, "was begun elsewhere: commit def, was"),
+        ({"versions": {}}, "jax not set, was"),
+    ):
+        monkeypatch.setattr(command, "describe_machine", lambda c=change: msgspec.structs.replace(real(), **c))
+        left, _, err = call("train", *QUICKLY, str(tmp_path), "--resume")
+        assert (left, said in err) == (2, True), err
+    assert len(counted.done) == 2
+
+
+def test_parameters_of_earlier_trainings_do_not_stay(tmp_path, counted):
+    params = tmp_path / "params"
+    params.mkdir()
+    for name in ("vowels-nnx-learned.safetensors", "sunspots-2-linen-zero.safetensors", "mine.safetensors"):
+        (params / name).write_bytes(b"of an earlier run")
+    assert invoke(*QUICKLY, str(tmp_path)).exit_code == 0
+    starts = ("zero", "learned", "learned-10")
+    written = {f"sunspots-2-linen-{start}.safetensors" for start in starts}
+    assert {p.name for p in params.iterdir()} == {*written, "mine.safetensors"}
+    assert load_file(params / "sunspots-2-linen-zero.safetensors")
+
+
+def test_gradients_that_cannot_be_written_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "QUICK_LENGTHS", (1,))
+    monkeypatch.setattr(
+        command, "save_record", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    left, out, err = call("train", "--vanishing", "--quick", "--port", "nnx", "-o", str(tmp_path))
+    assert left == 2
+    assert "Gradient that reaches the initial state" in out
+    assert "No space left on device" in err
+    assert "Wrote" not in err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"framework": "/../../escaped"}, "framework is '/../../escaped', expected one of linen, nnx, equinox"),
+        ({"framework": "nnx"}, "has a training that was not asked for"),
+        ({"experiment": "vowels"}, "has a training that was not asked for"),
+        ({"seed": 9}, "has a training that was not asked for"),
+        ({"seed": 1}, "is there twice"),
+        ({"best_epoch": 1}, "best_epoch is none of the epochs"),
+        ({"capped": False}, "capped of .* does not fit its epochs"),
+        ({"carry_norm": 1.0}, "carry_norm of .* is not 0"),
+        ({"train_loss": [1.0, 2.0], "validation_loss": [1.0, 0.5]}, "best_epoch of .* has not the least"),
+        ({"test_loss": -1.0}, "float` >= 0.0"),
+    ],
+)
+def test_a_journal_with_trainings_that_cannot_be_writes_nothing(tmp_path, counted, change, said):
     counted.after, counted.error = 2, KeyboardInterrupt()
     path = tmp_path / "in" / "training.partial.jsonl"
     assert call("train", *QUICKLY, str(path.parent))[0] == 130
@@ -153,8 +210,21 @@ def test_a_journal_with_trainings_that_nobody_asked_for_writes_nothing(tmp_path,
     counted.after = None
     left, _, err = call("train", *QUICKLY, str(path.parent), "--resume")
     assert left == 2
-    assert "has a training that was not asked for" in err
+    assert re.search(said, err), err
     assert [p.name for p in tmp_path.rglob("*")] == ["in", "training.partial.jsonl"]
+
+
+def test_fitted_parameters_of_another_size_or_none_of_the_first_seed_are_refused(tmp_path, counted):
+    counted.after, counted.error = 2, KeyboardInterrupt()
+    path = tmp_path / "training.partial.jsonl"
+    assert call("train", *QUICKLY, str(tmp_path))[0] == 130
+    lines = [msgspec.json.decode(line, type=Begun | Trained) for line in path.read_bytes().splitlines()]
+    other = to_bytes(study.start_params(get_experiment("vowels"), 0))
+    for fitted, said in ((None, "seed 0 alone"), (other, "weight_ih has shape"), (b"damaged", "are damaged")):
+        spoilt = [lines[0], msgspec.structs.replace(lines[1], fitted=fitted), *lines[2:]]
+        path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in spoilt))
+        left, _, err = call("train", *QUICKLY, str(tmp_path), "--resume")
+        assert (left, said in err) == (2, True), err
 
 
 def test_unfinished_trainings_are_discarded_if_that_is_asked_for(tmp_path, counted):

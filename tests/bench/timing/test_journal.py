@@ -74,7 +74,7 @@ def test_a_run_that_is_there_is_never_written_over(path, journal):
 def test_what_is_no_run_is_not_written_over_either(path, content):
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(UnfinishedError, match="is in the way, and is not a run of this trigru"):
+    with pytest.raises(UnfinishedError, match="is in the way, and is not a run of this trigru. Pass --discard"):
         journal_at(path)
     assert path.read_bytes() == content
 

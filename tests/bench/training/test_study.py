@@ -1,5 +1,6 @@
 """Data, fitting and statistics of the training experiments."""
 
+import itertools
 from dataclasses import replace
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from support.cli import shown
 from trigru.bench.training.experiments import EXPERIMENTS, get_experiment
 from trigru.bench.training.fit import PATIENCE, DivergedError, Fit, fit, minibatches
+from trigru.bench.training.plots import plot_curves
 from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
 from trigru.bench.training.tables import agreement_table, curves_agree, gain_table
 from trigru.bench.training.trainer import Minibatch
@@ -135,6 +137,23 @@ def test_an_epoch_without_a_number_is_not_the_best_and_none_with_one_is_an_error
         fitted(lambda steps: np.nan, epochs=10 * PATIENCE)
 
 
+def test_a_test_without_a_number_is_an_error():
+    losses = iter([1.0, np.nan])  # of validation, and of the test
+    with pytest.raises(DivergedError, match=r"vowels: the test of epoch 1 is not finite, seed 0\."):
+        fitted(lambda steps: next(losses), epochs=1)
+
+
+def test_an_epoch_without_a_number_is_kept_as_none(monkeypatch, tmp_path):
+    def fake(trainer, experiment, split, params, **options):
+        return Fit([1.0, np.nan, 1.0], [np.inf, 0.5, 0.7], 1, 1.0, 1.0, params)
+
+    monkeypatch.setattr("trigru.bench.training.study.fit", fake)
+    runs = study([get_experiment("vowels")], ["linen"], 1)
+    assert {(*run.train_loss, *run.validation_loss) for run in runs} == {(1.0, None, 1.0, None, 0.5, 0.7)}
+    assert msgspec.json.decode(msgspec.json.encode(runs), type=list[Run]) == runs
+    plot_curves(runs, tmp_path / "curves.png")
+
+
 def test_training_ends_when_validation_has_stopped_improving():
     found, _ = fitted(lambda steps: max(steps, 9) + 1 / steps, epochs=10 * PATIENCE)
     assert found.best_epoch == 2
@@ -241,18 +260,16 @@ def test_a_study_pairs_seeds_over_starts_and_frameworks():
         (f, s.name, seed) for f in ("linen", "equinox") for s in STARTS for seed in (0, 1)
     ]
     by = {(r.framework, r.start, r.seed): r for r in runs}
-    for start in STARTS:
-        for seed in (0, 1):
-            one, other = by["linen", start.name, seed], by["equinox", start.name, seed]
-            np.testing.assert_allclose(one.validation_loss, other.validation_loss, rtol=1e-3)
+    for start, seed in itertools.product(STARTS, (0, 1)):
+        one, other = by["linen", start.name, seed], by["equinox", start.name, seed]
+        np.testing.assert_allclose(one.validation_loss, other.validation_loss, rtol=1e-3)
     assert by["linen", "zero", 0].validation_loss != by["linen", "zero", 1].validation_loss
     norms = [r.carry_norm for r in runs if r.framework == "linen"]
     assert norms[:2] == [0, 0]
     assert min(norms[4:]) > max(norms[2:4]) > 0  # at ten times the rate it goes further
     assert len(runs[0].validation_loss) == 5
     assert kept[0][0] is runs[0]
-    assert (told[0][0], told[-1][0]) == (0, 11 / 12)
-    assert told[0][1].startswith("sunspots-8 linen zero seed 0 epoch 1: loss ")
+    assert (told[0][0], told[-1][0], told[0][1][:43]) == (0, 11 / 12, "sunspots-8 linen zero seed 0 epoch 1: loss ")
 
 
 def test_a_seed_decides_parameters_split_and_order_alike_for_every_start(monkeypatch):

@@ -1,6 +1,7 @@
 """The gradient that reaches the initial state."""
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 from trigru.bench.training import FRAMEWORKS
@@ -86,6 +87,25 @@ def test_a_table_explains_what_stands_in_it(size, seeds, draws):
     (note,) = vanishing_table(Vanishing(norms)).notes
     assert f"Euclidean norms, {draws}, float64" in note
     assert ("Underflow: " in note) == (size == 0)
+
+
+ONE = Norm("linen", "last-step", 1, 0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("norms", "said"),
+    [
+        ([ONE, ONE], "linen last-step 1 seed 0 is there twice"),
+        ([ONE, msgspec.structs.replace(ONE, length=2), msgspec.structs.replace(ONE, length=2, seed=1)], "lacks a seed"),
+        ([ONE, msgspec.structs.replace(ONE, framework="nnx", length=2)], "lacks a seed"),
+        ([msgspec.to_builtins(ONE) | {"framework": "torch"}], "torch last-step is no framework and loss"),
+        ([msgspec.to_builtins(ONE) | {"update": -1.0}], ">= 0.0"),
+        ([], "length >= 1"),
+    ],
+)
+def test_norms_that_cannot_be_of_one_run_are_refused(norms, said):
+    with pytest.raises(msgspec.ValidationError, match=said):
+        msgspec.convert(msgspec.to_builtins({"norms": norms}), Vanishing)
 
 
 def test_the_model_is_that_of_the_question():
