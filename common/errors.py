@@ -49,7 +49,7 @@ class UnknownNameError(TrigruError, LookupError):
     """A port, call style, workload or phase that does not exist."""
 
     def __init__(self, kind: str, name: str, known: list[str]):
-        super().__init__(f"unknown {kind} {name!r}. Known: {', '.join(known)}.")
+        super().__init__(f"unknown {kind} {brief(repr(name))}. Known: {', '.join(known)}.")
 
 
 class UnavailableError(TrigruError, ImportError):

@@ -16,11 +16,10 @@ import numpy as np
 from scipy.stats import bootstrap, t
 
 from ...common.errors import InputError
+from ..results.contradictions import LEAST_ROUNDS
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
-
-MIN_ROUNDS = 6
 
 #: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
 #: elsewhere in memory, were seen to differ by up to 0.5 %; this is twice as much.
@@ -206,7 +205,7 @@ def enough_rounds(process: Sequence[int]) -> bool:
     >>> enough_rounds([0] * 5), enough_rounds([0] * 6), enough_rounds([0, 1])
     (False, True, True)
     """
-    return len(set(process)) > 1 or len(process) >= MIN_ROUNDS
+    return len(set(process)) > 1 or len(process) >= LEAST_ROUNDS
 
 
 def verdict(comparison: Comparison, floor: float) -> str:

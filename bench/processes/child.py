@@ -49,7 +49,7 @@ class Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            start_new_session=True, env=os.environ | {_PARENT: str(os.getpid())},
+            start_new_session=True, env=environment(),
         )  # fmt: skip
         assert self._process.stdout is not None
         out, self._said = self._process.stdout, queue.SimpleQueue[bytes]()
@@ -134,17 +134,27 @@ def adopt(*, wait: bool = True) -> Parent:
     """
     for number in SIGNALS:  # only the parent decides
         signal.signal(number, signal.SIG_IGN)
-    parent = os.environ.pop(_PARENT, None)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
-            os._exit(1)
+    end_with_parent()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     found = Parent(answers)
     if wait:
         found.request  # noqa: B018
     return found
+
+
+def environment() -> dict[str, str]:
+    """That of a process which calls `end_with_parent`."""
+    return os.environ | {_PARENT: str(os.getpid())}
+
+
+def end_with_parent() -> None:
+    """On Linux, let the kernel end this process when the one that started it ends."""
+    parent = os.environ.pop(_PARENT, None)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent is not None and os.getppid() != int(parent):  # the parent ended before prctl
+            os._exit(1)
 
 
 def _end_with_stdin() -> None:

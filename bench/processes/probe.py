@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cache
 
 from ...common.errors import TrigruError
+from .child import environment
 from .interrupts import check
 
 #: Seconds until a JAX that has not started is given up.
@@ -16,6 +17,8 @@ LIMIT_S = 120.0
 LOOK_EVERY_S = 0.2
 _CODE = """
 import sys
+from trigru.bench.processes.child import end_with_parent
+end_with_parent()
 try:
     import jax, jax.numpy as jnp
     jax.block_until_ready(jax.jit(jnp.dot)(jnp.ones((2, 2)), jnp.ones((2, 2))))
@@ -43,7 +46,8 @@ def check_jax() -> None:
 def _try(settings: tuple[tuple[str, str], ...]) -> str | None:
     with tempfile.TemporaryFile() as errors:
         # a session of its own, so that Ctrl-C reaches this process alone
-        child = subprocess.Popen([sys.executable, "-c", _CODE], stdout=errors, stderr=errors, start_new_session=True)
+        command = [sys.executable, "-c", _CODE]
+        child = subprocess.Popen(command, stdout=errors, stderr=errors, start_new_session=True, env=environment())
         try:
             end_s = time.monotonic() + LIMIT_S
             while child.poll() is None and time.monotonic() < end_s:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Numbers that are written and computed again may differ by their rounding.
 ROUNDING = 1e-9
+#: Fewer rounds, in a single process, bear no 95 % interval, and so no verdict.
+LEAST_ROUNDS = 6
 _COPY = {"baseline": 1, "duplicate": 2, "arm": 1}
 
 
@@ -95,10 +97,6 @@ def check_facts(facts: "Facts") -> None:
     check_admission(facts.gate, facts.differs)
     if not facts.ratio_low <= facts.ratio <= facts.ratio_high:
         raise ValueError("ratio is outside of its own interval")
-    excludes_1 = facts.ratio_low > 1 if facts.verdict == "slower" else facts.ratio_high < 1
-    beyond_floor = abs(math.log(facts.ratio)) > math.log1p(facts.floor) * (1 - ROUNDING)
-    if facts.verdict != "indistinguishable" and not (excludes_1 and beyond_floor):
-        raise ValueError(f"verdict is {facts.verdict}, which the interval or the floor does not bear")
 
 
 def check_benchmark(benchmark: "Benchmark") -> None:
@@ -204,17 +202,34 @@ def _check_group(group: str, benchmarks: "list[Benchmark]", most_rounds: int | N
     if any(before > after for before, after in pairwise(first.process)):
         raise ValueError(f"process goes back to an earlier one in group {group}")
     check_rounds(group, (b.facts.position for b in benchmarks), first.process, most_rounds)
+    process = np.array(first.process)
+    has_verdicts = len(set(first.process)) > 1 or len(process) >= LEAST_ROUNDS
     (baseline_s,) = (b.time_s for b in benchmarks if b.arm.is_baseline)
     for b in benchmarks:
-        ratios = b.time_s / baseline_s
-        if not ratios.min() * (1 - ROUNDING) <= b.facts.ratio <= ratios.max() * (1 + ROUNDING):
-            raise ValueError(f"ratio of {b.arm.id} is outside of all its rounds")
-        if b.arm.is_baseline and not all(map(_is_one, (b.facts.ratio_low, b.facts.ratio_high))):
+        facts, log_ratio = b.facts, np.log(b.time_s) - np.log(baseline_s)
+        medians = [np.median(log_ratio[process == number]) for number in np.unique(process)]
+        if not _is_close(facts.ratio, math.exp(np.mean(medians))):
+            raise ValueError(f"ratio of {b.arm.id} is not that of its samples")
+        if b.arm.is_baseline and not (_is_close(facts.ratio_low, 1.0) and _is_close(facts.ratio_high, 1.0)):
             raise ValueError(f"the interval of {b.arm.id}, whose ratio is to itself, is not 1")
+        if b.arm.role == "duplicate" and not _reaches(facts.floor, facts.ratio):
+            raise ValueError(f"the floor of group {group} is below what its duplicate shows")
+        if facts.verdict == "indistinguishable":
+            if has_verdicts and _differs(facts):
+                raise ValueError(f"verdict of {b.arm.id} is indistinguishable, but its interval and the floor say more")
+        elif not _differs(facts, -ROUNDING) or (facts.verdict == "slower") != (facts.ratio > 1):
+            raise ValueError(f"verdict of {b.arm.id} is {facts.verdict}, which its interval or the floor do not bear")
 
 
-def _is_one(ratio: float) -> bool:
-    return _is_close(ratio, 1.0)
+def _differs(facts: "Facts", slack: float = ROUNDING) -> bool:
+    """Whether the interval excludes 1 and the ratio lies beyond the floor; by more than rounding, or less than that."""
+    return (facts.ratio_low > 1 + slack or facts.ratio_high < 1 - slack) and not _reaches(
+        facts.floor, facts.ratio, slack
+    )
+
+
+def _reaches(floor: float, ratio: float, slack: float = ROUNDING) -> bool:
+    return abs(math.log(ratio)) <= math.log1p(floor) + slack
 
 
 def _is_close(said: int | float, value: Any) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from ...common.errors import TrigruError
+from ...common.errors import TrigruError, brief
 from ..processes.interrupts import shielded
 from ..results.contradictions import check_asked, check_proven, check_roles, first_twice
 from ..results.grouping import grouped
@@ -199,7 +199,7 @@ def _read(path: Path) -> tuple[list[_Line], Begun]:
     if not lines or not isinstance(lines[0], Begun):
         raise ResumeError(f"{path}: has no beginning. Begin anew with --discard.")
     if problem := _contradiction(lines[0], lines[1:]):
-        raise ResumeError(f"{path}: {problem}. Begin anew with --discard.")
+        raise ResumeError(f"{path}: {brief(problem)}. Begin anew with --discard.")
     return lines, lines[0]
 
 

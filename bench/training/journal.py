@@ -89,7 +89,7 @@ class TrainingJournal:
             for trained in self.trained:
                 _check_fitted(trained)
         except ValueError as error:
-            raise InputError(f"{path}: {str(error).rstrip('.')}. Begin anew with --discard.") from error
+            raise InputError(f"{path}: {brief(error).rstrip('.')}. Begin anew with --discard.") from error
         return self
 
     def add(self, trained: Trained) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ParamsFileError
+from ..errors import ParamsFileError, brief
 from ..files import read_whole, write_whole
 
 
@@ -27,7 +27,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ParamsFileError(f"{path}: has dtype {error}, expected F16, F32 or F64. Convert it.") from error
     except (SafetensorError, ValueError, TypeError) as error:
         raise ParamsFileError(
-            f"{path}: not a readable safetensors file ({error}). It may be truncated; write it again."
+            f"{path}: not a readable safetensors file ({brief(error)}). It may be truncated; write it again."
         ) from error
 
 

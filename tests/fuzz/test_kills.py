@@ -15,9 +15,10 @@ import pytest
 from trigru.bench.results.files import load
 from trigru.bench.results.lines import read_lines
 from trigru.bench.timing.journal import Journal
+from trigru.bench.training.journal import TrainingJournal
 from trigru.bench.training.record import load_record
 
-BENCH = ("bench", "--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure")
+PLAN = ("--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure")
 HOW = ("--processes", "2", "--rounds", "6", "--share")
 TRAIN = ("train", "--quick", "--experiment", "sunspots-2", "--port", "linen")
 FORMER = b"a former result"
@@ -48,10 +49,10 @@ def start(arguments, folder):
 
 
 def children_of(process):
-    """The measuring processes of a command, which are sessions of their own."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,stat"], capture_output=True, text=True).stdout.splitlines()[1:]
-    rows = [row.split() for row in found]
-    return [int(pid) for pid, parent, stat in rows if int(parent) == process.pid and not stat.startswith("Z")]
+    """The processes that a command has started, with their commands: those that measure or prove, git and others."""
+    found = subprocess.run(["ps", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True).stdout.splitlines()[1:]
+    rows = [row.split(maxsplit=3) for row in found]
+    return {int(pid): args for pid, of, stat, args in rows if int(of) == process.pid and not stat.startswith("Z")}
 
 
 def lives(pid):
@@ -71,96 +72,126 @@ def end(process, way):
     return children, out, err
 
 
-def check_bench(folder, process, way, err):
-    results, partial = folder / "results.json", folder / "results.partial.jsonl"
-    is_new = results.read_bytes() != FORMER
-    if is_new:
-        assert load(results).trigru.complete
-    if process.returncode == 0:
-        assert is_new
+def check_said(process, way, err):
+    """The exit code and the last word of a command that was ended."""
+    assert "Traceback" not in err
     if way != "SIGKILL" and process.returncode != 0:
         assert process.returncode == 128 + WAYS[way][0][0], err
         assert err.endswith("interrupted.\n")
-        assert not list(folder.parent.glob("trigru-*")), "a temporary folder is left"
-        kept = re.search(r"(\d+) of 4 parts are kept", err)
-        assert bool(kept) == partial.exists()
+
+
+def check_bench(folder, process, way, err):
+    results, partial = folder / "results.json", folder / "results.partial.jsonl"
+    check_said(process, way, err)
+    is_new = results.read_bytes() != FORMER
+    if is_new:
+        assert load(results).trigru.complete
+    if way != "SIGKILL":
+        assert (process.returncode == 0) <= is_new
         assert ("written: " in err) == is_new
-        if kept:
+        assert not list(folder.parent.glob("trigru-*")), "a temporary folder is left"
+        if kept := re.search(r"(\d+) of 4 parts are kept", err):
             assert len(Journal.read(partial).groups_timed) == int(kept[1])
-    assert "Traceback" not in err
-    return partial
+        elif "nothing was measured" in err:
+            assert not partial.exists()
+    return is_new
 
 
 def check_train(folder, process, way, err):
     record, partial = folder / "training.json", folder / "training.partial.jsonl"
+    check_said(process, way, err)
     is_new = record.read_bytes() != FORMER
     if is_new:
         assert load_record(record).complete
-    if way != "SIGKILL" and process.returncode != 0:
-        assert process.returncode == 128 + WAYS[way][0][0], err
-        kept = re.search(r"(\d+) trainings are kept", err)
-        assert bool(kept) == partial.exists()
-    assert "Traceback" not in err
-    return partial
+    if way != "SIGKILL":
+        assert (process.returncode == 0) <= is_new
+        if kept := re.search(r"(\d+) trainings are kept", err):
+            assert len(TrainingJournal.read(partial).runs) == int(kept[1])
+        elif "nothing was trained" in err:
+            assert not partial.exists()
+    return is_new
 
 
 SUBJECTS = {
-    "bench": ((*BENCH, *HOW), "results.json", check_bench, 14.0),
-    "train": (TRAIN, "training.json", check_train, 14.0),
+    "bench": (("bench", *PLAN, *HOW), "results.json", check_bench, 12.0),
+    "train": (TRAIN, "training.json", check_train, 10.0),
+    "compare": (("compare", *PLAN, *HOW), "results.json", check_bench, 20.0),
 }
 
 
-def wait_for_a_part(partial, process):
-    """Until something is kept."""
-    while process.poll() is None and not (partial.exists() and len(partial.read_bytes().splitlines()) > 2):
+def parts_of(partial):
+    """The groups or trainings in a file."""
+    if not partial.exists():
+        return []
+    return [line for line in read_lines(partial, dict) if line["type"] in ("GroupTimed", "Trained")]
+
+
+def check_whole(subject, path, parts):
+    """A complete result has these parts, unchanged."""
+    if subject == "train":
+        known = {(r.start, r.seed): r.test_loss for r in load_record(path).runs}
+        assert all(known[part["run"]["start"], part["run"]["seed"]] == part["run"]["test_loss"] for part in parts)
+        return
+    results = load(path)
+    assert results.trigru.complete
+    for part in parts:
+        for timed in part["timed"]:
+            (b,) = (b for b in results.benchmarks if b.arm.id == timed["arm"])
+            at = [p == part["process"] for p in b.facts.process]
+            assert [t for t, here in zip(b.stats["data"], at, strict=True) if here] == timed["time_s"]
+
+
+def wait_for_a_part(partial, process, more):
+    """Until something more is kept."""
+    while process.poll() is None and len(parts_of(partial)) <= more:
         time.sleep(0.05)
 
 
-def attempt(tmp_path, rng, subject, way, wait=False):
-    """End a run at a moment, look at what is left, and go on with it; returns how many parts were kept."""
+def attempt(tmp_path, rng, subject, ways, wait=False):
+    """End a run in each of these ways, going on with what is there each time, and then let it go to its end.
+
+    Returns how many of them were ended before they had, and how many parts were kept.
+    """
     arguments, name, check, longest_s = SUBJECTS[subject]
     folder = tmp_path / f"{subject}-{time.monotonic_ns()}" / "out"
     folder.mkdir(parents=True)
-    (folder / name).write_bytes(FORMER)
-    process = start(arguments, folder)
-    if wait:
-        wait_for_a_part(folder / name.replace(".json", ".partial.jsonl"), process)
-    else:
-        time.sleep(rng.uniform(0.5, longest_s))
-    children, _, err = end(process, way)
-    time.sleep(1.0)
-    assert not [child for child in children if lives(child)], "a process outlived the command"
-    partial = check(folder, process, way, err)
-    before = []
-    if partial.exists():
-        kind = dict
-        before = [line for line in read_lines(partial, kind) if line["type"] in ("GroupTimed", "Trained")]
+    result, partial = folder / name, folder / name.replace(".json", ".partial.jsonl")
+    result.write_bytes(FORMER)
+    parts, ended, kept = [], 0, 0
+    for way in ways:
+        process = start([*arguments, *(["--resume"] if partial.exists() else [])], folder)
+        patient = wait or rng.random() < 0.6
+        if patient:
+            wait_for_a_part(partial, process, len(parts))
+        if not wait:
+            time.sleep(rng.uniform(0.0, 4.0) if patient else rng.uniform(1.0, longest_s))
+        children, _, err = end(process, way)
+        time.sleep(1.0)
+        assert not [args for pid, args in children.items() if lives(pid)], f"outlived the command that had {way}"
+        ended += process.returncode != 0
+        if check(folder, process, way, err):
+            check_whole(subject, result, parts)
+            if not partial.exists():  # else it was killed while it wrote what follows the result
+                parts = []
+            result.write_bytes(FORMER)
+        now = parts_of(partial)
+        assert now[: len(parts)] == parts, "something was lost"
+        parts, kept = now, kept + len(now) - len(parts)
     again = start([*arguments, *(["--resume"] if partial.exists() else [])], folder)
-    _, said = again.communicate(timeout=120)
+    _, said = again.communicate(timeout=200)
     assert again.returncode == 0, said
     assert not partial.exists()
     assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []
     assert not list(folder.parent.glob("trigru-*"))
-    if subject == "bench":
-        whole = load(folder / name)
-        assert whole.trigru.complete
-        for line in before:
-            for timed in line["timed"]:
-                (b,) = (b for b in whole.benchmarks if b.arm.id == timed["arm"])
-                at = [p == line["process"] for p in b.facts.process]
-                assert [t for t, here in zip(b.stats["data"], at, strict=True) if here] == timed["time_s"]
-    else:
-        runs = [line["run"] for line in before]
-        known = {(r.start, r.seed): r.test_loss for r in load_record(folder / name).runs}
-        assert all(known[run["start"], run["seed"]] == run["test_loss"] for run in runs)
-    return len(before)
+    check_whole(subject, result, parts)
+    return ended, kept
 
 
 @pytest.mark.parametrize(
     ("subject", "way"), [("bench", "SIGKILL"), pytest.param("train", "SIGINT twice", marks=pytest.mark.long)]
 )
 def test_a_run_that_is_ended_loses_nothing(tmp_path, rng, subject, way):
-    assert attempt(tmp_path, rng, subject, way, wait=True) > 0
+    assert attempt(tmp_path, rng, subject, [way], wait=True) == (1, 1)
 
 
 def test_a_proof_is_interrupted_at_once(tmp_path):
@@ -179,5 +210,10 @@ def test_a_proof_is_interrupted_at_once(tmp_path):
 
 @pytest.mark.long
 def test_a_hundred_runs_that_are_ended_lose_nothing(tmp_path, rng, say_at_end):
-    kept = [attempt(tmp_path, rng, list(SUBJECTS)[n % 4 == 3], list(WAYS)[n % len(WAYS)]) for n in range(100)]
-    say_at_end(f"{len(kept)} runs were ended; {sum(k > 0 for k in kept)} had something to go on with")
+    found = []
+    for number, subject in enumerate([*["bench"] * 9, *["train"] * 6, *["compare"] * 5]):
+        ways = [list(WAYS)[(number + way) % len(WAYS)] for way in range(6)]
+        found.append(attempt(tmp_path, rng, subject, ways))
+        print(subject, ways, found[-1], flush=True)
+    ended, kept = map(sum, zip(*found, strict=True))
+    say_at_end(f"{6 * len(found)} runs were ended, {ended} of them before they had; {kept} parts were kept")

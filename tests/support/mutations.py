@@ -1,7 +1,11 @@
 """Files that are nearly right: what a careless or hostile hand makes of a good one."""
 
 import copy
+import io
 import json
+import os
+import shutil
+import zipfile
 
 import numpy as np
 
@@ -11,7 +15,9 @@ VALUES = (
     "-1", "0", "1", "3", "1e-300", "1e308", "-0.0", "NaN", "Infinity", "1e400", "9" * 400, "2147483648", "null", "true",
     "1.5", "[]", "{}", "[1]", "[[]]", DEEP, '{"a": 1}', '""', '"\\u001b[31mred\\u0007"', '"\\n# heading\\n"',
     '"\\ud800"', '"<script>alert(1)</script>"', '"float7"', '"../../etc"', '"NaN"', '"pure"', '"baseline"', '"2"',
-    '"float16"', f'"{"x" * 100_000}"',
+    '"float16"', f'"{"x" * 100_000}"', '"\\u0000"', '"2026-99-99"', "0.999999", "2", "4", "1e-320", '"-1"', "false",
+    "[" + "0," * 50_000 + "0]", '{"a": 1, "a": 2}', '"fused@save=none"', '"\\u202e"', '"**[x](http://y)**"',
+    '"learned"',
 )  # fmt: skip
 _HOLE = "\x00hole\x00"
 
@@ -19,13 +25,14 @@ _HOLE = "\x00hole\x00"
 def mutate(content, rng):
     """The bytes of a JSON document, changed in one to three places."""
     if rng.random() < 0.15:
-        return _spoil(json.dumps(content).encode(), rng)
+        return spoil(json.dumps(content).encode(), rng)
     content, values = copy.deepcopy(content), []
     for _ in range(rng.integers(1, 4)):
         parent, key = _somewhere(content, rng)
         if parent is None:
             break
-        action = rng.choice(["replace", "replace", "replace", "delete", "copy", "rename", "swap"])
+        action = rng.choice(["replace"] * 4 + ["delete", "copy", "rename", "swap", "exchange", "scale", "cut", "order"])
+        value = parent[key]
         if action == "replace":
             values.append(VALUES[rng.integers(len(VALUES))])
             parent[key] = f"{_HOLE}{len(values) - 1}"
@@ -35,6 +42,16 @@ def mutate(content, rng):
             parent.insert(key, copy.deepcopy(parent[key]))
         elif action == "rename" and isinstance(parent, dict):
             parent[f"{key}_"] = parent.pop(key)
+        elif action == "exchange":  # two fields of one kind, as of an interval's ends
+            alike = [other for other in _keys(parent) if type(parent[other]) is type(value)]
+            other = alike[rng.integers(len(alike))]
+            parent[key], parent[other] = parent[other], value
+        elif action == "scale" and type(value) in (int, float):
+            parent[key] = value * float(rng.choice([-1.0, 0.5, 1.01, 1e6])) if type(value) is float else value + 1
+        elif action == "cut" and isinstance(value, list | str):
+            parent[key] = value[: len(value) // 2] if rng.random() < 0.5 else value + value[:1]
+        elif action == "order" and isinstance(value, list):
+            parent[key] = [value[number] for number in rng.permutation(len(value))]
         elif action == "swap":
             other, place = _somewhere(content, rng)
             if other is not None and not isinstance(parent[key], dict | list):
@@ -59,22 +76,114 @@ def mutate_lines(lines, rng):
     elif action == "move":
         made.insert(int(rng.integers(len(made))), made.pop(number))
     content = b"".join(line + b"\n" for line in made)
-    return _spoil(content, rng) if action == "spoil" else content
+    return spoil(content, rng) if action == "spoil" else content
 
 
-def _spoil(content, rng):
-    """Truncated, with some bytes flipped, or with others put in."""
-    action = rng.integers(4)
+def mutate_arrays(arrays, rng):
+    """Arrays by name, changed in one or two places: names, shapes, dtypes and values."""
+    found = dict(arrays)
+    for _ in range(rng.integers(1, 3)):
+        name, other = rng.choice(list(found) or [""]), rng.choice(list(found) or [""])
+        if not name:
+            break
+        array = found[name]
+        changed = {
+            "transposed": lambda array: array.T,
+            "cut": lambda array: array[: len(array) // 2],
+            "flat": lambda array: array.ravel(),
+            "nested": lambda array: array[None],
+            "empty": lambda array: array[:0],
+            "no number": lambda array: np.where(rng.random(array.shape) < 0.5, np.nan, array).astype(array.dtype),
+            "infinite": lambda array: np.full_like(array, np.inf),
+            "another dtype": lambda array: np.nan_to_num(array).astype(rng.choice(["f2", "f8", "i4", "u1", "c8", "?"])),
+        }
+        action = rng.choice([*changed, "delete", "rename", "exchange", "repeat"])
+        if action in changed and array.ndim and array.dtype.kind == "f":
+            with np.errstate(over="ignore", invalid="ignore"):
+                found[name] = changed[action](array)
+        elif action == "delete":
+            del found[name]
+        elif action == "rename":
+            found[rng.choice(["weight_ih", "bias", "../../x", "\x1b[31mred", "", "a" * 300, "initial_carry"])] = array
+            del found[name]
+        elif action == "exchange":
+            found[name], found[other] = found[other], array
+        elif action == "repeat":
+            found[f"{name}.{other}"] = array
+    return found
+
+
+def archive_of(arrays, rng):
+    """A NumPy archive, some with a member twice, or one that is none."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
+        for name, array in arrays.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy" if rng.random() < 0.95 else name or "x"), npy_of(array))
+    return buffer.getvalue()
+
+
+def npy_of(array):
+    """A NumPy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def mutate_folder(folder, rng):
+    """Change a file of a folder, or put something else in its place."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    path = files[rng.integers(len(files))]
+    content = path.read_bytes()
+    action = rng.choice(["spoil", "spoil", "metadata", "metadata", "metadata", "delete", "pipe", "loop", "folder"])
+    if action == "metadata":
+        path = folder / "_METADATA"
+        path.write_bytes(mutate(json.loads(path.read_bytes()), rng))
+        return
+    path.unlink()
+    if action == "spoil":
+        path.write_bytes(spoil(content or b"x", rng))
+    elif action == "pipe":
+        os.mkfifo(path)
+    elif action == "loop":
+        path.symlink_to(path)
+    elif action == "folder":
+        path.mkdir()
+
+
+def copy_folder(source, target):
+    """Put a copy in the place of what is there."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+
+
+def spoil(content, rng):
+    """Truncated, with some bytes flipped, or with others put in; empty, doubled, or in another encoding."""
+    action = rng.integers(12)
     if action == 0:
         return content[: rng.integers(len(content))]
     place = int(rng.integers(len(content)))
-    if action == 1:
+    whole = {
+        1: b"",
+        2: content + content,
+        3: content + rng.bytes(int(rng.integers(1, 99))),
+        4: b"\xef\xbb\xbf" + content,
+        5: content.decode("latin1").encode("utf-16"),
+        6: content[:place] + b"\x00" * int(rng.integers(1, 9)) + content[place:],
+        7: b"\x00" * len(content),
+    }
+    if int(action) in whole:
+        return whole[int(action)]
+    if action in (8, 9):
         flipped = bytearray(content)
         flipped[place] ^= 1 << int(rng.integers(8))
         return bytes(flipped)
-    if action == 2:
+    if action == 10:
         return content[:place] + rng.bytes(int(rng.integers(1, 9))) + content[place:]
     return content[:place] + content[place + int(rng.integers(1, 200)) :]
+
+
+def _keys(parent):
+    return list(parent) if isinstance(parent, dict) else range(len(parent))
 
 
 def _somewhere(content, rng):

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from trigru.bench.analysis.statistics import compare, noise_floor
+from trigru.bench.analysis.statistics import Comparison, compare, noise_floor, verdict
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results.files import SCHEMA, stats_of
 from trigru.bench.results.grouping import grouped
@@ -204,8 +204,10 @@ def draw_run(
         base_s = time_s["pure[jit]"]
         floor = noise_floor(compare(time_s["pure[jit]#2"], base_s, process, seed))
         for name, t in time_s.items():
-            ratio = float(np.median(t / base_s))
+            medians = np.median(np.log(t / base_s).reshape(shape), axis=1)
+            ratio = float(np.exp(np.mean(medians)))
             facts = {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "floor": floor}
+            facts["verdict"] = verdict(Comparison(ratio, ratio, ratio), floor)
             benchmarks.append(make_benchmark(make_arm(name, workload, phase), t, process, **facts))
     return make_results(benchmarks, plan=plan(processes=processes, rounds=rounds, seed=seed))
 

@@ -43,7 +43,7 @@ def test_what_is_wrong_is_one_sentence(plain, monkeypatch, name, value, said):
 def test_what_is_right_is_tried_once(plain, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     check_jax()
-    monkeypatch.setattr(probe.subprocess, "run", lambda *_, **__: pytest.fail("tried again"))
+    monkeypatch.setattr(probe.subprocess, "Popen", lambda *_, **__: pytest.fail("tried again"))
     check_jax()
 
 

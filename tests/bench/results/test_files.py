@@ -96,7 +96,7 @@ FAILED = EQUAL | {"error": 1e-3}
         ((*OF_LINEN, "arm", "slowed"), 0.5, "cannot be the arm of its group"),
         ((*OF_LINEN, "gate"), 1.5, "gate is 1.5, which admits no arm"),
         ((*OF_LINEN, "differs"), "in its biases", "gate is there, and so is differs"),
-        ((*OF_LINEN, "verdict"), "faster", "verdict is faster, which the interval or the floor does not bear"),
+        ((*OF_LINEN, "verdict"), "faster", "verdict of .* is faster, which its interval or the floor do not bear"),
         ((*OF_LINEN, "ratio_high"), 0.5, "ratio is outside of its own interval"),
         ((*OF_LINEN, "floor"), 0.03, "have a different floor"),
         ((*OF_LINEN, "steps"), 9, "have a different steps"),
@@ -154,9 +154,8 @@ def test_a_file_with_other_contents_is_refused(path, keys, value, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ratio": 5.0, "ratio_low": 5.0, "ratio_high": 5.0}, "ratio of .*linen.* is outside of all its rounds"),
-        ({"ratio": 1.2, "ratio_low": 1.1, "ratio_high": 1.3, "floor": 0.3, "verdict": "slower"}, "does not bear"),
-        ({"ratio": 1.2, "ratio_low": 0.9, "ratio_high": 1.3, "verdict": "slower"}, "does not bear"),
+        ({"ratio": 1.01, "ratio_low": 1.0, "ratio_high": 1.1}, "ratio of .*linen.* is not that of its samples"),
+        ({"ratio_low": 0.9, "ratio_high": 1.3, "verdict": "slower"}, "is slower, which its interval or the floor"),
     ],
 )
 def test_a_verdict_and_a_ratio_that_the_samples_do_not_bear_are_refused(path, changes, message):
@@ -164,6 +163,28 @@ def test_a_verdict_and_a_ratio_that_the_samples_do_not_bear_are_refused(path, ch
         rewrite(path, (*OF_LINEN, fact), lambda inner, key, value=value: inner.__setitem__(key, value))
     with pytest.raises(ResultsFileError, match=message):
         load(path)
+
+
+def test_a_floor_and_a_verdict_below_what_the_samples_show_are_refused(path):
+    def write(again_s, ratio, **facts):
+        arms = [make_benchmark(arm, [1.0] * 6) for arm in ARMS[:2]]
+        arms[1] = make_benchmark(ARMS[1], [again_s] * 6, ratio=again_s, floor=0.02 if again_s == 1 else 0.2)
+        arms = [with_facts(b, floor=facts.get("floor", 0.02)) for b in arms]
+        save(make_results([*arms, make_benchmark(ARMS[2], [ratio] * 6, ratio=ratio, **facts)]), path)
+
+    write(1.0, 1.5, verdict="slower")
+    assert load(path).benchmarks[2].facts.verdict == "slower"
+    write(1.0, 1.5)
+    with pytest.raises(ResultsFileError, match="verdict of .*linen.* is indistinguishable, but"):
+        load(path)
+    write(1.3, 1.0)
+    with pytest.raises(ResultsFileError, match="the floor of group .* is below what its duplicate shows"):
+        load(path)
+    write(1.3, 1.2, floor=0.31, verdict="slower")
+    with pytest.raises(ResultsFileError, match="which its interval or the floor do not bear"):
+        load(path)
+    write(1.3, 1.2, floor=0.31)
+    assert load(path).benchmarks[2].facts.verdict == "indistinguishable", "it is within the floor"
 
 
 def test_processes_that_go_back_and_limits_of_fewer_of_them_are_refused(path):
