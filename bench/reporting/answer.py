@@ -81,23 +81,33 @@ def describe(workload: Sized) -> str:
 
 
 def proof_lines(found: Answer) -> list[str]:
-    """What was proven, in a line; and what failed."""
-    if found.proofs is None:
-        return ["Not verified before timing: the first results of each arm were compared with the oracle."]
-    equal = [p for p in found.proofs if p.is_equal]
-    failed = [p for p in found.proofs if not p.is_equal]
-    lines = [f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number." for p in failed]
-    errors = [p.worst_error for p in equal if p.worst_error is not None]
-    worst = f", worst error {max(errors):.0e} of 1e-12 allowed" if errors else ""
-    if equal:
-        names = ", ".join(_proven(p) for p in equal)
-        lines.append(f"Proven equal before timing: {names} ({count(len(found.checks), 'check')}{worst}).")
-    if not {check.name for check in CHECKS} <= {*found.checks}:
-        lines.append("Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.")
+    """What was proven, in a line; what failed, and what has no number."""
+    lines = (
+        _proof(found.proofs, found.checks)
+        if found.proofs is not None
+        else ["Not verified before timing: the first results of each arm were compared with the oracle."]
+    )
     lines += [f"Not here: {reason}" for reason in found.missing.values()]
     untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
     more = len(untimed) - MOST_UNTIMED
     return lines + untimed[:MOST_UNTIMED] + ([f"... and {more} more (--details)."] if more > 0 else [])
+
+
+def _proof(proofs: list[Proof], checks: list[str]) -> list[str]:
+    equal = [p for p in proofs if p.is_equal]
+    lines = [
+        f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number."
+        for p in proofs
+        if not p.is_equal
+    ]
+    errors = [p.worst_error for p in equal if p.worst_error is not None]
+    worst = f", worst error {max(errors):.0e} of 1e-12 allowed" if errors else ""
+    if equal:
+        names = ", ".join(_proven(p) for p in equal)
+        lines.append(f"Proven equal before timing: {names} ({count(len(checks), 'check')}{worst}).")
+    if not {check.name for check in CHECKS} <= {*checks}:
+        lines.append("Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.")
+    return lines
 
 
 def limit_lines(found: Answer) -> list[str]:

@@ -2,18 +2,27 @@
 
 from statistics import median
 
+from ..analysis.duration import expected_s
 from ..analysis.sight import least_expected, sight
 from ..results.record import Plan, Results
 from .provenance import short_group
 
 
 def expectation(plan: Plan) -> str:
-    """What a run of this plan will be able to see, said before it starts."""
+    """How long a run of this plan will take and what it will be able to see, said before it starts."""
+    expected = expected_s(plan)
+    about = f"about {expected:.0f} s" if expected < 120 else f"about {expected / 60:.0f} minutes"
     least = f"{least_expected(plan.processes, plan.rounds):.1%}"
     condition = "where calls are fast, and the machine is as quiet as that in docs/measurement.md"
     if plan.processes == 1:
-        return f"One process does not show how processes differ: differences below {least} may be chance, {condition}."
-    return f"{plan.processes} processes: a difference of {least} will be found four times in five, {condition}."
+        return (
+            f"It will take {about}. One process does not show how processes differ: differences below {least} may be "
+            f"chance, {condition}."
+        )
+    return (
+        f"It will take {about}. {plan.processes} processes: a difference of {least} will be found four times in five, "
+        f"{condition}."
+    )
 
 
 def sight_lines(results: Results) -> list[str]:

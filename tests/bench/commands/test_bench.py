@@ -27,7 +27,7 @@ from trigru.common.errors import TrigruError
 
 ROOT = Path(__file__).parents[3]
 ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
-QUICKLY = ("--quick", "--workload", "tiny", "--rounds", "6")
+QUICKLY = ("--quick", "--processes", "1", "--workload", "tiny", "--rounds", "6")
 
 
 # plans
@@ -46,7 +46,7 @@ def planned(monkeypatch, tmp_path, *arguments):
 
 def test_what_is_measured_and_how_where_nothing_else_is_asked_for(monkeypatch, tmp_path):
     usual, quick = (planned(monkeypatch, tmp_path, *options) for options in ((), ("--quick",)))
-    assert (usual.processes, usual.sample_time_s, quick.processes, quick.sample_time_s) == (10, 2.5e-3, 1, 2.5e-3)
+    assert (usual.processes, usual.sample_time_s, quick.processes, quick.sample_time_s) == (10, 2.5e-3, 4, 2.5e-3)
     assert (usual.styles, quick.styles) == (None, ("documented", "functional"))
     assert planned(monkeypatch, tmp_path, "--quick", "--style", "leaves").styles == ("leaves",)
     assert planned(monkeypatch, tmp_path, "--quick", "--kernel", "fused").styles is None
@@ -56,6 +56,31 @@ def test_what_is_measured_and_how_where_nothing_else_is_asked_for(monkeypatch, t
     assert list(map(str, swept)) == ["question@hidden=4", "question@hidden=8"]
     swept = planned(monkeypatch, tmp_path, "--workload", "tiny@batch=2", "--sweep", "hidden=4,8").workloads
     assert list(map(str, swept)) == ["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=8"]
+
+
+def test_a_size_of_ones_own_is_answered_as_a_first_look(monkeypatch, tmp_path):
+    plan = planned(monkeypatch, tmp_path, "--size", "hidden=64,batch=32", "--size", "inputs=20,hidden=200")
+    assert list(map(str, plan.workloads)) == ["question@batch=32@hidden=64", "question"]
+    assert (plan.styles, plan.processes) == (("documented", "functional"), 4)
+    beside = planned(monkeypatch, tmp_path, "--size", "time=5", "--workload", "tiny", "--processes", "2")
+    assert (list(map(str, beside.workloads)), beside.processes) == (["tiny", "question@time=5"], 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--size", "hidden=0"), "cannot read the size 'hidden=0': expected batch, time, inputs, hidden"),
+        (("--size", ""), "cannot read the size ''"),
+        (("--size", "hidden=8,hidden=9"), "each at most once"),
+        (("--size", "units=8"), "cannot read the size 'units=8'"),
+        (("--size", "hidden=999999999"), "needs about"),
+        (("--size", "hidden=8", "--sweep", "hidden=8,9"), "--size and --sweep exclude each other"),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused_before_anything_starts(tmp_path, options, said):
+    found = invoke("bench", *options, "-o", str(tmp_path / "out"))
+    assert said in str(found.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monkeypatch, tmp_path):
@@ -81,7 +106,7 @@ def test_how_long_and_how_often_is_the_plans(monkeypatch, tmp_path, calibrate):
     asked = ("--limit", "7", "--processes", "2", "--rounds", "8", "--seed", "3", "--compile-anew")
     plan = planned(monkeypatch, tmp_path, *calibrate, *asked)
     assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (7.0, 2, 8, 3, True)
-    assert planned(monkeypatch, tmp_path, *calibrate, "--quick").processes == 1
+    assert planned(monkeypatch, tmp_path, *calibrate, "--quick").processes == 4
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):

@@ -13,14 +13,17 @@ from support.runs import make_results, plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.bench import unproven_arms
+from trigru.bench.commands.options import FIRST_DTYPES, checks_of
 from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.proving.messages import Subject
+from trigru.bench.proving.questions import expand as expand_questions
 from trigru.bench.results.files import load
 from trigru.bench.timing.messages import Underway
 from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.impls import linen
 
-TINY = ("--quick", "--workload", "tiny", "--phase", "forward", "--rounds", "6", "--port", "linen")
+TINY = ("--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward", "--rounds", "6", "--port", "linen")
 
 
 def compared(patch, folder, *checks):
@@ -34,7 +37,7 @@ def compared(patch, folder, *checks):
 
     patch.setattr(compare, "verify_ports", verify_ports)
     patch.setattr(compare, "load_average", lambda: 0.125)
-    patch.setattr("trigru.common.equality.verification.CHECKS", get_checks(*checks))
+    patch.setattr(compare, "checks_of", lambda plan: get_checks(*checks))
     patch.setattr("trigru.bench.timing.supervisor.ask_process", ask_here)
     said = invoke("compare", *TINY, "-o", str(folder))
     return SimpleNamespace(said=said, results=load(folder / "results.json"), measured=measured, folder=folder)
@@ -46,7 +49,7 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(tmp_path, 
     assert found.results.trigru.equality == found.measured
     assert found.results.trigru.load_before == 0.125, "before it verified"
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
-    assert {(m.port, m.dtype) for m in found.measured} == {(port, d) for port in ("pure", "linen") for d in DTYPES}
+    assert {(m.port, m.dtype) for m in found.measured} == {(p, d) for p in ("pure", "linen") for d in FIRST_DTYPES}
     assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     first = found.said.stdout.splitlines()[0]
     assert re.fullmatch(
@@ -106,17 +109,46 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeyp
 def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kernels):
     seen, timed = [], []
 
-    def verify_ports(names, dtypes, *, kernels, prover):  # in every check
-        seen.append((names, dtypes, tuple(map(str, kernels))))
+    def verify_ports(names, dtypes, checks, kernels, styles, *, prover):
+        seen.append((names, dtypes, checks, tuple(map(str, kernels)), styles))
         return [], {"linen": "no flax"}
 
     monkeypatch.setattr(compare, "verify_ports", verify_ports)
     monkeypatch.setattr(compare, "benchmark", lambda *_, **options: timed.append(options) or make_results([]))
     options = [word for kernel in kernels[1:] for word in ("--kernel", kernel)]
     assert invoke("compare", "--port", "linen", *options, "-o", str(tmp_path)).exit_code == 0
-    assert seen == [(("pure", "linen"), DTYPES, kernels)]
+    assert seen == [(("pure", "linen"), DTYPES, None, kernels, None)], "in every check, dtype and call style"
     ((equality, backend),) = [(t["equality"], t["backend"]) for t in timed]
     assert (equality, backend) == ([], "cpu")
+
+
+@pytest.mark.parametrize("options", [("--quick",), ("--size", "hidden=8")])
+def test_a_first_look_proves_what_it_times_and_no_more(tmp_path, monkeypatch, options):
+    seen = []
+    monkeypatch.setattr(compare, "verify_ports", lambda *asked, **_: seen.append(asked) or ([], {}))
+    monkeypatch.setattr(compare, "benchmark", lambda *_, **__: make_results([]))
+    assert invoke("compare", *options, "--phase", "train_step", "-o", str(tmp_path)).exit_code == 0
+    ((names, dtypes, checks, _, styles),) = seen
+    assert (names, dtypes) == (("pure", "linen", "nnx", "equinox"), ("float64", "float32"))
+    assert styles == ("documented", "functional")
+    classifier = {"lengths", "classifier"} if "--quick" in options else set()
+    assert {check.name for check in checks} == {"sequence", "training"} | classifier
+
+
+def test_the_checks_of_every_phase_ask_about_every_style_that_is_timed():
+    for phase, needed in (
+        ("forward", "forward"),
+        ("train_step", "training"),
+        ("gradient", "training"),
+        ("step", "step"),
+    ):
+        assert needed in {check.name for check in checks_of(plan(phases=(phase,)))}
+    asked = expand_questions(
+        [Subject("port", "nnx")], ("float64",), get_checks("forward"), ("documented", "functional")
+    )
+    assert [question.style for question in asked] == ["nnx.jit", "split-merge"]
+    asked = expand_questions([Subject("port", "linen")], ("float64",), get_checks("training"), ("documented",))
+    assert [question.style for question in asked] == ["train_state"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +174,7 @@ def interrupted(request, limit_s):
 
 def test_a_run_that_is_resumed_keeps_what_was_proven_and_times_nothing_that_was_not(tmp_path, monkeypatch):
     monkeypatch.setattr(linen.LinenPort, "load", without_b_hn(linen.LinenPort.load))
-    monkeypatch.setattr("trigru.common.equality.verification.CHECKS", get_checks("sequence"))
+    monkeypatch.setattr(compare, "checks_of", lambda plan: get_checks("sequence"))
     monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", interrupted)
     died = invoke("compare", *TINY, "-o", str(tmp_path))
     assert isinstance(died.exception, ChildDiedError)
