@@ -15,7 +15,7 @@ USUAL = {"ports": ("pure", "linen", "nnx", "equinox"), "rounds": None, "processe
         {"workloads": ("tiny", "question")},
         {"workloads": ("tiny@hidden=2000",)},
         {"workloads": ("tiny@time=20000",)},
-        {"phases": ("train_step",)},
+        {"phases": ("train_step",), "workloads": ("medium",)},
         {"compile_anew": True},
         {"rounds": 100},
         {"kernels": ("stock", "fused")},

@@ -89,7 +89,6 @@ def test_the_version_is_said_without_a_command():
         (["bench", "--resume"], "There is no run to resume; start one without --resume"),
         (["compare", "--resume"], "There is no run to resume; start one without --resume"),
         (["bench", "--rounds", "5", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
-        (["bench", "--rounds", "5", "--processes", "1"], "fewer than 6 rounds in one process bear no 95 % interval"),
         (["bench", "--limit", "inf"], "limit is inf s, expected 1 to 86400 seconds"),
         (["bench", "--workload", "tiny@hidden=8@hidden=9"], "cannot read 'tiny@hidden=8@hidden=9'"),
         (["bench", "--workload", ""], "unknown workload ''. Known: tiny"),
