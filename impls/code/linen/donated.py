@@ -1,0 +1,36 @@
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from trigru.impls.linen import GRU
+
+module = GRU(features=32, carry_init=nn.initializers.normal(0.1))
+x = jax.random.normal(jax.random.key(1), (16, 20, 8))  # (batch, time, inputs)
+params = module.init(jax.random.key(0), x)["params"]
+
+
+# %% train_step
+targets = jax.random.normal(jax.random.key(2), (16, 20, 32))  # (batch, time, hidden)
+
+
+def loss_of(params, x, targets):
+    _, outputs = module.apply({"params": params}, x)
+    return jnp.mean((outputs - targets) ** 2)
+
+
+optimizer = optax.adam(1e-3)
+opt_state = optimizer.init(params)
+
+
+@partial(jax.jit, donate_argnums=(0, 1))  # the old parameters and state cannot be used again
+def train_step(params, opt_state, x, targets):
+    loss, gradients = jax.value_and_grad(loss_of)(params, x, targets)
+    updates, opt_state = optimizer.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state, loss
+
+
+for count in range(3):
+    params, opt_state, loss = train_step(params, opt_state, x, targets)
+    print(f"train step {count}: loss {loss}")

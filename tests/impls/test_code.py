@@ -1,0 +1,119 @@
+"""The code that is handed out runs, and is what is timed: the same values from the same compiled program."""
+
+import ast
+import contextlib
+import io
+import re
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.bench.arms.admission import OPTIMIZER
+from trigru.common.config import GRUConfig
+from trigru.common.errors import UnavailableError
+from trigru.common.port.protocol import DOCUMENTED
+from trigru.common.port.styles import make_task, styles_called
+from trigru.common.port.task import Batch
+from trigru.impls import code, get_port, get_style
+from trigru.impls.code import code_of
+
+OWN = ("pure", "linen", "nnx", "equinox")
+STYLES = [(port, style.name, phase) for port in OWN for style in get_port(port).call_styles for phase in style.phases]
+#: What every program makes.
+CONFIG = GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1))
+
+
+def run(text):
+    """What a program prints, and its names."""
+    names = {"__name__": "program"}
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(text, "program", "exec"), names)
+    return out.getvalue(), names
+
+
+def called(text, function):
+    """The last call of a function in a program."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    return [node for node in calls if ast.unparse(node.func) == function][-1:]
+
+
+def lowered(text, names, phase):
+    """The program of a jitted function, for what it was last called with."""
+    bound = called(text, "nnx.cached_partial")
+    (call,) = called(text, f"cached_{phase}" if bound else phase)
+    held = bound[0].args[1:] if bound else []
+    arguments = [eval(ast.unparse(argument), names) for argument in (*held, *call.args)]
+    return names[phase].lower(*arguments)
+
+
+def as_handed_to_xla(lowered):
+    """A program before optimisation, without the names of its function and of its results."""
+    return re.sub(r'@jit_\w+|jax.result_info = "[^"]*"', "", lowered.as_text())
+
+
+@cache
+def drawn(name):
+    """The parameters that every program of a port begins with."""
+    port = get_port(name)
+    return port.dump(port.make(CONFIG, jax.random.key(0)))
+
+
+@pytest.mark.parametrize(("name", "style", "phase"), STYLES)
+def test_the_code_is_what_is_timed(name, style, phase):
+    port, text = get_port(name), code_of(name, {phase: style})
+    printed, names = run(text)
+    task = make_task(port, CONFIG, phase, OPTIMIZER)
+    program = get_style(port, style).build(port, port.load(CONFIG, drawn(name)), task)
+    batch = Batch(names["x"], names.get("targets"))
+    arguments = batch.arguments(phase)
+    if phase == "forward":
+        ours, theirs = program.call(*arguments), (names["carry"], names["outputs"])
+    elif phase == "gradient":
+        ours, theirs = program.call(*arguments), (names["loss"], names["gradients"])
+    elif phase == "train_step":
+        ours = [float(program.call(*arguments)) for _ in range(3)]
+        theirs = [float(loss) for loss in re.findall(r"loss (\S+)", printed)]
+    else:
+        h = drawn(name).initial_carry
+        ours = jnp.broadcast_to(h, (len(batch.x), len(h))), None
+        for frame in batch.x.swapaxes(0, 1):
+            ours = program.call(*(arguments := (frame, ours[0])))
+        theirs = names["carry"], names["output"]
+    for a, b in zip(jax.tree.leaves(theirs), jax.tree.leaves(ours), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=5e-7)
+    assert as_handed_to_xla(lowered(text, names, phase)) == as_handed_to_xla(program.lower(*arguments))
+
+
+@pytest.mark.parametrize(("name", "style"), dict.fromkeys((name, style) for name, style, _ in STYLES))
+def test_every_style_has_code_of_its_phases_and_of_no_other(name, style):
+    source = (Path(code.__file__).parent / name / f"{style}.py").read_text(encoding="utf-8")
+    phases = {phase for line in re.findall("^# %% (.+)$", source, re.MULTILINE) for phase in line.split(", ")}
+    assert phases == {phase for other, its, phase in STYLES if (other, its) == (name, style)}
+
+
+def test_there_is_code_of_nothing_else():
+    found = {(path.parent.name, path.stem) for path in Path(code.__file__).parent.glob("*/*.py")}
+    assert found == {(name, style) for name, style, _ in STYLES}
+
+
+@pytest.mark.parametrize("name", ["linen", "nnx"])  # two styles in one program; a model that changes in place
+def test_several_phases_in_one_program_train_and_then_use_what_was_trained(name):
+    port = get_port(name)
+    phases = ("train_step", "forward", "step")
+    styles = {phase: styles_called(port, (DOCUMENTED,), phase)[0] for phase in phases}
+    printed, names = run(code_of(name, styles))
+    assert [line.partition(":")[0] for line in printed.splitlines()] == [
+        "train step 0", "train step 1", "train step 2", "forward", "step",
+    ]  # fmt: skip
+    np.testing.assert_allclose(names["outputs"][:, -1], names["output"], rtol=1e-5, atol=1e-6)
+    _, before = run(code_of(name, {"forward": styles["forward"]}))
+    assert (before["outputs"] != names["outputs"]).any(), "the model that was trained"
+
+
+@pytest.mark.parametrize("name", ["by-hand", "../linen", "upstream", "", "code"])
+def test_of_another_port_there_is_no_code(name):
+    with pytest.raises(UnavailableError, match=f"there is no code of port '{name}'"):
+        code_of(name, {"forward": "apply"})
