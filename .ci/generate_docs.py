@@ -2,6 +2,7 @@
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -41,26 +42,33 @@ def workloads() -> str:
 
 def styles() -> str:
     """The table of call styles."""
-    from trigru.common.port.protocol import LABELS
-    from trigru.common.port.styles import styles_called
-    from trigru.common.port.task import PHASES
+    from trigru.bench.reporting.styles import style_rows
+
+    def cells(row):
+        source = f" ([source]({row.style.source}))" if row.style.source else ""
+        return row.port.title, f"`{row.style.name}`", row.labels, f"`{row.style.summary}`{source}"
+
+    rows = [f"| {' | '.join(cells(row))} |" for row in style_rows(_own_ports())]
+    return "\n".join(["| port | call style | label | what its user writes |", "| --- | --- | --- | --- |", *rows])
+
+
+def _own_ports():
     from trigru.impls import get_port
 
-    def labels(port, style):
-        found = []
-        for label in LABELS:
-            phases = [phase for phase in style.phases if style.name in styles_called(port, (label,), phase)]
-            if phases:
-                found.append(label if tuple(phases) == PHASES else f"{label} ({', '.join(phases)})")
-        return ", ".join(found)
+    return [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
 
-    ports = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
-    rows = [
-        f"| {p.title} | `{s.name}` | {labels(p, s)} | `{s.summary}`{f' ([source]({s.source}))' if s.source else ''} |"
-        for p in ports
-        for s in p.call_styles
-    ]
-    return "\n".join(["| port | call style | label | what its user writes |", "| --- | --- | --- | --- |", *rows])
+
+def _train_step(label: str) -> str:
+    """The code of a train step in a call style, in a tab for each framework."""
+    from trigru.common.port.styles import styles_called
+    from trigru.impls.code import code_of
+
+    tabs = []
+    for port in _own_ports()[1:]:
+        (style,) = styles_called(port, (label,), "train_step")
+        block = f"```python\n{code_of(port.name, {'train_step': style})}```"
+        tabs.append(f'=== "{port.title}"\n\n{textwrap.indent(block, "    ")}')
+    return "\n\n".join(tabs)
 
 
 def results() -> str:
@@ -252,6 +260,8 @@ PARTS = {
     "faults": faults,
     "workloads": workloads,
     "styles": styles,
+    "train-step-documented": lambda: _train_step("documented"),
+    "train-step-functional": lambda: _train_step("functional"),
     "example": example,
     "example-project": example_project,
     "layouts": layouts,

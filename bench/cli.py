@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .commands import arguments as given
+from .commands.exports import styles
 from .commands.group import Commands
 from .processes.interrupts import listen
 from .reporting.console import say
@@ -281,6 +282,9 @@ def train(
             train.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
         else:
             train.train(experiments, ports, unfinished, seeds=seeds, quick=quick, folder=output)
+
+
+app.command()(styles)
 
 
 def main() -> None:

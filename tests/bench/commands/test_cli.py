@@ -30,6 +30,7 @@ COMMANDS = {
     "report": {"--details", "--json"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
+    "styles": {"--phase"},
     "convert": {"--to", "--from", "--allow-pickle"},
 }
 

@@ -1,0 +1,113 @@
+"""`trigru styles`: what it prints, and what it says where there is no code."""
+
+from types import SimpleNamespace
+
+import pytest
+from support.cli import call, invoke, shown
+from trigru import impls
+from trigru.bench.reporting.styles import style_table
+from trigru.common.port.protocol import CallStyle
+from trigru.impls import get_port
+from trigru.impls.code import code_of
+
+
+def printed(*arguments):
+    """The comment above the code, and the code."""
+    found = invoke("styles", *arguments)
+    assert found.exit_code == 0, found.exception
+    lines = found.stdout.splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if line[0] != "#")
+    return "".join(lines[:first]), "".join(lines[first:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "styles"),
+    [
+        (("nnx",), dict.fromkeys(("train_step", "forward", "step"), "nnx.jit")),
+        (("nnx", "functional"), dict.fromkeys(("train_step", "forward", "step"), "split-merge")),
+        (("linen",), {"train_step": "train_state", "forward": "apply", "step": "apply"}),
+        (("linen", "apply"), dict.fromkeys(("train_step", "forward", "step"), "apply")),
+        (("linen", "documented", "--phase", "gradient"), {"gradient": "apply"}),
+        (("equinox", "donated"), {"train_step": "donated"}),
+        (("pure", "leaves", "--phase", "step"), {"step": "leaves"}),
+    ],
+)
+def test_the_code_of_a_style_is_printed_by_name_or_label_and_phase(arguments, styles):
+    comment, code = printed(*arguments)
+    assert code == code_of(arguments[0], styles)
+    for style in styles.values():
+        phases = ", ".join(phase for phase in styles if styles[phase] == style)
+        assert f"call style {style} ({phases}): " in comment
+    compile(comment + code, "program", "exec")
+
+
+def test_a_style_that_is_documented_somewhere_names_the_page():
+    comment, _ = printed("equinox", "filter_jit", "--phase", "forward")
+    assert comment == (
+        "# Equinox, call style filter_jit (forward): eqx.filter_jit(f)(model, x)\n"
+        "# https://docs.kidger.site/equinox/all-of-equinox/\n"
+    )
+
+
+def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
+    found = invoke("styles")
+    assert found.exit_code == 0
+    for name in ("pure", "linen", "nnx", "equinox"):
+        for style in get_port(name).call_styles:
+            assert style.name in found.stdout
+            assert f"{name}[{style.name}]: {style.source}" in found.stdout or not style.source
+    assert "documented (forward, gradient," in found.stdout
+    assert len(shown([style_table([get_port("linen")])]).splitlines()) > 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("haiku",), "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
+        (("nnx", "pmap"), "unknown call style of nnx 'pmap'. Known: nnx.jit, documented, nnx.jit-tree"),
+        (("nnx", "--phase", "backward"), "unknown phase 'backward'. Known: forward, gradient, train_step, step."),
+        (("nnx", "donated", "--phase", "step"), "unknown phase of call style donated of nnx 'step'. Known: train_step"),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_is_told_with_those_that_are_known(arguments, message):
+    code, out, err = call("styles", *arguments)
+    assert (code, out) == (2, "")
+    assert f"error: {message}" in err
+
+
+def test_a_phase_needs_a_port():
+    assert "--phase needs a port, whose code is printed." in invoke("styles", "--phase", "step").stderr
+
+
+def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):
+    port = get_port("nnx")
+    lacking = [CallStyle(**(vars(style) | {"missing": lambda: "this flax is old"})) for style in port.call_styles]
+    monkeypatch.setattr(type(port), "call_styles", tuple(lacking))
+    found = invoke("styles", "nnx", "cached_partial")
+    assert found.stderr == "call style 'cached_partial' of nnx does not run here: this flax is old.\n"
+    assert "nnx.cached_partial(train_step, model, optimizer)" in found.stdout
+    assert "nnx[nnx.jit] does not run here: this flax is old." in invoke("styles").stdout
+
+
+def test_of_a_third_partys_port_its_styles_are_told(monkeypatch):
+    style = CallStyle("jit\x1b[2J", "jax.jit(f)(params, x)", lambda port, model, task: None)
+    stranger = SimpleNamespace(**{name: getattr(get_port("pure"), name) for name in dir(impls.Port) if name[0] != "_"})
+    vars(stranger).update(name="by-hand", title="By hand", call_styles=(style,))
+    monkeypatch.setattr(impls, "_third_party", lambda: {"by-hand": SimpleNamespace(load=lambda: stranger)})
+    impls.get_port.cache_clear()
+    assert "by-hand" in invoke("styles").stdout
+    code, out, err = call("styles", "by-hand")
+    assert (code, out) == (2, "")
+    assert "error: port 'by-hand' comes from another package: trigru has no code of it." in err
+    assert "Styles: jit\\x1b[2J, jax.jit(f)(params, x)." in err
+
+
+def test_a_port_that_is_not_installed_is_told_and_the_others_listed(monkeypatch):
+    def load():
+        raise ImportError("no module named mine")
+
+    monkeypatch.setattr(impls, "_third_party", lambda: {"mine": SimpleNamespace(load=load)})
+    found = invoke("styles")
+    assert found.exit_code == 0
+    assert "port 'mine' is not available: ImportError: no module named mine" in found.stderr
+    assert "equinox" in found.stdout
