@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .commands import arguments as given
-from .commands.exports import styles
+from .commands.exports import styles, table
 from .commands.group import Commands
 from .processes.interrupts import listen
 from .reporting.console import say
@@ -285,6 +285,7 @@ def train(
 
 
 app.command()(styles)
+app.command()(table)
 
 
 def main() -> None:

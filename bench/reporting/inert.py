@@ -9,6 +9,15 @@ _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
 _SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
 #: What Markdown reads only in pairs. Within a word, an underscore is one.
 _PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
+#: What LaTeX would not set as it is.
+_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+    "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", '"': "\\symbol{34}",
+}  # fmt: skip
+#: Between two of these, so that no pair becomes one character.
+_LIGATURES = re.compile(r"(?<=[-`'!?,])(?=[-`',])")
+#: What is an argument of the command before it, as of one that ends a row.
+_ARGUMENT = re.compile(r"^(\s*[\[*])")
 
 
 def for_terminal(text: str) -> str:
@@ -32,6 +41,36 @@ def for_markdown(text: str, *, cell: bool = False) -> str:
         if len(mark.findall(text)) > 1:
             text = mark.sub(r"\\\g<0>", text)
     return text if cell else _LINE_STARTS.sub(r"\g<0>\\", text.lstrip(" "))
+
+
+def for_csv(text: str) -> str:
+    r"""What a spreadsheet takes as text and never as a formula, in a cell of a CSV file.
+
+    >>> for_csv("=1+1"), for_csv("\t-2"), for_csv("linen[apply]")
+    ("'=1+1", '\\t-2', 'linen[apply]')
+    """
+    text = for_terminal(text)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
+
+
+def for_latex(text: str) -> str:
+    r"""What LaTeX sets as it is, also at the start of a row of a table; what is not ASCII is escaped.
+
+    >>> print(for_latex(r"\input{x} 50% a_b"), for_latex("[c]"), for_latex("µ"))
+    \textbackslash{}input\{x\} 50\% a\_b {[}c] \textbackslash{}xb5
+    """
+    text = "".join(c if c.isascii() else _escape(c) for c in for_terminal(text))
+    text = _LIGATURES.sub("{}", "".join(_LATEX.get(c, c) for c in text))
+    return _ARGUMENT.sub(r"{\1}", text)
+
+
+def for_json(text: str) -> str:
+    r"""What a terminal shows as it is, whoever prints it that reads a JSON file.
+
+    >>> for_json("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return for_terminal(text)
 
 
 def _is_shown(character: str) -> bool:

@@ -1,6 +1,10 @@
 """Numbers as text, each with its unit."""
 
+from math import floor, log10
+
 from ..analysis.statistics import Comparison
+
+_TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
 
 
 def count(number: int, what: str) -> str:
@@ -18,7 +22,18 @@ def format_time(time_s: float) -> str:
     >>> format_time(12.3e-6), format_time(0.0123), format_time(1.23), format_time(999.7e-6)
     ('12.3 µs', '12.3 ms', '1.23 s', '1000 µs')
     """
-    return _scaled(time_s, {"s": 1.0, "ms": 1e-3, "µs": 1e-6})
+    return _scaled(time_s, _TIMES)
+
+
+def format_time_range(time_s: float, low_s: float, high_s: float) -> str:
+    """Seconds with a range about them, in the unit that reads best for the first.
+
+    >>> format_time_range(12.3e-6, 11.9e-6, 0.0004)
+    '12.3 µs [11.9, 400.0]'
+    """
+    unit, scale = _unit(time_s, _TIMES)
+    digits = max(0, 2 - max(0, floor(log10(time_s / scale))))
+    return f"{time_s / scale:.{digits}f} {unit} [{low_s / scale:.{digits}f}, {high_s / scale:.{digits}f}]"
 
 
 def format_rate(per_s: float) -> str:
@@ -84,6 +99,10 @@ def from_to(least: str, most: str) -> str:
 
 def _scaled(number: float, units: dict[str, float]) -> str:
     """A number in the first unit that is not larger, with at least three digits, and without an exponent."""
-    unit, scale = next((row for row in units.items() if number >= row[1]), list(units.items())[-1])
+    unit, scale = _unit(number, units)
     number /= scale
     return f"{number:.3g} {unit}" if number < 999.5 else f"{number:.0f} {unit}"
+
+
+def _unit(number: float, units: dict[str, float]) -> tuple[str, float]:
+    return next((row for row in units.items() if number >= row[1]), list(units.items())[-1])

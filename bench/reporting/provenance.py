@@ -10,21 +10,25 @@ BUSY_SHARE = 0.5
 
 def provenance_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, with warnings."""
-    facts, machine = results.trigru, results.trigru.machine
-    lines = [
-        f"{results.datetime[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): "
-        + " ".join(facts.command),
-        ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
-    ]
+    facts, lines = results.trigru, []
     for dtype in facts.ceilings[0] if facts.ceilings else ():
         best = best_ceilings(results, dtype)
         lines.append(
             f"Limits of the machine in {dtype}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of a "
             f"matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory."
         )
-    if not facts.complete:
-        lines.insert(0, "INTERRUPTED: not all was measured.")
-    return [*lines, *load_warnings(facts)]
+    return [*origin_lines(results), *lines, *load_warnings(facts)]
+
+
+def origin_lines(results: Results) -> list[str]:
+    """When, where and with what the numbers were measured, and whether that is all."""
+    facts, machine = results.trigru, results.trigru.machine
+    return [
+        *([] if facts.complete else ["INTERRUPTED: not all was measured."]),
+        f"{results.datetime[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): "
+        + " ".join(facts.command),
+        ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
+    ]
 
 
 def load_warnings(facts: Provenance) -> list[str]:

@@ -31,6 +31,7 @@ COMMANDS = {
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
     "styles": {"--phase"},
+    "table": {"--format", "--ratio", "--workload", "--phase", "--style"},
     "convert": {"--to", "--from", "--allow-pickle"},
 }
 
