@@ -228,6 +228,14 @@ def recipes() -> str:
     return "\n".join([f"| recipe | {' | '.join(head)} |", "| --- " * (1 + len(head)) + "|", *rows])
 
 
+def results_json() -> str:
+    """The keys of a results file."""
+    from keys import tables_of  # beside this script
+    from trigru.bench.results.record import Results
+
+    return tables_of(Results)
+
+
 def _trained(name: str, table: str) -> str:
     """A table of what `trigru train` left."""
     import trigru.bench.training.tables as tables
@@ -260,6 +268,7 @@ PARTS = {
     "faults": faults,
     "workloads": workloads,
     "styles": styles,
+    "results-json": results_json,
     "train-step-documented": lambda: _train_step("documented"),
     "train-step-functional": lambda: _train_step("functional"),
     "example": example,

@@ -33,7 +33,11 @@ Natural = Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
-    """A workload by name, and those of its sizes that were changed: "batch", "time", "inputs" or "hidden".
+    """A workload by name, and those of its sizes that were changed.
+
+    Args:
+        name: a row of `trigru.bench.arms.workloads.WORKLOADS`.
+        sizes: "batch", "time", "inputs" or "hidden".
 
     >>> str(Sized("question", {"hidden": 64}))
     'question@hidden=64'
@@ -51,6 +55,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     """What is timed: a port in a call style, on a phase of a workload.
 
     Args:
+        workload, phase, dtype: the work. Arms are compared where they have these and the division in common.
         division: "stock", or the name of the kernel that the group compares with each framework's own cell.
         port: its name, or a peer's.
         style: the call style; None where the port is not available, so that its styles are not known.
@@ -104,7 +109,12 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """An arm without a number, and the reason."""
+    """An arm without a number.
+
+    Args:
+        arm: which.
+        reason: why, in words.
+    """
 
     arm: Arm
     reason: str
@@ -114,6 +124,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """What was asked for.
 
     Args:
+        workloads, phases, ports, peers, kernels: by name; each arm is one of each.
         styles: call styles; None for all.
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
@@ -188,6 +199,7 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     """What trigru knows about an arm, except its times.
 
     Args:
+        arm: which arm it is.
         shape: sizes of the workload, as text.
         steps: time steps of a call, without padding.
         device, backend: where the arm ran.
@@ -240,13 +252,24 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExtraInfo(Struct, frozen=True):
-    """pytest-benchmark's place for facts of other tools."""
+    """pytest-benchmark's place for facts of other tools.
+
+    Args:
+        trigru: what trigru knows about the arm.
+    """
 
     trigru: Facts
 
 
 class Benchmark(Struct, frozen=True):
-    """One arm, in pytest-benchmark's terms."""
+    """One arm, in pytest-benchmark's terms.
+
+    Args:
+        group, name, fullname: the arm's group, its name within the group, and both together.
+        params, param, options: of no meaning here.
+        extra_info: what pytest-benchmark does not know.
+        stats: statistics of the samples, with the samples themselves as "data": seconds per call, one for each round.
+    """
 
     group: str
     name: str
@@ -280,10 +303,15 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     """What the numbers depend on. A file that lacks one of these does not load.
 
     Args:
+        schema: the version of this format.
+        command: the words of the command, without the folder of the results.
         plan: what was asked for.
         equality: every measurement of equality with the oracle that was made before timing. None where there is none;
             then only each arm's admission is known.
+        machine: where, and with what software.
         ceilings: the machine's limits in each process, by dtype.
+        matmul_precision: JAX's setting of that name.
+        load_before, load_after: runnable processes on the machine before and after the run; None where not known.
         interruptions: how often the run was stopped and resumed.
         complete: whether everything that was asked for was measured.
     """
@@ -302,7 +330,16 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Results(Struct, frozen=True):
-    """A run."""
+    """A run: what a file holds.
+
+    Args:
+        machine_info, commit_info, version: what pytest-benchmark's own files say of the machine, of the commit and of
+            pytest-benchmark.
+        benchmarks: the arms with a number.
+        datetime: when the run ended.
+        trigru: what the numbers depend on.
+        untimed: the arms without a number.
+    """
 
     machine_info: dict[str, Any]
     commit_info: dict[str, Any]

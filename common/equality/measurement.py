@@ -13,6 +13,10 @@ class Measurement:
     """One quantity of one check, in one dtype.
 
     Args:
+        port: its name.
+        check: a row of `trigru.common.equality.checks.CHECKS`.
+        quantity: what was compared, and where.
+        dtype: of the port's computation.
         style: the call style, where the check asks each.
         error: largest difference, relative to the largest reference magnitude; None where there is none.
         bound: the largest error that passes.

@@ -13,24 +13,39 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long it took to get from a function to its first result, once, in the first process of a run."""
+    """How long it took to get from a function to its first result, once, in the first process of a run, in seconds.
 
-    trace_s: Seconds  # running the Python code with tracers
-    lower_s: Seconds  # from the trace to StableHLO
-    compile_s: Seconds  # from there to machine code, by XLA
-    first_call_s: Seconds  # all of that, and the call
+    Args:
+        trace_s: running the Python code with tracers.
+        lower_s: from the trace to StableHLO.
+        compile_s: from there to machine code, by XLA.
+        first_call_s: all of that, and the call.
+    """
+
+    trace_s: Seconds
+    lower_s: Seconds
+    compile_s: Seconds
+    first_call_s: Seconds
 
 
 class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once."""
+    """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once.
 
-    fingerprint: str  # of what it computes; see `fingerprint`
-    dots: Count  # matrix products
+    Args:
+        fingerprint: of what it computes; see `fingerprint` in `trigru.common.port.programs`.
+        dots: matrix products.
+        fusions, whiles, transposes: operations of that name.
+        temp_bytes: memory beside arguments and results, by XLA's analysis; None where it gives none.
+        xla_flops, xla_bytes: by XLA's cost analysis; None where it gives none.
+    """
+
+    fingerprint: str
+    dots: Count
     fusions: Count
     whiles: Count
     transposes: Count
-    temp_bytes: Count | None  # memory beside arguments and results, by XLA's analysis; None where it gives none
-    xla_flops: float | None  # by XLA's cost analysis; None where it gives none
+    temp_bytes: Count | None
+    xla_flops: float | None
     xla_bytes: float | None
 
 

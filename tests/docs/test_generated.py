@@ -1,11 +1,15 @@
 """The check that generated parts are fresh can fail."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +39,11 @@ def test_fresh_docs_pass_and_a_stale_page_is_named(copy):
     results.write_text(results.read_text(encoding="utf-8") + "more", encoding="utf-8")
     recipe = copy / "docs" / "recipes" / "streaming.md"
     recipe.write_text(recipe.read_text(encoding="utf-8").replace("# Stream a", "# Stem a"), encoding="utf-8")
+    keys = copy / "docs" / "results-json.md"
+    keys.write_text(keys.read_text(encoding="utf-8").replace("| `schema` |", "| `scheme` |"), encoding="utf-8")
     found = check(copy)
     assert found.returncode == 1
+    assert "docs/results-json.md is stale" in found.stderr
     assert "docs/equality.md is stale" in found.stderr
     assert "docs/results.md is stale" in found.stderr
     assert "docs/recipes/index.md is stale" in found.stderr
@@ -52,6 +59,29 @@ def test_a_quick_or_interrupted_training_is_not_published(copy, change):
     found = check(copy)
     assert found.returncode == 1
     assert "docs/results/training.json is of a quick or interrupted run: not to be published." in found.stderr
+
+
+def test_a_key_of_which_a_docstring_says_nothing_stops_the_page():
+    spec = importlib.util.spec_from_file_location("keys", ROOT / ".ci" / "keys.py")
+    keys = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(keys)
+
+    @dataclass
+    class Told:
+        """A record.
+
+        Args:
+            a, b: two numbers,
+                or None.
+        """
+
+        a: Annotated[float, msgspec.Meta(gt=0)] | None
+        b: Annotated[float, msgspec.Meta(gt=0)] | None
+
+    assert keys.tables_of(Told).endswith("| `a`, `b` | number above 0 or null | two numbers, or null. |")
+    Told.__doc__ = Told.__doc__.replace("a, b", "a")
+    with pytest.raises(SystemExit, match="the docstring of Told says nothing of b."):
+        keys.tables_of(Told)
 
 
 def test_every_marker_has_a_generator():
