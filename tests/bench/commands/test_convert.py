@@ -70,3 +70,13 @@ def test_bad_conversions_exit_2_and_leave_everything_as_it_was(of_torch, argumen
     assert message in err
     assert "=" not in err.replace("model.state_dict()", ""), "an argument of Python is no option"
     assert {path: path.read_bytes() for path in of_torch.iterdir()} == before
+
+
+def test_a_file_is_not_converted_onto_itself_by_whatever_path(of_torch):
+    (of_torch / "link.safetensors").symlink_to("torch.safetensors")
+    (of_torch / "hard.safetensors").hardlink_to(of_torch / "torch.safetensors")
+    before = (of_torch / "torch.safetensors").read_bytes()
+    for name in ("link.safetensors", "hard.safetensors", str(of_torch / "torch.safetensors")):
+        code, _, err = call("convert", "torch.safetensors", name, "--to", "nnx")
+        assert (code, "are the same file" in err) == (2, True), name
+    assert (of_torch / "torch.safetensors").read_bytes() == before

@@ -27,6 +27,15 @@ def test_each_signal_is_raised_with_its_exit_code_at_the_next_step(number):
     assert signal.signal(number, before) is signal.SIG_DFL
 
 
+def test_of_several_signals_the_first_is_that_of_the_exit_code():
+    with listening():
+        send(signal.SIGINT)
+        send(signal.SIGTERM)
+        with pytest.raises(Interrupted) as raised:
+            check()
+    assert raised.value.code == 128 + signal.SIGINT
+
+
 def test_a_write_is_finished_first():
     done = []
 

@@ -40,6 +40,13 @@ def test_what_is_wrong_is_one_sentence(plain, monkeypatch, name, value, said):
     assert "Traceback" not in message
 
 
+def test_what_jax_says_last_is_what_is_said(plain, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setattr(probe, "_CODE", "import sys; print('a warning', file=sys.stderr); sys.exit('the error')")
+    with pytest.raises(JaxEnvironmentError, match=": the error$"):
+        check_jax()
+
+
 def test_what_is_right_is_tried_once(plain, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     check_jax()
