@@ -234,6 +234,9 @@ class Classifier(nnx.Module):
         return self.readout(carry)
 
 
+_LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
+
+
 class NNXPort:
     """`trigru.common.Port` of Flax NNX."""
 
@@ -308,11 +311,13 @@ class NNXPort:
             "jax.jit(f)(model, x)",
             functional_program,
             lambda: None if hasattr(nnx, "Pytree") else "in this flax a module is not a pytree",
+            caution=_LOST,
         ),
         *shared_styles(
             lambda model: _split(model),
             name="split-merge",
             summary="jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)",
+            caution=_LOST,
         ),
     )
 

@@ -101,10 +101,10 @@ def _proof(proofs: list[Proof], checks: list[str]) -> list[str]:
         if not p.is_equal
     ]
     errors = [p.worst_error for p in equal if p.worst_error is not None]
-    worst = f", worst error {max(errors):.0e} of 1e-12 allowed" if errors else ""
+    worst = f", worst error {max(errors):.0e}; 1e-12 is allowed" if errors else ""
     if equal:
         names = ", ".join(_proven(p) for p in equal)
-        lines.append(f"Proven equal before timing: {names} ({count(len(checks), 'check')}{worst}).")
+        lines.append(f"Proven equal: {names} ({count(len(checks), 'check')}{worst}).")
     if not {check.name for check in CHECKS} <= {*checks}:
         lines.append("Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.")
     return lines
@@ -211,36 +211,33 @@ def _cost(difference: Difference) -> str:
 def _layout_reason(found: list[Difference], rows: int) -> Iterable[str]:
     for cause, differences in grouped(found, lambda d: d.cause).items():
         one, other = (name_of(name.partition("[")[0]) for name in (differences[0].one, differences[0].other))
-        said = []
-        for verdict in ("slower", "faster"):
-            ratios = sorted((d for d in differences if d.verdict == verdict), key=lambda d: d.ratio)
-            if ratios:
-                said.append(f"{from_to(*map(_ratio, (ratios[0], ratios[-1])))} in {len(ratios)}")
+        ratios = sorted(differences, key=lambda d: d.ratio)
+        span = from_to(_ratio(ratios[0]), _ratio(ratios[-1]))
         counts = next((d.counts for d in differences if d.counts), ())
         why = {
-            "layout": _counted(one, other, counts),
+            "layout": _counted(counts),
             "boundary": "the same program; not so as lists of arrays, so it is the jit boundary",
             "equations": "other equations",
             "unread": "no program to look at",
         }.get(cause, "unexplained: the same program")
-        yield f"Called alike, {one} / {other}: {', '.join(said)} of {count(rows, 'row')}: {why}."
+        yield f"Alike, {one} / {other}: {span}, {len(ratios)} of {count(rows, 'row')}: {why}."
 
 
 def _ratio(difference: Difference) -> str:
     return f"{difference.ratio:.2f} [{difference.low:.2f}, {difference.high:.2f}]"
 
 
-def _counted(one: str, other: str, counts: Sequence[tuple[str, int, int]]) -> str:
-    words = {"dots": "matrix products", "whiles": "loops"}
+def _counted(counts: Sequence[tuple[str, int, int]]) -> str:
+    words = {"dots": "products", "whiles": "loops"}
     if not counts:
-        return "another layout of the parameters"
+        return "layout"
     name, mine, its = counts[0]
-    return f"layout, {words.get(name, name)}: {mine} in {one}, {its} in {other}"
+    return f"layout, {mine} {words.get(name, name)} to {its}"
 
 
 def _advice(found: Answer) -> list[str]:
     """What to write for the fast number."""
-    lines = []
+    lines, cautions = [], []
     for port in found.ports:
         slower = any(d.verdict == "slower" for row in found.rows for d in [row.styles.get(port)] if d)
         styles = {} if unavailable_or_title(port) is None else {s.name: s for s in get_port(port).call_styles}
@@ -249,12 +246,14 @@ def _advice(found: Answer) -> list[str]:
         )
         if slower and name in styles:
             lines.append(f"  {name_of(port):8} {styles[name].summary}")
+            cautions += [f"  {name_of(port)}: {styles[name].caution} (docs/call-styles.md)."] * bool(
+                styles[name].caution
+            )
     if lines:
-        lines = ["For the fast number, write (`trigru styles` prints each in full):", *lines]
+        lines = ["For the fast number, write (`trigru styles` prints each in full):", *lines, *cautions]
     if any(_units(row.workload) >= FUSED_FROM for row in found.rows if row.phase == "train_step"):
         lines.append(
-            f'Training {FUSED_FROM} units or more: kernel="fused" is faster in each (docs/kernel.md). Add --kernel '
-            "fused."
+            f"Training {FUSED_FROM} units or more, see also --kernel fused, which was faster in each (docs/kernel.md)."
         )
     return lines
 

@@ -118,6 +118,7 @@ class CallStyle:
             others.
         phases: of PHASES, those that it has.
         source: address of the documentation that leads with it; "" where none does.
+        caution: what its users have to know that those of the documented style need not; said where it is recommended.
     """
 
     name: str
@@ -127,6 +128,7 @@ class CallStyle:
     labels: tuple[str, ...] = ()
     phases: tuple[str, ...] = PHASES
     source: str = ""
+    caution: str = ""
 
     def __post_init__(self):
         for label in self.labels:

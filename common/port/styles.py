@@ -21,13 +21,19 @@ def _whole(model: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 
 def shared_styles(
-    split: Split = _whole, *, name: str = FUNCTIONAL, summary: str = "jax.jit(f)(model, x)", source: str = ""
+    split: Split = _whole,
+    *,
+    name: str = FUNCTIONAL,
+    summary: str = "jax.jit(f)(model, x)",
+    source: str = "",
+    caution: str = "",
 ) -> tuple[CallStyle, ...]:
     """The styles that every port has: functional, leaves, donated. To be joined to a port's own.
 
     Args:
         split: parts a model into its parameters, and what makes a model of them inside `jax.jit`.
         name, summary, source: of the functional style.
+        caution: of all three.
 
     >>> [(style.name, style.labels) for style in shared_styles(name="apply")]
     [('apply', ('functional',)), ('leaves', ('leaves',)), ('donated', ('donated',))]
@@ -48,14 +54,21 @@ def shared_styles(
         return functional_program(port, own, task, rebuild, jit=partial(jax.jit, donate_argnums=(0, 1)))
 
     return (
-        CallStyle(name, summary, functional, labels=(FUNCTIONAL,), source=source),
-        CallStyle("leaves", "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)", leaves, labels=(LEAVES,)),
+        CallStyle(name, summary, functional, labels=(FUNCTIONAL,), source=source, caution=caution),
+        CallStyle(
+            "leaves",
+            "jax.jit(lambda leaves, x: f(unflatten(leaves), x))(leaves, x)",
+            leaves,
+            labels=(LEAVES,),
+            caution=caution,
+        ),
         CallStyle(
             "donated",
             "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)",
             donated,
             labels=(DONATED,),
             phases=("train_step",),
+            caution=caution,
         ),
     )
 
