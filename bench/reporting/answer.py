@@ -220,7 +220,7 @@ def _layout_reason(found: list[Difference], rows: int) -> Iterable[str]:
             "equations": "other equations",
             "unread": "no program to look at",
         }.get(cause, "unexplained: the same program")
-        yield f"Alike, {one} / {other}: {span}, {len(ratios)} of {count(rows, 'row')}: {why}."
+        yield f"Alike, {one} / {other}: {span}, {len(ratios)} of {rows}: {why}."
 
 
 def _ratio(difference: Difference) -> str:
@@ -246,9 +246,7 @@ def _advice(found: Answer) -> list[str]:
         )
         if slower and name in styles:
             lines.append(f"  {name_of(port):8} {styles[name].summary}")
-            cautions += [f"  {name_of(port)}: {styles[name].caution} (docs/call-styles.md)."] * bool(
-                styles[name].caution
-            )
+            cautions += [f"  {name_of(port)}: {styles[name].caution}."] * bool(styles[name].caution)
     if lines:
         lines = ["For the fast number, write (`trigru styles` prints each in full):", *lines, *cautions]
     if any(_units(row.workload) >= FUSED_FROM for row in found.rows if row.phase == "train_step"):

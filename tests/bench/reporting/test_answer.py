@@ -87,7 +87,7 @@ def test_documented_styles_part_frameworks_that_are_alike():
 
 
 def test_a_difference_of_layout_is_told_with_its_interval_and_what_is_unexplained_is_called_so():
-    slow, said = FAST | {"linen[apply]": 1.3e-4}, "- Alike, linen / NNX: 1.30 [1.30, 1.30], 1 of 1 row: "
+    slow, said = FAST | {"linen[apply]": 1.3e-4}, "- Alike, linen / NNX: 1.30 [1.30, 1.30], 1 of 1: "
     text = unfolded(run(slow, programs={"linen[apply]": OTHER}))
     assert f"{said}layout, 6 products to 2." in text
     assert "unexplained" not in text
