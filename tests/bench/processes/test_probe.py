@@ -1,5 +1,10 @@
 """What JAX says about the environment is said before anything depends on it."""
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 from trigru.bench.processes import probe
 from trigru.bench.processes.probe import JaxEnvironmentError, check_jax
@@ -60,3 +65,27 @@ def test_a_jax_that_never_starts_is_given_up(plain, monkeypatch):
     monkeypatch.setattr(probe, "LIMIT_S", 0.2)
     with pytest.raises(JaxEnvironmentError, match=r"has not started after 0\.2 s"):
         check_jax()
+
+
+STARTED = """
+import os, sys
+from trigru.bench.processes import probe
+probe._CODE = probe._CODE.partition("try:")[0] + "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+real = probe.subprocess.Popen
+probe.subprocess.Popen = lambda *a, stdout, **k: real(*a, stdout=sys.stdout, **k)
+os.environ["JAX_PLATFORMS"] = "cpu"
+probe.check_jax()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends it there alone")
+def test_what_is_tried_ends_with_the_process_that_tries_it():
+    with subprocess.Popen([sys.executable, "-c", STARTED], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 5.0
+    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.05)
+    assert time.monotonic() < deadline, "it lives on"

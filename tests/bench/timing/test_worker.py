@@ -22,7 +22,7 @@ from trigru.bench.timing.supervisor import run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 
-PLAN = plan(phases=("step",), processes=1, rounds=3)
+PLAN = plan(phases=("step",), styles=("functional",), processes=1, rounds=3)
 ARMS = expand(PLAN)
 PURE, AGAIN, LINEN = ARMS
 
@@ -178,8 +178,8 @@ def clock(monkeypatch):
     def sample_rounds(ready, rounds, *, warm, **options):
         asked.append((rounds, options))
         return [
-            Samples(factor * base[:rounds], np.array([0.1]), 5, np.arange(rounds) % 3, 1e9 + base[:rounds], of)
-            for factor, of in zip((1, 1.05, 1.02), warm, strict=True)
+            Samples(factor * base[:rounds], np.array([0.1]), 5, (np.arange(rounds) + n) % 3, 1e9 + base[:rounds], of)
+            for n, (factor, of) in enumerate(zip((1, 1.05, 1.02), warm, strict=True))
         ]
 
     monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
