@@ -15,21 +15,10 @@ from ...common.gru.kernels import Kernel
 from ...common.port.programs import Build, ProgramFacts
 from . import contradictions
 from .grouping import grouped
+from .ranges import Count, Dtype, Label, Natural, NotNegative, Phase, Positive, Seconds, Size, Verdict
 
 SCHEMA = 4
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
-Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
-Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16)$")]
-Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
-Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
-Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
-
-#: Numbers as a measurement gives them: seconds, other positive numbers, numbers from 0, counts, and counts from 1.
-Seconds = Annotated[float, Meta(gt=0, le=1e7)]
-Positive = Annotated[float, Meta(gt=0, le=1e18)]
-NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-Natural = Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
