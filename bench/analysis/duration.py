@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..arms.plan import expand
+from ..arms.plan import compiling_processes, expand
 from ..arms.work import work_of
 from ..arms.workloads import get_workload
 from ..results.grouping import grouped
@@ -10,7 +10,7 @@ from ..results.record import Arm, Plan
 from ..timing.worker import GROUP_TIME_S, MIN_ROUNDS, MOST_ROUNDS, ROUNDS, SHORT_GROUP_TIME_S
 
 #: Seconds to start a process and to measure the machine's limits; to get an arm ready, and to compile it beside that,
-#: which the first two processes do; of crossing the jit boundary. As seen on two cores.
+#: which some processes do; of crossing the jit boundary. As seen on two cores.
 START_S, READY_S, COMPILE_S, CALL_S = 6.0, 0.17, 0.45, 1e-4
 #: Operations a second where a time step has this many: larger matrix products run faster, by this power of them.
 FLOP_PER_S, STEP_FLOPS, FASTER_BY = 3e10, 1e5, 0.2
@@ -27,7 +27,7 @@ def expected_s(plan: Plan) -> float:
     each = sum(
         _group_s(plan, list(map(_call_s, of_group))) for of_group in grouped(arms, lambda arm: arm.group).values()
     )
-    compiling = plan.processes if plan.compile_anew else min(plan.processes, 2)
+    compiling = compiling_processes(plan.processes, plan.compile_anew)
     return plan.processes * (START_S + each) + compiling * COMPILE_S * len(arms)
 
 

@@ -7,6 +7,9 @@ from .arms import arms_of, calibration_arms, packages_of
 #: Float32 matrix products are computed in float32: no TF32 on a GPU.
 MATMUL_PRECISION = "highest"
 
+#: With so many processes or fewer, one of them compiles.
+FEW_PROCESSES = 4
+
 
 def expand(plan: Plan) -> list[Arm]:
     """All arms of a plan, group by group. All choices of one kernel share a division."""
@@ -23,6 +26,17 @@ def expand(plan: Plan) -> list[Arm]:
         )
     ]
     return [arm for arms in groups for arm in arms]
+
+
+def compiling_processes(processes: int, compile_anew: bool) -> int:
+    """How many of a run's processes compile its arms; the others take the programs of the last one that did.
+
+    Compiling is a part of how processes differ, so two do; of a few, as in a first look, one.
+
+    >>> compiling_processes(10, False), compiling_processes(4, False), compiling_processes(4, True)
+    (2, 1, 4)
+    """
+    return processes if compile_anew else min(processes, 2 if processes > FEW_PROCESSES else 1)
 
 
 def packages_of_plan(plan: Plan) -> list[str]:

@@ -52,7 +52,7 @@ Processes = Annotated[
     typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 4 with --quick."),
 ]
 CompileAnew = Annotated[
-    bool, typer.Option("--compile-anew", help="Compile in every process, not in the first two alone.")
+    bool, typer.Option("--compile-anew", help="Compile in every process, not in the first alone or the first two.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
 Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]

@@ -12,7 +12,17 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..arms.peers import PEERS
-from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_size, parse_sweep, parse_workload
+from ..arms.workloads import (
+    CALIBRATED,
+    OWN,
+    QUICK,
+    STANDARD,
+    WORKLOADS,
+    get_workload,
+    parse_size,
+    parse_sweep,
+    parse_workload,
+)
 from ..reporting.numbers import format_bytes
 from ..results.record import Plan, Sized
 from ..timing.machine import memory
@@ -96,7 +106,7 @@ def _check_memory(sized: Sized) -> None:
 
 def calibration_plan(*, quick: bool, **how: Any) -> Plan:
     """A plan of arms whose true difference is known: 210 comparisons of identical code, 30 for each slowing."""
-    workloads = tuple(Sized(name) for name in QUICK)
+    workloads = tuple(Sized(name) for name in CALIBRATED)
     options = _how(quick=quick, **how)
     return Plan(workloads, ("forward",), ("pure",), (), None, (Kernel(),), **options, trials=TRIALS)
 

@@ -23,7 +23,7 @@ from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import Build, ProgramFacts, read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, expected_of, prepare
-from ..arms.plan import MATMUL_PRECISION
+from ..arms.plan import MATMUL_PRECISION, compiling_processes
 from ..results.grouping import grouped
 from ..results.record import Arm, Machine, Untimed
 from .machine import describe_machine
@@ -149,13 +149,14 @@ def _marker(request: Request) -> Callable[[Arm | None], None]:
 def _prepare(request: Request, arm: Arm) -> tuple[Ready, Build | None]:
     """An arm, and in the first process how long it took to build.
 
-    The second process keeps the program that XLA made of each arm, and the later ones take it from there. The first
-    leaves nothing, so that its compile times have nothing else in them.
+    The last process that compiles keeps the program that XLA made of each arm, and the later ones take it from there.
     """
     folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
+    compiling = compiling_processes(request.processes, request.compile_anew)
     first = request.process == 0
     expected_of(arm)  # what the oracle compiles is not the arm's
-    with programs_kept_in(None if first or request.compile_anew else folder), watch_build() as account:
+    keeps = compiling - 1 <= request.process and compiling < request.processes
+    with programs_kept_in(folder if keeps else None), watch_build() as account:
         ready = prepare(arm)
     return ready, account(ready.first_call_s) if first else None
 

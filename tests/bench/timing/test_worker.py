@@ -1,6 +1,7 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
 import os
+import shutil
 import sys
 
 import jax
@@ -210,11 +211,11 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
 
     monkeypatch.setattr(worker, "prepare", prepare)
 
-    def of_each_arm(process, **changes):
+    def of_each_arm(process, processes=9, **changes):
         """Whether a process compiled programs of each arm, and whether it took some from another."""
         jax.clear_caches()
         counted.clear()
-        answers_to(process=process, processes=9, **changes)
+        answers_to(process=process, processes=processes, **changes)
         return counted
 
     with programs_kept_in(None):  # as a measuring process does
@@ -227,6 +228,9 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         assert all(reused for _, reused in of_each_arm(2)), "whichever comes first also makes small programs for all"
         assert of_each_arm(2) == taken
         assert of_each_arm(0) == anew, "the first process again, after a death"
+        shutil.rmtree(kept)
+        assert of_each_arm(0, processes=4) == anew
+        assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
 
 
 @pytest.fixture
