@@ -24,7 +24,11 @@ def tables_of(record: type) -> str:
 
 
 def _section(record: type) -> str:
-    said, summary = _arguments(record), inspect.cleandoc(record.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    said, summary = (
+        {name: _summary(hint) for name, hint in _hints(record).items() if _is_record(hint)},
+        _summary(record),
+    )
+    said |= _arguments(record)
     if missing := [name for name in _hints(record) if name not in said]:
         raise SystemExit(f"the docstring of {record.__name__} says nothing of {', '.join(missing)}.")
     rows: dict[tuple[str, str], list[str]] = {}  # names that one sentence is about have one row
@@ -37,6 +41,10 @@ def _section(record: type) -> str:
         f"| {', '.join(f'`{name}`' for name in names)} | {value} | {what} |" for (value, what), names in rows.items()
     ]
     return "\n".join([*head, *table])
+
+
+def _summary(record: type) -> str:
+    return inspect.cleandoc(record.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
 def _hints(record: type) -> dict[str, Any]:

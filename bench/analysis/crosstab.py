@@ -13,7 +13,7 @@ import numpy as np
 from ...common.errors import InputError, UnknownNameError
 from ..results.grouping import grouped
 from ..results.record import Arm, Benchmark, Results, Untimed
-from .statistics import compare, enough_rounds, verdict
+from .pairs import pair
 
 #: What a cell has: the time of an arm over plain JAX's, over that of another framework, or seconds per call.
 Kind = Literal["pure", "pairwise", "time"]
@@ -170,7 +170,7 @@ def _pairs(run: Results, items: list[Item], kind: Kind, styles: Sequence[str]) -
                 elif isinstance(b, Untimed):
                     cells[column] = b.reason
                 else:
-                    cells[column] = _pair(a, b, run.trigru.plan.seed)
+                    cells[column] = _pair(run, a, b)
         if cells:
             yield style, cells
 
@@ -187,10 +187,9 @@ def _single(b: Benchmark, kind: Kind) -> Cell:
     return Cell(b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high, b.facts.verdict, (b,))
 
 
-def _pair(a: Benchmark, b: Benchmark, seed: int) -> Cell:
-    found = compare(a.time_s, b.time_s, a.facts.process, seed)
-    says = verdict(found, a.facts.floor) if enough_rounds(a.facts.process) else "indistinguishable"
-    return Cell(found.ratio, found.low, found.high, says, (a, b))
+def _pair(run: Results, a: Benchmark, b: Benchmark) -> Cell:
+    found = pair(run, a, b)
+    return Cell(found.ratio.ratio, found.ratio.low, found.ratio.high, found.verdict, (a, b))
 
 
 def _in_order(runs: Sequence[Results], rows: list[Row], styles: Sequence[str]) -> tuple[Column, ...]:

@@ -101,7 +101,6 @@ class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """An arm without a number.
 
     Args:
-        arm: which.
         reason: why, in words.
     """
 
@@ -188,7 +187,6 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     """What trigru knows about an arm, except its times.
 
     Args:
-        arm: which arm it is.
         shape: sizes of the workload, as text.
         steps: time steps of a call, without padding.
         device, backend: where the arm ran.
@@ -241,11 +239,7 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExtraInfo(Struct, frozen=True):
-    """pytest-benchmark's place for facts of other tools.
-
-    Args:
-        trigru: what trigru knows about the arm.
-    """
+    """pytest-benchmark's place for facts of other tools."""
 
     trigru: Facts
 
@@ -297,7 +291,6 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
         plan: what was asked for.
         equality: every measurement of equality with the oracle that was made before timing. None where there is none;
             then only each arm's admission is known.
-        machine: where, and with what software.
         ceilings: the machine's limits in each process, by dtype.
         matmul_precision: JAX's setting of that name.
         load_before, load_after: runnable processes on the machine before and after the run; None where not known.

@@ -81,7 +81,15 @@ def test_markdown_shows_ratios_with_intervals_brackets_and_reasons(run):
     assert "- documented: linen[apply], nnx[nnx.jit], equinox[filter_jit]." in text
     assert "\\- in linen[documented]: it is slow (question@hidden=512 train_step)." in text
     assert "- 2026-11-04, A CPU (cpu, 16 threads): trigru bench; python 3.13.5, jax 0.12.0" in text
-    near = with_facts(run, ratio=1.0, ratio_low=0.9, ratio_high=1.1, differs="resets before the product", gate=None)
+    near = with_facts(
+        run,
+        ratio=1.0,
+        ratio_low=0.9,
+        ratio_high=1.1,
+        differs="resets before the product",
+        gate=None,
+        verdict="indistinguishable",
+    )
     text = as_markdown(crosstab([near], "pure", styles=("functional",)))
     assert "| (1.000 [0.900, 1.100])* |" in text
     assert "- nnx[split-merge]: * other equations (resets before the product), so it is not held to the oracle." in text
