@@ -11,9 +11,12 @@ import io
 import json
 import math
 import os
+import shutil
 import tempfile
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,11 +177,25 @@ def _write_orbax(path: Path, layout: Layout, params: Params) -> None:
     import orbax.checkpoint as ocp
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
-        written = Path(folder).absolute() / "written"
+    with _folder_beside(path) as folder:
+        written = folder / "written"
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(written, layout.tree(params))
         os.rename(written, path)
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder that is gone in the end, also if Orbax's threads still write into it after they failed."""
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED)).absolute()
+    try:
+        yield folder
+    finally:
+        for _ in range(40):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.05)
 
 
 def _read_torch(path: Path) -> Any:

@@ -116,5 +116,6 @@ def test_what_changed(two, fail_above, absolute):
         check(tables[title], times | columns, [row for row in named if row[0] == group])
     assert found.exit_code == bool(failed)
     judged = len(named) - 2 - 2 * (not absolute)
-    said = f"{len(failed) or 'none'} of {judged} arms slower than before by more than {fail_above:.1%}"
-    assert found.stderr.startswith(said)
+    arms = "1 arm is" if len(failed) == 1 else f"{len(failed)} arms are"
+    assert (f"FAILED: {arms} slower by more than {fail_above:.1%} " in found.stdout) == bool(failed)
+    assert f" of {judged} arms, " in found.stdout

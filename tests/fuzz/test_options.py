@@ -52,7 +52,7 @@ def folder(tmp_path, monkeypatch):
     """The working folder, with files in the way. What takes long is not done."""
     (tmp_path / "in").mkdir()
     monkeypatch.chdir(tmp_path / "in")
-    monkeypatch.setattr(bench, "benchmark", lambda *_: None)
+    monkeypatch.setattr(bench, "benchmark", lambda *_, **__: None)
     monkeypatch.setattr(compare, "compare", lambda *_, **__: None)
     monkeypatch.setattr(prover, "_cores", lambda: 1)  # no processes early
     monkeypatch.setattr(verify, "verify_ports", lambda *_, **__: ([], {}))
