@@ -155,7 +155,8 @@ def bench(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
         )
     unfinished = _unfinished(resume, discard)
-    if cold_start and (chosen or quick or rounds or processes or limit_s or compile_anew or seed or resume or discard):
+    how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json
+    if cold_start and (chosen or quick or how):
         raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
     from .processes.probe import check_jax
 

@@ -4,7 +4,6 @@ A framework is never represented by the best of its call styles: menus of differ
 what ratios are to; it is no framework, and does not compete.
 """
 
-from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
@@ -18,6 +17,7 @@ from .equality import Proof, proofs_of
 from .pairs import Cause, Pair, cause_of, frameworks, labelled, pair, pairs
 from .rates import baseline_of
 from .sight import sight
+from .statistics import enough_rounds
 
 #: The two ways in which frameworks are compared.
 WAYS = (DOCUMENTED, FUNCTIONAL)
@@ -29,7 +29,8 @@ class Cell(Struct, frozen=True):
     Args:
         time_s: median seconds per call.
         ratio, low, high: time / plain JAX, with the 95 % interval.
-        differs: how its equations differ from the oracle's; None where they do not.
+        differs: why it is not compared with the others: other equations than the oracle's, or another device than the
+            baseline's; None where it is.
     """
 
     style: str
@@ -49,6 +50,7 @@ class Difference(Struct, frozen=True):
         ratio, low, high: time of one / time of the other, paired within rounds, with the 95 % interval.
         difference_s, difference_low_s, difference_high_s: seconds per call by which one takes longer.
         verdict: of the first: "faster", "slower" or "indistinguishable".
+        same_program: whether XLA runs the same program; None where one could not be read.
         cause: see `trigru.bench.analysis.pairs`.
         counts: operations of which the programs have different numbers: name, of one, of the other.
     """
@@ -62,6 +64,7 @@ class Difference(Struct, frozen=True):
     difference_low_s: float
     difference_high_s: float
     verdict: str
+    same_program: bool | None
     cause: Cause
     counts: tuple[tuple[str, int, int], ...]
 
@@ -77,7 +80,8 @@ class Row(Struct, frozen=True):
     Args:
         plain_s: median seconds per call of plain JAX.
         cells: by way, one of WAYS, and by port.
-        fastest: by way, the ports that cannot be told apart from the fastest. All of them is a tie.
+        fastest: by way, the ports than which no other is faster. All of them is a tie; none, where too few rounds were
+            measured to tell, or where there is nothing to compare.
         pairs: by way, every two frameworks.
         styles: by port, its documented style against its functional one; none where they are the same style.
     """
@@ -101,11 +105,15 @@ class Answer(Struct, frozen=True):
         ports: the frameworks, in order; without plain JAX.
         missing: ports that are not available, with the reason.
         untimed: other arms without a number, by name, with the reason and in how many rows.
-        least: the least difference, as a fraction, that the run could find four times in five, in the median group.
+        least: the least difference from plain JAX, as a fraction, that the run could find four times in five, in the
+            median of the rows.
+        dtypes: in which equality was measured.
+        processes: how many measured.
     """
 
     proofs: list[Proof] | None
     checks: list[str]
+    dtypes: list[str]
     ports: list[str]
     missing: dict[str, str]
     untimed: dict[str, tuple[str, int]]
@@ -126,10 +134,12 @@ def answer(results: Results) -> Answer:
     missing = {u.arm.port: u.reason for u in results.untimed if u.arm.style is None}
     untimed = grouped((u for u in results.untimed if u.arm.style is not None), lambda u: u.arm.name)
     equality, facts = results.trigru.equality, results.trigru
-    least = list(sight(results).values())
+    of_group = sight(results)
+    least = [of_group[benchmarks[0].group] for benchmarks in groups if benchmarks[0].group in of_group]
     return Answer(
         None if equality is None else proofs_of(equality),
         list(dict.fromkeys(m.check for m in equality or ())),
+        list(dict.fromkeys(m.dtype for m in equality or ())),
         [port for port in asked if port in timed],
         missing,
         {name: (of_name[0].reason, len(of_name)) for name, of_name in untimed.items()},
@@ -137,26 +147,27 @@ def answer(results: Results) -> Answer:
         median(least) if least else None,
         results.datetime,
         facts.machine,
-        facts.plan.processes,
+        max((len({*b.facts.process}) for b in results.benchmarks), default=0),
         facts.complete,
     )
 
 
-def real(differences: Sequence[Difference]) -> list[Difference]:
-    """Those that are no chance."""
-    return [difference for difference in differences if difference.is_real]
-
-
 def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
-    facts, cells, fastest, between = benchmarks[0].facts, {}, {}, {}
+    facts, baseline = benchmarks[0].facts, baseline_of(benchmarks)
+    cells, fastest, between = {}, {}, {}
     for way in WAYS:
         found = frameworks(benchmarks, way)
         if not found:
             continue
-        cells[way] = {port: _cell(b) for port, b in found.items()}
-        best = min(found.values(), key=lambda b: b.facts.ratio)
-        fastest[way] = [port for port, b in found.items() if b is best or not pair(results, b, best).is_real]
-        between[way] = [difference_of(results, p) for p in pairs(results, benchmarks, way)]
+        cells[way] = {port: _cell(b, baseline) for port, b in found.items()}
+        met = [
+            p for p in pairs(results, benchmarks, way) if not (_differs(p.one, baseline) or _differs(p.other, baseline))
+        ]
+        slower = {(p.one if p.verdict == "slower" else p.other).arm.port for p in met if p.is_real}
+        competing = {b.arm.port: None for p in met for b in (p.one, p.other)}
+        told = enough_rounds(facts.process)
+        fastest[way] = [port for port in found if port in competing and port not in slower and told]
+        between[way] = [difference_of(results, p) for p in met]
     own = {way: labelled(benchmarks, way) for way in WAYS}
     two = {port: (own[DOCUMENTED][port], own[FUNCTIONAL].get(port)) for port in own[DOCUMENTED]}
     styles = {
@@ -164,16 +175,20 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         for port, (one, other) in two.items()
         if other is not None and one is not other
     }
-    plain_s = float(np.median(baseline_of(benchmarks).time_s))
+    plain_s = float(np.median(baseline.time_s))
     return Row(facts.arm.workload, facts.shape, facts.arm.phase, plain_s, cells, fastest, between, styles)
 
 
-def _cell(b: Benchmark) -> Cell:
-    facts = b.facts
-    style = b.arm.style or "?"
-    return Cell(
-        style, float(np.median(b.time_s)), facts.ratio, facts.ratio_low, facts.ratio_high, facts.verdict, facts.differs
-    )
+def _cell(b: Benchmark, baseline: Benchmark) -> Cell:
+    facts, time_s = b.facts, float(np.median(b.time_s))
+    ratio = facts.ratio, facts.ratio_low, facts.ratio_high
+    return Cell(b.arm.style or "?", time_s, *ratio, facts.verdict, _differs(b, baseline))
+
+
+def _differs(b: Benchmark, baseline: Benchmark) -> str | None:
+    if b.facts.backend != baseline.facts.backend:
+        return f"it ran on {b.facts.device}"
+    return b.facts.differs
 
 
 def difference_of(results: Results, found: Pair) -> Difference:
@@ -182,5 +197,5 @@ def difference_of(results: Results, found: Pair) -> Difference:
     return Difference(
         found.one.name, found.other.name,
         ratio.ratio, ratio.low, ratio.high, difference.ratio, difference.low, difference.high,
-        found.verdict, cause_of(results, found), found.counts,
+        found.verdict, found.same_program, cause_of(results, found), found.counts,
     )  # fmt: skip

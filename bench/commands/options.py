@@ -9,6 +9,7 @@ from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import Kernel, parse_kernel
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
+from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..arms.peers import PEERS
@@ -82,16 +83,29 @@ def make_plan(
         _check_memory(workload)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
     first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone else None
+    usual_phases = DEFAULT_PHASES if stock_alone else KERNEL_PHASES
+    if styles:
+        choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
+        usual_phases = tuple(phase for phase in usual_phases if _has_phase(names, styles, phase)) or usual_phases
+    asked_phases = choose("phase", phases or usual_phases, PHASES)
+    for phase in asked_phases if styles else ():
+        if not _has_phase(names, styles or (), phase):
+            raise InputError(f"nothing has the phase {phase} in the call styles {', '.join(styles or ())}.")
     return Plan(
         workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
-        phases=choose("phase", phases or (DEFAULT_PHASES if stock_alone else KERNEL_PHASES), PHASES),
+        phases=asked_phases,
         ports=names,
         peers=PEERS if peers else (),
-        styles=choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS]) if styles else first_look,
+        styles=tuple(dict.fromkeys(styles)) if styles else first_look,
         kernels=timed,
         **_how(quick=quick, **how),
         trials=0,
     )
+
+
+def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
+    """Whether a port has a phase in one of these call styles. Those that are not available may."""
+    return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
 
 
 def _check_memory(sized: Sized) -> None:

@@ -9,7 +9,7 @@ from ..analysis.answer import answer
 from ..analysis.merge import merge
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.calibration import calibration_tables
-from ..reporting.console import show, show_lines
+from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
 from ..reporting.frameworks import framework_tables
 from ..reporting.kernels import kernel_tables
@@ -44,6 +44,8 @@ def show_run(results: Results, *, details: bool = False, json: bool = False) -> 
     found = answer(results)
     if json:
         typer.echo(msgspec.json.encode(found).decode())
+        if not found.rows:
+            say("the answer has no rows: no framework was timed as documented or called alike, with its own cell.")
         return
     plan = results.trigru.plan
     failed = [m for m in results.trigru.equality or () if not m.passed]

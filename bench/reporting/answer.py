@@ -1,19 +1,21 @@
 """The answer of a run on one screen: what was proven, what each framework takes, why, and what to write."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from textwrap import wrap
 
-from ...common.equality.checks import CHECKS
+from ...common.equality.checks import DTYPES
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
-from ...impls import get_port, unavailable
-from ..analysis.answer import WAYS, Answer, Difference, Row, real
+from ...impls import get_port, port_names, unavailable
+from ..analysis.answer import WAYS, Answer, Difference, Row
 from ..analysis.equality import Proof
+from ..analysis.statistics import Comparison
 from ..arms.workloads import WORKLOADS, get_workload
 from ..results.grouping import grouped
 from ..results.record import Sized
 from .newest import newer_versions
-from .numbers import count, format_time, from_to
+from .numbers import count, format_interval, format_time, format_time_range, from_to
 
 #: Of a terminal.
 WIDTH, LINES = 100, 40
@@ -25,7 +27,7 @@ PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "trai
 #: From this many units on, the fused kernel trains faster in every framework (docs/kernel.md).
 FUSED_FROM = 64
 #: How many lines say so at most.
-MOST_REASONS, MOST_UNTIMED = 8, 3
+MOST_PAIRS, MOST_UNTIMED = 3, 3
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -34,7 +36,7 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     Args:
         warnings: of the machine's load.
     """
-    prose = [[*proof_lines(found)], _reasons(found), _advice(found), [*limit_lines(found), *warnings]]
+    prose = [[*warnings, *proof_lines(found)], _reasons(found), _advice(found), limit_lines(found)]
     parts = [[line for text in part for line in _fold(text)] for part in prose]
     parts.insert(1, _times(found))
     apart = [line for part in parts if part for line in ("", *part)][1:]
@@ -52,15 +54,12 @@ def name_of(port: str) -> str:
     >>> name_of("nnx"), name_of("pure"), name_of("torch")
     ('NNX', 'plain JAX', 'torch')
     """
-    known = unavailable_or_title(port)
-    return port if known is None else known.removeprefix("Flax ")
+    return get_port(port).title.removeprefix("Flax ") if _is_here(port) else port
 
 
-def unavailable_or_title(port: str) -> str | None:
-    """The title of a port that is known and available here; None of others."""
-    from ...impls import port_names
-
-    return get_port(port).title if port in port_names() and not unavailable(port) else None
+@cache
+def _is_here(port: str) -> bool:
+    return port in port_names() and unavailable(port) is None
 
 
 def describe(workload: Sized) -> str:
@@ -82,18 +81,22 @@ def describe(workload: Sized) -> str:
 
 def proof_lines(found: Answer) -> list[str]:
     """What was proven, in a line; what failed, and what has no number."""
-    lines = (
-        _proof(found.proofs, found.checks)
-        if found.proofs is not None
-        else ["Not verified before timing: the first results of each arm were compared with the oracle."]
-    )
+    lines = [] if found.complete else ["INTERRUPTED: not all was measured."]
+    if found.proofs is None:
+        lines.append("Not verified before timing: the first results of each arm were compared with the oracle.")
+    else:
+        lines += _proof(found.proofs, found)
     lines += [f"Not here: {reason}" for reason in found.missing.values()]
     untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
-    more = len(untimed) - MOST_UNTIMED
-    return lines + untimed[:MOST_UNTIMED] + ([f"... and {more} more (--details)."] if more > 0 else [])
+    return lines + _first(untimed, MOST_UNTIMED)
 
 
-def _proof(proofs: list[Proof], checks: list[str]) -> list[str]:
+def _first(lines: list[str], most: int) -> list[str]:
+    more = len(lines) - most
+    return lines[:most] + ([f"... and {more} more (--details)."] if more > 0 else [])
+
+
+def _proof(proofs: list[Proof], found: Answer) -> list[str]:
     equal = [p for p in proofs if p.is_equal]
     lines = [
         f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number."
@@ -101,11 +104,11 @@ def _proof(proofs: list[Proof], checks: list[str]) -> list[str]:
         if not p.is_equal
     ]
     errors = [p.worst_error for p in equal if p.worst_error is not None]
-    worst = f", worst error {max(errors):.0e}; 1e-12 is allowed" if errors else ""
+    worst = f"; errors up to {max(errors):.0e}, 1e-12 is allowed" if errors else ""
     if equal:
         names = ", ".join(_proven(p) for p in equal)
-        lines.append(f"Proven equal: {names} ({count(len(checks), 'check')}{worst}).")
-    if not {check.name for check in CHECKS} <= {*checks}:
+        lines.append(f"Proven equal: {names} ({count(len(found.checks), 'check')}{worst}).")
+    if not {*DTYPES} <= {*found.dtypes}:  # a first look asks in the dtypes of its arms
         lines.append("Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.")
     return lines
 
@@ -113,20 +116,34 @@ def _proof(proofs: list[Proof], checks: list[str]) -> list[str]:
 def limit_lines(found: Answer) -> list[str]:
     """What the numbers cannot tell."""
     machine, known = found.machine, found.machine.versions
-    versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
+    names = ("python", "jax", "flax", "equinox")
+    versions = ", ".join(f"{name} {known[name]}" for name in names if name in known)
     processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
-    lines = [] if found.complete else ["INTERRUPTED: not all was measured."]
-    lines.append(
-        f"One machine ({machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}), {processes}; "
-        f"{versions}." + (f" Differences below {found.least:.1%} may have been missed." if found.least else "")
-    )
+    lines = [
+        f"One machine ({machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}), float32, "
+        f"{processes}; {versions}."
+    ]
+    if found.least is not None:
+        lines[0] += f" Differences from plain JAX below {found.least:.1%} may have been missed."
+    if found.processes == 1:
+        lines.append("One process does not show how processes differ: small differences may be chance.")
+    if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
+        lines.append("Where no framework is named, too few rounds were measured to tell, or what they do differs.")
     return lines + newer_versions(known)
 
 
 def _times(found: Answer) -> list[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     blocks = [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]
-    return [line for block in blocks for line in _block(found, block)]
+    lines = [line for block in blocks for line in _block(found, block)]
+    differing = {
+        f"*{name_of(port)} is not compared: {cell.differs}."
+        for row in found.rows
+        for cells in row.cells.values()
+        for port, cell in cells.items()
+        if cell.differs
+    }
+    return lines + sorted(differing)
 
 
 def _block(found: Answer, ways: list[str]) -> list[str]:
@@ -158,101 +175,111 @@ def _block(found: Answer, ways: list[str]) -> list[str]:
 
 def _cells(ports: list[str], row: Row, way: str) -> tuple[list[str], str]:
     cells, fastest = row.cells.get(way, {}), row.fastest.get(way, [])
-    tie = len(fastest) == len(cells) > 1
-    times = [format_time(cells[port].time_s) if port in cells else "-" for port in ports]
-    return times, "-" if len(cells) < 2 else "tie" if tie else ", ".join(map(name_of, fastest))
+    compared = [cell for cell in cells.values() if not cell.differs]
+    times = [
+        format_time(cells[port].time_s) + "*" * bool(cells[port].differs) if port in cells else "-" for port in ports
+    ]
+    tie = len(fastest) == len(compared) > 1
+    return times, "tie" if tie else ", ".join(map(name_of, fastest)) or "-"
 
 
 def _reasons(found: Answer) -> list[str]:
     """Which differences are real, and what causes them."""
-    lines = []
-    for port in found.ports:
-        rows = [row.styles[port] for row in found.rows if port in row.styles]
-        slower = [d for d in real(rows) if d.verdict == "slower"]
-        if slower:
-            lines.append(_style_reason(port, slower, len(rows)))
-    lines += [sentence for two in _by_two(found.rows) for sentence in _layout_reason(*two)]
-    if not lines and any(len(row.cells.get(FUNCTIONAL, {})) > 1 for row in found.rows):
-        lines = ["No difference between frameworks, or between their call styles, is larger than chance explains."]
-    head = [] if not lines else ["Differences beyond chance, time a call or time / time, and their causes:"]
-    return [*head, *(f"- {line}" for line in lines[:MOST_REASONS])]
+    of_port = {port: [row.styles[port] for row in found.rows if port in row.styles] for port in found.ports}
+    way = FUNCTIONAL if any(row.pairs.get(FUNCTIONAL) for row in found.rows) else DOCUMENTED
+    met = [(row, d) for row in found.rows for d in row.pairs.get(way, ())]
+    lines = [
+        _style_reason(port, slower, len(all_of)) for port, all_of in of_port.items() if (slower := _slower(all_of))
+    ]
+    ratios = []
+    for of_two in grouped(met, lambda two: (two[1].one, two[1].other)).values():
+        for verdict in ("slower", "faster"):
+            if some := [(row, d) for row, d in of_two if d.verdict == verdict]:
+                ratios.append(_pair_reason(found, verdict, some, len(of_two)))
+    lines += _first([line for _, line in sorted(ratios, key=lambda told: -told[0])], MOST_PAIRS)
+    if not lines:
+        every = [d for row in found.rows for some in (*row.pairs.values(), row.styles.values()) for d in some]
+        told = all(row.fastest.get(way) for row in found.rows for way in row.pairs if row.pairs[way])
+        if every and told and not any(d.is_real for d in every):
+            return ["No difference between frameworks, or between their call styles, is beyond chance."]
+        return []
+    heading = "called alike" if way == FUNCTIONAL else "as documented"
+    head = f"Beyond chance, each at 95 %; of frameworks {heading}, the largest ratio:"
+    return [head, *(f"- {line}" for line in lines)]
 
 
-def _by_two(rows: list[Row]) -> list[tuple[list[Difference], int]]:
-    """The differences of every two frameworks that are called alike, and in how many rows they meet."""
-    found = [d for row in rows for d in row.pairs.get(FUNCTIONAL, ())]
-    return [(real(of_two), len(of_two)) for of_two in grouped(found, lambda d: (d.one, d.other)).values()]
+def _slower(differences: list[Difference]) -> list[Difference]:
+    return [d for d in differences if d.verdict == "slower"]
 
 
 def _style_reason(port: str, slower: list[Difference], rows: int) -> str:
     ordered = sorted(slower, key=lambda d: d.difference_s)
-    causes = {d.cause for d in slower}
-    why = "the same program, so this is what crossing the jit boundary costs"
-    if "unexplained" in causes:
-        why = "more than crossing the jit boundary was seen to cost: unexplained"
-    elif causes != {"boundary"}:
-        alike = not any(d.counts for d in slower)
-        program = "another program of the same operations" if alike else "another program"
-        why = f"crossing the jit boundary, and {program}"
+    words = {
+        "boundary": "crossing the jit boundary",
+        "style": "another way of calling, and another program",
+        "unexplained": "unexplained",
+        "unread": "no program to look at",
+        "equations": "other equations",
+    }
+    causes = grouped(slower, lambda d: words.get(d.cause, d.cause))
+    why = ", ".join(f"{cause} ({len(some)})" if len(causes) > 1 else cause for cause, some in causes.items())
     return (
-        f"{name_of(port)} as documented: {from_to(*map(_cost, (ordered[0], ordered[-1])))} a call over "
-        f"`{_style(slower[0].other)}`, in {len(slower)} of {count(rows, 'row')}: {why}."
+        f"{name_of(port)}, `{_style(slower[0].one)}`: {from_to(*map(_cost, (ordered[0], ordered[-1])))} a call over "
+        f"`{_style(slower[0].other)}`, {len(slower)} of {count(rows, 'row')}: {why}."
     )
 
 
 def _cost(difference: Difference) -> str:
     """Seconds per call with their interval."""
-    times = (difference.difference_s, difference.difference_low_s, difference.difference_high_s)
-    scale, unit = (1e3, "ms") if times[0] >= 1e-3 else (1e6, "µs")
-    time, low, high = (f"{scale * t:.3g}" for t in times)
-    return f"+{time} {unit} [{low}, {high}]"
+    times_s = difference.difference_s, difference.difference_low_s, difference.difference_high_s
+    return f"+{format_time_range(*times_s)}"
 
 
-def _layout_reason(found: list[Difference], rows: int) -> Iterable[str]:
-    for cause, differences in grouped(found, lambda d: d.cause).items():
-        one, other = (name_of(name.partition("[")[0]) for name in (differences[0].one, differences[0].other))
-        ratios = sorted(differences, key=lambda d: d.ratio)
-        span = from_to(_ratio(ratios[0]), _ratio(ratios[-1]))
-        counts = next((d.counts for d in differences if d.counts), ())
-        why = {
-            "layout": _counted(counts),
-            "boundary": "the same program; not so as lists of arrays, so it is the jit boundary",
-            "equations": "other equations",
-            "unread": "no program to look at",
-        }.get(cause, "unexplained: the same program")
-        yield f"Alike, {one} / {other}: {span}, {len(ratios)} of {rows}: {why}."
-
-
-def _ratio(difference: Difference) -> str:
-    return f"{difference.ratio:.2f} [{difference.low:.2f}, {difference.high:.2f}]"
+def _pair_reason(found: Answer, verdict: str, some: list[tuple[Row, Difference]], rows: int) -> tuple[float, str]:
+    """The largest ratio of two frameworks, and where it is and why, the one first that takes longer."""
+    ratios = {id(d): Comparison(d.ratio, d.low, d.high) for _, d in some}
+    if verdict == "faster":
+        ratios = {key: ratio.inverse for key, ratio in ratios.items()}
+    row, most = max(some, key=lambda two: ratios[id(two[1])].ratio)
+    one, other = (name_of(name.partition("[")[0]) for name in (most.one, most.other))
+    counts = [(name, mine, its) for name, mine, its in most.counts]
+    if verdict == "faster":
+        one, other, counts = other, one, [(name, its, mine) for name, mine, its in counts]
+    where = PHASES[row.phase] if len({str(r.workload) for r in found.rows}) == 1 else f"{row.workload} {row.phase}"
+    why = {
+        "layout": _counted(counts),
+        "boundary": "the same program; not so as lists of arrays, so it is the jit boundary",
+        "style": "called in other ways",
+        "equations": "other equations",
+        "unread": "no program to look at",
+    }.get(most.cause, "unexplained: the same program")
+    largest = ratios[id(most)]
+    return largest.ratio, f"{one} / {other}: {format_interval(largest)} ({where}; {why}), {len(some)} of {rows}."
 
 
 def _counted(counts: Sequence[tuple[str, int, int]]) -> str:
+    """What programs differ in."""
     words = {"dots": "products", "whiles": "loops"}
     if not counts:
-        return "layout"
+        return "another program"
     name, mine, its = counts[0]
-    return f"layout, {mine} {words.get(name, name)} to {its}"
+    return f"{mine} {words.get(name, name)} to {its}"
 
 
 def _advice(found: Answer) -> list[str]:
     """What to write for the fast number."""
     lines, cautions = [], []
     for port in found.ports:
-        slower = any(d.verdict == "slower" for row in found.rows for d in [row.styles.get(port)] if d)
-        styles = {} if unavailable_or_title(port) is None else {s.name: s for s in get_port(port).call_styles}
-        name = next(
-            (row.cells[FUNCTIONAL][port].style for row in found.rows if port in row.cells.get(FUNCTIONAL, {})), ""
-        )
-        if slower and name in styles:
-            lines.append(f"  {name_of(port):8} {styles[name].summary}")
-            cautions += [f"  {name_of(port)}: {styles[name].caution}."] * bool(styles[name].caution)
+        slower = _slower([row.styles[port] for row in found.rows if port in row.styles])
+        styles = {style.name: style for style in get_port(port).call_styles} if _is_here(port) else {}
+        style = styles.get(_style(slower[0].other)) if slower else None
+        if style:
+            lines.append(f"  {name_of(port):8} {style.summary}")
+            cautions += [f"  {name_of(port)}: {style.caution}."] * bool(style.caution)
     if lines:
-        lines = ["For the fast number, write (`trigru styles` prints each in full):", *lines, *cautions]
+        lines = ["For the fast number, write (in full: `trigru styles PORT functional`):", *lines, *cautions]
     if any(_units(row.workload) >= FUSED_FROM for row in found.rows if row.phase == "train_step"):
-        lines.append(
-            f"Training {FUSED_FROM} units or more, see also --kernel fused, which was faster in each (docs/kernel.md)."
-        )
+        lines.append("To train, see also --kernel fused: faster in each framework where docs/kernel.md measured it.")
     return lines
 
 

@@ -22,9 +22,10 @@ def framework_tables(results: Results) -> list[Section]:
 def explain(found: Difference) -> str:
     """Why an arm takes longer or shorter than another.
 
-    >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", "boundary", ()))
+    >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
     'crossing the jit boundary: +3.0 µs [+2.0, +4.0] over a[y], whose program it runs'
-    >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", "layout", (("dots", 6, 2),)))
+    >>> dots = (("dots", 6, 2),)
+    >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "layout", dots))
     'another program, of 6 dots where b[x] has 2: +300.0 µs [+200.0, +400.0]'
     """
     bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
@@ -39,7 +40,7 @@ def explain(found: Difference) -> str:
         "equations": "other equations",
         "unread": "no XLA program to look at",
         "boundary": f"crossing the jit boundary: {cost} over {found.other}, whose program it runs",
-        "style": f"called in another way, and {program}: {cost}",
+        "style": f"called in another way{'' if found.same_program else f', and {program}'}: {cost}",
         "layout": f"{program}: {cost}",
         "unexplained": f"unexplained: {cost} over {found.other}, whose program it runs",
     }[found.cause]

@@ -11,7 +11,7 @@ from .provenance import short_group
 def expectation(plan: Plan) -> str:
     """How long a run of this plan will take and what it will be able to see, said before it starts."""
     expected = expected_s(plan)
-    about = f"about {expected:.0f} s" if expected < 120 else f"about {expected / 60:.0f} minutes"
+    about = f"about {expected:.0f} s in all" if expected < 120 else f"about {expected / 60:.0f} minutes in all"
     least = f"{least_expected(plan.processes, plan.rounds):.1%}"
     condition = "where calls are fast, and the machine is as quiet as that in docs/measurement.md"
     if plan.processes == 1:

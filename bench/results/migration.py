@@ -18,6 +18,9 @@ _LABELS = {
     ("nnx", "leaves"): ["leaves"],
     ("equinox", "filter_jit"): ["documented"],
     ("equinox", "partition"): ["functional"],
+    ("torch", "eager"): ["documented"],
+    ("haiku", "transform"): ["documented"],
+    ("keras", "stateless"): ["documented"],
 }
 
 

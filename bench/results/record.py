@@ -120,7 +120,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         limit_s: a measuring process that says nothing for longer is ended, and the arm under way has no number.
         seed: of the orders and the bootstrap.
         trials: above 0, calibrate instead, with this many groups of copies and slowed copies of the baseline.
-        compile_anew: every process compiles; else the later ones take the programs that the second one made.
+        compile_anew: every process compiles; else the later ones take the programs of the first or the second one.
     """
 
     workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support.runs import MACHINE, PROGRAM, make_arm, make_benchmark, make_results, with_provenance
+from support.runs import MACHINE, PROGRAM, make_arm, make_benchmark, make_results, with_facts, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.reporting.answer import answer_lines, describe, limit_lines, name_of, proof_lines
 from trigru.bench.reporting.newest import TESTED
@@ -79,24 +79,64 @@ def test_documented_styles_part_frameworks_that_are_alike():
             "tie",
         ]
     ]
-    assert "- NNX as documented: +250 µs [" in text
-    assert "a call over `split-merge`, in 1 of 1 row: the same program" in text
+    assert "- NNX, `nnx.jit`: +250 µs [250, 250] a call over `split-merge`, 1 of 1 row: crossing the jit" in text
     assert "  NNX      jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)" in text
     assert "  NNX: what a call changes in the module, as dropout's generator, is lost unless" in text
-    assert "Alike" not in text, "there is no difference to tell of"
+    assert " / " not in text.partition("Beyond chance")[2], "there is no difference to tell of"
 
 
-def test_a_difference_of_layout_is_told_with_its_interval_and_what_is_unexplained_is_called_so():
-    slow, said = FAST | {"linen[apply]": 1.3e-4}, "- Alike, linen / NNX: 1.30 [1.30, 1.30], 1 of 1: "
+def test_a_difference_is_told_with_its_interval_and_what_is_unexplained_is_called_so():
+    slow, said = FAST | {"linen[apply]": 1.3e-4}, "- linen / NNX: 1.300 [1.300, 1.300] (forward pass; "
     text = unfolded(run(slow, programs={"linen[apply]": OTHER}))
-    assert f"{said}layout, 6 products to 2." in text
+    assert f"{said}6 products to 2), 1 of 1." in text
     assert "unexplained" not in text
-    assert f"{said}unexplained: the same program." in unfolded(run(slow))
+    assert f"{said}unexplained: the same program), 1 of 1." in unfolded(run(slow))
+
+
+def test_two_frameworks_that_win_in_different_rows_have_a_line_each_with_the_largest_ratio_and_its_counts():
+    more, two = msgspec.structs.replace(OTHER, dots=9), {"pure[jit]": 1e-4, "nnx[split-merge]": 1e-4}
+    text = unfolded(
+        run(two | {"linen[apply]": 1.3e-4}, programs={"linen[apply]": OTHER}),
+        run(two | {"linen[apply]": 2e-4}, "tiny", programs={"linen[apply]": more}),
+        run(two | {"linen[apply]": 4e-5}, "medium", programs={"linen[apply]": OTHER}),
+    )
+    assert "- NNX / linen: 2.50 [2.50, 2.50] (medium forward; 2 products to 6), 1 of 3. - linen / NNX: 2.00 [" in text
+    assert "2.00] (tiny forward; 9 products to 2), 2 of 3." in text
+
+
+def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
+    """The ratio to plain JAX may order frameworks otherwise than their own times do."""
+    times = {"pure[jit]": np.tile([3e-5, 4e-5], 6), "linen[apply]": np.full(12, 5.6e-5)}
+    times |= {"nnx[split-merge]": np.full(12, 5.7e-5), "equinox[partition]": np.full(12, 5.2e-5)}
+    found = [
+        make_benchmark(make_arm(name, "question"), s, np.repeat([0, 1], 6), ratio=2.0 if "equinox" in name else 1.3)
+        for name, s in times.items()
+    ]
+    (row,) = answer(make_results(found)).rows
+    assert row.fastest["functional"] == ["equinox"]
+
+
+def test_what_is_not_the_same_work_meets_nobody():
+    found = run(FAST, differs=None)
+    odd = [with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in found]
+    lines = answer_lines(answer(make_results(odd)))
+    assert "*Equinox is not compared: it ran on A GPU." in lines
+    (row,) = answer(make_results(odd)).rows
+    assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx"]}
+    assert [(d.one, d.other) for d in row.pairs["functional"]] == [("linen[apply]", "nnx[split-merge]")]
+
+
+def test_too_few_rounds_name_nobody():
+    short = [make_benchmark(make_arm(name), [FAST[name]] * 3) for name in NAMES]
+    lines = answer_lines(answer(make_results(short)))
+    assert "Where no framework is named, too few rounds were measured to tell, or what they do differs." in lines
+    assert "One process does not show how processes differ: small differences may be chance." in lines
+    assert not any("tie" in line or "beyond chance" in line for line in lines)
 
 
 def test_no_difference_is_said_where_none_is_real():
     text = "\n".join(screen(run(ALIKE)))
-    assert "No difference between frameworks, or between their call styles, is larger than chance explains." in text
+    assert "No difference between frameworks, or between their call styles, is beyond chance." in text
     assert "For the fast number" not in text
 
 
@@ -157,7 +197,7 @@ def test_what_was_proven_and_what_failed_is_one_line_each():
     lines = proof_lines(answer(msgspec.structs.replace(results, untimed=[*missing, *lost])))
     assert lines == [
         "FAILED: NNX is not proven equal (masks); it has no number.",
-        "Proven equal: plain JAX, linen with fused (2 checks, worst error 2e-13; 1e-12 is allowed).",
+        "Proven equal: plain JAX, linen with fused (2 checks; errors up to 2e-13, 1e-12 is allowed).",
         "Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.",
         "Not here: equinox is not installed",
         *(f"Without a number: linen[{n}], 2 times: it hung" for n in range(3)),
@@ -168,12 +208,14 @@ def test_what_was_proven_and_what_failed_is_one_line_each():
 def test_what_the_numbers_cannot_tell():
     results = make_results(run(FAST))
     (line,) = limit_lines(answer(results))
-    assert line.startswith("One machine (A CPU, 16 threads, 2026-11-04), 2 processes; jax 0.12.0. Differences below ")
+    assert line.startswith(
+        "One machine (A CPU, 16 threads, 2026-11-04), float32, 2 processes; python 3.13.5, jax 0.12.0. Differences"
+    )
     old = msgspec.structs.replace(MACHINE, versions={"python": "3.11.2", "jax": "0.10.2", "flax": "0.12.12"})
     found = answer(with_provenance(results, complete=False, machine=old))
     lines = limit_lines(msgspec.structs.replace(found, processes=1))
-    assert lines[0] == "INTERRUPTED: not all was measured."
-    assert "1 process; jax 0.10.2, flax 0.12.12." in lines[1]
+    assert proof_lines(found)[0] == "INTERRUPTED: not all was measured."
+    assert "1 process; python 3.11.2, jax 0.10.2, flax 0.12.12." in lines[0]
     assert lines[2] == "Python 3.12 or later has newer versions: jax 0.12.0.1. They may answer differently."
 
 

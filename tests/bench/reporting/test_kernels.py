@@ -106,7 +106,7 @@ def test_a_division_alone_has_no_tables_of_another(results, tmp_path):
 
 def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(tmp_path, monkeypatch):
     drawn, bars, plot, errorbar = [], [], Axes.plot, Axes.errorbar
-    monkeypatch.setattr(Axes, "plot", lambda self, *a, **o: drawn.append(o.get("label")) or plot(self, *a, **o))
+    monkeypatch.setattr(Axes, "plot", lambda self, *a, **o: drawn.append((o.get("label"), *a)) or plot(self, *a, **o))
     monkeypatch.setattr(Axes, "errorbar", lambda self, *a, **o: bars.extend(a) or errorbar(self, *a, **o))
     names = {"stock": ("pure[jit]", "pure[jit]#2", "linen[apply]"), "fused": ("pure[jit]", "pure[jit]:fused")}
     benchmarks = [
@@ -126,7 +126,8 @@ def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(t
         with_benchmarks(draw_run(1), benchmarks), plan=plan(workloads=("tiny@hidden=16", "tiny@hidden=8"))
     )
     assert plot_sweep(swept, tmp_path / "sweep.png")
-    assert drawn == ["pure[jit]", "linen[apply]"]
+    per_s = swept.benchmarks[0].facts.steps / 1e-3
+    assert drawn == [(name, [8, 16], [per_s, per_s]) for name in ("pure[jit]", "linen[apply]")]
     assert overhead_tables(swept)[1].rows[0][-1] == "8 by estimate"
     assert overhead_tables(swept)[0].title.startswith("Framework overhead on tiny@hidden=8, "), "the smallest"
     sizes, shares, reach = bars

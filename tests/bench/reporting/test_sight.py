@@ -52,5 +52,5 @@ def test_what_will_be_seen_is_said_with_its_condition():
     assert " 10 processes: a difference of 1." in expectation(plan(processes=10, rounds=None))
     assert "One process does not show how processes differ" in expectation(plan(processes=1, rounds=None))
     assert expectation(plan()).startswith("It will take about ")
-    assert " minutes. 10 processes" in expectation(plan(workloads=("large",), processes=10))
+    assert " minutes in all. 10 processes" in expectation(plan(workloads=("large",), processes=10))
     assert all("docs/measurement.md" in expectation(plan(processes=p, rounds=12)) for p in (1, 4))

@@ -61,6 +61,13 @@ def test_each_line_is_on_disk_before_the_next_begins(path, journal):
         assert msgspec.json.decode(lines[-1])["reason"] == f"reason {number}"
 
 
+def test_a_run_whose_file_somebody_removed_is_not_begun_again_in_its_middle(path, journal):
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        journal.add(STARTED)
+    assert not path.exists()
+
+
 def test_a_run_that_is_there_is_never_written_over(path, journal):
     fill(journal)
     before = path.read_bytes()
