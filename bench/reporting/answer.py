@@ -11,6 +11,7 @@ from ...impls import get_port, port_names, unavailable
 from ..analysis.answer import WAYS, Answer, Difference, Row
 from ..analysis.equality import Proof
 from ..analysis.statistics import Comparison
+from ..arms.plan import FEW_PROCESSES
 from ..arms.workloads import WORKLOADS, get_workload
 from ..results.grouping import grouped
 from ..results.record import Sized
@@ -127,6 +128,8 @@ def limit_lines(found: Answer) -> list[str]:
         lines[0] += f" Differences from plain JAX below {found.least:.1%} may have been missed."
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
+    elif found.processes <= FEW_PROCESSES:
+        lines.append("Few processes: 86 % of such intervals held what a long run found (docs/measurement.md).")
     if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
         lines.append("Where no framework is named, too few rounds were measured to tell, or what they do differs.")
     return lines + newer_versions(known)

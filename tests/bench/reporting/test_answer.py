@@ -207,7 +207,10 @@ def test_what_was_proven_and_what_failed_is_one_line_each():
 
 def test_what_the_numbers_cannot_tell():
     results = make_results(run(FAST))
-    (line,) = limit_lines(answer(results))
+    line, few = limit_lines(answer(results))
+    assert few == "Few processes: 86 % of such intervals held what a long run found (docs/measurement.md)."
+    many = msgspec.structs.replace(answer(results), processes=5)
+    assert len(limit_lines(many)) == 1
     assert line.startswith(
         "One machine (A CPU, 16 threads, 2026-11-04), float32, 2 processes; python 3.13.5, jax 0.12.0. Differences"
     )
