@@ -268,6 +268,15 @@ def test_progress_goes_to_a_share_or_on_by_one():
     assert shown == [0.5, 0.5, 0.75]
 
 
+def test_where_nobody_watches_a_line_says_how_far_it_is_and_how_long_it_will_take(capsys, monkeypatch):
+    with Progress("x") as progress:
+        task = progress._bar.tasks[0]
+        monkeypatch.setattr(type(task), "elapsed", 6.0)
+        progress.to(0.25, "tiny")
+        progress.to(0.5, "never said so soon")
+    assert capsys.readouterr().err.splitlines()[0] == "25 % after 6 s, about 18 s left: tiny"
+
+
 def test_the_pytest_benchmark_suite_runs():
     chosen = "tiny and forward and (pure or linen)"
     command = [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"]

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from support.cli import call
 from support.cli import invoke as invoke_command
 from trigru.bench.commands import train as command
+from trigru.bench.commands.claims import claim_folder
 from trigru.bench.training import study
 from trigru.bench.training.experiments import get_experiment
 from trigru.bench.training.fit import DivergedError, Fit
@@ -120,6 +121,12 @@ def test_a_training_that_ends_early_keeps_what_was_trained_and_goes_on(tmp_path,
     assert counted.done == [0, 1] * 3
     assert len(list((tmp_path / "params").iterdir())) == 3, "also of those trained before the interruption"
     assert not (tmp_path / "training.partial.jsonl").exists()
+
+
+def test_trainings_time_nothing_so_that_they_may_run_beside_a_run(tmp_path, counted):
+    with claim_folder(tmp_path / "bench"):
+        done = invoke(*QUICKLY, str(tmp_path / "train"))
+    assert done.exit_code == 0, done.output
 
 
 def test_a_first_look_has_seeds_enough_for_one_experiment_and_says_so(tmp_path, counted):

@@ -69,6 +69,13 @@ OF_LINEN = ("benchmarks", 2, "extra_info", "trigru")
 PARTS = {("trigru",): Provenance, ("trigru", "plan"): Plan, OF_LINEN: Facts, (*OF_LINEN, "arm"): Arm}
 
 
+def test_rounds_of_a_process_more_than_the_plan_has_are_refused():
+    two = make_results([make_benchmark(arm, [1.0] * 4, [0, 0, 1, 1]) for arm in ARMS])
+    one = msgspec.structs.replace(two.trigru.plan, processes=1)
+    with pytest.raises(ValueError, match="arms of different processes, or of more than the plan has"):
+        with_provenance(two, plan=one)
+
+
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: PARTS[part].__name__)
 def test_a_file_that_lacks_a_fact_does_not_load(path, part):
     for fact in (field.name for field in msgspec.structs.fields(PARTS[part]) if field.required):
