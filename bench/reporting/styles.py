@@ -52,7 +52,8 @@ def style_comment(port: Port, styles: Mapping[str, CallStyle]) -> str:
     for phases in grouped(styles, lambda phase: styles[phase].name).values():
         style = styles[phases[0]]
         text = f"{port.title}, call style {style.name} ({', '.join(phases)}): {style.summary}"
-        lines += [*textwrap.wrap(text, WIDTH - 2), *([style.source] if style.source else [])]
+        caution = [f"Mind: {style.caution}."] if style.caution else []
+        lines += [*textwrap.wrap(text, WIDTH - 2), *([style.source] if style.source else []), *caution]
     return "".join(f"# {line}\n" for line in lines)
 
 

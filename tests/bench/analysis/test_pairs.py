@@ -60,6 +60,24 @@ def test_styles_and_programs_tell_the_cause(one, other, over_s, programs, expect
     assert cause(other, one, group(over_s, programs)) == expected
 
 
+def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval():
+    process = np.repeat([0, 1, 2], 4)
+    over_s = np.repeat([1.9e-3, 2.2e-3, 2.5e-3], 4)
+    times = {"pure[jit]": np.full(12, BASE_S), NNX: BASE_S + over_s, SPLIT: np.full(12, BASE_S)}
+    found = [make_benchmark(make_arm(name), t, process, program=PROGRAM, floor=0.0) for name, t in times.items()]
+    results = make_results(found)
+    two = pair(results, found[1], found[2])
+    assert two.difference_s.low < 2e-3 < two.estimate_s
+    assert cause_of(results, two) == "unexplained"
+
+
+def test_beside_a_kernel_frameworks_are_represented_by_their_own_cell():
+    benchmarks = group(
+        {"linen[apply]": 0.0, "linen[apply]:fused": 0.0, NNX: 0.0, f"{NNX}:fused": 0.0}, division="fused"
+    )
+    assert [b.name for b in labelled(benchmarks, "documented").values()] == ["pure[jit]", "linen[apply]", NNX]
+
+
 def test_other_equations_are_no_cause_to_look_for():
     benchmarks = group({NNX: 1e-3, SPLIT: 0.0}, differs="two biases", gate=None)
     assert cause(NNX, SPLIT, benchmarks) == "equations"
