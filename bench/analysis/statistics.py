@@ -8,7 +8,7 @@ lies from 1 is the noise floor of that group.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import bootstrap, t
 
 from ...common.errors import InputError
+from ..arms.plan import FEW_PROCESSES
 from ..results.contradictions import LEAST_ROUNDS
 
 CONFIDENCE = 0.95
@@ -24,6 +25,11 @@ RESAMPLES = 4000
 #: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
 #: elsewhere in memory, were seen to differ by up to 0.5 %; this is twice as much.
 MIN_FLOOR = 0.01
+
+#: The standard deviation of a log-ratio between runs, beyond what the processes of one run tell. The processes of a
+#: short run share the programs that one of them compiled, and one stretch of time. Seen in forty short runs:
+#: docs/measurement.md, "Do the intervals of a first look hold?".
+BETWEEN_RUNS = 0.01
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,8 @@ def effect_of(
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
     processes' medians, whose spread contains both levels. These few medians may happen to lie closer together than a
     bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. (To resample both
-    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.)
+    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.) Where
+    processes are few, how runs differ is added.
 
     Args:
         resamples: of the bootstrap; None for 4000. The other arguments are those of `compare`.
@@ -113,12 +120,13 @@ def effect_of(
         return Effect(centre, centre, centre, 0.0, P, medians)
     within = [_bootstrap(rounds, seed, resamples or RESAMPLES) for rounds in by_process]
     if P == 1:
-        interval = within[0].confidence_interval
-        return Effect(centre, float(interval.low), float(interval.high), float(within[0].standard_error), 1, medians)
+        interval, error = within[0].confidence_interval, float(within[0].standard_error)
+        return _between_runs(Effect(centre, float(interval.low), float(interval.high), error, 1, medians))
     of_processes = float(np.std(medians, ddof=1)) / P**0.5
     of_rounds = sum(w.standard_error**2 for w in within) ** 0.5 / P
     reach = max(_t(float(P - 1)) * of_processes, _t(np.inf) * of_rounds)
-    return Effect(centre, centre - reach, centre + reach, max(of_processes, of_rounds), P, medians)
+    found = Effect(centre, centre - reach, centre + reach, max(of_processes, of_rounds), P, medians)
+    return _between_runs(found) if P <= FEW_PROCESSES else found
 
 
 def centre_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None) -> float:
@@ -224,6 +232,17 @@ def verdict(comparison: Comparison, floor: float) -> str:
     if beyond_floor and comparison.high < 1:
         return "faster"
     return "indistinguishable"
+
+
+def _between_runs(effect: Effect) -> Effect:
+    """The effect with an interval that contains how runs differ: independent errors add up in squares."""
+    centre, own = effect.log_ratio, _t(np.inf) * BETWEEN_RUNS
+    return replace(
+        effect,
+        low=centre - float(np.hypot(centre - effect.low, own)),
+        high=centre + float(np.hypot(effect.high - centre, own)),
+        standard_error=float(np.hypot(effect.standard_error, BETWEEN_RUNS)),
+    )
 
 
 def _by_process(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None) -> list[np.ndarray]:
