@@ -105,8 +105,8 @@ def effect_of(
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
     processes' medians, whose spread contains both levels. These few medians may happen to lie closer together than a
     bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. (To resample both
-    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.) Where
-    processes are few, how runs differ is added.
+    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.) Of a
+    few processes, the interval contains how runs were seen to differ, too.
 
     Args:
         resamples: of the bootstrap; None for 4000. The other arguments are those of `compare`.
@@ -120,8 +120,8 @@ def effect_of(
         return Effect(centre, centre, centre, 0.0, P, medians)
     within = [_bootstrap(rounds, seed, resamples or RESAMPLES) for rounds in by_process]
     if P == 1:
-        interval, error = within[0].confidence_interval, float(within[0].standard_error)
-        return _between_runs(Effect(centre, float(interval.low), float(interval.high), error, 1, medians))
+        interval = within[0].confidence_interval
+        return Effect(centre, float(interval.low), float(interval.high), float(within[0].standard_error), 1, medians)
     of_processes = float(np.std(medians, ddof=1)) / P**0.5
     of_rounds = sum(w.standard_error**2 for w in within) ** 0.5 / P
     reach = max(_t(float(P - 1)) * of_processes, _t(np.inf) * of_rounds)
