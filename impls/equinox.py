@@ -156,14 +156,36 @@ class GRU(eqx.Module):
         return jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)
 
     def step(
-        self, x: Float[Array, " features"], carry: Float[Array, " hidden"] | None = None
+        self,
+        x: Float[Array, " features"],
+        carry: Float[Array, " hidden"] | None = None,
+        *,
+        reset: Bool[Array, ""] | None = None,
     ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
-        """Run one time step on x (D,); returns the carry and the output, which are the same (H,)."""
+        """Run one time step.
+
+        Args:
+            x: inputs (D,).
+            carry: the state to start from (H,); None starts from the learned initial carry.
+            reset: a scalar; where true, the state becomes the initial carry before the step.
+
+        Returns:
+            The carry and the output, which are the same (H,).
+        """
         check_call(
-            x, carry, input_size=self.cell.input_size, hidden_size=self.cell.hidden_size, time=False, batched=False
+            x,
+            carry,
+            input_size=self.cell.input_size,
+            hidden_size=self.cell.hidden_size,
+            reset=reset,
+            time=False,
+            batched=False,
         )
         gru, x = self._promote(x)
-        h = gru.cell(x, gru._start(x, carry))
+        h = gru._start(x, carry)
+        if reset is not None:
+            h = jnp.where(reset, gru.initial_carry, h)
+        h = gru.cell(x, h)
         return h, h
 
     def _start(self, x, carry=None):
@@ -261,9 +283,11 @@ class EquinoxPort:
             one = jax.vmap(one, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
         return one(x, resets, carry, lengths)
 
-    def step(self, model, x, carry=None):
-        check_call(x, carry, input_size=model.cell.input_size, hidden_size=model.cell.hidden_size, time=False)
-        return _over_batch(model.step, np.ndim(x) - 1)(x, carry)
+    def step(self, model, x, carry=None, *, reset=None):
+        check_call(
+            x, carry, input_size=model.cell.input_size, hidden_size=model.cell.hidden_size, reset=reset, time=False
+        )
+        return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)

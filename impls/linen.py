@@ -143,11 +143,28 @@ class GRU(nn.Module):
         return scan(self, h, by_time)
 
     def step(
-        self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
+        self,
+        x: Float[Array, "*batch features"],
+        carry: Float[Array, "*batch hidden"] | None = None,
+        *,
+        reset: Bool[Array, "*batch"] | None = None,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """Run one time step on x (*batch, D); returns the carry and the output, which are the same (*batch, H)."""
-        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, time=False)
-        return self.cell(self._start(x, x.shape[:-1], carry), x)
+        """Run one time step.
+
+        Args:
+            x: inputs (*batch, D).
+            carry: the state to start from (*batch, H); None starts from the learned initial carry.
+            reset: (*batch); where true, the state becomes the initial carry before the step.
+
+        Returns:
+            The carry and the output, which are the same (*batch, H).
+        """
+        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, reset=reset, time=False)
+        batch = x.shape[:-1]
+        h = self._start(x, batch, carry)
+        if reset is not None:
+            h = jnp.where(jnp.asarray(reset)[..., None], self._start(x, batch), h)
+        return self.cell(h, x)
 
     def _start(self, x, batch, carry=None):
         dtype = computation_dtype(self.dtype, x, self.param_dtype)
@@ -227,8 +244,8 @@ class LinenPort:
     def apply(self, model, x, carry=None, **options):
         return model.module.apply({"params": model.params}, x, carry, **options)
 
-    def step(self, model, x, carry=None):
-        return model.module.apply({"params": model.params}, x, carry, method="step")
+    def step(self, model, x, carry=None, *, reset=None):
+        return model.module.apply({"params": model.params}, x, carry, reset=reset, method="step")
 
     def classify(self, model, x, lengths=None):
         return model.module.apply({"params": model.params}, x, lengths)

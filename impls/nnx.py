@@ -186,12 +186,29 @@ class GRU(nnx.Module):
         return carry, jnp.moveaxis(outputs, 0, time_axis)
 
     def step(
-        self, x: Float[Array, "*batch features"], carry: Float[Array, "*batch hidden"] | None = None
+        self,
+        x: Float[Array, "*batch features"],
+        carry: Float[Array, "*batch hidden"] | None = None,
+        *,
+        reset: Bool[Array, "*batch"] | None = None,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """Run one time step on x (*batch, D); returns the carry and the output, which are the same (*batch, H)."""
+        """Run one time step.
+
+        Args:
+            x: inputs (*batch, D).
+            carry: the state to start from (*batch, H); None starts from the learned initial carry.
+            reset: (*batch); where true, the state becomes the initial carry before the step.
+
+        Returns:
+            The carry and the output, which are the same (*batch, H).
+        """
         D, H = self.cell.in_features, self.cell.hidden_features
-        check_call(x, carry, input_size=D, hidden_size=H, time=False)
-        return self.cell(self._start(x, x.shape[:-1], carry), x)
+        check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
+        batch = x.shape[:-1]
+        h = self._start(x, batch, carry)
+        if reset is not None:
+            h = jnp.where(jnp.asarray(reset)[..., None], self._start(x, batch), h)
+        return self.cell(h, x)
 
     def _start(self, x, batch, carry=None):
         dtype = computation_dtype(self.cell.dtype, x, self.cell.param_dtype)
@@ -274,8 +291,8 @@ class NNXPort:
     def apply(self, model, x, carry=None, **options):
         return model(x, carry, **options)
 
-    def step(self, model, x, carry=None):
-        return model.step(x, carry)
+    def step(self, model, x, carry=None, *, reset=None):
+        return model.step(x, carry, reset=reset)
 
     def classify(self, model, x, lengths=None):
         return model(x, lengths)

@@ -119,13 +119,29 @@ def gru_step(
     x: Float[Array, "*batch features"],
     carry: Float[Array, "*batch hidden"] | None = None,
     *,
+    reset: Bool[Array, "*batch"] | None = None,
     dtype: Any = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """Run one time step on x (*batch, D); returns the carry and the output, which are the same (*batch, H)."""
+    """Run one time step.
+
+    Args:
+        params: of D inputs and H units.
+        x: inputs (*batch, D).
+        carry: the state to start from (*batch, H); None starts from `params.initial_carry`.
+        reset: (*batch); where true, the state becomes the initial carry before the step.
+        dtype: of the computation; None promotes inputs and parameters.
+
+    Returns:
+        The carry and the output, which are the same (*batch, H).
+    """
     D, H = params.kernel_i.shape[0], params.bias_n.shape[0]
-    check_call(x, carry, input_size=D, hidden_size=H, time=False)
+    check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
     x, params = _promote(dtype, x, params)
-    h = _cell(params, x, _start(params, x.shape[:-1], carry))
+    batch = x.shape[:-1]
+    h = _start(params, batch, carry)
+    if reset is not None:
+        h = jnp.where(jnp.asarray(reset)[..., None], _start(params, batch), h)
+    h = _cell(params, x, h)
     return h, h
 
 
@@ -245,8 +261,8 @@ class PurePort:
     def apply(self, model, x, carry=None, **options):
         return gru(model.params, x, carry, **options, **model.options())
 
-    def step(self, model, x, carry=None):
-        return gru_step(model.params, x, carry, dtype=model.dtype)
+    def step(self, model, x, carry=None, *, reset=None):
+        return gru_step(model.params, x, carry, reset=reset, dtype=model.dtype)
 
     def classify(self, model, x, lengths=None):
         carry, _ = gru(model.params.gru, x, lengths=lengths, **model.options())

@@ -21,6 +21,7 @@ def check_call(
     input_size: int | None = None,
     lengths: Any = None,
     resets: Any = None,
+    reset: Any = None,
     reverse: Any = False,
     time_major: Any = False,
     time: bool = True,
@@ -36,6 +37,7 @@ def check_call(
         input_size: D, or None where it isn't known yet (a linen model before init).
         lengths: None, or integers of shape (*batch).
         resets: None, or booleans of the shape of the inputs without their last axis.
+        reset: None, or booleans of shape (*batch), for one step.
         reverse, time_major: the call's flags.
         time: False for one step, whose inputs have no time axis.
         batched: False for a model that takes one example, without batch axes.
@@ -54,7 +56,7 @@ def check_call(
     leading = ["time"] * (time and time_major) + ["*batch"] * batched + ["time"] * (time and not time_major)
     axes = ", ".join([*leading, "features"])
     trailing = 2 if time else 1
-    for name, array in (("inputs", x), ("carry", carry), ("lengths", lengths), ("resets", resets)):
+    for name, array in (("inputs", x), ("carry", carry), ("lengths", lengths), ("resets", resets), ("reset", reset)):
         if (array is None and name == "inputs") or (array is not None and not hasattr(array, "shape")):
             raise InputError(f"{name}: got a {type(array).__name__}, expected an array. Convert it with jnp.asarray.")
     shape = np.shape(x)
@@ -93,6 +95,11 @@ def check_call(
             )
         if _dtype(resets) != np.dtype(bool):
             raise InputError(f"resets have dtype {_dtype(resets)}, expected bool.")
+    if reset is not None:
+        if np.shape(reset) != batch:
+            raise InputError(f"reset has shape {np.shape(reset)}, expected {batch}: one per example of inputs {shape}.")
+        if _dtype(reset) != np.dtype(bool):
+            raise InputError(f"reset has dtype {_dtype(reset)}, expected bool.")
 
 
 def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:

@@ -78,8 +78,11 @@ class Port(Protocol):
         """
         ...
 
-    def step(self, model: Any, x: Any, carry: Any = None) -> tuple[Any, Any]:
-        """Run one time step on x (*batch, D); returns carry and output, both (*batch, H)."""
+    def step(self, model: Any, x: Any, carry: Any = None, *, reset: Any = None) -> tuple[Any, Any]:
+        """Run one time step on x (*batch, D); returns carry and output, both (*batch, H).
+
+        Where reset (*batch) is true, the state becomes the initial carry before the step.
+        """
         ...
 
     def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:

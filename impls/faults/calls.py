@@ -99,8 +99,20 @@ def _later(resets, options):
 
 
 class _StepForgetsBHn(PurePort):
-    def step(self, model, x, carry=None):
-        return super().step(edit(model, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)}), x, carry)
+    def step(self, model, x, carry=None, *, reset=None):
+        return super().step(edit(model, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)}), x, carry, reset=reset)
+
+
+class _StepResetsToZeros(PurePort):
+    def step(self, model, x, carry=None, *, reset=None):
+        if reset is not None and carry is not None:
+            carry = jnp.where(reset[..., None], jnp.zeros_like(carry), carry)
+        return super().step(model, x, carry)
+
+
+class _StepKeepsACarry(PurePort):
+    def step(self, model, x, carry=None, *, reset=None):
+        return super().step(model, x, carry, reset=reset if carry is None else None)
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -137,4 +149,6 @@ FAULTS: tuple[Fault, ...] = (
     Fault("first-row", "lengths of the first row for all", "batch-axes", _changed("lengths", _first_row_of_lengths)),
     Fault("time-major-no-resets", "resets ignored time-major", "time-major", _dropped("resets", when="time_major")),
     Fault("time-major-no-lengths", "lengths ignored time-major", "time-major", _dropped("lengths", when="time_major")),
+    Fault("step-reset-to-zeros", "one step resets to zeros", "step-reset", _StepResetsToZeros()),
+    Fault("step-keeps-carry", "one step ignores a reset where a carry is passed", "step-reset", _StepKeepsACarry()),
 )

@@ -26,8 +26,8 @@ class Edited(PurePort):
     def apply(self, model, x, carry=None, **options):
         return super().apply(edit(model, self._change), x, carry, **options)
 
-    def step(self, model, x, carry=None):
-        return super().step(edit(model, self._change), x, carry)
+    def step(self, model, x, carry=None, *, reset=None):
+        return super().step(edit(model, self._change), x, carry, reset=reset)
 
 
 class Applied(PurePort):

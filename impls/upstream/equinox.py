@@ -43,8 +43,10 @@ class GRU(eqx.Module):
         h = self.initial_carry if carry is None else carry
         return jax.lax.scan(advance, h, x, reverse=reverse, unroll=self.unroll)
 
-    def step(self, x, carry=None):
+    def step(self, x, carry=None, *, reset=None):
         """One time step by the cell alone."""
+        if reset is not None:
+            raise NotOfferedError("eqx.nn.GRUCell takes no reset")
         h = self.cell(x, self.initial_carry if carry is None else carry)
         return h, h
 
@@ -106,7 +108,7 @@ DEPARTURES: tuple[Departure, ...] = tuple(
     for name, what, evidence, checks in (
         ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ()),
         ("no-lengths", "has no lengths", lacks("lengths", eqx.nn.GRUCell.__call__), WITH_LENGTHS),
-        ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets",)),
+        ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets", "step-reset")),
         ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),
         ("uniform", "draws weights and biases uniformly", _uniform, ()),
         ("dtype", "computes in its parameters' dtype alone", _dtype_of_the_parameters, ("dtype", "param-dtype")),

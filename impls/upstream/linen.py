@@ -40,8 +40,10 @@ class GRU(nn.Module):
             x, initial_carry=h, seq_lengths=lengths, reverse=reverse, keep_order=True, time_major=time_major
         )
 
-    def step(self, x, carry=None):
+    def step(self, x, carry=None, *, reset=None):
         """One time step by the cell alone."""
+        if reset is not None:
+            raise NotOfferedError("nn.GRUCell takes no reset")
         h = jnp.broadcast_to(self.initial_carry if carry is None else carry, (*x.shape[:-1], self.features))
         return self.cell(h, x)
 

@@ -33,8 +33,10 @@ class GRU(nnx.Module):
             x, initial_carry=h, seq_lengths=lengths, reverse=reverse, keep_order=True, time_major=time_major
         )
 
-    def step(self, x, carry=None):
+    def step(self, x, carry=None, *, reset=None):
         """One time step by the cell alone."""
+        if reset is not None:
+            raise NotOfferedError("nnx.GRUCell takes no reset")
         return self.cell(self._start(x.shape[:-1], carry), x)
 
     @property

@@ -12,7 +12,7 @@ from .departure import Departure, lacks
 
 X = np.linspace(-1, 1, 3 * 7 * 4, dtype="f4").reshape(3, 7, 4)  # (B, T, D)
 LENGTHS = np.array([0, 7, 3], "i4")
-MASKED = ("golden", "resets", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp")
+MASKED = ("golden", "resets", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "step-reset")
 Run = Callable[..., tuple[Any, Any]]
 
 

@@ -41,10 +41,10 @@ class GRU:
         advance = jax.checkpoint(advance, prevent_cse=False) if self.remat else advance
         return jax.lax.scan(advance, h, (x, resets, active), reverse=reverse, unroll=self.unroll)
 
-    def step(self, x, carry=None):
-        """Run one time step on x (D,); returns the carry and the output, which are the same (H,)."""
+    def step(self, x, carry=None, *, reset=None):
+        """Run one time step on x (D,) with reset (); returns the carry and the output, which are the same (H,)."""
         gru, x, h = self._promote(x, carry)
-        h = gru.cell(x, h)
+        h = gru.cell(x, h if reset is None else jnp.where(reset, gru.initial_carry, h))
         return h, h
 
     def cell(self, x, h):
@@ -119,11 +119,13 @@ class ByHandPort:
             run = jax.vmap(run, in_axes=(batch, 0, 0, batch), out_axes=(0, batch))
         return run(x, carry, lengths, resets)
 
-    def step(self, model, x, carry=None):
-        run = model.step
+    def step(self, model, x, carry=None, *, reset=None):
+        def run(x, carry, reset):
+            return model.step(x, carry, reset=reset)
+
         for _ in range(x.ndim - 1):
             run = jax.vmap(run)
-        return run(x, carry)
+        return run(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
         return jax.vmap(model)(x, lengths)

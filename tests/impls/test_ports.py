@@ -283,6 +283,13 @@ def test_bad_steps_are_refused(port):
         port.step(model, np.ones((3, 5), "f4"))
     with pytest.raises(InputError, match="carry has shape"):
         port.step(model, np.ones((3, 4), "f4"), np.ones((3, 7), "f4"))
+    for reset, message in (
+        (True, "reset: got a bool, expected an array. Convert it with jnp.asarray"),
+        (np.ones(2, bool), r"reset has shape \(2,\), expected \(3,\): one per example of inputs \(3, 4\)"),
+        (np.ones(3, "i4"), "reset has dtype int32, expected bool"),
+    ):
+        with pytest.raises(InputError, match=message):
+            port.step(model, np.ones((3, 4), "f4"), reset=reset)
 
 
 def test_unknown_kernels_are_refused(port):

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from trigru.common.equality import oracle
 from trigru.common.equality.cases import Case
 from trigru.common.equality.checks.sequences import SequenceQuestion, sequence_check, time_major, whole
 from trigru.common.equality.verification import assert_equivalent
+from trigru.common.parameters.record import config_of
 
-from ..support.arrays import assert_bits
+from ..support.arrays import assert_bits, assert_near
+from ..support.jaxprs import equations
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
@@ -35,6 +38,30 @@ def test_without_a_valid_step_the_start_is_returned_bit_for_bit(port, case):
         carry, outputs = port.apply(model, jnp.asarray(case.x), passed, lengths=lengths, resets=jnp.ones((3, 7), bool))
         assert_bits(carry, np.tile(case.params.gru.initial_carry, (3, 1)) if passed is None else passed)
         assert_bits(outputs, np.zeros((3, 7, 6), "f4"))
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)], ids=str)
+@pytest.mark.parametrize("passed", [False, True], ids=["learned", "passed"])
+def test_one_step_is_reset_where_it_is_told(port, batch, passed, rng):
+    params = Case.random(1, 1, 5, 6).astype("float32").params.gru
+    x, carry = (rng.normal(size=(*batch, size)).astype("f4") for size in (5, 6))
+    reset, carry = rng.random(batch) < 0.5, carry if passed else None
+    want = oracle.forward(params, x[..., None, :], carry, resets=np.asarray(reset)[..., None]).carry
+    model = port.load(config_of(params), params)
+    found = port.step(model, *jax.tree.map(jnp.asarray, (x, carry)), reset=jnp.asarray(reset))
+    for got in found:
+        assert_near(got, want, 2e-6)
+
+
+def test_one_step_without_a_reset_is_the_program_of_before(port, case):
+    model = port.load(case.gru_config, case.params.gru)
+
+    def primitives(**options):
+        program = jax.make_jaxpr(lambda x, h: port.step(model, x, h, **options))(case.x[:, 0], case.carry)
+        return [equation.primitive.name for equation, _ in equations(program.jaxpr)]
+
+    assert "select_n" not in primitives()
+    assert "select_n" in primitives(reset=jnp.ones(3, bool))
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ class Spy(PurePort):
         self.calls.add((x.ndim, " ".join(sorted(said))))
         return super().apply(model, x, carry, **options)
 
-    def step(self, model, x, carry=None):
-        self.calls.add(("step", "carry" if carry is not None else ""))
-        return super().step(model, x, carry)
+    def step(self, model, x, carry=None, *, reset=None):
+        said = ["carry"] * (carry is not None) + ["reset"] * (reset is not None)
+        self.calls.add(("step", " ".join(said)))
+        return super().step(model, x, carry, reset=reset)
 
 
 MASKED = "lengths resets"
@@ -66,6 +67,7 @@ CALLS = {
     "adamw": {(3, "")},
     "carry-rate": {(3, "")},
     "classifier": set(),  # calls classify
+    "step-reset": {("step", "carry reset")},
 }
 DTYPES = {
     "conversion": ("float64", "float32", "bfloat16"),
@@ -166,6 +168,7 @@ CONDITIONAL = [
     "export",
     "batch-axes",
     "time-major",
+    "step-reset",
 ]
 
 

@@ -182,4 +182,9 @@ CHECKS: tuple[Check, ...] = (
         CARRY_RATE,
         reference=CARRY_RATE_BY_FIELD,
     ),
+    sequence_check(
+        "step-reset",
+        "an episode that does not start from the initial carry where one step is run at a time",
+        SequenceQuestion(by_step, passed=True, resets=True),
+    ),
 )

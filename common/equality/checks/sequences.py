@@ -163,10 +163,18 @@ def in_chunks(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Ar
     return carry, jnp.concatenate(outputs, axis=1)
 
 
-def by_step(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
-    """Step by step: the first without a carry, the others each from the one before."""
-    carry, first = port.step(model, x[:, 0], carry)
-    carry, rest = jax.lax.scan(lambda h, x: port.step(model, x, h), carry, jnp.moveaxis(x[:, 1:], 1, 0))
+def by_step(port: Port, model: Any, x: Array, carry: Array = None, *, resets: Array = None) -> tuple[Array, Array]:
+    """Step by step: the first without a carry unless one is passed, the others each from the one before."""
+
+    def advance(h, step):
+        x, reset = step
+        return port.step(model, x, h, **({} if reset is None else {"reset": reset}))
+
+    def steps(start, stop):
+        return jax.tree.map(lambda a: jnp.moveaxis(a[:, start:stop], 1, 0), (x, resets))
+
+    carry, first = advance(carry, jax.tree.map(lambda a: a[0], steps(0, 1)))
+    carry, rest = jax.lax.scan(advance, carry, steps(1, None))
     return carry, jnp.concatenate([first[:, None], jnp.moveaxis(rest, 0, 1)], axis=1)
 
 

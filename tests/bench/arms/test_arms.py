@@ -161,8 +161,8 @@ class Wrong(PurePort):
 class WrongStep(PurePort):
     """Starts its one step from the learned state, whatever carry is passed."""
 
-    def step(self, model, x, carry=None):
-        return super().step(model, x)
+    def step(self, model, x, carry=None, *, reset=None):
+        return super().step(model, x, reset=reset)
 
 
 class OutputsOff(PurePort):

@@ -138,6 +138,7 @@ QUANTITIES = {
     "sgd": TRAINING,
     "adamw": TRAINING,
     "carry-rate": TRAINING,
+    "step-reset": PASSED,
     "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
 }
 
