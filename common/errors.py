@@ -66,6 +66,16 @@ def either(names: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names that all count.
+
+    >>> listed(["make", "load", "dump"]), listed(["step"])
+    ('make, load and dump', 'step')
+    """
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def brief(error: object) -> str:
     """What an error says, in one line that is not too long.
 

@@ -11,8 +11,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..common.errors import UnavailableError, UnknownNameError
-from ..common.port.protocol import Port
+from ..common.errors import InputError, UnavailableError, UnknownNameError
+from ..common.port.protocol import Port, check_port
 
 __all__ = ["get_port", "get_style", "port_names", "unavailable"]
 
@@ -44,8 +44,12 @@ def get_port(name: str) -> Port:
         port = importlib.import_module(f".{name}", __name__).PORT if name in _own() else _third_party()[name].load()
     except Exception as error:  # a broken framework must not take the others with it
         raise UnavailableError(f"port {name!r} is not available: {type(error).__name__}: {error}") from error
-    if isinstance(port, type) or not isinstance(port, Port):
-        raise UnavailableError(f"port {name!r} is not available: its entry point gives no trigru.common.Port.")
+    if isinstance(port, type):
+        raise UnavailableError(f"port {name!r} is not available: its entry point gives a class, expected an object.")
+    try:
+        check_port(port)
+    except InputError as error:
+        raise UnavailableError(f"port {name!r} is not available: {error}") from error
     if port.name != name:
         raise UnavailableError(f"port {name!r} is not available: it calls itself {port.name!r}; both must agree.")
     return port

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import InputError, NotOfferedError, UnknownNameError
 from ..gru.kernels import STOCK
 from ..port.compilation import in_haste
-from ..port.protocol import CallStyle, Port, WithKernel
+from ..port.protocol import CallStyle, Port, WithKernel, check_port
 from ..port.styles import available_styles
 from .bounds import SAME_BOUND, accuracy_bound, relative_error
 from .cases import Case
@@ -55,7 +55,7 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
 
     Raises:
         UnknownNameError: a dtype that no check has.
-        InputError: a port or a check that is none, or no check at all.
+        InputError: a port or a check that is none, a port that lacks a method, or no check at all.
     """
     given = ports, dtypes, checks
     for name, argument in zip(("ports", "dtypes", "checks"), given, strict=True):
@@ -63,8 +63,9 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
             raise InputError(f"{name}: got {argument!r}, expected a sequence of them.")
     ports, dtypes, checks = tuple(ports), tuple(dtypes), tuple(checks)
     for port in ports:
-        if not hasattr(port, "name") or not hasattr(port, "call_styles"):
+        if isinstance(port, str):
             raise InputError(f"port {port!r} is none. A port by name is trigru.impls.get_port('linen').")
+        check_port(port)
     for check in checks:
         if not isinstance(check, Check):
             raise InputError(f"check {check!r} is none. Checks by name are trigru.common.get_checks('sequence').")
@@ -134,7 +135,7 @@ def verify(
 
     Raises:
         UnknownNameError: another dtype.
-        InputError: a port or a check that is none, or no check at all.
+        InputError: a port or a check that is none, a port that lacks a method, or no check at all.
     """
     asked = questions(ports, dtypes, CHECKS if checks is None else checks)
     order = sorted(range(len(asked)), key=lambda number: not asked[number].optimized)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 
 from ..config import GRUConfig
-from ..errors import InputError, UnknownNameError
+from ..errors import InputError, UnknownNameError, listed
 from ..gru.kernels import parse_kernel
 from ..parameters.record import ClassifierParams, GRUParams, check_params
 from .task import PHASES, Task
@@ -164,6 +164,20 @@ class Program:
     wait: Callable[[Any], Any] = jax.block_until_ready
     device: str | None = None
     backend: str | None = None
+
+
+def check_port(port: Any) -> None:
+    """Raise InputError unless an object has all that a port needs.
+
+    >>> check_port(object())
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: port object lacks name, title, packages, kernels, call_styles, make, load, dump,
+    apply, step, classify and value_and_grad, which trigru.common.Port needs.
+    """
+    missing = [name for name in vars(Port) if not name.startswith("_") and not hasattr(port, name)]
+    if missing:
+        called = getattr(port, "name", type(port).__name__)
+        raise InputError(f"port {called} lacks {listed(missing)}, which trigru.common.Port needs.")
 
 
 def check_config(port: Port, config: GRUConfig) -> None:

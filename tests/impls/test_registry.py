@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from support.cli import run_code
 from trigru import impls
 from trigru.common.errors import UnavailableError, UnknownNameError
+from trigru.common.port.protocol import Port
 from trigru.impls import get_port, get_style, port_names, unavailable
 from trigru.impls.pure import PORT, PurePort
 
@@ -49,7 +51,7 @@ def test_a_third_partys_port_comes_last(monkeypatch):
     monkeypatch.setattr(impls, "get_port", get_port.__wrapped__)
     assert port_names() == ["pure", "linen", "nnx", "equinox", "a_new_one"]
     assert impls.get_port("pure") is PORT, "a third party took the baseline's place"
-    with pytest.raises(UnavailableError, match="its entry point gives no"):
+    with pytest.raises(UnavailableError, match="its entry point gives a class, expected an object"):
         impls.get_port("a_new_one")  # a class, not an object
     monkeypatch.setattr(impls, "_third_party", lambda: {"a_new_one": Entry(lambda: Third())})
     assert impls.get_port("a_new_one").name == "a_new_one"
@@ -59,6 +61,13 @@ def test_a_ports_two_names_must_agree(monkeypatch):
     """Or verify would fail one name, and bench time the other."""
     monkeypatch.setattr(impls, "_third_party", lambda: {"mine": Entry(lambda: PORT)})
     assert unavailable("mine") == "port 'mine' is not available: it calls itself 'pure'; both must agree."
+
+
+def test_a_port_that_lacks_a_method_is_unavailable_by_its_name(monkeypatch):
+    lacking = SimpleNamespace(**{name: getattr(PORT, name) for name in vars(Port) if name[0] != "_"} | {"name": "mine"})
+    del lacking.step
+    monkeypatch.setattr(impls, "_third_party", lambda: {"mine": Entry(lambda: lacking)})
+    assert unavailable("mine") == "port 'mine' is not available: port mine lacks step, which trigru.common.Port needs."
 
 
 def test_a_third_partys_port_that_breaks_is_unavailable(monkeypatch):

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +84,10 @@ def test_a_dtype_without_a_question_is_refused():
         ({"ports": "linen"}, "ports: got 'linen', expected a sequence of them"),
         ({"ports": ["linen"]}, r"port 'linen' is none. A port by name is trigru.impls.get_port\('linen'\)"),
         ({"ports": None}, "ports: got None, expected a sequence"),
+        (
+            {"ports": [SimpleNamespace(name="mine", call_styles=())]},
+            "port mine lacks title, .* and value_and_grad, which",
+        ),
         ({"checks": "sequence"}, "checks: got 'sequence', expected a sequence of them"),
         ({"checks": ["sequence"]}, r"check 'sequence' is none. Checks by name are trigru.common.get_checks"),
         ({"checks": []}, "there is no check to ask"),
