@@ -60,8 +60,9 @@ def fused_scan(
         carry: the state to start from (*batch, H).
         initial: what a reset starts from (*batch, H).
         x: inputs (T, *batch, D), finite everywhere, also where not active.
-        resets: (T, *batch), whether to reset before a step; None for nowhere.
-        active: (T, *batch), whether a step counts: elsewhere the state stays and the output is 0; None for everywhere.
+        resets: (T, *batch), whether to reset before a step that counts; None for nowhere.
+        active: (T, *batch), whether a step counts: elsewhere the state stays, also where there is a reset, and the
+            output is 0; None for everywhere.
         reverse: run from the last step to the first.
         unroll: steps in one iteration of the compiled loop, unless the kernel has its own.
         kernel: how to run.
@@ -131,6 +132,7 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
 
     def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
         u, u_n, h, x, reset, on, saved = step
+        t_before = t_h
         h, t_h = _restart(reset, initial, h), parts.restart_tangent(reset, t_initial, t_h)
         gates = saved if how.kernel.save == "all" else (*saved, *parts.candidate(weights, h, x, saved[0]))
         z, slope = gates[1], parts.slopes(h, *gates)
@@ -138,7 +140,7 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
         t_r, t_z = slope.r * t_r, slope.z * t_z
         t_n = slope.n * (u_n + t_r * slope.n_by_r + slope.n_by_a * t_a)
         t_next = (1 - z) * t_n + z * t_h + slope.h_by_z * t_z
-        t_next = parts.pause_tangent(on, t_next, t_h)
+        t_next = parts.pause_tangent(on, t_next, t_before)
         return t_next, t_next
 
     # what follows from the gates is computed again in the backward pass: only the gates are residuals
@@ -161,7 +163,7 @@ def _run(
         gi, reset, on = step
         before, h = h, _restart(reset, initial, h)
         after, gates = _cell(weights, h, gi if how.kernel.hoist else gi @ weights.kernel_i)
-        after = _pause(on, after, h)
+        after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, gates)
 
     return _scan(how, advance, h, (gi, resets, active))

@@ -13,6 +13,8 @@ from trigru.common.equality.cases import Case
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.checks.sequences import SequenceQuestion, sequence_check
 from trigru.common.equality.verification import assert_equivalent
+from trigru.common.gru.fused import Weights, fused_scan
+from trigru.common.gru.kernels import fused_kernel
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import get_port
 from trigru.impls.pure import gru, init
@@ -105,6 +107,33 @@ def test_what_stands_in_the_padding_changes_no_bit_of_the_gradient_either(choice
     clean, filled = (jax.tree.leaves(found(model, jnp.where(padding, value, case.x))) for value in (0, np.nan))
     for got, want in zip(filled, clean, strict=True):
         assert np.isfinite(want).all()
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("choices", ["", "save=some,chunk=3", "save=none"], ids=["plain", "chunks", "remat"])
+@pytest.mark.usefixtures("float64")
+def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(choices):
+    """Ports drop such resets before they call it."""
+    case = Case.random(B, T, D, H)
+    weights = Weights(*get_port("pure").load(case.gru_config, case.params.gru).params[:4])
+    x, active = (
+        jnp.moveaxis(jnp.asarray(case.x), 1, 0),
+        jnp.arange(T)[:, None] < jnp.asarray(LENGTHS)[None],
+    )  # (T, B, ...)
+    initial = jnp.asarray(case.d_carry)  # (B, H)
+
+    @jax.jit
+    @partial(jax.value_and_grad, argnums=(0, 1, 2), has_aux=True)
+    def found(weights, carry, initial, resets):
+        kernel = fused_kernel(f"fused@{choices}" if choices else "fused")
+        last, outputs = fused_scan(weights, carry, initial, x, resets, active, kernel=kernel)
+        return jnp.sum(last * case.carry) + jnp.sum(outputs**2), (last, outputs)
+
+    told = jnp.asarray(RESETS.T)
+    with_padding, without = (found(weights, jnp.asarray(case.carry), initial, r) for r in (told | ~active, told))
+    (_, (last, _)), _ = with_padding
+    np.testing.assert_array_equal(last[2], case.carry[2])  # of length 0
+    for got, want in zip(jax.tree.leaves(with_padding), jax.tree.leaves(without), strict=True):
         np.testing.assert_array_equal(got, want)
 
 
