@@ -34,9 +34,9 @@ def carry_learning_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """Give the initial carry a transformation of its own, and every other parameter `tx`.
 
-    Parameters are told apart by path: those with an entry `initial_carry` are initial carries. That works in linen's
-    dict, in the state of an `nnx.Optimizer`, in an Equinox module (filtered or partitioned), and for any number of
-    layers.
+    Parameters are told apart by path: arrays that are called `initial_carry` are initial carries, and what is within a
+    module of that name is not. That works in linen's dict, in the state of an `nnx.Optimizer`, in an Equinox module
+    (filtered or partitioned), and for any number of layers.
 
     Args:
         tx: any optax transformation.
@@ -44,7 +44,7 @@ def carry_learning_rate(
             freezes it, with no optimiser state.
         length: T, the steps over which the loss is a mean; the initial carry's gradient is multiplied by it.
         carry: the transformation of the initial carry instead of `tx`: without weight decay, or with a schedule, say.
-        name: of the entry, in a model of your own.
+        name: of the array, in a model of your own.
 
     Returns:
         A transformation made by `optax.partition`. Each part sees its own gradients alone: to clip by the norm of all,
@@ -80,10 +80,10 @@ def carry_learning_rate(
         own = optax.chain(*before, tx if carry is None else carry, *after)
 
     def labels(params: Any) -> Any:
-        found = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _has(path, name) else "rest", params)
+        found = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _ends_in(path, name) else "rest", params)
         if "carry" not in jax.tree.leaves(found):
             raise InputError(
-                f"no path of a parameter has an entry {name!r}: {_paths(params)}. "
+                f"no path of a parameter ends in {name!r}: {_paths(params)}. "
                 "Pass the tree with its names, not a list of its leaves, or say name=."
             )
         return found
@@ -91,8 +91,11 @@ def carry_learning_rate(
     return optax.partition({"carry": own, "rest": tx}, labels)
 
 
-def _has(path: tuple[Any, ...], name: str) -> bool:
-    return any(name in (getattr(entry, "name", None), getattr(entry, "key", None)) for entry in path)
+def _ends_in(path: tuple[Any, ...], name: str) -> bool:
+    """Whether an array has this name, alone or in a box: an NNX variable and linen's boxes hold it as `.value`."""
+    while path and getattr(path[-1], "name", None) in ("value", "raw_value"):
+        path = path[:-1]
+    return bool(path) and name in (getattr(path[-1], "name", None), getattr(path[-1], "key", None))
 
 
 def _paths(params: Any) -> str:

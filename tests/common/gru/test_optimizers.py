@@ -1,6 +1,7 @@
 """The initial carry's own learning rate: what it does to each parameter, in every tree that a port's user has."""
 
 import equinox as eqx
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,8 +67,9 @@ def test_the_rate_is_multiplied(options, factor):
         ("initial_carry", {"a": {"initial_carry": 1.0, "cell": 1.0}, "b": {"initial_carry": 1.0}}, [-1, -2, -2]),
         ("h0", {"h0": 1.0, "w": 1.0}, [-2, -1]),
         ("initial_carry", {"initial_carry": 1.0}, [-2]),
+        ("initial_carry", {"initial_carry": {"w": 1.0, "initial_carry": 1.0}, "initial_carry_proj": 1.0}, [-2, -1, -1]),
     ],
-    ids=["layers", "another name", "alone"],
+    ids=["layers", "another name", "alone", "a module of that name"],
 )
 def test_it_is_found_by_its_name_wherever_it_is(name, tree, moves):
     tree = jax.tree.map(jnp.asarray, tree)
@@ -115,11 +117,33 @@ def test_trees_as_users_pass_them():
         assert moves.count(False) == 1
 
 
+def test_an_array_in_a_box_is_found_and_a_module_of_that_name_is_not():
+    """A partitioned linen parameter, and NNX and Equinox modules that are called `initial_carry`."""
+    tx = carry_learning_rate(optax.sgd(1.0), scale=2.0)
+
+    class Nested(nnx.Module):
+        def __init__(self):
+            self.initial_carry = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+            self.inner = nnx.Dict(initial_carry=nnx.Param(jnp.ones(3)))
+
+    class Module(eqx.Module):
+        initial_carry: eqx.nn.Linear
+        inner: dict
+
+    module = Module(eqx.nn.Linear(2, 3, key=jax.random.key(0)), {"initial_carry": jnp.ones(3)})
+    boxed = {"initial_carry": nn.Partitioned(jnp.ones(3), ("units",)), "w": jnp.ones(2)}
+    for tree, others in ((nnx.state(Nested()), 2), (eqx.filter(module, eqx.is_array), 2), (boxed, 1)):
+        ones = jax.tree.map(jnp.ones_like, tree)
+        updates, _ = tx.update(ones, tx.init(tree), tree)
+        moves = [leaf.ravel()[0] for leaf in jax.tree.leaves(updates)]
+        assert sorted(moves) == [-2] + [-1] * others
+
+
 def test_a_tree_without_names_is_refused():
     port = get_port("pure")
     model = port.load(CONFIG, random_params(CONFIG))
     task = make_task(port, CONFIG, "train_step", carry_learning_rate(optax.sgd(1.0), scale=0.0))
-    with pytest.raises(InputError, match=r"no path of a parameter has an entry 'initial_carry': \[0\], \[1\]"):
+    with pytest.raises(InputError, match=r"no path of a parameter ends in 'initial_carry': \[0\], \[1\]"):
         functional_program(port, jax.tree.leaves(model), task)
 
 
