@@ -15,7 +15,11 @@ from numbers import Real
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.core import Tracer
+from jaxtyping import Array, Float
 
 from ..config import check_sizes
 from ..errors import InputError, brief
@@ -27,7 +31,7 @@ LARGEST = 1e30
 def carry_learning_rate(
     tx: optax.GradientTransformation,
     *,
-    scale: float = 1.0,
+    scale: float | Float[Array, ""] = 1.0,
     length: int | None = None,
     carry: optax.GradientTransformation | None = None,
     name: str = "initial_carry",
@@ -41,7 +45,8 @@ def carry_learning_rate(
     Args:
         tx: any optax transformation.
         scale: by which the initial carry's updates are multiplied, its learning rate relative to the others'; 0
-            freezes it, with no optimiser state.
+            freezes it, with no optimiser state. A JAX scalar may be traced, so that jax.vmap can try several; its 0
+            keeps the state, and its range is checked where it has a value.
         length: T, the steps over which the loss is a mean; the initial carry's gradient is multiplied by it.
         carry: the transformation of the initial carry instead of `tx`: without weight decay, or with a schedule, say.
         name: of the array, in a model of your own.
@@ -51,8 +56,9 @@ def carry_learning_rate(
         chain the clipping before it.
 
     Raises:
-        InputError: scale is negative, above 1e30 or not a Python number, length is below 1 or as large, or both scale=0
-            and what it would leave without effect were given; at `init`, no parameter is an initial carry.
+        InputError: scale is negative, above 1e30 or neither a Python number nor a floating-point scalar, length is
+            below 1 or as large, or both scale=0 and what it would leave without effect were given; at `init`, no
+            parameter is an initial carry.
 
     >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
     >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
@@ -61,22 +67,23 @@ def carry_learning_rate(
     >>> {name: update.tolist() for name, update in updates.items()}
     {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
     """
-    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= scale <= LARGEST:
+    array = isinstance(scale, jax.Array | np.ndarray)
+    if not _is_scale(scale):
         raise InputError(
-            f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}: 1 leaves the rate alone, "
-            "0 freezes. A schedule goes into carry=, as a transformation of its own."
+            f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "
+            "scalar: 1 leaves the rate alone, 0 freezes. A schedule goes into carry=, as a transformation of its own."
         )
     if length is not None:
         check_sizes(length=length)
         if length > LARGEST:
             raise InputError(f"length is {brief(length)}, expected at most {LARGEST:g}.")
-    if scale == 0 and (carry is not None or length is not None):
+    if not array and scale == 0 and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
-    if scale == 0:
+    if not array and scale == 0:
         own = optax.set_to_zero()
     else:
         before = [] if length is None else [optax.scale(float(length))]
-        after = [] if scale == 1 else [optax.scale(float(scale))]
+        after = [_scale_by(scale)] if array else [] if scale == 1 else [optax.scale(float(scale))]
         own = optax.chain(*before, tx if carry is None else carry, *after)
 
     def labels(params: Any) -> Any:
@@ -89,6 +96,21 @@ def carry_learning_rate(
         return found
 
     return optax.partition({"carry": own, "rest": tx}, labels)
+
+
+def _is_scale(scale: Any) -> bool:
+    if isinstance(scale, jax.Array | np.ndarray):
+        if scale.ndim or not jnp.issubdtype(scale.dtype, jnp.floating):
+            return False
+    elif not isinstance(scale, Real) or isinstance(scale, bool):
+        return False
+    known: Any = scale
+    return isinstance(scale, Tracer) or bool(0 <= known <= LARGEST)
+
+
+def _scale_by(scale: Any) -> optax.GradientTransformation:
+    """As `optax.scale`, by an array, whose dtype does not become that of the updates."""
+    return optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates))
 
 
 def _ends_in(path: tuple[Any, ...], name: str) -> bool:

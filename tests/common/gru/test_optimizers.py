@@ -157,14 +157,33 @@ def test_a_schedule_of_its_own():
     np.testing.assert_array_equal(updates["cell"], -1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_scale_may_be_traced_and_keeps_the_dtype_of_the_updates(dtype):
+    tree = {"initial_carry": jnp.ones(2, dtype), "cell": jnp.ones(2, dtype)}
+
+    def moved(scale):
+        tx = carry_learning_rate(optax.sgd(1.0), scale=scale, length=3)
+        updates, _ = tx.update(tree, tx.init(tree), tree)
+        return updates
+
+    scales = jnp.array([0.0, 0.5, 2.0])
+    for found in (jax.vmap(moved)(scales), jax.jit(jax.vmap(moved))(scales)):
+        assert {str(leaf.dtype) for leaf in jax.tree.leaves(found)} == {dtype}
+        np.testing.assert_array_equal(found["initial_carry"][:, 0].astype("f4"), -3 * scales)
+        np.testing.assert_array_equal(found["cell"].astype("f4"), -1)
+    slope = jax.grad(lambda scale: moved(scale)["initial_carry"].sum().astype("f4"))(2.0)
+    assert slope == -6
+
+
 FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({"scale": scale}, "scale is .*, expected a Python number from 0 to 1e\\+30")
-          for scale in (-1.0, float("nan"), float("inf"), True, "fast", 1e31, 10**400)),
+        *(({"scale": scale}, "scale is .*, expected a Python number from 0 to 1e\\+30, or a floating-point JAX scalar")
+          for scale in (-1.0, float("nan"), float("inf"), True, "fast", 1e31, 10**400,
+                        jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
         ({"length": 10**400}, "length is 1000.*, expected at most 1e"),
         *(({"length": length}, "length is .*, expected a whole number of at least 1") for length in (0, -3, 2.5)),
         ({"scale": 0.0, "length": 3}, FROZEN),
