@@ -290,6 +290,8 @@ class EquinoxPort:
         return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
+        cell = model.gru.cell
+        check_call(x, input_size=cell.input_size, hidden_size=cell.hidden_size, lengths=lengths)
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
     def value_and_grad(self, function, *, has_aux=False):

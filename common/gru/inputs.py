@@ -129,6 +129,7 @@ def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: 
 def _in_sequence(lengths: Any, time: int) -> Any:
     """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count to `time`, a wide one wraps."""
     if not isinstance(lengths, jax.Array):  # before JAX makes 32 bits of them
+        lengths = np.asarray(lengths)
         lengths = np.clip(lengths, 0, min(time, np.iinfo(lengths.dtype).max))
     lengths = jnp.asarray(lengths)
     return jnp.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(jnp.int32)

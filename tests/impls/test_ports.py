@@ -276,6 +276,27 @@ def test_bad_calls_are_refused_in_the_callers_terms(port, change, message):
         port.apply(model, arrays.pop("x"), arrays.pop("carry", None), **arrays)
 
 
+@pytest.mark.parametrize("lengths", [[2, 3], 2], ids=["list", "int"])
+@pytest.mark.usefixtures("unchecked")
+def test_lengths_that_are_no_array_are_refused_wherever_they_go(port, lengths):
+    shape = (2, 5, 4) if isinstance(lengths, list) else (5, 4)
+    model, classifier = (port.make(config, jax.random.key(0)) for config in (CONFIG, GRUConfig(4, 8, classes=3)))
+    for call in (port.apply, jax.jit(port.apply)) if isinstance(lengths, list) else (port.apply,):
+        with pytest.raises(InputError, match=rf"lengths: got a {type(lengths).__name__}, .* with jnp.asarray"):
+            call(model, jnp.ones(shape), lengths=lengths)
+    with pytest.raises(InputError, match=rf"lengths: got a {type(lengths).__name__}, .* with jnp.asarray"):
+        port.classify(classifier, jnp.ones(shape), lengths)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint32])
+@pytest.mark.usefixtures("unchecked")
+def test_a_length_of_one_example_may_be_a_numpy_integer(port, dtype):
+    model, classifier = (port.make(config, jax.random.key(0)) for config in (CONFIG, GRUConfig(4, 8, classes=3)))
+    for call in (lambda n: port.apply(model, jnp.ones((5, 4)), lengths=n)[0],
+                 lambda n: port.classify(classifier, jnp.ones((5, 4)), n)):  # fmt: skip
+        assert_bits(call(dtype(2)), call(jnp.int32(2)))
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_bad_steps_are_refused(port):
     model = port.load(CONFIG, random_params(CONFIG))

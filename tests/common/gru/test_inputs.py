@@ -22,6 +22,15 @@ def test_lengths_of_any_integer_dtype_count_long_sequences():
         np.testing.assert_array_equal(active.sum(0), [5, 100])
 
 
+@pytest.mark.parametrize("lengths", [[2, 3], (2, 3), np.array([2, 3])], ids=["list", "tuple", "array"])
+def test_a_scan_takes_lengths_in_any_form(lengths):
+    _, _, active = scan_inputs(jnp.ones((2, 3, 1)), lengths)
+    np.testing.assert_array_equal(active.sum(0), [2, 3])
+    for length in (2, np.int8(2), np.int64(2)):
+        _, _, active = scan_inputs(jnp.ones((3, 1)), length)
+        np.testing.assert_array_equal(active, [True, True, False])
+
+
 def test_lengths_outside_the_sequence_count_as_none_or_all_of_it():
     _, _, active = scan_inputs(jnp.ones((2, 3, 1)), np.array([-4, 9], "int32"))
     np.testing.assert_array_equal(active.sum(0), [0, 3])
