@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
-from ..common.gru.initializers import for_carry, orthogonal, per_gate
+from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
@@ -86,8 +86,8 @@ class GRU(eqx.Module):
             lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
             eqx.nn.GRUCell(D, H, dtype=param_dtype, key=key),
             (
-                per_gate(initializers.lecun_normal())(key_i, (D, 3 * H), param_dtype).T,
-                per_gate(orthogonal)(key_h, (H, 3 * H), param_dtype).T,
+                fan_in_per_gate(key_i, (D, 3 * H), param_dtype).T,
+                orthogonal_per_gate(key_h, (H, 3 * H), param_dtype).T,
                 jnp.zeros((3 * H,), param_dtype),
                 jnp.zeros((H,), param_dtype),
             ),

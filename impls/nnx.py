@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
-from ..common.gru.initializers import for_carry, orthogonal, per_gate
+from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
@@ -110,8 +110,8 @@ class GRU(nnx.Module):
         self.cell = GRUCell(
             in_features,
             hidden_features,
-            kernel_init=per_gate(initializers.lecun_normal()),
-            recurrent_kernel_init=per_gate(orthogonal),
+            kernel_init=fan_in_per_gate,
+            recurrent_kernel_init=orthogonal_per_gate,
             dtype=dtype,
             param_dtype=param_dtype,
             rngs=rngs,

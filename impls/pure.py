@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
-from ..common.gru.initializers import for_carry, orthogonal, per_gate
+from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
 from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
@@ -170,8 +170,8 @@ def init(
     D, H = input_size, hidden_size
     key_i, key_h, key_c = jax.random.split(key, 3)
     return Params(
-        kernel_i=per_gate(initializers.lecun_normal())(key_i, (D, 3 * H), param_dtype),
-        kernel_h=per_gate(orthogonal)(key_h, (H, 3 * H), param_dtype),
+        kernel_i=fan_in_per_gate(key_i, (D, 3 * H), param_dtype),
+        kernel_h=orthogonal_per_gate(key_h, (H, 3 * H), param_dtype),
         bias=jnp.zeros((3 * H,), param_dtype),
         bias_n=jnp.zeros((H,), param_dtype),
         initial_carry=for_carry(carry_init)(key_c, (H,), param_dtype),

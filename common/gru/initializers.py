@@ -68,8 +68,14 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def init(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
+        """Draw each gate with a key of its own."""
         rows, columns = shape
         keys = jax.random.split(key, 3)
         return jnp.concatenate([initializer(k, (rows, columns // 3), dtype) for k in keys], axis=1)
 
     return init
+
+
+#: Of each gate's input matrix, and of its recurrent one. They are made once, so that two modules that keep them compare
+#: equal, and what is compiled for one serves the other.
+fan_in_per_gate, orthogonal_per_gate = per_gate(jax.nn.initializers.lecun_normal()), per_gate(orthogonal)
