@@ -16,7 +16,7 @@ class GRUConfig:
         input_size: D, features of one input frame.
         hidden_size: H, units.
         classes: C, outputs of a linear readout on the final carry; None for the bare GRU.
-        dtype: dtype of the computation; None means that of inputs and parameters, promoted.
+        dtype: dtype of the computation; None means that of inputs, parameters and a passed carry, promoted.
         param_dtype: dtype in which parameters are stored.
         kernel: "stock" scans the framework's own GRUCell; "fused" runs `common.gru.fused`, with choices
             after an @, as in "fused@save=none".

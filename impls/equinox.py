@@ -36,7 +36,7 @@ class GRU(eqx.Module):
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
         carry_init: JAX initializer of the initial carry, called with shape (H,).
-        dtype: of the computation; None promotes inputs and parameters.
+        dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
@@ -130,9 +130,9 @@ class GRU(eqx.Module):
             reverse=reverse,
             batched=False,
         )
-        gru, x = self._promote(x)
+        gru, x, carry = self._promote(x, carry)
         by_time = scan_inputs(x, lengths, resets)  # (T, ...)
-        h = gru._start(x, carry)
+        h = gru.initial_carry if carry is None else carry
         fused = fused_kernel(self.kernel, remat=self.remat)
         if fused:
             cell = gru.cell
@@ -181,19 +181,16 @@ class GRU(eqx.Module):
             time=False,
             batched=False,
         )
-        gru, x = self._promote(x)
-        h = gru._start(x, carry)
+        gru, x, carry = self._promote(x, carry)
+        h = gru.initial_carry if carry is None else carry
         if reset is not None:
             h = jnp.where(reset, gru.initial_carry, h)
         h = gru.cell(x, h)
         return h, h
 
-    def _start(self, x, carry=None):
-        return self.initial_carry if carry is None else jnp.asarray(carry, x.dtype)
-
-    def _promote(self, x):
-        dtype = computation_dtype(self.dtype, x, self.initial_carry.dtype)
-        return jax.tree.map(lambda p: jnp.asarray(p, dtype), self), jnp.asarray(x, dtype)
+    def _promote(self, *arrays):
+        dtype = computation_dtype(self.dtype, self.initial_carry, *arrays)
+        return jax.tree.map(lambda a: jnp.asarray(a, dtype), (self, *arrays))
 
 
 # The port ---------------------------------------------------------------------------------------------------

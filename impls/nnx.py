@@ -70,7 +70,7 @@ class GRU(nnx.Module):
         in_features: D, features of one input frame.
         hidden_features: H, hidden units.
         carry_init: JAX initializer of the initial carry, called with shape (H,).
-        dtype: of the computation; None promotes inputs and parameters.
+        dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
@@ -154,16 +154,18 @@ class GRU(nnx.Module):
             reverse=reverse,
             time_major=time_major,
         )
+        dtype = computation_dtype(self.cell.dtype, self.initial_carry[...], x, carry)
+        x = jnp.asarray(x, dtype)
         by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
         batch = by_time[0].shape[1:-1]
-        initial = self._start(x, batch)  # (*batch, H)
-        h = initial if carry is None else self._start(x, batch, carry)
+        initial = self._start(dtype, batch)  # (*batch, H)
+        h = initial if carry is None else self._start(dtype, batch, carry)
         time_axis = 0 if time_major else x.ndim - 2
         fused = fused_kernel(self.kernel, remat=self.remat)
         if fused:
-            weights, frames = self._weights(h.dtype), jnp.asarray(by_time[0], h.dtype)
+            weights = self._weights(dtype)
             carry, outputs = fused_scan(
-                weights, h, initial, frames, *by_time[1:], reverse=reverse, unroll=self.unroll, kernel=fused
+                weights, h, initial, *by_time, reverse=reverse, unroll=self.unroll, kernel=fused
             )
             return carry, jnp.moveaxis(outputs, 0, time_axis)
 
@@ -204,14 +206,15 @@ class GRU(nnx.Module):
         """
         D, H = self.cell.in_features, self.cell.hidden_features
         check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
+        dtype = computation_dtype(self.cell.dtype, self.initial_carry[...], x, carry)
+        x = jnp.asarray(x, dtype)
         batch = x.shape[:-1]
-        h = self._start(x, batch, carry)
+        h = self._start(dtype, batch, carry)
         if reset is not None:
-            h = jnp.where(jnp.asarray(reset)[..., None], self._start(x, batch), h)
+            h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, batch), h)
         return self.cell(h, x)
 
-    def _start(self, x, batch, carry=None):
-        dtype = computation_dtype(self.cell.dtype, x, self.cell.param_dtype)
+    def _start(self, dtype, batch, carry=None):
         h = jnp.asarray(self.initial_carry[...] if carry is None else carry, dtype)
         return jnp.broadcast_to(h, (*batch, self.cell.hidden_features))
 

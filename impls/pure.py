@@ -63,7 +63,7 @@ def gru(
         resets: (*batch, T); where true, the state becomes the initial carry before that step.
         reverse: run from the last step to the first; outputs stay beside their inputs.
         time_major: inputs, resets and outputs are (T, *batch, ...).
-        dtype: of the computation; None promotes inputs and parameters.
+        dtype: of the computation; None promotes inputs, parameters and a passed carry.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
         kernel: "stock", or "fused", `common.gru.fused`: the same values, a faster backward pass.
@@ -86,7 +86,7 @@ def gru(
     check_sizes(unroll=unroll)
     check_flag(remat=remat)
     fused = fused_kernel(kernel, remat=remat)
-    x, params = _promote(dtype, x, params)
+    params, x, carry = _promote(dtype, params, x, carry)
     by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
     batch = by_time[0].shape[1:-1]
     initial = _start(params, batch)  # (*batch, H)
@@ -129,14 +129,14 @@ def gru_step(
         x: inputs (*batch, D).
         carry: the state to start from (*batch, H); None starts from `params.initial_carry`.
         reset: (*batch); where true, the state becomes the initial carry before the step.
-        dtype: of the computation; None promotes inputs and parameters.
+        dtype: of the computation; None promotes inputs, parameters and a passed carry.
 
     Returns:
         The carry and the output, which are the same (*batch, H).
     """
     D, H = params.kernel_i.shape[0], params.bias_n.shape[0]
     check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
-    x, params = _promote(dtype, x, params)
+    params, x, carry = _promote(dtype, params, x, carry)
     batch = x.shape[:-1]
     h = _start(params, batch, carry)
     if reset is not None:
@@ -189,14 +189,14 @@ def _cell(params: Params, x: Array, h: Array) -> Array:
 
 
 def _start(params: Params, batch: tuple[int, ...], carry: Array | None = None) -> Array:
-    h = params.initial_carry if carry is None else jnp.asarray(carry, params.initial_carry.dtype)
+    h = params.initial_carry if carry is None else carry
     return jnp.broadcast_to(h, (*batch, h.shape[-1]))
 
 
-def _promote(dtype: Any, x: Any, params: Any) -> tuple[Array, Any]:
-    """Inputs and parameters in the dtype of the computation."""
-    dtype = computation_dtype(dtype, x, jax.tree.leaves(params)[0].dtype)
-    return jnp.asarray(x, dtype), jax.tree.map(lambda p: jnp.asarray(p, dtype), params)
+def _promote(dtype: Any, params: Any, *arrays: Any) -> tuple[Any, ...]:
+    """Parameters, inputs and a passed carry, or None, in the dtype of the computation."""
+    dtype = computation_dtype(dtype, jax.tree.leaves(params)[0], *arrays)
+    return jax.tree.map(lambda a: jnp.asarray(a, dtype), (params, *arrays))
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ class PurePort:
 
     def classify(self, model, x, lengths=None):
         carry, _ = gru(model.params.gru, x, lengths=lengths, **model.options())
-        _, params = _promote(carry.dtype, carry, model.params)
+        (params,) = _promote(carry.dtype, model.params)
         logits = carry @ params.kernel
         return logits + jnp.broadcast_to(params.bias, logits.shape)
 

@@ -4,6 +4,7 @@ A port's model calls `check_call` first, so that a mistake is reported in the ca
 a shape mismatch from inside a scan.
 """
 
+from functools import reduce
 from typing import Any
 
 import jax
@@ -135,13 +136,19 @@ def _in_sequence(lengths: Any, time: int) -> Any:
     return jnp.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(jnp.int32)
 
 
-def computation_dtype(dtype: Any, x: Any, param_dtype: Any) -> Any:
-    """The dtype to compute in: the one asked for, or None for that of inputs and parameters, promoted.
+def computation_dtype(dtype: Any, *arrays: Any) -> Any:
+    """The dtype to compute in: the one asked for, or None for that of the arrays, promoted.
 
-    >>> computation_dtype(None, np.float32(1), "bfloat16")
+    Args:
+        dtype: of a model.
+        arrays: a parameter, the inputs, and a passed carry or None.
+
+    >>> computation_dtype(None, jnp.ones(3, "bfloat16"), np.ones(2, "float32"), None)
     dtype('float32')
     """
-    return jnp.dtype(dtype) if dtype is not None else jnp.promote_types(jnp.result_type(x), param_dtype)
+    if dtype is not None:
+        return jnp.dtype(dtype)
+    return reduce(jnp.promote_types, [jnp.result_type(array) for array in arrays if array is not None])
 
 
 def _dtype(array: Any) -> Any:

@@ -28,7 +28,7 @@ class _WithParts(PurePort):
         self._kernel, self._parts = kernel, parts
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False, **options):
-        x, params = _promote(model.dtype, jnp.asarray(x), model.params)
+        params, x, carry = _promote(model.dtype, model.params, x, carry)
         by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
         batch = by_time[0].shape[1:-1]
         initial = _start(params, batch)  # (*batch, H)

@@ -56,7 +56,7 @@ class GRU:
         return (1 - z) * n + z * h
 
     def _promote(self, x, carry):
-        dtype = self.dtype or jnp.result_type(x, self.initial_carry)
+        dtype = self.dtype or jnp.result_type(*jax.tree.leaves((x, carry, self.initial_carry)))
         gru = jax.tree.map(lambda p: p.astype(dtype), self)
         return gru, x.astype(dtype), gru.initial_carry if carry is None else carry.astype(dtype)
 
