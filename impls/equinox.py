@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.protocol import CallStyle, check_config, check_load
@@ -188,6 +188,12 @@ class GRU(eqx.Module):
         h = gru.cell(x, h)
         return h, h
 
+    def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
+        """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+        check_batch_shape(batch_shape)
+        (gru,) = self._promote()
+        return jnp.broadcast_to(gru.initial_carry, (*batch_shape, gru.cell.hidden_size))
+
     def _promote(self, *arrays):
         dtype = computation_dtype(self.dtype, self.initial_carry, *arrays)
         return jax.tree.map(lambda a: jnp.asarray(a, dtype), (self, *arrays))
@@ -285,6 +291,9 @@ class EquinoxPort:
             x, carry, input_size=model.cell.input_size, hidden_size=model.cell.hidden_size, reset=reset, time=False
         )
         return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
+
+    def initial_carry(self, model, batch_shape=()):
+        return model.get_initial_carry(batch_shape)
 
     def classify(self, model, x, lengths=None):
         cell = model.gru.cell

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.protocol import CallStyle, Program, check_config, check_load
@@ -214,6 +214,11 @@ class GRU(nnx.Module):
             h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, batch), h)
         return self.cell(h, x)
 
+    def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
+        """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+        check_batch_shape(batch_shape)
+        return self._start(computation_dtype(self.cell.dtype, self.initial_carry[...]), batch_shape)
+
     def _start(self, dtype, batch, carry=None):
         h = jnp.asarray(self.initial_carry[...] if carry is None else carry, dtype)
         return jnp.broadcast_to(h, (*batch, self.cell.hidden_features))
@@ -296,6 +301,9 @@ class NNXPort:
 
     def step(self, model, x, carry=None, *, reset=None):
         return model.step(x, carry, reset=reset)
+
+    def initial_carry(self, model, batch_shape=()):
+        return model.get_initial_carry(batch_shape)
 
     def classify(self, model, x, lengths=None):
         return model(x, lengths)

@@ -18,13 +18,13 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_call, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.protocol import check_config, check_load
 from ..common.port.styles import shared_styles
 
-__all__ = ["PORT", "Params", "gru", "gru_step", "init"]
+__all__ = ["PORT", "Params", "get_initial_carry", "gru", "gru_step", "init"]
 
 
 class Params(NamedTuple):
@@ -145,6 +145,15 @@ def gru_step(
     return h, h
 
 
+def get_initial_carry(
+    params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
+) -> Float[Array, "*batch hidden"]:
+    """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+    check_batch_shape(batch_shape)
+    (params,) = _promote(dtype, params)
+    return _start(params, batch_shape)
+
+
 def init(
     input_size: int,
     hidden_size: int,
@@ -263,6 +272,9 @@ class PurePort:
 
     def step(self, model, x, carry=None, *, reset=None):
         return gru_step(model.params, x, carry, reset=reset, dtype=model.dtype)
+
+    def initial_carry(self, model, batch_shape=()):
+        return get_initial_carry(model.params, batch_shape, dtype=model.dtype)
 
     def classify(self, model, x, lengths=None):
         carry, _ = gru(model.params.gru, x, lengths=lengths, **model.options())

@@ -120,7 +120,7 @@ PUBLIC = {
     "trigru.impls.equinox": "GRU PORT",
     "trigru.impls.linen": "GRU PORT Model",
     "trigru.impls.nnx": "GRU PORT GRUCell",
-    "trigru.impls.pure": "PORT Params gru gru_step init",
+    "trigru.impls.pure": "PORT Params get_initial_carry gru gru_step init",
 }
 
 

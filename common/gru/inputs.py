@@ -5,6 +5,7 @@ a shape mismatch from inside a scan.
 """
 
 from functools import reduce
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -101,6 +102,19 @@ def check_call(
             raise InputError(f"reset has shape {np.shape(reset)}, expected {batch}: one per example of inputs {shape}.")
         if _dtype(reset) != np.dtype(bool):
             raise InputError(f"reset has dtype {_dtype(reset)}, expected bool.")
+
+
+def check_batch_shape(batch_shape: Any) -> None:
+    """Raise InputError unless this is a tuple of sizes.
+
+    >>> check_batch_shape(8)
+    Traceback (most recent call last):
+    trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers, as (8,) for a batch of 8.
+    """
+    if not isinstance(batch_shape, tuple | list) or not all(isinstance(size, Integral) for size in batch_shape):
+        raise InputError(
+            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers, as (8,) for a batch of 8."
+        )
 
 
 def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:

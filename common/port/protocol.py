@@ -85,6 +85,10 @@ class Port(Protocol):
         """
         ...
 
+    def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
+        """The learned initial carry, (*batch_shape, H): passed back as the carry, it is what no carry means."""
+        ...
+
     def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
         """Logits (B, C) of a classifier for x (B, T, D)."""
         ...
@@ -172,7 +176,7 @@ def check_port(port: Any) -> None:
     >>> check_port(object())
     Traceback (most recent call last):
     trigru.common.errors.InputError: port object lacks name, title, packages, kernels, call_styles, make, load, dump,
-    apply, step, classify and value_and_grad, which trigru.common.Port needs.
+    apply, step, initial_carry, classify and value_and_grad, which trigru.common.Port needs.
     """
     missing = [name for name in vars(Port) if not name.startswith("_") and not hasattr(port, name)]
     if missing:
@@ -208,7 +212,7 @@ class WithKernel:
             port.name, port.title, port.packages, port.kernels, port.call_styles,
         )  # fmt: skip
         self.dump, self.apply, self.step, self.classify = port.dump, port.apply, port.step, port.classify
-        self.value_and_grad = port.value_and_grad
+        self.initial_carry, self.value_and_grad = port.initial_carry, port.value_and_grad
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """Like the port, with this kernel."""

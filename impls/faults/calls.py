@@ -115,6 +115,11 @@ class _StepKeepsACarry(PurePort):
         return super().step(model, x, carry, reset=reset if carry is None else None)
 
 
+class _StartDetached(PurePort):
+    def initial_carry(self, model, batch_shape=()):
+        return jax.lax.stop_gradient(super().initial_carry(model, batch_shape))
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("early-carry", "returns the carry one step early", "sequence", Applied(_carry_one_step_early)),
     Fault("carry-ignored", "a passed carry ignored", "carry", Applied(_carry_ignored)),
@@ -151,4 +156,5 @@ FAULTS: tuple[Fault, ...] = (
     Fault("time-major-no-lengths", "lengths ignored time-major", "time-major", _dropped("lengths", when="time_major")),
     Fault("step-reset-to-zeros", "one step resets to zeros", "step-reset", _StepResetsToZeros()),
     Fault("step-keeps-carry", "one step ignores a reset where a carry is passed", "step-reset", _StepKeepsACarry()),
+    Fault("start-detached", "the start that is handed out has no gradient", "start", _StartDetached()),
 )

@@ -58,6 +58,9 @@ class UpstreamEquinoxPort(EquinoxPort):
     title = "scan over eqx.nn.GRUCell"
     kernels = ("stock",)
 
+    def initial_carry(self, model, batch_shape=()):
+        raise NotOfferedError("eqx.nn.GRUCell hands out no learned state")
+
     def make(self, config, key):
         if config.dtype is not None and config.dtype != config.param_dtype:
             raise NotOfferedError("eqx.nn.GRUCell has no dtype of the computation beside that of its parameters")
@@ -106,7 +109,7 @@ WITH_LENGTHS = ("golden", "lengths", "masks", "reverse", "batch-axes", "time-maj
 DEPARTURES: tuple[Departure, ...] = tuple(
     Departure(name, "eqx.nn.GRUCell", "equinox", what, evidence, checks)
     for name, what, evidence, checks in (
-        ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ()),
+        ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",)),
         ("no-lengths", "has no lengths", lacks("lengths", eqx.nn.GRUCell.__call__), WITH_LENGTHS),
         ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets", "step-reset")),
         ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),

@@ -55,6 +55,9 @@ class UpstreamLinenPort(LinenPort):
     title = "linen nn.RNN(nn.GRUCell)"
     kernels = ("stock",)
 
+    def initial_carry(self, model, batch_shape=()):
+        raise NotOfferedError("nn.RNN hands out no learned state")
+
     def _module(self, config) -> Any:
         options = {name: getattr(config, name) for name in ("dtype", "unroll", "remat")}
         param_dtype = jnp.dtype(config.param_dtype)
@@ -95,6 +98,6 @@ def _draw(dtype: Any) -> Any:
 
 
 DEPARTURES: tuple[Departure, ...] = (
-    Departure("no-learned-state", "nn.RNN", "flax", "init returns no initial state", _no_learned_state),
+    Departure("no-learned-state", "nn.RNN", "flax", "init returns no initial state", _no_learned_state, ("start",)),
     *departures_of_both("nn.RNN", nn.RNN, _run, _gradient, _draw),
 )

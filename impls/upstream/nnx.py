@@ -57,6 +57,9 @@ class UpstreamNNXPort(NNXPort):
     kernels = ("stock",)
     layout = replace(LAYOUT, cell="rnn.cell.", rows=tuple(row for row in LAYOUT.rows if row.field != "bias_n"))
 
+    def initial_carry(self, model, batch_shape=()):
+        raise NotOfferedError("nnx.RNN hands out no learned state")
+
     def make(self, config, key) -> Any:
         if config.remat:
             raise NotOfferedError("nnx.RNN has no rematerialisation")
@@ -129,7 +132,7 @@ DEPARTURES: tuple[Departure, ...] = (
         Departure(name, "nnx.RNN", "flax", what, evidence, checks, source=source)
         for name, what, evidence, checks, source in (
             ("no-b-hn", "has no b_hn, which its documentation has", _no_b_hn, WITH_BIASES, B_HN),
-            ("no-learned-state", "has no initial state among its parameters", _no_learned_state, (), ""),
+            ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",), ""),
             ("no-remat", "has no rematerialisation", lacks("remat", nnx.RNN.__init__), ("remat",), ""),
             ("fused-orthogonal", "one orthogonal draw for the fused matrix", _fused_orthogonal, (), ""),
             ("closed-over", "can't be closed over by a transform of JAX", _closed_over, (), ""),

@@ -127,6 +127,10 @@ class ByHandPort:
             run = jax.vmap(run)
         return run(x, carry, reset)
 
+    def initial_carry(self, model, batch_shape=()):
+        h = model.initial_carry.astype(model.dtype or model.initial_carry.dtype)
+        return jnp.broadcast_to(h, (*batch_shape, *h.shape))
+
     def classify(self, model, x, lengths=None):
         return jax.vmap(model)(x, lengths)
 

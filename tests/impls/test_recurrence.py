@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from trigru.common.config import GRUConfig
 from trigru.common.equality import oracle
 from trigru.common.equality.cases import Case
 from trigru.common.equality.checks.sequences import SequenceQuestion, sequence_check, time_major, whole
 from trigru.common.equality.verification import assert_equivalent
-from trigru.common.parameters.record import config_of
+from trigru.common.errors import InputError
+from trigru.common.parameters.record import config_of, random_params
 
 from ..support.arrays import assert_bits, assert_near
 from ..support.jaxprs import equations
@@ -38,6 +40,25 @@ def test_without_a_valid_step_the_start_is_returned_bit_for_bit(port, case):
         carry, outputs = port.apply(model, jnp.asarray(case.x), passed, lengths=lengths, resets=jnp.ones((3, 7), bool))
         assert_bits(carry, np.tile(case.params.gru.initial_carry, (3, 1)) if passed is None else passed)
         assert_bits(outputs, np.zeros((3, 7, 6), "f4"))
+
+
+@pytest.mark.parametrize(("dtype", "param_dtype"), [(None, "float32"), ("bfloat16", "float32"), (None, "bfloat16")])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)], ids=str)
+def test_the_start_that_is_handed_out_is_what_no_carry_means(port, batch, dtype, param_dtype, rng):
+    config = GRUConfig(5, 6, dtype=dtype, param_dtype=param_dtype)
+    params = random_params(config)
+    model, x = port.load(config, params), jnp.asarray(rng.normal(size=(*batch, 7, 5)), param_dtype)
+    start = port.initial_carry(model, batch)
+    assert_bits(start, np.broadcast_to(params.initial_carry.astype(dtype or param_dtype), (*batch, 6)))
+    for passed, learned in zip(port.apply(model, x, start), port.apply(model, x), strict=True):
+        assert_bits(passed, learned)
+    assert_bits(port.initial_carry(model), start[(0,) * len(batch)])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_batch_shape_is_a_tuple(port, case):
+    with pytest.raises(InputError, match=r"batch_shape is 8, expected a tuple of whole numbers, as \(8,\)"):
+        port.initial_carry(port.load(case.gru_config, case.params.gru), 8)
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 3)], ids=str)

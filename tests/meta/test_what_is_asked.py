@@ -68,6 +68,7 @@ CALLS = {
     "carry-rate": {(3, "")},
     "classifier": set(),  # calls classify
     "step-reset": {("step", "carry reset")},
+    "start": {(3, "carry")},
 }
 DTYPES = {
     "conversion": ("float64", "float32", "bfloat16"),
@@ -169,6 +170,7 @@ CONDITIONAL = [
     "batch-axes",
     "time-major",
     "step-reset",
+    "start",
 ]
 
 

@@ -298,7 +298,7 @@ class _Port:
     def make(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError("a virtual port has programs alone")
 
-    dump = apply = step = classify = value_and_grad = make
+    dump = apply = step = initial_carry = classify = value_and_grad = make
 
 
 @contextmanager

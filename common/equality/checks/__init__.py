@@ -17,6 +17,7 @@ from .sequences import (
     answer_sequence,
     by_step,
     exported,
+    from_start,
     in_chunks,
     inference_check,
     sequence_check,
@@ -186,5 +187,10 @@ CHECKS: tuple[Check, ...] = (
         "step-reset",
         "an episode that does not start from the initial carry where one step is run at a time",
         SequenceQuestion(by_step, passed=True, resets=True),
+    ),
+    sequence_check(
+        "start",
+        "an initial carry that the model hands out and that is another one, or is cut off from the gradient",
+        SequenceQuestion(from_start),
     ),
 )

@@ -163,6 +163,11 @@ def in_chunks(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Ar
     return carry, jnp.concatenate(outputs, axis=1)
 
 
+def from_start(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
+    """From the learned initial carry, as the model hands it out."""
+    return port.apply(model, x, port.initial_carry(model, x.shape[:-2]))
+
+
 def by_step(port: Port, model: Any, x: Array, carry: Array = None, *, resets: Array = None) -> tuple[Array, Array]:
     """Step by step: the first without a carry unless one is passed, the others each from the one before."""
 

@@ -144,6 +144,7 @@ QUANTITIES = {
     "adamw": TRAINING,
     "carry-rate": TRAINING,
     "step-reset": PASSED,
+    "start": LEARNED,
     "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
 }
 
