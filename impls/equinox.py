@@ -24,7 +24,7 @@ from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.protocol import CallStyle, check_config, check_load
 from ..common.port.styles import functional_program, shared_styles
 
-__all__ = ["GRU", "PORT"]
+__all__ = ["GRU", "PORT", "time_major"]
 
 
 class GRU(eqx.Module):
@@ -199,6 +199,57 @@ class GRU(eqx.Module):
         return jax.tree.map(lambda a: jnp.asarray(a, dtype), (self, *arrays))
 
 
+def time_major(
+    gru: GRU,
+    x: Float[Array, "time *batch features"],
+    carry: Float[Array, "*batch hidden"] | None = None,
+    *,
+    lengths: Int[Array, "*batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reverse: bool = False,
+) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
+    """Run a GRU over a batch whose first axis is time.
+
+    Each array is mapped over its own batch axes. `jax.vmap(gru, in_axes=1)` maps keyword arguments over their first
+    axis, whatever in_axes says: of resets that is time, and where there are as many steps as examples, no shape tells.
+
+    Args:
+        gru: a model.
+        x: inputs (T, *batch, D).
+        carry, lengths, resets, reverse: of the call, with batch axes: (*batch, H), (*batch), (T, *batch).
+
+    Returns:
+        The final carry (*batch, H) and the outputs (T, *batch, H).
+
+    >>> model = GRU(4, 8, key=jax.random.key(0))
+    >>> carry, outputs = time_major(model, jnp.ones((5, 2, 4)), resets=jnp.zeros((5, 2), bool))
+    >>> carry.shape, outputs.shape
+    ((2, 8), (5, 2, 8))
+    """
+    return _run_batch(gru, x, carry, lengths, resets, reverse=reverse, time_major=True)
+
+
+def _run_batch(model, x, carry, lengths, resets, *, reverse, time_major):
+    check_call(
+        x,
+        carry,
+        input_size=model.cell.input_size,
+        hidden_size=model.cell.hidden_size,
+        lengths=lengths,
+        resets=resets,
+        reverse=reverse,
+        time_major=time_major,
+    )
+
+    def one(x, resets, carry, lengths):
+        return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
+
+    batch = int(time_major)  # the axis of x, resets and outputs to map next
+    for _ in range(np.ndim(x) - 2):
+        one = jax.vmap(one, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
+    return one(x, resets, carry, lengths)
+
+
 # The port ---------------------------------------------------------------------------------------------------
 
 LAYOUT = Layout(
@@ -267,24 +318,7 @@ class EquinoxPort:
         return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        check_call(
-            x,
-            carry,
-            input_size=model.cell.input_size,
-            hidden_size=model.cell.hidden_size,
-            lengths=lengths,
-            resets=resets,
-            reverse=reverse,
-            time_major=time_major,
-        )
-
-        def one(x, resets, carry, lengths):
-            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
-
-        batch = int(time_major)  # the axis of x, resets and outputs to map next
-        for _ in range(np.ndim(x) - 2):
-            one = jax.vmap(one, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
-        return one(x, resets, carry, lengths)
+        return _run_batch(model, x, carry, lengths, resets, reverse=reverse, time_major=time_major)
 
     def step(self, model, x, carry=None, *, reset=None):
         check_call(

@@ -117,7 +117,7 @@ PUBLIC = {
     "trigru.common.gru.fused": "Weights fused_scan",
     "trigru.impls": "get_port get_style port_names unavailable",
     "trigru.impls.checkpoints": "Converted convert layouts read write",
-    "trigru.impls.equinox": "GRU PORT",
+    "trigru.impls.equinox": "GRU PORT time_major",
     "trigru.impls.linen": "GRU PORT Model",
     "trigru.impls.nnx": "GRU PORT GRUCell",
     "trigru.impls.pure": "PORT Params get_initial_carry gru gru_step init",

@@ -86,6 +86,27 @@ def test_equinox_takes_one_example():
     assert_near(jitted[0], outputs, 1e-6)
 
 
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("batch", [(4,), (4, 4)], ids=str)
+def test_equinox_runs_time_major_where_no_axis_can_be_told_by_its_length(batch, reverse, rng):
+    params = Case.random(1, 1, 4, 4).astype("float32").params.gru
+    model = equinox.PORT.load(GRUConfig(4, 4), params)
+    x, carry = rng.normal(size=(4, *batch, 4)).astype("f4"), rng.normal(size=(*batch, 4)).astype("f4")
+    masks = {"resets": rng.random((4, *batch)) < 0.4, "lengths": rng.integers(0, 5, batch).astype("i4")}
+    want = oracle.forward(params, x, carry, **masks, reverse=reverse, time_major=True)
+    masks = jax.tree.map(jnp.asarray, masks)
+    found = equinox.time_major(model, jnp.asarray(x), jnp.asarray(carry), **masks, reverse=reverse)
+    assert_near(found[0], want.carry, 2e-6)
+    assert_near(found[1], want.outputs, 2e-6)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_equinox_time_major_checks_the_whole_batch():
+    model = equinox.GRU(4, 8, key=jax.random.key(0))
+    with pytest.raises(InputError, match=r"carry has shape \(5, 8\), expected \(2, 8\): batch 2 from inputs"):
+        equinox.time_major(model, jnp.swapaxes(X, 0, 1), jnp.ones((5, 8)))
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_equinox_says_to_vmap():
     with pytest.raises(InputError, match=r"jax\.vmap"):
