@@ -6,14 +6,23 @@ import typer
 
 from ...common.equality import verification
 from ...common.equality.checks import DTYPES, Check, get_checks
+from ...common.equality.contract.designs import coverage_of
 from ...common.equality.measurement import Measurement
-from ...common.gru.kernels import Kernel
+from ...common.gru.kernels import STOCK, Kernel
 from ...impls import faults, get_port, unavailable, upstream
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
-from ..proving.questions import expand
+from ..proving.questions import expand, get_subject
 from ..reporting.console import Progress, say, show
-from ..reporting.equality import departures_table, equality_json, equality_table, equality_tables, self_test_table
+from ..reporting.equality import (
+    departures_table,
+    equality_json,
+    equality_table,
+    equality_tables,
+    label,
+    self_test_table,
+)
+from ..results.grouping import grouped
 from ..timing.machine import versions_of
 from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
 
@@ -109,8 +118,15 @@ def hold(
     prover: Prover,
 ) -> list[Measurement]:
     """As `trigru.common.verify`, in several processes where there is much to ask."""
-    asked = expand(subjects, dtypes, verification.CHECKS if checks is None else checks, styles)
-    return [measurement for answer in _prove("verify", asked, prover=prover).answers for measurement in answer]
+    asked = expand(subjects, dtypes, verification.USUAL_CHECKS if checks is None else checks, styles)
+    answers = _prove("verify", asked, prover=prover).answers
+    for subject, questions in grouped(asked, lambda question: question.subject).items():
+        if rows := [question.row for question in questions if question.row is not None]:
+            port = get_subject(subject)
+            held, of = coverage_of(port, rows)
+            name = label(port.name, subject.kernel or STOCK)
+            say(f"{name}: {len(rows)} programs cover {held} of {of} pairs and triples of levels.")
+    return [measurement for answer in answers for measurement in answer]
 
 
 def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:

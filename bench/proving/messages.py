@@ -29,6 +29,7 @@ class Asked(Struct, frozen=True):
     style: str | None
     dtype: str
     optimized: bool
+    row: dict[str, str] | None = None
 
 
 class Request(Struct, frozen=True):

@@ -21,7 +21,14 @@ def expand(
     """
     dtypes, subjects = tuple(dtypes), tuple(subjects)
     return [
-        Asked(subject, check.name, question.style and question.style.name, question.dtype, question.optimized)
+        Asked(
+            subject,
+            check.name,
+            question.style and question.style.name,
+            question.dtype,
+            question.optimized,
+            question.row,
+        )
         for check in checks
         for subject in subjects
         for question in questions([get_subject(subject)], dtypes, [check])
@@ -33,7 +40,7 @@ def expand(
 def find(asked: Asked) -> Question:
     """The question of these names."""
     (check,), port = get_checks(asked.check), get_subject(asked.subject)
-    return Question(port, check, None if asked.style is None else get_style(port, asked.style), asked.dtype)
+    return Question(port, check, None if asked.style is None else get_style(port, asked.style), asked.dtype, asked.row)
 
 
 @cache

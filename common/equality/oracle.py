@@ -191,4 +191,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def _sigmoid(a: Array) -> Array:
-    return expit(a) if a.dtype in (np.float32, np.float64) else 1 / (1 + np.exp(-a))
+    if a.dtype in (np.float32, np.float64):
+        return expit(a)
+    e = np.exp(np.where(np.real(a) > 0, -a, a))  # does not overflow
+    return np.where(np.real(a) > 0, np.ones((), a.dtype), e) / (1 + e)

@@ -23,8 +23,14 @@ from ..port.styles import available_styles
 from .bounds import SAME_BOUND, accuracy_bound, relative_error
 from .cases import Case
 from .checks import CHECKS, DTYPES, Answers, Check
+from .contract.data import dtypes_of
+from .contract.examination import Finding, examine
+from .contract.factors import NO_STYLE, Row, space_of
+from .contract.shrinking import smallest, told, unusual
 from .measurement import NOT_OFFERED, Measurement
 
+#: What is asked where nobody says what.
+USUAL_CHECKS = tuple(check for check in CHECKS if not check.by_name)
 #: Characters of an exception that a problem quotes.
 LONGEST_REASON = 160
 #: Nearly all of the time is spent compiling small programs, which does not block Python.
@@ -39,6 +45,7 @@ class Question:
     check: Check
     style: CallStyle | None  # of the port, where the check asks about each
     dtype: str
+    row: Row | None = None  # of the port's design, where the check has one
 
     @property
     def optimized(self) -> bool:
@@ -46,7 +53,7 @@ class Question:
 
         Where that is the forward pass of each call style, a style that has none is asked so of its own phase.
         """
-        without_forward = self.style is not None and "forward" not in self.style.phases
+        without_forward = self.row is None and self.style is not None and "forward" not in self.style.phases
         return self.dtype in self.check.optimized or without_forward
 
 
@@ -76,6 +83,9 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
             raise UnknownNameError("dtype", dtype, list(DTYPES))
     found = []
     for check, port in itertools.product(checks, ports):
+        if check.rows is not None:
+            found += [question for question in _questions_of_rows(port, check) if question.dtype in dtypes]
+            continue
         styles = (check.styles_of and available_styles(port, check.styles_of)) or [None]  # without any, the check fails
         for style, dtype in itertools.product(styles, dtypes):
             if dtype in check.dtypes and (style is styles[0] or dtype == "float64"):
@@ -93,11 +103,14 @@ class Examiner:
     def __init__(self, cases: Iterable[Case] | None = None):
         self._cases = (Case.random(3, 17, 5, 6),) if cases is None else tuple(cases)
         self._known: dict[tuple[Check, str, int], tuple[Answers, Answers]] = {}
+        self._failed: dict[tuple[str, str], list[Row]] = {}
         self._lock = Lock()
 
     def ask(self, question: Question) -> list[Measurement]:
         """A measurement for each quantity and case. A check that raises has failed."""
         check, dtype = question.check, question.dtype
+        if question.row is not None:
+            return [self._ask_row(question, question.row)]
         found: list[Measurement] = []
         for number, case in enumerate(self._cases):
             asked = case.astype(dtype)
@@ -107,6 +120,29 @@ class Examiner:
                     self._known[key] = _expect(check, asked)
             found += _measure(question, asked, *self._known[key])
         return found
+
+    def _ask_row(self, question: Question, row: Row) -> Measurement:
+        """What is farthest from the oracle in a row; of a row that fails, in the smallest that still does."""
+        port, found = question.port, _examine(row, question.port)
+        kernel = port.kernel if isinstance(port, WithKernel) else STOCK
+
+        def measurement(check: str, style: str, dtype: str, levels: Row) -> Measurement:
+            style_name = None if style == NO_STYLE else style
+            result = found.quantity, dtype, found.error, found.bound, found.problem
+            return Measurement(port.name, check, style_name, *result, kernel, levels)
+
+        if found.passed:
+            return measurement(question.check.name, row["style"], question.dtype, {})
+        with self._lock:
+            known = self._failed.setdefault((port.name, kernel), [])
+            least = next((levels for levels in known if levels.items() <= row.items()), None)
+        if least is None:
+            small = smallest(row, space_of(port), lambda smaller: not _examine(smaller, port).passed)
+            found, least = _examine(small, port), unusual(small)
+            with self._lock:
+                known.append(least)
+        dtype, _, _ = dtypes_of(least.get("dtype", "float64"))
+        return measurement(told(least), least.get("style", NO_STYLE), dtype, least)
 
 
 def verify(
@@ -127,7 +163,7 @@ def verify(
         dtypes: "float64" asks whether a port is the same function, "float32" and "bfloat16" whether it is accurate;
             each check is asked in those of them that are its own.
         cases: data to check on; by default three sequences of 17 steps, 5 inputs, 6 units.
-        checks: rows of CHECKS; by default all.
+        checks: rows of CHECKS; by default those that are not asked by name alone.
         progress: called before each step of the work with the steps done, their number, and the next one's name.
 
     Returns:
@@ -137,7 +173,7 @@ def verify(
         UnknownNameError: another dtype.
         InputError: a port or a check that is none, a port that lacks a method, or no check at all.
     """
-    asked = questions(ports, dtypes, CHECKS if checks is None else checks)
+    asked = questions(ports, dtypes, USUAL_CHECKS if checks is None else checks)
     order = sorted(range(len(asked)), key=lambda number: not asked[number].optimized)
     examiner, found, done = Examiner(cases), {}, itertools.count()
     for optimized, some in itertools.groupby(order, key=lambda number: asked[number].optimized):
@@ -173,6 +209,25 @@ def _expect(check: Check, case: Case) -> tuple[Answers, Answers]:
         reference = check.expect(case.widened())
     with _precision(case.dtype):
         return reference, check.expect(case)
+
+
+def _questions_of_rows(port: Port, check: Check) -> Iterator[Question]:
+    styles = {style.name: style for style in port.call_styles}
+    for row in check.rows(port) if check.rows else ():
+        computed, _, _ = dtypes_of(row["dtype"])
+        yield Question(port, check, styles.get(row["style"]), computed, row)
+
+
+def _examine(row: Row, port: Port) -> Finding:
+    """The finding of a row; a port may fail in any way."""
+    dtype = row["dtype"]
+    with _precision(dtype):
+        try:
+            return examine(row, port, dtype)
+        except NotOfferedError as error:
+            return Finding("call", None, 0.0, f"{NOT_OFFERED}: {error}")
+        except Exception as error:
+            return Finding("call", None, 0.0, f"{type(error).__name__}: {_short(error)}")
 
 
 def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answers) -> Iterator[Measurement]:

@@ -207,7 +207,7 @@ class WithKernel:
 
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
-        self._port, self.kernel = port, kernel
+        self._port, self.kernel = port._port if isinstance(port, WithKernel) else port, kernel
         self.name, self.title, self.packages, self.kernels, self.call_styles = (
             port.name, port.title, port.packages, port.kernels, port.call_styles,
         )  # fmt: skip

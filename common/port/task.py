@@ -51,9 +51,10 @@ class Task:
     loss: Callable[[Any, Any], Any]
     optimizer: optax.GradientTransformation
 
-    def objective(self, model: Any, x: Any, targets: Any, lengths: Any = None) -> Any:
-        """The scalar that training minimises."""
-        return self.loss(self.predict(model, x, lengths), targets)
+    def objective(self, model: Any, *arrays: Any) -> Any:
+        """The scalar that training minimises, of inputs, targets and, where they are passed, lengths."""
+        x, targets, *lengths = arrays
+        return self.loss(self.predict(model, x, *lengths), targets)
 
 
 def mean_squared_error(prediction: tuple[Any, Any], targets: Any) -> Any:

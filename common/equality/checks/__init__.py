@@ -8,6 +8,8 @@ from typing import Any
 from ...errors import UnknownNameError
 from ...parameters.record import leaves
 from ..cases import Case
+from ..contract.designs import design_of
+from ..contract.programs import exported
 from ..golden import golden_answers, golden_case
 from .check import DTYPES, Answers, Check
 from .derivatives import derivative_check
@@ -16,7 +18,6 @@ from .sequences import (
     SequenceQuestion,
     answer_sequence,
     by_step,
-    exported,
     from_start,
     in_chunks,
     inference_check,
@@ -54,27 +55,9 @@ def _eager(function: Callable[..., Any]) -> Callable[..., Any]:
 
 _masked = partial(SequenceQuestion, lengths=True, resets=True)
 
-CHECKS: tuple[Check, ...] = (
-    Check(
-        "conversion",
-        "a value changed, lost or misplaced between the canonical record and the framework's tree",
-        lambda port, case, style: leaves(port.dump(port.load(case.config, case.params))),
-        lambda case: leaves(case.params),
-        exact=True,
-        dtypes=DTYPES,
-    ),
-    sequence_check(
-        "sequence",
-        "other equations, gates in another order, a transposed or missing parameter, a detached initial carry",
-        dtypes=DTYPES,
-        optimized=("float32", "bfloat16"),
-    ),
-    Check(
-        "golden",
-        "a change in oracle and port together: the answers are in a file",
-        lambda port, case, style: answer_sequence(_masked(), port, golden_case()),
-        lambda case: golden_answers(),
-    ),
+#: Each asks about one thing at a time, on one size, when asked by name. The rows of the contract ask about all of them,
+#: and failures of rows are told by these names.
+_ONE_BY_ONE = (
     sequence_check(
         "carry",
         "a passed carry ignored, mixed with the learned one, or cut off from the gradient",
@@ -90,6 +73,11 @@ CHECKS: tuple[Check, ...] = (
         "one time step that differs from a sequence of them, or has parameters of its own",
         SequenceQuestion(by_step),
         optimized=("float64",),
+    ),
+    sequence_check(
+        "step-reset",
+        "an episode that does not start from the initial carry where one step is run at a time",
+        SequenceQuestion(by_step, passed=True, resets=True),
     ),
     sequence_check(
         "lengths",
@@ -159,6 +147,30 @@ CHECKS: tuple[Check, ...] = (
         SequenceQuestion(config={"dtype": "float32", "param_dtype": "bfloat16"}, view=_with_half_params),
         dtypes=("float32",),
     ),
+)
+
+CHECKS: tuple[Check, ...] = (
+    *(replace(check, by_name=True) for check in _ONE_BY_ONE),
+    Check(
+        "conversion",
+        "a value changed, lost or misplaced between the canonical record and the framework's tree",
+        lambda port, case, style: leaves(port.dump(port.load(case.config, case.params))),
+        lambda case: leaves(case.params),
+        exact=True,
+        dtypes=DTYPES,
+    ),
+    sequence_check(
+        "sequence",
+        "other equations, gates in another order, a transposed or missing parameter, a detached initial carry",
+        dtypes=DTYPES,
+        optimized=("float32", "bfloat16"),
+    ),
+    Check(
+        "golden",
+        "a change in oracle and port together: the answers are in a file",
+        lambda port, case, style: answer_sequence(_masked(), port, golden_case()),
+        lambda case: golden_answers(),
+    ),
     forward_check("forward", "a call style that runs another model"),
     training_check(
         "training",
@@ -184,13 +196,14 @@ CHECKS: tuple[Check, ...] = (
         reference=CARRY_RATE_BY_FIELD,
     ),
     sequence_check(
-        "step-reset",
-        "an episode that does not start from the initial carry where one step is run at a time",
-        SequenceQuestion(by_step, passed=True, resets=True),
-    ),
-    sequence_check(
         "start",
         "an initial carry that the model hands out and that is another one, or is cut off from the gradient",
         SequenceQuestion(from_start),
+    ),
+    Check(
+        "contract",
+        "two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, kinds of input, "
+        "transforms, call styles; values that saturate, vanish or are zero",
+        rows=design_of,
     ),
 )

@@ -6,11 +6,11 @@ from typing import Any
 
 from ...port.protocol import Port
 from ..cases import Case
+from ..contract.factors import Row
+from ..contract.reference import Answers
 
 #: In float64, a check asks whether a port is the same function; in the others, whether it is accurate enough.
-DTYPES = ("float64", "float32", "bfloat16")
-
-Answers = dict[str, Any]
+DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,18 @@ class Check:
         optimized: those of its dtypes in which it is asked of the program as users have it; in the others, of one that
             is compiled in haste. Between them, the checks ask so of every call style, of gradients, train steps and
             one step, and of accuracy.
+        rows: instead of answers, rows of a design that each are a question: see `trigru.common.equality.contract`.
+        by_name: asked only where it is asked for, since such rows ask the same, and more.
     """
 
     name: str
     catches: str
-    answer: Callable[[Port, Case, Any], Answers]
-    expect: Callable[[Case], Answers]
+    answer: Callable[[Port, Case, Any], Answers] = lambda port, case, style: {}
+    expect: Callable[[Case], Answers] = lambda case: {}
     exact: bool = False
     styles_of: str | None = None
     dtypes: tuple[str, ...] = ("float64",)
     computed_in: str | None = None
     optimized: tuple[str, ...] = ()
+    rows: Callable[[Port], list[Row]] | None = None
+    by_name: bool = False

@@ -23,8 +23,6 @@ Array = Any
 #: (port, model, x, carry, **options) -> (carry, outputs)
 Run = Callable[..., tuple[Array, Array]]
 
-EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
-
 
 def whole(port: Port, model: Any, x: Array, carry: Array = None, **options: Any) -> tuple[Array, Array]:
     """In one call."""
@@ -209,23 +207,3 @@ def two_batch_axes(case: Case) -> Case:
 
     names = ("x", "carry", "lengths", "resets", "targets", "d_carry")
     return replace(case, **{name: doubled(getattr(case, name)) for name in names})
-
-
-def exported(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as an artefact of jax.export for three platforms, written to bytes and read back."""
-
-    def call(*arguments: Any) -> Any:
-        arrays, treedef = jax.tree.flatten(arguments)
-        shape = None
-
-        def flat(arrays: list[Array]) -> list[Array]:
-            nonlocal shape
-            results, shape = jax.tree.flatten(function(*jax.tree.unflatten(treedef, arrays)))
-            return results
-
-        artefact = jax.export.export(jax.jit(flat), platforms=EXPORT_PLATFORMS)(arrays)
-        results = jax.export.deserialize(artefact.serialize()).call(arrays)
-        assert shape is not None
-        return jax.tree.unflatten(shape, results)
-
-    return call

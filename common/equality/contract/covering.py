@@ -1,0 +1,83 @@
+"""Rows that cover a space of factors: every pair of levels that can go together, and the triples that are asked for."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, product
+from typing import Any
+
+import covertable
+
+from .factors import Factor, Row, Rule, Space
+
+#: Some levels of some factors, by the factor's name: what one row can cover.
+Combination = frozenset[tuple[str, str]]
+
+
+def cover(space: Space) -> list[Row]:
+    """Rows that hold every combination of `combinations_of` that can be had. The same rows for the same space."""
+    names = [factor.name for factor in space.factors if factor.in_triples]
+    return _made(space, strength=2, sub_models=[{"fields": names, "strength": 3}] if len(names) > 2 else [])
+
+
+def cover_pairs_with(space: Space, name: str) -> list[Row]:
+    """Rows that hold every pair of a level of one factor with one of another factor."""
+    others = [factor.name for factor in space.factors if factor.name != name]
+    return _made(space, strength=1, sub_models=[{"fields": [name, other], "strength": 2} for other in others])
+
+
+def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
+    """The pairs of levels of any two factors that some row can have, and the triples where they are asked for.
+
+    Args:
+        only: a factor; pairs with its levels alone.
+    """
+    return {
+        frozenset(levels.items())
+        for some in _wanted(space, only)
+        for levels in _levels(some)
+        if space.allows(levels) and _can_be_completed(space, levels)
+    }
+
+
+def covered(space: Space, rows: Iterable[Row], only: str | None = None) -> set[Combination]:
+    """Those of `combinations_of` that rows hold."""
+    wanted = _wanted(space, only)
+    return {frozenset((factor.name, row[factor.name]) for factor in some) for row in rows for some in wanted}
+
+
+def _wanted(space: Space, only: str | None) -> list[tuple[Factor, ...]]:
+    pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
+    if only is not None:
+        return [some for some in pairs if only in (factor.name for factor in some)]
+    return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
+
+
+def _made(space: Space, **options: Any) -> list[Row]:
+    factors = {factor.name: list(factor.levels) for factor in space.factors}
+    return [dict(row) for row in covertable.make(factors, constraints=[_condition(r) for r in space.rules], **options)]
+
+
+def _condition(rule: Rule) -> dict[str, Any]:
+    def all_in(levels: Any) -> dict[str, Any]:
+        some = [{"operator": "in", "left": name, "values": list(values)} for name, values in levels.items()]
+        return {"operator": "and", "conditions": some}
+
+    return {"operator": "or", "conditions": [{"operator": "not", "condition": all_in(rule.when)}, all_in(rule.then)]}
+
+
+def _levels(factors: Sequence[Factor]) -> Iterator[Row]:
+    names = [factor.name for factor in factors]
+    for levels in product(*(factor.levels for factor in factors)):
+        yield dict(zip(names, levels, strict=True))
+
+
+def _can_be_completed(space: Space, row: Row, rest: Sequence[Factor] | None = None) -> bool:
+    """Whether some row that keeps every rule has these levels: by trying, those first of which most rules are."""
+    if rest is None:
+        named = Counter(name for rule in space.rules for name in {*rule.when, *rule.then})
+        some = [factor for factor in space.factors if factor.name in named and factor.name not in row]
+        rest = sorted(some, key=lambda factor: -named[factor.name])
+    if not rest:
+        return True
+    found = ({**row, rest[0].name: level} for level in rest[0].levels)
+    return any(space.allows(longer) and _can_be_completed(space, longer, rest[1:]) for longer in found)

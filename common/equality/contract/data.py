@@ -1,0 +1,186 @@
+"""What a row is asked about: values and masks of one shape, which its program takes one after the other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...config import GRUConfig
+from ...parameters.record import random_params
+from .factors import Row
+
+CLASSES = 5
+#: The batch of a row by its level.
+BATCHES: dict[str, tuple[int, ...]] = {"none": (), "1": (1,), "3": (3,), "2x1x3": (2, 1, 3)}
+#: That of a carry of another dtype than the computation's.
+OTHER_DTYPES = {
+    "float64": "float32",
+    "float32": "bfloat16",
+    "float32 of bfloat16": "bfloat16",
+    "bfloat16 of float32": "float32",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers of a row."""
+
+    batch: tuple[int, ...]
+    time: int
+    inputs: int
+    hidden: int
+
+    @property
+    def unrolls(self) -> dict[str, int]:
+        """Steps in one iteration of the loop, by level."""
+        T = self.time
+        return {
+            "1": 1,
+            "dividing": next((n for n in range(2, T + 1) if T % n == 0), 1),
+            "not dividing": next((n for n in range(2, T) if T % n), 1),
+            "beyond": T + 1,
+        }
+
+
+@dataclass(frozen=True)
+class Data:
+    """The arrays of one call, NumPy's; None where the row does not pass them. Floating ones in the dtype of inputs."""
+
+    params: Any  # GRUParams, or ClassifierParams of C classes
+    x: np.ndarray  # (*batch, T, D); NaN in the padding
+    carry: np.ndarray | None  # (*batch, H)
+    lengths: np.ndarray | None  # (*batch)
+    resets: np.ndarray | None  # (*batch, T)
+    weights: np.ndarray  # of outputs (*batch, T, H) or of logits (*batch, C), in the scalar that is differentiated
+    d_carry: np.ndarray  # (*batch, H): of the final carry in that scalar
+
+
+def sizes_of(row: Row) -> Sizes:
+    """The sizes of a row, from its levels."""
+    return Sizes(BATCHES[row["batch"]], *(int(row[name]) for name in ("time", "inputs", "hidden")))
+
+
+def dtypes_of(dtype: str) -> tuple[str, str, str]:
+    """Of the computation, of the parameters, and of the inputs, by level of the factor."""
+    computed, _, stored = dtype.partition(" of ")
+    return computed, stored or computed, "float32" if stored else computed
+
+
+def config_of(row: Row, dtype: str) -> GRUConfig:
+    """The model of a row."""
+    sizes, (computed, stored, _) = sizes_of(row), dtypes_of(dtype)
+    return GRUConfig(
+        sizes.inputs,
+        sizes.hidden,
+        CLASSES if row["entry"] == "classifier" else None,
+        dtype=None if computed == stored else computed,
+        param_dtype=stored,
+        unroll=sizes.unrolls[row["unroll"]],
+        remat=row["remat"] == "yes",
+    )
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values and masks that a row is asked about.
+
+    Args:
+        name: as failures tell it.
+        scale: (dtype) -> by which usual inputs are multiplied.
+        carry_scale: the same of carries.
+        lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype.
+        resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
+        saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
+        in_coarse: whether they are asked about in other dtypes than float64, too.
+    """
+
+    name: str
+    scale: Callable[[str], float]
+    carry_scale: Callable[[str], float]
+    lengths: Callable[[int, int, int], list[int]]
+    resets: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    saturating: bool = False
+    in_coarse: bool = False
+
+
+def _first(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.arange(drawn.shape[-1]) == 0, drawn.shape)
+
+
+def _in_padding(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    return padding if padding.any() else np.broadcast_to(np.arange(drawn.shape[-1]) == drawn.shape[-1] - 1, drawn.shape)
+
+
+def _denormal(dtype: str) -> float:
+    return float(jnp.finfo(dtype).tiny) / 4
+
+
+USUAL = Values(
+    "usual values",
+    lambda dtype: 1.0,
+    lambda dtype: 1.0,
+    lambda T, least, most: [T // 2 + 1, 0, T],
+    lambda drawn, padding: drawn,
+    in_coarse=True,
+)
+#: In this order. The usual ones come twice, since a program has no memory.
+VALUES = (
+    USUAL,
+    Values(
+        "tiny values",
+        lambda dtype: 1e-3,
+        lambda dtype: 1e-3,
+        lambda T, least, most: [0],
+        lambda drawn, padding: np.ones_like(drawn),
+    ),
+    Values(
+        "saturating values",
+        lambda dtype: 300.0 if dtype == "float16" else 1e4,
+        lambda dtype: 30.0,
+        lambda T, least, most: [most, max(least, -3), 1],
+        _first,
+        saturating=True,
+        in_coarse=True,
+    ),
+    Values("denormal values", _denormal, _denormal, lambda T, least, most: [T, max(T - 2, 0)], _in_padding),
+    Values(
+        "zeros",
+        lambda dtype: 0.0,
+        lambda dtype: 0.0,
+        lambda T, least, most: [min(T + 1, most), max(least, -(2**31))],
+        lambda drawn, padding: np.zeros_like(drawn),
+    ),
+    replace(USUAL, name="usual values again", in_coarse=False),
+)
+
+
+def data_of(row: Row, dtype: str, values: Values = USUAL, seed: int = 0) -> Data:
+    """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded."""
+    sizes, (computed, stored, given) = sizes_of(row), dtypes_of(dtype)
+    rng, batch, T, H = np.random.default_rng(seed), sizes.batch, sizes.time, sizes.hidden
+    classes = CLASSES if row["entry"] == "classifier" else None
+    params = random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64"), seed)
+    x, carry = rng.normal(size=(*batch, T, sizes.inputs)), rng.normal(size=(*batch, H))
+    drawn = rng.random((*batch, T)) < 0.3
+    drawn[..., 0] |= np.resize([True, False], batch)
+
+    kind = np.iinfo(row["lengths dtype"])
+    most = min(kind.max, 2**31 - 1) if dtype != "float64" else kind.max  # JAX makes 32 bits of it
+    lengths = np.resize(values.lengths(T, kind.min, most), batch).astype(kind.dtype)
+    if row["lengths"] == "none":
+        lengths = None
+    padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]
+    x = np.where(padding[..., None], np.nan, x * values.scale(given))
+    carries = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}
+    return Data(
+        params=jax.tree.map(lambda p: p.astype(stored), params),
+        x=x.astype(given),
+        carry=(carry * values.carry_scale(given)).astype(carries[row["carry"]]) if row["carry"] in carries else None,
+        lengths=lengths,
+        resets=values.resets(drawn, padding) if row["resets"] == "passed" else None,
+        weights=rng.normal(size=(*batch, classes) if classes else (*batch, T, H)).astype(computed),
+        d_carry=rng.normal(size=(*batch, H)).astype(computed),
+    )

@@ -1,0 +1,138 @@
+"""A row asked of a port, and what its errors are held to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ...port.protocol import Port
+from ..bounds import ACCURACY_FACTOR, ACCURACY_ULPS, SAME_BOUND
+from .data import USUAL, VALUES, Data, Values, data_of, dtypes_of
+from .factors import Row
+from .programs import program_of
+from .reference import Answers, expect, is_of_parameters
+
+#: Quantities whose last axis is that of units, features or classes: their errors are taken for each example and step.
+BY_STEP = ("carry", "outputs", "logits", "d carry", "d x")
+#: In float64, times what NumPy loses against longdouble: XLA's tanh is less exact than NumPy's, and 1 - tanh² cancels.
+CANCELLING_FACTOR = 32
+#: How many denormal numbers may be lost in a sum.
+FLUSHED = 1000
+NOT_FINITE = "values that are not finite"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was farthest from the oracle in a row.
+
+    Args:
+        quantity: which of the answers, and on which values.
+        error, bound: None and 0 where there is a problem instead.
+        problem: why there is no error.
+    """
+
+    quantity: str
+    error: float | None
+    bound: float
+    problem: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is an error, within its bound."""
+        return self.problem is None and self.error is not None and self.error <= self.bound
+
+
+def examine(row: Row, port: Port, dtype: str, seed: int = 0) -> Finding:
+    """Ask a port a row on all values, and find the answer that is farthest from its bound. What it raises goes on."""
+    answer = program_of(row, port, dtype)
+    farthest, worst = Finding("nothing", None, 0.0, "nothing was compared"), -1.0
+    for values in _values(row, dtype):
+        data = data_of(row, dtype, values, seed)
+        got = answer(data)
+        for finding in _compare(row, data, dtype, got, values.saturating):
+            found = replace(finding, quantity=f"{finding.quantity} of {values.name}")
+            if found.problem is not None or found.error is None:
+                return found
+            far = found.error / found.bound if np.isfinite(found.error) else np.inf
+            if far > worst:
+                farthest, worst = found, far
+    return farthest
+
+
+def _values(row: Row, dtype: str) -> tuple[Values, ...]:
+    if row["phase"] == "train_step":  # the second step goes on from the first
+        return (USUAL,)
+    return VALUES if dtype == "float64" else tuple(values for values in VALUES if values.in_coarse)
+
+
+def _compare(row: Row, data: Data, dtype: str, got: Answers, saturating: bool) -> Iterator[Finding]:
+    computed, stored, given = dtypes_of(dtype)
+    want = expect(row, data, np.float64)
+    in_dtype, wider = None, None
+    of_inputs = {"d x": given, "d carry": "" if data.carry is None else str(data.carry.dtype)}
+    for name, reference in want.items():
+        expected = of_inputs.get(name, stored if is_of_parameters(name) else computed)
+        problem = _problem(got.get(name), reference, expected)
+        if problem:
+            yield Finding(name, None, 0.0, problem)
+            continue
+        coarsest = max(computed, expected, key=lambda kind: jnp.finfo(kind).eps)
+        error_of = partial(_error, name, dtype=coarsest, least=_least(row, data, name, saturating))
+        array, ulps = np.asarray(got[name]), ACCURACY_ULPS * float(jnp.finfo(coarsest).eps)
+        if dtype == "float64":
+            bound, error = max(SAME_BOUND, ulps * (coarsest != "float64")), error_of(array, reference)
+            if error > bound:  # rounding, where much cancels, or a difference
+                wider = wider or expect(row, data, np.longdouble)
+                bound = max(bound, CANCELLING_FACTOR * error_of(reference, wider[name]))
+                error = error_of(array, wider[name])
+        else:
+            in_dtype = in_dtype or expect(row, data, jnp.dtype(computed), jnp.dtype(stored))
+            if is_of_parameters(name) and stored != computed:  # a loop adds up its steps in the dtype of the parameters
+                ulps *= 1 + np.log2(data.x.shape[-2])
+            factor = CANCELLING_FACTOR if saturating else ACCURACY_FACTOR
+            bound, error = ulps + factor * error_of(in_dtype[name], reference), error_of(array, reference)
+        yield Finding(name, error, bound) if np.isfinite(error) else Finding(name, None, 0.0, NOT_FINITE)
+
+
+def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
+    """What errors are relative to where an answer is smaller than this."""
+    if name in ("value", "losses"):
+        return float(data.weights.size)  # of terms around 1, which may cancel
+    if saturating and (name.startswith("d ") or row["phase"] == "jvp"):
+        largest = float(np.nanmax(np.abs(data.x), initial=1))
+        return largest**2 if row["phase"] == "hvp" else largest  # what rounding leaves of 0, times the inputs
+    return 0.0
+
+
+def _problem(array: Any, reference: np.ndarray, dtype: str) -> str | None:
+    """Why an answer cannot be compared, or None."""
+    if array is None or np.shape(array) != np.shape(reference):
+        said = "nothing" if array is None else f"shape {np.shape(array)}"
+        return f"{said}, expected shape {np.shape(reference)}"
+    if str(array.dtype) != dtype:
+        return f"dtype {array.dtype}, expected {dtype}"
+    return None
+
+
+def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float:
+    """The largest difference, relative to the largest magnitude of its example and step; inf where there is a NaN.
+
+    In a coarse dtype, it is relative to the largest of its example: one number of a step may be what cancelling left.
+
+    Args:
+        least: where that magnitude is below, the difference is relative to this. It is at least so large that what is
+            lost where a processor flushes denormal numbers to zero makes no difference.
+    """
+    kind = jnp.finfo(dtype)
+    least = max(least, FLUSHED * float(kind.tiny) / (SAME_BOUND if dtype == "float64" else float(kind.eps)))
+    want = np.asarray(want, np.promote_types(np.asarray(want).dtype, np.float64))
+    axes = -1 if name in BY_STEP else None
+    if dtype != "float64" and name in ("outputs", "d x"):
+        axes = (-2, -1)
+    with np.errstate(all="ignore"):
+        difference = np.abs(np.asarray(got).astype(want.dtype) - want).max(axes)
+        error = float(np.max(difference / np.maximum(np.abs(want).max(axes), least)))
+    return error if error == error else np.inf

@@ -1,0 +1,62 @@
+"""From a row that fails to the fewest levels with which it still does."""
+
+from collections.abc import Callable
+
+from .factors import FACTORS, Row, Space
+
+#: How many rows are asked at most to make one smaller.
+MOST = 60
+#: Under which names failures are told: those of the checks that ask about one thing at a time.
+TOLD = {
+    "entry=chunks": "chunks",
+    "entry=steps": "step",
+    "entry=classifier": "classifier",
+    "phase=forward": "inference",
+    "phase=train_step": "training",
+    "phase=jvp": "jvp",
+    "phase=hvp": "hvp",
+    "batch": "batch-axes",
+    "lengths dtype": "lengths",
+    "transform=eager": "eager",
+    "transform=vmap": "vmap",
+    "transform=ensemble": "vmap",
+    "transform=export": "export",
+    "style": "call style",
+}
+#: A failure of the usual row.
+PLAIN = "sequence"
+
+
+def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
+    """The row with as many usual levels as it can have and still fail."""
+    asked = 0
+    usual = {**space.usual, "dtype": "float64"}
+    while True:
+        before = dict(row)
+        for name in ("dtype", *(factor.name for factor in reversed(space.factors))):
+            simpler = {**row, name: usual[name]}
+            if simpler != row and space.allows(simpler) and asked < MOST:
+                asked += 1
+                row = simpler if fails(simpler) else row
+        if row == before:
+            return row
+
+
+def unusual(row: Row) -> Row:
+    """Its levels that are not the usual ones."""
+    usual = {factor.name: factor.usual for factor in FACTORS} | {
+        "style": "none",
+        "choices": "default",
+        "dtype": "float64",
+    }
+    return {name: level for name, level in row.items() if level != usual[name]}
+
+
+def told(levels: Row) -> str:
+    """The names of the checks that a failure with these levels is told under.
+
+    >>> told({"reverse": "yes", "entry": "chunks"})
+    'chunks+reverse'
+    """
+    names = {TOLD.get(f"{name}={level}", TOLD.get(name, name)) for name, level in levels.items()}
+    return "+".join(sorted(names)) or PLAIN
