@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import t
 
 from ..results.record import Facts, Results
-from .statistics import CONFIDENCE, MIN_FLOOR
+from .statistics import CONFIDENCE, MIN_FLOOR, between_runs
 
 #: A difference counts as seen if a run finds it with this probability.
 POWER = 0.8
@@ -21,17 +21,20 @@ def least_expected(processes: int, rounds: int | None) -> float:
     Args:
         rounds: of each process; None for as many as fit.
 
-    >>> round(least_expected(10, 22), 3), round(least_expected(1, 22), 3)
-    (0.013, 0.031)
+    >>> round(least_expected(10, 22), 3), round(least_expected(4, 22), 3), round(least_expected(1, 22), 3)
+    (0.013, 0.037, 0.031)
     """
     of_median = (np.pi / 2 / (rounds or USUAL_ROUNDS)) ** 0.5 * BETWEEN_ROUNDS
     error = ((BETWEEN_PROCESSES**2 + of_median**2) / processes) ** 0.5
-    return _least(_quantile((1 + CONFIDENCE) / 2, processes) * error, MIN_FLOOR, processes)
+    return _least(error, MIN_FLOOR, processes)
 
 
 def least_seen(facts: Facts) -> float:
     """The least difference that would have been found in an arm, given its interval and its noise floor; a fraction."""
-    return _least(np.log(facts.ratio_high / facts.ratio_low) / 2, facts.floor, len(set(facts.process)))
+    processes, reach = len(set(facts.process)), np.log(facts.ratio_high / facts.ratio_low) / 2
+    widening = _quantile((1 + CONFIDENCE) / 2, 1) * between_runs(processes)
+    own = max(reach**2 - widening**2, 0.0) ** 0.5
+    return _least(own / _quantile((1 + CONFIDENCE) / 2, processes), facts.floor, processes)
 
 
 def sight(results: Results) -> dict[str, float]:
@@ -40,14 +43,19 @@ def sight(results: Results) -> dict[str, float]:
     return {group: float(np.median([least_seen(facts) for facts in found])) for group, found in arms.items() if found}
 
 
-def _least(reach: float, floor: float, processes: int) -> float:
+def _least(error: float, floor: float, processes: int) -> float:
     """A verdict needs an effect beyond the reach of its interval, and beyond the floor.
 
-    The effect that is found varies by its standard error, so the true one has to be larger than that.
+    The effect that is found varies by its standard error and by how runs differ, so the true one has to be larger than
+    that.
     """
-    error = reach / _quantile((1 + CONFIDENCE) / 2, processes)
-    return float(np.expm1(max(reach, np.log1p(floor)) + _quantile(POWER, processes) * error))
+
+    def reach(share: float) -> float:
+        return float(np.hypot(_quantile(share, processes) * error, _quantile(share, 1) * between_runs(processes)))
+
+    return float(np.expm1(max(reach((1 + CONFIDENCE) / 2), np.log1p(floor)) + reach(POWER)))
 
 
 def _quantile(share: float, processes: int) -> float:
+    """Of Student's t over processes; of one process, the normal distribution's."""
     return float(t.ppf(share, processes - 1 if processes > 1 else np.inf))

@@ -8,7 +8,7 @@ lies from 1 is the noise floor of that group.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,8 +62,9 @@ class Effect:
     Args:
         log_ratio: the mean over processes of the median over rounds.
         low, high: its 95 % interval.
-        standard_error: of log_ratio.
+        standard_error: of log_ratio, as far as the processes and rounds of the run tell.
         medians: over the rounds of each process.
+        between_runs: a further standard deviation, known beforehand, which the interval contains.
     """
 
     log_ratio: float
@@ -72,6 +73,7 @@ class Effect:
     standard_error: float
     processes: int
     medians: tuple[float, ...] = ()
+    between_runs: float = 0.0
 
 
 def compare(
@@ -105,8 +107,11 @@ def effect_of(
     In one process the interval is the percentile bootstrap over rounds. In several processes it is Student's t over the
     processes' medians, whose spread contains both levels. These few medians may happen to lie closer together than a
     bootstrap of the rounds within the processes allows; then the interval is that of the bootstrap. (To resample both
-    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.) Of a
-    few processes, the interval contains how runs were seen to differ, too.
+    processes and rounds, and to take percentiles, was tried: with five processes that differ it covers 86 %.) Of two
+    to four processes, the interval also contains how runs were seen to differ.
+
+    Log-ratios that are exactly equal are those of an arm to itself, or to its copy on a clock that is not a machine's.
+    Such arms do not differ in other runs either, and the interval has no width, however few the processes are.
 
     Args:
         resamples: of the bootstrap; None for 4000. The other arguments are those of `compare`.
@@ -122,11 +127,23 @@ def effect_of(
     if P == 1:
         interval = within[0].confidence_interval
         return Effect(centre, float(interval.low), float(interval.high), float(within[0].standard_error), 1, medians)
+    between = between_runs(P)
     of_processes = float(np.std(medians, ddof=1)) / P**0.5
     of_rounds = sum(w.standard_error**2 for w in within) ** 0.5 / P
-    reach = max(_t(float(P - 1)) * of_processes, _t(np.inf) * of_rounds)
-    found = Effect(centre, centre - reach, centre + reach, max(of_processes, of_rounds), P, medians)
-    return _between_runs(found) if P <= FEW_PROCESSES else found
+    reach = _widened(max(_t(float(P - 1)) * of_processes, _t(np.inf) * of_rounds), between)
+    return Effect(centre, centre - reach, centre + reach, max(of_processes, of_rounds), P, medians, between)
+
+
+def between_runs(processes: int) -> float:
+    """The standard deviation between runs that is added to what a run of so many processes shows.
+
+    One process makes no claim about others. With more than four, two processes compile and a run takes minutes; two
+    calibrations of ten processes called no identical arm different.
+
+    >>> between_runs(1), between_runs(4), between_runs(5)
+    (0.0, 0.01, 0.0)
+    """
+    return BETWEEN_RUNS if 1 < processes <= FEW_PROCESSES else 0.0
 
 
 def centre_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None) -> float:
@@ -141,6 +158,7 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     squared standard errors add up, and degrees of freedom are Welch's. If a process is fast or slow in several groups
     at once, the processes' means over the groups differ more than this allows. Then the interval is Student's t over
     these means. (In a published run of the ports, their variance was a third larger than for independent groups.)
+    How runs differ may be shared by all groups of a run, and does not become less.
 
     Args:
         effects: one for each group, measured in the same processes; if a run was interrupted, in the first of them. An
@@ -161,7 +179,9 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     if P > 1:
         of_processes = float(np.std(means, ddof=1)) / P**0.5
         error, reach = max(error, of_processes), max(reach, _t(float(P - 1)) * of_processes)
-    return Effect(centre, centre - reach, centre + reach, error, P, means)
+    between = max(effect.between_runs for effect in effects)
+    reach = _widened(reach, between)
+    return Effect(centre, centre - reach, centre + reach, error, P, means, between)
 
 
 def mean_floor(floors: Sequence[float]) -> float:
@@ -176,12 +196,14 @@ def mean_floor(floors: Sequence[float]) -> float:
 def compare_effects(new: Effect, old: Effect) -> Comparison:
     """How a ratio changed between two runs, whose rounds are not paired: new / old.
 
-    The squared standard errors add up; degrees of freedom are Welch's. A run of one process counts as infinitely many
-    degrees of freedom, and the interval does not contain the difference between processes.
+    The squared standard errors add up; degrees of freedom are Welch's. How runs of few processes differ is added for
+    each of the two. A run of one process counts as infinitely many degrees of freedom, and the interval does not
+    contain the difference between processes.
     """
     change = new.log_ratio - old.log_ratio
     error = (new.standard_error**2 + old.standard_error**2) ** 0.5
     reach = _t(_freedom((new, old))) * error if error else 0.0
+    reach = _widened(reach, float(np.hypot(new.between_runs, old.between_runs)))
     return as_ratio(Effect(change, change - reach, change + reach, error, 1))
 
 
@@ -234,15 +256,9 @@ def verdict(comparison: Comparison, floor: float) -> str:
     return "indistinguishable"
 
 
-def _between_runs(effect: Effect) -> Effect:
-    """The effect with an interval that contains how runs differ: independent errors add up in squares."""
-    centre, own = effect.log_ratio, _t(np.inf) * BETWEEN_RUNS
-    return replace(
-        effect,
-        low=centre - float(np.hypot(centre - effect.low, own)),
-        high=centre + float(np.hypot(effect.high - centre, own)),
-        standard_error=float(np.hypot(effect.standard_error, BETWEEN_RUNS)),
-    )
+def _widened(reach: float, between: float) -> float:
+    """How far an interval reaches, with a further error that is independent: squares add up."""
+    return float(np.hypot(reach, _t(np.inf) * between))
 
 
 def _by_process(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None) -> list[np.ndarray]:

@@ -9,19 +9,24 @@ from trigru.bench.analysis.statistics import MIN_FLOOR, as_ratio, effect_of, ver
 TRIALS = 300
 
 
-def drawn(rng, processes, rounds, between_processes, between_rounds):
-    """The log-ratio of an arm to the baseline, in each round, and the rounds' processes."""
+def drawn(rng, processes, rounds):
+    """The log-ratio of an arm to the baseline, in each round, and the rounds' processes.
+
+    Few processes share what their run does to all of them.
+    """
     process = np.repeat(range(processes), rounds)
-    return rng.normal(0, between_processes, processes)[process] + rng.normal(0, between_rounds, len(process)), process
+    of_run = rng.normal(0, 0.01) if processes <= 4 else 0.0
+    of_process = rng.normal(of_run, BETWEEN_PROCESSES, processes)
+    return of_process[process] + rng.normal(0, BETWEEN_ROUNDS, len(process)), process
 
 
-@pytest.mark.parametrize(("processes", "rounds"), [(4, 12), (10, 36), (16, 20)])
+@pytest.mark.parametrize(("processes", "rounds"), [(3, 40), (4, 12), (4, 40), (5, 12), (10, 36), (16, 20)])
 def test_what_is_expected_to_be_seen_is_found_four_times_in_five(rng, processes, rounds):
     least = least_expected(processes, rounds)
     assert least > MIN_FLOOR
     found, seen = 0, []
     for _ in range(TRIALS):
-        log_ratio, process = drawn(rng, processes, rounds, BETWEEN_PROCESSES, BETWEEN_ROUNDS)
+        log_ratio, process = drawn(rng, processes, rounds)
         ratio = as_ratio(effect_of(log_ratio + np.log1p(least), process, resamples=60))
         found += verdict(ratio, MIN_FLOOR) == "slower"
         facts = make_benchmark(
@@ -40,7 +45,8 @@ def test_a_run_sees_nothing_below_its_noise_floor_and_less_with_fewer_processes(
             make_benchmark(make_arm("linen[apply]"), np.ones(20), np.arange(20) % processes, **found).facts
         )
 
-    assert of(1.0, 1.0, 0.03, 2) == pytest.approx(0.03)
+    assert of(1.0, 1.0, 0.03, 5) == of(1.0, 1.0, 0.03, 1) == pytest.approx(0.03)
+    assert of(1.0, 1.0, 0.03, 2) == pytest.approx(1.03 * np.exp(0.841621 * 0.01) - 1), "runs of two differ by 1 %"
     assert of(0.98, 1.02, 0.03, 5) > 0.03
     assert 0.1 < of(0.9, 1.1, 0.01, 5) < 0.2
     assert least_expected(2, 10) > least_expected(3, 10) > least_expected(3, 1000) > 0

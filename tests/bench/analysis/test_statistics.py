@@ -1,5 +1,7 @@
 """Intervals that cover, verdicts that hold back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import t
@@ -68,7 +70,42 @@ def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of
     assert found.medians == (found.log_ratio,) * 3
     of_rounds = effect_of(rounds).standard_error / 3**0.5
     assert found.standard_error == pytest.approx(of_rounds)
-    assert found.high - found.log_ratio == pytest.approx(t.ppf(0.975, np.inf) * of_rounds)
+    assert found.high - found.log_ratio == pytest.approx(1.959964 * np.hypot(of_rounds, 0.01))
+
+
+def share_that_covers(rng, processes, trials=400):
+    """Of intervals of runs that differ by 1 %, and whose processes differ by half as much."""
+    covered = 0
+    for seed in range(trials):
+        log_ratio, process = in_processes(rng, processes, rounds=11, luck=0.005, noise=0.005)
+        found = effect_of(log_ratio + rng.normal(0, 0.01), process, seed)
+        covered += found.low <= 0 <= found.high
+    return covered / trials
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_intervals_of_few_processes_cover_the_truth_where_runs_differ(rng, cheap_resamples, processes):
+    error = (0.95 * 0.05 / 400) ** 0.5
+    assert 0.95 - 4 * error <= share_that_covers(rng, processes) < 1
+
+
+@pytest.mark.parametrize("processes", [3, 4])
+def test_without_how_runs_differ_they_do_not(rng, cheap_resamples, monkeypatch, processes):
+    monkeypatch.setattr(statistics, "BETWEEN_RUNS", 0.0)
+    assert share_that_covers(rng, processes) < 0.85
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4, 5, 10])
+def test_two_to_four_processes_are_widened_no_others_and_no_arm_against_itself(rng, monkeypatch, processes):
+    log_ratio, process = in_processes(rng, processes, rounds=11, luck=0.01, noise=0.01)
+    found, alike = effect_of(log_ratio, process), effect_of(np.full(len(process), 0.25), process)
+    monkeypatch.setattr(statistics, "BETWEEN_RUNS", 0.0)
+    own = effect_of(log_ratio, process)
+    assert (found.log_ratio, found.standard_error) == (own.log_ratio, own.standard_error)
+    more = 1.959964 * 0.01 if 2 <= processes <= 4 else 0.0
+    assert found.high - found.log_ratio == pytest.approx(np.hypot(own.high - own.log_ratio, more))
+    assert found.log_ratio - found.low == pytest.approx(np.hypot(own.log_ratio - own.low, more))
+    assert (alike.low, alike.log_ratio, alike.high) == (0.25, 0.25, 0.25)
 
 
 def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
@@ -182,6 +219,19 @@ def test_the_interval_of_a_mean_by_hand():
     assert freedom == pytest.approx(3.709, abs=1e-3)
     reach = t.ppf(0.975, freedom) * 0.025
     assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
+
+
+def test_how_runs_differ_is_shared_by_the_groups_of_a_run_and_not_by_two_runs():
+    """What disturbs a run disturbs all of it; it is known beforehand, and so has no degrees of freedom."""
+    one, other = Effect(0.1, 0.0, 0.2, 0.03, 3, (0.1, 0.1, 0.1)), Effect(0.3, 0.1, 0.5, 0.04, 3, (0.3, 0.3, 0.3))
+    plain = mean_effect([one, other])
+    found = mean_effect([replace(one, between_runs=0.01), replace(other, between_runs=0.01)])
+    assert found.high - found.log_ratio == pytest.approx(np.hypot(plain.high - plain.log_ratio, 0.01959964))
+    assert found.between_runs == 0.01
+    change = compare_effects(replace(one, between_runs=0.01), replace(other, between_runs=0.01))
+    own = compare_effects(one, other)
+    expected = np.hypot(np.log(own.high / own.ratio), 0.01959964 * 2**0.5)
+    assert np.log(change.high / change.ratio) == pytest.approx(expected)
 
 
 def test_the_interval_of_a_change_by_hand():

@@ -51,8 +51,8 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(tmp_path, 
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
     assert {(m.port, m.dtype) for m in found.measured} == {(p, d) for p in ("pure", "linen") for d in FIRST_DTYPES}
     assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
-    first = found.said.stdout.splitlines()[0]
-    assert re.fullmatch(r"Proven equal: plain JAX, linen \(1 check; errors up to \de-16, 1e-12 is allowed\)\.", first)
+    proven = r"^Proven equal: plain JAX, linen \(1 check; errors up to \de-16, 1e-12 is allowed\)\.$"
+    assert re.search(proven, found.said.stdout, re.MULTILINE), "perhaps below a warning of the machine's load"
     assert invoke("report", str(tmp_path)).stdout == found.said.stdout
     assert "Equality with the NumPy oracle" in invoke("report", str(tmp_path), "--details").stdout
 
