@@ -129,7 +129,7 @@ def limit_lines(found: Answer) -> list[str]:
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
     elif found.processes <= FEW_PROCESSES:
-        lines.append("Few processes: 86 % of such intervals held what a long run found (docs/measurement.md).")
+        lines.append("Few processes: 92 % of such 95 % intervals held what a long run found (docs/measurement.md).")
     if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
         lines.append("Where no framework is named, too few rounds were measured to tell, or what they do differs.")
     return lines + newer_versions(known)
