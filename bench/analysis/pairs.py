@@ -1,8 +1,9 @@
 """Two arms of one group against each other, paired within rounds, and what causes the difference.
 
 Causes are told by experiment. What crossing the jit boundary costs is the difference between two call styles of one
-framework that run the same program. What a layout of parameters costs is the difference between two frameworks in the
-same style. What neither explains is called unexplained, gains too.
+framework that run the same program. Two frameworks in the same style may run other programs, whose operations are
+counted; that they differ is said, not that each of them costs time. What neither explains is called unexplained, gains
+too.
 """
 
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ BOUNDARY_FACTOR, BOUNDARY_LEAST_S = 3, 1e-4
 
 #: "none": there is no difference to explain. "equations": one arm computes something else. "unread": a program could
 #: not be read. "boundary": the same program, called in another way. "style": called in another way, and not the same
-#: program. "layout": another program, called alike. "unexplained": the same program, called alike, or a difference
+#: program. "program": another program, called alike. "unexplained": the same program, called alike, or a difference
 #: beyond what the boundary can cost.
-Cause = Literal["none", "equations", "unread", "boundary", "style", "layout", "unexplained"]
+Cause = Literal["none", "equations", "unread", "boundary", "style", "program", "unexplained"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def cause_of(results: Results, found: Pair) -> Cause:
             return "style"
         return "boundary" if within_boundary else "unexplained"
     if not found.same_program:
-        return "layout"
+        return "program"
     return "boundary" if within_boundary and _vanishes_as_leaves(results, found) else "unexplained"
 
 

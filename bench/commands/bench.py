@@ -10,6 +10,7 @@ from ...common.equality.verification import Measurement
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
+from ..analysis.answer import answer
 from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..arms.arms import packages_of, unavailable
@@ -97,7 +98,8 @@ def benchmark(
         say(f"no arm has a number: {folder} is as it was.")
         journal.close()
         raise typer.Exit(1)
-    page = markdown("trigru", [*provenance_lines(results), *sight_lines(results)], tables_of(results))
+    found = answer(results)
+    page = markdown("trigru", [*provenance_lines(results), *sight_lines(results)], tables_of(results, found))
     with shielded():
         try:
             save(results, folder / FILE)
@@ -108,7 +110,7 @@ def benchmark(
             say(kept(journal))
             raise
         journal.close()
-        show_run(results, details=details, json=json)
+        show_run(results, found=found, details=details, json=json)
         say(f"written: {folder / FILE}, {folder / REPORT}{plotted}")
         say(f"all tables: trigru report {folder} --details")
     return results

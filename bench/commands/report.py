@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from ..analysis.answer import answer
+from ..analysis.answer import Answer, answer
 from ..analysis.merge import merge
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.calibration import calibration_tables
@@ -36,12 +36,15 @@ def report(path: Path, *, details: bool = False, json: bool = False) -> None:
     show_run(load_run(path), details=details, json=json)
 
 
-def show_run(results: Results, *, details: bool = False, json: bool = False) -> None:
+def show_run(results: Results, *, found: Answer | None = None, details: bool = False, json: bool = False) -> None:
     """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
 
     A failed proof, a calibration, a kernel, a sweep and a run of other call styles have tables of their own above it.
+
+    Args:
+        found: the answer of the run, where it is known already.
     """
-    found = answer(results)
+    found = found or answer(results)
     if json:
         typer.echo(msgspec.json.encode(found).decode())
         if not found.rows:
@@ -50,12 +53,12 @@ def show_run(results: Results, *, details: bool = False, json: bool = False) -> 
     plan = results.trigru.plan
     failed = [m for m in results.trigru.equality or () if not m.passed]
     if details:
-        show(tables_of(results), above=provenance_lines(results), details=True)
+        show(tables_of(results, found), above=provenance_lines(results), details=True)
     else:
         ports = {(m.port, m.kernel) for m in failed}
         show(equality_tables([m for m in results.trigru.equality or () if (m.port, m.kernel) in ports]))
         if plan.trials or not found.rows:
-            show(time_tables(results), above=provenance_lines(results))
+            show(time_tables(results, found), above=provenance_lines(results))
         else:
             show([*kernel_tables(results), *(overhead_tables(results)[1:] if plan.swept else ())])
     if found.rows and not plan.trials:
@@ -64,14 +67,18 @@ def show_run(results: Results, *, details: bool = False, json: bool = False) -> 
         show_lines([*proof_lines(found), *sight_lines(results)])
 
 
-def tables_of(results: Results) -> list[Section]:
-    """All tables of a results file: first what was proven, then the times."""
-    return [*equality_tables(results.trigru.equality or []), *time_tables(results)]
+def tables_of(results: Results, found: Answer | None = None) -> list[Section]:
+    """All tables of a results file: first what was proven, then the times.
+
+    Args:
+        found: the answer of the run, where it is known already.
+    """
+    return [*equality_tables(results.trigru.equality or []), *time_tables(results, found)]
 
 
-def time_tables(results: Results) -> list[Section]:
+def time_tables(results: Results, found: Answer | None = None) -> list[Section]:
     """What it says of times."""
     if results.trigru.plan.trials:
         return calibration_tables(results)
-    makers = (framework_tables, overhead_tables, kernel_tables, timing_tables)
-    return [section for make in makers for section in make(results)]
+    makers = (overhead_tables, kernel_tables, timing_tables)
+    return [*framework_tables(results, found), *(section for make in makers for section in make(results))]

@@ -8,7 +8,7 @@ from ...common.equality.checks import DTYPES
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
-from ..analysis.answer import WAYS, Answer, Difference, Row
+from ..analysis.answer import WAYS, Answer, Cell, Difference, Row
 from ..analysis.equality import Proof
 from ..analysis.statistics import Comparison
 from ..arms.plan import FEW_PROCESSES
@@ -25,7 +25,7 @@ PHASE_WIDTH, TIME_WIDTH, GAP = 16, 7, 2
 SIDE_BY_SIDE = 3
 HEADINGS = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike (functional)"}
 PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "one time step"}
-#: From this many units on, the fused kernel trains faster in every framework (docs/kernel.md).
+#: From this many units on, the fused kernel trains faster in every framework on most workloads (docs/kernel.md).
 FUSED_FROM = 64
 #: How many lines say so at most.
 MOST_PAIRS, MOST_UNTIMED = 3, 3
@@ -146,7 +146,28 @@ def _times(found: Answer) -> list[str]:
         for port, cell in cells.items()
         if cell.differs
     }
-    return lines + sorted(differing)
+    return lines + sorted(differing) + _legend(found)
+
+
+def _legend(found: Answer) -> list[str]:
+    """What is called as documented, and what it takes to be the fastest."""
+    if not any(row.fastest.get(way) for row in found.rows for way in WAYS):
+        return []
+    styles = []
+    for port in found.ports:
+        cells = [(row.phase, _documented(row)[port].style) for row in found.rows if port in _documented(row)]
+        by_style = grouped(cells, lambda cell: cell[1])
+        most = max(by_style, key=lambda style: len(by_style[style]), default=None)
+        others = {style: PHASES.get(some[0][0], some[0][0]) for style, some in by_style.items() if style != most}
+        also = "".join(f" ({phase}: `{style}`)" for style, phase in others.items())
+        styles += [f"{name_of(port)} `{most}`{also}"] * bool(most)
+    said = [f"As documented: {', '.join(styles)}."] if styles else []
+    fastest = "fastest: no other is faster beyond chance, round by round; medians may order otherwise."
+    return [line for text in (*said, fastest) for line in _fold(text)]
+
+
+def _documented(row: Row) -> dict[str, Cell]:
+    return row.cells.get(DOCUMENTED, {})
 
 
 def _block(found: Answer, ways: list[str]) -> list[str]:
@@ -187,19 +208,21 @@ def _cells(ports: list[str], row: Row, way: str) -> tuple[list[str], str]:
 
 
 def _reasons(found: Answer) -> list[str]:
-    """Which differences are real, and what causes them."""
+    """Which differences are real, and what is known of their causes."""
     of_port = {port: [row.styles[port] for row in found.rows if port in row.styles] for port in found.ports}
     way = FUNCTIONAL if any(row.pairs.get(FUNCTIONAL) for row in found.rows) else DOCUMENTED
     met = [(row, d) for row in found.rows for d in row.pairs.get(way, ())]
-    lines = [
-        _style_reason(port, slower, len(all_of)) for port, all_of in of_port.items() if (slower := _slower(all_of))
-    ]
-    ratios = []
+    lines = _style_reasons(
+        [(port, slower, len(all_of)) for port, all_of in of_port.items() if (slower := _slower(all_of))]
+    )
+    ratios, alike = [], []
     for of_two in grouped(met, lambda two: (two[1].one, two[1].other)).values():
-        for verdict in ("slower", "faster"):
-            if some := [(row, d) for row, d in of_two if d.verdict == verdict]:
-                ratios.append(_pair_reason(found, verdict, some, len(of_two)))
-    lines += _first([line for _, line in sorted(ratios, key=lambda told: -told[0])], MOST_PAIRS)
+        if any(d.is_real for _, d in of_two):
+            ratios.append(_pair_reason(found, of_two))
+        elif all(row.fastest.get(way) for row, _ in of_two):
+            one, other = (name_of(name.partition("[")[0]) for name in (of_two[0][1].one, of_two[0][1].other))
+            alike.append(f"{one} / {other}: no difference beyond chance; 0 of {len(of_two)}.")
+    lines += _first([line for _, line in sorted(ratios, key=lambda told: -told[0])] + alike * bool(ratios), MOST_PAIRS)
     if not lines:
         every = [d for row in found.rows for some in (*row.pairs.values(), row.styles.values()) for d in some]
         told = all(row.fastest.get(way) for row in found.rows for way in row.pairs if row.pairs[way])
@@ -207,7 +230,7 @@ def _reasons(found: Answer) -> list[str]:
             return ["No difference between frameworks, or between their call styles, is beyond chance."]
         return []
     heading = "called alike" if way == FUNCTIONAL else "as documented"
-    head = f"Beyond chance, each at 95 %; of frameworks {heading}, the largest ratio:"
+    head = f"Beyond chance at 95 %, in how many rows; {heading}: the largest ratio, and how programs differ:"
     return [head, *(f"- {line}" for line in lines)]
 
 
@@ -215,21 +238,34 @@ def _slower(differences: list[Difference]) -> list[Difference]:
     return [d for d in differences if d.verdict == "slower"]
 
 
-def _style_reason(port: str, slower: list[Difference], rows: int) -> str:
+def _style_reasons(slower: list[tuple[str, list[Difference], int]]) -> list[str]:
+    """What documented styles cost over functional ones, and why; once, if it is the same in several frameworks."""
+    told = [_style_reason(*of_port) for of_port in slower]
+    if len(told) > 1 and len({why for _, why in told}) == 1:
+        return [*(f"{text}." for text, _ in told), f"In {'both' if len(told) == 2 else 'all'}: {told[0][1]}."]
+    return [f"{text}: {why}." for text, why in told]
+
+
+def _style_reason(port: str, slower: list[Difference], rows: int) -> tuple[str, str]:
     ordered = sorted(slower, key=lambda d: d.difference_s)
     words = {
         "boundary": "crossing the jit boundary",
-        "style": "another way of calling, and another program",
         "unexplained": "unexplained",
         "unread": "no program to look at",
         "equations": "other equations",
     }
-    causes = grouped(slower, lambda d: words.get(d.cause, d.cause))
+    causes = grouped(slower, lambda d: _called_otherwise(d) if d.cause == "style" else words.get(d.cause, d.cause))
     why = ", ".join(f"{cause} ({len(some)})" if len(causes) > 1 else cause for cause, some in causes.items())
-    return (
-        f"{name_of(port)}, `{_style(slower[0].one)}`: {from_to(*map(_cost, (ordered[0], ordered[-1])))} a call over "
-        f"`{_style(slower[0].other)}`, {len(slower)} of {count(rows, 'row')}: {why}."
-    )
+    cost = from_to(*map(_cost, (ordered[0], ordered[-1])))
+    one, other = _style(slower[0].one), _style(slower[0].other)
+    return f"{name_of(port)}, `{one}`: {cost} over `{other}`, {len(slower)} of {rows}", why
+
+
+def _called_otherwise(difference: Difference) -> str:
+    """Two styles of one framework whose programs are not the same: often, one hands back more."""
+    if {name for name, *_ in difference.counts} <= {"fusions"}:
+        return "called in another way; XLA's program differs, with as many products and loops"
+    return f"called in another way, and another program ({_counted(difference.counts)})"
 
 
 def _cost(difference: Difference) -> str:
@@ -238,51 +274,60 @@ def _cost(difference: Difference) -> str:
     return f"+{format_time_range(*times_s)}"
 
 
-def _pair_reason(found: Answer, verdict: str, some: list[tuple[Row, Difference]], rows: int) -> tuple[float, str]:
-    """The largest ratio of two frameworks, and where it is and why, the one first that takes longer."""
-    ratios = {id(d): Comparison(d.ratio, d.low, d.high) for _, d in some}
-    if verdict == "faster":
-        ratios = {key: ratio.inverse for key, ratio in ratios.items()}
-    row, most = max(some, key=lambda two: ratios[id(two[1])].ratio)
+def _pair_reason(found: Answer, of_two: list[tuple[Row, Difference]]) -> tuple[float, str]:
+    """Two frameworks, the one first that takes longer in more rows, and where it does so the most."""
+    real = [(row, d) for row, d in of_two if d.is_real]
+    ratios = {id(d): Comparison(d.ratio, d.low, d.high) for _, d in real}
+    ratios |= {id(d): ratios[id(d)].inverse for _, d in real if d.verdict == "faster"}
+    ways = grouped(sorted(real, key=lambda two: -ratios[id(two[1])].ratio), lambda two: two[1].verdict)
+    first = max(ways.values(), key=len)  # of equally many, the way of the largest ratio
+    row, most = first[0]
     one, other = (name_of(name.partition("[")[0]) for name in (most.one, most.other))
     counts = [(name, mine, its) for name, mine, its in most.counts]
-    if verdict == "faster":
+    if most.verdict == "faster":
         one, other, counts = other, one, [(name, its, mine) for name, mine, its in counts]
-    where = PHASES[row.phase] if len({str(r.workload) for r in found.rows}) == 1 else f"{row.workload} {row.phase}"
+    alone = len({str(r.workload) for r in found.rows}) == 1
+    where = PHASES.get(row.phase, row.phase) if alone else f"{row.workload} {row.phase.replace('_', ' ')}"
     why = {
-        "layout": _counted(counts),
-        "boundary": "the same program; not so as lists of arrays, so it is the jit boundary",
+        "program": _counted(counts),
+        "boundary": "one program, alike as lists of arrays: the jit boundary",
         "style": "called in other ways",
         "equations": "other equations",
         "unread": "no program to look at",
     }.get(most.cause, "unexplained: the same program")
+    reverse = f", {len(real) - len(first)} reversed" if len(first) < len(real) else ""
     largest = ratios[id(most)]
-    return largest.ratio, f"{one} / {other}: {format_interval(largest)} ({where}; {why}), {len(some)} of {rows}."
+    text = f"{one} / {other}: {format_interval(largest)} ({where}; {why}); {len(first)} of {len(of_two)}{reverse}."
+    return largest.ratio, text
 
 
 def _counted(counts: Sequence[tuple[str, int, int]]) -> str:
-    """What programs differ in."""
+    """What programs differ in; that need not be what takes the time."""
     words = {"dots": "products", "whiles": "loops"}
     if not counts:
-        return "another program"
+        return "as many operations"
     name, mine, its = counts[0]
     return f"{mine} {words.get(name, name)} to {its}"
 
 
 def _advice(found: Answer) -> list[str]:
     """What to write for the fast number."""
-    lines, cautions = [], []
+    lines, cautions, as_documented = [], [], []
     for port in found.ports:
         slower = _slower([row.styles[port] for row in found.rows if port in row.styles])
+        if not slower and any(port in row.cells.get(FUNCTIONAL, {}) for row in found.rows):
+            as_documented.append(name_of(port))
         styles = {style.name: style for style in get_port(port).call_styles} if _is_here(port) else {}
         style = styles.get(_style(slower[0].other)) if slower else None
         if style:
             lines.append(f"  {name_of(port):8} {style.summary}")
             cautions += [f"  {name_of(port)}: {style.caution}."] * bool(style.caution)
     if lines:
-        lines = ["For the fast number, write (in full: `trigru styles PORT functional`):", *lines, *cautions]
+        fast = f"; {', '.join(as_documented)}: as documented" if as_documented else ""
+        head = f"For the fast number, write (in full: `trigru styles PORT functional`{fast}):"
+        lines = [head, *lines, *cautions]
     if any(_units(row.workload) >= FUSED_FROM for row in found.rows if row.phase == "train_step"):
-        lines.append("To train, see also --kernel fused: faster in each framework where docs/kernel.md measured it.")
+        lines.append("To train, try --kernel fused, too: on most sizes faster in every framework (docs/kernel.md).")
     return lines
 
 

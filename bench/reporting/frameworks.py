@@ -10,9 +10,13 @@ from .sections import Prose, Section, Words
 TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike, the parameters as one pytree"}
 
 
-def framework_tables(results: Results) -> list[Section]:
-    """The two closing tables, pairwise ratios, and what causes the differences."""
-    found = answer(results)
+def framework_tables(results: Results, found: Answer | None = None) -> list[Section]:
+    """The two closing tables, pairwise ratios, and what causes the differences.
+
+    Args:
+        found: the answer of the run, where it is known already.
+    """
+    found = found or answer(results)
     if not found.rows:
         return [] if results.benchmarks else [Section("No group was measured", ("workload",), [])]
     tables = [_against_plain(found, way) for way in TITLES]
@@ -25,7 +29,7 @@ def explain(found: Difference) -> str:
     >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
     'crossing the jit boundary: +3.0 µs [+2.0, +4.0] over a[y], whose program it runs'
     >>> dots = (("dots", 6, 2),)
-    >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "layout", dots))
+    >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
     'another program, of 6 dots where b[x] has 2: +300.0 µs [+200.0, +400.0]'
     """
     bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
@@ -41,7 +45,7 @@ def explain(found: Difference) -> str:
         "unread": "no XLA program to look at",
         "boundary": f"crossing the jit boundary: {cost} over {found.other}, whose program it runs",
         "style": f"called in another way{'' if found.same_program else f', and {program}'}: {cost}",
-        "layout": f"{program}: {cost}",
+        "program": f"{program}: {cost}",
         "unexplained": f"unexplained: {cost} over {found.other}, whose program it runs",
     }[found.cause]
 
@@ -86,8 +90,9 @@ def _causes(found: Answer) -> Section:
         ("workload", Prose("arm"), Prose("why")),
         rows,
         (
-            "A framework's documented style against its functional one shows what the way of calling costs; two "
-            "frameworks called alike show what their layouts of parameters cost. What neither explains is unexplained.",
+            "A framework's documented style against its functional one, and two frameworks called alike. That programs "
+            "differ is counted; a program of more operations need not take longer. A difference between equal programs "
+            "is that of the jit boundary, or unexplained.",
         ),
     )
 

@@ -10,22 +10,25 @@ TESTED = {
 
 
 def newer_versions(versions: dict[str, str]) -> list[str]:
-    """A sentence if a later Python has a newer jax, flax or equinox than these.
+    """A sentence if this release was tested with a newer jax, flax or equinox than these, on a later Python or on this.
 
     >>> newer_versions({"python": "3.11.2", "jax": "0.10.2", "flax": "0.12.8"})
     ['Python 3.12 or later has newer versions: jax 0.12.0.1, flax 0.12.12. They may answer differently.']
+    >>> newer_versions({"python": "3.13.0", "jax": "0.10.2"})
+    ['trigru was tested with newer versions: jax 0.12.0.1. They may answer differently.']
     >>> newer_versions({"python": "3.13.0", "jax": "0.12.0.1"})
     []
     """
     python = _numbers(versions.get("python", ""))
-    for least, tested in TESTED.items():
+    for least, tested in reversed(TESTED.items()):
         newer = [
             f"{name} {version}"
             for name, version in tested.items()
             if name in versions and _numbers(versions[name]) < _numbers(version)
         ]
-        if newer and python < _numbers(least):
-            return [f"Python {least} or later has newer versions: {', '.join(newer)}. They may answer differently."]
+        if newer:
+            where = f"Python {least} or later has" if python < _numbers(least) else "trigru was tested with"
+            return [f"{where} newer versions: {', '.join(newer)}. They may answer differently."]
     return []
 
 

@@ -17,12 +17,14 @@ def count(number: int, what: str) -> str:
 
 
 def format_time(time_s: float) -> str:
-    """Seconds in the unit that reads best.
+    """Seconds in the unit that reads best, to three digits.
 
-    >>> format_time(12.3e-6), format_time(0.0123), format_time(1.23), format_time(999.7e-6)
-    ('12.3 µs', '12.3 ms', '1.23 s', '1000 µs')
+    >>> format_time(12.3e-6), format_time(0.055), format_time(1.2), format_time(347e-6), format_time(999.7e-6)
+    ('12.3 µs', '55.0 ms', '1.20 s', '347 µs', '1000 µs')
     """
-    return _scaled(time_s, _TIMES)
+    unit, scale = _unit(time_s, _TIMES)
+    number = time_s / scale
+    return f"{number:#.3g}".rstrip(".") + f" {unit}" if number < 999.5 else f"{number:.0f} {unit}"
 
 
 def format_time_range(time_s: float, low_s: float, high_s: float) -> str:

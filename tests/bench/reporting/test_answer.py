@@ -79,7 +79,14 @@ def test_documented_styles_part_frameworks_that_are_alike():
             "tie",
         ]
     ]
-    assert "- NNX, `nnx.jit`: +250 µs [250, 250] a call over `split-merge`, 1 of 1 row: crossing the jit" in text
+    assert "- NNX, `nnx.jit`: +250 µs [250, 250] over `split-merge`, 1 of 1." in text
+    assert "- Equinox, `filter_jit`: +40.0 µs [40.0, 40.0] over `partition`, 1 of 1." in text
+    assert "- In both: crossing the jit boundary." in text
+    assert (
+        "\nAs documented: linen `apply`, NNX `nnx.jit`, Equinox `filter_jit`.\nfastest: no other is faster beyond"
+        in text
+    )
+    assert "For the fast number, write (in full: `trigru styles PORT functional`; linen: as documented):" in text
     assert "  NNX      jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)" in text
     assert "  NNX: what a call changes in the module, as dropout's generator, is lost unless" in text
     assert " / " not in text.partition("Beyond chance")[2], "there is no difference to tell of"
@@ -88,20 +95,45 @@ def test_documented_styles_part_frameworks_that_are_alike():
 def test_a_difference_is_told_with_its_interval_and_what_is_unexplained_is_called_so():
     slow, said = FAST | {"linen[apply]": 1.3e-4}, "- linen / NNX: 1.300 [1.300, 1.300] (forward pass; "
     text = unfolded(run(slow, programs={"linen[apply]": OTHER}))
-    assert f"{said}6 products to 2), 1 of 1." in text
+    assert f"{said}6 products to 2); 1 of 1." in text
+    assert "- NNX / Equinox: no difference beyond chance; 0 of 1." in text
     assert "unexplained" not in text
-    assert f"{said}unexplained: the same program), 1 of 1." in unfolded(run(slow))
+    assert f"{said}unexplained: the same program); 1 of 1." in unfolded(run(slow))
+    same = msgspec.structs.replace(PROGRAM, fingerprint="other")
+    assert f"{said}as many operations); 1 of 1." in unfolded(run(slow, programs={"linen[apply]": same}))
 
 
-def test_two_frameworks_that_win_in_different_rows_have_a_line_each_with_the_largest_ratio_and_its_counts():
+def test_a_style_whose_program_differs_says_whether_it_has_other_operations():
+    """What `nnx.jit` and `filter_jit` hand back beside the outputs is copied: no other product, and no other loop."""
+    said = "XLA's program differs, with as many products and loops."
+    more = [msgspec.structs.replace(PROGRAM, fingerprint="other", fusions=fusions) for fusions in (5, 6)]
+    programs = dict(zip(("nnx[nnx.jit]", "equinox[filter_jit]"), more, strict=True))
+    assert f"- In both: called in another way; {said}" in unfolded(run(FAST, programs=programs))
+    text = unfolded(run(FAST, programs=programs | {"nnx[nnx.jit]": OTHER}))
+    assert "`split-merge`, 1 of 1: called in another way, and another program (6 products to 2)." in text
+    assert f"`partition`, 1 of 1: called in another way; {said}" in text
+
+
+def test_a_train_step_that_is_documented_otherwise_is_named():
+    names = {"linen[train_state]": 2e-4, "linen[apply]": 2e-4, "pure[jit]": 2e-4, "nnx[split-merge]": 2e-4}
+    process = np.repeat(range(5), 3)
+    train = [
+        make_benchmark(make_arm(name, "question", "train_step"), s * (1 + 1e-4 * process), process)
+        for name, s in names.items()
+    ]
+    lines = answer_lines(answer(make_results([*run(FAST), *train])))
+    assert "As documented: linen `apply` (train step: `train_state`), NNX `nnx.jit`, Equinox `filter_jit`." in lines
+
+
+def test_two_frameworks_that_win_in_different_rows_are_in_the_order_of_most_rows_with_the_largest_ratio():
     more, two = msgspec.structs.replace(OTHER, dots=9), {"pure[jit]": 1e-4, "nnx[split-merge]": 1e-4}
     text = unfolded(
         run(two | {"linen[apply]": 1.3e-4}, programs={"linen[apply]": OTHER}),
         run(two | {"linen[apply]": 2e-4}, "tiny", programs={"linen[apply]": more}),
         run(two | {"linen[apply]": 4e-5}, "medium", programs={"linen[apply]": OTHER}),
     )
-    assert "- NNX / linen: 2.50 [2.50, 2.50] (medium forward; 2 products to 6), 1 of 3. - linen / NNX: 2.00 [" in text
-    assert "2.00] (tiny forward; 9 products to 2), 2 of 3." in text
+    assert "- linen / NNX: 2.00 [2.00, 2.00] (tiny forward; 9 products to 2); 2 of 3, 1 reversed." in text
+    assert "NNX / linen" not in text
 
 
 def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
@@ -207,12 +239,13 @@ def test_what_was_proven_and_what_failed_is_one_line_each():
 
 def test_what_the_numbers_cannot_tell():
     results = make_results(run(FAST))
-    (line,) = limit_lines(answer(results))
+    line, newer = limit_lines(answer(results))
+    assert newer == "trigru was tested with newer versions: jax 0.12.0.1. They may answer differently."
     assert line.startswith(
         "One machine (A CPU, 16 threads, 2026-11-04), float32, 5 processes; python 3.13.5, jax 0.12.0. Differences"
     )
     for processes in (2, 4):
-        _, few = limit_lines(msgspec.structs.replace(answer(results), processes=processes))
+        _, few, _ = limit_lines(msgspec.structs.replace(answer(results), processes=processes))
         assert few == "Few processes: 92 % of such 95 % intervals held what a long run found (docs/measurement.md)."
     old = msgspec.structs.replace(MACHINE, versions={"python": "3.11.2", "jax": "0.10.2", "flax": "0.12.12"})
     found = answer(with_provenance(results, complete=False, machine=old))
@@ -220,6 +253,9 @@ def test_what_the_numbers_cannot_tell():
     assert proof_lines(found)[0] == "INTERRUPTED: not all was measured."
     assert "1 process; python 3.11.2, jax 0.10.2, flax 0.12.12." in lines[0]
     assert lines[2] == "Python 3.12 or later has newer versions: jax 0.12.0.1. They may answer differently."
+    here = msgspec.structs.replace(MACHINE, versions={"python": "3.13.5", "jax": "0.12.0.1", "flax": "0.12.8"})
+    (_, newer) = limit_lines(answer(with_provenance(results, machine=here)))
+    assert newer == "trigru was tested with newer versions: flax 0.12.12. They may answer differently."
 
 
 def test_the_table_of_tested_versions_is_that_of_the_constraints():

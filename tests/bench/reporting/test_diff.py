@@ -193,7 +193,7 @@ def test_what_differs_and_is_no_problem_is_said(old, again):
         "Versions: flax 0.12, was not set; jax 0.13.0, was 0.12.0.",
         "NEW was measured before OLD (2026-11-03T10:00, 2026-11-04T10:00): are they swapped?",
     ]
-    said = ("Commit of trigru: def-dirty, was abc.", "Samples last at least 4 ms, were 100 µs.")
+    said = ("Commit of trigru: def-dirty, was abc.", "Samples last at least 4.00 ms, were 100 µs.")
     assert [note for note in notes(found) if note in said] == list(said)
     assert not {note.split()[0] for note in notes(diff(old, again))} & {"Commit", "Samples"}
 
