@@ -80,8 +80,8 @@ class Row(Struct, frozen=True):
     Args:
         plain_s: median seconds per call of plain JAX.
         cells: by way, one of WAYS, and by port.
-        fastest: by way, the ports than which no other is faster. All of them is a tie; none, where too few rounds were
-            measured to tell, or where there is nothing to compare.
+        fastest: by way, the ports than which no other is faster. All of them, where they are not told apart; none,
+            where too few rounds were measured to tell, or where there is nothing to compare.
         pairs: by way, every two frameworks.
         styles: by port, its documented style against its functional one; none where they are the same style.
     """

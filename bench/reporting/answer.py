@@ -203,8 +203,8 @@ def _cells(ports: list[str], row: Row, way: str) -> tuple[list[str], str]:
     times = [
         format_time(cells[port].time_s) + "*" * bool(cells[port].differs) if port in cells else "-" for port in ports
     ]
-    tie = len(fastest) == len(compared) > 1
-    return times, "tie" if tie else ", ".join(map(name_of, fastest)) or "-"
+    none = len(fastest) == len(compared) > 1
+    return times, "not told apart" if none else ", ".join(map(name_of, fastest)) or "-"
 
 
 def _reasons(found: Answer) -> list[str]:

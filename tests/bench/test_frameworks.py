@@ -79,7 +79,7 @@ def test_the_screen_has_each_framework_in_both_ways_and_who_is_fastest(run):
             found = [Arm(run, group, name) for name in names]
             same = [arm for arm in found if arm.name != HAIKU]
             first = [arm for arm in same if all(verdict(arm.over(other)) != "slower" for other in same)]
-            fastest = "tie" if len(first) == len(same) else ", ".join(arm.port for arm in first)
+            fastest = "not told apart" if len(first) == len(same) else ", ".join(arm.port for arm in first)
             assert line.endswith(f"  {fastest}"), f"{line} in {group}"
             cells = re.findall(r"[\d.]+ [µm]?s\b", line)
             for arm, cell in zip(found, cells, strict=True):
