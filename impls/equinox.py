@@ -241,6 +241,9 @@ def _run_batch(model, x, carry, lengths, resets, *, reverse, time_major):
         time_major=time_major,
     )
 
+    if carry is not None:
+        carry = jnp.asarray(carry)  # under jax.vmap, a constant of NumPy's would reach the kernel's own derivative
+
     def one(x, resets, carry, lengths):
         return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
 
