@@ -16,6 +16,7 @@ _HANDED_ON = {
     "equality.checks": ("get_checks",),
     "equality.verification": ("Measurement", "assert_equivalent", "verify"),
     "errors": ("InputError", "NotOfferedError", "ParamsFileError", "TrigruError", "UnavailableError"),
+    "gru.inputs": ("check_call",),
     "gru.optimizers": ("carry_learning_rate",),
     "parameters.record": ("ClassifierParams", "GRUParams", "ReadoutParams", "config_of"),
     "port.protocol": ("CallStyle", "Port", "Program", "check_config", "check_load"),

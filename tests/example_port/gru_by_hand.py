@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import initializers, sigmoid
-from trigru.common import ClassifierParams, GRUParams, ReadoutParams, check_config, check_load, shared_styles
+from trigru.common import (
+    ClassifierParams,
+    GRUParams,
+    ReadoutParams,
+    check_call,
+    check_config,
+    check_load,
+    shared_styles,
+)
 
 GATES = "r", "z", "n"
 
@@ -38,7 +46,8 @@ class GRU:
             h_next = gru.cell(x, jnp.where(reset, gru.initial_carry, h))
             return jnp.where(on, h_next, h), jnp.where(on, h_next, 0)
 
-        advance = jax.checkpoint(advance, prevent_cse=False) if self.remat else advance
+        if self.remat:  # where all steps are unrolled, there is no loop, and XLA would merge both passes
+            advance = jax.checkpoint(advance, prevent_cse=self.unroll >= len(x))
         return jax.lax.scan(advance, h, (x, resets, active), reverse=reverse, unroll=self.unroll)
 
     def step(self, x, carry=None, *, reset=None):
@@ -91,7 +100,7 @@ class ByHandPort:
         fan_in, square = initializers.lecun_normal(in_axis=1, out_axis=0), initializers.orthogonal()
         w_i = jnp.concatenate([fan_in(k, (H, D)) for k in keys[:3]])
         w_h = jnp.concatenate([square(k, (H, H)) for k in keys[3:6]])
-        h = (config.carry_init or initializers.zeros)(keys[6], (H,))
+        h = (config.carry_init or initializers.zeros)(keys[6], (H,), config.param_dtype)
         params = GRUParams(w_i, w_h, jnp.zeros(3 * H), jnp.zeros(H), h)
         if C is not None:
             params = ClassifierParams(params, ReadoutParams(fan_in(keys[7], (C, H)), jnp.zeros(C)))
@@ -111,6 +120,9 @@ class ByHandPort:
         return GRUParams(*stacked, np.asarray(tree.b_hn), np.asarray(tree.initial_carry))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
+        masks = {"lengths": lengths, "resets": resets}
+        check_call(x, carry, **sizes(model), **masks, reverse=reverse, time_major=time_major)
+
         def run(x, carry, lengths, resets):
             return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
 
@@ -120,6 +132,8 @@ class ByHandPort:
         return run(x, carry, lengths, resets)
 
     def step(self, model, x, carry=None, *, reset=None):
+        check_call(x, carry, **sizes(model), time=False, reset=reset)
+
         def run(x, carry, reset):
             return model.step(x, carry, reset=reset)
 
@@ -132,6 +146,7 @@ class ByHandPort:
         return jnp.broadcast_to(h, (*batch_shape, *h.shape))
 
     def classify(self, model, x, lengths=None):
+        check_call(x, **sizes(model.gru), lengths=lengths)
         return jax.vmap(model)(x, lengths)
 
     def value_and_grad(self, function, *, has_aux=False):
@@ -139,6 +154,12 @@ class ByHandPort:
             return jax.value_and_grad(function, tuple(range(1 + len(arrays))), has_aux=has_aux)(model, *arrays)
 
         return differentiate
+
+
+def sizes(gru):
+    """D and H, as `check_call` wants them."""
+    hidden_size, input_size = gru.w_i["r"].shape
+    return {"input_size": input_size, "hidden_size": hidden_size}
 
 
 PORT = ByHandPort()
