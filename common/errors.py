@@ -41,6 +41,10 @@ class NotOfferedError(TrigruError, NotImplementedError):
     """Something of the contract that a port doesn't have: a check that needs it counts as not offered, not as wrong."""
 
 
+class DefectError(TrigruError, AssertionError):
+    """What a check found wrong with a port where there are no arrays to compare: the check has failed."""
+
+
 class ParamsFileError(TrigruError, ValueError):
     """A parameter file that is truncated, malformed or holds values no model could use."""
 

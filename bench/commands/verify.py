@@ -132,9 +132,12 @@ def hold(
 def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     """The checks that notice each fault, by its name, and whether the port without a fault passes all of them.
 
-    A fault meets the check that is there for it, and the others only if that one notices nothing.
+    A fault meets the check that is there for it, and the others only if that one notices nothing. Those in a framework
+    that is missing are left out.
     """
-    own = [(Subject("fault", fault.name), get_checks(fault.check)) for fault in faults.FAULTS]
+    missing = _missing(dict.fromkeys(fault.needs for fault in faults.FAULTS))
+    present = [fault for fault in faults.FAULTS if fault.needs not in missing]
+    own = [(Subject("fault", fault.name), get_checks(fault.check)) for fault in present]
     sound = Subject("port", "pure")
 
     def failed(checks_of: Sequence[tuple[Subject, Sequence[Check]]]) -> dict[Subject, list[str]]:

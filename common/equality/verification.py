@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import InputError, NotOfferedError, UnknownNameError
+from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError
 from ..gru.kernels import STOCK
 from ..port.compilation import in_haste
 from ..port.protocol import CallStyle, Port, WithKernel, check_port
@@ -245,6 +245,9 @@ def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answe
             answers = {name: np.asarray(array) for name, array in check.answer(port, case, style).items()}
         except NotOfferedError as error:
             yield measurement("call", None, 0.0, f"{NOT_OFFERED}: {error}")
+            return
+        except DefectError as error:
+            yield measurement("defect", None, 0.0, _short(error))
             return
         except Exception as error:  # a port may fail in any way; the others go on
             yield measurement("call", None, 0.0, f"{type(error).__name__}: {_short(error)}")

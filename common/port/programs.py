@@ -94,17 +94,32 @@ def read_program(lowered: Any) -> ProgramFacts:
     compiled = lowered.compile()
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()
-    cost, memory = _of(compiled, "cost_analysis"), _of(compiled, "memory_analysis")
+    cost = _of(compiled, "cost_analysis")
     return ProgramFacts(
         fingerprint=fingerprint(text),
         dots=_count(text, "dot") + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
         fusions=_count(text, "fusion"),
         whiles=_count(text, "while"),
         transposes=_count(text, "transpose"),
-        temp_bytes=None if memory is None else int(memory.temp_size_in_bytes),
+        temp_bytes=temp_bytes(compiled),
         xla_flops=None if cost is None else cost.get("flops"),
         xla_bytes=None if cost is None else cost.get("bytes accessed"),
     )
+
+
+def temp_bytes(compiled: Any) -> int | None:
+    """Memory of a compiled program beside arguments and results, by XLA's analysis; None where it gives none."""
+    memory = _of(compiled, "memory_analysis")
+    return None if memory is None else int(memory.temp_size_in_bytes)
+
+
+def computed_functions(compiled: Any) -> float | None:
+    """How many exp, tanh and the like a compiled program computes, by XLA's analysis, which counts a loop's body once.
+
+    None where it gives no number.
+    """
+    cost = _of(compiled, "cost_analysis")
+    return None if cost is None else cost.get("transcendentals")
 
 
 def fingerprint(text: str) -> str:

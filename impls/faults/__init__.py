@@ -1,15 +1,19 @@
 """Ports with one planted fault each: what `trigru verify` must notice. `trigru verify --self-test` runs them.
 
-Each is plain JAX (`impls/pure.py`), on either kernel, with a fault that somebody has made, or could make, in a port. A
-fault that no check notices means that the checks are blind there. Adding one is adding a row to a table here.
+Most are plain JAX (`impls/pure.py`), on either kernel, some Flax or Equinox, each with a fault that somebody has made,
+or could make, in a port. A fault that no check notices means that the checks are blind there. Adding one is adding a
+row to a table here.
 """
 
-from . import calls, equations, kernel, training, transforms
+from . import calls, draws, equations, kernel, life, memory, refusals, training, transforms
 from .fault import Fault
 
 __all__ = ["FAULTS", "Fault", "get_fault"]
 
-FAULTS: tuple[Fault, ...] = (*equations.FAULTS, *calls.FAULTS, *transforms.FAULTS, *training.FAULTS, *kernel.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *(*equations.FAULTS, *calls.FAULTS, *transforms.FAULTS, *training.FAULTS, *kernel.FAULTS),
+    *(*life.FAULTS, *draws.FAULTS, *refusals.FAULTS, *memory.FAULTS),
+)
 
 
 def get_fault(name: str) -> Fault:

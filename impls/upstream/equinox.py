@@ -9,6 +9,7 @@ import numpy as np
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
+from ...common.port.protocol import check_config
 from ..equinox import Classifier, EquinoxPort
 from .departure import Departure, lacks
 
@@ -39,7 +40,7 @@ class GRU(eqx.Module):
             return h, h
 
         if self.remat:
-            advance = eqx.filter_checkpoint(advance, prevent_cse=False)
+            advance = eqx.filter_checkpoint(advance)
         h = self.initial_carry if carry is None else carry
         return jax.lax.scan(advance, h, x, reverse=reverse, unroll=self.unroll)
 
@@ -62,6 +63,7 @@ class UpstreamEquinoxPort(EquinoxPort):
         raise NotOfferedError("eqx.nn.GRUCell hands out no learned state")
 
     def make(self, config, key):
+        check_config(self, config)
         if config.dtype is not None and config.dtype != config.param_dtype:
             raise NotOfferedError("eqx.nn.GRUCell has no dtype of the computation beside that of its parameters")
         gru: Any = GRU(config, key=key)
@@ -104,7 +106,11 @@ def _dtype_of_the_parameters() -> str | None:
     return None if seen == jnp.bfloat16 else f"on float32 parameters, bfloat16 input and carry give {seen}"
 
 
-WITH_LENGTHS = ("golden", "lengths", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier")
+WITH_LENGTHS = (
+    *("golden", "lengths", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
+    "refusals",
+)
+OF_DTYPE = ("dtype", "param-dtype", "life")
 
 DEPARTURES: tuple[Departure, ...] = tuple(
     Departure(name, "eqx.nn.GRUCell", "equinox", what, evidence, checks)
@@ -113,7 +119,7 @@ DEPARTURES: tuple[Departure, ...] = tuple(
         ("no-lengths", "has no lengths", lacks("lengths", eqx.nn.GRUCell.__call__), WITH_LENGTHS),
         ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets", "step-reset")),
         ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),
-        ("uniform", "draws weights and biases uniformly", _uniform, ()),
-        ("dtype", "computes in its parameters' dtype alone", _dtype_of_the_parameters, ("dtype", "param-dtype")),
+        ("uniform", "draws weights and biases uniformly", _uniform, ("draws",)),
+        ("dtype", "computes in its parameters' dtype alone", _dtype_of_the_parameters, OF_DTYPE),
     )
 )

@@ -25,7 +25,7 @@ class GRU(nn.Module):
     remat: bool = False
 
     def setup(self):
-        make = nn.remat(nn.GRUCell, prevent_cse=False) if self.remat else nn.GRUCell
+        make = nn.remat(nn.GRUCell) if self.remat else nn.GRUCell
         self.cell = make(self.features, dtype=self.dtype, param_dtype=self.param_dtype)
         self.rnn = nn.RNN(self.cell, return_carry=True, unroll=self.unroll)
         self.initial_carry = self.param("initial_carry", self.carry_init, (self.features,), self.param_dtype)

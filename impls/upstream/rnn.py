@@ -13,6 +13,7 @@ from .departure import Departure, lacks
 X = np.linspace(-1, 1, 3 * 7 * 4, dtype="f4").reshape(3, 7, 4)  # (B, T, D)
 LENGTHS = np.array([0, 7, 3], "i4")
 MASKED = ("golden", "resets", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "step-reset")
+HALF = ("sequence", "param-dtype", "draws")
 Run = Callable[..., tuple[Any, Any]]
 
 
@@ -37,8 +38,9 @@ def departures_of_both(
             ("padding-gradients", "NaN in the padding reaches gradients", _padding_gradients, gradient, ("lengths",)),
             ("two-batch-axes", "seq_lengths with two batch axes", _two_batch_axes, run, ()),
             ("bare-carry", "an unbatched carry is not broadcast", _bare_carry, run, ()),
-            ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, run, ("dtype",)),
-            ("half-parameters", "parameters in half precision can't be made", _half, draw, ("sequence", "param-dtype")),
+            ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, run, ("dtype", "life")),
+            ("half-parameters", "parameters in half precision can't be made", _half, draw, HALF),
+            ("any-inputs", "takes integers as inputs; no bad call is refused", _any_inputs, run, ("refusals",)),
         )
     )
 
@@ -86,6 +88,14 @@ def _bare_carry(run: Run) -> str | None:
 def _dtype_of_the_carry(run: Run) -> str | None:
     _, outputs = run(X, dtype=jnp.bfloat16)
     return None if outputs.dtype == jnp.bfloat16 else f"dtype=bfloat16 without a carry gives {outputs.dtype} outputs"
+
+
+def _any_inputs(run: Run) -> str | None:
+    try:
+        _, outputs = run(X.astype("i4"))
+    except Exception:
+        return None
+    return f"int32 inputs give {outputs.dtype} outputs"
 
 
 def _half(draw: Callable[[Any], Any]) -> str | None:

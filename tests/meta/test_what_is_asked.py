@@ -10,6 +10,7 @@ from trigru.common.equality.checks.phases import ADAM
 from trigru.common.equality.oracle_training import trajectory
 from trigru.common.equality.verification import verify
 from trigru.common.port.task import Batch
+from trigru.impls import unavailable
 from trigru.impls.faults import FAULTS
 from trigru.impls.pure import PurePort
 
@@ -27,7 +28,7 @@ class Spy(PurePort):
         said += ["carry"] * (carry is not None)
         said += ["unroll"] * (model.unroll > 1) + ["remat"] * model.remat
         said += [f"dtype={model.dtype}"] * (model.dtype is not None)
-        self.calls.add((x.ndim, " ".join(sorted(said))))
+        self.calls.add((np.ndim(x), " ".join(sorted(said))))
         return super().apply(model, x, carry, **options)
 
     def step(self, model, x, carry=None, *, reset=None):
@@ -69,6 +70,15 @@ CALLS = {
     "classifier": set(),  # calls classify
     "step-reset": {("step", "carry reset")},
     "start": {(3, "carry")},
+    "life": {(3, ""), (3, "dtype=bfloat16 remat unroll"), (3, "dtype=bfloat16 remat"), (3, "dtype=bfloat16 unroll")},
+    "draws": set(),  # calls make
+    "refusals": {
+        *((3, said) for said in ("", "carry", "lengths", "resets", "reverse", "time_major")),
+        *((3, f"{said} time_major") for said in ("carry", "lengths", "resets")),
+        *((3, "carry lengths"), (3, f"carry {MASKED} reverse"), (3, f"carry {MASKED} time_major")),
+        *((0, ""), (1, ""), ("step", ""), ("step", "carry")),
+    },
+    "memory": {(3, ""), (3, "remat"), (3, "unroll"), (3, "remat unroll")},
 }
 DTYPES = {
     "conversion": ("float64", "float32", "bfloat16"),
@@ -80,6 +90,7 @@ DTYPES = {
 }
 
 
+@pytest.mark.usefixtures("unchecked_where_refused")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_a_check_calls_what_it_is_about(check):
     spy = Spy()
@@ -143,11 +154,14 @@ def test_in_float64_training_weighs_nothing():
 
 
 #: Faults that make a call raise.
-RAISE = {"needs-batch", "no-forward-mode", "calls-back", "time-first"}
+RAISE = {"needs-batch", "no-forward-mode", "calls-back", "time-first", "no-make"}
 
 
+@pytest.mark.usefixtures("unchecked_where_refused")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_its_check_notices_the_fault_by_what_it_gives_and_not_because_it_breaks(fault):
+    if unavailable(fault.needs):
+        pytest.skip(unavailable(fault.needs))
     (check,) = get_checks(fault.check)
     found = []
     for dtype in check.dtypes:  # one is enough
@@ -164,6 +178,10 @@ CONDITIONAL = [
     "inference",
     "eager",
     "vmap",
+    "life",
+    "draws",
+    "refusals",
+    "memory",
     "jvp",
     "hvp",
     "export",

@@ -13,7 +13,11 @@ from ..contract.programs import exported
 from ..golden import golden_answers, golden_case
 from .check import DTYPES, Answers, Check
 from .derivatives import derivative_check
+from .draws import draws_check
+from .life import life_check
+from .memory import memory_check
 from .phases import ADAM, ADAMW_CLIPPED, CARRY_RATE, CARRY_RATE_BY_FIELD, SGD, forward_check, training_check
+from .refusals import refusals_check
 from .sequences import (
     SequenceQuestion,
     answer_sequence,
@@ -205,5 +209,21 @@ CHECKS: tuple[Check, ...] = (
         "two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, kinds of input, "
         "transforms, call styles; values that saturate, vanish or are zero",
         rows=design_of,
+    ),
+    life_check(
+        "life",
+        "a model that is another one when it is called again, made again, copied, pickled, flattened or loaded anew; a "
+        "choice (dtype, unroll, remat, kernel) that is lost on the way",
+    ),
+    draws_check(
+        "draws",
+        "parameters drawn from another distribution, or twice by one key; a `carry_init` that is not asked, or for "
+        "something else",
+    ),
+    refusals_check(
+        "refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused"
+    ),
+    memory_check(
+        "memory", "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled"
     ),
 )

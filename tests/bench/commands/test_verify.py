@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import jax
 import pytest
-from support.cli import invoke
+from support.cli import invoke, run_code
 from trigru.bench.commands.options import read_kernels
 from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.verification import Examiner
 from trigru.impls.faults import FAULTS, Fault
+from trigru.impls.faults.fault import Elsewhere
 from trigru.impls.pure import PORT
 from trigru.impls.upstream import get_upstream
 
@@ -73,7 +74,7 @@ def test_an_interrupted_verification_says_so(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Examiner, "ask", interrupted)
-    found = invoke("verify", "--port", "pure")
+    found = invoke("verify", "--port", "pure", "--check", "sequence")
     assert found.exit_code == 130
     assert found.stderr.endswith("interrupted.\n")
 
@@ -82,7 +83,7 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     monkeypatch.setattr(CHECKS, get_checks("chunks", "resets"))
     found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64")
     assert found.exit_code == 0, found.stderr
-    assert "9 departures, all on record" in found.stderr
+    assert "10 departures, all on record" in found.stderr
     assert "FAILED" not in found.stdout
     module = get_upstream("linen")
     gone = [replace(d, evidence=lambda: None) if d.name == "no-resets" else d for d in module.DEPARTURES]
@@ -92,7 +93,7 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     departures = {(d["part"], d["what"], d["seen"], d["status"]) for d in json.loads(found.stdout)["departures"]}
     assert ("nn.RNN", "has no episode resets", "not seen any more", "GONE") in departures
     assert ("fails resets", "NEW") in {(what, status) for _, what, _, status in departures}
-    assert "2 of 10 departures are not as on record" in found.stderr
+    assert "2 of 11 departures are not as on record" in found.stderr
 
 
 #: As the command, but of what the frameworks' own parts do otherwise it looks at less: most has to be compiled.
@@ -120,6 +121,24 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_pa
 
 
 # the self-test
+
+
+def test_faults_in_a_framework_that_is_missing_are_left_out_and_said(monkeypatch):
+    away = Fault("away", "none", "sequence", Elsewhere("equinox", "Nothing"))
+    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN, away))
+    monkeypatch.setattr(CHECKS, get_checks("sequence"))
+    known = "trigru.bench.commands.verify.unavailable"
+    monkeypatch.setattr(known, lambda name: "no equinox here" if name == "equinox" else None)
+    found = invoke("verify", "--self-test")
+    assert found.exit_code == 0, found.stderr
+    assert "1 of 1 noticed" in found.stdout
+    assert "Left out, since their frameworks are not available: away." in " ".join(found.stdout.split())
+    assert "no equinox here" in found.stderr
+
+
+def test_faults_import_no_framework_before_they_are_asked_for():
+    code = "import sys, trigru.impls.faults; print(sorted({'flax', 'equinox'} & set(sys.modules)))"
+    assert run_code(code) == "[]\n"
 
 
 def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails(monkeypatch):

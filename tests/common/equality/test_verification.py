@@ -14,6 +14,7 @@ from trigru.common.equality import oracle
 from trigru.common.equality.bounds import accuracy_bound, relative_error
 from trigru.common.equality.cases import Case
 from trigru.common.equality.checks import CHECKS, DTYPES, Check, get_checks
+from trigru.common.equality.checks.refusals import GOOD_APPLY
 from trigru.common.equality.oracle_training import trajectory
 from trigru.common.equality.verification import Measurement, assert_equivalent, verify
 from trigru.common.errors import InputError, UnknownNameError
@@ -24,12 +25,13 @@ from trigru.impls import get_port
 from trigru.impls.pure import PurePort
 
 
-@pytest.mark.usefixtures("optimized")
+@pytest.mark.usefixtures("optimized", "unchecked_where_refused")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_port_passes(port, check):
     assert_equivalent(port, checks=[check])
 
 
+@pytest.mark.usefixtures("unchecked_where_refused")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_port_passes_with_the_fused_kernel(port, check):
     """The first question, where it is asked; the second is asked of the kernel in test_fused.py."""
@@ -146,6 +148,14 @@ QUANTITIES = {
     "step-reset": PASSED,
     "start": LEARNED,
     "classifier": TRAINING | {f"Δ {name}" for name in READOUT},
+    "life": {
+        f"{kind}: {quantity}"
+        for kind in ("GRU", "classifier")
+        for quantity in ("loaded", "other parameters", "another batch size")
+    },
+    "draws": {"recurrent gates, times their transposes", "biases"},
+    "refusals": labelled(*GOOD_APPLY, "step") | {"classify: logits"},
+    "memory": {"defects"},
 }
 
 

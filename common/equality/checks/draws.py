@@ -1,0 +1,214 @@
+"""The check of what `make` draws: the distributions of docs/model.md, and nothing twice.
+
+Bounds are five standard errors, so that a sound port fails one time in a million; keys are fixed. Half precision adds
+some units in its last place, since its draws are coarse.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.nn import initializers
+from scipy.special import ndtr
+
+from ...config import GRUConfig
+from ...errors import DefectError
+from ...parameters.record import ClassifierParams, leaf_shapes, leaves
+from ...port.compilation import jit
+from ...port.protocol import Port
+from ..cases import Case
+from .check import Answers, Check
+
+D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+ERRORS = 5  # standard errors
+CORRELATION_ERRORS = 6  # of many pairs
+#: Of a normal distribution that is cut at two standard deviations: its own, and its kurtosis.
+CUT, CUT_DEVIATION, CUT_KURTOSIS = 2.0, 0.87962566103423978, 2.3656
+#: Kolmogorov and Smirnov's distance, times the square root of the number of draws, passed once in a quarter million.
+DISTANCE = 2.5
+
+Array = np.ndarray
+
+
+def draws_check(name: str, catches: str) -> Check:
+    """Statistics of all that is drawn, in every dtype of storage."""
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        _require_carry_init(port, case.config)
+        for dtype in DTYPES[1:]:
+            _require_distributions(_draw(port, dtype, keys=(0,))[0], dtype)
+        first, second = _draw(port, DTYPES[0], keys=(0, 1))
+        _require_distributions(first, DTYPES[0])
+        _require_apart(dict(_blocks(first, "")) | dict(_blocks(second, " of another key")))
+        gates = np.split(first.gru.weight_hh, 3)
+        return {
+            "recurrent gates, times their transposes": np.stack([gate @ gate.T for gate in gates]),
+            "biases": np.concatenate([first.gru.bias, first.gru.bias_n, first.readout.bias]),
+        }
+
+    def expect(case: Case) -> Answers:
+        return {"recurrent gates, times their transposes": np.stack([np.eye(H)] * 3), "biases": np.zeros(3 * H + H + C)}
+
+    return Check(name, catches, answer, expect)
+
+
+class _CarryInit:
+    """An initializer of the initial carry that notes how it is called and what it gave."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, Any]] = []  # shape and dtype
+        self.gave: list[Array] = []  # where it was not traced
+
+    def __call__(self, key: Any, shape: Any, dtype: Any = None) -> Any:
+        self.calls.append((tuple(shape), None if dtype is None else str(jnp.dtype(dtype))))
+        drawn = initializers.normal(0.5)(key, shape, dtype or jnp.float32)
+        if not isinstance(drawn, Tracer):
+            self.gave.append(np.asarray(drawn))
+        return drawn
+
+    def require(self, config: GRUConfig) -> None:
+        expected = (config.hidden_size,), config.param_dtype
+        if not self.calls:
+            raise DefectError("carry_init is not called.")
+        for call in self.calls:
+            if call != expected:
+                raise DefectError(f"carry_init is called with {call}, expected {expected}.")
+
+
+def _require_carry_init(port: Port, config: GRUConfig) -> None:
+    """`carry_init` is called once, with a key of the model's own, and what it gives arrives; the default is zeros."""
+    found = []
+    for key in (0, 1):
+        init = _CarryInit()
+        carry = _gru(port.dump(port.make(replace(config, carry_init=init), jax.random.key(key)))).initial_carry
+        init.require(config)
+        if len(init.gave) > 1:
+            raise DefectError(f"carry_init is called {len(init.gave)} times, expected once.")
+        if init.gave and not np.array_equal(init.gave[0], carry):
+            raise DefectError("what carry_init gives is not the initial carry.")
+        found.append(carry)
+    if np.array_equal(*found):
+        raise DefectError("carry_init is given the same key for two models with different ones.")
+    if np.any(_gru(port.dump(port.make(config, jax.random.key(0)))).initial_carry):
+        raise DefectError("without carry_init, the initial carry is not zero.")
+
+
+def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParams]:
+    """The parameters of made classifiers; made within jit, which takes a fraction of the time, where that works."""
+    init = _CarryInit()
+    config = GRUConfig(D, H, C, param_dtype=dtype, carry_init=init)
+    jitted = jit(lambda key: port.make(config, key))
+
+    def make(key: Any) -> Any:
+        try:
+            return jitted(key)
+        except jax.errors.JAXTypeError:  # what has to be concrete
+            return port.make(config, key)
+
+    found: list[Any] = [port.dump(make(jax.random.key(key))) for key in keys]
+    init.require(config)
+    for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, C).items()):
+        array = leaves(params)[name]
+        if (np.shape(array), str(array.dtype)) != (shape, dtype):
+            raise DefectError(f"{name} is drawn as {array.dtype}{np.shape(array)}, expected {dtype}{shape}.")
+        if not np.isfinite(np.asarray(array, np.float64)).all():
+            raise DefectError(f"{name} is drawn with values in {dtype} that are not finite.")
+    return [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in found]
+
+
+def _gru(params: Any) -> Any:
+    return params.gru if isinstance(params, ClassifierParams) else params
+
+
+# Distributions ----------------------------------------------------------------------------------------------------
+
+
+def _require_distributions(params: ClassifierParams, dtype: str) -> None:
+    eps = float(jnp.finfo(dtype).eps)
+    gru, readout = params
+    cut = [(f"input gate {gate}", block, D) for gate, block in zip("rzn", np.split(gru.weight_ih, 3), strict=True)]
+    for what, block, fan_in in [*cut, ("the readout", readout.weight, H)]:
+        _require_cut_normal(f"{what} in {dtype}", block * fan_in**0.5, eps)
+    for gate, block in zip("rzn", np.split(gru.weight_hh, 3), strict=True):
+        what = f"recurrent gate {gate} in {dtype}"
+        off = np.abs(block @ block.T - np.eye(H)).max()
+        if not off <= 16 * eps:
+            raise DefectError(f"{what} is {off:.1e} from orthogonal, expected at most {16 * eps:.1e}.")
+        _require_mean_and_shape(what, block * H**0.5, eps, ndtr)
+    for name, bias in (("bias", gru.bias), ("bias_n", gru.bias_n), ("readout.bias", readout.bias)):
+        if np.any(bias):
+            raise DefectError(f"{name} in {dtype} is not zero.")
+    _require_spread(f"initial_carry in {dtype}", gru.initial_carry / 0.5, 3.0, eps)
+
+
+def _require_cut_normal(what: str, drawn: Array, eps: float) -> None:
+    """Of variance 1: `lecun_normal`, times the square root of the fan-in."""
+    _require_spread(what, drawn, CUT_KURTOSIS, eps)
+    most = np.abs(drawn).max() * CUT_DEVIATION
+    if not most <= CUT * (1 + 2 * eps):
+        raise DefectError(f"{what} has entries of {most:.3f} untruncated standard deviations, expected at most {CUT}.")
+
+    def distribution(z: Array) -> Array:
+        low = ndtr(-CUT)
+        return (ndtr(z * CUT_DEVIATION) - low) / (1 - 2 * low)
+
+    _require_mean_and_shape(what, drawn, eps, distribution)
+
+
+def _require_spread(what: str, drawn: Array, kurtosis: float, eps: float) -> None:
+    bound = ERRORS * ((kurtosis - 1) / (4 * drawn.size)) ** 0.5 + 4 * eps
+    if not abs(drawn.std() - 1) <= bound:
+        raise DefectError(
+            f"{what} has {drawn.std():.3f} times the standard deviation that it should have, expected 1 ± {bound:.3f}."
+        )
+
+
+def _require_mean_and_shape(what: str, drawn: Array, eps: float, distribution: Callable[[Array], Array]) -> None:
+    bound = ERRORS / drawn.size**0.5 + 4 * eps
+    if not abs(drawn.mean()) <= bound:
+        raise DefectError(f"{what} has a mean of {drawn.mean():.3f} standard deviations, expected 0 ± {bound:.3f}.")
+    known = distribution(np.sort(drawn, axis=None))
+    ranks = np.arange(drawn.size + 1) / drawn.size
+    distance = max(np.abs(known - ranks[1:]).max(), np.abs(known - ranks[:-1]).max())
+    bound = DISTANCE / drawn.size**0.5 + 4 * eps
+    if not distance <= bound:
+        raise DefectError(f"{what} has another distribution: {distance:.3f} off, expected at most {bound:.3f}.")
+
+
+# Nothing twice ----------------------------------------------------------------------------------------------------
+
+
+def _blocks(params: ClassifierParams, of: str) -> Iterator[tuple[str, Array]]:
+    for side, matrix in (("input", params.gru.weight_ih), ("recurrent", params.gru.weight_hh)):
+        yield from ((f"{side} gate {g}{of}", block) for g, block in zip("rzn", np.split(matrix, 3), strict=True))
+    yield f"the readout{of}", params.readout.weight
+    yield f"the initial carry{of}", params.gru.initial_carry
+
+
+def _require_apart(blocks: dict[str, Array]) -> None:
+    for (what, a), (other, b) in itertools.combinations(blocks.items(), 2):
+        for x, y in _views(a, b):
+            correlation = np.corrcoef(x, y)[0, 1]
+            if not abs(correlation) <= CORRELATION_ERRORS / x.size**0.5:
+                raise DefectError(f"{what} and {other} share draws: {x.size} entries correlate by {correlation:.2f}.")
+
+
+def _views(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
+    """Entries that two blocks would share, had they been drawn by one key: in either order of the axes."""
+    for x, y in itertools.product((a, a.T), (b, b.T)):
+        yield _as_long(x.ravel(), y.ravel())
+        if x.ndim == y.ndim == 2:  # of an orthogonal matrix, only the first column is close to what was drawn
+            rows, columns = np.minimum(x.shape, y.shape)
+            yield x[:rows, :columns].ravel(), y[:rows, :columns].ravel()
+        yield _as_long(x.reshape(len(x), -1)[:, 0], y.reshape(len(y), -1)[:, 0])
+
+
+def _as_long(x: Array, y: Array) -> tuple[Array, Array]:
+    size = min(x.size, y.size)
+    return x[:size], y[:size]

@@ -1,0 +1,111 @@
+"""The check of what `remat` is for: a gradient that keeps less from the forward pass.
+
+What a compiled gradient needs beside arguments and results is XLA's own figure; it is the same for a program that is
+compiled in haste. Where a backend gives no figure, what the loops of the traced gradient stack up is counted instead.
+
+Where all steps are unrolled, there is no loop that would keep the recomputation apart from the forward pass, and XLA
+may merge both. Then the gradient has to need less memory or, where XLA's scheduler takes what was saved for something
+else, as on the CPU, to compute more.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...config import GRUConfig
+from ...errors import DefectError
+from ...parameters.record import random_params
+from ...port.compilation import jit
+from ...port.programs import computed_functions, temp_bytes
+from ...port.protocol import Port
+from ..cases import Case
+from .check import Answers, Check
+
+#: What is kept has to weigh more than parameters and their gradients.
+BATCH, INPUTS, UNITS = 16, 2, 8
+SHORT, LONG = 16, 64
+UNROLLED = 4
+#: Of what is kept without remat, at most this share may be kept with it.
+SHARE = 0.75
+#: More of exp, tanh and their like than without remat, at least by this factor, is a recomputation.
+MORE = 1.25
+
+
+class Cost(NamedTuple):
+    """Of a gradient: bytes that it keeps or needs meanwhile, and how many exp, tanh and the like it computes."""
+
+    kept: int
+    functions: float | None
+
+
+def memory_check(name: str, catches: str) -> Check:
+    """Whether `remat` saves memory, in a loop and where there is none."""
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        def both(time: int, unroll: int = 1) -> tuple[Cost, Cost]:
+            plain, again = (gradient_cost(port, time, unroll, remat) for remat in (False, True))
+            return plain, again
+
+        short, long, unrolled = both(SHORT), both(LONG), both(UNROLLED, UNROLLED)
+        if not long[1].kept <= SHARE * long[0].kept:
+            raise DefectError(
+                f"remat keeps {long[1].kept:,} bytes for {LONG} steps, {long[0].kept:,} without it: expected less."
+            )
+        grown = [long[remat].kept - short[remat].kept for remat in (0, 1)]
+        if not grown[1] <= SHARE * grown[0]:
+            raise DefectError(
+                f"from {SHORT} to {LONG} steps, remat keeps {grown[1]:,} bytes more, {grown[0]:,} without it: "
+                "expected less."
+            )
+        if not (unrolled[1].kept <= SHARE * unrolled[0].kept or _computes_more(*unrolled)):
+            raise DefectError(
+                f"with all {UNROLLED} steps unrolled, remat keeps {unrolled[1].kept:,} bytes, {unrolled[0].kept:,} "
+                "without it, and computes nothing again: it was merged with the forward pass."
+            )
+        return {"defects": np.zeros(())}
+
+    def expect(case: Case) -> Answers:
+        return {"defects": np.zeros(())}
+
+    return Check(name, catches, answer, expect)
+
+
+def gradient_cost(port: Port, time: int, unroll: int, remat: bool) -> Cost:
+    """What a gradient over some steps costs, differentiated by the framework's own means."""
+    config = GRUConfig(INPUTS, UNITS, param_dtype="float64", unroll=unroll, remat=remat)
+
+    def differentiate(model: Any, x: Any) -> Any:
+        def scalar(model: Any) -> Any:
+            return jnp.sum(port.apply(model, x)[1] ** 2)
+
+        return port.value_and_grad(scalar)(model)
+
+    model, x = port.load(config, random_params(config)), jnp.ones((BATCH, time, INPUTS))
+    jitted: Any = jit(differentiate)
+    compiled = jitted.lower(model, x).compile()
+    needed = temp_bytes(compiled)
+    if not needed:
+        return Cost(_stacked_bytes(jax.make_jaxpr(differentiate)(model, x).jaxpr), None)
+    return Cost(needed, computed_functions(compiled))
+
+
+def _computes_more(plain: Cost, again: Cost) -> bool:
+    if plain.functions is None or again.functions is None:
+        return True  # nothing tells
+    return again.functions >= MORE * plain.functions
+
+
+def _stacked_bytes(jaxpr: Any) -> int:
+    """Bytes that the loops of a traced program hand out step by step, and that others read."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            stacked = equation.outvars[equation.params["num_carry"] :]
+            total += sum(v.aval.size * v.aval.dtype.itemsize for v in stacked)
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                total += _stacked_bytes(inner)
+    return total

@@ -1,0 +1,217 @@
+"""The check of what is refused: every bad call with an `InputError`, before any tracing; and no good one at the edge.
+
+A bad call is a row: the arguments that it changes. Adding one is adding a row to a table here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...config import GRUConfig
+from ...errors import DefectError, InputError
+from ...parameters.record import GRUParams, random_params
+from ...port.compilation import jit
+from ...port.protocol import Port, WithKernel
+from .. import oracle
+from ..cases import Case
+from .check import Answers, Check
+
+B, T, D, H, C = 3, 5, 4, 6, 2  # all different, so that no axis passes for another
+CONFIG = GRUConfig(D, H, param_dtype="float64")
+READOUT = replace(CONFIG, classes=C)
+RNG = np.random.default_rng(0)
+X, CARRY = RNG.normal(size=(B, T, D)), RNG.normal(size=(B, H))
+X_BY_TIME = np.moveaxis(X, 1, 0)
+RESETS = RNG.random((B, T)) < 0.3
+#: How many calls that went through are named; then no more are tried, since each takes long.
+NAMED = 3
+
+_INPUTS: dict[str, dict[str, Any]] = {
+    "None as inputs": {"x": None},
+    "text as inputs": {"x": "x"},
+    "inputs of one feature too many": {"x": np.ones((B, T, D + 1))},
+    "integer inputs": {"x": np.ones((B, T, D), np.int32)},
+    "boolean inputs": {"x": np.ones((B, T, D), bool)},
+    "complex inputs": {"x": X.astype(complex)},
+    "an empty batch": {"x": np.ones((0, T, D))},
+    "no steps": {"x": np.ones((B, 0, D))},
+    "inputs with one axis": {"x": np.ones(D)},
+}
+_LENGTHS: dict[str, dict[str, Any]] = {
+    "lengths of another batch": {"lengths": np.ones(B - 1, np.int32)},
+    "lengths of one axis too many": {"lengths": np.ones((B, 1), np.int32)},
+    "one length for all": {"lengths": np.asarray(3, np.int32)},
+    "floating lengths": {"lengths": np.ones(B)},
+    "boolean lengths": {"lengths": np.ones(B, bool)},
+    "text as lengths": {"lengths": "3"},
+}
+BAD_APPLY: dict[str, dict[str, Any]] = {
+    **_INPUTS,
+    **_LENGTHS,
+    "a carry of another batch": {"carry": np.ones((B + 1, H))},
+    "a carry of other units": {"carry": np.ones((B, H + 1))},
+    "one carry for all": {"carry": np.ones(H)},
+    "an integer carry": {"carry": np.ones((B, H), np.int32)},
+    "a boolean carry": {"carry": np.ones((B, H), bool)},
+    "a complex carry": {"carry": CARRY.astype(complex)},
+    "text as carry": {"carry": "h"},
+    "resets of other steps": {"resets": np.ones((B, T - 1), bool)},
+    "resets of one example": {"resets": np.ones(T, bool)},
+    "integer resets": {"resets": np.ones((B, T), np.int32)},
+    "floating resets": {"resets": np.ones((B, T))},
+    "reverse=1": {"reverse": 1},
+    "reverse=0": {"reverse": 0},
+    "reverse=None": {"reverse": None},
+    "a NumPy bool as reverse": {"reverse": np.True_},
+    "time_major=1": {"time_major": 1},
+    "time_major=0": {"time_major": 0},
+    "a NumPy bool as time_major": {"time_major": np.False_},
+    "time-major, a carry of as many states as steps before the batch": {"time_major": True, "carry": CARRY},
+    "time-major, lengths of the other axis": {"time_major": True, "lengths": np.ones(B, np.int32)},
+    "time-major, resets with the batch first": {"time_major": True, "x": X_BY_TIME, "resets": RESETS},
+}
+BAD_STEP: dict[str, dict[str, Any]] = {
+    "None as inputs": {"x": None},
+    "text as inputs": {"x": "x"},
+    "inputs of one feature too many": {"x": np.ones((B, D + 1))},
+    "integer inputs": {"x": np.ones((B, D), np.int32)},
+    "complex inputs": {"x": np.ones((B, D), complex)},
+    "an empty batch": {"x": np.ones((0, D))},
+    "a carry of another batch": {"carry": np.ones((B + 1, H))},
+    "a carry of other units": {"carry": np.ones((B, H + 1))},
+    "one carry for all": {"carry": np.ones(H)},
+    "an integer carry": {"carry": np.ones((B, H), np.int32)},
+    "a complex carry": {"carry": CARRY.astype(complex)},
+}
+BAD_CLASSIFY = _INPUTS | _LENGTHS
+#: What is done to a flag that is an argument of a jitted function.
+TRACED_FLAGS = ("reverse", "time_major")
+_PARAMS: GRUParams = random_params(CONFIG)
+BAD_LOAD: dict[str, Any] = {
+    "a dict": _PARAMS._asdict(),
+    "a classifier's": random_params(READOUT),
+    "inputs' weights transposed": _PARAMS._replace(weight_ih=_PARAMS.weight_ih.T),
+    "inputs' weights of other inputs": _PARAMS._replace(weight_ih=np.ones((3 * H, D + 1))),
+    "one recurrent matrix": _PARAMS._replace(weight_hh=np.ones((H, H))),
+    "a bias of another size": _PARAMS._replace(bias=np.ones(H)),
+    "b_hn with two axes": _PARAMS._replace(bias_n=np.ones((1, H))),
+    "an initial carry for each example": _PARAMS._replace(initial_carry=CARRY),
+    "one number as initial carry": _PARAMS._replace(initial_carry=np.zeros(())),
+    "no b_hn": _PARAMS._replace(bias_n=None),
+    "a list": _PARAMS._replace(bias_n=[0.0] * H),
+    "another dtype": GRUParams(*(p.astype(np.float32) for p in _PARAMS)),
+    "one bias of another dtype": _PARAMS._replace(bias=np.zeros(3 * H, np.float32)),
+    "integers": _PARAMS._replace(initial_carry=np.zeros(H, np.int64)),
+}
+
+#: Calls that look odd, and are good.
+GOOD_APPLY: dict[str, dict[str, Any]] = {
+    "lengths in uint8": {"lengths": np.array([0, 5, 3], np.uint8)},
+    "lengths in int64, negative and beyond the end": {"lengths": np.array([-4, 99, 2])},
+    "one step": {"x": X[:, :1]},
+    "one example": {"x": X[:1], "carry": CARRY[:1], "lengths": np.array([4], np.int16)},
+    "no reset": {"resets": np.zeros((B, T), bool)},
+    "everything": {"carry": CARRY, "lengths": np.array([0, 5, 3], np.int32), "resets": RESETS, "reverse": True},
+    "everything, time-major": {"x": X_BY_TIME, "carry": CARRY, "lengths": np.array([0, 5, 3], np.int32),
+                               "resets": RESETS.T, "time_major": True},
+}  # fmt: skip
+
+
+def refusals_check(name: str, catches: str) -> Check:
+    """Bad calls of `apply`, `step`, `classify`, `load` and `make`; and good ones, on NumPy arrays in every place."""
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        through: list[str] = []
+        for what, call in _bad_calls(port):
+            said = _let_through(call)
+            if said:
+                through.append(f"{what}: {said}")
+            if len(through) == NAMED:
+                break
+        if through:
+            raise DefectError(f"not refused by an InputError: {'; '.join(through)}.")
+        model, readout = port.load(CONFIG, _PARAMS), port.load(READOUT, random_params(READOUT))
+
+        trying = ""
+
+        def good(model: Any, readout: Any) -> Answers:
+            nonlocal trying
+            found = {}
+            for trying, changed in GOOD_APPLY.items():
+                options = {"x": X, "carry": None} | changed
+                carry, outputs = port.apply(model, options.pop("x"), options.pop("carry"), **options)
+                found |= {f"{trying}: carry": carry, f"{trying}: outputs": outputs}
+            trying = "step and classify"
+            found["step: carry"], found["step: outputs"] = port.step(model, X[:, 0], CARRY)
+            return found | {"classify: logits": port.classify(readout, X, np.array([1, 5, 3], np.uint8))}
+
+        try:
+            return jit(good)(model, readout)
+        except InputError as error:
+            raise DefectError(f"a good call on NumPy arrays is refused: {trying}: {error}") from error
+
+    def expect(case: Case) -> Answers:
+        found = {}
+        for what, changed in GOOD_APPLY.items():
+            options: dict[str, Any] = {"x": X} | changed
+            tape = oracle.forward(_PARAMS, **options)
+            found |= {f"{what}: carry": tape.carry, f"{what}: outputs": tape.outputs}
+        step = oracle.forward(_PARAMS, X[:, :1], CARRY).carry
+        logits = oracle.classify(random_params(READOUT), X, np.array([1, 5, 3]))
+        return found | {"step: carry": step, "step: outputs": step, "classify: logits": logits}
+
+    return Check(name, catches, answer, expect)
+
+
+def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """What is wrong, and the call."""
+    model, readout = port.load(CONFIG, _PARAMS), port.load(READOUT, random_params(READOUT))
+
+    def apply(x: Any = X, carry: Any = None, **options: Any) -> Any:
+        return port.apply(model, x, carry, **options)
+
+    def step(x: Any = X[:, 0], carry: Any = None) -> Any:
+        return port.step(model, x, carry)
+
+    def classify(x: Any = X, lengths: Any = None) -> Any:
+        return port.classify(readout, x, lengths)
+
+    def traced(flag: str) -> Any:
+        return jax.jit(lambda value: apply(**{flag: value}))(np.asarray(False))
+
+    for name, call, table in (
+        ("apply", apply, BAD_APPLY), ("step", step, BAD_STEP), ("classify", classify, BAD_CLASSIFY)
+    ):  # fmt: skip
+        yield from ((f"{name}, {what}", lambda call=call, row=row: call(**row)) for what, row in table.items())
+    yield from ((f"apply, a traced {flag}", lambda flag=flag: traced(flag)) for flag in TRACED_FLAGS)
+    yield from ((f"load, {what}", lambda row=row: port.load(CONFIG, row)) for what, row in BAD_LOAD.items())
+    yield "load, a GRU's parameters for a classifier", lambda: port.load(READOUT, _PARAMS)
+    yield "load, float64 without jax_enable_x64", lambda: _without_x64(lambda: port.load(CONFIG, _PARAMS))
+    yield "make, float64 without jax_enable_x64", lambda: _without_x64(lambda: port.make(CONFIG, _key()))
+    if not isinstance(port, WithKernel):  # which has one kernel, whatever is asked for
+        other = replace(CONFIG, kernel="no such kernel")
+        yield "load, an unknown kernel", lambda: port.load(other, _PARAMS)
+        yield "make, an unknown kernel", lambda: port.make(other, _key())
+
+
+def _key() -> Any:
+    return jax.random.key(0)
+
+
+def _without_x64(call: Callable[[], Any]) -> Any:
+    with jax.enable_x64(False):
+        return call()
+
+
+def _let_through(call: Callable[[], Any]) -> str | None:
+    """What came instead of an InputError, or None."""
+    try:
+        call()
+    except InputError:
+        return None
+    except Exception as error:  # whatever comes from inside a framework
+        return type(error).__name__
+    return "a result"

@@ -1,0 +1,59 @@
+"""Faults in what `remat` saves."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..pure import PurePort, _cell, _promote, _start
+from .fault import Applied, Elsewhere, Fault
+
+
+def _ignored(call, model, x, carry, **options):
+    return call(replace(model, remat=False), x, carry, **options)
+
+
+def _whole_call(call, model, x, carry, **options):
+    """All gates of all steps are computed again at once, and are there at once."""
+    run = Applied(_ignored).apply
+    if not model.remat:
+        return run(model, x, carry, **options)
+    return jax.checkpoint(lambda model, x, carry: run(model, x, carry, **options))(model, x, carry)
+
+
+class _Checkpointed(PurePort):
+    """The plain sequence, with another `jax.checkpoint`."""
+
+    def __init__(self, checkpoint: Callable[..., Any]):
+        self._checkpoint = checkpoint
+
+    def apply(self, model, x, carry=None, **options):
+        if not model.remat or any(value is not None and value is not False for value in options.values()):
+            return super().apply(model, x, carry, **options)
+        x, params = _promote(model.dtype, x, model.params)
+
+        def advance(h, x):
+            h = _cell(params, x, h)
+            return h, h
+
+        axis = x.ndim - 2
+        start, frames = _start(params, x.shape[:-2], carry), jnp.moveaxis(x, axis, 0)
+        carry, outputs = jax.lax.scan(self._checkpoint(advance), start, frames, unroll=model.unroll)
+        return carry, jnp.moveaxis(outputs, 0, axis)
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("remat-ignored", "remat ignored", "memory", Applied(_ignored)),
+    Fault("remat-whole", "the whole call recomputed at once", "memory", Applied(_whole_call)),
+    Fault(
+        "remat-merged",
+        "unrolled, XLA merges the recomputation",
+        "memory",
+        _Checkpointed(lambda advance: jax.checkpoint(advance, prevent_cse=False)),
+    ),
+    Fault("linen-remat-saves", "linen: remat saves everything", "memory", Elsewhere("linen", "SavesEverything")),
+    Fault("nnx-remat-ignored", "NNX: remat is lost", "memory", Elsewhere("nnx", "RematLost")),
+    Fault("equinox-remat-whole", "Equinox: one remat around all steps", "memory", Elsewhere("equinox", "RematWhole")),
+)
