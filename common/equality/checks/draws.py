@@ -40,7 +40,7 @@ def draws_check(name: str, catches: str) -> Check:
     """Statistics of all that is drawn, in every dtype of storage."""
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
-        _require_carry_init(port, case.config)
+        _require_carry_init(port, case.gru_config)
         for dtype in DTYPES[1:]:
             _require_distributions(_draw(port, dtype, keys=(0,))[0], dtype)
         first, second = _draw(port, DTYPES[0], keys=(0, 1))
@@ -86,7 +86,7 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
     found = []
     for key in (0, 1):
         init = _CarryInit()
-        carry = _gru(port.dump(port.make(replace(config, carry_init=init), jax.random.key(key)))).initial_carry
+        carry = _initial_carry(port, replace(config, carry_init=init), key)
         init.require(config)
         if len(init.gave) > 1:
             raise DefectError(f"carry_init is called {len(init.gave)} times, expected once.")
@@ -95,7 +95,7 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
         found.append(carry)
     if np.array_equal(*found):
         raise DefectError("carry_init is given the same key for two models with different ones.")
-    if np.any(_gru(port.dump(port.make(config, jax.random.key(0)))).initial_carry):
+    if np.any(_initial_carry(port, config, 0)):
         raise DefectError("without carry_init, the initial carry is not zero.")
 
 
@@ -122,8 +122,9 @@ def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParam
     return [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in found]
 
 
-def _gru(params: Any) -> Any:
-    return params.gru if isinstance(params, ClassifierParams) else params
+def _initial_carry(port: Port, config: GRUConfig, key: int) -> Array:
+    params: Any = port.dump(port.make(config, jax.random.key(key)))
+    return np.asarray(params.initial_carry)
 
 
 # Distributions ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""The checks that ask about more than values: what they fall back on, and what they let pass."""
+
+import pickle
+
+import jax
+import numpy as np
+import pytest
+from trigru.common.equality.checks import get_checks, memory
+from trigru.common.equality.verification import verify
+from trigru.common.errors import DefectError
+from trigru.impls import get_port
+from trigru.impls.faults import get_fault
+from trigru.impls.pure import Model, PurePort
+
+
+def problems(port, check):
+    return [m.problem for m in verify([port], checks=get_checks(check)) if not m.passed]
+
+
+def test_a_defect_is_told_without_the_errors_name():
+    class Defective(PurePort):
+        def load(self, config, params):
+            raise DefectError("it is wrong")
+
+    (found,) = verify([Defective()], checks=get_checks("carry"))
+    assert (found.quantity, found.problem, found.passed, found.offered) == ("defect", "it is wrong", False, True)
+
+
+@pytest.mark.parametrize("figure", [None, 0])
+def test_where_xla_gives_no_figure_what_loops_stack_up_is_counted(port, monkeypatch, figure):
+    monkeypatch.setattr(memory, "temp_bytes", lambda compiled: figure)
+    assert problems(port, "memory") == []
+    for name in ("remat-ignored", "remat-whole", "nnx-remat-ignored"):
+        assert "remat keeps" in problems(get_fault(name).port, "memory")[0]
+
+
+def test_a_model_that_cannot_be_pickled_passes_and_one_that_cannot_be_read_back_does_not():
+    class NoPickle(Model):
+        def __reduce_ex__(self, protocol):
+            raise pickle.PicklingError("not this one")
+
+        def __copy__(self):
+            return self
+
+        def __deepcopy__(self, memo):
+            return self
+
+    class Port(PurePort):
+        def load(self, config, params):
+            return jax.tree_util.tree_map(lambda p: p, NoPickle(*vars(super().load(config, params)).values()))
+
+        def make(self, config, key):
+            return NoPickle(*vars(super().make(config, key)).values())
+
+    jax.tree_util.register_dataclass(NoPickle, ["params"], ["dtype", "unroll", "remat", "kernel"])
+    assert problems(Port(), "life") == []
+
+
+def test_a_port_whose_models_cannot_be_made_within_jit_is_asked_outside():
+    class Concrete(PurePort):
+        def make(self, config, key):
+            np.asarray(jax.random.key_data(key))
+            return super().make(config, key)
+
+    assert problems(Concrete(), "draws") == []
+
+
+def test_the_kernel_of_a_port_with_one_is_not_asked_about():
+    from trigru.common.equality.checks.refusals import _bad_calls
+    from trigru.common.port.protocol import WithKernel
+
+    with jax.enable_x64(True):
+        all_calls, fewer = (dict(_bad_calls(p)) for p in (get_port("pure"), WithKernel(get_port("pure"), "fused")))
+    assert set(all_calls) - set(fewer) == {"load, an unknown kernel", "make, an unknown kernel"}
