@@ -45,7 +45,7 @@ class FusedOrthogonal(NNXPort):
 class UncheckedStep(NNXPort):
     """Calls the cell at once."""
 
-    def step(self, model, x, carry=None):
+    def step(self, model, x, carry=None, *, reset=None):
         h = model.initial_carry[...] if carry is None else carry
         h = jnp.asarray(h, jnp.promote_types(x.dtype, model.initial_carry.dtype))
         return model.cell(jnp.broadcast_to(h, (*x.shape[:-1], h.shape[-1])), x)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from math import log2
 from typing import Any
 
 import jax.numpy as jnp
@@ -91,10 +92,10 @@ def _compare(row: Row, data: Data, dtype: str, got: Answers, saturating: bool) -
         else:
             in_dtype = in_dtype or expect(row, data, jnp.dtype(computed), jnp.dtype(stored))
             if is_of_parameters(name) and stored != computed:  # a loop adds up its steps in the dtype of the parameters
-                ulps *= 1 + np.log2(data.x.shape[-2])
+                ulps *= 1 + log2(data.x.shape[-2])
             factor = CANCELLING_FACTOR if saturating else ACCURACY_FACTOR
             bound, error = ulps + factor * error_of(in_dtype[name], reference), error_of(array, reference)
-        yield Finding(name, error, bound) if np.isfinite(error) else Finding(name, None, 0.0, NOT_FINITE)
+        yield Finding(name, error, float(bound)) if np.isfinite(error) else Finding(name, None, 0.0, NOT_FINITE)
 
 
 def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
@@ -107,7 +108,7 @@ def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
     return 0.0
 
 
-def _problem(array: Any, reference: np.ndarray, dtype: str) -> str | None:
+def _problem(array: Any, reference: Any, dtype: str) -> str | None:
     """Why an answer cannot be compared, or None."""
     if array is None or np.shape(array) != np.shape(reference):
         said = "nothing" if array is None else f"shape {np.shape(array)}"

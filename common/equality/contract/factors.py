@@ -122,6 +122,11 @@ RULES = (
     Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "every number below divides it"),
     Rule({"unroll": ("beyond",)}, {"time": ("1", "2")}, "many steps in one program take XLA long"),
     Rule({"transform": ("eager",)}, {"phase": ("forward",)}, "a derivative is traced in any case"),
+    Rule(
+        {"transform": ("eager",)},
+        {"batch": ("3", "none"), "time": ("17",), "inputs": ("5",), "hidden": ("6",)},
+        "each operation is compiled anew for each size",
+    ),
     Rule({"lengths": ("none",)}, {"lengths dtype": ("int32",)}, "without lengths they have no dtype"),
     Rule({"transform": ("vmap",)}, {"batch": ("3", "1", "2x1x3"), "time-major": ("no",)}, "it maps batch axes alone"),
     Rule({"transform": ("checkpoint",)}, {"phase": ("gradient", "hvp")}, "what it keeps is kept for a gradient"),
