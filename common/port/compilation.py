@@ -15,7 +15,7 @@ _IN_HASTE = "jax_disable_most_optimizations"
 #: What else takes much of XLA's time on the CPU. Not every version has each of them.
 _SLOW_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 #: The most bytes of programs that a folder keeps; those used last stay.
-CACHE_BYTES = 50_000_000
+CACHE_BYTES = 200_000_000
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
