@@ -1,13 +1,16 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import typer
 
 from ...common.equality import verification
 from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.equality.contract.designs import coverage_of
+from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
+from ...common.files import write_whole
 from ...common.gru.kernels import STOCK, Kernel
 from ...impls import faults, get_port, unavailable, upstream
 from ..proving.messages import Asked, Subject
@@ -25,6 +28,11 @@ from ..reporting.equality import (
 from ..results.grouping import grouped
 from ..timing.machine import versions_of
 from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
+
+#: Where scripts of failed rows are written, and how many at most.
+SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
+#: Of a fault that shows with some levels, the self-test asks so many rows that have them.
+ROWS_OF_A_FAULT = 4
 
 
 def verify_ports(
@@ -67,6 +75,7 @@ def verify(
     else:
         show(equality_tables(measurements))
     failed = sum(not m.passed for m in measurements)
+    _write_scripts(measurements)
     if failed:
         say(f"{failed} of {len(measurements)} measurements failed.")
         raise typer.Exit(1)
@@ -74,6 +83,16 @@ def verify(
         raise typer.BadParameter("nothing was measured: most checks run in float64 only (docs/equality.md).")
     unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
+
+
+def _write_scripts(measurements: list[Measurement]) -> None:
+    """A script for each kind of row that failed."""
+    kinds = {(m.port, m.kernel, m.check): m for m in measurements if m.levels and not m.passed and m.offered}
+    for (port, kernel, check), failed in list(kinds.items())[:MOST_SCRIPTS]:
+        name = f"{port}-{kernel}-{check}".replace("stock-", "").replace(" ", "-").replace("@", "-")
+        path = SCRIPTS / f"{name}.py"
+        write_whole(path, script_of(failed).encode())
+        say(f"alone: python {path}")
 
 
 def report_upstream(
@@ -138,11 +157,20 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     missing = _missing(dict.fromkeys(fault.needs for fault in faults.FAULTS))
     present = [fault for fault in faults.FAULTS if fault.needs not in missing]
     own = [(Subject("fault", fault.name), get_checks(fault.check)) for fault in present]
+    levels = {subject: fault.levels for (subject, _), fault in zip(own, present, strict=True)}
     sound = Subject("port", "pure")
 
-    def failed(checks_of: Sequence[tuple[Subject, Sequence[Check]]]) -> dict[Subject, list[str]]:
-        """The checks that each subject fails."""
-        asked = [question for subject, checks in checks_of for question in expand([subject], DTYPES, checks)]
+    def failed(
+        checks_of: Sequence[tuple[Subject, Sequence[Check]]], most: int | None = None
+    ) -> dict[Subject, list[str]]:
+        """The checks that each subject fails; of rows, at most so many are asked that have a fault's levels."""
+        asked = []
+        for subject, checks in checks_of:
+            for check in checks:
+                some = expand([subject], DTYPES, [check])
+                if check.rows and most is not None and subject in levels:
+                    some = [q for q in some if q.row and levels[subject].items() <= q.row.items()][:most]
+                asked += some
         found: dict[Subject, list[str]] = {subject: [] for subject, _ in checks_of}
         proof = _prove("self-test", asked, prover=prover, in_haste=True)
         for question, answer in zip(asked, proof.answers, strict=True):
@@ -151,7 +179,7 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
                 found[question.subject].append(question.check)
         return found
 
-    noticed = failed([*own, (sound, verification.CHECKS)])
+    noticed = failed([*own, (sound, verification.CHECKS)], ROWS_OF_A_FAULT)
     unnoticed = [
         (fault, [c for c in verification.CHECKS if c not in checks]) for fault, checks in own if not noticed[fault]
     ]

@@ -5,14 +5,14 @@ or could make, in a port. A fault that no check notices means that the checks ar
 row to a table here.
 """
 
-from . import calls, draws, equations, kernel, life, memory, refusals, training, transforms
+from . import calls, contract, draws, equations, kernel, life, memory, refusals, training, transforms
 from .fault import Fault
 
 __all__ = ["FAULTS", "Fault", "get_fault"]
 
 FAULTS: tuple[Fault, ...] = (
     *(*equations.FAULTS, *calls.FAULTS, *transforms.FAULTS, *training.FAULTS, *kernel.FAULTS),
-    *(*life.FAULTS, *draws.FAULTS, *refusals.FAULTS, *memory.FAULTS),
+    *(*life.FAULTS, *draws.FAULTS, *refusals.FAULTS, *memory.FAULTS, *contract.FAULTS),
 )
 
 

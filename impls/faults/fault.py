@@ -1,7 +1,7 @@
 """What a fault is, and two ways to plant a fault in plain JAX."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -26,6 +26,7 @@ class Fault:
     what: str  # is wrong, in a few words
     check: str  # the one that is there for this fault; others may notice it too
     planted: Port | Elsewhere
+    levels: dict[str, str] = field(default_factory=dict)  # with which it shows, where the check has rows
 
     @property
     def port(self) -> Port:

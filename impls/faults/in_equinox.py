@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 
 from ..equinox import GRU, Classifier, EquinoxPort, _over_batch
+from .contract import first_reset
 
 
 class _Copied(GRU):
@@ -66,3 +67,10 @@ def _with_fields(kind: type, fields: Mapping[str, Any]) -> Any:
     for name, value in fields.items():
         object.__setattr__(module, name, value)
     return module
+
+
+class FirstReset(EquinoxPort):
+    """Takes a passed carry for the start of an episode."""
+
+    def apply(self, model, x, carry=None, **options):
+        return first_reset(super().apply, model, x, carry, **options)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.nn import initializers
 
 from ..linen import LinenPort, Model
+from .contract import drops_steps
 
 
 class Anew(LinenPort):
@@ -47,3 +48,10 @@ class SavesEverything(LinenPort):
             return call(model, x, carry, **options)
 
         return jax.checkpoint(run, policy=jax.checkpoint_policies.everything_saveable)(plain, x, carry)
+
+
+class DropsSteps(LinenPort):
+    """Computes 32 steps."""
+
+    def apply(self, model, x, carry=None, **options):
+        return drops_steps(super().apply, model, x, carry, **options)

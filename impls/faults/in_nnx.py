@@ -8,6 +8,7 @@ from flax import nnx
 
 from ...common.gru.initializers import orthogonal
 from ..nnx import NNXPort
+from .contract import reverse_unrolled
 
 
 class Closures(NNXPort):
@@ -56,3 +57,10 @@ class RematLost(NNXPort):
 
     def load(self, config, params):
         return super().load(replace(config, remat=False), params)
+
+
+class ReverseUnrolled(NNXPort):
+    """Goes forward where the loop is unrolled."""
+
+    def apply(self, model, x, carry=None, **options):
+        return reverse_unrolled(super().apply, model, x, carry, **options)

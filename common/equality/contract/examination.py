@@ -49,7 +49,10 @@ class Finding:
 
 
 def examine(row: Row, port: Port, dtype: str, seed: int = 0) -> Finding:
-    """Ask a port a row on all values, and find the answer that is farthest from its bound. What it raises goes on."""
+    """Ask a port a row on all values, and find the answer that is farthest from its bound.
+
+    The first values on which an answer is beyond it are the last. What the port raises goes on.
+    """
     answer = program_of(row, port, dtype)
     farthest, worst = Finding("nothing", None, 0.0, "nothing was compared"), -1.0
     for values in _values(row, dtype):
@@ -62,6 +65,8 @@ def examine(row: Row, port: Port, dtype: str, seed: int = 0) -> Finding:
             far = found.error / found.bound if np.isfinite(found.error) else np.inf
             if far > worst:
                 farthest, worst = found, far
+        if worst > 1:
+            break
     return farthest
 
 

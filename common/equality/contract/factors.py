@@ -87,7 +87,7 @@ FACTORS = (
     # what is passed
     Factor("carry", ("none", "passed", "other dtype"), in_triples=True),
     Factor("lengths", ("none", "passed"), in_triples=True),
-    Factor("lengths dtype", ("int32", "uint8", "int64")),
+    Factor("lengths dtype", ("int32", "uint8", "int64", "int8")),
     Factor("resets", ("none", "passed"), in_triples=True),
     Factor("arrays", ("device", "numpy", "strided", "weak")),
     # how it runs
@@ -137,7 +137,11 @@ RULES = (
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
     Rule({}, {"phase": ("gradient", "forward", "train_step")}, "NumPy has no other way to these in a coarse dtype"),
-    Rule({"carry": ("other dtype",)}, {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")}, ""),
+    Rule(
+        {"carry": ("other dtype",)},
+        {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
+        "half precision has none that is narrower",
+    ),
     Rule({"arrays": ("weak",)}, {"dtype": ("float32",)}, "a weak type is that of JAX's default"),
 )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .factors import FACTORS, Row, Space
+from .factors import CHOICES, FACTORS, NO_STYLE, Row, Space
 
 #: How many rows are asked at most to make one smaller.
 MOST = 60
@@ -44,12 +44,13 @@ def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
 
 def unusual(row: Row) -> Row:
     """Its levels that are not the usual ones."""
-    usual = {factor.name: factor.usual for factor in FACTORS} | {
-        "style": "none",
-        "choices": "default",
-        "dtype": "float64",
-    }
+    usual = {**whole_row({}), "choices": CHOICES[0]}
     return {name: level for name, level in row.items() if level != usual[name]}
+
+
+def whole_row(levels: Row) -> Row:
+    """The row with these levels, all else as usual."""
+    return {**{factor.name: factor.usual for factor in FACTORS}, "style": NO_STYLE, "dtype": "float64", **levels}
 
 
 def told(levels: Row) -> str:
