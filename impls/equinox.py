@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import initializers
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
@@ -103,7 +103,7 @@ class GRU(eqx.Module):
         x: Float[Array, "time features"],
         carry: Float[Array, " hidden"] | None = None,
         *,
-        lengths: Int[Array, ""] | None = None,
+        lengths: Integer[Array, ""] | None = None,
         resets: Bool[Array, " time"] | None = None,
         reverse: bool = False,
     ) -> tuple[Float[Array, " hidden"], Float[Array, "time hidden"]]:
@@ -204,7 +204,7 @@ def time_major(
     x: Float[Array, "time *batch features"],
     carry: Float[Array, "*batch hidden"] | None = None,
     *,
-    lengths: Int[Array, "*batch"] | None = None,
+    lengths: Integer[Array, "*batch"] | None = None,
     resets: Bool[Array, "time *batch"] | None = None,
     reverse: bool = False,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import initializers
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
@@ -42,7 +42,7 @@ def gru(
     x: Float[Array, "... features"],
     carry: Float[Array, "*batch hidden"] | None = None,
     *,
-    lengths: Int[Array, "*batch"] | None = None,
+    lengths: Integer[Array, "*batch"] | None = None,
     resets: Bool[Array, "..."] | None = None,
     reverse: bool = False,
     time_major: bool = False,

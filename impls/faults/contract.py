@@ -13,7 +13,8 @@ from .fault import Applied, Elsewhere, Fault
 Change = Callable[..., Any]
 
 
-def counts_in_int8(call, model, x, carry, *, lengths=None, **options):
+def _counts_in_int8(call, model, x, carry, *, lengths=None, **options):
+    """Steps are counted in int8, which ends at 127."""
     if lengths is not None:
         most = jnp.minimum(jnp.asarray(lengths), x.shape[0 if options.get("time_major") else -2])
         lengths = most.astype(jnp.int8)
@@ -21,6 +22,7 @@ def counts_in_int8(call, model, x, carry, *, lengths=None, **options):
 
 
 def drops_steps(call, model, x, carry, **options):
+    """Outputs of the first 32 steps alone."""
     carry, outputs = call(model, x, carry, **options)
     axis = 0 if options.get("time_major") else x.ndim - 2
     steps = jnp.arange(outputs.shape[axis]).reshape([-1 if a == axis else 1 for a in range(outputs.ndim)])
@@ -63,10 +65,11 @@ def _wraps(call, model, x, carry, *, lengths=None, **options):
 
 
 def reverse_unrolled(call, model, x, carry, *, reverse=False, **options):
-    return call(model, x, carry, reverse=reverse and model_unroll(model) == 1, **options)
+    """Goes forward where the loop is unrolled."""
+    return call(model, x, carry, reverse=reverse and _unroll_of(model) == 1, **options)
 
 
-def model_unroll(model: Any) -> int:
+def _unroll_of(model: Any) -> int:
     """Of a model of any framework."""
     return getattr(getattr(model, "module", model), "unroll", 1)
 
@@ -80,6 +83,7 @@ def _reverse_carry(call, model, x, carry, *, reverse=False, **options):
 
 
 def first_reset(call, model, x, carry, *, resets=None, **options):
+    """A reset before the first step counts only without a carry."""
     if carry is not None and resets is not None:
         axis = 0 if options.get("time_major") else x.ndim - 2
         steps = jnp.arange(resets.shape[axis]).reshape([-1 if a == axis else 1 for a in range(resets.ndim)])
@@ -110,7 +114,7 @@ def _planted(name: str, what: str, change: Change | Elsewhere, **levels: str) ->
 
 
 FAULTS: tuple[Fault, ...] = (
-    _planted("int8-time", "steps counted in int8", counts_in_int8, time="130", lengths="passed"),
+    _planted("int8-time", "steps counted in int8", _counts_in_int8, time="130", lengths="passed"),
     _planted("after-32", "outputs after the 32nd step are zero", drops_steps, time="130"),
     _planted("one-step", "a single step takes no masks", _one_step, time="1", lengths="passed"),
     _planted("one-sequence", "no gradient to the carry of a single sequence", _one_sequence, batch="1", carry="passed"),

@@ -32,7 +32,7 @@ class _Checkpointed(PurePort):
     def apply(self, model, x, carry=None, **options):
         if not model.remat or any(value is not None and value is not False for value in options.values()):
             return super().apply(model, x, carry, **options)
-        x, params = _promote(model.dtype, x, model.params)
+        params, x = _promote(model.dtype, model.params, x)
 
         def advance(h, x):
             h = _cell(params, x, h)

@@ -167,7 +167,7 @@ CHECKS: tuple[Check, ...] = (
         "sequence",
         "other equations, gates in another order, a transposed or missing parameter, a detached initial carry",
         dtypes=DTYPES,
-        optimized=("float32", "bfloat16"),
+        optimized=("float32", "bfloat16", "float16"),
     ),
     Check(
         "golden",

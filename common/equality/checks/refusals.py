@@ -85,6 +85,8 @@ BAD_STEP: dict[str, dict[str, Any]] = {
     "one carry for all": {"carry": np.ones(H)},
     "an integer carry": {"carry": np.ones((B, H), np.int32)},
     "a complex carry": {"carry": CARRY.astype(complex)},
+    "a reset of another batch": {"reset": np.zeros(B + 1, bool)},
+    "an integer reset": {"reset": np.zeros(B, np.int32)},
 }
 BAD_CLASSIFY = _INPUTS | _LENGTHS
 #: What is done to a flag that is an argument of a jitted function.
@@ -149,9 +151,11 @@ def refusals_check(name: str, catches: str) -> Check:
             return found | {"classify: logits": port.classify(readout, X, np.array([1, 5, 3], np.uint8))}
 
         try:
-            return jit(good)(model, readout)
+            found = jit(good)(model, readout)
         except InputError as error:
             raise DefectError(f"a good call on NumPy arrays is refused: {trying}: {error}") from error
+        _without_x64(lambda: _check_wide_lengths(port))
+        return found
 
     def expect(case: Case) -> Answers:
         found = {}
@@ -173,8 +177,8 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
     def apply(x: Any = X, carry: Any = None, **options: Any) -> Any:
         return port.apply(model, x, carry, **options)
 
-    def step(x: Any = X[:, 0], carry: Any = None) -> Any:
-        return port.step(model, x, carry)
+    def step(x: Any = X[:, 0], carry: Any = None, **options: Any) -> Any:
+        return port.step(model, x, carry, **options)
 
     def classify(x: Any = X, lengths: Any = None) -> Any:
         return port.classify(readout, x, lengths)
@@ -195,6 +199,17 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
         other = replace(CONFIG, kernel="no such kernel")
         yield "load, an unknown kernel", lambda: port.load(other, _PARAMS)
         yield "make, an unknown kernel", lambda: port.make(other, _key())
+
+
+def _check_wide_lengths(port: Port) -> None:
+    """Lengths in NumPy's 64 bits, of which JAX makes 32 where it is not told otherwise, count as T at most."""
+    narrow = replace(CONFIG, param_dtype="float32")
+    model = port.load(narrow, jax.tree.map(lambda p: p.astype(np.float32), _PARAMS))
+    x = X.astype(np.float32)
+    carry, _ = port.apply(model, x)
+    masked, _ = port.apply(model, x, lengths=np.full(B, 2**40))
+    if not np.allclose(carry, masked, atol=1e-5):
+        raise DefectError("lengths of 2**40, in int64 and without jax_enable_x64, do not count as the number of steps.")
 
 
 def _key() -> Any:

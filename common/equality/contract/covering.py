@@ -19,36 +19,41 @@ def cover(space: Space) -> list[Row]:
     return _made(space, strength=2, sub_models=[{"fields": names, "strength": 3}] if len(names) > 2 else [])
 
 
-def cover_pairs_with(space: Space, name: str) -> list[Row]:
-    """Rows that hold every pair of a level of one factor with one of another factor."""
-    others = [factor.name for factor in space.factors if factor.name != name]
-    return _made(space, strength=1, sub_models=[{"fields": [name, other], "strength": 2} for other in others])
+def cover_pairs_with(space: Space, name: str, triples: Sequence[str] = ()) -> list[Row]:
+    """Rows that hold every pair of a level of one factor with one of another factor, and triples with those named."""
+    others = [[name, factor.name] for factor in space.factors if factor.name != name]
+    wanted = [*others, *([name, *some] for some in combinations(triples, 2))]
+    return _made(space, strength=1, sub_models=[{"fields": some, "strength": len(some)} for some in wanted])
 
 
-def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
+def combinations_of(space: Space, only: str | None = None, triples: Sequence[str] = ()) -> set[Combination]:
     """The pairs of levels of any two factors that some row can have, and the triples where they are asked for.
 
     Args:
-        only: a factor; pairs with its levels alone.
+        only: a factor; pairs with its levels alone, and triples with two of those named.
     """
     return {
         frozenset(levels.items())
-        for some in _wanted(space, only)
+        for some in _wanted(space, only, triples)
         for levels in _levels(some)
         if space.allows(levels) and _can_be_completed(space, levels)
     }
 
 
-def covered(space: Space, rows: Iterable[Row], only: str | None = None) -> set[Combination]:
+def covered(
+    space: Space, rows: Iterable[Row], only: str | None = None, triples: Sequence[str] = ()
+) -> set[Combination]:
     """Those of `combinations_of` that rows hold."""
-    wanted = _wanted(space, only)
+    wanted = _wanted(space, only, triples)
     return {frozenset((factor.name, row[factor.name]) for factor in some) for row in rows for some in wanted}
 
 
-def _wanted(space: Space, only: str | None) -> list[tuple[Factor, ...]]:
+def _wanted(space: Space, only: str | None, triples: Sequence[str]) -> list[tuple[Factor, ...]]:
     pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
     if only is not None:
-        return [some for some in pairs if only in (factor.name for factor in some)]
+        named = [factor for factor in space.factors if factor.name in (only, *triples)]
+        some = [*pairs, *combinations(named, 3)]
+        return [factors for factors in some if only in (factor.name for factor in factors)]
     return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
 
 

@@ -71,12 +71,12 @@ def dtypes_of(dtype: str) -> tuple[str, str, str]:
 
 def config_of(row: Row, dtype: str) -> GRUConfig:
     """The model of a row."""
-    sizes, (computed, stored, _) = sizes_of(row), dtypes_of(dtype)
+    sizes, (computed, stored, given) = sizes_of(row), dtypes_of(dtype)
     return GRUConfig(
         sizes.inputs,
         sizes.hidden,
         CLASSES if row["entry"] == "classifier" else None,
-        dtype=None if computed == stored else computed,
+        dtype=None if jnp.promote_types(given, stored) == computed else computed,
         param_dtype=stored,
         unroll=sizes.unrolls[row["unroll"]],
         remat=row["remat"] == "yes",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...port.protocol import Port
 from .covering import combinations_of, cover, cover_pairs_with, covered
-from .factors import Row, Space, space_of
+from .factors import CAST, Row, Space, space_of
 
 #: Designs by the digest of their space.
 FILE = Path(__file__).with_name("rows.json")
@@ -44,7 +44,7 @@ def coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
     """
     rows, (same, coarse) = list(rows), _spaces(port)
     held = covered(same, [row for row in rows if row["dtype"] == "float64"])
-    held_in_dtypes = covered(coarse, [row for row in rows if row["dtype"] != "float64"], "dtype")
+    held_in_dtypes = covered(coarse, [row for row in rows if row["dtype"] != "float64"], "dtype", CAST)
     return len(held) + len(held_in_dtypes), _design(same).combinations + _design(coarse).combinations
 
 
@@ -72,9 +72,10 @@ def _design(space: Space) -> Design:
 
 def _found(space: Space) -> Design:
     in_dtypes = any(factor.name == "dtype" for factor in space.factors)
-    rows = cover_pairs_with(space, "dtype") if in_dtypes else cover(space)
+    rows = cover_pairs_with(space, "dtype", CAST) if in_dtypes else cover(space)
+    count = len(combinations_of(space, "dtype", CAST) if in_dtypes else combinations_of(space))
     packed = ("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows)
-    return Design(len(combinations_of(space, "dtype" if in_dtypes else None)), tuple(packed))
+    return Design(count, tuple(packed))
 
 
 @cache

@@ -98,10 +98,13 @@ FACTORS = (
     Factor("transform", ("jit", "eager", "vmap", "ensemble", "checkpoint", "export")),
 )
 
-#: That of the computation, then that of the parameters where it is another one. Rows in the first ask whether a port is
+#: That of the computation, then that of the parameters where it is another one: inputs are float32 then, and promote
+#: the narrower parameters, or are told to be narrower. Rows in the first ask whether a port is
 #: the same function; those in the others whether it is as accurate as NumPy is in them.
 DTYPES = ("float64", "float32", "bfloat16", "float16", "float32 of bfloat16", "bfloat16 of float32")
 COARSE = DTYPES[1:]
+#: Which factors make triples with the dtype: each entry casts a carry by itself.
+CAST = ("entry", "carry")
 
 #: What the fused kernel may be told.
 CHOICES = ("default", "save=some", "save=none", "hoist=true", "chunk=3", "unroll=2")

@@ -82,7 +82,7 @@ def test_a_question_is_found_again_by_its_names():
 
 def test_every_style_phase_and_dtype_is_asked_of_the_program_as_users_have_it(port):
     for kernel in (None, "fused"):
-        asked = expand([Subject("port", port.name, kernel)], DTYPES, CHECKS)
+        asked = expand([Subject("port", port.name, kernel)], DTYPES, [check for check in CHECKS if check.rows is None])
         real = [question for question in asked if question.optimized]
         for phase, check in (("forward", "forward"), ("train_step", "training")):
             styles = {style.name for style in available_styles(port, phase)}

@@ -7,7 +7,7 @@ from trigru.common.equality.checks import get_checks
 from trigru.common.equality.contract import designs
 from trigru.common.equality.contract.covering import combinations_of, cover, cover_pairs_with, covered
 from trigru.common.equality.contract.designs import coverage_of, design_of, is_kept
-from trigru.common.equality.contract.factors import FACTORS, Factor, Rule, Space, space_of
+from trigru.common.equality.contract.factors import CAST, FACTORS, Factor, Rule, Space, space_of
 from trigru.common.equality.contract.shrinking import smallest, told, unusual, whole_row
 from trigru.common.equality.verification import Examiner, questions
 from trigru.common.port.protocol import WithKernel
@@ -73,6 +73,12 @@ def test_pairs_with_one_factor_alone():
     assert covered(SMALL, rows, "d") == combinations_of(SMALL, "d")
 
 
+def test_triples_with_one_factor():
+    rows = cover_pairs_with(SMALL, "d", ("a", "b"))
+    assert held(rows, "abd") == held(everything(SMALL), "abd")
+    assert covered(SMALL, rows, "d", ("a", "b")) == combinations_of(SMALL, "d", ("a", "b"))
+
+
 @pytest.mark.parametrize("kernel", ["stock", "fused"])
 def test_the_rows_of_each_port_are_kept_allowed_and_cover_everything(port, kernel):
     """If this fails since factors changed: .venv/bin/python .ci/designs.py."""
@@ -82,7 +88,7 @@ def test_the_rows_of_each_port_are_kept_allowed_and_cover_everything(port, kerne
     coarse = space_of(port, coarse=True)
     assert all((space if row["dtype"] == "float64" else coarse).allows(row) for row in rows)
     held, of = coverage_of(port, rows)
-    assert held == of == len(combinations_of(space)) + len(combinations_of(coarse, "dtype"))
+    assert held == of == len(combinations_of(space)) + len(combinations_of(coarse, "dtype", CAST))
     assert ("choices" in rows[0]) == (kernel == "fused")
 
 
@@ -127,6 +133,7 @@ def failing(fault, **without):
     return None
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("fault", "factor", "level"),
     [
@@ -143,6 +150,7 @@ def test_without_a_factors_level_its_fault_goes_unnoticed(fault, factor, level):
     assert failing(fault, **{factor: level}) is None
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_failed_row_is_told_by_the_levels_without_which_it_passes():
     found = failing("reverse-unrolled")
     assert (found.check, found.levels) == ("reverse+unroll", {"reverse": "yes", "unroll": "not dividing"})
