@@ -18,10 +18,36 @@ def checks() -> str:
             return "bit for bit"
         same = ["same function"] if "float64" in check.dtypes else []
         accurate = [f"accurate in {dtype}" for dtype in check.dtypes if dtype != "float64"]
-        return ", ".join(same + accurate) + (", in every call style" if check.styles_of else "")
+        by_name = " (by name)" if check.by_name else ""
+        return ", ".join(same + accurate) + (", in every call style" if check.styles_of else "") + by_name
 
     rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in CHECKS]
     return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])
+
+
+def factors() -> str:
+    """The table of what a call depends on."""
+    from trigru.common.equality.contract.factors import CHOICES, FACTORS
+
+    rows = [f"| {factor.name} | {', '.join(factor.levels)} |" for factor in FACTORS]
+    own = [
+        "| style | none, and each call style of the port |",
+        f"| choices | of the fused kernel: {', '.join(CHOICES)} |",
+    ]
+    return "\n".join(["| factor | levels, the usual one first |", "| --- | --- |", *rows, *own])
+
+
+def rules() -> str:
+    """The list of what cannot go together."""
+    from trigru.common.equality.contract.factors import COARSE_RULES, RULES
+
+    def said(levels):
+        return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
+
+    return "\n".join(
+        f"- {said(rule.when) or 'a coarse dtype'}: only {said(rule.then)}, since {rule.why}."
+        for rule in (*RULES, *COARSE_RULES)
+    )
 
 
 def workloads() -> str:
@@ -265,6 +291,8 @@ PARTS = {
     "kernel": kernel,
     "kernel-choices": kernel_choices,
     "checks": checks,
+    "factors": factors,
+    "rules": rules,
     "faults": faults,
     "workloads": workloads,
     "styles": styles,

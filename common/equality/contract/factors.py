@@ -116,10 +116,16 @@ RULES = (
     Rule({"entry": ("steps",)}, {**_NO_MASKS, **_ONE_CALL}, "one step has no time axis, and no loop to unroll"),
     Rule(
         {"entry": ("classifier",)},
-        {"carry": ("none",), "resets": ("none",), "reverse": ("no",), "time-major": ("no",), "batch": ("3", "1")},
+        {
+            "carry": ("none",),
+            "resets": ("none",),
+            "reverse": ("no",),
+            "time-major": ("no",),
+            "batch": ("3", "1"),
+            "transform": ("jit", "eager", "ensemble", "checkpoint", "export"),
+        },
         "a classifier takes a batch of sequences and their lengths",
     ),
-    Rule({"entry": ("classifier",)}, {"transform": ("jit", "eager", "ensemble", "checkpoint", "export")}, "as above"),
     Rule({"entry": ("chunks",)}, {"time": ("17", "2", "130")}, "one step cannot be cut"),
     Rule({"unroll": ("dividing",)}, {"time": ("2", "130")}, "1 and 17 have no divisor but themselves"),
     Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "every number below divides it"),
