@@ -87,7 +87,10 @@ def verify(
 
 def _write_scripts(measurements: list[Measurement]) -> None:
     """A script for each kind of row that failed."""
-    kinds = {(m.port, m.kernel, m.check): m for m in measurements if m.levels and not m.passed and m.offered}
+    kinds: dict[tuple[str, str, str], Measurement] = {}
+    for m in measurements:
+        if m.levels is not None and not m.passed and m.offered:
+            kinds.setdefault((m.port, m.kernel, m.check), m)
     for (port, kernel, check), failed in list(kinds.items())[:MOST_SCRIPTS]:
         name = f"{port}-{kernel}-{check}".replace("stock-", "").replace(" ", "-").replace("@", "-")
         path = SCRIPTS / f"{name}.py"
@@ -102,9 +105,8 @@ def report_upstream(
     chosen = choose("port with an upstream part", names, upstream.NAMES)
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
-    measurements = hold(
-        [Subject("upstream", name) for name in present], read_dtypes(dtypes), read_checks(checks), prover=prover
-    )
+    asked = read_checks(checks) or tuple(check for check in verification.CHECKS if check.rows is None)
+    measurements = hold([Subject("upstream", name) for name in present], read_dtypes(dtypes), asked, prover=prover)
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
     if json:
         packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
@@ -137,15 +139,16 @@ def hold(
     prover: Prover,
 ) -> list[Measurement]:
     """As `trigru.common.verify`, in several processes where there is much to ask."""
-    asked = expand(subjects, dtypes, verification.USUAL_CHECKS if checks is None else checks, styles)
-    answers = _prove("verify", asked, prover=prover).answers
-    for subject, questions in grouped(asked, lambda question: question.subject).items():
-        if rows := [question.row for question in questions if question.row is not None]:
-            port = get_subject(subject)
-            held, of = coverage_of(port, rows)
-            name = label(port.name, subject.kernel or STOCK)
-            say(f"{name}: {len(rows)} programs cover {held} of {of} pairs and triples of levels.")
-    return [measurement for answer in answers for measurement in answer]
+    asked = expand(subjects, dtypes, verification.usual_checks() if checks is None else checks, styles)
+    proof = _prove("verify", asked, prover=prover)
+    answered = [(q, answer) for q, answer in zip(asked, proof.answers, strict=True) if q.row and q not in proof.died]
+    for subject, some in grouped(answered, lambda pair: pair[0].subject).items():
+        port = get_subject(subject)
+        rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
+        held, of = coverage_of(port, rows)
+        name = label(port.name, subject.kernel or STOCK)
+        say(f"{name}: {len(rows)} programs cover {held} of {of} pairs and triples of levels.")
+    return [measurement for answer in proof.answers for measurement in answer]
 
 
 def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:

@@ -176,7 +176,8 @@ def check_asked(plan: "Plan", arms: "Iterable[Arm]") -> None:
 
 def check_proven(equality: Sequence[Measurement] | None, timed: "Iterable[Arm]") -> None:
     """Raise a ValueError if something was proven twice, or if an arm has a number whose port failed its proof."""
-    measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype}" for m in equality or ()]
+    passed = [m for m in equality or () if m.passed or m.levels is None]  # rows may fail for one reason
+    measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in passed]
     if twice := first_twice(measured):
         raise ValueError(f"trigru.equality has {twice} twice")
     failed = {(m.port, m.kernel) for m in equality or () if not m.passed}

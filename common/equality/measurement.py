@@ -22,7 +22,8 @@ class Measurement:
         bound: the largest error that passes.
         problem: why there is no error to compare, or None.
         kernel: that of the port's models, as users write it.
-        levels: where a row of the contract failed, the fewest unusual levels with which it does, by factor.
+        levels: of a row of the contract, those that are not the usual ones, by factor; of one that failed, the fewest
+            with which it does. None where no row was asked.
     """
 
     port: str
@@ -34,7 +35,7 @@ class Measurement:
     bound: float
     problem: str | None = None
     kernel: str = STOCK
-    levels: dict[str, str] = field(default_factory=dict)
+    levels: dict[str, str] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if (self.error is None and self.problem is None) or min(self.error or 0.0, self.bound) < 0:
@@ -56,6 +57,6 @@ class Measurement:
     def __str__(self) -> str:
         where = (f"{self.port}[{self.style}]" if self.style else self.port) + f":{self.kernel}" * (self.kernel != STOCK)
         what = self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
-        levels = ", ".join(f"{name}={level}" for name, level in self.levels.items())
+        levels = ", ".join(f"{name}={level}" for name, level in (self.levels or {}).items())
         only = f"; with {levels}, all else as usual; without one of them it passes" if levels else ""
         return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}{only}"

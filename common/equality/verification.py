@@ -29,8 +29,6 @@ from .contract.factors import NO_STYLE, Row, space_of
 from .contract.shrinking import smallest, told, unusual
 from .measurement import NOT_OFFERED, Measurement
 
-#: What is asked where nobody says what.
-USUAL_CHECKS = tuple(check for check in CHECKS if not check.by_name)
 #: Characters of an exception that a problem quotes.
 LONGEST_REASON = 160
 #: Nearly all of the time is spent compiling small programs, which does not block Python.
@@ -55,6 +53,11 @@ class Question:
         """
         without_forward = self.row is None and self.style is not None and "forward" not in self.style.phases
         return self.dtype in self.check.optimized or without_forward
+
+
+def usual_checks() -> tuple[Check, ...]:
+    """What is asked where nobody says what: all but those that are asked by name."""
+    return tuple(check for check in CHECKS if not check.by_name)
 
 
 def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Question]:
@@ -103,7 +106,7 @@ class Examiner:
     def __init__(self, cases: Iterable[Case] | None = None):
         self._cases = (Case.random(3, 17, 5, 6),) if cases is None else tuple(cases)
         self._known: dict[tuple[Check, str, int], tuple[Answers, Answers]] = {}
-        self._failed: dict[tuple[str, str], list[Row]] = {}
+        self._failed: dict[tuple[str, str], list[tuple[Row, Finding]]] = {}
         self._lock = Lock()
 
     def ask(self, question: Question) -> list[Measurement]:
@@ -132,15 +135,16 @@ class Examiner:
             return Measurement(port.name, check, style_name, *result, kernel, levels)
 
         if found.passed:
-            return measurement(question.check.name, row["style"], question.dtype, {})
+            return measurement(question.check.name, row["style"], question.dtype, unusual(row))
         with self._lock:
             known = self._failed.setdefault((port.name, kernel), [])
-            least = next((levels for levels in known if levels.items() <= row.items()), None)
-        if least is None:
+            told_before = next(((levels, why) for levels, why in known if levels.items() <= row.items()), None)
+        if told_before is None:
             small = smallest(row, space_of(port), lambda smaller: not _examine(smaller, port).passed)
-            found, least = _examine(small, port), unusual(small)
+            told_before = unusual(small), _examine(small, port)
             with self._lock:
-                known.append(least)
+                known.append(told_before)
+        least, found = told_before
         dtype, _, _ = dtypes_of(least.get("dtype", "float64"))
         return measurement(told(least), least.get("style", NO_STYLE), dtype, least)
 
@@ -173,7 +177,7 @@ def verify(
         UnknownNameError: another dtype.
         InputError: a port or a check that is none, a port that lacks a method, or no check at all.
     """
-    asked = questions(ports, dtypes, USUAL_CHECKS if checks is None else checks)
+    asked = questions(ports, dtypes, usual_checks() if checks is None else checks)
     order = sorted(range(len(asked)), key=lambda number: not asked[number].optimized)
     examiner, found, done = Examiner(cases), {}, itertools.count()
     for optimized, some in itertools.groupby(order, key=lambda number: asked[number].optimized):

@@ -154,7 +154,8 @@ _ONE_BY_ONE = (
 )
 
 CHECKS: tuple[Check, ...] = (
-    *(replace(check, by_name=True) for check in _ONE_BY_ONE),
+    # those that ask about the program as users have it are asked in any case
+    *(replace(check, by_name=not check.optimized) for check in _ONE_BY_ONE),
     Check(
         "conversion",
         "a value changed, lost or misplaced between the canonical record and the framework's tree",

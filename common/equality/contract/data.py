@@ -133,7 +133,7 @@ VALUES = (
         "tiny values",
         lambda dtype: 1e-3,
         lambda dtype: 1e-3,
-        lambda T, least, most: [0],
+        lambda T, least, most: [T, 1, T - 1],
         lambda drawn, padding: np.ones_like(drawn),
     ),
     Values(
@@ -150,7 +150,7 @@ VALUES = (
         "zeros",
         lambda dtype: 0.0,
         lambda dtype: 0.0,
-        lambda T, least, most: [min(T + 1, most), max(least, -(2**31))],
+        lambda T, least, most: [0],
         lambda drawn, padding: np.zeros_like(drawn),
     ),
     replace(USUAL, name="usual values again", in_coarse=False),

@@ -140,6 +140,7 @@ RULES = (
     Rule({"transform": ("vmap",)}, {"batch": ("3", "1", "2x1x3"), "time-major": ("no",)}, "it maps batch axes alone"),
     Rule({"transform": ("checkpoint",)}, {"phase": ("gradient", "hvp")}, "what it keeps is kept for a gradient"),
     Rule({"transform": ("export",)}, {"phase": ("gradient", "forward")}, "inference and training are exported"),
+    Rule({"arrays": ("numpy", "strided")}, {"transform": ("eager",)}, "other transforms make tracers of them"),
     Rule({"arrays": ("weak",)}, {"transform": ("jit", "eager", "vmap", "checkpoint")}, "others make arrays of them"),
 )
 

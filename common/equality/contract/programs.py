@@ -87,8 +87,8 @@ def _entry(row: Row, port: Port) -> Run:
         masks = {name: mask for name, mask in (("lengths", lengths), ("resets", resets)) if mask is not None}
         if "time_major" in flags:
             axis = x.ndim - 2
-            x = jnp.moveaxis(x, axis, 0)
-            masks |= {} if resets is None else {"resets": jnp.moveaxis(resets, axis, 0)}
+            x = _moved(x, axis, 0)
+            masks |= {} if resets is None else {"resets": _moved(resets, axis, 0)}
         carry, outputs = port.apply(model, x, carry, **flags, **masks)
         return {"carry": carry, "outputs": jnp.moveaxis(outputs, 0, -2) if "time_major" in flags else outputs}
 
@@ -112,7 +112,7 @@ def _entry(row: Row, port: Port) -> Run:
             x, reset = frame
             return port.step(model, x, carry, **({} if reset is None else {"reset": reset}))
 
-        by_time = jnp.moveaxis(x, -2, 0), None if resets is None else jnp.moveaxis(resets, -1, 0)
+        by_time = _moved(x, -2, 0), None if resets is None else _moved(resets, -1, 0)
         first, rest = (jax.tree.map(lambda a, part=part: a[part], by_time) for part in (0, slice(1, None)))
         carry, output = step(carry, first)
         carry, others = jax.lax.scan(step, carry, rest)
@@ -125,6 +125,12 @@ def _entry(row: Row, port: Port) -> Run:
         return {"logits": port.classify(model, x, lengths)}
 
     return {"whole": whole, "chunks": chunks, "steps": steps, "classifier": classifier}[row["entry"]]
+
+
+def _moved(array: Array, source: int, destination: int) -> Array:
+    """The array with an axis elsewhere; of NumPy's, one of NumPy's."""
+    module: Any = np if isinstance(array, np.ndarray) else jnp
+    return module.moveaxis(array, source, destination)
 
 
 def _less(lengths: Array, steps: int) -> Array:
@@ -215,8 +221,9 @@ def _strided(array: np.ndarray) -> np.ndarray:
 
 def _weak(array: np.ndarray) -> Array:
     """The same values in an array whose type gives way to others, as that of Python's numbers does."""
-    is_default = array.dtype == jnp.result_type(float)
-    return jax.lax.convert_element_type(array, float) if is_default else jnp.asarray(array)
+    if array.dtype != jnp.result_type(float):
+        return jnp.asarray(array)
+    return jnp.full(array.shape, 0.0).at[...].set(array)
 
 
 def exported(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from .factors import NO_STYLE, Row
 Answers = dict[str, Any]
 
 #: Steps of training, by gradient descent with momentum.
-STEPS, RATE, MOMENTUM = 3, 0.01, 0.9
+STEPS, RATE, MOMENTUM = 3, 0.03, 0.9
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
 

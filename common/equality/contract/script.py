@@ -56,14 +56,17 @@ found = program_of(row, port, "{dtype}")(data)
 
 _TAIL = """
 for name, want in expect(row, data, np.float64).items():
-    got = np.asarray(found[name]).astype(np.float64)
+    got = np.asarray(found.get(name, np.nan)).astype(np.float64)
+    if got.shape != want.shape:
+        print(f"{name}: shape {got.shape}, expected {want.shape}")
+        continue
     print(f"{name}: largest difference {np.abs(got - want).max():.1e}, largest value {np.abs(want).max():.1e}")
 """
 
 
 def script_of(failed: Measurement) -> str:
     """The text of a script for a row's measurement; it prints how far each answer is from the oracle's."""
-    row = whole_row(failed.levels)
+    row = whole_row(failed.levels or {})
     values = failed.quantity.partition(" of ")[2] or "usual values"
     port = f'get_port("{failed.port}")'
     if failed.kernel != STOCK:

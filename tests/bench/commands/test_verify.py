@@ -40,7 +40,8 @@ def test_verify_speaks_to_machines_of_what_was_asked_for():
         for check in ("conversion", "sequence")
     }
     assert set(data["measurements"][0]) == {
-        "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "offered", "passed",
+        "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "levels",
+        "offered", "passed",
     }  # fmt: skip
 
 
@@ -176,7 +177,7 @@ def test_the_self_test_asks_a_faults_own_check_and_the_others_where_that_fails(m
     monkeypatch.setattr(Examiner, "ask", ask)
     invoke("verify", "--self-test")
     of_fault = [check for is_fault, check in asked if is_fault]
-    assert (set(of_fault[:3]), of_fault[3:]) == ({"sequence"}, ["step", "chunks"])
+    assert (set(of_fault[:3]), of_fault[3:]) == ({"sequence"}, ["chunks", "step"])
     assert {check for is_fault, check in asked if not is_fault} == {"chunks", "sequence", "step"}
 
 
@@ -198,7 +199,7 @@ def test_a_death_is_no_notice(monkeypatch):
 @pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize(
     ("command", "hasty"),
-    [((), {("hvp", True), ("forward", False)}), (("--self-test",), {True})],
+    [((), {("sgd", True), ("forward", False)}), (("--self-test",), {True})],
     ids=["ports", "faults"],
 )
 def test_what_is_compiled_in_haste_and_that_jax_is_left_as_it_was(command, hasty, monkeypatch):
@@ -212,7 +213,7 @@ def test_what_is_compiled_in_haste_and_that_jax_is_left_as_it_was(command, hasty
     names = ("jax_disable_most_optimizations", "jax_compilation_cache_dir", "jax_enable_compilation_cache")
     before = [jax.config.values[name] for name in names]
     monkeypatch.setattr(Examiner, "ask", ask)
-    monkeypatch.setattr(CHECKS, get_checks("hvp", "forward"))
+    monkeypatch.setattr(CHECKS, get_checks("sgd", "forward"))
     monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
     invoke("verify", *command, *(() if command else ("--port", "pure")))
     assert seen == hasty

@@ -10,7 +10,7 @@ from trigru.bench.results.files import SCHEMA, ResultsFileError, load, save
 from trigru.bench.results.record import Untimed
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "results"
-NAMES = ("cpu", "kernel", "kernel_choices", "sweep")
+NAMES = ("kernel", "kernel_choices", "sweep")
 CALIBRATION = Path(__file__).with_name("schema_2.json")  # a calibration's first group, with two rounds a process
 
 

@@ -82,10 +82,10 @@ def test_a_row_has_medians_and_the_range_of_the_total():
     (section,) = cold_start_tables(starts)
     assert dict(zip(section.columns, section.rows[0], strict=True)) == {
         "port": "pure",
-        "import": "2 s",
+        "import": "2.00 s",
         "init": "500 ms",
         "trace": "100 ms",
-        "lower": "50 ms",
+        "lower": "50.0 ms",
         "compile": "250 ms",
         "first step": "500 ms",
         "total [min, max]": "3 s [2, 5]",
