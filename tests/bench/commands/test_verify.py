@@ -177,7 +177,7 @@ def test_the_self_test_asks_a_faults_own_check_and_the_others_where_that_fails(m
     monkeypatch.setattr(Examiner, "ask", ask)
     invoke("verify", "--self-test")
     of_fault = [check for is_fault, check in asked if is_fault]
-    assert (set(of_fault[:3]), of_fault[3:]) == ({"sequence"}, ["chunks", "step"])
+    assert (set(of_fault[:4]), of_fault[4:]) == ({"sequence"}, ["step", "chunks"])
     assert {check for is_fault, check in asked if not is_fault} == {"chunks", "sequence", "step"}
 
 

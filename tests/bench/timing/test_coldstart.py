@@ -95,7 +95,7 @@ def test_a_row_has_medians_and_the_range_of_the_total():
     assert section.rows[1][-2:] == ("3.5 s [3.5, 3.5]", "512 MiB")
     notes = " ".join(section.notes)
     assert "Medians of 1 to 3 starts" in notes
-    assert "The second step takes 2 ms." in notes
+    assert "The second step takes 2.00 ms." in notes
     assert "pure[jit], equinox[jit]" in notes
     assert "not paired and no verdict" in notes
     assert "unknown" not in notes

@@ -58,7 +58,7 @@ def test_saturating_data_has_lengths_beyond_both_ends(dtype, lengths):
 
 def test_other_values_are_what_they_are_called():
     of = {values.name: data_of(MASKED, "float64", values) for values in VALUES}
-    assert (of["tiny values"].lengths == 0).all()
+    assert (of["zeros"].lengths == 0).all()
     assert of["tiny values"].resets.all()
     denormal = np.abs(of["denormal values"].carry)
     assert ((denormal > 0) & (denormal < np.finfo("f8").tiny)).all()
