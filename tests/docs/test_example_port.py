@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from trigru.common.equality.checks import CHECKS
+from trigru.common.equality.verification import usual_checks
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example_port"
@@ -57,7 +57,7 @@ def test_the_example_is_found_and_passes_every_check(packages, tmp_path):
     assert data["passed"]
     assert data["unavailable"] == {}
     assert {m["port"] for m in data["measurements"]} == {"by-hand"}
-    assert {m["check"] for m in data["measurements"]} == {check.name for check in CHECKS if "float64" in check.dtypes}
+    assert {m["check"] for m in data["measurements"]} == {check.name for check in usual_checks() if "float64" in check.dtypes}
 
 
 def test_the_example_stands_beside_our_own_ports(packages, tmp_path):
