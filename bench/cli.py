@@ -111,7 +111,7 @@ def verify(
     from .proving.prover import Prover
 
     check_jax()
-    with Prover(keep=cache, early=not (ports or checks or dtypes)) as prover:
+    with Prover(keep=cache, early=not (ports or checks or dtypes), in_haste=self_test) as prover:
         from .commands import verify
 
         if self_test:

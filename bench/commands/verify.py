@@ -175,7 +175,7 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
                     some = [q for q in some if q.row and levels[subject].items() <= q.row.items()][:most]
                 asked += some
         found: dict[Subject, list[str]] = {subject: [] for subject, _ in checks_of}
-        proof = _prove("self-test", asked, prover=prover, in_haste=True)
+        proof = _prove("self-test", asked, prover=prover)
         for question, answer in zip(asked, proof.answers, strict=True):
             was_asked = question not in proof.died  # a death says nothing about the check
             if was_asked and not all(m.passed for m in answer) and question.check not in found[question.subject]:
@@ -190,7 +190,7 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     return {fault.name: noticed[fault] for fault, _ in own}, not noticed[sound]
 
 
-def _prove(what: str, asked: list[Asked], *, prover: Prover, in_haste: bool = False) -> Proof:
+def _prove(what: str, asked: list[Asked], *, prover: Prover) -> Proof:
     """The answers to questions, under a progress bar. Says what was compiled."""
     if not asked:
         return Proof([], 0, 0, [])
@@ -201,7 +201,6 @@ def _prove(what: str, asked: list[Asked], *, prover: Prover, in_haste: bool = Fa
                 done / len(asked),
                 f"{what}: {done} of {len(asked)} done, {question.subject.name} {question.check} the last",
             ),
-            in_haste=in_haste,
         )
     known = "" if prover.programs is None else f", {proof.reused} taken from {prover.programs}"
     say(f"{proof.compiled} programs compiled{known}")

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from threading import Event, Thread
@@ -43,13 +43,14 @@ class Child:
 
     Args:
         module: its name. It calls `adopt` before anything else.
+        variables: of its environment, beside or instead of this process's.
     """
 
-    def __init__(self, module: str):
+    def __init__(self, module: str, variables: Mapping[str, str] | None = None):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            start_new_session=True, env=environment(),
+            start_new_session=True, env=environment() | dict(variables or {}),
         )  # fmt: skip
         assert self._process.stdout is not None
         out, self._said = self._process.stdout, queue.SimpleQueue[bytes]()

@@ -41,7 +41,9 @@ class Request(Struct, frozen=True):
             few processes have to ask the oracle about it.
         folder: in which a process leaves a mark for each question that it takes.
         programs: the folder in which compiled programs are kept; None keeps none.
-        in_haste: compile every program in haste, also where the question is about the program as users have it.
+        in_haste: nobody wants more than whether something fails: compile every program in haste, also where the question
+            is about the program as users have it, and make no failed row smaller.
+        optimized: take only questions about programs as users have them, or only the others; None takes all.
     """
 
     questions: list[Asked]
@@ -49,6 +51,7 @@ class Request(Struct, frozen=True):
     folder: str
     programs: str | None
     in_haste: bool
+    optimized: bool | None = None
 
 
 class Begun(Struct, frozen=True, tag=True):

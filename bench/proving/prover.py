@@ -8,10 +8,12 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 
 import msgspec
+from packaging.version import Version
 from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
@@ -29,6 +31,13 @@ FEW = 20
 MOST_PROCESSES = 8
 #: A process that says nothing for longer is ended, and its question has failed; in seconds.
 LIMIT_S = 300.0
+#: What makes XLA quicker on the CPU beside JAX's own switch. Later versions know no such choice, and an unknown flag
+#: ends the process.
+HASTY_FLAGS = (
+    ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
+    if Version(version("jaxlib")) < Version("0.11")
+    else ()
+)
 
 
 @dataclass(frozen=True)
@@ -51,14 +60,16 @@ class Prover:
 
     Args:
         keep: whether compiled programs are kept, and taken from earlier ones.
+        in_haste: nobody wants more than whether something fails. See `trigru.bench.proving.messages.Request`.
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
     """
 
-    def __init__(self, *, keep: bool, early: bool = False):
+    def __init__(self, *, keep: bool, early: bool = False, in_haste: bool = False):
         self.programs = programs_folder() if keep else None
         self._processes = min(_cores(), MOST_PROCESSES)
-        self._early = [Child(WORKER) for _ in range(self._processes if early and self._processes > 1 else 0)]
+        self._in_haste = in_haste
+        self._early = [_child(in_haste) for _ in range(self._processes if early and self._processes > 1 else 0)]
 
     def __enter__(self) -> "Prover":
         return self
@@ -66,22 +77,19 @@ class Prover:
     def __exit__(self, *_: object) -> None:
         self._end_early()
 
-    def prove(
-        self, questions: Sequence[Asked], progress: Callable[[int, Asked], None], *, in_haste: bool = False
-    ) -> Proof:
+    def prove(self, questions: Sequence[Asked], progress: Callable[[int, Asked], None]) -> Proof:
         """Ask questions. Those about programs as users have them come first, since they take longest.
 
         Args:
             questions: what to ask.
             progress: called after each answer with the number of answers, and the question.
-            in_haste: compile every program in haste.
         """
         order = sorted(range(len(questions)), key=lambda number: not questions[number].optimized)
         asked = [questions[number] for number in order]
         answers: dict[int, Answered] = {}
         processes = min(self._processes, len(asked) // FEW)
         with scratch() as folder:
-            request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), in_haste)
+            request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), self._in_haste)
             with closing(self._in_children(request, processes) if processes > 1 else _here(request)) as found:
                 for answer in found:
                     answers[answer.number] = answer
@@ -114,11 +122,13 @@ class Prover:
         stop = Event()
 
         def work(number: int) -> None:
-            mine = msgspec.structs.replace(request, start=number * len(request.questions) // processes)
             try:
-                child = self._early.pop() if self._early else Child(WORKER)
-                while _ask(child, mine, said.put, stop) and not stop.is_set():
-                    child = Child(WORKER)  # the one before died, and the others may not take what is left
+                for part in _parts(request, processes):
+                    start = part.start + number * (len(part.questions) - part.start) // processes
+                    mine, hasty = msgspec.structs.replace(part, start=start), part.in_haste or part.optimized is False
+                    child = self._early.pop() if self._early and hasty == self._in_haste else _child(hasty)
+                    while _ask(child, mine, said.put, stop) and not stop.is_set():
+                        child = _child(hasty)  # the one before died, and the others may not take what is left
             finally:
                 said.put(None)
 
@@ -132,6 +142,24 @@ class Prover:
                 stop.set()
         for future in running:
             future.result()
+
+
+def _child(in_haste: bool) -> Child:
+    """A process that asks; of one that compiles every program in haste, XLA knows so from the beginning.
+
+    A call style compiles by the framework's own `jit`, and an eager call by none, which no option of ours reaches.
+    """
+    flags = " ".join((os.environ.get("XLA_FLAGS", ""), *HASTY_FLAGS)).strip()
+    return Child(WORKER, {"XLA_FLAGS": flags} if in_haste and flags else None)
+
+
+def _parts(request: Request, processes: int) -> list[Request]:
+    """The questions about programs as users have them, then the others, if these are worth processes of their own."""
+    real = sum(question.optimized for question in request.questions)
+    if request.in_haste or len(request.questions) - real < FEW * processes:
+        return [request]
+    parts = [(0, True), (real, False)] if real else [(0, False)]
+    return [msgspec.structs.replace(request, start=start, optimized=optimized) for start, optimized in parts]
 
 
 def _heard(said: "queue.SimpleQueue[Answered | None]") -> Answered | None:

@@ -18,15 +18,15 @@ from pathlib import Path
 import msgspec
 
 from ...common.equality.verification import Examiner
-from ...common.port.compilation import count_programs, in_haste, programs_kept_in
+from ...common.port.compilation import LEAST_KEPT_S, count_programs, in_haste, programs_kept_in
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
 
 
 def answer_questions(request: Request) -> Generator[Answer, None, None]:
     """Take the questions of a request that nobody else has taken, and answer them."""
-    examiner = Examiner()
-    with programs_kept_in(None if request.programs is None else Path(request.programs)):
+    examiner = Examiner(shrink=not request.in_haste)
+    with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):
             yield Begun(number)
             asked = request.questions[number]
@@ -38,6 +38,8 @@ def answer_questions(request: Request) -> Generator[Answer, None, None]:
 def _taken(request: Request) -> Iterator[int]:
     numbers = range(len(request.questions))
     for number in (*numbers[request.start :], *numbers[: request.start]):
+        if request.optimized not in (None, request.questions[number].optimized):
+            continue
         with suppress(FileExistsError):
             os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
             yield number

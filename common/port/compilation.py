@@ -14,6 +14,9 @@ from jax.experimental.compilation_cache import compilation_cache
 _IN_HASTE = "jax_disable_most_optimizations"
 #: What else takes much of XLA's time on the CPU. Not every version has each of them.
 _SLOW_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+#: What takes less time to compile is not kept: reading it takes as long, and JAX looks at all that it keeps for each
+#: program that comes in.
+LEAST_KEPT_S = 0.015
 #: The most bytes of programs that a folder keeps; those used last stay.
 CACHE_BYTES = 200_000_000
 
@@ -31,8 +34,12 @@ def in_haste(wanted: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def programs_kept_in(folder: Path | None) -> Iterator[None]:
+def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None]:
     """Take compiled programs from a folder, and keep new ones there; None compiles everything anew and keeps nothing.
+
+    Args:
+        folder: of programs, and of nothing else.
+        least_s: a program that took less time to compile is not kept.
 
     A folder that cannot be read or written, and an entry that is damaged, cost time alone.
     """
@@ -41,7 +48,7 @@ def programs_kept_in(folder: Path | None) -> Iterator[None]:
         ours |= {
             "jax_compilation_cache_dir": str(folder),
             "jax_compilation_cache_max_size": CACHE_BYTES,
-            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_compile_time_secs": least_s,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
     with _configure(ours), _damage_noticed() as damaged:

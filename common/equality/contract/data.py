@@ -94,7 +94,8 @@ class Values:
         lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype.
         resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
         saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
-        in_coarse: whether they are asked about in other dtypes than float64, too.
+        everywhere: whether they are asked about where each costs most, too: in other dtypes than float64, and in eager
+            calls, of which each is compiled anew.
     """
 
     name: str
@@ -103,7 +104,7 @@ class Values:
     lengths: Callable[[int, int, int], list[int]]
     resets: Callable[[np.ndarray, np.ndarray], np.ndarray]
     saturating: bool = False
-    in_coarse: bool = False
+    everywhere: bool = False
 
 
 def _first(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
@@ -124,8 +125,9 @@ USUAL = Values(
     lambda dtype: 1.0,
     lambda T, least, most: [T // 2 + 1, 0, T],
     lambda drawn, padding: drawn,
-    in_coarse=True,
+    everywhere=True,
 )
+AGAIN = replace(USUAL, name="usual values again", everywhere=False)
 #: In this order. The usual ones come twice, since a program has no memory.
 VALUES = (
     USUAL,
@@ -143,7 +145,7 @@ VALUES = (
         lambda T, least, most: [most, max(least, -3), 1],
         _first,
         saturating=True,
-        in_coarse=True,
+        everywhere=True,
     ),
     Values("denormal values", _denormal, _denormal, lambda T, least, most: [T, max(T - 2, 0)], _in_padding),
     Values(
@@ -153,7 +155,7 @@ VALUES = (
         lambda T, least, most: [0],
         lambda drawn, padding: np.zeros_like(drawn),
     ),
-    replace(USUAL, name="usual values again", in_coarse=False),
+    AGAIN,
 )
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ...config import GRUConfig
 from ...parameters.record import leaves
 from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
@@ -68,9 +69,9 @@ def program_of(row: Row, port: Port, dtype: str) -> Callable[[Data], Answers]:
         along = None
         if row["phase"] in ("jvp", "hvp"):
             of_params, *of_arrays = direction_of(data)
-            along = (port.load(config, of_params), *jax.tree.map(jnp.asarray, of_arrays))
-        weights, d_carry = jnp.asarray(data.weights), jnp.asarray(data.d_carry)
-        values, gradients = computed(port.load(config, data.params), _passed(row, data), weights, d_carry, along)
+            along = (port.load(config, jax.device_put(of_params)), *jax.device_put(of_arrays))
+        model, weights, d_carry = _load(port, config, data), jax.device_put(data.weights), jax.device_put(data.d_carry)
+        values, gradients = computed(model, _passed(row, data), weights, d_carry, along)
         named = leaves(port.dump(gradients.pop("model"))) if gradients else {}
         return values | {f"d {name}": array for name, array in (named | gradients).items()}
 
@@ -185,14 +186,14 @@ def _in_style(row: Row, port: Port, dtype: str, run: Run) -> Callable[[Data], An
     programs = {}
 
     def answer(data: Data) -> Answers:
-        model = port.load(config_of(row, dtype), data.params)
+        model = _load(port, config_of(row, dtype), data)
         if "only" not in programs:
             programs["only"] = style.build(port, model, task)
         program = programs["only"]
         arrays = [array for array in _passed(row, data) if array is not None]
         if phase == "forward":
             return program.call(*arrays)
-        arrays += [jnp.asarray(data.weights), jnp.asarray(data.d_carry)]
+        arrays += jax.device_put([data.weights, data.d_carry])
         if phase == "gradient":
             value, gradient = program.call(*arrays)
             return {"value": value} | {f"d {name}": a for name, a in leaves(program.read(gradient)).items()}
@@ -207,8 +208,13 @@ def _with_choices(row: Row, port: Port) -> Port:
     return WithKernel(port, f"fused@{choices}") if choices != "default" else port
 
 
+def _load(port: Port, config: GRUConfig, data: Data) -> Any:
+    """The model, from arrays that are on the device: `jnp.asarray` of NumPy's compiles a program for each shape."""
+    return port.load(config, jax.device_put(data.params))
+
+
 def _passed(row: Row, data: Data) -> Passed:
-    form = {"numpy": np.asarray, "strided": _strided, "weak": _weak}.get(row["arrays"], jnp.asarray)
+    form = {"numpy": np.asarray, "strided": _strided, "weak": _weak}.get(row["arrays"], jax.device_put)
     return tuple(None if a is None else form(a) for a in (data.x, data.carry, data.lengths, data.resets))
 
 
@@ -222,8 +228,8 @@ def _strided(array: np.ndarray) -> np.ndarray:
 def _weak(array: np.ndarray) -> Array:
     """The same values in an array whose type gives way to others, as that of Python's numbers does."""
     if array.dtype != jnp.result_type(float):
-        return jnp.asarray(array)
-    return jnp.full(array.shape, 0.0).at[...].set(array)
+        return jax.device_put(array)
+    return jit(lambda array: jnp.full(array.shape, 0.0).at[...].set(array))(array)
 
 
 def exported(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,11 +1,12 @@
 """From a row that fails to the fewest levels with which it still does."""
 
 from collections.abc import Callable
+from time import monotonic
 
 from .factors import CHOICES, FACTORS, NO_STYLE, Row, Space
 
-#: How many rows are asked at most to make one smaller.
-MOST = 60
+#: How many rows are asked at most to make one smaller, and for how long, in seconds, one may begin.
+MOST, LONGEST_S = 60, 90.0
 #: Under which names failures are told: those of the checks that ask about one thing at a time.
 TOLD = {
     "entry=chunks": "chunks",
@@ -29,13 +30,14 @@ PLAIN = "sequence"
 
 def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
     """The row with as many usual levels as it can have and still fail."""
-    asked = 0
+    asked, begun = 0, monotonic()
     usual = {**space.usual, "dtype": "float64"}
     while True:
         before = dict(row)
         for name in ("dtype", *(factor.name for factor in reversed(space.factors))):
             simpler = {**row, name: usual[name]}
-            if simpler != row and space.allows(simpler) and asked < MOST:
+            left = asked < MOST and monotonic() - begun < LONGEST_S
+            if left and simpler != row and space.allows(simpler):
                 asked += 1
                 row = simpler if fails(simpler) else row
         if row == before:

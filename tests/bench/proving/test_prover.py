@@ -8,7 +8,7 @@ import jax
 import msgspec
 import pytest
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.proving import prover
+from trigru.bench.proving import prover, worker
 from trigru.bench.proving.messages import Subject
 from trigru.bench.proving.prover import Prover
 from trigru.bench.proving.questions import expand, find, get_subject
@@ -141,7 +141,7 @@ def test_a_question_that_kills_hangs_or_ends_its_process_has_failed_and_the_rest
 
 @pytest.mark.usefixtures("two_processes")
 def test_a_process_that_cannot_be_started_ends_the_proof(monkeypatch):
-    def no_process(module):
+    def no_process(module, variables):
         raise OSError("no more processes")
 
     monkeypatch.setattr(prover, "Child", no_process)
@@ -190,6 +190,7 @@ def damage(file):
 @pytest.mark.parametrize("harm", [damage, lambda file: file.write_bytes(b""), os.remove], ids=["bits", "empty", "gone"])
 def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
     monkeypatch.setattr(prover, "programs_folder", lambda: tmp_path)
+    monkeypatch.setattr(worker, "LEAST_KEPT_S", 0.0)
     asked = [question for question in FEW if question.check == "step"]
 
     def proven():
