@@ -41,8 +41,8 @@ class Request(Struct, frozen=True):
             few processes have to ask the oracle about it.
         folder: in which a process leaves a mark for each question that it takes.
         programs: the folder in which compiled programs are kept; None keeps none.
-        in_haste: nobody wants more than whether something fails: compile every program in haste, also where the question
-            is about the program as users have it, and make no failed row smaller.
+        in_haste: nobody wants to know more than whether something fails. Compile every program in haste, also where the
+            question is about the program as users have it, and make no failed row smaller.
         optimized: take only questions about programs as users have them, or only the others; None takes all.
     """
 

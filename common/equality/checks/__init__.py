@@ -5,6 +5,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import jax
+import numpy as np
+
 from ...errors import UnknownNameError
 from ...parameters.record import leaves
 from ..cases import Case
@@ -25,6 +28,7 @@ from .sequences import (
     from_start,
     in_chunks,
     inference_check,
+    many_steps,
     sequence_check,
     time_major,
     two_batch_axes,
@@ -51,6 +55,11 @@ def _with_half_params(case: Case) -> Case:
     """The case with parameters rounded to bfloat16, and stored so unless it is the float64 reference."""
     rounded = case.astype("bfloat16")
     return replace(case, params=(rounded.widened() if case.dtype == "float64" else rounded).params)
+
+
+def _with_negative_zeros(params: Any) -> Any:
+    """Parameters among which is -0.0, whose sign an addition loses."""
+    return jax.tree.map(lambda p: np.where(np.arange(p.size).reshape(p.shape) == 0, -np.zeros_like(p), p), params)
 
 
 def _eager(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,8 +168,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "conversion",
         "a value changed, lost or misplaced between the canonical record and the framework's tree",
-        lambda port, case, style: leaves(port.dump(port.load(case.config, case.params))),
-        lambda case: leaves(case.params),
+        lambda port, case, style: leaves(port.dump(port.load(case.config, _with_negative_zeros(case.params)))),
+        lambda case: leaves(_with_negative_zeros(case.params)),
         exact=True,
         dtypes=DTYPES,
     ),
@@ -203,7 +212,12 @@ CHECKS: tuple[Check, ...] = (
     sequence_check(
         "start",
         "an initial carry that the model hands out and that is another one, or is cut off from the gradient",
-        SequenceQuestion(from_start),
+        SequenceQuestion(from_start, view=two_batch_axes),
+    ),
+    sequence_check(
+        "long",
+        "steps that are dropped after the first hundreds, or counted in too few bits",
+        SequenceQuestion(lengths=True, view=many_steps),
     ),
     Check(
         "contract",

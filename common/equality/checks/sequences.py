@@ -22,6 +22,8 @@ from .check import Answers, Check
 Array = Any
 #: (port, model, x, carry, **options) -> (carry, outputs)
 Run = Callable[..., tuple[Array, Array]]
+#: Steps of a long sequence.
+MANY = 1100
 
 
 def whole(port: Port, model: Any, x: Array, carry: Array = None, **options: Any) -> tuple[Array, Array]:
@@ -162,8 +164,14 @@ def in_chunks(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Ar
 
 
 def from_start(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
-    """From the learned initial carry, as the model hands it out."""
-    return port.apply(model, x, port.initial_carry(model, x.shape[:-2]))
+    """From the learned initial carry, as the model hands it out for all batch axes, for the last, and for none.
+
+    The mean of the three, so that a gradient has to pass through each of them.
+    """
+    *batch, _, _ = x.shape
+    handed_out = [port.initial_carry(model, tuple(shape)) for shape in (batch, batch[-1:], ())]
+    carry = sum(jnp.broadcast_to(h, (*batch, h.shape[-1])) for h in handed_out) / len(handed_out)
+    return port.apply(model, x, carry)
 
 
 def by_step(port: Port, model: Any, x: Array, carry: Array = None, *, resets: Array = None) -> tuple[Array, Array]:
@@ -197,6 +205,19 @@ def vmapped(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Arra
     ensemble = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
     found = jax.vmap(jax.vmap(port.apply, (None, 0, 0)), (0, None, None))(ensemble, x, carry)
     return jax.tree.map(lambda a: a[1], found)
+
+
+def many_steps(case: Case) -> Case:
+    """The case with its steps again and again: more than 8 and 10 bits count, and no power of two."""
+    times = -(-MANY // case.x.shape[1])
+
+    def repeated(a: np.ndarray) -> np.ndarray:
+        return np.concatenate([a] * times, axis=1)[:, :MANY]
+
+    lengths = np.resize([MANY, 0, MANY - 257], case.lengths.shape).astype(case.lengths.dtype)
+    return replace(
+        case, lengths=lengths, **{name: repeated(getattr(case, name)) for name in ("x", "resets", "targets")}
+    )
 
 
 def two_batch_axes(case: Case) -> Case:
