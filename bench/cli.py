@@ -98,13 +98,20 @@ def verify(
     checks: given.Checks = None,
     kernels: given.ProvenKernels = None,
     json: given.ProofJson = False,
+    thorough: given.Thorough = False,
+    budget: given.Budget = None,
+    seed: given.DrawingSeed = None,
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
     cache: given.Cache = True,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
-    if self_test and (ports or dtypes or checks or kernels or json or upstream):
+    if self_test and (ports or dtypes or checks or kernels or json or upstream or thorough):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
+    if thorough and (checks or dtypes or upstream):
+        raise typer.BadParameter("--thorough asks everything: it takes no --check, no --dtype and no --upstream.")
+    if not thorough and (budget or seed) is not None:
+        raise typer.BadParameter("--budget and --seed are for --thorough.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
     from .processes.probe import check_jax
@@ -119,7 +126,8 @@ def verify(
         elif upstream:
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
-            verify.verify(ports, dtypes, checks, kernels, json=json, prover=prover)
+            more = verify.Thorough(budget, seed) if thorough else None
+            verify.verify(ports, dtypes, checks, kernels, json=json, thorough=more, prover=prover)
 
 
 @app.command()

@@ -1,13 +1,16 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
+import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from ...common.equality import verification
 from ...common.equality.checks import DTYPES, Check, get_checks
-from ...common.equality.contract.designs import coverage_of
+from ...common.equality.contract.designs import coverage_of, triples_coverage_of
+from ...common.equality.contract.drawing import drawing_row
 from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
 from ...common.files import write_whole
@@ -33,6 +36,33 @@ from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
 SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
 #: Of a fault that shows with some levels, the self-test asks so many rows that have them.
 ROWS_OF_A_FAULT = 4
+#: For how long rows are drawn by default, and by one question, in seconds.
+BUDGET_S, A_DRAWING_S = 300.0, 30.0
+
+
+@dataclass(frozen=True)
+class Thorough:
+    """What is asked beside the usual: every triple of levels, rows of random sizes, and accuracy of large models.
+
+    Args:
+        budget_s: for how long rows are drawn, over all ports and processes; None for the default.
+        seed: from which seed on; None for another one each time.
+    """
+
+    budget_s: float | None = None
+    seed: int | None = None
+
+    def rows(self, subjects: Sequence[Subject], processes: int) -> list[Asked]:
+        """Questions that draw, side by side until the time is over."""
+        seed = secrets.randbelow(10**6) if self.seed is None else self.seed
+        budget_s = BUDGET_S if self.budget_s is None else self.budget_s
+        each = max(1, round(budget_s * processes / len(subjects) / A_DRAWING_S))
+        seconds = budget_s * processes / len(subjects) / each
+        return [
+            Asked(subject, "random", None, "float64", False, drawing_row(round(seconds, 1), seed + 1000 * number))
+            for number in range(each)
+            for subject in subjects
+        ]
 
 
 def verify_ports(
@@ -42,6 +72,7 @@ def verify_ports(
     kernels: Sequence[Kernel] = (Kernel(),),
     styles: Sequence[str] | None = None,
     *,
+    thorough: Thorough | None = None,
     prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing."""
@@ -52,7 +83,9 @@ def verify_ports(
         for name in names
         if name not in missing and kernel.name in get_port(name).kernels
     ]
-    return hold(subjects, dtypes, checks, styles, prover=prover), missing
+    if thorough is not None:
+        checks = verification.usual_checks() + get_checks("triples", "scale")
+    return hold(subjects, dtypes, checks, styles, thorough=thorough, prover=prover), missing
 
 
 def verify(
@@ -62,12 +95,13 @@ def verify(
     kernels: list[str] | None,
     *,
     json: bool,
+    thorough: Thorough | None = None,
     prover: Prover,
 ) -> None:
     """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
     measurements, missing = verify_ports(
-        ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports), prover=prover
+        ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports), thorough=thorough, prover=prover
     )
     if json:
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
@@ -136,18 +170,26 @@ def hold(
     checks: tuple[Check, ...] | None,
     styles: Sequence[str] | None = None,
     *,
+    thorough: Thorough | None = None,
     prover: Prover,
 ) -> list[Measurement]:
     """As `trigru.common.verify`, in several processes where there is much to ask."""
     asked = expand(subjects, dtypes, verification.usual_checks() if checks is None else checks, styles)
+    if thorough is not None and subjects:
+        asked += thorough.rows(subjects, prover.processes)
     proof = _prove("verify", asked, prover=prover)
     answered = [(q, answer) for q, answer in zip(asked, proof.answers, strict=True) if q.row and q not in proof.died]
-    for subject, some in grouped(answered, lambda pair: pair[0].subject).items():
+    for (subject, check), some in grouped(answered, lambda pair: (pair[0].subject, pair[0].check)).items():
         port = get_subject(subject)
-        rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
-        held, of = coverage_of(port, rows)
         name = label(port.name, subject.kernel or STOCK)
-        say(f"{name}: {len(rows)} programs cover {held} of {of} pairs and triples of levels.")
+        rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
+        if check == "random":
+            for quantity in (m.quantity for _, answer in some for m in answer if m.check == check):
+                say(f"{name}: {quantity}.")
+            continue
+        held, of = (coverage_of if check == "contract" else triples_coverage_of)(port, rows)
+        what = "pairs and triples of levels" if check == "contract" else "triples of levels of any three factors"
+        say(f"{name}: {len(rows)} programs cover {held} of {of} {what}.")
     return [measurement for answer in proof.answers for measurement in answer]
 
 

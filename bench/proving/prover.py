@@ -67,9 +67,9 @@ class Prover:
 
     def __init__(self, *, keep: bool, early: bool = False, in_haste: bool = False):
         self.programs = programs_folder() if keep else None
-        self._processes = min(_cores(), MOST_PROCESSES)
+        self.processes = min(_cores(), MOST_PROCESSES)
         self._in_haste = in_haste
-        self._early = [_child(in_haste) for _ in range(self._processes if early and self._processes > 1 else 0)]
+        self._early = [_child(in_haste) for _ in range(self.processes if early and self.processes > 1 else 0)]
 
     def __enter__(self) -> "Prover":
         return self
@@ -87,7 +87,7 @@ class Prover:
         order = sorted(range(len(questions)), key=lambda number: not questions[number].optimized)
         asked = [questions[number] for number in order]
         answers: dict[int, Answered] = {}
-        processes = min(self._processes, len(asked) // FEW)
+        processes = min(self.processes, len(asked) // FEW)
         with scratch() as folder:
             request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), self._in_haste)
             with closing(self._in_children(request, processes) if processes > 1 else _here(request)) as found:

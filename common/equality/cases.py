@@ -51,6 +51,10 @@ class Case:
         """The same question with the same values in float64, for the reference."""
         return self._cast("float64")
 
+    def as_dtype_of(self, other: "Case") -> "Case":
+        """The same values in the dtype of another case: of one that is widened, widened too."""
+        return self._cast(other.dtype)
+
     def _cast(self, dtype: str) -> "Case":
         arrays = {name: getattr(self, name).astype(dtype) for name in ("x", "carry", "targets", "d_carry")}
         return replace(self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays)

@@ -24,6 +24,7 @@ from .bounds import SAME_BOUND, accuracy_bound, relative_error
 from .cases import Case
 from .checks import CHECKS, DTYPES, Answers, Check
 from .contract.data import dtypes_of
+from .contract.drawing import SECONDS, SEED, draw
 from .contract.examination import Finding, examine
 from .contract.factors import NO_STYLE, Row, space_of
 from .contract.shrinking import smallest, told, unusual
@@ -115,7 +116,8 @@ class Examiner:
         """A measurement for each quantity and case. A check that raises has failed."""
         check, dtype = question.check, question.dtype
         if question.row is not None:
-            return [self._ask_row(question, question.row)]
+            ask = self._draw_rows if check.draws else self._ask_row
+            return [ask(question, question.row)]
         found: list[Measurement] = []
         for number, case in enumerate(self._cases):
             asked = case.astype(dtype)
@@ -129,26 +131,33 @@ class Examiner:
     def _ask_row(self, question: Question, row: Row) -> Measurement:
         """What is farthest from the oracle in a row; of a row that fails, in the smallest that still does."""
         port, found = question.port, _examine(row, question.port)
-        kernel = port.kernel if isinstance(port, WithKernel) else STOCK
-
-        def measurement(check: str, style: str, dtype: str, levels: Row) -> Measurement:
-            style_name = None if style == NO_STYLE else style
-            result = found.quantity, dtype, found.error, found.bound, found.problem
-            return Measurement(port.name, check, style_name, *result, kernel, levels)
-
         if found.passed or not self._shrink:
-            return measurement(question.check.name, row["style"], question.dtype, unusual(row))
+            return _measure_row(port, unusual(row), found, question.check.name)
+        key = port.name, _kernel_of(port)
         with self._lock:
-            known = self._failed.setdefault((port.name, kernel), [])
+            known = self._failed.setdefault(key, [])
             told_before = next(((levels, why) for levels, why in known if levels.items() <= row.items()), None)
         if told_before is None:
             small = smallest(row, space_of(port), lambda smaller: not _examine(smaller, port).passed)
             told_before = unusual(small), _examine(small, port)
             with self._lock:
                 known.append(told_before)
-        least, found = told_before
-        dtype, _, _ = dtypes_of(least.get("dtype", "float64"))
-        return measurement(told(least), least.get("style", NO_STYLE), dtype, least)
+        return _measure_row(port, *told_before)
+
+    def _draw_rows(self, question: Question, row: Row) -> Measurement:
+        """How many drawn rows passed, or the smallest that failed."""
+        port, first = question.port, int(row[SEED])
+        drawn = draw(port, float(row[SECONDS]), first, lambda drawn: _examine(drawn, port).passed)
+        if drawn.failed is not None:
+
+            def fails(row: Row) -> bool:
+                return not _examine(row, port).passed
+
+            plain = {name: level for name, level in drawn.failed.items() if name != SEED}
+            small = smallest(plain if fails(plain) else drawn.failed, space_of(port), fails)
+            return _measure_row(port, unusual(small), _examine(small, port))
+        said = f"{drawn.rows} drawn rows, by seeds {first} to {drawn.seed}"
+        return _measure_row(port, {}, Finding(said, 0.0, 0.0), question.check.name)
 
 
 def verify(
@@ -224,6 +233,19 @@ def _questions_of_rows(port: Port, check: Check) -> Iterator[Question]:
         yield Question(port, check, styles.get(row["style"]), computed, row)
 
 
+def _measure_row(port: Port, levels: Row, found: Finding, check: str | None = None) -> Measurement:
+    """A finding of a row with these levels, under the name of a check or, without one, under those of its levels."""
+    dtype, _, _ = dtypes_of(levels.get("dtype", "float64"))
+    style = levels.get("style", NO_STYLE)
+    result = found.quantity, dtype, found.error, found.bound, found.problem
+    named = port.name, check or told(levels), None if style == NO_STYLE else style
+    return Measurement(*named, *result, _kernel_of(port), levels)
+
+
+def _kernel_of(port: Port) -> str:
+    return port.kernel if isinstance(port, WithKernel) else STOCK
+
+
 def _examine(row: Row, port: Port) -> Finding:
     """The finding of a row; a port may fail in any way."""
     dtype = row["dtype"]
@@ -238,7 +260,7 @@ def _examine(row: Row, port: Port) -> Finding:
 
 def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answers) -> Iterator[Measurement]:
     port, check, style, dtype = question.port, question.check, question.style, question.dtype
-    kernel = port.kernel if isinstance(port, WithKernel) else STOCK
+    kernel = _kernel_of(port)
     asked = port.name, check.name, style and style.name
 
     def measurement(quantity: str, error: float | None, bound: float, problem: str | None = None) -> Measurement:

@@ -11,12 +11,14 @@ import numpy as np
 from ...errors import UnknownNameError
 from ...parameters.record import leaves
 from ..cases import Case
-from ..contract.designs import design_of
+from ..contract.designs import design_of, triples_design_of
+from ..contract.drawing import drawing_row
 from ..contract.programs import exported
 from ..golden import golden_answers, golden_case
 from .check import DTYPES, Answers, Check
 from .derivatives import derivative_check
 from .draws import draws_check
+from .exchange import exchange_check
 from .life import life_check
 from .memory import memory_check
 from .phases import ADAM, ADAMW_CLIPPED, CARRY_RATE, CARRY_RATE_BY_FIELD, SGD, forward_check, training_check
@@ -24,6 +26,7 @@ from .refusals import refusals_check
 from .sequences import (
     SequenceQuestion,
     answer_sequence,
+    at_scale,
     by_step,
     from_start,
     in_chunks,
@@ -173,6 +176,11 @@ CHECKS: tuple[Check, ...] = (
         exact=True,
         dtypes=DTYPES,
     ),
+    exchange_check(
+        "exchange",
+        "a value changed, lost or misplaced in torch's layout or trigru's own, by which parameters are handed to "
+        "others; a damaged array that is taken for one",
+    ),
     sequence_check(
         "sequence",
         "other equations, gates in another order, a transposed or missing parameter, a detached initial carry",
@@ -225,6 +233,19 @@ CHECKS: tuple[Check, ...] = (
         "transforms, call styles; values that saturate, vanish or are zero",
         rows=design_of,
     ),
+    Check(
+        "triples",
+        "three levels of what a call depends on that do not go together",
+        rows=triples_design_of,
+        by_name=True,
+    ),
+    Check(
+        "random",
+        "what shows at sizes that no design has: rows of any size, drawn by hypothesis for a while",
+        rows=lambda port: [drawing_row(30.0, 0)],
+        draws=True,
+        by_name=True,
+    ),
     life_check(
         "life",
         "a model that is another one when it is called again, made again, copied, pickled, flattened or loaded anew; a "
@@ -240,5 +261,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     memory_check(
         "memory", "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled"
+    ),
+    replace(
+        sequence_check(
+            "scale",
+            "accuracy that is lost at the sizes that people run: 64 sequences of 1024 steps, 64 inputs, 512 units",
+            SequenceQuestion(view=at_scale),
+            dtypes=("float32", "bfloat16"),
+            optimized=("float32", "bfloat16"),
+        ),
+        by_name=True,
     ),
 )

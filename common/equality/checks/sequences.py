@@ -24,6 +24,8 @@ Array = Any
 Run = Callable[..., tuple[Array, Array]]
 #: Steps of a long sequence.
 MANY = 1100
+#: Sequences, steps, inputs and units of a large model.
+SCALE = (64, 1024, 64, 512)
 
 
 def whole(port: Port, model: Any, x: Array, carry: Array = None, **options: Any) -> tuple[Array, Array]:
@@ -218,6 +220,11 @@ def many_steps(case: Case) -> Case:
     return replace(
         case, lengths=lengths, **{name: repeated(getattr(case, name)) for name in ("x", "resets", "targets")}
     )
+
+
+def at_scale(case: Case) -> Case:
+    """Another case, as large as models that are trained, in the dtype of this one."""
+    return Case.random(*SCALE).astype(case.asked_in).as_dtype_of(case)
 
 
 def two_batch_axes(case: Case) -> Case:

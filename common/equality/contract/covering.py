@@ -19,6 +19,23 @@ def cover(space: Space) -> list[Row]:
     return _made(space, strength=2, sub_models=[{"fields": names, "strength": 3}] if len(names) > 2 else [])
 
 
+def cover_triples(space: Space) -> list[Row]:
+    """Rows that hold every triple of levels of any three factors that can be had."""
+    return _made(space, strength=3)
+
+
+def triples_of(space: Space, rows: Iterable[Row]) -> tuple[int, int]:
+    """How many triples of levels rows hold, of how many that can be had."""
+    wanted = list(combinations(space.factors, 3))
+    held = {frozenset((factor.name, row[factor.name]) for factor in some) for row in rows for some in wanted}
+    possible = sum(
+        frozenset(levels.items()) in held or can_be_completed(space, levels)
+        for some in wanted
+        for levels in _levels(some)
+    )
+    return len(held), possible
+
+
 def cover_pairs_with(space: Space, name: str, triples: Sequence[str] = ()) -> list[Row]:
     """Rows that hold every pair of a level of one factor with one of another factor, and triples with those named."""
     others = [[name, factor.name] for factor in space.factors if factor.name != name]
@@ -36,7 +53,7 @@ def combinations_of(space: Space, only: str | None = None, triples: Sequence[str
         frozenset(levels.items())
         for some in _wanted(space, only, triples)
         for levels in _levels(some)
-        if space.allows(levels) and _can_be_completed(space, levels)
+        if can_be_completed(space, levels)
     }
 
 
@@ -76,13 +93,20 @@ def _levels(factors: Sequence[Factor]) -> Iterator[Row]:
         yield dict(zip(names, levels, strict=True))
 
 
-def _can_be_completed(space: Space, row: Row, rest: Sequence[Factor] | None = None) -> bool:
-    """Whether some row that keeps every rule has these levels: by trying, those first of which most rules are."""
-    if rest is None:
-        named = Counter(name for rule in space.rules for name in {*rule.when, *rule.then})
-        some = [factor for factor in space.factors if factor.name in named and factor.name not in row]
-        rest = sorted(some, key=lambda factor: -named[factor.name])
-    if not rest:
-        return True
-    found = ({**row, rest[0].name: level} for level in rest[0].levels)
-    return any(space.allows(longer) and _can_be_completed(space, longer, rest[1:]) for longer in found)
+def in_order_of_rules(space: Space) -> list[Factor]:
+    """The factors, those first of which most rules are."""
+    named = Counter(name for rule in space.rules for name in {*rule.when, *rule.then})
+    return sorted(space.factors, key=lambda factor: -named[factor.name])
+
+
+def can_be_completed(space: Space, row: Row) -> bool:
+    """Whether some row that keeps every rule has these levels: by trying."""
+    ruled = {name for rule in space.rules for name in {*rule.when, *rule.then}}
+    rest = [factor for factor in in_order_of_rules(space) if factor.name in ruled and factor.name not in row]
+
+    def complete(row: Row, rest: Sequence[Factor]) -> bool:
+        if not space.allows(row):
+            return False
+        return not rest or any(complete({**row, rest[0].name: level}, rest[1:]) for level in rest[0].levels)
+
+    return complete(row, rest)

@@ -13,8 +13,6 @@ from ...parameters.record import random_params
 from .factors import Row
 
 CLASSES = 5
-#: The batch of a row by its level.
-BATCHES: dict[str, tuple[int, ...]] = {"none": (), "1": (1,), "3": (3,), "2x1x3": (2, 1, 3)}
 #: That of a carry of another dtype than the computation's.
 OTHER_DTYPES = {
     "float64": "float32",
@@ -60,7 +58,8 @@ class Data:
 
 def sizes_of(row: Row) -> Sizes:
     """The sizes of a row, from its levels."""
-    return Sizes(BATCHES[row["batch"]], *(int(row[name]) for name in ("time", "inputs", "hidden")))
+    batch = () if row["batch"] == "none" else tuple(int(size) for size in row["batch"].split("x"))
+    return Sizes(batch, *(int(row[name]) for name in ("time", "inputs", "hidden")))
 
 
 def dtypes_of(dtype: str) -> tuple[str, str, str]:
@@ -78,7 +77,7 @@ def config_of(row: Row, dtype: str) -> GRUConfig:
         CLASSES if row["entry"] == "classifier" else None,
         dtype=None if jnp.promote_types(given, stored) == computed else computed,
         param_dtype=stored,
-        unroll=sizes.unrolls[row["unroll"]],
+        unroll=sizes.unrolls.get(row["unroll"]) or int(row["unroll"]),
         remat=row["remat"] == "yes",
     )
 
@@ -159,8 +158,9 @@ VALUES = (
 )
 
 
-def data_of(row: Row, dtype: str, values: Values = USUAL, seed: int = 0) -> Data:
-    """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded."""
+def data_of(row: Row, dtype: str, values: Values = USUAL) -> Data:
+    """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded. A row may have a seed."""
+    seed = int(row.get("seed", 0))
     sizes, (computed, stored, given) = sizes_of(row), dtypes_of(dtype)
     rng, batch, T, H = np.random.default_rng(seed), sizes.batch, sizes.time, sizes.hidden
     classes = CLASSES if row["entry"] == "classifier" else None

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from ...port.protocol import Port
-from .covering import combinations_of, cover, cover_pairs_with, covered
+from .covering import combinations_of, cover, cover_pairs_with, cover_triples, covered, triples_of
 from .factors import CAST, Row, Space, space_of
 
 #: Designs by the digest of their space.
@@ -35,6 +35,16 @@ def design_of(port: Port) -> list[Row]:
         for space in _spaces(port)
         for row in _design(space).rows
     ]
+
+
+def triples_design_of(port: Port) -> list[Row]:
+    """Rows of a port in float64 that hold every triple of levels of any three factors. Finding them takes minutes."""
+    return [{"dtype": "float64"} | row for row in cover_triples(space_of(port))]
+
+
+def triples_coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
+    """How many triples of levels of any three factors rows in float64 hold, of how many that can be had."""
+    return triples_of(space_of(port), rows)
 
 
 def coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:

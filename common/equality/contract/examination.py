@@ -48,7 +48,7 @@ class Finding:
         return self.problem is None and self.error is not None and self.error <= self.bound
 
 
-def examine(row: Row, port: Port, dtype: str, seed: int = 0) -> Finding:
+def examine(row: Row, port: Port, dtype: str) -> Finding:
     """Ask a port a row on all values, and find the answer that is farthest from its bound.
 
     The first values on which an answer is beyond it are the last. What the port raises goes on.
@@ -56,7 +56,7 @@ def examine(row: Row, port: Port, dtype: str, seed: int = 0) -> Finding:
     answer = program_of(row, port, dtype)
     farthest, worst = Finding("nothing", None, 0.0, "nothing was compared"), -1.0
     for values in _values(row, dtype):
-        data = data_of(row, dtype, values, seed)
+        data = data_of(row, dtype, values)
         got = answer(data)
         for finding in _compare(row, data, dtype, got, values.saturating):
             found = replace(finding, quantity=f"{finding.quantity} of {values.name}")

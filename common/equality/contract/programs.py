@@ -15,7 +15,7 @@ from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
 from ...port.styles import available_styles
 from ...port.task import Task
-from .data import Data, config_of
+from .data import Data, config_of, sizes_of
 from .factors import NO_STYLE, Row
 from .reference import MOMENTUM, RATE, STEPS, Answers, direction_of, moved, scalar_of
 
@@ -143,8 +143,7 @@ def _transformed_run(row: Row, run: Run) -> Run:
     if row["transform"] == "checkpoint":
         return jax.checkpoint(run)
     if row["transform"] == "vmap":
-        axes = {"1": 1, "3": 1, "2x1x3": 3}[row["batch"]]
-        for _ in range(axes):
+        for _ in sizes_of(row).batch:
             run = jax.vmap(run, (None, 0, 0, 0, 0))
         return run
     if row["transform"] == "ensemble":

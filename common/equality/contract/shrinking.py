@@ -18,6 +18,7 @@ TOLD = {
     "phase=hvp": "hvp",
     "batch": "batch-axes",
     "lengths dtype": "lengths",
+    "seed": "values",
     "transform=eager": "eager",
     "transform=vmap": "vmap",
     "transform=ensemble": "vmap",
@@ -47,7 +48,7 @@ def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
 def unusual(row: Row) -> Row:
     """Its levels that are not the usual ones."""
     usual = {**whole_row({}), "choices": CHOICES[0]}
-    return {name: level for name, level in row.items() if level != usual[name]}
+    return {name: level for name, level in row.items() if level != usual.get(name)}
 
 
 def whole_row(levels: Row) -> Row:

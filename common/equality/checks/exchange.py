@@ -1,0 +1,88 @@
+"""The check of parameters on their way to others: in trigru's own layout and in torch's, and back.
+
+`trigru convert` and checkpoints go through these layouts. Each value has to keep its bits and its place.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...errors import DefectError
+from ...parameters.layouts import CANONICAL, TORCH, Layout
+from ...parameters.record import leaves
+from ...port.protocol import Port
+from ..cases import Case
+from .check import Answers, Check
+
+#: What keeps arrays from being parameters; each is done to the last array of a layout.
+DAMAGES = {
+    "one axis too many": lambda array: array[None],
+    "an entry too many": lambda array: np.append(array, array[:1]),
+    "nothing in it": lambda array: array[:0],
+    "a NaN": lambda array: np.full_like(array, np.nan),
+    "another dtype": lambda array: array.astype(np.float32),
+}
+
+
+def exchange_check(name: str, catches: str) -> Check:
+    """What a port dumps, by both layouts and back, of a GRU and of a classifier; and what these refuse."""
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        found = {}
+        for kind, config, params in _kinds(case):
+            dumped = jax.tree.map(np.asarray, port.dump(port.load(config, params)))
+            for layout in (CANONICAL, TORCH):
+                arrays = layout.flat(dumped)
+                _require_shapes(layout, arrays, config)
+                _refuse(layout, arrays)
+                found |= _named(kind, layout.name, layout.record(arrays))
+            both = TORCH.flat(dumped)
+            (second,) = (name for name in both if name.endswith("bias_hh_l0"))
+            both[second] = _second_biases(case)
+            found |= _named(kind, "torch, two biases", TORCH.record(both))
+        return found
+
+    def expect(case: Case) -> Answers:
+        found = {}
+        for kind, _, params in _kinds(case):
+            for layout in (CANONICAL, TORCH):
+                found |= _named(kind, layout.name, params)
+            r, z, n = np.split(_second_biases(case), 3)
+            both = _named(kind, "torch, two biases", params)
+            (bias,) = (name for name in both if name.endswith("bias") and "readout" not in name)
+            (bias_n,) = (name for name in both if name.endswith("bias_n"))
+            found |= both | {bias: both[bias] + np.concatenate([r, z, np.zeros_like(n)]), bias_n: n}
+        return found
+
+    return Check(name, catches, answer, expect, exact=True)
+
+
+def _kinds(case: Case) -> Iterator[tuple[str, Any, Any]]:
+    yield "GRU", case.gru_config, case.params.gru
+    yield "classifier", case.config, case.params
+
+
+def _named(kind: str, what: str, params: Any) -> Answers:
+    return {f"{kind}, {what}: {name}": np.asarray(array) for name, array in leaves(params).items()}
+
+
+def _second_biases(case: Case) -> np.ndarray:
+    """Torch's biases of the recurrent products (3H,), of the gates r, z and n: all different from zero."""
+    return np.linspace(0.25, 1.0, case.params.gru.bias.size)
+
+
+def _require_shapes(layout: Layout, arrays: dict[str, np.ndarray], config: Any) -> None:
+    shapes = {name: array.shape for name, array in arrays.items()}
+    expected = layout.shapes(config.input_size, config.hidden_size, config.classes)
+    said = layout.problem(arrays)
+    if shapes != expected or said:
+        raise DefectError(f"in the {layout.name} layout: {said or f'shapes {shapes}, expected {expected}'}.")
+
+
+def _refuse(layout: Layout, arrays: dict[str, np.ndarray]) -> None:
+    last = list(arrays)[-1]
+    for what, damage in DAMAGES.items():
+        if layout.problem(arrays | {last: damage(arrays[last])}) is None:
+            raise DefectError(f"in the {layout.name} layout, {last} is not refused: {what}.")
