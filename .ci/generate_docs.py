@@ -11,17 +11,19 @@ EXAMPLE = DOCS.parent / "tests" / "example_port"
 
 def checks() -> str:
     """The table of checks."""
-    from trigru.common.equality.checks import CHECKS
+    from trigru.common.equality.checks import CHECKS, THOROUGH
 
     def asked(check):
         if check.exact:
             return "bit for bit"
+        if check.name == "contract":
+            return "same function, accurate in float32, bfloat16, float16 and two mixtures"
         same = ["same function"] if "float64" in check.dtypes else []
         accurate = [f"accurate in {dtype}" for dtype in check.dtypes if dtype != "float64"]
-        by_name = " (by name)" if check.by_name else ""
+        by_name = " (by name)" if check.by_name else " (`--thorough`)" if check in THOROUGH else ""
         return ", ".join(same + accurate) + (", in every call style" if check.styles_of else "") + by_name
 
-    rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in CHECKS]
+    rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in (*CHECKS, *THOROUGH)]
     return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
 def sources(folder):
     return sorted(path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+
+
+def test_an_installed_trigru_has_every_folder():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent for folder in FOLDERS for path in sources(folder)}
+    assert sorted(listed) == sorted(".".join(("trigru", *folder.relative_to(ROOT).parts)) for folder in folders)
 
 
 def imported(path):

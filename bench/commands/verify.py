@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from ...common.equality import verification
-from ...common.equality.checks import DTYPES, Check, get_checks
+from ...common.equality.checks import DTYPES, THOROUGH, Check, get_checks
 from ...common.equality.contract.designs import coverage_of, triples_coverage_of
 from ...common.equality.contract.drawing import drawing_row
 from ...common.equality.contract.script import script_of
@@ -84,7 +84,7 @@ def verify_ports(
         if name not in missing and kernel.name in get_port(name).kernels
     ]
     if thorough is not None:
-        checks = verification.usual_checks() + get_checks("triples", "scale")
+        checks = verification.usual_checks() + tuple(check for check in THOROUGH if not check.draws)
     return hold(subjects, dtypes, checks, styles, thorough=thorough, prover=prover), missing
 
 

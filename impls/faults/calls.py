@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from ...common.parameters.record import ClassifierParams
 from ..pure import PurePort
 from .fault import Applied, Fault, edit
 
@@ -120,6 +121,32 @@ class _StartDetached(PurePort):
         return jax.lax.stop_gradient(super().initial_carry(model, batch_shape))
 
 
+class _StartOfOneAxis(PurePort):
+    def initial_carry(self, model, batch_shape=()):
+        handed_out = super().initial_carry(model, batch_shape)
+        return handed_out if len(batch_shape) < 2 else handed_out.at[:, 1:].set(0)
+
+
+def _drops_later_steps(call, model, x, carry, **options):
+    carry, outputs = call(model, x, carry, **options)
+    axis = 0 if options.get("time_major") else x.ndim - 2
+    steps = jnp.arange(outputs.shape[axis]).reshape([-1 if a == axis else 1 for a in range(outputs.ndim)])
+    return carry, jnp.where(steps < 1024, outputs, jnp.zeros_like(outputs))
+
+
+class _LosesTheSignOfZero(PurePort):
+    def dump(self, tree):
+        return jax.tree.map(lambda p: p + 0.0, super().dump(tree))
+
+
+class _LosesTheReadoutsBias(PurePort):
+    def dump(self, tree):
+        params = super().dump(tree)
+        if not isinstance(params, ClassifierParams):
+            return params
+        return params._replace(readout=params.readout._replace(bias=0 * params.readout.bias))
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("early-carry", "returns the carry one step early", "sequence", Applied(_carry_one_step_early)),
     Fault("carry-ignored", "a passed carry ignored", "carry", Applied(_carry_ignored)),
@@ -157,4 +184,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("step-reset-to-zeros", "one step resets to zeros", "step-reset", _StepResetsToZeros()),
     Fault("step-keeps-carry", "one step ignores a reset where a carry is passed", "step-reset", _StepKeepsACarry()),
     Fault("start-detached", "the start that is handed out has no gradient", "start", _StartDetached()),
+    Fault("start-of-one-axis", "the start of two batch axes is that of the first entry", "start", _StartOfOneAxis()),
+    Fault("after-1024", "outputs of 1024 steps alone", "long", Applied(_drops_later_steps)),
+    Fault("no-negative-zero", "-0.0 is dumped as 0.0", "conversion", _LosesTheSignOfZero()),
+    Fault("no-readout-bias", "a classifier is handed out without its bias", "exchange", _LosesTheReadoutsBias()),
 )

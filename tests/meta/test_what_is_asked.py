@@ -73,7 +73,9 @@ CALLS = {
     "carry-rate": {(3, "")},
     "classifier": set(),  # calls classify
     "step-reset": {("step", "carry reset")},
-    "start": {(3, "carry")},
+    "start": {(4, "carry")},
+    "long": {(3, "lengths")},
+    "exchange": set(),  # loads and dumps
     "life": {(3, ""), (3, "dtype=bfloat16 remat unroll"), (3, "dtype=bfloat16 remat"), (3, "dtype=bfloat16 unroll")},
     "draws": set(),  # calls make
     "refusals": {

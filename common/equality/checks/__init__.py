@@ -38,16 +38,16 @@ from .sequences import (
     vmapped,
 )
 
-__all__ = ["CHECKS", "DTYPES", "Answers", "Check", "get_checks"]
+__all__ = ["CHECKS", "DTYPES", "THOROUGH", "Answers", "Check", "get_checks"]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
-    """Rows of CHECKS by name.
+    """Rows of CHECKS and THOROUGH by name.
 
     >>> [check.name for check in get_checks("chunks")]
     ['chunks']
     """
-    known = {check.name: check for check in CHECKS}
+    known = {check.name: check for check in (*CHECKS, *THOROUGH)}
     for name in names:
         if name not in known:
             raise UnknownNameError("check", name, list(known))
@@ -233,19 +233,6 @@ CHECKS: tuple[Check, ...] = (
         "transforms, call styles; values that saturate, vanish or are zero",
         rows=design_of,
     ),
-    Check(
-        "triples",
-        "three levels of what a call depends on that do not go together",
-        rows=triples_design_of,
-        by_name=True,
-    ),
-    Check(
-        "random",
-        "what shows at sizes that no design has: rows of any size, drawn by hypothesis for a while",
-        rows=lambda port: [drawing_row(30.0, 0)],
-        draws=True,
-        by_name=True,
-    ),
     life_check(
         "life",
         "a model that is another one when it is called again, made again, copied, pickled, flattened or loaded anew; a "
@@ -262,14 +249,22 @@ CHECKS: tuple[Check, ...] = (
     memory_check(
         "memory", "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled"
     ),
-    replace(
-        sequence_check(
-            "scale",
-            "accuracy that is lost at the sizes that people run: 64 sequences of 1024 steps, 64 inputs, 512 units",
-            SequenceQuestion(view=at_scale),
-            dtypes=("float32", "bfloat16"),
-            optimized=("float32", "bfloat16"),
-        ),
-        by_name=True,
+)
+
+#: What takes minutes, and is asked by name or by `--thorough`.
+THOROUGH: tuple[Check, ...] = (
+    Check("triples", "three levels of what a call depends on that do not go together", rows=triples_design_of),
+    Check(
+        "random",
+        "what shows at sizes that no design has: rows of any size, drawn by hypothesis for a while",
+        rows=lambda port: [drawing_row(30.0, 0)],
+        draws=True,
+    ),
+    sequence_check(
+        "scale",
+        "accuracy that is lost at the sizes that people run: 64 sequences of 1024 steps, 64 inputs, 512 units",
+        SequenceQuestion(view=at_scale),
+        dtypes=("float32", "bfloat16"),
+        optimized=("float32", "bfloat16"),
     ),
 )

@@ -32,8 +32,7 @@ class Check:
             one step, and of accuracy.
         rows: instead of answers, rows of a design that each are a question: see `trigru.common.equality.contract`.
         draws: each of these rows says for how long, and from which seed on, rows are drawn.
-        by_name: asked only where it is asked for, since the rows of the contract ask the same, and more; or since it
-            takes long.
+        by_name: asked only where it is asked for, since such rows ask the same, and more.
     """
 
     name: str

@@ -3,26 +3,31 @@
 `trigru convert` and checkpoints go through these layouts. Each value has to keep its bits and its place.
 """
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ...errors import DefectError
+from ...errors import DefectError, ParamsFileError
 from ...parameters.layouts import CANONICAL, TORCH, Layout
-from ...parameters.record import leaves
+from ...parameters.record import GRUParams, leaves
+from ...parameters.safetensors import read_tensors, write_tensors
 from ...port.protocol import Port
 from ..cases import Case
 from .check import Answers, Check
 
-#: What keeps arrays from being parameters; each is done to the last array of a layout.
+#: What keeps an array from being a parameter.
 DAMAGES = {
     "one axis too many": lambda array: array[None],
     "an entry too many": lambda array: np.append(array, array[:1]),
     "nothing in it": lambda array: array[:0],
     "a NaN": lambda array: np.full_like(array, np.nan),
     "another dtype": lambda array: array.astype(np.float32),
+    "integers": lambda array: np.ones(array.shape, np.int64),
 }
 
 
@@ -42,6 +47,8 @@ def exchange_check(name: str, catches: str) -> Check:
             (second,) = (name for name in both if name.endswith("bias_hh_l0"))
             both[second] = _second_biases(case)
             found |= _named(kind, "torch, two biases", TORCH.record(both))
+            if isinstance(dumped, GRUParams):
+                found |= _named(kind, "a file", _through_a_file(dumped))
         return found
 
     def expect(case: Case) -> Answers:
@@ -49,6 +56,7 @@ def exchange_check(name: str, catches: str) -> Check:
         for kind, _, params in _kinds(case):
             for layout in (CANONICAL, TORCH):
                 found |= _named(kind, layout.name, params)
+            found |= _named(kind, "a file", params) if isinstance(params, GRUParams) else {}
             r, z, n = np.split(_second_biases(case), 3)
             both = _named(kind, "torch, two biases", params)
             (bias,) = (name for name in both if name.endswith("bias") and "readout" not in name)
@@ -57,6 +65,24 @@ def exchange_check(name: str, catches: str) -> Check:
         return found
 
     return Check(name, catches, answer, expect, exact=True)
+
+
+def _through_a_file(params: GRUParams) -> GRUParams:
+    """Written to a safetensors file and read back; files with a damaged array, or without one, must be refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gru.safetensors"
+        params.save(path)
+        found = GRUParams.open(path)
+        arrays = read_tensors(path)
+        for name, array in arrays.items():
+            without = {other: arrays[other] for other in arrays if other != name}
+            damaged = {what: without | {name: damage(array)} for what, damage in DAMAGES.items()}
+            for what, tensors in {"missing": without, **damaged, "one too many": arrays | {"more": array}}.items():
+                write_tensors(path, tensors, "gru")
+                with suppress(ParamsFileError):
+                    GRUParams.open(path)
+                    raise DefectError(f"a file is read in which {name} is damaged: {what}.")
+    return found
 
 
 def _kinds(case: Case) -> Iterator[tuple[str, Any, Any]]:
@@ -82,7 +108,7 @@ def _require_shapes(layout: Layout, arrays: dict[str, np.ndarray], config: Any) 
 
 
 def _refuse(layout: Layout, arrays: dict[str, np.ndarray]) -> None:
-    last = list(arrays)[-1]
-    for what, damage in DAMAGES.items():
-        if layout.problem(arrays | {last: damage(arrays[last])}) is None:
-            raise DefectError(f"in the {layout.name} layout, {last} is not refused: {what}.")
+    for name, array in arrays.items():
+        for what, damage in DAMAGES.items():
+            if "readout" not in name and layout.problem(arrays | {name: damage(array)}) is None:
+                raise DefectError(f"in the {layout.name} layout, {name} is not refused: {what}.")

@@ -23,8 +23,9 @@ from ...port.protocol import Port
 from ..cases import Case
 from .check import Answers, Check
 
-#: What is kept has to weigh more than parameters and their gradients.
-BATCH, INPUTS, UNITS = 16, 2, 8
+#: What is kept has to weigh more than parameters and their gradients. More inputs than steps that are unrolled, so that
+#: one is not taken for the other.
+BATCH, INPUTS, UNITS = 16, 5, 8
 SHORT, LONG = 16, 64
 UNROLLED = 4
 #: Of what is kept without remat, at most this share may be kept with it.

@@ -1,6 +1,5 @@
 """Rows that cover a space of factors: every pair of levels that can go together, and the triples that are asked for."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, product
 from typing import Any
@@ -93,20 +92,23 @@ def _levels(factors: Sequence[Factor]) -> Iterator[Row]:
         yield dict(zip(names, levels, strict=True))
 
 
-def in_order_of_rules(space: Space) -> list[Factor]:
-    """The factors, those first of which most rules are."""
-    named = Counter(name for rule in space.rules for name in {*rule.when, *rule.then})
-    return sorted(space.factors, key=lambda factor: -named[factor.name])
-
-
 def can_be_completed(space: Space, row: Row) -> bool:
-    """Whether some row that keeps every rule has these levels: by trying."""
+    """Whether some row that keeps every rule has these levels."""
+    if not space.allows(row):
+        return False
+    if space.allows({**space.usual, **row}):
+        return True
     ruled = {name for rule in space.rules for name in {*rule.when, *rule.then}}
-    rest = [factor for factor in in_order_of_rules(space) if factor.name in ruled and factor.name not in row]
+    return _complete(
+        space, row, [factor for factor in space.factors if factor.name in ruled and factor.name not in row]
+    )
 
-    def complete(row: Row, rest: Sequence[Factor]) -> bool:
-        if not space.allows(row):
-            return False
-        return not rest or any(complete({**row, rest[0].name: level}, rest[1:]) for level in rest[0].levels)
 
-    return complete(row, rest)
+def _complete(space: Space, row: Row, rest: Sequence[Factor]) -> bool:
+    """By trying, that factor first which has the fewest levels left."""
+    if not rest:
+        return True
+    left = [(f, [level for level in f.levels if space.allows({**row, f.name: level})]) for f in rest]
+    factor, levels = min(left, key=lambda pair: len(pair[1]))
+    others = [other for other in rest if other is not factor]
+    return any(_complete(space, {**row, factor.name: level}, others) for level in levels)

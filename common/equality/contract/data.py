@@ -171,7 +171,7 @@ def data_of(row: Row, dtype: str, values: Values = USUAL) -> Data:
 
     kind = np.iinfo(row["lengths dtype"])
     most = min(kind.max, 2**31 - 1) if dtype != "float64" else kind.max  # JAX makes 32 bits of it
-    lengths = np.clip(np.resize(values.lengths(T, kind.min, most), batch), kind.min, most).astype(kind.dtype)
+    lengths = np.asarray(np.clip(np.resize(values.lengths(T, kind.min, most), batch), kind.min, most), kind.dtype)
     if row["lengths"] == "none":
         lengths = None
     padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]

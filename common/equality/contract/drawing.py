@@ -9,8 +9,8 @@ from typing import Any
 
 from ...errors import InputError
 from ...port.protocol import Port
-from .covering import can_be_completed, in_order_of_rules
-from .factors import NO_STYLE, Row, Space, space_of
+from .designs import design_of
+from .factors import NO_STYLE, Row, space_of
 
 #: Rows by one seed of hypothesis, of which the first ones are small; then the next seed follows.
 A_SEED = 25
@@ -57,7 +57,7 @@ def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool]) -
         from hypothesis.errors import Flaky
     except ImportError:
         raise InputError("rows are drawn by hypothesis, which is not installed: pip install hypothesis.") from None
-    rows, ends, asked, failed = rows_of(space_of(port)), monotonic() + seconds, 0, []
+    rows, ends, asked, failed = rows_of(port), monotonic() + seconds, 0, []
 
     @hypothesis.given(rows)
     @hypothesis.settings(
@@ -86,19 +86,23 @@ def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool]) -
     raise AssertionError("numbers do not end")
 
 
-def rows_of(space: Space) -> Any:
+def rows_of(port: Port) -> Any:
     """A strategy of hypothesis: rows that keep every rule, with sizes, unrolling and values of their own.
 
-    Smaller ones have more usual levels and smaller numbers.
+    Each begins with a row of the port's design, the usual one first, of which some levels are changed.
     """
     from hypothesis import strategies as st
 
+    space = space_of(port)
+    begun = st.sampled_from([space.usual, *({f.name: row[f.name] for f in space.factors} for row in _designed(port))])
+    changes = st.lists(st.sampled_from([(f.name, level) for f in space.factors for level in f.levels]), max_size=12)
+
     @st.composite
     def rows(draw: Any) -> Row:
-        row: Row = {}
-        for factor in in_order_of_rules(space):
-            possible = [level for level in factor.levels if can_be_completed(space, {**row, factor.name: level})]
-            row[factor.name] = draw(st.sampled_from(possible))
+        row = dict(draw(begun))
+        for name, level in draw(changes):
+            if space.allows({**row, name: level}):
+                row[name] = level
         if row["transform"] == "eager":  # each operation is compiled anew for each size
             return {**row, "dtype": "float64"}
         for name, level in sizes(row, draw):
@@ -107,7 +111,7 @@ def rows_of(space: Space) -> Any:
 
     def sizes(row: Row, draw: Any) -> Iterator[tuple[str, str]]:
         """Numbers of the same kind as the levels, so that the rules still hold."""
-        time = {"1": 1, "130": draw(st.integers(100, 300))}.get(row["time"]) or draw(st.integers(2, 40))
+        time = 1 if row["time"] == "1" else draw(st.integers(2, 40) | st.integers(41, 300))
         yield "time", str(time)
         yield "inputs", str(draw(st.integers(1, 12)))
         yield "hidden", str(draw(st.integers(1, 24)))
@@ -118,3 +122,7 @@ def rows_of(space: Space) -> Any:
             yield "unroll", str(draw(st.integers(2, min(time + 2, 20))))
 
     return rows()
+
+
+def _designed(port: Port) -> list[Row]:
+    return [row for row in design_of(port) if row["dtype"] == "float64"]

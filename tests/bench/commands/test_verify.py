@@ -11,8 +11,12 @@ import jax
 import pytest
 from support.cli import invoke, run_code
 from trigru.bench.commands.options import read_kernels
+from trigru.bench.commands.verify import Thorough
+from trigru.bench.proving.messages import Subject
 from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
+from trigru.common.equality.contract import designs
+from trigru.common.equality.measurement import Measurement
 from trigru.common.equality.verification import Examiner
 from trigru.impls.faults import FAULTS, Fault
 from trigru.impls.faults.fault import Elsewhere
@@ -229,3 +233,57 @@ def test_verify_says_what_it_compiled_and_where_it_is_kept(monkeypatch, tmp_path
     assert re.search(rf"^[1-9]\d* programs compiled, 0 taken from {kept}$", first.stderr, re.M), first.stderr
     assert re.search(rf"^0 programs compiled, [1-9]\d* taken from {kept}$", again.stderr, re.M), again.stderr
     assert re.search(r"^[1-9]\d* programs compiled$", without.stderr, re.M), without.stderr
+
+
+# once a night
+
+
+def test_thorough_asks_what_takes_long_beside_the_usual(monkeypatch):
+    asked = []
+
+    def ask(examiner, question):
+        asked.append((question.check.name, question.row))
+        return [Measurement("pure", question.check.name, None, "3 drawn rows", "float64", 0.0, 0.0, levels={})]
+
+    monkeypatch.setattr(CHECKS, get_checks("sequence"))
+    monkeypatch.setattr("trigru.common.equality.contract.designs.cover_triples", lambda space: [space.usual])
+    monkeypatch.setattr(designs, "triples_of", lambda space, rows: (len(rows), 7))
+    monkeypatch.setattr(Examiner, "ask", ask)
+    monkeypatch.setattr("trigru.bench.proving.prover._cores", lambda: 1)
+    found = invoke("verify", "--port", "pure", "--thorough", "--budget", "60", "--seed", "5")
+    assert found.exit_code == 0, found.stderr
+    assert [row for check, row in asked if check == "random"] == [
+        {"dtype": "float64", "style": "none", "seconds": "30.0", "seed": "5"},
+        {"dtype": "float64", "style": "none", "seconds": "30.0", "seed": "1005"},
+    ]
+    assert {check for check, _ in asked} == {"sequence", "triples", "random", "scale"}
+    assert "pure: 1 programs cover 1 of 7 triples of levels of any three factors." in found.stderr
+    assert "pure: 3 drawn rows." in found.stderr
+
+
+def test_thorough_shares_its_time_among_ports_and_draws_anew_each_time():
+    subjects = [Subject("port", name) for name in ("pure", "linen", "nnx", "equinox")]
+    rows = [asked.row for asked in Thorough(budget_s=300.0, seed=0).rows(subjects, processes=2)]
+    assert len(rows) == 20
+    assert sum(float(row["seconds"]) for row in rows) == pytest.approx(600.0)
+    (short,) = Thorough(budget_s=1.0, seed=0).rows(subjects[:1], processes=1)
+    assert short.row["seconds"] == "1.0"
+    seeds = {Thorough().rows(subjects[:1], 1)[0].row["seed"] for _ in range(5)}
+    assert len(seeds) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--thorough", "--check", "step"), "--thorough asks everything"),
+        (("--thorough", "--upstream"), "--thorough asks everything"),
+        (("--thorough", "--self-test"), "--self-test takes no other option"),
+        (("--budget", "10"), "--budget and --seed are for --thorough"),
+        (("--seed", "0"), "--budget and --seed are for --thorough"),
+        (("--thorough", "--budget", "0"), "greater than or equal to 1"),
+    ],
+)
+def test_options_of_thorough_that_do_not_go_together(options, said):
+    found = invoke("verify", *options)
+    assert found.exit_code == 2
+    assert said in " ".join(found.stderr.split())
