@@ -12,29 +12,30 @@ ports that the file belongs to, stock or fused, and by nothing else.
 """
 
 import ast
+import json
 import os
 import random
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 sys.path = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).parent]
 
 STOCK, FUSED = "stock", "fused"
-PURE, LINEN, NNX, EQUINOX = ((name, STOCK) for name in ("pure", "linen", "nnx", "equinox"))
-#: Who is asked about a file: the first everything, the others all but the rows of the contract.
+SHARED = (("pure", STOCK), ("linen", STOCK), ("nnx", STOCK), ("equinox", STOCK))
+#: Who is asked about a file: of a port, its own cell and the fused kernel, everything; of what is shared, the first
+#: everything, and the others all but the rows of the contract.
 JUDGES = {
-    "impls/pure.py": (PURE,),
-    "impls/linen.py": (LINEN,),
-    "impls/nnx.py": (NNX,),
-    "impls/equinox.py": (EQUINOX,),
+    **{f"impls/{name}.py": ((name, STOCK), (name, FUSED)) for name, _ in SHARED},
     "common/gru/fused.py": (("pure", FUSED),),
-    "common/gru/inputs.py": (PURE, LINEN, NNX, EQUINOX),
-    "common/gru/initializers.py": (PURE, LINEN, NNX, EQUINOX),
-    "common/parameters/layouts.py": (PURE, LINEN, NNX, EQUINOX),
-    "common/parameters/record.py": (PURE, LINEN, NNX, EQUINOX),
+    "common/gru/inputs.py": SHARED,
+    "common/gru/initializers.py": SHARED,
+    "common/parameters/layouts.py": SHARED,
+    "common/parameters/record.py": SHARED,
 }
+#: Why a survivor is none, by the line that was changed and what it became.
+EXPLAINED = Path(__file__).with_name("survivors.json")
 
 
 def plan(session: str, number: int, seed: int = 0) -> None:
@@ -78,7 +79,8 @@ def judge() -> None:
     with in_haste(), programs_kept_in(programs_folder(), LEAST_KEPT_S):
         for name, kernel in judges:
             port = get_port(name) if kernel == STOCK else WithKernel(get_port(name), kernel)
-            checks = [check for check in usual_checks() if check.rows is None or (name, kernel) == judges[0]]
+            whole = judges is not SHARED or name == SHARED[0][0]
+            checks = [check for check in usual_checks() if check.rows is None or whole]
             for question in questions([port], DTYPES, checks):
                 for measurement in examiner.ask(question):
                     if not measurement.passed:
@@ -87,20 +89,38 @@ def judge() -> None:
 
 
 def report(*sessions: str) -> None:
-    """Print the score of each file, with its 95 % interval, and the survivors."""
+    """Print the score of each file, its 95 % interval over all, and the survivors with what explains them."""
     from cosmic_ray.work_db import WorkDB
     from scipy.stats import binomtest
 
-    outcomes, survivors = defaultdict(list), []
+    explained = json.loads(EXPLAINED.read_text()) if EXPLAINED.exists() else {}
+    killed, survived, equivalent = Counter(), defaultdict(list), Counter()
     for session in sessions:
-        for job, result in WorkDB(session, WorkDB.Mode.open).results:
-            del job
-            killed = result.is_killed
-            file = result.diff.splitlines()[0].removeprefix("--- mutation diff ---").removeprefix("--- a") if 0 else ""
-            outcomes[file].append(killed)
-            if not killed:
-                survivors.append(result.diff)
-    print(outcomes, binomtest, survivors)
+        database = WorkDB(session, WorkDB.Mode.open)
+        files = {item.job_id: str(item.mutations[0].module_path) for item in database.work_items}
+        for job, result in database.results:
+            change = " ".join(_change(result.diff))
+            if result.is_killed:
+                killed[files[job]] += 1
+            elif change in explained:
+                equivalent[files[job]] += 1
+            else:
+                survived[files[job]].append(change)
+    print("| file | noticed | not noticed | no difference |\n| --- | ---: | ---: | ---: |")
+    for file in JUDGES:
+        print(f"| `{file}` | {killed[file]} | {len(survived[file])} | {equivalent[file]} |")
+    noticed, missed = killed.total(), sum(map(len, survived.values()))
+    low, high = binomtest(noticed, noticed + missed).proportion_ci(method="wilson")
+    share = noticed / (noticed + missed)
+    print(f"\n{noticed} of {noticed + missed} noticed: {share:.1%} [{low:.1%}, {high:.1%}].")
+    for file, changes in survived.items():
+        print(f"\n{file}:", *sorted(changes), sep="\n  ")
+
+
+def _change(diff: str) -> list[str]:
+    """The lines that were removed and added."""
+    lines = (line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+    return [" ".join(line.split()) for line in lines if line[1:].strip()]
 
 
 def _hasty_flags() -> tuple[str, ...]:
@@ -127,6 +147,6 @@ def _is_left_out(file: str, position: tuple[int, int]) -> bool:
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "plan":
-        plan(arguments[0], int(arguments[2]) if len(arguments) > 2 else 520)
+        plan(arguments[0], int(arguments[1]))
     else:
         {"judge": judge, "report": report}[command](*arguments)
