@@ -107,7 +107,7 @@ def _dtype_of_the_parameters() -> str | None:
 
 
 WITH_LENGTHS = (
-    *("golden", "lengths", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
+    *("golden", "lengths", "long", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
     "refusals",
 )
 OF_DTYPE = ("dtype", "param-dtype", "life")

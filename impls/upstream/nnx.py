@@ -122,7 +122,8 @@ def _closed_over() -> str | None:
 
 
 WITH_BIASES = (
-    *("conversion", "sequence", "carry", "chunks", "step", "lengths", "unroll", "eager", "vmap", "export", "jvp"),
+    *("conversion", "exchange", "sequence", "carry", "chunks", "step", "lengths", "long", "unroll", "eager", "vmap"),
+    *("export", "jvp"),
     *("dtype", "param-dtype", "forward", "training", "sgd", "adamw", "classifier", "carry-rate", "life"),
 )
 B_HN = "https://github.com/google/flax/issues/5594"

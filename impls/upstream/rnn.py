@@ -33,9 +33,21 @@ def departures_of_both(
         Departure(name, part, "flax", what, partial(evidence, given), checks)
         for name, what, evidence, given, checks in (
             ("no-resets", "has no episode resets", _no_resets, rnn, MASKED),
-            ("length-zero", "seq_lengths 0 returns the padded end's carry", _length_0, run, ("lengths", "classifier")),
-            ("padding-runs-on", "outputs past a length are not zero", _padding_runs_on, run, ("lengths",)),
-            ("padding-gradients", "NaN in the padding reaches gradients", _padding_gradients, gradient, ("lengths",)),
+            (
+                "length-zero",
+                "seq_lengths 0 returns the padded end's carry",
+                _length_0,
+                run,
+                ("lengths", "long", "classifier"),
+            ),
+            ("padding-runs-on", "outputs past a length are not zero", _padding_runs_on, run, ("lengths", "long")),
+            (
+                "padding-gradients",
+                "NaN in the padding reaches gradients",
+                _padding_gradients,
+                gradient,
+                ("lengths", "long"),
+            ),
             ("two-batch-axes", "seq_lengths with two batch axes", _two_batch_axes, run, ()),
             ("bare-carry", "an unbatched carry is not broadcast", _bare_carry, run, ()),
             ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, run, ("dtype", "life")),

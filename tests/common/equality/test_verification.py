@@ -159,6 +159,16 @@ QUANTITIES = {
     "draws": {"recurrent gates, times their transposes", "biases"},
     "refusals": labelled(*GOOD_APPLY, "step") | {"classify: logits"},
     "memory": {"defects"},
+    "long": LEARNED,
+    "exchange": {
+        f"{kind}, {what}: {name}"
+        for kind, whats, names in (
+            ("GRU", ("canonical", "torch", "torch, two biases", "a file"), PARAMS),
+            ("classifier", ("canonical", "torch", "torch, two biases"), PARAMS | READOUT),
+        )
+        for what in whats
+        for name in names
+    },
 }
 
 
