@@ -2,6 +2,7 @@
 
 import io
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,7 +111,9 @@ def verify(
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if thorough and (checks or dtypes or upstream):
         raise typer.BadParameter("--thorough asks everything: it takes no --check, no --dtype and no --upstream.")
-    if not thorough and (budget or seed) is not None:
+    if thorough and not find_spec("hypothesis"):
+        raise typer.BadParameter("--thorough draws rows by hypothesis, which is not installed: pip install hypothesis.")
+    if not thorough and (budget is not None or seed is not None):
         raise typer.BadParameter("--budget and --seed are for --thorough.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")

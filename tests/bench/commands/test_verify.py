@@ -272,6 +272,13 @@ def test_thorough_shares_its_time_among_ports_and_draws_anew_each_time():
     assert len(seeds) > 1
 
 
+def test_thorough_says_before_it_starts_that_hypothesis_is_missing(monkeypatch):
+    monkeypatch.setattr("trigru.bench.cli.find_spec", lambda name: None)
+    found = invoke("verify", "--thorough")
+    assert found.exit_code == 2
+    assert "pip install hypothesis" in " ".join(found.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
