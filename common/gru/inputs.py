@@ -109,11 +109,12 @@ def check_batch_shape(batch_shape: Any) -> None:
 
     >>> check_batch_shape(8)
     Traceback (most recent call last):
-    trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers, as (8,) for a batch of 8.
+    trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers from 1 on, as (8,) for a
+    batch of 8.
     """
-    if not isinstance(batch_shape, tuple | list) or not all(isinstance(size, Integral) for size in batch_shape):
+    if not isinstance(batch_shape, tuple | list) or not all(map(_is_size, batch_shape)):
         raise InputError(
-            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers, as (8,) for a batch of 8."
+            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers from 1 on, as (8,) for a batch of 8."
         )
 
 
@@ -163,6 +164,10 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
     if dtype is not None:
         return jnp.dtype(dtype)
     return reduce(jnp.promote_types, [jnp.result_type(array) for array in arrays if array is not None])
+
+
+def _is_size(size: Any) -> bool:
+    return isinstance(size, Integral) and not isinstance(size, bool) and size > 0
 
 
 def _dtype(array: Any) -> Any:

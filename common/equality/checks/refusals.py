@@ -89,6 +89,16 @@ BAD_STEP: dict[str, dict[str, Any]] = {
     "an integer reset": {"reset": np.zeros(B, np.int32)},
 }
 BAD_CLASSIFY = _INPUTS | _LENGTHS
+BAD_BATCH_SHAPES: dict[str, Any] = {
+    "a number": B,
+    "text": "8",
+    "None": None,
+    "a fraction": (1.5,),
+    "a negative size": (-1,),
+    "an empty batch": (2, 0),
+    "a truth value": (True,),
+    "an array": np.ones((B, H)),
+}
 #: What is done to a flag that is an argument of a jitted function.
 TRACED_FLAGS = ("reverse", "time_major")
 _PARAMS: GRUParams = random_params(CONFIG)
@@ -189,6 +199,10 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
     ):  # fmt: skip
         yield from ((f"{name}, {what}", lambda call=call, row=row: call(**row)) for what, row in table.items())
     yield from ((f"apply, a traced {flag}", lambda flag=flag: traced(flag)) for flag in TRACED_FLAGS)
+    yield from (
+        (f"initial_carry, {what} as batch_shape", lambda row=row: port.initial_carry(model, row))
+        for what, row in BAD_BATCH_SHAPES.items()
+    )
     yield from ((f"load, {what}", lambda row=row: port.load(CONFIG, row)) for what, row in BAD_LOAD.items())
     yield "load, a GRU's parameters for a classifier", lambda: port.load(READOUT, _PARAMS)
     yield "load, float64 without jax_enable_x64", lambda: _without_x64(lambda: port.load(CONFIG, _PARAMS))
