@@ -167,7 +167,7 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
 
 
 def _is_size(size: Any) -> bool:
-    return isinstance(size, Integral) and not isinstance(size, bool) and size > 0
+    return isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0
 
 
 def _dtype(array: Any) -> Any:

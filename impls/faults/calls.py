@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ...common.parameters.record import ClassifierParams
 from ..pure import PurePort
-from .fault import Applied, Fault, edit
+from .fault import Applied, Elsewhere, Fault, edit
 
 
 def _changed(name, change):
@@ -188,4 +188,5 @@ FAULTS: tuple[Fault, ...] = (
     Fault("after-1024", "outputs of 1024 steps alone", "long", Applied(_drops_later_steps)),
     Fault("no-negative-zero", "-0.0 is dumped as 0.0", "conversion", _LosesTheSignOfZero()),
     Fault("no-readout-bias", "a classifier is handed out without its bias", "exchange", _LosesTheReadoutsBias()),
+    Fault("misstated-shapes", "linen: shapes not transposed", "exchange", Elsewhere("linen", "MisstatesShapes")),
 )

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from ..linen import LinenPort, Model
+from ...common.parameters.layouts import Layout
+from ..linen import LAYOUT, LinenPort, Model
 from .contract import drops_steps
 
 
@@ -55,3 +56,16 @@ class DropsSteps(LinenPort):
 
     def apply(self, model, x, carry=None, **options):
         return drops_steps(super().apply, model, x, carry, **options)
+
+
+class _Untransposed(Layout):
+    """Says shapes of rows that it transposes as if it did not."""
+
+    def shapes(self, *sizes, **options):
+        return {name: shape[::-1] for name, shape in super().shapes(*sizes, **options).items()}
+
+
+class MisstatesShapes(LinenPort):
+    """A layout by which no file of the framework is read."""
+
+    layout = _Untransposed(**vars(LAYOUT))

@@ -1,10 +1,10 @@
-"""The check of parameters on their way to others: in trigru's own layout and in torch's, and back.
+"""The check of parameters on their way to others: in trigru's own layout, in torch's and in a port's, and back.
 
 `trigru convert` and checkpoints go through these layouts. Each value has to keep its bits and its place.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ...errors import DefectError, ParamsFileError
-from ...parameters.layouts import CANONICAL, TORCH, Layout
+from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, leaves
 from ...parameters.safetensors import read_tensors, write_tensors
 from ...port.protocol import Port
@@ -49,6 +49,9 @@ def exchange_check(name: str, catches: str) -> Check:
             found |= _named(kind, "torch, two biases", TORCH.record(both))
             if isinstance(dumped, GRUParams):
                 found |= _named(kind, "a file", _through_a_file(dumped))
+            own = getattr(port, "layout", None)
+            if isinstance(own, Layout):
+                _require_own(own, dumped, config)
         return found
 
     def expect(case: Case) -> Answers:
@@ -105,6 +108,24 @@ def _require_shapes(layout: Layout, arrays: dict[str, np.ndarray], config: Any) 
     said = layout.problem(arrays)
     if shapes != expected or said:
         raise DefectError(f"in the {layout.name} layout: {said or f'shapes {shapes}, expected {expected}'}.")
+
+
+def _require_own(layout: Layout, params: Any, config: Any) -> None:
+    """Raise a DefectError unless a framework's own layout has its shapes, refuses what is damaged, and loses nothing."""
+    arrays = layout.flat(params)
+    _require_shapes(layout, arrays, config)
+    _refuse(layout, arrays)
+    if not _same(leaves(layout.record(arrays)), leaves(params)):
+        raise DefectError(f"in the {layout.name} layout, parameters do not come back bit for bit.")
+    if not _same(flatten(layout.tree(params)), arrays):
+        raise DefectError(f"in the {layout.name} layout, a tree has not the arrays of the names.")
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether names are the same, and all bits."""
+    return one.keys() == other.keys() and all(
+        np.asarray(one[name]).tobytes() == np.asarray(other[name]).tobytes() for name in one
+    )
 
 
 def _refuse(layout: Layout, arrays: dict[str, np.ndarray]) -> None:
