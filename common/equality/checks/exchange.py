@@ -111,7 +111,7 @@ def _require_shapes(layout: Layout, arrays: dict[str, np.ndarray], config: Any) 
 
 
 def _require_own(layout: Layout, params: Any, config: Any) -> None:
-    """Raise a DefectError unless a framework's own layout has its shapes, refuses what is damaged, and loses nothing."""
+    """Raise a DefectError unless a framework's layout has its shapes, refuses damage, and loses nothing."""
     arrays = layout.flat(params)
     _require_shapes(layout, arrays, config)
     _refuse(layout, arrays)
