@@ -101,7 +101,7 @@ def _train_step(label: str) -> str:
 
 def results() -> str:
     """The page of published results."""
-    from trigru.bench.commands.report import tables_of
+    from trigru.bench.commands.tables import tables_of
     from trigru.bench.reporting.overhead import overhead_tables
     from trigru.bench.reporting.provenance import provenance_lines
     from trigru.bench.reporting.sections import markdown, markdown_table

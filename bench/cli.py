@@ -73,7 +73,7 @@ def compare(
     json: given.Json = False,
     output: given.Folder = Path("results"),
 ) -> None:
-    """Verify, then time. Prints the answer on one screen; writes results.json and report.md.
+    """Verify, then time. Prints the answer on one screen; writes results.json and report.html.
 
     A port that is not proven equal gets no number. Exit code 1 if any check failed.
     """
@@ -224,14 +224,18 @@ def convert(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="A results.json or its folder, or a results.partial.jsonl.")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS", help="Files results.json, their folders, or results.partial.jsonl."),
+    ],
     details: given.Details = False,
     json: given.Json = False,
+    output: given.PageFolder = None,
 ) -> None:
-    """Print the answer of a run again."""
+    """Print the answer of runs again, or write a page that has them side by side."""
     from .commands import report
 
-    report.report(results, details=details, json=json)
+    report.report(results, details=details, json=json, output=output)
 
 
 @app.command()

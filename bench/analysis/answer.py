@@ -79,6 +79,7 @@ class Row(Struct, frozen=True):
 
     Args:
         plain_s: median seconds per call of plain JAX.
+        floor: the noise floor, as a fraction.
         cells: by way, one of WAYS, and by port.
         fastest: by way, the ports than which no other is faster. All of them, where they are not told apart; none,
             where too few rounds were measured to tell, or where there is nothing to compare.
@@ -90,6 +91,7 @@ class Row(Struct, frozen=True):
     shape: str
     phase: str
     plain_s: float
+    floor: float
     cells: dict[str, dict[str, Cell]]
     fastest: dict[str, list[str]]
     pairs: dict[str, list[Difference]]
@@ -176,7 +178,7 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         if other is not None and one is not other
     }
     plain_s = float(np.median(baseline.time_s))
-    return Row(facts.arm.workload, facts.shape, facts.arm.phase, plain_s, cells, fastest, between, styles)
+    return Row(facts.arm.workload, facts.shape, facts.arm.phase, plain_s, facts.floor, cells, fastest, between, styles)
 
 
 def _cell(b: Benchmark, baseline: Benchmark) -> Cell:

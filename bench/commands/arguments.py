@@ -77,7 +77,13 @@ Cache = Annotated[
     ),
 ]
 Folder = Annotated[
-    Path, typer.Option("--output", "-o", parser=read_folder, help="Folder for results.json and report.md.")
+    Path, typer.Option("--output", "-o", parser=read_folder, help="Folder for results.json and report.html.")
+]
+PageFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", parser=read_folder, help="Write report.html here; of a single run also tables and pictures."
+    ),
 ]
 
 TrainFolder = Annotated[

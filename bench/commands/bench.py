@@ -18,10 +18,7 @@ from ..arms.plan import expand, packages_of_plan
 from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..reporting.console import Progress, say, show
-from ..reporting.plots import plot_sweep
-from ..reporting.provenance import provenance_lines
-from ..reporting.sections import markdown
-from ..reporting.sight import expectation, sight_lines
+from ..reporting.sight import expectation
 from ..reporting.starts import cold_start_tables
 from ..results.files import FILE, command_line, save
 from ..results.lines import GO_ON
@@ -38,10 +35,10 @@ from ..timing.machine import (
 )  # fmt: skip
 from ..timing.supervisor import run
 from .claims import Unfinished
-from .report import show_run, tables_of
+from .pages import write_pages
+from .report import show_run
 
 COLD_STARTS = 5
-REPORT, SWEEP_PLOT = "report.md", "sweep.png"
 
 
 def benchmark(
@@ -55,7 +52,7 @@ def benchmark(
     details: bool = False,
     json: bool = False,
 ) -> Results:
-    """Measure, show the run, and write results.json and report.md, which a complete run alone replaces.
+    """Measure, show the run, and write results.json and the files that show it, which a complete run alone replaces.
 
     What was measured before an interruption stays in the journal. The caller has claimed the folder and the machine.
 
@@ -99,19 +96,16 @@ def benchmark(
         journal.close()
         raise typer.Exit(1)
     found = answer(results)
-    page = markdown("trigru", [*provenance_lines(results), *sight_lines(results)], tables_of(results, found))
     with shielded():
         try:
             save(results, folder / FILE)
-            write_whole(folder / REPORT, page.encode())
-            (folder / SWEEP_PLOT).unlink(missing_ok=True)  # of an earlier run
-            plotted = f", {folder / SWEEP_PLOT}" if plot_sweep(results, folder / SWEEP_PLOT) else ""
+            written = write_pages(folder, [results], [found])
         except OSError:
             say(kept(journal))
             raise
         journal.close()
         show_run(results, found=found, details=details, json=json)
-        say(f"written: {folder / FILE}, {folder / REPORT}{plotted}")
+        say(f"written: {', '.join(map(str, (folder / FILE, *written)))}")
         say(f"all tables: trigru report {folder} --details")
     return results
 

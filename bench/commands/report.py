@@ -1,5 +1,6 @@
 """`trigru report`: the answer of a run on one screen, and its tables."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,19 +9,17 @@ import typer
 from ..analysis.answer import Answer, answer
 from ..analysis.merge import merge
 from ..reporting.answer import answer_lines, proof_lines
-from ..reporting.calibration import calibration_tables
 from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
-from ..reporting.frameworks import framework_tables
 from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
 from ..reporting.provenance import load_warnings, provenance_lines
-from ..reporting.sections import Section
 from ..reporting.sight import sight_lines
-from ..reporting.times import timing_tables
 from ..results.files import load
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
+from .pages import write_pages
+from .tables import tables_of, time_tables
 
 
 def load_run(path: Path) -> Results:
@@ -31,9 +30,22 @@ def load_run(path: Path) -> Results:
     return merge(Journal.read(path)) if path.suffix == Path(PARTIAL).suffix else load(path)
 
 
-def report(path: Path, *, details: bool = False, json: bool = False) -> None:
-    """Show a run again."""
-    show_run(load_run(path), details=details, json=json)
+def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, output: Path | None = None) -> None:
+    """Show runs again, one after the other.
+
+    Args:
+        output: a folder, where a page of all of them is written; of a single one also its tables and pictures.
+    """
+    runs = [load_run(path) for path in paths]
+    answers = [answer(run) for run in runs]
+    if output is not None:
+        written = write_pages(output, runs, answers)
+    for number, (path, run, found) in enumerate(zip(paths, runs, answers, strict=True)):
+        if len(runs) > 1 and not json:
+            show_lines([""] * bool(number) + [f"{path}:"])
+        show_run(run, found=found, details=details, json=json)
+    if output is not None:
+        say(f"written: {', '.join(map(str, written))}")
 
 
 def show_run(results: Results, *, found: Answer | None = None, details: bool = False, json: bool = False) -> None:
@@ -65,20 +77,3 @@ def show_run(results: Results, *, found: Answer | None = None, details: bool = F
         show_lines(answer_lines(found, load_warnings(results.trigru)))
     else:
         show_lines([*proof_lines(found), *sight_lines(results)])
-
-
-def tables_of(results: Results, found: Answer | None = None) -> list[Section]:
-    """All tables of a results file: first what was proven, then the times.
-
-    Args:
-        found: the answer of the run, where it is known already.
-    """
-    return [*equality_tables(results.trigru.equality or []), *time_tables(results, found)]
-
-
-def time_tables(results: Results, found: Answer | None = None) -> list[Section]:
-    """What it says of times."""
-    if results.trigru.plan.trials:
-        return calibration_tables(results)
-    makers = (overhead_tables, kernel_tables, timing_tables)
-    return [*framework_tables(results, found), *(section for make in makers for section in make(results))]

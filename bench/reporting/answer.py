@@ -37,7 +37,7 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     Args:
         warnings: of the machine's load.
     """
-    prose = [[*warnings, *proof_lines(found)], _reasons(found), _advice(found), limit_lines(found)]
+    prose = [[*warnings, *proof_lines(found)], reason_lines(found), advice_lines(found), limit_lines(found)]
     parts = [[line for text in part for line in _fold(text)] for part in prose]
     parts.insert(1, _times(found))
     apart = [line for part in parts if part for line in ("", *part)][1:]
@@ -207,7 +207,7 @@ def _cells(ports: list[str], row: Row, way: str) -> tuple[list[str], str]:
     return times, "not told apart" if none else ", ".join(map(name_of, fastest)) or "-"
 
 
-def _reasons(found: Answer) -> list[str]:
+def reason_lines(found: Answer) -> list[str]:
     """Which differences are real, and what is known of their causes."""
     of_port = {port: [row.styles[port] for row in found.rows if port in row.styles] for port in found.ports}
     way = FUNCTIONAL if any(row.pairs.get(FUNCTIONAL) for row in found.rows) else DOCUMENTED
@@ -310,7 +310,7 @@ def _counted(counts: Sequence[tuple[str, int, int]]) -> str:
     return f"{mine} {words.get(name, name)} to {its}"
 
 
-def _advice(found: Answer) -> list[str]:
+def advice_lines(found: Answer) -> list[str]:
     """What to write for the fast number."""
     lines, cautions, as_documented = [], [], []
     for port in found.ports:

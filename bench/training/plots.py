@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..reporting.plots import write_figure
+from ..reporting.plots.figures import write_figure
 from .study import STARTS, Run
 from .vanishing import LOSSES, Vanishing
 

@@ -35,7 +35,8 @@ from support.runs import MACHINE, draw_run
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import merge
 from trigru.bench.commands import train
-from trigru.bench.commands.report import show_run, tables_of
+from trigru.bench.commands.report import show_run
+from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.diff import diff_tables
 from trigru.bench.reporting.outcome import outcome
 from trigru.bench.reporting.provenance import provenance_lines

@@ -1,81 +1,65 @@
-"""Pictures from a results file."""
+"""A sweep as a picture: throughput and framework overhead against the swept size."""
 
-import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...common.files import write_whole
-from ...common.gru.kernels import STOCK
-from ..analysis.overhead import NEGLIGIBLE, overheads
-from ..analysis.rates import rates_of
-from ..results.record import Arm, Benchmark, Results
+from ....common.gru.kernels import STOCK
+from ...analysis.overhead import NEGLIGIBLE, overheads
+from ...analysis.rates import rates_of
+from ...results.record import Arm, Benchmark, Results
+from .figures import INK, colour_of, drawing, marker_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Okabe and Ito's colours by port, which colour-blind people can distinguish (https://jfly.uni-koeln.de/color/). Each
-#: style of a port has its own marker.
-COLOURS = {"pure": "#000000", "linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
-OTHERS = ("#CC79A7", "#D55E00", "#56B4E9")
-MARKERS = "osD^vPX"
 
-
-def plot_sweep(results: Results, path: Path) -> bool:
-    """Throughput and framework overhead against the swept size, a row for each phase. Returns whether there was one."""
-    from matplotlib.figure import Figure
-
+def sweep_figure(results: Results) -> "Figure | None":
+    """Throughput and overhead, a row for each phase; None where no size was swept."""
     found = [overhead for overhead in overheads(results) if overhead.size is not None]
     sizes = sorted({overhead.size for overhead in found if overhead.size is not None})
     if len(sizes) < 2:
-        return False
+        return None
     phases = list(dict.fromkeys(overhead.phase for overhead in found))
     swept = results.trigru.plan.swept or ""
     base = results.benchmarks[0].arm.workload.name
-    figure = Figure(figsize=(11, 4.2 * len(phases)), layout="constrained")
-    grid = figure.subplots(len(phases), 2, squeeze=False)
-    for (left, right), phase in zip(grid, phases, strict=True):
-        stock = [b for b in results.benchmarks if b.arm.division == STOCK and b.arm.role in ("baseline", "arm")]
-        here = [b for b in stock if b.arm.phase == phase]
-        for name in dict.fromkeys(b.name for b in here):
-            mine = sorted((b for b in here if b.name == name), key=lambda b: b.arm.workload.sizes[swept])
-            style = _style(mine[0].arm, here)
-            x = [b.arm.workload.sizes[swept] for b in mine]
-            left.plot(x, [rates_of(results, b).steps_per_s for b in mine], label=name, **style)
-            paid = [overhead for overhead in found if (overhead.arm, overhead.phase) == (name, phase)]
-            if paid:
-                paid.sort(key=lambda overhead: overhead.size or 0)
-                shares = np.array([[t.share, t.low_share, t.high_share] for t in paid]).T
-                reach = [shares[0] - shares[1], shares[2] - shares[0]]
-                right.errorbar(x, shares[0], reach, elinewidth=0.8, capsize=2, **style)
-        left.set(title=f"{phase}: throughput", ylabel="time steps per second", yscale="log")
-        right.axhline(NEGLIGIBLE, color="grey", linewidth=0.8, linestyle="--")
-        right.axhline(0, color="black", linewidth=0.8)
-        right.set_yscale("symlog", linthresh=0.02)
-        right.set(title=f"{phase}: cost over plain JAX, with 95 % intervals", ylabel="share of pure[jit]'s time")
-        right.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        for axes in (left, right):
-            axes.set_xscale("log", base=2)
-            axes.set_xticks(sizes, [str(size) for size in sizes])
-            axes.set_xlabel(f"{swept} ({base}, float32)")
-            axes.grid(alpha=0.3)
-    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
-    write_figure(figure, path)
-    return True
+    with drawing():
+        from matplotlib.figure import Figure
 
-
-def write_figure(figure: "Figure", path: Path) -> None:
-    """Write a picture, whole or not at all. The suffix of its path gives the format."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=110)
-    write_whole(path, buffer.getvalue())
+        figure = Figure(figsize=(11, 4.2 * len(phases)), layout="constrained")
+        grid = figure.subplots(len(phases), 2, squeeze=False)
+        for (left, right), phase in zip(grid, phases, strict=True):
+            stock = [b for b in results.benchmarks if b.arm.division == STOCK and b.arm.role in ("baseline", "arm")]
+            here = [b for b in stock if b.arm.phase == phase]
+            for name in dict.fromkeys(b.name for b in here):
+                mine = sorted((b for b in here if b.name == name), key=lambda b: b.arm.workload.sizes[swept])
+                style = _style(mine[0].arm, here)
+                x = [b.arm.workload.sizes[swept] for b in mine]
+                left.plot(x, [rates_of(results, b).steps_per_s for b in mine], label=name, **style)
+                paid = [overhead for overhead in found if (overhead.arm, overhead.phase) == (name, phase)]
+                if paid:
+                    paid.sort(key=lambda overhead: overhead.size or 0)
+                    shares = np.array([[t.share, t.low_share, t.high_share] for t in paid]).T
+                    reach = [shares[0] - shares[1], shares[2] - shares[0]]
+                    right.errorbar(x, shares[0], reach, elinewidth=0.8, capsize=2, **style)
+            left.set(title=f"{phase}: throughput", ylabel="time steps per second", yscale="log")
+            right.axhline(NEGLIGIBLE, color="grey", linewidth=0.8, linestyle="--")
+            right.axhline(0, color=INK, linewidth=0.8)
+            right.set_yscale("symlog", linthresh=0.02)
+            right.set(title=f"{phase}: cost over plain JAX, with 95 % intervals", ylabel="share of pure[jit]'s time")
+            right.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+            for axes in (left, right):
+                axes.set_xscale("log", base=2)
+                axes.set_xticks(sizes, [str(size) for size in sizes])
+                axes.set_xlabel(f"{swept} ({base}, float32)")
+                axes.grid(alpha=0.3)
+        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
+    return figure
 
 
 def _style(arm: Arm, benchmarks: list[Benchmark]) -> dict[str, str | float]:
     """A colour for each port, and a marker for each of its styles."""
     styles = list(dict.fromkeys(b.arm.style for b in benchmarks if b.arm.port == arm.port))
-    others = list(dict.fromkeys(b.arm.port for b in benchmarks if b.arm.port not in COLOURS))
-    colour = COLOURS.get(arm.port) or OTHERS[others.index(arm.port) % len(OTHERS)]
-    marker = MARKERS[styles.index(arm.style) % len(MARKERS)]
-    return {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.2}
+    ports = list(dict.fromkeys(b.arm.port for b in benchmarks))
+    marker = marker_of(styles.index(arm.style))
+    return {"color": colour_of(arm.port, ports), "marker": marker, "markersize": 5, "linewidth": 1.2}

@@ -30,7 +30,7 @@ COMMANDS = {
         "--no-cache",
     },
     "bench": MEASURING | {"--calibrate", "--cold-start"},
-    "report": {"--details", "--json"},
+    "report": {"--details", "--json", "--output"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
     "styles": {"--phase"},

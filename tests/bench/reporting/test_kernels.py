@@ -17,11 +17,11 @@ from support.runs import (
     with_provenance,
 )
 from trigru.bench.analysis.overhead import overheads
-from trigru.bench.commands.report import tables_of
+from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.frameworks import framework_tables
 from trigru.bench.reporting.kernels import kernel_tables
 from trigru.bench.reporting.overhead import overhead_tables
-from trigru.bench.reporting.plots import plot_sweep
+from trigru.bench.reporting.plots.sweep import sweep_figure
 from trigru.bench.reporting.sections import markdown
 
 OWN, PEERS = "own cell", "kernel against peers"
@@ -100,8 +100,7 @@ def test_a_division_alone_has_no_tables_of_another(results, tmp_path):
     assert kernel_tables(with_benchmarks(results, results.benchmarks[:3])) == []
     assert overheads(alone) == []
     assert tables_of(alone)[0].title.startswith("The fused kernel against each framework's own cell")
-    assert not plot_sweep(alone, tmp_path / "none.png")
-    assert not list(tmp_path.iterdir())
+    assert sweep_figure(alone) is None
 
 
 def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(tmp_path, monkeypatch):
@@ -125,7 +124,7 @@ def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(t
     swept = with_provenance(
         with_benchmarks(draw_run(1), benchmarks), plan=plan(workloads=("tiny@hidden=16", "tiny@hidden=8"))
     )
-    assert plot_sweep(swept, tmp_path / "sweep.png")
+    assert sweep_figure(swept) is not None
     per_s = swept.benchmarks[0].facts.steps / 1e-3
     assert drawn == [(name, [8, 16], [per_s, per_s]) for name in ("pure[jit]", "linen[apply]")]
     assert overhead_tables(swept)[1].rows[0][-1] == "8 by estimate"

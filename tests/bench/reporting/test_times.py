@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from support.cli import shown
 from support.runs import PROGRAM, make_arm, make_benchmark, make_results, with_facts, with_machine, with_provenance
-from trigru.bench.commands.report import tables_of
+from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.reporting.times import timing_tables

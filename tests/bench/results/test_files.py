@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import runs
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, with_facts, with_provenance
-from trigru.bench.commands.report import tables_of
+from trigru.bench.commands.tables import tables_of
 from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, assemble, command_line, load, save
 from trigru.bench.results.record import Arm, Facts, Plan, Provenance, Untimed
 

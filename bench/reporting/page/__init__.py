@@ -1,0 +1,1 @@
+"""The page of some runs: one HTML file that needs nothing else."""

@@ -1,0 +1,218 @@
+"""The tables of a page that are sorted and filtered: of all arms, their programs, and of frameworks in pairs.
+
+A table has the rows of all runs, with a column that says which run; what it compares is within one run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ....common.port.programs import Build, ProgramFacts
+from ...analysis.answer import WAYS, Answer, Cell, Difference, Row
+from ...analysis.rates import rates_of
+from ...analysis.statistics import Comparison
+from ...results.record import Arm, Benchmark, Results, Untimed
+from ..answer import HEADINGS, PHASES, name_of
+from ..frameworks import explain
+from ..numbers import format_bytes, format_interval, format_rate, format_throughput, format_time
+from .samples import Samples
+
+#: "filter": words of which the reader chooses some. "words": not chosen from. "number": aligned to the right.
+Kind = Literal["filter", "words", "number"]
+ROLES = {"baseline": "1 (baseline)", "duplicate": "A/A"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in a cell.
+
+    Args:
+        text: what is read.
+        order: by which it is sorted; None for its text. Cells without a number come first.
+        arms: places among the samples of the arms that the number is of, which it opens to.
+        why: for a cell without a number, the reason.
+    """
+
+    text: str
+    order: float | None = None
+    arms: tuple[int, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Sortable:
+    """A table that the reader sorts and filters."""
+
+    title: str
+    columns: tuple[tuple[str, Kind], ...]
+    rows: list[list[Entry]]
+    notes: tuple[str, ...] = ()
+
+
+OF_ARM: tuple[tuple[str, Kind], ...] = (
+    ("workload", "filter"), ("phase", "filter"), ("framework", "filter"), ("style", "filter"), ("kernel", "filter"),
+    ("dtype", "filter"), ("compared in", "filter"),
+)  # fmt: skip
+RUN: tuple[tuple[str, Kind], ...] = (("run", "filter"),)
+
+
+def answer_table(found: Answer, way: str, run: Results, samples: Samples) -> Sortable:
+    """What each framework takes in one way, and which is the fastest: a row for each phase of each workload."""
+    ports: list[tuple[str, Kind]] = [(name_of(port), "number") for port in found.ports]
+    columns: list[tuple[str, Kind]] = [("time of a call", "words"), *ports, ("fastest", "words")]
+    rows = [_answer_row(found, row, way, run, samples) for row in found.rows if way in row.cells]
+    return Sortable(HEADINGS[way], tuple(columns), rows)
+
+
+def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples) -> Sortable:
+    """Every arm of every run, with and without a number."""
+    columns: tuple[tuple[str, Kind], ...] = (
+        ("time of a call", "number"), ("pipelined", "number"), ("steps/s", "number"), ("GFLOP/s, %", "number"),
+        ("time / plain JAX", "number"), ("verdict", "filter"),
+    )  # fmt: skip
+    rows = [
+        [*first, *_times(run, item, samples)]
+        for run, item, first in _items(runs, names)
+    ]  # fmt: skip
+    return Sortable(
+        "Every time",
+        (*_run_column(runs), *OF_ARM, *columns),
+        rows,
+        (
+            "Medians of seconds per call; in pipelined rounds no call is waited for before the next. Ratios are paired "
+            "within rounds, with 95 % intervals. Per cent: of the machine's nearer limit. "
+            "A/A is plain JAX compiled again, whose difference from it is noise.",
+        ),
+    )
+
+
+def programs_table(runs: Sequence[Results], names: Sequence[str]) -> Sortable:
+    """How long every arm takes to build, and what XLA made of it."""
+    columns: tuple[tuple[str, Kind], ...] = (
+        ("trace", "number"), ("lower", "number"), ("compile", "number"), ("first call", "number"),
+        ("leaves", "number"), ("dots", "number"), ("loops", "number"), ("fusions", "number"),
+        ("transposes", "number"), ("temporary memory", "number"), ("program", "words"),
+    )  # fmt: skip
+    rows = [
+        [*first, *_program(item)]
+        for _, item, first in _items(runs, names)
+        if isinstance(item, Benchmark) and item.arm.role != "duplicate"
+    ]
+    return Sortable(
+        "Compile times and programs",
+        (*_run_column(runs), *OF_ARM, *columns),
+        rows,
+        (
+            "Times are of the first process, measured once. Counts are of the optimised program, with a loop's body "
+            "counted once. Equal names in the last column are the same program.",
+        ),
+    )
+
+
+def pairs_table(runs: Sequence[Results], names: Sequence[str], answers: Sequence[Answer], samples: Samples) -> Sortable:
+    """Each two frameworks, in the same way, and what causes the difference."""
+    columns: tuple[tuple[str, Kind], ...] = (
+        ("workload", "filter"), ("phase", "filter"), ("called", "filter"), ("one", "filter"), ("other", "filter"),
+        ("one / other", "number"), ("verdict", "filter"), ("why", "words"),
+    )  # fmt: skip
+    rows = [
+        [*([Entry(name)] * (len(runs) > 1)), *_pair(run, row, way, difference, samples)]
+        for run, name, found in zip(runs, names, answers, strict=True)
+        for row in found.rows
+        for way in WAYS
+        for difference in row.pairs.get(way, ())
+    ]
+    notes = ("Paired within rounds, with 95 % intervals. A verdict needs a difference beyond chance and noise floor.",)
+    return Sortable("Frameworks against each other", (*_run_column(runs), *columns), rows, notes)
+
+
+def _run_column(runs: Sequence[Results]) -> tuple[tuple[str, Kind], ...]:
+    return RUN if len(runs) > 1 else ()
+
+
+def _items(runs: Sequence[Results], names: Sequence[str]) -> Iterator[tuple[Results, Benchmark | Untimed, list[Entry]]]:
+    """Every arm with the cells that say which it is."""
+    for run, name in zip(runs, names, strict=True):
+        for item in (*run.benchmarks, *run.untimed):
+            yield run, item, [*([Entry(name)] * (len(runs) > 1)), *_of_arm(item.arm)]
+
+
+def _of_arm(arm: Arm) -> list[Entry]:
+    copy = f" #{arm.copy}" if arm.copy > 1 else ""
+    slowed = f" slowed by {arm.slowed:.0%}" if arm.slowed else ""
+    style = Entry(arm.style) if arm.style else Entry("none", why="the port is not available")
+    words = (arm.dtype, f"{arm.division}{f' {arm.trial}' if arm.trial else ''}")
+    named = Entry(f"{name_of(arm.port)}{copy}{slowed}"), style, Entry(str(arm.kernel))
+    return [Entry(str(arm.workload)), Entry(PHASES.get(arm.phase, arm.phase)), *named, *map(Entry, words)]
+
+
+def _times(run: Results, item: Benchmark | Untimed, samples: Samples) -> list[Entry]:
+    if isinstance(item, Untimed):
+        return [Entry("no number", why=item.reason), *([Entry("", why=item.reason)] * 4), Entry("")]
+    rates, facts, place = rates_of(run, item), item.facts, samples.place(run, item)
+    ratio = Comparison(facts.ratio, facts.ratio_low, facts.ratio_high)
+    why = "nothing is dispatched ahead, or a single call fills a sample"
+    baseline = samples.place_of_baseline(run, item)
+    return [
+        Entry(format_time(rates.time_s), rates.time_s, (place,)),
+        Entry("", why=why)
+        if rates.pipelined_s is None
+        else Entry(format_time(rates.pipelined_s), rates.pipelined_s),
+        Entry(format_rate(rates.steps_per_s), rates.steps_per_s),
+        Entry(format_throughput(rates.flop_per_s, rates.share), rates.flop_per_s),
+        Entry("1", 1.0) if item.arm.is_baseline else Entry(format_interval(ratio), ratio.ratio, (place, baseline)),
+        Entry(ROLES.get(item.arm.role, facts.differs or facts.verdict)),
+    ]  # fmt: skip
+
+
+def _program(b: Benchmark) -> list[Entry]:
+    build: Build | None = b.facts.build
+    program: ProgramFacts | None = b.facts.program
+    unread = Entry("", why="XLA did not tell")
+    times = (build.trace_s, build.lower_s, build.compile_s, build.first_call_s) if build else ()
+    counts = (program.dots, program.whiles, program.fusions, program.transposes) if program else ()
+    memory = program.temp_bytes if program else None
+    return [
+        *([Entry(format_time(time_s), time_s) for time_s in times] or [unread] * 4),
+        Entry(str(b.facts.leaves), b.facts.leaves),
+        *([Entry(str(number), number) for number in counts] or [unread] * 4),
+        unread if memory is None else Entry(format_bytes(memory), memory),
+        Entry(program.fingerprint[:5]) if program else unread,
+    ]
+
+
+def _answer_row(found: Answer, row: Row, way: str, run: Results, samples: Samples) -> list[Entry]:
+    cells, fastest = row.cells[way], row.fastest.get(way, [])
+    compared = [cell for cell in cells.values() if not cell.differs]
+    none = len(fastest) == len(compared) > 1
+    said = "not told apart" if none else ", ".join(map(name_of, fastest))
+    return [
+        Entry(f"{row.workload}, {PHASES.get(row.phase, row.phase)}"),
+        *(
+            _answer_entry(cells[port], samples.place_of(run, row, port, cells[port].style))
+            if port in cells
+            else Entry("", why="it has no number, or no such call style")
+            for port in found.ports
+        ),
+        Entry(said, why="" if said else "too few rounds to tell, or nothing to compare"),
+    ]
+
+
+def _answer_entry(cell: Cell, place: int) -> Entry:
+    text = format_time(cell.time_s)
+    return Entry(f"{text}*" if cell.differs else text, cell.time_s, (place,), cell.differs or "")
+
+
+def _pair(run: Results, row: Row, way: str, found: Difference, samples: Samples) -> list[Entry]:
+    ratio = Comparison(found.ratio, found.low, found.high)
+    places = tuple(samples.place_by_name(run, row, name) for name in (found.one, found.other))
+    return [
+        Entry(str(row.workload)),
+        Entry(PHASES.get(row.phase, row.phase)),
+        Entry(HEADINGS[way]),
+        Entry(found.one),
+        Entry(found.other),
+        Entry(format_interval(ratio), ratio.ratio, places),
+        Entry(found.verdict),
+        Entry(explain(found)),
+    ]

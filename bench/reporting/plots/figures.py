@@ -1,0 +1,108 @@
+"""Pictures as files, and as a part of a page: colours and markers of the frameworks, and how a figure is written."""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ....common.files import write_whole
+from ...analysis.statistics import Comparison
+from ..inert import for_terminal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours by port, which colour-blind people can distinguish (https://jfly.uni-koeln.de/color/). Plain
+#: JAX and everything that is no framework is drawn in the colour of text.
+COLOURS = {"linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
+OTHERS = ("#CC79A7", "#D55E00", "#56B4E9")
+MARKERS = "osD^vPX"
+#: The colour of text: almost black in a file, and in a page whatever its text has.
+INK = "#010203"
+GREY = "#888888"
+_DRAWN_IN_INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+
+
+def colour_of(port: str, ports: Sequence[str]) -> str:
+    """The colour of a port among those of a picture."""
+    if port == "pure":
+        return INK
+    others = [name for name in ports if name not in COLOURS and name != "pure"]
+    return COLOURS.get(port) or OTHERS[others.index(port) % len(OTHERS)]
+
+
+def marker_of(number: int) -> str:
+    """The marker of the first, second, ... of several series."""
+    return MARKERS[number % len(MARKERS)]
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Within it, figures are made and written: with text that stays text, and the same bytes for the same figure."""
+    import matplotlib
+
+    own: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "trigru", "font.size": 9, "text.parse_math": False}
+    own |= {"axes.spines.top": False, "axes.spines.right": False} | dict.fromkeys(_DRAWN_IN_INK, INK)
+    with matplotlib.rc_context(own), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # names may have letters that the font lacks
+        yield
+
+
+def draw_ratio(axes: "Axes", y: float, ratio: Comparison, colour: str, marker: str = "o") -> None:
+    """A ratio with its interval, as a marker with whiskers."""
+    reach = [[ratio.ratio - ratio.low], [ratio.high - ratio.ratio]]
+    axes.errorbar(
+        [ratio.ratio], [y], xerr=reach, color=colour, marker=marker, markersize=4.5, linewidth=1.4, capsize=2.5
+    )
+
+
+def shade_floor(axes: "Axes", y: float, floor: float, height: float) -> None:
+    """The noise floor about a ratio of 1, over some height."""
+    from matplotlib.patches import Rectangle
+
+    low = 1 / (1 + floor)
+    axes.add_patch(Rectangle((low, y), 1 + floor - low, height, color=GREY, alpha=0.35, linewidth=0))
+
+
+def ratio_axis(axes: "Axes", label: str) -> None:
+    """A logarithmic axis of ratios, with plain numbers, and a line at 1."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    decades = high / low > 10
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades else (1.0, 1.5, 2.0, 3.0, 5.0)))
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.axvline(1, color=INK, linewidth=0.8)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel(label)
+
+
+def write_figure(figure: "Figure", path: Path) -> None:
+    """Write a picture, whole or not at all. The suffix of its path gives the format."""
+    with drawing():
+        write_whole(path, _saved(figure, path.suffix[1:]))
+
+
+def inline(figure: "Figure", description: str) -> str:
+    """A picture as a part of a page, in the colour of its text, with a text alternative."""
+    with drawing():
+        text = _saved(figure, "svg", transparent=True).decode()
+    text = text[text.index("<svg ") :].replace(INK, "currentColor")
+    label = escape(for_terminal(description), quote=True)
+    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL).replace(
+        "<svg ", f'<svg role="img" aria-label="{label}" ', 1
+    )
+
+
+def _saved(figure: "Figure", kind: str, *, transparent: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else None
+    figure.savefig(buffer, format=kind, dpi=110, transparent=transparent, metadata=metadata)
+    return buffer.getvalue()
