@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def test_an_installed_trigru_has_every_folder():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {path.parent for folder in FOLDERS for path in sources(folder)}
     assert sorted(listed) == sorted(".".join(("trigru", *folder.relative_to(ROOT).parts)) for folder in folders)
+
+
+def test_an_installed_trigru_has_every_file_that_it_reads():
+    """Pages, libraries, vectors and data beside the code; `py.typed` is in every package."""
+    given = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    tracked = subprocess.run(["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in tracked.stdout.split("\n")[:-1]:
+        path = Path(name)
+        if path.suffix == ".py" or path.name == "py.typed" or not (ROOT / path).exists():
+            continue
+        homes = {".".join(("trigru", *folder.parts)): path.relative_to(folder) for folder in path.parents}
+        matched = [home for home, inside in homes.items() for p in given.get(home, ()) if inside.match(p)]
+        assert matched, f"{name} is in no wheel: name it under package-data."
 
 
 def imported(path):

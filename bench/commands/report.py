@@ -38,13 +38,12 @@ def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, 
     """
     runs = [load_run(path) for path in paths]
     answers = [answer(run) for run in runs]
-    if output is not None:
-        written = write_pages(output, runs, answers)
+    written = write_pages(output, runs, answers) if output is not None else []
     for number, (path, run, found) in enumerate(zip(paths, runs, answers, strict=True)):
         if len(runs) > 1 and not json:
             show_lines([""] * bool(number) + [f"{path}:"])
         show_run(run, found=found, details=details, json=json)
-    if output is not None:
+    if written:
         say(f"written: {', '.join(map(str, written))}")
 
 

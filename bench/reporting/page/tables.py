@@ -34,7 +34,7 @@ class Entry:
     """
 
     text: str
-    order: float | None = None
+    order: int | float | None = None
     arms: tuple[int, ...] = ()
     why: str = ""
 

@@ -61,12 +61,12 @@ def draw_ratio(axes: "Axes", y: float, ratio: Comparison, colour: str, marker: s
     )
 
 
-def shade_floor(axes: "Axes", y: float, floor: float, height: float) -> None:
-    """The noise floor about a ratio of 1, over some height."""
+def shade_floor(axes: "Axes", y: float, floor: float, lines: int) -> None:
+    """The noise floor about a ratio of 1, over some lines."""
     from matplotlib.patches import Rectangle
 
     low = 1 / (1 + floor)
-    axes.add_patch(Rectangle((low, y), 1 + floor - low, height, color=GREY, alpha=0.35, linewidth=0))
+    axes.add_patch(Rectangle((low, y), 1 + floor - low, lines, color=GREY, alpha=0.35, linewidth=0))
 
 
 def ratio_axis(axes: "Axes", label: str) -> None:
