@@ -7,8 +7,9 @@
 
 A site is a place in the code and a kind of change. Of each site in the sample, one change is made: a number by one more
 or less, a comparison or an operator for another, `and` for `or`, a condition negated, a decorator removed, a loop that
-does not run. Annotations, docstrings and messages are left out. A mutant is judged by what `trigru verify` asks of the
-ports that the file belongs to, stock or fused, and by nothing else.
+does not run. Annotations, docstrings and messages are left out, and so is what Python does not compile. A mutant is
+judged by what `trigru verify` asks of the ports that the file belongs to, stock or fused, and by nothing else. What is
+not noticed stands in `survivors.json` with the reason; what changes nothing is not counted.
 """
 
 import ast
@@ -17,8 +18,10 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 sys.path = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).parent]
 
@@ -34,8 +37,10 @@ JUDGES = {
     "common/parameters/layouts.py": SHARED,
     "common/parameters/record.py": SHARED,
 }
-#: Why a survivor is none, by the line that was changed and what it became.
+#: Why a mutant is not noticed, by the line that was changed and what it became: because it changes nothing, or because
+#: nothing asks for what it changes.
 EXPLAINED = Path(__file__).with_name("survivors.json")
+CHANGES_NOTHING, NOT_ASKED = "changes nothing", "not asked"
 
 
 def plan(session: str, number: int, seed: int = 0) -> None:
@@ -58,8 +63,7 @@ def plan(session: str, number: int, seed: int = 0) -> None:
     for file, found in sites.items():
         share = min(len(found), round(number * len(found) / total) + 1)
         some = chosen.sample(sorted(found), share)
-        key = lambda item: (item.mutations[0].operator_name, item.mutations[0].occurrence)  # noqa: E731
-        database.add_work_items(rng.choice(sorted(found[site], key=key)) for site in some)
+        database.add_work_items(_one_of(found[site], rng) for site in some)
         print(f"{file}: {share} of {len(found)} sites")
 
 
@@ -91,30 +95,60 @@ def judge() -> None:
 def report(*sessions: str) -> None:
     """Print the score of each file, its 95 % interval over all, and the survivors with what explains them."""
     from cosmic_ray.work_db import WorkDB
+    from cosmic_ray.work_item import TestOutcome
     from scipy.stats import binomtest
 
-    explained = json.loads(EXPLAINED.read_text()) if EXPLAINED.exists() else {}
-    killed, survived, equivalent = Counter(), defaultdict(list), Counter()
+    explained = json.loads(EXPLAINED.read_text())
+    killed, survived, equal, stillborn = Counter(), defaultdict(list), Counter(), 0
     for session in sessions:
         database = WorkDB(session, WorkDB.Mode.open)
         files = {item.job_id: str(item.mutations[0].module_path) for item in database.work_items}
         for job, result in database.results:
             change = " ".join(_change(result.diff))
-            if result.is_killed:
+            if result.test_outcome == TestOutcome.INCOMPETENT:
+                stillborn += 1
+            elif result.is_killed:
                 killed[files[job]] += 1
-            elif change in explained:
-                equivalent[files[job]] += 1
+            elif change in explained[CHANGES_NOTHING]:
+                equal[files[job]] += 1
             else:
                 survived[files[job]].append(change)
-    print("| file | noticed | not noticed | no difference |\n| --- | ---: | ---: | ---: |")
+    print("| file | mutants | noticed | score |\n| --- | ---: | ---: | ---: |")
     for file in JUDGES:
-        print(f"| `{file}` | {killed[file]} | {len(survived[file])} | {equivalent[file]} |")
+        mutants = killed[file] + len(survived[file])
+        print(
+            f"| `{file}` | {mutants} | {killed[file]} | {killed[file] / mutants:.1%} |" if mutants else f"| `{file}` |"
+        )
     noticed, missed = killed.total(), sum(map(len, survived.values()))
     low, high = binomtest(noticed, noticed + missed).proportion_ci(method="wilson")
     share = noticed / (noticed + missed)
-    print(f"\n{noticed} of {noticed + missed} noticed: {share:.1%} [{low:.1%}, {high:.1%}].")
+    print(f"| all | {noticed + missed} | {noticed} | {share:.1%} [{low:.1%}, {high:.1%}] |")
+    print(f"\nNot counted: {equal.total()} that change nothing, {stillborn} that do not compile.")
     for file, changes in survived.items():
-        print(f"\n{file}:", *sorted(changes), sep="\n  ")
+        print(f"\n{file}:")
+        for change in sorted(changes):
+            print(f"  {change}\n    {explained[NOT_ASKED].get(change, 'UNEXPLAINED')}")
+
+
+def _one_of(mutants: list[Any], rng: random.Random) -> Any:
+    """One that compiles, at random."""
+    ordered = sorted(mutants, key=lambda item: (item.mutations[0].operator_name, item.mutations[0].occurrence))
+    rng.shuffle(ordered)
+    return next((item for item in ordered if _compiles(item.mutations[0])), ordered[0])
+
+
+def _compiles(mutation: Any) -> bool:
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    operator = get_operator(mutation.operator_name)(**(mutation.operator_args or {}))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(mutate_code(Path(mutation.module_path).read_text(), operator, mutation.occurrence), "", "exec")
+    except SyntaxError:
+        return False
+    return True
 
 
 def _change(diff: str) -> list[str]:
