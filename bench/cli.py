@@ -214,8 +214,9 @@ def convert(
 ) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
-    Containers: .safetensors, .npz, .msgpack, .orbax, .eqx, .pt and .pth (docs/convert.md). Values keep every bit, with
-    one exception: torch's two biases of a gate are added, with a warning.
+    Containers: .safetensors, .npz, .msgpack, .orbax, .eqx, .pt and .pth (docs/convert.md).
+
+    Values keep every bit, with one exception: torch's two biases of a gate are added, with a warning.
     """
     from .commands import convert
 
@@ -250,7 +251,7 @@ def diff(
 ) -> None:
     """Show what changed between two results files: what was proven equal, and how long arms take.
 
-    Exit code 1 if a port is no longer equal or an arm got slower, 2 if the files cannot be compared.
+    Exit code 1 if a port is no longer equal or an arm slower by more than --fail-above, 2 if the files do not compare.
     """
     from .commands import diff
 
@@ -264,7 +265,8 @@ def diff(
 @app.command()
 def train(
     experiments: Annotated[
-        list[str] | None, typer.Option("--experiment", help="vowels, sunspots-2, -8 or -32 (repeatable). Default: all.")
+        list[str] | None,
+        typer.Option("--experiment", help="vowels, sunspots-2, sunspots-8 or sunspots-32 (repeatable). Default: all."),
     ] = None,
     ports: Annotated[
         list[str] | None, typer.Option("--port", help="Only this framework (repeatable). Default: all three.")
