@@ -47,8 +47,8 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
         rows,
         (
             "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. "
-            "Per cent: the share of the allowed error that float32 and bfloat16 used; 4 times NumPy's own error is "
-            "allowed.",
+            "Per cent: the share of the allowed error that coarser dtypes used. 4 times NumPy's own error and 4 units "
+            "in the last place are allowed, in rows of the contract more.",
             *(_failure(found) for found in failed.values()),
         ),
     )
