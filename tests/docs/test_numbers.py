@@ -1,0 +1,117 @@
+"""What sentences of the docs say of committed results is what the results say."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from trigru.bench.analysis.rates import rates_of
+from trigru.bench.analysis.speedups import speedups
+from trigru.bench.results.files import load
+
+ROOT = Path(__file__).parents[2]
+
+
+@cache
+def run(name):
+    return load(ROOT / "docs" / "results" / f"{name}.json")
+
+
+def facts(name, workload, phase, arm):
+    """Of an arm of a run."""
+    (found,) = (
+        b for b in run(name).benchmarks if (str(b.arm.workload), b.arm.phase, b.arm.name) == (workload, phase, arm)
+    )
+    return found
+
+
+def says(page, *sentences):
+    """Whether a page has the sentences, however its lines are broken."""
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    for sentence in sentences:
+        assert sentence in text
+
+
+def test_the_layouts_make_the_difference_in_the_published_run():
+    linen, nnx = (facts("cpu", "question", "train_step", arm).facts for arm in ("linen[apply]", "nnx[split-merge]"))
+    shown = [f"{f.ratio:.2f} [{f.ratio_low:.2f}, {f.ratio_high:.2f}]" for f in (linen, nnx)]
+    says("docs/measurement.md", f"linen takes {shown[0]} and NNX {shown[1]}.")
+
+
+def test_transposes_of_equinox():
+    equinox, pure = (
+        facts("cpu", "medium", "train_step", arm).facts.program for arm in ("equinox[partition]", "pure[jit]")
+    )
+    says(
+        "docs/measurement.md",
+        f"({equinox.transposes} times in the train step of `medium`, where plain JAX has {pure.transposes})",
+    )
+    for phase in ("forward", "train_step", "step"):
+        program = facts("cpu", "question", phase, "equinox[partition]").facts.program
+        assert program.transposes == 0, "on one sequence"
+
+
+@pytest.mark.parametrize("workload", ["tiny", "medium"])
+def test_linen_trains_fastest_on_these(workload):
+    ratios = {
+        arm: facts("cpu", workload, "train_step", arm).facts.ratio
+        for arm in ("linen[apply]", "nnx[split-merge]", "equinox[partition]")
+    }
+    assert min(ratios, key=ratios.get) == "linen[apply]"
+    says("docs/measurement.md", "on `tiny` and `medium`, linen's train step is the fastest.")
+
+
+def test_what_the_fused_kernel_gains_and_takes():
+    found = {(str(s.benchmark.arm.workload), s.benchmark.arm.port): s for s in speedups(run("kernel"))}
+    for (workload, port), speedup in found.items():
+        faster = workload != "large" or port in ("linen", "nnx")
+        assert speedup.verdict == ("faster" if faster else "indistinguishable"), (workload, port)
+    says(
+        "docs/kernel.md",
+        "on `question`, `medium` and `long`",
+        "on `large`, its gain is beyond chance in linen and NNX alone",
+    )
+    exception = found.pop(("question", "linen")).temp_share
+    shares = [speedup.temp_share for speedup in found.values()]
+    says(
+        "docs/kernel.md",
+        f"takes {min(shares):.2f} to {max(shares):.2f} times the temporary memory of the frameworks' own cells, "
+        f"except in linen on `question`: {exception:.2f} times",
+    )
+
+
+def test_how_near_large_is_to_the_machines_limit():
+    shares = [
+        rates_of(run("kernel"), b).share
+        for b in run("kernel").benchmarks
+        if str(b.arm.workload) == "large"
+        and b.arm.kernel.is_stock
+        and b.arm.port in ("pure", "linen", "nnx", "equinox")
+        and b.arm.role != "duplicate"
+    ]
+    low, high = (f"{100 * share:.0f}" for share in (min(shares), max(shares)))
+    says("docs/kernel.md", f"already run at {low} to {high} % of the rate")
+    step_s = facts("kernel_choices", "large", "train_step", "pure[jit]:fused").stats["median"]
+    says("docs/kernel.md", f"together 314 ms of {1e3 * step_s:.0f} ms")
+
+
+def test_what_the_kernels_choices_gain():
+    found = {(s.kernel, str(s.benchmark.arm.workload)): s for s in speedups(run("kernel_choices"))}
+    workloads = {workload for _, workload in found}
+
+    def slower(kernel, workload):
+        return found[kernel, workload].ratio.high < found["fused", workload].ratio.low
+
+    def leaner(kernel, workload):
+        return found[kernel, workload].temp_share < found["fused", workload].temp_share
+
+    for workload in workloads:
+        none, some, hoist, chunk = (f"fused@{c}" for c in ("save=none", "save=some", "hoist=true", "chunk=32"))
+        assert slower(none, workload)
+        assert found[none, workload].temp_share <= 0.255
+        assert leaner(some, workload)
+        assert slower(some, workload) == (workload == "question")
+        assert not slower(hoist, workload)
+        assert not slower(chunk, workload)
+        assert leaner(chunk, workload) == (workload != "question")
+        assert (round(found[hoist, workload].temp_share, 2) == 1) == (workload != "question")
+        assert found["fused@unroll=4", workload].ratio.low < found["fused", workload].ratio.high
