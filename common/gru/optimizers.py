@@ -2,10 +2,10 @@
 
 The gradient that reaches the initial carry is small where the loss is a mean over T steps: only the first steps still
 depend on where the sequence started, so the gradient shrinks like 1/T, while that of a weight, which acts at every
-step, does not. Hence the rule of `length`: the initial carry's gradient is multiplied by T, as if its loss were the
-sum over the steps. What is left then no longer depends on how long the sequences are. The factor goes to the gradient
-and not to the update, because optimisers that divide by the gradient's size, such as Adam, need no correction of it:
-they see the factor only where the gradient is as small as their epsilon.
+step, shrinks far less. Hence the rule of `length`: the initial carry's gradient is multiplied by T, as if its loss were
+the sum over the steps. What is left then no longer depends on how long the sequences are. The factor goes to the
+gradient and not to the update, because optimisers that divide by the gradient's size, such as Adam, need no correction
+of it: they see the factor only where the gradient is as small as their epsilon.
 
 Where the loss looks at the last step alone, the gradient fades exponentially, and no rate that depends on T alone
 brings it back: let the loss see the first steps.

@@ -2,7 +2,7 @@
 
 A port's *model* is whatever its framework calls one, with a single condition: it is a JAX pytree whose
 leaves are the parameters, so that JAX's own transforms can be applied to it. To write a port, copy the
-neighbour that is nearest to your framework (`impls/equinox.py` is the shortest).
+neighbour that is nearest to your framework (`impls/pure.py` is the shortest).
 """
 
 from collections.abc import Callable
