@@ -6,6 +6,8 @@ import textwrap
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
+#: The title of a table that is for the page of arms.
+CAUSES = "What causes the differences"
 EXAMPLE = DOCS.parent / "tests" / "example_port"
 
 
@@ -100,8 +102,9 @@ def _train_step(label: str) -> str:
 
 
 def results() -> str:
-    """The page of published results."""
-    from trigru.bench.commands.tables import tables_of
+    """The page of published results: the screen, the picture, and what is said of frameworks."""
+    from trigru.bench.reporting.equality import equality_tables
+    from trigru.bench.reporting.frameworks import framework_tables
     from trigru.bench.reporting.overhead import overhead_tables
     from trigru.bench.reporting.provenance import provenance_lines
     from trigru.bench.reporting.sections import markdown, markdown_table
@@ -109,9 +112,17 @@ def results() -> str:
 
     found, sweep = (load(DOCS / "results" / f"{name}.json") for name in ("cpu", "sweep"))
     _, by_size = overhead_tables(sweep)
+    tables = [t for t in framework_tables(found) if t.title != CAUSES]
+    tables += [*overhead_tables(found), *equality_tables(found.trigru.equality or [])]
     return "\n".join(
         [
-            markdown("Results from one machine", provenance_lines(found), tables_of(found)),
+            markdown("Results from one machine", provenance_lines(found), []),
+            "[Results, arm by arm](results-by-arm.md) has the times and the program of each arm.",
+            "",
+            "## On one screen",
+            "",
+            screen(),
+            "",
             "## Against model size",
             "",
             "![Throughput and cost over plain JAX against hidden size](sweep.png)",
@@ -122,8 +133,23 @@ def results() -> str:
             "",
             "\n\n".join(provenance_lines(sweep)),
             "",
+            markdown("", [], tables).removeprefix("# \n\n"),
         ]
     )
+
+
+def results_by_arm() -> str:
+    """The page of all arms: what causes differences, and times and programs of each group."""
+    from trigru.bench.reporting.frameworks import framework_tables
+    from trigru.bench.reporting.provenance import provenance_lines
+    from trigru.bench.reporting.sections import markdown
+    from trigru.bench.reporting.times import timing_tables
+    from trigru.bench.results.files import load
+
+    found = load(DOCS / "results" / "cpu.json")
+    tables = [*(t for t in framework_tables(found) if t.title == CAUSES), *timing_tables(found)]
+    summary = "These are the tables behind [the summary](results.md), an arm a row."
+    return markdown("Results, arm by arm", provenance_lines(found), tables).replace("\n\n", f"\n\n{summary}\n\n", 1)
 
 
 def layouts() -> str:
@@ -256,6 +282,16 @@ def recipes() -> str:
     return "\n".join([f"| recipe | {' | '.join(head)} |", "| --- " * (1 + len(head)) + "|", *rows])
 
 
+def screen() -> str:
+    """The screen of the published run."""
+    from trigru.bench.analysis.answer import answer
+    from trigru.bench.reporting.answer import answer_lines
+    from trigru.bench.results.files import load
+
+    lines = answer_lines(answer(load(DOCS / "results" / "cpu.json")))
+    return "\n".join(["```text", *lines, "```"])
+
+
 def results_json() -> str:
     """The keys of a results file."""
     from keys import tables_of  # beside this script
@@ -311,13 +347,14 @@ PARTS = {
 
 def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should be."""
-    found = {DOCS / "results.md": results()}
+    whole = {DOCS / "results.md": results(), DOCS / "results-by-arm.md": results_by_arm()}
+    found = dict(whole)
     for page in DOCS.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         for name, make in PARTS.items():
             block = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
             text = block.sub(lambda m, make=make: f"{m[1]}\n{make()}\n\n{m[2]}", text)
-        if page.name != "results.md":
+        if page not in whole:
             found[page] = text
     return found
 
