@@ -292,6 +292,16 @@ def screen() -> str:
     return "\n".join(["```text", *lines, "```"])
 
 
+def answers() -> str:
+    """The answers of the README, in a tab for each framework."""
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    tabs = []
+    for title in ("Flax linen", "Flax NNX", "Equinox"):
+        (block,) = re.findall(rf"^\*\*{title}\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL)
+        tabs.append(f'=== "{title}"\n\n{textwrap.indent(block, "    ")}')
+    return "\n\n".join(tabs)
+
+
 def results_json() -> str:
     """The keys of a results file."""
     from keys import tables_of  # beside this script
@@ -341,6 +351,7 @@ PARTS = {
     "example-project": example_project,
     "layouts": layouts,
     "departures": departures,
+    "answers": answers,
     "recipes": recipes,
 }
 

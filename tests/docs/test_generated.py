@@ -20,7 +20,8 @@ def copy(tmp_path):
     """Of the docs, with what generates them."""
     for folder in (".ci", "docs", "tests/example_port"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    for file in ("mkdocs.yml", "README.md"):
+        shutil.copy(ROOT / file, tmp_path)
     return tmp_path
 
 
