@@ -282,6 +282,13 @@ def recipes() -> str:
     return "\n".join([f"| recipe | {' | '.join(head)} |", "| --- " * (1 + len(head)) + "|", *rows])
 
 
+def decision() -> str:
+    """What each framework takes in a situation, and what to write."""
+    from decision import decision_tables  # beside this script
+
+    return decision_tables(DOCS / "results")
+
+
 def screen() -> str:
     """The screen of the published run."""
     from trigru.bench.analysis.answer import answer
@@ -351,6 +358,7 @@ PARTS = {
     "example-project": example_project,
     "layouts": layouts,
     "departures": departures,
+    "decision": decision,
     "answers": answers,
     "recipes": recipes,
 }
