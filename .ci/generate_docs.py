@@ -289,6 +289,13 @@ def decision() -> str:
     return decision_tables(DOCS / "results")
 
 
+def command_line() -> str:
+    """The arguments and options of every command."""
+    from commands import commands  # beside this script
+
+    return commands()
+
+
 def screen() -> str:
     """The screen of the published run."""
     from trigru.bench.analysis.answer import answer
@@ -359,6 +366,7 @@ PARTS = {
     "layouts": layouts,
     "departures": departures,
     "decision": decision,
+    "commands": command_line,
     "answers": answers,
     "recipes": recipes,
 }
