@@ -367,6 +367,7 @@ PARTS = {
     "departures": departures,
     "decision": decision,
     "commands": command_line,
+    "screen": screen,
     "answers": answers,
     "recipes": recipes,
 }
