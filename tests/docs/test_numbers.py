@@ -80,6 +80,27 @@ def test_what_the_fused_kernel_gains_and_takes():
     )
 
 
+def test_that_versions_differ_is_said_of_linen():
+    for name in ("kernel", "cpu"):
+        linen, jax = (
+            facts(name, "question", "train_step", "linen[apply]").facts,
+            run(name).trigru.machine.versions["jax"],
+        )
+        shown = f"{linen.ratio:.2f} [{linen.ratio_low:.2f}, {linen.ratio_high:.2f}] times"
+        says("docs/kernel.md", shown, f"(jax {jax})")
+
+
+def test_no_identical_arm_was_called_different():
+    verdicts = [
+        b.facts.verdict
+        for name in ("calibration", "calibration_again")
+        for b in run(name).benchmarks
+        if b.arm.role == "calibration" and not b.arm.slowed
+    ]
+    assert {*verdicts} == {"indistinguishable"}
+    says("docs/measurement.md", f"called none of {len(verdicts)} identical arms different")
+
+
 def test_how_near_large_is_to_the_machines_limit():
     shares = [
         rates_of(run("kernel"), b).share
