@@ -123,6 +123,8 @@ def results() -> str:
             "",
             screen(),
             "",
+            "![Each framework as documented and called alike, in every row](answer-all.svg)",
+            "",
             "## Against model size",
             "",
             "![Throughput and cost over plain JAX against hidden size](sweep.png)",
@@ -392,12 +394,15 @@ def main() -> int:
     stale = {
         page: text for page, text in pages().items() if not page.exists() or page.read_text(encoding="utf-8") != text
     }
+    from pictures import draw  # beside this script
+
+    pictures = draw(DOCS, check="--check" in sys.argv)
     if "--check" in sys.argv:
-        for page in stale:
+        for page in (*stale, *pictures):
             print(
                 f"{page.relative_to(DOCS.parent)} is stale: run .venv/bin/python .ci/generate_docs.py", file=sys.stderr
             )
-        return bool(stale)
+        return bool(stale or pictures)
     for page, text in stale.items():
         page.write_text(text, encoding="utf-8")
     return 0

@@ -6,9 +6,9 @@ from pathlib import Path
 from ...common.files import write_whole
 from ..analysis.answer import WAYS, Answer
 from ..reporting.page.page import page
-from ..reporting.plots.answer import answer_figure
+from ..reporting.plots.answer import answer_figure, answer_text
 from ..reporting.plots.figures import write_figure
-from ..reporting.plots.sweep import sweep_figure
+from ..reporting.plots.sweep import SWEPT, sweep_figure
 from ..reporting.provenance import provenance_lines
 from ..reporting.sections import markdown
 from ..reporting.sight import sight_lines
@@ -36,14 +36,16 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     text = markdown("trigru", [*provenance_lines(run), *sight_lines(run)], tables_of(run, found))
     write_whole(folder / TABLES, text.encode())
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
-    figures = {ANSWER_PLOT: answer_figure(found, ways) if ways else None, SWEEP_PLOT: sweep_figure(run)}
+    answered = answer_figure(found, ways) if ways else None
+    said = " ".join(answer_text(found, way) for way in ways)
+    figures = {ANSWER_PLOT: (answered, said), SWEEP_PLOT: (sweep_figure(run), SWEPT)}
     written = [folder / PAGE, folder / TABLES]
-    for name, figure in figures.items():
+    for name, (figure, description) in figures.items():
         for suffix in SUFFIXES:
             path = folder / f"{name}{suffix}"
             if figure is None:
                 path.unlink(missing_ok=True)
             else:
-                write_figure(figure, path)
+                write_figure(figure, path, description)
                 written.append(path)
     return written

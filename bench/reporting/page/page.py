@@ -21,7 +21,7 @@ from ..kernels import kernel_tables
 from ..overhead import overhead_tables
 from ..plots.answer import answer_figure, answer_text, pairs_figure, pairs_text
 from ..plots.figures import inline
-from ..plots.sweep import sweep_figure
+from ..plots.sweep import SWEPT, sweep_figure
 from ..provenance import load_warnings, origin_lines, provenance_lines
 from ..sections import Section
 from ..sight import sight_lines
@@ -31,7 +31,6 @@ from .tables import Sortable, answer_table, pairs_table, programs_table, times_t
 #: Libraries that a page holds, in the order in which they are read.
 SCRIPTS = ("dataTables.min.js", "dataTables.columnControl.min.js", "d3.min.js", "plot.umd.min.js")
 STYLES = ("dataTables.dataTables.min.css", "columnControl.dataTables.min.css")
-SWEPT = "Throughput and cost over plain JAX against the swept size; the table below has the numbers."
 
 
 @dataclass(frozen=True)

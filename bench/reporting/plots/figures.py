@@ -71,34 +71,48 @@ def shade_floor(axes: "Axes", y: float, floor: float, lines: int) -> None:
 
 def ratio_axis(axes: "Axes", label: str) -> None:
     """A logarithmic axis of ratios, with plain numbers, and a line at 1."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    decades = high / low > 10
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades else (1.0, 1.5, 2.0, 3.0, 5.0)))
+    marks = (1.0, 2.0, 5.0) if high / low > 10 else (1.0, 1.5, 2.0, 3.0, 5.0)
+    if high / low < 2.5:
+        marks = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=marks))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvline(1, color=INK, linewidth=0.8)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(label)
 
 
-def write_figure(figure: "Figure", path: Path) -> None:
-    """Write a picture, whole or not at all. The suffix of its path gives the format."""
+def write_figure(figure: "Figure", path: Path, description: str = "") -> None:
+    """Write a picture, whole or not at all. The suffix of its path gives the format.
+
+    Args:
+        description: its text alternative, where the format has one.
+    """
     with drawing():
-        write_whole(path, _saved(figure, path.suffix[1:]))
+        content = _saved(figure, path.suffix[1:])
+    write_whole(path, described(content.decode(), description).encode() if path.suffix == ".svg" else content)
 
 
 def inline(figure: "Figure", description: str) -> str:
     """A picture as a part of a page, in the colour of its text, with a text alternative."""
     with drawing():
         text = _saved(figure, "svg", transparent=True).decode()
-    text = text[text.index("<svg ") :].replace(INK, "currentColor")
-    label = escape(for_terminal(description), quote=True)
-    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL).replace(
-        "<svg ", f'<svg role="img" aria-label="{label}" ', 1
-    )
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg ") :], flags=re.DOTALL)
+    return described(text.replace(INK, "currentColor"), description)
+
+
+def described(svg: str, description: str) -> str:
+    """A picture with its text alternative."""
+    return svg.replace("<svg ", f"<svg {label_of(description)} ", 1) if description else svg
+
+
+def label_of(description: str) -> str:
+    """The attributes of a picture that say what it shows."""
+    return f'role="img" aria-label="{escape(for_terminal(description), quote=True)}"'
 
 
 def _saved(figure: "Figure", kind: str, *, transparent: bool = False) -> bytes:

@@ -13,6 +13,9 @@ from .figures import INK, colour_of, drawing, marker_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: What the picture shows, in words.
+SWEPT = "Throughput, and cost over plain JAX, against the swept size; the table of overhead has the numbers."
+
 
 def sweep_figure(results: Results) -> "Figure | None":
     """Throughput and overhead, a row for each phase; None where no size was swept."""
