@@ -108,6 +108,12 @@ def _numpy(call, model, x, carry, **options):
     return call(model, x[..., ::-1] if isinstance(x, np.ndarray) else x, carry, **options)
 
 
+def _reset_by_product(call, model, x, carry, **options):
+    """As a carry that a reset multiplies by 0: the same, unless it is not finite."""
+    last, outputs = call(model, x, carry, **options)
+    return (last, outputs) if carry is None else (last + 0 * jnp.sum(carry, dtype=last.dtype), outputs)
+
+
 def _planted(name: str, what: str, change: Change | Elsewhere, **levels: str) -> Fault:
     planted = change if isinstance(change, Elsewhere) else Applied(change)
     return Fault(name, what, "contract", planted, {key.replace("_", " "): level for key, level in levels.items()})
@@ -132,6 +138,13 @@ FAULTS: tuple[Fault, ...] = (
     _planted("remat-resets", "resets lost where gates are recomputed", _remat_resets, remat="yes", resets="passed"),
     _planted("reverse-carry", "a passed carry ignored backwards", _reverse_carry, reverse="yes", carry="passed"),
     _planted("first-reset", "a reset at the first step ignored after a carry", first_reset, resets="passed"),
+    _planted(
+        "reset-by-product",
+        "a carry that is not finite outlives a reset",
+        _reset_by_product,
+        resets="passed",
+        carry="passed",
+    ),
     _planted("overflows", "an exponential that overflows", _overflows, phase="gradient"),
     _planted("clips", "a large carry is clipped", _clips, carry="passed"),
     _planted("half-widened", "float16 outputs widened", _half, dtype="float16"),

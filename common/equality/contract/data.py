@@ -49,7 +49,7 @@ class Data:
 
     params: Any  # GRUParams, or ClassifierParams of C classes
     x: np.ndarray  # (*batch, T, D); NaN in the padding
-    carry: np.ndarray | None  # (*batch, H)
+    carry: np.ndarray | None  # (*batch, H); NaN in some values, where it is reset before anything reads it
     lengths: np.ndarray | None  # (*batch)
     resets: np.ndarray | None  # (*batch, T)
     weights: np.ndarray  # of outputs (*batch, T, H) or of logits (*batch, C), in the scalar that is differentiated
@@ -92,6 +92,7 @@ class Values:
         carry_scale: the same of carries.
         lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype.
         resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
+        spoiled: whether a carry that is reset before the first step is NaN.
         saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
         everywhere: whether they are asked about where each costs most, too: in other dtypes than float64, and in eager
             calls, of which each is compiled anew.
@@ -102,6 +103,7 @@ class Values:
     carry_scale: Callable[[str], float]
     lengths: Callable[[int, int, int], list[int]]
     resets: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    spoiled: bool = False
     saturating: bool = False
     everywhere: bool = False
 
@@ -112,6 +114,12 @@ def _first(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
 
 def _in_padding(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
     return padding if padding.any() else np.broadcast_to(np.arange(drawn.shape[-1]) == drawn.shape[-1] - 1, drawn.shape)
+
+
+def _is_unread(resets: np.ndarray, padding: np.ndarray, *, reverse: bool) -> np.ndarray:
+    """Whether the first step that an example (*batch) runs is reset, and no padding, through which a carry goes."""
+    first = -1 if reverse else 0
+    return resets[..., first] & ~padding[..., first]
 
 
 def _denormal(dtype: str) -> float:
@@ -136,6 +144,7 @@ VALUES = (
         lambda dtype: 1e-3,
         lambda T, least, most: [T, 1, T - 1],
         lambda drawn, padding: np.ones_like(drawn),
+        spoiled=True,
     ),
     Values(
         "saturating values",
@@ -177,12 +186,15 @@ def data_of(row: Row, dtype: str, values: Values = USUAL) -> Data:
     padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]
     x = np.where(padding[..., None], np.nan, x * values.scale(given))
     carries = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}
+    resets = values.resets(drawn, padding) if row["resets"] == "passed" else None
+    if values.spoiled and resets is not None:
+        carry = np.where(_is_unread(resets, padding, reverse=row["reverse"] == "yes")[..., None], np.nan, carry)
     return Data(
         params=jax.tree.map(lambda p: p.astype(stored), params),
         x=x.astype(given),
         carry=(carry * values.carry_scale(given)).astype(carries[row["carry"]]) if row["carry"] in carries else None,
         lengths=lengths,
-        resets=values.resets(drawn, padding) if row["resets"] == "passed" else None,
+        resets=resets,
         weights=rng.normal(size=(*batch, classes) if classes else (*batch, T, H)).astype(computed),
         d_carry=rng.normal(size=(*batch, H)).astype(computed),
     )
