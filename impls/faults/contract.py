@@ -110,8 +110,10 @@ def _numpy(call, model, x, carry, **options):
 
 def _reset_by_product(call, model, x, carry, **options):
     """As a carry that a reset multiplies by 0: the same, unless it is not finite."""
-    last, outputs = call(model, x, carry, **options)
-    return (last, outputs) if carry is None else (last + 0 * jnp.sum(carry, dtype=last.dtype), outputs)
+    found = call(model, x, carry, **options)
+    if carry is None or options.get("resets") is None:
+        return found
+    return jax.tree.map(lambda a: a * (1 + 0 * jnp.sum(carry, dtype=a.dtype)), found)
 
 
 def _planted(name: str, what: str, change: Change | Elsewhere, **levels: str) -> Fault:
