@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.protocol import CallStyle, check_config, check_load
@@ -112,7 +112,8 @@ class GRU(eqx.Module):
         Args:
             x: inputs (T, D).
             carry: starting state (H,); None starts from the learned initial carry.
-            lengths: valid steps, a scalar; later steps leave the carry alone and give zero outputs.
+            lengths: valid steps, a scalar; later steps leave the carry alone and give zero outputs. `jax.vmap` and
+                `jax.jit` make 32 bits of NumPy's 64: clip lengths that do not fit int32 before.
             resets: (T,); where true, the state becomes the initial carry before that step.
             reverse: run from the last step to the first; outputs stay beside their inputs. To batch a call with it,
                 bind it first: `jax.vmap(functools.partial(model, reverse=True))`.
@@ -241,6 +242,8 @@ def _run_batch(model, x, carry, lengths, resets, *, reverse, time_major):
         time_major=time_major,
     )
 
+    if lengths is not None:
+        lengths = clip_lengths(lengths, np.shape(x)[0 if time_major else -2])  # jax.vmap makes 32 bits of 64
     if carry is not None:
         carry = jnp.asarray(carry)  # under jax.vmap, a constant of NumPy's would reach the kernel's own derivative
 
@@ -335,6 +338,7 @@ class EquinoxPort:
     def classify(self, model, x, lengths=None):
         cell = model.gru.cell
         check_call(x, input_size=cell.input_size, hidden_size=cell.hidden_size, lengths=lengths)
+        lengths = None if lengths is None else clip_lengths(lengths, np.shape(x)[-2])
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
     def value_and_grad(self, function, *, has_aux=False):

@@ -135,20 +135,27 @@ def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: 
         resets = None if resets is None else jnp.moveaxis(jnp.asarray(resets), axis, 0)  # (T, *batch)
     if lengths is None:
         return x, resets, None
-    lengths = _in_sequence(lengths, x.shape[0])
+    lengths = clip_lengths(lengths, x.shape[0])
     steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], 0)  # (T, *batch)
     active = steps < jnp.broadcast_to(lengths, steps.shape)
     x = jnp.where(active[..., None], x, jnp.zeros_like(x))
     return x, None if resets is None else resets & active, active
 
 
-def _in_sequence(lengths: Any, time: int) -> Any:
-    """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count to `time`, a wide one wraps."""
-    if not isinstance(lengths, jax.Array):  # before JAX makes 32 bits of them
-        lengths = np.asarray(lengths)
-        lengths = np.clip(lengths, 0, min(time, np.iinfo(lengths.dtype).max))
-    lengths = jnp.asarray(lengths)
-    return jnp.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(jnp.int32)
+def clip_lengths(lengths: Any, time: int) -> Any:
+    """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count to `time`, a wide one wraps.
+
+    Without jax_enable_x64, JAX keeps the lower 32 bits of a NumPy integer that it is given, at `jax.vmap` already: a
+    port that maps its model over a batch clips before.
+
+    >>> clip_lengths(np.array([-4, 2, 2**40]), 5).tolist()
+    [0, 2, 5]
+    """
+    if hasattr(lengths, "__jax_array__"):  # an NNX variable
+        lengths = jnp.asarray(lengths)
+    own: Any = jnp if isinstance(lengths, jax.Array) else np
+    lengths = own.asarray(lengths)
+    return jnp.asarray(own.clip(lengths, 0, min(time, jnp.iinfo(lengths.dtype).max)).astype(np.int32))
 
 
 def computation_dtype(dtype: Any, *arrays: Any) -> Any:

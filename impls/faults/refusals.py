@@ -57,6 +57,14 @@ def _bytes_wrap(call, model, x, carry, **options):
     return call(model, x, carry, **options)
 
 
+def _wide_lengths_wrap(call, model, x, carry, **options):
+    """As int64 becomes int32 where JAX has no 64 bits."""
+    lengths: Any = options.get("lengths")
+    if getattr(lengths, "dtype", None) == np.int64:
+        options["lengths"] = lengths.astype(np.int32)
+    return call(model, x, carry, **options)
+
+
 class _LoadCasts(PurePort):
     def load(self, config, params):
         if isinstance(params, tuple) and all(hasattr(p, "dtype") for p in params):
@@ -72,6 +80,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("no-length-beyond", "lengths beyond the end are refused", "refusals", Applied(_no_lengths_beyond)),
     Fault("no-numpy", "NumPy arrays are refused", "refusals", Applied(_jax_arrays_alone)),
     Fault("bytes-wrap", "lengths of one byte wrap", "refusals", Applied(_bytes_wrap)),
+    Fault("wide-wrap", "lengths of 64 bits wrap", "refusals", Applied(_wide_lengths_wrap)),
     Fault("load-casts", "parameters of another dtype are loaded", "refusals", _LoadCasts()),
     Fault("linen-casts", "linen: an integer carry goes through", "refusals", Elsewhere("linen", "CastsTheCarry")),
     Fault("nnx-step", "NNX: one step refuses nothing", "refusals", Elsewhere("nnx", "UncheckedStep")),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax.nn import initializers
 from trigru.common.config import GRUConfig
 from trigru.common.equality import oracle
@@ -295,6 +296,46 @@ def test_a_length_of_one_example_may_be_a_numpy_integer(port, dtype):
     for call in (lambda n: port.apply(model, jnp.ones((5, 4)), lengths=n)[0],
                  lambda n: port.classify(classifier, jnp.ones((5, 4)), n)):  # fmt: skip
         assert_bits(call(dtype(2)), call(jnp.int32(2)))
+
+
+@pytest.mark.parametrize("x64", [False, True], ids=["x32", "x64"])
+@pytest.mark.usefixtures("unchecked")
+def test_lengths_that_32_bits_cannot_hold_are_the_whole_sequence(port, x64):
+    model, classifier = (port.make(config, jax.random.key(0)) for config in (CONFIG, GRUConfig(4, 8, classes=3)))
+    x = jnp.linspace(-1, 1, 60, dtype="float32").reshape(3, 5, 4)
+    wide, same = np.array([2**40, 2**32 + 2, -(2**40)]), np.array([5, 5, 0], "i4")
+    with jax.enable_x64(x64):
+        for got, want in (
+            (port.apply(model, x, lengths=wide), port.apply(model, x, lengths=same)),
+            (port.classify(classifier, x, wide), port.classify(classifier, x, same)),
+            (
+                port.apply(model, jnp.swapaxes(x, 0, 1), lengths=wide, time_major=True),
+                port.apply(model, jnp.swapaxes(x, 0, 1), lengths=same, time_major=True),
+            ),
+        ):
+            jax.tree.map(assert_bits, got, want)
+
+
+@pytest.mark.parametrize("dtype", ["int2", "int4", "uint4", ">i4"])
+@pytest.mark.usefixtures("unchecked")
+def test_lengths_may_have_any_integer_dtype_of_numpys(port, dtype):
+    model, x = port.load(CONFIG, random_params(CONFIG)), jnp.ones((2, 5, 4))
+    found = port.apply(model, x, lengths=np.array([1, 0]).astype(dtype))
+    jax.tree.map(assert_bits, found, port.apply(model, x, lengths=np.array([1, 0], "i4")))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_every_array_may_be_a_variable_of_nnxs(port):
+    model, classifier = (port.make(config, jax.random.key(0)) for config in (CONFIG, GRUConfig(4, 8, classes=3)))
+    x, carry, lengths = jnp.ones((2, 5, 4)), jnp.ones((2, 8)), jnp.array([3, 9])
+    resets = jnp.zeros((2, 5), bool).at[:, 2].set(True)
+    for call, arrays in (
+        (lambda x, carry, lengths, resets: port.apply(model, x, carry, lengths=lengths, resets=resets),
+         (x, carry, lengths, resets)),
+        (lambda x, carry, reset: port.step(model, x, carry, reset=reset), (x[:, 0], carry, resets[:, 2])),
+        (lambda x, lengths: port.classify(classifier, x, lengths), (x, lengths)),
+    ):  # fmt: skip
+        jax.tree.map(assert_bits, call(*map(nnx.Variable, arrays)), call(*arrays))
 
 
 @pytest.mark.usefixtures("unchecked")

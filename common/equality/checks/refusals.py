@@ -123,6 +123,8 @@ BAD_LOAD: dict[str, Any] = {
 GOOD_APPLY: dict[str, dict[str, Any]] = {
     "lengths in uint8": {"lengths": np.array([0, 5, 3], np.uint8)},
     "lengths in int64, negative and beyond the end": {"lengths": np.array([-4, 99, 2])},
+    "lengths in int64, more than 32 bits hold": {"lengths": np.array([2**40, 2**32 + 2, 1])},
+    "lengths of four bits": {"lengths": np.array([0, 5, 3], "int4")},
     "one step": {"x": X[:, :1]},
     "one example": {"x": X[:1], "carry": CARRY[:1], "lengths": np.array([4], np.int16)},
     "no reset": {"resets": np.zeros((B, T), bool)},
