@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, either
+
+#: In which a model computes and stores its parameters.
+DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,26 @@ def check_flag(**flags: Any) -> None:
             raise InputError(f"{name} is {flag!r}, expected True or False.")
 
 
-def check_dtypes(**dtypes: Any) -> None:
-    """Raise InputError for a dtype that is not a floating-point one. None passes.
+def check_dtypes(*, dtype: Any = None, param_dtype: Any = "float32") -> None:
+    """Raise InputError for a dtype that is none of DTYPES. Only that of the computation may be None.
 
     >>> check_dtypes(param_dtype="int32")
     Traceback (most recent call last):
-    trigru.common.errors.InputError: param_dtype is 'int32', expected a floating-point dtype such as 'float32'.
+    trigru.common.errors.InputError: param_dtype is 'int32', expected a floating-point dtype: float16, bfloat16, float32 or
+    float64.
     """
+    for name, given in (("dtype", dtype), ("param_dtype", param_dtype)):
+        if _name_of(given) not in DTYPES and not (given is None and name == "dtype"):
+            said = given if isinstance(given, str) else getattr(given, "__name__", given)
+            raise InputError(f"{name} is {said!r}, expected a floating-point dtype: {either(DTYPES)}.")
+
+
+def _name_of(dtype: Any) -> str | None:
+    """The name of a dtype in the order of bytes that JAX has, or None."""
     import jax.numpy as jnp  # here, so that the oracle can be imported without JAX
 
-    for name, dtype in dtypes.items():
-        try:
-            floating = dtype is None or jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
-        except TypeError:
-            floating = False
-        if not floating:
-            said = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", dtype)
-            raise InputError(f"{name} is {said!r}, expected a floating-point dtype such as 'float32'.")
+    try:
+        found = None if dtype is None else jnp.dtype(dtype)
+    except (TypeError, ValueError):
+        return None
+    return found.name if found is not None and found.isnative else None

@@ -72,7 +72,7 @@ def gru(
         The final carry (*batch, H) and the outputs (*batch, T, H).
 
     Raises:
-        InputError: shapes or dtypes that do not fit, or an unknown kernel.
+        InputError: arrays or options that do not fit, or an unknown kernel.
 
     >>> params = init(4, 8, key=jax.random.key(0))
     >>> carry, outputs = gru(params, jnp.ones((2, 5, 4)))
@@ -85,6 +85,7 @@ def gru(
     )
     check_sizes(unroll=unroll)
     check_flag(remat=remat)
+    check_dtypes(dtype=dtype)
     fused = fused_kernel(kernel, remat=remat)
     params, x, carry = _promote(dtype, params, x, carry)
     by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
@@ -136,6 +137,7 @@ def gru_step(
     """
     D, H = params.kernel_i.shape[0], params.bias_n.shape[0]
     check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
+    check_dtypes(dtype=dtype)
     params, x, carry = _promote(dtype, params, x, carry)
     batch = x.shape[:-1]
     h = _start(params, batch, carry)
@@ -150,6 +152,7 @@ def get_initial_carry(
 ) -> Float[Array, "*batch hidden"]:
     """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
     check_batch_shape(batch_shape)
+    check_dtypes(dtype=dtype)
     (params,) = _promote(dtype, params)
     return _start(params, batch_shape)
 
@@ -172,7 +175,7 @@ def init(
         key: for the parameters.
 
     Raises:
-        InputError: a size below 1.
+        InputError: a size below 1, a dtype that is not a floating-point one, or a `carry_init` that does not draw.
     """
     check_sizes(input_size=input_size, hidden_size=hidden_size)
     check_dtypes(param_dtype=param_dtype)

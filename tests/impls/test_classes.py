@@ -170,8 +170,25 @@ def test_options_are_checked_where_they_are_passed(build):
         build(unroll=1.5)
     with pytest.raises(InputError, match="remat is 'none', expected True or False"):
         build(remat="none")
-    with pytest.raises(InputError, match="param_dtype is 'int32', expected a floating-point dtype"):
-        build(param_dtype="int32")
+    for wrong in ("int32", "nope", complex, "float8_e4m3fn", np.longdouble, ">f4", None):
+        with pytest.raises(InputError, match="param_dtype is .*, expected a floating-point dtype: float16, bfloat16"):
+            build(param_dtype=wrong)
+        if wrong is not None:
+            with pytest.raises(InputError, match="^dtype is .*, expected a floating-point dtype: float16, bfloat16"):
+                build(dtype=wrong)
+
+
+@pytest.mark.parametrize("dtype", ["int32", jnp.int32, complex, "nope", "float8_e5m2", np.longdouble])
+@pytest.mark.usefixtures("unchecked")
+def test_every_function_in_plain_jax_checks_its_dtype(dtype):
+    params = pure.init(4, 8, key=jax.random.key(0))
+    for call in (
+        lambda: pure.gru(params, X, dtype=dtype),
+        lambda: pure.gru_step(params, X[:, 0], dtype=dtype),
+        lambda: pure.get_initial_carry(params, (2,), dtype=dtype),
+    ):
+        with pytest.raises(InputError, match="dtype is .*, expected a floating-point dtype: float16, bfloat16"):
+            call()
 
 
 @pytest.mark.parametrize(

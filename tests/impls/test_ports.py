@@ -238,7 +238,7 @@ def test_bad_configurations_are_refused():
     with pytest.raises(InputError, match="remat is 'all', expected True or False"):
         GRUConfig(4, 8, remat="all")
     for wrong in ({"param_dtype": "int32"}, {"dtype": "floaty"}, {"param_dtype": "complex64"}):
-        with pytest.raises(InputError, match="expected a floating-point dtype such as 'float32'"):
+        with pytest.raises(InputError, match="expected a floating-point dtype: float16, bfloat16, float32 or float64"):
             GRUConfig(4, 8, **wrong)
 
 
