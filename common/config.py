@@ -85,8 +85,8 @@ def check_dtypes(*, dtype: Any = None, param_dtype: Any = "float32") -> None:
 
     >>> check_dtypes(param_dtype="int32")
     Traceback (most recent call last):
-    trigru.common.errors.InputError: param_dtype is 'int32', expected a floating-point dtype: float16, bfloat16, float32 or
-    float64.
+    trigru.common.errors.InputError: param_dtype is 'int32', expected a floating-point dtype: float16, bfloat16, float32
+    or float64.
     """
     for name, given in (("dtype", dtype), ("param_dtype", param_dtype)):
         if _name_of(given) not in DTYPES and not (given is None and name == "dtype"):

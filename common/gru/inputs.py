@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, listed
 
 
 def check_call(
@@ -59,8 +59,8 @@ def check_call(
     axes = ", ".join([*leading, "features"])
     trailing = 2 if time else 1
     for name, array in (("inputs", x), ("carry", carry), ("lengths", lengths), ("resets", resets), ("reset", reset)):
-        if (array is None and name == "inputs") or (array is not None and not hasattr(array, "shape")):
-            raise InputError(f"{name}: got a {type(array).__name__}, expected an array. Convert it with jnp.asarray.")
+        if name == "inputs" or array is not None:
+            _check_array(name, array)
     shape = np.shape(x)
     if len(shape) < trailing or (not batched and len(shape) > trailing):
         hint = "" if batched else " This model takes one example: batch it with jax.vmap."
@@ -88,7 +88,7 @@ def check_call(
             raise InputError(
                 f"lengths have shape {np.shape(lengths)}, expected {batch}: one per example of inputs {shape}."
             )
-        if not jnp.issubdtype(_dtype(lengths), jnp.integer):
+        if not jnp.issubdtype(_dtype(lengths), jnp.integer) or jnp.issubdtype(_dtype(lengths), np.timedelta64):
             raise InputError(f"lengths have dtype {_dtype(lengths)}, expected an integer one.")
     if resets is not None:
         if np.shape(resets) != shape[:-1]:
@@ -102,6 +102,16 @@ def check_call(
             raise InputError(f"reset has shape {np.shape(reset)}, expected {batch}: one per example of inputs {shape}.")
         if _dtype(reset) != np.dtype(bool):
             raise InputError(f"reset has dtype {_dtype(reset)}, expected bool.")
+
+
+def is_array(thing: Any) -> bool:
+    """Whether JAX computes with it: an array of its own or of NumPy's, or what hands one out, as a variable of NNX's.
+
+    >>> is_array(np.ones(2)), is_array([1.0, 1.0]), is_array(jax.ShapeDtypeStruct((2,), float))
+    (True, False, False)
+    """
+    own = isinstance(thing, jax.Array | np.ndarray | np.generic) or hasattr(thing, "__jax_array__")
+    return own and not isinstance(thing, np.ma.MaskedArray)
 
 
 def check_batch_shape(batch_shape: Any) -> None:
@@ -165,12 +175,22 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
         dtype: of a model.
         arrays: a parameter, the inputs, and a passed carry or None.
 
+    Raises:
+        InputError: JAX promotes them to no dtype.
+
     >>> computation_dtype(None, jnp.ones(3, "bfloat16"), np.ones(2, "float32"), None)
     dtype('float32')
     """
     if dtype is not None:
         return jnp.dtype(dtype)
-    return reduce(jnp.promote_types, [jnp.result_type(array) for array in arrays if array is not None])
+    dtypes = [jnp.result_type(array) for array in arrays if array is not None]
+    try:
+        return reduce(jnp.promote_types, dtypes)
+    except ValueError as error:
+        raise InputError(
+            f"there is no dtype to compute in, since JAX does not promote {listed(map(str, dict.fromkeys(dtypes)))} to "
+            "one. Convert inputs and carry, as with .astype('float32'), or give the model a dtype."
+        ) from error
 
 
 def _is_size(size: Any) -> bool:
@@ -181,7 +201,20 @@ def _dtype(array: Any) -> Any:
     return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
 
 
+def _check_array(name: str, array: Any) -> None:
+    if is_array(array):
+        return
+    said = f"{name}: got a {type(array).__name__}"
+    if isinstance(array, jax.ShapeDtypeStruct):
+        raise InputError(f"{said}, which has no values, expected an array. Pass it to jax.eval_shape of the call.")
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{said}, expected an array without a mask. Fill it, as with .filled(0).")
+    raise InputError(f"{said}, expected an array. Convert it with jnp.asarray.")
+
+
 def _check_floating(name: str, array: Any) -> None:
-    if not jnp.issubdtype(_dtype(array), jnp.floating):
-        verb = "has" if name == "carry" else "have"
-        raise InputError(f"{name} {verb} dtype {_dtype(array)}, expected a floating-point one.")
+    dtype, verb = _dtype(array), "has" if name == "carry" else "have"
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise InputError(f"{name} {verb} dtype {dtype}, expected a floating-point one.")
+    if not dtype.isnative or dtype.itemsize > 8:
+        raise InputError(f"{name} {verb} dtype {dtype}, which JAX lacks. Convert with .astype('float32') or another.")

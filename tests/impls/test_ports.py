@@ -245,6 +245,12 @@ def test_bad_configurations_are_refused():
 BAD_CALLS = [
     ({"x": [[[1.0] * 4]]}, "inputs: got a list, expected an array. Convert it with jnp.asarray"),
     ({"x": None}, "inputs: got a NoneType, expected an array"),
+    ({"x": jax.ShapeDtypeStruct((3, 5, 4), "f4")}, "got a ShapeDtypeStruct, which has no values.*jax.eval_shape"),
+    ({"x": np.ma.ones((3, 5, 4))}, "inputs: got a MaskedArray, expected an array without a mask. Fill it"),
+    ({"x": np.ones((3, 5, 4), "f4").astype("float8_e5m2")}, "not promote float32 and float8_e5m2 .* give the model a"),
+    ({"x": np.ones((3, 5, 4), "f4").astype(np.dtype("f4").newbyteorder())}, "inputs have dtype .f4, which JAX lacks"),
+    ({"carry": np.ones((3, 8), np.longdouble)}, r"carry has dtype float\d+, which JAX lacks. Convert with .astype"),
+    ({"lengths": np.ones(3, "m8[s]")}, "lengths have dtype timedelta64.s., expected an integer one"),
     ({"carry": (np.ones((3, 8), "f4"),)}, "carry: got a tuple, expected an array"),
     ({"x": np.ones(4, "f4")}, r"inputs have shape \(4,\)"),
     ({"x": np.ones(4, "f4"), "time_major": True}, r"expected \(time, \*batch, features\)"),

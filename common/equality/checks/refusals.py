@@ -29,6 +29,33 @@ RESETS = RNG.random((B, T)) < 0.3
 #: How many calls that went through are named; then no more are tried, since each takes long.
 NAMED = 3
 
+
+class _Foreign:
+    """An array of a library that JAX doesn't know, as a torch tensor."""
+
+    def __init__(self, array: Any):
+        self.shape, self.ndim, self.dtype = array.shape, array.ndim, f"torch.{array.dtype}"
+
+
+def _no_arrays(what: str, name: str, array: Any) -> dict[str, dict[str, Any]]:
+    """Rows in which an argument has a shape and a dtype, and is nothing that JAX computes with."""
+    return {
+        f"{what} of another library": {name: _Foreign(array)},
+        f"{what} without values": {name: jax.ShapeDtypeStruct(array.shape, array.dtype)},
+        f"{what} with a mask": {name: np.ma.array(array)},
+    }
+
+
+def _no_floats(what: str, name: str, array: Any) -> dict[str, dict[str, Any]]:
+    """Rows in which an argument has a floating-point dtype that JAX lacks or does not promote."""
+    rows = {
+        f"{what} in float8": {name: array.astype("float8_e4m3fn")},
+        f"{what} with bytes in another order": {name: array.astype(array.dtype.newbyteorder())},
+    }
+    wide = np.dtype(np.longdouble).itemsize > 8  # on some machines it is float64
+    return rows | ({f"{what} in long double": {name: array.astype(np.longdouble)}} if wide else {})
+
+
 _INPUTS: dict[str, dict[str, Any]] = {
     "None as inputs": {"x": None},
     "text as inputs": {"x": "x"},
@@ -39,6 +66,8 @@ _INPUTS: dict[str, dict[str, Any]] = {
     "an empty batch": {"x": np.ones((0, T, D))},
     "no steps": {"x": np.ones((B, 0, D))},
     "inputs with one axis": {"x": np.ones(D)},
+    **_no_arrays("inputs", "x", X),
+    **_no_floats("inputs", "x", X),
 }
 _LENGTHS: dict[str, dict[str, Any]] = {
     "lengths of another batch": {"lengths": np.ones(B - 1, np.int32)},
@@ -47,6 +76,8 @@ _LENGTHS: dict[str, dict[str, Any]] = {
     "floating lengths": {"lengths": np.ones(B)},
     "boolean lengths": {"lengths": np.ones(B, bool)},
     "text as lengths": {"lengths": "3"},
+    "times as lengths": {"lengths": np.ones(B, "m8[s]")},
+    **_no_arrays("lengths", "lengths", np.ones(B, np.int32)),
 }
 BAD_APPLY: dict[str, dict[str, Any]] = {
     **_INPUTS,
@@ -58,10 +89,13 @@ BAD_APPLY: dict[str, dict[str, Any]] = {
     "a boolean carry": {"carry": np.ones((B, H), bool)},
     "a complex carry": {"carry": CARRY.astype(complex)},
     "text as carry": {"carry": "h"},
+    **_no_arrays("a carry", "carry", CARRY),
+    **_no_floats("a carry", "carry", CARRY),
     "resets of other steps": {"resets": np.ones((B, T - 1), bool)},
     "resets of one example": {"resets": np.ones(T, bool)},
     "integer resets": {"resets": np.ones((B, T), np.int32)},
     "floating resets": {"resets": np.ones((B, T))},
+    **_no_arrays("resets", "resets", RESETS),
     "reverse=1": {"reverse": 1},
     "reverse=0": {"reverse": 0},
     "reverse=None": {"reverse": None},
@@ -87,6 +121,11 @@ BAD_STEP: dict[str, dict[str, Any]] = {
     "a complex carry": {"carry": CARRY.astype(complex)},
     "a reset of another batch": {"reset": np.zeros(B + 1, bool)},
     "an integer reset": {"reset": np.zeros(B, np.int32)},
+    **_no_arrays("inputs", "x", X[:, 0]),
+    **_no_floats("inputs", "x", X[:, 0]),
+    **_no_arrays("a carry", "carry", CARRY),
+    **_no_floats("a carry", "carry", CARRY),
+    **_no_arrays("a reset", "reset", RESETS[:, 0]),
 }
 BAD_CLASSIFY = _INPUTS | _LENGTHS
 BAD_BATCH_SHAPES: dict[str, Any] = {
