@@ -11,19 +11,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..errors import InputError
+from ..errors import InputError, brief
+from .inputs import is_array
+
+_TWO_AXES = (
+    "Initializers that scale with fan-in or are orthogonal need two axes; zeros, constant, normal and uniform do not."
+)
 
 
 def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
     """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
 
     Raises:
-        InputError: when called, if the initializer can't be called, fails, or gives another shape.
+        InputError: when called, if the initializer can't be called, raises anything, or gives another shape or dtype.
 
-    >>> for_carry(jax.nn.initializers.lecun_normal())(jax.random.key(0), (8,))
+    >>> for_carry(lambda key, shape, dtype: jnp.zeros(3, dtype))(jax.random.key(0), (8,))
     Traceback (most recent call last):
-    trigru.common.errors.InputError: carry_init cannot draw shape (8,). Initializers that scale with fan-in or are
-    orthogonal need two axes; take one such as zeros, constant, normal or uniform.
+    trigru.common.errors.InputError: carry_init gave shape (3,), expected (8,): one number for each hidden unit.
     """
 
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
@@ -33,14 +37,21 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
                 "(key, shape, dtype) -> array, such as jax.nn.initializers.zeros."
             )
         try:
-            carry = jnp.asarray(initializer(key, shape, dtype))
-        except ValueError as error:
-            raise InputError(
-                f"carry_init cannot draw shape {shape}. Initializers that scale with fan-in or are orthogonal need two "
-                "axes; take one such as zeros, constant, normal or uniform."
-            ) from error
+            drawn = initializer(key, shape, dtype)
+            carry = jnp.asarray(drawn) if is_array(drawn) else None
+        except Exception as error:  # whatever comes from inside a function of the user's
+            hint = _TWO_AXES if isinstance(error, ValueError) else "It is called as carry_init(key, shape, dtype)."
+            said = f"{type(error).__name__}: {brief(error).rstrip('.')}"
+            raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {said}. {hint}") from error
+        if carry is None:
+            raise InputError(f"carry_init gave a {type(drawn).__name__}, expected an array of shape {shape}.")
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
+        if carry.dtype != dtype:
+            raise InputError(
+                f"carry_init gave dtype {carry.dtype}, expected {jnp.dtype(dtype)}, that of the parameters. "
+                "It is called as carry_init(key, shape, dtype): let it draw in that dtype."
+            )
         return carry
 
     return init

@@ -209,19 +209,41 @@ def test_a_model_may_be_closed_over_inside_any_transform(port, transform):
     assert finite
 
 
-BAD_DRAWS = [
-    (lambda *_: jnp.zeros(3), r"carry_init gave shape \(3,\), expected \(8,\)"),
-    (jnp.zeros(8), "carry_init is a ArrayImpl, expected a JAX initializer"),
-    ("zeros", "carry_init is a str, expected a JAX initializer"),
-    (initializers.lecun_normal(), r"carry_init cannot draw shape \(8,\)\. .*need two axes"),
-]
+_FAILED = r"carry_init cannot draw shape \(8,\), float32: "
+BAD_DRAWS = {
+    "shape": (lambda *_: jnp.zeros(3), r"carry_init gave shape \(3,\), expected \(8,\)"),
+    "array": (jnp.zeros(8), "carry_init is a ArrayImpl, expected a JAX initializer"),
+    "name": ("zeros", "carry_init is a str, expected a JAX initializer"),
+    "fan-in": (initializers.lecun_normal(), _FAILED + "ValueError: .*scale with fan-in .*need two axes"),
+    "two arguments": (
+        lambda key, shape: jnp.zeros(shape),
+        _FAILED + r"TypeError: .*2 positional .*\(key, shape, dtype\)",
+    ),
+    "an error of its own": (lambda *_: 1 / 0, _FAILED + "ZeroDivisionError: division by zero"),
+    "nothing": (lambda *_: None, r"carry_init gave a NoneType, expected an array of shape \(8,\)"),
+    "integers": (lambda _, shape, dtype: jnp.zeros(shape, int), "carry_init gave dtype int32, expected float32"),
+    "complex": (lambda _, shape, dtype: jnp.zeros(shape, complex), "carry_init gave dtype complex64, expected float32"),
+    "half": (lambda _, shape, dtype: jnp.zeros(shape, "f2"), "gave dtype float16, .* let it draw in that dtype"),
+}
 
 
-@pytest.mark.parametrize(("carry_init", "message"), BAD_DRAWS, ids=["shape", "array", "name", "fan-in"])
+@pytest.mark.parametrize(("carry_init", "message"), BAD_DRAWS.values(), ids=BAD_DRAWS)
 @pytest.mark.usefixtures("unchecked")
 def test_bad_initializers_are_refused(port, carry_init, message):
     with pytest.raises(InputError, match=message):
         port.make(GRUConfig(4, 8, carry_init=carry_init), jax.random.key(0))
+
+
+def test_an_initializer_draws_in_the_dtype_of_the_parameters(port):
+    config = GRUConfig(4, 8, param_dtype="bfloat16", carry_init=lambda key, shape, _: jax.random.normal(key, shape))
+    with pytest.raises(InputError, match="carry_init gave dtype float32, expected bfloat16, that of the parameters"):
+        port.make(config, jax.random.key(0))
+
+
+def test_what_an_initializer_raised_is_kept(port):
+    with pytest.raises(InputError) as refused:
+        port.make(GRUConfig(4, 8, carry_init=lambda *_: {}["gone"]), jax.random.key(0))
+    assert isinstance(refused.value.__cause__, KeyError)
 
 
 @pytest.mark.usefixtures("unchecked")
