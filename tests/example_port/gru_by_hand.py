@@ -11,9 +11,13 @@ from trigru.common import (
     ClassifierParams,
     GRUParams,
     ReadoutParams,
+    check_batch_shape,
     check_call,
     check_config,
     check_load,
+    clip_lengths,
+    computation_dtype,
+    for_carry,
     shared_styles,
 )
 
@@ -65,7 +69,7 @@ class GRU:
         return (1 - z) * n + z * h
 
     def _promote(self, x, carry):
-        dtype = self.dtype or jnp.result_type(*jax.tree.leaves((x, carry, self.initial_carry)))
+        dtype = computation_dtype(self.dtype, self.initial_carry, x, carry)
         gru = jax.tree.map(lambda p: p.astype(dtype), self)
         return gru, x.astype(dtype), gru.initial_carry if carry is None else carry.astype(dtype)
 
@@ -100,7 +104,7 @@ class ByHandPort:
         fan_in, square = initializers.lecun_normal(in_axis=1, out_axis=0), initializers.orthogonal()
         w_i = jnp.concatenate([fan_in(k, (H, D)) for k in keys[:3]])
         w_h = jnp.concatenate([square(k, (H, H)) for k in keys[3:6]])
-        h = (config.carry_init or initializers.zeros)(keys[6], (H,), config.param_dtype)
+        h = for_carry(config.carry_init or initializers.zeros)(keys[6], (H,), config.param_dtype)
         params = GRUParams(w_i, w_h, jnp.zeros(3 * H), jnp.zeros(H), h)
         if C is not None:
             params = ClassifierParams(params, ReadoutParams(fan_in(keys[7], (C, H)), jnp.zeros(C)))
@@ -122,6 +126,7 @@ class ByHandPort:
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
         masks = {"lengths": lengths, "resets": resets}
         check_call(x, carry, **sizes(model), **masks, reverse=reverse, time_major=time_major)
+        lengths = clipped(lengths, x.shape[0 if time_major else -2])
 
         def run(x, carry, lengths, resets):
             return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
@@ -142,12 +147,16 @@ class ByHandPort:
         return run(x, carry, reset)
 
     def initial_carry(self, model, batch_shape=()):
+        check_batch_shape(batch_shape)
         h = model.initial_carry.astype(model.dtype or model.initial_carry.dtype)
         return jnp.broadcast_to(h, (*batch_shape, *h.shape))
 
     def classify(self, model, x, lengths=None):
         check_call(x, **sizes(model.gru), lengths=lengths)
-        return jax.vmap(model)(x, lengths)
+        run, lengths = model, clipped(lengths, x.shape[-2])
+        for _ in range(x.ndim - 2):
+            run = jax.vmap(run)
+        return run(x, lengths)
 
     def value_and_grad(self, function, *, has_aux=False):
         def differentiate(model, *arrays):
@@ -160,6 +169,11 @@ def sizes(gru):
     """D and H, as `check_call` wants them."""
     hidden_size, input_size = gru.w_i["r"].shape
     return {"input_size": input_size, "hidden_size": hidden_size}
+
+
+def clipped(lengths, time):
+    """Lengths as jax.vmap keeps them: without 64-bit types, it makes 32 bits of NumPy's 64."""
+    return None if lengths is None else clip_lengths(lengths, time)
 
 
 PORT = ByHandPort()
