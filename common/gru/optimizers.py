@@ -22,10 +22,12 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from ..config import check_sizes
-from ..errors import InputError, brief
+from ..errors import InputError, brief, either
 
 #: The largest factor of an update: beyond it, products would soon overflow float32.
 LARGEST = 1e30
+#: What an NNX variable and linen's boxes call the array that they hold.
+_IN_BOXES = ("value", "raw_value")
 
 
 def carry_learning_rate(
@@ -49,7 +51,7 @@ def carry_learning_rate(
             keeps the state, and its range is checked where it has a value.
         length: T, the steps over which the loss is a mean; the initial carry's gradient is multiplied by it.
         carry: the transformation of the initial carry instead of `tx`: without weight decay, or with a schedule, say.
-        name: of the array, in a model of your own.
+        name: of the array, in a model of your own; not "value" or "raw_value", which is what a box calls its array.
 
     Returns:
         A transformation made by `optax.partition`. Each part sees its own gradients alone: to clip by the norm of all,
@@ -57,8 +59,8 @@ def carry_learning_rate(
 
     Raises:
         InputError: scale is negative, above 1e30 or neither a Python number nor a floating-point scalar, length is
-            below 1 or as large, or both scale=0 and what it would leave without effect were given; at `init`, no
-            parameter is an initial carry.
+            below 1 or as large, name is that of what a box holds, or both scale=0 and what it would leave without
+            effect were given; at `init`, no parameter is an initial carry.
 
     >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
     >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
@@ -77,6 +79,11 @@ def carry_learning_rate(
         check_sizes(length=length)
         if length > LARGEST:
             raise InputError(f"length is {brief(length)}, expected at most {LARGEST:g}.")
+    if not isinstance(name, str) or name in _IN_BOXES:
+        raise InputError(
+            f"name is {brief(repr(name))}, expected the name of an array, such as 'initial_carry'. In states of NNX "
+            f"and in boxes of linen's every array is called {either(_IN_BOXES)}: say the name of what holds it."
+        )
     if not array and scale == 0 and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
     if not array and scale == 0:
@@ -114,8 +121,8 @@ def _scale_by(scale: Any) -> optax.GradientTransformation:
 
 
 def _ends_in(path: tuple[Any, ...], name: str) -> bool:
-    """Whether an array has this name, alone or in a box: an NNX variable and linen's boxes hold it as `.value`."""
-    while path and getattr(path[-1], "name", None) in ("value", "raw_value"):
+    """Whether an array has this name, alone or in a box."""
+    while path and getattr(path[-1], "name", None) in _IN_BOXES:
         path = path[:-1]
     return bool(path) and name in (getattr(path[-1], "name", None), getattr(path[-1], "key", None))
 

@@ -186,6 +186,8 @@ FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
                         jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
         ({"length": 10**400}, "length is 1000.*, expected at most 1e"),
         *(({"length": length}, "length is .*, expected a whole number of at least 1") for length in (0, -3, 2.5)),
+        *(({"name": name}, "name is .*, expected the name of an array.* is called value or raw_value: say the name of")
+          for name in ("value", "raw_value", None, 0)),
         ({"scale": 0.0, "length": 3}, FROZEN),
         ({"scale": 0.0, "carry": optax.sgd(1.0)}, FROZEN),
     ],
