@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 from .errors import InputError, either
 
 #: In which a model computes and stores its parameters.
@@ -19,8 +21,9 @@ class GRUConfig:
         input_size: D, features of one input frame.
         hidden_size: H, units.
         classes: C, outputs of a linear readout on the final carry; None for the bare GRU.
-        dtype: dtype of the computation; None means that of inputs, parameters and a passed carry, promoted.
-        param_dtype: dtype in which parameters are stored.
+        dtype: dtype of the computation, by its name or as JAX has it; None means that of inputs, parameters and a
+            passed carry, promoted.
+        param_dtype: dtype in which parameters are stored. A config keeps the names of both.
         kernel: "stock" scans the framework's own GRUCell; "fused" runs `common.gru.fused`, with choices
             after an @, as in "fused@save=none".
         unroll: steps in one iteration of the compiled loop.
@@ -54,6 +57,11 @@ class GRUConfig:
         if self.carry_init is not None and not callable(self.carry_init):
             said = type(self.carry_init).__name__
             raise InputError(f"carry_init is a {said}, expected a JAX initializer (key, shape, dtype) -> array.")
+        plain: dict[str, Callable[..., Any]] = dict.fromkeys(("input_size", "hidden_size", "classes", "unroll"), int)
+        for name, kind in (plain | dict.fromkeys(("dtype", "param_dtype"), _name_of)).items():
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, kind(given))
 
 
 def check_sizes(**sizes: Any) -> None:
@@ -96,10 +104,12 @@ def check_dtypes(*, dtype: Any = None, param_dtype: Any = "float32") -> None:
 
 def _name_of(dtype: Any) -> str | None:
     """The name of a dtype in the order of bytes that JAX has, or None."""
-    import jax.numpy as jnp  # here, so that the oracle can be imported without JAX
+    import jax  # here, so that the oracle can be imported without JAX
 
+    if dtype is None or isinstance(dtype, jax.Array | np.ndarray):
+        return None
     try:
-        found = None if dtype is None else jnp.dtype(dtype)
+        found = jax.numpy.dtype(dtype)
     except (TypeError, ValueError):
         return None
-    return found.name if found is not None and found.isnative else None
+    return found.name if found.isnative else None

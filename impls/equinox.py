@@ -81,7 +81,7 @@ class GRU(eqx.Module):
         fused_kernel(kernel)
         check_dtypes(dtype=dtype, param_dtype=param_dtype)
         key_i, key_h, key_c = jax.random.split(key, 3)
-        D, H = input_size, hidden_size
+        D, H = int(input_size), int(hidden_size)  # static fields are no NumPy integers
         self.cell = eqx.tree_at(
             lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
             eqx.nn.GRUCell(D, H, dtype=param_dtype, key=key),
@@ -94,7 +94,7 @@ class GRU(eqx.Module):
         )
         self.initial_carry = for_carry(carry_init)(key_c, (H,), param_dtype)
         self.dtype = dtype
-        self.unroll = unroll
+        self.unroll = int(unroll)
         self.remat = remat
         self.kernel = kernel
 

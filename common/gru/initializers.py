@@ -47,7 +47,7 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
             raise InputError(f"carry_init gave a {type(drawn).__name__}, expected an array of shape {shape}.")
         if carry.shape != shape:
             raise InputError(f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit.")
-        if carry.dtype != dtype:
+        if carry.dtype != jax.dtypes.canonicalize_dtype(dtype):  # without jax_enable_x64, float32 for float64
             raise InputError(
                 f"carry_init gave dtype {carry.dtype}, expected {jnp.dtype(dtype)}, that of the parameters. "
                 "It is called as carry_init(key, shape, dtype): let it draw in that dtype."

@@ -68,11 +68,6 @@ def test_nnx_draws_b_hn_by_bias_init():
     assert_bits(cell.hn_bias[...], np.ones(8, "f4"))
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_sizes_may_be_numpys():
-    assert nnx_port.GRU(np.int64(4), np.int32(8), rngs=nnx.Rngs(0)).initial_carry.shape == (8,)
-
-
 def test_nnx_keeps_no_random_state():
     assert jax.tree.leaves(nnx.state(nnx_port.GRU(4, 8, rngs=nnx.Rngs(0)), nnx.RngState)) == []
 
@@ -148,22 +143,44 @@ def test_a_carry_that_does_not_fit_names_the_batch():
     )
 
 
-def draw_and_run(**options):
+def draw_and_run(h=8, **options):
     """Plain JAX has no class: a dtype is said where parameters are drawn, the rest where they run."""
-    drawn = {name: options.pop(name) for name in list(options) if name == "param_dtype"}
-    return pure.gru(pure.init(4, 8, key=jax.random.key(0), **drawn), X, **options)
+    drawn = {name: options.pop(name) for name in list(options) if name in ("param_dtype", "carry_init")}
+    return pure.gru(pure.init(np.int64(4), h, key=jax.random.key(0), **drawn), X, **options)
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda **o: linen.GRU(8, **o).init(jax.random.key(0), X),
-        lambda **o: nnx_port.GRU(4, 8, rngs=nnx.Rngs(0), **o),
-        lambda **o: equinox.GRU(4, 8, key=jax.random.key(0), **o),
-        draw_and_run,
-    ],
-    ids=["linen", "nnx", "equinox", "pure"],
-)
+BUILDS = {
+    "linen": lambda h=8, **o: linen.GRU(h, **o).init(jax.random.key(0), X),
+    "nnx": lambda h=8, **o: nnx_port.GRU(np.int32(4), h, rngs=nnx.Rngs(0), **o),
+    "equinox": lambda h=8, **o: equinox.GRU(np.int64(4), h, key=jax.random.key(0), **o),
+    "pure": draw_and_run,
+}
+BAD_OPTIONS = [
+    *(({"h": size}, "(features|hidden_size) is .*, expected a whole number of at least 1") for size in
+      (0, -3, 2.0, True, "8", None)),
+    *(({"unroll": steps}, "unroll is .*, expected a whole number of at least 1") for steps in (0, -1, 2.0, True, None)),
+    *(({"remat": flag}, "remat is .*, expected True or False") for flag in (1, 0, None, np.True_)),
+    *(({"kernel": kernel}, "kernel is .*, expected ") for kernel in (None, 1, "", "fast", "stock@save=all", "fused@")),
+    *(({name: jnp.ones(2)}, f"{name} is .*, expected a floating-point dtype") for name in ("dtype", "param_dtype")),
+    ({"carry_init": None}, "carry_init is a NoneType, expected a JAX initializer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
+@pytest.mark.usefixtures("unchecked")
+def test_the_same_options_are_refused_in_the_same_words(build, options, message):
+    with pytest.raises(InputError, match=message):
+        build(**options)
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
+@pytest.mark.usefixtures("unchecked")
+def test_sizes_may_be_numpys(build):
+    build(h=np.int32(8), unroll=np.int64(2))
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 @pytest.mark.usefixtures("unchecked")
 def test_options_are_checked_where_they_are_passed(build):
     with pytest.raises(InputError, match="unroll is 1.5, expected a whole number of at least 1"):

@@ -15,6 +15,7 @@ from trigru.common.equality.cases import Case
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.verification import assert_equivalent
 from trigru.common.errors import InputError
+from trigru.common.gru.initializers import for_carry
 from trigru.common.parameters.record import leaves, random_params
 
 from ..support.arrays import assert_bits, assert_near
@@ -78,6 +79,19 @@ def test_parameters_in_float16_come_back_bit_for_bit(port):
     dumped = leaves(port.dump(port.load(config, params)))
     for name, array in leaves(params).items():
         assert_bits(dumped[name], array, name)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_configuration_keeps_plain_numbers_and_names(port):
+    """Those of NumPy and JAX make the same model, and `check_config` knows float64 by any name."""
+    plain = GRUConfig(4, 8, classes=3, unroll=2, dtype="float16", param_dtype="bfloat16")
+    other = GRUConfig(np.int64(4), np.int32(8), classes=np.int8(3), unroll=np.int64(2), dtype=np.float16,
+                      param_dtype=jnp.bfloat16)  # fmt: skip
+    assert repr(other) == repr(plain)
+    assert port.dump(port.make(other, jax.random.key(0))).gru.bias_n.dtype == "bfloat16"
+    for name in ("f8", float, np.float64, jnp.float64):
+        with pytest.raises(InputError, match="jax_enable_x64"):
+            port.make(GRUConfig(4, 8, param_dtype=name), jax.random.key(0))
 
 
 def test_float64_parameters_are_not_silently_rounded(port):
@@ -238,6 +252,12 @@ def test_an_initializer_draws_in_the_dtype_of_the_parameters(port):
     config = GRUConfig(4, 8, param_dtype="bfloat16", carry_init=lambda key, shape, _: jax.random.normal(key, shape))
     with pytest.raises(InputError, match="carry_init gave dtype float32, expected bfloat16, that of the parameters"):
         port.make(config, jax.random.key(0))
+
+
+def test_without_64_bits_an_initializer_of_float64_draws_float32():
+    with pytest.warns(UserWarning, match="will be truncated to dtype float32"):
+        carry = for_carry(initializers.zeros)(jax.random.key(0), (8,), np.float64)
+    assert carry.dtype == "float32"
 
 
 def test_what_an_initializer_raised_is_kept(port):
