@@ -230,6 +230,9 @@ def time_major(
     return _run_batch(gru, x, carry, lengths, resets, reverse=reverse, time_major=True)
 
 
+_by_time = time_major  # for the port, whose argument has the name
+
+
 def _run_batch(model, x, carry, lengths, resets, *, reverse, time_major):
     check_call(
         x,
@@ -324,7 +327,10 @@ class EquinoxPort:
         return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        return _run_batch(model, x, carry, lengths, resets, reverse=reverse, time_major=time_major)
+        options: dict[str, Any] = {"lengths": lengths, "resets": resets, "reverse": reverse}
+        if time_major is True:
+            return _by_time(model, x, carry, **options)
+        return _run_batch(model, x, carry, **options, time_major=time_major)
 
     def step(self, model, x, carry=None, *, reset=None):
         check_call(

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...config import GRUConfig
 from ...errors import DefectError, ParamsFileError
 from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
-from ...parameters.record import GRUParams, leaves
+from ...parameters.record import GRUParams, leaves, random_params
 from ...parameters.safetensors import read_tensors, write_tensors
 from ...port.protocol import Port
 from ..cases import Case
@@ -49,6 +50,7 @@ def exchange_check(name: str, catches: str) -> Check:
             found |= _named(kind, "torch, two biases", TORCH.record(both))
             if isinstance(dumped, GRUParams):
                 found |= _named(kind, "a file", _through_a_file(dumped))
+                _exchange_the_smallest(port)
             own = getattr(port, "layout", None)
             if isinstance(own, Layout):
                 _require_own(own, dumped, config)
@@ -68,6 +70,14 @@ def exchange_check(name: str, catches: str) -> Check:
         return found
 
     return Check(name, catches, answer, expect, exact=True)
+
+
+def _exchange_the_smallest(port: Port) -> None:
+    """One input and one unit, whose arrays have one entry."""
+    config = GRUConfig(1, 1, param_dtype="float64")
+    params = jax.tree.map(np.asarray, port.dump(port.load(config, random_params(config))))
+    if not _same(leaves(_through_a_file(params)), leaves(random_params(config))):
+        raise DefectError("a model of one unit does not come back from a file bit for bit.")
 
 
 def _through_a_file(params: GRUParams) -> GRUParams:

@@ -43,6 +43,7 @@ def _no_arrays(what: str, name: str, array: Any) -> dict[str, dict[str, Any]]:
         f"{what} of another library": {name: _Foreign(array)},
         f"{what} without values": {name: jax.ShapeDtypeStruct(array.shape, array.dtype)},
         f"{what} with a mask": {name: np.ma.array(array)},
+        f"{what} as a list": {name: array.tolist()},
     }
 
 
@@ -128,6 +129,14 @@ BAD_STEP: dict[str, dict[str, Any]] = {
     **_no_arrays("a reset", "reset", RESETS[:, 0]),
 }
 BAD_CLASSIFY = _INPUTS | _LENGTHS
+#: Initializers of no initial carry. In all ports alike they are told when a model is made.
+BAD_INITIALIZERS: dict[str, Any] = {
+    "an initializer that needs two axes": jax.nn.initializers.lecun_normal(),
+    "an initializer that gives two axes": lambda key, shape, dtype: np.zeros((1, *shape), dtype),
+    "an initializer that gives another size": lambda key, shape, dtype: np.zeros(shape[0] + 1, dtype),
+    "an initializer that gives another dtype": lambda key, shape, dtype: np.zeros(shape, np.float32),
+    "no initializer": 0.0,
+}
 BAD_BATCH_SHAPES: dict[str, Any] = {
     "a number": B,
     "text": "8",
@@ -245,6 +254,10 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
         for what, row in BAD_BATCH_SHAPES.items()
     )
     yield from ((f"load, {what}", lambda row=row: port.load(CONFIG, row)) for what, row in BAD_LOAD.items())
+    yield from (
+        (f"make, {what}", lambda init=init: port.make(replace(CONFIG, carry_init=init), _key()))
+        for what, init in BAD_INITIALIZERS.items()
+    )
     yield "load, a GRU's parameters for a classifier", lambda: port.load(READOUT, _PARAMS)
     yield "load, float64 without jax_enable_x64", lambda: _without_x64(lambda: port.load(CONFIG, _PARAMS))
     yield "make, float64 without jax_enable_x64", lambda: _without_x64(lambda: port.make(CONFIG, _key()))
