@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...common.port.protocol import WithKernel
 from ..pure import PurePort, _cell, _promote, _start
 from .fault import Applied, Elsewhere, Fault
 
@@ -44,6 +45,14 @@ class _Checkpointed(PurePort):
         return carry, jnp.moveaxis(outputs, 0, axis)
 
 
+class _SavesAll(PurePort):
+    """The fused kernel that saves everything, whatever is chosen."""
+
+    def load(self, config, params):
+        kernel = "fused" if config.kernel.startswith("fused@save") else config.kernel
+        return super().load(replace(config, kernel=kernel), params)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("remat-ignored", "remat ignored", "memory", Applied(_ignored)),
     Fault("remat-whole", "the whole call recomputed at once", "memory", Applied(_whole_call)),
@@ -53,6 +62,7 @@ FAULTS: tuple[Fault, ...] = (
         "memory",
         _Checkpointed(lambda advance: jax.checkpoint(advance, prevent_cse=False)),
     ),
+    Fault("choice-saves-all", "fused@save=some saves all", "memory", WithKernel(_SavesAll(), "fused")),
     Fault("linen-remat-saves", "linen: remat saves everything", "memory", Elsewhere("linen", "SavesEverything")),
     Fault("nnx-remat-ignored", "NNX: remat is lost", "memory", Elsewhere("nnx", "RematLost")),
     Fault("equinox-remat-whole", "Equinox: one remat around all steps", "memory", Elsewhere("equinox", "RematWhole")),

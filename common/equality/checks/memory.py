@@ -8,6 +8,7 @@ may merge both. Then the gradient has to need less memory or, where XLA's schedu
 else, as on the CPU, to compute more.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from ...errors import DefectError
 from ...parameters.record import random_params
 from ...port.compilation import jit
 from ...port.programs import computed_functions, temp_bytes
-from ...port.protocol import Port
+from ...port.protocol import Port, WithKernel
 from ..cases import Case
 from .check import Answers, Check
 
@@ -34,6 +35,12 @@ SHARE = 0.75
 MORE = 1.25
 
 
+#: From all gates that are saved to none; each keeps at most this share of the one before.
+FUSED = "fused"
+SAVING = (FUSED, f"{FUSED}@save=some", f"{FUSED}@save=none")
+CHOICE_SHARE = 0.95
+
+
 class Cost(NamedTuple):
     """Of a gradient: bytes that it keeps or needs meanwhile, and how many exp, tanh and the like it computes."""
 
@@ -42,7 +49,7 @@ class Cost(NamedTuple):
 
 
 def memory_check(name: str, catches: str) -> Check:
-    """Whether `remat` saves memory, in a loop and where there is none."""
+    """Whether `remat` saves memory, in a loop and where there is none, and so do the fused kernel's choices."""
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         def both(time: int, unroll: int = 1) -> tuple[Cost, Cost]:
@@ -65,12 +72,25 @@ def memory_check(name: str, catches: str) -> Check:
                 f"with all {UNROLLED} steps unrolled, remat keeps {unrolled[1].kept:,} bytes, {unrolled[0].kept:,} "
                 "without it, and computes nothing again: it was merged with the forward pass."
             )
+        _require_choices(port)
         return {"defects": np.zeros(())}
 
     def expect(case: Case) -> Answers:
         return {"defects": np.zeros(())}
 
     return Check(name, catches, answer, expect)
+
+
+def _require_choices(port: Port) -> None:
+    """Of the fused kernel: the less is saved, the less is kept."""
+    if not isinstance(port, WithKernel) or port.kernel != FUSED:
+        return
+    kept = {kernel: gradient_cost(WithKernel(port, kernel), LONG, 1, False).kept for kernel in SAVING}
+    for more, less in pairwise(SAVING):
+        if not kept[less] <= CHOICE_SHARE * kept[more]:
+            raise DefectError(
+                f"{less} keeps {kept[less]:,} bytes for {LONG} steps, {more} {kept[more]:,}: expected less."
+            )
 
 
 def gradient_cost(port: Port, time: int, unroll: int, remat: bool) -> Cost:
