@@ -273,7 +273,7 @@ class NNXPort:
 
     def make(self, config, key) -> Any:
         check_config(self, config)
-        rngs = nnx.Rngs(key)
+        rngs = nnx.Rngs(params=key)  # no stream but the one that models name
         gru = GRU(
             config.input_size,
             config.hidden_size,
