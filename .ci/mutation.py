@@ -3,7 +3,7 @@
 .venv/bin/uv sync --group mutation
 .venv/bin/python .ci/mutation.py plan SESSION 540                in a clone, whose files are changed meanwhile
 .venv/bin/cosmic-ray exec .ci/mutation.toml SESSION              goes on where it was ended; takes hours
-.venv/bin/python .ci/mutation.py report SESSION...               the score, and the survivors
+.venv/bin/python .ci/mutation.py report SESSION... > docs/mutants.md     the score, and the survivors
 
 A site is a place in the code and a kind of change. Of each site in the sample, one change is made: a number by one more
 or less, a comparison or an operator for another, `and` for `or`, a condition negated, a decorator removed, a loop that
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import warnings
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ JUDGES = {
 #: Why a mutant is not noticed, by the line that was changed and what it became: because it changes nothing, or because
 #: nothing asks for what it changes.
 EXPLAINED = Path(__file__).with_name("survivors.json")
+PAGE = """# Small changes that verify notices
+
+Whether `verify` asks enough is measured by mutation testing: `.ci/mutation.py` lets [cosmic-ray](https://cosmic-ray.readthedocs.io)
+make one small change in a port, or in what ports share, at each of several hundred places that are drawn at random, in
+each file as many as its share of all places. A change is noticed if `verify` fails for the ports that the file belongs
+to; no other test is asked. Messages, docstrings and annotations are left out.
+
+The score of {date}, with its 95 % interval:
+"""
 CHANGES_NOTHING, NOT_ASKED = "changes nothing", "not asked"
 
 
@@ -113,6 +123,7 @@ def report(*sessions: str) -> None:
                 equal[files[job]] += 1
             else:
                 survived[files[job]].append(change)
+    print(PAGE.format(date=datetime.now(UTC).date()))
     print("| file | mutants | noticed | score |\n| --- | ---: | ---: | ---: |")
     for file in JUDGES:
         mutants = killed[file] + len(survived[file])
@@ -123,11 +134,12 @@ def report(*sessions: str) -> None:
     low, high = binomtest(noticed, noticed + missed).proportion_ci(method="wilson")
     share = noticed / (noticed + missed)
     print(f"| all | {noticed + missed} | {noticed} | {share:.1%} [{low:.1%}, {high:.1%}] |")
-    print(f"\nNot counted: {equal.total()} that change nothing, {stillborn} that do not compile.")
-    for file, changes in survived.items():
-        print(f"\n{file}:")
-        for change in sorted(changes):
-            print(f"  {change}\n    {explained[NOT_ASKED].get(change, 'UNEXPLAINED')}")
+    print(f"\nNot counted: {equal.total()} that change nothing, and {stillborn} that do not compile.\n")
+    print("## Not noticed\n\n| file | was, and became | why |\n| --- | --- | --- |")
+    for file in JUDGES:
+        for change in sorted(survived[file]):
+            said = change.replace("|", "\\|")
+            print(f"| `{Path(file).name}` | `{said}` | {explained[NOT_ASKED].get(change, 'UNEXPLAINED')} |")
 
 
 def _one_of(mutants: list[Any], rng: random.Random) -> Any:
