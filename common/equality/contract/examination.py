@@ -22,7 +22,7 @@ BY_STEP = ("carry", "outputs", "logits", "d carry", "d x")
 CANCELLING_FACTOR = 32
 #: In other dtypes, times what NumPy loses there: a row may have one number, of which cancelling left little.
 COARSE_FACTOR = 4 * ACCURACY_FACTOR
-#: How many denormal numbers may be lost in a sum.
+#: How many denormal numbers may be lost in a sum; in float16, which XLA computes in float32, how many of its least one.
 FLUSHED = 1000
 NOT_FINITE = "values that are not finite"
 
@@ -146,8 +146,7 @@ def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float
         least: where that magnitude is below, the difference is relative to this. It is at least so large that what is
             lost where a processor flushes denormal numbers to zero makes no difference.
     """
-    kind = jnp.finfo(dtype)
-    least = max(least, FLUSHED * float(kind.tiny) / (SAME_BOUND if dtype == "float64" else float(kind.eps)))
+    least = max(least, _least_of(dtype))
     want = np.asarray(want, np.promote_types(np.asarray(want).dtype, np.float64))
     axes = -1 if name in BY_STEP else None
     if dtype != "float64" and name in ("outputs", "d x"):
@@ -156,3 +155,13 @@ def _error(name: str, got: Any, want: Any, *, dtype: str, least: float) -> float
         difference = np.abs(np.asarray(got).astype(want.dtype) - want).max(axes)
         error = float(np.max(difference / np.maximum(np.abs(want).max(axes), least)))
     return error if error == error else np.inf
+
+
+def _least_of(dtype: str) -> float:
+    """Below it, what is lost of denormal numbers counts in a dtype.
+
+    Of float16, no processor flushes them, and its smallest normal number, 6e-5, is too large to be called lost.
+    """
+    kind = jnp.finfo(dtype)
+    lost = kind.smallest_subnormal if dtype == "float16" else kind.tiny
+    return FLUSHED * float(lost) / (SAME_BOUND if dtype == "float64" else float(kind.eps))

@@ -104,6 +104,19 @@ def test_an_error_above_1e_12_of_one_step_is_found(wide, bend, said):
     assert found.bound < 1e-11
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_in_a_coarse_dtype_an_error_of_a_hundred_units_is_found_by_its_size(dtype):
+    units = 100 * float(jnp.finfo(dtype).eps)
+    found = examine(FORWARD, Bent(lambda c, o: (c, o * (1 + units))), dtype)
+    assert found.problem is None
+    assert found.error > found.bound
+
+
+def test_what_is_lost_of_denormal_numbers_hides_no_value():
+    assert all(examination._least_of(dtype) < 1e-27 for dtype in ("float32", "bfloat16"))
+    assert examination._least_of("float16") == pytest.approx(1000 * 2.0**-14)
+
+
 def test_an_error_is_relative_to_its_own_step(wide):
     """Where one step is a million times smaller than the others, its error counts as much."""
     got, want = np.ones((2, 3, 4)), np.ones((2, 3, 4))
