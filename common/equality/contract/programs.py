@@ -135,8 +135,15 @@ def _moved(array: Array, source: int, destination: int) -> Array:
 
 
 def _less(lengths: Array, steps: int) -> Array:
-    """Lengths that are left after some steps, in their dtype, which may have no negative numbers."""
-    return jnp.where(jnp.asarray(lengths) > steps, jnp.asarray(lengths), steps) - np.asarray(steps, lengths.dtype)
+    """Lengths that are left after some steps, in their dtype, which may hold no negative numbers, nor so many steps.
+
+    Of NumPy's arrays, NumPy's, as far apart in memory.
+    """
+    gone = np.asarray(min(steps, np.iinfo(lengths.dtype).max), lengths.dtype)
+    if not isinstance(lengths, np.ndarray):
+        return jnp.maximum(lengths, gone) - gone
+    left = np.asarray(np.maximum(lengths, gone) - gone)
+    return left if lengths.flags.c_contiguous else _strided(left)
 
 
 def _transformed_run(row: Row, run: Run) -> Run:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from trigru.common.equality.contract import examination
 from trigru.common.equality.contract.data import USUAL, VALUES, config_of, data_of, sizes_of
 from trigru.common.equality.contract.examination import examine
 from trigru.common.equality.contract.factors import DTYPES
+from trigru.common.equality.contract.programs import _less
 from trigru.common.equality.contract.reference import expect
 from trigru.common.equality.contract.script import script_of
 from trigru.common.equality.contract.shrinking import whole_row
@@ -183,9 +185,45 @@ def test_the_carry_that_a_row_passes_is_of_another_dtype(wide):
     assert set(map(str, seen)) == {"float32"}
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("arrays", ["numpy", "strided"])
+@pytest.mark.parametrize("entry", ["whole", "chunks", "classifier"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_arrays_of_numpy_arrive_as_such(arrays, entry, dtype):
+    """Also lengths that are left after a chunk, and those of 64 bits where JAX has 32."""
+    seen = []
+
+    class Looks(PurePort):
+        def apply(self, model, x, carry=None, **options):
+            seen.append((x, options.get("lengths")))
+            return super().apply(model, x, carry, **options)
+
+        def classify(self, model, x, lengths=None):
+            seen.append((x, lengths))
+            return super().classify(model, x, lengths)
+
+    levels = row(
+        entry=entry, phase="forward", transform="eager", arrays=arrays, lengths="passed", lengths_dtype="int64"
+    )
+    with jax.enable_x64(dtype == "float64"):
+        assert examine(levels, Looks(), dtype).passed
+    for x, lengths in seen:
+        assert isinstance(x, np.ndarray)
+        assert isinstance(lengths, np.ndarray)
+        assert lengths.dtype == "int64"
+        assert (x.strides[-1] > x.itemsize, lengths.flags.c_contiguous) == (arrays == "strided", arrays == "numpy")
+
+
+@pytest.mark.parametrize("module", [np, jnp])
+def test_what_is_left_of_lengths_stays_in_their_dtype(module):
+    for dtype, steps, left in (("uint8", 3, [0, 0, 252]), ("int8", 3, [0, 0, 124]), ("int8", 200, [0, 0, 0])):
+        lengths = module.asarray(np.array([0, 3, np.iinfo(dtype).max], dtype))
+        found = _less(lengths, steps)
+        assert isinstance(found, np.ndarray) == (module is np)
+        assert (found.dtype, found.tolist()) == (dtype, left)
+
+
 @pytest.fixture
 def wide():
-    import jax
-
     with jax.enable_x64(True):
         yield
