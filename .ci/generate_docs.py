@@ -43,14 +43,16 @@ def factors() -> str:
 
 def rules() -> str:
     """The list of what cannot go together."""
-    from trigru.common.equality.contract.factors import COARSE_RULES, RULES
+    from trigru.common.equality.contract.factors import CHOICE_RULES, COARSE_RULES, RULES
 
     def said(levels):
         return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
 
+    def line(rule, where=""):
+        return f"- {where}{said(rule.when) or 'every row'}: only {said(rule.then)}, since {rule.why}."
+
     return "\n".join(
-        f"- {said(rule.when) or 'a coarse dtype'}: only {said(rule.then)}, since {rule.why}."
-        for rule in (*RULES, *COARSE_RULES)
+        [*map(line, (*RULES, *CHOICE_RULES)), *(line(rule, "in a coarse dtype, ") for rule in COARSE_RULES)]
     )
 
 

@@ -104,6 +104,12 @@ def _half(call, model, x, carry, **options):
     return carry, outputs.astype("float32") if outputs.dtype == jnp.float16 else outputs
 
 
+def _half_unmasked(call, model, x, carry, **options):
+    if x.dtype == jnp.float16:
+        options |= {"resets": None, "reverse": False}
+    return call(model, x, carry, **options)
+
+
 def _numpy(call, model, x, carry, **options):
     return call(model, x[..., ::-1] if isinstance(x, np.ndarray) else x, carry, **options)
 
@@ -150,6 +156,14 @@ FAULTS: tuple[Fault, ...] = (
     _planted("overflows", "an exponential that overflows", _overflows, phase="gradient"),
     _planted("clips", "a large carry is clipped", _clips, carry="passed"),
     _planted("half-widened", "float16 outputs widened", _half, dtype="float16"),
+    _planted(
+        "half-unmasked",
+        "no resets and no reverse in float16",
+        _half_unmasked,
+        dtype="float16",
+        entry="whole",
+        resets="passed",
+    ),
     _planted("numpy-mirrored", "features of NumPy's arrays in the opposite order", _numpy, transform="eager"),
     _planted("linen-after-32", "linen: 32 steps are run", Elsewhere("linen", "DropsSteps"), time="130"),
     _planted(

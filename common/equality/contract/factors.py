@@ -103,8 +103,8 @@ FACTORS = (
 #: the same function; those in the others whether it is as accurate as NumPy is in them.
 DTYPES = ("float64", "float32", "bfloat16", "float16", "float32 of bfloat16", "bfloat16 of float32")
 COARSE = DTYPES[1:]
-#: Which factors make triples with the dtype: each entry casts a carry by itself.
-CAST = ("entry", "carry")
+#: Which factors make triples with the dtype: each entry casts a carry by itself, and may lose a mask where it casts.
+CAST = ("entry", "carry", "lengths", "resets", "reverse", "time-major")
 
 #: What the fused kernel may be told.
 CHOICES = ("default", "save=some", "save=none", "hoist=true", "chunk=3", "unroll=2")
@@ -144,6 +144,23 @@ RULES = (
     Rule({"arrays": ("weak",)}, {"transform": ("jit", "eager", "vmap", "checkpoint")}, "others make arrays of them"),
 )
 
+_LOOPS = ("whole", "chunks", "classifier")
+_SAVED = "what is saved is saved for a derivative"
+#: Rules of the fused kernel's choices: where one makes no difference to the program, no pair with it is asked.
+CHOICE_RULES = (
+    Rule({"choices": CHOICES[1:]}, {"entry": _LOOPS}, "one step runs no kernel"),
+    Rule({"choices": ("save=some",)}, {"phase": ("gradient", "jvp", "hvp", "train_step")}, _SAVED),
+    Rule(
+        {"choices": ("save=none",), "phase": ("forward",)},
+        {"time": ("17", "130")},
+        f"{_SAVED}, and fewer steps are one chunk",
+    ),
+    Rule({"choices": ("save=some", "save=none")}, {"remat": ("no",)}, "`remat` saves nothing, whatever is chosen"),
+    Rule({"choices": ("chunk=3",)}, {"time": ("17", "130")}, "fewer steps are one chunk"),
+    Rule({"choices": ("unroll=2",)}, {"unroll": ("1",)}, "the choice stands for the model's own"),
+)
+
+_MANY_STEPS = {"time": ("17", "130")}
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
     Rule({}, {"phase": ("gradient", "forward", "train_step")}, "NumPy has no other way to these in a coarse dtype"),
@@ -153,6 +170,10 @@ COARSE_RULES = (
         "half precision has none that is narrower",
     ),
     Rule({"arrays": ("weak",)}, {"dtype": ("float32",)}, "a weak type is that of JAX's default"),
+    Rule({"lengths dtype": ("int64",)}, {"arrays": ("numpy", "strided")}, "JAX makes int32 of it without x64"),
+    Rule({"lengths": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
+    Rule({"resets": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
+    Rule({"reverse": ("yes",)}, _MANY_STEPS, "one or two steps, in chunks, have no direction"),
 )
 
 
@@ -177,6 +198,7 @@ def space_of(port: Port, *, coarse: bool = False) -> Space:
     factors = [*FACTORS, Factor("style", (NO_STYLE, *phases))]
     if isinstance(port, WithKernel) and port.kernel == "fused":
         factors.append(Factor("choices", CHOICES))
+        rules += CHOICE_RULES
     if coarse:
         factors.append(Factor("dtype", COARSE))
         rules += COARSE_RULES

@@ -1,13 +1,16 @@
 """Rows that cover every pair of levels: counted from the rows, and held to a count of everything that can be had."""
 
+import re
 from itertools import combinations, product
 
+import jax
 import pytest
 from trigru.common.equality.checks import get_checks
-from trigru.common.equality.contract import designs
+from trigru.common.equality.contract import designs, programs
 from trigru.common.equality.contract.covering import combinations_of, cover, cover_pairs_with, covered
+from trigru.common.equality.contract.data import data_of
 from trigru.common.equality.contract.designs import coverage_of, design_of, is_kept
-from trigru.common.equality.contract.factors import CAST, FACTORS, Factor, Rule, Space, space_of
+from trigru.common.equality.contract.factors import CAST, CHOICES, COARSE, FACTORS, Factor, Rule, Space, space_of
 from trigru.common.equality.contract.shrinking import smallest, told, unusual, whole_row
 from trigru.common.equality.verification import Examiner, questions
 from trigru.common.port.protocol import WithKernel
@@ -169,9 +172,51 @@ def test_a_row_shrinks_to_what_it_needs():
     assert whole_row({}) == {**space.usual, "dtype": "float64"}
 
 
+def test_each_choice_of_the_fused_kernel_makes_another_program(monkeypatch):
+    """Where it did not, a pair of levels would be counted of which one is not there."""
+    port = WithKernel(get_port("pure"), "fused")
+    chosen = [r for r in design_of(port) if r["choices"] != "default" and r["dtype"] == "float64"]
+    assert len(chosen) > 30
+
+    def program(row):
+        texts = []
+
+        def traced(function):
+            def call(*arguments):
+                text = jax.jit(function).trace(*arguments).jaxpr.pretty_print(name_stack=False)
+                texts.append(re.sub(r"0x[0-9a-f]+", "", text))
+                raise InterruptedError
+
+            return call
+
+        monkeypatch.setattr(programs, "jit", traced)
+        with jax.enable_x64(True), pytest.raises(InterruptedError):
+            programs.program_of(row, port, "float64")(data_of(row, "float64"))
+        return texts
+
+    for row in chosen:
+        small = {**row, "inputs": "5", "hidden": "6", "transform": "jit", "arrays": "device", "style": "none"}
+        small["phase"] = "gradient" if row["phase"] == "train_step" else row["phase"]
+        assert program(small) != program({**small, "choices": "default"}), row
+
+
+def test_masks_of_a_coarse_dtype_have_steps_to_show_in(port):
+    for kernel in ("stock", "fused"):
+        rows = design_of(port if kernel == "stock" else WithKernel(port, kernel))
+        for dtype in COARSE:
+            of_dtype = [row for row in rows if row["dtype"] == dtype]
+            for name, level in (("lengths", "passed"), ("resets", "passed"), ("reverse", "yes")):
+                some = [row for row in of_dtype if row[name] == level]
+                assert {row["time"] for row in some} <= {"17", "130"}
+                assert {row["entry"] for row in some} >= {"whole", "chunks"}
+            of_64_bits = [row["arrays"] for row in of_dtype if row["lengths dtype"] == "int64"]
+            assert of_64_bits
+            assert set(of_64_bits) <= {"numpy", "strided"}
+
+
 def test_every_rule_says_why_and_names_what_there_is():
-    levels = {factor.name: set(factor.levels) for factor in FACTORS}
-    for rule in space_of(get_port("nnx"), coarse=True).rules:
+    levels = {factor.name: set(factor.levels) for factor in FACTORS} | {"choices": set(CHOICES)}
+    for rule in space_of(WithKernel(get_port("nnx"), "fused"), coarse=True).rules:
         for name, some in {**rule.when, **rule.then}.items():
             assert set(some) <= levels.get(name, set(some))
         assert rule.why
