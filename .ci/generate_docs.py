@@ -41,6 +41,20 @@ def factors() -> str:
     return "\n".join(["| factor | levels, the usual one first |", "| --- | --- |", *rows, *own])
 
 
+def coverage() -> str:
+    """How many programs a port is asked, and what they cover."""
+    from trigru.common.equality.contract.designs import coverage_of, design_of
+    from trigru.common.port.protocol import WithKernel
+    from trigru.impls import get_port
+
+    lines = []
+    for name, port in (("linen", get_port("linen")), ("linen:fused", WithKernel(get_port("linen"), "fused"))):
+        rows = design_of(port)
+        held, of = coverage_of(port, rows)
+        lines.append(f"{name}: {len(rows)} programs cover {held} of {of} pairs and triples of levels.")
+    return "\n".join(["```text", *lines, "```"])
+
+
 def rules() -> str:
     """The list of what cannot go together."""
     from trigru.common.equality.contract.factors import CHOICE_RULES, COARSE_RULES, RULES
@@ -357,6 +371,7 @@ PARTS = {
     "kernel": kernel,
     "kernel-choices": kernel_choices,
     "checks": checks,
+    "coverage": coverage,
     "factors": factors,
     "rules": rules,
     "faults": faults,
