@@ -131,15 +131,14 @@ class Examiner:
     def _ask_row(self, question: Question, row: Row) -> Measurement:
         """What is farthest from the oracle in a row; of a row that fails, in the smallest that still does."""
         port, found = question.port, _examine(row, question.port)
-        if found.passed or not self._shrink:
+        if found.passed or not found.offered or not self._shrink:
             return _measure_row(port, unusual(row), found, question.check.name)
         key = port.name, _kernel_of(port)
         with self._lock:
             known = self._failed.setdefault(key, [])
             told_before = next(((levels, why) for levels, why in known if levels.items() <= row.items()), None)
         if told_before is None:
-            small = smallest(row, space_of(port), lambda smaller: not _examine(smaller, port).passed)
-            told_before = unusual(small), _examine(small, port)
+            told_before = _smallest(port, row, found)
             with self._lock:
                 known.append(told_before)
         return _measure_row(port, *told_before)
@@ -244,6 +243,23 @@ def _measure_row(port: Port, levels: Row, found: Finding, check: str | None = No
 
 def _kernel_of(port: Port) -> str:
     return port.kernel if isinstance(port, WithKernel) else STOCK
+
+
+def _smallest(port: Port, row: Row, found: Finding) -> tuple[Row, Finding]:
+    """The fewest levels of a row that fails with which it still does, and what is found with them."""
+
+    def fails(smaller: Row) -> bool:
+        nonlocal found
+        of_smaller = _examine(smaller, port)
+        found = of_smaller if _fails(of_smaller) else found
+        return _fails(of_smaller)
+
+    return unusual(smallest(row, space_of(port), fails)), found
+
+
+def _fails(found: Finding) -> bool:
+    """Whether the port has what was asked, and it is wrong."""
+    return found.offered and not found.passed
 
 
 def _examine(row: Row, port: Port) -> Finding:

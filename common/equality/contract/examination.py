@@ -11,6 +11,7 @@ import numpy as np
 
 from ...port.protocol import Port
 from ..bounds import ACCURACY_FACTOR, ACCURACY_ULPS, SAME_BOUND
+from ..measurement import NOT_OFFERED
 from .data import AGAIN, USUAL, VALUES, Data, Values, data_of, dtypes_of
 from .factors import Row
 from .programs import program_of
@@ -46,6 +47,11 @@ class Finding:
     def passed(self) -> bool:
         """Whether there is an error, within its bound."""
         return self.problem is None and self.error is not None and self.error <= self.bound
+
+    @property
+    def offered(self) -> bool:
+        """Whether the port has what the row is about."""
+        return self.problem is None or not self.problem.startswith(NOT_OFFERED)
 
 
 def examine(row: Row, port: Port, dtype: str) -> Finding:

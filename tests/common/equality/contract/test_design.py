@@ -13,6 +13,7 @@ from trigru.common.equality.contract.designs import coverage_of, design_of, is_k
 from trigru.common.equality.contract.factors import CAST, CHOICES, COARSE, FACTORS, Factor, Rule, Space, space_of
 from trigru.common.equality.contract.shrinking import smallest, told, unusual, whole_row
 from trigru.common.equality.verification import Examiner, questions
+from trigru.common.errors import NotOfferedError
 from trigru.common.port.protocol import WithKernel
 from trigru.common.port.styles import shared_styles
 from trigru.impls import get_port
@@ -220,3 +221,27 @@ def test_every_rule_says_why_and_names_what_there_is():
         for name, some in {**rule.when, **rule.then}.items():
             assert set(some) <= levels.get(name, set(some))
         assert rule.why
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_failure_is_no_row_that_is_not_offered():
+    """The usual row asks for a gradient, so that every failed row could be made smaller to one that has none."""
+
+    class NoGradient(PurePort):
+        def value_and_grad(self, function, *, has_aux=False):
+            raise NotOfferedError("no gradient here")
+
+        def apply(self, model, x, carry=None, **options):
+            carry, outputs = super().apply(model, x, carry, **options)
+            return carry, 2 * outputs
+
+    port, examiner = NoGradient(), Examiner()
+    asked = questions([port], ["float64"], get_checks("contract"))
+    kinds = [("gradient", "no"), ("forward", "no"), ("gradient", "yes"), ("forward", "yes")]
+    found = [
+        examiner.ask(next(q for q in asked if (q.row["phase"], q.row["reverse"], q.style) == (*kind, None)))[0]
+        for kind in kinds
+    ]
+    assert [(m.passed, m.offered) for m in found] == [(False, False), (False, True)] * 2
+    assert [m.levels for m in found if m.offered] == [{"phase": "forward"}] * 2
+    assert [m.check for m in found] == ["contract", "inference"] * 2
