@@ -146,17 +146,27 @@ class Examiner:
     def _draw_rows(self, question: Question, row: Row) -> Measurement:
         """How many drawn rows passed, or the smallest that failed."""
         port, first = question.port, int(row[SEED])
-        drawn = draw(port, float(row[SECONDS]), first, lambda drawn: _examine(drawn, port).passed)
+        others: list[Finding] = []  # not offered, or failed
+
+        def passes(row: Row) -> bool | None:
+            found = _examine(row, port)
+            if not found.passed:
+                others.append(found)
+            return found.passed if found.offered else None
+
+        drawn = draw(port, float(row[SECONDS]), first, passes)
         if drawn.failed is not None:
-
-            def fails(row: Row) -> bool:
-                return not _examine(row, port).passed
-
+            *_, found = (finding for finding in others if finding.offered)
             plain = {name: level for name, level in drawn.failed.items() if name != SEED}
-            small = smallest(plain if fails(plain) else drawn.failed, space_of(port), fails)
-            return _measure_row(port, unusual(small), _examine(small, port))
+            of_plain = _examine(plain, port)
+            failed = (plain, of_plain) if _fails(of_plain) else (drawn.failed, found)
+            return _measure_row(port, *_smallest(port, *failed))
         said = f"{drawn.rows} drawn rows, by seeds {first} to {drawn.seed}"
-        return _measure_row(port, {}, Finding(said, 0.0, 0.0), question.check.name)
+        said += f" ({drawn.skipped} more are not offered)" if drawn.skipped else ""
+        if drawn.rows:
+            return _measure_row(port, {}, Finding(said, 0.0, 0.0), question.check.name)
+        problem = others[0].problem if others else f"no row was asked in {row[SECONDS]} s"
+        return _measure_row(port, {}, Finding(said, None, 0.0, problem), question.check.name)
 
 
 def verify(

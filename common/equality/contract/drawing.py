@@ -25,12 +25,14 @@ class Drawn:
     """What was found.
 
     Args:
-        rows: how many were asked.
+        rows: how many were asked, without those skipped.
+        skipped: how many the port does not offer.
         failed: the smallest row that failed, if there is one.
         seed: of hypothesis, by which that was found; else the last one.
     """
 
     rows: int
+    skipped: int
     failed: Row | None
     seed: int
 
@@ -40,14 +42,14 @@ def drawing_row(seconds: float, seed: int) -> Row:
     return {"dtype": "float64", "style": NO_STYLE, SECONDS: str(seconds), SEED: str(seed)}
 
 
-def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool]) -> Drawn:
+def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool | None]) -> Drawn:
     """Draw rows of a port, until one fails or the time is over. A row that fails is made smaller.
 
     Args:
         port: whose call styles and kernel choices are drawn, too.
         seconds: for how long.
         seed: the first of hypothesis's seeds.
-        passes: asks a row.
+        passes: asks a row; None where the port does not offer it.
 
     Raises:
         InputError: hypothesis is not installed.
@@ -57,7 +59,7 @@ def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool]) -
         from hypothesis.errors import Flaky
     except ImportError:
         raise InputError("rows are drawn by hypothesis, which is not installed: pip install hypothesis.") from None
-    rows, ends, asked, failed = rows_of(port), monotonic() + seconds, 0, []
+    rows, ends, asked, skipped, failed = rows_of(port), monotonic() + seconds, 0, 0, []
 
     @hypothesis.given(rows)
     @hypothesis.settings(
@@ -69,11 +71,12 @@ def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool]) -
         verbosity=hypothesis.Verbosity.quiet,
     )
     def ask(row: Row) -> None:
-        nonlocal asked
+        nonlocal asked, skipped
         if monotonic() > ends + SHRINK_S * bool(failed):
             return
-        asked += 1
-        if not passes(row):
+        passed = passes(row)
+        asked, skipped = asked + (passed is not None), skipped + (passed is None)
+        if passed is False:
             failed.append(row)
             raise AssertionError(row)
 
@@ -82,7 +85,7 @@ def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool]) -
         with suppress(AssertionError, Flaky, BaseExceptionGroup):
             hypothesis.seed(number)(ask)()
         if failed or monotonic() > ends:
-            return Drawn(asked, failed[-1] if failed else None, number)
+            return Drawn(asked, skipped, failed[-1] if failed else None, number)
     raise AssertionError("numbers do not end")
 
 

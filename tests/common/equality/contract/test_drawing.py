@@ -1,5 +1,6 @@
 """Rows of random sizes, and every triple of levels: what `trigru verify --thorough` asks beside the usual."""
 
+import re
 import sys
 from itertools import combinations
 
@@ -13,9 +14,10 @@ from trigru.common.equality.contract import designs, drawing
 from trigru.common.equality.contract.covering import cover_triples, triples_of
 from trigru.common.equality.contract.data import config_of, data_of, sizes_of
 from trigru.common.equality.contract.drawing import draw, drawing_row, rows_of
+from trigru.common.equality.contract.examination import Finding
 from trigru.common.equality.contract.factors import space_of
-from trigru.common.equality.verification import Question, verify
-from trigru.common.errors import InputError
+from trigru.common.equality.verification import Examiner, Question, verify
+from trigru.common.errors import InputError, NotOfferedError
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import get_port
 from trigru.impls.pure import PurePort
@@ -107,8 +109,6 @@ def test_rows_are_drawn_by_hypothesis_alone(monkeypatch):
 def test_a_drawing_says_how_many_rows_passed(monkeypatch):
     monkeypatch.setattr("trigru.common.equality.verification._examine", lambda row, port: Passed())
     check = get_checks("random")[0]
-    from trigru.common.equality.verification import Examiner
-
     (found,) = Examiner().ask(Question(PORT, check, None, "float64", drawing_row(2.0, 7)))
     assert found.passed
     assert "drawn rows, by seeds 7 to " in found.quantity
@@ -116,7 +116,64 @@ def test_a_drawing_says_how_many_rows_passed(monkeypatch):
 
 
 class Passed:
-    passed = True
+    passed = offered = True
+
+
+class OneWay(PurePort):
+    """Does not run backwards, and says so."""
+
+    def apply(self, model, x, carry=None, *, reverse=False, **options):
+        if reverse:
+            raise NotOfferedError("this GRU runs forwards alone")
+        return super().apply(model, x, carry, **options)
+
+
+def ask_drawn(port, seconds):
+    (found,) = Examiner().ask(Question(port, get_checks("random")[0], None, "float64", drawing_row(seconds, 0)))
+    return found
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_rows_that_are_not_offered_are_skipped_and_counted(monkeypatch):
+    asked = []
+
+    def examine(row, port, dtype):
+        asked.append(row)
+        if row["reverse"] == "yes":
+            raise NotOfferedError("this GRU runs forwards alone")
+        return Finding("outputs of usual values", 0.0, 1e-12)
+
+    monkeypatch.setattr("trigru.common.equality.verification.examine", examine)
+    found = ask_drawn(PORT, 2.0)
+    assert found.passed
+    rows, skipped = map(int, re.findall(r"^(\d+) drawn rows, .* \((\d+) more are not offered\)$", found.quantity)[0])
+    assert rows == sum(row["reverse"] == "no" for row in asked) > 5
+    assert skipped == sum(row["reverse"] == "yes" for row in asked) > 0
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_fault_is_found_beside_rows_that_are_not_offered():
+    class Wrong(OneWay):
+        def apply(self, model, x, carry=None, **options):
+            carry, outputs = super().apply(model, x, carry, **options)
+            return carry, outputs * (2 if options.get("resets") is not None else 1)
+
+    found = ask_drawn(Wrong(), 60.0)
+    assert not found.passed
+    assert found.offered
+    assert found.levels["resets"] == "passed"
+
+
+def test_a_drawing_without_a_row_passes_nothing(monkeypatch):
+    found = ask_drawn(PORT, 0.0)
+    assert (found.passed, found.offered, found.problem) == (False, True, "no row was asked in 0.0 s")
+
+    def examine(*_):
+        raise NotOfferedError("nothing here")
+
+    monkeypatch.setattr("trigru.common.equality.verification.examine", examine)
+    found = ask_drawn(PORT, 1.0)
+    assert (found.passed, found.offered, found.problem) == (False, False, "not offered: nothing here")
 
 
 @pytest.mark.parametrize("names", list(combinations("abcd", 3)))
