@@ -84,7 +84,7 @@ def verify_ports(
         if name not in missing and kernel.name in get_port(name).kernels
     ]
     if thorough is not None:
-        checks = verification.usual_checks() + tuple(check for check in THOROUGH if not check.draws)
+        checks = verification.usual_checks() + tuple(check for check in THOROUGH if not check.at_random)
     return hold(subjects, dtypes, checks, styles, thorough=thorough, prover=prover), missing
 
 

@@ -116,7 +116,7 @@ class Examiner:
         """A measurement for each quantity and case. A check that raises has failed."""
         check, dtype = question.check, question.dtype
         if question.row is not None:
-            ask = self._draw_rows if check.draws else self._ask_row
+            ask = self._draw_rows if check.at_random else self._ask_row
             return [ask(question, question.row)]
         found: list[Measurement] = []
         for number, case in enumerate(self._cases):

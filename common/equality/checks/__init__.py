@@ -258,7 +258,7 @@ THOROUGH: tuple[Check, ...] = (
         "random",
         "what shows at sizes that no design has: rows of any size, drawn by hypothesis for a while",
         rows=lambda port: [drawing_row(30.0, 0)],
-        draws=True,
+        at_random=True,
     ),
     sequence_check(
         "scale",

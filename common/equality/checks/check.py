@@ -31,7 +31,7 @@ class Check:
             is compiled in haste. Between them, the checks ask so of every call style, of gradients, train steps and
             one step, and of accuracy.
         rows: instead of answers, rows of a design that each are a question: see `trigru.common.equality.contract`.
-        draws: each of these rows says for how long, and from which seed on, rows are drawn.
+        at_random: each of these rows says for how long, and from which seed on, rows are drawn.
         by_name: asked only where it is asked for, since such rows ask the same, and more.
     """
 
@@ -45,5 +45,5 @@ class Check:
     computed_in: str | None = None
     optimized: tuple[str, ...] = ()
     rows: Callable[[Port], list[Row]] | None = None
-    draws: bool = False
+    at_random: bool = False
     by_name: bool = False
