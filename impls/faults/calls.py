@@ -1,5 +1,7 @@
 """Faults in the carry, the masks, the order and the layout of a call."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 
@@ -127,6 +129,16 @@ class _StartOfOneAxis(PurePort):
         return handed_out if len(batch_shape) < 2 else handed_out.at[:, 1:].set(0)
 
 
+class _StartOfNoBatch(PurePort):
+    def initial_carry(self, model, batch_shape=()):
+        return super().initial_carry(model)
+
+
+class _StartAsStored(PurePort):
+    def initial_carry(self, model, batch_shape=()):
+        return super().initial_carry(replace(model, dtype=None), batch_shape)
+
+
 def _drops_later_steps(call, model, x, carry, **options):
     carry, outputs = call(model, x, carry, **options)
     axis = 0 if options.get("time_major") else x.ndim - 2
@@ -185,6 +197,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("step-keeps-carry", "one step ignores a reset where a carry is passed", "step-reset", _StepKeepsACarry()),
     Fault("start-detached", "the start that is handed out has no gradient", "start", _StartDetached()),
     Fault("start-of-one-axis", "the start of two batch axes is that of the first entry", "start", _StartOfOneAxis()),
+    Fault("start-of-no-batch", "the start that is handed out has no batch axes", "start", _StartOfNoBatch()),
+    Fault("start-as-stored", "the start that is handed out ignores dtype", "start", _StartAsStored()),
     Fault("after-1024", "outputs of 1024 steps alone", "long", Applied(_drops_later_steps)),
     Fault("no-negative-zero", "-0.0 is dumped as 0.0", "conversion", _LosesTheSignOfZero()),
     Fault("no-readout-bias", "a classifier is handed out without its bias", "exchange", _LosesTheReadoutsBias()),

@@ -28,11 +28,11 @@ from .sequences import (
     answer_sequence,
     at_scale,
     by_step,
-    from_start,
     in_chunks,
     inference_check,
     many_steps,
     sequence_check,
+    start_check,
     time_major,
     two_batch_axes,
     vmapped,
@@ -217,10 +217,10 @@ CHECKS: tuple[Check, ...] = (
         CARRY_RATE,
         reference=CARRY_RATE_BY_FIELD,
     ),
-    sequence_check(
+    start_check(
         "start",
-        "an initial carry that the model hands out and that is another one, or is cut off from the gradient",
-        SequenceQuestion(from_start, view=two_batch_axes),
+        "an initial carry that the model hands out and that is another one, of another shape or dtype, or is cut off "
+        "from the gradient",
     ),
     sequence_check(
         "long",

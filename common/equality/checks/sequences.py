@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...errors import DefectError
 from ...parameters.record import GRUParams, leaves
 from ...port.compilation import jit
 from ...port.protocol import Port
 from .. import oracle
+from ..bounds import relative_error
 from ..cases import Case
 from .check import Answers, Check
 
@@ -101,6 +103,32 @@ def inference_check(name: str, catches: str, questions: dict[str, SequenceQuesti
         return found
 
     return Check(name, catches, answer, expect)
+
+
+def start_check(name: str, catches: str) -> Check:
+    """Sequences from the initial carry that a model hands out, which has the asked shape and the model's dtype."""
+    check = sequence_check(name, catches, SequenceQuestion(from_start, view=two_batch_axes))
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        _require_starts(port, case)
+        return check.answer(port, case, style)
+
+    return replace(check, answer=answer)
+
+
+def _require_starts(port: Port, case: Case) -> None:
+    """Raise a DefectError unless the parameter is handed out, in the dtype of the computation, for each batch."""
+    learned, B = case.params.gru.initial_carry, len(case.x)
+    for dtype in (None, "float32", "bfloat16"):
+        model = port.load(replace(case.gru_config, dtype=dtype), case.params.gru)
+        computed = jnp.dtype(dtype or learned.dtype)
+        for batch in ((), (B,), (2, B)):
+            found, shape = port.initial_carry(model, batch), (*batch, *learned.shape)
+            what = f"the initial carry for batch_shape={batch}" + (f" of a model with dtype={dtype!r}" if dtype else "")
+            if (np.shape(found), jnp.dtype(found)) != (shape, computed):
+                raise DefectError(f"{what} is {jnp.dtype(found)}{np.shape(found)}, expected {computed}{shape}.")
+            if dtype and not relative_error(found, np.broadcast_to(learned, shape)) <= float(jnp.finfo(dtype).eps):
+                raise DefectError(f"{what} is not the parameter.")
 
 
 def expect_sequence(asked: SequenceQuestion, case: Case) -> Answers:
