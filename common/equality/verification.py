@@ -23,6 +23,7 @@ from ..port.styles import available_styles
 from .bounds import SAME_BOUND, accuracy_bound, relative_error
 from .cases import Case
 from .checks import CHECKS, DTYPES, Answers, Check
+from .checks.check import LEFT_OUT
 from .contract.data import dtypes_of
 from .contract.drawing import SECONDS, SEED, draw
 from .contract.examination import Finding, examine
@@ -296,7 +297,10 @@ def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answe
 
     with _precision(dtype):
         try:
-            answers = {name: np.asarray(array) for name, array in check.answer(port, case, style).items()}
+            given = check.answer(port, case, style)
+            answers = {name: np.asarray(array) for name, array in given.items() if array is not LEFT_OUT}
+            if given and not answers:
+                raise NotOfferedError("nothing of what is asked here")
         except NotOfferedError as error:
             yield measurement("call", None, 0.0, f"{NOT_OFFERED}: {error}")
             return
@@ -307,6 +311,8 @@ def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answe
             yield measurement("call", None, 0.0, f"{type(error).__name__}: {_short(error)}")
             return
     for quantity, want in reference.items():
+        if given.get(quantity) is LEFT_OUT:
+            continue
         got = answers.get(quantity)
         if got is None or np.shape(got) != np.shape(want):
             said = "nothing" if got is None else f"shape {np.shape(got)}"

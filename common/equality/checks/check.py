@@ -1,9 +1,10 @@
 """What a check is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import NotOfferedError
 from ...port.protocol import Port
 from ..cases import Case
 from ..contract.factors import Row
@@ -11,6 +12,17 @@ from ..contract.reference import Answers
 
 #: In float64, a check asks whether a port is the same function; in the others, whether it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+#: Stands for an answer about what a port does not offer, in a check that asks about more: nothing is measured of it.
+LEFT_OUT = object()
+
+
+def unless_left_out(answer: Callable[[], Answers], quantities: Iterable[str]) -> Answers:
+    """The answers, or that these quantities are left out."""
+    try:
+        return answer()
+    except NotOfferedError:
+        return dict.fromkeys(quantities, LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Check:
     Args:
         name: stable, lower case.
         catches: what a difference here means.
-        answer: (port, case, style) -> the port's arrays by quantity, in the dtype of the case.
+        answer: (port, case, style) -> the port's arrays by quantity, in the dtype of the case; or LEFT_OUT.
         expect: (case) -> the oracle's arrays by quantity, in the dtype of the case.
         exact: compare bits instead of asking the two questions.
         styles_of: a phase: ask the first question once for each call style that the port has for it, and the second,

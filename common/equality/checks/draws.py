@@ -17,12 +17,12 @@ from jax.nn import initializers
 from scipy.special import ndtr
 
 from ...config import GRUConfig
-from ...errors import DefectError
+from ...errors import DefectError, NotOfferedError
 from ...parameters.record import ClassifierParams, leaf_shapes, leaves
 from ...port.compilation import jit
 from ...port.protocol import Port
 from ..cases import Case
-from .check import Answers, Check
+from .check import LEFT_OUT, Answers, Check
 
 D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
 DTYPES = ("float64", "float32", "bfloat16", "float16")
@@ -49,11 +49,16 @@ def draws_check(name: str, catches: str) -> Check:
         gates = np.split(first.gru.weight_hh, 3)
         return {
             "recurrent gates, times their transposes": np.stack([gate @ gate.T for gate in gates]),
-            "biases": np.concatenate([first.gru.bias, first.gru.bias_n, first.readout.bias]),
+            "biases": np.concatenate([first.gru.bias, first.gru.bias_n]),
+            "the readout's bias": LEFT_OUT if first.readout is None else first.readout.bias,
         }
 
     def expect(case: Case) -> Answers:
-        return {"recurrent gates, times their transposes": np.stack([np.eye(H)] * 3), "biases": np.zeros(3 * H + H + C)}
+        return {
+            "recurrent gates, times their transposes": np.stack([np.eye(H)] * 3),
+            "biases": np.zeros(3 * H + H),
+            "the readout's bias": np.zeros(C),
+        }
 
     return Check(name, catches, answer, expect)
 
@@ -100,9 +105,17 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
 
 
 def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParams]:
-    """The parameters of made classifiers; made within jit, which takes a fraction of the time, where that works."""
+    """The parameters of made classifiers; those of made GRUs, without a readout, where the port has no classifier."""
+    try:
+        return _draw_of(port, dtype, keys, C)
+    except NotOfferedError:
+        return [ClassifierParams(gru, None) for gru in _draw_of(port, dtype, keys, None)]  # pyright: ignore[reportArgumentType]
+
+
+def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None) -> list[Any]:
+    """The parameters of made models; made within jit, which takes a fraction of the time, where that works."""
     init = _CarryInit()
-    config = GRUConfig(D, H, C, param_dtype=dtype, carry_init=init)
+    config = GRUConfig(D, H, classes, param_dtype=dtype, carry_init=init)
     jitted = jit(lambda key: port.make(config, key))
 
     def make(key: Any) -> Any:
@@ -113,7 +126,7 @@ def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParam
 
     found: list[Any] = [port.dump(make(jax.random.key(key))) for key in keys]
     init.require(config)
-    for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, C).items()):
+    for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, classes).items()):
         array = leaves(params)[name]
         if (np.shape(array), str(array.dtype)) != (shape, dtype):
             raise DefectError(f"{name} is drawn as {array.dtype}{np.shape(array)}, expected {dtype}{shape}.")
@@ -134,7 +147,8 @@ def _require_distributions(params: ClassifierParams, dtype: str) -> None:
     eps = float(jnp.finfo(dtype).eps)
     gru, readout = params
     cut = [(f"input gate {gate}", block, D) for gate, block in zip("rzn", np.split(gru.weight_ih, 3), strict=True)]
-    for what, block, fan_in in [*cut, ("the readout", readout.weight, H)]:
+    cut += [] if readout is None else [("the readout", readout.weight, H)]
+    for what, block, fan_in in cut:
         _require_cut_normal(f"{what} in {dtype}", block * fan_in**0.5, eps)
     for gate, block in zip("rzn", np.split(gru.weight_hh, 3), strict=True):
         what = f"recurrent gate {gate} in {dtype}"
@@ -142,7 +156,8 @@ def _require_distributions(params: ClassifierParams, dtype: str) -> None:
         if not off <= 16 * eps:
             raise DefectError(f"{what} is {off:.1e} from orthogonal, expected at most {16 * eps:.1e}.")
         _require_mean_and_shape(what, block * H**0.5, eps, ndtr)
-    for name, bias in (("bias", gru.bias), ("bias_n", gru.bias_n), ("readout.bias", readout.bias)):
+    biases = {"bias": gru.bias, "bias_n": gru.bias_n} | ({} if readout is None else {"readout.bias": readout.bias})
+    for name, bias in biases.items():
         if np.any(bias):
             raise DefectError(f"{name} in {dtype} is not zero.")
     _require_spread(f"initial_carry in {dtype}", gru.initial_carry / 0.5, 3.0, eps)
@@ -188,7 +203,8 @@ def _require_mean_and_shape(what: str, drawn: Array, eps: float, distribution: C
 def _blocks(params: ClassifierParams, of: str) -> Iterator[tuple[str, Array]]:
     for side, matrix in (("input", params.gru.weight_ih), ("recurrent", params.gru.weight_hh)):
         yield from ((f"{side} gate {g}{of}", block) for g, block in zip("rzn", np.split(matrix, 3), strict=True))
-    yield f"the readout{of}", params.readout.weight
+    if params.readout is not None:
+        yield f"the readout{of}", params.readout.weight
     yield f"the initial carry{of}", params.gru.initial_carry
 
 

@@ -1,9 +1,11 @@
 """The check of what is refused: every bad call with an `InputError`, before any tracing; and no good one at the edge.
 
-A bad call is a row: the arguments that it changes. Adding one is adding a row to a table here.
+A bad call is a row: the arguments that it changes. Adding one is adding a row to a table here. What a port does not
+offer, it need not refuse.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +13,13 @@ import jax
 import numpy as np
 
 from ...config import GRUConfig
-from ...errors import DefectError, InputError
+from ...errors import DefectError, InputError, NotOfferedError
 from ...parameters.record import GRUParams, random_params
 from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
 from .. import oracle
 from ..cases import Case
-from .check import Answers, Check
+from .check import LEFT_OUT, Answers, Check
 
 B, T, D, H, C = 3, 5, 4, 6, 2  # all different, so that no axis passes for another
 CONFIG = GRUConfig(D, H, param_dtype="float64")
@@ -195,25 +197,22 @@ def refusals_check(name: str, catches: str) -> Check:
                 break
         if through:
             raise DefectError(f"not refused by an InputError: {'; '.join(through)}.")
-        model, readout = port.load(CONFIG, _PARAMS), port.load(READOUT, random_params(READOUT))
-
         trying = ""
 
         def good(model: Any, readout: Any) -> Answers:
             nonlocal trying
             found = {}
-            for trying, changed in GOOD_APPLY.items():
-                options = {"x": X, "carry": None} | changed
-                carry, outputs = port.apply(model, options.pop("x"), options.pop("carry"), **options)
-                found |= {f"{trying}: carry": carry, f"{trying}: outputs": outputs}
-            trying = "step and classify"
-            found["step: carry"], found["step: outputs"] = port.step(model, X[:, 0], CARRY)
-            return found | {"classify: logits": port.classify(readout, X, np.array([1, 5, 3], np.uint8))}
+            for what, call in _good_calls(port, model, readout):
+                trying = what
+                with suppress(NotOfferedError):
+                    found |= {f"{what}: {quantity}": array for quantity, array in call().items()}
+            return found
 
         try:
-            return jit(good)(model, readout)
+            found = jit(good)(port.load(CONFIG, _PARAMS), _readout_of(port))
         except InputError as error:
             raise DefectError(f"a good call on NumPy arrays is refused: {trying}: {error}") from error
+        return dict.fromkeys(expect(case), LEFT_OUT) | found
 
     def expect(case: Case) -> Answers:
         found = {}
@@ -228,9 +227,28 @@ def refusals_check(name: str, catches: str) -> Check:
     return Check(name, catches, answer, expect)
 
 
+def _good_calls(port: Port, model: Any, readout: Any) -> Iterator[tuple[str, Callable[[], Answers]]]:
+    """What is odd, and the call."""
+
+    def apply(x: Any = X, carry: Any = None, **options: Any) -> Answers:
+        return dict(zip(("carry", "outputs"), port.apply(model, x, carry, **options), strict=True))
+
+    yield from ((what, lambda changed=changed: apply(**changed)) for what, changed in GOOD_APPLY.items())
+    yield "step", lambda: dict(zip(("carry", "outputs"), port.step(model, X[:, 0], CARRY), strict=True))
+    if readout is not None:
+        yield "classify", lambda: {"logits": port.classify(readout, X, np.array([1, 5, 3], np.uint8))}
+
+
+def _readout_of(port: Port) -> Any:
+    """A classifier, or None where the port has none."""
+    with suppress(NotOfferedError):
+        return port.load(READOUT, random_params(READOUT))
+    return None
+
+
 def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
     """What is wrong, and the call."""
-    model, readout = port.load(CONFIG, _PARAMS), port.load(READOUT, random_params(READOUT))
+    model, readout = port.load(CONFIG, _PARAMS), _readout_of(port)
 
     def apply(x: Any = X, carry: Any = None, **options: Any) -> Any:
         return port.apply(model, x, carry, **options)
@@ -245,7 +263,9 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
         return jax.jit(lambda value: apply(**{flag: value}))(np.asarray(False))
 
     for name, call, table in (
-        ("apply", apply, BAD_APPLY), ("step", step, BAD_STEP), ("classify", classify, BAD_CLASSIFY)
+        ("apply", apply, BAD_APPLY),
+        ("step", step, BAD_STEP),
+        ("classify", classify, {} if readout is None else BAD_CLASSIFY),
     ):  # fmt: skip
         yield from ((f"{name}, {what}", lambda call=call, row=row: call(**row)) for what, row in table.items())
     yield from ((f"apply, a traced {flag}", lambda flag=flag: traced(flag)) for flag in TRACED_FLAGS)
@@ -277,10 +297,10 @@ def _without_x64(call: Callable[[], Any]) -> Any:
 
 
 def _let_through(call: Callable[[], Any]) -> str | None:
-    """What came instead of an InputError, or None."""
+    """What came instead of an InputError, or None; what is not offered is not let through."""
     try:
         call()
-    except InputError:
+    except (InputError, NotOfferedError):
         return None
     except Exception as error:  # whatever comes from inside a framework
         return type(error).__name__

@@ -156,7 +156,7 @@ QUANTITIES = {
         for kind in ("GRU", "classifier")
         for quantity in ("loaded", "other parameters", "another batch size")
     },
-    "draws": {"recurrent gates, times their transposes", "biases"},
+    "draws": {"recurrent gates, times their transposes", "biases", "the readout's bias"},
     "refusals": labelled(*GOOD_APPLY, "step") | {"classify: logits"},
     "memory": {"defects"},
     "long": LEARNED,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from trigru.common.equality.checks import get_checks, memory
 from trigru.common.equality.verification import verify
-from trigru.common.errors import DefectError
+from trigru.common.errors import DefectError, NotOfferedError
 from trigru.impls import get_port
 from trigru.impls.faults import get_fault
 from trigru.impls.pure import Model, PurePort
@@ -72,3 +72,65 @@ def test_the_kernel_of_a_port_with_one_is_not_asked_about():
     with jax.enable_x64(True):
         all_calls, fewer = (dict(_bad_calls(p)) for p in (get_port("pure"), WithKernel(get_port("pure"), "fused")))
     assert set(all_calls) - set(fewer) == {"load, an unknown kernel", "make, an unknown kernel"}
+
+
+class NoClassifier(PurePort):
+    """Has a GRU alone."""
+
+    def load(self, config, params):
+        self._require_gru(config)
+        return super().load(config, params)
+
+    def make(self, config, key):
+        self._require_gru(config)
+        return super().make(config, key)
+
+    def _require_gru(self, config):
+        if config.classes is not None:
+            raise NotOfferedError("no classifier here")
+
+
+class RoundsOnTheWay(NoClassifier):
+    def dump(self, tree):
+        return jax.tree.map(lambda p: p.astype("float16").astype(p.dtype), super().dump(tree))
+
+
+WHOLES = ("conversion", "exchange", "life", "draws", "refusals")
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("check", WHOLES)
+def test_a_port_without_a_classifier_is_asked_about_its_gru(check):
+    found = verify([NoClassifier()], checks=get_checks(check), dtypes=["float64"])
+    assert found
+    assert all(m.passed for m in found), list(map(str, found))
+    assert not any("classifier" in m.quantity or "readout" in m.quantity for m in found)
+
+
+@pytest.mark.parametrize("check", ["conversion", "exchange", "life"])
+def test_what_is_wrong_with_its_gru_is_noticed(check):
+    assert any(problem is not None for problem in problems(RoundsOnTheWay(), check))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_calls_that_are_not_offered_are_left_out_of_refusals():
+    class OneWay(PurePort):
+        def apply(self, model, x, carry=None, *, reverse=False, **options):
+            if reverse is not False:
+                raise NotOfferedError("this GRU runs forwards alone")
+            return super().apply(model, x, carry, **options)
+
+    found = verify([OneWay()], checks=get_checks("refusals"))
+    assert all(m.passed for m in found), list(map(str, found))
+    quantities = {m.quantity for m in found}
+    assert "everything, time-major: outputs" in quantities
+    assert "everything: outputs" not in quantities
+
+    class Nothing(PurePort):
+        def apply(self, model, x, carry=None, **options):
+            raise NotOfferedError("nothing here")
+
+        step = classify = apply
+
+    (found,) = verify([Nothing()], checks=get_checks("refusals"))
+    assert (found.passed, found.offered) == (False, False)
