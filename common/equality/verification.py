@@ -281,6 +281,8 @@ def _examine(row: Row, port: Port) -> Finding:
             return examine(row, port, dtype)
         except NotOfferedError as error:
             return Finding("call", None, 0.0, f"{NOT_OFFERED}: {error}")
+        except DefectError as error:
+            return Finding("defect", None, 0.0, _short(error))
         except Exception as error:
             return Finding("call", None, 0.0, f"{type(error).__name__}: {_short(error)}")
 

@@ -22,6 +22,22 @@ def _changed(name, change):
     return Applied(apply)
 
 
+def _cleared(change):
+    """As `_changed` of lengths, with inputs that are zero in the padding, so that no NaN tells of it."""
+
+    def apply(call, model, x, carry, **options):
+        lengths = options.get("lengths")
+        if lengths is not None:
+            axis = 0 if options.get("time_major") else x.ndim - 2
+            steps = jnp.arange(x.shape[axis])
+            padding = steps.reshape(-1, *[1] * lengths.ndim) >= lengths if axis == 0 else steps >= lengths[..., None]
+            x = jnp.where(padding[..., None], 0, x)
+            options["lengths"] = change(lengths, options)
+        return call(model, x, carry, **options)
+
+    return Applied(apply)
+
+
 def _dropped(name, when):
     return _changed(name, lambda value, options: None if options.get(when) else value)
 
@@ -166,6 +182,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("step-no-b-hn", "one step alone forgets b_hn", "step", _StepForgetsBHn()),
     Fault("length-off-by-one", "one step too many", "lengths", _changed("lengths", lambda n, *_: n + 1)),
     Fault("length-zero-runs", "length 0 runs one step", "lengths", _changed("lengths", lambda n, *_: n.clip(1))),
+    Fault("cleared-one-more", "padding cleared, one step too many", "lengths", _cleared(lambda n, *_: n + 1)),
+    Fault("cleared-zero-runs", "padding cleared, length 0 runs one step", "lengths", _cleared(lambda n, *_: n.clip(1))),
+    Fault("cleared-no-lengths", "padding cleared, lengths ignored", "masks", _cleared(lambda *_: None)),
     Fault("padding-leaks", "padding outputs the carry", "lengths", Applied(_padding_leaks)),
     Fault("nan-padding", "padding multiplied by 0 instead of masked", "lengths", Applied(_padding_times_zero)),
     Fault("reset-to-zeros", "an episode starts from zeros", "resets", Applied(_reset_to_zeros)),
@@ -191,6 +210,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("reverse-detached", "backwards, b_hn has no gradient", "reverse", Applied(_reverse_detached)),
     Fault("reverse-no-resets", "a backward run ignores resets", "reverse", _dropped("resets", when="reverse")),
     Fault("first-row", "lengths of the first row for all", "batch-axes", _changed("lengths", _first_row_of_lengths)),
+    Fault(
+        "cleared-first-row",
+        "padding cleared, lengths of the first row for all",
+        "batch-axes",
+        _cleared(_first_row_of_lengths),
+    ),
     Fault("time-major-no-resets", "resets ignored time-major", "time-major", _dropped("resets", when="time_major")),
     Fault("time-major-no-lengths", "lengths ignored time-major", "time-major", _dropped("lengths", when="time_major")),
     Fault("step-reset-to-zeros", "one step resets to zeros", "step-reset", _StepResetsToZeros()),

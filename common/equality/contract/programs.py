@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from ...config import GRUConfig
+from ...errors import DefectError
 from ...parameters.record import leaves
 from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
@@ -247,7 +248,11 @@ def exported(function: Callable[..., Any]) -> Callable[..., Any]:
             results, made["treedef"] = jax.tree.flatten(function(*jax.tree.unflatten(treedef, arrays)))
             return results
 
-        artefact = jax.export.export(jax.jit(flat), platforms=EXPORT_PLATFORMS)(arrays)
+        jitted = jax.jit(flat)
+        effects = jitted.trace(arrays).jaxpr.effects
+        if effects:
+            raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
+        artefact = jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(arrays)
         made["call"] = jit(jax.export.deserialize(artefact.serialize()).call)
 
     def call(*arguments: Any) -> Any:
