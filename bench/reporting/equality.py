@@ -5,13 +5,23 @@ from typing import Any
 
 import msgspec
 
+from ...common.equality.bounds import ACCURACY_FACTOR, ACCURACY_ULPS
 from ...common.equality.checks import CHECKS
+from ...common.equality.contract.examination import CANCELLING_FACTOR, COARSE_FACTOR
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
 from ..analysis.equality import proofs_of, worst_of
 from ..results.grouping import grouped
 from .sections import Prose, Section, Words
+
+#: What the note of a table says of rows, which are held to other bounds.
+_OF_ROWS = (
+    "contract, triples, random: errors are relative to the largest magnitude of their example and step. In float64, "
+    f"where much cancels, {CANCELLING_FACTOR} times NumPy's own rounding error is allowed, if that is more than 1e-12. "
+    f"In other dtypes, {COARSE_FACTOR} times NumPy's own error ({CANCELLING_FACTOR} times where gates are saturated) "
+    f"and {ACCURACY_FACTOR * ACCURACY_ULPS} units in the last place are allowed."
+)
 
 
 def label(port: str, kernel: str) -> str:
@@ -47,8 +57,9 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
         rows,
         (
             "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. "
-            "Per cent: the share of the allowed error that coarser dtypes used. 4 times NumPy's own error and 4 units "
-            "in the last place are allowed, in rows of the contract more.",
+            "Per cent: the largest share of the allowed error that a coarser dtype used. 4 times NumPy's own error and "
+            "4 units in the last place are allowed.",
+            *([_OF_ROWS] if any(m.levels is not None for m in measurements) else ()),
             *(_failure(found) for found in failed.values()),
         ),
     )

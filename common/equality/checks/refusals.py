@@ -1,4 +1,4 @@
-"""The check of what is refused: every bad call with an `InputError`, before any tracing; and no good one at the edge.
+"""The check of what is refused: every bad call with an `InputError`; and no good one at the edge.
 
 A bad call is a row: the arguments that it changes. Adding one is adding a row to a table here. What a port does not
 offer, it need not refuse.

@@ -75,6 +75,15 @@ def test_notes_tell_what_failed_from_what_is_not_offered():
     assert equality_table([BAD, BAD]).notes[1].endswith("(and 1 more)")
 
 
+def test_a_table_tells_the_bounds_of_rows_where_it_has_some():
+    (plain,) = equality_table([GOOD]).notes
+    again, of_rows = equality_table([GOOD, replace(GOOD, check="contract", levels={})]).notes
+    assert again == plain
+    assert "4 times NumPy's own error and 4 units in the last place" in plain
+    assert "where much cancels, 32 times NumPy's own rounding error is allowed" in of_rows
+    assert "In other dtypes, 16 times NumPy's own error (32 times where gates are saturated) and 16 units" in of_rows
+
+
 def test_the_outcome_fits_a_line():
     assert equality_line([GOOD, GOOD], []) == "Equality: a proven equal (all within their bounds)."
     found = equality_line([GOOD, replace(GOOD, port="b"), replace(BAD, port="c"), replace(GOOD, port="c")], ["d"])
