@@ -129,6 +129,10 @@ def _require_starts(port: Port, case: Case) -> None:
                 raise DefectError(f"{what} is {jnp.dtype(found)}{np.shape(found)}, expected {computed}{shape}.")
             if dtype and not relative_error(found, np.broadcast_to(learned, shape)) <= float(jnp.finfo(dtype).eps):
                 raise DefectError(f"{what} is not the parameter.")
+    cast = jax.tree.map(lambda p: p.astype("float32"), port.load(case.gru_config, case.params.gru))
+    given = jnp.dtype(port.initial_carry(cast, (B,)))
+    if given != jnp.float32:
+        raise DefectError(f"the initial carry of a model whose parameters were cast to float32 is {given}.")
 
 
 def expect_sequence(asked: SequenceQuestion, case: Case) -> Answers:
