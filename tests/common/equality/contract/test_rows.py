@@ -119,6 +119,25 @@ def test_what_is_lost_of_denormal_numbers_hides_no_value():
     assert examination._least_of("float16") == pytest.approx(1000 * 2.0**-14)
 
 
+def test_where_numpy_is_exact_by_chance_it_counts_what_it_loses_nearby(wide):
+    """A gradient of one number, 1 - tanh² of which cancels: XLA's tanh is one unit off, and NumPy's is right."""
+    levels = row(batch="none", time="2", inputs="33", hidden="1", carry="other dtype", reverse="yes")
+    found = examine(levels, PORT, "float64")
+    assert found.passed, found
+
+    class Off(PurePort):
+        def value_and_grad(self, function, *, has_aux=False):
+            differentiate = super().value_and_grad(function, has_aux=has_aux)
+
+            def off(model, *arrays):
+                value, (gradient, *others) = differentiate(model, *arrays)
+                return value, (jax.tree.map(lambda g: g * (1 + 1e-9), gradient), *others)
+
+            return off
+
+    assert not examine(levels, Off(), "float64").passed
+
+
 def test_an_error_is_relative_to_its_own_step(wide):
     """Where one step is a million times smaller than the others, its error counts as much."""
     got, want = np.ones((2, 3, 4)), np.ones((2, 3, 4))
