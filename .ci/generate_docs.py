@@ -143,6 +143,8 @@ def results() -> str:
             "",
             "## Against model size",
             "",
+            "Another run, on a slower machine of the same name (see the limits below): not to be compared.",
+            "",
             "![Throughput and cost over plain JAX against hidden size](sweep.png)",
             "",
             markdown_table(by_size),

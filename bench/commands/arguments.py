@@ -82,7 +82,7 @@ Folder = Annotated[
 PageFolder = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", parser=read_folder, help="Write report.html here; of a single run also tables and pictures."
+        "--output", "-o", parser=read_folder, help="Folder for report.html; of one run also for tables and pictures."
     ),
 ]
 
@@ -103,7 +103,7 @@ Details = Annotated[bool, typer.Option("--details", help="Also print all tables.
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")]
 Dtypes = Annotated[
     list[str] | None,
-    typer.Option("--dtype", help="float64 (same function?), float32 or bfloat16 (accurate?); repeatable."),
+    typer.Option("--dtype", help="float64 (same function?), float32, bfloat16 or float16 (accurate?); repeatable."),
 ]
 Checks = Annotated[list[str] | None, typer.Option("--check", help="Only this check (repeatable).")]
 ProvenKernels = Annotated[

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import typer
 
+from ...common.errors import InputError
 from ..analysis.answer import Answer, answer
 from ..analysis.merge import merge
 from ..reporting.answer import answer_lines, proof_lines
@@ -18,7 +19,7 @@ from ..reporting.sight import sight_lines
 from ..results.files import load
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
-from .pages import write_pages
+from .pages import PAGE, write_pages
 from .tables import tables_of, time_tables
 
 
@@ -36,6 +37,8 @@ def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, 
     Args:
         output: a folder, where a page of all of them is written; of a single one also its tables and pictures.
     """
+    if output is not None and output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file, expected a folder for {PAGE}. Pass another to --output.")
     runs = [load_run(path) for path in paths]
     answers = [answer(run) for run in runs]
     written = write_pages(output, runs, answers) if output is not None else []

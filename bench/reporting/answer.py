@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from textwrap import wrap
 
-from ...common.equality.checks import DTYPES
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
@@ -18,6 +17,8 @@ from ..results.record import Sized
 from .newest import newer_versions
 from .numbers import count, format_interval, format_time, format_time_range, from_to
 
+#: A dtype in which the whole contract is asked, and a first look is not.
+WHOLE = "bfloat16"
 #: Of a terminal.
 WIDTH, LINES = 100, 40
 PHASE_WIDTH, TIME_WIDTH, GAP = 16, 7, 2
@@ -109,7 +110,7 @@ def _proof(proofs: list[Proof], found: Answer) -> list[str]:
     if equal:
         names = ", ".join(_proven(p) for p in equal)
         lines.append(f"Proven equal: {names} ({count(len(found.checks), 'check')}{worst}).")
-    if not {*DTYPES} <= {*found.dtypes}:  # a first look asks in the dtypes of its arms
+    if WHOLE not in found.dtypes:
         lines.append("Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.")
     return lines
 
@@ -146,10 +147,10 @@ def _times(found: Answer) -> list[str]:
         for port, cell in cells.items()
         if cell.differs
     }
-    return lines + sorted(differing) + _legend(found)
+    return lines + sorted(differing) + legend_lines(found)
 
 
-def _legend(found: Answer) -> list[str]:
+def legend_lines(found: Answer) -> list[str]:
     """What is called as documented, and what it takes to be the fastest."""
     if not any(row.fastest.get(way) for row in found.rows for way in WAYS):
         return []

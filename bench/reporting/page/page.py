@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from ...analysis.answer import WAYS, Answer, answer
 from ...results.record import Results
-from ..answer import advice_lines, limit_lines, proof_lines, reason_lines
+from ..answer import advice_lines, describe, legend_lines, limit_lines, proof_lines, reason_lines
 from ..calibration import calibration_tables
 from ..equality import equality_tables
 from ..inert import for_terminal
@@ -48,7 +48,8 @@ class Run:
 
     Args:
         name: told apart from the page's other runs.
-        proof, reasons, advice, limits: sentences of the screen.
+        sizes: what the names of workloads stand for.
+        proof, legend, reasons, advice, limits: sentences of the screen.
         sections: tables of this run alone.
         sweep: a picture, where a size was swept.
     """
@@ -56,6 +57,8 @@ class Run:
     name: str
     origin: list[str]
     proof: list[str]
+    sizes: list[str]
+    legend: list[str]
     reasons: list[str]
     advice: list[str]
     limits: list[str]
@@ -113,6 +116,12 @@ def _run(run: Results, found: Answer, name: str, samples: Samples) -> Run:
         name=name,
         origin=origin_lines(run),
         proof=[*load_warnings(run.trigru), *proof_lines(found)],
+        sizes=list(
+            dict.fromkeys(
+                f"{row.workload}: {describe(row.workload).removesuffix(f' ({row.workload})')}." for row in found.rows
+            )
+        ),
+        legend=[" ".join(legend_lines(found))] if answered else [],
         reasons=reason_lines(found) if answered else [],
         advice=advice_lines(found) if answered else [],
         limits=limit_lines(found) if answered else sight_lines(run),

@@ -6,6 +6,7 @@ from typing import Any
 from ....common.gru.kernels import STOCK
 from ...analysis.answer import Row
 from ...results.record import Benchmark, Results
+from ..provenance import short_group
 
 
 class Samples:
@@ -40,7 +41,7 @@ class Samples:
         )
 
     def content(self) -> dict[str, Any]:
-        """For the page's own program: processes of each group's rounds; of each arm its name, its group, its times."""
+        """For the page's own program: processes of each group's rounds; of each arm its name, work, group and times."""
         processes: list[list[int]] = []
         arms: list[dict[str, Any]] = []
         for run in self._runs:
@@ -49,7 +50,7 @@ class Samples:
             at = {group: number for number, group in enumerate(run.groups(), len(processes) - len(run.groups()))}
             for b in run.benchmarks:
                 times = [float(f"{time_s * 1e6:.4g}") for time_s in b.time_s]
-                arms.append({"name": b.name, "group": at[b.group], "us": times})
+                arms.append({"name": b.name, "work": short_group(b.arm), "group": at[b.group], "us": times})
         return {"processes": processes, "arms": arms}
 
     def _number(self, run: Results) -> int:

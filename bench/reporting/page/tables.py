@@ -59,7 +59,7 @@ RUN: tuple[tuple[str, Kind], ...] = (("run", "filter"),)
 def answer_table(found: Answer, way: str, run: Results, samples: Samples) -> Sortable:
     """What each framework takes in one way, and which is the fastest: a row for each phase of each workload."""
     ports: list[tuple[str, Kind]] = [(name_of(port), "number") for port in found.ports]
-    columns: list[tuple[str, Kind]] = [("time of a call", "words"), *ports, ("fastest", "words")]
+    columns: list[tuple[str, Kind]] = [("time of a call", "words"), ("fastest", "words"), *ports]
     rows = [_answer_row(found, row, way, run, samples) for row in found.rows if way in row.cells]
     return Sortable(HEADINGS[way], tuple(columns), rows)
 
@@ -67,8 +67,8 @@ def answer_table(found: Answer, way: str, run: Results, samples: Samples) -> Sor
 def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples) -> Sortable:
     """Every arm of every run, with and without a number."""
     columns: tuple[tuple[str, Kind], ...] = (
-        ("time of a call", "number"), ("pipelined", "number"), ("steps/s", "number"), ("GFLOP/s, %", "number"),
-        ("time / plain JAX", "number"), ("verdict", "filter"),
+        ("time of a call", "number"), ("time / plain JAX", "number"), ("verdict", "filter"), ("pipelined", "number"),
+        ("steps/s", "number"), ("GFLOP/s, %", "number"),
     )  # fmt: skip
     rows = [
         [*first, *_times(run, item, samples)]
@@ -81,7 +81,7 @@ def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples)
         (
             "Medians of seconds per call; in pipelined rounds no call is waited for before the next. Ratios are paired "
             "within rounds, with 95 % intervals. Per cent: of the machine's nearer limit. "
-            "A/A is plain JAX compiled again, whose difference from it is noise.",
+            "A/A is plain JAX compiled again (#2), whose difference from it is noise.",
         ),
     )
 
@@ -148,21 +148,20 @@ def _of_arm(arm: Arm) -> list[Entry]:
 
 def _times(run: Results, item: Benchmark | Untimed, samples: Samples) -> list[Entry]:
     if isinstance(item, Untimed):
-        return [Entry("no number", why=item.reason), *([Entry("", why=item.reason)] * 4), Entry("")]
+        why = f"no number: {item.reason}"
+        return [Entry("", why=why), *([Entry("-", why=why)] * 5)]
     rates, facts, place = rates_of(run, item), item.facts, samples.place(run, item)
     ratio = Comparison(facts.ratio, facts.ratio_low, facts.ratio_high)
     why = "nothing is dispatched ahead, or a single call fills a sample"
     baseline = samples.place_of_baseline(run, item)
     return [
         Entry(format_time(rates.time_s), rates.time_s, (place,)),
-        Entry("", why=why)
-        if rates.pipelined_s is None
-        else Entry(format_time(rates.pipelined_s), rates.pipelined_s),
-        Entry(format_rate(rates.steps_per_s), rates.steps_per_s),
-        Entry(format_throughput(rates.flop_per_s, rates.share), rates.flop_per_s),
         Entry("1", 1.0) if item.arm.is_baseline else Entry(format_interval(ratio), ratio.ratio, (place, baseline)),
         Entry(ROLES.get(item.arm.role, facts.differs or facts.verdict)),
-    ]  # fmt: skip
+        Entry("-", why=why) if rates.pipelined_s is None else Entry(format_time(rates.pipelined_s), rates.pipelined_s),
+        Entry(format_rate(rates.steps_per_s), rates.steps_per_s),
+        Entry(format_throughput(rates.flop_per_s, rates.share), rates.flop_per_s),
+    ]
 
 
 def _program(b: Benchmark) -> list[Entry]:
@@ -188,13 +187,13 @@ def _answer_row(found: Answer, row: Row, way: str, run: Results, samples: Sample
     said = "not told apart" if none else ", ".join(map(name_of, fastest))
     return [
         Entry(f"{row.workload}, {PHASES.get(row.phase, row.phase)}"),
+        Entry(said, why="" if said else "too few rounds to tell, or nothing to compare"),
         *(
             _answer_entry(cells[port], samples.place_of(run, row, port, cells[port].style))
             if port in cells
             else Entry("", why="it has no number, or no such call style")
             for port in found.ports
         ),
-        Entry(said, why="" if said else "too few rounds to tell, or nothing to compare"),
     ]
 
 
