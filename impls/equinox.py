@@ -201,7 +201,7 @@ class GRU(eqx.Module):
 
 
 def time_major(
-    gru: GRU,
+    gru: eqx.Module,
     x: Float[Array, "time *batch features"],
     carry: Float[Array, "*batch hidden"] | None = None,
     *,

@@ -29,9 +29,9 @@ def _cleared(change):
         lengths = options.get("lengths")
         if lengths is not None:
             axis = 0 if options.get("time_major") else x.ndim - 2
-            steps = jnp.arange(x.shape[axis])
-            padding = steps.reshape(-1, *[1] * lengths.ndim) >= lengths if axis == 0 else steps >= lengths[..., None]
-            x = jnp.where(padding[..., None], 0, x)
+            steps = jax.lax.broadcasted_iota(jnp.int32, x.shape[:-1], axis)
+            inside = steps < jnp.broadcast_to(jnp.expand_dims(lengths, axis), steps.shape)
+            x = jnp.where(inside[..., None], x, jnp.zeros_like(x))
             options["lengths"] = change(lengths, options)
         return call(model, x, carry, **options)
 

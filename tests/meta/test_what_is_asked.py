@@ -172,6 +172,7 @@ GIVE_NAN = {
     "reverse-from-padding",
     "reset-by-product",
     "overflows",
+    "one-step",
 }
 
 

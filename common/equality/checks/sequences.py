@@ -125,12 +125,12 @@ def _require_starts(port: Port, case: Case) -> None:
         for batch in ((), (B,), (2, B)):
             found, shape = port.initial_carry(model, batch), (*batch, *learned.shape)
             what = f"the initial carry for batch_shape={batch}" + (f" of a model with dtype={dtype!r}" if dtype else "")
-            if (np.shape(found), jnp.dtype(found)) != (shape, computed):
-                raise DefectError(f"{what} is {jnp.dtype(found)}{np.shape(found)}, expected {computed}{shape}.")
+            if (np.shape(found), jnp.result_type(found)) != (shape, computed):
+                raise DefectError(f"{what} is {jnp.result_type(found)}{np.shape(found)}, expected {computed}{shape}.")
             if dtype and not relative_error(found, np.broadcast_to(learned, shape)) <= float(jnp.finfo(dtype).eps):
                 raise DefectError(f"{what} is not the parameter.")
     cast = jax.tree.map(lambda p: p.astype("float32"), port.load(case.gru_config, case.params.gru))
-    given = jnp.dtype(port.initial_carry(cast, (B,)))
+    given = jnp.result_type(port.initial_carry(cast, (B,)))
     if given != jnp.float32:
         raise DefectError(f"the initial carry of a model whose parameters were cast to float32 is {given}.")
 
