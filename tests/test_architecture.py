@@ -15,11 +15,14 @@ OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equin
 
 #: Rooms from left to right: each may import those to its right, never the reverse. A name on its own is a module.
 ORDER = {
-    "common": ("equality", "port", "gru", "parameters", ("config", "datasets"), ("errors", "files")),
+    "common": ("equality", "port", "gru", "parameters", ("config", "datasets"), ("compat", "errors", "files")),
     "bench": ("cli", "commands", "reporting", "analysis", "proving", "timing", "arms", "processes", "results"),
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
-BESIDE = {("bench", "training"): {"reporting", "results", "timing.machine"}}
+BESIDE = {
+    ("bench", "training"): {"reporting", "results", "timing.machine"},
+    ("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine"},
+}
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 
+from ...common.compat import enable_x64
 from ...common.equality import oracle
 from ...common.equality.bounds import accuracy_bound, relative_error
 from ...common.equality.oracle_training import Trajectory, trajectory
@@ -124,7 +125,7 @@ def _ask(workload: Sized, phase: str, dtype: str, steps: int) -> Reference:
         return array.astype("float64") if array.dtype.kind == "f" else array
 
     if phase == "train_step":
-        with jax.enable_x64(True):
+        with enable_x64(True):
             walk = trajectory(jax.tree.map(widen, params), jax.tree.map(widen, batch), OPTIMIZER, steps, weighted=True)
         rounded = trajectory(params, batch, OPTIMIZER, steps, weighted=True)
         exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)

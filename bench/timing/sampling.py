@@ -12,6 +12,7 @@ import jax
 import jax.monitoring
 import numpy as np
 
+from ...common.compat import stop_listening
 from ...common.errors import TrigruError
 
 #: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution do not
@@ -228,7 +229,7 @@ def _watch_for_compilation() -> Iterator[list[str]]:
     try:
         yield compiled
     finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
+        stop_listening(listen, of_durations=True)
 
 
 def _complain_of(compiled: list[str]) -> None:

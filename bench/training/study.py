@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from msgspec import Meta, Struct
 
+from ...common.compat import enable_x64
 from ...common.equality.bounds import relative_error
 from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import ClassifierParams
@@ -229,7 +230,7 @@ def agreement(experiment: Experiment, frameworks: Iterable[str]) -> list[Agreeme
     The initial state has its own learning rate. It is not zero, so that it matters from the first step.
     """
     found = []
-    with jax.enable_x64(True):
+    with enable_x64(True):
         config = replace(experiment.config, param_dtype="float64")
         drawn = start_params(replace(experiment, config=config), seed=0)
         carry = np.random.default_rng(0).normal(scale=0.1, size=config.hidden_size)

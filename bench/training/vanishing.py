@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from msgspec import Meta, Struct
 
+from ...common.compat import enable_x64
 from ...common.config import GRUConfig
 from ...common.gru.optimizers import carry_learning_rate
 from ...common.parameters.record import GRUParams
@@ -106,7 +107,7 @@ def vanishing(
     """Measure the gradient that reaches the initial state of models, each newly drawn with its data from a seed."""
     norms, total = [], sum(lengths) * len(frameworks) * len(LOSSES)
     done = 0
-    with jax.enable_x64(True):
+    with enable_x64(True):
         for framework in frameworks:
             port = get_port(framework)
             for length in lengths:

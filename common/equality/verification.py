@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compat import enable_x64
 from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError
 from ..gru.kernels import STOCK
 from ..port.compilation import in_haste
@@ -339,5 +340,5 @@ def _short(error: Exception) -> str:
 @contextmanager
 def _precision(dtype: str) -> Iterator[None]:
     """JAX with 64-bit types only where asked for, and products that are not silently TF32."""
-    with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+    with enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
         yield

@@ -13,6 +13,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from ..compat import varying_axes
+
 
 def times(x: Any, kernel: Any) -> Any:
     """Inputs (T, *batch, D) times (D, K), all steps at once; None where one is zero by construction."""
@@ -35,7 +37,7 @@ def is_zero(term: Any) -> bool:
 
 def _alike(x: Array, kernel: Array) -> tuple[Array, Array]:
     """Both arrays, varying over the same axes of a jax.shard_map: otherwise the gradient's psum is missing."""
-    axes = [frozenset(getattr(getattr(jax.typeof(a), "manual_axis_type", None), "varying", ())) for a in (x, kernel)]
+    axes = [varying_axes(a) for a in (x, kernel)]
     missing = [tuple(axes[1] - axes[0]), tuple(axes[0] - axes[1])]  # nothing is, outside of a jax.shard_map
     x, kernel = (jax.lax.pcast(a, m, to="varying") if m else a for a, m in zip((x, kernel), missing, strict=True))
     return x, kernel

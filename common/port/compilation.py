@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,16 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
+from ..compat import stop_listening
+
 #: The switch: the same HLO, of which LLVM makes a slower program in less time.
 _IN_HASTE = "jax_disable_most_optimizations"
 #: What else takes much of XLA's time on the CPU. Not every version has each of them.
 _SLOW_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-#: What takes less time to compile is not kept: reading it takes as long, and JAX looks at all that it keeps for each
-#: program that comes in.
-LEAST_KEPT_S = 0.015
-#: The most bytes of programs that a folder keeps; those used last stay.
-CACHE_BYTES = 200_000_000
+#: What takes less time to compile is not kept: reading it takes as long.
+LEAST_KEPT_S = 0.004
+#: The most bytes of programs that a folder keeps; those used last stay, until so much is free.
+CACHE_BYTES, KEPT_SHARE = 200_000_000, 0.8
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +48,7 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
     if folder is not None:
         ours |= {
             "jax_compilation_cache_dir": str(folder),
-            "jax_compilation_cache_max_size": CACHE_BYTES,
+            "jax_compilation_cache_max_size": -1,  # with a bound, JAX looks at all that it keeps for each that comes in
             "jax_persistent_cache_min_compile_time_secs": least_s,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
@@ -57,13 +58,25 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
             yield
         finally:
             compilation_cache.reset_cache()
-    if damaged and folder is not None:  # JAX would not replace what it could not read, nor mend what was half written
-        unreadable = any("reading" in said for said in damaged)
-        for entry in folder.glob("*-cache"):
-            last_used = entry.with_name(entry.name.removesuffix("-cache") + "-atime")
-            if unreadable or not last_used.exists():
-                entry.unlink(missing_ok=True)
-                last_used.unlink(missing_ok=True)
+    if folder is not None:
+        _tidy(folder, 0 if damaged else CACHE_BYTES)  # JAX replaces nothing that it could not read, and names it not
+
+
+def _tidy(folder: Path, most_bytes: int) -> None:
+    """Remove the programs that were used longest ago, if a folder has more bytes of them."""
+    entries = []
+    for entry in folder.glob("*-*"):
+        with suppress(OSError):  # another process may remove it
+            found = entry.stat()
+            entries.append((max(found.st_atime, found.st_mtime), found.st_size, entry))
+    size = sum(size for _, size, _ in entries)
+    if size > most_bytes:
+        for _, of_entry, entry in sorted(entries):
+            if size <= KEPT_SHARE * most_bytes:
+                break
+            with suppress(OSError):
+                entry.unlink()
+            size -= of_entry
 
 
 @contextmanager
@@ -117,8 +130,8 @@ def count_programs() -> Iterator[Programs]:
     try:
         yield programs
     finally:
-        jax.monitoring.unregister_event_duration_listener(count)
-        jax.monitoring.unregister_event_listener(discount)
+        stop_listening(count, of_durations=True)
+        stop_listening(discount, of_durations=False)
 
 
 @cache

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from ..compat import stop_listening
+
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -80,7 +82,7 @@ def watch_build() -> Iterator[Callable[[float], Build]]:
     try:
         yield lambda first_call_s: Build(**spent, first_call_s=first_call_s)
     finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
+        stop_listening(listen, of_durations=True)
 
 
 def read_program(lowered: Any) -> ProgramFacts:

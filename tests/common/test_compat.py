@@ -1,0 +1,43 @@
+"""What older versions of JAX lack is found by looking; both ways do the same where both are there."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from trigru.common.compat import enable_x64, stop_listening, varying_axes
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_64_bits_within_a_context(monkeypatch, earlier):
+    if earlier:
+        if not hasattr(jax.experimental, "enable_x64"):
+            pytest.skip("this JAX has none of the earlier name")
+        monkeypatch.delattr(jax, "enable_x64", raising=False)
+    for wanted, dtype in ((True, "float64"), (False, "float32")):
+        with enable_x64(wanted):
+            assert jnp.zeros(1).dtype == dtype
+
+
+def test_a_listener_is_heard_until_it_is_taken_away():
+    heard = []
+
+    def of_events(event, **_):
+        heard.append(event)
+
+    def of_durations(event, duration_secs, **_):
+        heard.append((event, duration_secs))
+
+    jax.monitoring.register_event_listener(of_events)
+    jax.monitoring.register_event_duration_secs_listener(of_durations)
+    jax.monitoring.record_event("/a")
+    jax.monitoring.record_event_duration_secs("/b", 1.0)
+    stop_listening(of_events, of_durations=False)
+    stop_listening(of_durations, of_durations=True)
+    jax.monitoring.record_event("/c")
+    jax.monitoring.record_event_duration_secs("/d", 1.0)
+    assert heard == ["/a", ("/b", 1.0)]
+
+
+def test_the_axes_of_a_shard_map(monkeypatch):
+    assert varying_axes(jnp.ones(2)) == frozenset()
+    monkeypatch.delattr(jax, "typeof", raising=False)
+    assert varying_axes(jnp.ones(2)) == frozenset()
