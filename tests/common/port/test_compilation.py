@@ -1,0 +1,49 @@
+"""Programs that are kept: those used last stay, and others' files are left alone."""
+
+import os
+
+import pytest
+from trigru.common.port import compilation
+from trigru.common.port.compilation import programs_kept_in
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten programs of 100 bytes, the first used longest ago."""
+    for number in range(10):
+        entry = tmp_path / f"jit_f-{number}-cache"
+        entry.write_bytes(b"x" * 100)
+        os.utime(entry, (1000 + number, 1000))
+    return tmp_path
+
+
+def kept(folder):
+    return sorted(int(path.name.split("-")[1]) for path in folder.glob("*-cache"))
+
+
+@pytest.mark.parametrize(("most", "left"), [(1000, range(10)), (999, range(3, 10)), (500, range(6, 10)), (1, [])])
+def test_a_folder_that_is_too_large_loses_what_was_used_longest_ago(folder, monkeypatch, most, left):
+    monkeypatch.setattr(compilation, "CACHE_BYTES", most)
+    with programs_kept_in(folder):
+        pass
+    assert kept(folder) == list(left)
+
+
+def test_a_program_that_was_read_lately_stays(folder, monkeypatch):
+    monkeypatch.setattr(compilation, "CACHE_BYTES", 300)
+    os.utime(folder / "jit_f-0-cache", (5000, 1000))
+    with programs_kept_in(folder):
+        pass
+    assert kept(folder) == [0, 9]
+
+
+def test_what_cannot_be_removed_costs_nothing(folder, monkeypatch):
+    monkeypatch.setattr(compilation, "CACHE_BYTES", 1)
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with programs_kept_in(folder):
+        pass
+    assert kept(folder) == list(range(10))
