@@ -49,6 +49,15 @@ class GRUConfig:
     carry_init: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
+        self.check()
+        plain: dict[str, Callable[..., Any]] = dict.fromkeys(("input_size", "hidden_size", "classes", "unroll"), int)
+        for name, kind in (plain | dict.fromkeys(("dtype", "param_dtype"), _name_of)).items():
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, kind(given))
+
+    def check(self) -> None:
+        """Raise InputError for a field that no model can have."""
         check_sizes(input_size=self.input_size, hidden_size=self.hidden_size, unroll=self.unroll)
         check_flag(remat=self.remat)
         if self.classes is not None:
@@ -57,11 +66,6 @@ class GRUConfig:
         if self.carry_init is not None and not callable(self.carry_init):
             said = type(self.carry_init).__name__
             raise InputError(f"carry_init is a {said}, expected a JAX initializer (key, shape, dtype) -> array.")
-        plain: dict[str, Callable[..., Any]] = dict.fromkeys(("input_size", "hidden_size", "classes", "unroll"), int)
-        for name, kind in (plain | dict.fromkeys(("dtype", "param_dtype"), _name_of)).items():
-            given = getattr(self, name)
-            if given is not None:
-                object.__setattr__(self, name, kind(given))
 
 
 def check_sizes(**sizes: Any) -> None:

@@ -21,7 +21,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
-from ..common.port.protocol import CallStyle, check_config, check_load
+from ..common.port.protocol import CallStyle, check_load, check_x64
 from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "time_major"]
@@ -304,7 +304,7 @@ class EquinoxPort:
     layout = LAYOUT
 
     def make(self, config, key):
-        check_config(self, config)
+        check_x64(config)
         gru = GRU(
             config.input_size,
             config.hidden_size,

@@ -21,7 +21,7 @@ from ..common.gru.initializers import for_carry, orthogonal
 from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import CallStyle, Program, check_config, check_load
+from ..common.port.protocol import CallStyle, Program, check_load, check_x64
 from ..common.port.styles import shared_styles
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -238,6 +238,7 @@ class LinenPort:
     layout = LAYOUT
 
     def make(self, config, key):
+        check_x64(config)
         module = self._module(config)
         x = jnp.ones((1, 1, config.input_size), config.param_dtype)
         return Model(module.init(key, x)["params"], module)
@@ -269,7 +270,6 @@ class LinenPort:
         return differentiate
 
     def _module(self, config) -> Any:
-        check_config(self, config)
         gru = GRU(
             config.hidden_size,
             config.carry_init or initializers.zeros,

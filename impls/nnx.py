@@ -20,7 +20,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import CallStyle, Program, check_config, check_load
+from ..common.port.protocol import CallStyle, Program, check_load, check_x64
 from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "GRUCell"]
@@ -272,7 +272,7 @@ class NNXPort:
     layout = LAYOUT
 
     def make(self, config, key) -> Any:
-        check_config(self, config)
+        check_x64(config)
         rngs = nnx.Rngs(params=key)  # no stream but the one that models name
         gru = GRU(
             config.input_size,

@@ -21,7 +21,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.protocol import check_config, check_load
+from ..common.port.protocol import check_load, check_x64
 from ..common.port.styles import shared_styles
 
 __all__ = ["PORT", "Params", "get_initial_carry", "gru", "gru_step", "init"]
@@ -247,7 +247,7 @@ class PurePort:
     kernels = ("stock", "fused")
 
     def make(self, config, key):
-        check_config(self, config)
+        check_x64(config)
         carry_init, dtype = config.carry_init or initializers.zeros, jnp.dtype(config.param_dtype)
         params = init(config.input_size, config.hidden_size, carry_init, param_dtype=dtype, key=key)
         if config.classes is not None:

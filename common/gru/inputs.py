@@ -119,12 +119,13 @@ def check_batch_shape(batch_shape: Any) -> None:
 
     >>> check_batch_shape(8)
     Traceback (most recent call last):
-    trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers from 1 on, as (8,) for a
-    batch of 8.
+    trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers from 1 on, below 2**31, as
+    (8,) for a batch of 8.
     """
     if not isinstance(batch_shape, tuple | list) or not all(map(_is_size, batch_shape)):
         raise InputError(
-            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers from 1 on, as (8,) for a batch of 8."
+            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers from 1 on, below 2**31, as (8,) for a "
+            "batch of 8."
         )
 
 
@@ -194,7 +195,7 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
 
 
 def _is_size(size: Any) -> bool:
-    return isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0
+    return isinstance(size, Integral) and not isinstance(size, bool) and 0 < int(size) < 2**31
 
 
 def _dtype(array: Any) -> Any:

@@ -186,8 +186,14 @@ def check_port(port: Any) -> None:
 
 def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
+    config.check()
     if parse_kernel(config.kernel).name not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
+    check_x64(config)
+
+
+def check_x64(config: GRUConfig) -> None:
+    """Raise InputError where JAX would round this configuration's parameters."""
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
 

@@ -1,5 +1,6 @@
 """Faulty ports of Flax NNX."""
 
+from copy import copy
 from dataclasses import replace
 
 import jax
@@ -41,6 +42,15 @@ class FusedOrthogonal(NNXPort):
         kernel = getattr(model, "gru", model).cell.dense_h.kernel
         kernel[...] = orthogonal(jax.random.fold_in(key, 1), kernel.shape, kernel.dtype)
         return model
+
+
+class AnyKernel(NNXPort):
+    """A kernel that it does not know is the stock one."""
+
+    def make(self, config, key):
+        config = copy(config)
+        object.__setattr__(config, "kernel", config.kernel if config.kernel in self.kernels else "stock")
+        return super().make(config, key)
 
 
 class UncheckedStep(NNXPort):

@@ -1,5 +1,6 @@
 """Faults in what is refused."""
 
+from copy import copy
 from typing import Any
 
 import jax
@@ -72,6 +73,15 @@ class _LoadCasts(PurePort):
         return super().load(config, params)
 
 
+class _NoUnroll(PurePort):
+    """Where nothing was checked before, as somebody calls the class."""
+
+    def make(self, config, key):
+        config = copy(config)
+        object.__setattr__(config, "unroll", config.unroll or 1)
+        return super().make(config, key)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("truthy-flags", "reverse=1 goes through", "refusals", Applied(_truthy_flags)),
     Fault("any-lengths", "floating and boolean lengths go through", "refusals", Applied(_any_lengths)),
@@ -83,6 +93,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("wide-wrap", "lengths of 64 bits wrap", "refusals", Applied(_wide_lengths_wrap)),
     Fault("load-casts", "parameters of another dtype are loaded", "refusals", _LoadCasts()),
     Fault("linen-casts", "linen: an integer carry goes through", "refusals", Elsewhere("linen", "CastsTheCarry")),
+    Fault("no-unroll", "unroll=0 goes through", "refusals", _NoUnroll()),
+    Fault("nnx-any-kernel", "NNX: any kernel goes through", "refusals", Elsewhere("nnx", "AnyKernel")),
     Fault("nnx-step", "NNX: one step refuses nothing", "refusals", Elsewhere("nnx", "UncheckedStep")),
     Fault("equinox-classify", "Equinox: vmap refuses lengths", "refusals", Elsewhere("equinox", "VmapRefuses")),
 )

@@ -57,7 +57,9 @@ def test_the_start_that_is_handed_out_is_what_no_carry_means(port, batch, dtype,
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_batch_shape_is_a_tuple(port, case):
-    with pytest.raises(InputError, match=r"batch_shape is 8, expected a tuple of whole numbers from 1 on, as \(8,\)"):
+    with pytest.raises(
+        InputError, match=r"batch_shape is 8, expected a tuple of whole numbers from 1 on, below 2\*\*31, as \(8,\)"
+    ):
         port.initial_carry(port.load(case.gru_config, case.params.gru), 8)
 
 

@@ -6,12 +6,14 @@ offer, it need not refuse.
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
+from ...compat import enable_x64
 from ...config import GRUConfig
 from ...errors import DefectError, InputError, NotOfferedError
 from ...parameters.record import GRUParams, random_params
@@ -145,9 +147,22 @@ BAD_BATCH_SHAPES: dict[str, Any] = {
     "None": None,
     "a fraction": (1.5,),
     "a negative size": (-1,),
+    "more than any array has": (2**70,),
     "an empty batch": (2, 0),
     "a truth value": (True,),
     "an array": np.ones((B, H)),
+}
+#: Fields that no `GRUConfig` has, since it refuses them: so models are asked, as somebody asks who calls their class.
+BAD_FIELDS: dict[str, dict[str, Any]] = {
+    "no units": {"hidden_size": 0},
+    "half a unit": {"hidden_size": 6.5},
+    "no step in an iteration": {"unroll": 0},
+    "unroll=True": {"unroll": True},
+    "remat=1": {"remat": 1},
+    "integers as dtype": {"dtype": "int32"},
+    "integers as param_dtype": {"param_dtype": "int32"},
+    "an unknown kernel": {"kernel": "no such kernel"},
+    "a kernel that is None": {"kernel": None},
 }
 #: What is done to a flag that is an argument of a jitted function.
 TRACED_FLAGS = ("reverse", "time_major")
@@ -284,7 +299,17 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
     if not isinstance(port, WithKernel):  # which has one kernel, whatever is asked for
         other = replace(CONFIG, kernel="no such kernel")
         yield "load, an unknown kernel", lambda: port.load(other, _PARAMS)
-        yield "make, an unknown kernel", lambda: port.make(other, _key())
+        yield from (
+            (f"make and apply, {what}", lambda row=row: port.apply(port.make(_unchecked(row), _key()), X))
+            for what, row in BAD_FIELDS.items()
+        )
+
+
+def _unchecked(fields: dict[str, Any]) -> GRUConfig:
+    config = copy(CONFIG)
+    for name, value in fields.items():
+        object.__setattr__(config, name, value)
+    return config
 
 
 def _key() -> Any:
@@ -292,7 +317,7 @@ def _key() -> Any:
 
 
 def _without_x64(call: Callable[[], Any]) -> Any:
-    with jax.enable_x64(False):
+    with enable_x64(False):
         return call()
 
 

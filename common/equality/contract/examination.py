@@ -153,6 +153,8 @@ def _problem(array: Any, reference: Any, dtype: str) -> str | None:
     if array is None or np.shape(array) != np.shape(reference):
         said = "nothing" if array is None else f"shape {np.shape(array)}"
         return f"{said}, expected shape {np.shape(reference)}"
+    if not hasattr(array, "dtype"):
+        return f"a {type(array).__name__}, expected an array"
     if str(array.dtype) != dtype:
         return f"dtype {array.dtype}, expected {dtype}"
     return None
