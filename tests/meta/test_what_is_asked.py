@@ -83,6 +83,8 @@ CALLS = {
         *((3, said) for said in ("", "carry", "lengths", "resets", "reverse", "time_major")),
         *((3, f"{said} time_major") for said in ("carry", "lengths", "resets")),
         *((3, "carry lengths"), (3, f"carry {MASKED} reverse"), (3, f"carry {MASKED} time_major")),
+        (3, "dtype=int32"),
+        (3, "remat"),
         *((0, ""), (1, ""), ("step", ""), ("step", "carry"), ("step", "reset")),
     },
     "memory": {(3, ""), (3, "remat"), (3, "unroll"), (3, "remat unroll")},
