@@ -70,6 +70,13 @@ def rules() -> str:
     )
 
 
+def changes() -> str:
+    """The table of what can change between two snapshots."""
+    from trigru.bench.upgrades.changes import KINDS
+
+    return "\n".join(["| kind | it |", "| --- | --- |", *(f"| `{kind}` | {what} |" for kind, what in KINDS.items())])
+
+
 def workloads() -> str:
     """The table of workloads."""
     from trigru.bench.arms.workloads import QUICK, WORKLOADS
@@ -372,6 +379,7 @@ PARTS = {
     "cold-start": cold_start,
     "kernel": kernel,
     "kernel-choices": kernel_choices,
+    "changes": changes,
     "checks": checks,
     "coverage": coverage,
     "factors": factors,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .commands import arguments as given
+from .commands import upgrading
 from .commands.exports import styles, table
 from .commands.group import Commands
 from .processes.interrupts import listen
@@ -69,6 +70,7 @@ def compare(
     wait: given.Wait = False,
     share: given.Share = False,
     cache: given.Cache = True,
+    snapshot: given.AlsoSnapshot = False,
     details: given.Details = False,
     json: given.Json = False,
     output: given.Folder = Path("results"),
@@ -89,7 +91,10 @@ def compare(
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
             peers=peers, sweep=sweep, sizes=sizes,
         )  # fmt: skip
-        compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), details=details, json=json)
+        compare.compare(
+            plan, output, unfinished,
+            prover=prover, quick=bool(quick or sizes), snapshot=snapshot, details=details, json=json,
+        )  # fmt: skip
 
 
 @app.command()
@@ -240,29 +245,6 @@ def report(
 
 
 @app.command()
-def diff(
-    old: Annotated[Path, typer.Argument(help="The older results.json, or its folder.")],
-    new: Annotated[Path, typer.Argument(help="The newer results.json, or its folder.")],
-    fail_above: given.FailAbove = 0.05,
-    absolute: given.Absolute = False,
-    allow_missing: given.AllowMissing = False,
-    allow_other_machine: given.AllowOtherMachine = False,
-    details: given.ArmDetails = False,
-) -> None:
-    """Show what changed between two results files: what was proven equal, and how long arms take.
-
-    Exit code 1 if a port is no longer equal or an arm slower by more than --fail-above, 2 if the files do not compare.
-    """
-    from .commands import diff
-
-    diff.diff(
-        old, new,
-        fail_above=fail_above, absolute=absolute, allow_missing=allow_missing, allow_other_machine=allow_other_machine,
-        details=details,
-    )  # fmt: skip
-
-
-@app.command()
 def train(
     experiments: Annotated[
         list[str] | None,
@@ -302,8 +284,8 @@ def train(
             train.train(experiments, ports, unfinished, seeds=seeds, quick=quick, folder=output)
 
 
-app.command()(styles)
-app.command()(table)
+for command in (styles, table, upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):
+    app.command()(command)
 
 
 def main() -> None:

@@ -76,6 +76,9 @@ Cache = Annotated[
         help="Keep the programs that are compiled to verify, for the next time. Nothing that is timed uses them.",
     ),
 ]
+AlsoSnapshot = Annotated[
+    bool, typer.Option("--snapshot", help="Take a snapshot, too, into the same folder, for trigru diff.")
+]
 Folder = Annotated[
     Path, typer.Option("--output", "-o", parser=read_folder, help="Folder for results.json and report.html.")
 ]

@@ -1,21 +1,114 @@
-"""`trigru diff`: what changed between two results files."""
+"""`trigru diff`: what changed between two runs, or between two snapshots."""
 
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from ...common.errors import InputError, UnknownNameError
 from ..analysis.diff import diff as compare_runs
-from ..reporting.console import show
+from ..reporting.console import say, show
 from ..reporting.diff import check_comparable, diff_tables
 from ..reporting.outcome import outcome
+from ..results.files import FILE
+from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
+from ..upgrades.folder import is_snapshot, load
+from ..upgrades.reading import unread
+from ..upgrades.record import Snapshot
+from ..upgrades.tables import change_tables
 from .report import load_run
 
 
-def diff(old: Path, new: Path, *, details: bool, **how: Any) -> None:
-    """Compare two runs, as `trigru.bench.analysis.diff.diff` does with the other options, and print what changed."""
+def diff(
+    old: Path,
+    new: Path | None,
+    *,
+    fail_on: Sequence[str],
+    now: Callable[[Path, Snapshot], None],
+    details: bool,
+    **how: Any,
+) -> None:
+    """Compare what two folders hold: snapshots, runs or both.
+
+    Args:
+        old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
+        fail_on: kinds of changes between snapshots that end with exit code 1.
+        now: takes a snapshot into a folder.
+        how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
+    """
+    if new is None:
+        if not is_snapshot(old):
+            raise InputError(
+                f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
+            )
+        with tempfile.TemporaryDirectory() as place:
+            now(Path(place) / "now", load(old)[0])
+            failed = _diff_snapshots(old, Path(place) / "now", fail_on, details=details)
+            code = int(failed)
+    elif is_snapshot(old) or is_snapshot(new):
+        failed = _diff_snapshots(old, new, fail_on, details=details)
+        both = all((folder / FILE).is_file() for folder in (old, new))
+        slower = _diff_runs(old, new, details=details, **how) if both else 0
+        code = max(int(failed), slower if "slower" in fail_on or slower > 1 else 0)
+    else:
+        code = _diff_runs(old, new, details=details, **how)
+    if code:
+        raise typer.Exit(code)
+
+
+def read_kinds(text: str | None) -> tuple[str, ...]:
+    """Kinds of changes, as users write them. Raises an UnknownNameError at others."""
+    if text is None:
+        return FAILING
+    named = [name.strip() for name in text.split(",")]
+    known = {name: (name,) for name in KINDS if name != "better"}
+    known |= {"all": tuple(known), "none": ()}
+    for name in named:
+        if name not in known:
+            raise UnknownNameError("kind of change", name, list(known))
+    return tuple(dict.fromkeys(kind for name in named for kind in known[name]))
+
+
+def take_now(folder: Path, old: Snapshot) -> None:
+    """A snapshot of what is installed, of what an older one has."""
+    from ..processes.probe import check_jax
+    from ..proving.prover import Prover
+    from .snapshot import take_into
+
+    check_jax()
+    names = list(dict.fromkeys(subject.framework for subject in old.subjects))
+    with Prover(keep=True) as prover:
+        folder.mkdir()
+        take_into(folder, names, equality=old.equality is not None, prover=prover)
+
+
+def _diff_runs(old: Path, new: Path, *, details: bool, **how: Any) -> int:
     found = compare_runs(load_run(old), load_run(new), **how)
     check_comparable(found)
     show(diff_tables(found), above=[*outcome(found), ""], details=details)
-    if found.exit_code:
-        raise typer.Exit(found.exit_code)
+    return found.exit_code
+
+
+def _diff_snapshots(old: Path, new: Path, fail_on: Sequence[str], *, details: bool) -> bool:
+    """Whether something changed that makes it fail."""
+    was, is_now = load(old), load(new)
+    found: list[Change] = [*unread(old, was[0]), *changes(was, is_now)]
+    failing = [change for change in found if change.kind in fail_on]
+    above = [*_versions(was[0].machine.versions, is_now[0].machine.versions), *reservations(was[0], is_now[0]), ""]
+    if not found:
+        above.insert(0, "Nothing changed.")
+    show(change_tables(found, fail_on), above=above, details=details)
+    if failing:
+        say(f"{len(failing)} of {len(found)} changes are of kinds that fail: --fail-on says which.")
+    return bool(failing)
+
+
+def _versions(was: dict[str, str], now: dict[str, str]) -> list[str]:
+    other = [
+        f"{name} {was.get(name, 'none')} -> {now.get(name, 'none')}"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    ]
+    return [f"Versions: {', '.join(other)}."] if other else ["Both are of the same versions."]

@@ -14,7 +14,7 @@ MEASURING = {"--details", "--json", "--size",
     "--peers", "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
 }  # fmt: skip
 COMMANDS = {
-    "compare": MEASURING | {"--cache", "--no-cache"},
+    "compare": MEASURING | {"--cache", "--no-cache", "--snapshot"},
     "verify": {
         "--port",
         "--dtype",
@@ -32,7 +32,19 @@ COMMANDS = {
     "bench": MEASURING | {"--calibrate", "--cold-start"},
     "report": {"--details", "--json", "--output"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
-    "diff": {"--fail-above", "--absolute", "--allow-missing", "--allow-other-machine", "--details"},
+    "diff": {
+        "--fail-above",
+        "--absolute",
+        "--allow-missing",
+        "--allow-other-machine",
+        "--details",
+        "--now",
+        "--fail-on",
+    },
+    "snapshot": {"--port", "--equality", "--no-equality", "--cache", "--no-cache", "--output"},
+    "matrix": {"--from", "--every", "--last", "--port", "--python", "--equality", "--no-equality", "--bench"}
+    | {"--details", "--output"},
+    "bisect": {"--port", "--python", "--with", "--fact", "--output"},
     "styles": {"--phase"},
     "table": {"--format", "--ratio", "--workload", "--phase", "--style"},
     "convert": {"--to", "--from", "--allow-pickle"},

@@ -1,0 +1,128 @@
+"""`trigru bisect`: which release changed something."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from ...common.errors import InputError, UnknownNameError
+from ...impls import port_names
+from ..reporting.console import say, show, show_lines
+from ..upgrades.bisect import Culprit, bisect
+from ..upgrades.changes import KINDS, Change, changes
+from ..upgrades.environments import EnvironmentFailedError, Environments
+from ..upgrades.folder import Arrays, is_snapshot, load
+from ..upgrades.matrix import run_in, run_trigru
+from ..upgrades.record import Snapshot
+from ..upgrades.tables import change_tables
+from ..upgrades.versions import VersionSet, read_set
+
+#: The kinds that need a proof of equality; the others are quicker without.
+PROVEN = ("broken", "function")
+#: What a command says when a set cannot be judged, as for `git bisect run`.
+SKIP = 125
+COMMAND_LIMIT_S = 3600.0
+
+
+def find(
+    good: str,
+    bad: str,
+    *,
+    fact: str | None,
+    ports: Sequence[str] | None,
+    command: Sequence[str],
+    python: str | None,
+    more: Sequence[str],
+    folder: Path,
+) -> None:
+    """Find the release, and print it with what differs. Exit 1 if nothing is found between them."""
+    if (fact is None) == (not command):
+        raise typer.BadParameter("pass --fact, or a command after --, and not both.")
+    if fact is not None and (fact not in KINDS or fact in ("better", "slower")):
+        raise UnknownNameError("fact", fact, [kind for kind in KINDS if kind not in ("better", "slower")])
+    for name in ports or ():
+        if name not in port_names():
+            raise UnknownNameError("port", name, port_names())
+    sets = read_set(good), read_set(bad)
+    if (sets[0].day is None) != (sets[1].day is None):
+        raise InputError("GOOD and BAD have to be both days, or both versions.")
+    environments = Environments(python, more)
+    snapshots = _Snapshots(environments, folder, ports, proven=fact in PROVEN)
+    judge = _by_command(command, environments) if fact is None else _by_fact(fact, sets[0], snapshots)
+    found = bisect(*sets, _told(judge), environments.resolve, environments.releases)
+    show_lines(_answer(found, "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}"))
+    if fact is not None:
+        between = [c for c in snapshots.changes(found.good, found.bad) or () if c.kind != "better"]
+        show(change_tables(between, (fact,)))
+
+
+def _answer(found: Culprit, by: str) -> list[str]:
+    moved = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in found.changed.items())
+    skipped = [f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}"] if found.skipped else []
+    return [f"It changed with {moved}.", f"{found.asked} version sets were judged, by {by}.", *skipped, ""]
+
+
+def _told(judge: Callable[[VersionSet], bool | None]) -> Callable[[VersionSet], bool | None]:
+    def ask(of: VersionSet) -> bool | None:
+        answer = judge(of)
+        say(f"{of.name}: {'cannot be judged' if answer is None else 'as before' if answer else 'changed'}")
+        return answer
+
+    return ask
+
+
+def _by_command(command: Sequence[str], environments: Environments) -> Callable[[VersionSet], bool | None]:
+    """A set is good if a command ends with 0 in its environment."""
+
+    def judge(of: VersionSet) -> bool | None:
+        try:
+            made = environments.get(of)
+        except EnvironmentFailedError as error:
+            say(f"{of.name}: {error}")
+            return None
+        path = f"{made.python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        code, _ = run_in(["env", f"PATH={path}", *command], COMMAND_LIMIT_S)
+        return None if code == SKIP else code == 0
+
+    return judge
+
+
+class _Snapshots:
+    """Snapshots of version sets, each taken once and kept in a folder."""
+
+    def __init__(self, environments: Environments, folder: Path, ports: Sequence[str] | None, *, proven: bool):
+        self._environments, self._folder = environments, folder
+        self._ports = set(ports or port_names())
+        self._arguments = [f"--port={name}" for name in ports or ()] + ([] if proven else ["--no-equality"])
+
+    def get(self, of: VersionSet) -> tuple[Snapshot, Arrays] | None:
+        """The snapshot of a set; None where it does not install or run."""
+        place = self._folder / of.name.replace(" ", "_")
+        if not is_snapshot(place):
+            try:
+                said = run_trigru(self._environments.get(of), ["snapshot", *self._arguments, "-o", str(place)])
+            except EnvironmentFailedError as error:
+                said = str(error)
+            if said:
+                say(f"{of.name}: {said}")
+                return None
+        return load(place)
+
+    def changes(self, old: VersionSet, new: VersionSet) -> list[Change] | None:
+        """What changed between two sets, in the ports that were asked for and in their frameworks' own parts."""
+        was, now = self.get(old), self.get(new)
+        if was is None or now is None:
+            return None
+        mine = {subject.name for subject in was[0].subjects if subject.framework in self._ports}
+        return [change for change in changes(was, now) if change.subject in mine]
+
+
+def _by_fact(fact: str, good: VersionSet, snapshots: _Snapshots) -> Callable[[VersionSet], bool | None]:
+    """A set is good if nothing of that kind changed since the first good one."""
+
+    def judge(of: VersionSet) -> bool | None:
+        found = snapshots.changes(good, of)
+        return None if found is None else not any(change.kind == fact for change in found)
+
+    return judge

@@ -1,0 +1,62 @@
+"""`trigru matrix`: one table over version sets."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import typer
+
+from ...common.errors import InputError
+from ...common.files import write_whole
+from ..reporting.console import Progress, say, show
+from ..reporting.sections import markdown
+from ..results.files import command_line
+from ..upgrades.environments import Environments
+from ..upgrades.matrix import FILE, fill
+from ..upgrades.plots import write_matrix_pictures
+from ..upgrades.tables import matrix_tables
+from ..upgrades.versions import VersionSet, days_between, read_day, read_set
+
+
+def read_sets(sets: Sequence[str], first: str | None, every: str, last: int | None) -> list[VersionSet]:
+    """The sets that are asked for: those named, then those of a range of days."""
+    found = [read_set(text) for text in sets]
+    if first is not None or last is not None:
+        found += days_between(read_day(first) if first else date(2025, 1, 1), every, last)
+    if not found:
+        raise typer.BadParameter('name a version set, as "jax==0.6.2 flax==0.11.2" or 2025-01-31, or a range: --from.')
+    if len({of.name for of in found}) < len(found):
+        raise InputError("a version set is named twice.")
+    return found
+
+
+def matrix(
+    sets: Sequence[VersionSet],
+    folder: Path,
+    *,
+    python: str | None,
+    ports: Sequence[str],
+    equality: bool,
+    bench: bool,
+    details: bool,
+) -> None:
+    """Fill a matrix, print it, and write matrix.json; exit 1 if a set has no snapshot."""
+    arguments = [f"--port={name}" for name in ports] + ([] if equality else ["--no-equality"])
+    with Progress("matrix") as progress:
+        found = fill(
+            sets,
+            folder,
+            Environments(python),
+            command=command_line(),
+            arguments=arguments,
+            bench=["--quick"] if bench else None,
+            told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} next"),
+        )
+    sections = matrix_tables(found)
+    page = folder / "matrix.md"
+    write_whole(page, markdown("Version sets", [], sections).encode())
+    written = [folder / FILE, page, *write_matrix_pictures(found, folder)]
+    show(sections, details=details)
+    say(f"written: {', '.join(map(str, written))}")
+    if any(row.reason for row in found.rows):
+        raise typer.Exit(1)

@@ -1,0 +1,46 @@
+"""`trigru snapshot`: all that is true of what is installed, apart from the clock."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...common.equality.measurement import Measurement
+from ..proving.prover import Prover
+from ..reporting.console import Progress, say, show
+from ..upgrades.folder import save, snapshot_in
+from ..upgrades.record import Snapshot
+from ..upgrades.tables import snapshot_table
+from ..upgrades.taking import take
+
+
+def snapshot(
+    folder: Path, names: Sequence[str], *, equality: bool | Sequence[Measurement] = True, prover: Prover
+) -> None:
+    """Take a snapshot of some ports, replace the one in a folder, and say what it holds.
+
+    Args:
+        equality: whether it is proven, or what was measured of it already.
+    """
+    with snapshot_in(folder) as beside:
+        found = take_into(beside, names, equality=equality, prover=prover)
+    show([snapshot_table(found)])
+    measured = found.equality or []
+    failed = sum(not m.passed and m.offered for m in measured)
+    if failed:
+        say(f"{failed} of {len(measured)} measurements of equality failed: trigru verify shows them.")
+    say(f"written: {folder}")
+
+
+def take_into(
+    folder: Path, names: Sequence[str], *, equality: bool | Sequence[Measurement], prover: Prover
+) -> Snapshot:
+    """Take a snapshot under a progress bar, and write it into a folder that is there."""
+    with Progress("snapshot") as progress:
+        found, arrays = take(
+            names,
+            folder,
+            equality=equality,
+            prover=prover,
+            told=lambda done, of, what: progress.to(done / of, f"snapshot: {done} of {of} done, {what} the last"),
+        )
+    save(folder, found, arrays)
+    return found

@@ -1,0 +1,157 @@
+"""The commands that answer whether an upgrade changed something. Their options; heavy imports wait."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import arguments as given
+
+Old = Annotated[
+    Path, typer.Argument(metavar="OLD", help="A folder of trigru snapshot, or a results.json or its folder.")
+]
+New = Annotated[Path | None, typer.Argument(metavar="NEW", help="The newer one; not with --now.")]
+Now = Annotated[
+    bool, typer.Option("--now", help="Compare OLD with a snapshot of what is installed, taken on the spot.")
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        help="The kinds of changes between snapshots that make exit code 1, with commas: broken, function, draws, "
+        "tree, checkpoints, slower (the default), memory, calls, warnings, bits, program; all; none.",
+    ),
+]
+Equality = Annotated[
+    bool, typer.Option("--equality/--no-equality", help="Also prove equality, which takes most of the time.")
+]
+Folder = Annotated[
+    Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for the snapshot, which is replaced.")
+]
+
+
+def snapshot(
+    ports: given.Ports = None, equality: Equality = True, cache: given.Cache = True, output: Folder = Path("snapshot")
+) -> None:
+    """Write down all that is true of what is installed, apart from the clock: `trigru diff` compares it.
+
+    Equality, the bits of results and of training, draws, trees, checkpoints, programs, Python calls and warnings.
+    """
+    from ..processes.probe import check_jax
+    from ..proving.prover import Prover
+    from .claims import claim_folder
+
+    check_jax()
+    with claim_folder(output, timing=False), Prover(keep=cache, early=equality and not ports) as prover:
+        from . import options
+        from .snapshot import snapshot
+
+        snapshot(output, options.read_ports(ports), equality=equality, prover=prover)
+
+
+def diff(
+    old: Old,
+    new: New = None,
+    now: Now = False,
+    fail_on: FailOn = None,
+    fail_above: given.FailAbove = 0.05,
+    absolute: given.Absolute = False,
+    allow_missing: given.AllowMissing = False,
+    allow_other_machine: given.AllowOtherMachine = False,
+    details: given.ArmDetails = False,
+) -> None:
+    """Show what changed between two snapshots, by what it means, or between two runs.
+
+    Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
+    --fail-above; 2 if the files do not compare.
+    """
+    if (new is None) != now:
+        raise typer.BadParameter("pass NEW, or --now, and not both.")
+    from .diff import diff, read_kinds, take_now
+
+    diff(
+        old, new,
+        fail_on=read_kinds(fail_on), now=take_now, fail_above=fail_above, absolute=absolute,
+        allow_missing=allow_missing, allow_other_machine=allow_other_machine, details=details,
+    )  # fmt: skip
+
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SET", help='Version sets: "jax==0.6.2 flax==0.11.2", or a day, as 2025-01-31.'),
+]
+First = Annotated[
+    str | None, typer.Option("--from", help="From this day or month on: what a user who installed on each day got.")
+]
+Every = Annotated[str, typer.Option("--every", help="The time between the days: 2months, week, 10days.")]
+Last = Annotated[int | None, typer.Option("--last", min=1, help="Only so many of the days, the newest.")]
+Python = Annotated[
+    str | None, typer.Option("--python", help="Of the environments, as uv takes it. Default: the version of this one.")
+]
+Bench = Annotated[bool, typer.Option("--bench", help="Also time each set, with a quick run of trigru bench.")]
+MatrixFolder = Annotated[
+    Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for matrix.json and the snapshots.")
+]
+
+
+def matrix(
+    sets: Sets = None,
+    first: First = None,
+    every: Every = "2months",
+    last: Last = None,
+    ports: given.Ports = None,
+    python: Python = None,
+    equality: Equality = True,
+    bench: Bench = False,
+    details: given.Details = False,
+    output: MatrixFolder = Path("matrix"),
+) -> None:
+    """Take a snapshot of several version sets, each in an environment of its own, and show what each changed.
+
+    Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
+    """
+    from .claims import claim_folder
+
+    with claim_folder(output, timing=bench):
+        from .matrix import matrix, read_sets
+
+        matrix(
+            read_sets(sets or (), first, every, last), output,
+            python=python, ports=ports or (), equality=equality, bench=bench, details=details,
+        )  # fmt: skip
+
+
+Good = Annotated[str, typer.Argument(metavar="GOOD", help="A version set that is good: a day, or versions.")]
+Bad = Annotated[str, typer.Argument(metavar="BAD", help="A later one that is not.")]
+Command = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="COMMAND", help="After --, run in each environment: exit code 0 is good, 125 means skip."),
+]
+Fact = Annotated[
+    str | None,
+    typer.Option("--fact", help="What changed: broken, function, draws, tree, checkpoints, memory, calls, ..."),
+]
+With = Annotated[list[str] | None, typer.Option("--with", help="A further package that COMMAND needs (repeatable).")]
+BisectFolder = Annotated[Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for snapshots.")]
+
+
+def bisect(
+    good: Good,
+    bad: Bad,
+    command: Command = None,
+    fact: Fact = None,
+    ports: given.Ports = None,
+    python: Python = None,
+    more: With = None,
+    output: BisectFolder = Path("bisect"),
+) -> None:
+    """Find the release that changed something: the day, then the package, then its release.
+
+    Environments and snapshots are kept, so that it goes on where it was stopped.
+    """
+    from .claims import claim_folder
+
+    with claim_folder(output, timing=False):
+        from .bisect import find
+
+        find(good, bad, fact=fact, ports=ports, command=command or (), python=python, more=more or (), folder=output)

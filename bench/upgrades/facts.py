@@ -1,0 +1,335 @@
+"""What a snapshot keeps of one port or framework's own part, and how each fact is collected.
+
+Adding a fact is adding a function to `FACTS`, a field to `Subject`, and a row to `trigru.bench.upgrades.changes`.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from ...common.compat import enable_x64
+from ...common.config import GRUConfig
+from ...common.errors import NotOfferedError
+from ...common.parameters.layouts import CANONICAL, Layout
+from ...common.parameters.record import leaves, random_params
+from ...common.port.programs import read_program
+from ...common.port.protocol import CallStyle, Port
+from ...common.port.styles import available_styles, make_task
+from ...common.port.task import PHASES, Batch
+from ...impls.checkpoints.containers import CONTAINERS
+from .counting import count_python
+from .folder import CHECKPOINTS, name_of
+from .noticing import noticed, survived
+from .record import Calls, Checkpoint, Draw, Leaf, Program, Subject, Values, Where
+
+#: The model and the data, all random and fixed; no two sizes are equal.
+B, T, D, H, C = 3, 7, 5, 6, 4
+STEPS = 20
+OPTIMIZERS: dict[str, optax.GradientTransformation] = {
+    "adam": optax.adam(1e-2),
+    "sgd": optax.sgd(0.5, momentum=0.9),
+    "clipped adamw": optax.chain(optax.clip_by_global_norm(0.05), optax.adamw(1e-2, weight_decay=0.1)),
+}
+FIRST = "adam"
+KEYS = (0, 1)
+#: Warm calls before one is counted: frameworks fill caches of their own in the first few.
+WARM_CALLS = 3
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The arrays that facts name, by name."""
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def keep(self, array: Any) -> str:
+        """Keep an array, and name it."""
+        array = np.asarray(array, order="C")
+        name = name_of(array)
+        self.arrays.setdefault(name, array)
+        return name
+
+    def keep_all(self, arrays: dict[str, Any]) -> dict[str, str]:
+        """Keep arrays, each under its own name."""
+        return {name: self.keep(array) for name, array in arrays.items()}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is being looked at.
+
+    Args:
+        port: a port, with its kernel.
+        subject: what is found.
+        folder: of the snapshot.
+        kept: the arrays that are found.
+    """
+
+    port: Port
+    subject: Subject
+    folder: Path
+    kept: Kept = field(default_factory=Kept)
+
+
+def look(looked: Looked) -> None:
+    """Collect every fact. What fails is a problem of its own, and the others go on."""
+    for name, collect in FACTS.items():
+        with survived(looked.subject, name):
+            collect(looked)
+
+
+def _styles(looked: Looked) -> None:
+    looked.subject.styles = {style.name: style.missing() or "" for style in looked.port.call_styles}
+
+
+def _draws(looked: Looked) -> None:
+    for model, config in _configs("float32").items():
+        for key in KEYS:
+            with survived(looked.subject, "draws", f"{model}, key {key}"), _offered(), noticed(looked.subject, "make"):
+                made = looked.port.make(config, jax.random.key(key))
+                looked.subject.draws += [
+                    Draw(model, key, path, looked.kept.keep(leaf)) for path, leaf in paths_of(made).items()
+                ]
+
+
+def _tree(looked: Looked) -> None:
+    made = looked.port.make(_configs("float32")["classifier"], jax.random.key(0))
+    looked.subject.tree = [Leaf(path, np.shape(leaf), leaf.dtype.name) for path, leaf in paths_of(made).items()]
+
+
+def _checkpoints(looked: Looked) -> None:
+    layout = getattr(looked.port, "layout", None)
+    if not isinstance(layout, Layout) or looked.subject.name != looked.subject.framework:
+        return  # kernels and the frameworks' own parts have no files of their own
+    params = random_params(_configs("float32")["classifier"], seed=2)
+    written = {name: looked.kept.keep(array) for name, array in CANONICAL.flat(params).items()}
+    for container in CONTAINERS:
+        if container.pickle or (container.layouts and layout.name not in container.layouts):
+            continue
+        file = f"{looked.subject.name}{container.suffixes[0]}"
+        with survived(looked.subject, "checkpoints", container.title), noticed(looked.subject, "call"):
+            path = looked.folder / CHECKPOINTS / file
+            path.parent.mkdir(exist_ok=True)
+            container.write(path, layout, params)
+            names = [f"{name} {np.shape(array)}" for name, array in _flat(container.read(path)).items()]
+            looked.subject.checkpoints.append(Checkpoint(file, names, written))
+
+
+def _values(looked: Looked) -> None:
+    for phase in PHASES:
+        for number, style in enumerate(_styles_of(looked, phase)):
+            documented = number == 0  # the others have the same values, unless something is wrong with one
+            for dtype in ("float32", "float64") if documented else ("float32",):
+                for optimizer in OPTIMIZERS if documented and phase == "train_step" else (FIRST,):
+                    where = Where(style.name, phase, dtype, optimizer if phase == "train_step" else "")
+
+                    def collect(program: Built, where: Where = where) -> None:
+                        answers = _answers(program, where)
+                        looked.subject.values.append(Values(where, looked.kept.keep_all(answers)))
+
+                    _run(looked, "values", where, collect)
+
+
+def _programs(looked: Looked) -> None:
+    equations = {phase: _equations(looked, phase) for phase in PHASES}
+    for where in _each_style(looked):
+
+        def collect(program: Built, where: Where = where) -> None:
+            if program.lower is not None:
+                lowered = program.lower()
+                counts = count_operations(lowered), equations[where.phase]
+                looked.subject.programs.append(Program(where, read_program(lowered), *counts))
+
+        _run(looked, "programs", where, collect)
+
+
+def _calls(looked: Looked) -> None:
+    for where in _each_style(looked):
+
+        def collect(program: Built, where: Where = where) -> None:
+            program.call()
+            first = program.traced()
+            for _ in range(WARM_CALLS):
+                program.call()
+            traces = 1 + (program.traced() - first) / max(first, 1)
+            counted = count_python(program.dispatch)
+            costs = counted["call"], counted["c_call"], counted["line"], round(traces)
+            looked.subject.calls.append(Calls(where, program.leaves, *costs))
+
+        _run(looked, "calls", where, collect)
+
+
+def _styles_of(looked: Looked, phase: str) -> list[CallStyle]:
+    """Every style of a port; of a kernel, and of a framework's own part, the documented one."""
+    found = available_styles(looked.port, phase)
+    return found if looked.subject.name == looked.subject.framework else found[:1]
+
+
+def _each_style(looked: Looked) -> Iterator[Where]:
+    for phase in PHASES:
+        for style in _styles_of(looked, phase):
+            yield Where(style.name, phase, "float32", FIRST if phase == "train_step" else "")
+
+
+#: By the fields of `Subject`.
+FACTS: dict[str, Callable[[Looked], None]] = {
+    "styles": _styles,
+    "draws": _draws,
+    "tree": _tree,
+    "checkpoints": _checkpoints,
+    "values": _values,
+    "programs": _programs,
+    "calls": _calls,
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A program with its arguments.
+
+    Args:
+        call: run it, and wait for the result.
+        dispatch: run it, and do not wait.
+        lower: what XLA is given; None where that cannot be had.
+        traced: how often the Python code of the model ran.
+        params, read: of `trigru.common.port.protocol.Program`.
+        leaves: arrays that cross the jit boundary inwards.
+    """
+
+    call: Callable[[], Any]
+    dispatch: Callable[[], Any]
+    lower: Callable[[], Any] | None
+    traced: Callable[[], int]
+    params: Callable[[], Any]
+    read: Callable[[Any], Any]
+    leaves: int
+
+
+@contextmanager
+def _offered() -> Iterator[None]:
+    """What a port does not offer is no problem of it."""
+    try:
+        yield
+    except NotOfferedError:
+        return
+
+
+def _run(looked: Looked, fact: str, where: Where, collect: Callable[[Built], None]) -> None:
+    """Build a program and collect something of it; what fails is a problem of the subject."""
+    when = "train" if where.phase == "train_step" else "call"
+    wide = where.dtype == "float64"
+    with survived(looked.subject, fact, where), _offered(), noticed(looked.subject, when), enable_x64(wide):
+        collect(_build(looked.port, where))
+
+
+def _build(port: Port, where: Where) -> Built:
+    ran = 0
+    config = _configs(where.dtype)["gru"]
+    task = make_task(port, config, where.phase, OPTIMIZERS[where.optimizer or FIRST])
+
+    def predict(*arguments: Any, **options: Any) -> Any:
+        nonlocal ran
+        ran += 1
+        return task.predict(*arguments, **options)
+
+    style = next(style for style in port.call_styles if style.name == where.style)
+    model = port.load(config, random_params(config))
+    program = style.build(port, model, replace(task, predict=predict))
+    arguments = [program.put(array) for array in _batch(where.dtype).arguments(where.phase)]
+
+    def call() -> Any:
+        result = program.call(*arguments)
+        program.wait(result)
+        return result
+
+    return Built(
+        call,
+        lambda: program.call(*arguments),
+        program.lower and partial(program.lower, *arguments),
+        lambda: ran,
+        program.params,
+        program.read,
+        program.leaves,
+    )
+
+
+def _answers(program: Built, where: Where) -> dict[str, Any]:
+    """What comes out, in the order in which it is computed."""
+    if where.phase == "train_step":
+        found = {}
+        for step in range(1, STEPS + 1):
+            found[f"loss at step {step}"] = program.call()
+            found[f"parameters after step {step}"] = _together(leaves(program.params()))
+        return found
+    result = program.call()
+    if where.phase == "gradient":
+        loss, gradient = result
+        return {"loss": loss} | {f"gradient of {name}": a for name, a in leaves(program.read(gradient)).items()}
+    return dict(zip(("carry", "outputs"), result, strict=True))
+
+
+def _together(arrays: dict[str, Any]) -> np.ndarray:
+    return np.concatenate([np.ravel(array) for array in arrays.values()])
+
+
+def _configs(dtype: str) -> dict[str, GRUConfig]:
+    return {"gru": GRUConfig(D, H, param_dtype=dtype), "classifier": GRUConfig(D, H, classes=C, param_dtype=dtype)}
+
+
+def _batch(dtype: str) -> Batch:
+    rng = np.random.default_rng(1)
+    x, targets, carry = (rng.normal(size=size).astype(dtype) for size in ((B, T, D), (B, T, H), (B, H)))
+    return Batch(x, targets, None, carry)  # the frameworks' own parts have no lengths in common
+
+
+def paths_of(model: Any) -> dict[str, Any]:
+    """The arrays of a model's tree by their path, in its order."""
+    found = jax.tree_util.tree_flatten_with_path(model)[0]
+    return {jax.tree_util.keystr(path): leaf for path, leaf in found if hasattr(leaf, "dtype")}
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+    return (
+        paths_of(tree)
+        if not isinstance(tree, dict)
+        else {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+    )
+
+
+def count_operations(lowered: Any) -> int:
+    """Operations of StableHLO."""
+    return len(re.findall(r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", lowered.as_text(), re.MULTILINE))
+
+
+def _equations(looked: Looked, phase: str) -> int | None:
+    """Equations of a phase's function, by the port's own means, before any style; None where they cannot be had."""
+    port, config, batch = looked.port, _configs("float32")["gru"], _batch("float32")
+    found: int | None = None
+    with survived(looked.subject, "programs", f"jaxpr of {phase}"), _offered(), noticed(looked.subject, "call"):
+        task = make_task(port, config, phase, OPTIMIZERS[FIRST])
+        model = port.load(config, random_params(config))
+        inference = phase in ("forward", "step")
+        function: Any = task.predict if inference else port.value_and_grad(task.objective)
+        traced = jax.make_jaxpr(lambda *arguments: jax.tree.leaves(function(*arguments)))
+        found = count_equations(traced(model, *batch.arguments(phase)).jaxpr)
+    return found
+
+
+def count_equations(jaxpr: Any) -> int:
+    """Equations, with those of the functions that they call."""
+    inner = [
+        part
+        for equation in jaxpr.eqns
+        for parameter in equation.params.values()
+        for part in (parameter if isinstance(parameter, tuple | list) else (parameter,))
+        if hasattr(part, "eqns") or hasattr(part, "jaxpr")
+    ]
+    return len(jaxpr.eqns) + sum(count_equations(getattr(part, "jaxpr", part)) for part in inner)

@@ -1,0 +1,120 @@
+"""The folder of a snapshot: its record, the arrays that it names, and the checkpoints. Nothing in it is unpickled."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ...common.errors import TrigruError, brief
+from ...common.files import UNFINISHED, read_whole, write_whole
+from .record import SCHEMA, Snapshot
+
+FILE, ARRAYS, CHECKPOINTS = "snapshot.json", "snapshot.safetensors", "snapshot.checkpoints"
+#: The most bytes that are read of each file.
+MOST_BYTES = 2**28
+#: Hexadecimal digits of a hash that name an array.
+DIGITS = 16
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class SnapshotError(TrigruError, ValueError):
+    """A snapshot is not there, damaged, or of another schema."""
+
+
+def name_of(array: Any) -> str:
+    """The name of an array: a hash of its dtype, shape and bits.
+
+    >>> name_of(np.zeros(2)) == name_of(np.zeros(2)), name_of(np.zeros(2)) == name_of(-np.zeros(2))
+    (True, False)
+    """
+    array = np.asarray(array, order="C")
+    head = f"{array.dtype.name} {array.shape} "
+    return hashlib.sha256(head.encode() + array.tobytes()).hexdigest()[:DIGITS]
+
+
+@contextmanager
+def snapshot_in(path: Path) -> Iterator[Path]:
+    """A folder to write a snapshot into, which replaces the one at the path once all is written.
+
+    Other files there, as a results.json, stay as they are. If anything fails, so does the earlier snapshot.
+
+    Raises:
+        SnapshotError: the path is a file, or what has a snapshot's name there belongs to none.
+    """
+    if path.exists() and not path.is_dir():
+        raise SnapshotError(f"{path}: is a file, expected a folder. Choose another.")
+    if (path / CHECKPOINTS).exists() and not is_snapshot(path):
+        raise SnapshotError(f"{path / CHECKPOINTS}: is there already, and of no snapshot. Choose another folder.")
+    path.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=path, prefix=UNFINISHED))
+    try:
+        yield beside
+        for name in (CHECKPOINTS, ARRAYS, FILE):  # the record comes last: until then, what is there is the old one
+            if (path / name).is_dir():
+                os.rename(path / name, beside / "old")
+            if (beside / name).exists():
+                os.replace(beside / name, path / name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def save(folder: Path, snapshot: Snapshot, arrays: Arrays) -> None:
+    """Write the record and the arrays; the checkpoints are there already."""
+    from safetensors.numpy import save as encode
+
+    write_whole(folder / ARRAYS, encode({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}))
+    write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(snapshot), indent=1))
+
+
+def is_snapshot(folder: Path) -> bool:
+    """Whether a folder has a snapshot."""
+    return (folder / FILE).is_file()
+
+
+def load(folder: Path) -> tuple[Snapshot, Arrays]:
+    """Read a snapshot and its arrays.
+
+    Raises:
+        SnapshotError: there is none, it is damaged, or it has another schema.
+    """
+    from safetensors.numpy import load as decode
+
+    file = folder / FILE
+    try:
+        content = msgspec.json.decode(read_whole(file, MOST_BYTES))
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if isinstance(schema, int) and schema != SCHEMA:
+            raise SnapshotError(f"{file}: schema {schema}, expected {SCHEMA}. Take the snapshot again.")
+        snapshot = msgspec.convert(content, type=Snapshot)
+        file = folder / ARRAYS
+        arrays = decode(read_whole(file, MOST_BYTES))
+    except OSError as error:
+        raise SnapshotError(f"{file}: {error.strerror}. Pass a folder that trigru snapshot wrote.") from error
+    except SnapshotError:
+        raise
+    except Exception as error:  # safetensors raises several kinds
+        raise SnapshotError(f"{file}: not of a snapshot: {brief(error)}. Take the snapshot again.") from error
+    wrong = next((name for name, array in arrays.items() if name_of(array) != name), None)
+    if wrong is not None:
+        raise SnapshotError(f"{file}: array {wrong} is damaged. Take the snapshot again.")
+    if lost := _named(snapshot) - arrays.keys():
+        raise SnapshotError(f"{file}: array {min(lost)} is missing. Take the snapshot again.")
+    return snapshot, arrays
+
+
+def _named(snapshot: Snapshot) -> set[str]:
+    """The arrays that a record names."""
+    found: set[str] = set()
+    for subject in snapshot.subjects:
+        found.update(draw.array for draw in subject.draws)
+        for some in (*subject.values, *subject.checkpoints):
+            found.update(some.arrays.values())
+    return found

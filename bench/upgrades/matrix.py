@@ -1,0 +1,251 @@
+"""A matrix: what is true of each of several version sets, and what changed from one to the next."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from ...common.errors import TrigruError, brief
+from ...common.files import read_whole, write_whole
+from ...common.port.protocol import DOCUMENTED
+from ..processes.child import environment
+from ..processes.interrupts import check
+from ..results.files import FILE as RUN
+from ..results.files import load as load_run
+from .changes import Change, changes
+from .environments import Environment, EnvironmentFailedError, Environments
+from .folder import is_snapshot, load
+from .record import Snapshot
+from .versions import SUBJECTS, VersionSet
+
+SCHEMA, FILE = 1, "matrix.json"
+#: The longest that a snapshot, or a run, of one set may take; in seconds.
+LIMIT_S = 1800.0
+#: How many changes of one kind are kept between two rows; more are counted.
+MOST_KEPT = 10
+
+
+class MatrixFileError(TrigruError, ValueError):
+    """A matrix's file is damaged, or of another schema."""
+
+
+class Moved(Struct, frozen=True, forbid_unknown_fields=True):
+    """A change since the row before. See `trigru.bench.upgrades.changes.Change`."""
+
+    kind: str
+    subject: str
+    what: str
+    old: str
+    new: str
+
+
+class Row(Struct, forbid_unknown_fields=True):
+    """One version set.
+
+    Args:
+        name: of the set.
+        requirements, day: of the set.
+        python: its version.
+        versions: of the frameworks; empty if it could not be installed.
+        reason: why there is no snapshot; "" if there is one.
+        lasting: whether trying again is no use.
+        seconds: that it took to install, and to take the snapshot.
+        counts: changes since the row before that has a snapshot, by kind.
+        moved: some of them, the worst first.
+        facts: of each port, a few that a table shows.
+    """
+
+    name: str
+    requirements: list[str]
+    day: str
+    python: str = ""
+    versions: dict[str, str] = {}
+    reason: str = ""
+    lasting: bool = False
+    seconds: list[float] = []
+    counts: dict[str, int] = {}
+    moved: list[Moved] = []
+    facts: dict[str, dict[str, Any]] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.lasting or (not self.reason and bool(self.versions))
+
+
+class Matrix(Struct, forbid_unknown_fields=True):
+    """A table of version sets, in their order."""
+
+    schema: int
+    command: list[str]
+    datetime: str
+    device: str
+    rows: list[Row]
+
+
+def fill(
+    sets: Sequence[VersionSet],
+    folder: Path,
+    environments: Environments,
+    *,
+    command: list[str],
+    arguments: Sequence[str] = (),
+    bench: Sequence[str] | None = None,
+    told: Callable[[int, int, str], None] = lambda done, of, what: None,
+) -> Matrix:
+    """Take a snapshot of each set, one after the other, and compare each with the one before.
+
+    What an earlier run of the same folder has is not done again.
+
+    Args:
+        folder: matrix.json, and a folder for each set.
+        command: of the record.
+        arguments: of `trigru snapshot`.
+        bench: of `trigru bench`, which runs for each set, too; None runs none.
+        told: of the progress.
+    """
+    known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
+    rows: list[Row] = []
+    matrix = Matrix(SCHEMA, command, "", "", rows)
+    before: Path | None = None
+    for number, of in enumerate(sets):
+        told(number, len(sets), of.name)
+        place = folder / of.name.replace(" ", "_").replace("/", "_")
+        row = known.get(of.name)
+        if row is None or not row.done or not (row.lasting or is_snapshot(place)):
+            row = Row(of.name, list(of.requirements), "" if of.day is None else of.day.isoformat())
+            _fill_row(row, of, place, environments, arguments, bench)
+        if not row.reason:
+            _compare(row, before, place)
+            before = place
+        rows.append(row)
+        matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
+        matrix.device = matrix.device or (load(place)[0].machine.device if not row.reason else "")
+        write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(matrix), indent=1))
+    told(len(sets), len(sets), "all")
+    return matrix
+
+
+def read(folder: Path) -> Matrix:
+    """The matrix of a folder. Raises a MatrixFileError if it is none."""
+    path = folder / FILE if folder.is_dir() else folder
+    try:
+        content = msgspec.json.decode(read_whole(path))
+        if isinstance(content, dict) and isinstance(content.get("schema"), int) and content["schema"] != SCHEMA:
+            raise MatrixFileError(f"{path}: schema {content['schema']}, expected {SCHEMA}. Fill the matrix again.")
+        return msgspec.convert(content, type=Matrix)
+    except OSError as error:
+        raise MatrixFileError(f"{path}: {error.strerror}. Pass a folder that trigru matrix wrote.") from error
+    except msgspec.MsgspecError as error:
+        raise MatrixFileError(f"{path}: no matrix of trigru: {brief(error)}.") from error
+
+
+def _fill_row(
+    row: Row,
+    of: VersionSet,
+    place: Path,
+    environments: Environments,
+    arguments: Sequence[str],
+    bench: Sequence[str] | None,
+) -> None:
+    """Install a set, and take its snapshot; what fails is the row's reason."""
+    start = datetime.now(UTC)
+    try:
+        made = environments.get(of)
+    except EnvironmentFailedError as error:
+        row.reason, row.lasting = str(error), error.lasting
+        return
+    installed = datetime.now(UTC)
+    row.python = environments.python
+    row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
+    row.reason = run_trigru(made, ["snapshot", *arguments, "-o", str(place)])
+    if not row.reason and bench is not None:
+        run_trigru(made, ["bench", *bench, "-o", str(place)])
+    row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
+
+
+def run_trigru(made: Environment, arguments: Sequence[str]) -> str:
+    """Run trigru in an environment; "" if it was well, else the last line that it said."""
+    command = [str(made.python), "-m", "trigru.bench.cli", *arguments]
+    return run_in(command, LIMIT_S)[1]
+
+
+def run_in(command: Sequence[str], limit_s: float, **options: Any) -> tuple[int, str]:
+    """Run a command that ends with this process; its exit code, and, if that is not 0, the last line that it said."""
+    variables = {name: value for name, value in environment().items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=variables,
+        start_new_session=True,
+        **options,
+    ) as running:
+        try:
+            for _ in range(int(limit_s)):
+                check()
+                with suppress(subprocess.TimeoutExpired):
+                    _, said = running.communicate(timeout=1.0)
+                    lines = [line for line in said.splitlines() if line.strip()]
+                    last = lines[-1] if lines else f"exit code {running.returncode}"
+                    return running.returncode, brief(last) if running.returncode else ""
+            return 124, f"it took longer than {limit_s:g} s"
+        finally:
+            if running.poll() is None:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(running.pid, signal.SIGKILL)
+
+
+def _compare(row: Row, before: Path | None, place: Path) -> None:
+    """Add what changed since the row before, and what a table shows."""
+    now = load(place)
+    row.facts = facts_of(now[0])
+    for port, time_us in step_times_us(place).items():
+        row.facts.get(port, {})["step_time_us"] = time_us
+    found: list[Change] = changes(load(before), now) if before is not None else []
+    row.counts, kept = {}, {}
+    row.moved = []
+    for change in found:
+        row.counts[change.kind] = row.counts.get(change.kind, 0) + 1
+        kept[change.kind] = kept.get(change.kind, 0) + 1
+        if kept[change.kind] <= MOST_KEPT:
+            row.moved.append(Moved(change.kind, change.subject, change.what, change.old, change.new))
+
+
+def step_times_us(place: Path) -> dict[str, float]:
+    """Of each port that a run beside the snapshot timed, one time step of the smallest model as documented, in µs."""
+    if not (place / RUN).is_file():
+        return {}
+    steps = [b for b in load_run(place).benchmarks if b.arm.phase == "step" and DOCUMENTED in b.arm.labels]
+    steps.sort(key=lambda b: b.facts.flops, reverse=True)
+    return {b.arm.port: round(float(np.median(b.time_s)) * 1e6, 1) for b in steps}
+
+
+def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """Of each port and part: whether it works and is equal, and what one train step costs in Python."""
+    found: dict[str, dict[str, Any]] = {}
+    for subject in snapshot.subjects:
+        port, _, kernel = subject.name.partition(":")
+        measured = [m for m in snapshot.equality or () if m.port == port and (m.kernel == "stock") == (not kernel)]
+        steps = [calls for calls in subject.calls if calls.where.phase == "train_step"]
+        found[subject.name] = {
+            "works": subject.missing or (f"{len(subject.problems)} problems" if subject.problems else "yes"),
+            "equal": ""
+            if not measured
+            else f"{sum(not m.passed and m.offered for m in measured)} failed"
+            if any(not m.passed and m.offered for m in measured)
+            else "yes",
+            "functions": steps[0].functions if steps else None,
+            "lines": steps[0].lines if steps else None,
+            "leaves": steps[0].leaves if steps else None,
+        }
+    return found

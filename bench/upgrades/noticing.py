@@ -1,0 +1,62 @@
+"""Warnings and exceptions, as a snapshot keeps them: by their place in a package, without numbers of lines."""
+
+import re
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .record import Problem, Subject, Warned, When
+
+#: Folders in which packages stand.
+_PACKAGES = re.compile(r".*/(?:site-packages|dist-packages|lib/python3\.\d+)/")
+#: What differs from run to run within a text: addresses in memory.
+_ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+_OWN = Path(__file__).parents[2]
+
+
+def place_of(file: str) -> str:
+    """A file's name from the folder of its package on; it may otherwise identify a user.
+
+    >>> place_of("/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py")
+    'flax/nnx/graph.py'
+    """
+    path = Path(file)
+    shortened = _PACKAGES.sub("", path.as_posix())
+    if shortened == path.as_posix() and path.is_relative_to(_OWN):
+        return f"trigru/{path.relative_to(_OWN).as_posix()}"
+    return shortened if not shortened.startswith(("/", "<")) and not path.drive else path.name
+
+
+@contextmanager
+def noticed(subject: Subject, when: When) -> Iterator[None]:
+    """Adds the warnings that are given meanwhile to a subject, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            found = {
+                Warned(when, w.category.__name__, _ADDRESS.sub("0x…", _first_line(w.message)), place_of(w.filename))
+                for w in caught
+            }
+            subject.warnings = sorted(found.union(subject.warnings))
+
+
+@contextmanager
+def survived(subject: Subject, fact: str, where: object = "") -> Iterator[None]:
+    """Adds an exception to a subject, and goes on."""
+    try:
+        yield
+    except Exception as error:  # a framework may fail in any way
+        frames = traceback.extract_tb(error.__traceback__)
+        last = next((f for f in reversed(frames) if place_of(f.filename) != place_of(__file__)), None)
+        place = f"{place_of(last.filename)}: {last.name}" if last else ""
+        message = _ADDRESS.sub("0x…", _first_line(error))
+        subject.problems.append(Problem(fact, str(where), type(error).__name__, place, message))
+
+
+def _first_line(said: object) -> str:
+    line = str(said).strip().partition("\n")[0]
+    return line if len(line) <= 200 else f"{line[:200]}…"

@@ -1,0 +1,34 @@
+"""Whether the checkpoints of a snapshot are still read, by what is installed, bit for bit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...common.errors import TrigruError, brief
+from ...common.parameters.layouts import CANONICAL
+from ...impls import checkpoints
+from .changes import Change
+from .folder import CHECKPOINTS, name_of
+from .record import Snapshot
+
+
+def unread(folder: Path, snapshot: Snapshot) -> Iterator[Change]:
+    """The checkpoints in a snapshot's folder that what is installed does not read, or reads as something else.
+
+    They are not trusted: none is a pickle, and none stands elsewhere.
+    """
+    for subject in snapshot.subjects:
+        for checkpoint in subject.checkpoints:
+            said = _problem(folder / CHECKPOINTS, checkpoint.file, checkpoint.arrays)
+            if said is not None:
+                yield Change("checkpoints", subject.name, f"reading {checkpoint.file}", "reads", said)
+
+
+def _problem(folder: Path, file: str, arrays: dict[str, str]) -> str | None:
+    if Path(file).name != file:
+        return "its name leads to another folder"
+    try:
+        found = CANONICAL.flat(checkpoints.read(folder / file).params)
+    except (TrigruError, OSError) as error:
+        return brief(error)
+    other = [name for name, array in arrays.items() if name not in found or name_of(found[name]) != array]
+    return f"other bits in {', '.join(other)}" if other else None

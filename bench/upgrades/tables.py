@@ -1,0 +1,126 @@
+"""What changed between two snapshots, and what a snapshot holds: tables."""
+
+from collections.abc import Iterable, Sequence
+
+from ..reporting.numbers import count
+from ..reporting.sections import Prose, Section, Words
+from .changes import KINDS, Change, by_kind
+from .matrix import Matrix, Row
+from .record import Snapshot
+from .versions import changed
+
+#: Rows of one kind for each subject; more are counted.
+MOST_ROWS = 3
+#: The longest text of a cell.
+LONGEST = 160
+
+
+def change_tables(found: Sequence[Change], fail_on: Iterable[str]) -> list[Section]:
+    """A table for each kind of change, the worst first; as details, every change."""
+    fail_on = set(fail_on)
+    sections = []
+    for kind, some in by_kind(found).items():
+        status = "FAILED" if kind in fail_on else "no failure"
+        title = f"{kind}: {KINDS[kind]} ({count(len(some), 'change')}, {status})"
+        columns = (Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
+        shown, left_out = _first_of_each(some)
+        notes = (f"{left_out} more; --details lists them.",) if left_out else ()
+        sections.append(Section(title, columns, [_row(change) for change in shown], notes))
+        if left_out:
+            sections.append(Section(f"{title}, each", columns, [_row(change) for change in some], detail=True))
+    return sections
+
+
+def _first_of_each(changes: Sequence[Change]) -> tuple[list[Change], int]:
+    shown: dict[str, list[Change]] = {}
+    for change in changes:
+        shown.setdefault(change.subject, []).append(change)
+    first = [change for some in shown.values() for change in some[:MOST_ROWS]]
+    return first, len(changes) - len(first)
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    return change.subject, *(_short(text) for text in (change.what, change.old or "none", change.new or "none"))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def snapshot_table(snapshot: Snapshot) -> Section:
+    """How much a snapshot holds of each port and part."""
+    rows = [
+        (
+            subject.name,
+            str(len(subject.values)),
+            str(len(subject.draws)),
+            str(len(subject.tree)),
+            str(len(subject.checkpoints)),
+            str(len(subject.programs)),
+            str(len(subject.calls)),
+            str(len(subject.warnings)),
+            subject.missing or str(len(subject.problems)),
+        )
+        for subject in snapshot.subjects
+    ]
+    columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
+    return Section("What the snapshot holds", columns, rows)
+
+
+def matrix_tables(matrix: Matrix) -> list[Section]:
+    """A row for each set: versions, whether each port works and is equal, and what changed since the row before."""
+    rows, details, before = [], [], None
+    for row in matrix.rows:
+        new = changed(before.versions, row.versions) if before else [f"{n} {v}" for n, v in row.versions.items()]
+        if row.reason:
+            rows.append((row.name, "", "", "", row.reason))
+            continue
+        rows.append(
+            (row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), _moved(row))
+        )
+        details.append(_details(row))
+        before = row
+    columns = (
+        Words("version set"),
+        Prose("versions, then what is new"),
+        Prose("works"),
+        Prose("equal"),
+        Prose("changed"),
+    )
+    note = "Equal: with the NumPy oracle, in float64 and in each coarser dtype. Changed: since the row before, by kind."
+    return [Section("Version sets", columns, rows, (note,)), _costs(matrix), *details]
+
+
+def _ports(row: Row, fact: str) -> str:
+    said: dict[str, list[str]] = {}
+    for name, facts in row.facts.items():
+        said.setdefault(str(facts[fact] or "not asked"), []).append(name)
+    return "; ".join(f"{what}: {', '.join(names)}" if len(said) > 1 else what for what, names in said.items())
+
+
+def _moved(row: Row) -> str:
+    return ", ".join(f"{kind} {row.counts[kind]}" for kind in KINDS if kind in row.counts) or "nothing"
+
+
+def _costs(matrix: Matrix) -> Section:
+    """Python functions and lines of one train step, by set."""
+    done = [row for row in matrix.rows if not row.reason]
+    names = list(dict.fromkeys(name for row in done for name in row.facts))
+    rows = [
+        (row.name, *(f"{_number(row, name, 'functions')} / {_number(row, name, 'lines')}" for name in names))
+        for row in done
+    ]
+    return Section(
+        "Python functions / lines in a train step, as documented", ("version set", *names), rows, detail=True
+    )
+
+
+def _number(row: Row, name: str, fact: str) -> str:
+    found = row.facts.get(name, {}).get(fact)
+    return "-" if found is None else str(found)
+
+
+def _details(row: Row) -> Section:
+    moved = [(m.kind, m.subject, _short(m.what), _short(m.old or "none"), _short(m.new or "none")) for m in row.moved]
+    columns = (Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
+    return Section(f"Changed with {row.name}", columns, moved, detail=True)

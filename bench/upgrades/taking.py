@@ -1,0 +1,141 @@
+"""A snapshot is taken: equality is proven, and a process for each framework collects the other facts."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ...common.equality.checks import DTYPES
+from ...common.equality.measurement import Measurement
+from ...common.equality.verification import CHECKS, usual_checks
+from ...impls import get_port, port_names, unavailable, upstream
+from ..processes.child import Child, ChildDiedError
+from ..processes.scratch import scratch
+from ..proving.messages import Asked
+from ..proving.messages import Subject as Named
+from ..proving.prover import Prover
+from ..proving.questions import expand
+from ..results.files import command_line
+from ..timing.machine import describe_machine
+from .messages import Found, Request
+from .record import SCHEMA, Problem, Snapshot, Subject
+
+WORKER = "trigru.bench.upgrades.worker"
+#: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
+LIMIT_S = 300.0
+#: Processes side by side.
+PROCESSES = 2
+#: Kernels that are looked at beside each framework's own cell.
+KERNELS = ("fused",)
+
+#: Called with what is done, of how much, and the name of the last.
+Told = Callable[[int, int, str], None]
+
+
+def _silent(done: int, of: int, what: str) -> None:
+    pass
+
+
+def take(
+    names: Sequence[str],
+    folder: Path,
+    *,
+    equality: bool | Sequence[Measurement] = True,
+    prover: Prover,
+    told: Told = _silent,
+) -> tuple[Snapshot, dict[str, np.ndarray]]:
+    """Collect what is true of some ports, and write their checkpoints into a folder.
+
+    Args:
+        names: of the ports; one that is not there is a fact, too.
+        folder: of the snapshot.
+        equality: whether equality is proven, which takes most of the time; or what was measured of it already.
+        prover: asks for it, and says where compiled programs are kept.
+        told: of the progress.
+
+    Returns:
+        The snapshot, and the arrays that it names.
+    """
+    present = [name for name in names if name in port_names() and not unavailable(name)]
+    parts = [name for name in upstream.NAMES if name in present]
+    measured = None if isinstance(equality, bool) else list(equality)
+    departures: list[tuple[str, str, str]] = []
+    if equality is True:
+        usual = expand([Named("port", name) for name in present], DTYPES, usual_checks())
+        own = [check for check in CHECKS if check.rows is None]
+        of_parts = expand([Named("upstream", name) for name in parts], DTYPES, own)
+        found = _prove(usual + of_parts, prover, told)
+        measured = [m for answer in found[: len(usual)] for m in answer]
+        others = [m for answer in found[len(usual) :] for m in answer]
+        departures = [(f.part, f.what, f.status) for name in parts for f in upstream.find_departures(name, others)]
+    packages = sorted({package for name in present for package in get_port(name).packages})
+    subjects, arrays = _look([_framework(name, name in present) for name in names], folder, prover.programs, told)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    machine = describe_machine(packages)
+    return Snapshot(SCHEMA, command_line(), when, machine, measured, departures, subjects), arrays
+
+
+def _prove(asked: list[Asked], prover: Prover, told: Told) -> list[list[Measurement]]:
+    done = prover.prove(asked, lambda number, last: told(number, len(asked), f"{last.subject.name} {last.check}"))
+    return done.answers
+
+
+@dataclass(frozen=True)
+class _Framework:
+    """A port by name, with its kernels, and the framework's own part, if there is one."""
+
+    name: str
+    kernels: tuple[str, ...] = ()
+    upstream: bool = False
+
+    @property
+    def named(self) -> list[Named]:
+        """What is looked at."""
+        kernels = [Named("port", self.name, kernel) for kernel in self.kernels]
+        return [Named("port", self.name), *kernels, *([Named("upstream", self.name)] if self.upstream else [])]
+
+
+def _framework(name: str, present: bool) -> _Framework:
+    kernels = tuple(kernel for kernel in KERNELS if present and kernel in get_port(name).kernels)
+    return _Framework(name, kernels, present and name in upstream.NAMES)
+
+
+def _look(
+    frameworks: Sequence[_Framework], folder: Path, programs: Path | None, told: Told
+) -> tuple[list[Subject], dict[str, np.ndarray]]:
+    """What processes, one for each framework, find."""
+    from safetensors.numpy import load_file
+
+    done: list[Subject] = []
+    of = sum(len(framework.named) for framework in frameworks)
+    with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
+
+        def look(number: int) -> list[Subject]:
+            framework = frameworks[number]
+            arrays = str(Path(place) / f"{number}.safetensors")
+            kept = None if programs is None else str(programs)
+            request = Request(framework.name, framework.named, str(folder), arrays, kept)
+            found: list[Subject] = []
+            try:
+                with Child(WORKER) as child:
+                    for line in child.lines_of(msgspec.json.encode(request), LIMIT_S):
+                        found.append(msgspec.json.decode(line, type=Found).subject)
+                        done.append(found[-1])
+                        told(len(done), of, found[-1].name)
+            except ChildDiedError as error:
+                for named in framework.named[len(found) :]:
+                    name = named.name + (f":{named.kernel}" if named.kernel else "")
+                    problem = Problem("import", "", type(error).__name__, "", str(error))
+                    found.append(Subject(name, framework.name, problems=[problem]))
+            return found
+
+        subjects = [subject for some in pool.map(look, range(len(frameworks))) for subject in some]
+        arrays: dict[str, Any] = {}
+        for file in sorted(Path(place).glob("*.safetensors")):
+            arrays |= load_file(file)
+    return subjects, arrays

@@ -1,0 +1,146 @@
+"""Version sets: what a user may have installed, named by versions, by a day, or by a range of days."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from ...common.errors import InputError
+
+#: The distributions whose releases a set is about; all else that trigru needs is taken as new as it comes.
+SUBJECTS = ("jax", "jaxlib", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "numpy", "scipy", "ml-dtypes")
+_DAY = re.compile(r"\d{4}-\d{2}(-\d{2})?")
+_EVERY = re.compile(r"(\d*) ?(day|week|month|year)s?")
+_DAYS = {"day": 1, "week": 7}
+
+
+@dataclass(frozen=True)
+class VersionSet:
+    """What is to be installed together.
+
+    Args:
+        name: as tables show it, and as a user may write it.
+        requirements: with versions; the newest of what is not named.
+        day: only releases of before the end of this day count; None for all.
+    """
+
+    name: str
+    requirements: tuple[str, ...] = ()
+    day: date | None = None
+
+
+def read_set(text: str) -> VersionSet:
+    """A set as users write it: a day, as 2025-01-31 or 2025-01, or versions, as "jax==0.6.2 flax==0.11.2".
+
+    Raises:
+        InputError: it is neither.
+
+    >>> read_set("2025-01").day
+    datetime.date(2025, 1, 1)
+    >>> read_set("jax==0.6.2 flax==0.11.2").requirements
+    ('jax==0.6.2', 'flax==0.11.2')
+    """
+    text = " ".join(text.split())
+    if _DAY.fullmatch(text):
+        day = read_day(text)
+        return VersionSet(day.isoformat(), (), day)
+    parts = tuple(text.split(" "))
+    for part in parts:
+        try:
+            requirement = Requirement(part)
+        except InvalidRequirement as error:
+            raise InputError(
+                f"version set {text!r}: {part!r} is neither a day, as 2025-01-31, nor a version, as jax==0.6.2."
+            ) from error
+        if requirement.url or not requirement.specifier:
+            raise InputError(f"version set {text!r}: {part!r} names no version. Write {requirement.name}==...")
+    return VersionSet(text, parts)
+
+
+def read_day(text: str) -> date:
+    """A day, or the first of a month.
+
+    Raises:
+        InputError: it is none, or lies in the future.
+    """
+    try:
+        day = date.fromisoformat(text if len(text) > 7 else f"{text}-01")
+    except ValueError as error:
+        raise InputError(f"{text!r} is no day: write 2025-01-31, or 2025-01 for the first of a month.") from error
+    if day > today():
+        raise InputError(f"{text} is in the future.")
+    return day
+
+
+def today() -> date:
+    """The day, in UTC, as registries count."""
+    return datetime.now(UTC).date()
+
+
+def days_between(first: date, every: str, last: int | None = None, end: date | None = None) -> list[VersionSet]:
+    """A set for each of some days, from the first to today, which is always the end.
+
+    Args:
+        every: "2months", "week", "10 days".
+        last: only so many of them, the newest.
+
+    >>> [s.name for s in days_between(date(2025, 11, 30), "month", end=date(2026, 2, 10))]
+    ['2025-11-30', '2025-12-30', '2026-01-30', '2026-02-10']
+    """
+    step = _EVERY.fullmatch(every.strip().lower())
+    if not step or step[1] == "0":
+        raise InputError(f"--every {every!r}: expected a time, as 2months, week or 10days.")
+    number, end = int(step[1] or 1), end or today()
+    days: list[date] = []
+    while (day := _after(first, len(days) * number, step[2])) < end:
+        days.append(day)
+    days.append(end)
+    if last is not None:
+        days = days[-last:]
+    return [VersionSet(day.isoformat(), (), day) for day in days]
+
+
+def _after(day: date, number: int, unit: str) -> date:
+    if unit in _DAYS:
+        return day + timedelta(days=number * _DAYS[unit])
+    months = day.month - 1 + number * (12 if unit == "year" else 1)
+    year, month = day.year + months // 12, months % 12 + 1
+    for last in range(day.day, 27, -1):  # a month may be shorter
+        try:
+            return date(year, month, last)
+        except ValueError:
+            continue
+    return date(year, month, day.day)
+
+
+def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What a package requires, apart from extras: with bounds, and for `SUBJECTS` the name alone.
+
+    A set decides about these; what the package says of them is what it was tested with.
+
+    >>> requirements_of(["jax>=0.10", "rich>=13", "torch; extra == 'peers'"])
+    (['jax'], ['rich>=13'])
+    """
+    subjects: list[str] = []
+    others: list[str] = []
+    for text in requires:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        if requirement.name.lower() in SUBJECTS:
+            subjects.append(requirement.name)
+        else:
+            requirement.marker = None
+            others.append(str(requirement))
+    return subjects, others
+
+
+def changed(old: dict[str, str], new: dict[str, str], only: Sequence[str] | None = None) -> list[str]:
+    """Which versions differ, in words."""
+    names: Any = only or sorted(old.keys() | new.keys())
+    return [
+        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}" for name in names if old.get(name) != new.get(name)
+    ]

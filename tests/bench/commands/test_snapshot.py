@@ -1,0 +1,135 @@
+"""`trigru snapshot`, and `trigru diff` of snapshots, with their exit codes."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from support.cli import call, invoke
+from support.runs import MACHINE
+from trigru.bench.upgrades.folder import FILE, load, name_of, save
+from trigru.bench.upgrades.record import SCHEMA, Calls, Draw, Snapshot, Subject, Where
+
+ARRAYS = np.arange(3.0), np.arange(3.0) + 1
+CALLS = Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, 100, 1)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Writes a snapshot of linen with these facts."""
+
+    def write(name, **facts):
+        folder = tmp_path / name
+        folder.mkdir()
+        arrays = {name_of(array): array for array in ARRAYS}
+        save(folder, Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("linen", "linen", **facts)]), arrays)
+        return str(folder)
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory):
+    """Two snapshots of plain JAX, without equality."""
+    folder = tmp_path_factory.mktemp("taken")
+    said = [invoke("snapshot", "--port", "pure", "--no-equality", "-o", str(folder / name)) for name in ("a", "b")]
+    assert [done.exit_code for done in said] == [0, 0], said[0].output
+    return folder, said
+
+
+def test_two_snapshots_of_one_environment_do_not_differ(taken):
+    folder, _ = taken
+    done = invoke("diff", str(folder / "a"), str(folder / "b"), "--fail-on", "all")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Nothing changed.\nBoth are of the same versions.")
+
+
+def test_a_snapshot_says_what_it_holds(taken):
+    folder, (said, _) = taken
+    assert "What the snapshot holds" in said.stdout
+    assert [line.split()[0] for line in said.stdout.splitlines() if line.startswith("pure")] == ["pure", "pure:fused"]
+    snapshot, arrays = load(folder / "a")
+    assert all(not subject.problems and subject.values and subject.calls for subject in snapshot.subjects)
+    assert set(arrays) >= {a for s in snapshot.subjects for v in s.values for a in v.arrays.values()}
+    assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_000_000
+
+
+def test_what_is_installed_does_not_differ_from_its_snapshot(taken):
+    folder, _ = taken
+    done = invoke("diff", str(folder / "a"), "--now", "--fail-on", "all")
+    assert done.exit_code == 0, done.output
+    assert "Nothing changed." in done.stdout
+
+
+def test_a_change_of_a_kind_that_fails(folders):
+    old, new = (
+        folders(name, draws=[Draw("gru", 0, ".w", name_of(a))]) for name, a in zip(("old", "new"), ARRAYS, strict=True)
+    )
+    done = invoke("diff", old, new)
+    assert done.exit_code == 1
+    assert "draws: draws other parameters from the same key (1 change, FAILED)" in done.stdout
+    assert invoke("diff", old, new, "--fail-on", "broken,function").exit_code == 0
+    assert invoke("diff", old, new, "--fail-on", "none").exit_code == 0
+
+
+def test_a_change_of_a_kind_that_does_not_fail(folders):
+    old, new = folders("old", calls=[CALLS]), folders("new", calls=[msgspec.structs.replace(CALLS, lines=200)])
+    done = invoke("diff", old, new)
+    assert done.exit_code == 0
+    assert "calls: runs more Python in a call (1 change, no failure)" in done.stdout
+    assert "100 lines" in done.stdout
+    assert "200 lines" in done.stdout
+    assert invoke("diff", old, new, "--fail-on", "calls").exit_code == 1
+    assert invoke("diff", old, new, "--fail-on", "all").exit_code == 1
+
+
+def test_many_changes_are_counted_and_with_details_listed(folders):
+    draws = [[Draw("gru", 0, f".w{n}", name_of(array)) for n in range(9)] for array in ARRAYS]
+    calls = [[msgspec.structs.replace(CALLS, where=Where(str(n), "step", "float32"), lines=k) for n in range(9)]
+             for k in (1, 2)]  # fmt: skip
+    old, new = (folders(f"f{k}", draws=draws[k], calls=calls[k]) for k in (0, 1))
+    short, long = (invoke("diff", old, new, *more).stdout for more in ((), ("--details",)))
+    assert "gru: 9 of 9 draws" in short
+    assert "6 more; --details lists them." in short
+    assert long.count("1 lines") >= 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("diff", "{old}"), "pass NEW, or --now"),
+        (("diff", "{old}", "{old}", "--now"), "pass NEW, or --now"),
+        (("diff", "absent", "--now"), "has no snapshot"),
+        (("diff", "{old}", "{old}", "--fail-on", "everything"), "everything"),
+        (("diff", "{old}", "absent"), "No such file"),
+        (("snapshot", "--port", "nothing"), "nothing"),
+        (("snapshot", "-o", "{work}/mine"), "expected a folder"),
+        (("matrix",), "name a version set"),
+        (("matrix", "jax"), "names no version"),
+        (("matrix", "2025-01-01", "2025-01-01"), "named twice"),
+        (("bisect", "2025-01-01", "jax==0.5.0", "--fact", "draws"), "both days, or both versions"),
+        (("bisect", "2025-01-01", "2025-02-01"), "pass --fact, or a command"),
+        (("bisect", "2025-01-01", "2025-02-01", "--fact", "colour"), "colour"),
+    ],
+)
+def test_bad_input_is_a_sentence(folders, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "mine").write_text("")
+    places = {"old": folders("old"), "work": str(tmp_path / "work")}
+    code, out, err = call(*(argument.format(**places) for argument in arguments))
+    assert code == 2, err
+    assert said in " ".join(err.split())
+    assert "Traceback" not in out + err
+
+
+def test_another_schema_is_refused(folders):
+    old, new = folders("old"), folders("new")
+    path = f"{new}/{FILE}"
+    with open(path) as file:
+        content = json.load(file)
+    with open(path, "w") as file:
+        json.dump({**content, "schema": 7}, file)
+    code, _, err = call("diff", old, new)
+    assert code == 2
+    assert "schema 7, expected 1" in err

@@ -1,0 +1,93 @@
+"""The search for a release, on histories that are made up, so that the answer is known."""
+
+from datetime import date, timedelta
+
+import pytest
+from trigru.bench.upgrades.bisect import BisectError, bisect
+from trigru.bench.upgrades.versions import VersionSet
+from trigru.common.errors import InputError
+
+START = date(2025, 1, 1)
+JAX = {0: "0.4.37", 9: "0.4.38", 17: "0.5.0", 30: "0.5.1"}
+FLAX = {0: "0.10.1", 5: "0.10.2", 17: "0.10.3"}
+RELEASES = {"jax": list(JAX.values()), "flax": list(FLAX.values())}
+
+
+class World:
+    """A registry of made-up releases, and something that changed with one of them."""
+
+    def __init__(self, changed, broken=()):
+        self.changed, self.broken, self.judged = changed, set(broken), []
+
+    def resolve(self, of):
+        if of.day is None:
+            return dict(requirement.split("==") for requirement in of.requirements)
+        past = (of.day - START).days
+        newest = {"jax": JAX, "flax": FLAX}
+        found = {name: max((d, v) for d, v in line.items() if d <= past)[1] for name, line in newest.items()}
+        return {**found, "jaxlib": found["jax"]}
+
+    def judge(self, of):
+        self.judged.append(of.name)
+        versions = self.resolve(of)
+        if set(versions.items()) & self.broken:
+            return None
+        name, number = self.changed
+        return RELEASES[name].index(versions[name]) < RELEASES[name].index(number)
+
+    def search(self, good=0, bad=40):
+        sets = [VersionSet((START + timedelta(days=n)).isoformat(), (), START + timedelta(days=n)) for n in (good, bad)]
+        return bisect(*sets, self.judge, self.resolve, RELEASES.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        (("jax", "0.5.0"), {"jax": ("0.4.38", "0.5.0"), "jaxlib": ("0.4.38", "0.5.0")}),
+        (("jax", "0.4.38"), {"jax": ("0.4.37", "0.4.38"), "jaxlib": ("0.4.37", "0.4.38")}),
+        (("jax", "0.5.1"), {"jax": ("0.5.0", "0.5.1"), "jaxlib": ("0.5.0", "0.5.1")}),
+        (("flax", "0.10.2"), {"flax": ("0.10.1", "0.10.2")}),
+        (("flax", "0.10.3"), {"flax": ("0.10.2", "0.10.3")}),
+    ],
+)
+def test_the_release_is_named_also_where_two_came_on_one_day(changed, found):
+    world = World(changed)
+    assert world.search().changed == found
+    assert len(world.judged) == len(set(world.judged)) <= 12
+
+
+def test_versions_need_no_days():
+    good = VersionSet("old", ("jax==0.4.37", "jaxlib==0.4.37", "flax==0.10.2"))
+    bad = VersionSet("new", ("jax==0.5.1", "jaxlib==0.5.1", "flax==0.10.3"))
+    world = World(("jax", "0.5.0"))
+    found = bisect(good, bad, world.judge, world.resolve, RELEASES.__getitem__)
+    assert found.changed == {"jax": ("0.4.38", "0.5.0"), "jaxlib": ("0.4.38", "0.5.0")}
+
+
+def test_what_cannot_be_judged_is_gone_around_and_told():
+    world = World(("jax", "0.5.1"), broken=[("jax", "0.4.38")])
+    found = world.search()
+    assert found.changed["jax"] == ("0.5.0", "0.5.1")
+    world = World(("jax", "0.5.0"), broken=[("jax", "0.4.38")])
+    found = world.search()
+    assert found.changed["jax"] == ("0.4.37", "0.5.0")
+    assert found.skipped
+
+
+def test_ends_that_are_alike_have_no_answer():
+    with pytest.raises(BisectError, match="is as GOOD is"):
+        World(("jax", "0.5.1")).search(0, 20)
+    with pytest.raises(BisectError, match="is not good"):
+        World(("jax", "0.4.38")).search(10, 40)
+
+
+def test_an_end_that_cannot_be_judged_is_told():
+    with pytest.raises(BisectError, match="cannot be judged"):
+        World(("jax", "0.5.0"), broken=[("flax", "0.10.3")]).search()
+
+
+def test_days_in_the_wrong_order_are_refused():
+    world = World(("jax", "0.5.0"))
+    world.judge = lambda of: of.day == START + timedelta(days=40)
+    with pytest.raises(InputError, match="has to be before"):
+        world.search(40, 0)

@@ -1,0 +1,182 @@
+"""The folder of a snapshot: whole or not at all, and damage is told."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from support.runs import MACHINE
+from trigru.bench.upgrades.folder import ARRAYS, CHECKPOINTS, FILE, SnapshotError, load, name_of, save, snapshot_in
+from trigru.bench.upgrades.reading import unread
+from trigru.bench.upgrades.record import SCHEMA, Checkpoint, Snapshot, Subject, Values, Where
+from trigru.common.config import GRUConfig
+from trigru.common.parameters.layouts import CANONICAL
+from trigru.common.parameters.record import random_params
+from trigru.impls import checkpoints
+
+ARRAY = np.linspace(0, 1, 7)
+
+
+def a_snapshot():
+    values = Values(Where("jit", "forward", "float64"), {"carry": name_of(ARRAY)})
+    return Snapshot(SCHEMA, ["trigru", "snapshot"], "", MACHINE, None, [], [Subject("pure", "pure", values=[values])])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with snapshot_in(tmp_path / "snapshot") as beside:
+        save(beside, a_snapshot(), {name_of(ARRAY): ARRAY})
+    return tmp_path / "snapshot"
+
+
+def test_what_is_written_is_read(folder):
+    snapshot, arrays = load(folder)
+    assert snapshot == a_snapshot()
+    assert np.array_equal(arrays[name_of(ARRAY)], ARRAY)
+    assert sorted(os.listdir(folder)) == [FILE, ARRAYS]
+
+
+def test_an_array_is_named_by_dtype_shape_and_bits():
+    names = [name_of(a) for a in (ARRAY, ARRAY.astype("f4"), ARRAY.reshape(7, 1), -ARRAY, ARRAY[::-1][::-1])]
+    assert len(set(names)) == 4
+    assert names[0] == names[4]
+
+
+def test_a_snapshot_is_replaced_and_nothing_else_is(folder):
+    (folder / "results.json").write_text("hours of measuring")
+    (folder / "checkpoints").mkdir()
+    with snapshot_in(folder) as beside:
+        save(beside, Snapshot(SCHEMA, ["again"], "", MACHINE, None, [], []), {})
+        (beside / CHECKPOINTS).mkdir()
+    assert load(folder)[0].command == ["again"]
+    assert sorted(os.listdir(folder)) == sorted([FILE, ARRAYS, CHECKPOINTS, "results.json", "checkpoints"])
+    assert (folder / "results.json").read_text() == "hours of measuring"
+    with snapshot_in(folder) as beside:
+        save(beside, a_snapshot(), {name_of(ARRAY): ARRAY})
+    assert not (folder / CHECKPOINTS).exists(), "those of an earlier snapshot"
+
+
+def test_what_is_in_the_way_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "work" / CHECKPOINTS).mkdir(parents=True)
+    for path in (tmp_path / "file", tmp_path / "work"):
+        with pytest.raises(SnapshotError, match="Choose another"), snapshot_in(path):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_named_array_that_is_missing_is_damage(folder):
+    save(folder, a_snapshot(), {})
+    with pytest.raises(SnapshotError, match="is missing"):
+        load(folder)
+
+
+def test_what_fails_leaves_the_earlier_snapshot(folder):
+    def fail():
+        with snapshot_in(folder) as beside:
+            (beside / FILE).write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert load(folder)[0] == a_snapshot()
+    assert sorted(os.listdir(folder)) == [FILE, ARRAYS]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        (FILE, b"{", "not of a snapshot"),
+        (FILE, b"[]", "not of a snapshot"),
+        (FILE, b'{"schema": 99}', "schema 99, expected 1"),
+        (FILE, b'{"schema": 1}', "not of a snapshot"),
+        (FILE, b"[" * 100_000, "not of a snapshot"),
+        (ARRAYS, b"", "not of a snapshot"),
+        (ARRAYS, b"\xff" * 64, "not of a snapshot"),
+    ],
+)
+def test_damage_is_a_sentence(folder, file, content, said):
+    (folder / file).write_bytes(content)
+    with pytest.raises(SnapshotError, match=said):
+        load(folder)
+
+
+def test_a_flipped_bit_of_an_array_is_damage(folder):
+    content = bytearray((folder / ARRAYS).read_bytes())
+    content[-3] ^= 1
+    (folder / ARRAYS).write_bytes(content)
+    with pytest.raises(SnapshotError, match="is damaged"):
+        load(folder)
+
+
+def test_a_field_that_is_unknown_is_damage(folder):
+    content = json.loads((folder / FILE).read_text())
+    content["subjects"][0]["more"] = 1
+    (folder / FILE).write_text(json.dumps(content))
+    with pytest.raises(SnapshotError, match="not of a snapshot"):
+        load(folder)
+
+
+def test_a_folder_without_one_is_told(tmp_path):
+    with pytest.raises(SnapshotError, match="Pass a folder that trigru snapshot wrote"):
+        load(tmp_path)
+    with pytest.raises(SnapshotError, match="No such file"):
+        load(tmp_path / "absent")
+
+
+# Checkpoints ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A folder with a checkpoint, and the snapshot that names it."""
+    params = random_params(GRUConfig(4, 3), 5)
+    (tmp_path / CHECKPOINTS).mkdir()
+    checkpoints.write(tmp_path / CHECKPOINTS / "linen.npz", params, "linen")
+    arrays = {name: name_of(array) for name, array in CANONICAL.flat(params).items()}
+    subject = Subject("linen", "linen", checkpoints=[Checkpoint("linen.npz", [], arrays)])
+    return tmp_path, Snapshot(SCHEMA, [], "", MACHINE, None, [], [subject])
+
+
+def test_a_checkpoint_that_reads_as_it_was_is_no_change(kept):
+    assert list(unread(*kept)) == []
+
+
+def test_a_checkpoint_with_other_bits_is_told(kept):
+    folder, snapshot = kept
+    checkpoints.write(folder / CHECKPOINTS / "linen.npz", random_params(GRUConfig(4, 3)), "linen")
+    (found,) = unread(folder, snapshot)
+    assert (found.kind, found.subject) == ("checkpoints", "linen")
+    assert "other bits in weight_ih" in found.new
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04rubbish", b"\x80\x04\x95pickle"])
+def test_a_damaged_checkpoint_is_told(kept, content):
+    folder, snapshot = kept
+    (folder / CHECKPOINTS / "linen.npz").write_bytes(content)
+    (found,) = unread(folder, snapshot)
+    assert "not a readable NumPy archive" in found.new
+
+
+def test_a_missing_checkpoint_is_told(kept):
+    folder, snapshot = kept
+    (folder / CHECKPOINTS / "linen.npz").unlink()
+    (found,) = unread(folder, snapshot)
+    assert "No such file" in found.new
+
+
+@pytest.mark.parametrize("file", ["../linen.npz", "/etc/passwd", "a/b.npz"])
+def test_a_name_that_leads_elsewhere_is_not_opened(kept, file, monkeypatch):
+    folder, snapshot = kept
+    snapshot.subjects[0].checkpoints = [Checkpoint(file, [], {})]
+    monkeypatch.setattr(checkpoints, "read", None)
+    (found,) = unread(folder, snapshot)
+    assert found.new == "its name leads to another folder"
+
+
+def test_a_pickle_is_not_read(kept):
+    folder, snapshot = kept
+    (folder / CHECKPOINTS / "linen.pt").write_bytes(b"\x80\x04.")
+    snapshot.subjects[0].checkpoints = [Checkpoint("linen.pt", [], {})]
+    (found,) = unread(folder, snapshot)
+    assert "pickle" in found.new

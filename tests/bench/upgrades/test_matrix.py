@@ -1,0 +1,137 @@
+"""A matrix of version sets, whose environments are made up: rows, reasons, what changed, and going on."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.runs import MACHINE
+from trigru.bench.upgrades import matrix
+from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
+from trigru.bench.upgrades.folder import save
+from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
+from trigru.bench.upgrades.plots import matrix_figure, write_matrix_pictures
+from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
+from trigru.bench.upgrades.tables import matrix_tables
+from trigru.bench.upgrades.versions import read_set
+
+SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]
+
+
+class Made(Environments):
+    """Environments without an installation. A set may fail to install, for good or this time."""
+
+    python = "3.13"
+
+    def __init__(self, failing=()):
+        self.failing = dict(failing)
+        self.made = []
+
+    def get(self, of):
+        self.made.append(of.name)
+        if of.name in self.failing:
+            raise EnvironmentFailedError("no such wheel", lasting=self.failing[of.name])
+        return Environment(Path(of.name), {"jax": of.name.partition("==")[2], "rich": "13"})
+
+
+@pytest.fixture
+def trigru(monkeypatch):
+    """What `trigru snapshot` leaves in an environment: each release runs ten more lines."""
+    ran = []
+
+    def run(made, arguments):
+        ran.append((str(made.folder), arguments[0]))
+        if arguments[0] != "snapshot":
+            return ""
+        number = int(made.versions["jax"].split(".")[1])
+        if number == 2:
+            return "error: it broke"
+        calls = Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, 100 + 10 * number, 1)
+        subjects = [Subject("pure", "pure", calls=[calls])]
+        folder = Path(arguments[-1])
+        folder.mkdir(parents=True, exist_ok=True)
+        save(folder, Snapshot(SCHEMA, [], "", MACHINE, None, [], subjects), {})
+        return ""
+
+    monkeypatch.setattr(matrix, "run_trigru", run)
+    return ran
+
+
+def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru):
+    found = fill(SETS, tmp_path, Made(), command=["trigru", "matrix"])
+    assert [row.reason for row in found.rows] == ["", "", "error: it broke", ""]
+    assert [row.counts for row in found.rows] == [{}, {"calls": 1}, {}, {"calls": 1}]
+    assert found.rows[3].moved[0].old == "110 lines"
+    assert found.rows[3].moved[0].new == "130 lines"
+    assert found.rows[0].versions == {"jax": "0.0.0"}
+    assert read(tmp_path) == found
+
+
+def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
+    first = Made({SETS[0].name: True, SETS[1].name: False})
+    fill(SETS, tmp_path, first, command=[])
+    trigru.clear()
+    again = Made()
+    found = fill(SETS, tmp_path, again, command=[])
+    assert again.made == [SETS[1].name, SETS[2].name]
+    assert [folder for folder, _ in trigru] == again.made
+    assert [bool(row.reason) for row in found.rows] == [True, False, True, False]
+
+
+def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
+    made = Made()
+
+    def stop(done, of, what):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(SETS, tmp_path, made, command=[], told=stop)
+    assert [row.name for row in read(tmp_path).rows] == [of.name for of in SETS[:2]]
+    made.made.clear()
+    fill(SETS, tmp_path, made, command=[])
+    assert made.made == [of.name for of in SETS[2:]]
+
+
+def test_a_run_of_bench_is_asked_for_in_each(tmp_path, trigru):
+    fill(SETS[:2], tmp_path, Made(), command=[], bench=["--quick"])
+    assert [command for _, command in trigru] == ["snapshot", "bench"] * 2
+
+
+def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
+    table, costs, *_ = matrix_tables(fill(SETS, tmp_path, Made(), command=[]))
+    assert [row[1] for row in table.rows] == ["jax 0.0.0", "jax 0.0.0 -> 0.1.0", "", "jax 0.1.0 -> 0.3.0"]
+    assert table.rows[2][-1] == "error: it broke"
+    assert [row[1] for row in costs.rows] == ["10 / 100", "10 / 110", "10 / 130"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"{", "no matrix"), (b'{"schema": 9}', "schema 9"), (b"[]", "no matrix"), (b'{"schema": 1}', "no matrix")],
+)
+def test_damage_is_a_sentence(tmp_path, content, said):
+    (tmp_path / "matrix.json").write_bytes(content)
+    with pytest.raises(MatrixFileError, match=said):
+        read(tmp_path)
+    with pytest.raises(MatrixFileError, match="No such file"):
+        read(tmp_path / "absent")
+
+
+def test_a_row_is_a_plain_record(tmp_path, trigru):
+    found = fill(SETS[:1], tmp_path, Made(), command=[])
+    assert msgspec.json.decode(msgspec.json.encode(found), type=matrix.Matrix) == found
+
+
+def test_the_picture_says_what_a_call_costs_over_the_sets(tmp_path, trigru):
+    found = fill(SETS, tmp_path, Made(), command=[])
+    written = write_matrix_pictures(found, tmp_path)
+    assert [path.name for path in written] == ["matrix.png", "matrix.svg"]
+    assert "over 3 version sets: pure from 100 to 130." in (tmp_path / "matrix.svg").read_text()
+    figure = matrix_figure(found)
+    assert figure is not None
+    (line,) = figure.axes[0].get_lines()
+    assert list(line.get_ydata()) == [100, 110, 130]
+    assert figure.axes[0].get_ylabel() == "lines"
+
+
+def test_one_set_has_no_picture(tmp_path, trigru):
+    assert write_matrix_pictures(fill(SETS[:1], tmp_path, Made(), command=[]), tmp_path) == []

@@ -1,0 +1,73 @@
+"""Version sets: what users write, and what is refused."""
+
+from datetime import date, timedelta
+
+import pytest
+from trigru.bench.upgrades.versions import days_between, read_day, read_set, requirements_of, today
+from trigru.common.errors import InputError
+
+
+def test_a_day_and_a_month():
+    assert read_set("2025-01-31").day == date(2025, 1, 31)
+    assert read_set("2025-02").day == date(2025, 2, 1)
+    assert read_set("2025-02").requirements == ()
+
+
+def test_versions_in_any_spacing():
+    found = read_set("  jax==0.6.2   flax>=0.11,<0.12 ")
+    assert found.requirements == ("jax==0.6.2", "flax>=0.11,<0.12")
+    assert found.day is None
+    assert found.name == "jax==0.6.2 flax>=0.11,<0.12"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "neither a day"),
+        ("jax", "names no version"),
+        ("jax==", "neither a day"),
+        ("2025-13-01", "is no day"),
+        ("2025-02-30", "is no day"),
+        ("jax==0.6.2; rm", "neither a day"),
+        ("jax @ https://example.org/jax.whl", "names no version"),
+        ("--index-url=x", "neither a day"),
+    ],
+)
+def test_what_is_no_set_is_refused(text, said):
+    with pytest.raises(InputError, match=said):
+        read_set(text)
+
+
+def test_a_day_to_come_is_refused():
+    with pytest.raises(InputError, match="in the future"):
+        read_day((today() + timedelta(days=2)).isoformat())
+
+
+@pytest.mark.parametrize(
+    ("every", "found"),
+    [
+        ("month", ["2025-01-31", "2025-02-28", "2025-03-31", "2025-04-10"]),
+        ("2 months", ["2025-01-31", "2025-03-31", "2025-04-10"]),
+        ("2months", ["2025-01-31", "2025-03-31", "2025-04-10"]),
+        ("5week", ["2025-01-31", "2025-03-07", "2025-04-10"]),
+        ("year", ["2025-01-31", "2025-04-10"]),
+    ],
+)
+def test_days_come_in_steps_and_end_with_the_last(every, found):
+    assert [s.name for s in days_between(date(2025, 1, 31), every, end=date(2025, 4, 10))] == found
+
+
+def test_the_last_days_alone():
+    found = days_between(date(2025, 1, 31), "month", 2, end=date(2025, 4, 10))
+    assert [s.name for s in found] == ["2025-03-31", "2025-04-10"]
+
+
+@pytest.mark.parametrize("every", ["", "0days", "month-ish", "-1day", "2 fortnights"])
+def test_no_step_is_refused(every):
+    with pytest.raises(InputError, match="expected a time"):
+        days_between(date(2025, 1, 1), every)
+
+
+def test_what_a_set_decides_about_has_no_bounds_of_ours():
+    asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
+    assert requirements_of(asked) == (["jax", "ml-dtypes"], ["rich>=13"])
