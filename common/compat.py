@@ -1,4 +1,4 @@
-"""What older versions of JAX call otherwise, or lack. It is found by looking, not by the number of a version."""
+"""What older versions of JAX and Optax call otherwise, or lack: found by looking, not by the number of a version."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +14,13 @@ def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
     from jax import experimental
 
     return vars(experimental)["enable_x64"](wanted)
+
+
+def partition(transforms: dict[str, Any], labels: Any) -> Any:
+    """A transformation for each label: `optax.partition` from Optax 0.2.5 on."""
+    import optax
+
+    return (getattr(optax, "partition", None) or vars(optax)["multi_transform"])(transforms, labels)
 
 
 def varying_axes(array: Any) -> frozenset[str]:

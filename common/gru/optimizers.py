@@ -21,6 +21,7 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from ..compat import partition
 from ..config import check_sizes
 from ..errors import InputError, brief, either
 
@@ -102,7 +103,7 @@ def carry_learning_rate(
             )
         return found
 
-    return optax.partition({"carry": own, "rest": tx}, labels)
+    return partition({"carry": own, "rest": tx}, labels)
 
 
 def _is_scale(scale: Any) -> bool:

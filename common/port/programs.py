@@ -96,7 +96,7 @@ def read_program(lowered: Any) -> ProgramFacts:
     compiled = lowered.compile()
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()
-    cost = _of(compiled, "cost_analysis")
+    cost = _cost(compiled)
     return ProgramFacts(
         fingerprint=fingerprint(text),
         dots=_count(text, "dot") + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
@@ -120,7 +120,7 @@ def computed_functions(compiled: Any) -> float | None:
 
     None where it gives no number.
     """
-    cost = _of(compiled, "cost_analysis")
+    cost = _cost(compiled)
     return None if cost is None else cost.get("transcendentals")
 
 
@@ -194,6 +194,12 @@ def _hash(*parts: str) -> str:
 
 def _count(text: str, operation: str) -> int:
     return len(re.findall(rf" {operation}\(", text))
+
+
+def _cost(compiled: Any) -> dict[str, Any] | None:
+    """XLA's cost analysis: before JAX 0.5 a list, of one for each device."""
+    found = _of(compiled, "cost_analysis")
+    return found[0] if isinstance(found, list) and found else found or None
 
 
 def _of(compiled: Any, analysis: str) -> Any:

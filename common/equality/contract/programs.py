@@ -241,6 +241,8 @@ def _weak(array: np.ndarray) -> Array:
 
 def exported(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as an artefact of jax.export for three platforms, written to bytes and read back."""
+    import jax.export  # which older versions import on request alone
+
     made: dict[str, Any] = {}
 
     def make(arrays: list[Array], treedef: Any) -> None:
