@@ -7,7 +7,7 @@ import msgspec
 from trigru.bench.analysis.answer import WAYS, Answer, Cell, Row, answer
 from trigru.bench.analysis.starts import summarise_starts
 from trigru.bench.analysis.statistics import Comparison
-from trigru.bench.reporting.answer import name_of
+from trigru.bench.reporting.naming import name_of
 from trigru.bench.reporting.numbers import format_interval, format_time, format_time_range
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.results.files import load

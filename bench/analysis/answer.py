@@ -21,6 +21,9 @@ from .statistics import enough_rounds
 
 #: The two ways in which frameworks are compared.
 WAYS = (DOCUMENTED, FUNCTIONAL)
+#: A noise floor above this hides differences by which one would choose: "indistinguishable" then tells more about the
+#: machine than about the arms.
+NOISY_FLOOR = 0.10
 
 
 class Cell(Struct, frozen=True):
@@ -96,6 +99,11 @@ class Row(Struct, frozen=True):
     fastest: dict[str, list[str]]
     pairs: dict[str, list[Difference]]
     styles: dict[str, Difference]
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the noise hides differences by which one would choose."""
+        return self.floor > NOISY_FLOOR
 
 
 class Answer(Struct, frozen=True):

@@ -27,13 +27,13 @@ def explain(found: Difference) -> str:
     """Why an arm takes longer or shorter than another.
 
     >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
-    'crossing the jit boundary: +3.0 µs [+2.0, +4.0] over a[y], whose program it runs'
+    'crossing the jit boundary: +3.0 [+2.0, +4.0] µs a call over a[y], whose program it runs'
     >>> dots = (("dots", 6, 2),)
     >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
-    'another program, of 6 dots where b[x] has 2: +300.0 µs [+200.0, +400.0]'
+    'another program, of 6 dots where b[x] has 2: +300.0 [+200.0, +400.0] µs a call'
     """
     bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
-    cost = "{} µs [{}, {}]".format(*bounds)
+    cost = "{} [{}, {}] µs a call".format(*bounds)
     mine = ", ".join(f"{count} {name}" for name, count, _ in found.counts)
     its = ", ".join(str(count) for _, _, count in found.counts)
     program = "another program, of " + (

@@ -1,8 +1,10 @@
 """Where numbers come from, with warnings."""
 
+from collections.abc import Iterable
+
 from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
-from ..results.record import Arm, Provenance, Results
+from ..results.record import Arm, Machine, Provenance, Results
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
@@ -10,39 +12,51 @@ BUSY_SHARE = 0.5
 
 def provenance_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, with warnings."""
-    facts, lines = results.trigru, []
-    for dtype in facts.ceilings[0] if facts.ceilings else ():
+    return [*origin_lines(results), *limits_of_machine(results), *load_warnings(results.trigru)]
+
+
+def limits_of_machine(results: Results) -> list[str]:
+    """What the machine can do at most, in each dtype."""
+    lines, ceilings = [], results.trigru.ceilings
+    for dtype in ceilings[0] if ceilings else ():
         best = best_ceilings(results, dtype)
         lines.append(
             f"Limits of the machine in {dtype}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of a "
             f"matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory."
         )
-    return [*origin_lines(results), *lines, *load_warnings(facts)]
+    return lines
 
 
 def origin_lines(results: Results) -> list[str]:
     """When, where and with what the numbers were measured, and whether that is all."""
-    facts, machine = results.trigru, results.trigru.machine
+    facts = results.trigru
+    interrupted = [] if facts.complete else ["INTERRUPTED: not all was measured."]
+    return [*interrupted, *origin_of(results.datetime, facts.machine, facts.command)]
+
+
+def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[str]:
+    """When, where and with what something was measured, at a time in ISO 8601."""
     return [
-        *([] if facts.complete else ["INTERRUPTED: not all was measured."]),
-        f"{results.datetime[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): "
-        + " ".join(facts.command),
+        f"{measured[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): {' '.join(command)}",
         ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
     ]
 
 
 def load_warnings(facts: Provenance) -> list[str]:
-    """A warning if the machine was busy with other work after a run, and one if it was busy before."""
+    """One warning, if the machine was busy before a run, or with other work after it."""
     threads = facts.machine.threads
     loads = (
-        (facts.load_after, 1 + BUSY_SHARE, "busy with other work", "at the end of the run"),
-        (facts.load_before, BUSY_SHARE, "busy", "before the run"),
+        (facts.load_before, BUSY_SHARE, "before the run"),
+        (facts.load_after, 1 + BUSY_SHARE, "at its end"),  # the run itself is one of them
     )
+    found = [(load, when) for load, share, when in loads if load is not None and load > threads * share]
+    if not found:
+        return []
+    (load, when), *others = found
+    more = "".join(f", {load:.1f} {when}" for load, when in others)
     return [
-        f"The machine was {busy}: {load:.1f} runnable processes on {threads} threads {when}. "
+        f"The machine was busy with other work: {load:.1f} runnable processes on {threads} threads {when}{more}. "
         "Measure again on an idle one."
-        for load, share, busy, when in loads
-        if load is not None and load > threads * share
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import difference_of
+from ..analysis.answer import NOISY_FLOOR, difference_of
 from ..analysis.pairs import pair, reference_of
 from ..analysis.rates import baseline_of, rates_of
 from ..analysis.statistics import Comparison
@@ -12,9 +12,6 @@ from .frameworks import explain
 from .numbers import format_bytes, format_interval, format_rate, format_throughput, format_time
 from .provenance import short_group
 from .sections import Prose, Section, Words
-
-#: A noise floor above this gets a warning: "indistinguishable" then tells more about the machine than about the arms.
-NOISY_FLOOR = 0.10
 
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from support.runs import MACHINE, PROGRAM, make_arm, make_benchmark, make_results, with_facts, with_provenance
 from trigru.bench.analysis.answer import answer
-from trigru.bench.reporting.answer import answer_lines, describe, limit_lines, name_of, proof_lines
+from trigru.bench.reporting.answer import answer_lines, limit_lines, noise_lines, proof_lines
+from trigru.bench.reporting.naming import describe, name_of
 from trigru.bench.reporting.newest import TESTED
 from trigru.bench.results.files import load
 from trigru.bench.results.record import Sized, Untimed
@@ -81,8 +82,8 @@ def test_documented_styles_part_frameworks_that_are_alike():
             "apart",
         ]
     ]
-    assert "- NNX, `nnx.jit`: +250 µs [250, 250] over `split-merge`, 1 of 1." in text
-    assert "- Equinox, `filter_jit`: +40.0 µs [40.0, 40.0] over `partition`, 1 of 1." in text
+    assert "- NNX, `nnx.jit` over `split-merge`: +250 µs [250, 250], 1 of 1." in text
+    assert "- Equinox, `filter_jit` over `partition`: +40.0 µs [40.0, 40.0], 1 of 1." in text
     assert "- In both: crossing the jit boundary." in text
     assert (
         "\nAs documented: linen `apply`, NNX `nnx.jit`, Equinox `filter_jit`.\nfastest: no other is faster beyond"
@@ -91,18 +92,18 @@ def test_documented_styles_part_frameworks_that_are_alike():
     assert "For the fast number, write (in full: `trigru styles PORT functional`; linen: as documented):" in text
     assert "  NNX      jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)" in text
     assert "  NNX: what a call changes in the module, as dropout's generator, is lost unless" in text
-    assert " / " not in text.partition("Beyond chance")[2], "there is no difference to tell of"
+    assert " / " not in text.partition("where beyond chance")[2], "there is no difference to tell of"
 
 
 def test_a_difference_is_told_with_its_interval_and_what_is_unexplained_is_called_so():
     slow, said = FAST | {"linen[apply]": 1.3e-4}, "- linen / NNX: 1.300 [1.300, 1.300] (forward pass; "
     text = unfolded(run(slow, programs={"linen[apply]": OTHER}))
-    assert f"{said}6 products to 2); 1 of 1." in text
-    assert "- NNX / Equinox: no difference beyond chance; 0 of 1." in text
+    assert f"{said}6 products to 2); 1 slower, 0 faster." in text
+    assert "- NNX / Equinox: no difference beyond chance in any row." in text
     assert "unexplained" not in text
-    assert f"{said}unexplained: the same program); 1 of 1." in unfolded(run(slow))
+    assert f"{said}unexplained: the same program); 1 slower, 0 faster." in unfolded(run(slow))
     same = msgspec.structs.replace(PROGRAM, fingerprint="other")
-    assert f"{said}as many operations); 1 of 1." in unfolded(run(slow, programs={"linen[apply]": same}))
+    assert f"{said}as many operations); 1 slower, 0 faster." in unfolded(run(slow, programs={"linen[apply]": same}))
 
 
 def test_a_style_whose_program_differs_says_whether_it_has_other_operations():
@@ -112,8 +113,8 @@ def test_a_style_whose_program_differs_says_whether_it_has_other_operations():
     programs = dict(zip(("nnx[nnx.jit]", "equinox[filter_jit]"), more, strict=True))
     assert f"- In both: called in another way; {said}" in unfolded(run(FAST, programs=programs))
     text = unfolded(run(FAST, programs=programs | {"nnx[nnx.jit]": OTHER}))
-    assert "`split-merge`, 1 of 1: called in another way, and another program (6 products to 2)." in text
-    assert f"`partition`, 1 of 1: called in another way; {said}" in text
+    assert "+250 µs [250, 250], 1 of 1: called in another way, and another program (6 products to 2)." in text
+    assert f"+40.0 µs [40.0, 40.0], 1 of 1: called in another way; {said}" in text
 
 
 def test_a_train_step_that_is_documented_otherwise_is_named():
@@ -134,7 +135,7 @@ def test_two_frameworks_that_win_in_different_rows_are_in_the_order_of_most_rows
         run(two | {"linen[apply]": 2e-4}, "tiny", programs={"linen[apply]": more}),
         run(two | {"linen[apply]": 4e-5}, "medium", programs={"linen[apply]": OTHER}),
     )
-    assert "- linen / NNX: 2.00 [2.00, 2.00] (tiny forward; 9 products to 2); 2 of 3, 1 reversed." in text
+    assert "- linen / NNX: 2.00 [2.00, 2.00] (tiny forward; 9 products to 2); 2 slower, 1 faster." in text
     assert "NNX / linen" not in text
 
 
@@ -166,6 +167,16 @@ def test_too_few_rounds_name_nobody():
     assert "Where no framework is named, too few rounds were measured to tell, or what they do differs." in lines
     assert "One process does not show how processes differ: small differences may be chance." in lines
     assert not any("not told apart" in line or "beyond chance" in line for line in lines)
+
+
+def test_noise_that_hides_what_one_would_choose_by_is_said_first():
+    noisy = run(ALIKE, floor=0.2)
+    lines = screen(noisy, run(FAST, "tiny"))
+    assert lines[0].startswith("Too noisy to choose by in 1 of 2 rows: the noise hides differences of 20%.")
+    assert any(line.startswith("  forward pass") and line.endswith("too noisy") for line in lines)
+    assert any(line.startswith("  forward pass") and line.endswith("not told apart") for line in lines)
+    assert noise_lines(answer(make_results(noisy)))[0].startswith("Too noisy to choose by in every row")
+    assert noise_lines(answer(make_results(run(FAST)))) == []
 
 
 def test_no_difference_is_said_where_none_is_real():

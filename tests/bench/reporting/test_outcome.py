@@ -68,7 +68,7 @@ def test_so_few_changes_that_they_may_be_chance_are_said_to_be(old):
     ("facts", "said"),
     [
         ({"load_before": 9.0}, "9.0 runnable processes on 16 threads before the run"),
-        ({"load_after": 25.0}, "25.0 runnable processes on 16 threads at the end of the run"),
+        ({"load_after": 25.0}, "25.0 runnable processes on 16 threads at its end"),
     ],
 )
 def test_a_busy_machine_is_said_in_the_outcome(old, again, facts, said):

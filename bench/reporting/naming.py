@@ -1,0 +1,44 @@
+"""What sentences and headings call ports, phases, ways of calling and workloads."""
+
+from functools import cache
+
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...impls import get_port, port_names, unavailable
+from ..arms.workloads import WORKLOADS, get_workload
+from ..results.record import Sized
+from .numbers import count
+
+HEADINGS = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike (functional)"}
+PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "one time step"}
+
+
+def name_of(port: str) -> str:
+    """What a sentence calls a port, or a peer.
+
+    >>> name_of("nnx"), name_of("pure"), name_of("torch")
+    ('NNX', 'plain JAX', 'torch')
+    """
+    return get_port(port).title.removeprefix("Flax ") if is_here(port) else port
+
+
+@cache
+def is_here(port: str) -> bool:
+    """Whether a port can be asked for what it calls itself."""
+    return port in port_names() and unavailable(port) is None
+
+
+def describe(workload: Sized) -> str:
+    """A workload as what it stands for.
+
+    >>> describe(Sized("question"))
+    '20 inputs, 200 units, 1 sequence of 50 steps (question)'
+    """
+    if workload.name not in {known.name for known in WORKLOADS}:
+        return str(workload)
+    sizes = get_workload(workload)
+    steps = f"{'up to ' if sizes.classes else ''}{count(sizes.time, 'step')}"
+    classes = "" if sizes.classes is None else f", {sizes.classes} classes"
+    return (
+        f"{count(sizes.input_size, 'input')}, {count(sizes.hidden_size, 'unit')}{classes}, "
+        f"{count(sizes.batch_size, 'sequence')} of {steps}" + ("" if workload.sizes else f" ({workload.name})")
+    )
