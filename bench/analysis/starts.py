@@ -1,12 +1,58 @@
 """How long users of each port wait for the first train step, from the timed cold starts."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
+from msgspec import Struct
+
+from ...common.errors import InputError, brief
+from ...common.files import read_whole
+from ..results.contradictions import check_date
 from ..results.grouping import grouped
+from ..results.lines import MOST_BYTES, decode
+from ..results.record import Machine, NotNegative
 from ..timing.coldstart import ColdStart
 
 PARTS = ("import", "init", "trace", "lower", "compile", "first step")
+
+
+SCHEMA = 2
+
+
+class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
+    """The file of cold starts: every start, and where they were timed.
+
+    Args:
+        datetime: in UTC, ISO 8601.
+        load_before, load_after: runnable processes; None where they are not known.
+    """
+
+    schema: int
+    command: list[str]
+    datetime: str
+    machine: Machine
+    load_before: NotNegative | None
+    load_after: NotNegative | None
+    starts: list[ColdStart]
+
+    def __post_init__(self) -> None:
+        check_date(self.datetime)
+
+
+def load_starts(path: Path) -> ColdStarts:
+    """Read a file of cold starts. Raises an InputError if it is missing, or is not such a file."""
+    try:
+        found = decode(read_whole(path, MOST_BYTES), ColdStarts)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}. Write it with `trigru bench --cold-start`.") from error
+    except (ValueError, RecursionError) as error:  # also what msgspec says
+        raise InputError(
+            f"{path}: not a file of this version's `trigru bench --cold-start` ({brief(error)})."
+        ) from error
+    if found.schema != SCHEMA:
+        raise InputError(f"{path}: schema {found.schema}, expected {SCHEMA}. Run `trigru bench --cold-start` again.")
+    return found
 
 
 @dataclass(frozen=True)

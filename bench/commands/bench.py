@@ -13,6 +13,7 @@ from ...common.gru.kernels import STOCK
 from ..analysis.answer import answer
 from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
+from ..analysis.starts import SCHEMA, ColdStarts
 from ..arms.arms import packages_of, unavailable
 from ..arms.plan import expand, packages_of_plan
 from ..processes.claims import now
@@ -153,18 +154,11 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
     measured, load_before = datetime.now(UTC).isoformat(), load_average()
     with Progress("cold start") as progress:
         starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
-    content = {
-        "schema": 2,
-        "command": command_line(),
-        "datetime": measured,
-        "machine": describe_machine([package for name in ports for package in packages_of(name)]),
-        "load_before": load_before,
-        "load_after": load_average(),
-        "starts": starts,
-    }
+    machine = describe_machine([package for name in ports for package in packages_of(name)])
+    content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
     with shielded():
         try:
             write_whole(folder / "cold_start.json", msgspec.json.format(msgspec.json.encode(content), indent=1))
         finally:  # what cannot be written is shown at least
-            show(cold_start_tables(starts, measured, (load_before, content["load_after"])))
+            show(cold_start_tables(starts, measured, (load_before, content.load_after)))
         say(f"written: {folder / 'cold_start.json'}")

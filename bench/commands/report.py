@@ -16,9 +16,10 @@ from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
 from ..reporting.provenance import load_warnings, provenance_lines
 from ..reporting.sight import sight_lines
-from ..results.files import load
+from ..results.files import OtherFileError, load
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
+from .others import show_other
 from .pages import PAGE, write_pages
 from .tables import tables_of, time_tables
 
@@ -32,22 +33,48 @@ def load_run(path: Path) -> Results:
 
 
 def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, output: Path | None = None) -> None:
-    """Show runs again, one after the other.
+    """Show runs again, one after the other, each once; then what was trained, and cold starts.
 
     Args:
-        output: a folder, where a page of all of them is written; of a single one also its tables and pictures.
+        output: a folder, where a page of all runs is written; of a single one also its tables and pictures.
     """
     if output is not None and output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file, expected a folder for {PAGE}. Pass another to --output.")
-    runs = [load_run(path) for path in paths]
-    answers = [answer(run) for run in runs]
-    written = write_pages(output, runs, answers) if output is not None else []
-    for number, (path, run, found) in enumerate(zip(paths, runs, answers, strict=True)):
-        if len(runs) > 1 and not json:
+    runs, others = _load_each(paths)
+    if others and json:
+        raise InputError(f"--json prints the answer of runs; {others[0].path} has none, and is JSON itself.")
+    answers = [answer(run) for run in runs.values()]
+    written = write_pages(output, list(runs.values()), answers) if output is not None and runs else []
+    shown = len(runs) + len(others)
+    for number, ((path, run), found) in enumerate(zip(runs.items(), answers, strict=True)):
+        if shown > 1 and not json:
             show_lines([""] * bool(number) + [f"{path}:"])
         show_run(run, found=found, details=details, json=json)
+    for number, other in enumerate(others, len(runs)):
+        if shown > 1:
+            show_lines([""] * bool(number) + [f"{other.path}:"])
+        written += show_other(other.path, other.command, output)
     if written:
         say(f"written: {', '.join(map(str, written))}")
+
+
+def _load_each(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[OtherFileError]]:
+    """Runs by their paths, and files of other commands; what was named twice is there once."""
+    runs: dict[Path, Results] = {}
+    others: dict[Path, OtherFileError] = {}
+    for path in paths:
+        try:
+            run = load_run(path)
+        except OtherFileError as other:
+            if others.setdefault(other.path.resolve(), other) is not other:
+                say(f"{path} is named twice, and is shown once.")
+            continue
+        same = next((name for name, known in runs.items() if known == run), None)
+        if same is None:
+            runs[path] = run
+        else:
+            say(f"{path} is the same run as {same}, and is shown once.")
+    return runs, list(others.values())
 
 
 def show_run(results: Results, *, found: Answer | None = None, details: bool = False, json: bool = False) -> None:
@@ -76,6 +103,6 @@ def show_run(results: Results, *, found: Answer | None = None, details: bool = F
         else:
             show([*kernel_tables(results), *(overhead_tables(results)[1:] if plan.swept else ())])
     if found.rows and not plan.trials:
-        show_lines(answer_lines(found, load_warnings(results.trigru)))
+        show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:
         show_lines([*proof_lines(found), *sight_lines(results)])

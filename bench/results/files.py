@@ -20,10 +20,26 @@ from .record import SCHEMA, Benchmark, Provenance, Results, Untimed
 
 #: Name of the file in the folder of a run.
 FILE = "results.json"
+#: Files of commands that measure no run, by what each has and no run has, and by their names in a folder.
+_OTHERS = {"agreement": "trigru train", "starts": "trigru bench --cold-start"}
+_OTHER_NAMES = ("training.json", "vanishing.json", "cold_start.json")
 
 
 class ResultsFileError(TrigruError, ValueError):
     """A results file is truncated, malformed, of another schema, or lacks a fact."""
+
+
+class OtherFileError(ResultsFileError):
+    """A file is another command's, and has no run.
+
+    Args:
+        path: of the file.
+        command: that wrote it.
+    """
+
+    def __init__(self, path: Path, command: str):
+        super().__init__(f"{path} is a file of `{command}`, which has no run. `trigru report` shows it.")
+        self.path, self.command = path, command
 
 
 def save(results: Results, path: Path) -> None:
@@ -35,12 +51,16 @@ def load(path: Path) -> Results:
     """Read a results file of schema 4, 3 or 2, given its path or that of the folder that a run wrote into.
 
     Raises:
-        ResultsFileError: it cannot be read, was not written by trigru, or lacks something.
+        ResultsFileError: it cannot be read, was not written by trigru, or lacks something; an OtherFileError if it is
+            of a command that measures no run.
     """
     if path.is_dir():
-        path = path / FILE
+        path = _in_folder(path)
     try:
         content = decode(read_whole(path, MOST_BYTES))
+        if isinstance(content, dict) and "benchmarks" not in content:
+            for key in _OTHERS.keys() & content.keys():
+                raise OtherFileError(path, _OTHERS[key])
         head = content.get("trigru") if isinstance(content, dict) else None
         schema = head.get("schema") if isinstance(head, dict) else None
         if schema not in (2, 3, SCHEMA) and isinstance(schema, int):
@@ -56,6 +76,12 @@ def load(path: Path) -> Results:
             f"{path}: not a results file of trigru: {brief(error)}. Pass one that trigru wrote, or measure again."
         ) from error
     return results
+
+
+def _in_folder(folder: Path) -> Path:
+    """The run in a folder, or what else trigru wrote there."""
+    names = [name for name in (FILE, *_OTHER_NAMES) if (folder / name).exists()]
+    return folder / (names[0] if names else FILE)
 
 
 def stats_of(time_s: Iterable[float], calls: int) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""`trigru report` of what is no run, of a run that is named twice, and `trigru diff --output`."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.cli import call, invoke
+from support.runs import draw_run
+from trigru.bench.analysis.starts import load_starts
+from trigru.bench.results.files import save
+from trigru.common.errors import InputError
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a small run."""
+    save(draw_run(1, groups=("tiny/forward",), processes=3, rounds=5), tmp_path / "run" / "results.json")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "files"),
+    [
+        ("training", "Learned against fixed initial state", ["gains", "learning_curves", "training"]),
+        ("vanishing", "Gradient that reaches the initial state", ["vanishing"]),
+        ("cold_start", "Cold start: from Python to the first train step", ["cold_start"]),
+    ],
+)
+def test_what_another_command_wrote_is_shown_with_its_page_and_pictures(tmp_path, name, said, files):
+    folder = tmp_path / "of"
+    folder.mkdir()
+    shutil.copy(RESULTS / f"{name}.json", folder)
+    done = invoke("report", str(folder), "--output", str(tmp_path / "to"))
+    assert done.exit_code == 0, done.stderr
+    assert said in done.stdout
+    assert sorted({path.stem for path in (tmp_path / "to").iterdir()}) == files
+    page = (tmp_path / "to" / f"{name}.html").read_text()
+    assert said in page
+    assert "AMD EPYC" in page
+    assert invoke("report", str(folder / f"{name}.json")).stdout == done.stdout
+
+
+def test_it_says_what_it_is_where_a_run_is_asked_for(run):
+    code, out, err = call("diff", str(run), str(RESULTS / "training.json"))
+    assert (code, out) == (2, "")
+    assert "training.json is a file of `trigru train`, which has no run. `trigru report` shows it." in err
+    code, out, err = call("report", str(RESULTS / "cold_start.json"), "--json")
+    assert (code, out) == (2, "")
+    assert "--json prints the answer of runs" in err
+
+
+def test_a_run_that_is_named_twice_is_there_once(run, tmp_path):
+    copied = shutil.copytree(run, tmp_path / "copied")
+    once = invoke("report", str(run))
+    twice = invoke("report", str(run), f"{run}/results.json", str(copied), "--output", str(tmp_path / "to"))
+    assert twice.stdout == once.stdout
+    assert twice.stderr.count("is the same run as") == 2
+    assert (tmp_path / "to" / "report.md").exists(), "one run has tables"
+
+
+def test_runs_and_others_stand_one_after_the_other(run):
+    found = invoke("report", str(RESULTS / "vanishing.json"), str(run), str(RESULTS / "vanishing.json"))
+    assert found.exit_code == 0
+    assert found.stdout.index(f"{run}:") < found.stdout.index("vanishing.json:")
+    assert found.stdout.count("vanishing.json:") == 1
+
+
+def test_damaged_cold_starts_are_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "cold_start.json"
+    content = msgspec.json.decode((RESULTS / "cold_start.json").read_bytes())
+    for change, said in (({"schema": 9}, "schema 9, expected 2"), ({"datetime": "x"}, "not a file of this version's")):
+        path.write_bytes(msgspec.json.encode(content | change))
+        with pytest.raises(InputError, match=said):
+            load_starts(path)
+    with pytest.raises(InputError, match="No such file"):
+        load_starts(tmp_path / "absent.json")
+
+
+def test_what_changed_is_a_page_and_a_picture(run, tmp_path):
+    new = tmp_path / "new"
+    save(draw_run(2, {"linen": 1.5}, groups=("tiny/forward",), processes=3, rounds=5), new / "results.json")
+    done = invoke("diff", str(run), str(new), "--output", str(tmp_path / "to"))
+    assert done.exit_code == 1, "a regression is one, with a page of it"
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["diff.html", "diff.png", "diff.svg"]
+    page = (tmp_path / "to" / "diff.html").read_text()
+    assert "Speed changed: of 8 arms, 1 is slower" in page
+    assert "tiny forward: float32" in page, "all arms, as with --details"
