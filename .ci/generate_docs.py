@@ -124,6 +124,11 @@ def _train_step(label: str) -> str:
     return "\n\n".join(tabs)
 
 
+def themed_picture(name: str, text: str) -> str:
+    """A picture that there is for a light page and for a dark one."""
+    return f"![{text}]({name}.svg#only-light)\n![{text}]({name}-dark.svg#only-dark)"
+
+
 def results() -> str:
     """The page of published results: the screen, the picture, and what is said of frameworks."""
     from trigru.bench.reporting.equality import equality_tables
@@ -146,13 +151,13 @@ def results() -> str:
             "",
             screen(),
             "",
-            "![Each framework as documented and called alike, in every row](answer-all.svg)",
+            themed_picture("answer-all", "Each framework as documented and called alike, in every row"),
             "",
             "## Against model size",
             "",
             "Another run, on a slower machine of the same name (see the limits below): not to be compared.",
             "",
-            "![Throughput and cost over plain JAX against hidden size](sweep.png)",
+            themed_picture("sweep", "Throughput and cost over plain JAX against hidden size"),
             "",
             markdown_table(by_size),
             "",

@@ -1,31 +1,66 @@
-"""Pictures of the published answer, and whether they still show it."""
+"""Pictures of the published results, for a light page and for a dark one, and whether they still show them."""
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+#: The colour of text on a page of each theme, by the suffix of a picture's name. There is no background.
+INKS = {"": "#1f2328", "-dark": "#e3e6ea"}
+
 
 def draw(docs: Path, *, check: bool) -> list[Path]:
-    """Draw what shows other numbers than the results have, unless this is a check, and name it."""
-    from trigru.bench.reporting.plots.figures import label_of, write_figure
+    """Draw what was drawn of other results, or says other numbers than these have, unless this is a check; name it."""
+    from trigru.bench.reporting.plots.figures import label_of, themed
 
-    drawn = _answers(docs)
-    stale = [path for path, (_, said) in drawn.items() if not path.exists() or label_of(said) not in path.read_text()]
-    for path in () if check else stale:
-        write_figure(drawn[path][0], path, drawn[path][1])
+    stale = []
+    for name, (results, picture_of) in _pictures().items():
+        source = docs / "results" / f"{results}.json"
+        figure, said = picture_of(source)
+        drawn_of = f"<!-- {source.name} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
+        for suffix, ink in INKS.items():
+            path = docs / f"{name}{suffix}.svg"
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            if drawn_of in text and label_of(said) in text:
+                continue
+            stale.append(path)
+            if not check:
+                path.write_text(f"{themed(figure, said, ink, dark=bool(suffix))}{drawn_of}\n", encoding="utf-8")
     return stale
 
 
-def _answers(docs: Path) -> dict[Path, tuple[Any, str]]:
-    """The whole answer, and that of the workloads that --quick has; each with what it shows in words."""
+def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
+    """Of each picture: the results that it is of, and what draws it and says in words what it shows."""
+    from trigru.bench.reporting.plots.calibration import calibration_picture
+    from trigru.bench.reporting.plots.sweep import sweep_picture
+    from trigru.bench.results.files import load
+    from trigru.bench.training.plots import curves_picture, gains_picture, vanishing_picture
+    from trigru.bench.training.record import load_record
+
+    def both(picture: Any) -> tuple[Any, str]:
+        return picture.figure, picture.description
+
+    return {
+        "answer": ("cpu", lambda path: _summary(path, quick=True)),
+        "answer-all": ("cpu", lambda path: _summary(path, quick=False)),
+        "sweep": ("sweep", lambda path: both(sweep_picture(load(path)))),
+        "calibration": ("calibration", lambda path: both(calibration_picture(load(path)))),
+        "gains": ("training", lambda path: both(gains_picture(load_record(path).runs))),
+        "learning_curves": ("training", lambda path: both(curves_picture(load_record(path).runs))),
+        "vanishing": ("vanishing", lambda path: both(vanishing_picture(load_record(path).vanishing))),
+    }
+
+
+def _summary(path: Path, *, quick: bool) -> tuple[Any, str]:
+    """The whole answer, or that of the workloads that --quick has."""
     import msgspec
     from trigru.bench.analysis.answer import WAYS, answer
     from trigru.bench.arms.workloads import QUICK
-    from trigru.bench.reporting.plots.answer import answer_figure, answer_text
+    from trigru.bench.reporting.plots.answer import answer_text
+    from trigru.bench.reporting.plots.summary import summary_figure
     from trigru.bench.results.files import load
 
-    whole = answer(load(docs / "results" / "cpu.json"))
-    first = msgspec.structs.replace(whole, rows=[row for row in whole.rows if str(row.workload) in QUICK])
-    return {
-        docs / name: (answer_figure(found, WAYS), " ".join(answer_text(found, way) for way in WAYS))
-        for name, found in (("answer.svg", first), ("answer-all.svg", whole))
-    }
+    found = answer(load(path))
+    if quick:
+        found = msgspec.structs.replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
+    return summary_figure(found), " ".join(answer_text(found, way) for way in WAYS)

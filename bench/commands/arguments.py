@@ -88,7 +88,10 @@ PageFolder = Annotated[
         "--output", "-o", parser=read_folder, help="Folder for report.html; of one run also for tables and pictures."
     ),
 ]
-
+DiffFolder = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", parser=read_folder, help="Folder for diff.html and a picture of what changed."),
+]
 TrainFolder = Annotated[
     Path,
     typer.Option("--output", "-o", parser=read_folder, help="Folder for the numbers, pictures and fitted parameters."),

@@ -18,6 +18,7 @@ from ..upgrades.folder import is_snapshot, load
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_tables
+from .pages import write_diff
 from .report import load_run
 
 
@@ -28,6 +29,7 @@ def diff(
     fail_on: Sequence[str],
     now: Callable[[Path, Snapshot], None],
     details: bool,
+    output: Path | None = None,
     **how: Any,
 ) -> None:
     """Compare what two folders hold: snapshots, runs or both.
@@ -36,6 +38,7 @@ def diff(
         old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
         fail_on: kinds of changes between snapshots that end with exit code 1.
         now: takes a snapshot into a folder.
+        output: a folder, where a page and a picture of two runs are written.
         how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
     """
     if new is None:
@@ -50,10 +53,10 @@ def diff(
     elif is_snapshot(old) or is_snapshot(new):
         failed = _diff_snapshots(old, new, fail_on, details=details)
         both = all((folder / FILE).is_file() for folder in (old, new))
-        slower = _diff_runs(old, new, details=details, **how) if both else 0
+        slower = _diff_runs(old, new, details=details, output=output, **how) if both else 0
         code = max(int(failed), slower if "slower" in fail_on or slower > 1 else 0)
     else:
-        code = _diff_runs(old, new, details=details, **how)
+        code = _diff_runs(old, new, details=details, output=output, **how)
     if code:
         raise typer.Exit(code)
 
@@ -84,10 +87,12 @@ def take_now(folder: Path, old: Snapshot) -> None:
         take_into(folder, names, equality=old.equality is not None, prover=prover)
 
 
-def _diff_runs(old: Path, new: Path, *, details: bool, **how: Any) -> int:
+def _diff_runs(old: Path, new: Path, *, details: bool, output: Path | None, **how: Any) -> int:
     found = compare_runs(load_run(old), load_run(new), **how)
     check_comparable(found)
     show(diff_tables(found), above=[*outcome(found), ""], details=details)
+    if output is not None:
+        say(f"written: {', '.join(map(str, write_diff(output, found)))}")
     return found.exit_code
 
 

@@ -4,20 +4,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...common.files import write_whole
-from ..analysis.answer import WAYS, Answer
+from ..analysis.answer import Answer
+from ..analysis.diff import Diff
+from ..reporting.diff import diff_tables
+from ..reporting.outcome import outcome
 from ..reporting.page.page import page
-from ..reporting.plots.answer import answer_figure, answer_text
-from ..reporting.plots.figures import write_figure
-from ..reporting.plots.sweep import SWEPT, sweep_figure
-from ..reporting.provenance import provenance_lines
+from ..reporting.page.sheet import sheet
+from ..reporting.plots.answer import answer_picture
+from ..reporting.plots.calibration import calibration_picture
+from ..reporting.plots.diff import diff_picture
+from ..reporting.plots.figures import remove_picture
+from ..reporting.plots.sweep import sweep_picture
+from ..reporting.provenance import origin_lines, provenance_lines
 from ..reporting.sections import markdown
 from ..reporting.sight import sight_lines
 from ..results.record import Results
 from .tables import tables_of
 
-PAGE, TABLES = "report.html", "report.md"
-ANSWER_PLOT, SWEEP_PLOT = "answer", "sweep"
-SUFFIXES = (".png", ".svg")
+PAGE, TABLES, DIFF_PAGE = "report.html", "report.md", "diff.html"
 
 
 def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]) -> list[Path]:
@@ -35,17 +39,34 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     (run,), (found,) = runs, answers
     text = markdown("trigru", [*provenance_lines(run), *sight_lines(run)], tables_of(run, found))
     write_whole(folder / TABLES, text.encode())
-    ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
-    answered = answer_figure(found, ways) if ways else None
-    said = " ".join(answer_text(found, way) for way in ways)
-    figures = {ANSWER_PLOT: (answered, said), SWEEP_PLOT: (sweep_figure(run), SWEPT)}
     written = [folder / PAGE, folder / TABLES]
-    for name, (figure, description) in figures.items():
-        for suffix in SUFFIXES:
-            path = folder / f"{name}{suffix}"
-            if figure is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_figure(figure, path, description)
-                written.append(path)
+    pictures = {
+        "answer": answer_picture(found), "sweep": sweep_picture(run), "calibration": calibration_picture(run)
+    }  # fmt: skip
+    for name, picture in pictures.items():
+        if picture is None:
+            remove_picture(name, folder)
+        else:
+            written += picture.write(folder)
     return written
+
+
+def write_diff(folder: Path, found: Diff) -> list[Path]:
+    """Write the page of what changed between two runs, and its picture.
+
+    Returns:
+        What was written, the page first.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    picture = diff_picture(found)
+    origins = [
+        f"{name}: {line}" for name, run in (("OLD", found.old), ("NEW", found.new)) for line in origin_lines(run)
+    ]
+    content = sheet("what changed", outcome(found), [picture] if picture else [], diff_tables(found), origins)
+    write_whole(folder / DIFF_PAGE, content.encode())
+    if picture is None:
+        remove_picture("diff", folder)
+        return [folder / DIFF_PAGE]
+    return [folder / DIFF_PAGE, *picture.write(folder)]

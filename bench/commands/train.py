@@ -21,7 +21,7 @@ from ..training import FRAMEWORKS
 from ..training.experiments import EXPERIMENTS, Experiment, get_experiment
 from ..training.fit import DivergedError
 from ..training.journal import PARTIAL, Begun, Trained, TrainingJournal, from_bytes, to_bytes
-from ..training.plots import plot_curves, plot_vanishing
+from ..training.pages import write_training
 from ..training.record import SCHEMA, TrainingRecord, save_record
 from ..training.study import STARTS, Agreement, Run, agreement, study
 from ..training.tables import agreement_table, curves_agree, gain_table, seeds_wanted, vanishing_table
@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Train every experiment in every framework from every start.
 
-    Writes training.json, learning_curves.png, and the first seed's fitted parameters in params/, once all is trained.
+    Writes training.json, its page and pictures, and the first seed's fitted parameters in params/, once all is trained.
     Until then, what was trained is in a journal. Exit 1 if the float64 losses of a framework are not those of plain
     JAX; then nothing is trained. Exit 2 if a training diverged.
     """
@@ -95,19 +95,20 @@ def train(
     runs = journal.runs
     with shielded():
         try:
-            save_record(folder / "training.json", _record(quick, runs=runs, agreement=journal.begun.agreement))
-            plot_curves(runs, folder / "learning_curves.png")
+            record = _record(quick, runs=runs, agreement=journal.begun.agreement)
+            save_record(folder / "training.json", record)
+            written = write_training(folder, record)
             _write_fitted(journal.trained, folder / "params")
         except (TrigruError, OSError) as error:
             say(kept(journal, error))
             raise
         path.unlink()
         show([gain_table(runs)])
-        say(f"Wrote {folder}/training.json, learning_curves.png and params/ (fitted, of seed 0).")
+        say(f"Wrote {folder}/training.json, {_named(written)} and params/ (fitted, of seed 0).")
 
 
 def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quick: bool, folder: Path) -> None:
-    """Measure the gradient that reaches the initial state. Writes vanishing.json and vanishing.png."""
+    """Measure the gradient that reaches the initial state. Writes vanishing.json, its page and picture."""
     names = _frameworks(frameworks)
     with Progress("gradients") as progress:
         found = vanishing(
@@ -118,11 +119,12 @@ def train_vanishing(frameworks: Sequence[str] | None, *, seeds: int | None, quic
         )
     with shielded():
         try:
-            save_record(folder / "vanishing.json", _record(quick, vanishing=found))
-            plot_vanishing(found, folder / "vanishing.png")
+            record = _record(quick, vanishing=found)
+            save_record(folder / "vanishing.json", record)
+            written = write_training(folder, record)
         finally:  # what cannot be written is shown at least
             show([vanishing_table(found)])
-        say(f"Wrote {folder}/vanishing.json and vanishing.png.")
+        say(f"Wrote {folder}/vanishing.json, {_named(written)}.")
 
 
 def kept(journal: TrainingJournal, error: BaseException) -> str:
@@ -142,6 +144,10 @@ def unfinished_error(path: Path) -> UnfinishedError:
     except TrigruError:
         return UnfinishedError(path, "is in the way, and is not of trainings of this trigru", can_go_on=False)
     return UnfinishedError(path, what)
+
+
+def _named(written: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in written)
 
 
 def _write_fitted(trainings: Sequence[Trained], folder: Path) -> None:

@@ -59,6 +59,7 @@ def diff(
     allow_missing: given.AllowMissing = False,
     allow_other_machine: given.AllowOtherMachine = False,
     details: given.ArmDetails = False,
+    output: given.DiffFolder = None,
 ) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.
 
@@ -72,7 +73,7 @@ def diff(
     diff(
         old, new,
         fail_on=read_kinds(fail_on), now=take_now, fail_above=fail_above, absolute=absolute,
-        allow_missing=allow_missing, allow_other_machine=allow_other_machine, details=details,
+        allow_missing=allow_missing, allow_other_machine=allow_other_machine, details=details, output=output,
     )  # fmt: skip
 
 

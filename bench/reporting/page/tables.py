@@ -12,8 +12,9 @@ from ...analysis.answer import WAYS, Answer, Cell, Difference, Row
 from ...analysis.rates import rates_of
 from ...analysis.statistics import Comparison
 from ...results.record import Arm, Benchmark, Results, Untimed
-from ..answer import HEADINGS, PHASES, name_of
+from ..answer import untold
 from ..frameworks import explain
+from ..naming import HEADINGS, PHASES, name_of
 from ..numbers import format_bytes, format_interval, format_rate, format_throughput, format_time
 from .samples import Samples
 
@@ -54,6 +55,8 @@ OF_ARM: tuple[tuple[str, Kind], ...] = (
     ("dtype", "filter"), ("compared in", "filter"),
 )  # fmt: skip
 RUN: tuple[tuple[str, Kind], ...] = (("run", "filter"),)
+#: What most runs have one of: said once above a table, where it is the same in every row.
+ONCE = ("kernel", "dtype", "compared in")
 
 
 def answer_table(found: Answer, way: str, run: Results, samples: Samples) -> Sortable:
@@ -70,11 +73,8 @@ def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples)
         ("time of a call", "number"), ("time / plain JAX", "number"), ("verdict", "filter"), ("pipelined", "number"),
         ("steps/s", "number"), ("GFLOP/s, %", "number"),
     )  # fmt: skip
-    rows = [
-        [*first, *_times(run, item, samples)]
-        for run, item, first in _items(runs, names)
-    ]  # fmt: skip
-    return Sortable(
+    rows = [[*first, *_times(run, item, samples)] for run, item, first in _items(runs, names)]
+    return _once(
         "Every time",
         (*_run_column(runs), *OF_ARM, *columns),
         rows,
@@ -98,7 +98,7 @@ def programs_table(runs: Sequence[Results], names: Sequence[str]) -> Sortable:
         for _, item, first in _items(runs, names)
         if isinstance(item, Benchmark) and item.arm.role != "duplicate"
     ]
-    return Sortable(
+    return _once(
         "Compile times and programs",
         (*_run_column(runs), *OF_ARM, *columns),
         rows,
@@ -113,7 +113,7 @@ def pairs_table(runs: Sequence[Results], names: Sequence[str], answers: Sequence
     """Each two frameworks, in the same way, and what causes the difference."""
     columns: tuple[tuple[str, Kind], ...] = (
         ("workload", "filter"), ("phase", "filter"), ("called", "filter"), ("one", "filter"), ("other", "filter"),
-        ("one / other", "number"), ("verdict", "filter"), ("why", "words"),
+        ("one / other", "number"), ("verdict", "filter"), ("why, and the difference in time", "words"),
     )  # fmt: skip
     rows = [
         [*([Entry(name)] * (len(runs) > 1)), *_pair(run, row, way, difference, samples)]
@@ -124,6 +124,19 @@ def pairs_table(runs: Sequence[Results], names: Sequence[str], answers: Sequence
     ]
     notes = ("Paired within rounds, with 95 % intervals. A verdict needs a difference beyond chance and noise floor.",)
     return Sortable("Frameworks against each other", (*_run_column(runs), *columns), rows, notes)
+
+
+def _once(
+    title: str, columns: tuple[tuple[str, Kind], ...], rows: list[list[Entry]], notes: tuple[str, ...]
+) -> Sortable:
+    """A table in which a column of ONCE stands only if its rows differ there."""
+    texts = {name: {row[at].text for row in rows} for at, (name, _) in enumerate(columns) if name in ONCE}
+    same = {name: one for name, (one, *more) in ((n, sorted(some)) for n, some in texts.items() if some) if not more}
+    kept = [at for at, (name, _) in enumerate(columns) if name not in same]
+    said = (f"In every row: {', '.join(f'{name} {text}' for name, text in same.items())}.",) if same else ()
+    return Sortable(
+        title, tuple(columns[at] for at in kept), [[row[at] for at in kept] for row in rows], (*notes, *said)
+    )
 
 
 def _run_column(runs: Sequence[Results]) -> tuple[tuple[str, Kind], ...]:
@@ -184,7 +197,7 @@ def _answer_row(found: Answer, row: Row, way: str, run: Results, samples: Sample
     cells, fastest = row.cells[way], row.fastest.get(way, [])
     compared = [cell for cell in cells.values() if not cell.differs]
     none = len(fastest) == len(compared) > 1
-    said = "not told apart" if none else ", ".join(map(name_of, fastest))
+    said = untold(row) if none else ", ".join(map(name_of, fastest))
     return [
         Entry(f"{row.workload}, {PHASES.get(row.phase, row.phase)}"),
         Entry(said, why="" if said else "too few rounds to tell, or nothing to compare"),

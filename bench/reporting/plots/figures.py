@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,38 @@ if TYPE_CHECKING:
 #: Okabe and Ito's colours by port, which colour-blind people can distinguish (https://jfly.uni-koeln.de/color/). Plain
 #: JAX and everything that is no framework is drawn in the colour of text.
 COLOURS = {"linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E73"}
+#: Blue that is light enough for a dark background.
+BLUE, LIGHT_BLUE = "#0072b2", "#56b4e9"
 OTHERS = ("#CC79A7", "#D55E00", "#56B4E9")
 MARKERS = "osD^vPX"
 #: The colour of text: almost black in a file, and in a page whatever its text has.
 INK = "#010203"
 GREY = "#888888"
+#: Of each picture, one for documents and one for pages.
+SUFFIXES = (".png", ".svg")
 _DRAWN_IN_INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, the name of its files without a suffix, and what it shows in words."""
+
+    name: str
+    figure: "Figure"
+    description: str
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write it into a folder, once for each suffix; returns the files."""
+        paths = [folder / f"{self.name}{suffix}" for suffix in SUFFIXES]
+        for path in paths:
+            write_figure(self.figure, path, self.description)
+        return paths
+
+
+def remove_picture(name: str, folder: Path) -> None:
+    """Remove the files of an earlier picture of that name."""
+    for suffix in SUFFIXES:
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)
 
 
 def colour_of(port: str, ports: Sequence[str]) -> str:
@@ -53,12 +80,16 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def draw_ratio(axes: "Axes", y: float, ratio: Comparison, colour: str, marker: str = "o") -> None:
+def draw_ratio(
+    axes: "Axes", y: float, ratio: Comparison, colour: str, marker: str = "o", *, filled: bool = True
+) -> None:
     """A ratio with its interval, as a marker with whiskers."""
     reach = [[ratio.ratio - ratio.low], [ratio.high - ratio.ratio]]
+    fill = colour if filled else "none"
     axes.errorbar(
-        [ratio.ratio], [y], xerr=reach, color=colour, marker=marker, markersize=4.5, linewidth=1.4, capsize=2.5
-    )
+        [ratio.ratio], [y], xerr=reach,
+        color=colour, marker=marker, markersize=4.5, markerfacecolor=fill, linewidth=1.4, capsize=2.5,
+    )  # fmt: skip
 
 
 def shade_floor(axes: "Axes", y: float, floor: float, lines: int) -> None:
@@ -97,12 +128,21 @@ def write_figure(figure: "Figure", path: Path, description: str = "") -> None:
     write_whole(path, described(content.decode(), description).encode() if path.suffix == ".svg" else content)
 
 
+def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) -> str:
+    """A picture as SVG without a background, drawn in this ink: for pages of one theme."""
+    with drawing():
+        text = _saved(figure, "svg", transparent=True).decode()
+    text = text.replace(BLUE, LIGHT_BLUE) if dark else text
+    return described(text.replace(INK, ink), description)
+
+
 def inline(figure: "Figure", description: str) -> str:
-    """A picture as a part of a page, in the colour of its text, with a text alternative."""
+    """A picture as a part of a page, in the colour of its text and in the page's blue, with a text alternative."""
     with drawing():
         text = _saved(figure, "svg", transparent=True).decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg ") :], flags=re.DOTALL)
-    return described(text.replace(INK, "currentColor"), description)
+    text = text.replace(INK, "currentColor").replace(BLUE, f"var(--blue, {BLUE})")
+    return described(text, description)
 
 
 def described(svg: str, description: str) -> str:

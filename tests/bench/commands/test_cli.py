@@ -40,6 +40,7 @@ COMMANDS = {
         "--details",
         "--now",
         "--fail-on",
+        "--output",
     },
     "snapshot": {"--port", "--equality", "--no-equality", "--cache", "--no-cache", "--output"},
     "matrix": {"--from", "--every", "--last", "--port", "--python", "--equality", "--no-equality", "--bench"}

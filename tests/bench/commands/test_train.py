@@ -36,6 +36,7 @@ def test_a_quick_training_leaves_numbers_a_picture_and_parameters(tmp_path, monk
     assert {run.experiment for run in record.runs} == {"sunspots-8"}
     assert record.machine.versions["jax"]
     assert (tmp_path / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "Learned against fixed initial state" in (tmp_path / "training.html").read_text()
     fitted = load_file(tmp_path / "params" / "sunspots-8-equinox-learned.safetensors")
     assert fitted["initial_carry"].shape == (16,)
     (first,) = (r for r in record.runs if (r.framework, r.start, r.seed) == ("equinox", "learned", 0))
@@ -50,6 +51,8 @@ def test_gradients_are_measured_instead(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert load_record(tmp_path / "vanishing.json").vanishing.of("last-step", "gradient")[0] == [1, 8]
     assert (tmp_path / "vanishing.png").read_bytes().startswith(b"\x89PNG")
+    assert 'role="img"' in (tmp_path / "vanishing.svg").read_text()
+    assert "Gradient that reaches the initial state" in (tmp_path / "vanishing.html").read_text()
 
 
 def test_a_framework_that_is_not_the_same_is_not_trained(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from support.cli import shown
 from trigru.bench.training.experiments import EXPERIMENTS, get_experiment
 from trigru.bench.training.fit import PATIENCE, DivergedError, Fit, fit, minibatches
-from trigru.bench.training.plots import plot_curves
+from trigru.bench.training.plots import curves_picture, gains_picture
 from trigru.bench.training.study import STARTS, Agreement, Run, gain, start_params, study
 from trigru.bench.training.tables import agreement_table, curves_agree, gain_table
 from trigru.bench.training.trainer import Minibatch
@@ -151,7 +151,7 @@ def test_an_epoch_without_a_number_is_kept_as_none(monkeypatch, tmp_path):
     runs = study([get_experiment("vowels")], ["linen"], 1)
     assert {(*run.train_loss, *run.validation_loss) for run in runs} == {(1.0, None, 1.0, None, 0.5, 0.7)}
     assert msgspec.json.decode(msgspec.json.encode(runs), type=list[Run]) == runs
-    plot_curves(runs, tmp_path / "curves.png")
+    assert (len(curves_picture(runs).write(tmp_path)), gains_picture(runs)) == (2, None), "one seed has no interval"
 
 
 def test_training_ends_when_validation_has_stopped_improving():

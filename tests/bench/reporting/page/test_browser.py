@@ -146,6 +146,28 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_but_what_scrolls(shown):
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390
 
 
+#: Boxes that scroll sideways, and whether each shows it by shades at its ends.
+WIDE = """
+    const boxes = [...document.querySelectorAll(".scroll")];
+    return boxes.filter((box) => box.scrollWidth > box.clientWidth)
+        .map((box) => getComputedStyle(box).backgroundImage.split("linear-gradient").length - 1);"""
+
+
+def test_the_published_run_fits_a_screen_of_1280(shown):
+    browser = shown(load(ROOT / "docs" / "results" / "cpu.json"), width=1280)
+    assert (
+        browser.execute_script("const page = document.documentElement; return page.scrollWidth - page.clientWidth") == 0
+    )
+    assert browser.execute_script(WIDE) == []
+
+
+def test_what_scrolls_sideways_shows_it(shown):
+    browser = shown(SMALL, width=390)
+    shades = browser.execute_script(WIDE)
+    assert shades
+    assert set(shades) == {4}
+
+
 def test_what_a_file_holds_does_nothing(shown):
     run = SMALL
     named = [

@@ -24,9 +24,10 @@ from support.runs import (
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.rates import rates_of
 from trigru.bench.analysis.statistics import Comparison
-from trigru.bench.reporting.answer import advice_lines, legend_lines, limit_lines, proof_lines, reason_lines
+from trigru.bench.reporting.answer import advice_lines, legend_lines, limit_lines, proof_lines
 from trigru.bench.reporting.numbers import format_bytes, format_interval, format_time
 from trigru.bench.reporting.page.page import SCRIPTS, names_of, page
+from trigru.bench.reporting.reasons import reason_lines
 from trigru.bench.results.record import Untimed
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' {{7*7}} $x^2_"
@@ -64,7 +65,7 @@ def read(run):
 
 
 def arm_of(row):
-    return row["workload"], row["phase"], row["framework"], row["style"], row["kernel"], row["dtype"]
+    return row["workload"], row["phase"], row["framework"], row["style"]
 
 
 def test_every_time_stands_in_the_row_of_its_arm_and_under_its_heading(run, read):
@@ -75,13 +76,33 @@ def test_every_time_stands_in_the_row_of_its_arm_and_under_its_heading(run, read
     for b, row in zip(run.benchmarks, rows, strict=False):
         arm, rates = b.arm, rates_of(run, b)
         name = names.get(arm.port, arm.port) + (" #2" if arm.copy == 2 else "")
-        assert arm_of(row) == (str(arm.workload), phases[arm.phase], name, arm.style, "stock", "float32")
+        assert arm_of(row) == (str(arm.workload), phases[arm.phase], name, arm.style)
         assert row["time of a call"] == format_time(rates.time_s)
         assert row["pipelined"] == format_time(b.facts.pipelined_s[0])
         ratio = Comparison(b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high)
         assert row["time / plain JAX"] == ("1" if arm.is_baseline else format_interval(ratio))
         said = {"baseline": "1 (baseline)", "duplicate": "A/A"}.get(arm.role, b.facts.verdict)
         assert row["verdict"] == said
+
+
+def test_a_column_of_one_word_is_said_once_above_the_table(read, rng):
+    said = "In every row: kernel stock, dtype float32, compared in stock."
+    assert read.text.count(said) == 2
+    kernels = Page(page([draw_kernels(rng)]))
+    assert {row["kernel"] for row in kernels.rows("Every time")} == {"stock", "fused"}
+    assert kernels.text.count("In every row: dtype float32.") == 2
+
+
+def test_a_busy_machine_is_said_once(run):
+    for loads in ({"load_before": 99.0}, {"load_after": 99.0}, {"load_before": 99.0, "load_after": 98.0}):
+        assert Page(page([with_provenance(run, **loads)])).text.count("The machine was busy") == 1
+
+
+def test_noise_that_hides_what_one_would_choose_by_is_said_first(run):
+    noisy = with_benchmarks(run, [with_facts(b, floor=0.2) for b in run.benchmarks])
+    found = Page(page([noisy]))
+    (said,) = re.findall("Too noisy to choose by in every row: the noise hides differences of 20%", found.text)
+    assert found.text.index(said) < found.text.index("Proven equal")
 
 
 def test_an_arm_without_a_number_says_why(read):
@@ -144,7 +165,7 @@ def test_a_number_opens_to_its_own_samples(run, read):
     pairs = [tuple(map(int, p.split(","))) for p in opened if "," in p]
     assert all(run.benchmarks[a].group == run.benchmarks[b].group for a, b in pairs)
     of_pairs = re.findall(
-        r"<td>([^<]*\[[^<]*)</td>\s*<td>([^<]*\[[^<]*)</td>\s*"
+        r"<td class=\"filter\">([^<]*\[[^<]*)</td>\s*<td class=\"filter\">([^<]*\[[^<]*)</td>\s*"
         r"<td class=\"number\"[^>]*><button[^>]*data-arms=\"(\d+),(\d+)\"",
         read.html,
     )
@@ -214,6 +235,8 @@ def test_a_sweep_a_kernel_and_a_calibration_have_their_own(rng):
     trials = with_benchmarks(draw_run(1), [make_benchmark(arm, [1e-3] * 6) for arm in arms])
     calibrated = Page(page([with_provenance(trials, plan=plan(trials=2))]))
     assert len(calibrated.rows("Every time")) == 6
+    assert "Verdicts on arms whose truth is known, with 95 % intervals" in calibrated.html
+    assert "Verdicts on known differences" in calibrated.text
     assert "Answer" in calibrated.text
 
 

@@ -1,0 +1,98 @@
+"""Pictures: what is drawn is what the numbers are, what moved stands out, and each says in words what it shows."""
+
+import re
+
+import pytest
+from support.runs import ARMS, draw_run, make_arm, make_benchmark, make_results, plan, with_facts
+from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.diff import diff
+from trigru.bench.reporting.plots.calibration import calibration_picture
+from trigru.bench.reporting.plots.diff import MOST, diff_picture
+from trigru.bench.reporting.plots.figures import BLUE, GREY, INK, Picture, remove_picture, themed
+from trigru.bench.reporting.plots.summary import summary_figure
+
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
+SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
+
+
+def points(axes):
+    """Centre and colour of each series with whiskers, in the order of drawing."""
+    lines = [container.lines[0] for container in axes.containers]
+    return [(line.get_xdata()[0], line.get_color()) for line in lines]
+
+
+def test_a_diff_draws_each_arm_where_it_is_and_what_moved_in_colour():
+    found = diff(draw_run(1, **SMALL), draw_run(2, {"linen": 1.5}, **SMALL))
+    picture = diff_picture(found)
+    (axes,) = picture.figure.axes
+    drawn = points(axes)
+    assert [x for x, _ in drawn] == [change.comparison.ratio for change in found.judged]
+    assert [colour != GREY for _, colour in drawn] == [change.moved for change in found.judged]
+    assert {text.get_text() for text in axes.texts} == {"FAILED", ""}
+    assert re.search(r"tiny forward linen\[apply\] 1\.[45]", picture.description)
+    assert "7 arms indistinguishable from before" in picture.description
+    assert "new / old" in axes.get_xlabel()
+
+
+def test_a_diff_of_many_arms_draws_what_moved_and_what_is_compared_and_says_so():
+    arms = {"pure[jit]": 1.0, "pure[jit]#2": 1.0} | {f"nnx[{n}]": 2.0 for n in range(MOST)} | {"linen[apply]": 1.5}
+    found = diff(draw_run(1, arms=arms, **SMALL), draw_run(2, {"nnx[3]": 2.0}, arms=arms, **SMALL))
+    picture = diff_picture(found)
+    moved = sum(change.moved for change in found.judged)
+    still = not next(change for change in found.judged if change.arm.port == "linen").moved
+    assert len(points(picture.figure.axes[0])) == moved + still
+    assert f"{MOST + 1 - moved - still} that did not move are not drawn" in picture.figure.axes[0].get_title("left")
+
+
+def test_nothing_in_common_is_no_picture():
+    alone = {name: ARMS[name] for name in ("pure[jit]", "pure[jit]#2")}
+    run = draw_run(1, arms=alone, **SMALL)
+    assert diff_picture(diff(run, run)) is None
+
+
+def test_a_calibration_draws_the_share_of_each_true_difference():
+    named = [
+        (make_arm(name, trial=trial), verdict)
+        for trial in (1, 2)
+        for name, verdict in (
+            ("pure[jit]", "indistinguishable"), ("pure[jit]#2", "indistinguishable"),
+            ("pure[jit]#3", "faster" if trial == 1 else "indistinguishable"), ("pure[jit]+5%", "slower"),
+        )
+    ]  # fmt: skip
+    benchmarks = [with_facts(make_benchmark(arm, [1e-3] * 6), verdict=verdict) for arm, verdict in named]
+    picture = calibration_picture(make_results(benchmarks, plan=plan(trials=2)))
+    (axes,) = picture.figure.axes
+    shares = [container.lines[0].get_ydata().tolist() for container in axes.containers]
+    assert shares == [[0.5, 1.0], [0.5, 1.0]], "all workloads, and the one"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["identical", "5% slower"]
+    assert "50.0% [1.3%, 98.7%] of 2 arms that are identical were called different" in picture.description
+    assert "100.0% [15.8%, 100.0%] of 2 arms slowed by 5% were called slower" in picture.description
+    assert calibration_picture(draw_run(1, **SMALL)) is None
+
+
+def test_the_summary_goes_from_the_documented_call_to_the_one_alike():
+    found = answer(draw_run(1, **SMALL))
+    (row,) = found.rows
+    (axes,) = summary_figure(found).axes
+    linen, nnx = row.cells["documented"]["linen"], row.cells["documented"]["nnx"]
+    ratios = [x for x, _ in points(axes)]
+    assert ratios[:3] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
+    texts = [text.get_text() for text in axes.texts]
+    assert len([text for text in texts if "→" in text]) == 2, "linen is documented as it is called alike"
+    filled = [container.lines[0].get_markerfacecolor() for container in axes.containers]
+    assert [fill != "none" for fill in filled[:3]] == [True, False, True]
+
+
+def test_a_picture_is_two_files_and_those_of_a_theme_have_its_ink_and_no_background(tmp_path):
+    figure = summary_figure(answer(draw_run(1, **SMALL)))
+    written = Picture("summary", figure, "What <it> shows").write(tmp_path)
+    assert [path.name for path in written] == ["summary.png", "summary.svg"]
+    assert 'aria-label="What &lt;it&gt; shows"' in written[1].read_text()
+    remove_picture("summary", tmp_path)
+    assert not list(tmp_path.iterdir())
+    dark = themed(figure, "words", "#e3e6ea", dark=True)
+    assert BLUE in themed(figure, "words", "#1f2328")
+    assert BLUE not in dark
+    assert "#e3e6ea" in dark
+    assert INK not in dark
+    assert "#ffffff" not in dark
