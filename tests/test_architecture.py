@@ -22,6 +22,7 @@ ORDER = {
 BESIDE = {
     ("bench", "training"): {"reporting", "results", "timing.machine"},
     ("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine"},
+    ("bench", "studies"): {"analysis", "timing", "arms", "processes", "results"},
 }
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}

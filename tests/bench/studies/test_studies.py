@@ -1,0 +1,112 @@
+"""A study from its command to its record, and what its samples say."""
+
+import importlib.util
+
+import msgspec
+import numpy as np
+import pytest
+from trigru.bench.studies import __main__ as command
+from trigru.bench.studies.parameters import FRAMEWORKS, drawn, name_of
+from trigru.bench.studies.program.comparison import OWN
+from trigru.bench.studies.ratios import floor_of, ratio_of
+from trigru.bench.studies.record import DUPLICATE, SCHEMA, Shown, StudyRecord, load_study, save_study
+from trigru.bench.studies.study import NotEqualArmsError, checked, get_study
+from trigru.bench.timing.machine import describe_machine
+from trigru.common.errors import InputError, UnknownNameError
+
+
+def a_record(**changes):
+    """Two processes of eight rounds, in which "slow" takes half as long again."""
+    machine_s = np.random.default_rng(0).lognormal(-6, 0.3, 16)
+    noise = 1 + 1e-3 * np.random.default_rng(1).normal(size=(2, 16))
+    times_s = {"plain": machine_s, DUPLICATE: machine_s * noise[0], "slow": 1.5 * machine_s * noise[1]}
+    record = StudyRecord(
+        SCHEMA, "program", "2026-01-01T00:00:00+00:00", ["python"], describe_machine(), False, 0.0, 0.0, {}, [], {},
+        [0] * 8 + [1] * 8, {arm: found.tolist() for arm, found in times_s.items()},
+    )  # fmt: skip
+    return msgspec.structs.replace(record, **changes)
+
+
+def test_ratios_are_paired_within_rounds():
+    record = a_record()
+    slow, back = ratio_of(record, "slow"), ratio_of(record, "plain", "slow")
+    assert slow.verdict == "slower"
+    assert back.verdict == "faster"
+    assert slow.ratio.ratio == pytest.approx(1.5, rel=1e-3)
+    assert slow.ratio.low < 1.5 < slow.ratio.high
+    assert back.ratio.ratio == pytest.approx(1 / 1.5, rel=1e-3)
+    assert ratio_of(record, DUPLICATE).verdict == "indistinguishable"
+    assert slow.time_s == np.median(record.time_s["slow"])
+
+
+def test_a_duplicate_that_differs_raises_the_floor():
+    record = a_record()
+    twice = {**record.time_s, DUPLICATE: [2 * s for s in record.time_s["plain"]]}
+    noisy = msgspec.structs.replace(record, time_s=twice)
+    assert floor_of(noisy) == pytest.approx(1.0)
+    assert ratio_of(noisy, "slow").verdict == "indistinguishable"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"time_s": {"plain": [1.0] * 16}}, "a record has no duplicate of its baseline"),
+        ({"process": [0] * 15}, "15 rounds, but other numbers of times"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_not_read(tmp_path, change, said):
+    path = tmp_path / "record.json"
+    save_study(path, a_record())
+    content = msgspec.json.decode(path.read_bytes())
+    path.write_bytes(msgspec.json.encode({**content, **change}))
+    with pytest.raises(InputError, match=said):
+        load_study(path)
+
+
+def test_what_is_not_equal_is_not_timed():
+    assert checked([Shown("outputs of one", 1e-13, 1e-12)])
+    for error in (1e-11, float("nan")):
+        with pytest.raises(NotEqualArmsError, match="outputs of one: .* apart, at most 1e-12 passes"):
+            checked([Shown("outputs of one", error, 1e-12)])
+
+
+def test_frameworks_draw_other_parameters():
+    linen, equinox = (drawn(framework, "tiny") for framework in FRAMEWORKS)
+    assert linen.weight_hh.shape == equinox.weight_hh.shape
+    assert (linen.weight_hh != equinox.weight_hh).any()
+
+
+def test_an_unknown_study():
+    with pytest.raises(UnknownNameError, match="unknown study 'speed'. Known: parameters, program"):
+        get_study("speed")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Name -> the record of a short run by the command, in one process."""
+    monkeypatch.setattr(command, "SHORT", (1, 3))
+
+    def measured(name):
+        path = tmp_path / "record.json"
+        assert command.main([name, str(path), "--short"]) == 0
+        record = load_study(path)
+        assert record.short
+        assert record.process == [0, 0, 0]
+        return record
+
+    return measured
+
+
+def test_the_study_of_parameters(run, capsys):
+    record = run("parameters")
+    arms = [name_of(program, drawn_by) for program in FRAMEWORKS for drawn_by in FRAMEWORKS]
+    assert [*record.time_s] == [arms[0], DUPLICATE, *arms[1:]]
+    assert len(record.shown) == 4
+    assert arms[3] in capsys.readouterr().out
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gymnax") is None, reason="gymnax is not installed")
+def test_the_study_of_a_program(run):
+    record = run("program")
+    assert [*record.time_s] == [OWN, DUPLICATE, "linen:fused"]
+    assert len(record.curves["mean return"]) == record.settings["updates"]
