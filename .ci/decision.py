@@ -58,16 +58,16 @@ def _times(found: Answer, asked: list[tuple[str, Row]], way: str) -> str:
         none = len(fastest) == len(found.ports)
         winner = "not told apart" if none else ", ".join(map(name_of, fastest))
         rows.append((f"{text} (`{row.workload}`)", *cells, winner))
-    return _table(("situation", *map(name_of, found.ports), "no other is faster"), rows)
+    return table_of(("situation", *map(name_of, found.ports), "no other is faster"), rows)
 
 
 def _cell(cell: Cell) -> str:
     ratio = format_interval(Comparison(cell.ratio, cell.low, cell.high), 2)
     shown = f"({ratio})" if cell.verdict == "indistinguishable" else ratio
-    return f"{_in_one_piece(format_time(cell.time_s))}, {_in_one_piece(shown)}"
+    return f"{in_one_piece(format_time(cell.time_s))}, {in_one_piece(shown)}"
 
 
-def _in_one_piece(text: str) -> str:
+def in_one_piece(text: str) -> str:
     """A number that no line break parts from its unit or its interval."""
     return text.replace(" ", "\u00a0")
 
@@ -90,7 +90,7 @@ def _else(found: Answer, results: Path) -> str:
             "[`trigru convert`](convert.md)",
         ),
     ]
-    return _table(("situation", *map(name_of, found.ports), "what to write"), rows)
+    return table_of(("situation", *map(name_of, found.ports), "what to write"), rows)
 
 
 def _writing(found: Answer, asked: list[tuple[str, Row]]) -> str:
@@ -104,15 +104,15 @@ def _writing(found: Answer, asked: list[tuple[str, Row]]) -> str:
                 continue
             times_s = difference.difference_s, difference.difference_low_s, difference.difference_high_s
             style = row.cells[FUNCTIONAL][port].style
-            cells.append(f"`{style}`: {_in_one_piece('+' + format_time_range(*times_s))}")
+            cells.append(f"`{style}`: {in_one_piece('+' + format_time_range(*times_s))}")
         rows.append((text, *cells))
     code = ["", ""]
     for port in found.ports:
         style = next(s for s in get_port(port).call_styles if FUNCTIONAL in s.labels)
         caution = f". {style.caution[0].upper()}{style.caution[1:]}" if style.caution else ""
         code.append(f"- {name_of(port)}, `{style.name}`: `{style.summary}`{caution}.")
-    return _table(("situation", *map(name_of, found.ports)), rows) + "\n".join(code)
+    return table_of(("situation", *map(name_of, found.ports)), rows) + "\n".join(code)
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table_of(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))

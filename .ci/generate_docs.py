@@ -321,6 +321,13 @@ def decision() -> str:
     return decision_tables(DOCS / "results")
 
 
+def versions() -> str:
+    """The published run beside one with older versions."""
+    from versions import version_tables  # beside this script
+
+    return version_tables(DOCS / "results")
+
+
 def command_line() -> str:
     """The arguments and options of every command."""
     from commands import commands  # beside this script
@@ -400,6 +407,7 @@ PARTS = {
     "layouts": layouts,
     "departures": departures,
     "decision": decision,
+    "versions": versions,
     "commands": command_line,
     "screen": screen,
     "answers": answers,

@@ -1,0 +1,51 @@
+"""What depends on the versions, in the tables that the docs show side by side."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def versions(monkeypatch):
+    """The module beside the script that writes the docs."""
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    import versions
+
+    return versions
+
+
+def test_versions_beside_each_other(versions, tmp_path):
+    shutil.copy(ROOT / "docs" / "results" / "cpu.json", tmp_path / "cpu.json")
+    assert versions.version_tables(tmp_path).startswith("One set of versions was measured: python ")
+    shutil.copy(tmp_path / "cpu.json", tmp_path / "cpu-py311.json")
+    same = versions.version_tables(tmp_path)
+    assert "**The answer depends on your versions** in 0 of 36 ratios" in same
+    assert "**no**" not in same
+
+
+def test_versions_that_disagree(versions, tmp_path, monkeypatch):
+    content = (ROOT / "docs" / "results" / "cpu.json").read_text(encoding="utf-8")
+    (date,) = set(re.findall(r'"datetime": ?"(2\d{3}-[^"]+)"', content))
+    (tmp_path / "cpu.json").write_text(content, encoding="utf-8")
+    (tmp_path / "cpu-py311.json").write_text(content.replace(date, f"2020{date[4:]}"), encoding="utf-8")
+    measured = versions.Measured.effect
+
+    def doubled(self, workload, phase, way, port):
+        """With the older versions, linen's train step of one workload takes twice as long."""
+        effect, floor = measured(self, workload, phase, way, port)
+        more = np.log(2) * ((workload, phase, port) == ("question", "train_step", "linen"))
+        more *= self.run.datetime.startswith("2020")
+        return replace(effect, log_ratio=effect.log_ratio + more), floor
+
+    monkeypatch.setattr(versions.Measured, "effect", doubled)
+    said = versions.version_tables(tmp_path).replace("\u00a0", " ")
+    assert "**The answer depends on your versions** in 2 of 36 ratios" in said
+    of_both = [line for line in said.splitlines() if "**faster**: 0.50 [0.4" in line]
+    assert len(of_both) == 2
+    assert all(line.split(" | ")[1].count("faster") == 1 for line in of_both)  # in the column of linen
