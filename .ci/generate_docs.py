@@ -328,6 +328,20 @@ def versions() -> str:
     return version_tables(DOCS / "results")
 
 
+def _claim(name: str) -> str:
+    """A table of what was said in public, measured like for like."""
+    from claims import PARTS  # beside this script
+
+    return PARTS[name](DOCS / "results")
+
+
+def _program(part: str) -> str:
+    """What exchanging the GRU in a recurrent PPO loop changes."""
+    import program  # beside this script
+
+    return getattr(program, part)(*([] if part in ("difference", "lines") else [DOCS / "results"]))
+
+
 def command_line() -> str:
     """The arguments and options of every command."""
     from commands import commands  # beside this script
@@ -408,6 +422,18 @@ PARTS = {
     "departures": departures,
     "decision": decision,
     "versions": versions,
+    "claim-nnx-equinox": lambda: _claim("claim-nnx-equinox"),
+    "claim-equinox-linen": lambda: _claim("claim-equinox-linen"),
+    "claim-parameters": lambda: _claim("claim-parameters"),
+    "claim-update": lambda: _claim("claim-update"),
+    "claim-nnx-state": lambda: _claim("claim-nnx-state"),
+    "claim-source": lambda: _claim("claim-source"),
+    "claim-filter-jit": lambda: _claim("claim-filter-jit"),
+    "program-lines": lambda: _program("lines"),
+    "program-difference": lambda: _program("difference"),
+    "program-equal": lambda: _program("equal"),
+    "program-times": lambda: _program("times"),
+    "program-finding": lambda: _program("finding"),
     "commands": command_line,
     "screen": screen,
     "answers": answers,
@@ -419,7 +445,7 @@ def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should be."""
     whole = {DOCS / "results.md": results(), DOCS / "results-by-arm.md": results_by_arm()}
     found = dict(whole)
-    for page in DOCS.rglob("*.md"):
+    for page in (DOCS.parent / "README.md", *DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         for name, make in PARTS.items():
             block = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def copy(tmp_path):
     """Of the docs, with what generates them."""
-    for folder in (".ci", "docs", "tests/example_port"):
+    for folder in (".ci", "docs", "tests/example_port", "bench/studies/program"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("mkdocs.yml", "README.md"):
         shutil.copy(ROOT / file, tmp_path)
@@ -95,7 +95,7 @@ def test_a_key_of_which_a_docstring_says_nothing_stops_the_page():
 def test_every_marker_has_a_generator():
     markers = {
         name
-        for page in ROOT.glob("docs/**/*.md")
+        for page in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
         for name in re.findall(r"<!-- generated: (\S+) -->", page.read_text())
     }
     source = (ROOT / ".ci" / "generate_docs.py").read_text(encoding="utf-8")
