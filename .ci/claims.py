@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from decision import SITUATIONS, in_one_piece, table_of
-from program import NOT_MEASURED, ratio_cell, study
+from program import NOT_MEASURED, origin, ratio_cell, study
 from trigru.bench.analysis.answer import Answer, Difference, Row, answer
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.answer import name_of as name_of_port
@@ -74,14 +74,17 @@ def parameters(results: Path) -> str:
     rows = []
     for program in FRAMEWORKS:
         theirs, own = (name_of(program, drawn_by) for drawn_by in reversed(FRAMEWORKS))
-        rows.append((f"the program of {program}", ratio_cell(ratio_of(record, theirs, own))))
+        rows.append((f"the program of {name_of_port(program)}", ratio_cell(ratio_of(record, theirs, own))))
     for drawn_by in FRAMEWORKS:
         one, other = (name_of(program, drawn_by) for program in reversed(FRAMEWORKS))
-        rows.append((f"both programs, parameters drawn by {drawn_by}", ratio_cell(ratio_of(record, one, other))))
-    what = [f"{FRAMEWORKS[1]}'s parameters / {FRAMEWORKS[0]}'s"] * 2 + [f"{FRAMEWORKS[1]} / {FRAMEWORKS[0]}"] * 2
+        rows.append(
+            (f"both programs, parameters drawn by {name_of_port(drawn_by)}", ratio_cell(ratio_of(record, one, other)))
+        )
+    first, second = map(name_of_port, FRAMEWORKS)
+    what = [f"{second}'s parameters / {first}'s"] * 2 + [f"{second} / {first}"] * 2
     table = table_of(("measured", "ratio of", "ratio"), [(r[0], w, r[1]) for r, w in zip(rows, what, strict=True)])
     workload = record.settings["workload"]
-    return f"{table}\n\nForward, `{workload}`, called alike. {_where(record)}"
+    return f"{table}\n\nForward, `{workload}`, called alike. {origin(record)}"
 
 
 def update(results: Path) -> str:
@@ -93,7 +96,7 @@ def update(results: Path) -> str:
         (f"kernel {kernel}", ratio_cell(ratio_of(record, f"equinox{suffix}", f"linen{suffix}")))
         for kernel, suffix in (("`stock`", ""), ("`fused`", ":fused"))
     ]
-    return f"{table_of(('update of PPO', 'Equinox / linen'), rows)}\n\n{_where(record)}"
+    return f"{table_of(('update of PPO', 'Equinox / linen'), rows)}\n\n{origin(record)}"
 
 
 def between(row: Row, way: str, one: str, other: str) -> tuple[Comparison, str]:
@@ -138,12 +141,6 @@ def source(results: Path) -> str:
     """What the tables mean, and where their numbers are from."""
     brackets = "Ratios have their 95 % interval, and are in round brackets if they are indistinguishable from 1."
     return "\n\n".join([brackets, *origin_lines(load(results / "cpu.json"))])
-
-
-def _where(record) -> str:
-    of = record.machine.versions
-    versions = ", ".join(f"{name} {of[name]}" for name in ("python", "jax", "flax", "equinox") if name in of)
-    return f"{record.datetime[:10]}, {record.machine.device} ({record.machine.threads} threads); {versions}."
 
 
 PARTS: dict[str, Callable[[Path], str]] = {

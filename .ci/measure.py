@@ -22,6 +22,8 @@ CHOICES = ["fused", *(f"fused@{choice}" for choice in ("hoist=true", "chunk=32",
 KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
 #: Runnable processes in the last minute, below which a machine is idle.
 IDLE = 0.5
+#: The commands that are `python -m trigru.bench.studies`, and not trigru's own.
+STUDIES = ("parameters", "program")
 #: file in docs/results: Python, command. Python 3.11 gets an older jax than 3.13, so the answer is measured on both.
 RESULTS = {
     "cpu": ("3.13", ["compare"]),
@@ -31,6 +33,8 @@ RESULTS = {
     "kernel_choices": ("3.13", ["bench", *(f"--kernel={choice}" for choice in CHOICES), "--port=pure", *KERNEL]),
     "cold_start": ("3.13", ["bench", "--cold-start"]),
     "calibration": ("3.11", ["bench", "--calibrate"]),
+    "claims": ("3.13", ["parameters"]),
+    "program": ("3.11", ["program"]),  # gymnax takes no jax from 0.12 on
     "training": ("3.13", ["train"]),
     "vanishing": ("3.13", ["train", "--vanishing"]),
     # the last, so that at least an hour lies between
@@ -53,14 +57,17 @@ def main() -> int:
 def _measure(name: str, folder: Path) -> str | None:
     """Measure one, and say why it was not taken."""
     python, command = RESULTS[name]
-    trigru = _environment(python, folder / f"py{python.replace('.', '')}") / "bin" / "trigru"
+    programs = _environment(python, folder / f"py{python.replace('.', '')}") / "bin"
     made_in = folder / name
+    run: list[Path | str] = [programs / "trigru", *command, "-o", made_in]
+    if command[0] in STUDIES:
+        run = [programs / "python", "-m", "trigru.bench.studies", *command, made_in / f"{name}.json"]
     shutil.rmtree(made_in, ignore_errors=True)
     made_in.mkdir(parents=True)
     while os.getloadavg()[0] > IDLE:
         time.sleep(5)
-    print(f"+ trigru {' '.join(command)}", flush=True)
-    status = subprocess.run([trigru, *command, "-o", made_in], cwd=made_in).returncode
+    print(f"+ {' '.join([Path(run[0]).name, *map(str, run[1:-1])])}", flush=True)
+    status = subprocess.run(run, cwd=made_in).returncode
     made = next(iter(made_in.glob("*.json")), None)
     if made is None or status:
         return f"exit code {status}"
@@ -71,9 +78,10 @@ def _measure(name: str, folder: Path) -> str | None:
 
 
 def _environment(python: str, folder: Path) -> Path:
-    """The environment of a Python, with the pinned versions; the peers where their wheels are."""
+    """The environment of a Python, with the pinned versions; the peers, and gymnax, where their wheels are."""
     if not folder.exists():
-        command = ["uv", "sync", f"--python={python}", *(["--extra=peers"] if python == "3.11" else [])]
+        more = ["--extra=peers", "--group=program"] if python == "3.11" else []
+        command = ["uv", "sync", f"--python={python}", *more]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder)}, check=True)
     return folder
 
@@ -82,7 +90,10 @@ def _busy(made: Path) -> str | None:
     """What says that a result should be measured again."""
     from trigru.bench.reporting.provenance import load_warnings
     from trigru.bench.results.files import load
+    from trigru.bench.studies.record import load_study
 
+    if '"study"' in made.read_text(encoding="utf-8"):
+        return " ".join(load_warnings(load_study(made))) or None
     if '"benchmarks"' not in made.read_text(encoding="utf-8"):
         return None  # trainings and cold starts are not told by their times alone
     return " ".join(load_warnings(load(made).trigru)) or None

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from decision import in_one_piece, table_of
 from trigru.bench.reporting.numbers import format_interval, format_time
+from trigru.bench.reporting.provenance import load_warnings
 from trigru.bench.studies.program.comparison import BOUND, OWN
 from trigru.bench.studies.ratios import Ratio, ratio_of
 from trigru.bench.studies.record import DUPLICATE, StudyRecord, load_study
 
+PACKAGES = ("python", "jax", "flax", "equinox", "gymnax")
 NOT_MEASURED = "Not measured yet: `python -m trigru.bench.studies {} docs/results/{}.json`, on an idle machine."
 SOURCES = Path(__file__).parents[1] / "bench" / "studies" / "program"
 TITLES = {
@@ -36,6 +38,14 @@ def ratio_cell(found: Ratio) -> str:
     return in_one_piece(f"({shown})" if found.verdict == "indistinguishable" else shown)
 
 
+def origin(record: StudyRecord) -> str:
+    """When, where and with what a study was measured, with warnings."""
+    machine = record.machine
+    versions = ", ".join(f"{name} {machine.versions[name]}" for name in PACKAGES if name in machine.versions)
+    measured = f"{record.datetime[:10]}, {machine.device} ({machine.threads} threads); {versions}."
+    return " ".join([measured, *load_warnings(record)])
+
+
 def times(results: Path) -> str:
     """The time of an update with each GRU."""
     record = study(results / "program.json")
@@ -48,16 +58,13 @@ def times(results: Path) -> str:
         found = ratio_of(record, arm)
         ratio = "1" if arm == OWN else ratio_cell(found)
         rows.append((TITLES[arm], in_one_piece(format_time(found.time_s)), ratio))
-    of = record.machine.versions
-    versions = ", ".join(f"{name} {of[name]}" for name in ("python", "jax", "flax", "equinox", "gymnax") if name in of)
     s = record.settings
     return "\n\n".join(
         [
             table_of(("the agent's GRU", "an update", "/ its own scan"), rows),
             "Median, then the ratio with its 95 % interval; in round brackets if it is indistinguishable from 1.",
             f"`{s['environment']}`, {s['environments']} environments, {s['steps']} steps, {s['epochs']} epochs of "
-            f"{s['minibatches']} minibatches, {s['hidden']} units, float32. {record.datetime[:10]}, "
-            f"{record.machine.device} ({record.machine.threads} threads); {versions}.",
+            f"{s['minibatches']} minibatches, {s['hidden']} units, float32. {origin(record)}",
         ]
     )
 
@@ -87,9 +94,14 @@ def finding(results: Path) -> str:
     stock, fused = (ratio_of(record, arm) for arm in ("linen", "linen:fused"))
     return (
         f"**In somebody's program:** in a [recurrent PPO loop](docs/program.md), trigru's GRU takes the place of a "
-        f"scan of one's own in {_changed()} lines and learns the same. An update takes {ratio_cell(stock)} times as "
-        f"long with the stock cell, {ratio_cell(fused)} times with the fused kernel."
+        f"scan of one's own in {_changed()} lines and learns the same. With the stock cell, an update takes "
+        f"{_said(stock)}; with the fused kernel, {_said(fused)} (jax {record.machine.versions['jax']})."
     )
+
+
+def _said(found: Ratio) -> str:
+    shown = in_one_piece(format_interval(found.ratio))
+    return f"{shown} times as long" if found.verdict != "indistinguishable" else f"indistinguishably long ({shown})"
 
 
 def difference() -> str:

@@ -56,8 +56,21 @@ def test_what_is_said_of_a_program(generators, tmp_path, program_record):
     assert "| 1.100 [1.100, 1.100] |" in program.times(tmp_path).replace("\u00a0", " ")
     assert "7 episodes, with a mean return from 10.0 in the first update to 20.5 in the last" in program.equal(tmp_path)
     assert "within 2e-15 of each other" in program.equal(tmp_path)
-    assert "1.100 [1.100, 1.100] times as long with the stock cell" in program.finding(tmp_path).replace("\u00a0", " ")
+    said = program.finding(tmp_path).replace("\u00a0", " ")
+    assert (
+        "With the stock cell, an update takes 1.100 [1.100, 1.100] times as long; with the fused kernel, 1.210" in said
+    )
     assert "1.210 [1.210, 1.210]" in claims.update(tmp_path).replace("\u00a0", " ")  # the fourth over the second
+
+
+def test_what_cannot_be_told_apart_is_called_so(generators, tmp_path, program_record):
+    _, program = generators
+    times_s = {**program_record.time_s, "linen": program_record.time_s[DUPLICATE]}
+    save_study(tmp_path / "program.json", msgspec.structs.replace(program_record, time_s=times_s, load_before=9.0))
+    said = program.finding(tmp_path).replace("\u00a0", " ")
+    assert "With the stock cell, an update takes indistinguishably long (1.000 [1.000, 1.000]); with" in said
+    assert "| (1.000 [1.000, 1.000]) |" in program.times(tmp_path).replace("\u00a0", " ")
+    assert "The machine was busy: 9.0 runnable processes" in program.times(tmp_path)
 
 
 def test_what_is_said_of_parameters(generators, tmp_path):
