@@ -160,6 +160,13 @@ def test_call_styles_matter_in_one_step_and_frameworks_differ_little_in_a_large_
     says("docs/which-framework.md", "In a train step of a large model, the three differ by a few per cent,")
 
 
+def test_versions_matter():
+    """To linen's train step on one sequence."""
+    new, old = (facts(name, "question", "train_step", "linen[apply]").facts for name in ("cpu", "cpu-py311"))
+    assert new.ratio_high < old.ratio_low
+    says("docs/which-framework.md", "**It depends on your versions**, too:")
+
+
 def two(workload, phase, way, port, other="equinox"):
     """Of a framework against another, the difference in a row of the published run."""
     (row,) = (r for r in answer(run("cpu")).rows if (str(r.workload), r.phase) == (workload, phase))

@@ -4,9 +4,11 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from trigru.bench.analysis.answer import WAYS
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +29,19 @@ def test_versions_beside_each_other(versions, tmp_path):
     same = versions.version_tables(tmp_path)
     assert "**The answer depends on your versions** in 0 of 36 ratios" in same
     assert "**no**" not in same
+    assert "in part" not in same
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(["nnx"], ["nnx"], "yes"), (["nnx", "linen"], ["linen"], "in part"), (["nnx"], ["linen"], "**no**")],
+)
+def test_whether_two_sets_give_the_same_answer(versions, before, after, said):
+    old, new = (
+        SimpleNamespace(row=lambda *_, names=names: SimpleNamespace(fastest=dict.fromkeys(WAYS, names)))
+        for names in (before, after)
+    )
+    assert versions._winners(old, new, "a step", "tiny", "step")[-1] == said
 
 
 def test_versions_that_disagree(versions, tmp_path, monkeypatch):
