@@ -1,72 +1,64 @@
-"""Every recipe runs in every framework, alone and with that framework alone, and asserts what it says."""
+"""Every recipe is code to copy, alone and first on its page, a tab a framework; `recipes/` has the tests of each."""
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
+from support.recipes import FOLDER, ROOT, TITLES, frameworks_in, programs
 
-ROOT = Path(__file__).parents[2]
-TITLES = {"linen": "Flax linen", "nnx": "Flax NNX", "equinox": "Equinox"}
-PAGES = {page.stem: page for page in sorted(ROOT.glob("docs/recipes/*.md")) if page.stem != "index"}
-TAB = re.compile(r'^=== "(.+)"\n((?:\n|    .*\n)*)', re.MULTILINE)
-BLOCK = re.compile(r"^    ```python\n(.*?)^    ```$", re.MULTILINE | re.DOTALL)
-#: By module, the framework that it belongs to.
-OF = {"flax.linen": "linen", "flax.nnx": "nnx", "equinox": "equinox"}
-OF |= {f"trigru.impls.{framework}": framework for framework in TITLES}
+PROGRAMS = programs()
+PAGES = sorted({program.page for program in PROGRAMS})
+NAMES = [f"{p.page}#{p.heading}[{p.title}]" for p in PROGRAMS]
+MODULES = sorted((ROOT / "tests" / "docs" / "recipes").glob("test_*.py"))
 
 
-def tabs(page):
-    """The titles of a page's tabs in order, each with its blocks: the code and the line before it."""
-    text = page.read_text(encoding="utf-8")
-    for tab in TAB.finditer(text):
-        blocks = [(block[1], tab.start(2) + block.start(1)) for block in BLOCK.finditer(tab[2])]
-        yield (
-            tab[1],
-            [(re.sub("^    ", "", code, flags=re.MULTILINE), text[:start].count("\n")) for code, start in blocks],
-        )
+def test_every_page_has_recipes():
+    assert sorted(page.name for page in FOLDER.glob("*.md") if page.stem != "index") == PAGES
 
 
-def frameworks(code):
-    """The frameworks that code imports."""
-    names = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {framework for module, framework in OF.items() if any(f"{n}.".startswith(f"{module}.") for n in names)}
+@pytest.mark.parametrize("page", PAGES)
+def test_a_recipe_has_a_block_for_each_framework_and_none_beside(page):
+    found = [(program.heading, program.title) for program in PROGRAMS if program.page == page]
+    headings = dict.fromkeys(heading for heading, _ in found)
+    assert found == [(heading, title) for heading in headings for title in TITLES.values()]
 
 
-@pytest.fixture(
-    params=[(recipe, framework) for recipe in PAGES for framework in TITLES], ids=lambda p: f"{p[0]}[{p[1]}]"
-)
-def recipe(request):
-    """The page, the framework, its code, and the line before it."""
-    name, framework = request.param
-    ((code, line),) = dict(tabs(PAGES[name]))[TITLES[framework]]
-    return PAGES[name], framework, code, line
+@pytest.mark.parametrize("page", PAGES)
+def test_code_stands_first(page):
+    """After the title of the page, or the heading, and a paragraph."""
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    parts = re.split(r'^=== "Flax linen"$', text, flags=re.MULTILINE)[:-1]
+    for part in parts:
+        above = part[part.rindex("\n## ") if "\n## " in part else 0 :]
+        assert len([p for p in above.split("\n\n") if p.strip() and not p.strip().startswith("#")]) <= 1, above
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_recipe_has_a_block_for_each_framework_and_none_beside(name):
-    found = [(title, len(blocks)) for title, blocks in tabs(PAGES[name])]
-    assert found == [(title, 1) for title in TITLES.values()]
-    assert PAGES[name].read_text(encoding="utf-8").count("```python") == len(TITLES)
+@pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
+def test_code_imports_its_own_framework_alone_and_checks_nothing(program):
+    assert frameworks_in(program.code) == {framework for framework, title in TITLES.items() if title == program.title}
+    assert not [node for node in ast.walk(ast.parse(program.code)) if isinstance(node, ast.Assert)]
 
 
-def test_a_recipe_holds(recipe, tmp_path, monkeypatch):
-    page, _, code, line = recipe
-    monkeypatch.chdir(tmp_path)
-    exec(compile("\n" * line + code, str(page), "exec"), {"__name__": "recipe"})
+@pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
+def test_code_uses_what_it_imports(program):
+    tree = ast.parse(program.code)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {(alias.asname or alias.name).split(".")[0] for node in imports for alias in node.names}
+    assert imported <= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def test_a_recipe_needs_its_own_framework_alone_and_ends_in_an_assertion(recipe):
-    _, framework, code, _ = recipe
-    assert frameworks(code) == {framework}
-    assert code.splitlines()[-1].lstrip().startswith("assert ")
+def test_every_recipe_has_a_module_of_tests():
+    named = []
+    for module in MODULES:
+        text = module.read_text(encoding="utf-8")
+        (recipe,) = re.findall(r'^RECIPE = "(.+)"$', text, re.MULTILINE)
+        named.append(recipe)
+        assert re.search(r"^def test_\w+\((.*\b)?recipe\b", text, re.MULTILINE), f"no test of {module.name} runs it"
+    several = {p for p in PAGES if len({program.heading for program in PROGRAMS if program.page == p}) > 1}
+    wanted = {f"{p.page}#{p.heading}" if p.page in several else p.page for p in PROGRAMS}
+    assert sorted(named) == sorted(wanted)
 
 
 def test_the_site_lists_every_recipe():
-    listed = re.findall(r"^ +- recipes/([\w-]+)\.md$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(listed) == sorted([*PAGES, "index"])
+    listed = re.findall(r"^ +- recipes/([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted([*PAGES, "index.md"])

@@ -1,6 +1,6 @@
 """Every Python block of the README and the docs runs, those of one page in one namespace, in order.
 
-The recipes, whose blocks run in a namespace each, are in test_recipes.py.
+The recipes, whose blocks run in a namespace each, are in test_recipes.py and in recipes/.
 """
 
 import re
