@@ -236,6 +236,14 @@ def departures() -> str:
     return "\n".join(["| part | departure | shows in |", "| --- | --- | --- |", *rows])
 
 
+def known_faults() -> str:
+    """The table of JAX's own faults."""
+    from trigru.impls.upstream.known import KNOWN
+
+    rows = [f"| `{k.part}` | {k.what} | {k.package} before {k.fixed_in} |" for k in KNOWN]
+    return "\n".join(["| program | what happens | seen with |", "| --- | --- | --- |", *rows])
+
+
 def _calibration(name: str) -> str:
     """Verdicts on arms whose truth is known."""
     from trigru.bench.reporting.calibration import calibration_tables
@@ -439,6 +447,7 @@ PARTS = {
     "example-project": example_project,
     "layouts": layouts,
     "departures": departures,
+    "known-faults": known_faults,
     "decision": decision,
     "versions": versions,
     "claim-nnx-equinox": lambda: _claim("claim-nnx-equinox"),

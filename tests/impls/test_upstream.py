@@ -1,5 +1,6 @@
 """The frameworks' own parts, as they are today: a fix upstream fails here on the day on which it is installed."""
 
+import subprocess
 from dataclasses import replace
 
 import jax
@@ -16,6 +17,7 @@ from trigru.impls import linen, unavailable
 from trigru.impls import nnx as nnx_port
 from trigru.impls.upstream import GONE, NAMES, NEW, ON_RECORD, find_departures, get_upstream
 from trigru.impls.upstream.departure import lacks
+from trigru.impls.upstream.known import KNOWN, STACKED_DRAWS, ends
 from trigru.impls.upstream.rnn import departures_of_both
 
 from ..support.arrays import assert_bits
@@ -106,6 +108,23 @@ def test_departures_name_checks_that_exist_and_packages_that_are_there():
         assert departure.part == get_upstream(name).PORT.name
         assert departure.package in get_upstream(name).PORT.packages
     assert len({(name, departure.name) for name, departure in ALL}) == len(ALL)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: fault.name)
+def test_a_fault_of_jax_is_seen_where_it_is_on_record(fault):
+    seen = fault.evidence()
+    assert (seen is not None) == fault.expected, f"{fault.part}: {seen or 'is gone: set fixed_in'}"
+
+
+def test_models_drawn_one_after_the_other_are_there_in_time():
+    assert ends(STACKED_DRAWS, limit_s=300.0)
+
+
+def test_a_program_that_hangs_is_ended_and_one_that_fails_is_told():
+    assert not ends("import time; time.sleep(60)", limit_s=1.0)
+    with pytest.raises(subprocess.CalledProcessError):
+        ends("raise SystemExit(3)")
 
 
 def test_an_argument_that_appears_is_no_evidence():
