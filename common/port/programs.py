@@ -198,8 +198,8 @@ def _count(text: str, operation: str) -> int:
 
 def _cost(compiled: Any) -> dict[str, Any] | None:
     """XLA's cost analysis: before JAX 0.5 a list, of one for each device."""
-    found = _of(compiled, "cost_analysis")
-    return found[0] if isinstance(found, list) and found else found or None
+    found: Any = _of(compiled, "cost_analysis")
+    return found[0] if isinstance(found, list) else found
 
 
 def _of(compiled: Any, analysis: str) -> Any:

@@ -38,7 +38,7 @@ def from_gymnax(name: str, visible: Sequence[int]) -> Environment:
         UnavailableError: gymnax is not installed.
     """
     try:
-        import gymnax
+        import gymnax  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UnavailableError(
             f"gymnax is not installed ({error}). Run `uv sync --group program` in Python 3.11: gymnax 1.0 takes no jax "
