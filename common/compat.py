@@ -1,6 +1,6 @@
 """What older versions of JAX and Optax call otherwise, or lack: found by looking, not by the number of a version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,6 +21,17 @@ def partition(transforms: dict[str, Any], labels: Any) -> Any:
     import optax
 
     return (getattr(optax, "partition", None) or vars(optax)["multi_transform"])(transforms, labels)
+
+
+def dotted(path: Sequence[Any]) -> str:
+    """The keys on the way to a leaf, joined by dots: `jax.tree_util.keystr` from JAX 0.5 on.
+
+    >>> import jax
+    >>> [dotted(path) for path, _ in jax.tree_util.tree_leaves_with_path({"a": [1, 2]})]
+    ['a.0', 'a.1']
+    """
+    keys = (next(getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name)) for key in path)
+    return ".".join(map(str, keys))
 
 
 def varying_axes(array: Any) -> frozenset[str]:

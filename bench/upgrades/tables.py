@@ -69,33 +69,31 @@ def snapshot_table(snapshot: Snapshot) -> Section:
 
 def matrix_tables(matrix: Matrix) -> list[Section]:
     """A row for each set: versions, whether each port works and is equal, and what changed since the row before."""
-    rows, details, before = [], [], None
+    rows, details, notes, before = [], [], [], None
     for row in matrix.rows:
-        new = changed(before.versions, row.versions) if before else [f"{n} {v}" for n, v in row.versions.items()]
         if row.reason:
-            rows.append((row.name, "", "", "", row.reason))
+            rows.append((row.name, "", "", "", "no snapshot"))
+            notes.append(f"No snapshot of {row.name}: {row.reason}")
             continue
-        rows.append(
-            (row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), _moved(row))
-        )
+        new = changed(before.versions, row.versions) if before else [f"{n} {v}" for n, v in row.versions.items()]
+        moved = _moved(row) if before else "the first"
+        rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
         details.append(_details(row))
         before = row
-    columns = (
-        Words("version set"),
-        Prose("versions, then what is new"),
-        Prose("works"),
-        Prose("equal"),
-        Prose("changed"),
+    columns = (Prose("version set"), Prose("versions, then new ones"), Prose("works"), Prose("equal"), Prose("changed"))
+    note = (
+        "Works: in full, or what fails in some way. Equal: with the NumPy oracle, in float64 and in coarser dtypes. "
+        "Changed: since the row before, by kind."
     )
-    note = "Equal: with the NumPy oracle, in float64 and in each coarser dtype. Changed: since the row before, by kind."
-    return [Section("Version sets", columns, rows, (note,)), _costs(matrix), *details]
+    return [Section("Version sets", columns, rows, (note, *notes)), _costs(matrix), *details]
 
 
 def _ports(row: Row, fact: str) -> str:
-    said: dict[str, list[str]] = {}
-    for name, facts in row.facts.items():
-        said.setdefault(str(facts[fact] or "not asked"), []).append(name)
-    return "; ".join(f"{what}: {', '.join(names)}" if len(said) > 1 else what for what, names in said.items())
+    """All ports alike, or those that are not as they should be."""
+    bad = [name for name, facts in row.facts.items() if facts[fact] not in ("yes", "")]
+    if not any(facts[fact] for facts in row.facts.values()):
+        return "not asked"
+    return f"not {', '.join(bad)}" if bad else "all"
 
 
 def _moved(row: Row) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..compat import dotted
 from ..errors import InputError
 from .record import ClassifierParams, GRUParams, array_problem, from_leaves, leaf_shapes, leaves
 
@@ -174,7 +175,7 @@ def flatten(tree: Any) -> dict[str, Any]:
 
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = jax.tree_util.keystr(path, simple=True, separator=".").replace("/", ".").removesuffix(".value")
+        name = dotted(path).replace("/", ".").removesuffix(".value")
         if name in found:
             raise InputError(f"has two arrays called {name}: expected one.")
         found[name] = leaf

@@ -100,7 +100,8 @@ def test_a_run_of_bench_is_asked_for_in_each(tmp_path, trigru):
 def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
     table, costs, *_ = matrix_tables(fill(SETS, tmp_path, Made(), command=[]))
     assert [row[1] for row in table.rows] == ["jax 0.0.0", "jax 0.0.0 -> 0.1.0", "", "jax 0.1.0 -> 0.3.0"]
-    assert table.rows[2][-1] == "error: it broke"
+    assert table.rows[2][-1] == "no snapshot"
+    assert "No snapshot of jax==0.2.0: error: it broke" in table.notes
     assert [row[1] for row in costs.rows] == ["10 / 100", "10 / 110", "10 / 130"]
 
 
