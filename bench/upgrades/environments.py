@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,14 @@ from platformdirs import user_cache_path
 from ...common.errors import TrigruError, UnavailableError, brief
 from ...common.files import UNFINISHED
 from ..processes.child import environment
-from .versions import VersionSet, requirements_of, today
+from .versions import SUBJECTS, VersionSet, requirements_of
 
 #: The longest that an installation may take, in seconds.
 LIMIT_S = 900.0
 #: What uv says when a set has no solution; anything else may pass, as a registry that does not answer.
 UNSOLVABLE = "No solution found"
+#: What uv says first, and with what it draws.
+_PREAMBLE, _MARKS = re.compile(r"Using Python .*|Resolved .*"), str.maketrans("×╰─▶│├", " " * 6)
 
 
 class EnvironmentFailedError(TrigruError):
@@ -125,12 +128,8 @@ class Environments:
     def _limits(self, of: VersionSet) -> list[str]:
         """What may be installed: wheels, and of the frameworks no release that came later."""
         limits = ["--only-binary", ":all:"]
-        if of.day is not None:
-            _, others = requirements_of(requires("trigru") or ())
-            names = [requirement.split(">")[0].split("=")[0].strip() for requirement in others]
-            limits += ["--exclude-newer", f"{of.day}T23:59:59Z"]
-            for name in names:  # which are no part of the question
-                limits += ["--exclude-newer-package", f"{name}={today()}T23:59:59Z"]
+        for name in SUBJECTS if of.day is not None else ():  # all else is no part of the question
+            limits += ["--exclude-newer-package", f"{name}={of.day}T23:59:59Z"]
         return limits
 
     def _installed(self, folder: Path) -> dict[str, str]:
@@ -154,7 +153,7 @@ class Environments:
         except subprocess.TimeoutExpired as error:
             raise EnvironmentFailedError(f"uv {arguments[0]} took longer than {LIMIT_S:g} s.", lasting=False) from error
         if done.returncode:
-            said = brief(done.stderr.replace("×", " ").replace("╰─▶", " ").replace("│", " "))
+            said = brief(_PREAMBLE.sub("", done.stderr.translate(_MARKS)))
             raise EnvironmentFailedError(said or f"uv ended with {done.returncode}.", lasting=UNSOLVABLE in done.stderr)
         return done.stdout
 

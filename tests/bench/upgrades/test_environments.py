@@ -1,0 +1,104 @@
+"""Environments of version sets, made by a uv that is made up: what it is told, and what is left of a failure."""
+
+import json
+import os
+import stat
+import sys
+from itertools import pairwise
+
+import pytest
+from trigru.bench.upgrades import environments
+from trigru.bench.upgrades.environments import EnvironmentFailedError, Environments
+from trigru.bench.upgrades.versions import SUBJECTS, read_set
+from trigru.common.errors import UnavailableError
+
+UV = f"""#!{sys.executable}
+import json, os, pathlib, sys
+place = pathlib.Path(__file__).parent
+with open(place / "said", "a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+words = sys.argv[1:]
+if (place / "fails").exists() and words[:2] == ["pip", "install"]:
+    sys.exit((place / "fails").read_text())
+if words[0] == "venv":
+    (pathlib.Path(words[-1]) / "bin").mkdir(parents=True)
+if words[:2] == ["pip", "list"]:
+    print(json.dumps([{{"name": "jax", "version": "0.6.2"}}]))
+if words[:2] == ["pip", "compile"]:
+    print("jax==0.6.2\\njaxlib==0.6.2 ; python_version > '3'\\n# a comment")
+if words[:2] == ["tool", "run"]:
+    print("jax (0.7.0)\\nAvailable versions: 0.7.0, 0.6.2, 0.6.1\\n  LATEST: 0.7.0")
+"""
+
+
+@pytest.fixture
+def uv(tmp_path, monkeypatch):
+    """The folder of a uv that does nothing, and writes down what it was told."""
+    file = tmp_path / "uv" / "uv"
+    file.parent.mkdir()
+    file.write_text(UV)
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(environments, "_find_uv", lambda: str(file))
+    return file.parent
+
+
+def said(uv):
+    return [json.loads(line) for line in (uv / "said").read_text().splitlines()]
+
+
+def test_an_environment_is_made_once(uv, tmp_path):
+    made = Environments("3.13", folder=tmp_path / "kept")
+    first, again = made.get(read_set("jax==0.6.2")), made.get(read_set("jax==0.6.2"))
+    assert first == again
+    assert first.versions == {"jax": "0.6.2"}
+    assert first.folder.is_dir()
+    assert [words[0] for words in said(uv)].count("venv") == 1
+    assert first.folder != made.get(read_set("jax==0.6.1")).folder
+    assert first.folder != Environments("3.12", folder=tmp_path / "kept").get(read_set("jax==0.6.2")).folder
+
+
+def test_it_gets_what_the_set_says_and_wheels_alone(uv, tmp_path):
+    Environments("3.13", ["mine==1"], folder=tmp_path / "kept").get(read_set("jax==0.6.2"))
+    venv, install, own = said(uv)[:3]
+    assert venv[:3] == ["venv", "--python", "3.13"]
+    assert {"jax==0.6.2", "mine==1", "flax", "equinox"} <= set(install)
+    assert "jax" not in install
+    assert not any(word.startswith("flax>") for word in install), "the set decides"
+    assert any(word.startswith("msgspec>=") for word in install)
+    assert install[install.index("--only-binary") + 1] == ":all:"
+    assert not any("exclude-newer" in word for word in install)
+    assert "--no-deps" in own
+
+
+def test_a_day_limits_the_frameworks_and_nothing_else(uv, tmp_path):
+    Environments(folder=tmp_path / "kept").get(read_set("2025-01-10"))
+    install = said(uv)[1]
+    limits = [after for word, after in pairwise(install) if word == "--exclude-newer-package"]
+    assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in SUBJECTS]
+    assert "--exclude-newer" not in install
+
+
+@pytest.mark.parametrize(("text", "lasting"), [("× No solution found when ...", True), ("error: timed out", False)])
+def test_nothing_is_left_of_one_that_fails(uv, tmp_path, text, lasting):
+    (uv / "fails").write_text(text)
+    made = Environments(folder=tmp_path / "kept")
+    with pytest.raises(EnvironmentFailedError, match=text[2:16]) as raised:
+        made.get(read_set("jax==0.6.2"))
+    assert raised.value.lasting is lasting
+    assert [name for name in os.listdir(tmp_path / "kept") if not name.endswith(".lock")] == []
+    (uv / "fails").unlink()
+    assert made.get(read_set("jax==0.6.2")).folder.is_dir()
+
+
+def test_versions_are_resolved_and_releases_listed_from_the_oldest(uv, tmp_path):
+    made = Environments("3.13", folder=tmp_path / "kept")
+    assert made.resolve(read_set("2025-01-10")) == {"jax": "0.6.2", "jaxlib": "0.6.2"}
+    assert made.releases("jax") == ["0.6.1", "0.6.2", "0.7.0"]
+    assert said(uv)[-1][-2:] == ["--python-version", "3.13"]
+
+
+def test_without_uv_it_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(environments.shutil, "which", lambda _: None)
+    monkeypatch.setattr(environments.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(UnavailableError, match="pip install uv"):
+        Environments()
