@@ -108,8 +108,9 @@ def test_advantages_are_those_of_the_definition(recipe, rng):
 
 def test_the_loss_of_a_rollout_by_its_own_parameters(recipe):
     """There the ratio is 1, so the gain is the mean of scaled advantages, 0, and the error that of the advantages."""
-    params, state = one(recipe), begin(recipe)
-    _, seen = jax.jit(recipe.rollout)(params, state, jax.random.key(8))
+    params, rollout = one(recipe), jax.jit(recipe.rollout)
+    state, _ = rollout(params, begin(recipe), jax.random.key(7))  # the next starts within episodes
+    _, seen = rollout(params, state, jax.random.key(8))
     _, logits, _ = recipe.run(params, seen["x"], state[1], seen["reset"])
     p = jax.nn.softmax(logits)
     entropy = -(p * jnp.log(p)).sum(axis=-1).mean()
