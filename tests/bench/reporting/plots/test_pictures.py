@@ -28,7 +28,7 @@ def test_a_diff_draws_each_arm_where_it_is_and_what_moved_in_colour():
     drawn = points(axes)
     assert [x for x, _ in drawn] == [change.comparison.ratio for change in found.judged]
     assert [colour != GREY for _, colour in drawn] == [change.moved for change in found.judged]
-    assert {text.get_text() for text in axes.texts} == {"FAILED", ""}
+    assert {text.get_text() for text in axes.texts} == {"tiny forward", "FAILED", ""}
     assert re.search(r"tiny forward linen\[apply\] 1\.[45]", picture.description)
     assert "7 arms indistinguishable from before" in picture.description
     assert "new / old" in axes.get_xlabel()
