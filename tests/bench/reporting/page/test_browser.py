@@ -11,7 +11,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from support.runs import GROUPS, draw_run, make_benchmark, with_benchmarks, with_machine
+from trigru.bench.analysis.diff import diff
+from trigru.bench.reporting.diff import diff_tables
+from trigru.bench.reporting.outcome import outcome
 from trigru.bench.reporting.page.page import page
+from trigru.bench.reporting.page.sheet import sheet
+from trigru.bench.reporting.plots.diff import diff_picture
 from trigru.bench.results.files import load
 
 ROOT = Path(__file__).parents[4]
@@ -43,11 +48,11 @@ def browser():
 
 @pytest.fixture
 def shown(browser, tmp_path):
-    """Open the page of some runs, and require afterwards that it asked for nothing and said nothing."""
+    """Open the page of some runs, or another; require afterwards that it asked for nothing and said nothing."""
 
-    def show(*runs, width=1280, scheme="light"):
+    def show(*runs, html=None, width=1280, scheme="light"):
         path = tmp_path / "report.html"
-        path.write_text(page(runs), encoding="utf-8")
+        path.write_text(html or page(runs), encoding="utf-8")
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         scheme = {"name": "prefers-color-scheme", "value": scheme}
@@ -166,6 +171,18 @@ def test_what_scrolls_sideways_shows_it(shown):
     shades = browser.execute_script(WIDE)
     assert shades
     assert set(shades) == {4}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_small_page_fits_and_says_nothing_either(shown, width):
+    found = diff(SMALL, draw_run(2, {"linen": 1.5}, groups=("tiny/forward",), processes=3, rounds=7))
+    html = sheet("what changed", outcome(found), [diff_picture(found)], diff_tables(found), [HOSTILE])
+    browser = shown(html=html, width=width)
+    assert (
+        browser.execute_script("const page = document.documentElement; return page.scrollWidth - page.clientWidth") <= 0
+    )
+    assert browser.find_elements(By.TAG_NAME, "img") == []
+    assert browser.find_element(By.CSS_SELECTOR, "svg[role=img]").is_displayed()
 
 
 def test_what_a_file_holds_does_nothing(shown):

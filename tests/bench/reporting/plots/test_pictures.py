@@ -1,6 +1,7 @@
 """Pictures: what is drawn is what the numbers are, what moved stands out, and each says in words what it shows."""
 
 import re
+from pathlib import Path
 
 import pytest
 from support.runs import ARMS, draw_run, make_arm, make_benchmark, make_results, plan, with_facts
@@ -81,6 +82,12 @@ def test_the_summary_goes_from_the_documented_call_to_the_one_alike():
     assert len([text for text in texts if "→" in text]) == 2, "linen is documented as it is called alike"
     filled = [container.lines[0].get_markerfacecolor() for container in axes.containers]
     assert [fill != "none" for fill in filled[:3]] == [True, False, True]
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[4] / "docs").glob("*.svg")), ids=lambda path: path.name)
+def test_a_picture_of_the_docs_has_numbers_as_they_are_read(path):
+    """And none of the marks that a library sets formulas by."""
+    assert "mathdefault" not in path.read_text(encoding="utf-8")
 
 
 def test_a_picture_is_two_files_and_those_of_a_theme_have_its_ink_and_no_background(tmp_path):
