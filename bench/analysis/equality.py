@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ...common.equality.bounds import SAME_BOUND
 from ...common.equality.measurement import Measurement
 from ..results.grouping import grouped
 
@@ -13,8 +14,9 @@ class Proof:
 
     Args:
         failed: names of the checks that failed, or that the port does not offer.
-        worst_error: the largest in float64, of those that are compared with a bound; None where there is none.
-        worst_share: the largest share of the allowed error in the other dtypes; None where there is none.
+        worst_error: the largest in float64, of those that are held to 1e-12; None where there is none.
+        worst_share: the largest share of the allowed error of the others: in other dtypes, and where much cancels. None
+            where there is none.
     """
 
     port: str
@@ -38,10 +40,12 @@ def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
 
 
 def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float | None]:
-    """The largest error in float64, and the largest share of the allowed error in the other dtypes."""
-    measured = [(m.dtype, m.error, m.bound) for m in measurements if m.error is not None]
-    same = [error for dtype, error, _ in measured if dtype == "float64"]
-    share = [error / bound for dtype, error, bound in measured if dtype != "float64" and bound]
+    """The largest error of those that are held to 1e-12, and the largest share of the allowed error of the others."""
+    measured = [
+        (m.dtype == "float64" and m.bound <= SAME_BOUND, m.error, m.bound) for m in measurements if m.error is not None
+    ]
+    same = [error for held, error, _ in measured if held]
+    share = [error / bound for held, error, bound in measured if not held and bound]
     return max(same, default=None), max(share, default=None)
 
 

@@ -57,8 +57,8 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
         rows,
         (
             "float64: the largest error, relative to the largest reference magnitude; 1e-12 is allowed. "
-            "Per cent: the largest share of the allowed error that a coarser dtype used. 4 times NumPy's own error and "
-            "4 units in the last place are allowed.",
+            "Per cent: the largest share of the allowed error that all else used, in coarser dtypes and where much "
+            "cancels. In those dtypes, 4 times NumPy's own error and 4 units in the last place are allowed.",
             *([_OF_ROWS] if any(m.levels is not None for m in measurements) else ()),
             *(_failure(found) for found in failed.values()),
         ),
