@@ -128,6 +128,23 @@ def test_a_train_step_that_is_documented_otherwise_is_named():
     assert "As documented: linen `apply` (train step: `train_state`), NNX `nnx.jit`, Equinox `filter_jit`." in lines
 
 
+def test_the_largest_ratio_is_told_first():
+    times = ALIKE | {"nnx[split-merge]": 1.3e-4, "equinox[partition]": 2e-4}
+    told = [line.partition(":")[0] for line in screen(run(times)) if line.startswith("- ")]
+    assert told == ["- Equinox / linen", "- Equinox / NNX", "- NNX / linen"]
+
+
+def test_operations_are_counted_in_the_order_of_the_names():
+    slow, programs = ALIKE | {"nnx[split-merge]": 1.3e-4}, {"nnx[split-merge]": OTHER}
+    assert "- NNX / linen: 1.300 [1.300, 1.300] (forward pass; 6 products to 2);" in unfolded(
+        run(slow, programs=programs)
+    )
+    slow, programs = ALIKE | {"linen[apply]": 1.3e-4}, {"linen[apply]": OTHER}
+    assert "- linen / NNX: 1.300 [1.300, 1.300] (forward pass; 6 products to 2);" in unfolded(
+        run(slow, programs=programs)
+    )
+
+
 def test_two_frameworks_that_win_in_different_rows_are_in_the_order_of_most_rows_with_the_largest_ratio():
     more, two = msgspec.structs.replace(OTHER, dots=9), {"pure[jit]": 1e-4, "nnx[split-merge]": 1e-4}
     text = unfolded(
@@ -156,6 +173,7 @@ def test_what_is_not_the_same_work_meets_nobody():
     odd = [with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in found]
     lines = answer_lines(answer(make_results(odd)))
     assert "*Equinox is not compared: it ran on A GPU." in lines
+    assert any(line.startswith("  forward pass ") and line.endswith(" not told apart") for line in lines)
     (row,) = answer(make_results(odd)).rows
     assert row.fastest == {"documented": ["linen"], "functional": ["linen", "nnx"]}
     assert [(d.one, d.other) for d in row.pairs["functional"]] == [("linen[apply]", "nnx[split-merge]")]
@@ -271,6 +289,19 @@ def test_what_the_numbers_cannot_tell():
     here = msgspec.structs.replace(MACHINE, versions={"python": "3.13.5", "jax": "0.12.0.1", "flax": "0.12.8"})
     (_, newer) = limit_lines(answer(with_provenance(results, machine=here)))
     assert newer == "trigru was tested with newer versions: flax 0.12.12. They may answer differently."
+
+
+def test_what_may_have_been_missed_is_that_of_the_row_in_the_middle():
+    floors = {"tiny": 0.02, "question": 0.03, "medium": 0.09}
+    found = answer(make_results([b for name, floor in floors.items() for b in run(FAST, name, floor=floor)]))
+    assert limit_lines(found)[0].endswith("Differences from plain JAX below 3.0% may have been missed.")
+
+
+def test_processes_are_those_that_measured_and_not_those_that_were_asked_for():
+    results = make_results(run(FAST))
+    asked = msgspec.structs.replace(results.trigru.plan, processes=10)
+    found = answer(with_provenance(results, plan=asked, complete=False))
+    assert "float32, 5 processes; " in limit_lines(found)[0]
 
 
 def test_the_table_of_tested_versions_is_that_of_the_constraints():
