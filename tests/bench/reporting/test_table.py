@@ -90,8 +90,10 @@ def test_markdown_shows_ratios_with_intervals_brackets_and_reasons(run):
         gate=None,
         verdict="indistinguishable",
     )
-    text = as_markdown(crosstab([near], "pure", styles=("functional",)))
+    table = crosstab([near], "pure", styles=("functional",))
+    text = as_markdown(table)
     assert "| (1.000 [0.900, 1.100])* |" in text
+    assert "\\shortstack[r]{(1.000)*\\\\{\\scriptsize[0.900, 1.100]}}" in as_latex(table)
     assert "- nnx[split-merge]: * other equations (resets before the product), so it is not held to the oracle." in text
 
 
@@ -113,7 +115,9 @@ def test_several_files_stand_beside_each_other_with_what_each_is_from(run):
     assert "do not compare numbers of different files" in text
     rows = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert [(row["file"], row["device"]) for row in rows[:2]] == [("1", "A CPU"), ("2", "Another CPU")]
-    assert [file["versions"]["jax"] for file in json.loads(as_json(table))["files"]] == ["0.12.0", "0.13.0"]
+    content = json.loads(as_json(table))
+    assert [file["versions"]["jax"] for file in content["files"]] == ["0.12.0", "0.13.0"]
+    assert [row["file"] for row in content["rows"]] == [int(row["file"]) for row in rows] == [1, 2, 1, 2]
     assert "Another CPU" in as_latex(table)
 
 
@@ -221,5 +225,10 @@ def test_a_file_that_is_none_is_told(tmp_path):
 
 def test_an_arm_that_ran_elsewhere_is_marked(run):
     moved = [with_facts(b, backend="gpu", device="A GPU") if b.name == "nnx[nnx.jit]" else b for b in run.benchmarks]
-    text = as_markdown(crosstab([with_benchmarks(run, moved)], "pure", styles=BOTH))
-    assert "- nnx[nnx.jit]: ran on A GPU (gpu)." in text
+    table, said = crosstab([with_benchmarks(run, moved)], "pure", styles=BOTH), "nnx[nnx.jit]: ran on A GPU (gpu)"
+    assert f"- {said}." in as_markdown(table)
+    rows, content = csv.DictReader(io.StringIO(as_csv(table))), json.loads(as_json(table))
+    for row, of_json in zip(rows, content["rows"], strict=True):
+        assert row["nnx[documented] note"] == said
+        assert row["nnx[functional] note"] == ""
+        assert of_json["cells"]["nnx[documented]"]["remarks"] == [said]
