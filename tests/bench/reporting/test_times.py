@@ -44,10 +44,10 @@ def test_a_busy_machine_an_interruption_and_a_noisy_group_are_pointed_at():
 
 def test_what_is_to_be_heeded_of_an_arm_is_noted():
     gpu = {"device": "A GPU", "backend": "gpu"}
-    odd = make_benchmark(ARMS[2], [1.0] * 4, [0, 0, 1, 1], steady=[True, False], **gpu)
-    pure = [make_benchmark(arm, [1.0] * 4, [0, 0, 1, 1]) for arm in ARMS[:2]]
+    odd = make_benchmark(ARMS[2], [1.0] * 6, [0, 0, 1, 1, 2, 2], steady=[False, True, False], **gpu)
+    pure = [make_benchmark(arm, [1.0] * 6, [0, 0, 1, 1, 2, 2]) for arm in ARMS[:2]]
     notes = timing_tables(make_results([*pure, odd]))[0].notes
-    assert "linen[apply]: not steady at the end of the warm-up in 1 processes." in notes
+    assert "linen[apply]: not steady at the end of the warm-up in 2 processes." in notes
     assert "linen[apply]: ran on A GPU (gpu), and pure[jit] did not." in notes
     assert "%: of the machine's nearer limit, here its memory's." in notes
     assert not any(note.startswith("pure") for note in notes)
