@@ -112,7 +112,7 @@ def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(t
         make_benchmark(
             make_arm(name, f"tiny@hidden={size}", division=division),
             [1e-3] * 6,
-            ratio=1 + size / 1e4,
+            ratio=1 + 0.04 / size,
             ratio_low=1.0,
             ratio_high=1.3,
             flops=float(size),
@@ -130,8 +130,8 @@ def test_a_sweep_is_of_the_stock_division_alone_and_its_bars_are_the_intervals(t
     assert overhead_tables(swept)[1].rows[0][-1] == "8 by estimate"
     assert overhead_tables(swept)[0].title.startswith("Framework overhead on tiny@hidden=8, "), "the smallest"
     sizes, shares, reach = bars
-    np.testing.assert_allclose((sizes, shares), ([8, 16], [0.0008, 0.0016]))
-    np.testing.assert_allclose(reach, [[0.0008, 0.0016], [0.2992, 0.2984]], err_msg="the farther end is the upper one")
+    np.testing.assert_allclose((sizes, shares), ([8, 16], [0.005, 0.0025]), err_msg="each at its own size")
+    np.testing.assert_allclose(reach, [[0.005, 0.0025], [0.295, 0.2975]], err_msg="the farther end is the upper one")
 
 
 def with_others(results, name_of):

@@ -1,0 +1,13 @@
+"""Pictures show the numbers that they are of."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from trigru.bench.analysis.statistics import Comparison
+from trigru.bench.reporting.plots.figures import INK, draw_ratio
+
+
+def test_a_whisker_reaches_from_the_low_end_of_the_interval_to_the_high_one():
+    axes = Figure().subplots()
+    draw_ratio(axes, 3.0, Comparison(2.0, 1.0, 2.5), INK)
+    (whisker,) = axes.collections[0].get_segments()
+    np.testing.assert_allclose(whisker, [[1.0, 3.0], [2.5, 3.0]])
