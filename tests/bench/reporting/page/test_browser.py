@@ -140,6 +140,11 @@ def test_a_number_opens_to_every_sample_by_process(shown, scheme):
     plot = dialog.find_element(By.CSS_SELECTOR, "[role=img]")
     assert plot.get_attribute("aria-label").startswith("Samples of")
     assert len(dialog.find_elements(By.CSS_SELECTOR, "circle")) == 2 * 3 * 7, "two arms, three processes, seven rounds"
+    places = "return [...arguments[0].querySelectorAll(arguments[1])].map((part) => +part.getAttribute(arguments[2]))"
+    lines = browser.execute_script(places, plot, "[aria-label=rule] line", "y1")
+    samples = browser.execute_script(places, plot, "[aria-label=dot] circle", "cy")
+    assert len(lines) == 2 * 3
+    assert set(lines) <= set(samples), "a median of seven rounds is one of them"
     dialog.find_element(By.TAG_NAME, "button").click()
     assert not browser.find_elements(By.CSS_SELECTOR, "dialog[open]")
     dark = browser.execute_script("return document.documentElement.classList.contains('dark')")
