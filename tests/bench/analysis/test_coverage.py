@@ -44,6 +44,13 @@ def test_the_interval_is_of_whole_runs():
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.051)
 
 
+def test_the_interval_is_one_of_95_percent():
+    bad = run({"linen[apply]": (1.6, 1.7), "nnx[split-merge]": (1.2, 1.3)})
+    found = coverage([run(HOLDS)] * 20 + [bad] * 20, LONG)
+    drawn = np.random.default_rng(1).binomial(40, 0.5, 100_000) / 40
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
+
+
 def test_runs_of_other_arms_say_nothing():
     with pytest.raises(ValueError, match="no arm in common"):
         coverage([run({"equinox[partition]": (1.0, 1.1)})], LONG)

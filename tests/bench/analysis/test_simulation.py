@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from support.known import tables_on_screen
 from support.runs import make_arm, make_benchmark, make_results
 from trigru.bench.analysis.simulation import samples, simulate, spread_of, time_of
+from trigru.bench.commands import simulation
 
 PROCESSES, ROUNDS, COPIES, TRIALS = 6, 24, 6, 8
 
@@ -60,3 +62,20 @@ def test_the_time_of_another_choice_is_that_of_its_processes_and_rounds():
     found = make_results(benchmarks)
     assert time_of(found, 2, 20) == pytest.approx(2 * (300 - 50) + 2 * 20 * 2.5 * 1.25)
     assert time_of(found, 7, 20) == pytest.approx(2 * (300 - 50) + 5 * (100 - 50) + 7 * 20 * 2.5 * 1.25)
+
+
+def test_what_is_printed_stands_under_its_heading(calibration, tmp_path, monkeypatch, capsys):
+    for name, value in {"PROCESSES": (3,), "ROUNDS": (10, 20), "DIFFERENCES": (0.04, 0.5), "TRIALS": 20}.items():
+        monkeypatch.setattr(simulation, name, value)
+    monkeypatch.setattr(simulation, "load", lambda path: calibration)
+    simulation.main(tmp_path)
+    tables = tables_on_screen(capsys.readouterr().out)
+    differ, seen = tables["Ratios of identical arms differ"], tables["What a calibration would see"]
+    spread = spread_of(samples(calibration)["tiny"])
+    assert differ.columns == ["workload", "between processes", "between rounds"]
+    assert differ.rows == [["tiny", f"{spread.processes:.1%}", f"{spread.rounds:.1%}"]]
+    assert seen.columns == ["processes", "rounds", "time", "called different", "4% found", "50% found"]
+    for rounds, row in zip((10, 20), seen.rows, strict=True):
+        found = simulate(calibration, 3, rounds, (0.04, 0.5), 20)
+        shares = f"{found.wrong:.1%}", f"{found.found[0.04]:.0%}", f"{found.found[0.5]:.0%}"
+        assert row == ["3", str(rounds), f"{found.time_s:.0f} s", *shares]
