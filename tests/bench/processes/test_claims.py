@@ -73,13 +73,14 @@ def test_where_nothing_can_be_written_there_are_no_claims(monkeypatch):
         pass
 
 
-def test_a_folder_that_others_can_write_to_is_not_trusted(monkeypatch, tmp_path):
+@pytest.mark.parametrize("mode", [0o720, 0o702], ids=["group", "others"])
+def test_a_folder_that_others_can_write_to_is_not_trusted(monkeypatch, tmp_path, mode):
     monkeypatch.setattr(claims, "user_cache_path", lambda name: tmp_path / "cache")
     monkeypatch.setattr(claims.tempfile, "gettempdir", lambda: str(tmp_path))
     assert claims._folder() == tmp_path / "cache" / "claims"
-    (tmp_path / "cache" / "claims").chmod(0o777)
+    (tmp_path / "cache" / "claims").chmod(mode)
     assert claims._folder() == tmp_path / f"trigru-claims-{os.getuid()}"
-    (tmp_path / f"trigru-claims-{os.getuid()}").chmod(0o777)
+    (tmp_path / f"trigru-claims-{os.getuid()}").chmod(mode)
     assert claims._folder() is None
 
 
