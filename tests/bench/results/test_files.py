@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -65,6 +66,13 @@ def test_the_commit_is_trigrus_own_wherever_one_works(tmp_path, monkeypatch, com
     assert found.keys() == {"id", "time", "author_time", "dirty", "project", "branch"}, "pytest-benchmark's"
 
 
+def test_a_run_is_dated_in_utc():
+    begun = datetime.now(UTC)
+    found = datetime.fromisoformat(assemble("A CPU", RESULTS.benchmarks, [], RESULTS.trigru).datetime)
+    assert found.utcoffset() == timedelta(0)
+    assert begun <= found <= datetime.now(UTC)
+
+
 OF_LINEN = ("benchmarks", 2, "extra_info", "trigru")
 PARTS = {("trigru",): Provenance, ("trigru", "plan"): Plan, OF_LINEN: Facts, (*OF_LINEN, "arm"): Arm}
 
@@ -109,7 +117,10 @@ FAILED = EQUAL | {"error": 1e-3}
         ((*OF_LINEN, "steps"), 9, "have a different steps"),
         ((*OF_LINEN, "position"), [0, 0, 0], "two arms of group .* have one position in a round"),
         ((*OF_PURE, "ratio_high"), 1.5, "the interval of .*, whose ratio is to itself, is not 1"),
-        (("benchmarks", 2, "stats", "mean"), 1e3, "stats.mean is not that of stats.data"),
+        *(
+            (("benchmarks", 2, "stats", name), 1e3, f"stats.{name} is not that of stats.data")
+            for name in ("rounds", "min", "max", "mean", "median")
+        ),
         (("benchmarks", 2, "stats", "iterations"), 11, "stats.iterations is not that of stats.data or of calls"),
         (("benchmarks", 2, "stats", "data"), [2.0, 4.0, 6.0], "stats.min is not that of stats.data"),
         (("trigru", "plan", "workloads"), [{"name": "question"}], "is not what the plan asked for"),
