@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -257,6 +257,21 @@ def test_two_runs_into_one_folder_or_on_one_machine_are_told_of_each_other(tmp_p
         assert invoke(*options, str(tmp_path / "second"), "--share").exit_code == 0
     assert not (tmp_path / "first").exists()
     assert invoke(*options, str(tmp_path / "first")).exit_code == 0
+
+
+def test_who_waits_begins_when_another_run_into_the_folder_has_ended(tmp_path, monkeypatch):
+    said, other = [], ExitStack()
+    other.enter_context(claim_folder(tmp_path, timing=False))
+
+    def say(sentence):
+        said.append(sentence)
+        other.close()
+
+    monkeypatch.setattr("trigru.bench.commands.claims.say", say)
+    with claim_folder(tmp_path, wait=True):
+        (sentence,) = said
+    assert sentence.startswith(f"{tmp_path} is in use by another trigru (process {os.getpid()}, since ")
+    assert sentence.endswith(" Waiting.")
 
 
 def test_progress_goes_to_a_share_or_on_by_one():

@@ -1,5 +1,6 @@
 """`trigru diff` and its exit codes, and `trigru report`, from files."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -95,3 +96,21 @@ def test_a_report_has_what_was_proven_only_where_something_was(files, old):
     copies = [make_arm(name, trial=1) for name in ("pure[jit]", "pure[jit]#2", "pure[jit]#3")]
     calibrated = make_results([make_benchmark(arm, [1.0] * 6) for arm in copies], equality=[EQUAL])
     assert "Proven equal: linen" in invoke("report", files("calibrated", calibrated)).stdout
+
+
+def test_several_runs_are_told_apart_on_the_screen_and_are_a_line_each_in_json(files, old):
+    folders = files("old", old), files("again", draw_run(2, groups=("tiny/forward",)))
+    said = invoke("report", *folders).stdout.splitlines()
+    assert [line for line in said if line.startswith(folders)] == [f"{folder}:" for folder in folders]
+    lines = invoke("report", *folders, "--json").stdout.splitlines()
+    assert [json.loads(line)["rows"][0]["phase"] for line in lines] == ["forward", "forward"]
+
+
+def test_pictures_of_an_earlier_run_do_not_stay_beside_what_is_said_of_another(files, old, tmp_path):
+    def written(name, results):
+        assert invoke("report", files(name, results), "--output", str(tmp_path / "shown")).exit_code == 0
+        return {path.name for path in (tmp_path / "shown").iterdir()}
+
+    alone = draw_run(1, arms={"pure[jit]": 1.0, "pure[jit]#2": 1.0}, groups=("tiny/forward",))
+    assert written("old", old) == {"report.html", "report.md", "answer.png", "answer.svg"}
+    assert written("alone", alone) == {"report.html", "report.md"}
