@@ -192,6 +192,22 @@ def test_haikus_gradient_is_that_of_its_equations(haiku, workload):
     np.testing.assert_allclose(sum(np.sum(g * v) for g, v in pairs), found.imag / 1e-20, rtol=1e-3)
 
 
+def test_a_train_step_of_torch_follows_the_gradient_of_its_own_call_alone(monkeypatch):
+    style, seen = find_peer("torch").call_styles[0], []
+
+    def look(optimizer):
+        """Moves nothing, so that the next call has the same gradient."""
+        seen.append([parameter.grad.clone() for parameter in optimizer.param_groups[0]["params"]])
+
+    monkeypatch.setattr("torch.optim.Adam.step", look)
+    _, _, call = build(style, "tiny", "train_step")
+    call()
+    call()
+    for first, second in zip(*seen, strict=True):
+        assert first.abs().max() > 0
+        assert first.equal(second)
+
+
 def test_torch_says_that_it_has_no_compiler(monkeypatch):
     style = find_peer("torch").call_styles[1]
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
