@@ -58,7 +58,7 @@ def _times(found: Answer, asked: list[tuple[str, Row]], way: str) -> str:
         none = len(fastest) == len(found.ports)
         winner = "not told apart" if none else ", ".join(map(name_of, fastest))
         rows.append((f"{text} (`{row.workload}`)", *cells, winner))
-    return table_of(("situation", *map(name_of, found.ports), "no other is faster"), rows)
+    return table_of(("situation", *map(name_of, found.ports), "fastest, ties listed"), rows)
 
 
 def _cell(cell: Cell) -> str:

@@ -84,9 +84,9 @@ def version_tables(results: Path) -> str:
     total = len(WAYS) * len(SITUATIONS) * len(new.answer.ports)
     return "\n\n".join(
         [
-            f"**The answer depends on your versions** in {depends} of {count(total, 'ratio')}: those in bold are "
-            f"smaller (faster) or larger (slower) with {new.jax} than with {old.jax}, by more than chance and the "
-            "noise floor.",
+            f"**The answer depends on your versions** in {depends} of {count(total, 'ratio')}: a word says where the "
+            f"ratio is smaller (faster) or larger (slower) with {new.jax} than with {old.jax}, by more than chance and "
+            "the noise floor.",
             "Which frameworks no other is faster than:",
             winners,
             f"Time / plain JAX's, with {old.jax} → with {new.jax}:",
