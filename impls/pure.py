@@ -248,6 +248,7 @@ class PurePort:
 
     def make(self, config, key):
         check_x64(config)
+        fused_kernel(config.kernel)
         carry_init, dtype = config.carry_init or initializers.zeros, jnp.dtype(config.param_dtype)
         params = init(config.input_size, config.hidden_size, carry_init, param_dtype=dtype, key=key)
         if config.classes is not None:

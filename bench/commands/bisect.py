@@ -13,7 +13,7 @@ from ..upgrades.bisect import Culprit, bisect
 from ..upgrades.changes import KINDS, Change, changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.folder import Arrays, is_snapshot, load
-from ..upgrades.matrix import run_in, run_trigru
+from ..upgrades.matrix import place_of, run_in, run_trigru
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_tables
 from ..upgrades.versions import VersionSet, read_set
@@ -22,6 +22,8 @@ from ..upgrades.versions import VersionSet, read_set
 PROVEN = ("broken", "function")
 #: What a command says when a set cannot be judged, as for `git bisect run`.
 SKIP = 125
+#: What a shell says of a command that is not there, or is none.
+NOT_RUN = (126, 127)
 COMMAND_LIMIT_S = 3600.0
 
 
@@ -36,7 +38,7 @@ def find(
     more: Sequence[str],
     folder: Path,
 ) -> None:
-    """Find the release, and print it with what differs. Exit 1 if nothing is found between them."""
+    """Find the release, and print it with what differs. Raises a BisectError if nothing is found between them."""
     if (fact is None) == (not command):
         raise typer.BadParameter("pass --fact, or a command after --, and not both.")
     if fact is not None and (fact not in KINDS or fact in ("better", "slower")):
@@ -82,8 +84,10 @@ def _by_command(command: Sequence[str], environments: Environments) -> Callable[
             say(f"{of.name}: {error}")
             return None
         path = f"{made.python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        code, _ = run_in(["env", f"PATH={path}", *command], COMMAND_LIMIT_S)
-        return None if code == SKIP else code == 0
+        code, said = run_in(["env", f"PATH={path}", *command], COMMAND_LIMIT_S)
+        if code in NOT_RUN:
+            raise InputError(f"the command cannot be run: {said}")
+        return None if code == SKIP or code < 0 else code == 0
 
     return judge
 
@@ -98,7 +102,7 @@ class _Snapshots:
 
     def get(self, of: VersionSet) -> tuple[Snapshot, Arrays] | None:
         """The snapshot of a set; None where it does not install or run."""
-        place = self._folder / of.name.replace(" ", "_")
+        place = self._folder / place_of(of, self._environments.python, self._arguments)
         if not is_snapshot(place):
             try:
                 said = run_trigru(self._environments.get(of), ["snapshot", *self._arguments, "-o", str(place)])

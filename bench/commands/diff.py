@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from ...common.errors import InputError, UnknownNameError
+from ...impls import port_names
 from ..analysis.diff import diff as compare_runs
 from ..reporting.console import say, show
 from ..reporting.diff import check_comparable, diff_tables
@@ -50,7 +51,7 @@ def diff(
             now(Path(place) / "now", load(old)[0])
             failed = _diff_snapshots(old, Path(place) / "now", fail_on, details=details)
             code = int(failed)
-    elif is_snapshot(old) or is_snapshot(new):
+    elif (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
         failed = _diff_snapshots(old, new, fail_on, details=details)
         both = all((folder / FILE).is_file() for folder in (old, new))
         slower = _diff_runs(old, new, details=details, output=output, **how) if both else 0
@@ -59,6 +60,11 @@ def diff(
         code = _diff_runs(old, new, details=details, output=output, **how)
     if code:
         raise typer.Exit(code)
+
+
+def _are_runs(old: Path, new: Path) -> bool:
+    """Whether neither is a folder with a snapshot alone."""
+    return not any(is_snapshot(place) and not (place / FILE).is_file() for place in (old, new))
 
 
 def read_kinds(text: str | None) -> tuple[str, ...]:
@@ -82,6 +88,10 @@ def take_now(folder: Path, old: Snapshot) -> None:
 
     check_jax()
     names = list(dict.fromkeys(subject.framework for subject in old.subjects))
+    if not set(names) & set(port_names()):
+        raise InputError(
+            f"OLD is of {', '.join(names)}, and of no port: compare it by trigru.bench.upgrades.assert_unchanged."
+        )
     with Prover(keep=True) as prover:
         folder.mkdir()
         take_into(folder, names, equality=old.equality is not None, prover=prover)
@@ -99,6 +109,8 @@ def _diff_runs(old: Path, new: Path, *, details: bool, output: Path | None, **ho
 def _diff_snapshots(old: Path, new: Path, fail_on: Sequence[str], *, details: bool) -> bool:
     """Whether something changed that makes it fail."""
     was, is_now = load(old), load(new)
+    if not {s.name for s in was[0].subjects} & {s.name for s in is_now[0].subjects}:
+        raise InputError("the snapshots have no port in common.")
     found: list[Change] = [*unread(old, was[0]), *changes(was, is_now)]
     failing = [change for change in found if change.kind in fail_on]
     above = [*_versions(was[0].machine.versions, is_now[0].machine.versions), *reservations(was[0], is_now[0]), ""]

@@ -23,12 +23,14 @@ def take_snapshot(path: str | Path, what: Any = None, *arguments: Any, equality:
         equality: whether ports are also compared with the oracle, which takes most of the time.
 
     Raises:
-        SnapshotError: the folder is a file.
+        SnapshotError: the folder is a file, or the function fails.
     """
-    from .folder import snapshot_in
+    from .folder import load, snapshot_in
 
     with snapshot_in(Path(path)) as beside:
         _take(beside, what, arguments, equality)
+        if callable(what):
+            _refuse_problems(load(beside)[0])
 
 
 def assert_unchanged(path: str | Path, what: Any = None, *arguments: Any, fail_on: Collection[str] = FAILING) -> None:
@@ -45,7 +47,7 @@ def assert_unchanged(path: str | Path, what: Any = None, *arguments: Any, fail_o
     import tempfile
 
     from .changes import changes
-    from .folder import load
+    from .folder import SnapshotError, load
     from .reading import unread
 
     old = load(Path(path))
@@ -53,11 +55,24 @@ def assert_unchanged(path: str | Path, what: Any = None, *arguments: Any, fail_o
         now = Path(place) / "now"
         now.mkdir()
         _take(now, what, arguments, old[0].equality is not None, [subject.framework for subject in old[0].subjects])
-        found = [*unread(Path(path), old[0]), *changes(old, load(now))]
+        new = load(now)
+        if what is not None and len(old[0].subjects) == 1:  # whatever the function is called now
+            new[0].subjects[0].name = old[0].subjects[0].name
+        if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
+            raise SnapshotError(f"{path}: has nothing of what was passed: it is of {old[0].subjects[0].name}.")
+        found = [*unread(Path(path), old[0]), *changes(old, new)]
     failing = [change for change in found if change.kind in fail_on]
     if failing:
         said = [f"{c.kind}: {c.subject}: {c.what}: {c.new or 'none'}, was {c.old or 'none'}" for c in failing]
         raise AssertionError(f"{len(said)} changes since {old[0].datetime}:\n" + "\n".join(said))
+
+
+def _refuse_problems(snapshot: Any) -> None:
+    from .folder import SnapshotError
+
+    for problem in snapshot.subjects[0].problems:
+        if problem.fact == "values":
+            raise SnapshotError(f"the function fails, so that nothing is kept: {problem.error}: {problem.message}")
 
 
 def _take(

@@ -52,6 +52,11 @@ def bisect(
     Raises:
         BisectError: the good set is not good, the bad one is, or what lies between cannot be judged.
     """
+    by_days = good.day is not None and bad.day is not None
+    if by_days and good.day >= bad.day:  # pyright: ignore[reportOperatorIssue]
+        raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}.")
+    if not by_days:
+        _named(good), _named(bad)
     search = _Search(judge)
     for of, wanted in ((good, True), (bad, False)):
         found = search.ask(of)
@@ -60,7 +65,7 @@ def bisect(
         if found != wanted:
             is_it = "is as GOOD is" if not wanted else "is not good"
             raise BisectError(f"{of.name} {is_it}: there is nothing between GOOD and BAD to be found.")
-    if good.day is not None and bad.day is not None:
+    if by_days:
         good, bad = _by_days(good, bad, search)
         was, now = _subjects(resolve(good)), _subjects(resolve(bad))
         good, bad = _pinned(was), _pinned(now)
@@ -70,6 +75,8 @@ def bisect(
     good, bad = _by_releases(good, bad, search, releases)
     was, now = _named(good), _named(bad)
     changed = {name: (was.get(name, "none"), now.get(name, "none")) for name in now if was.get(name) != now[name]}
+    if not changed:
+        raise BisectError("none of the frameworks moved between the nearest days: what changed is another package.")
     return Culprit(good, bad, changed, search.asked, search.skipped)
 
 
@@ -111,8 +118,6 @@ class _Search:
 def _by_days(good: VersionSet, bad: VersionSet, search: _Search) -> tuple[VersionSet, VersionSet]:
     assert good.day is not None
     assert bad.day is not None
-    if good.day >= bad.day:
-        raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}.")
     days = [good.day + timedelta(days=n) for n in range((bad.day - good.day).days + 1)]
     return search.first_bad([VersionSet(day.isoformat(), good.requirements, day) for day in days])
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from ...common.equality.bounds import SAME_BOUND
 from ...common.gru.kernels import STOCK
+from .distance import bound_of, is_floating, relative_difference, ulps
 from .folder import Arrays
 from .record import Calls, Program, Snapshot, Subject, Values
 
@@ -87,9 +86,12 @@ def reservations(old: Snapshot, new: Snapshot) -> list[str]:
     ]
     if not same_python(old, new):
         said.append(
-            f"Python {now.versions['python']}, was {was.versions['python']}: calls are not compared, since each "
-            "Python counts in its own way."
+            f"Python {now.versions.get('python', '?')}, was {was.versions.get('python', '?')}: calls are not compared, "
+            "since each Python counts in its own way."
         )
+    names = [{subject.name for subject in snapshot.subjects} for snapshot in (old, new)]
+    if alone := sorted(names[0] ^ names[1]):
+        said.append(f"in one of them alone, and not compared: {', '.join(alone)}.")
     if (old.equality is None) != (new.equality is None):
         said.append("equality was left out in one of them, and is not compared.")
     return said
@@ -123,19 +125,20 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
         found: dict[tuple[str, str], list[Any]] = {}
         for m in snapshot.equality or ():
             # a row that fails is told under the names of its levels, and not under that of its check
-            check = "contract" if m.levels is not None else m.check
-            found.setdefault((m.port + f":{m.kernel}" * (m.kernel != STOCK), check), []).append(m)
+            what = (m.check, m.style, m.quantity, m.dtype) if m.levels is None else ("contract",)
+            port = m.port + f":{m.kernel}" * (m.kernel != STOCK)
+            found.setdefault((port, " ".join(part for part in what if part)), []).append(m)
         return found
 
     was, now = by_check(old), by_check(new)
-    for port, check in was.keys() & now.keys():
-        before, after = ([m for m in some[port, check] if not m.passed] for some in (was, now))
+    for port, check in sorted(was.keys() & now.keys()):
+        before, after = ([m for m in some[port, check] if m.offered and not m.passed] for some in (was, now))
         if after and not before:
             yield Change("broken", port, f"check {check}", "equal", str(after[0]))
         elif before and not after:
             yield Change("better", port, f"check {check}", str(before[0]), "equal")
     before, after = ({(part, what): status for part, what, status in s.departures} for s in (old, new))
-    for part, what in before.keys() | after.keys():
+    for part, what in sorted(before.keys() | after.keys()):
         was_said, is_said = (some.get((part, what), "not on record") for some in (before, after))
         if was_said != is_said:
             yield Change("function", part, f"departure: {what}", was_said, is_said)
@@ -153,8 +156,8 @@ def _works(pair: _Pair) -> Iterator[Change]:
     for (fact, where), problem in before.items():
         if (fact, where) not in after and not pair.new.missing:
             yield pair.change("better", f"{fact} {where}".strip(), f"{problem.error}: {problem.message}", "works")
-    for name in pair.old.styles.keys() & pair.new.styles.keys():
-        was, now = pair.old.styles[name], pair.new.styles[name]
+    for name in pair.old.styles if not pair.new.missing else ():
+        was, now = pair.old.styles[name], pair.new.styles.get(name, "is gone")
         if bool(was) != bool(now):
             yield pair.change("broken" if now else "better", f"style {name}", was or "works", now or "works")
 
@@ -166,6 +169,8 @@ def _values(pair: _Pair) -> Iterator[Change]:
         now = new.get(was.where)
         if now is None:
             continue
+        if was.arrays.keys() != now.arrays.keys():
+            yield pair.change("function", f"{was.where}: results", ", ".join(was.arrays), ", ".join(now.arrays))
         differing = [name for name, array in was.arrays.items() if now.arrays.get(name, array) != array]
         if differing:
             yield _moved(pair, was, now, differing)
@@ -179,39 +184,15 @@ def _moved(pair: _Pair, was: Values, now: Values, differing: list[str]) -> Chang
     if shaped is not None:
         a, b = comparable[shaped]
         return pair.change("function", f"{was.where}: {shaped}", f"{a.dtype}{a.shape}", f"{b.dtype}{b.shape}")
+    counted = next((name for name, (a, _) in comparable.items() if not is_floating(a)), None)
+    if counted is not None:
+        return pair.change("function", f"{was.where}: {counted}", *map(_numbers, comparable[counted]))
     errors = {name: relative_difference(a, b) for name, (a, b) in comparable.items()}
     worst = max(errors, key=lambda name: errors[name], default=first)
     beyond = bool(errors) and not errors[worst] <= bound_of(comparable[worst][0].dtype)  # NaN is not
     said = f"first {first}, by {ulps(*comparable[first]):.0f} ulp" if first in comparable else f"first {first}"
     said += f"; farthest {worst}, by {errors[worst]:.1e} of it" if errors else ""
     return pair.change("function" if beyond else "bits", was.where, "the same bits", said)
-
-
-def bound_of(dtype: Any) -> float:
-    """The relative difference up to which two results may be one function that is rounded in another way.
-
-    >>> bound_of("float64") == 1e-12
-    True
-    """
-    return float(SAME_BOUND / np.finfo("float64").eps * float(ml_dtypes.finfo(dtype).eps))
-
-
-def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference, relative to the largest magnitude of the first."""
-    a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
-    scale = float(np.max(np.abs(a), initial=0.0)) or 1.0
-    return float(np.max(np.abs(a - b), initial=0.0)) / scale
-
-
-def ulps(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference in units in the last place of the larger number.
-
-    >>> ulps(np.float32([1.0]), np.nextafter(np.float32([1.0]), np.float32(2)))
-    1.0
-    """
-    larger = np.maximum(np.abs(a), np.abs(b))
-    unit = np.spacing(np.where(larger == 0, np.finfo(a.dtype).tiny, larger).astype(a.dtype)).astype("float64")
-    return float(np.max(np.abs(np.asarray(a, "float64") - np.asarray(b, "float64")) / unit, initial=0.0))
 
 
 def _draws(pair: _Pair) -> Iterator[Change]:

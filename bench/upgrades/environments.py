@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -19,7 +21,7 @@ from platformdirs import user_cache_path
 from ...common.errors import TrigruError, UnavailableError, brief
 from ...common.files import UNFINISHED
 from ..processes.child import environment
-from .versions import SUBJECTS, VersionSet, requirements_of
+from .versions import SUBJECTS, VersionSet, requirements_of, today
 
 #: The longest that an installation may take, in seconds.
 LIMIT_S = 900.0
@@ -137,18 +139,29 @@ class Environments:
         return {package["name"]: package["version"] for package in json.loads(said)}
 
     def _key(self, of: VersionSet) -> str:
-        text = "\n".join([self.python, str(of.day), *of.requirements, *self._more, *_trigru(), version("trigru")])
+        newest = [str(today())] if of.day in (None, today()) else []  # what is newest is so for a day
+        own = [*_trigru(), version("trigru"), *sorted(requires("trigru") or ())]
+        text = "\n".join([self.python, str(of.day), *newest, *of.requirements, *self._more, *own])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _minor(self) -> str:
-        found = self.python.rpartition("python")[2] if "/" in self.python else self.python
-        return ".".join(found.split(".")[:2])
+        if os.sep not in self.python:
+            return ".".join(self.python.split(".")[:2])
+        said = subprocess.run([self.python, "-V"], capture_output=True, text=True, timeout=60, check=True).stdout
+        return ".".join(said.split()[1].split(".")[:2])
 
     def _run(self, arguments: list[str], text: str | None = None) -> str:
         command = [self._uv, *arguments]
         try:
             done = subprocess.run(
-                command, input=text, capture_output=True, text=True, timeout=LIMIT_S, env=environment(), check=False
+                command,
+                input=text,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=LIMIT_S,
+                env=environment(),
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise EnvironmentFailedError(f"uv {arguments[0]} took longer than {LIMIT_S:g} s.", lasting=False) from error
@@ -170,7 +183,7 @@ def _trigru() -> list[str]:
         raise UnavailableError("trigru is not installed, so that it cannot be installed elsewhere.") from error
     url = json.loads(origin)["url"] if origin else ""
     if url.startswith("file:"):
-        folder = url.removeprefix("file://")
+        folder = url2pathname(urlsplit(url).path)
         return ["--editable", folder] if Path(folder).is_dir() else [folder]
     return [f"trigru=={version('trigru')}"]
 

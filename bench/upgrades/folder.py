@@ -1,6 +1,7 @@
 """The folder of a snapshot: its record, the arrays that it names, and the checkpoints. Nothing in it is unpickled."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import msgspec
 import numpy as np
 
@@ -17,6 +19,7 @@ from ...common.files import UNFINISHED, read_whole, write_whole
 from .record import SCHEMA, Snapshot
 
 FILE, ARRAYS, CHECKPOINTS = "snapshot.json", "snapshot.safetensors", "snapshot.checkpoints"
+NAMES = (CHECKPOINTS, ARRAYS, FILE)
 #: The most bytes that are read of each file.
 MOST_BYTES = 2**28
 #: Hexadecimal digits of a hash that name an array.
@@ -51,27 +54,75 @@ def snapshot_in(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not path.is_dir():
         raise SnapshotError(f"{path}: is a file, expected a folder. Choose another.")
-    if (path / CHECKPOINTS).exists() and not is_snapshot(path):
-        raise SnapshotError(f"{path / CHECKPOINTS}: is there already, and of no snapshot. Choose another folder.")
+    there = [name for name in NAMES if (path / name).exists()]
+    if there and not _has_record(path):
+        raise SnapshotError(f"{path / there[0]}: is there already, and of no snapshot. Choose another folder.")
     path.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path, prefix=UNFINISHED))
     try:
         yield beside
-        for name in (CHECKPOINTS, ARRAYS, FILE):  # the record comes last: until then, what is there is the old one
-            if (path / name).is_dir():
-                os.rename(path / name, beside / "old")
-            if (beside / name).exists():
-                os.replace(beside / name, path / name)
+        _exchange(path, beside)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def _exchange(path: Path, beside: Path) -> None:
+    """Move the old parts away and the new ones in; if that fails, the old ones back."""
+    old, moved = beside / "old", []
+    old.mkdir()
+    try:
+        for name in NAMES:
+            if (path / name).exists():
+                os.rename(path / name, old / name)
+        for name in NAMES:
+            if (beside / name).exists():
+                os.rename(beside / name, path / name)
+                moved.append(name)
+    except BaseException:
+        for name in moved:
+            os.rename(path / name, beside / name)
+        for name in NAMES:
+            if (old / name).exists():
+                os.rename(old / name, path / name)
+        raise
+
+
+def _has_record(path: Path) -> bool:
+    """Whether the file of the record is one, of any schema."""
+    try:
+        content = msgspec.json.decode(read_whole(path / FILE, MOST_BYTES))
+    except (OSError, msgspec.MsgspecError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"schema", "subjects"} <= content.keys()
+
+
 def save(folder: Path, snapshot: Snapshot, arrays: Arrays) -> None:
     """Write the record and the arrays; the checkpoints are there already."""
-    from safetensors.numpy import save as encode
-
-    write_whole(folder / ARRAYS, encode({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}))
+    write_whole(folder / ARRAYS, encode(arrays))
     write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(snapshot), indent=1))
+
+
+def encode(arrays: Arrays) -> bytes:
+    """Arrays as a safetensors file; dtypes that NumPy lacks as numbers of their bits, with the dtype's name beside."""
+    from safetensors.numpy import save as to_bytes
+
+    stored, other = {}, {}
+    for name, given in sorted(arrays.items()):
+        array = np.asarray(given, order="C")
+        if array.dtype.type.__module__ != "numpy":
+            other[name] = array.dtype.name
+            array = array.view(f"u{array.dtype.itemsize}")
+        stored[name] = array
+    return to_bytes(stored, metadata=other or None)
+
+
+def decode(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of `encode`."""
+    from safetensors.numpy import load as from_bytes
+
+    head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in head.get("__metadata__", {}).items()}
+    return {name: a.view(dtypes[name]) if name in dtypes else a for name, a in from_bytes(content).items()}
 
 
 def is_snapshot(folder: Path) -> bool:
@@ -85,8 +136,6 @@ def load(folder: Path) -> tuple[Snapshot, Arrays]:
     Raises:
         SnapshotError: there is none, it is damaged, or it has another schema.
     """
-    from safetensors.numpy import load as decode
-
     file = folder / FILE
     try:
         content = msgspec.json.decode(read_whole(file, MOST_BYTES))

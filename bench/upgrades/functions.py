@@ -42,9 +42,9 @@ def of_function(function: Callable[..., Any], params: Any, *inputs: Any) -> tupl
     name = getattr(function, "__qualname__", type(function).__name__)
     subject = Subject(name, name)
     kept = Kept()
-    leaves = jax.tree.leaves(params)
-    where = Where("jit", "forward", np.dtype(leaves[0].dtype).name if leaves else "")
-    subject.tree = [Leaf(path, np.shape(leaf), leaf.dtype.name) for path, leaf in paths_of(params).items()]
+    params = jax.tree.map(jnp.asarray, params)
+    where = Where("jit", "forward", "")
+    subject.tree = [Leaf(path, np.shape(leaf), str(leaf.dtype)) for path, leaf in paths_of(params).items()]
     ran = 0
 
     def counted(params: Any, *inputs: Any) -> Any:
@@ -54,7 +54,8 @@ def of_function(function: Callable[..., Any], params: Any, *inputs: Any) -> tupl
 
     def half_of_squares(params: Any, *inputs: Any) -> Any:
         found = jax.tree.leaves(function(params, *inputs))
-        return sum(jnp.sum(jnp.square(a)) / 2 for a in found if jnp.issubdtype(a.dtype, jnp.floating))
+        squares = [jnp.sum(jnp.abs(a) ** 2) / 2 for a in found if jnp.issubdtype(a.dtype, jnp.inexact)]
+        return sum(squares, jnp.zeros(()))
 
     with survived(subject, "values", where), noticed(subject, "call"):
         jitted: Any = jax.jit(counted)
@@ -67,7 +68,7 @@ def of_function(function: Callable[..., Any], params: Any, *inputs: Any) -> tupl
         costs = count_python(lambda: jitted(params, *inputs))
         at_boundary = len(jax.tree.leaves((params, inputs)))
         subject.calls.append(Calls(where, at_boundary, costs["call"], costs["c_call"], costs["line"], traces))
-    of_gradient = Where("jit", "gradient", where.dtype)
+    of_gradient = Where("jit", "gradient", "")
     with survived(subject, "values", of_gradient), noticed(subject, "call"):
         gradient = jax.jit(jax.grad(half_of_squares, allow_int=True))(params, *inputs)
         floating = {path: a for path, a in paths_of(gradient).items() if jnp.issubdtype(a.dtype, jnp.floating)}

@@ -1,6 +1,8 @@
 """A matrix: what is true of each of several version sets, and what changed from one to the next."""
 
+import hashlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -22,7 +24,7 @@ from ..results.files import FILE as RUN
 from ..results.files import load as load_run
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
-from .folder import is_snapshot, load
+from .folder import SnapshotError, load
 from .record import Snapshot
 from .versions import SUBJECTS, VersionSet
 
@@ -54,6 +56,8 @@ class Row(Struct, forbid_unknown_fields=True):
         name: of the set.
         requirements, day: of the set.
         python: its version.
+        arguments: of `trigru snapshot` and, if it ran, of `trigru bench`.
+        untimed: why `trigru bench` gave no times; "" if it did, or was not asked.
         versions: of the frameworks; empty if it could not be installed.
         reason: why there is no snapshot; "" if there is one.
         lasting: whether trying again is no use.
@@ -67,6 +71,8 @@ class Row(Struct, forbid_unknown_fields=True):
     requirements: list[str]
     day: str
     python: str = ""
+    arguments: list[str] = []
+    untimed: str = ""
     versions: dict[str, str] = {}
     reason: str = ""
     lasting: bool = False
@@ -113,15 +119,18 @@ def fill(
         told: of the progress.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
+    asked = [*arguments, *(["bench", *bench] if bench is not None else [])]
     rows: list[Row] = []
     matrix = Matrix(SCHEMA, command, "", "", rows)
     before: Path | None = None
     for number, of in enumerate(sets):
         told(number, len(sets), of.name)
-        place = folder / of.name.replace(" ", "_").replace("/", "_")
-        row = known.get(of.name)
-        if row is None or not row.done or not (row.lasting or is_snapshot(place)):
-            row = Row(of.name, list(of.requirements), "" if of.day is None else of.day.isoformat())
+        place = folder / place_of(of, environments.python, asked)
+        row = known.pop(of.name, None)
+        as_before = row is not None and (row.python, row.arguments) == (environments.python, asked)
+        if row is None or not as_before or not row.done or not (row.lasting or _is_readable(place)):
+            day = "" if of.day is None else of.day.isoformat()
+            row = Row(of.name, list(of.requirements), day, environments.python, asked)
             _fill_row(row, of, place, environments, arguments, bench)
         if not row.reason:
             _compare(row, before, place)
@@ -129,9 +138,24 @@ def fill(
         rows.append(row)
         matrix.datetime = datetime.now(UTC).isoformat(timespec="seconds")
         matrix.device = matrix.device or (load(place)[0].machine.device if not row.reason else "")
-        write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(matrix), indent=1))
+        kept = msgspec.structs.replace(matrix, rows=[*rows, *known.values()])  # also what is not reached yet
+        write_whole(folder / FILE, msgspec.json.format(msgspec.json.encode(kept), indent=1))
     told(len(sets), len(sets), "all")
     return matrix
+
+
+def place_of(of: VersionSet, python: str, arguments: Sequence[str]) -> str:
+    """The name of the folder of a set's snapshot; another for each Python, and for other arguments."""
+    told = hashlib.sha256("\n".join([of.name, python, *arguments]).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^0-9A-Za-z.=-]+', '_', of.name)[:60]}-{told}"
+
+
+def _is_readable(place: Path) -> bool:
+    try:
+        load(place)
+    except SnapshotError:
+        return False
+    return True
 
 
 def read(folder: Path) -> Matrix:
@@ -164,11 +188,10 @@ def _fill_row(
         row.reason, row.lasting = str(error), error.lasting
         return
     installed = datetime.now(UTC)
-    row.python = environments.python
     row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
     row.reason = run_trigru(made, ["snapshot", *arguments, "-o", str(place)])
     if not row.reason and bench is not None:
-        run_trigru(made, ["bench", *bench, "-o", str(place)])
+        row.untimed = run_trigru(made, ["bench", *bench, "-o", str(place)])
     row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
 
 
@@ -186,6 +209,7 @@ def run_in(command: Sequence[str], limit_s: float, **options: Any) -> tuple[int,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
         env=variables,
         start_new_session=True,
         **options,
@@ -212,12 +236,11 @@ def _compare(row: Row, before: Path | None, place: Path) -> None:
     for port, time_us in step_times_us(place).items():
         row.facts.get(port, {})["step_time_us"] = time_us
     found: list[Change] = changes(load(before), now) if before is not None else []
-    row.counts, kept = {}, {}
+    row.counts = {}
     row.moved = []
     for change in found:
         row.counts[change.kind] = row.counts.get(change.kind, 0) + 1
-        kept[change.kind] = kept.get(change.kind, 0) + 1
-        if kept[change.kind] <= MOST_KEPT:
+        if row.counts[change.kind] <= MOST_KEPT:
             row.moved.append(Moved(change.kind, change.subject, change.what, change.old, change.new))
 
 

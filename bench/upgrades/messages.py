@@ -13,7 +13,7 @@ class Request(Struct, frozen=True):
         framework: the name of the port.
         named: the subjects, as `trigru.bench.proving` names them.
         folder: of the snapshot.
-        arrays: the file in which the process leaves its arrays.
+        arrays: how the files begin in which the process leaves the arrays of each subject.
         programs: the folder in which compiled programs are kept; None keeps none.
     """
 
@@ -22,6 +22,12 @@ class Request(Struct, frozen=True):
     folder: str
     arrays: str
     programs: str | None
+
+
+def name_of(named: Named) -> str:
+    """What a subject is called before it could be looked at."""
+    own = "'s own" if named.source == "upstream" else ""
+    return f"{named.name}{own}" + (f":{named.kernel}" if named.kernel else "")
 
 
 class Found(Struct, frozen=True):

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...common.errors import TrigruError, brief
+from ...common.errors import TrigruError, UnavailableError, brief
 from ...common.parameters.layouts import CANONICAL
-from ...impls import checkpoints
+from ...impls import checkpoints, port_names, unavailable
 from .changes import Change
 from .folder import CHECKPOINTS, name_of
 from .record import Snapshot
@@ -16,7 +16,8 @@ def unread(folder: Path, snapshot: Snapshot) -> Iterator[Change]:
 
     They are not trusted: none is a pickle, and none stands elsewhere.
     """
-    for subject in snapshot.subjects:
+    here = [s for s in snapshot.subjects if s.framework in port_names() and not unavailable(s.framework)]
+    for subject in here:
         for checkpoint in subject.checkpoints:
             said = _problem(folder / CHECKPOINTS, checkpoint.file, checkpoint.arrays)
             if said is not None:
@@ -24,10 +25,12 @@ def unread(folder: Path, snapshot: Snapshot) -> Iterator[Change]:
 
 
 def _problem(folder: Path, file: str, arrays: dict[str, str]) -> str | None:
-    if Path(file).name != file:
+    if file in ("", ".", "..") or Path(file).name != file or (folder / file).is_symlink():
         return "its name leads to another folder"
     try:
         found = CANONICAL.flat(checkpoints.read(folder / file).params)
+    except UnavailableError:
+        return None  # what reads it is not installed here
     except (TrigruError, OSError) as error:
         return brief(error)
     other = [name for name, array in arrays.items() if name not in found or name_of(found[name]) != array]

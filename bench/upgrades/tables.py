@@ -79,6 +79,8 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
         moved = _moved(row) if before else "the first"
         rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
         details.append(_details(row))
+        if row.untimed:
+            notes.append(f"No times of {row.name}: {row.untimed}")
         before = row
     columns = (Prose("version set"), Prose("versions, then new ones"), Prose("works"), Prose("equal"), Prose("changed"))
     note = (

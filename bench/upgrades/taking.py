@@ -1,10 +1,11 @@
 """A snapshot is taken: equality is proven, and a process for each framework collects the other facts."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -13,8 +14,10 @@ import numpy as np
 from ...common.equality.checks import DTYPES
 from ...common.equality.measurement import Measurement
 from ...common.equality.verification import CHECKS, usual_checks
+from ...common.errors import brief
 from ...impls import get_port, port_names, unavailable, upstream
-from ..processes.child import Child, ChildDiedError
+from ..processes.child import SLICE_S, Child, ChildDiedError
+from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.messages import Asked
 from ..proving.messages import Subject as Named
@@ -22,7 +25,8 @@ from ..proving.prover import Prover
 from ..proving.questions import expand
 from ..results.files import command_line
 from ..timing.machine import describe_machine
-from .messages import Found, Request
+from .folder import decode
+from .messages import Found, Request, name_of
 from .record import SCHEMA, Problem, Snapshot, Subject
 
 WORKER = "trigru.bench.upgrades.worker"
@@ -72,12 +76,20 @@ def take(
         found = _prove(usual + of_parts, prover, told)
         measured = [m for answer in found[: len(usual)] for m in answer]
         others = [m for answer in found[len(usual) :] for m in answer]
-        departures = [(f.part, f.what, f.status) for name in parts for f in upstream.find_departures(name, others)]
+        departures = [departure for name in parts for departure in _departures(name, others)]
     packages = sorted({package for name in present for package in get_port(name).packages})
     subjects, arrays = _look([_framework(name, name in present) for name in names], folder, prover.programs, told)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     machine = describe_machine(packages)
     return Snapshot(SCHEMA, command_line(), when, machine, measured, departures, subjects), arrays
+
+
+def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, str]]:
+    """Where a framework's own part departs from the contract; a part that is gone, too."""
+    try:
+        return [(f.part, f.what, f.status) for f in upstream.find_departures(name, measured)]
+    except Exception as error:  # a framework may lack it now
+        return [(name, "is there", f"{type(error).__name__}: {brief(error)}")]
 
 
 def _prove(asked: list[Asked], prover: Prover, told: Told) -> list[list[Measurement]]:
@@ -109,33 +121,37 @@ def _look(
     frameworks: Sequence[_Framework], folder: Path, programs: Path | None, told: Told
 ) -> tuple[list[Subject], dict[str, np.ndarray]]:
     """What processes, one for each framework, find."""
-    from safetensors.numpy import load_file
-
     done: list[Subject] = []
     of = sum(len(framework.named) for framework in frameworks)
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
 
         def look(number: int) -> list[Subject]:
             framework = frameworks[number]
-            arrays = str(Path(place) / f"{number}.safetensors")
+            arrays = str(Path(place) / f"arrays-{number}")
             kept = None if programs is None else str(programs)
             request = Request(framework.name, framework.named, str(folder), arrays, kept)
             found: list[Subject] = []
             try:
                 with Child(WORKER) as child:
-                    for line in child.lines_of(msgspec.json.encode(request), LIMIT_S):
+                    for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
                         found.append(msgspec.json.decode(line, type=Found).subject)
                         done.append(found[-1])
                         told(len(done), of, found[-1].name)
             except ChildDiedError as error:
                 for named in framework.named[len(found) :]:
-                    name = named.name + (f":{named.kernel}" if named.kernel else "")
                     problem = Problem("import", "", type(error).__name__, "", str(error))
-                    found.append(Subject(name, framework.name, problems=[problem]))
+                    found.append(Subject(name_of(named), framework.name, problems=[problem]))
             return found
 
-        subjects = [subject for some in pool.map(look, range(len(frameworks))) for subject in some]
+        stop = Event()
+        looking = [pool.submit(look, number) for number in range(len(frameworks))]
+        try:
+            while wait(looking, timeout=SLICE_S).not_done:
+                check()
+        finally:
+            stop.set()
+        subjects = [subject for future in looking for subject in future.result()]
         arrays: dict[str, Any] = {}
-        for file in sorted(Path(place).glob("*.safetensors")):
-            arrays |= load_file(file)
+        for file in sorted(Path(place).glob("arrays-*")):
+            arrays |= decode(file.read_bytes())
     return subjects, arrays

@@ -95,8 +95,11 @@ def days_between(first: date, every: str, last: int | None = None, end: date | N
         raise InputError(f"--every {every!r}: expected a time, as 2months, week or 10days.")
     number, end = int(step[1] or 1), end or today()
     days: list[date] = []
-    while (day := _after(first, len(days) * number, step[2])) < end:
-        days.append(day)
+    try:
+        while (day := _after(first, len(days) * number, step[2])) < end:
+            days.append(day)
+    except (OverflowError, ValueError):  # beyond the last day that there is
+        pass
     days.append(end)
     if last is not None:
         days = days[-last:]

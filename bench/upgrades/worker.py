@@ -13,14 +13,15 @@ from pathlib import Path
 
 import msgspec
 
-from .messages import Found, Request
+from ..proving.messages import Subject as Named
+from .messages import Found, Request, name_of
 from .noticing import noticed, survived
 from .record import Subject
 
 
 def look_at(request: Request) -> Iterator[Found]:
     """Look at the subjects of a request, one after the other; the arrays are written last."""
-    imported = Subject("", request.framework)
+    imported, reason = Subject("", request.framework), None
     with noticed(imported, "import"), survived(imported, "import"):
         from ...common.port.compilation import programs_kept_in
         from ...impls import unavailable
@@ -31,26 +32,25 @@ def look_at(request: Request) -> Iterator[Found]:
             yield Found(Subject(_name(named), request.framework, missing=reason or imported.problems[0].message))
         return
 
-    from safetensors.numpy import save_file
-
+    from ...common.files import write_whole
     from ..proving.questions import get_subject
     from .facts import Kept, Looked, look
+    from .folder import encode
 
-    kept = Kept()
     with programs_kept_in(None if request.programs is None else Path(request.programs)):
-        for named in request.named:
+        for number, named in enumerate(request.named):
+            kept = Kept()
             subject = Subject(_name(named), request.framework, warnings=list(imported.warnings))
             with survived(subject, "import"):
                 looked = Looked(get_subject(named), subject, Path(request.folder), kept)
                 subject.name = _name(named, looked.port.name)
                 look(looked)
+            write_whole(Path(f"{request.arrays}.{number}"), encode(kept.arrays))
             yield Found(subject)
-    save_file(kept.arrays, request.arrays)
 
 
-def _name(named: object, name: str | None = None) -> str:
-    kernel = getattr(named, "kernel", None)
-    return f"{name or getattr(named, 'name', '')}" + (f":{kernel}" if kernel else "")
+def _name(named: Named, name: str | None = None) -> str:
+    return f"{name}:{named.kernel}" if name and named.kernel else name or name_of(named)
 
 
 def main(parent: Parent) -> None:

@@ -52,6 +52,9 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
             "jax_persistent_cache_min_compile_time_secs": least_s,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
+        for entry in folder.glob("*-cache"):  # JAX takes an empty one for none, and does not replace it
+            if not entry.stat().st_size:
+                entry.unlink(missing_ok=True)
     with _configure(ours), _damage_noticed() as damaged:
         compilation_cache.reset_cache()
         try:

@@ -4,8 +4,10 @@ import warnings
 
 import jax.numpy as jnp
 import pytest
+from support.runs import MACHINE
 from trigru.bench.upgrades import assert_unchanged, take_snapshot
-from trigru.bench.upgrades.folder import SnapshotError, load
+from trigru.bench.upgrades.folder import SnapshotError, load, save
+from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
 from trigru.impls import get_port
 
 PARAMS = {"kernel": jnp.full((3, 2), 0.5), "bias": jnp.zeros(2)}
@@ -25,7 +27,7 @@ def folder(tmp_path):
 def test_what_did_not_change_passes(folder):
     assert_unchanged(folder, loss, PARAMS, X)
     (subject,) = load(folder)[0].subjects
-    assert [str(values.where) for values in subject.values] == ["forward jit float32", "gradient jit float32"]
+    assert [str(values.where) for values in subject.values] == ["forward jit", "gradient jit"]
     assert subject.problems == []
     assert subject.calls[0].traces == 1
 
@@ -35,9 +37,11 @@ def same_name(function):
     return function
 
 
-def test_another_function_is_told(folder):
-    other = same_name(lambda params, x: loss(params, x) * 1.01)
-    with pytest.raises(AssertionError, match=r"function: loss: forward jit float32: first .*, was the same bits"):
+def test_another_function_is_told_whatever_its_name(folder):
+    def other(params, x):
+        return loss(params, x) * 1.01
+
+    with pytest.raises(AssertionError, match=r"function: loss: forward jit: first .*, was the same bits"):
         assert_unchanged(folder, other, PARAMS, X)
 
 
@@ -70,7 +74,7 @@ def test_what_fails_now_is_told(folder):
     def broken(params, x):
         raise TypeError("no more")
 
-    with pytest.raises(AssertionError, match="broken: loss: values forward jit float32: TypeError in .*: no more"):
+    with pytest.raises(AssertionError, match="broken: loss: values forward jit: TypeError in .*: no more"):
         assert_unchanged(folder, broken, PARAMS, X)
 
 
@@ -102,3 +106,52 @@ def test_integer_parameters_have_no_gradient(tmp_path):
     (subject,) = load(tmp_path / "f")[0].subjects
     assert subject.problems == []
     assert list(subject.values[1].arrays) == ["['table']"]
+
+
+def test_a_function_that_fails_is_not_kept(tmp_path):
+    with pytest.raises(SnapshotError, match="the function fails, so that nothing is kept: KeyError"):
+        take_snapshot(tmp_path / "f", lambda p: p["nope"], PARAMS)
+    assert not (tmp_path / "f" / "snapshot.json").exists()
+
+
+@pytest.mark.parametrize("lost", [{"a"}, {"b"}, {"a", "c"}])
+def test_lost_and_renamed_results_are_told(tmp_path, lost):
+    def results(names):
+        return lambda params: {name: params["bias"].astype(int) for name in names}
+
+    take_snapshot(tmp_path / "f", results("ab"), PARAMS)
+    with pytest.raises(AssertionError, match="forward jit: results"):
+        assert_unchanged(tmp_path / "f", results(lost), PARAMS)
+
+
+def test_a_snapshot_of_something_else_is_no_proof(tmp_path):
+    take_snapshot(tmp_path / "f", loss, PARAMS, X)
+    with pytest.raises(AssertionError, match="unknown port 'loss'"):
+        assert_unchanged(tmp_path / "f")
+    save(tmp_path, Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("pure", "pure"), Subject("nnx", "nnx")]), {})
+    with pytest.raises(SnapshotError, match="has nothing of what was passed: it is of pure"):
+        assert_unchanged(tmp_path, loss, PARAMS, X)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int32", "complex64", "bool"])
+def test_results_of_any_dtype(tmp_path, dtype):
+    def results(params):
+        return params["bias"].astype(dtype)
+
+    params = {"bias": jnp.array([0.0, 1.0]), "scale": 2.0}
+    take_snapshot(tmp_path / "f", results, params)
+    assert_unchanged(tmp_path / "f", results, params)
+    with pytest.raises(AssertionError, match="function: "):
+        assert_unchanged(tmp_path / "f", results, {"bias": jnp.array([1.0, 0.0]), "scale": 2.0})
+
+
+def test_infinities_that_are_alike_are_no_difference(tmp_path):
+    def logits(params, factor=1.0):
+        return jnp.where(jnp.arange(2) == 0, -jnp.inf, params["bias"] * factor)
+
+    params = {"bias": jnp.array([1.0, 3.0])}
+    take_snapshot(tmp_path / "f", logits, params)
+    near = lambda params: logits(params, 1 + 2e-7)  # noqa: E731
+    assert_unchanged(tmp_path / "f", near, params)
+    with pytest.raises(AssertionError, match=r"bits: .* by \d ulp"):
+        assert_unchanged(tmp_path / "f", near, params, fail_on=("bits",))

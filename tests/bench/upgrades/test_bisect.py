@@ -88,6 +88,9 @@ def test_an_end_that_cannot_be_judged_is_told():
 
 def test_days_in_the_wrong_order_are_refused():
     world = World(("jax", "0.5.0"))
-    world.judge = lambda of: of.day == START + timedelta(days=40)
     with pytest.raises(InputError, match="has to be before"):
         world.search(40, 0)
+    sets = VersionSet("a", ("jax>=0.4",)), VersionSet("b", ("jax==0.5.0",))
+    with pytest.raises(InputError, match="expected exact versions"):
+        bisect(*sets, world.judge, world.resolve, RELEASES.__getitem__)
+    assert world.judged == []

@@ -4,7 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import MACHINE, PROGRAM
-from trigru.bench.upgrades.changes import FAILING, KINDS, bound_of, changes, reservations, ulps
+from trigru.bench.upgrades.changes import FAILING, KINDS, changes, reservations
+from trigru.bench.upgrades.distance import bound_of, ulps
 from trigru.bench.upgrades.folder import name_of
 from trigru.bench.upgrades.record import SCHEMA, Calls, Program, Snapshot, Subject, Values, Warned, Where
 from trigru.common.equality.measurement import Measurement
@@ -133,6 +134,20 @@ def test_a_row_that_fails_is_compared_with_the_rows_that_passed():
     row = Measurement("linen", "contract", None, "carry", "float64", 1e-16, 1e-12, levels={"time": "1"})
     failed = Measurement("linen", "lengths", None, "carry", "float64", 1e-3, 1e-12, levels={"lengths": "passed"})
     assert kinds(snapshot([row]), snapshot([failed])) == ["broken"]
+
+
+def test_a_failure_beside_an_old_one_is_told_and_what_is_not_offered_is_none():
+    old, new, other = (
+        Measurement("linen", "sequence", None, quantity, "float64", error, 1e-12)
+        for quantity, error in (("carry", 1e-3), ("outputs", 1e-3), ("outputs", 1e-16))
+    )
+    assert kinds(snapshot([old, other]), snapshot([old, new])) == ["broken"]
+    left_out = Measurement("linen", "sequence", None, "outputs", "float64", None, 0.0, "not offered: by nn.RNN")
+    assert kinds(snapshot([other]), snapshot([left_out])) == []
+
+
+def test_a_style_that_is_gone_is_broken():
+    assert kinds(snapshot(styles={"jit": ""}), snapshot(styles={})) == ["broken"]
 
 
 def test_a_departure_that_is_gone_is_told():

@@ -56,6 +56,35 @@ def test_a_snapshot_is_replaced_and_nothing_else_is(folder):
     assert not (folder / CHECKPOINTS).exists(), "those of an earlier snapshot"
 
 
+def test_what_cannot_be_exchanged_leaves_the_earlier_snapshot(folder, monkeypatch):
+    rename, done = os.rename, []
+
+    def fail_late(*places):
+        done.append(places)
+        if len(done) == 4:
+            raise OSError("no space left")
+        rename(*places)
+
+    monkeypatch.setattr(os, "rename", fail_late)
+
+    def replace():
+        with snapshot_in(folder) as beside:
+            (beside / CHECKPOINTS).mkdir()
+            save(beside, Snapshot(SCHEMA, ["again"], "", MACHINE, None, [], []), {})
+
+    with pytest.raises(OSError, match="no space"):
+        replace()
+    assert load(folder)[0] == a_snapshot()
+    assert not (folder / CHECKPOINTS).exists()
+
+
+def test_files_of_that_name_that_are_somebodys_own_stay(tmp_path):
+    (tmp_path / FILE).write_text('{"mine": 1}')
+    with pytest.raises(SnapshotError, match="of no snapshot"), snapshot_in(tmp_path):
+        pass
+    assert (tmp_path / FILE).read_text() == '{"mine": 1}'
+
+
 def test_what_is_in_the_way_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "work" / CHECKPOINTS).mkdir(parents=True)
@@ -165,7 +194,7 @@ def test_a_missing_checkpoint_is_told(kept):
     assert "No such file" in found.new
 
 
-@pytest.mark.parametrize("file", ["../linen.npz", "/etc/passwd", "a/b.npz"])
+@pytest.mark.parametrize("file", ["../linen.npz", "/etc/passwd", "a/b.npz", "..", ".", ""])
 def test_a_name_that_leads_elsewhere_is_not_opened(kept, file, monkeypatch):
     folder, snapshot = kept
     snapshot.subjects[0].checkpoints = [Checkpoint(file, [], {})]

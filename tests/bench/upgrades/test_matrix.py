@@ -136,3 +136,45 @@ def test_the_picture_says_what_a_call_costs_over_the_sets(tmp_path, trigru):
 
 def test_one_set_has_no_picture(tmp_path, trigru):
     assert write_matrix_pictures(fill(SETS[:1], tmp_path, Made(), command=[]), tmp_path) == []
+
+
+def test_rows_of_other_sets_stay_in_the_file(tmp_path, trigru):
+    fill(SETS[:2], tmp_path, Made(), command=[])
+    fill(SETS[3:], tmp_path, Made(), command=[])
+    assert {row.name for row in read(tmp_path).rows} == {SETS[0].name, SETS[1].name, SETS[3].name}
+    again = Made()
+    fill(SETS[:2], tmp_path, again, command=[])
+    assert again.made == []
+
+
+def test_a_run_that_is_stopped_early_forgets_no_row(tmp_path, trigru):
+    fill(SETS, tmp_path, Made(), command=[])
+
+    def stop(done, of, what):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(SETS, tmp_path, Made(), command=[], told=stop)
+    assert len(read(tmp_path).rows) == 4
+
+
+def test_other_arguments_and_another_python_are_another_row(tmp_path, trigru):
+    fill(SETS[:1], tmp_path, Made(), command=[])
+    for changed in ({"arguments": ["--no-equality"]}, {"bench": ["--quick"]}):
+        again = Made()
+        fill(SETS[:1], tmp_path, again, command=[], **changed)
+        assert again.made == [SETS[0].name]
+    other = Made()
+    other.python = "3.11"
+    assert fill(SETS[:1], tmp_path, other, command=[]).rows[0].python == "3.11"
+    assert other.made == [SETS[0].name]
+
+
+def test_why_a_set_has_no_times_is_said(tmp_path, monkeypatch, trigru):
+    snapshot = matrix.run_trigru
+    monkeypatch.setattr(
+        matrix, "run_trigru", lambda made, words: "busy" if words[0] == "bench" else snapshot(made, words)
+    )
+    found = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--quick"])
+    assert matrix_tables(found)[0].notes[-1] == "No times of jax==0.0.0: busy"

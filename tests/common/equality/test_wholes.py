@@ -66,12 +66,13 @@ def test_a_port_whose_models_cannot_be_made_within_jit_is_asked_outside():
 
 
 def test_the_kernel_of_a_port_with_one_is_not_asked_about():
-    from trigru.common.equality.checks.refusals import _bad_calls
+    from trigru.common.equality.checks.refusals import BAD_FIELDS, _bad_calls
     from trigru.common.port.protocol import WithKernel
 
     with jax.enable_x64(True):
         all_calls, fewer = (dict(_bad_calls(p)) for p in (get_port("pure"), WithKernel(get_port("pure"), "fused")))
-    assert set(all_calls) - set(fewer) == {"load, an unknown kernel", "make, an unknown kernel"}
+    asked = {"load, an unknown kernel", *(f"make and apply, {what}" for what in BAD_FIELDS)}
+    assert set(all_calls) - set(fewer) == asked
 
 
 class NoClassifier(PurePort):

@@ -1,0 +1,57 @@
+"""How far two arrays are apart: relative to their size, and in units in the last place."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ...common.equality.bounds import SAME_BOUND
+
+
+def bound_of(dtype: Any) -> float:
+    """The relative difference up to which two results may be one function that is rounded in another way.
+
+    >>> bound_of("float64") == 1e-12
+    True
+    """
+    return float(SAME_BOUND / np.finfo("float64").eps * float(ml_dtypes.finfo(dtype).eps))
+
+
+def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference, relative to the largest finite magnitude of the first; inf where one is not finite."""
+    a, b = _reals(a), _reals(b)
+    scale = float(np.max(np.abs(a), initial=0.0, where=np.isfinite(a))) or 1.0
+    return float(np.max(_differences(a, b), initial=0.0)) / scale
+
+
+def ulps(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference in units in the last place of the larger number.
+
+    >>> ulps(np.float32([1.0]), np.nextafter(np.float32([1.0]), np.float32(2)))
+    1.0
+    """
+    kind = ml_dtypes.finfo(a.dtype)
+    a, b = _reals(a), _reals(b)
+    larger = np.maximum(np.maximum(np.abs(a), np.abs(b)), float(kind.tiny))
+    exponent = np.floor(np.log2(np.where(np.isfinite(larger), larger, 1.0)))
+    return float(np.max(_differences(a, b) / (float(kind.eps) * 2.0**exponent), initial=0.0))
+
+
+def is_floating(array: np.ndarray) -> bool:
+    """Whether its numbers are rounded: floating-point or complex ones."""
+    return array.dtype.kind in "fc" or array.dtype.type.__module__ == "ml_dtypes"
+
+
+def _reals(array: np.ndarray) -> np.ndarray:
+    """As real numbers in float64: of complex ones, both parts."""
+    if array.dtype.kind == "c":
+        array = np.stack([array.real, array.imag])
+    return np.asarray(array).astype("float64")
+
+
+def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Magnitudes of the differences: 0 where both are alike, infinities and NaNs too; inf where one is not finite."""
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(all="ignore"):
+        found = np.where(same, 0.0, np.abs(a - b))
+    return np.where(np.isnan(found), np.inf, found)
