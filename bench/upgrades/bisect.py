@@ -56,7 +56,8 @@ def bisect(
     if by_days and good.day >= bad.day:  # pyright: ignore[reportOperatorIssue]
         raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}.")
     if not by_days:
-        _named(good), _named(bad)
+        for of in (good, bad):
+            _named(of)
     search = _Search(judge)
     for of, wanted in ((good, True), (bad, False)):
         found = search.ask(of)
