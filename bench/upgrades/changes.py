@@ -203,7 +203,17 @@ def _draws(pair: _Pair) -> Iterator[Change]:
         _, key, path = places[0]
         a, b = (read[1].get(some[places[0]]) for read, some in ((pair.was, before), (pair.now, after)))
         what = f"{model}: {len(places)} of {sum(p[0] == model for p in before)} draws"
-        yield pair.change("draws", f"{what}, the first {path} of key {key}", _numbers(a), _numbers(b))
+        rounded = all(_is_rounding(pair.was[1].get(before[p]), pair.now[1].get(after[p])) for p in places)
+        yield pair.change(
+            "bits" if rounded else "draws", f"{what}, the first {path} of key {key}", _numbers(a), _numbers(b)
+        )
+
+
+def _is_rounding(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether two draws are one that was rounded in another way, as an orthogonal matrix may be."""
+    if a is None or b is None or (a.shape, a.dtype) != (b.shape, b.dtype) or not is_floating(a):
+        return False
+    return relative_difference(a, b) <= bound_of(a.dtype)
 
 
 def _numbers(array: np.ndarray | None) -> str:

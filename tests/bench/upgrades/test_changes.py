@@ -7,7 +7,7 @@ from support.runs import MACHINE, PROGRAM
 from trigru.bench.upgrades.changes import FAILING, KINDS, changes, reservations
 from trigru.bench.upgrades.distance import bound_of, ulps
 from trigru.bench.upgrades.folder import name_of
-from trigru.bench.upgrades.record import SCHEMA, Calls, Program, Snapshot, Subject, Values, Warned, Where
+from trigru.bench.upgrades.record import SCHEMA, Calls, Draw, Program, Snapshot, Subject, Values, Warned, Where
 from trigru.common.equality.measurement import Measurement
 
 FORWARD = Where("jit", "forward", "float64")
@@ -144,6 +144,14 @@ def test_a_failure_beside_an_old_one_is_told_and_what_is_not_offered_is_none():
     assert kinds(snapshot([old, other]), snapshot([old, new])) == ["broken"]
     left_out = Measurement("linen", "sequence", None, "outputs", "float64", None, 0.0, "not offered: by nn.RNN")
     assert kinds(snapshot([other]), snapshot([left_out])) == []
+
+
+@pytest.mark.parametrize(("factor", "kind"), [(1 + 1e-5, "bits"), (1.1, "draws")])
+def test_a_draw_that_is_rounded_in_another_way_is_the_same_draw(factor, kind):
+    array = np.array([1.0, 2.0], "float32")
+    moved = (array * factor).astype("float32")
+    old, new = (snapshot(draws=[Draw("gru", 0, ".w", name_of(a))]) for a in (array, moved))
+    assert kinds(old, new, ([array], [moved])) == [kind]
 
 
 def test_a_style_that_is_gone_is_broken():
