@@ -1,7 +1,7 @@
 """`trigru diff`: what changed between two runs, or between two snapshots."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,19 @@ from ..upgrades.folder import is_snapshot, load
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_tables
+from ..upgrades.versions import changed
 from .pages import write_diff
 from .report import load_run
 
 
 def diff(
-    old: Path,
-    new: Path | None,
-    *,
-    fail_on: Sequence[str],
-    now: Callable[[Path, Snapshot], None],
-    details: bool,
-    output: Path | None = None,
-    **how: Any,
+    old: Path, new: Path | None, *, fail_on: Sequence[str], details: bool, output: Path | None = None, **how: Any
 ) -> None:
     """Compare what two folders hold: snapshots, runs or both.
 
     Args:
         old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
         fail_on: kinds of changes between snapshots that end with exit code 1.
-        now: takes a snapshot into a folder.
         output: a folder, where a page and a picture of two runs are written.
         how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
     """
@@ -48,7 +41,7 @@ def diff(
                 f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
             )
         with tempfile.TemporaryDirectory() as place:
-            now(Path(place) / "now", load(old)[0])
+            _take_now(Path(place) / "now", load(old)[0])
             failed = _diff_snapshots(old, Path(place) / "now", fail_on, details=details)
             code = int(failed)
     elif (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
@@ -80,7 +73,7 @@ def read_kinds(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind for name in named for kind in known[name]))
 
 
-def take_now(folder: Path, old: Snapshot) -> None:
+def _take_now(folder: Path, old: Snapshot) -> None:
     """A snapshot of what is installed, of what an older one has."""
     from ..processes.probe import check_jax
     from ..proving.prover import Prover
@@ -113,19 +106,12 @@ def _diff_snapshots(old: Path, new: Path, fail_on: Sequence[str], *, details: bo
         raise InputError("the snapshots have no port in common.")
     found: list[Change] = [*unread(old, was[0]), *changes(was, is_now)]
     failing = [change for change in found if change.kind in fail_on]
-    above = [*_versions(was[0].machine.versions, is_now[0].machine.versions), *reservations(was[0], is_now[0]), ""]
+    other = changed(was[0].machine.versions, is_now[0].machine.versions)
+    versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
+    above = [versions, *reservations(was[0], is_now[0]), ""]
     if not found:
         above.insert(0, "Nothing changed.")
     show(change_tables(found, fail_on), above=above, details=details)
     if failing:
         say(f"{len(failing)} of {len(found)} changes are of kinds that fail: --fail-on says which.")
     return bool(failing)
-
-
-def _versions(was: dict[str, str], now: dict[str, str]) -> list[str]:
-    other = [
-        f"{name} {was.get(name, 'none')} -> {now.get(name, 'none')}"
-        for name in sorted(was.keys() | now.keys())
-        if was.get(name) != now.get(name)
-    ]
-    return [f"Versions: {', '.join(other)}."] if other else ["Both are of the same versions."]

@@ -68,11 +68,11 @@ def diff(
     """
     if (new is None) != now:
         raise typer.BadParameter("pass NEW, or --now, and not both.")
-    from .diff import diff, read_kinds, take_now
+    from .diff import diff, read_kinds
 
     diff(
         old, new,
-        fail_on=read_kinds(fail_on), now=take_now, fail_above=fail_above, absolute=absolute,
+        fail_on=read_kinds(fail_on), fail_above=fail_above, absolute=absolute,
         allow_missing=allow_missing, allow_other_machine=allow_other_machine, details=details, output=output,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...common.gru.kernels import STOCK
+from ..timing.machine import machine_differences
 from .distance import bound_of, is_floating, relative_difference, ulps
 from .folder import Arrays
 from .record import Calls, Program, Snapshot, Subject, Values
@@ -71,18 +72,8 @@ def reservations(old: Snapshot, new: Snapshot) -> list[str]:
     """What else differs between the snapshots, so that a change need not be one of the packages."""
     was, now = old.machine, new.machine
     said = [
-        f"{what} {after or 'none'}, was {before or 'none'}: bits, programs and memory may differ for that alone."
-        for what, before, after in (
-            ("processor", was.device, now.device),
-            ("threads", str(was.threads), str(now.threads)),
-            ("XLA_FLAGS", was.xla_flags, now.xla_flags),
-        )
-        if before != after
-    ]
-    said += [
-        f"{name} is {now.environment.get(name, 'not set')}, was {was.environment.get(name, 'not set')}."
-        for name in sorted(was.environment.keys() | now.environment.keys())
-        if was.environment.get(name) != now.environment.get(name)
+        f"{difference}: bits, programs and memory may differ for that alone."
+        for difference in machine_differences(was, now, versions=False)
     ]
     if not same_python(old, new):
         said.append(

@@ -1,10 +1,9 @@
 """Version sets: what a user may have installed, named by versions, by a day, or by a range of days."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -141,9 +140,10 @@ def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
     return subjects, others
 
 
-def changed(old: dict[str, str], new: dict[str, str], only: Sequence[str] | None = None) -> list[str]:
+def changed(old: dict[str, str], new: dict[str, str]) -> list[str]:
     """Which versions differ, in words."""
-    names: Any = only or sorted(old.keys() | new.keys())
     return [
-        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}" for name in names if old.get(name) != new.get(name)
+        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
     ]

@@ -20,7 +20,7 @@ from .record import Subject
 
 
 def look_at(request: Request) -> Iterator[Found]:
-    """Look at the subjects of a request, one after the other; the arrays are written last."""
+    """Look at the subjects of a request, one after the other; its arrays are written before it is told."""
     imported, reason = Subject("", request.framework), None
     with noticed(imported, "import"), survived(imported, "import"):
         from ...common.port.compilation import programs_kept_in
