@@ -203,6 +203,16 @@ def test_a_name_that_leads_elsewhere_is_not_opened(kept, file, monkeypatch):
     assert found.new == "its name leads to another folder"
 
 
+def test_a_link_is_not_followed(kept, tmp_path_factory):
+    folder, snapshot = kept
+    file = folder / CHECKPOINTS / "linen.npz"
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "linen.npz"
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    (found,) = unread(folder, snapshot)
+    assert found.new == "its name leads to another folder"
+
+
 def test_a_pickle_is_not_read(kept):
     folder, snapshot = kept
     (folder / CHECKPOINTS / "linen.pt").write_bytes(b"\x80\x04.")
