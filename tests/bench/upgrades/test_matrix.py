@@ -178,3 +178,10 @@ def test_why_a_set_has_no_times_is_said(tmp_path, monkeypatch, trigru):
     )
     found = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--quick"])
     assert matrix_tables(found)[0].notes[-1] == "No times of jax==0.0.0: busy"
+
+
+def test_what_one_python_never_gets_another_may(tmp_path, trigru):
+    fill(SETS[:1], tmp_path, Made({SETS[0].name: True}), command=[])
+    other = Made()
+    other.python = "3.11"
+    assert fill(SETS[:1], tmp_path, other, command=[]).rows[0].reason == ""
