@@ -9,13 +9,16 @@ import typer
 from ...common.errors import InputError
 from ...common.files import write_whole
 from ..reporting.console import Progress, say, show
+from ..reporting.page.sheet import sheet
 from ..reporting.sections import markdown
 from ..results.files import command_line
 from ..upgrades.environments import Environments
 from ..upgrades.matrix import FILE, fill
-from ..upgrades.plots import write_matrix_pictures
+from ..upgrades.plots import matrix_picture
 from ..upgrades.tables import matrix_tables
 from ..upgrades.versions import VersionSet, days_between, read_day, read_set
+
+TABLES, PAGE = "matrix.md", "matrix.html"
 
 
 def read_sets(sets: Sequence[str], first: str | None, every: str, last: int | None) -> list[VersionSet]:
@@ -53,9 +56,12 @@ def matrix(
             told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} next"),
         )
     sections = matrix_tables(found)
-    page = folder / "matrix.md"
-    write_whole(page, markdown("Version sets", [], sections).encode())
-    written = [folder / FILE, page, *write_matrix_pictures(found, folder)]
+    picture = matrix_picture(found)
+    pictures = [] if picture is None else [picture]
+    origin = [f"{found.datetime}, {found.device}: {' '.join(found.command)}"]
+    write_whole(folder / TABLES, markdown("Version sets", origin, sections).encode())
+    write_whole(folder / PAGE, sheet("version sets", [], pictures, sections, origin).encode())
+    written = [folder / name for name in (FILE, TABLES, PAGE)] + [path for p in pictures for path in p.write(folder)]
     show(sections, details=details)
     say(f"written: {', '.join(map(str, written))}")
     if any(row.reason for row in found.rows):

@@ -31,8 +31,8 @@ from .versions import SUBJECTS, VersionSet
 SCHEMA, FILE = 1, "matrix.json"
 #: The longest that a snapshot, or a run, of one set may take; in seconds.
 LIMIT_S = 1800.0
-#: How many changes of one kind are kept between two rows; more are counted.
-MOST_KEPT = 10
+#: How many changes of one kind are kept of each port and part between two rows; more are counted.
+MOST_KEPT = 3
 
 
 class MatrixFileError(TrigruError, ValueError):
@@ -56,13 +56,14 @@ class Row(Struct, forbid_unknown_fields=True):
         name: of the set.
         requirements, day: of the set.
         python: its version.
-        arguments: of `trigru snapshot` and, if it ran, of `trigru bench`.
+        arguments: of `trigru snapshot`.
+        bench: of `trigru bench`; None if it was not asked.
         untimed: why `trigru bench` gave no times; "" if it did, or was not asked.
         versions: of the frameworks; empty if it could not be installed.
         reason: why there is no snapshot; "" if there is one.
         lasting: whether trying again is no use.
         seconds: that it took to install, and to take the snapshot.
-        counts: changes since the row before that has a snapshot, by kind.
+        counts: changes since the row before that has a snapshot: of each port and part, by kind.
         moved: some of them, the worst first.
         facts: of each port, a few that a table shows.
     """
@@ -72,12 +73,13 @@ class Row(Struct, forbid_unknown_fields=True):
     day: str
     python: str = ""
     arguments: list[str] = []
+    bench: list[str] | None = None
     untimed: str = ""
     versions: dict[str, str] = {}
     reason: str = ""
     lasting: bool = False
     seconds: list[float] = []
-    counts: dict[str, int] = {}
+    counts: dict[str, dict[str, int]] = {}
     moved: list[Moved] = []
     facts: dict[str, dict[str, Any]] = {}
 
@@ -109,7 +111,7 @@ def fill(
 ) -> Matrix:
     """Take a snapshot of each set, one after the other, and compare each with the one before.
 
-    What an earlier run of the same folder has is not done again.
+    What an earlier run of the same folder has is not done again: snapshots can be taken first, and timed later.
 
     Args:
         folder: matrix.json, and a folder for each set.
@@ -119,19 +121,21 @@ def fill(
         told: of the progress.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
-    asked = [*arguments, *(["bench", *bench] if bench is not None else [])]
     rows: list[Row] = []
     matrix = Matrix(SCHEMA, command, "", "", rows)
     before: Path | None = None
     for number, of in enumerate(sets):
         told(number, len(sets), of.name)
-        place = folder / place_of(of, environments.python, asked)
+        place = folder / place_of(of, environments.python, arguments)
         row = known.pop(of.name, None)
-        as_before = row is not None and (row.python, row.arguments) == (environments.python, asked)
+        as_before = row is not None and (row.python, row.arguments) == (environments.python, list(arguments))
         if row is None or not as_before or not row.done or not (row.lasting or _is_readable(place)):
             day = "" if of.day is None else of.day.isoformat()
-            row = Row(of.name, list(of.requirements), day, environments.python, asked)
-            _fill_row(row, of, place, environments, arguments, bench)
+            row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
+            _fill_row(row, of, place, environments)
+        if bench is not None and not row.reason and not (row.bench == list(bench) and (place / RUN).is_file()):
+            row.bench = list(bench)
+            row.untimed = run_trigru(environments.get(of), ["bench", *bench, "-o", str(place)])
         if not row.reason:
             _compare(row, before, place)
             before = place
@@ -172,14 +176,7 @@ def read(folder: Path) -> Matrix:
         raise MatrixFileError(f"{path}: no matrix of trigru: {brief(error)}.") from error
 
 
-def _fill_row(
-    row: Row,
-    of: VersionSet,
-    place: Path,
-    environments: Environments,
-    arguments: Sequence[str],
-    bench: Sequence[str] | None,
-) -> None:
+def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments) -> None:
     """Install a set, and take its snapshot; what fails is the row's reason."""
     start = datetime.now(UTC)
     try:
@@ -189,9 +186,7 @@ def _fill_row(
         return
     installed = datetime.now(UTC)
     row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
-    row.reason = run_trigru(made, ["snapshot", *arguments, "-o", str(place)])
-    if not row.reason and bench is not None:
-        row.untimed = run_trigru(made, ["bench", *bench, "-o", str(place)])
+    row.reason = run_trigru(made, ["snapshot", *row.arguments, "-o", str(place)])
     row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
 
 
@@ -239,8 +234,9 @@ def _compare(row: Row, before: Path | None, place: Path) -> None:
     row.counts = {}
     row.moved = []
     for change in found:
-        row.counts[change.kind] = row.counts.get(change.kind, 0) + 1
-        if row.counts[change.kind] <= MOST_KEPT:
+        counted = row.counts.setdefault(change.subject, {})
+        counted[change.kind] = counted.get(change.kind, 0) + 1
+        if counted[change.kind] <= MOST_KEPT:
             row.moved.append(Moved(change.kind, change.subject, change.what, change.old, change.new))
 
 

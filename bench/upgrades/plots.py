@@ -1,17 +1,15 @@
 """A matrix as a picture: what one call costs in Python, and in time, over the version sets."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..reporting.plots.figures import colour_of, drawing, marker_of, write_figure
+from ..reporting.plots.figures import Picture, colour_of, drawing, marker_of
 from .matrix import Matrix, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAMES = ("matrix.png", "matrix.svg")
 #: What is drawn, by the name of a fact: the title and the unit.
 DRAWN = {
     "lines": ("Lines of Python in one train step, as documented", "lines"),
@@ -19,8 +17,13 @@ DRAWN = {
 }
 
 
-def matrix_figure(matrix: Matrix) -> "Figure | None":
+def matrix_picture(matrix: Matrix) -> Picture | None:
     """A panel for each fact that some set has; None where no set has one."""
+    figure = _figure(matrix)
+    return None if figure is None else Picture("matrix", figure, _in_words(matrix))
+
+
+def _figure(matrix: Matrix) -> "Figure | None":
     rows = [row for row in matrix.rows if not row.reason]
     drawn = [
         name for name in DRAWN if any(name in facts and facts[name] for row in rows for facts in row.facts.values())
@@ -55,8 +58,7 @@ def _label(row: Row) -> str:
     return f"{row.name}\njax {row.versions.get('jax', '?')}" if row.day else row.name.replace(" ", "\n")
 
 
-def matrix_text(matrix: Matrix) -> str:
-    """What the picture shows, in words."""
+def _in_words(matrix: Matrix) -> str:
     rows = [row for row in matrix.rows if not row.reason]
     ends = [
         f"{subject} from {first} to {last}"
@@ -66,12 +68,3 @@ def matrix_text(matrix: Matrix) -> str:
         and (last := rows[-1].facts.get(subject, {}).get("lines")) is not None
     ]
     return f"Lines of Python in one train step, over {len(rows)} version sets: {'; '.join(ends)}."
-
-
-def write_matrix_pictures(matrix: Matrix, folder: Path) -> list[Path]:
-    """Write the picture beside matrix.json, in both formats; nothing where there is none."""
-    figure = matrix_figure(matrix)
-    paths = [folder / name for name in NAMES] if figure is not None else []
-    for path in paths:
-        write_figure(figure, path, matrix_text(matrix))  # pyright: ignore[reportArgumentType]
-    return paths

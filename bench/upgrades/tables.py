@@ -1,6 +1,7 @@
 """What changed between two snapshots, and what a snapshot holds: tables."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..reporting.numbers import count
 from ..reporting.sections import Prose, Section, Words
@@ -87,7 +88,7 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
         "Works: in full, or what fails in some way. Equal: with the NumPy oracle, in float64 and in coarser dtypes. "
         "Changed: since the row before, by kind."
     )
-    return [Section("Version sets", columns, rows, (note, *notes)), _costs(matrix), *details]
+    return [Section("Version sets", columns, rows, (note, *notes)), *subject_tables(matrix), *details]
 
 
 def _ports(row: Row, fact: str) -> str:
@@ -99,25 +100,50 @@ def _ports(row: Row, fact: str) -> str:
 
 
 def _moved(row: Row) -> str:
-    return ", ".join(f"{kind} {row.counts[kind]}" for kind in KINDS if kind in row.counts) or "nothing"
+    return _said(sum((Counter(counts) for counts in row.counts.values()), Counter()))
 
 
-def _costs(matrix: Matrix) -> Section:
-    """Python functions and lines of one train step, by set."""
+def _said(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {counts[kind]}" for kind in KINDS if counts.get(kind)) or "nothing"
+
+
+def subject_tables(matrix: Matrix) -> list[Section]:
+    """A table for each port, kernel and part: by set, whether it works, what changed, and what a call costs."""
     done = [row for row in matrix.rows if not row.reason]
     names = list(dict.fromkeys(name for row in done for name in row.facts))
-    rows = [
-        (row.name, *(f"{_number(row, name, 'functions')} / {_number(row, name, 'lines')}" for name in names))
-        for row in done
-    ]
-    return Section(
-        "Python functions / lines in a train step, as documented", ("version set", *names), rows, detail=True
+    columns = (
+        "version set",
+        Prose("works"),
+        Words("equal"),
+        Prose("changed"),
+        "functions / lines",
+        "time step",
+        "cost",
     )
+    notes = (
+        "Functions / lines: of Python, in one train step as documented. Time step: of the smallest model, as "
+        "documented. Cost: that time over plain JAX's of the same set.",
+    )
+    return [
+        Section(name, columns, [_set_of(row, name, first=row is done[0]) for row in done], notes, detail=True)
+        for name in names
+    ]
 
 
-def _number(row: Row, name: str, fact: str) -> str:
-    found = row.facts.get(name, {}).get(fact)
-    return "-" if found is None else str(found)
+def _set_of(row: Row, name: str, *, first: bool) -> tuple[str, ...]:
+    facts = row.facts.get(name)
+    if facts is None:
+        return row.name, "not looked at", *[""] * 5
+    time_us, plain_us = (row.facts.get(subject, {}).get("step_time_us") for subject in (name, "pure"))
+    return (
+        row.name,
+        facts["works"],
+        facts["equal"] or "not asked",
+        "the first" if first else _said(row.counts.get(name, {})),
+        "-" if facts["functions"] is None else f"{facts['functions']} / {facts['lines']}",
+        "-" if time_us is None else f"{time_us:.1f} µs",
+        "-" if time_us is None or plain_us is None else f"{time_us / plain_us:.2f}",
+    )
 
 
 def _details(row: Row) -> Section:

@@ -9,7 +9,7 @@ from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
 from trigru.bench.upgrades.folder import save
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
-from trigru.bench.upgrades.plots import matrix_figure, write_matrix_pictures
+from trigru.bench.upgrades.plots import matrix_picture
 from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
 from trigru.bench.upgrades.tables import matrix_tables
 from trigru.bench.upgrades.versions import read_set
@@ -59,7 +59,7 @@ def trigru(monkeypatch):
 def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru):
     found = fill(SETS, tmp_path, Made(), command=["trigru", "matrix"])
     assert [row.reason for row in found.rows] == ["", "", "error: it broke", ""]
-    assert [row.counts for row in found.rows] == [{}, {"calls": 1}, {}, {"calls": 1}]
+    assert [row.counts for row in found.rows] == [{}, {"pure": {"calls": 1}}, {}, {"pure": {"calls": 1}}]
     assert found.rows[3].moved[0].old == "110 lines"
     assert found.rows[3].moved[0].new == "130 lines"
     assert found.rows[0].versions == {"jax": "0.0.0"}
@@ -98,11 +98,15 @@ def test_a_run_of_bench_is_asked_for_in_each(tmp_path, trigru):
 
 
 def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
-    table, costs, *_ = matrix_tables(fill(SETS, tmp_path, Made(), command=[]))
+    table, pure, *_ = matrix_tables(fill(SETS, tmp_path, Made(), command=[]))
     assert [row[1] for row in table.rows] == ["jax 0.0.0", "jax 0.0.0 -> 0.1.0", "", "jax 0.1.0 -> 0.3.0"]
     assert table.rows[2][-1] == "no snapshot"
     assert "No snapshot of jax==0.2.0: error: it broke" in table.notes
-    assert [row[1] for row in costs.rows] == ["10 / 100", "10 / 110", "10 / 130"]
+    assert [row[3:5] for row in pure.rows] == [
+        ("the first", "10 / 100"),
+        ("calls 1", "10 / 110"),
+        ("calls 1", "10 / 130"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,18 +128,18 @@ def test_a_row_is_a_plain_record(tmp_path, trigru):
 
 def test_the_picture_says_what_a_call_costs_over_the_sets(tmp_path, trigru):
     found = fill(SETS, tmp_path, Made(), command=[])
-    written = write_matrix_pictures(found, tmp_path)
-    assert [path.name for path in written] == ["matrix.png", "matrix.svg"]
-    assert "over 3 version sets: pure from 100 to 130." in (tmp_path / "matrix.svg").read_text()
-    figure = matrix_figure(found)
-    assert figure is not None
+    picture = matrix_picture(found)
+    assert picture is not None
+    assert [path.name for path in picture.write(tmp_path)] == ["matrix.png", "matrix.svg"]
+    assert "over 3 version sets: pure from 100 to 130." in picture.description
+    figure = picture.figure
     (line,) = figure.axes[0].get_lines()
     assert list(line.get_ydata()) == [100, 110, 130]
     assert figure.axes[0].get_ylabel() == "lines"
 
 
 def test_one_set_has_no_picture(tmp_path, trigru):
-    assert write_matrix_pictures(fill(SETS[:1], tmp_path, Made(), command=[]), tmp_path) == []
+    assert matrix_picture(fill(SETS[:1], tmp_path, Made(), command=[])) is None
 
 
 def test_rows_of_other_sets_stay_in_the_file(tmp_path, trigru):
@@ -161,10 +165,9 @@ def test_a_run_that_is_stopped_early_forgets_no_row(tmp_path, trigru):
 
 def test_other_arguments_and_another_python_are_another_row(tmp_path, trigru):
     fill(SETS[:1], tmp_path, Made(), command=[])
-    for changed in ({"arguments": ["--no-equality"]}, {"bench": ["--quick"]}):
-        again = Made()
-        fill(SETS[:1], tmp_path, again, command=[], **changed)
-        assert again.made == [SETS[0].name]
+    again = Made()
+    fill(SETS[:1], tmp_path, again, command=[], arguments=["--no-equality"])
+    assert again.made == [SETS[0].name]
     other = Made()
     other.python = "3.11"
     assert fill(SETS[:1], tmp_path, other, command=[]).rows[0].python == "3.11"
@@ -185,3 +188,24 @@ def test_what_one_python_never_gets_another_may(tmp_path, trigru):
     other = Made()
     other.python = "3.11"
     assert fill(SETS[:1], tmp_path, other, command=[]).rows[0].reason == ""
+
+
+def test_sets_can_be_timed_later_and_are_not_timed_twice(tmp_path, monkeypatch, trigru):
+    snapshot = matrix.run_trigru
+
+    def run(made, words):
+        said = snapshot(made, words)
+        if words[0] == "bench":
+            (Path(words[-1]) / "results.json").write_text("{}")
+        return said
+
+    monkeypatch.setattr(matrix, "run_trigru", run)
+    monkeypatch.setattr(
+        matrix, "step_times_us", lambda place: {"pure": 2.0} if (place / "results.json").exists() else {}
+    )
+    fill(SETS[:2], tmp_path, Made(), command=[])
+    trigru.clear()
+    for _ in range(2):
+        found = fill(SETS[:2], tmp_path, Made(), command=[], bench=["--quick"])
+    assert [command for _, command in trigru] == ["bench"] * 2
+    assert [row[-2:] for row in matrix_tables(found)[1].rows] == [("2.0 µs", "1.00")] * 2
