@@ -72,6 +72,8 @@ class Environments:
 
     def __init__(self, python: str | None = None, more: Sequence[str] = (), folder: Path | None = None):
         self.python = python or f"{sys.version_info.major}.{sys.version_info.minor}"
+        if os.sep in self.python:
+            self.python = os.path.abspath(self.python)
         self._more = tuple(more)
         self._folder = folder or user_cache_path("trigru") / "environments"
         self._uv = _find_uv()
@@ -82,8 +84,8 @@ class Environments:
         Raises:
             EnvironmentFailedError: it cannot be made.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         folder = self._folder / self._key(of)
+        self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._folder / f"{folder.name}.lock"):  # another matrix may want the same
             if not folder.exists():
                 beside = Path(tempfile.mkdtemp(dir=self._folder, prefix=UNFINISHED))
@@ -152,6 +154,7 @@ class Environments:
 
     def _run(self, arguments: list[str], text: str | None = None) -> str:
         command = [self._uv, *arguments]
+        self._folder.mkdir(parents=True, exist_ok=True)
         try:
             done = subprocess.run(
                 command,
@@ -161,6 +164,7 @@ class Environments:
                 errors="replace",
                 timeout=LIMIT_S,
                 env=environment(),
+                cwd=self._folder,  # where no project binds what uv may choose
                 check=False,
             )
         except subprocess.TimeoutExpired as error:

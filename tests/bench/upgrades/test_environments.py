@@ -22,6 +22,7 @@ if (place / "fails").exists() and words[:2] == ["pip", "install"]:
     sys.exit((place / "fails").read_text())
 if words[0] == "venv":
     (pathlib.Path(words[-1]) / "bin").mkdir(parents=True)
+(place / "stood").write_text(os.getcwd())
 if words[:2] == ["pip", "list"]:
     print(json.dumps([{{"name": "jax", "version": "0.6.2"}}]))
 if words[:2] == ["pip", "compile"]:
@@ -55,6 +56,14 @@ def test_an_environment_is_made_once(uv, tmp_path):
     assert [words[0] for words in said(uv)].count("venv") == 1
     assert first.folder != made.get(read_set("jax==0.6.1")).folder
     assert first.folder != Environments("3.12", folder=tmp_path / "kept").get(read_set("jax==0.6.2")).folder
+
+
+def test_no_project_around_binds_what_is_chosen(uv, tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")  # whose pyproject.toml may have constraints
+    Environments("3.13", folder=tmp_path / "kept").resolve(read_set("jax==0.6.2"))
+    assert (uv / "stood").read_text() == str(tmp_path / "kept")
+    assert Environments("bin/python", folder=tmp_path / "kept").python == str(tmp_path / "project" / "bin" / "python")
 
 
 def test_it_gets_what_the_set_says_and_wheels_alone(uv, tmp_path):
