@@ -13,7 +13,7 @@ EXAMPLE = DOCS.parent / "tests" / "example_port"
 
 def checks() -> str:
     """The table of checks."""
-    from trigru.common.equality.checks import CHECKS, THOROUGH
+    from trigru.common.equality.checks import CHECKS, ON_DEVICES, THOROUGH
 
     def asked(check):
         if check.exact:
@@ -23,9 +23,10 @@ def checks() -> str:
         same = ["same function"] if "float64" in check.dtypes else []
         accurate = [f"accurate in {dtype}" for dtype in check.dtypes if dtype != "float64"]
         by_name = " (by name)" if check.by_name else " (`--thorough`)" if check in THOROUGH else ""
+        by_name = " (`--devices`)" if check in ON_DEVICES else by_name
         return ", ".join(same + accurate) + (", in every call style" if check.styles_of else "") + by_name
 
-    rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in (*CHECKS, *THOROUGH)]
+    rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in (*CHECKS, *THOROUGH, *ON_DEVICES)]
     return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])
 
 

@@ -107,12 +107,13 @@ def verify(
     thorough: given.Thorough = False,
     budget: given.Budget = None,
     seed: given.DrawingSeed = None,
+    devices: given.Devices = None,
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
     cache: given.Cache = True,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
-    if self_test and (ports or dtypes or checks or kernels or json or upstream or thorough):
+    if self_test and (ports or dtypes or checks or kernels or json or upstream or thorough or devices):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if thorough and (checks or dtypes or upstream):
         raise typer.BadParameter("--thorough asks everything: it takes no --check, no --dtype and no --upstream.")
@@ -120,6 +121,8 @@ def verify(
         raise typer.BadParameter("--thorough draws rows by hypothesis, which is not installed: pip install hypothesis.")
     if not thorough and (budget is not None or seed is not None):
         raise typer.BadParameter("--budget and --seed are for --thorough.")
+    if devices and (checks or dtypes or upstream):
+        raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
     from .processes.probe import check_jax
@@ -135,7 +138,9 @@ def verify(
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
             more = verify.Thorough(budget, seed) if thorough else None
-            verify.verify(ports, dtypes, checks, kernels, json=json, thorough=more, prover=prover)
+            verify.verify(
+                ports, dtypes, checks, kernels, json=json, thorough=more, devices=devices, prover=prover
+            )  # fmt: skip
 
 
 @app.command()

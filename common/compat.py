@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 
@@ -34,12 +35,93 @@ def dotted(path: Sequence[Any]) -> str:
     return ".".join(map(str, keys))
 
 
+def linear(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A linear function of arrays, so that JAX can transpose it where it has a `jax.lax.scan`.
+
+    From JAX 0.6 on, a scan needs not be told which of its arguments it is linear in. Before, `jax.jvp` tells it.
+    """
+    if _transposes_scans():
+        return function
+
+    def told(*arguments: Any) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        return jax.jvp(function, tuple(map(jnp.zeros_like, arguments)), arguments)[1]
+
+    return told
+
+
+@cache
+def _transposes_scans() -> bool:
+    import jax
+    import jax.numpy as jnp
+
+    def scaled(start: Any) -> Any:
+        return jax.lax.scan(lambda carry, factor: (carry * factor, None), start, jnp.ones(2))[0]
+
+    def summed(terms: Any) -> Any:
+        return jax.lax.scan(lambda carry, x: (carry + x[0] * x[1], None), 0.0, (terms, jnp.ones(2)))[0]
+
+    try:
+        with jax.ensure_compile_time_eval():
+            jax.linear_transpose(scaled, 0.0)(1.0)
+            jax.linear_transpose(summed, jnp.ones(2))(1.0)
+    except AssertionError:
+        return False
+    return True
+
+
 def varying_axes(array: Any) -> frozenset[str]:
     """The axes of a `jax.shard_map` over which an array varies; none where JAX does not say, as before 0.7."""
     import jax
 
     typeof = getattr(jax, "typeof", None)
     return frozenset(getattr(getattr(typeof and typeof(array), "manual_axis_type", None), "varying", ()))
+
+
+def vary_alike(*arrays: Any) -> tuple[Any, ...]:
+    """Arrays, each varying over all axes of a `jax.shard_map` over which one of them does."""
+    import jax
+
+    axes = [varying_axes(array) for array in arrays]
+    missing = [tuple(sorted(frozenset().union(*axes) - own)) for own in axes]  # nothing is, outside of a jax.shard_map
+    return tuple(jax.lax.pcast(a, m, to="varying") if m else a for a, m in zip(arrays, missing, strict=True))
+
+
+def explicit_sharding(array: Any) -> Any:
+    """The sharding that an array has by its type, on a mesh with axes that are explicit; None elsewhere."""
+    import jax
+
+    sharding = getattr(jax.typeof(array), "sharding", None) if hasattr(jax, "typeof") else None
+    return sharding if getattr(getattr(sharding, "mesh", None), "explicit_axes", ()) else None
+
+
+def sharded(sharding: Any, *axes: Any) -> Any:
+    """A sharding on the same mesh, whose axes of the array are spread over these axes of the mesh; None for none."""
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    return NamedSharding(sharding.mesh, PartitionSpec(*axes))
+
+
+def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) -> Any:
+    """An array broadcast to (*batch, K), spread over an explicit mesh as frames (..., *batch, features) are.
+
+    Args:
+        shape: of whole numbers, or of symbolic sizes.
+        first: the first axis of the frames that the shape has, too.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    sharding = explicit_sharding(frames)
+    if sharding is None:
+        return jnp.broadcast_to(array, shape)
+    to = sharded(sharding, *sharding.spec[first:-1], None)
+    if array.ndim == len(shape):
+        return jax.sharding.reshard(jnp.broadcast_to(array, shape), to)
+    axes = tuple(range(len(shape) - array.ndim, len(shape)))  # broadcast there, its gradient is summed there
+    return jax.lax.broadcast_in_dim(array, shape, axes, out_sharding=to)
 
 
 def stop_listening(listener: Callable[..., None], *, of_durations: bool) -> None:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.protocol import CallStyle, check_load, check_x64
@@ -133,19 +133,18 @@ class GRU(eqx.Module):
         )
         gru, x, carry = self._promote(x, carry)
         by_time = scan_inputs(x, lengths, resets)  # (T, ...)
-        h = gru.initial_carry if carry is None else carry
+        initial = start(gru.initial_carry, by_time[0])
+        h = initial if carry is None else start(carry, by_time[0])
         fused = fused_kernel(self.kernel, remat=self.remat)
         if fused:
             cell = gru.cell
             weights = Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
-            return fused_scan(
-                weights, h, gru.initial_carry, *by_time, reverse=reverse, unroll=self.unroll, kernel=fused
-            )
+            return fused_scan(weights, h, initial, *by_time, reverse=reverse, unroll=self.unroll, kernel=fused)
 
         def advance(h, inputs):
             x, reset, active = inputs
             if reset is not None:
-                h = jnp.where(reset, gru.initial_carry, h)
+                h = jnp.where(reset, initial, h)
             h_next = gru.cell(x, h)
             if active is None:
                 return h_next, h_next
@@ -183,9 +182,9 @@ class GRU(eqx.Module):
             batched=False,
         )
         gru, x, carry = self._promote(x, carry)
-        h = gru.initial_carry if carry is None else carry
+        h = start(gru.initial_carry if carry is None else carry, x, time=False)
         if reset is not None:
-            h = jnp.where(reset, gru.initial_carry, h)
+            h = jnp.where(reset, start(gru.initial_carry, x, time=False), h)
         h = gru.cell(x, h)
         return h, h
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import for_carry, orthogonal
-from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.protocol import CallStyle, Program, check_load, check_x64
@@ -109,9 +109,8 @@ class GRU(nn.Module):
         dtype = computation_dtype(self.dtype, self.initial_carry, x, carry)
         x = jnp.asarray(x, dtype)
         by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
-        batch = by_time[0].shape[1:-1]
-        initial = self._start(dtype, batch)  # (*batch, H)
-        h = initial if carry is None else self._start(dtype, batch, carry)
+        initial = self._start(dtype, by_time[0])  # (*batch, H)
+        h = initial if carry is None else self._start(dtype, by_time[0], carry)
         time_axis = 0 if time_major else x.ndim - 2
         fused = fused_kernel(self.kernel, remat=self.remat)
         if fused and self._input_size() is not None:  # else the cell makes the parameters first
@@ -164,20 +163,20 @@ class GRU(nn.Module):
         check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, reset=reset, time=False)
         dtype = computation_dtype(self.dtype, self.initial_carry, x, carry)
         x = jnp.asarray(x, dtype)
-        batch = x.shape[:-1]
-        h = self._start(dtype, batch, carry)
+        h = self._start(dtype, x, carry, time=False)
         if reset is not None:
-            h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, batch), h)
+            h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, x, time=False), h)
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
         check_batch_shape(batch_shape)
-        return self._start(computation_dtype(self.dtype, self.initial_carry), batch_shape)
+        h = jnp.asarray(self.initial_carry, computation_dtype(self.dtype, self.initial_carry))
+        return jnp.broadcast_to(h, (*batch_shape, self.features))
 
-    def _start(self, dtype, batch, carry=None):
-        h = jnp.asarray(self.initial_carry if carry is None else carry, dtype)
-        return jnp.broadcast_to(h, (*batch, self.features))
+    def _start(self, dtype, frames, carry=None, *, time=True):
+        h = self.initial_carry if carry is None else carry
+        return start(jnp.asarray(h, dtype), frames, time=time)
 
     def _weights(self, dtype):
         cell = jax.tree.map(lambda p: jnp.asarray(p, dtype), self.cell.variables["params"])

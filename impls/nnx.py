@@ -17,11 +17,12 @@ from jaxtyping import Array, Bool, Float, Integer
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.protocol import CallStyle, Program, check_load, check_x64
 from ..common.port.styles import functional_program, shared_styles
+from .compat import nnx as compat
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -45,7 +46,7 @@ class GRUCell(nnx.GRUCell):
     ):
         super().__init__(in_features, hidden_features, bias_init=bias_init, rngs=rngs, **options)
         for name, value in list(vars(self).items()):
-            if isinstance(value, nnx.Param):  # that of a flax with the fix
+            if isinstance(value, nnx.Param | nnx.Rngs):  # that of a flax with the fix; those of one before 0.11
                 delattr(self, name)
         self.hn_bias = nnx.Param(bias_init(rngs.params(), (hidden_features,), self.param_dtype))
 
@@ -157,9 +158,8 @@ class GRU(nnx.Module):
         dtype = computation_dtype(self.cell.dtype, self.initial_carry[...], x, carry)
         x = jnp.asarray(x, dtype)
         by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
-        batch = by_time[0].shape[1:-1]
-        initial = self._start(dtype, batch)  # (*batch, H)
-        h = initial if carry is None else self._start(dtype, batch, carry)
+        initial = self._start(dtype, by_time[0])  # (*batch, H)
+        h = initial if carry is None else self._start(dtype, by_time[0], carry)
         time_axis = 0 if time_major else x.ndim - 2
         fused = fused_kernel(self.kernel, remat=self.remat)
         if fused:
@@ -208,20 +208,20 @@ class GRU(nnx.Module):
         check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
         dtype = computation_dtype(self.cell.dtype, self.initial_carry[...], x, carry)
         x = jnp.asarray(x, dtype)
-        batch = x.shape[:-1]
-        h = self._start(dtype, batch, carry)
+        h = self._start(dtype, x, carry, time=False)
         if reset is not None:
-            h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, batch), h)
+            h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, x, time=False), h)
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
         check_batch_shape(batch_shape)
-        return self._start(computation_dtype(self.cell.dtype, self.initial_carry[...]), batch_shape)
+        h = jnp.asarray(self.initial_carry[...], computation_dtype(self.cell.dtype, self.initial_carry[...]))
+        return jnp.broadcast_to(h, (*batch_shape, self.cell.hidden_features))
 
-    def _start(self, dtype, batch, carry=None):
-        h = jnp.asarray(self.initial_carry[...] if carry is None else carry, dtype)
-        return jnp.broadcast_to(h, (*batch, self.cell.hidden_features))
+    def _start(self, dtype, frames, carry=None, *, time=True):
+        h = self.initial_carry[...] if carry is None else carry
+        return start(jnp.asarray(h, dtype), frames, time=time)
 
     def _weights(self, dtype):
         cell: Any = self.cell
@@ -294,7 +294,7 @@ class NNXPort:
         return model
 
     def dump(self, tree):
-        return self.layout.record(flatten(nnx.to_pure_dict(nnx.state(tree))))
+        return self.layout.record(flatten(compat.pure_dict(tree)))
 
     def apply(self, model, x, carry=None, **options):
         return model(x, carry, **options)
@@ -338,7 +338,7 @@ class NNXPort:
             "pytree",
             "jax.jit(f)(model, x)",
             functional_program,
-            lambda: None if hasattr(nnx, "Pytree") else "in this flax a module is not a pytree",
+            lambda: None if compat.is_pytree() else "a module is a pytree from flax 0.12 on",
             caution=_LOST,
         ),
         *shared_styles(
@@ -361,7 +361,7 @@ def _in_place(port, model, task, jit, partial=None):
 
     def train_step(model, optimizer, *arrays):
         loss, gradients = gradient(model, *arrays)
-        optimizer.update(model, gradients)
+        compat.update(optimizer, model, gradients)
         return loss
 
     if task.phase == "train_step":
@@ -371,8 +371,11 @@ def _in_place(port, model, task, jit, partial=None):
         held = (model,)
         jitted = jit(gradient if task.phase == "gradient" else forward)
     bound = partial(jitted, *held) if partial else lambda *arrays: jitted(*held, *arrays)
+    lower = compat.lowered_by(jitted)
     leaves = len(jax.tree.leaves(nnx.state(held)))
-    return Program(bound, lambda: port.dump(model), lambda *arrays: jitted.lower(*held, *arrays), leaves, port.dump)
+    return Program(
+        bound, lambda: port.dump(model), lower and (lambda *arrays: lower(*held, *arrays)), leaves, port.dump
+    )
 
 
 def _split(model):

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.config import check_dtypes, check_flag, check_sizes
 from ..common.gru.fused import Weights, fused_scan
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs
+from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.protocol import check_load, check_x64
@@ -89,9 +89,8 @@ def gru(
     fused = fused_kernel(kernel, remat=remat)
     params, x, carry = _promote(dtype, params, x, carry)
     by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
-    batch = by_time[0].shape[1:-1]
-    initial = _start(params, batch)  # (*batch, H)
-    h = initial if carry is None else _start(params, batch, carry)
+    initial = start(params.initial_carry, by_time[0])  # (*batch, H)
+    h = initial if carry is None else start(carry, by_time[0])
     time_axis = 0 if time_major else x.ndim - 2
     if fused:
         weights = Weights(*params[:4])
@@ -139,10 +138,9 @@ def gru_step(
     check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
     check_dtypes(dtype=dtype)
     params, x, carry = _promote(dtype, params, x, carry)
-    batch = x.shape[:-1]
-    h = _start(params, batch, carry)
+    h = start(params.initial_carry if carry is None else carry, x, time=False)
     if reset is not None:
-        h = jnp.where(jnp.asarray(reset)[..., None], _start(params, batch), h)
+        h = jnp.where(jnp.asarray(reset)[..., None], start(params.initial_carry, x, time=False), h)
     h = _cell(params, x, h)
     return h, h
 
@@ -154,7 +152,7 @@ def get_initial_carry(
     check_batch_shape(batch_shape)
     check_dtypes(dtype=dtype)
     (params,) = _promote(dtype, params)
-    return _start(params, batch_shape)
+    return jnp.broadcast_to(params.initial_carry, (*batch_shape, params.bias_n.shape[0]))
 
 
 def init(
@@ -198,11 +196,6 @@ def _cell(params: Params, x: Array, h: Array) -> Array:
     z = jax.nn.sigmoid(gi_z + gh_z)
     n = jnp.tanh(gi_n + r * (gh_n + jnp.broadcast_to(params.bias_n, gh_n.shape)))
     return (1 - z) * n + z * h
-
-
-def _start(params: Params, batch: tuple[int, ...], carry: Array | None = None) -> Array:
-    h = params.initial_carry if carry is None else carry
-    return jnp.broadcast_to(h, (*batch, h.shape[-1]))
 
 
 def _promote(dtype: Any, params: Any, *arrays: Any) -> tuple[Any, ...]:

@@ -130,6 +130,14 @@ Budget = Annotated[
 DrawingSeed = Annotated[
     int | None, typer.Option(min=0, help="With --thorough, draw from this seed on. Default: another one each time.")
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=64,
+        help="Ask also with the batch spread over so many devices: of an accelerator, or into which a CPU is divided.",
+    ),
+]
 SelfTest = Annotated[
     bool,
     typer.Option("--self-test", help="Verify ports with planted faults (minutes). Fails if a fault goes unnoticed."),

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from ...common.equality import verification
-from ...common.equality.checks import DTYPES, THOROUGH, Check, get_checks
+from ...common.equality.checks import DTYPES, ON_DEVICES, THOROUGH, Check, get_checks
 from ...common.equality.contract.designs import coverage_of, triples_coverage_of
 from ...common.equality.contract.drawing import drawing_row
 from ...common.equality.contract.script import script_of
@@ -73,9 +73,14 @@ def verify_ports(
     styles: Sequence[str] | None = None,
     *,
     thorough: Thorough | None = None,
+    devices: int | None = None,
     prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing."""
+    """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing.
+
+    Args:
+        devices: ask also with the batch spread over so many devices.
+    """
     missing = _missing(names)
     subjects = [
         Subject("port", name, None if kernel.is_stock else str(kernel))
@@ -85,7 +90,11 @@ def verify_ports(
     ]
     if thorough is not None:
         checks = verification.usual_checks() + tuple(check for check in THOROUGH if not check.at_random)
-    return hold(subjects, dtypes, checks, styles, thorough=thorough, prover=prover), missing
+    measurements = hold(subjects, dtypes, checks, styles, thorough=thorough, prover=prover)
+    if devices is not None:
+        with Prover(keep=prover.programs is not None, devices=devices) as other:
+            measurements += hold(subjects, ("float64",), ON_DEVICES, prover=other)
+    return measurements, missing
 
 
 def verify(
@@ -96,13 +105,15 @@ def verify(
     *,
     json: bool,
     thorough: Thorough | None = None,
+    devices: int | None = None,
     prover: Prover,
 ) -> None:
     """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
     measurements, missing = verify_ports(
-        ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports), thorough=thorough, prover=prover
-    )
+        ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
+        thorough=thorough, devices=devices, prover=prover,
+    )  # fmt: skip
     if json:
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
         typer.echo(equality_json(measurements, missing, versions_of(packages)))

@@ -31,11 +31,11 @@ FEW = 20
 MOST_PROCESSES = 8
 #: A process that says nothing for longer is ended, and its question has failed; in seconds.
 LIMIT_S = 300.0
-#: What makes XLA quicker on the CPU beside JAX's own switch. Later versions know no such choice, and an unknown flag
+#: What makes XLA quicker on the CPU beside JAX's own switch. Other versions know no such choice, and an unknown flag
 #: ends the process.
 HASTY_FLAGS = (
     ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
-    if Version(version("jaxlib")) < Version("0.11")
+    if Version("0.10") <= Version(version("jaxlib")) < Version("0.11")
     else ()
 )
 
@@ -63,13 +63,14 @@ class Prover:
         in_haste: nobody wants more than whether something fails. See `trigru.bench.proving.messages.Request`.
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
+        devices: so many devices of a CPU in each process; None for what there is.
     """
 
-    def __init__(self, *, keep: bool, early: bool = False, in_haste: bool = False):
+    def __init__(self, *, keep: bool, early: bool = False, in_haste: bool = False, devices: int | None = None):
         self.programs = programs_folder() if keep else None
         self.processes = min(_cores(), MOST_PROCESSES)
-        self._in_haste = in_haste
-        self._early = [_child(in_haste) for _ in range(self.processes if early and self.processes > 1 else 0)]
+        self._in_haste, self._devices = in_haste, devices
+        self._early = [self._child(in_haste) for _ in range(self.processes if early and self.processes > 1 else 0)]
 
     def __enter__(self) -> "Prover":
         return self
@@ -87,10 +88,11 @@ class Prover:
         order = sorted(range(len(questions)), key=lambda number: not questions[number].optimized)
         asked = [questions[number] for number in order]
         answers: dict[int, Answered] = {}
-        processes = min(self.processes, len(asked) // FEW)
+        processes = min(self.processes, len(asked) // (1 if self._devices else FEW))
         with scratch() as folder:
             request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), self._in_haste)
-            with closing(self._in_children(request, processes) if processes > 1 else _here(request)) as found:
+            here = processes < 2 and self._devices is None  # this process has the devices that it has
+            with closing(_here(request) if here else self._in_children(request, max(processes, 1))) as found:
                 for answer in found:
                     answers[answer.number] = answer
                     progress(len(answers), asked[answer.number])
@@ -99,7 +101,7 @@ class Prover:
         died = []
         for number in lost:  # a death may be chance
             try:
-                answers[number] = _ask_alone(request, number)
+                answers[number] = _ask_alone(self._child(in_haste=False), request, number)
             except ChildDiedError as error:
                 answers[number] = _death(request, number, error)
                 died.append(asked[number])
@@ -110,6 +112,17 @@ class Prover:
             sum(answer.compiled for answer in given),
             sum(answer.reused for answer in given),
             died,
+        )
+
+    def _child(self, in_haste: bool) -> Child:
+        """A process that asks; of one that compiles every program in haste, XLA knows so from the beginning.
+
+        A call style compiles by the framework's own `jit`, and an eager call by none, which no option of ours reaches.
+        """
+        devices = [f"--xla_force_host_platform_device_count={self._devices}"] if self._devices else []
+        more = [*devices, *(HASTY_FLAGS if in_haste else ())]
+        return Child(
+            WORKER, {"XLA_FLAGS": " ".join((os.environ.get("XLA_FLAGS", ""), *more)).strip()} if more else None
         )
 
     def _end_early(self) -> None:
@@ -126,9 +139,9 @@ class Prover:
                 for part in _parts(request, processes):
                     start = part.start + number * (len(part.questions) - part.start) // processes
                     mine, hasty = msgspec.structs.replace(part, start=start), part.in_haste or part.optimized is False
-                    child = self._early.pop() if self._early and hasty == self._in_haste else _child(hasty)
+                    child = self._early.pop() if self._early and hasty == self._in_haste else self._child(hasty)
                     while _ask(child, mine, said.put, stop) and not stop.is_set():
-                        child = _child(hasty)  # the one before died, and the others may not take what is left
+                        child = self._child(hasty)  # the one before died, and the others may not take what is left
             finally:
                 said.put(None)
 
@@ -142,15 +155,6 @@ class Prover:
                 stop.set()
         for future in running:
             future.result()
-
-
-def _child(in_haste: bool) -> Child:
-    """A process that asks; of one that compiles every program in haste, XLA knows so from the beginning.
-
-    A call style compiles by the framework's own `jit`, and an eager call by none, which no option of ours reaches.
-    """
-    flags = " ".join((os.environ.get("XLA_FLAGS", ""), *HASTY_FLAGS)).strip()
-    return Child(WORKER, {"XLA_FLAGS": flags} if in_haste and flags else None)
 
 
 def _parts(request: Request, processes: int) -> list[Request]:
@@ -210,9 +214,9 @@ def _ask(child: Child, request: Request, put: Callable[[Answered], None], stop: 
     return under_way
 
 
-def _ask_alone(request: Request, number: int) -> Answered:
+def _ask_alone(child: Child, request: Request, number: int) -> Answered:
     """One question, in a process of its own. Raises a ChildDiedError if it dies without an answer."""
-    with scratch() as folder, Child(WORKER) as child:
+    with scratch() as folder, child:
         alone = msgspec.structs.replace(request, questions=[request.questions[number]], start=0, folder=folder)
         for line in child.lines_of(msgspec.json.encode(alone), LIMIT_S):
             answer = msgspec.json.decode(line, type=Answer)

@@ -31,9 +31,8 @@ from .contract.examination import Finding, examine
 from .contract.factors import NO_STYLE, Row, space_of
 from .contract.shrinking import smallest, told, unusual
 from .measurement import NOT_OFFERED, Measurement
+from .problems import brief_of, problem_of
 
-#: Characters of an exception that a problem quotes.
-LONGEST_REASON = 160
 #: Nearly all of the time is spent compiling small programs, which does not block Python.
 THREADS = 2
 
@@ -283,9 +282,9 @@ def _examine(row: Row, port: Port) -> Finding:
         except NotOfferedError as error:
             return Finding("call", None, 0.0, f"{NOT_OFFERED}: {error}")
         except DefectError as error:
-            return Finding("defect", None, 0.0, _short(error))
+            return Finding("defect", None, 0.0, brief_of(error))
         except Exception as error:
-            return Finding("call", None, 0.0, f"{type(error).__name__}: {_short(error)}")
+            return Finding("call", None, 0.0, problem_of(port, error))
 
 
 def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answers) -> Iterator[Measurement]:
@@ -308,10 +307,10 @@ def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answe
             yield measurement("call", None, 0.0, f"{NOT_OFFERED}: {error}")
             return
         except DefectError as error:
-            yield measurement("defect", None, 0.0, _short(error))
+            yield measurement("defect", None, 0.0, brief_of(error))
             return
         except Exception as error:  # a port may fail in any way; the others go on
-            yield measurement("call", None, 0.0, f"{type(error).__name__}: {_short(error)}")
+            yield measurement("call", None, 0.0, problem_of(port, error))
             return
     for quantity, want in reference.items():
         if given.get(quantity) is LEFT_OUT:
@@ -329,12 +328,6 @@ def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answe
             coarsest = max((dtype, check.computed_in or dtype, str(got.dtype)), key=lambda name: jnp.finfo(name).eps)
             bound = SAME_BOUND if dtype == "float64" else accuracy_bound(in_dtype[quantity], want, coarsest)
             yield measurement(quantity, relative_error(got, want), bound)
-
-
-def _short(error: Exception) -> str:
-    """The first line of what an exception says, or its beginning: JAX's may hold a whole pytree."""
-    line = str(error).strip().partition("\n")[0]
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ..."
 
 
 @contextmanager

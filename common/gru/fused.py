@@ -25,8 +25,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ..compat import linear, vary_alike
 from .kernels import FusedKernel
-from .products import is_zero, times, total
+from .products import each, is_zero, times, total
 
 __all__ = ["Weights", "fused_scan"]
 
@@ -79,6 +80,9 @@ def fused_scan(
     ((2, 8), (5, 2, 8))
     """
     T = x.shape[0]
+    # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
+    x, carry, initial, *own = vary_alike(x, carry, initial, *weights)
+    weights = Weights(*own)
     parts = parts or Parts()
     chunk = kernel.chunk or (T if kernel.save != "none" else math.isqrt(T - 1) + 1)
     # a chunk that is computed again keeps all of its gates meanwhile
@@ -129,24 +133,27 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
     after = parts.states_after(states, last, how.reverse)
     u, u_n = parts.outside(parts, weights, t_weights, x, t_x, parts.states_multiplied(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
+    t_initial = t_initial if resets is None else each(t_initial, x)
 
-    def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
-        u, u_n, h, x, reset, on, saved = step
-        t_before = t_h
-        h, t_h = _restart(reset, initial, h), parts.restart_tangent(reset, t_initial, t_h)
-        gates = saved if how.kernel.save == "all" else (*saved, *parts.candidate(weights, h, x, saved[0]))
-        z, slope = gates[1], parts.slopes(h, *gates)
-        t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
-        t_r, t_z = slope.r * t_r, slope.z * t_z
-        t_n = slope.n * (u_n + t_r * slope.n_by_r + slope.n_by_a * t_a)
-        t_next = (1 - z) * t_n + z * t_h + slope.h_by_z * t_z
-        t_next = parts.pause_tangent(on, t_next, t_before)
-        return t_next, t_next
+    def run(t_h: Array, t_initial: Array, u: Array, u_n: Array) -> tuple[Array, Array]:
+        def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
+            u, u_n, h, x, reset, on, saved = step
+            t_before = t_h
+            h, t_h = _restart(reset, initial, h), parts.restart_tangent(reset, t_initial, t_h)
+            gates = saved if how.kernel.save == "all" else (*saved, *parts.candidate(weights, h, x, saved[0]))
+            z, slope = gates[1], parts.slopes(h, *gates)
+            t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
+            t_r, t_z = slope.r * t_r, slope.z * t_z
+            t_n = slope.n * (u_n + t_r * slope.n_by_r + slope.n_by_a * t_a)
+            t_next = (1 - z) * t_n + z * t_h + slope.h_by_z * t_z
+            t_next = parts.pause_tangent(on, t_next, t_before)
+            return t_next, t_next
 
-    # what follows from the gates is computed again in the backward pass: only the gates are residuals
-    advance = jax.checkpoint(advance, prevent_cse=how.kernel.unroll >= x.shape[0])
-    by_time = (u, u_n, states, x, resets, active, saved)
-    t_last, t_after = parts.scan_tangents(how, advance, t_h, by_time)
+        # what follows from the gates is computed again in the backward pass: only the gates are residuals
+        advance = jax.checkpoint(advance, prevent_cse=how.kernel.unroll >= x.shape[0])
+        return parts.scan_tangents(how, advance, t_h, (u, u_n, states, x, resets, active, saved))
+
+    t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, parts.output_tangents(t_after, active))
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compat import broadcast_as, vary_alike, varying_axes
 from ..errors import InputError, listed
 
 
@@ -151,6 +152,27 @@ def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: 
     active = steps < jnp.broadcast_to(lengths, steps.shape)
     x = jnp.where(active[..., None], x, jnp.zeros_like(x))
     return x, None if resets is None else resets & active, active
+
+
+def start(h: Any, frames: Any, *, time: bool = True) -> Any:
+    """A state for every example of a batch, spread over devices as the frames are.
+
+    That is so in a `jax.shard_map`, and on a mesh with explicit axes: there a loop has to start with a carry of the
+    type that its steps have. Elsewhere, XLA spreads it.
+
+    Args:
+        h: a state (H,), or (*batch, H).
+        frames: (time, *batch, features), or (*batch, features).
+        time: whether they have a time axis.
+
+    Returns:
+        The state (*batch, H).
+    """
+    frames = jnp.asarray(frames)  # it may be an NNX variable
+    if varying_axes(frames) - varying_axes(h):
+        h, _ = vary_alike(h, frames)
+    first = int(time)
+    return broadcast_as(h, (*frames.shape[first:-1], h.shape[-1]), frames, first)
 
 
 def clip_lengths(lengths: Any, time: int) -> Any:

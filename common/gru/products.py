@@ -13,7 +13,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
-from ..compat import varying_axes
+from ..compat import broadcast_as, explicit_sharding, sharded, vary_alike
 
 
 def times(x: Any, kernel: Any) -> Any:
@@ -21,13 +21,30 @@ def times(x: Any, kernel: Any) -> Any:
     if is_zero(x) or is_zero(kernel):
         return None
     config: Any = jax.config
-    return _product_p.bind(*_alike(x, kernel), precision=config.jax_default_matmul_precision)
+    x, kernel = vary_alike(x, kernel)  # otherwise the gradient's psum is missing
+    return _product_p.bind(x, kernel, precision=config.jax_default_matmul_precision)
 
 
-def total(shape: tuple[int, ...], like: Array, *terms: Any) -> Array:
-    """The sum of the terms that are not zero by construction, broadcast to a shape."""
-    there = [jnp.broadcast_to(term, shape) for term in terms if not is_zero(term)]
-    return reduce(jnp.add, there) if there else jnp.zeros(shape, like.dtype)
+def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
+    """The sum of the terms that are not zero by construction, broadcast to a shape (T, *batch, K).
+
+    Args:
+        like: inputs (T, *batch, D).
+        terms: (K,) or (T, *batch, K).
+    """
+    there = [term if term.ndim == len(shape) else each(term, like) for term in terms if not is_zero(term)]
+    zero = jnp.zeros((), like.dtype)
+    return reduce(jnp.add, [broadcast_as(term, shape, like) for term in there or [zero]])
+
+
+def each(term: Array, like: Array) -> Array:
+    """What is the same for all examples, as an array (*batch, K) that depends on the example.
+
+    Under jax.vmap, its gradient is then summed over the steps first, and over the examples after the loop.
+    """
+    shape = (*like.shape[1:-1], term.shape[-1])
+    one = jnp.ones((), term.dtype)  # of each example, which XLA knows to be 1
+    return broadcast_as(term, shape, like, 1) * jnp.where(like[0, ..., :1] != 0, one, one)
 
 
 def is_zero(term: Any) -> bool:
@@ -35,25 +52,40 @@ def is_zero(term: Any) -> bool:
     return term is None or isinstance(term, SymbolicZero)
 
 
-def _alike(x: Array, kernel: Array) -> tuple[Array, Array]:
-    """Both arrays, varying over the same axes of a jax.shard_map: otherwise the gradient's psum is missing."""
-    axes = [varying_axes(a) for a in (x, kernel)]
-    missing = [tuple(axes[1] - axes[0]), tuple(axes[0] - axes[1])]  # nothing is, outside of a jax.shard_map
-    x, kernel = (jax.lax.pcast(a, m, to="varying") if m else a for a, m in zip((x, kernel), missing, strict=True))
-    return x, kernel
-
-
 def _product(x: Array, kernel: Array, *, precision: Any) -> Array:
     return jnp.matmul(x, kernel, precision=precision)
 
 
-def _kernel_gradient(x: Array, t: Array, precision: Any) -> Array:
-    """Σ xᵀ t over all leading axes (D, K)."""
-    if jax.device_count() > 1:  # a batch spread over devices must not be gathered to be reshaped
-        summed = tuple(range(x.ndim - 1))
-        return jax.lax.dot_general(x, t, ((summed, summed), ((), ())), precision=precision)
-    # with several axes to sum over, XLA's CPU backend copies both factors into another order
+def _gradient(x: Array, t: Array, *, precision: Any) -> Array:
+    """Σ xᵀ t over all leading axes (D, K). A batch that is spread over devices is not gathered to be reshaped."""
+    summed = tuple(range(x.ndim - 1))
+    sharding = explicit_sharding(x)
+    where = {} if sharding is None else {"out_sharding": sharded(sharding, None, None)}
+    return jax.lax.dot_general(x, t, ((summed, summed), ((), ())), precision=precision, **where)
+
+
+def _gradient_by_rows(x: Array, t: Array, *, precision: Any) -> Array:
+    """The same on one device: with several axes to sum over, XLA's CPU backend copies both into another order."""
     return jnp.matmul(x.reshape(-1, x.shape[-1]).T, t.reshape(-1, t.shape[-1]), precision=precision)
+
+
+def _is_spread(context: Any) -> bool:
+    """Whether a module that is being lowered leaves it to XLA to spread arrays over several devices."""
+    if hasattr(context, "num_devices"):
+        return context.num_devices > 1
+    sizes = getattr(getattr(context, "mesh", None), "shape", {})  # in a jax.shard_map, over these axes alone
+    return any(size > 1 for axis, size in sizes.items() if axis not in context.manual_axes)
+
+
+def _lower_gradient(context: Any, x: Any, t: Any, *, precision: Any) -> Any:
+    form = _gradient if _is_spread(context.module_context.axis_context) else _gradient_by_rows
+    return mlir.lower_fun(partial(form, precision=precision), multiple_results=False)(context, x, t)
+
+
+def _abstract_gradient(x: Any, t: Any, *, precision: Any) -> Any:
+    shape = (x.shape[-1], t.shape[-1])
+    sharding = getattr(x, "sharding", None)
+    return x.update(shape=shape) if sharding is None else x.update(shape=shape, sharding=sharded(sharding, None, None))
 
 
 def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
@@ -63,6 +95,10 @@ def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Arra
     if x_axis == x.ndim - 1:
         x, x_axis = jnp.moveaxis(x, x_axis, 0), 0
     return _product_p.bind(x, kernel, precision=precision), x_axis
+
+
+def _batched_gradient(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
+    return jax.vmap(partial(_gradient, precision=precision), axes)(*arguments), 0
 
 
 # The product is a primitive, so that it has the transpose above. Under jax.vmap the examples become one more leading
@@ -75,5 +111,16 @@ batching.primitive_batchers[_product_p] = _batched_product
 ad.defbilinear(
     _product_p,
     lambda t, x, kernel, precision: _product_p.bind(t, kernel.T, precision=precision),
-    lambda t, x, kernel, precision: _kernel_gradient(x, t, precision),
+    lambda t, x, kernel, precision: _gradient_p.bind(x, t, precision=precision),
+)
+# The transpose is one too, since its form depends on the devices, which are known when it is lowered.
+_gradient_p = Primitive("all_steps_gradient")
+_gradient_p.def_impl(lambda x, t, precision: jax.jit(partial(_gradient_p.bind, precision=precision))(x, t))
+_gradient_p.def_abstract_eval(_abstract_gradient)
+mlir.register_lowering(_gradient_p, _lower_gradient)
+batching.primitive_batchers[_gradient_p] = _batched_gradient
+ad.defbilinear(
+    _gradient_p,
+    lambda s, x, t, precision: _product_p.bind(t, s.T, precision=precision),
+    lambda s, x, t, precision: _product_p.bind(x, s, precision=precision),
 )

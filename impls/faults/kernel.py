@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from ...common.gru.fused import Parts, Weights, fused_scan
-from ...common.gru.inputs import scan_inputs
+from ...common.gru.inputs import scan_inputs, start
 from ...common.gru.kernels import fused_kernel
 from ...common.gru.products import is_zero
-from ..pure import PurePort, _promote, _start
+from ..pure import PurePort, _promote
 from .fault import Fault
 
 RIGHT = Parts()
@@ -30,9 +30,8 @@ class _WithParts(PurePort):
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False, **options):
         params, x, carry = _promote(model.dtype, model.params, x, carry)
         by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
-        batch = by_time[0].shape[1:-1]
-        initial = _start(params, batch)  # (*batch, H)
-        h = initial if carry is None else _start(params, batch, carry)
+        initial = start(params.initial_carry, by_time[0])  # (*batch, H)
+        h = initial if carry is None else start(carry, by_time[0])
         kernel, weights = fused_kernel(self._kernel, remat=model.remat), Weights(*params[:4])
         options = {"reverse": reverse, "unroll": model.unroll, "kernel": kernel, "parts": self._parts}
         carry, outputs = fused_scan(weights, h, initial, *by_time, **options)

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...common.gru.inputs import start
 from ...common.port.protocol import WithKernel
-from ..pure import PurePort, _cell, _promote, _start
+from ..pure import PurePort, _cell, _promote
 from .fault import Applied, Elsewhere, Fault
 
 
@@ -40,8 +41,9 @@ class _Checkpointed(PurePort):
             return h, h
 
         axis = x.ndim - 2
-        start, frames = _start(params, x.shape[:-2], carry), jnp.moveaxis(x, axis, 0)
-        carry, outputs = jax.lax.scan(self._checkpoint(advance), start, frames, unroll=model.unroll)
+        frames = jnp.moveaxis(x, axis, 0)
+        h = start(params.initial_carry if carry is None else carry, frames)
+        carry, outputs = jax.lax.scan(self._checkpoint(advance), h, frames, unroll=model.unroll)
         return carry, jnp.moveaxis(outputs, 0, axis)
 
 

@@ -18,6 +18,7 @@ from ..contract.programs import exported
 from ..golden import golden_answers, golden_case
 from .check import DTYPES, LEFT_OUT, Answers, Check, unless_left_out
 from .derivatives import derivative_check
+from .devices import devices_check
 from .draws import draws_check
 from .exchange import exchange_check
 from .life import life_check
@@ -39,16 +40,16 @@ from .sequences import (
     vmapped,
 )
 
-__all__ = ["CHECKS", "DTYPES", "THOROUGH", "Answers", "Check", "get_checks"]
+__all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "THOROUGH", "Answers", "Check", "get_checks"]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
-    """Rows of CHECKS and THOROUGH by name.
+    """Rows of CHECKS, THOROUGH and ON_DEVICES by name.
 
     >>> [check.name for check in get_checks("chunks")]
     ['chunks']
     """
-    known = {check.name: check for check in (*CHECKS, *THOROUGH)}
+    known = {check.name: check for check in (*CHECKS, *THOROUGH, *ON_DEVICES)}
     for name in names:
         if name not in known:
             raise UnknownNameError("check", name, list(known))
@@ -276,5 +277,14 @@ THOROUGH: tuple[Check, ...] = (
         SequenceQuestion(view=at_scale),
         dtypes=("float32", "bfloat16"),
         optimized=("float32", "bfloat16"),
+    ),
+)
+
+#: What needs several devices, and is asked by name or by `--devices`.
+ON_DEVICES: tuple[Check, ...] = (
+    devices_check(
+        "devices",
+        "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that exchange "
+        "data at every step",
     ),
 )

@@ -23,6 +23,7 @@ COMMANDS = {
         "--json",
         "--self-test",
         "--thorough",
+        "--devices",
         "--budget",
         "--seed",
         "--upstream",

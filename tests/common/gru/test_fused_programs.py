@@ -58,7 +58,7 @@ def test_under_vmap_a_weights_gradient_is_one_product():
 
     def shapes(kernel):
         program = jax.make_jaxpr(jax.grad(partial(scalar, kernel=kernel)))(PARAMS)
-        return {e.outvars[0].aval.shape for e, _ in equations(program.jaxpr) if e.primitive.name == "dot_general"}
+        return {e.outvars[0].aval.shape for e, _ in equations(program.jaxpr) if e.primitive.name in PRODUCTS}
 
     by_example = {tuple(sorted((B, size, 3 * H))) for size in (D, H)}
     found = shapes("fused")
@@ -79,7 +79,7 @@ def test_the_gradient_has_the_precision_of_the_call():
 
 
 #: In a program's text, before it is lowered.
-PRODUCTS = ("dot_general", "all_steps_product")
+PRODUCTS = ("dot_general", "all_steps_product", "all_steps_gradient")
 
 
 def products(function, *arguments):

@@ -1,0 +1,173 @@
+"""Checks with the batch spread over devices: values, gradients, and what the compiled program exchanges for them.
+
+The parameters are on every device. The ways are those in which a user of JAX spreads a batch: by placing it, on a mesh
+whose axes are automatic or explicit, and by `jax.shard_map`, once as it stands and once with parameters that are made
+to vary over the devices, so that their gradient is summed over the steps before it is summed over the devices.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ...errors import DefectError, NotOfferedError
+from ...port.collectives import Collective, collectives_of
+from ...port.compilation import jit
+from ...port.protocol import Port, WithKernel
+from ..cases import Case
+from .check import Answers, Check
+from .sequences import SequenceQuestion, answer_sequence, expect_sequence
+
+#: The axis of the mesh.
+AXIS = "data"
+#: Examples on each device.
+EACH = 3
+#: The loss has two terms, and XLA may exchange each.
+LOSS_BYTES = 2 * 8
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a batch is spread.
+
+    Args:
+        name: as results name it.
+        axes: "Auto" or "Explicit", of the mesh.
+        spread: what becomes of the function that is differentiated, on a mesh.
+        once: whether nothing may be exchanged in a loop, whatever the kernel.
+    """
+
+    name: str
+    axes: str
+    spread: Callable[[Callable[..., Any], Any], Callable[..., Any]]
+    once: bool = False
+
+
+def _as_it_is(function: Callable[..., Any], mesh: Any) -> Callable[..., Any]:
+    return function
+
+
+def _mapped(function: Callable[..., Any], mesh: Any, *, varying: bool = False) -> Callable[..., Any]:
+    """The function on each device's part; the loss, and the gradient of the parameters, are sums over devices."""
+
+    def local(model: Any, *data: Any) -> Any:
+        if varying:
+            model = jax.lax.pcast(model, AXIS, to="varying")
+        (loss, aux), (gradient, *others) = function(model, *data)
+        gradient = jax.lax.psum(gradient, AXIS) if varying else gradient  # otherwise it is summed already
+        return (jax.lax.psum(loss, AXIS), aux), gradient, others
+
+    def whole(model: Any, *data: Any) -> Any:
+        specs = {"in_specs": (P(), *[P(AXIS)] * len(data)), "out_specs": ((P(), P(AXIS)), P(), P(AXIS))}
+        (loss, aux), gradient, others = jax.shard_map(local, mesh=mesh, **specs)(model, *data)
+        return (loss, aux), (gradient, *others)
+
+    return whole
+
+
+def _mapped_once(function: Callable[..., Any], mesh: Any) -> Callable[..., Any]:
+    return _mapped(function, mesh, varying=True)
+
+
+WAYS = (
+    Way("automatic axes", "Auto", _as_it_is),
+    Way("explicit axes", "Explicit", _as_it_is),
+    Way("shard_map", "Auto", _mapped),
+    Way("shard_map, varying parameters", "Auto", _mapped_once, once=True),
+)
+
+
+def devices_check(name: str, catches: str) -> Check:
+    """Each way, from the learned carry with masks and from a passed one."""
+    questions = {
+        "from the start": SequenceQuestion(lengths=True, resets=True, view=wide),
+        "from a carry": SequenceQuestion(passed=True, view=wide),
+    }
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        if jax.device_count() < 2:
+            raise NotOfferedError("there is one device: trigru verify --devices 4 makes four of a CPU")
+        found = {}
+        for way in WAYS:
+            for label, asked in questions.items():
+                exchanged: list[Collective] = []
+                spread = replace(asked, transform=over_devices(way, exchanged))
+                answers = answer_sequence(spread, port, asked.view(case))
+                _require_one_exchange(way, port, answers, exchanged)
+                found |= {f"{way.name}, {label}: {name}": array for name, array in answers.items()}
+        return found
+
+    def expect(case: Case) -> Answers:
+        expected = {label: expect_sequence(asked, asked.view(case)) for label, asked in questions.items()}
+        return {
+            f"{way.name}, {label}: {name}": array
+            for way in WAYS
+            for label, answers in expected.items()
+            for name, array in answers.items()
+        }
+
+    return Check(name, catches, answer, expect)
+
+
+def wide(case: Case) -> Case:
+    """The case again and again, with other numbers, until every device has some examples of it."""
+    batch = EACH * jax.device_count()
+
+    def repeated(a: np.ndarray) -> np.ndarray:
+        whole = np.concatenate([a] * (-(-batch // len(a))))[:batch]
+        factors = 1 + np.arange(batch) / batch if np.issubdtype(a.dtype, np.floating) else np.ones(batch, a.dtype)
+        return (whole * factors.reshape(-1, *[1] * (a.ndim - 1))).astype(a.dtype)
+
+    names = ("x", "carry", "lengths", "resets", "targets", "d_carry")
+    return replace(case, **{name: repeated(getattr(case, name)) for name in names})
+
+
+def over_devices(way: Way, exchanged: list[Collective]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A transform of (model, *data): the batch, which is each array's first axis, over all devices.
+
+    Args:
+        exchanged: gets what the compiled program exchanges.
+    """
+    kind = getattr(getattr(jax.sharding, "AxisType", None), way.axes, None)
+    if kind is None or not hasattr(jax, "shard_map"):
+        raise NotOfferedError(f"this JAX has no {way.name}")
+    mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(kind,))
+
+    def transform(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(model: Any, *data: Any) -> Any:
+            model = jax.device_put(model, NamedSharding(mesh, P()))
+            data = jax.device_put(data, NamedSharding(mesh, P(AXIS)))
+            with jax.set_mesh(mesh) if way.axes == "Explicit" else nullcontext():
+                jitted: Any = jit(way.spread(function, mesh))
+                compiled = jitted.lower(model, *data).compile()
+                exchanged.extend(collectives_of(compiled.as_text()))
+                return compiled(model, *data)
+
+        return call
+
+    return transform
+
+
+def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: list[Collective]) -> None:
+    """Raise a DefectError where more is exchanged than each gradient of a parameter, once, and the loss."""
+    fused = isinstance(port, WithKernel) and port.kernel == "fused"
+    if not exchanged:
+        raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
+    if not (fused or way.once):
+        return
+    if inside := [str(c) for c in exchanged if c.in_loop]:
+        raise DefectError(f"{way.name}: devices exchange data at every step: {'; '.join(inside)}.")
+    own = [a for name, a in answers.items() if name.startswith("d ") and name not in ("d x", "d carry")]
+    twice = np.asarray(answers["d initial_carry"]).nbytes  # as the start, and where there are resets
+    most = sum(np.asarray(a).nbytes for a in own) + twice + LOSS_BYTES
+    total = sum(c.nbytes for c in exchanged)
+    if total > most:
+        raise DefectError(
+            f"{way.name}: devices exchange {total:,} bytes ({'; '.join(map(str, exchanged))}), expected at most "
+            f"{most:,}: those of the gradient and of the loss."
+        )

@@ -1,0 +1,84 @@
+"""What devices exchange in a compiled program: which collectives, how many bytes, and how often."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+#: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
+KINDS = ("all-reduce", "all-gather", "all-to-all", "reduce-scatter", "collective-permute", "collective-broadcast")
+_HEADER = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
+_COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(?:-start)?\(")
+_CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations|called_computations)=(\{[^}]*\}|%[\w.\-]+)")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_SHAPE = re.compile(r"([a-z]+\d*)[a-z0-9]*\[([\d,]*)\]")
+
+
+@dataclass(frozen=True)
+class Collective:
+    """One exchange between devices, as the program of each of them has it.
+
+    Args:
+        kind: of `KINDS`.
+        nbytes: of its result on one device.
+        runs: how often one call of the program runs it; None in a loop whose number of iterations XLA does not know.
+        in_loop: whether it stands in the body of a loop.
+    """
+
+    kind: str
+    nbytes: int
+    runs: int | None
+    in_loop: bool
+
+    def __str__(self) -> str:
+        times = "" if self.runs == 1 else f", {self.runs or 'unknown'} times"
+        return f"{self.kind} of {self.nbytes:,} bytes{times}{', in a loop' if self.in_loop else ''}"
+
+
+def collectives_of(text: str) -> list[Collective]:
+    """The collectives of a program, from its optimised HLO.
+
+    >>> collectives_of('''
+    ... ENTRY %main (x: f32[4,2]) -> f32[4,2] {
+    ...   %x = f32[4,2]{1,0} parameter(0)
+    ...   ROOT %sum = f32[4,2]{1,0} all-reduce(%x), to_apply=%add
+    ... }''')
+    [Collective(kind='all-reduce', nbytes=32, runs=1, in_loop=False)]
+    """
+    lines: dict[str, list[str]] = {}
+    entry = name = ""
+    for line in text.splitlines():
+        header = _HEADER.match(line)
+        if header:
+            name = header[2]
+            lines[name] = []
+            entry = name if header[1] else entry
+        elif name and " = " in line:
+            lines[name].append(line)
+    return list(_walk(lines, entry, 1, in_loop=False))
+
+
+def _walk(lines: dict[str, list[str]], name: str, runs: int | None, *, in_loop: bool) -> Iterator[Collective]:
+    for line in lines.get(name, ()):
+        found = _COLLECTIVE.search(line)
+        if found:
+            yield Collective(found[2], _bytes(found[1]), runs, in_loop)
+            continue  # what it applies is an addition
+        loop = " while(" in line
+        trips = _TRIPS.search(line)
+        inner = runs if not loop else runs * int(trips[1]) if trips and runs is not None else None
+        for called in _CALLED.findall(line):
+            for callee in re.findall(r"%([\w.\-]+)", called):
+                yield from _walk(lines, callee, inner, in_loop=in_loop or loop)
+
+
+def _bytes(shape: str) -> int:
+    """Of an array, or of each of a tuple's."""
+    return sum(
+        _itemsize(kind) * prod(map(int, filter(None, sizes.split(",")))) for kind, sizes in _SHAPE.findall(shape)
+    )
+
+
+def _itemsize(kind: str) -> int:
+    bits = re.search(r"\d+$", kind)
+    return 1 if bits is None else max(int(bits[0]) // 8, 1)
