@@ -47,3 +47,10 @@ def test_what_cannot_be_removed_costs_nothing(folder, monkeypatch):
     with programs_kept_in(folder):
         pass
     assert kept(folder) == list(range(10))
+
+
+def test_an_empty_program_goes_and_one_that_another_process_removed_costs_nothing(folder):
+    (folder / "jit_f-0-cache").write_bytes(b"")
+    (folder / "jit_gone-cache").symlink_to(folder / "nowhere")  # as one that is removed after it was listed
+    with programs_kept_in(folder):
+        assert not (folder / "jit_f-0-cache").exists()
