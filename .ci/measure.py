@@ -23,7 +23,9 @@ KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
 #: Runnable processes in the last minute, below which a machine is idle.
 IDLE = 0.5
 #: The commands that are `python -m trigru.bench.studies`, and not trigru's own.
-STUDIES = ("parameters", "program")
+STUDIES = ("parameters", "program", "devices")
+#: A CPU is divided for this study, into as many devices as the smallest machine has cores.
+FLAGS = {"devices": {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}}
 #: file in docs/results: Python, command. Python 3.11 gets an older jax than 3.13, so the answer is measured on both.
 RESULTS = {
     "cpu": ("3.13", ["compare"]),
@@ -35,6 +37,7 @@ RESULTS = {
     "calibration": ("3.11", ["bench", "--calibrate"]),
     "claims": ("3.13", ["parameters"]),
     "program": ("3.11", ["program"]),  # gymnax takes no jax from 0.12 on
+    "devices": ("3.13", ["devices"]),
     "training": ("3.13", ["train"]),
     "vanishing": ("3.13", ["train", "--vanishing"]),
     # the last, so that at least an hour lies between
@@ -67,7 +70,7 @@ def _measure(name: str, folder: Path) -> str | None:
     while os.getloadavg()[0] > IDLE:
         time.sleep(5)
     print(f"+ {' '.join([Path(run[0]).name, *map(str, run[1:-1])])}", flush=True)
-    status = subprocess.run(run, cwd=made_in).returncode
+    status = subprocess.run(run, cwd=made_in, env=os.environ | FLAGS.get(name, {})).returncode
     made = next(iter(made_in.glob("*.json")), None)
     if made is None or status:
         return f"exit code {status}"

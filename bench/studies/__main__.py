@@ -37,6 +37,7 @@ def measure(study: Study, *, short: bool) -> StudyRecord:
     return StudyRecord(
         SCHEMA, study.name, began, command, describe_machine(study.packages), short, load_before, load_average(),
         settings, shown, curves, [number for number in range(processes) for _ in range(rounds)], time_s,
+        study.read(settings),
     )  # fmt: skip
 
 

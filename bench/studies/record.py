@@ -44,6 +44,7 @@ class StudyRecord(Struct, frozen=True, forbid_unknown_fields=True):
         curves: numbers by update that were shown to be equal, by name.
         process: the process of each round.
         time_s: seconds per call of each arm, one for each round; the first arm is the baseline.
+        read: what was read of the programs of arms, by name.
     """
 
     schema: int
@@ -59,6 +60,7 @@ class StudyRecord(Struct, frozen=True, forbid_unknown_fields=True):
     curves: dict[str, list[float]]
     process: list[int]
     time_s: dict[str, list[Seconds]]
+    read: dict[str, list[str]] = {}
 
     def __post_init__(self) -> None:
         check_date(self.datetime)

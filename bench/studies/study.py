@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ...common.errors import TrigruError, UnknownNameError
-from . import parameters
+from . import devices, parameters
 from .program import comparison
 from .record import Shown
 
@@ -43,6 +43,7 @@ class Study:
         arms: settings -> by name, a function that returns a jitted function and its arguments; the first is the
             baseline. They are made in another order in each process.
         packages: distributions that matter, beside those that always do.
+        read: settings -> by name of an arm, what was read of its program.
     """
 
     name: str
@@ -50,10 +51,12 @@ class Study:
     show: Callable[[dict[str, Any]], tuple[list[Shown], dict[str, list[float]]]]
     arms: Callable[[dict[str, Any]], dict[str, Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]]]
     packages: tuple[str, ...] = ()
+    read: Callable[[dict[str, Any]], dict[str, list[str]]] = lambda settings: {}
 
 
 STUDIES = (
     Study("parameters", parameters.settings, parameters.show, parameters.arms),
+    Study("devices", devices.settings, devices.show, devices.arms, read=devices.read),
     Study("program", comparison.settings, comparison.show, comparison.arms, ("gymnax",)),
 )
 

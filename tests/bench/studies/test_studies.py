@@ -1,6 +1,9 @@
 """A study from its command to its record, and what its samples say."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import msgspec
 import numpy as np
@@ -77,7 +80,7 @@ def test_frameworks_draw_other_parameters():
 
 
 def test_an_unknown_study():
-    with pytest.raises(UnknownNameError, match="unknown study 'speed'. Known: parameters, program"):
+    with pytest.raises(UnknownNameError, match="unknown study 'speed'. Known: parameters, devices, program"):
         get_study("speed")
 
 
@@ -110,3 +113,23 @@ def test_the_study_of_a_program(run):
     record = run("program")
     assert [*record.time_s] == [OWN, DUPLICATE, "linen:fused"]
     assert len(record.curves["mean return"]) == record.settings["updates"]
+
+
+def test_the_study_of_devices_needs_several(tmp_path, capsys):
+    assert command.main(["devices", str(tmp_path / "record.json"), "--short"]) == 1
+    assert "this study needs several devices" in capsys.readouterr().err
+
+
+def test_the_study_of_devices_says_what_they_exchange(tmp_path):
+    path = tmp_path / "record.json"
+    words = [sys.executable, "-m", "trigru.bench.studies", "devices", str(path), "--short"]
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    subprocess.run(words, env=os.environ | flags, check=True, capture_output=True)
+    record = load_study(path)
+    assert record.settings["devices"] == 2
+    assert [*record.read] == [arm for arm in record.time_s if arm != DUPLICATE]
+    assert record.read["pure, fused, one device"] == []
+    (once,) = record.read["pure, fused, placed"]
+    assert once == record.read["pure, stock, shard_map"][0]
+    assert "128 times, in a loop" in record.read["pure, stock, placed"][0]
+    assert len(record.shown) == 2 * 68
