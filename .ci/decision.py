@@ -43,7 +43,7 @@ def decision_tables(results: Path) -> str:
             _else(found, results),
             "**What to write**",
             _writing(found, asked),
-            "The call style, and by how much the documented style is slower, with the 95 % interval of the difference. "
+            "The call style, and what each call saves beside the documented one, with its 95 % interval. "
             '"As documented": the functional style was not shown to be faster.',
             *provenance_lines(run)[:2],
         ]
@@ -89,6 +89,11 @@ def _else(found: Answer, results: Path) -> str:
             *("bit for bit" for _ in found.ports),
             "[`trigru convert`](convert.md)",
         ),
+        (
+            "Many devices: the batch is spread over them",
+            *("one exchange a step" for _ in found.ports),
+            "[`shard_map`, or the fused kernel](recipes/devices.md)",
+        ),
     ]
     return table_of(("situation", *map(name_of, found.ports), "what to write"), rows)
 
@@ -104,7 +109,7 @@ def _writing(found: Answer, asked: list[tuple[str, Row]]) -> str:
                 continue
             times_s = difference.difference_s, difference.difference_low_s, difference.difference_high_s
             style = row.cells[FUNCTIONAL][port].style
-            cells.append(f"`{style}`: {in_one_piece('+' + format_time_range(*times_s))}")
+            cells.append(f"`{style}`, which saves {in_one_piece(format_time_range(*times_s))}")
         rows.append((text, *cells))
     code = ["", ""]
     for port in found.ports:

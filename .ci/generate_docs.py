@@ -370,6 +370,13 @@ def _program(part: str) -> str:
     return getattr(program, part)(*([] if part in ("difference", "lines") else [DOCS / "results"]))
 
 
+def devices() -> str:
+    """What spreading a batch over devices gains."""
+    from devices import devices as table  # beside this script
+
+    return table(DOCS / "results")
+
+
 def command_line() -> str:
     """The arguments and options of every command."""
     from commands import commands  # beside this script
@@ -463,6 +470,7 @@ PARTS = {
     "program-equal": lambda: _program("equal"),
     "program-times": lambda: _program("times"),
     "program-finding": lambda: _program("finding"),
+    "devices": devices,
     "commands": command_line,
     "screen": screen,
     "answers": answers,
