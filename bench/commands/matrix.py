@@ -53,7 +53,7 @@ def matrix(
             command=command_line(),
             arguments=arguments,
             bench=["--quick"] if bench else None,
-            told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} next"),
+            told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} at work"),
         )
     sections = matrix_tables(found)
     picture = matrix_picture(found)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,24 +119,25 @@ def fill(
         command: of the record.
         arguments: of `trigru snapshot`.
         bench: of `trigru bench`, which runs for each set, too; None runs none.
-        told: of the progress.
+        told: of the progress, at each set and every second: how many are done, of how many, and the set at work.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
     rows: list[Row] = []
     matrix = Matrix(SCHEMA, command, "", "", rows)
     before: Path | None = None
     for number, of in enumerate(sets):
-        told(number, len(sets), of.name)
+        still = partial(told, number, len(sets), of.name)
+        still()
         place = folder / place_of(of, environments.python, arguments)
         row = known.pop(of.name, None)
         as_before = row is not None and (row.python, row.arguments) == (environments.python, list(arguments))
         if row is None or not as_before or not row.done or not (row.lasting or _is_readable(place)):
             day = "" if of.day is None else of.day.isoformat()
             row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
-            _fill_row(row, of, place, environments)
+            _fill_row(row, of, place, environments, still)
         if bench is not None and not row.reason and not (row.bench == list(bench) and (place / RUN).is_file()):
             row.bench = list(bench)
-            row.untimed = run_trigru(environments.get(of), ["bench", *bench, "-o", str(place)])
+            row.untimed = run_trigru(environments.get(of), ["bench", *bench, "-o", str(place)], still)
         if not row.reason:
             _compare(row, before, place)
             before = place
@@ -176,7 +178,7 @@ def read(folder: Path) -> Matrix:
         raise MatrixFileError(f"{path}: no matrix of trigru: {brief(error)}.") from error
 
 
-def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments) -> None:
+def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]) -> None:
     """Install a set, and take its snapshot; what fails is the row's reason."""
     start = datetime.now(UTC)
     try:
@@ -186,18 +188,22 @@ def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments)
         return
     installed = datetime.now(UTC)
     row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
-    row.reason = run_trigru(made, ["snapshot", *row.arguments, "-o", str(place)])
+    row.reason = run_trigru(made, ["snapshot", *row.arguments, "-o", str(place)], still)
     row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
 
 
-def run_trigru(made: Environment, arguments: Sequence[str]) -> str:
+def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> str:
     """Run trigru in an environment; "" if it was well, else the last line that it said."""
     command = [str(made.python), "-m", "trigru.bench.cli", *arguments]
-    return run_in(command, LIMIT_S)[1]
+    return run_in(command, LIMIT_S, still)[1]
 
 
-def run_in(command: Sequence[str], limit_s: float, **options: Any) -> tuple[int, str]:
-    """Run a command that ends with this process; its exit code, and, if that is not 0, the last line that it said."""
+def run_in(command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
+    """Run a command that ends with this process; its exit code, and, if that is not 0, the last line that it said.
+
+    Args:
+        still: called every second while it runs.
+    """
     variables = {name: value for name, value in environment().items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     with subprocess.Popen(
         command,
@@ -207,11 +213,11 @@ def run_in(command: Sequence[str], limit_s: float, **options: Any) -> tuple[int,
         errors="replace",
         env=variables,
         start_new_session=True,
-        **options,
     ) as running:
         try:
             for _ in range(int(limit_s)):
                 check()
+                still()
                 with suppress(subprocess.TimeoutExpired):
                     _, said = running.communicate(timeout=1.0)
                     lines = [line for line in said.splitlines() if line.strip()]

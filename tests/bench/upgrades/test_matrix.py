@@ -1,5 +1,6 @@
 """A matrix of version sets, whose environments are made up: rows, reasons, what changed, and going on."""
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -38,7 +39,8 @@ def trigru(monkeypatch):
     """What `trigru snapshot` leaves in an environment: each release runs ten more lines."""
     ran = []
 
-    def run(made, arguments):
+    def run(made, arguments, still):
+        still()
         ran.append((str(made.folder), arguments[0]))
         if arguments[0] != "snapshot":
             return ""
@@ -177,7 +179,7 @@ def test_other_arguments_and_another_python_are_another_row(tmp_path, trigru):
 def test_why_a_set_has_no_times_is_said(tmp_path, monkeypatch, trigru):
     snapshot = matrix.run_trigru
     monkeypatch.setattr(
-        matrix, "run_trigru", lambda made, words: "busy" if words[0] == "bench" else snapshot(made, words)
+        matrix, "run_trigru", lambda made, words, still: "busy" if words[0] == "bench" else snapshot(made, words, still)
     )
     found = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--quick"])
     assert matrix_tables(found)[0].notes[-1] == "No times of jax==0.0.0: busy"
@@ -193,8 +195,8 @@ def test_what_one_python_never_gets_another_may(tmp_path, trigru):
 def test_sets_can_be_timed_later_and_are_not_timed_twice(tmp_path, monkeypatch, trigru):
     snapshot = matrix.run_trigru
 
-    def run(made, words):
-        said = snapshot(made, words)
+    def run(made, words, still):
+        said = snapshot(made, words, still)
         if words[0] == "bench":
             (Path(words[-1]) / "results.json").write_text("{}")
         return said
@@ -209,3 +211,18 @@ def test_sets_can_be_timed_later_and_are_not_timed_twice(tmp_path, monkeypatch, 
         found = fill(SETS[:2], tmp_path, Made(), command=[], bench=["--quick"])
     assert [command for _, command in trigru] == ["bench"] * 2
     assert [row[-2:] for row in matrix_tables(found)[1].rows] == [("2.0 µs", "1.00")] * 2
+
+
+def test_it_says_which_set_is_at_work_while_it_is(tmp_path, trigru):
+    told = []
+    fill(SETS[:2], tmp_path, Made(), command=[], told=lambda *said: told.append(said))
+    assert told == [(0, 2, SETS[0].name)] * 2 + [(1, 2, SETS[1].name)] * 2 + [(2, 2, "all")]
+
+
+def test_a_command_is_watched_while_it_runs():
+    ticks = []
+    waits = [sys.executable, "-c", "import time; time.sleep(1.2); raise SystemExit('no')"]
+    code, said = matrix.run_in(waits, 30.0, lambda: ticks.append(1))
+    assert (code, said) == (1, "no")
+    assert len(ticks) >= 2
+    assert matrix.run_in([sys.executable, "-c", "import time; time.sleep(60)"], 1.0)[0] == 124
