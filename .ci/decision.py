@@ -90,8 +90,8 @@ def _else(found: Answer, results: Path) -> str:
             "[`trigru convert`](convert.md)",
         ),
         (
-            "Many devices: the batch is spread over them",
-            *("one exchange a step" for _ in found.ports),
+            "Many devices: training with the batch spread over them",
+            *("one exchange a train step" for _ in found.ports),
             "[`shard_map`, or the fused kernel](recipes/devices.md)",
         ),
     ]

@@ -43,9 +43,7 @@ Sizes = Annotated[
         "(repeatable).",
     ),
 ]
-Quick = Annotated[
-    bool, typer.Option("--quick", help="A first look: fewer workloads, styles and processes; proves what it times.")
-]
+Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, styles and processes.")]
 Rounds = Annotated[int | None, typer.Option(min=2, max=100_000, help="Rounds of each group in each process.")]
 Processes = Annotated[
     int | None,

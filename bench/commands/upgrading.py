@@ -18,8 +18,8 @@ FailOn = Annotated[
     str | None,
     typer.Option(
         "--fail-on",
-        help="The kinds of changes between snapshots that make exit code 1, with commas: broken, function, draws, "
-        "tree, checkpoints, slower (the default), memory, calls, warnings, bits, program; all; none.",
+        help="The kinds of changes between snapshots that make exit code 1, with commas. By default: broken, function, "
+        "draws, tree, checkpoints, slower. Others: memory, calls, warnings, bits, program; or all, or none.",
     ),
 ]
 Equality = Annotated[
@@ -130,7 +130,10 @@ Command = Annotated[
 ]
 Fact = Annotated[
     str | None,
-    typer.Option("--fact", help="What changed: broken, function, draws, tree, checkpoints, memory, calls, ..."),
+    typer.Option(
+        "--fact",
+        help="A kind of change: broken, function, draws, tree, checkpoints, memory, calls, warnings, bits or program.",
+    ),
 ]
 With = Annotated[list[str] | None, typer.Option("--with", help="A further package that COMMAND needs (repeatable).")]
 BisectFolder = Annotated[Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for snapshots.")]

@@ -285,6 +285,6 @@ ON_DEVICES: tuple[Check, ...] = (
     devices_check(
         "devices",
         "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that exchange "
-        "data at every step",
+        "data at every step where that can be avoided",
     ),
 )
