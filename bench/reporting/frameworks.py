@@ -37,7 +37,9 @@ def explain(found: Difference) -> str:
     mine = ", ".join(f"{count} {name}" for name, count, _ in found.counts)
     its = ", ".join(str(count) for _, _, count in found.counts)
     program = "another program, of " + (
-        f"{mine} where {found.other} has {its}" if found.counts else f"the same operations as that of {found.other}"
+        f"{mine} where {found.other} has {its}"
+        if found.counts
+        else f"as many products, loops, transposes and fusions as that of {found.other}"
     )
     return {
         "none": "no difference",

@@ -127,7 +127,11 @@ RULES = (
         "a classifier takes a batch of sequences and their lengths",
     ),
     Rule({"entry": ("chunks",)}, {"time": ("17", "2", "130")}, "one step cannot be cut"),
-    Rule({"unroll": ("dividing",)}, {"time": ("2", "130")}, "1 and 17 have no divisor but themselves"),
+    Rule(
+        {"unroll": ("dividing",)},
+        {"time": ("2", "130")},
+        "1 has no divisor above 1, and 17 only itself, which takes XLA long",
+    ),
     Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "every number below divides it"),
     Rule({"unroll": ("beyond",)}, {"time": ("1", "2")}, "many steps in one program take XLA long"),
     Rule({"transform": ("eager",)}, {"phase": ("forward",)}, "a derivative is traced in any case"),
