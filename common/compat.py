@@ -38,7 +38,7 @@ def dotted(path: Sequence[Any]) -> str:
 def linear(function: Callable[..., Any]) -> Callable[..., Any]:
     """A linear function of arrays, so that JAX can transpose it where it has a `jax.lax.scan`.
 
-    From JAX 0.6 on, a scan needs not be told which of its arguments it is linear in. Before, `jax.jvp` tells it.
+    From JAX 0.10 on, a scan needs not be told which of its arguments it is linear in. Before, `jax.jvp` tells it.
     """
     if _transposes_scans():
         return function
@@ -57,17 +57,12 @@ def _transposes_scans() -> bool:
     import jax
     import jax.numpy as jnp
 
-    def scaled(start: Any) -> Any:
-        return jax.lax.scan(lambda carry, factor: (carry * factor, None), start, jnp.ones(2))[0]
-
-    def summed(terms: Any) -> Any:
-        return jax.lax.scan(lambda carry, x: (carry + x[0] * x[1], None), 0.0, (terms, jnp.ones(2)))[0]
+    def summed(start: Any, terms: Any) -> Any:
+        return jax.lax.scan(lambda carry, x: (carry * x[1] + x[0], None), start, (terms, jnp.ones(2)))[0]
 
     try:
-        with jax.ensure_compile_time_eval():
-            jax.linear_transpose(scaled, 0.0)(1.0)
-            jax.linear_transpose(summed, jnp.ones(2))(1.0)
-    except AssertionError:
+        jax.make_jaxpr(jax.linear_transpose(summed, 0.0, jnp.ones(2)))(1.0)
+    except Exception:  # of which kind depends on the version
         return False
     return True
 
@@ -76,24 +71,35 @@ def varying_axes(array: Any) -> frozenset[str]:
     """The axes of a `jax.shard_map` over which an array varies; none where JAX does not say, as before 0.7."""
     import jax
 
-    typeof = getattr(jax, "typeof", None)
-    return frozenset(getattr(getattr(typeof and typeof(array), "manual_axis_type", None), "varying", ()))
+    found = jax.typeof(array) if hasattr(jax, "typeof") else None
+    of_type = getattr(found, "manual_axis_type", None)  # from JAX 0.10 on
+    return frozenset(getattr(found, "vma", ()) if of_type is None else of_type.varying)
+
+
+def vary_over(array: Any, axes: Sequence[str]) -> Any:
+    """An array that varies over these axes of a `jax.shard_map`, too: `jax.lax.pcast` from JAX 0.8.1 on."""
+    import jax
+
+    if not axes:
+        return array
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(array, tuple(axes), to="varying")
+    return vars(jax.lax)["pvary"](array, tuple(axes))
 
 
 def vary_alike(*arrays: Any) -> tuple[Any, ...]:
     """Arrays, each varying over all axes of a `jax.shard_map` over which one of them does."""
-    import jax
-
     axes = [varying_axes(array) for array in arrays]
-    missing = [tuple(sorted(frozenset().union(*axes) - own)) for own in axes]  # nothing is, outside of a jax.shard_map
-    return tuple(jax.lax.pcast(a, m, to="varying") if m else a for a, m in zip(arrays, missing, strict=True))
+    every = frozenset[str]().union(*axes)  # nothing, outside of a jax.shard_map
+    return tuple(vary_over(array, sorted(every - own)) for array, own in zip(arrays, axes, strict=True))
 
 
 def explicit_sharding(array: Any) -> Any:
     """The sharding that an array has by its type, on a mesh with axes that are explicit; None elsewhere."""
     import jax
 
-    sharding = getattr(jax.typeof(array), "sharding", None) if hasattr(jax, "typeof") else None
+    known = hasattr(jax, "typeof") and hasattr(jax.sharding, "reshard")
+    sharding = getattr(jax.typeof(array), "sharding", None) if known else None
     return sharding if getattr(getattr(sharding, "mesh", None), "explicit_axes", ()) else None
 
 

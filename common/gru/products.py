@@ -56,17 +56,21 @@ def _product(x: Array, kernel: Array, *, precision: Any) -> Array:
     return jnp.matmul(x, kernel, precision=precision)
 
 
-def _gradient(x: Array, t: Array, *, precision: Any) -> Array:
-    """Σ xᵀ t over all leading axes (D, K). A batch that is spread over devices is not gathered to be reshaped."""
-    summed = tuple(range(x.ndim - 1))
+def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
+    """Σ xᵀ t over all axes between the first few and the last (*batch, D, K).
+
+    A batch that is spread over devices is not gathered to be reshaped.
+    """
+    mapped, summed = tuple(range(batch)), tuple(range(batch, x.ndim - 1))
     sharding = explicit_sharding(x)
-    where = {} if sharding is None else {"out_sharding": sharded(sharding, None, None)}
-    return jax.lax.dot_general(x, t, ((summed, summed), ((), ())), precision=precision, **where)
+    where = {} if sharding is None else {"out_sharding": sharded(sharding, *sharding.spec[:batch], None, None)}
+    return jax.lax.dot_general(x, t, ((summed, summed), (mapped, mapped)), precision=precision, **where)
 
 
-def _gradient_by_rows(x: Array, t: Array, *, precision: Any) -> Array:
+def _gradient_by_rows(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
     """The same on one device: with several axes to sum over, XLA's CPU backend copies both into another order."""
-    return jnp.matmul(x.reshape(-1, x.shape[-1]).T, t.reshape(-1, t.shape[-1]), precision=precision)
+    x, t = (a.reshape(*a.shape[:batch], -1, a.shape[-1]) for a in (x, t))
+    return jnp.matmul(jnp.swapaxes(x, -1, -2), t, precision=precision)
 
 
 def _is_spread(context: Any) -> bool:
@@ -77,15 +81,28 @@ def _is_spread(context: Any) -> bool:
     return any(size > 1 for axis, size in sizes.items() if axis not in context.manual_axes)
 
 
-def _lower_gradient(context: Any, x: Any, t: Any, *, precision: Any) -> Any:
+def _lower_gradient(context: Any, x: Any, t: Any, **how: Any) -> Any:
     form = _gradient if _is_spread(context.module_context.axis_context) else _gradient_by_rows
-    return mlir.lower_fun(partial(form, precision=precision), multiple_results=False)(context, x, t)
+    return mlir.lower_fun(partial(form, **how), multiple_results=False)(context, x, t)
 
 
-def _abstract_gradient(x: Any, t: Any, *, precision: Any) -> Any:
-    shape = (x.shape[-1], t.shape[-1])
-    sharding = getattr(x, "sharding", None)
-    return x.update(shape=shape) if sharding is None else x.update(shape=shape, sharding=sharded(sharding, None, None))
+@partial(jax.jit, static_argnames=("precision", "batch"))
+def _eager_gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
+    return _gradient_p.bind(x, t, precision=precision, batch=batch)
+
+
+def _abstract_product(x: Any, kernel: Any, *, precision: Any) -> Any:
+    shape, sharding = (*x.shape[:-1], kernel.shape[-1]), getattr(x, "sharding", None)
+    if sharding is None:
+        return x.update(shape=shape)
+    return x.update(shape=shape, sharding=sharded(sharding, *sharding.spec[:-1], kernel.sharding.spec[-1]))
+
+
+def _abstract_gradient(x: Any, t: Any, *, precision: Any, batch: int) -> Any:
+    shape, sharding = (*x.shape[:batch], x.shape[-1], t.shape[-1]), getattr(x, "sharding", None)
+    if sharding is None:
+        return x.update(shape=shape)
+    return x.update(shape=shape, sharding=sharded(sharding, *sharding.spec[:batch], None, None))
 
 
 def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
@@ -97,30 +114,43 @@ def _batched_product(arguments: Any, axes: Any, *, precision: Any) -> tuple[Arra
     return _product_p.bind(x, kernel, precision=precision), x_axis
 
 
-def _batched_gradient(arguments: Any, axes: Any, *, precision: Any) -> tuple[Array, int]:
-    return jax.vmap(partial(_gradient, precision=precision), axes)(*arguments), 0
+def _batched_gradient(arguments: Any, axes: Any, *, precision: Any, batch: int) -> tuple[Array, int]:
+    (size,) = {a.shape[axis] for a, axis in zip(arguments, axes, strict=True) if axis is not None}
+    x, t = (
+        jnp.broadcast_to(a, (size, *a.shape)) if axis is None else jnp.moveaxis(a, axis, 0)
+        for a, axis in zip(arguments, axes, strict=True)
+    )
+    return _gradient_p.bind(x, t, precision=precision, batch=batch + 1), 0
+
+
+def _times(batch: int, precision: Any) -> Any:
+    """The product for arrays whose first axes are mapped."""
+    function: Any = partial(_product_p.bind, precision=precision)
+    for _ in range(batch):
+        function = jax.vmap(function)
+    return function
 
 
 # The product is a primitive, so that it has the transpose above. Under jax.vmap the examples become one more leading
 # axis, and the gradient is still one product of matrices.
 _product_p = Primitive("all_steps_product")
 _product_p.def_impl(_product)
-_product_p.def_abstract_eval(lambda x, kernel, precision: x.update(shape=(*x.shape[:-1], kernel.shape[-1])))
+_product_p.def_abstract_eval(_abstract_product)
 mlir.register_lowering(_product_p, mlir.lower_fun(_product, multiple_results=False))
 batching.primitive_batchers[_product_p] = _batched_product
 ad.defbilinear(
     _product_p,
     lambda t, x, kernel, precision: _product_p.bind(t, kernel.T, precision=precision),
-    lambda t, x, kernel, precision: _gradient_p.bind(x, t, precision=precision),
+    lambda t, x, kernel, precision: _gradient_p.bind(x, t, precision=precision, batch=0),
 )
 # The transpose is one too, since its form depends on the devices, which are known when it is lowered.
 _gradient_p = Primitive("all_steps_gradient")
-_gradient_p.def_impl(lambda x, t, precision: jax.jit(partial(_gradient_p.bind, precision=precision))(x, t))
+_gradient_p.def_impl(_eager_gradient)
 _gradient_p.def_abstract_eval(_abstract_gradient)
 mlir.register_lowering(_gradient_p, _lower_gradient)
 batching.primitive_batchers[_gradient_p] = _batched_gradient
 ad.defbilinear(
     _gradient_p,
-    lambda s, x, t, precision: _product_p.bind(t, s.T, precision=precision),
-    lambda s, x, t, precision: _product_p.bind(x, s, precision=precision),
+    lambda s, x, t, precision, batch: _times(batch, precision)(t, jnp.swapaxes(s, -1, -2)),
+    lambda s, x, t, precision, batch: _times(batch, precision)(x, s),
 )
