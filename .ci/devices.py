@@ -39,5 +39,8 @@ def devices(results: Path) -> str:
 
 
 def _exchanged(record: StudyRecord, arm: str) -> str:
-    inside = [text for text in record.read[arm] if text.endswith(", in a loop")]
-    return f"{inside[0].split(', ')[-2]}" if inside else "once"
+    exchanged = record.read[arm]
+    inside = [text for text in exchanged if text.endswith(", in a loop")]
+    if not exchanged:
+        raise SystemExit(f"docs/results/devices.json: {arm}: nothing is exchanged, which cannot be.")
+    return inside[0].split(", ")[-2] if inside else "once" if len(exchanged) == 1 else f"{len(exchanged)} times"

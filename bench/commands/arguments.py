@@ -133,7 +133,7 @@ Devices = Annotated[
     typer.Option(
         min=2,
         max=64,
-        help="Ask also with the batch spread over so many devices: of an accelerator, or into which a CPU is divided.",
+        help="Ask also with the batch spread over so many parts of a CPU as devices, or over all accelerators.",
     ),
 ]
 SelfTest = Annotated[

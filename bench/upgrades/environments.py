@@ -74,8 +74,8 @@ class Environments:
         self.python = python or f"{sys.version_info.major}.{sys.version_info.minor}"
         if os.sep in self.python:
             self.python = os.path.abspath(self.python)
-        self._more = tuple(more)
-        self._folder = folder or user_cache_path("trigru") / "environments"
+        self._more = tuple(_placed(requirement) for requirement in more)
+        self._folder = (folder or user_cache_path("trigru") / "environments").absolute()
         self._uv = _find_uv()
 
     def get(self, of: VersionSet) -> Environment:
@@ -173,6 +173,11 @@ class Environments:
             said = brief(_PREAMBLE.sub("", done.stderr.translate(_MARKS)))
             raise EnvironmentFailedError(said or f"uv ended with {done.returncode}.", lasting=UNSOLVABLE in done.stderr)
         return done.stdout
+
+
+def _placed(requirement: str) -> str:
+    """A requirement that is a path, as it is from everywhere: uv runs in another folder."""
+    return str(Path(requirement).absolute()) if Path(requirement).exists() else requirement
 
 
 def _python_of(folder: Path) -> Path:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ...common.port.protocol import DOCUMENTED
@@ -27,9 +28,9 @@ from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .folder import SnapshotError, load
 from .record import Snapshot
-from .versions import SUBJECTS, VersionSet
+from .versions import SUBJECTS, VersionSet, changed
 
-SCHEMA, FILE = 1, "matrix.json"
+SCHEMA, FILE = 2, "matrix.json"
 #: The longest that a snapshot, or a run, of one set may take; in seconds.
 LIMIT_S = 1800.0
 #: How many changes of one kind are kept of each port and part between two rows; more are counted.
@@ -136,8 +137,7 @@ def fill(
             row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
             _fill_row(row, of, place, environments, still)
         if bench is not None and not row.reason and not (row.bench == list(bench) and (place / RUN).is_file()):
-            row.bench = list(bench)
-            row.untimed = run_trigru(environments.get(of), ["bench", *bench, "-o", str(place)], still)
+            _time(row, of, place, environments, bench, still)
         if not row.reason:
             _compare(row, before, place)
             before = place
@@ -190,6 +190,25 @@ def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments,
     row.versions = {name: made.versions[name] for name in SUBJECTS if name in made.versions}
     row.reason = run_trigru(made, ["snapshot", *row.arguments, "-o", str(place)], still)
     row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
+
+
+def _time(
+    row: Row, of: VersionSet, place: Path, environments: Environments, bench: Sequence[str], still: Callable[[], None]
+) -> None:
+    """Time a set whose snapshot is there; why that is not so is a note of its row."""
+    (place / RUN).unlink(missing_ok=True)  # of other arguments
+    row.bench = None
+    try:
+        made = environments.get(of)
+    except EnvironmentFailedError as error:
+        row.untimed = str(error)
+        return
+    now = {name: made.versions[name] for name in row.versions if name in made.versions}
+    if now != row.versions:
+        row.untimed = f"it gets other versions now: {', '.join(changed(row.versions, now))}"
+        return
+    row.untimed = run_trigru(made, ["bench", *bench, "--discard", "-o", str(place)], still)
+    row.bench = None if row.untimed else list(bench)
 
 
 def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> str:
@@ -264,13 +283,16 @@ def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
         steps = [calls for calls in subject.calls if calls.where.phase == "train_step"]
         found[subject.name] = {
             "works": subject.missing or (f"{len(subject.problems)} problems" if subject.problems else "yes"),
-            "equal": ""
-            if not measured
-            else f"{sum(not m.passed and m.offered for m in measured)} failed"
-            if any(not m.passed and m.offered for m in measured)
-            else "yes",
+            "equal": _equal(measured),
             "functions": steps[0].functions if steps else None,
             "lines": steps[0].lines if steps else None,
             "leaves": steps[0].leaves if steps else None,
         }
     return found
+
+
+def _equal(measured: Sequence[Measurement]) -> str:
+    """Whether all passed; how many failed, and of how many the installed versions do not offer what is asked."""
+    failed, missing = (sum(not m.passed and m.offered is offered for m in measured) for offered in (True, False))
+    said = [f"{failed} failed"] * bool(failed) + [f"{missing} not offered"] * bool(missing)
+    return ", ".join(said) or ("yes" if measured else "")

@@ -85,18 +85,21 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
         before = row
     columns = (Prose("version set"), Prose("versions, then new ones"), Prose("works"), Prose("equal"), Prose("changed"))
     note = (
-        "Works: in full, or what fails in some way. Equal: with the NumPy oracle, in float64 and in coarser dtypes. "
-        "Changed: since the row before, by kind."
+        "Works: in full, or what fails in some way. Equal: each check of the port passed, in float64 and in coarser "
+        "dtypes; in part: some ask for what these versions do not offer. Changed: since the row before, by kind."
     )
     return [Section("Version sets", columns, rows, (note, *notes)), *subject_tables(matrix), *details]
 
 
 def _ports(row: Row, fact: str) -> str:
     """All ports alike, or those that are not as they should be."""
-    bad = [name for name, facts in row.facts.items() if facts[fact] not in ("yes", "")]
-    if not any(facts[fact] for facts in row.facts.values()):
+    said = {name: facts[fact] for name, facts in row.facts.items() if facts[fact]}
+    part = [name for name, text in said.items() if text.endswith("not offered") and "failed" not in text]
+    bad = [name for name, text in said.items() if text != "yes" and name not in part]
+    if not said:
         return "not asked"
-    return f"not {', '.join(bad)}" if bad else "all"
+    found = [f"not {', '.join(bad)}"] * bool(bad) + [f"in part {', '.join(part)}"] * bool(part)
+    return "; ".join(found) or "all"
 
 
 def _moved(row: Row) -> str:

@@ -10,12 +10,22 @@ from .measurement import NOT_OFFERED
 #: Characters of an exception that a problem quotes.
 LONGEST_REASON = 160
 
+#: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that is no array.
+NO_PYTREE = (
+    "TypeError: Error interpreting argument",
+    "is not a valid JAX type",
+    "TypeError: Cannot interpret value of",
+)
+NO_PYTREE += ("has no attribute 'astype'",)
+
 
 def problem_of(port: Port, error: Exception) -> str:
     """What an exception of a port says; of models that this framework does not let JAX transform, that it does not."""
-    if isinstance(error, TypeError | AttributeError) and not _has_pytrees(port):
-        return f"{NOT_OFFERED}: a model that is a pytree, with the installed versions of {', '.join(port.packages)}"
-    return f"{type(error).__name__}: {brief_of(error)}"
+    said = f"{type(error).__name__}: {brief_of(error)}"
+    if any(words in said for words in NO_PYTREE) and not _has_pytrees(port):
+        packages = ", ".join(port.packages)
+        return f"{NOT_OFFERED}: a model that is a pytree, with the installed versions of {packages} ({said})"
+    return said
 
 
 def _has_pytrees(port: Port) -> bool:

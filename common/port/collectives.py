@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from math import prod
 
 #: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
-KINDS = ("all-reduce", "all-gather", "all-to-all", "reduce-scatter", "collective-permute", "collective-broadcast")
+KINDS = ("all-reduce", "all-gather", "ragged-all-to-all", "all-to-all", "reduce-scatter", "collective-permute")
+KINDS += ("collective-broadcast",)
 _HEADER = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
-_COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(?:-start)?\(")
-_CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations|called_computations)=(\{[^}]*\}|%[\w.\-]+)")
+_COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(-start)?\(")
+_CALLING = "calls|to_apply|body|condition|true_computation|false_computation|branch_computations|called_computations"
+_CALLED = re.compile(rf"(?:{_CALLING})=(\{{[^}}]*\}}|%[\w.\-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _SHAPE = re.compile(r"([a-z]+\d*)[a-z0-9]*\[([\d,]*)\]")
 
@@ -62,7 +64,8 @@ def _walk(lines: dict[str, list[str]], name: str, runs: int | None, *, in_loop: 
     for line in lines.get(name, ()):
         found = _COLLECTIVE.search(line)
         if found:
-            yield Collective(found[2], _bytes(found[1]), runs, in_loop)
+            begins = bool(found[3]) and found[2] != "all-reduce"  # whose tuple holds what goes in, too
+            yield Collective(found[2], _bytes(found[1], last=begins), runs, in_loop)
             continue  # what it applies is an addition
         loop = " while(" in line
         trips = _TRIPS.search(line)
@@ -72,11 +75,12 @@ def _walk(lines: dict[str, list[str]], name: str, runs: int | None, *, in_loop: 
                 yield from _walk(lines, callee, inner, in_loop=in_loop or loop)
 
 
-def _bytes(shape: str) -> int:
-    """Of an array, or of each of a tuple's."""
-    return sum(
-        _itemsize(kind) * prod(map(int, filter(None, sizes.split(",")))) for kind, sizes in _SHAPE.findall(shape)
-    )
+def _bytes(shape: str, *, last: bool = False) -> int:
+    """Of an array, or of each of a tuple's; or of the last that has a size."""
+    found = _SHAPE.findall(shape)
+    if last:
+        found = [(kind, sizes) for kind, sizes in found if sizes][-1:] or found
+    return sum(_itemsize(kind) * prod(int(size) for size in sizes.split(",") if size) for kind, sizes in found)
 
 
 def _itemsize(kind: str) -> int:

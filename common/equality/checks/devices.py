@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
 from ...port.collectives import Collective, collectives_of
 from ...port.compilation import jit
@@ -27,6 +28,8 @@ from .sequences import SequenceQuestion, answer_sequence, expect_sequence
 AXIS = "data"
 #: Examples on each device.
 EACH = 3
+#: Kernels whose products are all after the loop; those that run in chunks have some in a loop over the chunks.
+ONCE = ("fused", "fused@hoist=true", "fused@save=some")
 #: The loss has two terms, and XLA may exchange each.
 LOSS_BYTES = 2 * 8
 
@@ -57,7 +60,7 @@ def _mapped(function: Callable[..., Any], mesh: Any, *, varying: bool = False) -
 
     def local(model: Any, *data: Any) -> Any:
         if varying:
-            model = jax.lax.pcast(model, AXIS, to="varying")
+            model = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
         (loss, aux), (gradient, *others) = function(model, *data)
         gradient = jax.lax.psum(gradient, AXIS) if varying else gradient  # otherwise it is summed already
         return (jax.lax.psum(loss, AXIS), aux), gradient, others
@@ -91,7 +94,10 @@ def devices_check(name: str, catches: str) -> Check:
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         if jax.device_count() < 2:
-            raise NotOfferedError("there is one device: trigru verify --devices 4 makes four of a CPU")
+            raise NotOfferedError(
+                "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
+                "JAX_PLATFORMS=cpu"
+            )
         found = {}
         for way in WAYS:
             for label, asked in questions.items():
@@ -134,8 +140,9 @@ def over_devices(way: Way, exchanged: list[Collective]) -> Callable[[Callable[..
         exchanged: gets what the compiled program exchanges.
     """
     kind = getattr(getattr(jax.sharding, "AxisType", None), way.axes, None)
-    if kind is None or not hasattr(jax, "shard_map"):
-        raise NotOfferedError(f"this JAX has no {way.name}")
+    needed = {"Explicit": hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard")}
+    if kind is None or not hasattr(jax, "shard_map") or not needed.get(way.axes, True):
+        raise NotOfferedError(f"spreading a batch by {way.name} needs a newer JAX")
     mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(kind,))
 
     def transform(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,7 +162,7 @@ def over_devices(way: Way, exchanged: list[Collective]) -> Callable[[Callable[..
 
 def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: list[Collective]) -> None:
     """Raise a DefectError where more is exchanged than each gradient of a parameter, once, and the loss."""
-    fused = isinstance(port, WithKernel) and port.kernel == "fused"
+    fused = isinstance(port, WithKernel) and port.kernel in ONCE
     if not exchanged:
         raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
     if not (fused or way.once):

@@ -63,6 +63,10 @@ def test_no_project_around_binds_what_is_chosen(uv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "project")  # whose pyproject.toml may have constraints
     Environments("3.13", folder=tmp_path / "kept").resolve(read_set("jax==0.6.2"))
     assert (uv / "stood").read_text() == str(tmp_path / "kept")
+    (tmp_path / "project" / "mine").mkdir()
+    Environments("3.13", ["./mine", "pytest"], folder=tmp_path / "kept").get(read_set("jax==0.6.2"))
+    install = next(words for words in said(uv) if words[:2] == ["pip", "install"])
+    assert install[-2:] == [str(tmp_path / "project" / "mine"), "pytest"]
     assert Environments("bin/python", folder=tmp_path / "kept").python == str(tmp_path / "project" / "bin" / "python")
 
 

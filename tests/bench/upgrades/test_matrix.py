@@ -14,6 +14,7 @@ from trigru.bench.upgrades.plots import matrix_picture
 from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
 from trigru.bench.upgrades.tables import matrix_tables
 from trigru.bench.upgrades.versions import read_set
+from trigru.common.equality.measurement import Measurement
 
 SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]
 
@@ -113,7 +114,13 @@ def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"{", "no matrix"), (b'{"schema": 9}', "schema 9"), (b"[]", "no matrix"), (b'{"schema": 1}', "no matrix")],
+    [
+        (b"{", "no matrix"),
+        (b'{"schema": 9}', "schema 9"),
+        (b"[]", "no matrix"),
+        (b'{"schema": 2}', "no matrix"),
+        (b'{"schema": 1}', "schema 1, expected 2"),
+    ],
 )
 def test_damage_is_a_sentence(tmp_path, content, said):
     (tmp_path / "matrix.json").write_bytes(content)
@@ -226,3 +233,64 @@ def test_a_command_is_watched_while_it_runs():
     assert (code, said) == (1, "no")
     assert len(ticks) >= 2
     assert matrix.run_in([sys.executable, "-c", "import time; time.sleep(60)"], 1.0)[0] == 124
+
+
+@pytest.fixture
+def timed(monkeypatch, trigru):
+    """What `trigru bench` leaves, if it is not told to fail."""
+    snapshot, failing = matrix.run_trigru, []
+
+    def run(made, words, still):
+        said = snapshot(made, words, still)
+        if words[0] != "bench":
+            return said
+        assert "--discard" in words  # what a killed run left is in no way
+        if failing:
+            return "busy"
+        (Path(words[-1]) / "results.json").write_text("{}")
+        return ""
+
+    monkeypatch.setattr(matrix, "run_trigru", run)
+    monkeypatch.setattr(matrix, "step_times_us", lambda place: {})
+    return failing
+
+
+def test_times_of_other_arguments_are_no_times_of_these(tmp_path, trigru, timed):
+    (first,) = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--quick"]).rows
+    place = next(tmp_path.glob("jax*")) / "results.json"
+    assert first.bench == ["--quick"]
+    assert place.exists()
+    timed.append("fails")
+    (row,) = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--rounds=9"]).rows
+    assert (row.bench, row.untimed, place.exists()) == (None, "busy", False)
+    timed.clear()
+    (row,) = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--rounds=9"]).rows
+    assert (row.bench, row.untimed, place.exists()) == (["--rounds=9"], "", True)
+
+
+def test_a_set_that_gets_other_versions_later_is_not_timed_as_the_earlier_one(tmp_path, trigru, timed):
+    fill(SETS[:1], tmp_path, Made(), command=[])
+
+    class Later(Made):
+        def get(self, of):
+            made = super().get(of)
+            return Environment(made.folder, made.versions | {"jax": "0.9.9"})
+
+    (row,) = fill(SETS[:1], tmp_path, Later(), command=[], bench=["--quick"]).rows
+    assert row.untimed == "it gets other versions now: jax 0.0.0 -> 0.9.9"
+    (row,) = fill(SETS[:1], tmp_path, Made({SETS[0].name: False}), command=[], bench=["--quick"]).rows
+    assert row.untimed == "no such wheel"
+    assert row.reason == ""
+
+
+def test_what_is_not_offered_is_neither_equal_nor_a_failure():
+    def measured(*problems):
+        return [Measurement("pure", "masks", None, "call", "float64", 0.0, 1.0, problem) for problem in problems]
+
+    for problems, said in (
+        ((), ""),
+        ((None,), "yes"),
+        ((None, "not offered: x"), "1 not offered"),
+        (("TypeError: x", "not offered: x"), "1 failed, 1 not offered"),
+    ):
+        assert matrix._equal(measured(*problems)) == said

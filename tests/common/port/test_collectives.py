@@ -60,6 +60,26 @@ ENTRY %main (x: f32[2]) -> f32[2] {
     assert collectives_of(text) == [Collective("all-reduce", 8, 1, in_loop=False)]
 
 
+@pytest.mark.parametrize(
+    ("shape", "operation"),
+    [
+        ("(f32[2]{0}, f32[8]{0})", "all-gather-start(%x), dimensions={0}"),
+        ("(f32[8]{0}, f32[8]{0}, u32[], u32[])", "collective-permute-start(%x), source_target_pairs={{0,1}}"),
+        ("f32[8]{0}", "ragged-all-to-all(%x, %x, %x, %x, %x, %x)"),
+    ],
+)
+def test_bytes_are_those_of_what_comes_out(shape, operation):
+    text = f"ENTRY %main (x: f32[2]) -> f32[8] {{\n  %begun = {shape} {operation}\n}}\n"
+    assert [c.nbytes for c in collectives_of(text)] == [32]
+
+
+def test_those_in_a_branch_are_found():
+    branch = "%yes (x: f32[2]) -> f32[2] {\n  ROOT %sum = f32[2]{0} all-reduce(%x), to_apply=%add\n}\n"
+    called = "  ROOT %c = f32[2]{0} conditional(%p, %x, %x), true_computation=%yes, false_computation=%no\n"
+    text = f"{branch}\nENTRY %main (x: f32[2]) -> f32[2] {{\n{called}}}\n"
+    assert collectives_of(text) == [Collective("all-reduce", 8, 1, in_loop=False)]
+
+
 def test_words():
     assert str(Collective("all-reduce", 65536, 50, in_loop=True)) == "all-reduce of 65,536 bytes, 50 times, in a loop"
     assert str(Collective("all-gather", 8, 1, in_loop=False)) == "all-gather of 8 bytes"
