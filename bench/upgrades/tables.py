@@ -110,25 +110,27 @@ def _said(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {counts[kind]}" for kind in KINDS if counts.get(kind)) or "nothing"
 
 
+#: Of a table that shows each set: what was counted, and what was timed.
+_COUNTED = ("version set", Prose("works"), Words("equal"), Prose("changed"), "functions / lines")
+_TIMED = ("time step", "cost")
+
+
 def subject_tables(matrix: Matrix) -> list[Section]:
     """A table for each port, kernel and part: by set, whether it works, what changed, and what a call costs."""
     done = [row for row in matrix.rows if not row.reason]
     names = list(dict.fromkeys(name for row in done for name in row.facts))
-    columns = (
-        "version set",
-        Prose("works"),
-        Words("equal"),
-        Prose("changed"),
-        "functions / lines",
-        "time step",
-        "cost",
-    )
-    notes = (
-        "Functions / lines: of Python, in one train step as documented. Time step: of the smallest model, as "
-        "documented. Cost: that time over plain JAX's of the same set.",
-    )
+    timed = any("step_time_us" in facts for row in done for facts in row.facts.values())
+    note = "Functions / lines: of Python, in one train step as documented."
+    if timed:
+        note += " Time step: of the smallest model, as documented. Cost: that time over plain JAX's of the same set."
     return [
-        Section(name, columns, [_set_of(row, name, first=row is done[0]) for row in done], notes, detail=True)
+        Section(
+            name,
+            _COUNTED + (_TIMED if timed else ()),
+            [_set_of(row, name, first=row is done[0]) + (_times_of(row, name) if timed else ()) for row in done],
+            (note,),
+            detail=True,
+        )
         for name in names
     ]
 
@@ -136,14 +138,15 @@ def subject_tables(matrix: Matrix) -> list[Section]:
 def _set_of(row: Row, name: str, *, first: bool) -> tuple[str, ...]:
     facts = row.facts.get(name)
     if facts is None:
-        return row.name, "not looked at", *[""] * 5
+        return row.name, "not looked at", "", "", ""
+    changed_now = "the first" if first else _said(row.counts.get(name, {}))
+    cost = "-" if facts["functions"] is None else f"{facts['functions']} / {facts['lines']}"
+    return row.name, facts["works"], facts["equal"] or "not asked", changed_now, cost
+
+
+def _times_of(row: Row, name: str) -> tuple[str, ...]:
     time_us, plain_us = (row.facts.get(subject, {}).get("step_time_us") for subject in (name, "pure"))
     return (
-        row.name,
-        facts["works"],
-        facts["equal"] or "not asked",
-        "the first" if first else _said(row.counts.get(name, {})),
-        "-" if facts["functions"] is None else f"{facts['functions']} / {facts['lines']}",
         "-" if time_us is None else f"{time_us:.1f} µs",
         "-" if time_us is None or plain_us is None else f"{time_us / plain_us:.2f}",
     )
