@@ -125,13 +125,9 @@ def _train_step(label: str) -> str:
     return "\n\n".join(tabs)
 
 
-def themed_picture(name: str, text: str) -> str:
-    """A picture that there is for a light page and for a dark one."""
-    return f"![{text}]({name}.svg#only-light)\n![{text}]({name}-dark.svg#only-dark)"
-
-
 def results() -> str:
     """The page of published results: the screen, the picture, and what is said of frameworks."""
+    from pictures import themed_picture  # beside this script
     from trigru.bench.reporting.equality import equality_tables
     from trigru.bench.reporting.frameworks import framework_tables
     from trigru.bench.reporting.overhead import overhead_tables
@@ -377,6 +373,13 @@ def devices() -> str:
     return table(DOCS / "results")
 
 
+def _releases(part: str) -> str:
+    """A part of the page of what each release changed."""
+    from releases import release_tables  # beside this script
+
+    return release_tables(DOCS / "results", part)
+
+
 def command_line() -> str:
     """The arguments and options of every command."""
     from commands import commands  # beside this script
@@ -471,6 +474,10 @@ PARTS = {
     "program-times": lambda: _program("times"),
     "program-finding": lambda: _program("finding"),
     "devices": devices,
+    "releases-sets": lambda: _releases("sets"),
+    "releases-picture": lambda: _releases("picture"),
+    "releases-frameworks": lambda: _releases("frameworks"),
+    "releases-met": lambda: _releases("met"),
     "commands": command_line,
     "screen": screen,
     "answers": answers,

@@ -22,6 +22,7 @@ from ...common.files import read_whole, write_whole
 from ...common.port.protocol import DOCUMENTED
 from ..processes.child import environment
 from ..processes.interrupts import check
+from ..reporting.numbers import count
 from ..results.files import FILE as RUN
 from ..results.files import load as load_run
 from .changes import Change, changes
@@ -282,7 +283,7 @@ def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
         measured = [m for m in snapshot.equality or () if m.port == port and (m.kernel == "stock") == (not kernel)]
         steps = [calls for calls in subject.calls if calls.where.phase == "train_step"]
         found[subject.name] = {
-            "works": subject.missing or (f"{len(subject.problems)} problems" if subject.problems else "yes"),
+            "works": subject.missing or (count(len(subject.problems), "problem") if subject.problems else "yes"),
             "equal": _equal(measured),
             "functions": steps[0].functions if steps else None,
             "lines": steps[0].lines if steps else None,
