@@ -37,7 +37,9 @@ def _figure(matrix: Matrix) -> "Figure | None":
         grid = figure.subplots(len(drawn), 1, squeeze=False)
         for (axes,), name in zip(grid, drawn, strict=True):
             _panel(axes, rows, name)
-        grid[-1][0].set_xticks(range(len(rows)), [_label(row) for row in rows], rotation=30, ha="right")
+        grid[-1][0].set_xticks(
+            range(len(rows)), [_label(row) for row in rows], rotation=45, ha="right", rotation_mode="anchor"
+        )
         figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 
@@ -50,12 +52,13 @@ def _panel(axes: "Axes", rows: Sequence[Row], name: str) -> None:
         axes.plot(*zip(*points, strict=True), color=colour_of(subject, own), marker=marker_of(number), label=subject)
     title, unit = DRAWN[name]
     axes.set(title=title, ylabel=unit, yscale="log")
+    axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
     axes.set_xticks(range(len(rows)), [""] * len(rows))
     axes.grid(alpha=0.3)
 
 
 def _label(row: Row) -> str:
-    return f"{row.name}\njax {row.versions.get('jax', '?')}" if row.day else row.name.replace(" ", "\n")
+    return f"{row.name}, jax {row.versions.get('jax', '?')}" if row.day else row.name.replace(" ", "\n")
 
 
 def _in_words(matrix: Matrix) -> str:
