@@ -168,7 +168,7 @@ def start(h: Any, frames: Any, *, time: bool = True) -> Any:
     Returns:
         The state (*batch, H).
     """
-    frames = jnp.asarray(frames)  # it may be an NNX variable
+    h, frames = jnp.asarray(h), jnp.asarray(frames)  # which may be variables of NNX
     if varying_axes(frames) - varying_axes(h):
         h, _ = vary_alike(h, frames)
     first = int(time)
