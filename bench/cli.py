@@ -65,6 +65,8 @@ def compare(
     seed: given.Seed = 0,
     peers: given.Peers = False,
     sweep: given.Sweep = None,
+    dtype: given.Dtype = "float32",
+    precision: given.Precision = "highest",
     resume: given.Resume = False,
     discard: given.Discard = False,
     wait: given.Wait = False,
@@ -89,7 +91,7 @@ def compare(
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes,
+            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
         )  # fmt: skip
         compare.compare(
             plan, output, unfinished,
@@ -159,6 +161,10 @@ def bench(
     seed: given.Seed = 0,
     peers: given.Peers = False,
     sweep: given.Sweep = None,
+    dtype: given.Dtype = "float32",
+    precision: given.Precision = "highest",
+    devices: given.TimedDevices = None,
+    weak: given.Weak = False,
     calibrate: given.Calibrate = False,
     cold_start: given.ColdStart = False,
     resume: given.Resume = False,
@@ -170,13 +176,14 @@ def bench(
     output: given.Folder = Path("results"),
 ) -> None:
     """Time without verifying. The first results of each arm are still compared with the oracle."""
-    chosen = bool(workloads or sizes or phases or styles or kernels or peers or sweep is not None)
+    chosen = bool(workloads or sizes or phases or styles or kernels or peers or sweep is not None or devices or weak)
     if calibrate and (chosen or ports or cold_start):
         raise typer.BadParameter(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
         )
     unfinished = _unfinished(resume, discard)
-    how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json
+    usual = (dtype, precision) == ("float32", "highest")
+    how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json or not usual
     if cold_start and (chosen or quick or how):
         raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
     from .processes.probe import check_jax
@@ -192,13 +199,14 @@ def bench(
         return
     if calibrate:
         plan = options.calibration_plan(
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed
-        )
+            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
+            dtype=dtype, precision=precision,
+        )  # fmt: skip
     else:
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes,
+            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, devices=devices, weak=weak,
         )  # fmt: skip
     with claim_folder(output, wait=wait, share=share):
         bench.benchmark(plan, output, unfinished, details=details, json=json)

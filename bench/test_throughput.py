@@ -7,9 +7,8 @@ verdicts use `trigru bench`, which interleaves arms. The ids are those of result
 import jax
 import pytest
 from trigru.bench.arms.arms import arms_of, prepare
-from trigru.bench.arms.plan import MATMUL_PRECISION
 from trigru.bench.arms.workloads import WORKLOADS
-from trigru.bench.results.record import Arm, Sized
+from trigru.bench.results.arm import Arm, Sized
 from trigru.common.errors import UnavailableError
 from trigru.common.port.task import PHASES
 from trigru.impls import port_names
@@ -27,7 +26,7 @@ ARMS = [
 def test_throughput(benchmark, arm: Arm) -> None:
     """Compare one arm with the oracle, then time it, blocking on the outputs."""
     benchmark.group = arm.group
-    with jax.default_matmul_precision(MATMUL_PRECISION):
+    with jax.default_matmul_precision(arm.precision):
         try:
             ready = prepare(arm)
         except UnavailableError as error:

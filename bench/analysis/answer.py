@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ..results.arm import Sized
 from ..results.grouping import grouped
-from ..results.record import Benchmark, Machine, Results, Sized
+from ..results.record import Benchmark, Machine, Results
 from .equality import Proof, proofs_of
-from .pairs import Cause, Pair, cause_of, frameworks, labelled, pair, pairs
+from .pairs import Cause, OtherClock, Pair, cause_of, frameworks, labelled, other_clock, pair, pairs
 from .rates import baseline_of
 from .sight import sight
 from .statistics import enough_rounds
@@ -34,6 +35,7 @@ class Cell(Struct, frozen=True):
         ratio, low, high: time / plain JAX, with the 95 % interval.
         differs: why it is not compared with the others: other equations than the oracle's, or another device than the
             baseline's; None where it is.
+        other: by the other clock; None where that was not read.
     """
 
     style: str
@@ -43,6 +45,7 @@ class Cell(Struct, frozen=True):
     high: float
     verdict: str
     differs: str | None
+    other: OtherClock | None = None
 
 
 class Difference(Struct, frozen=True):
@@ -118,6 +121,8 @@ class Answer(Struct, frozen=True):
         least: the least difference from plain JAX, as a fraction, that the run could find four times in five, in the
             median of the rows.
         dtypes: in which equality was measured.
+        clock: that of all times but `other`; see `trigru.bench.results.record.Facts`.
+        arithmetic: in which all was timed: the dtype, and the precision where it is not "highest".
         processes: how many measured.
     """
 
@@ -133,11 +138,15 @@ class Answer(Struct, frozen=True):
     machine: Machine
     processes: int
     complete: bool
+    arithmetic: str = "float32"
+    clock: str = "blocked"
 
 
 def answer(results: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
-    groups = [b for b in results.groups().values() if b[0].arm.division == STOCK and not b[0].arm.trial]
+    groups = [
+        b for b in results.groups().values() if b[0].arm.division == STOCK and not b[0].arm.trial and not b[0].arm.weak
+    ]
     rows = [_row(results, benchmarks) for benchmarks in groups]
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
     asked = (*results.trigru.plan.ports, *results.trigru.plan.peers)
@@ -159,6 +168,8 @@ def answer(results: Results) -> Answer:
         facts.machine,
         max((len({*b.facts.process}) for b in results.benchmarks), default=0),
         facts.complete,
+        facts.plan.arithmetic,
+        results.benchmarks[0].facts.clock if results.benchmarks else "blocked",
     )
 
 
@@ -169,7 +180,7 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         found = frameworks(benchmarks, way)
         if not found:
             continue
-        cells[way] = {port: _cell(b, baseline) for port, b in found.items()}
+        cells[way] = {port: _cell(results, b, baseline) for port, b in found.items()}
         met = [
             p for p in pairs(results, benchmarks, way) if not (_differs(p.one, baseline) or _differs(p.other, baseline))
         ]
@@ -189,10 +200,10 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
     return Row(facts.arm.workload, facts.shape, facts.arm.phase, plain_s, facts.floor, cells, fastest, between, styles)
 
 
-def _cell(b: Benchmark, baseline: Benchmark) -> Cell:
+def _cell(results: Results, b: Benchmark, baseline: Benchmark) -> Cell:
     facts, time_s = b.facts, float(np.median(b.time_s))
     ratio = facts.ratio, facts.ratio_low, facts.ratio_high
-    return Cell(b.arm.style or "?", time_s, *ratio, facts.verdict, _differs(b, baseline))
+    return Cell(b.arm.style or "?", time_s, *ratio, facts.verdict, _differs(b, baseline), other_clock(results, b))
 
 
 def _differs(b: Benchmark, baseline: Benchmark) -> str | None:

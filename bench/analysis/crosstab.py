@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 
 from ...common.errors import InputError, UnknownNameError
+from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
-from ..results.record import Arm, Benchmark, Results, Untimed
+from ..results.record import Benchmark, Results
 from .pairs import pair
 
 #: What a cell has: the time of an arm over plain JAX's, over that of another framework, or seconds per call.
@@ -123,7 +124,8 @@ Item = Benchmark | Untimed
 
 
 def _items(run: Results) -> list[Item]:
-    return [*run.benchmarks, *run.untimed]
+    """Those on one device: what several gain has tables of its own."""
+    return [item for item in (*run.benchmarks, *run.untimed) if not (item.arm.way or item.arm.weak)]
 
 
 def _check(what: str, asked: Sequence[str] | None, known: list[str]) -> None:

@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 
 from ...common.errors import InputError
+from ..results.arm import Arm
 from ..results.grouping import grouped
-from ..results.record import Arm, Benchmark, Results
+from ..results.record import Benchmark, Results
 from ..timing.machine import machine_differences
 from .equality import Proof, proofs_of
 from .missing import Missing, missing_arms
@@ -109,7 +110,7 @@ class Problem:
     """Why two files cannot be compared.
 
     Args:
-        what: "interrupted": a file is of an interrupted run. "machine" or "precision": it differs. "work": both files
+        what: "interrupted": a file is of an interrupted run. "machine": it differs. "work": both files
             have a group of this name, but with other work.
         allowed: whether it was accepted, by allow_missing or allow_other_machine.
         file: OLD or NEW, where the problem is in one file.
@@ -117,7 +118,7 @@ class Problem:
         was, now: what differs.
     """
 
-    what: Literal["interrupted", "machine", "precision", "work"]
+    what: Literal["interrupted", "machine", "work"]
     allowed: bool
     file: str = ""
     group: str = ""
@@ -247,7 +248,7 @@ def diff(
         fail_above: the share by which an arm may be slower; an InputError says if it is none.
         absolute: judge times, the baseline's too, instead of ratios to it; only on idle, identical machines.
         allow_missing: accept arms that are in one file only, and files of interrupted runs.
-        allow_other_machine: accept another device, environment or precision.
+        allow_other_machine: accept another device or environment.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
@@ -321,8 +322,6 @@ def _other_machine(old: Results, new: Results, allowed: bool) -> Iterator[Proble
     was, now = old.trigru, new.trigru
     for difference in machine_differences(was.machine, now.machine, versions=False):
         yield Problem("machine", allowed, now=difference)
-    if now.matmul_precision != was.matmul_precision:
-        yield Problem("precision", allowed, was=was.matmul_precision, now=now.matmul_precision)
 
 
 def _other_work(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:

@@ -5,8 +5,8 @@ import numpy as np
 from ..arms.plan import compiling_processes, expand
 from ..arms.work import work_of
 from ..arms.workloads import get_workload
+from ..results.arm import Arm, Plan
 from ..results.grouping import grouped
-from ..results.record import Arm, Plan
 from ..timing.worker import GROUP_TIME_S, MIN_ROUNDS, MOST_ROUNDS, ROUNDS, SHORT_GROUP_TIME_S
 
 #: Seconds to start a process and to measure the machine's limits; to get an arm ready, and to compile it beside that,

@@ -3,11 +3,12 @@
 import numpy as np
 
 from ...common.errors import TrigruError
-from ..arms.plan import MATMUL_PRECISION, packages_of_plan
+from ..arms.plan import packages_of_plan
 from ..arms.work import work_of
-from ..arms.workloads import get_workload
+from ..arms.workloads import workload_of
+from ..results.arm import Arm, Untimed
 from ..results.files import SCHEMA, assemble, stats_of
-from ..results.record import Arm, Benchmark, ExtraInfo, Facts, Provenance, Results, Untimed
+from ..results.record import Benchmark, ExtraInfo, Facts, Provenance, Results
 from ..timing.journal import Journal
 from ..timing.machine import describe_machine
 from ..timing.messages import NO_BASELINE, Timed
@@ -44,7 +45,6 @@ def merge(journal: Journal, cpu: str | None = None, load_after: float | None = N
             equality=begun.equality,
             machine=machine,
             ceilings=[started.ceilings for started in journal.started],
-            matmul_precision=MATMUL_PRECISION,
             load_before=begun.load,
             load_after=load_after,
             interruptions=journal.interruptions,
@@ -72,17 +72,15 @@ def _merge_group(
     ratios = {arm.id: compare(time_s[arm.id], time_s[baseline.id], process, seed) for arm in there}
     floor = noise_floor(ratios[duplicate.id], len(set(process)))
     enough = enough_rounds(process)
-    workload = get_workload(baseline.workload)  # all arms of a group do the same work
-    steps = workload.batch_size if baseline.phase == "step" else workload.steps
-    work = work_of(workload, baseline.phase, baseline.dtype)
     benchmarks = []
     for arm in there:
-        of_arm, ratio = list(seen[arm.id].values()), ratios[arm.id]
+        of_arm, ratio, workload = list(seen[arm.id].values()), ratios[arm.id], workload_of(arm)
+        work = work_of(workload, arm.phase, arm.dtype)
         first = of_arm[0]
         facts = Facts(
             arm=arm,
             shape=workload.shape,
-            steps=steps,
+            steps=workload.batch_size if arm.phase == "step" else workload.steps,
             device=first.device,
             backend=first.backend,
             differs=first.differs,
@@ -91,7 +89,9 @@ def _merge_group(
             position=[p for t in of_arm for p in t.position],
             started_s=[s for t in of_arm for s in t.started_s],
             calls=[t.calls for t in of_arm],
-            pipelined_s=[s for t in of_arm for s in t.pipelined_s],
+            clock=first.clock,
+            other_s=[s for t in of_arm for s in t.other_s],
+            other_process=[number for number, t in seen[arm.id].items() for _ in t.other_s],
             warm_up_calls=[t.warm_up_calls for t in of_arm],
             steady=[t.steady for t in of_arm],
             leaves=first.leaves,

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..results.arm import Arm
 from ..results.grouping import grouped
-from ..results.record import Arm, Results
+from ..results.record import Results
 
 
 @dataclass(frozen=True)

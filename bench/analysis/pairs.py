@@ -16,7 +16,7 @@ import numpy as np
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
-from .statistics import Comparison, as_ratio, centre_of, effect_of, enough_rounds, verdict
+from .statistics import Comparison, as_ratio, centre_of, effect_of, enough_rounds, noise_floor, verdict
 
 #: Of the bootstrap. There are many pairs, and in several processes it only bounds the interval from below.
 RESAMPLES = 1000
@@ -101,9 +101,42 @@ def pair(results: Results, one: Benchmark, other: Benchmark) -> Pair:
     return Pair(one, other, results.groups()[one.group], results.trigru.plan.seed)
 
 
+@dataclass(frozen=True)
+class OtherClock:
+    """An arm against the baseline by the clock that does not lead; see `trigru.bench.results.record.Facts`.
+
+    Args:
+        ratio: time / baseline time, paired within rounds.
+        floor: of these rounds, as a fraction.
+        verdict: than the baseline.
+    """
+
+    ratio: Comparison
+    floor: float
+    verdict: str
+
+
+def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
+    """What the other clock says of an arm; None where it was not read in rounds of the baseline and its duplicate."""
+    benchmarks, process, seed = results.groups()[b.group], b.facts.other_process, results.trigru.plan.seed
+    baseline = baseline_of(benchmarks)
+    duplicate = next((found for found in benchmarks if found.arm.role == "duplicate"), None)
+    if duplicate is None or not process or {*process} != {*b.facts.process}:
+        return None
+    if not baseline.facts.other_process == duplicate.facts.other_process == process:
+        return None
+    mine, base, copy = (np.log(found.facts.other_s) for found in (b, baseline, duplicate))
+    floor = noise_floor(as_ratio(effect_of(copy - base, process, seed, RESAMPLES)), len({*process}))
+    ratio = as_ratio(effect_of(mine - base, process, seed, RESAMPLES))
+    return OtherClock(ratio, floor, verdict(ratio, floor) if enough_rounds(process) else "indistinguishable")
+
+
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
-    """The arm of each framework whose call style has a label, by port, in the order of the group; stock cells alone."""
-    own = [b for b in benchmarks if b.arm.role in ("arm", "baseline") and b.arm.kernel.is_stock]
+    """The arm of each framework whose call style has a label, by port, in the order of the group.
+
+    Of the stock cell, on one device.
+    """
+    own = [b for b in benchmarks if b.arm.role in ("arm", "baseline") and b.arm.kernel.is_stock and not b.arm.way]
     return {b.arm.port: b for b in own if label in b.arm.labels}
 
 

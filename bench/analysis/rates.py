@@ -12,8 +12,8 @@ class Rates:
     """The rates of one arm.
 
     Args:
-        time_s: median seconds per call, each call waited for.
-        pipelined_s: the same, where no call is waited for before the next; None where that was not measured.
+        time_s: median seconds per call.
+        other_s: the same by the other clock; None where that was not measured.
         flop_per_s: the least work of a call, over its time.
         limit: which of the machine's limits is the nearer one, "gemm" or "copy".
         share: of the rate at that limit.
@@ -21,7 +21,7 @@ class Rates:
     """
 
     time_s: float
-    pipelined_s: float | None
+    other_s: float | None
     steps_per_s: float
     flop_per_s: float
     limit: str
@@ -31,13 +31,13 @@ class Rates:
 
 def rates_of(results: Results, b: Benchmark) -> Rates:
     """The rates of an arm, against the limits seen in its run."""
-    facts, ceilings = b.facts, best_ceilings(results, b.arm.dtype)
+    facts, ceilings = b.facts, best_ceilings(results, b.arm.arithmetic)
     time_s = float(np.median(b.time_s))
     limit, least_s = nearer_limit(ceilings, facts.flops, facts.moved_bytes)
     flop_per_s = facts.flops / time_s
     return Rates(
         time_s=time_s,
-        pipelined_s=float(np.median(facts.pipelined_s)) if facts.pipelined_s else None,
+        other_s=float(np.median(facts.other_s)) if facts.other_s else None,
         steps_per_s=facts.steps / time_s,
         flop_per_s=flop_per_s,
         limit=limit,
@@ -46,9 +46,9 @@ def rates_of(results: Results, b: Benchmark) -> Rates:
     )
 
 
-def best_ceilings(results: Results, dtype: str) -> Ceilings:
+def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     """The best rates that any process of a run saw."""
-    seen = [by_dtype[dtype] for by_dtype in results.trigru.ceilings]
+    seen = [of_process[arithmetic] for of_process in results.trigru.ceilings]
     return Ceilings(max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen))
 
 

@@ -39,7 +39,10 @@ def least_seen(facts: Facts) -> float:
 
 def sight(results: Results) -> dict[str, float]:
     """For each group, the median over its arms of the least difference that would have been found."""
-    arms = {group: [b.facts for b in found if not b.arm.is_baseline] for group, found in results.groups().items()}
+    arms = {
+        group: [b.facts for b in found if not (b.arm.is_baseline or b.arm.way)]
+        for group, found in results.groups().items()
+    }
     return {group: float(np.median([least_seen(facts) for facts in found])) for group, found in arms.items() if found}
 
 

@@ -69,8 +69,9 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
     """The speedup of every arm with a kernel: over its own port's stock arm, or over each peer."""
     found = []
     for benchmarks in results.groups().values():
-        stock = {(b.arm.port, b.arm.style): b for b in benchmarks if b.arm.kernel.is_stock and b.arm.copy == 1}
-        for b in benchmarks:
+        alone = [b for b in benchmarks if b.arm.devices == 1]
+        stock = {(b.arm.port, b.arm.style): b for b in alone if b.arm.kernel.is_stock and b.arm.copy == 1}
+        for b in alone:
             own = stock.get((b.arm.port, b.arm.style))
             if b.arm.kernel.is_stock or own is None:
                 continue

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -20,8 +21,7 @@ from ...common.files import write_whole
 from ...common.parameters.record import ClassifierParams, leaves, random_params
 from ...common.port.protocol import Program
 from ...common.port.task import Batch
-from ..results.record import Sized
-from .workloads import get_workload
+from .workloads import Workload
 
 LEARNING_RATE = 1e-3
 OPTIMIZER = optax.adam(LEARNING_RATE)
@@ -84,7 +84,12 @@ class Reference:
 
 
 #: The oracle's answers so far, and the folder in which the processes of a run share them.
-_known: dict[tuple[str, str, str, int], Reference] = {}
+_known: dict[tuple[str, str, str, str, int], Reference] = {}
+#: Significant bits of what goes into a float32 product, by platform and precision, where it is rounded: to TF32, to
+#: bfloat16, or to two or three of these (https://docs.jax.dev/en/latest/jax.lax.html#jax.lax.Precision).
+OPERAND_BITS = {
+    ("gpu", "high"): 11, ("gpu", "default"): 11, ("tpu", "highest"): 23, ("tpu", "high"): 16, ("tpu", "default"): 8,
+}  # fmt: skip
 _folder: Path | None = None
 
 
@@ -102,38 +107,43 @@ def keep_in(folder: Path) -> Iterator[None]:
         _folder = None
 
 
-def get_reference(workload: Sized, phase: str, dtype: str, steps: int = TRAIN_STEPS) -> Reference:
+def get_reference(
+    workload: Workload, phase: str, dtype: str, precision: str = "highest", steps: int = TRAIN_STEPS
+) -> Reference:
     """The oracle's answers for a phase of a workload; for "train_step", of that many steps."""
-    key = str(workload), phase, dtype, steps
+    key = workload.name, phase, dtype, precision, steps
     if key in _known:
         return _known[key]
     path = _folder and _folder / f"{'-'.join(map(str, key))}.pickle"
     if path and path.exists():
         _known[key] = pickle.loads(path.read_bytes())
     else:
-        _known[key] = _ask(workload, phase, dtype, steps)
+        bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
+        _known[key] = _ask(workload, phase, dtype, bits, steps)
         if path:
             write_whole(path, pickle.dumps(_known[key]))
     return _known[key]
 
 
-def _ask(workload: Sized, phase: str, dtype: str, steps: int) -> Reference:
-    spec = get_workload(workload)
-    params, batch = random_params(spec.config(phase, param_dtype=dtype)), spec.batch()
+def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: int) -> Reference:
+    def cast(tree: Any, to: Any) -> Any:
+        return jax.tree.map(lambda a: a.astype(to) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
-    def widen(array: Any) -> Any:
-        return array.astype("float64") if array.dtype.kind == "f" else array
+    params = random_params(workload.config(phase, param_dtype=dtype))
+    batch = cast(workload.batch(), jnp.dtype(dtype))
 
     if phase == "train_step":
         with enable_x64(True):
-            walk = trajectory(jax.tree.map(widen, params), jax.tree.map(widen, batch), OPTIMIZER, steps, weighted=True)
-        rounded = trajectory(params, batch, OPTIMIZER, steps, weighted=True)
+            walk = trajectory(cast(params, "float64"), cast(batch, "float64"), OPTIMIZER, steps, weighted=True)
+        with oracle.operands_rounded(bits):
+            rounded = trajectory(params, batch, OPTIMIZER, steps, weighted=True)
         exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)
     else:
         walk, steps = None, 1
-        exact = _ANSWERS[phase](jax.tree.map(widen, params), jax.tree.map(widen, batch))
-        in_dtype = _ANSWERS[phase](params, batch)
-    bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype) for name in exact}
+        exact = _ANSWERS[phase](cast(params, "float64"), cast(batch, "float64"))
+        with oracle.operands_rounded(bits):
+            in_dtype = _ANSWERS[phase](params, batch)
+    bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
     return Reference(phase, params, batch, exact, bounds, steps, walk)
 
 

@@ -1,11 +1,11 @@
 """The arms of a group, and how an arm is prepared for timing.
 
-An arm is one port in one call style, on one phase of one workload: `trigru.bench.results.record.Arm`.
+An arm is one port in one call style, on one phase of one workload: `trigru.bench.results.arm.Arm`.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...common.errors import UnavailableError
@@ -13,14 +13,14 @@ from ...common.gru.kernels import STOCK, Kernel
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...impls import get_port, get_style
-from ..results.record import Arm, Sized
+from ..results.arm import Arm, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
 from .peers import PEERS, Peer, get_peer
-from .workloads import get_workload
+from .spread import WAYS, spread_of
+from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-DTYPE = "float32"
 #: In a calibration: how many copies of the baseline a group has, and the shares by which other copies are slowed.
 COPIES = 9
 SLOWED = (0.02, 0.03, 0.05)
@@ -64,25 +64,37 @@ def arms_of(
     styles: Sequence[str] | None = None,
     kernels: Sequence[Kernel] = (Kernel(),),
     peers: Sequence[str] = (),
+    dtype: str = "float32",
+    precision: str = "highest",
+    devices: Sequence[int] = (1,),
+    weak: bool = False,
 ) -> list[Arm]:
     """The arms of one group. The baseline and its duplicate always come first.
 
     Args:
         ports: names. A port that is not available has one arm, without a style.
         styles: only the ports' call styles with these names or labels. None for all; of a large workload for the
-            documented and the functional one, and where a kernel is compared with the stock cell for the documented.
+            documented and the functional one, and where a kernel is compared with the stock cell, or one device with
+            several, for the documented.
         kernels: of one division, whose name they share. Each port has its stock arm in every division.
         peers: names; all styles of each.
+        dtype, precision, weak: of all of them.
+        devices: over how many each port's batch is spread, in each way.
     """
     (division,) = {kernel.name for kernel in kernels}
-    if styles is None and division != STOCK:
+    if styles is None and (division != STOCK or len(devices) > 1):
         styles = (DOCUMENTED,)
     elif styles is None and get_workload(workload).few_styles:
         styles = (DOCUMENTED, FUNCTIONAL)
 
-    def make(port: str, style: str | None, kernel: Kernel, role: Any = "arm", copy: int = 1) -> Arm:
+    def make(
+        port: str, style: str | None, kernel: Kernel, role: Any = "arm", copy: int = 1, over: int = 1, way: str = ""
+    ) -> Arm:
         labels = labels_by_source[port].get(style or "", ())
-        return Arm(workload, phase, DTYPE, division, port, style, kernel, role, copy, 0.0, 0, labels)
+        return Arm(
+            workload, phase, dtype, division, port, style, kernel, role, copy, 0.0, 0, labels, precision,
+            over, way, weak,
+        )  # fmt: skip
 
     labels_by_source = {name: _labels_of(name, phase) for name in (BASELINE[0], *ports, *peers)}
 
@@ -94,11 +106,13 @@ def arms_of(
             found += [make(name, style, Kernel()) for style in known]
             continue
         asked = [None] if unavailable(name) else styles_called(get_port(name), styles, phase)
+        several = [(over, way) for over in devices if over > 1 for way in WAYS.get(phase, ("placed",))]
         found += [
-            make(name, style, kernel)
+            make(name, style, kernel, over=over, way=way)
             for style in asked
             for kernel in own
-            if not (kernel.is_stock and (name, style) == BASELINE)
+            for over, way in [(1, ""), *(several if style else ())]
+            if not (kernel.is_stock and (name, style) == BASELINE and over == 1)
         ]
     return found
 
@@ -111,12 +125,13 @@ def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
     return {source.call_styles[0].name: (DOCUMENTED,)} if isinstance(source, Peer) else labels_of(source, phase)
 
 
-def calibration_arms(workload: Sized, phase: str, trial: int) -> list[Arm]:
+def calibration_arms(workload: Sized, phase: str, trial: int, dtype: str, precision: str) -> list[Arm]:
     """Copies of the baseline, which should be indistinguishable, and slowed copies, which should be called slower."""
 
     def make(role: Any, copy: int = 1, slowed: float = 0.0) -> Arm:
         labels = _labels_of(BASELINE[0], phase)[BASELINE[1]]
-        return Arm(workload, phase, DTYPE, STOCK, *BASELINE, Kernel(), role, copy, slowed, trial, labels)
+        kernel = Kernel()
+        return Arm(workload, phase, dtype, STOCK, *BASELINE, kernel, role, copy, slowed, trial, labels, precision)
 
     copies = [make("calibration", copy) for copy in range(3, COPIES + 1)]
     slowed = [make("calibration", slowed=share) for share in SLOWED]
@@ -147,7 +162,8 @@ def expected_of(arm: Arm) -> Reference:
 
     Peers may have two biases where the model has one. Then they train like the model for one step only.
     """
-    return get_reference(arm.workload, arm.phase, arm.dtype, 1 if arm.port in PEERS else TRAIN_STEPS)
+    steps = 1 if arm.port in PEERS else TRAIN_STEPS
+    return get_reference(workload_of(arm), arm.phase, arm.dtype, arm.precision, steps)
 
 
 def prepare(arm: Arm) -> Ready:
@@ -158,15 +174,20 @@ def prepare(arm: Arm) -> Ready:
         NotEqualError: the results are not those of the oracle.
     """
     source = get_source(arm.port)
-    config = get_workload(arm.workload).config(arm.phase, str(arm.kernel), arm.dtype)
+    config = workload_of(arm).config(arm.phase, str(arm.kernel), arm.dtype)
     expected = expected_of(arm)
     start = time.perf_counter()
     style = get_style(source, arm.style or "?")
     if isinstance(source, Peer):
         program, differs = style.build(config, expected.params, arm.phase), source.differs
     else:
-        task = make_task(source, config, arm.phase, OPTIMIZER)
-        program, differs = style.build(source, source.load(config, expected.params), task), None
+        task, model = make_task(source, config, arm.phase, OPTIMIZER), source.load(config, expected.params)
+        if arm.devices > 1:
+            spread = spread_of(arm)
+            program = replace(style.build(source, spread.model(model), spread.task(task)), put=spread.put)
+        else:
+            program = style.build(source, model, task)
+        differs = None
     arguments = [program.put(array) for array in expected.batch.arguments(arm.phase)]
     first_call_s = 0.0
 

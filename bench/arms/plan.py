@@ -1,11 +1,8 @@
 """From what was asked for to the arms that are measured."""
 
+from ..results.arm import Arm, Plan
 from ..results.grouping import grouped
-from ..results.record import Arm, Plan
 from .arms import arms_of, calibration_arms, packages_of
-
-#: Float32 matrix products are computed in float32: no TF32 on a GPU.
-MATMUL_PRECISION = "highest"
 
 #: With so many processes or fewer, one of them compiles.
 FEW_PROCESSES = 4
@@ -13,15 +10,17 @@ FEW_PROCESSES = 4
 
 def expand(plan: Plan) -> list[Arm]:
     """All arms of a plan, group by group. All choices of one kernel share a division."""
+    kernels, arithmetic = grouped(plan.kernels, lambda kernel: kernel.name).values(), (plan.dtype, plan.precision)
     groups = [
         arms
         for workload in plan.workloads
         for phase in plan.phases
         for arms in (
-            [calibration_arms(workload, phase, trial + 1) for trial in range(plan.trials)]
+            [calibration_arms(workload, phase, trial + 1, *arithmetic) for trial in range(plan.trials)]
             or [
-                arms_of(workload, phase, plan.ports, plan.styles, kernels, plan.peers)
-                for kernels in grouped(plan.kernels, lambda kernel: kernel.name).values()
+                arms_of(workload, phase, plan.ports, plan.styles, k, plan.peers, *arithmetic, plan.devices, weak)
+                for k in kernels
+                for weak in ((False, True) if plan.weak else (False,))
             ]
         )
     ]

@@ -11,7 +11,7 @@ CELL_FLOPS = 15
 CELL_GRADIENT_FLOPS = 30
 #: Adam, for each parameter: two moments, their corrections, a root, a quotient and the move.
 ADAM_FLOPS = 14
-ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
+ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def work_of(workload: Workload, phase: str, dtype: str = "float32") -> Work:
     Steps at or past a sequence's length do not count as work, though most programs run them. Otherwise, a library that
     packs the sequences would get credit for steps that it leaves out.
 
-    >>> from trigru.bench.results.record import Sized
+    >>> from trigru.bench.results.arm import Sized
     >>> from trigru.bench.arms.workloads import get_workload
     >>> large = get_workload(Sized("large"))
     >>> round(work_of(large, "train_step").flops / work_of(large, "forward").flops, 1)

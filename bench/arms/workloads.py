@@ -14,7 +14,7 @@ from ...common.datasets import japanese_vowels
 from ...common.errors import InputError, UnknownNameError
 from ...common.parameters.record import leaf_shapes
 from ...common.port.task import Batch
-from ..results.record import Sized
+from ..results.arm import Arm, Sized
 
 SEED = 0
 
@@ -125,6 +125,9 @@ STANDARD = ("tiny", "question", "vowels", "medium", "large")
 #: The workload that a size of one's own is a variation of: random data, and no readout.
 OWN = "question"
 
+#: So many devices at most.
+MOST_DEVICES = 64
+
 #: What a sweep may vary: its name, and the workload's.
 SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}
 
@@ -147,6 +150,17 @@ def get_workload(sized: Sized) -> Workload:
         if workload.classes is not None and size != "hidden":
             raise InputError(f"{sized.name} has real data, which fix its {size}. Sweep hidden, or another workload.")
     return replace(workload, name=str(sized), **{SIZES[size]: value for size, value in sized.sizes.items()})
+
+
+def workload_of(arm: Arm) -> Workload:
+    """An arm's work: in weak scaling, with as many examples on each device as the workload has.
+
+    Raises an InputError if the workload's data fix its batch.
+    """
+    sized = arm.workload
+    if arm.weak and arm.devices > 1:
+        sized = Sized(sized.name, sized.sizes | {"batch": get_workload(sized).batch_size * arm.devices})
+    return get_workload(sized)
 
 
 def parse_workload(text: str) -> Sized:
@@ -197,6 +211,18 @@ def parse_sweep(text: str) -> tuple[str, list[int]]:
             f"cannot sweep {text!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
         )
     return size, list(dict.fromkeys(map(int, values.split(","))))
+
+
+def parse_devices(text: str) -> tuple[int, ...]:
+    """Read numbers of devices, as users write them; 1 is always among them. Raises an InputError.
+
+    >>> parse_devices("4,2")
+    (1, 2, 4)
+    """
+    parts = text.split(",")
+    if not all(_is_size(part.strip()) and int(part) <= MOST_DEVICES for part in parts):
+        raise InputError(f"cannot read the devices {text!r}: expected numbers from 1 to {MOST_DEVICES}, as in 1,2,4.")
+    return tuple(sorted({1, *map(int, parts)}))
 
 
 def _is_size(text: str) -> bool:

@@ -55,6 +55,24 @@ CompileAnew = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
 Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]
 Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
+TimedDevices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices",
+        help="Spread the batch over so many devices, too, as in 1,2,4: parts of a CPU, or accelerators. Default: 1.",
+    ),
+]
+Weak = Annotated[bool, typer.Option("--weak", help="With --devices, also give each device the whole batch's size.")]
+Dtype = Annotated[
+    str, typer.Option("--dtype", help="Of parameters, data and computation: float32, bfloat16 or float16.")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="JAX's, of float32 matrix products: highest, high or default. The last two round on an accelerator.",
+    ),
+]
 Limit = Annotated[
     float | None,
     typer.Option(
@@ -150,9 +168,7 @@ Absolute = Annotated[
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Accept arms that are in one file only, and interrupted runs.")
 ]
-AllowOtherMachine = Annotated[
-    bool, typer.Option("--allow-other-machine", help="Accept another device, environment or precision.")
-]
+AllowOtherMachine = Annotated[bool, typer.Option("--allow-other-machine", help="Accept another device or environment.")]
 ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")]
 Calibrate = Annotated[
     bool, typer.Option("--calibrate", help="Measure identical and slowed arms instead, to test the verdicts.")

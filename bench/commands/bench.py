@@ -21,9 +21,10 @@ from ..processes.interrupts import shielded
 from ..reporting.console import Progress, say, show
 from ..reporting.sight import expectation
 from ..reporting.starts import cold_start_tables
+from ..results.arm import Arm, Plan, Untimed
 from ..results.files import FILE, command_line, save
 from ..results.lines import GO_ON
-from ..results.record import Arm, Plan, Results, Untimed
+from ..results.record import Results
 from ..timing.coldstart import cold_starts
 from ..timing.journal import PARTIAL, Begun, Journal, ResumeError, unfinished_error
 from ..timing.machine import (

@@ -10,12 +10,12 @@ import typer
 from ...common.gru.kernels import Kernel
 from ..arms.arms import BASELINE
 from ..proving.prover import Prover
-from ..results.record import Plan
+from ..results.arm import Plan
 from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import load_average
 from .bench import benchmark, refuse_unfinished
 from .claims import Unfinished
-from .options import FIRST_DTYPES, checks_of, read_dtypes
+from .options import checks_of, read_dtypes
 from .verify import verify_ports
 
 
@@ -45,14 +45,12 @@ def compare(
     else:
         load_before = load_average()
         with _no_memory_kept():
-            import jax
-
             names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
             kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # stock in every division
-            asked = (FIRST_DTYPES, checks_of(plan)) if quick else (read_dtypes(None), None)
+            asked = (("float64", plan.dtype), checks_of(plan)) if quick else (read_dtypes(None), None)
             styles = (*plan.styles, BASELINE[1]) if quick and plan.styles else None  # the baseline is always timed
             measurements, _ = verify_ports(names, *asked, kernels, styles, prover=prover)
-            backend = jax.default_backend()
+            backend = prover.backend
         results = benchmark(
             plan, folder, unfinished,
             load_before=load_before, equality=measurements, backend=backend, details=details, json=json,

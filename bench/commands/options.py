@@ -20,12 +20,13 @@ from ..arms.workloads import (
     STANDARD,
     WORKLOADS,
     get_workload,
+    parse_devices,
     parse_size,
     parse_sweep,
     parse_workload,
 )
 from ..reporting.numbers import format_bytes
-from ..results.record import Plan, Sized
+from ..results.arm import Plan, Sized
 from ..timing.machine import memory
 
 #: `gradient` is most of `train_step`, so it is measured only if it is asked for.
@@ -37,8 +38,8 @@ PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 4, 2.5e-3, 300.0
 LONGEST_LIMIT_S = 86400.0
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
-#: What a first look proves: in the dtype of the arms, and in float64.
-FIRST_DTYPES = ("float64", "float32")
+#: What may be timed. The numbers of float64 are of no model that people run.
+TIMED_DTYPES, PRECISIONS = ("float32", "bfloat16", "float16"), ("highest", "high", "default")
 _CHECKS = {
     "forward": ("sequence", "forward"),
     "gradient": ("sequence", "training"),
@@ -46,6 +47,8 @@ _CHECKS = {
     "step": ("step",),
 }
 _CHECKS_OF_CLASSIFIER = ("lengths", "classifier")
+#: The workloads on several devices, whose batch these can share.
+SPREAD = ("medium", "large")
 #: How many groups each workload has in a calibration.
 TRIALS = 10
 
@@ -61,6 +64,8 @@ def make_plan(
     peers: bool,
     sweep: str | None,
     sizes: list[str] | None = None,
+    devices: str | None = None,
+    weak: bool = False,
     **how: Any,
 ) -> Plan:
     """A plan from the command line's options. An option that was not given is None or False; `_how` has the others."""
@@ -71,7 +76,9 @@ def make_plan(
     timed = read_kernels(kernels, names)
     stock_alone = all(kernel.is_stock for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
-    named = workloads or ([] if own else [OWN] if sweep is not None else QUICK if quick else usual)
+    over = (1,) if devices is None else parse_devices(devices)
+    usual = SPREAD if len(over) > 1 else QUICK if quick else usual
+    named = workloads or ([] if own else [OWN] if sweep is not None else usual)
     chosen = [parse_workload(name) for name in named] + own
     if sweep is not None:
         if len(chosen) > 1:
@@ -80,10 +87,11 @@ def make_plan(
         chosen = [Sized(chosen[0].name, chosen[0].sizes | {size: value}) for value in values]
         get_workload(chosen[0])  # refuses what its data fix
     for workload in chosen:
+        _check_devices(workload, over, weak)
         _check_memory(workload)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
-    first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone else None
-    usual_phases = DEFAULT_PHASES if stock_alone else KERNEL_PHASES
+    first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone and len(over) == 1 else None
+    usual_phases = DEFAULT_PHASES if stock_alone and len(over) == 1 else KERNEL_PHASES
     if styles:
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
         usual_phases = tuple(phase for phase in usual_phases if _has_phase(names, styles, phase)) or usual_phases
@@ -100,7 +108,24 @@ def make_plan(
         kernels=timed,
         **_how(quick=quick, **how),
         trials=0,
+        devices=over,
+        weak=weak,
     )
+
+
+def _check_devices(sized: Sized, devices: tuple[int, ...], weak: bool) -> None:
+    """Raise an InputError if devices cannot have equal parts of a workload's batch."""
+    workload = get_workload(sized)
+    for over in devices:
+        if workload.batch_size % over:
+            raise InputError(
+                f"{sized} has a batch of {workload.batch_size}, which {over} devices cannot share equally. Pass "
+                f"another --workload, or --size batch={over * -(-workload.batch_size // over)}."
+            )
+    if weak and len(devices) == 1:
+        raise InputError("--weak is for --devices.")
+    if weak and workload.classes is not None:
+        raise InputError(f"{sized} has real data, which fix its batch. --weak takes other workloads.")
 
 
 def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
@@ -181,9 +206,19 @@ def check_folder(folder: Path) -> None:
 
 
 def _how(
-    *, quick: bool, rounds: int | None, processes: int | None, limit_s: float | None, compile_anew: bool, seed: int
+    *,
+    quick: bool,
+    rounds: int | None,
+    processes: int | None,
+    limit_s: float | None,
+    compile_anew: bool,
+    seed: int,
+    dtype: str = "float32",
+    precision: str = "highest",
 ) -> dict[str, Any]:
     """The fields of a plan that say how to measure."""
+    choose("dtype to time", [dtype], TIMED_DTYPES)
+    choose("precision", [precision], PRECISIONS)
     count = processes or (QUICK_PROCESSES if quick else PROCESSES)
     if count == 1 and rounds is not None and rounds < 6:
         raise InputError(
@@ -199,4 +234,6 @@ def _how(
         "limit_s": limit_s,
         "compile_anew": compile_anew,
         "seed": seed,
+        "dtype": dtype,
+        "precision": precision,
     }

@@ -14,6 +14,7 @@ from ..reporting.plots.answer import answer_picture
 from ..reporting.plots.calibration import calibration_picture
 from ..reporting.plots.diff import diff_picture
 from ..reporting.plots.figures import remove_picture
+from ..reporting.plots.scaling import scaling_picture
 from ..reporting.plots.sweep import sweep_picture
 from ..reporting.provenance import origin_lines, provenance_lines
 from ..reporting.sections import markdown
@@ -41,7 +42,8 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     write_whole(folder / TABLES, text.encode())
     written = [folder / PAGE, folder / TABLES]
     pictures = {
-        "answer": answer_picture(found), "sweep": sweep_picture(run), "calibration": calibration_picture(run)
+        "answer": answer_picture(found), "scaling": scaling_picture(run), "sweep": sweep_picture(run),
+        "calibration": calibration_picture(run),
     }  # fmt: skip
     for name, picture in pictures.items():
         if picture is None:

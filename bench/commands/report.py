@@ -15,6 +15,7 @@ from ..reporting.equality import equality_tables
 from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
 from ..reporting.provenance import load_warnings, provenance_lines
+from ..reporting.scaling import scaling_tables
 from ..reporting.sight import sight_lines
 from ..results.files import OtherFileError, load
 from ..results.record import Results
@@ -98,10 +99,11 @@ def show_run(results: Results, *, found: Answer | None = None, details: bool = F
     else:
         ports = {(m.port, m.kernel) for m in failed}
         show(equality_tables([m for m in results.trigru.equality or () if (m.port, m.kernel) in ports]))
-        if plan.trials or not found.rows:
+        if plan.trials or not (found.rows or len(plan.devices) > 1):
             show(time_tables(results, found), above=provenance_lines(results))
         else:
-            show([*kernel_tables(results), *(overhead_tables(results)[1:] if plan.swept else ())])
+            swept = overhead_tables(results)[1:] if plan.swept else ()
+            show([*scaling_tables(results), *kernel_tables(results), *swept])
     if found.rows and not plan.trials:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:

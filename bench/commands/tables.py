@@ -6,6 +6,7 @@ from ..reporting.equality import equality_tables
 from ..reporting.frameworks import framework_tables
 from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
+from ..reporting.scaling import scaling_tables
 from ..reporting.sections import Section
 from ..reporting.times import timing_tables
 from ..results.record import Results
@@ -24,5 +25,5 @@ def time_tables(results: Results, found: Answer | None = None) -> list[Section]:
     """What it says of times."""
     if results.trigru.plan.trials:
         return calibration_tables(results)
-    makers = (overhead_tables, kernel_tables, timing_tables)
+    makers = (scaling_tables, overhead_tables, kernel_tables, timing_tables)
     return [*framework_tables(results, found), *(section for make in makers for section in make(results))]

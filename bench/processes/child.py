@@ -32,10 +32,22 @@ class ChildDiedError(TrigruError):
     """A child process ended without an answer, or had to be ended."""
 
 
-def lines_of(module: str, request: bytes, limit_s: float) -> Generator[bytes, None, None]:
-    """Run a module in a fresh interpreter, and yield the lines that it writes to stdout. See `Child.lines_of`."""
-    with Child(module) as child:
+def lines_of(
+    module: str, request: bytes, limit_s: float, variables: Mapping[str, str] | None = None
+) -> Generator[bytes, None, None]:
+    """Run a module in a fresh interpreter, and yield the lines that it writes to stdout. See `Child`."""
+    with Child(module, variables) as child:
         yield from child.lines_of(request, limit_s)
+
+
+def xla_flags(*flags: str) -> dict[str, str]:
+    """The variable of a child's environment that has these flags of XLA, after those of this process."""
+    return {"XLA_FLAGS": " ".join((os.environ.get("XLA_FLAGS", ""), *flags)).strip()} if flags else {}
+
+
+def devices_of_cpu(devices: int | None) -> list[str]:
+    """The flags of XLA that divide a CPU into so many devices; none for None, or for one."""
+    return [f"--xla_force_host_platform_device_count={devices}"] if devices and devices > 1 else []
 
 
 class Child:

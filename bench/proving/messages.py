@@ -61,12 +61,13 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Answered(Struct, frozen=True, tag=True):
-    """What it measured, and how many programs it compiled for that or found compiled."""
+    """What it measured, on which platform, and how many programs it compiled for that or found compiled."""
 
     number: int
     measurements: list[Measurement]
     compiled: int
     reused: int
+    backend: str | None = None
 
 
 Answer = Begun | Answered

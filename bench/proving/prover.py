@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 
@@ -18,7 +19,7 @@ from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ..processes.child import SLICE_S, Child, ChildDiedError
+from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
 from ..processes.interrupts import check
 from ..processes.private import private_folder
 from ..processes.scratch import scratch
@@ -64,11 +65,17 @@ class Prover:
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
         devices: so many devices of a CPU in each process; None for what there is.
+
+    Attributes:
+        programs: the folder in which compiled programs are kept; None where none is.
+        processes: how many ask at most. A TPU takes one at a time, and none while this process has it.
+        backend: the platform on which questions were answered, once some were.
     """
 
     def __init__(self, *, keep: bool, early: bool = False, in_haste: bool = False, devices: int | None = None):
         self.programs = programs_folder() if keep else None
-        self.processes = min(_cores(), MOST_PROCESSES)
+        self.processes = 1 if _has_tpu() else min(_cores(), MOST_PROCESSES)
+        self.backend: str | None = None
         self._in_haste, self._devices = in_haste, devices
         self._early = [self._child(in_haste) for _ in range(self.processes if early and self.processes > 1 else 0)]
 
@@ -91,7 +98,7 @@ class Prover:
         processes = min(self.processes, len(asked) // (1 if self._devices else FEW))
         with scratch() as folder:
             request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), self._in_haste)
-            here = processes < 2 and self._devices is None  # this process has the devices that it has
+            here = processes < 2 and self._devices is None and not _has_tpu()  # this process has what devices it has
             with closing(_here(request) if here else self._in_children(request, max(processes, 1))) as found:
                 for answer in found:
                     answers[answer.number] = answer
@@ -106,6 +113,7 @@ class Prover:
                 answers[number] = _death(request, number, error)
                 died.append(asked[number])
             progress(len(answers), asked[number])
+        self.backend = next((answer.backend for answer in answers.values() if answer.backend), self.backend)
         given = [answers[place] for place in sorted(answers, key=lambda place: order[place])]
         return Proof(
             [answer.measurements for answer in given],
@@ -119,11 +127,8 @@ class Prover:
 
         A call style compiles by the framework's own `jit`, and an eager call by none, which no option of ours reaches.
         """
-        devices = [f"--xla_force_host_platform_device_count={self._devices}"] if self._devices else []
-        more = [*devices, *(HASTY_FLAGS if in_haste else ())]
-        return Child(
-            WORKER, {"XLA_FLAGS": " ".join((os.environ.get("XLA_FLAGS", ""), *more)).strip()} if more else None
-        )
+        more = [*devices_of_cpu(self._devices), *(HASTY_FLAGS if in_haste else ())]
+        return Child(WORKER, xla_flags(*more))
 
     def _end_early(self) -> None:
         while self._early:
@@ -231,6 +236,12 @@ def _death(request: Request, number: int, error: ChildDiedError) -> Answered:
     asked = request.questions[number]
     of = get_subject(asked.subject).name, asked.check, asked.style, "call", asked.dtype
     return Answered(number, [Measurement(*of, None, 0.0, str(error), asked.subject.kernel or STOCK)], 0, 0)
+
+
+def _has_tpu() -> bool:
+    """Whether JAX would look for a TPU, without starting it."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    return find_spec("libtpu") is not None and (not platforms or "tpu" in platforms)
 
 
 def _cores() -> int:

@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import jax
 import msgspec
 
 from ...common.equality.verification import Examiner
@@ -32,7 +33,7 @@ def answer_questions(request: Request) -> Generator[Answer, None, None]:
             asked = request.questions[number]
             with in_haste(request.in_haste or not asked.optimized), count_programs() as programs:
                 measurements = examiner.ask(find(asked))
-            yield Answered(number, measurements, programs.compiled, programs.reused)
+            yield Answered(number, measurements, programs.compiled, programs.reused, jax.default_backend())
 
 
 def _taken(request: Request) -> Iterator[int]:

@@ -1,6 +1,7 @@
 """The answer of a run on one screen: what was proven, what each framework takes, why, and what to write."""
 
 from collections.abc import Iterable, Sequence
+from math import log
 from textwrap import wrap
 
 from ...common.gru.kernels import STOCK
@@ -8,10 +9,11 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
 from ..analysis.answer import WAYS, Answer, Cell, Row
 from ..analysis.equality import Proof
+from ..analysis.pairs import OtherClock
 from ..arms.plan import FEW_PROCESSES
 from ..arms.workloads import WORKLOADS, get_workload
+from ..results.arm import Sized
 from ..results.grouping import grouped
-from ..results.record import Sized
 from .naming import HEADINGS, PHASES, describe, is_here, name_of
 from .newest import newer_versions
 from .numbers import count, format_time, from_to
@@ -26,6 +28,8 @@ PHASE_WIDTH, TIME_WIDTH, GAP = 16, 7, 2
 SIDE_BY_SIDE = 3
 #: From this many units on, the fused kernel trains faster in every framework on most workloads (docs/kernel.md).
 FUSED_FROM = 64
+#: The first sentence that a full screen does without.
+TRY_FUSED = "To train, try --kernel fused, too: on most sizes faster in every framework (docs/kernel.md)."
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 
@@ -38,14 +42,15 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
     """
     prose = [
         [*warnings, *noise_lines(found), *proof_lines(found)],
-        reason_lines(found),
+        [*reason_lines(found), *clock_lines(found)],
         advice_lines(found),
         limit_lines(found),
     ]
     parts = [[line for text in part for line in _fold(text)] for part in prose]
     parts.insert(1, _times(found))
     apart = [line for part in parts if part for line in ("", *part)][1:]
-    return apart if len(apart) <= LINES else [line for line in apart if line]
+    close = apart if len(apart) <= LINES else [line for line in apart if line]
+    return close if len(close) <= LINES else [line for line in close if line != TRY_FUSED]
 
 
 def _fold(text: str) -> list[str]:
@@ -101,8 +106,8 @@ def limit_lines(found: Answer) -> list[str]:
     versions = ", ".join(f"{name} {known[name]}" for name in names if name in known)
     processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
     lines = [
-        f"One machine ({machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}), float32, "
-        f"{processes}; {versions}."
+        f"One machine ({machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}), "
+        f"{found.arithmetic}, {processes}; {versions}."
     ]
     if found.least is not None:
         lines[0] += f" Differences from plain JAX below {found.least:.1%} may have been missed."
@@ -113,6 +118,32 @@ def limit_lines(found: Answer) -> list[str]:
     if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
         lines.append("Where no framework is named, too few rounds were measured to tell, or what they do differs.")
     return lines + newer_versions(known)
+
+
+def clock_lines(found: Answer) -> list[str]:
+    """Where the clocks disagree, of calls that are waited for and that are not: how many ratios, and the farthest."""
+    apart = [
+        (abs(log(cell.other.ratio.ratio / cell.ratio)), row, port, cell, cell.other.ratio)
+        for row in found.rows
+        for cells in row.cells.values()
+        for port, cell in cells.items()
+        if cell.other is not None and _disagree(cell, cell.other)
+    ]
+    if not apart:
+        return []
+    _, row, port, cell, other = max(apart, key=lambda found: found[0])
+    began = "Calls not waited for" if found.clock == "blocked" else "Each call waited for"
+    of = sum(cell.other is not None for row in found.rows for cells in row.cells.values() for cell in cells.values())
+    return [
+        f"{began}: {len(apart)} of {of} ratios to plain JAX differ ({name_of(port)} {row.workload} "
+        f"{row.phase.replace('_', ' ')}: {other.ratio:.2f}, not {cell.ratio:.2f})."
+    ]
+
+
+def _disagree(cell: Cell, other: OtherClock) -> bool:
+    """Whether the verdicts differ, or the ratios by more than a tenth, beyond their intervals."""
+    beyond = other.ratio.high < cell.low or cell.high < other.ratio.low
+    return beyond and (cell.verdict != other.verdict or abs(log(other.ratio.ratio / cell.ratio)) > log(1.1))
 
 
 def _times(found: Answer) -> list[str]:
@@ -209,7 +240,7 @@ def advice_lines(found: Answer) -> list[str]:
         head = f"For the fast number, write (in full: `trigru styles PORT functional`{fast}):"
         lines = [head, *lines, *cautions]
     if any(_units(row.workload) >= FUSED_FROM for row in found.rows if row.phase == "train_step"):
-        lines.append("To train, try --kernel fused, too: on most sizes faster in every framework (docs/kernel.md).")
+        lines.append(TRY_FUSED)
     return lines
 
 

@@ -55,8 +55,6 @@ def _sentence(problem: Problem) -> str:
         return f"{problem.file} is of a run that was interrupted: not all was measured"
     if problem.what == "machine":
         return f"NEW was measured on another machine or in another environment: {problem.now}"
-    if problem.what == "precision":
-        return f"NEW was measured in another precision of matrix products: {problem.now!r}, was {problem.was!r}"
     return f"{problem.group} is other work, and not compared: {problem.now}, was {problem.was}"
 
 
@@ -189,7 +187,7 @@ def _group(diff: Diff, changes: list[Change]) -> Section:
         for change in changes
     ]
     return Section(
-        f"{short_group(arm)}: {arm.dtype}, kernel {arm.division}, change of {_measure(diff)}",
+        f"{short_group(arm)}: {arm.arithmetic}, kernel {arm.division}, change of {_measure(diff)}",
         (Prose("arm"), "old", "new", "new / old", "floor", Words("verdict")),
         rows,
         ("old and new are median times per call. The change need not equal their quotient.",),

@@ -5,7 +5,7 @@ from functools import cache
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
 from ..arms.workloads import WORKLOADS, get_workload
-from ..results.record import Sized
+from ..results.arm import Sized
 from .numbers import count
 
 HEADINGS = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike (functional)"}

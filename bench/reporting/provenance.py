@@ -5,7 +5,8 @@ from typing import Protocol, runtime_checkable
 
 from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
-from ..results.record import Arm, Machine, Results
+from ..results.arm import Arm
+from ..results.record import Machine, Results
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
@@ -17,13 +18,13 @@ def provenance_lines(results: Results) -> list[str]:
 
 
 def limits_of_machine(results: Results) -> list[str]:
-    """What the machine can do at most, in each dtype."""
+    """What the machine can do at most, in each dtype and precision."""
     lines, ceilings = [], results.trigru.ceilings
-    for dtype in ceilings[0] if ceilings else ():
-        best = best_ceilings(results, dtype)
+    for arithmetic in ceilings[0] if ceilings else ():
+        best = best_ceilings(results, arithmetic)
         lines.append(
-            f"Limits of the machine in {dtype}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of a "
-            f"matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory."
+            f"Limits of the machine in {arithmetic}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of "
+            f"a matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory."
         )
     return lines
 
@@ -82,6 +83,7 @@ def load_warnings(facts: Measured) -> list[str]:
 
 
 def short_group(arm: Arm) -> str:
-    """An arm's workload and phase, and its division if that is not the stock cells'."""
+    """An arm's workload and phase, and its division and arithmetic where they are not the usual ones."""
     division = [arm.division] if arm.division != STOCK else []
-    return " ".join((str(arm.workload), arm.phase, *division))
+    arithmetic = [arm.arithmetic] if arm.arithmetic != "float32" else []
+    return " ".join((str(arm.workload), arm.phase, *division, *arithmetic))

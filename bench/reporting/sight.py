@@ -4,7 +4,8 @@ from statistics import median
 
 from ..analysis.duration import expected_s
 from ..analysis.sight import least_expected, sight
-from ..results.record import Plan, Results
+from ..results.arm import Plan
+from ..results.record import Results
 from .provenance import short_group
 
 

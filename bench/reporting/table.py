@@ -134,7 +134,7 @@ KEYS: dict[str, Callable[[Row], str]] = {
     "workload": lambda row: str(row.arm.workload),
     "phase": lambda row: row.arm.phase,
     "style": lambda row: row.style or "",
-    "dtype": lambda row: row.arm.dtype,
+    "dtype": lambda row: row.arm.arithmetic,
     "kernel": lambda row: row.arm.division,
 }
 

@@ -4,15 +4,22 @@ from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import NOISY_FLOOR, difference_of
-from ..analysis.pairs import pair, reference_of
+from ..analysis.pairs import other_clock, pair, reference_of
 from ..analysis.rates import baseline_of, rates_of
 from ..analysis.statistics import Comparison
 from ..results.record import Benchmark, Results
 from .frameworks import explain
-from .numbers import format_bytes, format_interval, format_rate, format_throughput, format_time
+from .numbers import format_bytes, format_interval, format_rate, format_ratio, format_throughput, format_time
 from .provenance import short_group
 from .sections import Prose, Section, Words
 
+OTHER = {"blocked": "pipelined", "pipelined": "blocked"}
+WHAT_OTHER_IS = {
+    "blocked": "Blocked: each call is waited for. Pipelined: none is before the next is started, as a training loop "
+    "does.",
+    "pipelined": "Pipelined: no call is waited for before the next is started, as a training loop does. Blocked: each "
+    "is, which is latency.",
+}
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
@@ -29,29 +36,40 @@ def timing_tables(results: Results) -> list[Section]:
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     facts = benchmarks[0].facts
-    rates = [rates_of(results, b) for b in benchmarks]
+    rates, others = [rates_of(results, b) for b in benchmarks], [other_clock(results, b) for b in benchmarks]
     rows = [
         (
             b.name,
             format_time(rate.time_s),
-            "-" if rate.pipelined_s is None else format_time(rate.pipelined_s),
+            "-" if rate.other_s is None else format_time(rate.other_s),
+            "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other.ratio, other.verdict),
             format_rate(rate.steps_per_s),
             format_throughput(rate.flop_per_s, rate.share),
             "1 (baseline)" if b.arm.is_baseline else _interval(b),
             _verdict(b),
         )
-        for b, rate in zip(benchmarks, rates, strict=True)
+        for b, rate, other in zip(benchmarks, rates, others, strict=True)
     ]
     arm, processes = facts.arm, len(set(facts.process))
     in_processes = f" in {processes} processes" if processes > 1 else ""
     kernels = STOCK if arm.division == STOCK else f"{arm.division} against {STOCK}"
     return Section(
-        f"{short_group(arm)}: {facts.shape}, {arm.dtype}, kernel {kernels}",
-        (Prose("arm"), "blocked", "pipelined", "steps/s", "GFLOP/s, %", "time / pure[jit]", Words("verdict")),
+        f"{short_group(arm)}: {facts.shape}, {arm.arithmetic}, kernel {kernels}",
+        (
+            Prose("arm"),
+            facts.clock,
+            OTHER[facts.clock],
+            "/ pure[jit]",
+            "steps/s",
+            "GFLOP/s, %",
+            "time / pure[jit]",
+            Words("verdict"),
+        ),
         rows,
         (
             f"{len(facts.process)} paired rounds{in_processes}, {facts.steps} steps a call. Times are medians "
-            "per call. The ratio is the median within rounds of the blocked times. It need not equal their quotient.",
+            "per call. Ratios are medians within rounds, and need not equal their quotients; the last is of "
+            f"{facts.clock} times.",
             f"Noise floor ±{facts.floor:.1%}, from pure[jit]#2, the same code compiled again."
             + (" Noisy: smaller differences cannot be seen here." if facts.floor > NOISY_FLOOR else ""),
             f"%: of the machine's nearer limit, here {LIMITS[rates[0].limit]}.",
@@ -61,8 +79,9 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
 
 
 def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
-    if any(not b.facts.pipelined_s for b in benchmarks):
-        yield "Pipelined: -, where a single call fills a sample or nothing is dispatched ahead."
+    yield WHAT_OTHER_IS[benchmarks[0].facts.clock]
+    if any(not b.facts.other_s for b in benchmarks):
+        yield "-: a single call fills a sample, or nothing is dispatched ahead."
     for b in benchmarks:
         if b.facts.differs:
             yield f"{b.name}: other equations ({b.facts.differs}), so it is not held to the oracle."
@@ -71,7 +90,7 @@ def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
         if not all(b.facts.steady):
             yield f"{b.name}: not steady at the end of the warm-up in {b.facts.steady.count(False)} processes."
     for b in benchmarks:
-        if b.facts.verdict in ("faster", "slower") and not b.facts.differs:
+        if b.facts.verdict in ("faster", "slower") and not (b.facts.differs or b.arm.way):
             found = pair(results, b, reference_of(b, benchmarks))
             yield f"{b.name}: {explain(difference_of(results, found))}."
 

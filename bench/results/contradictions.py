@@ -17,7 +17,8 @@ from ...common.gru.kernels import STOCK, Kernel, parse_kernel
 from .grouping import grouped
 
 if TYPE_CHECKING:
-    from .record import Arm, Benchmark, Facts, Plan, Results
+    from .arm import Arm, Plan
+    from .record import Benchmark, Facts, Results
 
 #: Numbers that are written and computed again may differ by their rounding.
 ROUNDING = 1e-9
@@ -61,12 +62,15 @@ def check_plan(plan: "Plan") -> None:
         "ports": (*plan.ports, *plan.peers),
         "styles": plan.styles or (),
         "kernels": map(str, plan.kernels),
+        "devices": map(str, plan.devices),
     }
     for name, values in asked.items():
         if twice := first_twice(values):
             raise ValueError(f"{name} of the plan have {twice} twice")
     for kernel in plan.kernels:
         check_kernel(kernel)
+    if 1 not in plan.devices:
+        raise ValueError("devices of the plan lack 1, which the others are compared with")
 
 
 def check_arm(arm: "Arm") -> None:
@@ -74,12 +78,15 @@ def check_arm(arm: "Arm") -> None:
     check_kernel(arm.kernel)
     if arm.division != STOCK and arm.kernel.name not in (STOCK, arm.division):
         raise ValueError(f"the kernel {arm.kernel} is in the division {arm.division}")
+    if (arm.devices == 1) != (not arm.way):
+        raise ValueError(f"{arm.name} is spread {arm.way or 'in no way'} over {arm.devices} devices")
     is_calibration = arm.role == "calibration"
     if (
         arm.copy != _COPY.get(arm.role, arm.copy)
         or (arm.slowed and not is_calibration)
         or (is_calibration and not arm.trial)
         or (arm.role in ("baseline", "duplicate") and arm.style is None)
+        or (arm.role != "arm" and arm.devices > 1)
     ):
         raise ValueError(f"{arm.name} cannot be the {arm.role} of its group")
 
@@ -93,6 +100,9 @@ def check_admission(gate: float | None, differs: str | None) -> None:
 def check_facts(facts: "Facts") -> None:
     """Raise a ValueError if an arm's facts do not fit each other."""
     check_lengths(len(facts.process), position=facts.position, started_s=facts.started_s)
+    check_lengths(len(facts.other_process), other_s=facts.other_s)
+    if not {*facts.other_process} <= {*facts.process}:
+        raise ValueError("other_process has a process that measured nothing else")
     check_lengths(len(set(facts.process)), calls=facts.calls, warm_up_calls=facts.warm_up_calls, steady=facts.steady)
     check_admission(facts.gate, facts.differs)
     if not facts.ratio_low <= facts.ratio <= facts.ratio_high:
@@ -123,8 +133,8 @@ def check_results(results: "Results") -> None:
     facts, timed = results.trigru, [b.arm for b in results.benchmarks]
     if twice := first_twice([arm.id for arm in timed] + [u.arm.id for u in results.untimed]):
         raise ValueError(f"{twice} is there twice")
-    dtypes = {arm.dtype for arm in timed}
-    if timed and not (facts.ceilings and all(dtypes <= c.keys() for c in facts.ceilings)):
+    used = {arm.arithmetic for arm in timed}
+    if timed and not (facts.ceilings and all(used <= c.keys() for c in facts.ceilings)):
         raise ValueError("trigru.ceilings lack the limits of the machine in a dtype of the arms")
     for group, benchmarks in results.groups().items():
         if [b.arm.role for b in benchmarks].count("baseline") != 1:
@@ -169,6 +179,8 @@ def check_asked(plan: "Plan", arms: "Iterable[Arm]") -> None:
     for arm in arms:
         is_own = arm.port in sources or arm.role in ("baseline", "duplicate")
         fits = str(arm.workload) in workloads and arm.phase in plan.phases and str(arm.kernel) in kernels
+        fits = fits and (arm.dtype, arm.precision) == (plan.dtype, plan.precision)
+        fits = fits and arm.devices in plan.devices and arm.weak <= plan.weak
         is_trial = 1 <= arm.trial <= plan.trials if plan.trials else not arm.trial
         if not (is_own and fits and is_trial and arm.division in divisions):
             raise ValueError(f"{arm.id} is not what the plan asked for")
@@ -197,7 +209,7 @@ def check_rounds(group: str, positions: Iterable[Sequence[int]], process: Sequen
 
 def _check_group(group: str, benchmarks: "list[Benchmark]", most_rounds: int | None) -> None:
     first = benchmarks[0].facts
-    for name in ("shape", "steps", "flops", "moved_bytes", "floor"):
+    for name in ("floor",) if first.arm.weak else ("shape", "steps", "flops", "moved_bytes", "floor"):
         if any(getattr(b.facts, name) != getattr(first, name) for b in benchmarks):
             raise ValueError(f"arms of group {group} have a different {name}")
     if any(before > after for before, after in pairwise(first.process)):

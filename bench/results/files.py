@@ -13,10 +13,11 @@ import msgspec
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
+from .arm import Untimed
 from .contradictions import check_run
 from .lines import MOST_BYTES, decode
 from .migration import migrate
-from .record import SCHEMA, Benchmark, Provenance, Results, Untimed
+from .record import SCHEMA, Benchmark, Provenance, Results
 
 #: Name of the file in the folder of a run.
 FILE = "results.json"
@@ -48,7 +49,7 @@ def save(results: Results, path: Path) -> None:
 
 
 def load(path: Path) -> Results:
-    """Read a results file of schema 4, 3 or 2, given its path or that of the folder that a run wrote into.
+    """Read a results file of schema 5, 4, 3 or 2, given its path or that of the folder that a run wrote into.
 
     Raises:
         ResultsFileError: it cannot be read, was not written by trigru, or lacks something; an OtherFileError if it is
@@ -63,7 +64,7 @@ def load(path: Path) -> Results:
                 raise OtherFileError(path, _OTHERS[key])
         head = content.get("trigru") if isinstance(content, dict) else None
         schema = head.get("schema") if isinstance(head, dict) else None
-        if schema not in (2, 3, SCHEMA) and isinstance(schema, int):
+        if schema not in (2, 3, 4, SCHEMA) and isinstance(schema, int):
             raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
         results = msgspec.convert(migrate(content), type=Results)
         check_run(results)

@@ -1,8 +1,10 @@
 """Convert results files of earlier schemas. The ids and names of schema 2 spell facts; only this module reads them."""
 
+import math
 from typing import Any
 
 from ...common.gru.kernels import parse_kernel
+from .grouping import grouped
 from .record import SCHEMA
 
 #: Runs of schema 2 had no time limit for a measuring process.
@@ -25,14 +27,33 @@ _LABELS = {
 
 
 def migrate(content: Any) -> Any:
-    """A results file of schema 2 or 3 in the present one. Malformed content stays, so that the reader reports it."""
+    """A results file of schema 2, 3 or 4 in the present one. Malformed content stays, so that the reader reports it."""
     try:
         schema = content["trigru"]["schema"]
-        if schema == 2:
-            content = _from_schema_2(content)
-        return _from_schema_3(content) if schema in (2, 3) else content
+        for before, convert in ((2, _from_schema_2), (3, _from_schema_3), (4, _from_schema_4)):
+            if schema <= before:
+                content = convert(content)
+        return content
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return content
+
+
+def _from_schema_4(content: dict[str, Any]) -> dict[str, Any]:
+    """With the precision of a run in its arms, of which it has one, and the process of each pipelined round."""
+    provenance = dict(content["trigru"])
+    precision = {"precision": provenance.pop("matmul_precision")}
+    for benchmark in content["benchmarks"]:
+        facts = benchmark["extra_info"]["trigru"]
+        other_s = facts.pop("pipelined_s")
+        rounds = grouped(facts["process"], lambda process: process)
+        several = [of for of, calls in zip(rounds.items(), facts["calls"], strict=True) if calls > 1]
+        process = [number for number, of in several for _ in range(math.ceil(len(of) / 4))] if other_s else []
+        known = len(process) == len(other_s)  # else nobody can say of which process each is
+        facts |= {"clock": "blocked", "other_s": other_s if known else [], "other_process": process if known else []}
+    for facts in [*(b["extra_info"]["trigru"] for b in content["benchmarks"]), *content["untimed"]]:
+        facts["arm"] = facts["arm"] | precision
+    plan = provenance["plan"] | precision
+    return content | {"trigru": provenance | {"schema": SCHEMA, "plan": plan}}
 
 
 def _from_schema_3(content: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +64,7 @@ def _from_schema_3(content: dict[str, Any]) -> dict[str, Any]:
         if (arm["port"], arm["phase"]) == ("linen", "train_step"):
             labels = [label for label in labels if label != "documented"]
         facts["arm"] = arm | {"labels": labels}
-    return content | {"trigru": content["trigru"] | {"schema": SCHEMA}}
+    return content | {"trigru": content["trigru"] | {"schema": 4}}
 
 
 def _from_schema_2(content: dict[str, Any]) -> dict[str, Any]:

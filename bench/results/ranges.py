@@ -5,8 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
-Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16)$")]
+Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
+Precision = Annotated[str, Meta(pattern="^(highest|high|default)$")]
+Way = Annotated[str, Meta(pattern="^(placed|shard_map)?$")]
 Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
+Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 

@@ -24,7 +24,7 @@ from ...common.port.protocol import WithKernel
 from ...common.port.styles import make_task
 from ...impls import get_port
 from ..arms.workloads import get_workload
-from ..results.record import Sized
+from ..results.arm import Sized
 from .record import Shown
 
 PORTS, KERNELS = ("pure", "linen", "nnx", "equinox"), ("stock", "fused")

@@ -20,7 +20,7 @@ from ...common.port.styles import make_task, styles_called
 from ...impls import get_port, get_style
 from ...impls.upstream import get_upstream
 from ..arms.workloads import get_workload
-from ..results.record import Sized
+from ..results.arm import Sized
 from .record import Shown
 
 #: Whose programs run, and whose cells draw parameters.

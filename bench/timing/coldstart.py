@@ -113,7 +113,7 @@ def start_cold(port: str, since_s: float) -> ColdStart:
     from ...common.port.programs import watch_build
     from ...common.port.styles import available_styles, make_task
     from ..arms.workloads import get_workload
-    from ..results.record import Sized
+    from ..results.arm import Sized
 
     jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again
     workload = get_workload(Sized(WORKLOAD))

@@ -9,10 +9,11 @@ from msgspec import Struct
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ..processes.interrupts import shielded
+from ..results.arm import Arm, Plan, Untimed
 from ..results.contradictions import check_asked, check_proven, check_roles, first_twice
 from ..results.grouping import grouped
 from ..results.lines import LinesError, UnfinishedError, append, cut_unfinished, read_lines
-from ..results.record import Arm, Machine, NotNegative, Plan, Untimed
+from ..results.record import Machine, NotNegative
 from .machine import machine_differences
 from .messages import GroupTimed, Started
 
@@ -217,14 +218,14 @@ def _contradiction(begun: Begun, lines: list[_Line]) -> str | None:
             check_roles(group, of_group)
     except ValueError as error:
         return str(error)
-    dtypes = {arm.dtype for arm in begun.arms}
+    used = {arm.arithmetic for arm in begun.arms}
     done: set[tuple[str, int]] = set()
     machine: Machine | None = None
     for line in [*begun.untimed, *lines]:
         if isinstance(line, Begun):
             return "has a second beginning"
         if isinstance(line, Started):
-            if not dtypes <= line.ceilings.keys():
+            if not used <= line.ceilings.keys():
                 return "a process lacks the limits of the machine in a dtype of the arms"
             if machine is not None and (
                 machine.commit != line.machine.commit or machine_differences(machine, line.machine)

@@ -5,8 +5,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from ...common.port.programs import Build, ProgramFacts
+from ..results.arm import Arm, Untimed
 from ..results.contradictions import check_admission, check_lengths, check_rounds, first_twice
-from ..results.record import Arm, Ceilings, Count, Dtype, Machine, Natural, NotNegative, Seconds, Untimed
+from ..results.record import Ceilings, Clock, Count, Machine, Natural, NotNegative, Seconds
 
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
@@ -19,6 +20,7 @@ class Request(Struct, frozen=True):
 
     Args:
         arms: those still to be measured, group by group.
+        devices: how many the arms need; a CPU is divided into so many.
         packages: distributions whose versions are reported, in addition to those that always matter.
         backend: the expected platform; None if any platform is accepted.
         folder: for files that the processes of a run share.
@@ -31,6 +33,7 @@ class Request(Struct, frozen=True):
     sample_time_s: float
     seed: int
     compile_anew: bool
+    devices: int
     packages: list[str]
     backend: str | None
     folder: str
@@ -40,7 +43,7 @@ class Started(Struct, frozen=True, tag=True):
     """The first answer: the machine and its limits."""
 
     machine: Machine
-    ceilings: dict[Dtype, Ceilings]
+    ceilings: dict[str, Ceilings]
 
 
 class Underway(Struct, frozen=True, tag=True):
@@ -67,7 +70,8 @@ class Timed(Struct, frozen=True):
     warm_up_calls: Count
     steady: bool
     time_s: Annotated[list[Seconds], Meta(min_length=1)]
-    pipelined_s: list[Seconds]
+    clock: Clock
+    other_s: list[Seconds]
     position: list[Count]
     started_s: list[NotNegative]
 

@@ -17,7 +17,10 @@ LARGE_GEMM_SIZE, LARGE_COPY_BYTES = 8192, 2**30
 
 
 def measure_ceilings(dtype: str = "float32") -> Ceilings:
-    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs."""
+    """The limits of the machine, each from the fastest of a few calls. Run it while nothing else runs.
+
+    The matrix product is of JAX's default precision.
+    """
     platform = jax.devices()[0].platform
     size = GEMM_SIZE.get(platform, LARGE_GEMM_SIZE)
     matrix = jax.random.normal(jax.random.key(0), (size, size), dtype)

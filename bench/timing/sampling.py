@@ -19,6 +19,10 @@ from ...common.errors import TrigruError
 #: matter. Many short samples are better than few long ones: paired samples lie closer together, and a disturbance
 #: spoils fewer calls.
 SAMPLE_CALLS = 20
+#: On an accelerator a call returns before it is done. Its samples are of at least so many calls, and so many seconds.
+QUEUED_CALLS, QUEUED_SAMPLE_S = 50, 50e-3
+#: An accelerator's clock rate rises while it works, so it is warmed up for at least so long.
+LEAST_WARM_UP_S = 1.0
 #: Warm-up ends when a stretch of calls is at most this much faster than the best stretch before.
 STEADY_WITHIN = 0.03
 #: After this time one steady stretch is enough.
@@ -64,11 +68,40 @@ class WarmUp:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How arms are called while a clock runs.
+
+    Args:
+        clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.record.Facts`.
+        least_calls: of a sample, however long they take.
+        most_calls: of a sample, if they last less than `sample_time_s`; None for no bound.
+        least_sample_s: how long a sample lasts at least, if that is more than is asked for, in seconds.
+        least_warm_up_s: how long the warm-up lasts at least, in seconds.
+    """
+
+    clock: str = "blocked"
+    least_calls: int = 1
+    most_calls: int | None = SAMPLE_CALLS
+    least_sample_s: float = 0.0
+    least_warm_up_s: float = 0.0
+
+
+CPU_PACE = Pace()
+ACCELERATOR_PACE = Pace("pipelined", QUEUED_CALLS, None, QUEUED_SAMPLE_S, LEAST_WARM_UP_S)
+
+
+def pace_of(backend: str) -> Pace:
+    """The pace of a platform, by JAX's name of it."""
+    return CPU_PACE if backend == "cpu" else ACCELERATOR_PACE
+
+
+@dataclass(frozen=True)
 class Samples:
     """The times of one arm, as in `trigru.bench.results.record.Facts`; time_s is in seconds per call."""
 
     time_s: np.ndarray
-    pipelined_s: np.ndarray
+    other_s: np.ndarray
+    clock: str
     calls: int
     position: np.ndarray
     started_s: np.ndarray
@@ -103,20 +136,21 @@ def sample_rounds(
     *,
     sample_time_s: float,
     seed: int = 0,
+    pace: Pace = CPU_PACE,
     warm: Sequence[WarmUp] | None = None,
     progress: Callable[[float], None] = lambda share: None,
     entering: Callable[[int], None] = lambda index: None,
 ) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
 
-    Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill
-    `sample_time_s`, or twenty, each blocked on before the next; garbage collection is off while the clock runs.
-    All outputs of an XLA program become ready together, so blocking on one of them waits for all.
-    After that, a few rounds are pipelined: all calls of a sample are dispatched before the first is waited for.
+    Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill `sample_time_s`, or
+    twenty, by the clock that leads; garbage collection is off while it runs. All outputs of an XLA program become ready
+    together, so blocking on one of them waits for all. After that, a quarter as many rounds are by the other clock.
 
     Args:
         arms: compiled already, or compiled by the warm-up.
         rounds: how many. A multiple of the number of arms balances positions exactly.
+        pace: of the platform.
         warm: how each arm was warmed up; None to warm up here.
         progress: called after each round with its share of all rounds.
         entering: called with the arm's number before each sample, outside of the timed region.
@@ -124,10 +158,11 @@ def sample_rounds(
     Returns:
         The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
-    warm = [warm_up(arm, sample_time_s) for arm in arms] if warm is None else warm
-    calls = [calls_in_a_sample(w, sample_time_s) for w in warm]
-    pipelined_rounds = math.ceil(rounds / 4)
-    clocks = [(_blocked, rounds), (_pipelined, pipelined_rounds)]
+    warm = [warm_up(arm, sample_time_s, pace) for arm in arms] if warm is None else warm
+    calls = [calls_in_a_sample(w, sample_time_s, pace) for w in warm]
+    other_rounds = math.ceil(rounds / 4)
+    leading, other = _clocks(pace)
+    clocks = [(leading, rounds), (other, other_rounds)]
     failed: dict[int, Exception] = {}
     found = []
     with _watch_for_compilation() as compiled, _no_garbage_collection():
@@ -138,7 +173,7 @@ def sample_rounds(
                 gc.collect()
                 for place, index in enumerate(order):
                     position[index, number] = place
-                    skipped = clock is _pipelined and calls[index] == 1
+                    skipped = clock is other and calls[index] == 1
                     if index in failed or skipped:
                         continue
                     entering(int(index))
@@ -149,58 +184,71 @@ def sample_rounds(
                         _complain_of(compiled)
                     except Exception as error:  # an arm loses only its own numbers
                         failed[int(index)] = error
-                progress(1 / (rounds + pipelined_rounds))
+                progress(1 / (rounds + other_rounds))
             found.append((time_s, position, started_s))
-    (time_s, position, started_s), (pipelined_s, _, _) = found
-    pipelined_s = [row[~np.isnan(row)] for row in pipelined_s]
-    rows = zip(time_s, pipelined_s, calls, position, started_s, warm, strict=True)
+    (time_s, position, started_s), (other_s, _, _) = found
+    other_s = [row[~np.isnan(row)] for row in other_s]
+    rows = zip(time_s, other_s, [pace.clock] * len(arms), calls, position, started_s, warm, strict=True)
     return [failed.get(index) or Samples(*row) for index, row in enumerate(rows)]
 
 
-def calls_in_a_sample(warm: WarmUp, sample_time_s: float) -> int:
-    """How many calls a sample has: enough to last that long, or twenty.
+def calls_in_a_sample(warm: WarmUp, sample_time_s: float, pace: Pace = CPU_PACE) -> int:
+    """How many calls a sample has: enough to last that long, or twenty; on an accelerator at least fifty.
 
     >>> [calls_in_a_sample(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
     [20, 4, 1]
+    >>> [calls_in_a_sample(WarmUp(9, True, call_time_s), 10e-3, ACCELERATOR_PACE) for call_time_s in (1e-5, 3e-3)]
+    [5000, 50]
     """
-    return min(SAMPLE_CALLS, max(1, math.ceil(sample_time_s / warm.call_time_s)))
+    filling = math.ceil(max(sample_time_s, pace.least_sample_s) / warm.call_time_s)
+    return max(pace.least_calls, min(pace.most_calls or filling, filling))
 
 
-def warm_up(arm: Subject, sample_time_s: float) -> WarmUp:
+def warm_up(arm: Subject, sample_time_s: float, pace: Pace = CPU_PACE) -> WarmUp:
     """Call an arm until it is steady.
 
     Stretches of calls, each as long as a sample, are timed until two in a row are at most 3 % faster than the fastest
     stretch before.
     """
-    calls, spent_s, best_s, unchanged = 0, 0.0, np.inf, 0
+    calls, spent_s, best_s, unchanged, (clock, _) = 0, 0.0, np.inf, 0, _clocks(pace)
     while spent_s < MAX_WARM_UP_S:
         n, elapsed_s = 0, 0.0
         while n == 0 or elapsed_s < sample_time_s:
-            elapsed_s += _blocked(arm, 1)
-            n += 1
+            elapsed_s += clock(arm, pace.least_calls) * pace.least_calls
+            n += pace.least_calls
         calls, spent_s, time_s = calls + n, spent_s + elapsed_s, elapsed_s / n
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0
         best_s = min(best_s, time_s)
-        if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2):
+        if unchanged >= (1 if spent_s > LONG_WARM_UP_S else 2) and spent_s >= pace.least_warm_up_s:
             return WarmUp(calls, True, best_s)
     return WarmUp(calls, False, best_s)
+
+
+def _clocks(pace: Pace) -> tuple[Callable[[Subject, int], float], Callable[[Subject, int], float]]:
+    """The clock that leads, and the other one."""
+    return (_blocked, _pipelined) if pace.clock == "blocked" else (_pipelined, _blocked)
 
 
 def _blocked(arm: Subject, calls: int) -> float:
     start = time.perf_counter_ns()
     for _ in range(calls):
         arm.wait(arm.call())
-    if arm.slowed:
-        until = start + (time.perf_counter_ns() - start) * (1 + arm.slowed)
-        while time.perf_counter_ns() < until:
-            pass
-    return (time.perf_counter_ns() - start) / calls * 1e-9
+    return _seconds_since(start, arm.slowed) / calls
 
 
 def _pipelined(arm: Subject, calls: int) -> float:
     start = time.perf_counter_ns()
     arm.wait([arm.call() for _ in range(calls)])
-    return (time.perf_counter_ns() - start) / calls * 1e-9
+    return _seconds_since(start, arm.slowed) / calls
+
+
+def _seconds_since(start: int, slowed: float) -> float:
+    """What a sample took, which began at this time in nanoseconds; if it is to be slowed, the time is spent first."""
+    if slowed:
+        until = start + (time.perf_counter_ns() - start) * (1 + slowed)
+        while time.perf_counter_ns() < until:
+            pass
+    return (time.perf_counter_ns() - start) * 1e-9
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from ..arms.plan import packages_of_plan
-from ..processes.child import ChildDiedError, lines_of
+from ..processes.child import ChildDiedError, devices_of_cpu, lines_of, xla_flags
 from ..processes.scratch import scratch
-from ..results.record import Arm, Untimed
+from ..results.arm import Arm, Untimed
 from .journal import Journal
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
 
@@ -20,7 +20,8 @@ Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
-    with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s)) as lines:
+    variables = xla_flags(*devices_of_cpu(request.devices))
+    with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s, variables)) as lines:
         for line in lines:
             yield msgspec.json.decode(line, type=Answer)
 
@@ -44,7 +45,7 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(
                     todo, process, plan.processes, plan.rounds, plan.sample_time_s, plan.seed, plan.compile_anew,
-                    packages_of_plan(plan), backend, folder,
+                    max(plan.devices), packages_of_plan(plan), backend, folder,
                 )  # fmt: skip
                 share = len({arm.group for arm in todo}) / whole
                 underway: Underway | None = None

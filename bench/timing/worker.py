@@ -23,13 +23,14 @@ from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import Build, ProgramFacts, read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, expected_of, prepare
-from ..arms.plan import MATMUL_PRECISION, compiling_processes
+from ..arms.plan import compiling_processes
+from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
-from ..results.record import Arm, Machine, Untimed
+from ..results.record import Machine
 from .machine import describe_machine
 from .messages import MARKER, NO_BASELINE, Answer, GroupTimed, Request, Started, Timed, Underway
 from .roofline import measure_ceilings
-from .sampling import Samples, WarmUp, calls_in_a_sample, sample_rounds, warm_up
+from .sampling import Pace, Samples, WarmUp, calls_in_a_sample, pace_of, sample_rounds, warm_up
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0
@@ -51,17 +52,22 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
     """Measure what a request asks for, group by group. Raises an OtherPlatformError on another platform."""
     groups = grouped(request.arms, lambda arm: arm.group)
     mark = _marker(request)
-    with jax.default_matmul_precision(MATMUL_PRECISION), keep_in(Path(request.folder)):
+    with keep_in(Path(request.folder)):
         answer(Underway("measure the machine's limits", 0.0))
         machine = describe_machine(request.packages)
         if request.backend not in (None, machine.backend):
             raise OtherPlatformError(
                 f"it found {machine.backend}, where {request.backend} was expected. Is the device in use, or hidden?"
             )
-        dtypes = sorted({arm.dtype for arm in request.arms})
-        answer(Started(machine, {dtype: measure_ceilings(dtype) for dtype in dtypes}))
+        used = sorted({(arm.arithmetic, arm.dtype, arm.precision) for arm in request.arms})
+        ceilings = {}
+        for name, dtype, precision in used:
+            with jax.default_matmul_precision(precision):
+                ceilings[name] = measure_ceilings(dtype)
+        answer(Started(machine, ceilings))
         for arms in groups.values():
-            answer(measure_group(request, arms, machine, answer, mark, 1 / len(groups)))
+            with jax.default_matmul_precision(arms[0].precision):
+                answer(measure_group(request, arms, machine, answer, mark, 1 / len(groups)))
 
 
 def measure_group(
@@ -93,12 +99,12 @@ def measure_group(
             lose(arm, error)
 
     ready.sort(key=lambda found: arms.index(found[0].arm))
-    warm: list[WarmUp] = []
+    pace, warm = pace_of(machine.backend), list[WarmUp]()
     for found in list(ready):
         arm = found[0].arm
         answer(Underway(f"warm up {arm.id}", 0.0, group, arm.id))
         try:
-            warm.append(warm_up(found[0], request.sample_time_s))
+            warm.append(warm_up(found[0], request.sample_time_s, pace))
         except Exception as error:
             ready.remove(found)
             lose(arm, error)
@@ -108,12 +114,13 @@ def measure_group(
         return GroupTimed(group, request.process, [])
 
     answer(Underway(f"time {group}", 0.0, group))
-    rounds = _affordable_rounds(request, warm)
+    rounds = _affordable_rounds(request, warm, pace)
     samples = sample_rounds(
         [found for found, _ in ready],
         rounds,
         sample_time_s=request.sample_time_s,
         seed=request.seed + request.process,
+        pace=pace,
         warm=warm,
         progress=lambda share: answer(Underway(f"time {group}", part * 0.5 * share, group)),
         entering=lambda index: mark(ready[index][0].arm),
@@ -176,7 +183,8 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
         warm_up_calls=samples.warm_up.calls,
         steady=samples.warm_up.steady,
         time_s=_six_digits(samples.time_s),
-        pipelined_s=_six_digits(samples.pipelined_s),
+        clock=samples.clock,
+        other_s=_six_digits(samples.other_s),
         position=samples.position.tolist(),
         started_s=[round(s, 3) for s in samples.started_s.tolist()],
     )
@@ -194,8 +202,8 @@ def _six_digits(seconds: np.ndarray) -> list[float]:
     return [float(f"{s:.6g}") for s in seconds]
 
 
-def _affordable_rounds(request: Request, warm: list[WarmUp]) -> int:
-    round_time_s = sum(calls_in_a_sample(w, request.sample_time_s) * w.call_time_s for w in warm)
+def _affordable_rounds(request: Request, warm: list[WarmUp], pace: Pace) -> int:
+    round_time_s = sum(calls_in_a_sample(w, request.sample_time_s, pace) * w.call_time_s for w in warm)
     if request.rounds is None:
         few = ROUNDS if request.processes > 1 else 2 * ROUNDS
         wanted = int(np.clip(SHORT_GROUP_TIME_S / round_time_s, few, MOST_ROUNDS))

@@ -21,6 +21,12 @@ def relative_error(got: Any, reference: Any) -> float:
     return float(difference / (np.abs(reference).max() or 1.0))
 
 
-def accuracy_bound(in_dtype: Any, reference: Any, dtype: str) -> float:
-    """What a working dtype may differ by: 4 times NumPy's own error in it, plus 4 units in the last place."""
-    return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * float(jnp.finfo(dtype).eps)
+def accuracy_bound(in_dtype: Any, reference: Any, dtype: str, operand_bits: int | None = None) -> float:
+    """What a working dtype may differ by: 4 times NumPy's own error in it, plus 4 units in the last place.
+
+    Args:
+        in_dtype: NumPy's answer in it.
+        operand_bits: significant bits to which what goes into a matrix product is rounded; None where it is not.
+    """
+    last_place = max(float(jnp.finfo(dtype).eps), 0.0 if operand_bits is None else 2.0 ** (1 - operand_bits))
+    return ACCURACY_FACTOR * relative_error(in_dtype, reference) + ACCURACY_ULPS * last_place

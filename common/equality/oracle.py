@@ -17,6 +17,8 @@ imaginary part of f(p + i ε v) / ε is the derivative of f along v to the last 
 (the complex step of Squire and Trapp, 1998, https://doi.org/10.1137/S003614459631241X), for gradients as for values.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,7 +168,8 @@ def sequence_loss(params: GRUParams, x: Array, targets: Array, lengths: Array | 
 
 def classify(params: ClassifierParams, x: Array, lengths: Array | None = None) -> Array:
     """Logits (*batch, C) from the final carry."""
-    return forward(params.gru, x, lengths=lengths).carry @ params.readout.weight.T + params.readout.bias
+    carry = forward(params.gru, x, lengths=lengths).carry
+    return _product(carry, params.readout.weight.T) + params.readout.bias
 
 
 def classifier_loss(
@@ -174,19 +177,51 @@ def classifier_loss(
 ) -> tuple[Any, ClassifierParams]:
     """Mean softmax cross-entropy of the logits (B, C) against labels (B,) in [0, C), and its gradients."""
     tape = forward(params.gru, x, lengths=lengths)
-    logits = tape.carry @ params.readout.weight.T + params.readout.bias  # (B, C)
+    logits = _product(tape.carry, params.readout.weight.T) + params.readout.bias  # (B, C)
     logits = logits - logits.max(-1, keepdims=True)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     one_hot = np.eye(log_p.shape[-1], dtype=log_p.dtype)[labels]
     loss = -np.mean((log_p * one_hot).sum(-1))
     d_logits = (np.exp(log_p) - one_hot) / log_p.dtype.type(len(labels))  # (B, C)
-    readout = ReadoutParams(d_logits.T @ tape.carry, d_logits.sum(0))
-    gru = backward(params.gru, tape, np.zeros_like(tape.outputs), d_logits @ params.readout.weight).params
+    readout = ReadoutParams(_product(d_logits.T, tape.carry), d_logits.sum(0))
+    d_carry = _product(d_logits, params.readout.weight)
+    gru = backward(params.gru, tape, np.zeros_like(tape.outputs), d_carry).params
     return loss, ClassifierParams(gru, readout)
+
+
+#: Significant bits of what goes into a matrix product; None for all.
+_operand_bits: int | None = None
+
+
+@contextmanager
+def operands_rounded(bits: int | None) -> Iterator[None]:
+    """Within this context, what goes into a matrix product is rounded, as accelerators do that are asked for speed.
+
+    Args:
+        bits: significant bits that are kept: 11 as in TF32, 8 as in bfloat16. None keeps all.
+    """
+    global _operand_bits
+    before, _operand_bits = _operand_bits, bits
+    try:
+        yield
+    finally:
+        _operand_bits = before
+
+
+def round_to(a: Array, bits: int) -> Array:
+    """Each number to the nearest with so many significant bits, ties to even; exponents as they are.
+
+    >>> round_to(np.array([1.0, 1 + 2**-10, 1 + 2**-12, 3e5 + 0.3]), 11).tolist()
+    [1.0, 1.0009765625, 1.0, 300032.0]
+    """
+    fraction, exponent = np.frexp(a)
+    return np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits).astype(a.dtype)
 
 
 def _product(a: Array, b: Array) -> Array:
     """A matrix product in the dtype of its arguments: of bfloat16, NumPy's would be float32."""
+    if _operand_bits is not None:
+        a, b = (round_to(operand, _operand_bits) for operand in (a, b))
     return (a @ b).astype(a.dtype, copy=False)
 
 

@@ -332,6 +332,11 @@ def _measure(question: Question, case: Case, reference: Answers, in_dtype: Answe
 
 @contextmanager
 def _precision(dtype: str) -> Iterator[None]:
-    """JAX with 64-bit types only where asked for, and products that are not silently TF32."""
-    with enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+    """JAX with 64-bit types only where asked for, and products that are not silently TF32.
+
+    A TPU has no float64: what is asked in it is asked on the CPU of the same process.
+    """
+    elsewhere = dtype == "float64" and jax.default_backend() == "tpu"
+    device = jax.default_device(jax.devices("cpu")[0]) if elsewhere else nullcontext()
+    with device, enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
         yield

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from ..compat import stop_listening
+from .collectives import Collective, collectives_of
 
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -39,6 +40,9 @@ class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
         fusions, whiles, transposes: operations of that name.
         temp_bytes: memory beside arguments and results, by XLA's analysis; None where it gives none.
         xla_flops, xla_bytes: by XLA's cost analysis; None where it gives none.
+        collectives: what several devices exchange, in the order of the program.
+        tuned: a fingerprint of what was chosen for this machine, as by autotuning on a GPU: two programs that compute
+            the same may differ in it, from process to process. "" where nothing was chosen, or it is not known.
     """
 
     fingerprint: str
@@ -49,6 +53,8 @@ class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
     temp_bytes: Count | None
     xla_flops: float | None
     xla_bytes: float | None
+    collectives: tuple[Collective, ...] = ()
+    tuned: str = ""
 
 
 #: Fields of Build by JAX's name of the event.
@@ -106,6 +112,8 @@ def read_program(lowered: Any) -> ProgramFacts:
         temp_bytes=temp_bytes(compiled),
         xla_flops=None if cost is None else cost.get("flops"),
         xla_bytes=None if cost is None else cost.get("bytes accessed"),
+        collectives=tuple(collectives_of(text)),
+        tuned=tuned(text),
     )
 
 
@@ -128,10 +136,11 @@ def fingerprint(text: str) -> str:
     """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the same by the same operations.
 
     An instruction counts by its operation, shape, layout, attributes and operands; a computation by its instructions.
-    Names, metadata, the order of instructions, and the order of parameters and results do not count, so that two
-    frameworks that sort their leaves in another way are not different for that. For the same reason it does not count
-    which of several arguments of one shape is which, nor do constants of more than ten numbers, which XLA does not
-    print: it tells programs apart that are proven to compute the same, and is no proof of that itself.
+    Choices for one machine (see `tuned`), names, metadata, the order of instructions, and the order of parameters and
+    results do not count, so that two frameworks that sort their leaves in another way are not different for that. For
+    the same reason it does not count which of several arguments of one shape is which, nor do constants of more than
+    ten numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and is no proof
+    of that itself.
     """
     computations: dict[str, str] = {}  # hashes; the text defines before it uses
     instructions: dict[str, str] = {}
@@ -146,6 +155,30 @@ def fingerprint(text: str) -> str:
         elif line.startswith("}"):
             computations[name] = _hash(*sorted(instructions.values()))
     return computations[name]  # of the last, which is the entry
+
+
+def tuned(text: str) -> str:
+    """A fingerprint of the choices for one machine in optimised HLO: of its `backend_config`s, whatever their order.
+
+    >>> tuned('%a = f32[2] add(%x, %x), metadata={op_name="a"}')
+    ''
+    """
+    found = sorted(config for line in text.splitlines() if (config := _split_config(line)[1]))
+    return _hash(*found) if found else ""
+
+
+#: How often a loop runs is no choice for a machine.
+_TRIPS = re.compile(r'"known_[^"]*":(?:\{[^{}]*\}|"[^"]*"|\d+),?')
+
+
+def _split_config(line: str) -> tuple[str, str]:
+    """An instruction without its `backend_config`, and that without what is known of loops; "" if nothing is left."""
+    before, found, rest = line.partition(", backend_config=")
+    if not found or not rest.startswith("{"):
+        return line, ""
+    end = _closing(rest, 0, "{}") + 1
+    config = _TRIPS.sub("", rest[:end])
+    return before + rest[end:], "" if config == "{}" else config
 
 
 def _hash_instruction(line: str, instructions: dict[str, str], computations: dict[str, str]) -> str:
@@ -171,7 +204,7 @@ _ASIDE = re.compile(
 def _parts(line: str) -> tuple[str, str, str, str]:
     """The shape, the operation, its operands and its attributes."""
     line = re.sub(r"/\*.*?\*/", "", line)
-    line = _ASIDE.sub("", line)
+    line, _ = _split_config(_ASIDE.sub("", line))
     end = _closing(line, 0) + 1 if line.startswith("(") else line.index(" ")
     shape, rest = line[:end], line[end:].strip()
     opening = rest.index("(")
@@ -179,10 +212,11 @@ def _parts(line: str) -> tuple[str, str, str, str]:
     return shape, rest[:opening], rest[opening + 1 : closing], rest[closing + 1 :]
 
 
-def _closing(text: str, opening: int) -> int:
+def _closing(text: str, opening: int, pair: str = "()") -> int:
+    """The place of the bracket that closes the one at `opening`."""
     depth = 0
     for place in range(opening, len(text)):
-        depth += (text[place] == "(") - (text[place] == ")")
+        depth += (text[place] == pair[0]) - (text[place] == pair[1])
         if depth == 0:
             return place
     return len(text)

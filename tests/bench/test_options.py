@@ -66,7 +66,9 @@ def test_rounds_and_processes(tmp_path, rounds, processes):
         facts = b["extra_info"]["trigru"]
         assert len(b["stats"]["data"]) == b["stats"]["rounds"] == rounds * processes
         assert facts["process"] == list(np.repeat(range(processes), rounds))
-        assert len(facts["pipelined_s"]) == processes * -(-rounds // 4)
+        assert facts["other_process"] == list(np.repeat(range(processes), -(-rounds // 4)))
+        assert len(facts["other_s"]) == len(facts["other_process"])
+        assert facts["clock"] == "blocked"
 
 
 def test_what_is_asked_for_twice_is_measured_once(tmp_path):
@@ -97,7 +99,7 @@ def test_processes_differ_in_their_orders_and_in_nothing_else(tmp_path):
     assert len({tuple(built) for built in (first, *others)}) == 3
     assert len({found.tobytes() for found in orders(run)}) == 3
     assert run.machine.precisions == {"highest"}
-    assert run.results["trigru"]["matmul_precision"] == "highest"
+    assert {b["extra_info"]["trigru"]["arm"]["precision"] for b in run.results["benchmarks"]} == {"highest"}
     assert run.results["trigru"]["equality"] is None
 
 
@@ -133,7 +135,7 @@ def test_every_clock_waits_for_the_device(tmp_path):
         facts = twice.facts(key)
         arm = Arm(twice, group, name)
         assert facts["calls"] == arm.calls, "the warm-up waits, too"
-        np.testing.assert_allclose(facts["pipelined_s"], np.repeat(arm.pipelined_s, 2), 1e-5)
+        np.testing.assert_allclose(facts["other_s"], np.repeat(arm.pipelined_s, 2), 1e-5)
         assert 1e-9 * (sum(arm.build_ns) + device_ns[0]) < facts["build"]["first_call_s"]
     for (gemm, copy), (gemm_2, copy_2) in (
         [tuple(ceilings["float32"].values()) for ceilings in found]

@@ -193,6 +193,16 @@ class Arm:
         return interval(self.logs())
 
     @property
+    def other_ratio(self) -> Any:
+        """By the pipelined clock, where every process has samples of it."""
+        if self.name == "pure[jit]":
+            return "1"
+        if min(len(arm.pipelined_s) for arm in (self, self.baseline)) < self.run.processes:
+            return "-"
+        found = interval(np.log(self.pipelined_s) - np.log(self.baseline.pipelined_s))
+        return ("(%)", *short(found)[1:]) if self.called.copy == 2 else short(found)  # the floor is the duplicate's own
+
+    @property
     def overhead_s(self) -> tuple[float, ...]:
         return tuple((ratio - 1) * self.baseline.time_s for ratio in self.ratio)
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from trigru.bench.arms.plan import expand
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.results.record import Arm, Ceilings, Plan, Untimed
+from trigru.bench.results.arm import Arm, Plan, Untimed
+from trigru.bench.results.record import Ceilings
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Begun, Journal
 from trigru.bench.timing.messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
@@ -61,7 +62,8 @@ def timed(process: int, arm: Arm) -> Timed:
         warm_up_calls=20 + process,
         steady=process == 0,
         time_s=samples(process, arm),
-        pipelined_s=[0.5 + process],
+        clock="blocked",
+        other_s=[0.5 + process],
         position=[(place + ARMS.index(arm)) % 3 for place in range(4)] if arm in ARMS else [9] * 4,
         started_s=[100.0 * process + second for second in range(4)],
     )

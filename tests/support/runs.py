@@ -7,9 +7,10 @@ import msgspec
 import numpy as np
 from trigru.bench.analysis.statistics import Comparison, compare, noise_floor, verdict
 from trigru.bench.arms.workloads import get_workload, parse_workload
+from trigru.bench.results.arm import Arm, Plan
 from trigru.bench.results.files import SCHEMA, stats_of
 from trigru.bench.results.grouping import grouped
-from trigru.bench.results.record import Arm, Benchmark, Ceilings, ExtraInfo, Facts, Machine, Plan, Provenance, Results
+from trigru.bench.results.record import Benchmark, Ceilings, ExtraInfo, Facts, Machine, Provenance, Results
 from trigru.common.equality.measurement import Measurement
 from trigru.common.gru.kernels import parse_kernel
 from trigru.common.port.programs import Build, ProgramFacts
@@ -91,7 +92,9 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         "position": [0] * len(process),
         "started_s": [0.0] * len(process),
         "calls": [10] * len(set(process)),
-        "pipelined_s": [],
+        "clock": "blocked",
+        "other_s": [],
+        "other_process": [],
         "warm_up_calls": [10] * len(set(process)),
         "steady": [True] * len(set(process)),
         "leaves": 9,
@@ -119,7 +122,6 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
         "equality": None,
         "machine": MACHINE,
         "ceilings": [{"float32": Ceilings(100.0, 40.0)}],
-        "matmul_precision": "highest",
         "load_before": 0.0,
         "load_after": 0.0,
         "interruptions": 0,

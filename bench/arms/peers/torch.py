@@ -24,6 +24,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import torch
 import torch._dynamo  # optimisers import it when they are made, which fails in two threads at once
@@ -51,7 +52,7 @@ class LearnedGRU(nn.Module):
     def forward(self, x, carry=None, lengths=None):
         """Final carry (B, H) and outputs (B, T, H) of x (B, T, D); lengths (B,) are int64, on the CPU."""
         if carry is None:
-            carry = self.initial_carry.expand(x.shape[0], -1)  # (B, H)
+            carry = self.initial_carry.expand(x.shape[0], -1).contiguous()  # (B, H); cuDNN takes no other
         if lengths is not None:
             x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         outputs, carry = self.gru(x, carry.unsqueeze(0))  # (B, T, H) or packed, (1, B, H)
@@ -91,8 +92,8 @@ class OnDevice:
 
 
 def _build(config: GRUConfig, params: Params, phase: str, wrap: Any = lambda model: model) -> Program:
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    fast = jax.config.jax_default_matmul_precision != "highest"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
     device = "cuda" if torch.cuda.is_available() else "cpu"
     module = _load(config, params, device)
     model, tensors = wrap(module), list(module.parameters())

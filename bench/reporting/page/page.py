@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from ...analysis.answer import WAYS, Answer, answer
 from ...results.record import Results
-from ..answer import advice_lines, legend_lines, limit_lines, noise_lines, proof_lines
+from ..answer import advice_lines, clock_lines, legend_lines, limit_lines, noise_lines, proof_lines
 from ..calibration import calibration_tables
 from ..equality import equality_tables
 from ..kernels import kernel_tables
@@ -16,9 +16,11 @@ from ..overhead import overhead_tables
 from ..plots.answer import answer_figure, answer_text, pairs_figure, pairs_text
 from ..plots.calibration import calibration_picture
 from ..plots.figures import inline
+from ..plots.scaling import scaling_picture
 from ..plots.sweep import sweep_picture
 from ..provenance import limits_of_machine, load_warnings, origin_lines
 from ..reasons import reason_lines
+from ..scaling import scaling_tables
 from ..sections import Section
 from ..sight import sight_lines
 from .samples import Samples
@@ -48,7 +50,7 @@ class Run:
         sizes: what the names of workloads stand for.
         proof, legend, reasons, advice, limits: sentences of the screen.
         sections: tables of this run alone.
-        pictures: of a sweep or a calibration.
+        pictures: of several devices, a sweep or a calibration.
     """
 
     name: str
@@ -82,7 +84,9 @@ def page(runs: Sequence[Results], answers: Sequence[Answer] | None = None) -> st
     return render(
         "page.html",
         runs=told,
-        more="Verdicts on known differences" if all(run.trigru.plan.trials for run in runs) else "Sizes and kernels",
+        more="Verdicts on known differences"
+        if all(run.trigru.plan.trials for run in runs)
+        else "Sizes, kernels and devices",
         tables=tables,
         pairs=pairs if pairs.rows else None,
         samples=samples.content(),
@@ -108,8 +112,10 @@ def names_of(runs: Sequence[Results]) -> list[str]:
 
 
 def _run(run: Results, found: Answer, name: str, samples: Samples) -> Run:
-    more = [picture for picture in (sweep_picture(run), calibration_picture(run)) if picture]
-    sections = [*(overhead_tables(run) if run.trigru.plan.swept else ()), *kernel_tables(run)]
+    drawn = (scaling_picture(run), sweep_picture(run), calibration_picture(run))
+    more = [picture for picture in drawn if picture]
+    swept = overhead_tables(run) if run.trigru.plan.swept else ()
+    sections = [*scaling_tables(run), *swept, *kernel_tables(run)]
     answered = bool(found.rows) and not run.trigru.plan.trials
     return Run(
         name=name,
@@ -121,7 +127,7 @@ def _run(run: Results, found: Answer, name: str, samples: Samples) -> Run:
             )
         ),
         legend=[" ".join(legend_lines(found))] if answered else [],
-        reasons=reason_lines(found) if answered else [],
+        reasons=[*reason_lines(found), *clock_lines(found)] if answered else [],
         advice=advice_lines(found) if answered else [],
         limits=limit_lines(found) if answered else sight_lines(run),
         ways=[_way(run, found, way, samples) for way in WAYS if any(way in row.cells for row in found.rows)],

@@ -9,13 +9,15 @@ from typing import Literal
 
 from ....common.port.programs import Build, ProgramFacts
 from ...analysis.answer import WAYS, Answer, Cell, Difference, Row
+from ...analysis.pairs import OtherClock, other_clock
 from ...analysis.rates import rates_of
 from ...analysis.statistics import Comparison
-from ...results.record import Arm, Benchmark, Results, Untimed
+from ...results.arm import Arm, Untimed
+from ...results.record import Benchmark, Results
 from ..answer import untold
 from ..frameworks import explain
 from ..naming import HEADINGS, PHASES, name_of
-from ..numbers import format_bytes, format_interval, format_rate, format_throughput, format_time
+from ..numbers import format_bytes, format_interval, format_rate, format_ratio, format_throughput, format_time
 from .samples import Samples
 
 #: "filter": words of which the reader chooses some. "words": not chosen from. "number": aligned to the right.
@@ -70,8 +72,8 @@ def answer_table(found: Answer, way: str, run: Results, samples: Samples) -> Sor
 def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples) -> Sortable:
     """Every arm of every run, with and without a number."""
     columns: tuple[tuple[str, Kind], ...] = (
-        ("time of a call", "number"), ("time / plain JAX", "number"), ("verdict", "filter"), ("pipelined", "number"),
-        ("steps/s", "number"), ("GFLOP/s, %", "number"),
+        ("time of a call", "number"), ("time / plain JAX", "number"), ("verdict", "filter"), ("other clock", "number"),
+        ("its / plain JAX", "number"), ("steps/s", "number"), ("GFLOP/s, %", "number"),
     )  # fmt: skip
     rows = [[*first, *_times(run, item, samples)] for run, item, first in _items(runs, names)]
     return _once(
@@ -79,8 +81,9 @@ def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples)
         (*_run_column(runs), *OF_ARM, *columns),
         rows,
         (
-            "Medians of seconds per call; in pipelined rounds no call is waited for before the next. Ratios are paired "
-            "within rounds, with 95 % intervals. Per cent: of the machine's nearer limit. "
+            "Medians of seconds per call. On a CPU each call is waited for, and by the other clock none is before the "
+            "next is started; on an accelerator it is the other way round. Ratios are paired within rounds, with 95 % "
+            "intervals; in brackets where they are indistinguishable from 1. Per cent: of the machine's nearer limit. "
             "A/A is plain JAX compiled again (#2), whose difference from it is noise.",
         ),
     )
@@ -151,10 +154,10 @@ def _items(runs: Sequence[Results], names: Sequence[str]) -> Iterator[tuple[Resu
 
 
 def _of_arm(arm: Arm) -> list[Entry]:
-    copy = f" #{arm.copy}" if arm.copy > 1 else ""
+    copy = f" #{arm.copy}" if arm.copy > 1 else f" on {arm.devices}, {arm.way}" if arm.way else ""
     slowed = f" slowed by {arm.slowed:.0%}" if arm.slowed else ""
     style = Entry(arm.style) if arm.style else Entry("none", why="the port is not available")
-    words = (arm.dtype, f"{arm.division}{f' {arm.trial}' if arm.trial else ''}")
+    words = (arm.arithmetic, f"{arm.division}{f' {arm.trial}' if arm.trial else ''}{' (weak)' if arm.weak else ''}")
     named = Entry(f"{name_of(arm.port)}{copy}{slowed}"), style, Entry(str(arm.kernel))
     return [Entry(str(arm.workload)), Entry(PHASES.get(arm.phase, arm.phase)), *named, *map(Entry, words)]
 
@@ -162,19 +165,24 @@ def _of_arm(arm: Arm) -> list[Entry]:
 def _times(run: Results, item: Benchmark | Untimed, samples: Samples) -> list[Entry]:
     if isinstance(item, Untimed):
         why = f"no number: {item.reason}"
-        return [Entry("", why=why), *([Entry("-", why=why)] * 5)]
+        return [Entry("", why=why), *([Entry("-", why=why)] * 6)]
     rates, facts, place = rates_of(run, item), item.facts, samples.place(run, item)
     ratio = Comparison(facts.ratio, facts.ratio_low, facts.ratio_high)
     why = "nothing is dispatched ahead, or a single call fills a sample"
-    baseline = samples.place_of_baseline(run, item)
+    baseline, other = samples.place_of_baseline(run, item), other_clock(run, item)
     return [
         Entry(format_time(rates.time_s), rates.time_s, (place,)),
         Entry("1", 1.0) if item.arm.is_baseline else Entry(format_interval(ratio), ratio.ratio, (place, baseline)),
         Entry(ROLES.get(item.arm.role, facts.differs or facts.verdict)),
-        Entry("-", why=why) if rates.pipelined_s is None else Entry(format_time(rates.pipelined_s), rates.pipelined_s),
+        Entry("-", why=why) if rates.other_s is None else Entry(format_time(rates.other_s), rates.other_s),
+        Entry("-", why=why) if other is None else _other(item, other),
         Entry(format_rate(rates.steps_per_s), rates.steps_per_s),
         Entry(format_throughput(rates.flop_per_s, rates.share), rates.flop_per_s),
     ]
+
+
+def _other(b: Benchmark, other: OtherClock) -> Entry:
+    return Entry("1", 1.0) if b.arm.is_baseline else Entry(format_ratio(other.ratio, other.verdict), other.ratio.ratio)
 
 
 def _program(b: Benchmark) -> list[Entry]:

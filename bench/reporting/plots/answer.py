@@ -59,7 +59,7 @@ def pairs_text(found: Answer, way: str) -> str:
 def title_of(row: Row) -> str:
     """What is measured in a row.
 
-    >>> from ...results.record import Sized
+    >>> from ...results.arm import Sized
     >>> title_of(Row(Sized("question"), "", "train_step", 1e-3, 0.01, {}, {}, {}, {}))
     'question, train step'
     """

@@ -7,7 +7,8 @@ import numpy as np
 from ....common.gru.kernels import STOCK
 from ...analysis.overhead import NEGLIGIBLE, overheads
 from ...analysis.rates import rates_of
-from ...results.record import Arm, Benchmark, Results
+from ...results.arm import Arm
+from ...results.record import Benchmark, Results
 from ..numbers import format_rate
 from .figures import INK, Picture, colour_of, drawing, marker_of
 
@@ -67,7 +68,7 @@ def sweep_figure(results: Results) -> "Figure | None":
             for axes in (rates, costs):
                 axes.set_xscale("log", base=2)
                 axes.set_xticks(sizes, [str(size) for size in sizes])
-                axes.set_xlabel(f"{swept} ({base}, float32)")
+                axes.set_xlabel(f"{swept} ({base}, {results.trigru.plan.arithmetic})")
                 axes.grid(alpha=0.3)
         figure.legend(
             *grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False

@@ -6,7 +6,7 @@ from support.runs import draw_kernels, make_arm, make_benchmark, make_results, p
 from trigru.bench.analysis.crosstab import Column, crosstab
 from trigru.bench.analysis.pairs import pair
 from trigru.bench.analysis.statistics import Comparison, compare
-from trigru.bench.results.record import Untimed
+from trigru.bench.results.arm import Untimed
 from trigru.common.errors import InputError, UnknownNameError
 
 BOTH = ("documented", "functional")

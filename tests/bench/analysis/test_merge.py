@@ -20,10 +20,10 @@ from support.processes import (
 from support.runs import BUILD, MACHINE
 from trigru.bench.analysis.merge import merge
 from trigru.bench.analysis.statistics import compare, noise_floor, verdict
-from trigru.bench.arms.plan import MATMUL_PRECISION
 from trigru.bench.arms.workloads import Workload
+from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import load, save
-from trigru.bench.results.record import Ceilings, Untimed
+from trigru.bench.results.record import Ceilings
 from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run
 from trigru.bench.timing.worker import NO_BASELINE
@@ -68,7 +68,7 @@ def test_processes_are_joined_in_their_order(merged):
     assert facts.position == [1, 2, 0, 1] * 2
     assert facts.started_s == [0.0, 1.0, 2.0, 3.0, 100.0, 101.0, 102.0, 103.0]
     assert (facts.calls, facts.warm_up_calls, facts.steady) == ([10, 11], [20, 21], [True, False])
-    assert facts.pipelined_s == [0.5, 1.5]
+    assert (facts.clock, facts.other_s, facts.other_process) == ("blocked", [0.5, 1.5], [0, 1])
     assert merged.groups()[STEP][1].stats["iterations"] == 10
     assert facts.gate == 0.375, "the largest"
     assert facts.build == BUILD, "the first process's"
@@ -90,7 +90,7 @@ def test_no_batch_is_drawn_whose_sizes_a_journal_says(journal, monkeypatch):
 def test_where_it_comes_from(merged):
     facts = merged.trigru
     assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
-    assert (facts.load_before, facts.matmul_precision, facts.complete) == (0.5, MATMUL_PRECISION, True)
+    assert (facts.load_before, facts.complete) == (0.5, True)
     assert facts.ceilings == [{"float32": Ceilings(100.0, 10.0)}] * 2
 
 

@@ -13,7 +13,7 @@ from trigru.bench.arms.arms import arms_of, prepare
 from trigru.bench.arms.peers import Peer, PeerStyle
 from trigru.bench.arms.plan import expand, packages_of_plan
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
-from trigru.bench.results.record import Sized
+from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.gru.kernels import Kernel
@@ -234,7 +234,7 @@ def test_an_unknown_style_or_a_missing_one_is_said(monkeypatch):
 
 def test_the_reference_is_computed_in_float64():
     for phase in PHASES:
-        found = get_reference(TINY, phase, "float32")
+        found = get_reference(get_workload(TINY), phase, "float32")
         assert {np.asarray(a).dtype.name for a in found.expected.values()} == {"float64"}
         assert all(0 < bound < 1e-4 for bound in found.bounds.values())
 
@@ -273,7 +273,7 @@ def test_the_step_goes_on_from_the_carry_that_is_passed():
 @pytest.mark.parametrize("worst", ["carry", "outputs"])
 def test_the_gate_is_the_largest_share_of_what_is_allowed(worst):
     program = prepare(make_arm("pure[jit]")).program
-    expected = get_reference(TINY, "forward", "float32")
+    expected = get_reference(get_workload(TINY), "forward", "float32")
     answers = {name: want.copy() for name, want in expected.expected.items()}
     for name, answer in answers.items():
         answer.flat[0] += (0.5 if name == worst else 0.25) * expected.bounds[name] * np.abs(answer).max()

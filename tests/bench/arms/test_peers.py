@@ -13,7 +13,7 @@ from support.cli import run_code
 from trigru.bench.arms.admission import NotEqualError, get_reference
 from trigru.bench.arms.peers import PEERS, get_peer
 from trigru.bench.arms.workloads import get_workload
-from trigru.bench.results.record import Sized
+from trigru.bench.results.arm import Sized
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.parameters.record import ClassifierParams, leaves
 from trigru.common.port.programs import read_program
@@ -60,7 +60,7 @@ def arm(request):
 
 def build(style, workload, phase):
     """What is to be answered, a program, and the program called on the reference's batch."""
-    expected = get_reference(Sized(workload), phase, "float32", steps=1)
+    expected = get_reference(get_workload(Sized(workload)), phase, "float32", steps=1)
     program = style.build(get_workload(Sized(workload)).config(phase), expected.params, phase)
     arguments = [program.put(array) for array in expected.batch.arguments(phase)]
     return expected, program, lambda: program.call(*arguments)

@@ -12,7 +12,7 @@ import pytest
 from trigru.bench.arms import work
 from trigru.bench.arms.work import Work, work_of
 from trigru.bench.arms.workloads import WORKLOADS, Workload, get_workload
-from trigru.bench.results.record import Sized
+from trigru.bench.results.arm import Sized
 from trigru.bench.timing import roofline
 from trigru.bench.timing.roofline import measure_ceilings
 from trigru.common.parameters.record import random_params

@@ -18,9 +18,9 @@ from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.commands.claims import claim_folder
 from trigru.bench.processes.claims import ClaimedError
 from trigru.bench.reporting.console import Progress
+from trigru.bench.results.arm import Plan
 from trigru.bench.results.files import load, save
 from trigru.bench.results.lines import UnfinishedError
-from trigru.bench.results.record import Plan
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal, ResumeError
 from trigru.common.errors import TrigruError

@@ -12,6 +12,7 @@ from support.cli import call, invoke, run_code
 MEASURING = {"--details", "--json", "--size",
     "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--limit", "--seed",
     "--peers", "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
+    "--dtype", "--precision",
 }  # fmt: skip
 COMMANDS = {
     "compare": MEASURING | {"--cache", "--no-cache", "--snapshot"},
@@ -30,7 +31,7 @@ COMMANDS = {
         "--cache",
         "--no-cache",
     },
-    "bench": MEASURING | {"--calibrate", "--cold-start"},
+    "bench": MEASURING | {"--calibrate", "--cold-start", "--devices", "--weak"},
     "report": {"--details", "--json", "--output"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {
@@ -99,6 +100,14 @@ def test_the_version_is_said_without_a_command():
          "unknown port with an upstream part 'pure'. Known: linen, nnx, equinox"),
         (["report", "absent.json"], "absent.json: No such file"),
         (["diff", "absent.json", "absent.json"], "absent.json: No such file"),
+        (["bench", "--dtype", "float64"], "unknown dtype to time 'float64'. Known: float32, bfloat16, float16"),
+        (["compare", "--precision", "tf32"], "unknown precision 'tf32'. Known: highest, high, default"),
+        (["bench", "--devices", "two"], "cannot read the devices 'two': expected numbers from 1 to 64, as in 1,2,4"),
+        (["bench", "--devices", "0,2"], "cannot read the devices '0,2'"),
+        (["bench", "--devices", "1,2", "--workload", "question"],
+         "question has a batch of 1, which 2 devices cannot share equally. Pass another --workload, or --size batch=2"),
+        (["bench", "--devices", "2", "--weak", "--workload", "vowels"], "vowels has real data, which fix its batch"),
+        (["bench", "--weak"], "--weak is for --devices"),
         (["bench", "--sweep", "depth=1,2"], "cannot sweep 'depth=1,2'. Expected one of batch, time, inputs, hidden"),
         (["bench", "--sweep", "hidden=0"], "cannot sweep 'hidden=0'"),
         (["bench", "--sweep", "time=5", "--workload", "vowels"], "vowels has real data, which fix its time"),

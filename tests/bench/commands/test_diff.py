@@ -55,7 +55,7 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
     assert invoke("diff", folder, files("again", slow), "--fail-above", "0.6").exit_code == 0
     whole = files("whole", slowed(old, 1.5))
     assert [invoke("diff", folder, whole, *option).exit_code for option in ((), ("--absolute",))] == [0, 1]
-    elsewhere = files("elsewhere", with_provenance(slow, matmul_precision="tensorfloat32"))
+    elsewhere = files("elsewhere", with_machine(slow, device="another"))
     options = ((), ("--allow-missing",), ("--allow-other-machine",))
     assert [invoke("diff", folder, elsewhere, *option).exit_code for option in options] == [2, 2, 1]
     begun = files("begun", with_provenance(old, complete=False))

@@ -2,7 +2,7 @@
 
 from support.runs import make_arm, make_results
 from trigru.bench.reporting.calibration import calibration_tables
-from trigru.bench.results.record import Untimed
+from trigru.bench.results.arm import Untimed
 
 
 def test_where_nothing_was_measured_the_reasons_are_said():

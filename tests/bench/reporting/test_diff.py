@@ -10,7 +10,7 @@ from trigru.bench.analysis.diff import TOO_NOISY, diff
 from trigru.bench.reporting.diff import MOST_ROWS, _number, check_comparable, diff_tables
 from trigru.bench.reporting.numbers import format_time
 from trigru.bench.reporting.outcome import outcome
-from trigru.bench.results.record import Untimed
+from trigru.bench.results.arm import Untimed
 from trigru.common.errors import TrigruError
 
 HALF = replace(EQUAL, dtype="float32", error=0.5, bound=1.0)
@@ -53,8 +53,6 @@ def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again)
         (with_machine(again, threads=2), machine, f"{where} threads 2, was 16."),
         (with_machine(again, xla_flags="--xla_a=1"), machine, f"{where} xla_flags '--xla_a=1', was ''."),
         (with_machine(again, environment={}), machine, f"{where} OMP_NUM_THREADS not set, was 8."),
-        (with_provenance(again, matmul_precision="tf32"), machine,
-         "NEW was measured in another precision of matrix products: 'tf32', was 'highest'."),
     ):  # fmt: skip
         found = diff(old, new)
         assert diff_tables(found)[0].title == "Where the files do not compare"

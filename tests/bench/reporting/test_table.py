@@ -12,8 +12,8 @@ from support.cli import call, invoke
 from support.runs import draw_run, make_arm, with_benchmarks, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.crosstab import KINDS, Cell, crosstab
 from trigru.bench.reporting.table import FORMATS, as_csv, as_json, as_latex, as_markdown, column_name
+from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import save
-from trigru.bench.results.record import Untimed
 
 BOTH = ("documented", "functional")
 HOSTILE = '=cmd|"/c calc"!A1 \\input{/etc/passwd} | <script> [x](http://y) \x1b[2J $1^2_~ 50% & #'

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support import runs
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, with_facts, with_provenance
 from trigru.bench.commands.tables import tables_of
+from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, assemble, command_line, load, save
-from trigru.bench.results.record import Arm, Facts, Plan, Provenance, Untimed
+from trigru.bench.results.record import Facts, Provenance
 
 ARMS = [make_arm(name) for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
 RESULTS = make_results([make_benchmark(arm, [1.0, 2.0, 3.0]) for arm in ARMS])

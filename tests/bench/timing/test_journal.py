@@ -19,8 +19,8 @@ from support.processes import (  # fmt: skip
     timed,
 )
 from support.runs import MACHINE, make_arm
+from trigru.bench.results.arm import Untimed
 from trigru.bench.results.lines import LinesError, UnfinishedError
-from trigru.bench.results.record import Untimed
 from trigru.bench.timing.journal import Journal, Resumed, ResumeError
 from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run

@@ -8,7 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.bench.timing.sampling import CompiledWhileTimingError, WarmUp, balanced_orders, sample_rounds, warm_up
+from trigru.bench.timing.sampling import (
+    ACCELERATOR_PACE,
+    CPU_PACE,
+    CompiledWhileTimingError,
+    WarmUp,
+    balanced_orders,
+    pace_of,
+    sample_rounds,
+    warm_up,
+)
 
 
 class Arm:
@@ -155,3 +164,74 @@ def test_positions_are_those_that_the_arms_ran_in():
     for number, order in enumerate(rounds):
         for place, (name, _) in enumerate(order):
             assert found["abc".index(name)].position[number] == place
+
+
+class Queue:
+    """An arm of an asynchronous device: a call returns after its dispatch, and its result is ready later."""
+
+    def __init__(self, clock, dispatch_s, device_s, slowed=0.0):
+        self.clock, self.dispatch_s, self.device_s, self.slowed = clock, dispatch_s, device_s, slowed
+
+    def call(self):
+        self.clock.now_s += self.dispatch_s
+        self.clock.free_s = max(self.clock.free_s, self.clock.now_s) + self.device_s
+        return self.clock.free_s
+
+    def wait(self, outputs):
+        self.clock.now_s = max(self.clock.now_s, *(outputs if isinstance(outputs, list) else [outputs]))
+
+
+class Clock:
+    """In place of `time`: it moves by what is done, and by a nanosecond when it is looked at."""
+
+    now_s = free_s = 0.0
+
+    def perf_counter_ns(self):
+        self.now_s += 1e-9
+        return round(self.now_s * 1e9)
+
+    def time(self):
+        return self.now_s
+
+
+@pytest.fixture
+def virtual(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("trigru.bench.timing.sampling.time", clock)
+    return clock
+
+
+def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtual):
+    """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
+    arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
+    fast, slow = sample_rounds(arms, 8, sample_time_s=1e-3, pace=ACCELERATOR_PACE)
+    assert {s.clock for s in (fast, slow)} == {"pipelined"}
+    assert [len(s.time_s) for s in (fast, slow)] == [8, 8]
+    assert [len(s.other_s) for s in (fast, slow)] == [2, 2]
+    for found, throughput_s, latency_s in ((fast, 100e-6, 160e-6), (slow, 200e-6, 300e-6)):
+        np.testing.assert_allclose(found.time_s, throughput_s, rtol=1e-2)
+        np.testing.assert_allclose(found.other_s, latency_s, rtol=1e-2)
+        assert found.calls >= 50
+        assert found.calls * found.time_s.min() >= 0.99 * 50e-3
+        assert found.warm_up.calls * throughput_s >= 0.99, "a second of warm-up, while the clock rate rises"
+
+
+def test_on_a_cpu_what_is_waited_for_leads(virtual):
+    (found,) = sample_rounds([Queue(virtual, 60e-6, 100e-6)], 8, sample_time_s=1e-3, pace=CPU_PACE)
+    assert (found.clock, found.calls, len(found.time_s), len(found.other_s)) == ("blocked", 7, 8, 2)
+    np.testing.assert_allclose(found.time_s, 160e-6, rtol=1e-3)
+    np.testing.assert_allclose(found.other_s, (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
+    assert [pace_of(backend) for backend in ("cpu", "gpu", "tpu")] == [CPU_PACE, *[ACCELERATOR_PACE] * 2]
+
+
+def test_a_calibration_slows_the_clock_that_leads(virtual):
+    one, slowed = (
+        sample_rounds([Queue(virtual, 60e-6, 100e-6, share)], 4, sample_time_s=1e-3, pace=ACCELERATOR_PACE)[0]
+        for share in (0.0, 0.05)
+    )
+    np.testing.assert_allclose(slowed.time_s / one.time_s, 1.05, rtol=2e-3)
+
+
+def test_a_call_that_fills_a_sample_has_a_number_by_the_clock_that_leads(virtual):
+    (found,) = sample_rounds([Queue(virtual, 0.0, 9.0)], 2, sample_time_s=1e-3, pace=CPU_PACE)
+    assert (found.calls, len(found.time_s), len(found.other_s)) == (1, 2, 0)

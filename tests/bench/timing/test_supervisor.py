@@ -7,7 +7,7 @@ import pytest
 from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, FakeProcesses, ignore, journal_at
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.results.record import Untimed
+from trigru.bench.results.arm import Untimed
 from trigru.bench.timing.messages import GroupTimed
 from trigru.bench.timing.supervisor import run
 

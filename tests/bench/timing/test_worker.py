@@ -13,12 +13,12 @@ from support.runs import make_arm, plan
 from trigru.bench import cli
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.plan import expand
-from trigru.bench.results.record import Untimed
+from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.journal import PARTIAL
 from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.messages import MARKER, GroupTimed, Request, Underway
-from trigru.bench.timing.sampling import Samples, WarmUp
+from trigru.bench.timing.sampling import CPU_PACE, Samples, WarmUp
 from trigru.bench.timing.supervisor import run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
@@ -43,7 +43,7 @@ def answers_to(tmp_path):
 
     def answers_to(arms=ARMS, **changes):
         asked = {"process": 0, "processes": 1, "rounds": 3, "sample_time_s": 1e-4, "seed": 7}
-        asked |= {"compile_anew": False, "packages": [], "backend": "cpu", "folder": str(tmp_path)}
+        asked |= {"compile_anew": False, "devices": 1, "packages": [], "backend": "cpu", "folder": str(tmp_path)}
         answers = []
         worker.measure(Request(arms, **asked | changes), answers.append)
         return answers
@@ -129,8 +129,11 @@ def test_another_platform_than_expected_is_said_before_anything_is_measured(answ
 
 
 def test_a_run_of_another_platform_than_was_verified_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("trigru.bench.commands.compare.verify_ports", lambda *_, **__: ([], {}))
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    def verified(*_, prover, **__):
+        prover.backend = "gpu"
+        return [], {}
+
+    monkeypatch.setattr("trigru.bench.commands.compare.verify_ports", verified)
     monkeypatch.setattr(sys, "argv", ["trigru", "compare", "--quick", "--port", "pure", "-o", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -179,12 +182,20 @@ def clock(monkeypatch):
     def sample_rounds(ready, rounds, *, warm, **options):
         asked.append((rounds, options))
         return [
-            Samples(factor * base[:rounds], np.array([0.1]), 5, (np.arange(rounds) + n) % 3, 1e9 + base[:rounds], of)
+            Samples(
+                factor * base[:rounds],
+                np.array([0.1]),
+                "blocked",
+                5,
+                (np.arange(rounds) + n) % 3,
+                1e9 + base[:rounds],
+                of,
+            )
             for n, (factor, of) in enumerate(zip((1, 1.05, 1.02), warm, strict=True))
         ]
 
     monkeypatch.setattr(worker, "sample_rounds", sample_rounds)
-    monkeypatch.setattr(worker, "warm_up", lambda ready, _: WarmUp(17, ready.arm.port == "pure", 1e-4))
+    monkeypatch.setattr(worker, "warm_up", lambda ready, *_: WarmUp(17, ready.arm.port == "pure", 1e-4))
     return asked
 
 
@@ -291,8 +302,8 @@ ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to 
 def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
-    request = Request(ARMS, 0, processes, asked, 1e-5, 0, False, [], "cpu", "/folder")
-    assert worker._affordable_rounds(request, [WarmUp(9, True, 1e-4)] * 3) == given
+    request = Request(ARMS, 0, processes, asked, 1e-5, 0, False, 1, [], "cpu", "/folder")
+    assert worker._affordable_rounds(request, [WarmUp(9, True, 1e-4)] * 3, CPU_PACE) == given
 
 
 HANGS = """

@@ -22,13 +22,14 @@ from support.runs import (
     with_provenance,
 )
 from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.pairs import other_clock
 from trigru.bench.analysis.rates import rates_of
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.answer import advice_lines, legend_lines, limit_lines, proof_lines
-from trigru.bench.reporting.numbers import format_bytes, format_interval, format_time
+from trigru.bench.reporting.numbers import format_bytes, format_interval, format_ratio, format_time
 from trigru.bench.reporting.page.page import SCRIPTS, names_of, page
 from trigru.bench.reporting.reasons import reason_lines
-from trigru.bench.results.record import Untimed
+from trigru.bench.results.arm import Untimed
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' {{7*7}} $x^2_"
 OWN_ELEMENTS = {
@@ -53,7 +54,14 @@ def run():
             temp_bytes=1024 * (number + 1),
         )  # fmt: skip
         found.append(
-            with_facts(b, build=build, program=program, leaves=500 + number, pipelined_s=[1e-6 * (number + 1)])
+            with_facts(
+                b,
+                build=build,
+                program=program,
+                leaves=500 + number,
+                other_s=[1e-6 * (number + 1)] * 5,
+                other_process=list(range(5)),
+            )
         )
     untimed = [Untimed(make_arm("linen[leaves]"), "its first results were wrong")]
     return msgspec.structs.replace(with_provenance(with_benchmarks(drawn, found), equality=[EQUAL]), untimed=untimed)
@@ -78,7 +86,10 @@ def test_every_time_stands_in_the_row_of_its_arm_and_under_its_heading(run, read
         name = names.get(arm.port, arm.port) + (" #2" if arm.copy == 2 else "")
         assert arm_of(row) == (str(arm.workload), phases[arm.phase], name, arm.style)
         assert row["time of a call"] == format_time(rates.time_s)
-        assert row["pipelined"] == format_time(b.facts.pipelined_s[0])
+        assert row["other clock"] == format_time(b.facts.other_s[0])
+        other = other_clock(run, b)
+        said = "1" if arm.is_baseline else format_ratio(other.ratio, other.verdict)
+        assert row["its / plain JAX"] == said
         ratio = Comparison(b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high)
         assert row["time / plain JAX"] == ("1" if arm.is_baseline else format_interval(ratio))
         said = {"baseline": "1 (baseline)", "duplicate": "A/A"}.get(arm.role, b.facts.verdict)
@@ -108,7 +119,9 @@ def test_noise_that_hides_what_one_would_choose_by_is_said_first(run):
 def test_an_arm_without_a_number_says_why(read):
     (row,) = (row for row in read.rows("Every time") if row["style"] == "leaves" and row["framework"] == "linen")
     assert row["time of a call"].strip() == "no number: its first results were wrong"
-    assert {row[name].strip() for name in ("time / plain JAX", "verdict", "pipelined", "steps/s")} == {"-"}
+    assert {
+        row[name].strip() for name in ("time / plain JAX", "verdict", "other clock", "its / plain JAX", "steps/s")
+    } == {"-"}
 
 
 def test_a_program_and_its_compile_times_stand_under_their_headings(run, read):

@@ -1,0 +1,76 @@
+"""A model's batch over several devices, as JAX's users spread it: parameters on every device, examples in parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ...common.compat import vary_over
+from ...common.errors import UnavailableError
+from ...common.port.task import Task
+from ..results.arm import Arm
+
+#: The axis of the mesh.
+AXIS = "data"
+#: The ways that differ in a phase with a gradient; without one, devices exchange nothing in either.
+WAYS = {"gradient": ("placed", "shard_map"), "train_step": ("placed", "shard_map")}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How an arm uses several devices.
+
+    Args:
+        mesh: of these devices.
+        way: see `trigru.bench.results.arm.Arm`.
+    """
+
+    mesh: Any
+    way: str
+
+    def model(self, model: Any) -> Any:
+        """The model, whole on every device."""
+        return jax.device_put(model, NamedSharding(self.mesh, P()))
+
+    def put(self, array: Any) -> Any:
+        """An array of the batch, in as many parts as there are devices."""
+        return jax.device_put(array, NamedSharding(self.mesh, P(AXIS)))
+
+    def task(self, task: Task) -> Task:
+        """The task; by shard_map, each device computes the loss of its part."""
+        return _Mapped(task.phase, task.predict, task.loss, task.optimizer, self.mesh) if self.way != "placed" else task
+
+
+def spread_of(arm: Arm) -> Spread:
+    """How an arm uses its devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
+    there = jax.devices()
+    if len(there) < arm.devices:
+        raise UnavailableError(f"{arm.devices} devices were asked for, and there are {len(there)}.")
+    kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
+    if kind is None or not hasattr(jax, "shard_map"):
+        raise UnavailableError("spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes.")
+    return Spread(jax.make_mesh((arm.devices,), (AXIS,), axis_types=(kind,), devices=there[: arm.devices]), arm.way)
+
+
+@dataclass(frozen=True)
+class _Mapped(Task):
+    """A task whose loss is the mean over devices of that of each part. All parts have as many examples.
+
+    The parameters are made to vary over the devices outside of the loop over time, so that their gradient is summed
+    over the steps before the devices exchange it.
+    """
+
+    mesh: Any
+
+    def objective(self, model: Any, *arrays: Any) -> Any:
+        whole: Callable[..., Any] = super().objective
+
+        def part(model: Any, *arrays: Any) -> Any:
+            varying = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
+            return jax.lax.pmean(whole(varying, *arrays), AXIS)
+
+        specs = {"in_specs": (P(), *[P(AXIS)] * len(arrays)), "out_specs": P()}
+        return jax.shard_map(part, mesh=self.mesh, **specs)(model, *arrays)

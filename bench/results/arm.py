@@ -1,0 +1,178 @@
+"""What a run is asked for, and its arms: what is timed."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from ...common.gru.kernels import Kernel
+from . import contradictions
+from .ranges import Count, Dtype, Label, Natural, NotNegative, Phase, Precision, Seconds, Size, Way
+
+Role = Literal["baseline", "duplicate", "arm", "calibration"]
+
+
+class Sized(Struct, frozen=True, forbid_unknown_fields=True):
+    """A workload by name, and those of its sizes that were changed.
+
+    Args:
+        name: a row of `trigru.bench.arms.workloads.WORKLOADS`.
+        sizes: "batch", "time", "inputs" or "hidden".
+
+    >>> str(Sized("question", {"hidden": 64}))
+    'question@hidden=64'
+    """
+
+    name: str
+    sizes: dict[Size, Natural] = {}
+
+    def __str__(self) -> str:
+        """The text that users write."""
+        return self.name + "".join(f"@{size}={value}" for size, value in self.sizes.items())
+
+
+def arithmetic_of(dtype: str, precision: str) -> str:
+    """Dtype and precision in a word; "highest" is not said.
+
+    >>> arithmetic_of("float32", "highest"), arithmetic_of("float32", "default")
+    ('float32', 'float32@default')
+    """
+    return dtype if precision == "highest" else f"{dtype}@{precision}"
+
+
+class Arm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is timed: a port in a call style, on a phase of a workload.
+
+    Args:
+        workload, phase, dtype, precision: the work. Arms are compared where they have these and the division in common.
+            dtype is that of parameters, data and computation; precision is JAX's of matrix products.
+        division: "stock", or the name of the kernel that the group compares with each framework's own cell.
+        port: its name, or a peer's.
+        style: the call style; None where the port is not available, so that its styles are not known.
+        kernel: the arm's own, with its choices.
+        role: ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise
+            floor. An "arm" gets a verdict, and so does an arm of a "calibration", whose true difference is known.
+        copy: 1; 2 for the duplicate; more for further copies of the baseline in a calibration.
+        slowed: the share by which a calibration makes the arm take longer.
+        trial: in a calibration, the number of the group, from 1; else 0.
+        devices: over how many the batch is spread.
+        way: in which it is: "placed", where XLA finds out the rest, or by "shard_map"; "" on one device.
+        weak: whether the group is one of weak scaling, in which the batch is the workload's times `devices`.
+        labels: what the call style is, whatever its port calls it: of `trigru.common.port.protocol.LABELS`.
+    """
+
+    workload: Sized
+    phase: Phase
+    dtype: Dtype
+    division: str
+    port: str
+    style: str | None
+    kernel: Kernel
+    role: Role
+    copy: Natural
+    slowed: NotNegative
+    trial: Count
+    labels: tuple[Label, ...] = ()
+    precision: Precision = "highest"
+    devices: Natural = 1
+    way: Way = ""
+    weak: bool = False
+
+    def __post_init__(self) -> None:
+        contradictions.check_arm(self)
+
+    @property
+    def arithmetic(self) -> str:
+        """Dtype and precision in a word; see `arithmetic_of`."""
+        return arithmetic_of(self.dtype, self.precision)
+
+    @property
+    def group(self) -> str:
+        """The group of arms that this arm may be compared with: the same work, in the same division."""
+        trial = f"~{self.trial}" if self.trial else ""
+        weak = "/weak" if self.weak else ""
+        return f"{self.workload}{trial}/{self.phase}/{self.arithmetic}/{self.division}{weak}"
+
+    @property
+    def name(self) -> str:
+        """Short, and unique within the group: "linen[apply]", "pure[jit]#2" or "pure[jit]:fused@save=none"."""
+        kernel = "" if self.kernel.is_stock else f":{self.kernel}"
+        copy = f"#{self.copy}" if self.copy > 1 else ""
+        spread = f" on {self.devices}, {self.way}" if self.devices > 1 else ""
+        return f"{self.port}[{self.style or '?'}]{kernel}{copy}{spread}" + (
+            f"+{self.slowed:.0%}" if self.slowed else ""
+        )
+
+    @property
+    def id(self) -> str:
+        """Stable and unique. Results of different runs are matched by it."""
+        return f"{self.group}/{self.name}"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether ratios of the group are relative to this arm."""
+        return self.role == "baseline"
+
+
+class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """An arm without a number.
+
+    Args:
+        reason: why, in words.
+    """
+
+    arm: Arm
+    reason: str
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was asked for.
+
+    Args:
+        workloads, phases, ports, peers, kernels: by name; each arm is one of each.
+        styles: call styles; None for all.
+        processes: fresh interpreters, each of which measures everything.
+        rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
+        sample_time_s: least duration of a sample of fewer than twenty calls.
+        limit_s: a measuring process that says nothing for longer is ended, and the arm under way has no number.
+        seed: of the orders and the bootstrap.
+        trials: above 0, calibrate instead, with this many groups of copies and slowed copies of the baseline.
+        compile_anew: every process compiles; else the later ones take the programs of the first or the second one.
+        dtype, precision: of all arms; see `Arm`.
+        devices: over how many each port's batch is spread; 1 is always among them.
+        weak: whether there are groups of weak scaling, too.
+    """
+
+    workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
+    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
+    ports: tuple[str, ...]
+    peers: tuple[str, ...]
+    styles: tuple[str, ...] | None
+    kernels: Annotated[tuple[Kernel, ...], Meta(min_length=1)]
+    processes: Annotated[int, Meta(ge=1, le=1000)]
+    rounds: Natural | None
+    sample_time_s: Seconds
+    limit_s: NotNegative
+    seed: Count
+    trials: Count
+    compile_anew: bool = True  # in files that do not say
+    dtype: Dtype = "float32"
+    precision: Precision = "highest"
+    devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)
+    weak: bool = False
+
+    def __post_init__(self) -> None:
+        contradictions.check_plan(self)
+
+    @property
+    def arithmetic(self) -> str:
+        """Dtype and precision in a word; see `arithmetic_of`."""
+        return arithmetic_of(self.dtype, self.precision)
+
+    @property
+    def swept(self) -> str | None:
+        """The one size in which the workloads differ; None where they differ in another way."""
+        first = self.workloads[0]
+        if any((w.name, w.sizes.keys()) != (first.name, first.sizes.keys()) for w in self.workloads):
+            return None
+        varied = [size for size in first.sizes if len({w.sizes[size] for w in self.workloads}) > 1]
+        return varied[0] if len(varied) == 1 else None

@@ -1,0 +1,133 @@
+"""What more devices gain, from samples whose ratios are known."""
+
+import msgspec
+import numpy as np
+import pytest
+from support.runs import PROGRAM, make_arm, make_benchmark, make_results, plan
+from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.crosstab import crosstab
+from trigru.bench.analysis.overhead import overheads
+from trigru.bench.analysis.scaling import scalings
+from trigru.bench.analysis.sight import sight
+from trigru.bench.analysis.speedups import speedups
+from trigru.bench.arms.plan import expand
+from trigru.bench.arms.spread import spread_of
+from trigru.bench.commands.options import make_plan
+from trigru.common.errors import UnavailableError
+from trigru.common.port.collectives import Collective
+
+PROCESS = np.repeat(np.arange(6), 8)
+
+
+def spread(name, devices, way="placed", *, weak=False, division="stock"):
+    arm = make_arm(name, "medium", "train_step", division)
+    return msgspec.structs.replace(arm, devices=devices, way=way, weak=weak, role="arm")
+
+
+def alone(name, *, weak=False, division="stock"):
+    return msgspec.structs.replace(make_arm(name, "medium", "train_step", division), weak=weak)
+
+
+def results(rng, times, *, weak=False, division="stock"):
+    """Arms by name, and devices and way where they have several, with the time of each."""
+    machine = rng.lognormal(0, 0.3, len(PROCESS))
+    found = []
+    for (name, *where), time_s in times.items():
+        arm = spread(name, *where, weak=weak, division=division) if where else alone(name, weak=weak, division=division)
+        noisy = time_s * machine * rng.lognormal(0, 1e-3, len(PROCESS))
+        found.append(make_benchmark(arm, noisy, PROCESS, floor=0.02, ratio=time_s))
+    return make_results(found, plan=plan(workloads=("medium",), devices=(1, 2, 4), weak=weak))
+
+
+TIMES = {("pure[jit]",): 1.0, ("pure[jit]#2",): 1.0, ("linen[apply]",): 3.0,
+         ("linen[apply]", 2, "placed"): 6.0, ("linen[apply]", 2, "shard_map"): 2.0,
+         ("linen[apply]", 4, "placed"): 3.01}  # fmt: skip
+
+
+@pytest.mark.parametrize("weak", [False, True])
+def test_a_speedup_is_work_in_a_time_over_that_of_the_same_arm_on_one_device(rng, weak):
+    found = scalings(results(rng, TIMES, weak=weak))
+    assert [s.benchmark.name for s in found] == [
+        "linen[apply] on 2, placed", "linen[apply] on 2, shard_map", "linen[apply] on 4, placed"
+    ]  # fmt: skip
+    assert {s.alone.name for s in found} == {"linen[apply]"}
+    for s, speedup, devices, verdict in zip(
+        found, (0.5, 1.5, 1.0), (2, 2, 4), ("slower", "faster", "indistinguishable"), strict=True
+    ):
+        more = devices if weak else 1
+        assert s.speedup.ratio == pytest.approx(more * speedup, rel=1e-2)
+        assert s.speedup.low <= s.speedup.ratio <= s.speedup.high
+        assert s.efficiency.ratio == pytest.approx(more * speedup / devices, rel=1e-2)
+        assert s.efficiency.high / s.efficiency.low == pytest.approx(s.speedup.high / s.speedup.low)
+        said = verdict if not weak else "faster" if more * speedup > 1.02 else "indistinguishable"
+        assert s.verdict == said
+
+
+def test_kernels_are_compared_with_themselves_on_one_device(rng):
+    times = {("pure[jit]",): 1.0, ("pure[jit]#2",): 1.0, ("pure[jit]:fused",): 0.5,
+             ("pure[jit]", 2, "placed"): 2.0, ("pure[jit]:fused", 2, "placed"): 0.25}  # fmt: skip
+    run = results(rng, times, division="fused")
+    assert {s.benchmark.name: round(s.speedup.ratio, 1) for s in scalings(run)} == {
+        "pure[jit] on 2, placed": 0.5, "pure[jit]:fused on 2, placed": 2.0
+    }  # fmt: skip
+    (kernel,) = speedups(run)
+    assert kernel.ratio.ratio == pytest.approx(2.0, rel=1e-2), "on one device"
+
+
+def test_an_arm_that_has_no_number_on_one_device_has_no_speedup(rng):
+    times = {key: value for key, value in TIMES.items() if key != ("linen[apply]",)}
+    assert scalings(results(rng, times)) == []
+
+
+def test_what_is_exchanged_is_that_of_the_arm(rng):
+    once = (Collective("all-reduce", 1024, 1, False),)
+    run = results(rng, TIMES)
+    programs = [None if b.arm.devices == 4 else msgspec.structs.replace(PROGRAM, collectives=once if b.arm.way else ())
+                for b in run.benchmarks]  # fmt: skip
+    found = make_results(
+        [make_benchmark(b.arm, b.time_s, PROCESS, program=p) for b, p in zip(run.benchmarks, programs, strict=True)],
+        plan=run.trigru.plan,
+    )
+    assert [s.collectives for s in scalings(found)] == [once, once, None]
+
+
+@pytest.mark.parametrize("weak", [False, True])
+def test_arms_on_several_devices_stand_in_no_other_table(rng, weak):
+    run = results(rng, TIMES, weak=weak)
+    assert {o.arm for o in overheads(run)} == (set() if weak else {"linen[apply]"})
+    rows = answer(run).rows
+    assert len(rows) == (0 if weak else 1)
+    if not weak:
+        (cell,) = rows[0].cells["functional"].values()
+        assert cell.ratio == pytest.approx(3.0)
+        (row,) = crosstab([run], "time", styles=["functional"]).rows
+        (linen,) = (c for column, c in row.cells.items() if column.frameworks == ("linen",))
+        assert linen.value == pytest.approx(np.median(run.benchmarks[2].time_s))
+    few = results(rng, {key: value for key, value in TIMES.items() if len(key) == 1}, weak=weak)
+    assert set(sight(run)) == set(sight(few))
+
+
+def how(**changes):
+    asked = {"quick": False, "peers": False, "sweep": None, "rounds": None, "processes": None}
+    return asked | {"limit_s": None, "compile_anew": False, "seed": 0} | changes
+
+
+def test_a_plan_with_devices_has_the_usual_work_of_several_devices():
+    asked = make_plan(["pure", "linen"], None, None, None, None, **how(devices="2", weak=True))
+    assert (asked.devices, asked.weak) == ((1, 2), True)
+    assert [str(workload) for workload in asked.workloads] == ["medium", "large"]
+    assert asked.phases == ("forward", "train_step")
+    arms = expand(asked)
+    assert {(arm.devices, arm.way) for arm in arms if arm.phase == "forward"} == {(1, ""), (2, "placed")}
+    ways = {(arm.devices, arm.way) for arm in arms if arm.phase == "train_step"}
+    assert ways == {(1, ""), (2, "placed"), (2, "shard_map")}
+    assert {arm.weak for arm in arms} == {False, True}
+    assert {arm.style for arm in arms if arm.port == "linen" and arm.phase == "train_step"} == {"train_state"}
+    assert len({arm.id for arm in arms}) == len(arms)
+    assert all(arm.group.endswith("/weak") == arm.weak for arm in arms)
+
+
+def test_more_devices_than_there_are_is_a_reason():
+    arm = spread("pure[jit]", 64)
+    with pytest.raises(UnavailableError, match="64 devices were asked for, and there are"):
+        spread_of(arm)

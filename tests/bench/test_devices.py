@@ -1,0 +1,112 @@
+"""`trigru bench --devices`: real runs on a CPU that is divided, from the command line to the tables."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.known import tables_in_markdown
+from trigru.bench.results.files import load
+from trigru.common.port.collectives import Collective
+
+
+def bench(folder, *arguments):
+    command = [sys.executable, "-m", "trigru.bench.cli", "bench", *arguments, "-o", str(folder)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A train step and a forward pass of four examples, on one device and on two."""
+    folder = tmp_path_factory.mktemp("devices")
+    asked = ("--devices", "2,1", "--weak", "--workload", "tiny@batch=4", "--phase", "forward", "--phase", "train_step")
+    bench(folder, *asked, "--port", "nnx", "--port", "equinox", "--rounds", "2", "--processes", "2")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return load(folder / "results.json")
+
+
+def arms_of(run, group):
+    return {b.name: b for b in run.groups()[group]}
+
+
+PLACED = {"nnx[nnx.jit] on 2, placed", "equinox[filter_jit] on 2, placed"}
+ALONE = {"pure[jit]", "pure[jit]#2", "nnx[nnx.jit]", "equinox[filter_jit]"}
+
+
+def test_each_port_is_timed_on_each_number_of_devices_in_each_way(run):
+    assert run.untimed == []
+    assert run.trigru.plan.devices == (1, 2)
+    mapped = {name.replace("placed", "shard_map") for name in PLACED}
+    for group, names in (("forward", PLACED), ("train_step", PLACED | mapped)):
+        for weak in ("", "/weak"):
+            found = arms_of(run, f"tiny@batch=4/{group}/float32/stock{weak}")
+            assert set(found) == ALONE | names
+            assert all(b.facts.gate <= 1 for b in found.values()), "each is held to the oracle"
+
+
+def test_the_work_is_the_same_or_grows_with_the_devices(run):
+    for weak in ("", "/weak"):
+        found = arms_of(run, f"tiny@batch=4/train_step/float32/stock{weak}")
+        one, two = found["nnx[nnx.jit]"].facts, found["nnx[nnx.jit] on 2, placed"].facts
+        more = 2 if weak else 1
+        assert (one.shape, two.shape) == ("B=4 T=8 D=4 H=8", f"B={4 * more} T=8 D=4 H=8")
+        assert two.steps == more * one.steps
+        assert two.flops / one.flops == pytest.approx(more, rel=0.2), "the optimiser's work does not grow"
+
+
+def test_what_is_exchanged_is_read_from_the_programs(run):
+    """Placed, the gradient of the recurrent weights at each of 8 steps; by shard_map, all of it once."""
+    found = arms_of(run, "tiny@batch=4/train_step/float32/stock")
+    assert {b.facts.program.collectives for name, b in found.items() if " on " not in name} == {()}
+    for port in ("nnx[nnx.jit]", "equinox[filter_jit]"):
+        placed, mapped = (found[f"{port} on 2, {way}"].facts.program.collectives for way in ("placed", "shard_map"))
+        assert [c.runs for c in placed if c.in_loop] == [8], port
+        assert mapped, port
+        assert not [c for c in mapped if c.in_loop], port
+        gradient = 4 * (3 * 8 * (4 + 8 + 1) + 8 + 8)
+        assert sum(c.nbytes for c in mapped) <= gradient + 2 * 8 * 4 + 16, port
+    forward = arms_of(run, "tiny@batch=4/forward/float32/stock")
+    assert {b.facts.program.collectives for b in forward.values()} == {()}, "no gradient, nothing to exchange"
+
+
+def test_the_report_has_a_table_for_each_group_and_a_picture(folder, run):
+    tables = tables_in_markdown((folder / "report.md").read_text())
+    table = tables["tiny@batch=4 train_step: strong scaling"]
+    assert table.columns == ["arm", "devices", "a call", "speedup", "efficiency", "exchanged in a call"]
+    assert [row[:2] for row in table.rows[:2]] == [["nnx[nnx.jit]", "2, placed"], ["nnx[nnx.jit]", "2, shard_map"]]
+    assert "in a loop" in table.rows[0][-1]
+    assert "in a loop" not in table.rows[1][-1]
+    assert {title for title in tables if "scaling" in title} == {
+        f"tiny@batch=4 {phase}: {kind} scaling" for phase in ("forward", "train_step") for kind in ("strong", "weak")
+    }
+    assert (folder / "scaling.svg").exists()
+    page = (folder / "report.html").read_text()
+    assert "Efficiency of each arm" in page
+
+
+def test_frameworks_are_compared_on_one_device(folder):
+    command = [sys.executable, "-m", "trigru.bench.cli", "report", str(folder), "--json"]
+    answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert [row["phase"] for row in answer["rows"]] == ["forward", "train_step"], "no row of weak scaling"
+    cells = answer["rows"][0]["cells"]["documented"]
+    assert {port: cell["style"] for port, cell in cells.items()} == {"nnx": "nnx.jit", "equinox": "filter_jit"}
+    one = load(Path(folder) / "results.json").groups()["tiny@batch=4/forward/float32/stock"]
+    (nnx,) = [b for b in one if b.name == "nnx[nnx.jit]"]
+    assert cells["nnx"]["ratio"] == nnx.facts.ratio
+
+
+def test_what_is_exchanged_survives_the_file(run, folder):
+    raw = json.loads((folder / "results.json").read_text())
+    (placed,) = [b for b in raw["benchmarks"] if b["fullname"] == "tiny@batch=4/train_step/float32/stock/"
+                 "equinox[filter_jit] on 2, placed"]  # fmt: skip
+    kept = placed["extra_info"]["trigru"]["program"]["collectives"]
+    found = arms_of(run, "tiny@batch=4/train_step/float32/stock")["equinox[filter_jit] on 2, placed"]
+    assert found.facts.program.collectives == tuple(Collective(**c) for c in kept)
+    assert all(set(c) == {"kind", "nbytes", "runs", "in_loop"} for c in kept)
