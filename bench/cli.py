@@ -110,6 +110,10 @@ def verify(
     budget: given.Budget = None,
     seed: given.DrawingSeed = None,
     devices: given.Devices = None,
+    coordinator: given.Coordinator = None,
+    hosts: given.Hosts = None,
+    host: given.Host = None,
+    distributed: given.Distributed = False,
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
     cache: given.Cache = True,
@@ -127,10 +131,18 @@ def verify(
         raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
+    from .processes.cluster import read_cluster
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
     check_jax()
+    if cluster := read_cluster(coordinator, hosts, host, distributed=distributed):
+        if checks or dtypes or thorough or self_test or upstream:
+            raise typer.BadParameter("several hosts ask about many devices alone: they take --port and --kernel.")
+        from .commands import verify
+
+        verify.verify_together(ports, kernels, cluster, json=json, devices=devices)
+        return
     with Prover(keep=cache, early=not (ports or checks or dtypes), in_haste=self_test) as prover:
         from .commands import verify
 
@@ -165,6 +177,10 @@ def bench(
     precision: given.Precision = "highest",
     devices: given.TimedDevices = None,
     weak: given.Weak = False,
+    coordinator: given.Coordinator = None,
+    hosts: given.Hosts = None,
+    host: given.Host = None,
+    distributed: given.Distributed = False,
     calibrate: given.Calibrate = False,
     cold_start: given.ColdStart = False,
     resume: given.Resume = False,
@@ -186,12 +202,16 @@ def bench(
     how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json or not usual
     if cold_start and (chosen or quick or how):
         raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
+    from .processes.cluster import read_cluster
     from .processes.probe import check_jax
 
     check_jax()
     from .commands import bench, options
     from .commands.claims import claim_folder
 
+    cluster = read_cluster(coordinator, hosts, host, distributed=distributed)
+    if cluster and (resume or calibrate or cold_start):
+        raise typer.BadParameter("several hosts take no --resume, --calibrate and --cold-start.")
     if cold_start:
         names = options.read_ports(ports)
         with claim_folder(output, wait=wait, share=share):
@@ -208,8 +228,13 @@ def bench(
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
             peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, devices=devices, weak=weak,
         )  # fmt: skip
+    if cluster:
+        bench.check_cluster(plan, cluster)
+        if cluster.host:
+            bench.take_part(plan, cluster)
+            return
     with claim_folder(output, wait=wait, share=share):
-        bench.benchmark(plan, output, unfinished, details=details, json=json)
+        bench.benchmark(plan, output, unfinished, details=details, json=json, cluster=cluster)
 
 
 @app.command()

@@ -47,7 +47,7 @@ class Spread:
 def spread_of(arm: Arm) -> Spread:
     """How an arm uses its devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
     there = jax.devices()
-    if len(there) < arm.devices:
+    if len(there) < arm.devices or (jax.process_count() > 1 and len(there) != arm.devices):
         raise UnavailableError(f"{arm.devices} devices were asked for, and there are {len(there)}.")
     kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
     if kind is None or not hasattr(jax, "shard_map"):

@@ -62,6 +62,16 @@ TimedDevices = Annotated[
         help="Spread the batch over so many devices, too, as in 1,2,4: parts of a CPU, or accelerators. Default: 1.",
     ),
 ]
+Coordinator = Annotated[
+    str | None,
+    typer.Option("--coordinator", help="Run on several hosts: HOST:PORT at which host 0 listens, the same on each."),
+]
+Hosts = Annotated[int | None, typer.Option("--hosts", min=2, max=10_000, help="How many hosts run this command.")]
+Host = Annotated[int | None, typer.Option("--host", min=0, help="Which of them this one is, from 0. Host 0 writes.")]
+Distributed = Annotated[
+    bool,
+    typer.Option("--distributed", help="Run on the hosts that JAX finds: of SLURM, Open MPI, Kubernetes, Cloud TPU."),
+]
 Weak = Annotated[bool, typer.Option("--weak", help="With --devices, also give each device the whole batch's size.")]
 Dtype = Annotated[
     str, typer.Option("--dtype", help="Of parameters, data and computation: float32, bfloat16 or float16.")

@@ -13,9 +13,11 @@ from ...common.equality.contract.designs import coverage_of, triples_coverage_of
 from ...common.equality.contract.drawing import drawing_row
 from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
+from ...common.errors import InputError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK, Kernel
 from ...impls import faults, get_port, unavailable, upstream
+from ..processes.cluster import Cluster
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
 from ..proving.questions import expand, get_subject
@@ -114,11 +116,7 @@ def verify(
         ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
         thorough=thorough, devices=devices, prover=prover,
     )  # fmt: skip
-    if json:
-        packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages)))
-    else:
-        show(equality_tables(measurements))
+    _tell(measurements, missing, ports, json=json)
     failed = sum(not m.passed for m in measurements)
     _write_scripts(measurements)
     if failed:
@@ -128,6 +126,43 @@ def verify(
         raise typer.BadParameter("nothing was measured: most checks run in float64 only (docs/equality.md).")
     unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
+
+
+def _tell(measurements: list[Measurement], missing: dict[str, str], ports: Sequence[str], *, json: bool) -> None:
+    """Print measurements."""
+    if json:
+        packages = [package for name in ports if name not in missing for package in get_port(name).packages]
+        typer.echo(equality_json(measurements, missing, versions_of(packages)))
+    else:
+        show(equality_tables(measurements))
+
+
+def verify_together(
+    names: list[str] | None, kernels: list[str] | None, cluster: Cluster, *, json: bool, devices: int | None
+) -> None:
+    """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
+
+    Args:
+        devices: of all hosts together, parts of a CPU each; None for what they have.
+    """
+    if devices is not None and devices % cluster.hosts:
+        raise InputError(f"{cluster.hosts} hosts cannot have {devices} devices in equal parts.")
+    ports = read_ports(names)
+    missing = _missing(ports)
+    subjects = [
+        Subject("port", name, None if kernel.is_stock else str(kernel))
+        for kernel in read_kernels(kernels, ports)
+        for name in ports
+        if name not in missing and kernel.name in get_port(name).kernels
+    ]
+    own = None if devices is None else devices // cluster.hosts
+    with Prover(keep=False, devices=own, cluster=cluster) as prover:
+        measurements = hold(subjects, ("float64",), ON_DEVICES, prover=prover)
+    if not cluster.host:
+        _tell(measurements, missing, ports, json=json)
+    say(f"host {cluster.host} of {cluster.hosts} has done its part.")
+    if any(not m.passed for m in measurements):
+        raise typer.Exit(1)
 
 
 def _write_scripts(measurements: list[Measurement]) -> None:

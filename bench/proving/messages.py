@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
+from ..processes.cluster import Cluster
 
 
 class Subject(Struct, frozen=True):
@@ -43,6 +44,7 @@ class Request(Struct, frozen=True):
         programs: the folder in which compiled programs are kept; None keeps none.
         in_haste: nobody wants to know more than whether something fails. Compile every program in haste, also where the
             question is about the program as users have it, and make no failed row smaller.
+        cluster: the other hosts, with whose processes this one runs each question; None for this host alone.
         optimized: take only questions about programs as users have them, or only the others; None takes all.
     """
 
@@ -52,6 +54,7 @@ class Request(Struct, frozen=True):
     programs: str | None
     in_haste: bool
     optimized: bool | None = None
+    cluster: Cluster | None = None
 
 
 class Begun(Struct, frozen=True, tag=True):

@@ -20,6 +20,7 @@ from platformdirs import user_cache_path
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
+from ..processes.cluster import Cluster, LostHostError
 from ..processes.interrupts import check
 from ..processes.private import private_folder
 from ..processes.scratch import scratch
@@ -65,6 +66,7 @@ class Prover:
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
         devices: so many devices of a CPU in each process; None for what there is.
+        cluster: the other hosts, which are asked the same; one process of each answers.
 
     Attributes:
         programs: the folder in which compiled programs are kept; None where none is.
@@ -72,11 +74,19 @@ class Prover:
         backend: the platform on which questions were answered, once some were.
     """
 
-    def __init__(self, *, keep: bool, early: bool = False, in_haste: bool = False, devices: int | None = None):
+    def __init__(
+        self,
+        *,
+        keep: bool,
+        early: bool = False,
+        in_haste: bool = False,
+        devices: int | None = None,
+        cluster: Cluster | None = None,
+    ):
         self.programs = programs_folder() if keep else None
-        self.processes = 1 if _has_tpu() else min(_cores(), MOST_PROCESSES)
+        self.processes = 1 if _has_tpu() or cluster else min(_cores(), MOST_PROCESSES)
         self.backend: str | None = None
-        self._in_haste, self._devices = in_haste, devices
+        self._in_haste, self._devices, self._cluster = in_haste, devices, cluster
         self._early = [self._child(in_haste) for _ in range(self.processes if early and self.processes > 1 else 0)]
 
     def __enter__(self) -> "Prover":
@@ -97,14 +107,17 @@ class Prover:
         answers: dict[int, Answered] = {}
         processes = min(self.processes, len(asked) // (1 if self._devices else FEW))
         with scratch() as folder:
-            request = Request(asked, 0, folder, None if self.programs is None else str(self.programs), self._in_haste)
-            here = processes < 2 and self._devices is None and not _has_tpu()  # this process has what devices it has
+            programs = None if self.programs is None else str(self.programs)
+            request = Request(asked, 0, folder, programs, self._in_haste, cluster=self._cluster)
+            here = processes < 2 and self._devices is None and not (self._cluster or _has_tpu())
             with closing(_here(request) if here else self._in_children(request, max(processes, 1))) as found:
                 for answer in found:
                     answers[answer.number] = answer
                     progress(len(answers), asked[answer.number])
         self._end_early()
         lost = [number for number in range(len(asked)) if number not in answers]
+        if self._cluster and lost:
+            raise LostHostError(f"the hosts parted: {len(answers)} of {len(asked)} questions were answered.")
         died = []
         for number in lost:  # a death may be chance
             try:
@@ -145,7 +158,7 @@ class Prover:
                     start = part.start + number * (len(part.questions) - part.start) // processes
                     mine, hasty = msgspec.structs.replace(part, start=start), part.in_haste or part.optimized is False
                     child = self._early.pop() if self._early and hasty == self._in_haste else self._child(hasty)
-                    while _ask(child, mine, said.put, stop) and not stop.is_set():
+                    while _ask(child, mine, said.put, stop) and not (stop.is_set() or self._cluster):
                         child = self._child(hasty)  # the one before died, and the others may not take what is left
             finally:
                 said.put(None)

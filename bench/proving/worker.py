@@ -20,6 +20,7 @@ import msgspec
 
 from ...common.equality.verification import Examiner
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, in_haste, programs_kept_in
+from ..processes.cluster import join
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
 
@@ -49,7 +50,10 @@ def _taken(request: Request) -> Iterator[int]:
 def main(parent: Parent) -> None:
     """Answer one request."""
     encoder = msgspec.json.Encoder()
-    for answer in answer_questions(msgspec.json.decode(parent.request, type=Request)):
+    request = msgspec.json.decode(parent.request, type=Request)
+    if request.cluster is not None:
+        join(request.cluster)
+    for answer in answer_questions(request):
         parent.answer(encoder.encode(answer))
 
 

@@ -24,6 +24,7 @@ from ...common.port.programs import Build, ProgramFacts, read_program, watch_bui
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, expected_of, prepare
 from ..arms.plan import compiling_processes
+from ..processes.cluster import LostHostError, join
 from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
 from ..results.record import Machine
@@ -88,6 +89,13 @@ def measure_group(
     group = arms[0].group
 
     def lose(arm: Arm, error: Exception | str) -> None:
+        if request.cluster is not None and not isinstance(error, str | TrigruError):
+            raise LostHostError(
+                f"host {request.cluster.host} failed at {arm.id}, without which the others cannot go on: "
+                f"{_reason(error)}"
+            )
+        if isinstance(error, LostHostError):
+            raise error
         answer(Untimed(arm, error if isinstance(error, str) else _reason(error)))
 
     ready: list[tuple[Ready, Build | None]] = []
@@ -227,6 +235,8 @@ def main(parent: Parent) -> None:
     encoder = msgspec.json.Encoder()
     request = msgspec.json.decode(parent.request, type=Request)
     try:
+        if request.cluster is not None:
+            join(request.cluster)
         measure(request, lambda message: parent.answer(encoder.encode(message)))
     except TrigruError as error:
         sys.exit(" ".join(str(error).split()))

@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Any
+
+import jax
 
 #: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
 KINDS = ("all-reduce", "all-gather", "ragged-all-to-all", "all-to-all", "reduce-scatter", "collective-permute")
@@ -35,6 +38,17 @@ class Collective:
     def __str__(self) -> str:
         times = "" if self.runs == 1 else f", {self.runs or 'unknown'} times"
         return f"{self.kind} of {self.nbytes:,} bytes{times}{', in a loop' if self.in_loop else ''}"
+
+
+def gathered(tree: Any) -> Any:
+    """Arrays of which several hosts have parts, whole on each of them; other leaves as they are."""
+    from jax.experimental import multihost_utils
+
+    def whole(leaf: Any) -> Any:
+        parts = isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated)
+        return multihost_utils.process_allgather(leaf, tiled=True) if parts else leaf
+
+    return jax.tree.map(whole, tree)
 
 
 def collectives_of(text: str) -> list[Collective]:

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
-from ...port.collectives import Collective, collectives_of
+from ...port.collectives import Collective, collectives_of, gathered
 from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
 from ..cases import Case
@@ -153,7 +153,7 @@ def over_devices(way: Way, exchanged: list[Collective]) -> Callable[[Callable[..
                 jitted: Any = jit(way.spread(function, mesh))
                 compiled = jitted.lower(model, *data).compile()
                 exchanged.extend(collectives_of(compiled.as_text()))
-                return compiled(model, *data)
+                return gathered(compiled(model, *data))
 
         return call
 

@@ -14,9 +14,11 @@ MEASURING = {"--details", "--json", "--size",
     "--peers", "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
     "--dtype", "--precision",
 }  # fmt: skip
+CLUSTER = {"--coordinator", "--hosts", "--host", "--distributed"}
 COMMANDS = {
     "compare": MEASURING | {"--cache", "--no-cache", "--snapshot"},
-    "verify": {
+    "verify": CLUSTER
+    | {
         "--port",
         "--dtype",
         "--check",
@@ -31,7 +33,7 @@ COMMANDS = {
         "--cache",
         "--no-cache",
     },
-    "bench": MEASURING | {"--calibrate", "--cold-start", "--devices", "--weak"},
+    "bench": MEASURING | CLUSTER | {"--calibrate", "--cold-start", "--devices", "--weak"},
     "report": {"--details", "--json", "--output"},
     "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {
