@@ -67,6 +67,7 @@ def compare(
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
+    autotune: given.Autotune = "each",
     resume: given.Resume = False,
     discard: given.Discard = False,
     wait: given.Wait = False,
@@ -91,7 +92,7 @@ def compare(
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
+            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
         )  # fmt: skip
         compare.compare(
             plan, output, unfinished,
@@ -175,6 +176,7 @@ def bench(
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
+    autotune: given.Autotune = "each",
     devices: given.TimedDevices = None,
     weak: given.Weak = False,
     coordinator: given.Coordinator = None,
@@ -198,7 +200,7 @@ def bench(
             "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
         )
     unfinished = _unfinished(resume, discard)
-    usual = (dtype, precision) == ("float32", "highest")
+    usual = (dtype, precision, autotune) == ("float32", "highest", "each")
     how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json or not usual
     if cold_start and (chosen or quick or how):
         raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
@@ -220,13 +222,14 @@ def bench(
     if calibrate:
         plan = options.calibration_plan(
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            dtype=dtype, precision=precision,
+            dtype=dtype, precision=precision, autotune=autotune,
         )  # fmt: skip
     else:
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, devices=devices, weak=weak,
+            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
+            devices=devices, weak=weak,
         )  # fmt: skip
     if cluster:
         bench.check_cluster(plan, cluster)

@@ -104,6 +104,7 @@ def _merge_group(
             ratio_high=ratio.high,
             floor=floor,
             verdict=verdict(ratio, floor) if enough else "indistinguishable",
+            tunings=[t.program.tuned for t in of_arm if t.program and t.backend != "cpu"],
         )
         benchmarks.append(
             Benchmark(

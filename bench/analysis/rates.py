@@ -49,7 +49,9 @@ def rates_of(results: Results, b: Benchmark) -> Rates:
 def best_ceilings(results: Results, arithmetic: str) -> Ceilings:
     """The best rates that any process of a run saw."""
     seen = [of_process[arithmetic] for of_process in results.trigru.ceilings]
-    return Ceilings(max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen))
+    steps_s = [c.loop_step_s for c in seen if c.loop_step_s is not None]
+    gemm, copy = max(c.gemm_gflop_per_s for c in seen), max(c.copy_gbyte_per_s for c in seen)
+    return Ceilings(gemm, copy, min(steps_s, default=None))
 
 
 def nearer_limit(ceilings: Ceilings, flops: float, moved_bytes: float) -> tuple[str, float]:

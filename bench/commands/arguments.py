@@ -83,6 +83,13 @@ Precision = Annotated[
         help="JAX's, of float32 matrix products: highest, high or default. The last two round on an accelerator.",
     ),
 ]
+Autotune = Annotated[
+    str,
+    typer.Option(
+        "--autotune",
+        help="On a GPU: each process tunes its programs, or all take the choices of the first (fixed), and its luck.",
+    ),
+]
 Limit = Annotated[
     float | None,
     typer.Option(

@@ -40,6 +40,7 @@ LONGEST_LIMIT_S = 86400.0
 ARMS_AT_ONCE = 11
 #: What may be timed. The numbers of float64 are of no model that people run.
 TIMED_DTYPES, PRECISIONS = ("float32", "bfloat16", "float16"), ("highest", "high", "default")
+AUTOTUNE = ("each", "fixed")
 _CHECKS = {
     "forward": ("sequence", "forward"),
     "gradient": ("sequence", "training"),
@@ -215,10 +216,12 @@ def _how(
     seed: int,
     dtype: str = "float32",
     precision: str = "highest",
+    autotune: str = "each",
 ) -> dict[str, Any]:
     """The fields of a plan that say how to measure."""
     choose("dtype to time", [dtype], TIMED_DTYPES)
     choose("precision", [precision], PRECISIONS)
+    choose("way to autotune", [autotune], AUTOTUNE)
     count = processes or (QUICK_PROCESSES if quick else PROCESSES)
     if count == 1 and rounds is not None and rounds < 6:
         raise InputError(
@@ -236,4 +239,5 @@ def _how(
         "seed": seed,
         "dtype": dtype,
         "precision": precision,
+        "autotune": autotune,
     }

@@ -22,9 +22,10 @@ def limits_of_machine(results: Results) -> list[str]:
     lines, ceilings = [], results.trigru.ceilings
     for arithmetic in ceilings[0] if ceilings else ():
         best = best_ceilings(results, arithmetic)
+        step = "" if best.loop_step_s is None else f", {1e6 * best.loop_step_s:.2g} µs for each step of a loop"
         lines.append(
             f"Limits of the machine in {arithmetic}, measured in the same run: {best.gemm_gflop_per_s:.0f} GFLOP/s of "
-            f"a matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory."
+            f"a matrix product, {best.copy_gbyte_per_s:.0f} GB/s of memory{step}."
         )
     return lines
 
@@ -41,6 +42,7 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
     return [
         f"{measured[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): {' '.join(command)}",
         ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
+        *("GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "." for gpu in machine.gpus),
     ]
 
 

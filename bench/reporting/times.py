@@ -87,6 +87,8 @@ def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
             yield f"{b.name}: other equations ({b.facts.differs}), so it is not held to the oracle."
         if b.facts.backend != baseline_of(benchmarks).facts.backend:
             yield f"{b.name}: ran on {b.facts.device} ({b.facts.backend}), and pure[jit] did not."
+        if (tunings := len({*b.facts.tunings})) > 1:
+            yield f"{b.name}: its processes were tuned in {tunings} ways, and its interval contains that."
         if not all(b.facts.steady):
             yield f"{b.name}: not steady at the end of the warm-up in {b.facts.steady.count(False)} processes."
     for b in benchmarks:

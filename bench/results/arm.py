@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from ...common.gru.kernels import Kernel
 from . import contradictions
-from .ranges import Count, Dtype, Label, Natural, NotNegative, Phase, Precision, Seconds, Size, Way
+from .ranges import Autotune, Count, Dtype, Label, Natural, NotNegative, Phase, Precision, Seconds, Size, Way
 
 Role = Literal["baseline", "duplicate", "arm", "calibration"]
 
@@ -140,6 +140,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         dtype, precision: of all arms; see `Arm`.
         devices: over how many each port's batch is spread; 1 is always among them.
         weak: whether there are groups of weak scaling, too.
+        autotune: on a GPU, whether each process tunes its programs, or takes the choices of the first ("fixed").
     """
 
     workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
@@ -159,6 +160,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision = "highest"
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)
     weak: bool = False
+    autotune: Autotune = "each"
 
     def __post_init__(self) -> None:
         contradictions.check_plan(self)

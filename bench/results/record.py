@@ -26,10 +26,12 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
         copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
+        loop_step_s: seconds for each step of a loop that does almost nothing; None in files that do not say.
     """
 
     gemm_gflop_per_s: Positive
     copy_gbyte_per_s: Positive
+    loop_step_s: Seconds | None = None
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +44,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
         xla_flags: the environment's XLA_FLAGS, without paths.
         environment: other variables that change what is measured.
         commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
+        gpus: what NVIDIA's driver says of each GPU of the machine when the process starts; clocks, power, memory used.
     """
 
     versions: dict[str, str]
@@ -51,6 +54,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     xla_flags: str
     environment: dict[str, str]
     commit: str
+    gpus: list[dict[str, str]] = []
 
 
 class Facts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +80,8 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
         leaves: arrays that cross the jit boundary inwards for model and optimiser.
         build: how long tracing, lowering and compiling took; None where it is not known.
         program: the program that XLA made; None where XLA did not run it.
+        tunings: on an accelerator, of each process, what was chosen by trying; see `ProgramFacts.tuned`. If they
+            differ, so did what the processes ran.
         flops, moved_bytes: the least work of a call; see `trigru.bench.arms.work`.
         ratio, ratio_low, ratio_high: time / baseline time, paired within rounds, with its 95 % interval.
         floor: the group's noise floor, as a fraction.
@@ -108,6 +114,7 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     ratio_high: Positive
     floor: NotNegative
     verdict: Verdict
+    tunings: list[str] = []
 
     def __post_init__(self) -> None:
         contradictions.check_facts(self)

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from ..results.record import Machine
+from .accelerators import describe_gpus
 
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
 #: Folders of trigru whose changes can change what is measured.
@@ -27,6 +28,8 @@ _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
 _IS_PATH = re.compile(r"[/\\]|^['\"]?~")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 PATH = "PATH"
+#: A file of a run through which its processes share what was tuned. Flags that name it are trigru's own.
+AUTOTUNED = "trigru-autotuned.textproto"
 
 
 def describe_machine(packages: Iterable[str] = ()) -> Machine:
@@ -35,7 +38,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
     device = jax.devices()[0]
     environment = {
-        name: without_paths(value)
+        name: without_paths(" ".join(word for word in value.split(" ") if not word.endswith(AUTOTUNED)))
         for name, value in sorted(os.environ.items())
         if _MATTERS.search(name) and not _PRIVATE.search(name)
     }
@@ -51,6 +54,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
         xla_flags=environment.pop("XLA_FLAGS", ""),
         environment=environment,
         commit=commit_of_trigru(),
+        gpus=[] if device.platform == "cpu" else describe_gpus(),
     )
 
 

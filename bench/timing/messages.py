@@ -26,6 +26,7 @@ class Request(Struct, frozen=True):
         backend: the expected platform; None if any platform is accepted.
         folder: for files that the processes of a run share.
         cluster: the other hosts, whose processes measure the same; None for this host alone.
+        autotune: see `trigru.bench.results.arm.Plan`.
     """
 
     arms: list[Arm]
@@ -40,6 +41,7 @@ class Request(Struct, frozen=True):
     backend: str | None
     folder: str
     cluster: Cluster | None = None
+    autotune: str = "each"
 
 
 class Started(Struct, frozen=True, tag=True):

@@ -1,5 +1,6 @@
 """A run: fresh processes measure. This process watches them and stores each answer as it comes."""
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,9 @@ from ..processes.child import ChildDiedError, devices_of_cpu, lines_of, xla_flag
 from ..processes.cluster import Cluster, LostHostError
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Untimed
+from .accelerators import visible_gpu
 from .journal import Journal
+from .machine import AUTOTUNED
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
 
 WORKER = "trigru.bench.timing.worker"
@@ -22,10 +25,21 @@ Ask = Callable[[Request, float], Generator[Answer, None, None]]
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
     hosts = request.cluster.hosts if request.cluster else 1
-    variables = xla_flags(*devices_of_cpu(request.devices // hosts))
+    variables = xla_flags(*devices_of_cpu(request.devices // hosts), *tuning_flags(request))
+    if request.devices == 1:
+        variables |= visible_gpu(os.environ)
     with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s, variables)) as lines:
         for line in lines:
             yield msgspec.json.decode(line, type=Answer)
+
+
+def tuning_flags(request: Request) -> list[str]:
+    """XLA's flags by which the first process keeps what it chose by trying on a GPU, and the later ones take it."""
+    if request.autotune == "each":
+        return []
+    kept = Path(request.folder) / AUTOTUNED
+    to = "dump_autotune_results_to" if request.process == 0 else "load_autotune_results_from"
+    return [f"--xla_gpu_{to}={kept}"]
 
 
 def run(
@@ -51,7 +65,7 @@ def run(
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(
                     todo, process, plan.processes, plan.rounds, plan.sample_time_s, plan.seed, plan.compile_anew,
-                    max(plan.devices), packages_of_plan(plan), backend, folder, cluster,
+                    max(plan.devices), packages_of_plan(plan), backend, folder, cluster, plan.autotune,
                 )  # fmt: skip
                 share = len({arm.group for arm in todo}) / whole
                 underway: Underway | None = None

@@ -28,6 +28,7 @@ from ..processes.cluster import LostHostError, join
 from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
 from ..results.record import Machine
+from .loop import measure_loop_step
 from .machine import describe_machine
 from .messages import MARKER, NO_BASELINE, Answer, GroupTimed, Request, Started, Timed, Underway
 from .roofline import measure_ceilings
@@ -64,7 +65,7 @@ def measure(request: Request, answer: Callable[[Answer], None]) -> None:
         ceilings = {}
         for name, dtype, precision in used:
             with jax.default_matmul_precision(precision):
-                ceilings[name] = measure_ceilings(dtype)
+                ceilings[name] = msgspec.structs.replace(measure_ceilings(dtype), loop_step_s=measure_loop_step())
         answer(Started(machine, ceilings))
         for arms in groups.values():
             with jax.default_matmul_precision(arms[0].precision):
@@ -102,7 +103,12 @@ def measure_group(
     for arm in _shuffled(arms, request):
         answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
         try:
-            ready.append(_prepare(request, arm))
+            found, build = _prepare(request, arm)
+            if (found.program.backend or machine.backend) != machine.backend:
+                raise OtherPlatformError(
+                    f"it runs on {found.program.device}, and the ports on {machine.device}: they do not compare."
+                )
+            ready.append((found, build))
         except Exception as error:  # only this arm loses its number
             lose(arm, error)
 
@@ -140,7 +146,8 @@ def measure_group(
             lose(found.arm, sample)
         else:
             answer(Underway(f"read the program of {found.arm.id}", 0.0, group, found.arm.id))
-            timed.append(_timed(found, build, sample, machine, request.process == 0))
+            reads = request.process == 0 or machine.backend != "cpu"  # where each process tunes its own
+            timed.append(_timed(found, build, sample, machine, reads))
     return GroupTimed(group, request.process, timed)
 
 
@@ -176,7 +183,7 @@ def _prepare(request: Request, arm: Arm) -> tuple[Ready, Build | None]:
     return ready, account(ready.first_call_s) if first else None
 
 
-def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine, first: bool) -> Timed:
+def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine, reads: bool) -> Timed:
     program = ready.program
     return Timed(
         arm=ready.arm.id,
@@ -186,7 +193,7 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
         gate=ready.gate,
         leaves=program.leaves,
         build=build,
-        program=_read_if_possible(ready) if first else None,
+        program=_read_if_possible(ready) if reads else None,
         calls=samples.calls,
         warm_up_calls=samples.warm_up.calls,
         steady=samples.warm_up.steady,

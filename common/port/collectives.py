@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import jax
-
 #: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
 KINDS = ("all-reduce", "all-gather", "ragged-all-to-all", "all-to-all", "reduce-scatter", "collective-permute")
 KINDS += ("collective-broadcast",)
@@ -42,6 +40,7 @@ class Collective:
 
 def gathered(tree: Any) -> Any:
     """Arrays of which several hosts have parts, whole on each of them; other leaves as they are."""
+    import jax  # here, for whoever wants to see it imported
     from jax.experimental import multihost_utils
 
     def whole(leaf: Any) -> Any:

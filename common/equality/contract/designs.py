@@ -11,8 +11,8 @@ from ...port.protocol import Port
 from .covering import combinations_of, cover, cover_pairs_with, cover_triples, covered, triples_of
 from .factors import CAST, Row, Space, space_of
 
-#: Designs by the digest of their space.
-FILE = Path(__file__).with_name("rows.json")
+#: Designs by the digest of their space; and the rows that hold every triple.
+FILE, TRIPLES = Path(__file__).with_name("rows.json"), Path(__file__).with_name("triples.json")
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,28 @@ class Design:
 
 def design_of(port: Port) -> list[Row]:
     """The rows of a port, its `dtype` among their levels: those in float64, then those in other dtypes."""
-    return [
-        {"dtype": "float64"} | {f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)}
-        for space in _spaces(port)
-        for row in _design(space).rows
-    ]
+    return [{"dtype": "float64"} | row for space in _spaces(port) for row in _unpacked(space, _design(space).rows)]
 
 
 def triples_design_of(port: Port) -> list[Row]:
-    """Rows of a port in float64 that hold every triple of levels of any three factors. Finding them takes minutes."""
-    return [{"dtype": "float64"} | row for row in cover_triples(space_of(port))]
+    """Rows of a port in float64 that hold every triple of levels of any three factors.
+
+    Finding them takes minutes where they are not kept, as for a port of somebody else's.
+    """
+    space = space_of(port)
+    if _digest(space) not in _triples():
+        _triples()[_digest(space)] = _found_triples(space)
+    return [{"dtype": "float64"} | row for row in _unpacked(space, _triples()[_digest(space)])]
+
+
+def pack_triples(ports: Iterable[Port]) -> dict[str, tuple[str, ...]]:
+    """The rows that hold every triple for these ports, by the digest of their space."""
+    return {_digest(space): _found_triples(space) for space in map(space_of, ports)}
+
+
+def has_triples(port: Port) -> bool:
+    """Whether the rows that hold every triple of a port are kept."""
+    return _digest(space_of(port)) in _triples()
 
 
 def triples_coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
@@ -84,8 +96,24 @@ def _found(space: Space) -> Design:
     in_dtypes = any(factor.name == "dtype" for factor in space.factors)
     rows = cover_pairs_with(space, "dtype", CAST) if in_dtypes else cover(space)
     count = len(combinations_of(space, "dtype", CAST) if in_dtypes else combinations_of(space))
-    packed = ("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows)
-    return Design(count, tuple(packed))
+    return Design(count, _packed(space, rows))
+
+
+def _found_triples(space: Space) -> tuple[str, ...]:
+    return _packed(space, cover_triples(space))
+
+
+def _packed(space: Space, rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows)
+
+
+def _unpacked(space: Space, rows: Iterable[str]) -> list[Row]:
+    return [{f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)} for row in rows]
+
+
+@cache
+def _triples() -> dict[str, tuple[str, ...]]:
+    return {digest: tuple(rows) for digest, rows in json.loads(TRIPLES.read_text()).items()} if TRIPLES.exists() else {}
 
 
 @cache

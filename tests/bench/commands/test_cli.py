@@ -12,7 +12,7 @@ from support.cli import call, invoke, run_code
 MEASURING = {"--details", "--json", "--size",
     "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--limit", "--seed",
     "--peers", "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
-    "--dtype", "--precision",
+    "--dtype", "--precision", "--autotune",
 }  # fmt: skip
 CLUSTER = {"--coordinator", "--hosts", "--host", "--distributed"}
 COMMANDS = {
@@ -104,6 +104,7 @@ def test_the_version_is_said_without_a_command():
         (["diff", "absent.json", "absent.json"], "absent.json: No such file"),
         (["bench", "--dtype", "float64"], "unknown dtype to time 'float64'. Known: float32, bfloat16, float16"),
         (["compare", "--precision", "tf32"], "unknown precision 'tf32'. Known: highest, high, default"),
+        (["bench", "--autotune", "off"], "unknown way to autotune 'off'. Known: each, fixed"),
         (["bench", "--devices", "two"], "cannot read the devices 'two': expected numbers from 1 to 64, as in 1,2,4"),
         (["bench", "--devices", "0,2"], "cannot read the devices '0,2'"),
         (["bench", "--devices", "1,2", "--workload", "question"],

@@ -41,6 +41,7 @@ CHANGES = {
         ["OMP_NUM_THREADS 8, was 4", "XLA_X not set, was 1"],
     ),
     "commit": ({"commit": "def-dirty"}, [], []),
+    "gpus": ({"gpus": [{"name": "another", "MHz": "345"}]}, [], []),  # JAX names the device, and clocks vary
 }
 
 

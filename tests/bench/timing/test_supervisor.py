@@ -5,11 +5,12 @@ import os
 import msgspec
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, FakeProcesses, ignore, journal_at
+from support.runs import plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
-from trigru.bench.timing.messages import GroupTimed
-from trigru.bench.timing.supervisor import run
+from trigru.bench.timing.messages import GroupTimed, Request
+from trigru.bench.timing.supervisor import ask_process, run, tuning_flags
 
 WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]
 
@@ -159,3 +160,48 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     (one, other) = (merge(journal) for journal in (whole, resumed))
     assert one.benchmarks == other.benchmarks
     assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
+
+
+def request(process=0, **changes):
+    return Request(ARMS, process, 2, 4, 1e-4, 3, False, 1, [], "cpu", "/folder", **changes)
+
+
+def test_what_the_first_process_tuned_is_handed_on_only_if_that_is_asked_for():
+    assert tuning_flags(request()) == tuning_flags(request(1)) == []
+    kept = "/folder/trigru-autotuned.textproto"
+    assert tuning_flags(request(autotune="fixed")) == [f"--xla_gpu_dump_autotune_results_to={kept}"]
+    assert tuning_flags(request(1, autotune="fixed")) == [f"--xla_gpu_load_autotune_results_from={kept}"]
+
+
+def test_processes_that_hand_tunings_on_are_of_one_machine(tmp_path):
+    asked = plan(ports=("pure",), styles=("jit",), rounds=2, processes=2, autotune="fixed", sample_time_s=1e-5)
+    journal = journal_at(tmp_path / "results.partial.jsonl", asked)
+    run(journal, ignore)
+    assert journal.complete
+    assert [started.machine.xla_flags for started in journal.started] == [os.environ.get("XLA_FLAGS", "").strip()] * 2
+
+
+def asked_of_a_child(monkeypatch, devices):
+    """The variables that a measuring process gets beside those of this one."""
+    seen = []
+
+    def lines_of(module, asked, limit_s, variables):
+        seen.append(variables)
+        yield from ()
+
+    monkeypatch.setattr("trigru.bench.timing.supervisor.lines_of", lines_of)
+    list(ask_process(msgspec.structs.replace(request(), devices=devices), 9.0))
+    return seen[0]
+
+
+def test_a_process_sees_one_gpu_unless_more_are_asked_for_or_the_user_says(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setattr("os.path.exists", lambda path: path == "/dev/nvidia0")
+    assert asked_of_a_child(monkeypatch, 1) == {"CUDA_VISIBLE_DEVICES": "0"}
+    assert asked_of_a_child(monkeypatch, 2) == {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert asked_of_a_child(monkeypatch, 1) == {}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("os.path.exists", lambda path: False)
+    assert asked_of_a_child(monkeypatch, 1) == {}

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.common.port.programs import fingerprint, read_program
+from trigru.common.port.programs import fingerprint, read_program, tuned
 
 X = jnp.ones((4, 4))
 ROW = jnp.ones((1, 4))
@@ -129,11 +129,11 @@ EDITS_THAT_COUNT = {
     "dimension numbers": ("lhs_contracting_dims={1}", "lhs_contracting_dims={0}"),
     "operation of what is called": (" tanh(", " cosine("),
     "kind": ("kind=kLoop", "kind=kInput"),
-    "backend's configuration": ('["2"]', '["3"]'),
     "operands in another order": ("dot(%sine, %w.1)", "dot(%w.1, %sine)"),
     "another operand": ("fusion(%dot.1)", "fusion(%sine)"),
 }
 EDITS_THAT_DO_NOT = {
+    "backend's configuration": ('["2"]', '["3"]'),
     "metadata": ('op_name="jit(f)/tanh" stack_frame_id=5', 'op_name="vmap(g)/tanh" source_line=7'),
     "no metadata": (', metadata={op_name="jit(f)/tanh" stack_frame_id=5}', ""),
     "name of an instruction": ("%sine", "%sine.clone.2"),
@@ -187,3 +187,30 @@ def test_a_computation_of_another_thread_counts():
         return HLO.replace("}\n\nENTRY", '}, execution_thread="parallel"\n\nENTRY').replace(" tanh(", f" {operation}(")
 
     assert fingerprint(of_thread("tanh")) != fingerprint(of_thread("cosine"))
+
+
+GEMM = """HloModule jit_f
+ENTRY %main (a: f32[8,8]) -> f32[8,8] {
+  %a = f32[8,8]{1,0} parameter(0)
+  ROOT %gemm = f32[8,8]{1,0} custom-call(%a, %a), custom_call_target="__cublas$gemm", CONFIG, metadata={op_name="dot"}
+}
+""".replace(
+    "CONFIG",
+    'backend_config={"gemm_backend_config":{"selected_algorithm":"ALGORITHM","dot_dimension_numbers":'
+    '{"lhs_contracting_dimensions":["1"]}},"force_earliest_schedule":false}',
+)
+LOOP = (
+    "  %loop = (s32[]) while(%t), condition=%c, body=%b, "
+    'backend_config={"known_trip_count":{"n":"17"},"known_init_step":{"init":"0","step":"1"}}'
+)
+
+
+def test_what_was_tuned_has_a_fingerprint_of_its_own():
+    one, other = (GEMM.replace("ALGORITHM", number) for number in ("5", "7"))
+    assert fingerprint(one) == fingerprint(other)
+    assert tuned(one) != tuned(other)
+    assert len(tuned(one)) == 12
+    assert tuned(one.replace("op_name", "source")) == tuned(one)
+    assert tuned(LOOP) == "", "how often a loop runs is no choice"
+    assert tuned(HLO) != tuned(HLO.replace('["2"]', '["3"]'))
+    assert fingerprint(one) != fingerprint(one.replace("__cublas$gemm", "__cudnn$conv"))
