@@ -129,20 +129,19 @@ def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: in
     def cast(tree: Any, to: Any) -> Any:
         return jax.tree.map(lambda a: a.astype(to) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
-    params = random_params(workload.config(phase, param_dtype=dtype))
-    batch = cast(workload.batch(), jnp.dtype(dtype))
+    params, batch, own = random_params(workload.config(phase)), workload.batch(), jnp.dtype(dtype)
 
     if phase == "train_step":
         with enable_x64(True):
             walk = trajectory(cast(params, "float64"), cast(batch, "float64"), OPTIMIZER, steps, weighted=True)
         with oracle.operands_rounded(bits):
-            rounded = trajectory(params, batch, OPTIMIZER, steps, weighted=True)
+            rounded = trajectory(params, cast(batch, own), OPTIMIZER, steps, weighted=True, dtype=own)
         exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)
     else:
         walk, steps = None, 1
         exact = _ANSWERS[phase](cast(params, "float64"), cast(batch, "float64"))
         with oracle.operands_rounded(bits):
-            in_dtype = _ANSWERS[phase](params, batch)
+            in_dtype = _ANSWERS[phase](cast(params, own), cast(batch, own))
     bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
     return Reference(phase, params, batch, exact, bounds, steps, walk)
 

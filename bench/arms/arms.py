@@ -180,6 +180,8 @@ def prepare(arm: Arm) -> Ready:
     start = time.perf_counter()
     style = get_style(source, arm.style or "?")
     if isinstance(source, Peer):
+        if arm.dtype != "float32":
+            raise UnavailableError(f"{arm.port} is timed in float32 alone.")
         program, differs = style.build(config, expected.params, arm.phase), source.differs
     else:
         task, model = make_task(source, config, arm.phase, OPTIMIZER), source.load(config, expected.params)

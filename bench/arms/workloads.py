@@ -67,10 +67,15 @@ class Workload:
         """The data, float32 NumPy arrays."""
         return self.make(self)
 
-    def config(self, phase: str = "forward", kernel: str = "stock", param_dtype: str = "float32") -> GRUConfig:
-        """The model's configuration; one time step is a GRU's, without the readout."""
+    def config(self, phase: str = "forward", kernel: str = "stock", dtype: str = "float32") -> GRUConfig:
+        """The model's configuration; one time step is a GRU's, without the readout.
+
+        Args:
+            dtype: of the computation; parameters are float32.
+        """
         classes = None if phase == "step" else self.classes
-        return GRUConfig(self.input_size, self.hidden_size, classes, kernel=kernel, param_dtype=param_dtype)
+        computed = None if dtype == "float32" else dtype
+        return GRUConfig(self.input_size, self.hidden_size, classes, kernel=kernel, dtype=computed)
 
     @property
     def steps(self) -> int:

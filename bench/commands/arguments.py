@@ -74,7 +74,7 @@ Distributed = Annotated[
 ]
 Weak = Annotated[bool, typer.Option("--weak", help="With --devices, also give each device the whole batch's size.")]
 Dtype = Annotated[
-    str, typer.Option("--dtype", help="Of parameters, data and computation: float32, bfloat16 or float16.")
+    str, typer.Option("--dtype", help="Of the computation: float32, bfloat16 or float16. Parameters are float32.")
 ]
 Precision = Annotated[
     str,

@@ -44,7 +44,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         workload, phase, dtype, precision: the work. Arms are compared where they have these and the division in common.
-            dtype is that of parameters, data and computation; precision is JAX's of matrix products.
+            dtype is that of the computation, and precision JAX's of matrix products. Parameters are float32.
         division: "stock", or the name of the kernel that the group compares with each framework's own cell.
         port: its name, or a peer's.
         style: the call style; None where the port is not available, so that its styles are not known.

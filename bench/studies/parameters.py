@@ -6,6 +6,7 @@ draws, so that programs and parameters are told apart.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -43,7 +44,7 @@ def name_of(program: str, drawn_by: str) -> str:
 def drawn(framework: str, workload: str, dtype: str = "float32") -> GRUParams:
     """The parameters that a framework's own cell draws by default, in canonical layout."""
     source = get_upstream(framework).PORT
-    config = get_workload(Sized(workload)).config("forward", "stock", dtype)
+    config = replace(get_workload(Sized(workload)).config(), param_dtype=dtype)
     return source.dump(source.make(config, jax.random.key(0)))
 
 
@@ -53,7 +54,7 @@ def show(asked: dict[str, Any]) -> tuple[list[Shown], dict[str, list[float]]]:
     x = workload.batch().x.astype(np.float64)
     found = []
     with jax.enable_x64(True):
-        config = workload.config("forward", "stock", "float64")
+        config = replace(workload.config(), param_dtype="float64")
         for drawn_by in FRAMEWORKS:
             params = drawn(drawn_by, asked["workload"], "float64")
             want = oracle.forward(params, x).outputs

@@ -38,20 +38,23 @@ class Trajectory:
 
 
 def trajectory(
-    params: Any, batch: Batch, optimizer: optax.GradientTransformation, steps: int, *, weighted: bool
+    params: Any, batch: Batch, optimizer: optax.GradientTransformation, steps: int, *, weighted: bool, dtype: Any = None
 ) -> Trajectory:
-    """Train with the oracle's gradients, in the dtype of the parameters.
+    """Train with the oracle's gradients. The optimiser moves the parameters in their own dtype.
 
     Args:
         params: GRUParams (loss: mean squared error at every step) or ClassifierParams (cross-entropy).
         batch: used at every step.
+        dtype: in which loss and gradient are computed, with parameters that are cast to it; None means theirs.
         weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
     loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
     update = _jitted(optimizer.update)
     losses, start, state, weights = [], params, optimizer.init(params), {}
     for _ in range(steps):
-        loss, gradient = loss_and_grad(params, batch.x, batch.targets, batch.lengths)
+        given = params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
+        loss, gradient = loss_and_grad(given, batch.x, batch.targets, batch.lengths)
+        gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, params)
         losses.append(loss)
         if not weights:
             weights = {name: np.abs(g) / (np.abs(g).max() or 1) for name, g in leaves(gradient).items()}

@@ -189,3 +189,18 @@ def test_an_arm_that_compiles_again_gets_no_number(tmp_path):
     run = bench(tmp_path, "--quick", *USUAL, "--port", "linen", processes=1, recompiling="linen[apply]")
     assert names(run) == {TINY: PURE}
     assert "XLA compiled while the clock ran" in run.results["untimed"][0]["reason"]
+
+
+def test_dtype_and_precision_are_those_of_all_that_is_timed(tmp_path):
+    asked = ("--dtype", "bfloat16", "--precision", "default")
+    run = bench(tmp_path, *USUAL, "--port", "linen", *asked, processes=2)
+    assert {key.rpartition("/")[0] for key in run.measured} == {"tiny/forward/bfloat16@default/stock"}
+    assert run.machine.precisions == {"default"}
+    (name,) = {name for ceilings in run.results["trigru"]["ceilings"] for name in ceilings}
+    assert name == "bfloat16@default"
+    assert all(b["extra_info"]["trigru"]["gate"] <= 1 for b in run.results["benchmarks"])
+    assert "bfloat16@default, 2 processes" in " ".join(run.screen.split())
+    wide = bench(tmp_path / "wide", *USUAL, "--port", "linen", processes=2)
+    assert not wide.measured.keys() & run.measured.keys(), "they are never compared"
+    moved = [r.facts("linen[apply]")["moved_bytes"] for r in (wide, run)]
+    assert moved[0] == 2 * moved[1]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 from support.runs import make_arm, plan
@@ -286,3 +287,41 @@ def test_the_gate_is_the_largest_share_of_what_is_allowed(worst):
 def test_peers_which_may_keep_two_biases_are_held_to_one_train_step():
     steps = [arms.expected_of(make_arm(name, phase="train_step")).steps for name in ("torch[eager]", "linen[apply]")]
     assert steps == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_arm_is_held_to_the_oracle_in_its_own_dtype(dtype, phase):
+    """It computes in it, with parameters of float32, and NumPy's own error in it is what bounds it."""
+    arm = msgspec.structs.replace(make_arm("equinox[partition]", "vowels", phase), dtype=dtype)
+    ready = prepare(arm)
+    assert ready.gate <= 1
+    assert {str(a.dtype) for a in jax.tree.leaves(ready.program.params())} == {"float32"}
+    if phase in ("forward", "step"):
+        assert {str(a.dtype) for a in jax.tree.leaves(ready.call())} == {dtype}
+    wide = get_reference(get_workload(arm.workload), phase, "float32")
+    own = arms.expected_of(arm)
+    assert all(own.bounds[name] > 100 * bound for name, bound in wide.bounds.items())
+
+
+def rounded_by(monkeypatch, backend, precision, dtype="float32"):
+    """What may pass on a platform."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr("trigru.bench.arms.admission._known", {})
+    return get_reference(get_workload(Sized("vowels")), "gradient", dtype, precision).bounds
+
+
+def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkeypatch):
+    """TF32 keeps 11 significant bits of what goes into a product, bfloat16 8, and float32 24."""
+    exact = rounded_by(monkeypatch, "cpu", "highest")
+    for backend, precision in (("cpu", "high"), ("cpu", "default"), ("gpu", "highest")):
+        assert rounded_by(monkeypatch, backend, precision) == exact, (backend, precision)
+    tf32, bfloat16 = rounded_by(monkeypatch, "gpu", "default"), rounded_by(monkeypatch, "tpu", "default")
+    assert rounded_by(monkeypatch, "gpu", "high") == tf32
+    for name, bound in exact.items():
+        assert 4 * 2.0**-10 <= tf32[name] < 0.1
+        assert bound < tf32[name] / 100
+        assert 2 < bfloat16[name] / tf32[name] < 30, "three bits are a factor of eight"
+    for precision in ("high", "default"):
+        own = rounded_by(monkeypatch, "gpu", precision, "bfloat16")
+        assert own == rounded_by(monkeypatch, "gpu", "highest", "bfloat16"), "what it multiplies is short already"
