@@ -322,6 +322,12 @@ def _other_machine(old: Results, new: Results, allowed: bool) -> Iterator[Proble
     was, now = old.trigru, new.trigru
     for difference in machine_differences(was.machine, now.machine, versions=False):
         yield Problem("machine", allowed, now=difference)
+    if old.benchmarks and new.benchmarks and _clock_of(old) != _clock_of(new):
+        yield Problem("machine", allowed, now=f"calls {_clock_of(new)}, were {_clock_of(old)}")
+
+
+def _clock_of(results: Results) -> str:
+    return results.benchmarks[0].facts.clock if results.benchmarks else "blocked"
 
 
 def _other_work(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:

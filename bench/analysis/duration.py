@@ -4,7 +4,7 @@ import numpy as np
 
 from ..arms.plan import compiling_processes, expand
 from ..arms.work import work_of
-from ..arms.workloads import get_workload
+from ..arms.workloads import workload_of
 from ..results.arm import Arm, Plan
 from ..results.grouping import grouped
 from ..timing.worker import GROUP_TIME_S, MIN_ROUNDS, MOST_ROUNDS, ROUNDS, SHORT_GROUP_TIME_S
@@ -32,7 +32,7 @@ def expected_s(plan: Plan) -> float:
 
 
 def _call_s(arm: Arm) -> float:
-    workload = get_workload(arm.workload)
+    workload = workload_of(arm)
     flops = work_of(workload, arm.phase).flops
     of_step = flops / (1 if arm.phase == "step" else workload.time)
     return CALL_S + flops / (FLOP_PER_S * (of_step / STEP_FLOPS) ** FASTER_BY)

@@ -69,7 +69,7 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
     """The speedup of every arm with a kernel: over its own port's stock arm, or over each peer."""
     found = []
     for benchmarks in results.groups().values():
-        alone = [b for b in benchmarks if b.arm.devices == 1]
+        alone = [b for b in benchmarks if not (b.arm.way or b.arm.weak)]
         stock = {(b.arm.port, b.arm.style): b for b in alone if b.arm.kernel.is_stock and b.arm.copy == 1}
         for b in alone:
             own = stock.get((b.arm.port, b.arm.style))

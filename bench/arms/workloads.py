@@ -131,7 +131,7 @@ STANDARD = ("tiny", "question", "vowels", "medium", "large")
 OWN = "question"
 
 #: So many devices at most.
-MOST_DEVICES = 64
+MOST_DEVICES = 10_000
 
 #: What a sweep may vary: its name, and the workload's.
 SIZES = {"batch": "batch_size", "time": "time", "inputs": "input_size", "hidden": "hidden_size"}

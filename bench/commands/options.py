@@ -89,7 +89,7 @@ def make_plan(
         get_workload(chosen[0])  # refuses what its data fix
     for workload in chosen:
         _check_devices(workload, over, weak)
-        _check_memory(workload)
+        _check_memory(workload, max(over) if weak else 1)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
     first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone and len(over) == 1 else None
     usual_phases = DEFAULT_PHASES if stock_alone and len(over) == 1 else KERNEL_PHASES
@@ -134,9 +134,9 @@ def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
     return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
 
 
-def _check_memory(sized: Sized) -> None:
-    """Raise an InputError if a workload's arms cannot be in memory together."""
-    needed, there = ARMS_AT_ONCE * get_workload(sized).bytes, memory()
+def _check_memory(sized: Sized, times: int) -> None:
+    """Raise an InputError if a workload's arms, of so many times its batch, cannot be in memory together."""
+    needed, there = ARMS_AT_ONCE * times * get_workload(sized).bytes, memory()
     if there is not None and needed > there:
         raise InputError(
             f"{sized} needs about {format_bytes(needed)} of memory for {ARMS_AT_ONCE} arms, and this machine has "

@@ -5,6 +5,7 @@ same arms in the same order; what depends on a clock, as how many calls a sample
 writes. A process that lost another host cannot go on.
 """
 
+import hashlib
 import inspect
 import subprocess
 import sys
@@ -111,6 +112,29 @@ def agreed(value: float) -> float:
         return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
     except Exception as error:
         raise LostHostError(f"another host ended, or does something else: {_first_line(error)}") from error
+
+
+def check_same(*what: Any) -> None:
+    """Raise a LostHostError on every host unless all say the same here. Alone, it does nothing."""
+    import jax
+
+    if jax.process_count() == 1:
+        return
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    digest = np.frombuffer(hashlib.sha256(repr(what).encode()).digest()[:16], np.uint32)
+    try:
+        of_each = np.asarray(multihost_utils.process_allgather(digest)).reshape(-1, len(digest))
+    except Exception as error:
+        raise LostHostError(f"another host ended, or does something else: {_first_line(error)}") from error
+    others = [host for host, said in enumerate(of_each) if (said != of_each[0]).any()]
+    if others:
+        hosts = ", ".join(map(str, others))
+        raise LostHostError(
+            f"the hosts do not do the same: host {hosts} was asked something else than host 0, has other versions, or "
+            "lost an arm that host 0 has. Start the same command on each, with the same packages."
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ import msgspec
 
 from ...common.equality.verification import Examiner
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, in_haste, programs_kept_in
-from ..processes.cluster import join
+from ..processes.cluster import check_same, join
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
 
@@ -53,6 +53,7 @@ def main(parent: Parent) -> None:
     request = msgspec.json.decode(parent.request, type=Request)
     if request.cluster is not None:
         join(request.cluster)
+        check_same(request.questions, jax.__version__)
     for answer in answer_questions(request):
         parent.answer(encoder.encode(answer))
 

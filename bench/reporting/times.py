@@ -26,8 +26,9 @@ LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 def timing_tables(results: Results) -> list[Section]:
     """Every arm of every group, and the arms without a number."""
     sections = []
-    for benchmarks in results.groups().values():
-        sections += [_times(results, benchmarks), _programs(benchmarks)]
+    for group in results.groups().values():
+        benchmarks = [b for b in group if not (b.arm.way or b.arm.weak)]  # those have tables of their own
+        sections += [_times(results, benchmarks), _programs(benchmarks)] if benchmarks else []
     if results.untimed:
         rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
         sections.append(Section("Without a number", (Prose("arm"), Prose("reason")), rows))
@@ -92,7 +93,7 @@ def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
         if not all(b.facts.steady):
             yield f"{b.name}: not steady at the end of the warm-up in {b.facts.steady.count(False)} processes."
     for b in benchmarks:
-        if b.facts.verdict in ("faster", "slower") and not (b.facts.differs or b.arm.way):
+        if b.facts.verdict in ("faster", "slower") and not b.facts.differs:
             found = pair(results, b, reference_of(b, benchmarks))
             yield f"{b.name}: {explain(difference_of(results, found))}."
 

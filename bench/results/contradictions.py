@@ -133,9 +133,10 @@ def check_results(results: "Results") -> None:
     facts, timed = results.trigru, [b.arm for b in results.benchmarks]
     if twice := first_twice([arm.id for arm in timed] + [u.arm.id for u in results.untimed]):
         raise ValueError(f"{twice} is there twice")
-    used = {arm.arithmetic for arm in timed}
-    if timed and not (facts.ceilings and all(used <= c.keys() for c in facts.ceilings)):
-        raise ValueError("trigru.ceilings lack the limits of the machine in a dtype of the arms")
+    if (timed and not facts.ceilings) or any(c.keys() != {facts.plan.arithmetic} for c in facts.ceilings):
+        raise ValueError("trigru.ceilings lack the limits of the machine in the dtype of the arms, or have others")
+    if len({b.facts.clock for b in results.benchmarks}) > 1:
+        raise ValueError("some arms were timed by another clock than others")
     for group, benchmarks in results.groups().items():
         if [b.arm.role for b in benchmarks].count("baseline") != 1:
             raise ValueError(f"group {group} has no baseline, or several")
@@ -209,9 +210,11 @@ def check_rounds(group: str, positions: Iterable[Sequence[int]], process: Sequen
 
 def _check_group(group: str, benchmarks: "list[Benchmark]", most_rounds: int | None) -> None:
     first = benchmarks[0].facts
-    for name in ("floor",) if first.arm.weak else ("shape", "steps", "flops", "moved_bytes", "floor"):
-        if any(getattr(b.facts, name) != getattr(first, name) for b in benchmarks):
-            raise ValueError(f"arms of group {group} have a different {name}")
+    for name in ("shape", "steps", "flops", "moved_bytes", "floor"):
+        same_work = grouped(benchmarks, lambda b: b.arm.devices if b.arm.weak else 1).values()
+        for alike in [benchmarks] if name == "floor" else same_work:
+            if any(getattr(b.facts, name) != getattr(alike[0].facts, name) for b in alike):
+                raise ValueError(f"arms of group {group} have a different {name}")
     if any(before > after for before, after in pairwise(first.process)):
         raise ValueError(f"process goes back to an earlier one in group {group}")
     check_rounds(group, (b.facts.position for b in benchmarks), first.process, most_rounds)

@@ -64,9 +64,11 @@ def load(path: Path) -> Results:
                 raise OtherFileError(path, _OTHERS[key])
         head = content.get("trigru") if isinstance(content, dict) else None
         schema = head.get("schema") if isinstance(head, dict) else None
-        if schema not in (2, 3, 4, SCHEMA) and isinstance(schema, int):
+        if schema not in (2, 3, 4, SCHEMA) and isinstance(schema, int | float):
             raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
         results = msgspec.convert(migrate(content), type=Results)
+        if results.trigru.schema != SCHEMA:
+            raise ValueError(f"it says that it has schema {schema}, and has not what that has")
         check_run(results)
     except OSError as error:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error

@@ -220,12 +220,13 @@ def _contradiction(begun: Begun, lines: list[_Line]) -> str | None:
         return str(error)
     used = {arm.arithmetic for arm in begun.arms}
     done: set[tuple[str, int]] = set()
+    clocks: set[str] = set()
     machine: Machine | None = None
     for line in [*begun.untimed, *lines]:
         if isinstance(line, Begun):
             return "has a second beginning"
         if isinstance(line, Started):
-            if not used <= line.ceilings.keys():
+            if line.ceilings.keys() != used:
                 return "a process lacks the limits of the machine in a dtype of the arms"
             if machine is not None and (
                 machine.commit != line.machine.commit or machine_differences(machine, line.machine)
@@ -244,6 +245,9 @@ def _contradiction(begun: Begun, lines: list[_Line]) -> str | None:
                 or not timed <= {a.id for a in groups.get(line.group, ())}
             ):
                 return f"process {line.process} has {line.group} twice, or is none of the run, or has other arms"
+            clocks |= {t.clock for t in line.timed}
+            if len(clocks) > 1:
+                return "it was timed by two clocks"
             if timed & untimed:
                 return f"{min(timed & untimed)} has a number, though the run began with a reason why it cannot have one"
             if any(len(t.time_s) > (begun.plan.rounds or len(t.time_s)) for t in line.timed):

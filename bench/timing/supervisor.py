@@ -34,11 +34,14 @@ def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, Non
 
 
 def tuning_flags(request: Request) -> list[str]:
-    """XLA's flags by which the first process keeps what it chose by trying on a GPU, and the later ones take it."""
+    """XLA's flags by which the first process keeps what it chose by trying on a GPU, and the later ones take it.
+
+    After an interruption, the first that goes on chooses again.
+    """
     if request.autotune == "each":
         return []
     kept = Path(request.folder) / AUTOTUNED
-    to = "dump_autotune_results_to" if request.process == 0 else "load_autotune_results_from"
+    to = "load_autotune_results_from" if kept.exists() else "dump_autotune_results_to"
     return [f"--xla_gpu_{to}={kept}"]
 
 

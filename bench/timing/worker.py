@@ -24,12 +24,12 @@ from ...common.port.programs import Build, ProgramFacts, read_program, watch_bui
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, expected_of, prepare
 from ..arms.plan import compiling_processes
-from ..processes.cluster import LostHostError, join
+from ..processes.cluster import LostHostError, check_same, join
 from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
 from ..results.record import Machine
 from .loop import measure_loop_step
-from .machine import describe_machine
+from .machine import describe_machine, versions_of
 from .messages import MARKER, NO_BASELINE, Answer, GroupTimed, Request, Started, Timed, Underway
 from .roofline import measure_ceilings
 from .sampling import Pace, Samples, WarmUp, calls_in_a_sample, pace_of, sample_rounds, warm_up
@@ -111,6 +111,7 @@ def measure_group(
             ready.append((found, build))
         except Exception as error:  # only this arm loses its number
             lose(arm, error)
+        check_same(arm.id, arm in [found.arm for found, _ in ready])
 
     ready.sort(key=lambda found: arms.index(found[0].arm))
     pace, warm = pace_of(machine.backend), list[WarmUp]()
@@ -143,6 +144,8 @@ def measure_group(
     timed = []
     for (found, build), sample in zip(ready, samples, strict=True):
         if isinstance(sample, Exception):
+            if request.cluster is not None:
+                raise LostHostError(f"{found.arm.id} failed while it was timed on several hosts: {_reason(sample)}")
             lose(found.arm, sample)
         else:
             answer(Underway(f"read the program of {found.arm.id}", 0.0, group, found.arm.id))
@@ -174,7 +177,8 @@ def _prepare(request: Request, arm: Arm) -> tuple[Ready, Build | None]:
     The last process that compiles keeps the program that XLA made of each arm, and the later ones take it from there.
     """
     folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
-    compiling = compiling_processes(request.processes, request.compile_anew)
+    anew = request.compile_anew or jax.default_backend() != "cpu"  # a kept program holds what was tuned for it
+    compiling = compiling_processes(request.processes, anew)
     first = request.process == 0
     expected_of(arm)  # what the oracle compiles is not the arm's
     keeps = compiling - 1 <= request.process and compiling < request.processes
@@ -244,6 +248,15 @@ def main(parent: Parent) -> None:
     try:
         if request.cluster is not None:
             join(request.cluster)
+            check_same(
+                [arm.id for arm in request.arms],
+                request.process,
+                request.rounds,
+                request.sample_time_s,
+                request.seed,
+                request.compile_anew,
+                versions_of(request.packages),
+            )
         measure(request, lambda message: parent.answer(encoder.encode(message)))
     except TrigruError as error:
         sys.exit(" ".join(str(error).split()))

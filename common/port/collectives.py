@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 #: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
 KINDS = ("all-reduce", "all-gather", "ragged-all-to-all", "all-to-all", "reduce-scatter", "collective-permute")
@@ -28,9 +30,9 @@ class Collective:
         in_loop: whether it stands in the body of a loop.
     """
 
-    kind: str
-    nbytes: int
-    runs: int | None
+    kind: Annotated[str, Meta(pattern=f"^({'|'.join(KINDS)})$")]
+    nbytes: Annotated[int, Meta(ge=0, le=2**53)]
+    runs: Annotated[int, Meta(ge=1, le=2**53)] | None
     in_loop: bool
 
     def __str__(self) -> str:

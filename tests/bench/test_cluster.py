@@ -95,6 +95,14 @@ def test_a_host_that_dies_ends_the_run_with_a_sentence_and_what_was_measured_sta
     assert invoke("report", str(folder / PARTIAL)).exit_code == 0
 
 
+def test_hosts_that_are_asked_different_things_say_so():
+    asked = ("bench", "--devices", "2", "--workload", "tiny@batch=4", "--phase", "forward", "--port", "pure", "--share")
+    said = together(*asked, each=[("--seed", "0"), ("--seed", "1")])
+    assert [code for code, *_ in said] == [2, 2]
+    for _, _, err in said:
+        assert "the hosts do not do the same: host 1 was asked something else than host 0" in " ".join(err.split())
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

@@ -70,12 +70,16 @@ def answer_table(found: Answer, way: str, run: Results, samples: Samples) -> Sor
 
 
 def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples) -> Sortable:
-    """Every arm of every run, with and without a number."""
+    """Every arm of every run on one device, with and without a number."""
     columns: tuple[tuple[str, Kind], ...] = (
         ("time of a call", "number"), ("time / plain JAX", "number"), ("verdict", "filter"), ("other clock", "number"),
         ("its / plain JAX", "number"), ("steps/s", "number"), ("GFLOP/s, %", "number"),
     )  # fmt: skip
-    rows = [[*first, *_times(run, item, samples)] for run, item, first in _items(runs, names)]
+    rows = [
+        [*first, *_times(run, item, samples)]
+        for run, item, first in _items(runs, names)
+        if not (item.arm.way or item.arm.weak)
+    ]
     return _once(
         "Every time",
         (*_run_column(runs), *OF_ARM, *columns),

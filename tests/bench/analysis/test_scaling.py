@@ -13,6 +13,7 @@ from trigru.bench.analysis.speedups import speedups
 from trigru.bench.arms.plan import expand
 from trigru.bench.arms.spread import spread_of
 from trigru.bench.commands.options import make_plan
+from trigru.bench.reporting.times import timing_tables
 from trigru.common.errors import UnavailableError
 from trigru.common.port.collectives import Collective
 
@@ -72,6 +73,7 @@ def test_kernels_are_compared_with_themselves_on_one_device(rng):
     }  # fmt: skip
     (kernel,) = speedups(run)
     assert kernel.ratio.ratio == pytest.approx(2.0, rel=1e-2), "on one device"
+    assert speedups(results(rng, times, division="fused", weak=True)) == [], "the same arms again are no other workload"
 
 
 def test_an_arm_that_has_no_number_on_one_device_has_no_speedup(rng):
@@ -103,6 +105,8 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng, weak):
         (row,) = crosstab([run], "time", styles=["functional"]).rows
         (linen,) = (c for column, c in row.cells.items() if column.frameworks == ("linen",))
         assert linen.value == pytest.approx(np.median(run.benchmarks[2].time_s))
+    assert not [title for title in (s.title for s in timing_tables(run)) if weak], "nor in the tables of all arms"
+    assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
     few = results(rng, {key: value for key, value in TIMES.items() if len(key) == 1}, weak=weak)
     assert set(sight(run)) == set(sight(few))
 

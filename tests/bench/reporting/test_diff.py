@@ -52,6 +52,7 @@ def test_each_problem_is_a_sentence_that_fails_unless_it_is_accepted(old, again)
         (with_machine(again, device="NVIDIA H100"), machine, f"{where} device 'NVIDIA H100', was 'A CPU'."),
         (with_machine(again, threads=2), machine, f"{where} threads 2, was 16."),
         (with_machine(again, xla_flags="--xla_a=1"), machine, f"{where} xla_flags '--xla_a=1', was ''."),
+        (with_facts(again, clock="pipelined"), machine, f"{where} calls pipelined, were blocked."),
         (with_machine(again, environment={}), machine, f"{where} OMP_NUM_THREADS not set, was 8."),
     ):  # fmt: skip
         found = diff(old, new)

@@ -291,3 +291,49 @@ def test_a_failed_save_keeps_the_old_file(path, monkeypatch):
         save(with_facts(RESULTS, floor=2.0), path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [FILE]
+
+
+def refused(path, tmp_path, edit, message):
+    """What a file says after a stranger's edit of its content."""
+    content = json.loads(path.read_text())
+    edit(content)
+    other = tmp_path / "edited.json"
+    other.write_text(json.dumps(content))
+    with pytest.raises(ResultsFileError, match=message):
+        load(other)
+
+
+def facts_of(content, number=1):
+    return content["benchmarks"][number]["extra_info"]["trigru"]
+
+
+NEW_FACTS = {
+    "a schema that is none": (lambda c: c["trigru"].update(schema=2.5), "schema 2.5, expected 5"),
+    "a schema that it has not": (lambda c: c["trigru"].update(schema=4), "not a results file|schema 4"),
+    "another clock in one arm": (lambda c: facts_of(c).update(clock="pipelined"), "by another clock"),
+    "a clock that is none": (lambda c: facts_of(c).update(clock="sundial"), "clock"),
+    "another clock's rounds without processes": (lambda c: facts_of(c).update(other_s=[1.0]), "other_s has 1 items"),
+    "a process that measured nothing else": (
+        lambda c: facts_of(c).update(other_s=[1.0], other_process=[99]), "other_process has a process"),
+    "no time at all": (lambda c: facts_of(c).update(other_s=[5e-324], other_process=[0]), "other_s"),
+    "limits of another arithmetic": (
+        lambda c: c["trigru"]["ceilings"][0].update(other=c["trigru"]["ceilings"][0]["float32"]), "lack the limits"),
+    "more bytes than there are": (lambda c: exchange(c, nbytes=2**60), "nbytes"),
+    "fewer bytes than none": (lambda c: exchange(c, nbytes=-5), "nbytes"),
+    "an exchange of no kind": (lambda c: exchange(c, kind="telepathy"), "kind"),
+    "devices without a way": (lambda c: facts_of(c)["arm"].update(devices=2), "is spread in no way over 2 devices"),
+    "a way without devices": (lambda c: facts_of(c)["arm"].update(way="placed"), "is spread placed over 1 devices"),
+    "a precision that is none": (lambda c: facts_of(c)["arm"].update(precision="finest"), "precision"),
+    "a precision that was not asked for": (lambda c: facts_of(c)["arm"].update(precision="high"), "high"),
+    "one device not among them": (lambda c: c["trigru"]["plan"].update(devices=[2]), "devices of the plan lack 1"),
+}  # fmt: skip
+
+
+def exchange(content, **changes):
+    one = {"kind": "all-reduce", "nbytes": 8, "runs": 1, "in_loop": False}
+    facts_of(content)["program"]["collectives"] = [one | changes]
+
+
+@pytest.mark.parametrize("what", NEW_FACTS)
+def test_facts_of_devices_clocks_and_precision_are_checked(path, tmp_path, what):
+    refused(path, tmp_path, *NEW_FACTS[what])

@@ -162,15 +162,17 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
 
 
-def request(process=0, **changes):
-    return Request(ARMS, process, 2, 4, 1e-4, 3, False, 1, [], "cpu", "/folder", **changes)
+def request(process=0, folder="/folder", **changes):
+    return Request(ARMS, process, 2, 4, 1e-4, 3, False, 1, [], "cpu", str(folder), **changes)
 
 
-def test_what_the_first_process_tuned_is_handed_on_only_if_that_is_asked_for():
+def test_what_the_first_process_tuned_is_handed_on_only_if_that_is_asked_for(tmp_path):
     assert tuning_flags(request()) == tuning_flags(request(1)) == []
-    kept = "/folder/trigru-autotuned.textproto"
-    assert tuning_flags(request(autotune="fixed")) == [f"--xla_gpu_dump_autotune_results_to={kept}"]
-    assert tuning_flags(request(1, autotune="fixed")) == [f"--xla_gpu_load_autotune_results_from={kept}"]
+    kept, asked = tmp_path / "trigru-autotuned.textproto", {"folder": tmp_path, "autotune": "fixed"}
+    for process in (0, 1):  # the second is the first after an interruption
+        assert tuning_flags(request(process, **asked)) == [f"--xla_gpu_dump_autotune_results_to={kept}"]
+    kept.touch()
+    assert tuning_flags(request(1, **asked)) == [f"--xla_gpu_load_autotune_results_from={kept}"]
 
 
 def test_processes_that_hand_tunings_on_are_of_one_machine(tmp_path):

@@ -1,11 +1,10 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
-import os
 import shutil
 import sys
+from contextlib import contextmanager
 
 import jax
-import msgspec
 import numpy as np
 import pytest
 from support.processes import ask_here, ignore, journal_at
@@ -15,7 +14,6 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.plan import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
-from trigru.bench.timing.journal import PARTIAL
 from trigru.bench.timing.machine import machine_differences
 from trigru.bench.timing.messages import MARKER, GroupTimed, Request, Underway
 from trigru.bench.timing.sampling import CPU_PACE, Samples, WarmUp
@@ -239,6 +237,22 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
 
 
+def test_on_an_accelerator_every_process_compiles_since_programs_hold_what_was_tuned(answers_to, clock, monkeypatch):
+    kept = []
+
+    @contextmanager
+    def programs_kept_in(folder):
+        kept.append(folder)
+        yield
+
+    monkeypatch.setattr(worker, "programs_kept_in", programs_kept_in)
+    for backend, keeps in (("cpu", True), ("gpu", False)):
+        kept.clear()
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        answers_to(process=2, processes=9)
+        assert [folder is not None for folder in kept] == [keeps] * 3
+
+
 @pytest.fixture
 def breaks(monkeypatch):
     """Lets a stage of the measuring fail for some arms."""
@@ -299,47 +313,3 @@ def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, ask
         monkeypatch.setattr(worker, name, value)
     request = Request(ARMS, 0, processes, asked, 1e-5, 0, False, 1, [], "cpu", "/folder")
     assert worker._affordable_rounds(request, [WarmUp(9, True, 1e-4)] * 3, CPU_PACE) == given
-
-
-HANGS = """
-from trigru.bench.processes.child import adopt
-parent = adopt()
-import time
-from trigru.bench.timing import roofline, worker
-roofline.GEMM_SIZE, roofline.COPY_BYTES = {"cpu": 64}, {"cpu": 2**16}
-prepare, sample_rounds = worker.prepare, worker.sample_rounds
-
-def hang(*_):
-    time.sleep(600)
-
-def hang_in_compilation(arm):
-    return hang() if arm.port == "linen" else prepare(arm)
-
-def hang_in_a_call(ready, *rest, **options):
-    for each in ready:
-        each.program.call = hang if each.arm.port == "equinox" else each.program.call
-    return sample_rounds(ready, *rest, **options)
-
-worker.prepare, worker.sample_rounds = hang_in_compilation, hang_in_a_call
-worker.main(parent)
-"""
-
-
-def test_an_arm_that_hangs_loses_its_cell_and_the_rest_is_measured(tmp_path, monkeypatch):
-    (tmp_path / "hangs").mkdir()
-    (tmp_path / "hangs" / "worker.py").write_text(HANGS)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setattr("trigru.bench.timing.supervisor.WORKER", "hangs.worker")
-    styles = ("jit", "apply", "filter_jit")
-    asked = msgspec.structs.replace(PLAN, ports=("pure", "linen", "equinox"), styles=styles, limit_s=12.0)
-    journal = journal_at(tmp_path / PARTIAL, asked)
-    run(journal, ignore)
-    assert journal.complete
-    assert [t.arm for t in journal.groups_timed[0].timed] == [PURE.id, AGAIN.id]
-    assert {u.arm.name: u.reason for u in journal.untimed.values()} == {
-        name: f"the measuring process said nothing for 12 s, and was ended while trying to {what}"
-        for name, what in (
-            ("linen[apply]", f"compile {LINEN.id}"),
-            ("equinox[filter_jit]", f"time {PURE.group}/equinox[filter_jit]"),
-        )
-    }
