@@ -55,6 +55,8 @@ def exchanged(collectives: Sequence[Collective] | None) -> str:
     >>> from trigru.common.port.collectives import Collective
     >>> exchanged([Collective("all-reduce", 1024, 50, True), Collective("all-reduce", 512, 1, False)])
     '50 KiB in a loop, 512 B'
+    >>> exchanged([Collective("all-reduce", 1024, None, True)])
+    'in a loop, unknown times'
     >>> exchanged([]), exchanged(None)
     ('nothing', 'not known')
     """

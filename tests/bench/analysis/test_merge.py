@@ -17,10 +17,11 @@ from support.processes import (
     samples,
     timed,
 )  # fmt: skip
-from support.runs import BUILD, MACHINE
+from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import merge
 from trigru.bench.analysis.statistics import compare, noise_floor, verdict
 from trigru.bench.arms.workloads import Workload
+from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import load, save
 from trigru.bench.results.record import Ceilings
@@ -164,3 +165,18 @@ def test_without_the_baseline_or_its_duplicate_nobody_has_a_number(journal, proc
     assert [untimed.arm for untimed in results.untimed] == ARMS[:3]
     for untimed in results.untimed:
         assert ("killed" in untimed.reason) if untimed.arm == missing else (untimed.reason == NO_BASELINE)
+
+
+def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path):
+    """Linen's processes, on a GPU here, were tuned in two ways; plain JAX's CPU tunes nothing."""
+    journal = journal_at(tmp_path / "tuned.journal")
+    for process in range(2):
+        journal.add(STARTED)
+        for group in (STEP, FORWARD):
+            lines = [timed(process, arm) for arm in journal.groups()[group]]
+            program = msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}")
+            journal.add(GroupTimed(group, process, [msgspec.structs.replace(t, program=program) for t in lines]))
+    pure, _, linen = merge(journal).groups()[STEP]
+    assert (pure.facts.tunings, linen.facts.tunings) == ([], ["tuned 0", "tuned 1"])
+    notes = timing_tables(merge(journal))[0].notes
+    assert "linen[apply]: its processes were tuned in 2 ways, and its interval contains that." in notes

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from support.runs import PROGRAM, make_arm, make_benchmark, make_results, plan
+from support.runs import PROGRAM, make_arm, make_benchmark, make_results, plan, with_benchmarks, with_facts
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.crosstab import crosstab
 from trigru.bench.analysis.overhead import overheads
@@ -12,9 +12,10 @@ from trigru.bench.analysis.sight import sight
 from trigru.bench.analysis.speedups import speedups
 from trigru.bench.arms.plan import expand
 from trigru.bench.arms.spread import spread_of
+from trigru.bench.arms.workloads import workload_of
 from trigru.bench.commands.options import make_plan
 from trigru.bench.reporting.times import timing_tables
-from trigru.common.errors import UnavailableError
+from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.port.collectives import Collective
 
 PROCESS = np.repeat(np.arange(6), 8)
@@ -107,8 +108,13 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng, weak):
         assert linen.value == pytest.approx(np.median(run.benchmarks[2].time_s))
     assert not [title for title in (s.title for s in timing_tables(run)) if weak], "nor in the tables of all arms"
     assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
+    if weak:
+        with pytest.raises(UnknownNameError, match="unknown call style of these results"):
+            crosstab([run], "time", styles=["functional"])
     few = results(rng, {key: value for key, value in TIMES.items() if len(key) == 1}, weak=weak)
-    assert set(sight(run)) == set(sight(few))
+    assert sight(run).keys() == sight(few).keys()
+    wide = [with_facts(b, ratio_high=9 * b.facts.ratio) if b.arm.way else b for b in run.benchmarks]
+    assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
 
 
 def how(**changes):
@@ -127,8 +133,21 @@ def test_a_plan_with_devices_has_the_usual_work_of_several_devices():
     assert ways == {(1, ""), (2, "placed"), (2, "shard_map")}
     assert {arm.weak for arm in arms} == {False, True}
     assert {arm.style for arm in arms if arm.port == "linen" and arm.phase == "train_step"} == {"train_state"}
+    pure = [arm.name for arm in arms if arm.port == "pure" and arm.group == "medium/train_step/float32/stock"]
+    assert pure == ["pure[jit]", "pure[jit]#2", "pure[jit] on 2, placed", "pure[jit] on 2, shard_map"]
     assert len({arm.id for arm in arms}) == len(arms)
     assert all(arm.group.endswith("/weak") == arm.weak for arm in arms)
+
+
+def test_in_weak_scaling_each_device_has_the_whole_batch():
+    assert [workload_of(spread("pure[jit]", n, weak=True)).batch_size for n in (2, 3, 4)] == [64, 96, 128]
+    assert workload_of(spread("pure[jit]", 4)).batch_size == workload_of(alone("pure[jit]", weak=True)).batch_size == 32
+
+
+def test_the_baseline_and_its_duplicate_are_on_one_device():
+    for name in ("pure[jit]", "pure[jit]#2"):
+        with pytest.raises(ValueError, match="cannot be the"):
+            msgspec.structs.replace(make_arm(name), devices=2, way="placed")
 
 
 def test_more_devices_than_there_are_is_a_reason():

@@ -325,3 +325,10 @@ def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkey
     for precision in ("high", "default"):
         own = rounded_by(monkeypatch, "gpu", precision, "bfloat16")
         assert own == rounded_by(monkeypatch, "gpu", "highest", "bfloat16"), "what it multiplies is short already"
+
+
+def test_references_of_two_precisions_are_two(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr("trigru.bench.arms.admission._known", {})
+    first, second = (get_reference(get_workload(TINY), "step", "float32", p) for p in ("highest", "default"))
+    assert first.bounds != second.bounds

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
-from support.runs import make_arm
+from support.runs import make_arm, make_benchmark, make_results, plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import SCHEMA, ResultsFileError, load, save
@@ -110,3 +111,47 @@ def test_what_contradicts_itself_is_refused(calibration, tmp_path, keys, value):
     inner[keys[-1]] = value
     with pytest.raises(ResultsFileError, match="old.json"):
         load_content(content, tmp_path)
+
+
+def schema_4(results):
+    """A run as files of schema 4 had it: without a precision and devices of arms, and with one list of other times."""
+    content = json.loads(msgspec.json.encode(results))
+    for benchmark in content["benchmarks"]:
+        facts = benchmark["extra_info"]["trigru"]
+        facts["pipelined_s"] = facts.pop("other_s")
+        for name in ("clock", "other_process", "tunings"):
+            del facts[name]
+        for name in ("collectives", "tuned"):
+            del facts["program"][name]
+        for name in ("precision", "devices", "way", "weak"):
+            del facts["arm"][name]
+    for name in ("dtype", "precision", "devices", "weak", "autotune"):
+        del content["trigru"]["plan"][name]
+    for ceilings in content["trigru"]["ceilings"]:
+        del ceilings["float32"]["loop_step_s"]
+    del content["trigru"]["machine"]["gpus"]
+    content["trigru"] |= {"schema": 4, "matmul_precision": "highest"}
+    return content
+
+
+def test_a_run_of_schema_4_is_the_same_run(tmp_path):
+    """Of five rounds, two were done again by the other clock; where one call filled a sample, none."""
+    process = [0] * 5 + [1] * 5
+    found = []
+    for name, factor in (("pure[jit]", 1.0), ("pure[jit]#2", 1.0), ("linen[apply]", 1.0)):
+        once = name.startswith("linen")
+        facts = {"other_s": [1.0, 2.0] if once else [1.0, 2.0, 3.0, 4.0],
+                 "other_process": [0, 0] if once else [0, 0, 1, 1], "calls": [10, 1] if once else [10, 10]}  # fmt: skip
+        found.append(make_benchmark(make_arm(name), [factor] * 10, process, **facts))
+    run = make_results(found, plan=plan(rounds=5))
+    assert load_content(schema_4(run), tmp_path) == run
+
+
+def test_other_times_of_which_nobody_knows_the_process_are_dropped(tmp_path):
+    run = make_results([make_benchmark(make_arm(name), [1.0] * 10, [0] * 5 + [1] * 5, other_s=[1.0] * 4,
+                                       other_process=[0, 0, 1, 1]) for name in ("pure[jit]", "pure[jit]#2")],
+                       plan=plan(rounds=5))  # fmt: skip
+    content = schema_4(run)
+    content["benchmarks"][1]["extra_info"]["trigru"]["pipelined_s"] = [1.0] * 3
+    read = load_content(content, tmp_path)
+    assert [b.facts.other_s for b in read.benchmarks] == [[1.0] * 4, []]

@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 from support.processes import ask_here, ignore, journal_at
@@ -15,7 +16,7 @@ from trigru.bench.arms.plan import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
-from trigru.bench.timing.messages import MARKER, GroupTimed, Request, Underway
+from trigru.bench.timing.messages import MARKER, GroupTimed, Request, Started, Underway
 from trigru.bench.timing.sampling import CPU_PACE, Samples, WarmUp
 from trigru.bench.timing.supervisor import run
 from trigru.common.errors import TrigruError
@@ -235,6 +236,21 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         shutil.rmtree(kept)
         assert of_each_arm(0, processes=4) == anew
         assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
+
+
+def test_the_limits_are_those_of_the_arms_precision(answers_to, monkeypatch):
+    seen, real = [], worker.measure_ceilings
+
+    def measure_ceilings(dtype):
+        seen.append((dtype, jax.config.jax_default_matmul_precision))
+        return real(dtype)
+
+    monkeypatch.setattr(worker, "measure_ceilings", measure_ceilings)
+    arms = expand(msgspec.structs.replace(PLAN, dtype="bfloat16", precision="high"))
+    started = next(a for a in answers_to(arms) if isinstance(a, Started))
+    assert seen == [("bfloat16", "high")]
+    assert list(started.ceilings) == ["bfloat16@high"]
+    assert started.ceilings["bfloat16@high"].loop_step_s > 0
 
 
 def test_on_an_accelerator_every_process_compiles_since_programs_hold_what_was_tuned(answers_to, clock, monkeypatch):

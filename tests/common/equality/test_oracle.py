@@ -1,10 +1,12 @@
 """The oracle is checked against central finite differences, and its equations against a second writing of them."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trigru.common.equality import oracle
+from trigru.common.equality.bounds import accuracy_bound
 from trigru.common.equality.cases import Case
 from trigru.common.parameters.record import GRUParams, leaves
 
@@ -152,3 +154,41 @@ def test_losses_keep_the_dtype():
         oracle.classifier_loss(case.params, case.x, case.labels, case.lengths),
     ):
         assert {np.asarray(a).dtype.name for a in (loss, *leaves(gradient).values())} == {"float32"}
+
+
+def test_what_goes_into_a_product_is_rounded_within_its_context_alone(rng):
+    """To the significant bits that are asked for; contexts within each other end where they began."""
+    a, b = (rng.normal(size=(4, 4)).astype(np.float32) for _ in range(2))
+    exact = oracle._product(a, b)
+    with oracle.operands_rounded(11):
+        tf32 = oracle._product(a, b)
+        with oracle.operands_rounded(8):
+            bfloat16 = oracle._product(a, b)
+            with oracle.operands_rounded(None):
+                np.testing.assert_array_equal(oracle._product(a, b), exact)
+        np.testing.assert_array_equal(oracle._product(a, b), tf32)
+    np.testing.assert_array_equal(oracle._product(a, b), exact)
+    short = a.astype(ml_dtypes.bfloat16).astype(np.float32) @ b.astype(ml_dtypes.bfloat16).astype(np.float32)
+    np.testing.assert_array_equal(bfloat16, short)
+    error, coarse = (np.abs(got - exact).max() for got in (tf32, bfloat16))
+    assert 2 < coarse / error < 40
+    assert tf32.dtype == np.float32
+
+
+def test_rounding_keeps_so_many_bits_of_each_number(rng):
+    numbers = np.concatenate([rng.normal(size=99), 10.0 ** np.arange(-30, 30), [0.0, -1.0]]).astype(np.float32)
+    for bits in (8, 11):
+        rounded = oracle.round_to(numbers, bits)
+        assert np.abs(rounded - numbers).max() <= 2.0**-bits * np.abs(numbers).max()
+        nonzero = numbers != 0
+        assert (np.abs(rounded - numbers)[nonzero] / np.abs(numbers)[nonzero]).max() <= 2.0**-bits
+        np.testing.assert_array_equal(oracle.round_to(rounded, bits), rounded)
+    np.testing.assert_array_equal(oracle.round_to(numbers, 8), numbers.astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+def test_a_bound_is_no_finer_than_what_goes_into_products():
+    exact = np.array([1.0, 2.0])
+    assert accuracy_bound(exact, exact, "float32") == 4 * 2.0**-23
+    assert accuracy_bound(exact, exact, "float32", 11) == 4 * 2.0**-10
+    assert accuracy_bound(exact, exact, "bfloat16", 11) == 4 * 2.0**-7
+    assert accuracy_bound(np.array([1.0, 2.5]), exact, "float32", 8) == 4 * 0.25 + 4 * 2.0**-7

@@ -211,6 +211,7 @@ def test_what_was_tuned_has_a_fingerprint_of_its_own():
     assert tuned(one) != tuned(other)
     assert len(tuned(one)) == 12
     assert tuned(one.replace("op_name", "source")) == tuned(one)
+    assert tuned(one + other) == tuned(other + one) != tuned(one), "whatever their order"
     assert tuned(LOOP) == "", "how often a loop runs is no choice"
     assert tuned(HLO) != tuned(HLO.replace('["2"]', '["3"]'))
     assert fingerprint(one) != fingerprint(one.replace("__cublas$gemm", "__cudnn$conv"))

@@ -1,0 +1,112 @@
+"""The clock that does not lead: ratios, a floor and verdicts of its own, and where the screen tells of it."""
+
+import msgspec
+import numpy as np
+import pytest
+from support.runs import make_arm, make_benchmark, make_results, plan
+from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.pairs import other_clock
+from trigru.bench.reporting.answer import answer_lines, clock_lines
+from trigru.bench.reporting.times import timing_tables
+
+PROCESSES, ROUNDS, OTHERS = 6, 8, 2
+PROCESS = np.repeat(np.arange(PROCESSES), ROUNDS)
+OTHER_PROCESS = np.repeat(np.arange(PROCESSES), OTHERS).tolist()
+#: By the clock that leads, and by the other: time / plain JAX's.
+TRUTH = {"pure[jit]": (1.0, 1.0), "pure[jit]#2": (1.0, 1.06), "linen[apply]": (2.0, 1.2),
+         "nnx[nnx.jit]": (1.5, 1.53), "equinox[filter_jit]": (1.0, 1.05)}  # fmt: skip
+
+
+def run(rng, truth=TRUTH, **facts):
+    machine, other = (rng.lognormal(0, 0.3, n) for n in (len(PROCESS), len(OTHER_PROCESS)))
+    found = []
+    for name, (leading, second) in truth.items():
+        time_s, other_s = (
+            ratio * drift * rng.lognormal(0, 1e-3, len(drift)) * 1e-3
+            for ratio, drift in ((leading, machine), (second, other))
+        )
+        asked = {"other_s": other_s.tolist(), "other_process": OTHER_PROCESS, "floor": 0.01}
+        asked |= {"ratio": leading, "verdict": "slower" if leading > 1.01 else "indistinguishable"} | facts
+        found.append(make_benchmark(make_arm(name), time_s, PROCESS, **asked))
+    return make_results(found, plan=plan(ports=("pure", "linen", "nnx", "equinox"), processes=PROCESSES))
+
+
+def by_name(results):
+    return {b.name: other_clock(results, b) for b in results.benchmarks}
+
+
+def test_it_has_paired_ratios_and_the_floor_that_its_own_duplicate_shows(rng):
+    found = by_name(run(rng))
+    for name, (_, second) in TRUTH.items():
+        assert found[name].ratio.ratio == pytest.approx(second, rel=5e-3), "the machine's drift is that of both"
+        assert found[name].ratio.low <= found[name].ratio.ratio <= found[name].ratio.high
+        assert found[name].floor == pytest.approx(0.06, abs=5e-3)
+    assert {name: clock.verdict for name, clock in found.items()} == {
+        "pure[jit]": "indistinguishable", "pure[jit]#2": "indistinguishable", "linen[apply]": "slower",
+        "nnx[nnx.jit]": "slower", "equinox[filter_jit]": "indistinguishable",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", ["pure[jit]", "pure[jit]#2", "linen[apply]"])
+def test_without_rounds_of_it_in_every_process_it_says_nothing(rng, lost):
+    whole = run(rng)
+    shorter = [
+        msgspec.structs.replace(b.facts, other_s=b.facts.other_s[:-OTHERS], other_process=OTHER_PROCESS[:-OTHERS])
+        if b.name == lost else b.facts for b in whole.benchmarks
+    ]  # fmt: skip
+    found = make_results(
+        [
+            make_benchmark(b.arm, b.time_s, PROCESS, other_s=f.other_s, other_process=f.other_process)
+            for b, f in zip(whole.benchmarks, shorter, strict=True)
+        ],
+        plan=whole.trigru.plan,
+    )
+    said = by_name(found)
+    assert said["linen[apply]"] is None
+    assert (said["nnx[nnx.jit]"] is None) == lost.startswith("pure")
+
+
+def test_a_run_without_it_says_nothing(rng):
+    results = run(rng, other_s=[], other_process=[])
+    assert set(by_name(results).values()) == {None}
+    assert clock_lines(answer(results)) == []
+
+
+def test_the_screen_counts_the_ratios_that_differ_and_names_the_farthest(rng):
+    """linen's, by far; not NNX's, 2 % apart, nor Equinox's, of the same verdict and within a tenth."""
+    found = answer(run(rng))
+    (line,) = clock_lines(found)
+    assert line == "Calls not waited for: 2 of 4 ratios to plain JAX differ (linen tiny forward: 1.20, not 2.00)."
+    assert line in answer_lines(found)
+
+
+@pytest.mark.parametrize(
+    ("second", "differs"), [(2.0, False), (2.15, False), (2.3, True), (1.85, False), (1.75, True), (1.0, True)]
+)
+def test_a_ratio_differs_beyond_a_tenth_or_in_its_verdict(rng, second, differs):
+    truth = {"pure[jit]": (1.0, 1.0), "pure[jit]#2": (1.0, 1.0), "linen[apply]": (2.0, second), "nnx[nnx.jit]": (2, 2)}
+    lines = clock_lines(answer(run(rng, truth)))
+    assert bool(lines) == differs
+
+
+def test_a_verdict_that_is_lost_differs_however_near(rng):
+    truth = {"pure[jit]": (1.0, 1.0), "pure[jit]#2": (1.0, 1.06), "linen[apply]": (1.09, 1.05), "nnx[nnx.jit]": (2, 2)}
+    assert clock_lines(answer(run(rng, truth)))
+
+
+def test_on_an_accelerator_it_is_latency(rng):
+    results = run(rng, clock="pipelined")
+    (line,) = clock_lines(answer(results))
+    assert line.startswith("Each call waited for: 2 of 4 ratios")
+    table = timing_tables(results)[0]
+    assert table.columns[1:4] == ("pipelined", "blocked", "/ pure[jit]")
+    assert any("Blocked: each is, which is latency." in note.replace("\n", " ") for note in table.notes)
+
+
+def test_the_table_says_it_beside_the_times(rng):
+    table = timing_tables(run(rng))[0]
+    assert table.columns[1:4] == ("blocked", "pipelined", "/ pure[jit]")
+    cells = {row[0]: row[3] for row in table.rows}
+    assert cells["pure[jit]"] == "1"
+    assert cells["linen[apply]"].startswith("1.20 ±")
+    assert cells["equinox[filter_jit]"].startswith("(1.05 ±")
