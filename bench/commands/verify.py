@@ -84,12 +84,7 @@ def verify_ports(
         devices: ask also with the batch spread over so many devices.
     """
     missing = _missing(names)
-    subjects = [
-        Subject("port", name, None if kernel.is_stock else str(kernel))
-        for kernel in kernels
-        for name in names
-        if name not in missing and kernel.name in get_port(name).kernels
-    ]
+    subjects = _subjects(names, kernels, missing)
     if thorough is not None:
         checks = verification.usual_checks() + tuple(check for check in THOROUGH if not check.at_random)
         own = [subject for subject in subjects if not has_triples(get_subject(subject))]
@@ -101,6 +96,16 @@ def verify_ports(
         with Prover(keep=prover.programs is not None, devices=devices) as other:
             measurements += hold(subjects, ("float64",), ON_DEVICES, prover=other)
     return measurements, missing
+
+
+def _subjects(names: Sequence[str], kernels: Sequence[Kernel], missing: dict[str, str]) -> list[Subject]:
+    """Each available port on each kernel that it offers."""
+    return [
+        Subject("port", name, None if kernel.is_stock else str(kernel))
+        for kernel in kernels
+        for name in names
+        if name not in missing and kernel.name in get_port(name).kernels
+    ]
 
 
 def verify(
@@ -153,12 +158,7 @@ def verify_together(
         raise InputError(f"{cluster.hosts} hosts cannot have {devices} devices in equal parts.")
     ports = read_ports(names)
     missing = _missing(ports)
-    subjects = [
-        Subject("port", name, None if kernel.is_stock else str(kernel))
-        for kernel in read_kernels(kernels, ports)
-        for name in ports
-        if name not in missing and kernel.name in get_port(name).kernels
-    ]
+    subjects = _subjects(ports, read_kernels(kernels, ports), missing)
     own = None if devices is None else devices // cluster.hosts
     with Prover(keep=False, devices=own, cluster=cluster) as prover:
         measurements = hold(subjects, ("float64",), ON_DEVICES, prover=prover)
