@@ -13,7 +13,7 @@ from support.runs import make_results, plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.bench import unproven_arms
-from trigru.bench.commands.options import FIRST_DTYPES, checks_of
+from trigru.bench.commands.options import checks_of
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.messages import Subject
 from trigru.bench.proving.questions import expand as expand_questions
@@ -49,7 +49,8 @@ def test_every_measurement_is_kept_and_report_prints_the_screen_again(tmp_path, 
     assert found.results.trigru.equality == found.measured
     assert found.results.trigru.load_before == 0.125, "before it verified"
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
-    assert {(m.port, m.dtype) for m in found.measured} == {(p, d) for p in ("pure", "linen") for d in FIRST_DTYPES}
+    proven = {(m.port, m.dtype) for m in found.measured}
+    assert proven == {(p, d) for p in ("pure", "linen") for d in ("float64", "float32")}
     assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     proven = r"^Proven equal: plain JAX, linen \(1 check; errors up to \de-16, 1e-12 is allowed\)\.$"
     assert re.search(proven, found.said.stdout, re.MULTILINE), "perhaps below a warning of the machine's load"
@@ -109,6 +110,7 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
 
     def verify_ports(names, dtypes, checks, kernels, styles, *, prover):
         seen.append((names, dtypes, checks, tuple(map(str, kernels)), styles))
+        prover.backend = "tpu"
         return [], {"linen": "no flax"}
 
     monkeypatch.setattr(compare, "verify_ports", verify_ports)
@@ -117,7 +119,7 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
     assert invoke("compare", "--port", "linen", *options, "-o", str(tmp_path)).exit_code == 0
     assert seen == [(("pure", "linen"), DTYPES, None, kernels, None)], "in every check, dtype and call style"
     ((equality, backend),) = [(t["equality"], t["backend"]) for t in timed]
-    assert (equality, backend) == ([], "cpu")
+    assert (equality, backend) == ([], "tpu"), "the one on which it was proven"
 
 
 @pytest.mark.parametrize("options", [("--quick",), ("--size", "hidden=8")])
@@ -188,7 +190,7 @@ def test_a_run_that_is_resumed_keeps_what_was_proven_and_times_nothing_that_was_
 def test_a_run_of_bench_or_of_other_versions_is_not_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", interrupted)
     path = tmp_path / "results.partial.jsonl"
-    monkeypatch.setattr("trigru.bench.commands.bench.kept", lambda journal: "")
+    monkeypatch.setattr("trigru.bench.commands.bench.kept", lambda *_: "")
     assert isinstance(invoke("bench", *TINY, "-o", str(tmp_path)).exception, ChildDiedError)
     found = invoke("compare", *TINY, "-o", str(tmp_path), "--resume")
     assert "nothing was proven in it" in str(found.exception)
