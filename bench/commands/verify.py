@@ -9,7 +9,7 @@ import typer
 
 from ...common.equality import verification
 from ...common.equality.checks import DTYPES, ON_DEVICES, THOROUGH, Check, get_checks
-from ...common.equality.contract.designs import coverage_of, has_triples, triples_coverage_of
+from ...common.equality.contract.designs import coverage_of, triples_coverage_of
 from ...common.equality.contract.drawing import drawing_row
 from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
@@ -87,10 +87,6 @@ def verify_ports(
     subjects = _subjects(names, kernels, missing)
     if thorough is not None:
         checks = verification.usual_checks() + tuple(check for check in THOROUGH if not check.at_random)
-        own = [subject for subject in subjects if not has_triples(get_subject(subject))]
-        if own:
-            of = ", ".join(label(subject.name, subject.kernel or STOCK) for subject in own)
-            say(f"finding rows for every triple of levels of {of}: some minutes each, since they are not kept.")
     measurements = hold(subjects, dtypes, checks, styles, thorough=thorough, prover=prover)
     if devices is not None:
         with Prover(keep=prover.programs is not None, devices=devices) as other:

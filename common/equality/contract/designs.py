@@ -11,8 +11,8 @@ from ...port.protocol import Port
 from .covering import combinations_of, cover, cover_pairs_with, cover_triples, covered, triples_of
 from .factors import CAST, Row, Space, space_of
 
-#: Designs by the digest of their space; and the rows that hold every triple.
-FILE, TRIPLES = Path(__file__).with_name("rows.json"), Path(__file__).with_name("triples.json")
+#: Designs by the digest of their space.
+FILE = Path(__file__).with_name("rows.json")
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,8 @@ def design_of(port: Port) -> list[Row]:
 
 
 def triples_design_of(port: Port) -> list[Row]:
-    """Rows of a port in float64 that hold every triple of levels of any three factors.
-
-    Finding them takes minutes where they are not kept, as for a port of somebody else's.
-    """
-    space = space_of(port)
-    if _digest(space) not in _triples():
-        _triples()[_digest(space)] = _found_triples(space)
-    return [{"dtype": "float64"} | row for row in _unpacked(space, _triples()[_digest(space)])]
-
-
-def pack_triples(ports: Iterable[Port]) -> dict[str, tuple[str, ...]]:
-    """The rows that hold every triple for these ports, by the digest of their space."""
-    return {_digest(space): _found_triples(space) for space in map(space_of, ports)}
-
-
-def has_triples(port: Port) -> bool:
-    """Whether the rows that hold every triple of a port are kept."""
-    return _digest(space_of(port)) in _triples()
+    """Rows of a port in float64 that hold every triple of levels of any three factors. Found in seconds."""
+    return [{"dtype": "float64"} | row for row in cover_triples(space_of(port))]
 
 
 def triples_coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
@@ -96,24 +80,12 @@ def _found(space: Space) -> Design:
     in_dtypes = any(factor.name == "dtype" for factor in space.factors)
     rows = cover_pairs_with(space, "dtype", CAST) if in_dtypes else cover(space)
     count = len(combinations_of(space, "dtype", CAST) if in_dtypes else combinations_of(space))
-    return Design(count, _packed(space, rows))
-
-
-def _found_triples(space: Space) -> tuple[str, ...]:
-    return _packed(space, cover_triples(space))
-
-
-def _packed(space: Space, rows: Iterable[Row]) -> tuple[str, ...]:
-    return tuple("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows)
+    packed = ("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows)
+    return Design(count, tuple(packed))
 
 
 def _unpacked(space: Space, rows: Iterable[str]) -> list[Row]:
     return [{f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)} for row in rows]
-
-
-@cache
-def _triples() -> dict[str, tuple[str, ...]]:
-    return {digest: tuple(rows) for digest, rows in json.loads(TRIPLES.read_text()).items()} if TRIPLES.exists() else {}
 
 
 @cache

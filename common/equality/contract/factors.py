@@ -6,6 +6,7 @@ in `trigru.common.equality.contract.data` and runs within each row, on the progr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...port.protocol import Port, WithKernel
 from ...port.styles import available_styles
@@ -54,8 +55,10 @@ class Rule:
 
     def allows(self, row: Mapping[str, str]) -> bool:
         """Whether a row, or as much of it as is known, keeps the rule."""
-        about = all(row.get(name) in levels for name, levels in self.when.items())
-        return not about or all(row.get(name) in (None, *levels) for name, levels in self.then.items())
+        for name, levels in self.when.items():
+            if row.get(name) not in levels:
+                return True
+        return all(name not in row or row[name] in levels for name, levels in self.then.items())
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,21 @@ class Space:
         """The row of the usual levels."""
         return {factor.name: factor.usual for factor in self.factors}
 
-    def allows(self, row: Mapping[str, str]) -> bool:
-        """Whether a row, or as much of it as is known, keeps every rule."""
-        return all(rule.allows(row) for rule in self.rules)
+    @cached_property
+    def rules_of(self) -> dict[str, list[Rule]]:
+        """The rules about each factor that some rule is about, by its name."""
+        names = {name: None for rule in self.rules for name in (*rule.when, *rule.then)}
+        return {name: [rule for rule in self.rules if name in rule.when or name in rule.then] for name in names}
+
+    def allows(self, row: Mapping[str, str], changed: str | None = None) -> bool:
+        """Whether a row, or as much of it as is known, keeps every rule.
+
+        Args:
+            row: levels by factor.
+            changed: a factor; without its level the row is known to keep the rules.
+        """
+        rules = self.rules if changed is None else self.rules_of.get(changed, ())
+        return all(rule.allows(row) for rule in rules)
 
 
 FACTORS = (
