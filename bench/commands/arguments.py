@@ -53,7 +53,7 @@ CompileAnew = Annotated[
     bool, typer.Option("--compile-anew", help="Compile in every process, not in the first alone or the first two.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
-Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku and Keras.")]
+Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku, Keras and ONNX Runtime.")]
 Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
 TimedDevices = Annotated[
     str | None,

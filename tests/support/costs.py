@@ -16,7 +16,9 @@ STYLES = {
 }
 #: The styles that pass the parameters as one pytree; a port's first style is the documented one.
 FUNCTIONAL = ("jit", "apply", "split", "partition")
-DIFFERS = "two biases"  # what haiku says of its equations; keras is not to be had
+DIFFERS = "two biases"  # what haiku says of its equations
+#: Peers whose libraries are not to be had.
+ABSENT = ("keras", "onnxruntime")
 #: Device time as a share.
 PHASES = {"forward": 1.0, "gradient": 2.3, "train_step": 2.9, "step": 1.0}
 KERNELS = {"stock": 1.0, "fused": 0.61, "fused@save=none": 0.72}

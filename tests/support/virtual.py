@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 import pytest
 import trigru.impls as impls
 from support.costs import (
+    ABSENT,
     COLD_CALLS,
     COLD_NS,
     COPY_GBYTE_PER_S,
@@ -324,15 +326,10 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
         for port in ("pure", "linen", "nnx", "equinox"):
             _put_module(patch, f"trigru.impls.{port}", PORT=_Port(machine, port))
         for peer, differs in (("torch", None), ("haiku", DIFFERS)):
-            styles = tuple(
-                peers.PeerStyle(
-                    style, style, lambda *asked, peer=peer, style=style: machine.program(peer, style, *asked)
-                )
-                for name, style in STYLES
-                if name == peer
-            )
+            styles = tuple(peers.PeerStyle(s, s, partial(machine.program, peer, s)) for n, s in STYLES if n == peer)
             _put_module(patch, f"trigru.bench.arms.peers.{peer}", PEER=peers.Peer(peer, peer, (), styles, differs))
-        _put_module(patch, "trigru.bench.arms.peers.keras")
+        for peer in ABSENT:
+            _put_module(patch, f"trigru.bench.arms.peers.{peer}")
         jaxtyping.config.update("jaxtyping_disable", True)  # half a million calls; their types are checked elsewhere
         for found in (caches := (impls.get_port, peers.get_peer)):
             found.cache_clear()

@@ -20,10 +20,15 @@ from trigru.common.port.programs import read_program
 from trigru.common.port.task import PHASES
 
 #: Part of benchmark ids.
-STYLES = {"torch": ["eager", "compile"], "haiku": ["transform"], "keras": ["stateless", "train_on_batch"]}
+STYLES = {
+    "torch": ["eager", "compile"],
+    "haiku": ["transform"],
+    "keras": ["stateless", "train_on_batch"],
+    "onnxruntime": ["session"],
+}
 ARMS = [(name, style) for name, styles in STYLES.items() for style in styles]
 #: Phases that a style has no counterpart of.
-WITHOUT = {("keras", "train_on_batch"): ("gradient", "step")}
+WITHOUT = {("keras", "train_on_batch"): ("gradient", "step"), ("onnxruntime", "session"): ("gradient", "train_step")}
 WORKLOADS = ["tiny", "vowels"]
 
 # torch.compile's own, when it is first imported and at a tensor between two of its graphs
@@ -88,12 +93,14 @@ def test_a_peer_passes_the_gate_or_says_why_not(arm, workload, phase):
     else:
         assert 0 < expected.hold(program, call) <= 1
     program.wait(call())
-    assert program.leaves >= 4
+    assert program.leaves >= (0 if peer.name == "onnxruntime" else 4), "a session holds its parameters"
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_the_initial_state_is_trained(arm, workload):
     peer, style = arm
+    if "train_step" in WITHOUT.get((peer.name, style.name), ()):
+        return
     expected, program, call = build(style, workload, "train_step")
     start, losses = leaves(expected.params), [float(np.asarray(call())) for _ in range(3)]
     assert losses == sorted(losses, reverse=True)
@@ -125,7 +132,7 @@ def test_what_xla_is_given_can_be_read(arm, phase):
         return
     expected, program, _ = build(style, "tiny", phase)
     if program.lower is None:
-        assert peer.name == "torch" or style.name == "train_on_batch"
+        assert peer.name in ("torch", "onnxruntime") or style.name == "train_on_batch"
     else:
         assert read_program(program.lower(*expected.batch.arguments(phase))).dots >= 2
 
@@ -243,10 +250,10 @@ def test_a_library_that_cannot_be_had_is_named(monkeypatch, name, error, message
 
 
 def test_unknown_peers_are_refused():
-    with pytest.raises(UnknownNameError, match="unknown peer 'tensorflow'. Known: torch, haiku, keras"):
+    with pytest.raises(UnknownNameError, match="unknown peer 'tensorflow'. Known: torch, haiku, keras, onnxruntime"):
         get_peer("tensorflow")
 
 
 def test_no_peer_is_imported_unless_asked_for():
-    code = "import sys, trigru.bench.arms.peers; print(sorted({'torch', 'haiku', 'keras'} & set(sys.modules)))"
+    code = f"import sys, trigru.bench.arms.peers; print(sorted({set(PEERS)} & set(sys.modules)))"
     assert run_code(code) == "[]\n"
