@@ -269,14 +269,14 @@ def cold_start() -> str:
     return "\n\n".join([markdown_table(table), *table.notes, f"{content['machine']['device']}; {versions}."])
 
 
-def kernel() -> str:
-    """The fused kernel against the frameworks' own cells and peers."""
+def _kernel(name: str) -> str:
+    """The fused kernel against the frameworks' own cells and peers, in one of the published runs."""
     from trigru.bench.reporting.kernels import kernel_tables
     from trigru.bench.reporting.provenance import provenance_lines
     from trigru.bench.reporting.sections import markdown_table
     from trigru.bench.results.files import load
 
-    found = load(DOCS / "results" / "kernel.json")
+    found = load(DOCS / "results" / f"{name}.json")
     parts = []
     for section in kernel_tables(found):
         parts += [f"**{section.title}**", markdown_table(section), *section.notes]
@@ -285,7 +285,9 @@ def kernel() -> str:
 
 def kernel_choices() -> str:
     """What each choice of the fused kernel gains on each workload, and what memory it takes."""
+    import numpy as np
     from trigru.bench.analysis.speedups import speedups
+    from trigru.bench.analysis.statistics import as_ratio, effect_of, verdict
     from trigru.bench.reporting.provenance import provenance_lines
     from trigru.bench.results.files import load
 
@@ -302,7 +304,20 @@ def kernel_choices() -> str:
     head = ["| kernel | " + " | ".join(workloads) + " |", "| --- " * (1 + len(workloads)) + "|"]
     table = [*head, *(f"| `{kernel}` | {' | '.join(cells(kernel))} |" for kernel in kernels)]
     note = f"{port}, {phase}: speedup, stock / kernel, with its 95 % interval; and temporary memory, kernel / stock."
-    return "\n\n".join(["\n".join(table), note, *provenance_lines(found)])
+
+    def said(kernel):
+        """What a choice does beside the default, paired within rounds."""
+        on: dict[str, list[str]] = {}
+        for workload in workloads:
+            arm, default = gains[kernel, workload].benchmark, gains["fused", workload].benchmark
+            log_ratio = np.log(arm.time_s) - np.log(default.time_s)
+            effect = as_ratio(effect_of(log_ratio, arm.facts.process, plan.seed))
+            on.setdefault(verdict(effect, arm.facts.floor), []).append(f"`{workload}`")
+        found = "; ".join(f"{how} on {', '.join(some)}" for how, some in sorted(on.items()))
+        return f"- `{kernel}` is {found}."
+
+    lines = ["Beside the default, in the same rounds:", "\n".join(said(kernel) for kernel in kernels[1:])]
+    return "\n\n".join(["\n".join(table), note, *lines, *provenance_lines(found)])
 
 
 def recipes() -> str:
@@ -441,7 +456,8 @@ PARTS = {
     "calibration": lambda: _calibration("calibration"),
     "calibration-again": lambda: _calibration("calibration_again"),
     "cold-start": cold_start,
-    "kernel": kernel,
+    "kernel": lambda: _kernel("kernel"),
+    "inference": lambda: _kernel("inference"),
     "kernel-choices": kernel_choices,
     "changes": changes,
     "checks": checks,

@@ -20,6 +20,7 @@ WORKLOADS = [f"--workload={name}" for name in ("question", "medium", "long", "la
 STYLES = [f"--style={name}" for name in ("jit", "apply", "split-merge", "partition")]
 CHOICES = ["fused", *(f"fused@{choice}" for choice in ("hoist=true", "chunk=32", "unroll=4", "save=some", "save=none"))]
 KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
+INFERENCE = ["--phase=forward", *KERNEL[1:]]
 #: Runnable processes in the last minute, below which a machine is idle.
 IDLE = 0.5
 #: The commands that are `python -m trigru.bench.studies`, and not trigru's own.
@@ -32,6 +33,7 @@ RESULTS = {
     "cpu-py311": ("3.11", ["compare"]),
     "sweep": ("3.13", ["bench", "--sweep=hidden=8,32,128,512", "--phase=train_step"]),
     "kernel": ("3.11", ["bench", "--kernel=fused", "--peers", *KERNEL, *STYLES]),
+    "inference": ("3.11", ["bench", "--kernel=fused", "--peers", *INFERENCE, *STYLES]),
     "kernel_choices": ("3.13", ["bench", *(f"--kernel={choice}" for choice in CHOICES), "--port=pure", *KERNEL]),
     "cold_start": ("3.13", ["bench", "--cold-start"]),
     "calibration": ("3.11", ["bench", "--calibrate"]),

@@ -3,12 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.rates import rates_of
 from trigru.bench.analysis.speedups import speedups
-from trigru.bench.analysis.statistics import as_ratio, effect_of, verdict
 from trigru.bench.results.files import load
 
 ROOT = Path(__file__).parents[2]
@@ -123,35 +121,21 @@ def test_how_near_large_is_to_the_machines_limit():
     ]
     low, high = (f"{100 * share:.0f}" for share in (min(shares), max(shares)))
     says("docs/kernel.md", f"already run at {low} to {high} % of the rate")
-    step_s = facts("kernel_choices", "large", "train_step", "pure[jit]:fused").stats["median"]
-    says("docs/kernel.md", f"together 314 ms of {1e3 * step_s:.0f} ms")
 
 
-def test_what_the_kernels_choices_gain():
+def test_what_memory_the_kernels_choices_take():
     found = {(s.kernel, str(s.benchmark.arm.workload)): s for s in speedups(run("kernel_choices"))}
     workloads = {workload for _, workload in found}
-
-    def said(kernel, workload):
-        """The verdict on a choice beside the default, paired within rounds."""
-        arm, default = found[kernel, workload].benchmark, found["fused", workload].benchmark
-        log_ratio = np.log(arm.time_s) - np.log(default.time_s)
-        paired = as_ratio(effect_of(log_ratio, arm.facts.process, run("kernel_choices").trigru.plan.seed))
-        return verdict(paired, arm.facts.floor)
 
     def leaner(kernel, workload):
         return found[kernel, workload].temp_share < found["fused", workload].temp_share
 
     for workload in workloads:
         none, some, hoist, chunk = (f"fused@{c}" for c in ("save=none", "save=some", "hoist=true", "chunk=32"))
-        assert said(none, workload) == "slower"
         assert found[none, workload].temp_share <= 0.255
         assert leaner(some, workload)
-        assert (said(some, workload) == "slower") == (workload != "large")
-        assert said(hoist, workload) == ("faster" if workload == "medium" else "indistinguishable")
-        assert said(chunk, workload) == "indistinguishable"
         assert leaner(chunk, workload) == (workload != "question")
         assert (round(found[hoist, workload].temp_share, 2) == 1) == (workload != "question")
-        assert (said("fused@unroll=4", workload) == "slower") == (workload in ("medium", "long"))
 
 
 def test_call_styles_matter_in_one_step_and_frameworks_differ_little_in_a_large_model():
