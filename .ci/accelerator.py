@@ -75,6 +75,7 @@ STEPS = (
 def pack(folder: Path, python: str) -> None:
     """Put the wheels into a folder."""
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # setuptools would pack what is gone from here
     pip = [sys.executable, "-m", "pip"]
     subprocess.run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
     found = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *PLATFORMS]

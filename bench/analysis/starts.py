@@ -64,6 +64,7 @@ class PortStart:
         total_s, least_s, most_s: of import, init and first step together: the median, and the range.
         peak_bytes: resident memory; None where no start knows it.
         peak_known: whether all starts know it.
+        device_peak_bytes: memory in use on the accelerator; None where no start knows it.
     """
 
     port: str
@@ -76,6 +77,7 @@ class PortStart:
     second_call_s: float
     peak_bytes: int | None
     peak_known: bool
+    device_peak_bytes: int | None
 
 
 def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
@@ -86,6 +88,7 @@ def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
 def _of_port(port: str, starts: list[ColdStart]) -> PortStart:
     totals_s = [cold.total_s for cold in starts]
     peaks = [cold.peak_bytes for cold in starts if cold.peak_bytes is not None]
+    on_device = [cold.device_peak_bytes for cold in starts if cold.device_peak_bytes is not None]
     return PortStart(
         port=port,
         style=starts[0].style,
@@ -97,6 +100,7 @@ def _of_port(port: str, starts: list[ColdStart]) -> PortStart:
         second_call_s=median(cold.second_call_s for cold in starts),
         peak_bytes=int(median(peaks)) if peaks else None,
         peak_known=len(peaks) == len(starts),
+        device_peak_bytes=int(median(on_device)) if on_device else None,
     )
 
 

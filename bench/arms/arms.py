@@ -12,12 +12,12 @@ from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK, Kernel
 from ...common.port.collectives import gathered
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
+from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...impls import get_port, get_style
 from ..results.arm import Arm, Sized
 from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
 from .peers import PEERS, Peer, get_peer
-from .spread import WAYS, spread_of
 from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
@@ -186,7 +186,7 @@ def prepare(arm: Arm) -> Ready:
     else:
         task, model = make_task(source, config, arm.phase, OPTIMIZER), source.load(config, expected.params)
         if arm.devices > 1:
-            spread = spread_of(arm)
+            spread = spread_of(arm.devices, arm.way)
             program = replace(style.build(source, spread.model(model), spread.task(task)), put=spread.put)
         else:
             program = style.build(source, model, task)

@@ -21,12 +21,14 @@ def cold_start_tables(
     ports = summarise_starts(found)
     if not ports:
         return []
+    on_device = any(port.device_peak_bytes is not None for port in ports)
     rows = [
         (
             port.port,
             *map(format_time, port.part_s),
             f"{port.total_s:.3g} s [{port.least_s:.3g}, {port.most_s:.3g}]",
             "unknown" if port.peak_bytes is None else format_bytes(port.peak_bytes),
+            *(["unknown" if port.device_peak_bytes is None else format_bytes(port.device_peak_bytes)] * on_device),
         )
         for port in ports
     ]
@@ -42,6 +44,7 @@ def cold_start_tables(
         "contain the start of Python itself.",
         f"The second step takes {from_to(format_time(min(second_s)), format_time(max(second_s)))}. "
         f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
+        "Parameters and computation are float32; matrix products have JAX's default precision.",
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
         "little.",
     ]
@@ -50,5 +53,5 @@ def cold_start_tables(
         notes.append(f"Measured on {measured[:10]}. Runnable processes: {before} before, {after} after.")
     if not all(port.peak_known for port in ports):
         notes.append("Peak memory is unknown where the platform does not report it.")
-    columns = ("port", *PARTS, "total [min, max]", "peak memory")
+    columns = ("port", *PARTS, "total [min, max]", "peak memory", *(["peak on the device"] * on_device))
     return [Section("Cold start: from Python to the first train step", columns, rows, tuple(notes))]

@@ -43,6 +43,7 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
         build: tracing, lowering, compiling, and the whole first train step that contains them.
         second_call_s: the second train step.
         peak_bytes: the peak resident memory; None where the platform does not report it.
+        device_peak_bytes: the peak memory in use on the accelerator; None where JAX does not know it, as on a CPU.
     """
 
     port: str
@@ -52,6 +53,7 @@ class ColdStart(Struct, frozen=True, forbid_unknown_fields=True):
     build: Build
     second_call_s: float
     peak_bytes: int | None
+    device_peak_bytes: int | None = None
 
     @property
     def total_s(self) -> float:
@@ -133,7 +135,8 @@ def start_cold(port: str, since_s: float) -> ColdStart:
     start = time.perf_counter()
     program.wait(program.call(*arguments))
     second_call_s = time.perf_counter() - start
-    return ColdStart(port, style.name, import_s, init_s, build, second_call_s, _peak_bytes())
+    on_device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    return ColdStart(port, style.name, import_s, init_s, build, second_call_s, _peak_bytes(), on_device)
 
 
 def _peak_bytes() -> int | None:

@@ -255,7 +255,7 @@ def _programs(pair: _Pair) -> Iterator[Change]:
             yield pair.change("program", was.where, old or was.xla.fingerprint, new_ or now.xla.fingerprint)
 
 
-def _counted(program: Program) -> dict[str, int | None]:
+def _counted(program: Program) -> dict[str, int | str | None]:
     xla = program.xla
     return {
         "dots": xla.dots,
@@ -264,6 +264,7 @@ def _counted(program: Program) -> dict[str, int | None]:
         "transposes": xla.transposes,
         "StableHLO operations": program.stablehlo_operations,
         "jaxpr equations": program.jaxpr_equations,
+        "exchange": "; ".join(map(str, xla.collectives)) or "nothing",
     }
 
 

@@ -1,6 +1,7 @@
-"""What one call costs in Python, counted: functions, builtins and lines. The counts are the same every time."""
+"""What is counted of a call, and is the same every time: the Python that it runs, and the operations of its program."""
 
 import gc
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -50,3 +51,20 @@ def _no_garbage() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def count_operations(lowered: Any) -> int:
+    """Operations of StableHLO."""
+    return len(re.findall(r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", lowered.as_text(), re.MULTILINE))
+
+
+def count_equations(jaxpr: Any) -> int:
+    """Equations, with those of the functions that they call."""
+    inner = [
+        part
+        for equation in jaxpr.eqns
+        for parameter in equation.params.values()
+        for part in (parameter if isinstance(parameter, tuple | list) else (parameter,))
+        if hasattr(part, "eqns") or hasattr(part, "jaxpr")
+    ]
+    return len(jaxpr.eqns) + sum(count_equations(getattr(part, "jaxpr", part)) for part in inner)

@@ -3,9 +3,8 @@
 Adding a fact is adding a function to `FACTS`, a field to `Subject`, and a row to `trigru.bench.upgrades.changes`.
 """
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,18 +16,19 @@ import optax
 
 from ...common.compat import enable_x64
 from ...common.config import GRUConfig
-from ...common.errors import NotOfferedError
+from ...common.errors import NotOfferedError, UnavailableError
 from ...common.parameters.layouts import CANONICAL, Layout
 from ...common.parameters.record import leaves, random_params
 from ...common.port.programs import read_program
 from ...common.port.protocol import CallStyle, Port
+from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import available_styles, make_task
 from ...common.port.task import PHASES, Batch
 from ...impls.checkpoints.containers import CONTAINERS
-from .counting import count_python
+from .counting import count_equations, count_operations, count_python
 from .folder import CHECKPOINTS, name_of
 from .noticing import noticed, survived
-from .record import Calls, Checkpoint, Draw, Leaf, Program, Subject, Values, Where
+from .record import DEVICES, Calls, Checkpoint, Draw, Leaf, Program, Subject, Values, Where
 
 #: The model and the data, all random and fixed; no two sizes are equal.
 B, T, D, H, C = 3, 7, 5, 6, 4
@@ -79,9 +79,9 @@ class Looked:
     kept: Kept = field(default_factory=Kept)
 
 
-def look(looked: Looked) -> None:
-    """Collect every fact. What fails is a problem of its own, and the others go on."""
-    for name, collect in FACTS.items():
+def look(looked: Looked, facts: Mapping[str, Callable[[Looked], None]] | None = None) -> None:
+    """Collect facts, by default all `FACTS`. What fails is a problem of its own, and the others go on."""
+    for name, collect in (FACTS if facts is None else facts).items():
         with survived(looked.subject, name):
             collect(looked)
 
@@ -141,14 +141,23 @@ def _values(looked: Looked) -> None:
 def _programs(looked: Looked) -> None:
     equations = {phase: _equations(looked, phase) for phase in PHASES}
     for where in _each_style(looked):
+        _run(looked, "programs", where, partial(_keep_program, looked, where, equations[where.phase]))
 
-        def collect(program: Built, where: Where = where) -> None:
-            if program.lower is not None:
-                lowered = program.lower()
-                counts = count_operations(lowered), equations[where.phase]
-                looked.subject.programs.append(Program(where, read_program(lowered), *counts))
 
-        _run(looked, "programs", where, collect)
+def _keep_program(looked: Looked, where: Where, equations: int | None, program: "Built") -> None:
+    if program.lower is not None:
+        lowered = program.lower()
+        looked.subject.programs.append(Program(where, read_program(lowered), count_operations(lowered), equations))
+
+
+def _spread_programs(looked: Looked) -> None:
+    """What two devices exchange in a train step of the documented style, in each way."""
+    with suppress(UnavailableError):  # one device, or an older JAX
+        spread_of(DEVICES, "placed")
+        for way in WAYS["train_step"]:
+            for style in available_styles(looked.port, "train_step")[:1]:
+                where = Where(style.name, "train_step", "float32", FIRST, way)
+                _run(looked, "programs", where, partial(_keep_program, looked, where, None))
 
 
 def _calls(looked: Looked) -> None:
@@ -189,6 +198,10 @@ FACTS: dict[str, Callable[[Looked], None]] = {
     "programs": _programs,
     "calls": _calls,
 }
+
+
+#: In a process that has two devices, of ports alone.
+SPREAD: dict[str, Callable[[Looked], None]] = {"programs": _spread_programs}
 
 
 @dataclass(frozen=True)
@@ -242,8 +255,13 @@ def _build(port: Port, where: Where) -> Built:
 
     style = next(style for style in port.call_styles if style.name == where.style)
     model = port.load(config, random_params(config))
-    program = style.build(port, model, replace(task, predict=predict))
-    arguments = [program.put(array) for array in _batch(where.dtype).arguments(where.phase)]
+    counted, batch = replace(task, predict=predict), _batch(where.dtype, DEVICES * B if where.way else B)
+    if where.way:
+        spread = spread_of(DEVICES, where.way)
+        program = replace(style.build(port, spread.model(model), spread.task(counted)), put=spread.put)
+    else:
+        program = style.build(port, model, counted)
+    arguments = [program.put(array) for array in batch.arguments(where.phase)]
 
     def call() -> Any:
         result = program.call(*arguments)
@@ -284,9 +302,9 @@ def _configs(dtype: str) -> dict[str, GRUConfig]:
     return {"gru": GRUConfig(D, H, param_dtype=dtype), "classifier": GRUConfig(D, H, classes=C, param_dtype=dtype)}
 
 
-def _batch(dtype: str) -> Batch:
-    rng = np.random.default_rng(1)
-    x, targets, carry = (rng.normal(size=size).astype(dtype) for size in ((B, T, D), (B, T, H), (B, H)))
+def _batch(dtype: str, examples: int = B) -> Batch:
+    rng, sizes = np.random.default_rng(1), ((examples, T, D), (examples, T, H), (examples, H))
+    x, targets, carry = (rng.normal(size=size).astype(dtype) for size in sizes)
     return Batch(x, targets, None, carry)  # the frameworks' own parts have no lengths in common
 
 
@@ -304,11 +322,6 @@ def _flat(tree: Any) -> dict[str, Any]:
     )
 
 
-def count_operations(lowered: Any) -> int:
-    """Operations of StableHLO."""
-    return len(re.findall(r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", lowered.as_text(), re.MULTILINE))
-
-
 def _equations(looked: Looked, phase: str) -> int | None:
     """Equations of a phase's function, by the port's own means, before any style; None where they cannot be had."""
     port, config, batch = looked.port, _configs("float32")["gru"], _batch("float32")
@@ -321,15 +334,3 @@ def _equations(looked: Looked, phase: str) -> int | None:
         traced = jax.make_jaxpr(lambda *arguments: jax.tree.leaves(function(*arguments)))
         found = count_equations(traced(model, *batch.arguments(phase)).jaxpr)
     return found
-
-
-def count_equations(jaxpr: Any) -> int:
-    """Equations, with those of the functions that they call."""
-    inner = [
-        part
-        for equation in jaxpr.eqns
-        for parameter in equation.params.values()
-        for part in (parameter if isinstance(parameter, tuple | list) else (parameter,))
-        if hasattr(part, "eqns") or hasattr(part, "jaxpr")
-    ]
-    return len(jaxpr.eqns) + sum(count_equations(getattr(part, "jaxpr", part)) for part in inner)

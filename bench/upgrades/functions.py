@@ -14,8 +14,8 @@ from ...common.port.programs import read_program
 from ...common.port.protocol import Port
 from ..results.files import command_line
 from ..timing.machine import describe_machine
-from .counting import count_python
-from .facts import Kept, Looked, count_equations, count_operations, look, paths_of
+from .counting import count_equations, count_operations, count_python
+from .facts import Kept, Looked, look, paths_of
 from .noticing import noticed, survived
 from .record import SCHEMA, Calls, Leaf, Program, Snapshot, Subject, Values, Where
 

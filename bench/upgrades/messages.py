@@ -15,6 +15,7 @@ class Request(Struct, frozen=True):
         folder: of the snapshot.
         arrays: how the files begin in which the process leaves the arrays of each subject.
         programs: the folder in which compiled programs are kept; None keeps none.
+        spread: whether it looks at the programs of a batch that two devices share, and at nothing else.
     """
 
     framework: str
@@ -22,6 +23,7 @@ class Request(Struct, frozen=True):
     folder: str
     arrays: str
     programs: str | None
+    spread: bool = False
 
 
 def name_of(named: Named) -> str:

@@ -14,6 +14,8 @@ from ..results.ranges import Count
 from ..results.record import Machine
 
 SCHEMA = 1
+#: That share a batch.
+DEVICES = 2
 #: What is done to a subject, in this order.
 When = Literal["import", "make", "call", "train"]
 #: The facts of a subject; `FACTS` in `trigru.bench.upgrades.facts` collects them, one after the other.
@@ -28,16 +30,19 @@ class Where(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         phase: of `trigru.common.port.task.PHASES`.
         dtype: of parameters and inputs.
         optimizer: of the train steps; "" in other phases.
+        way: how the batch is spread over two devices; "" on one.
     """
 
     style: str
     phase: str
     dtype: str
     optimizer: str = ""
+    way: str = ""
 
     def __str__(self) -> str:
         """As tables name it."""
-        return " ".join(part for part in (self.phase, self.style, self.optimizer, self.dtype) if part)
+        spread = f"{self.way} on two devices" if self.way else ""
+        return " ".join(part for part in (self.phase, self.style, self.optimizer, self.dtype, spread) if part)
 
 
 class Values(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """A snapshot is taken: equality is proven, and a process for each framework collects the other facts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from ...common.equality.measurement import Measurement
 from ...common.equality.verification import CHECKS, usual_checks
 from ...common.errors import brief
 from ...impls import get_port, port_names, unavailable, upstream
-from ..processes.child import SLICE_S, Child, ChildDiedError
+from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.messages import Asked
@@ -27,7 +27,7 @@ from ..results.files import command_line
 from ..timing.machine import describe_machine
 from .folder import decode
 from .messages import Found, Request, name_of
-from .record import SCHEMA, Problem, Snapshot, Subject
+from .record import DEVICES, SCHEMA, Problem, Snapshot, Subject
 
 WORKER = "trigru.bench.upgrades.worker"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
@@ -106,10 +106,14 @@ class _Framework:
     upstream: bool = False
 
     @property
+    def ports(self) -> list[Named]:
+        """The port, on its own cell and on each kernel."""
+        return [Named("port", self.name), *(Named("port", self.name, kernel) for kernel in self.kernels)]
+
+    @property
     def named(self) -> list[Named]:
         """What is looked at."""
-        kernels = [Named("port", self.name, kernel) for kernel in self.kernels]
-        return [Named("port", self.name), *kernels, *([Named("upstream", self.name)] if self.upstream else [])]
+        return [*self.ports, *([Named("upstream", self.name)] if self.upstream else [])]
 
 
 def _framework(name: str, present: bool) -> _Framework:
@@ -117,13 +121,24 @@ def _framework(name: str, present: bool) -> _Framework:
     return _Framework(name, kernels, present and name in upstream.NAMES)
 
 
+def _looked(request: Request, stop: Event) -> Iterator[Subject]:
+    """What a process of its own finds. Raises a ChildDiedError if it ends before it has told everything."""
+    with Child(WORKER, xla_flags(*devices_of_cpu(DEVICES if request.spread else None))) as child:
+        for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
+            yield msgspec.json.decode(line, type=Found).subject
+
+
 def _look(
     frameworks: Sequence[_Framework], folder: Path, programs: Path | None, told: Told
 ) -> tuple[list[Subject], dict[str, np.ndarray]]:
     """What processes, one for each framework, find."""
-    done: list[Subject] = []
-    of = sum(len(framework.named) for framework in frameworks)
+    done: list[str] = []
+    of = sum(len(framework.named) + len(framework.ports) for framework in frameworks)
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
+
+        def tell(what: str) -> None:
+            done.append(what)
+            told(len(done), of, what)
 
         def look(number: int) -> list[Subject]:
             framework = frameworks[number]
@@ -132,15 +147,21 @@ def _look(
             request = Request(framework.name, framework.named, str(folder), arrays, kept)
             found: list[Subject] = []
             try:
-                with Child(WORKER) as child:
-                    for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
-                        found.append(msgspec.json.decode(line, type=Found).subject)
-                        done.append(found[-1])
-                        told(len(done), of, found[-1].name)
+                for subject in _looked(request, stop):
+                    found.append(subject)
+                    tell(subject.name)
             except ChildDiedError as error:
                 for named in framework.named[len(found) :]:
                     problem = Problem("import", "", type(error).__name__, "", str(error))
                     found.append(Subject(name_of(named), framework.name, problems=[problem]))
+            spread = msgspec.structs.replace(request, named=framework.ports, arrays=f"{arrays}-spread", spread=True)
+            try:
+                for subject, shared in zip(found, _looked(spread, stop), strict=False):
+                    subject.programs += shared.programs
+                    subject.problems += shared.problems
+                    tell(f"{subject.name} on two devices")
+            except ChildDiedError as error:
+                found[0].problems.append(Problem("programs", "on two devices", type(error).__name__, "", str(error)))
             return found
 
         stop = Event()

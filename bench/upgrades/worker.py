@@ -34,7 +34,7 @@ def look_at(request: Request) -> Iterator[Found]:
 
     from ...common.files import write_whole
     from ..proving.questions import get_subject
-    from .facts import Kept, Looked, look
+    from .facts import SPREAD, Kept, Looked, look
     from .folder import encode
 
     with programs_kept_in(None if request.programs is None else Path(request.programs)):
@@ -44,7 +44,7 @@ def look_at(request: Request) -> Iterator[Found]:
             with survived(subject, "import"):
                 looked = Looked(get_subject(named), subject, Path(request.folder), kept)
                 subject.name = _name(named, looked.port.name)
-                look(looked)
+                look(looked, SPREAD if request.spread else None)
             write_whole(Path(f"{request.arrays}.{number}"), encode(kept.arrays))
             yield Found(subject)
 

@@ -20,12 +20,11 @@ from ...errors import DefectError, NotOfferedError
 from ...port.collectives import Collective, collectives_of, gathered
 from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
+from ...port.spread import AXIS
 from ..cases import Case
 from .check import Answers, Check
 from .sequences import SequenceQuestion, answer_sequence, expect_sequence
 
-#: The axis of the mesh.
-AXIS = "data"
 #: Examples on each device.
 EACH = 3
 #: Kernels whose products are all after the loop; those that run in chunks have some in a loop over the chunks.

@@ -11,12 +11,12 @@ from trigru.bench.analysis.scaling import scalings
 from trigru.bench.analysis.sight import sight
 from trigru.bench.analysis.speedups import speedups
 from trigru.bench.arms.plan import expand
-from trigru.bench.arms.spread import spread_of
 from trigru.bench.arms.workloads import workload_of
 from trigru.bench.commands.options import make_plan
 from trigru.bench.reporting.times import timing_tables
 from trigru.common.errors import UnavailableError, UnknownNameError
 from trigru.common.port.collectives import Collective
+from trigru.common.port.spread import spread_of
 
 PROCESS = np.repeat(np.arange(6), 8)
 
@@ -153,4 +153,4 @@ def test_the_baseline_and_its_duplicate_are_on_one_device():
 def test_more_devices_than_there_are_is_a_reason():
     arm = spread("pure[jit]", 64)
     with pytest.raises(UnavailableError, match="64 devices were asked for, and there are"):
-        spread_of(arm)
+        spread_of(arm.devices, arm.way)

@@ -54,6 +54,16 @@ def test_a_snapshot_says_what_it_holds(taken):
     assert sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file()) < 2_000_000
 
 
+def test_it_holds_what_two_devices_exchange(taken):
+    folder, _ = taken
+    snapshot, _ = load(folder / "a")
+    exchanged = {(s.name, p.where.way): p.xla.collectives for s in snapshot.subjects for p in s.programs if p.where.way}
+    assert set(exchanged) == {(name, way) for name in ("pure", "pure:fused") for way in ("placed", "shard_map")}
+    assert all(exchanged.values())
+    in_loop = {key for key, found in exchanged.items() if any(c.in_loop for c in found)}
+    assert in_loop == {("pure", "placed")}
+
+
 def test_what_is_installed_does_not_differ_from_its_snapshot(taken):
     folder, _ = taken
     done = invoke("diff", str(folder / "a"), "--now", "--fail-on", "all")

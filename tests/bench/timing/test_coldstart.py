@@ -24,8 +24,8 @@ from trigru.impls import pure
 FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
 
 
-def a_start(port="pure", import_s=1.0, peak_bytes=2**28):
-    return ColdStart(port, "jit", import_s, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.002, peak_bytes)
+def a_start(port="pure", import_s=1.0, peak_bytes=2**28, on_device=None):
+    return ColdStart(port, "jit", import_s, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.002, peak_bytes, on_device)
 
 
 @pytest.fixture
@@ -108,6 +108,13 @@ def test_the_table_says_when_it_was_measured_how_busy_the_machine_was_and_what_i
     assert "Peak memory is unknown" in section.notes[-1]
     assert "Peak memory is unknown" in cold_start_tables([a_start(), a_start(peak_bytes=None)])[0].notes[-1]
     assert cold_start_tables([]) == []
+
+
+def test_the_table_shows_the_memory_of_an_accelerator_where_one_was():
+    (section,) = cold_start_tables([a_start(on_device=n * 2**20) for n in (7, 5, 6)] + [a_start("linen")])
+    assert section.columns[-2:] == ("peak memory", "peak on the device")
+    assert [row[-1] for row in section.rows] == ["6 MiB", "unknown"]
+    assert "peak on the device" not in cold_start_tables([a_start()])[0].columns
 
 
 def test_the_widest_table_fits_100_columns():
@@ -195,6 +202,7 @@ def test_a_start_of_plain_jax_is_measured():
     assert found.total_s == found.import_s + found.init_s + build.first_call_s
     assert coldstart.LEARNING_RATE == LEARNING_RATE, "that of the other benchmarks"
     assert 50e6 < found.peak_bytes < 50e9
+    assert found.device_peak_bytes is None, "on a CPU"
 
 
 def test_memory_is_the_peak_of_the_process_and_not_of_its_parent():

@@ -9,6 +9,7 @@ from trigru.bench.upgrades.distance import bound_of, ulps
 from trigru.bench.upgrades.folder import name_of
 from trigru.bench.upgrades.record import SCHEMA, Calls, Draw, Program, Snapshot, Subject, Values, Warned, Where
 from trigru.common.equality.measurement import Measurement
+from trigru.common.port.collectives import Collective
 
 FORWARD = Where("jit", "forward", "float64")
 CALLS = Calls(FORWARD, 5, 10, 20, 100, 1)
@@ -119,6 +120,21 @@ def test_each_fact_of_a_program_is_compared(changed, found):
 def test_operations_before_xla_are_compared():
     old, more, longer = (snapshot(programs=[Program(FORWARD, PROGRAM, *n)]) for n in ((10, 5), (11, 5), (10, 6)))
     assert kinds(old, more) == kinds(old, longer) == ["program"]
+
+
+def test_an_exchange_between_devices_that_moves_into_a_loop_is_told():
+    where = Where("jit", "train_step", "float32", "adam", "placed")
+    once, often = (Collective("all-reduce", 1024, runs, in_loop) for runs, in_loop in ((1, False), (7, True)))
+    old, new = (
+        snapshot(programs=[Program(where, msgspec.structs.replace(PROGRAM, collectives=(c,)), 10, None)])
+        for c in (once, often)
+    )
+    (found,) = changes((old, {}), (new, {}))
+    assert (found.kind, found.what) == ("program", "train_step jit adam float32 placed on two devices")
+    assert (found.old, found.new) == (
+        "exchange all-reduce of 1,024 bytes",
+        "exchange all-reduce of 1,024 bytes, 7 times, in a loop",
+    )
 
 
 def test_a_check_that_fails_now_is_broken_and_one_that_passes_now_is_better():

@@ -83,6 +83,7 @@ def test_triples_with_one_factor():
     assert covered(SMALL, rows, "d", ("a", "b")) == combinations_of(SMALL, "d", ("a", "b"))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("kernel", ["stock", "fused"])
 def test_the_rows_of_each_port_are_kept_allowed_and_cover_everything(port, kernel):
     """If this fails since factors changed: .venv/bin/python .ci/designs.py."""

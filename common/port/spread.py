@@ -8,10 +8,9 @@ import jax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ...common.compat import vary_over
-from ...common.errors import UnavailableError
-from ...common.port.task import Task
-from ..results.arm import Arm
+from ..compat import vary_over
+from ..errors import UnavailableError
+from .task import Task
 
 #: The axis of the mesh.
 AXIS = "data"
@@ -21,11 +20,11 @@ WAYS = {"gradient": ("placed", "shard_map"), "train_step": ("placed", "shard_map
 
 @dataclass(frozen=True)
 class Spread:
-    """How an arm uses several devices.
+    """How a batch is spread over several devices.
 
     Args:
         mesh: of these devices.
-        way: see `trigru.bench.results.arm.Arm`.
+        way: "placed", or by "shard_map" where there is a gradient.
     """
 
     mesh: Any
@@ -44,15 +43,15 @@ class Spread:
         return _Mapped(task.phase, task.predict, task.loss, task.optimizer, self.mesh) if self.way != "placed" else task
 
 
-def spread_of(arm: Arm) -> Spread:
-    """How an arm uses its devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
+def spread_of(devices: int, way: str) -> Spread:
+    """A way over some devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
     there = jax.devices()
-    if len(there) < arm.devices or (jax.process_count() > 1 and len(there) != arm.devices):
-        raise UnavailableError(f"{arm.devices} devices were asked for, and there are {len(there)}.")
+    if len(there) < devices or (jax.process_count() > 1 and len(there) != devices):
+        raise UnavailableError(f"{devices} devices were asked for, and there are {len(there)}.")
     kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
     if kind is None or not hasattr(jax, "shard_map"):
         raise UnavailableError("spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes.")
-    return Spread(jax.make_mesh((arm.devices,), (AXIS,), axis_types=(kind,), devices=there[: arm.devices]), arm.way)
+    return Spread(jax.make_mesh((devices,), (AXIS,), axis_types=(kind,), devices=there[:devices]), way)
 
 
 @dataclass(frozen=True)
