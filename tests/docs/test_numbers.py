@@ -10,6 +10,7 @@ from trigru.bench.analysis.speedups import speedups
 from trigru.bench.results.files import load
 
 ROOT = Path(__file__).parents[2]
+WORKLOADS = ("question", "medium", "long", "large")
 #: The rows that docs/which-framework.md and docs/claims.md show.
 SITUATIONS = (
     ("question", "step"),
@@ -132,6 +133,13 @@ def test_no_forward_pass_of_the_kernel_is_slower_than_that_of_onnx_runtime():
         "docs/kernel.md",
         "In no framework was the kernel's forward pass found slower than ONNX Runtime's; on `long`, it was faster",
     )
+
+
+def test_what_the_kernel_does_to_a_forward_pass():
+    verdicts = {(str(s.benchmark.arm.workload), s.benchmark.arm.port): s.verdict for s in speedups(run("inference"))}
+    assert {verdicts[workload, port] for workload in WORKLOADS for port in ("pure", "nnx")} == {"indistinguishable"}
+    assert [found for found, verdict in verdicts.items() if verdict == "slower"] == [("question", "linen")]
+    says("docs/kernel.md", "no faster and no slower", "on `question`, linen was slower with it")
 
 
 def test_what_memory_the_kernels_choices_take():
