@@ -57,6 +57,12 @@ def _no_sign(call, model, x, carry, *, lengths=None, **options):
     return call(model, x, carry, lengths=lengths, **options)
 
 
+def _in_32_bits(call, model, x, carry, *, lengths=None, **options):
+    if lengths is not None:
+        lengths = jnp.asarray(lengths).astype(jnp.int32)
+    return call(model, x, carry, lengths=lengths, **options)
+
+
 def _wraps(call, model, x, carry, *, lengths=None, **options):
     if lengths is not None:
         T = x.shape[0 if options.get("time_major") else -2]
@@ -135,6 +141,7 @@ FAULTS: tuple[Fault, ...] = (
     _planted("many-units", "units past the 128th are lost from the carry", _many_units, hidden="129"),
     _planted("one-unit", "no gradient through the carry of a single unit", _one_unit, hidden="1", phase="gradient"),
     _planted("uint8-lengths", "lengths without a sign read with one", _no_sign, lengths_dtype="uint8"),
+    _planted("lengths-wrapped", "lengths cut to 32 bits", _in_32_bits, lengths_dtype="int64"),
     _planted("lengths-beyond", "a length beyond the sequence counts as 0", _wraps, lengths="passed"),
     _planted(
         "reverse-unrolled",

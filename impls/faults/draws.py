@@ -49,6 +49,14 @@ def _by_the_input_gates_key(p, key, config):
     return {"kernel_i": jnp.concatenate(inputs, axis=1), "kernel_h": jnp.concatenate(recurrent, axis=1)}
 
 
+def _without_signs(p, key, config):
+    """Orthogonal by a QR decomposition whose signs are LAPACK's choice, and not drawn."""
+    H = p.bias_n.shape[0]
+    wide = jnp.promote_types(p.bias.dtype, "float32")
+    gates = [jnp.linalg.qr(jax.random.normal(k, (H, H), wide))[0] for k in jax.random.split(key, 3)]
+    return {"kernel_h": jnp.concatenate(gates, axis=1).astype(p.bias.dtype)}
+
+
 def _biases(p, key, config):
     return {"bias_n": initializers.normal(0.01)(key, p.bias_n.shape, p.bias.dtype)}
 
@@ -105,6 +113,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("one-gate", "one draw for three gates", "draws", _Drawn(_one_gate_for_all)),
     Fault("shared-key", "one key for two matrices", "draws", _Drawn(_by_the_input_gates_key)),
     Fault("identity", "recurrent matrices start as the identity", "draws", _Drawn(_identity)),
+    Fault("signs-not-drawn", "orthogonal matrices whose signs are not drawn", "draws", _Drawn(_without_signs)),
     Fault("biases-drawn", "b_hn drawn, not zero", "draws", _Drawn(_biases)),
     Fault("key-ignored", "every key gives the same draws", "draws", _IgnoresTheKey()),
     Fault("ones", "all parameters are 1", "draws", _Ones()),

@@ -55,6 +55,13 @@ class _SavesAll(PurePort):
         return super().load(replace(config, kernel=kernel), params)
 
 
+class _NameWins(PurePort):
+    """The fused kernel whose name says what is saved, whatever `remat` says."""
+
+    def load(self, config, params):
+        return super().load(replace(config, remat=config.remat and "save=" not in config.kernel), params)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("remat-ignored", "remat ignored", "memory", Applied(_ignored)),
     Fault("remat-whole", "the whole call recomputed at once", "memory", Applied(_whole_call)),
@@ -65,6 +72,7 @@ FAULTS: tuple[Fault, ...] = (
         _Checkpointed(lambda advance: jax.checkpoint(advance, prevent_cse=False)),
     ),
     Fault("choice-saves-all", "fused@save=some saves all", "memory", WithKernel(_SavesAll(), "fused")),
+    Fault("name-over-remat", "fused@save=all saves all, remat or not", "memory", WithKernel(_NameWins(), "fused")),
     Fault("linen-remat-saves", "linen: remat saves everything", "memory", Elsewhere("linen", "SavesEverything")),
     Fault("nnx-remat-ignored", "NNX: remat is lost", "memory", Elsewhere("nnx", "RematLost")),
     Fault("equinox-remat-whole", "Equinox: one remat around all steps", "memory", Elsewhere("equinox", "RematWhole")),

@@ -156,6 +156,13 @@ def _require_distributions(params: ClassifierParams, dtype: str) -> None:
         if not off <= 16 * eps:
             raise DefectError(f"{what} is {off:.1e} from orthogonal, expected at most {16 * eps:.1e}.")
         _require_mean_and_shape(what, block * H**0.5, eps, ndtr)
+    traces = [np.trace(block) for block in np.split(gru.weight_hh, 3)]  # each of variance 1, whatever the size
+    if not abs(sum(traces)) <= ERRORS * len(traces) ** 0.5:
+        said = ", ".join(f"{trace:.1f}" for trace in traces)
+        raise DefectError(
+            f"recurrent gates in {dtype} have traces of {said}, expected 0 ± 1 each: not every orthogonal matrix is as "
+            "likely as another, as after a QR decomposition whose signs are not drawn."
+        )
     biases = {"bias": gru.bias, "bias_n": gru.bias_n} | ({} if readout is None else {"readout.bias": readout.bias})
     for name, bias in biases.items():
         if np.any(bias):

@@ -84,7 +84,7 @@ def memory_check(name: str, catches: str) -> Check:
 
 
 def _require_choices(port: Port) -> None:
-    """Of the fused kernel: the less is saved, the less is kept."""
+    """Of the fused kernel: the less is saved, the less is kept; and `remat` saves nothing, whatever the name says."""
     if not isinstance(port, WithKernel) or port.kernel != FUSED:
         return
     kept = {kernel: gradient_cost(WithKernel(port, kernel), LONG, 1, False).kept for kernel in SAVING}
@@ -93,6 +93,12 @@ def _require_choices(port: Port) -> None:
             raise DefectError(
                 f"{less} keeps {kept[less]:,} bytes for {LONG} steps, {more} {kept[more]:,}: expected less."
             )
+    again = gradient_cost(WithKernel(port, f"{FUSED}@save=all"), LONG, 1, True).kept
+    if not again <= SHARE * kept[FUSED]:
+        raise DefectError(
+            f"with {FUSED}@save=all, remat keeps {again:,} bytes for {LONG} steps, {kept[FUSED]:,} without it: "
+            "expected less."
+        )
 
 
 def gradient_cost(port: Port, time: int, unroll: int, remat: bool) -> Cost:

@@ -90,7 +90,8 @@ class Values:
         name: as failures tell it.
         scale: (dtype) -> by which usual inputs are multiplied.
         carry_scale: the same of carries.
-        lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype.
+        lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype. int64
+            has some beyond 32 bits, which JAX without x64 would cut off.
         resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
         spoiled: whether a carry that is reset before the first step is NaN.
         saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
@@ -150,7 +151,7 @@ VALUES = (
         "saturating values",
         lambda dtype: 300.0 if dtype == "float16" else 1e4,
         lambda dtype: 30.0,
-        lambda T, least, most: [most, max(least, -3), 1],
+        lambda T, least, most: [most, least if least < -(2**31) else max(least, -3), 1],
         _first,
         saturating=True,
         everywhere=True,
@@ -179,8 +180,8 @@ def data_of(row: Row, dtype: str, values: Values = USUAL) -> Data:
     drawn[..., 0] |= np.resize([True, False], batch)
 
     kind = np.iinfo(row["lengths dtype"])
-    most = min(kind.max, 2**31 - 1) if dtype != "float64" else kind.max  # JAX makes 32 bits of it
-    lengths = np.asarray(np.clip(np.resize(values.lengths(T, kind.min, most), batch), kind.min, most), kind.dtype)
+    usable = np.resize(values.lengths(T, kind.min, kind.max), batch)  # of int64, also those beyond 32 bits
+    lengths = np.asarray(np.clip(usable, kind.min, kind.max), kind.dtype)
     if row["lengths"] == "none":
         lengths = None
     padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]

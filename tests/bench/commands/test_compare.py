@@ -178,6 +178,7 @@ def test_a_run_that_is_resumed_keeps_what_was_proven_and_times_nothing_that_was_
     monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", interrupted)
     died = invoke("compare", *TINY, "-o", str(tmp_path))
     assert isinstance(died.exception, ChildDiedError)
+    assert "0 of 1 parts are kept" in died.stderr, "the proof is"
     monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: pytest.fail("it was verified again"))
     monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", ask_here)
     assert invoke("compare", *TINY, "-o", str(tmp_path), "--resume").exit_code == 1

@@ -100,6 +100,14 @@ def test_a_named_array_that_is_missing_is_damage(folder):
         load(folder)
 
 
+def test_an_array_that_a_checkpoint_alone_names_is_missed_too(folder):
+    snapshot = Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("linen", "linen")])
+    snapshot.subjects[0].checkpoints = [Checkpoint("linen.npz", ["bias (3,)"], {"bias": name_of(np.ones(3))})]
+    save(folder, snapshot, {})
+    with pytest.raises(SnapshotError, match="is missing"):
+        load(folder)
+
+
 def test_what_fails_leaves_the_earlier_snapshot(folder):
     def fail():
         with snapshot_in(folder) as beside:
