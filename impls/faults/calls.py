@@ -175,6 +175,24 @@ class _LosesTheReadoutsBias(PurePort):
         return params._replace(readout=params.readout._replace(bias=0 * params.readout.bias))
 
 
+def _in_a_sum_with_one(call, model, x, carry, **options):
+    """Outputs rounded to multiples of what is the last place of 1."""
+    carry, outputs = call(model, x, carry, **options)
+    place = float(jnp.finfo(outputs.dtype).eps)
+    return carry, outputs + jax.lax.stop_gradient(jnp.round(outputs / place) * place - outputs)
+
+
+def _rounds_beside_a_wide_carry(call, model, x, carry, **options):
+    last, outputs = call(model, x, carry, **options)
+    return last, outputs.astype(x.dtype).astype(outputs.dtype)
+
+
+def _through_padding(call, model, x, carry, **options):
+    """The carry plus zero times its change."""
+    carry, outputs = call(model, x, carry, **options)
+    return carry if options.get("lengths") is None else carry + 0 * carry, outputs
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("early-carry", "returns the carry one step early", "sequence", Applied(_carry_one_step_early)),
     Fault("carry-ignored", "a passed carry ignored", "carry", Applied(_carry_ignored)),
@@ -225,6 +243,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("start-of-no-batch", "the start that is handed out has no batch axes", "start", _StartOfNoBatch()),
     Fault("start-as-stored", "the start that is handed out ignores dtype", "start", _StartAsStored()),
     Fault("after-1024", "outputs of 1024 steps alone", "long", Applied(_drops_later_steps)),
+    Fault("faint-lost", "what is near 0 is rounded as beside 1", "faint", Applied(_in_a_sum_with_one)),
+    Fault("wide-carry-rounded", "rounded to the inputs' dtype", "wide-carry", Applied(_rounds_beside_a_wide_carry)),
+    Fault("padding-multiplied", "padding is multiplied by zero", "held", Applied(_through_padding)),
     Fault("no-negative-zero", "-0.0 is dumped as 0.0", "conversion", _LosesTheSignOfZero()),
     Fault("no-readout-bias", "a classifier is handed out without its bias", "exchange", _LosesTheReadoutsBias()),
     Fault("misstated-shapes", "linen: shapes not transposed", "exchange", Elsewhere("linen", "MisstatesShapes")),

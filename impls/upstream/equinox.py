@@ -108,9 +108,9 @@ def _dtype_of_the_parameters() -> str | None:
 
 WITH_LENGTHS = (
     *("golden", "lengths", "long", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
-    "refusals",
+    *("refusals", "held"),
 )
-OF_DTYPE = ("dtype", "param-dtype", "life")
+OF_DTYPE = ("dtype", "param-dtype", "life", "wide-carry")
 
 DEPARTURES: tuple[Departure, ...] = tuple(
     Departure(name, "eqx.nn.GRUCell", "equinox", what, evidence, checks)

@@ -38,9 +38,15 @@ def departures_of_both(
                 "seq_lengths 0 returns the padded end's carry",
                 _length_0,
                 run,
-                ("lengths", "long", "classifier"),
+                ("lengths", "long", "classifier", "held"),
             ),
-            ("padding-runs-on", "outputs past a length are not zero", _padding_runs_on, run, ("lengths", "long")),
+            (
+                "padding-runs-on",
+                "outputs past a length are not zero",
+                _padding_runs_on,
+                run,
+                ("lengths", "long", "held"),
+            ),
             (
                 "padding-gradients",
                 "NaN in the padding reaches gradients",
@@ -50,7 +56,7 @@ def departures_of_both(
             ),
             ("two-batch-axes", "seq_lengths with two batch axes", _two_batch_axes, run, ()),
             ("bare-carry", "an unbatched carry is not broadcast", _bare_carry, run, ()),
-            ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, run, ("dtype", "life")),
+            ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, run, ("dtype", "life", "wide-carry")),
             ("half-parameters", "parameters in half precision can't be made", _half, draw, HALF),
             ("any-inputs", "takes integers as inputs; no bad call is refused", _any_inputs, run, ("refusals",)),
         )

@@ -76,6 +76,9 @@ CALLS = {
     "step-reset": {("step", "carry reset")},
     "start": {(4, "carry")},
     "long": {(3, "lengths")},
+    "faint": {(3, "")},
+    "wide-carry": {(3, "carry")},
+    "held": {(3, "carry lengths")},
     "exchange": set(),  # loads and dumps
     "life": {(3, ""), (3, "dtype=bfloat16 remat unroll"), (3, "dtype=bfloat16 remat"), (3, "dtype=bfloat16 unroll")},
     "draws": set(),  # calls make

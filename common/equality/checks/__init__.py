@@ -30,6 +30,8 @@ from .sequences import (
     answer_sequence,
     at_scale,
     by_step,
+    faint,
+    held_check,
     in_chunks,
     inference_check,
     many_steps,
@@ -38,6 +40,7 @@ from .sequences import (
     time_major,
     two_batch_axes,
     vmapped,
+    wide_carry_check,
 )
 
 __all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "THOROUGH", "Answers", "Check", "get_checks"]
@@ -238,6 +241,15 @@ CHECKS: tuple[Check, ...] = (
         "steps that are dropped after the first hundreds, or counted in too few bits",
         SequenceQuestion(lengths=True, view=many_steps),
     ),
+    sequence_check(
+        "faint",
+        "a result near 0 that is lost in the sum with something large, as in tanh by way of a sigmoid",
+        SequenceQuestion(view=faint),
+    ),
+    wide_carry_check(
+        "wide-carry", "inputs or parameters that are multiplied in their own dtype where a wider carry is passed"
+    ),
+    held_check("held", "padding that is computed and multiplied by zero, so that what is not finite goes through it"),
     Check(
         "contract",
         "two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, kinds of input, "

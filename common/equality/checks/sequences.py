@@ -254,6 +254,58 @@ def many_steps(case: Case) -> Case:
     )
 
 
+def faint(case: Case) -> Case:
+    """The case with inputs, states and their outputs near 1e-9, where tanh(a) is a, but for rounding."""
+    gru = case.params.gru
+    still = {name: np.zeros_like(getattr(gru, name)) for name in ("bias", "bias_n", "initial_carry")}
+    x = (case.x * 1e-9).astype(case.x.dtype)
+    return replace(case, x=x, params=case.params._replace(gru=gru._replace(**still)))
+
+
+def wide_carry_check(name: str, catches: str) -> Check:
+    """A carry of float64 passed to a model and inputs of float32: all is computed in float64, and nothing rounded."""
+
+    def narrow(case: Case) -> tuple[Any, Array]:
+        return jax.tree.map(lambda p: p.astype("float32"), case.params.gru), case.x.astype("float32")
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        gru, x = narrow(case)
+        model = port.load(replace(case.gru_config, param_dtype="float32"), gru)
+        carry, outputs = jit(lambda model, x, carry: port.apply(model, x, carry))(model, x, jnp.asarray(case.carry))
+        return {"carry": carry, "outputs": outputs}
+
+    def expect(case: Case) -> Answers:
+        gru, x = jax.tree.map(lambda a: a.astype("float64"), narrow(case))
+        tape = oracle.forward(gru, x, case.carry)
+        return {"carry": tape.carry, "outputs": tape.outputs}
+
+    return Check(name, catches, answer, expect)
+
+
+def held_check(name: str, catches: str) -> Check:
+    """Carries that are not finite, through padding alone: they stay as they are, and outputs are zero."""
+
+    def carries(case: Case) -> Array:
+        return np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], len(case.x))[:, None], case.carry.shape)
+
+    def kinds(carry: Any) -> Array:
+        """1, -1 and 2 for infinite values and for those that are no numbers; 0 for others."""
+        carry = np.asarray(carry)
+        return np.select([np.isposinf(carry), np.isneginf(carry), np.isnan(carry)], [1.0, -1.0, 2.0], 0.0)
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        model, lengths = port.load(case.gru_config, case.params.gru), jnp.zeros(len(case.x), int)
+        call = jit(lambda model, x, carry, lengths: port.apply(model, x, carry, lengths=lengths))
+        carry, outputs = call(model, case.x, jnp.asarray(carries(case), case.dtype), lengths)
+        return {"carry, what is not finite": kinds(carry), "outputs": outputs}
+
+    def expect(case: Case) -> Answers:
+        outputs = np.zeros((*case.x.shape[:2], case.carry.shape[-1]))
+        return {"carry, what is not finite": kinds(carries(case)), "outputs": outputs}
+
+    return Check(name, catches, answer, expect)
+
+
 def at_scale(case: Case) -> Case:
     """Another case, as large as models that are trained, in the dtype of this one."""
     return Case.random(*SCALE).astype(case.asked_in).as_dtype_of(case)

@@ -160,6 +160,9 @@ QUANTITIES = {
     "refusals": labelled(*GOOD_APPLY, "step") | {"classify: logits"},
     "memory": {"defects"},
     "long": LEARNED,
+    "faint": LEARNED,
+    "wide-carry": {"carry", "outputs"},
+    "held": {"carry, what is not finite", "outputs"},
     "exchange": {
         f"{kind}, {what}: {name}"
         for kind, whats, names in (
