@@ -11,7 +11,7 @@ from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import SCHEMA, ResultsFileError, load, save
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "results"
-NAMES = ("kernel", "kernel_choices", "sweep")
+NAMES = ("kernel", "sweep")
 CALIBRATION = Path(__file__).with_name("schema_2.json")  # a calibration's first group, with two rounds a process
 
 
