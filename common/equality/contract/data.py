@@ -151,7 +151,7 @@ VALUES = (
         "saturating values",
         lambda dtype: 300.0 if dtype == "float16" else 1e4,
         lambda dtype: 30.0,
-        lambda T, least, most: [most, least if least < -(2**31) else max(least, -3), 1],
+        lambda T, least, most: [most, least + 2 if least < -(2**31) else max(least, -3), 1],
         _first,
         saturating=True,
         everywhere=True,

@@ -122,14 +122,17 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
     assert (equality, backend) == ([], "tpu"), "the one on which it was proven"
 
 
-@pytest.mark.parametrize("options", [("--quick",), ("--size", "hidden=8")])
-def test_a_first_look_proves_what_it_times_and_no_more(tmp_path, monkeypatch, options):
+@pytest.mark.parametrize(
+    ("options", "dtype"),
+    [(("--quick",), "float32"), (("--size", "hidden=8"), "float32"), (("--quick", "--dtype", "bfloat16"), "bfloat16")],
+)
+def test_a_first_look_proves_what_it_times_and_no_more(tmp_path, monkeypatch, options, dtype):
     seen = []
     monkeypatch.setattr(compare, "verify_ports", lambda *asked, **_: seen.append(asked) or ([], {}))
     monkeypatch.setattr(compare, "benchmark", lambda *_, **__: make_results([]))
     assert invoke("compare", *options, "--phase", "train_step", "-o", str(tmp_path)).exit_code == 0
     ((names, dtypes, checks, _, styles),) = seen
-    assert (names, dtypes) == (("pure", "linen", "nnx", "equinox"), ("float64", "float32"))
+    assert (names, dtypes) == (("pure", "linen", "nnx", "equinox"), ("float64", dtype))
     assert styles == ("documented", "functional", "jit"), "and that of the baseline"
     classifier = {"lengths", "classifier"} if "--quick" in options else set()
     assert {check.name for check in checks} == {"sequence", "training"} | classifier

@@ -152,7 +152,9 @@ def test_rows_that_are_not_offered_are_skipped_and_counted(monkeypatch):
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_fault_is_found_beside_rows_that_are_not_offered():
+def test_a_fault_is_found_beside_rows_that_are_not_offered(monkeypatch):
+    monkeypatch.setattr(drawing, "SHRINK_S", 5.0)
+
     class Wrong(OneWay):
         def apply(self, model, x, carry=None, **options):
             carry, outputs = super().apply(model, x, carry, **options)
