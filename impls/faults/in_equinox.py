@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 
 from ..equinox import GRU, Classifier, EquinoxPort, _over_batch
 from .contract import first_reset
@@ -48,6 +49,15 @@ class VmapRefuses(EquinoxPort):
 
     def classify(self, model, x, lengths=None):
         return _over_batch(model, getattr(x, "ndim", 0) - 2)(x, lengths)
+
+
+class CutLengths(EquinoxPort):
+    """Keeps 32 bits of NumPy's lengths, as `jax.vmap` does without jax_enable_x64."""
+
+    def classify(self, model, x, lengths=None):
+        if isinstance(lengths, np.ndarray) and lengths.dtype == np.int64:
+            lengths = lengths.astype(np.int32)
+        return super().classify(model, x, lengths)
 
 
 class RematWhole(EquinoxPort):

@@ -97,4 +97,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("nnx-any-kernel", "NNX: any kernel goes through", "refusals", Elsewhere("nnx", "AnyKernel")),
     Fault("nnx-step", "NNX: one step refuses nothing", "refusals", Elsewhere("nnx", "UncheckedStep")),
     Fault("equinox-classify", "Equinox: vmap refuses lengths", "refusals", Elsewhere("equinox", "VmapRefuses")),
+    Fault(
+        "equinox-cuts", "Equinox: a classifier's lengths cut to 32 bits", "refusals", Elsewhere("equinox", "CutLengths")
+    ),
 )

@@ -198,6 +198,9 @@ GOOD_APPLY: dict[str, dict[str, Any]] = {
                                "resets": RESETS.T, "time_major": True},
 }  # fmt: skip
 
+#: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
+BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
+
 
 def refusals_check(name: str, catches: str) -> Check:
     """Bad calls of `apply`, `step`, `classify`, `load` and `make`; and good ones, on NumPy arrays in every place."""
@@ -227,7 +230,7 @@ def refusals_check(name: str, catches: str) -> Check:
             found = jit(good)(port.load(CONFIG, _PARAMS), _readout_of(port))
         except InputError as error:
             raise DefectError(f"a good call on NumPy arrays is refused: {trying}: {error}") from error
-        return dict.fromkeys(expect(case), LEFT_OUT) | found
+        return dict.fromkeys(expect(case), LEFT_OUT) | found | _without_x64(lambda: _moved_by_more_bits(port))
 
     def expect(case: Case) -> Answers:
         found = {}
@@ -237,7 +240,8 @@ def refusals_check(name: str, catches: str) -> Check:
             found |= {f"{what}: carry": tape.carry, f"{what}: outputs": tape.outputs}
         step = oracle.forward(_PARAMS, X[:, :1], CARRY).carry
         logits = oracle.classify(random_params(READOUT), X, np.array([1, 5, 3]))
-        return found | {"step: carry": step, "step: outputs": step, "classify: logits": logits}
+        found |= {"step: carry": step, "step: outputs": step, "classify: logits": logits}
+        return found | {f"lengths beyond 32 bits: {name}": np.zeros(B) for name in ("carry", "logits")}
 
     return Check(name, catches, answer, expect)
 
@@ -254,11 +258,24 @@ def _good_calls(port: Port, model: Any, readout: Any) -> Iterator[tuple[str, Cal
         yield "classify", lambda: {"logits": port.classify(readout, X, np.array([1, 5, 3], np.uint8))}
 
 
-def _readout_of(port: Port) -> Any:
+def _readout_of(port: Port, config: GRUConfig = READOUT) -> Any:
     """A classifier, or None where the port has none."""
     with suppress(NotOfferedError):
-        return port.load(READOUT, random_params(READOUT))
+        return port.load(config, random_params(config))
     return None
+
+
+def _moved_by_more_bits(port: Port) -> Answers:
+    """By how much each example's answers differ where its length has more than 32 bits."""
+    plain, readout = (replace(config, param_dtype="float32") for config in (CONFIG, READOUT))
+
+    def answers(model: Any, readout: Any, lengths: np.ndarray) -> dict[str, jax.Array]:
+        found = {"carry": port.apply(model, X.astype("float32"), lengths=lengths)[0]}
+        return found | ({} if readout is None else {"logits": port.classify(readout, X.astype("float32"), lengths)})
+
+    asked = jit(lambda *models: (answers(*models, BEYOND), answers(*models, WITHIN)))
+    beyond, within = asked(port.load(plain, random_params(plain)), _readout_of(port, readout))
+    return {f"lengths beyond 32 bits: {name}": np.float64(abs(beyond[name] - within[name]).max(-1)) for name in within}
 
 
 def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:

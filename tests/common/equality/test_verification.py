@@ -157,7 +157,8 @@ QUANTITIES = {
         for quantity in ("loaded", "other parameters", "another batch size")
     },
     "draws": {"recurrent gates, times their transposes", "biases", "the readout's bias"},
-    "refusals": labelled(*GOOD_APPLY, "step") | {"classify: logits"},
+    "refusals": labelled(*GOOD_APPLY, "step")
+    | {"classify: logits", "lengths beyond 32 bits: carry", "lengths beyond 32 bits: logits"},
     "memory": {"defects"},
     "long": LEARNED,
     "faint": LEARNED,

@@ -46,7 +46,12 @@ def test_usual_data_has_what_masks_are_about():
 
 @pytest.mark.parametrize(
     ("dtype", "lengths"),
-    [("int32", [2**31 - 1, -3, 1]), ("uint8", [255, 0, 1]), ("int64", [2**63 - 1, -(2**63) + 2, 1]), ("int8", [127, -3, 1])],
+    [
+        ("int32", [2**31 - 1, -3, 1]),
+        ("uint8", [255, 0, 1]),
+        ("int64", [2**63 - 1, -(2**63) + 2, 1]),
+        ("int8", [127, -3, 1]),
+    ],
 )
 def test_saturating_data_has_lengths_beyond_both_ends(dtype, lengths):
     (values,) = (v for v in VALUES if v.saturating)
