@@ -17,8 +17,10 @@ class Speedup:
 
     Args:
         benchmark: the arm with the kernel; of the first group where there are several.
-        other: what it is compared with: the arm of its port and style on the stock cell, or a peer.
-        arm: the name of its stock arm.
+        other: what it is compared with: the arm of its port and style on the stock cell or with the kernel's own
+            choices, or a peer.
+        arm: the name of the arm of its port and style that is compared with, or, beside a peer, of that on the stock
+            cell.
         effect: log of the kernel's time over the other arm's.
         floor: of noise, as a fraction.
         enough: whether all groups have enough rounds for a verdict.
@@ -77,6 +79,19 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
                 continue
             others = [s for s in stock.values() if s.arm.port in results.trigru.plan.peers] if peers else [own]
             found += [_speedup(results, b, other, own.name) for other in others]
+    return found
+
+
+def speedups_over_default(results: Results, kernel: str) -> list[Speedup]:
+    """The speedup of every arm with choices of a kernel, over the same arm with the kernel's own choices."""
+    found = []
+    for benchmarks in results.groups().values():
+        alone = [b for b in benchmarks if not (b.arm.way or b.arm.weak)]
+        default = {(b.arm.port, b.arm.style): b for b in alone if str(b.arm.kernel) == kernel}
+        for b in alone:
+            other = default.get((b.arm.port, b.arm.style))
+            if other is not None and b.arm.kernel.name == kernel and b is not other:
+                found.append(_speedup(results, b, other, other.name))
     return found
 
 

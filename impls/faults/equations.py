@@ -27,8 +27,12 @@ def _recurrent_transposed(p):
     return {"kernel_h": jnp.concatenate(gates, axis=-1)}
 
 
-class _ResetBeforeProduct(PurePort):
-    """The older cell of Cho et al., which Haiku has: W_hn (r * h) instead of r * (W_hn h)."""
+class _ByHand(PurePort):
+    """A loop over steps of a cell that is written out. Calls with masks or flags are the port's own."""
+
+    def next_state(self, p, i, h):
+        """From parameters, what inputs add to each gate, and the state."""
+        raise NotImplementedError
 
     def apply(self, model, x, carry=None, **options):
         p = model.params
@@ -36,12 +40,8 @@ class _ResetBeforeProduct(PurePort):
             return super().apply(model, x, carry, **options)
 
         def advance(h, x):
-            H = h.shape[-1]
-            i_r, i_z, i_n = jnp.split(x @ p.kernel_i + jnp.broadcast_to(p.bias, (x.shape[0], 3 * H)), 3, axis=-1)
-            h_r, h_z = jnp.split(h @ p.kernel_h[:, : 2 * H], 2, axis=-1)
-            r, z = jax.nn.sigmoid(i_r + h_r), jax.nn.sigmoid(i_z + h_z)
-            b_n = jnp.broadcast_to(p.bias_n, h.shape)
-            h = (1 - z) * jnp.tanh(i_n + (r * h) @ p.kernel_h[:, 2 * H :] + r * b_n) + z * h
+            i = x @ p.kernel_i + jnp.broadcast_to(p.bias, (x.shape[0], 3 * h.shape[-1]))
+            h = self.next_state(p, jnp.split(i, 3, axis=-1), h)
             return h, h
 
         start = p.initial_carry if carry is None else carry
@@ -49,6 +49,26 @@ class _ResetBeforeProduct(PurePort):
             advance, jnp.broadcast_to(start, (x.shape[0], start.shape[-1])), jnp.moveaxis(x, 1, 0)
         )
         return carry, jnp.moveaxis(outputs, 0, 1)
+
+
+class _ResetBeforeProduct(_ByHand):
+    """The older cell of Cho et al., which Haiku has: W_hn (r * h) instead of r * (W_hn h)."""
+
+    def next_state(self, p, i, h):
+        H = h.shape[-1]
+        h_r, h_z = jnp.split(h @ p.kernel_h[:, : 2 * H], 2, axis=-1)
+        r, z = jax.nn.sigmoid(i[0] + h_r), jax.nn.sigmoid(i[1] + h_z)
+        b_n = jnp.broadcast_to(p.bias_n, h.shape)
+        return (1 - z) * jnp.tanh(i[2] + (r * h) @ p.kernel_h[:, 2 * H :] + r * b_n) + z * h
+
+
+class _GatesByTanh(_ByHand):
+    """The sigmoid as (1 + tanh(a / 2)) / 2, which is the same but for rounding where it is near 0."""
+
+    def next_state(self, p, i, h):
+        h_r, h_z, h_n = jnp.split(h @ p.kernel_h, 3, axis=-1)
+        r, z = ((1 + jnp.tanh(a / 2)) / 2 for a in (i[0] + h_r, i[1] + h_z))
+        return (1 - z) * jnp.tanh(i[2] + r * (h_n + jnp.broadcast_to(p.bias_n, h.shape))) + z * h
 
 
 def _time_first(call, model, x, carry, **options):
@@ -66,6 +86,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("no-b-hn", "b_hn dropped", "sequence", Edited(lambda p: {"bias_n": jnp.zeros_like(p.bias_n)})),
     Fault("b-hn-outside-r", "b_hn added outside r", "sequence", Edited(_b_hn_outside_r)),
     Fault("reset-first", "r applied before the product", "sequence", _ResetBeforeProduct()),
+    Fault("gates-by-tanh", "gates by way of tanh", "closed", _GatesByTanh()),
     Fault("double-bias", "b_i counted twice", "sequence", Edited(lambda p: {"bias": 2 * p.bias})),
     Fault("transposed", "recurrent matrices transposed", "sequence", Edited(_recurrent_transposed)),
     Fault("zero-start", "starts from zeros", "sequence", Edited(lambda p: {"initial_carry": p.initial_carry * 0})),

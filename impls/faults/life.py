@@ -87,10 +87,19 @@ class _PickleRounds(PurePort):
         return _Rounding(*vars(super().make(config, key)).values())
 
 
+class _LoadKeeps(PurePort):
+    """Keeps an array of the record that it loads."""
+
+    def load(self, config, params):
+        model = super().load(config, params)
+        return model if config.classes else replace(model, params=model.params._replace(bias=params.bias))
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("remembers", "a call starts where the one before ended", "life", _Remembers()),
     Fault("loads-once", "other parameters are not loaded again", "life", _LoadsOnce()),
     Fault("load-forgets", "loaded, unroll is lost", "life", _LoadForgets()),
+    Fault("load-keeps", "who writes into a record changes the model loaded from it", "life", _LoadKeeps()),
     Fault("make-narrows", "made in float32, whatever is asked for", "life", _MakeNarrows()),
     Fault("made-other", "a made model is not what it dumps", "life", _MadeOther()),
     Fault("pickle-rounds", "a pickle rounds to float32", "life", _PickleRounds()),

@@ -62,6 +62,16 @@ class _NameWins(PurePort):
         return super().load(replace(config, remat=config.remat and "save=" not in config.kernel), params)
 
 
+class _ClassifiesWith(PurePort):
+    """A classifier that forgets a choice of its model."""
+
+    def __init__(self, **forgotten: Any):
+        self._forgotten = forgotten
+
+    def classify(self, model, x, lengths=None):
+        return super().classify(replace(model, **self._forgotten), x, lengths)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("remat-ignored", "remat ignored", "memory", Applied(_ignored)),
     Fault("remat-whole", "the whole call recomputed at once", "memory", Applied(_whole_call)),
@@ -73,6 +83,13 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("choice-saves-all", "fused@save=some saves all", "memory", WithKernel(_SavesAll(), "fused")),
     Fault("name-over-remat", "fused@save=all saves all, remat or not", "memory", WithKernel(_NameWins(), "fused")),
+    Fault("readout-forgets-remat", "a classifier forgets remat", "memory", _ClassifiesWith(remat=False)),
+    Fault(
+        "readout-forgets-kernel",
+        "a classifier forgets the kernel",
+        "memory",
+        WithKernel(_ClassifiesWith(kernel="stock"), "fused"),
+    ),
     Fault("linen-remat-saves", "linen: remat saves everything", "memory", Elsewhere("linen", "SavesEverything")),
     Fault("nnx-remat-ignored", "NNX: remat is lost", "memory", Elsewhere("nnx", "RematLost")),
     Fault("equinox-remat-whole", "Equinox: one remat around all steps", "memory", Elsewhere("equinox", "RematWhole")),

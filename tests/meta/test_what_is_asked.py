@@ -77,6 +77,7 @@ CALLS = {
     "start": {(4, "carry")},
     "long": {(3, "lengths")},
     "faint": {(3, "")},
+    "closed": {(3, "")},
     "wide-carry": {(3, "carry")},
     "held": {(3, "carry lengths")},
     "exchange": set(),  # loads and dumps

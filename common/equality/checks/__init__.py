@@ -30,6 +30,7 @@ from .sequences import (
     answer_sequence,
     at_scale,
     by_step,
+    closed,
     faint,
     held_check,
     in_chunks,
@@ -245,6 +246,11 @@ CHECKS: tuple[Check, ...] = (
         "faint",
         "a result near 0 that is lost in the sum with something large, as in tanh by way of a sigmoid",
         SequenceQuestion(view=faint),
+    ),
+    sequence_check(
+        "closed",
+        "a gate near 0 that is lost in the sum with 1, as in a sigmoid by way of tanh, beside a large state",
+        SequenceQuestion(view=closed),
     ),
     wide_carry_check(
         "wide-carry", "inputs or parameters that are multiplied in their own dtype where a wider carry is passed"

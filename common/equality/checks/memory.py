@@ -8,6 +8,7 @@ may merge both. Then the gradient has to need less memory or, where XLA's schedu
 else, as on the CPU, to compute more.
 """
 
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...config import GRUConfig
-from ...errors import DefectError
+from ...errors import DefectError, NotOfferedError
 from ...parameters.record import random_params
 from ...port.compilation import jit
 from ...port.programs import computed_functions, temp_bytes
@@ -29,6 +30,7 @@ from .check import Answers, Check
 BATCH, INPUTS, UNITS = 16, 5, 8
 SHORT, LONG = 16, 64
 UNROLLED = 4
+CLASSES = 2
 #: Of what is kept without remat, at most this share may be kept with it.
 SHARE = 0.75
 #: More of exp, tanh and their like than without remat, at least by this factor, is a recomputation.
@@ -52,15 +54,12 @@ def memory_check(name: str, catches: str) -> Check:
     """Whether `remat` saves memory, in a loop and where there is none, and so do the fused kernel's choices."""
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
-        def both(time: int, unroll: int = 1) -> tuple[Cost, Cost]:
-            plain, again = (gradient_cost(port, time, unroll, remat) for remat in (False, True))
+        def both(time: int, unroll: int = 1, classes: int | None = None) -> tuple[Cost, Cost]:
+            plain, again = (gradient_cost(port, time, unroll, remat, classes) for remat in (False, True))
             return plain, again
 
         short, long = both(SHORT), both(LONG)
-        if not long[1].kept <= SHARE * long[0].kept:
-            raise DefectError(
-                f"remat keeps {long[1].kept:,} bytes for {LONG} steps, {long[0].kept:,} without it: expected less."
-            )
+        _require_less("a GRU", SHARE, ("with remat", long[1]), ("without", long[0]))
         grown = [long[remat].kept - short[remat].kept for remat in (0, 1)]
         if not grown[1] <= SHARE * grown[0]:
             raise DefectError(
@@ -74,6 +73,9 @@ def memory_check(name: str, catches: str) -> Check:
                     f"with unroll={unroll} and {UNROLLED} steps, remat keeps {again.kept:,} bytes, {plain.kept:,} "
                     "without it, and computes nothing again: it was merged with the forward pass."
                 )
+        with suppress(NotOfferedError):
+            plain, again = both(LONG, classes=CLASSES)
+            _require_less("a classifier", SHARE, ("with remat", again), ("without", plain))
         _require_choices(port)
         return {"defects": np.zeros(())}
 
@@ -87,27 +89,31 @@ def _require_choices(port: Port) -> None:
     """Of the fused kernel: the less is saved, the less is kept; and `remat` saves nothing, whatever the name says."""
     if not isinstance(port, WithKernel) or port.kernel != FUSED:
         return
-    kept = {kernel: gradient_cost(WithKernel(port, kernel), LONG, 1, False).kept for kernel in SAVING}
+    costs = {kernel: gradient_cost(WithKernel(port, kernel), LONG, 1, False) for kernel in SAVING}
     for more, less in pairwise(SAVING):
-        if not kept[less] <= CHOICE_SHARE * kept[more]:
-            raise DefectError(
-                f"{less} keeps {kept[less]:,} bytes for {LONG} steps, {more} {kept[more]:,}: expected less."
-            )
-    again = gradient_cost(WithKernel(port, f"{FUSED}@save=all"), LONG, 1, True).kept
-    if not again <= SHARE * kept[FUSED]:
+        _require_less("a GRU", CHOICE_SHARE, (f"with {less}", costs[less]), (f"with {more}", costs[more]))
+    again = gradient_cost(WithKernel(port, f"{FUSED}@save=all"), LONG, 1, True)
+    _require_less("a GRU", SHARE, (f"with remat and {FUSED}@save=all", again), ("without", costs[FUSED]))
+    with suppress(NotOfferedError):
+        all_, none = (gradient_cost(WithKernel(port, kernel), LONG, 1, False, CLASSES) for kernel in SAVING[::2])
+        _require_less("a classifier", CHOICE_SHARE, (f"with {SAVING[-1]}", none), (f"with {SAVING[0]}", all_))
+
+
+def _require_less(model: str, share: float, less: tuple[str, Cost], more: tuple[str, Cost]) -> None:
+    if not less[1].kept <= share * more[1].kept:
         raise DefectError(
-            f"with {FUSED}@save=all, remat keeps {again:,} bytes for {LONG} steps, {kept[FUSED]:,} without it: "
-            "expected less."
+            f"the gradient of {model} keeps {less[1].kept:,} bytes for {LONG} steps {less[0]}, {more[1].kept:,} "
+            f"{more[0]}: expected less."
         )
 
 
-def gradient_cost(port: Port, time: int, unroll: int, remat: bool) -> Cost:
-    """What a gradient over some steps costs, differentiated by the framework's own means."""
-    config = GRUConfig(INPUTS, UNITS, param_dtype="float64", unroll=unroll, remat=remat)
+def gradient_cost(port: Port, time: int, unroll: int, remat: bool, classes: int | None = None) -> Cost:
+    """What a gradient over some steps costs, of a GRU or a classifier, differentiated by the framework's own means."""
+    config = GRUConfig(INPUTS, UNITS, classes, param_dtype="float64", unroll=unroll, remat=remat)
 
     def differentiate(model: Any, x: Any) -> Any:
         def scalar(model: Any) -> Any:
-            return jnp.sum(port.apply(model, x)[1] ** 2)
+            return jnp.sum((port.classify(model, x) if classes else port.apply(model, x)[1]) ** 2)
 
         return port.value_and_grad(scalar)(model)
 

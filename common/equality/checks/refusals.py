@@ -273,7 +273,7 @@ def _moved_by_more_bits(port: Port) -> Answers:
         found = {"carry": port.apply(model, X.astype("float32"), lengths=lengths)[0]}
         return found | ({} if readout is None else {"logits": port.classify(readout, X.astype("float32"), lengths)})
 
-    asked = jit(lambda *models: (answers(*models, BEYOND), answers(*models, WITHIN)))
+    asked = jit(lambda *gru: tuple(answers(gru[0], gru[1], lengths) for lengths in (BEYOND, WITHIN)))
     beyond, within = asked(port.load(plain, random_params(plain)), _readout_of(port, readout))
     return {f"lengths beyond 32 bits: {name}": np.float64(abs(beyond[name] - within[name]).max(-1)) for name in within}
 

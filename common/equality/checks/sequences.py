@@ -262,6 +262,20 @@ def faint(case: Case) -> Case:
     return replace(case, x=x, params=case.params._replace(gru=gru._replace(**still)))
 
 
+def closed(case: Case) -> Case:
+    """The case with r and z near 1e-9 at every state, and a start near 1e8, of which they let pass a part near 1."""
+    gru = case.params.gru
+    H = gru.bias_n.shape[0]
+    of_gates = (np.arange(3 * H) < 2 * H)[:, None]
+    changed = {
+        "weight_hh": np.where(of_gates, 0, gru.weight_hh),
+        "bias": gru.bias - 20 * of_gates[:, 0],
+        "initial_carry": gru.initial_carry * 1e8,
+    }
+    changed = {name: array.astype(gru.bias.dtype) for name, array in changed.items()}
+    return replace(case, params=case.params._replace(gru=gru._replace(**changed)))
+
+
 def wide_carry_check(name: str, catches: str) -> Check:
     """A carry of float64 passed to a model and inputs of float32: all is computed in float64, and nothing rounded."""
 

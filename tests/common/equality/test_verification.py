@@ -162,6 +162,7 @@ QUANTITIES = {
     "memory": {"defects"},
     "long": LEARNED,
     "faint": LEARNED,
+    "closed": LEARNED,
     "wide-carry": {"carry", "outputs"},
     "held": {"carry, what is not finite", "outputs"},
     "exchange": {

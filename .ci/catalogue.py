@@ -1,0 +1,169 @@
+"""The generated parts of the docs that tell what the code has: checks, factors, faults, workloads, call styles."""
+
+import textwrap
+
+from trigru.bench.arms.workloads import QUICK, WORKLOADS
+from trigru.bench.reporting.styles import style_rows
+from trigru.bench.upgrades.changes import KINDS
+from trigru.common.equality.checks import CHECKS, ON_DEVICES, THOROUGH
+from trigru.common.equality.contract.designs import coverage_of, design_of
+from trigru.common.equality.contract.factors import CHOICE_RULES, CHOICES, COARSE_RULES, FACTORS, RULES
+from trigru.common.port.protocol import WithKernel
+from trigru.common.port.styles import styles_called
+from trigru.impls import get_port
+from trigru.impls.checkpoints import layouts
+from trigru.impls.checkpoints.containers import CONTAINERS
+from trigru.impls.code import code_of
+from trigru.impls.faults import FAULTS
+from trigru.impls.upstream import NAMES, get_upstream
+from trigru.impls.upstream.known import KNOWN
+
+
+def checks() -> str:
+    """The table of checks."""
+
+    def asked(check):
+        if check.exact:
+            return "bit for bit"
+        if check.name == "contract":
+            return "same function, accurate in float32, bfloat16, float16 and two mixtures"
+        same = ["same function"] if "float64" in check.dtypes else []
+        accurate = [f"accurate in {dtype}" for dtype in check.dtypes if dtype != "float64"]
+        by_name = " (by name)" if check.by_name else " (`--thorough`)" if check in THOROUGH else ""
+        by_name = " (`--devices`)" if check in ON_DEVICES else by_name
+        return ", ".join(same + accurate) + (", in every call style" if check.styles_of else "") + by_name
+
+    rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in (*CHECKS, *THOROUGH, *ON_DEVICES)]
+    return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])
+
+
+def factors() -> str:
+    """The table of what a call depends on."""
+    rows = [f"| {factor.name} | {', '.join(factor.levels)} |" for factor in FACTORS]
+    own = [
+        "| style | none, and each call style of the port |",
+        f"| choices | of the fused kernel: {', '.join(CHOICES)} |",
+    ]
+    return "\n".join(["| factor | levels, the usual one first |", "| --- | --- |", *rows, *own])
+
+
+def coverage() -> str:
+    """How many programs a port is asked, and what they cover."""
+    lines = []
+    for name, port in (("linen", get_port("linen")), ("linen:fused", WithKernel(get_port("linen"), "fused"))):
+        rows = design_of(port)
+        held, of = coverage_of(port, rows)
+        lines.append(f"{name}: {len(rows)} programs cover {held} of {of} pairs and triples of levels.")
+    return "\n".join(["```text", *lines, "```"])
+
+
+def rules() -> str:
+    """The list of what cannot go together."""
+
+    def said(levels):
+        return " and ".join(f"{name} {' or '.join(some)}" for name, some in levels.items())
+
+    def line(rule, where=""):
+        return f"- {where}{said(rule.when) or 'every row'}: only {said(rule.then)}, since {rule.why}."
+
+    return "\n".join(
+        [*map(line, (*RULES, *CHOICE_RULES)), *(line(rule, "in a coarse dtype, ") for rule in COARSE_RULES)]
+    )
+
+
+def faults() -> str:
+    """The table of faults."""
+    rows = [f"| {fault.name} | {fault.what} | {fault.check} |" for fault in FAULTS]
+    return "\n".join(["| fault | what is wrong | the check that is there for it |", "| --- | --- | --- |", *rows])
+
+
+def departures() -> str:
+    """The table of departures. It leaves out what is seen of them, which depends on what is installed."""
+    rows = []
+    for name in NAMES:
+        for d in get_upstream(name).DEPARTURES:
+            what = f"[{d.what}]({d.source})" if d.source else d.what
+            rows.append(f"| `{d.part}` | {what} | {', '.join(d.checks) or 'its own evidence'} |")
+    return "\n".join(["| part | departure | shows in |", "| --- | --- | --- |", *rows])
+
+
+def known_faults() -> str:
+    """The table of JAX's own faults."""
+    rows = [f"| `{k.part}` | {k.what} | {k.package} before {k.fixed_in} |" for k in KNOWN]
+    return "\n".join(["| program | what happens | seen with |", "| --- | --- | --- |", *rows])
+
+
+def changes() -> str:
+    """The table of what can change between two snapshots."""
+    return "\n".join(["| kind | it |", "| --- | --- |", *(f"| `{kind}` | {what} |" for kind, what in KINDS.items())])
+
+
+def workloads() -> str:
+    """The table of workloads."""
+    rows = [
+        f"| `{w.name}` | {w.batch_size} | {w.time} | {w.input_size} | {w.hidden_size} "
+        f"| {w.parameters():,} | {w.summary} |"
+        for w in WORKLOADS
+    ]
+    header = "| workload | B | T | D | H | parameters | what it stands for |"
+    quick = ", ".join(f"`{name}`" for name in QUICK)
+    return "\n".join(
+        [header, "| --- | ---: | ---: | ---: | ---: | ---: | --- |", *rows, "", f"`--quick` takes {quick}."]
+    )
+
+
+def styles() -> str:
+    """The table of call styles."""
+
+    def cells(row):
+        source = f" ([source]({row.style.source}))" if row.style.source else ""
+        return row.port.title, f"`{row.style.name}`", row.labels, f"`{row.style.summary}`{source}"
+
+    rows = [f"| {' | '.join(cells(row))} |" for row in style_rows(_own_ports())]
+    return "\n".join(["| port | call style | label | what its user writes |", "| --- | --- | --- | --- |", *rows])
+
+
+def _own_ports():
+    return [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
+
+
+def _train_step(label: str) -> str:
+    """The code of a train step in a call style, in a tab for each framework."""
+    tabs = []
+    for port in _own_ports()[1:]:
+        (style,) = styles_called(port, (label,), "train_step")
+        block = f"```python\n{code_of(port.name, {'train_step': style})}```"
+        tabs.append(f'=== "{port.title}"\n\n{textwrap.indent(block, "    ")}')
+    return "\n\n".join(tabs)
+
+
+def containers() -> str:
+    """The table of containers and the layouts that they are written in, and that of each layout's arrays."""
+    known = layouts()
+    table = [f"| container | suffix | {' | '.join(known)} | read by |", "| --- " * (3 + len(known)) + "|"]
+    for c in CONTAINERS:
+        suffixes = ", ".join(f"`{suffix}`" for suffix in c.suffixes)
+        takes = ["yes" if c.layouts is None or name in c.layouts else "–" for name in known]
+        table.append(f"| {c.title} | {suffixes} | {' | '.join(takes)} | `{c.reader}` |")
+    arrays = ["| layout | arrays |", "| --- | --- |"]
+    arrays += [
+        f"| `{n}`: {layout.title} | {', '.join(f'`{a}`' for a in layout.table())} |" for n, layout in known.items()
+    ]
+    return "\n".join([*table, "", *arrays])
+
+
+PARTS = {
+    "changes": changes,
+    "checks": checks,
+    "coverage": coverage,
+    "factors": factors,
+    "rules": rules,
+    "faults": faults,
+    "workloads": workloads,
+    "styles": styles,
+    "train-step-documented": lambda: _train_step("documented"),
+    "train-step-functional": lambda: _train_step("functional"),
+    "layouts": containers,
+    "departures": departures,
+    "known-faults": known_faults,
+}

@@ -1,0 +1,159 @@
+"""The generated parts of the docs that tell what published runs found."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import trigru.bench.training.tables as tables
+from pictures import themed_picture
+from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.speedups import speedups, speedups_over_default
+from trigru.bench.reporting.answer import answer_lines
+from trigru.bench.reporting.calibration import calibration_tables
+from trigru.bench.reporting.equality import equality_tables
+from trigru.bench.reporting.frameworks import framework_tables
+from trigru.bench.reporting.kernels import kernel_tables
+from trigru.bench.reporting.overhead import overhead_tables
+from trigru.bench.reporting.provenance import provenance_lines
+from trigru.bench.reporting.sections import markdown, markdown_table
+from trigru.bench.reporting.starts import cold_start_tables
+from trigru.bench.reporting.times import timing_tables
+from trigru.bench.results.files import load
+from trigru.bench.timing.coldstart import ColdStart
+from trigru.bench.training.record import load_record
+
+DOCS = Path(__file__).parents[1] / "docs"
+#: The title of a table that is for the page of arms.
+CAUSES = "What causes the differences"
+
+
+def results() -> str:
+    """The page of published results: the screen, the picture, and what is said of frameworks."""
+    found, sweep = (load(DOCS / "results" / f"{name}.json") for name in ("cpu", "sweep"))
+    _, by_size = overhead_tables(sweep)
+    tables = [t for t in framework_tables(found) if t.title != CAUSES]
+    tables += [*overhead_tables(found), *equality_tables(found.trigru.equality or [])]
+    return "\n".join(
+        [
+            markdown("Results from one machine", provenance_lines(found), []),
+            "[Results, arm by arm](results-by-arm.md) has the times and the program of each arm.",
+            "",
+            "## On one screen",
+            "",
+            screen(),
+            "",
+            themed_picture("answer-all", "Each framework as documented and called alike, in every row"),
+            "",
+            "## Against model size",
+            "",
+            "Another run, on a slower machine of the same name (see the limits below): not to be compared.",
+            "",
+            themed_picture("sweep", "Throughput and cost over plain JAX against hidden size"),
+            "",
+            markdown_table(by_size),
+            "",
+            *(f"- {note}" for note in by_size.notes),
+            "",
+            "\n\n".join(provenance_lines(sweep)),
+            "",
+            markdown("", [], tables).removeprefix("# \n\n"),
+        ]
+    )
+
+
+def results_by_arm() -> str:
+    """The page of all arms: what causes differences, and times and programs of each group."""
+    found = load(DOCS / "results" / "cpu.json")
+    tables = [*(t for t in framework_tables(found) if t.title == CAUSES), *timing_tables(found)]
+    summary = "These are the tables behind [the summary](results.md), an arm a row."
+    return markdown("Results, arm by arm", provenance_lines(found), tables).replace("\n\n", f"\n\n{summary}\n\n", 1)
+
+
+def _calibration(name: str) -> str:
+    """Verdicts on arms whose truth is known."""
+    found = load(DOCS / "results" / f"{name}.json")
+    (table,) = calibration_tables(found)
+    return "\n\n".join([markdown_table(table), *table.notes, *provenance_lines(found)])
+
+
+def cold_start() -> str:
+    """How long each port's users wait for the first train step."""
+    content = json.loads((DOCS / "results" / "cold_start.json").read_text(encoding="utf-8"))
+    loads = content["load_before"], content["load_after"]
+    (table,) = cold_start_tables(msgspec.convert(content["starts"], list[ColdStart]), content["datetime"], loads)
+    versions = ", ".join(f"{name} {version}" for name, version in content["machine"]["versions"].items())
+    return "\n\n".join([markdown_table(table), *table.notes, f"{content['machine']['device']}; {versions}."])
+
+
+def _kernel(name: str) -> str:
+    """The fused kernel against the frameworks' own cells and peers, in one of the published runs."""
+    found = load(DOCS / "results" / f"{name}.json")
+    parts = []
+    for section in kernel_tables(found):
+        parts += [f"**{section.title}**", markdown_table(section), *section.notes]
+    return "\n\n".join([*parts, *provenance_lines(found)])
+
+
+def kernel_choices() -> str:
+    """What each choice of the fused kernel gains on each workload, and what memory it takes."""
+    found = load(DOCS / "results" / "kernel_choices.json")
+    (port,), (phase,), plan = found.trigru.plan.ports, found.trigru.plan.phases, found.trigru.plan
+    workloads, kernels = [str(w) for w in plan.workloads], [str(kernel) for kernel in plan.kernels]
+    gains = {(s.kernel, str(s.benchmark.arm.workload)): s for s in speedups(found)}
+
+    def cells(kernel):
+        for workload in workloads:
+            ratio, share = gains[kernel, workload].ratio, gains[kernel, workload].temp_share
+            yield f"{ratio.ratio:.2f} [{ratio.low:.2f}, {ratio.high:.2f}], {share:.2f}"
+
+    head = ["| kernel | " + " | ".join(workloads) + " |", "| --- " * (1 + len(workloads)) + "|"]
+    table = [*head, *(f"| `{kernel}` | {' | '.join(cells(kernel))} |" for kernel in kernels)]
+    note = f"{port}, {phase}: speedup, stock / kernel, with its 95 % interval; and temporary memory, kernel / stock."
+
+    beside = {(s.kernel, str(s.benchmark.arm.workload)): s.verdict for s in speedups_over_default(found, "fused")}
+
+    def said(kernel):
+        """What a choice does beside the default, paired within rounds."""
+        on: dict[str, list[str]] = {}
+        for workload in workloads:
+            on.setdefault(beside[kernel, workload], []).append(f"`{workload}`")
+        told = "; ".join(f"{how} on {', '.join(some)}" for how, some in sorted(on.items()))
+        return f"- `{kernel}` is {told}."
+
+    lines = ["Beside the default, in the same rounds:", "\n".join(said(kernel) for kernel in kernels[1:])]
+    return "\n\n".join(["\n".join(table), note, *lines, *provenance_lines(found)])
+
+
+def screen() -> str:
+    """The screen of the published run."""
+    lines = answer_lines(answer(load(DOCS / "results" / "cpu.json")))
+    return "\n".join(["```text", *lines, "```"])
+
+
+def _trained(name: str, table: str) -> str:
+    """A table of what `trigru train` left."""
+    record = load_record(DOCS / "results" / f"{name}.json")
+    if record.quick or not record.complete:
+        raise SystemExit(f"docs/results/{name}.json is of a quick or interrupted run: not to be published.")
+    found = {
+        "agreement": lambda: tables.agreement_table(record.agreement),
+        "gains": lambda: tables.gain_table(record.runs),
+        "vanishing": lambda: tables.vanishing_table(record.vanishing),
+    }[table]()
+    versions = ", ".join(f"{package} {version}" for package, version in record.machine.versions.items())
+    source = f"{record.datetime[:10]}, {record.machine.device}: `{' '.join(record.command)}`; {versions}."
+    return "\n\n".join([markdown_table(found), *found.notes, source])
+
+
+PARTS = {
+    "training-agreement": lambda: _trained("training", "agreement"),
+    "training-gains": lambda: _trained("training", "gains"),
+    "vanishing": lambda: _trained("vanishing", "vanishing"),
+    "calibration": lambda: _calibration("calibration"),
+    "calibration-again": lambda: _calibration("calibration_again"),
+    "cold-start": cold_start,
+    "kernel": lambda: _kernel("kernel"),
+    "inference": lambda: _kernel("inference"),
+    "kernel-choices": kernel_choices,
+    "screen": screen,
+}
