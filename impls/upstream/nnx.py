@@ -123,7 +123,7 @@ def _closed_over() -> str | None:
 
 WITH_BIASES = (
     *("conversion", "exchange", "sequence", "carry", "chunks", "step", "lengths", "long", "unroll", "eager", "vmap"),
-    *("export", "jvp", "faint"),
+    *("export", "jvp", "faint", "closed"),
     *("dtype", "param-dtype", "forward", "training", "sgd", "adamw", "classifier", "carry-rate", "life"),
 )
 B_HN = "https://github.com/google/flax/issues/5594"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.runs import MACHINE
+from support.runs import MACHINE, make_arm, make_benchmark, make_results
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
 from trigru.bench.upgrades.folder import save
-from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
+from trigru.bench.upgrades.matrix import MatrixFileError, fill, read, step_times_us
 from trigru.bench.upgrades.plots import matrix_picture
 from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
 from trigru.bench.upgrades.tables import matrix_tables
@@ -282,6 +282,19 @@ def test_a_set_that_gets_other_versions_later_is_not_timed_as_the_earlier_one(tm
     (row,) = fill(SETS[:1], tmp_path, Made({SETS[0].name: False}), command=[], bench=["--quick"]).rows
     assert row.untimed == "no such wheel"
     assert row.reason == ""
+
+
+def test_a_time_step_is_of_the_smallest_model_that_was_timed_as_documented(tmp_path, monkeypatch):
+    took_us = {"medium": 30.0, "tiny": 10.0, "question": 20.0}
+    found = [
+        make_benchmark(make_arm(name, workload, phase), [factor * us * 1e-6] * 6, flops=us)
+        for workload, us in took_us.items()
+        for phase in ("step", "forward")
+        for name, factor in (("pure[jit]", 1), ("pure[jit]#2", 1), ("linen[apply]", 2), ("linen[leaves]", 7))
+    ]
+    (tmp_path / matrix.RUN).touch()
+    monkeypatch.setattr(matrix, "load_run", lambda place: {tmp_path: make_results(found)}[place])
+    assert step_times_us(tmp_path) == {"pure": 10.0, "linen": 20.0}
 
 
 def test_what_is_not_offered_is_neither_equal_nor_a_failure():

@@ -229,7 +229,7 @@ def test_what_a_file_holds_is_text(run):
 
 
 def test_runs_stand_side_by_side_and_each_row_says_which_it_is(run):
-    other = with_machine(draw_run(8), device="Another CPU")
+    other = with_machine(draw_run(8, processes=3), device="Another CPU")
     found, names = Page(page([run, other])), names_of([run, other])
     assert names[0].startswith("A CPU, 2026-11-04, ")
     assert names[1].startswith("Another CPU")
@@ -237,6 +237,10 @@ def test_runs_stand_side_by_side_and_each_row_says_which_it_is(run):
         assert {row["run"] for row in found.rows(heading)} == {*names}
     assert [h for h in found.tables if h in names], "the answer of each run stands below its name"
     assert names_of([run, run]) == [f"{names[0]} (1)", f"{names[0]} (2)"]
+    samples, benchmarks = found.samples(), [*run.benchmarks, *other.benchmarks]
+    assert run.groups()[run.benchmarks[0].group][0].facts.process != other.benchmarks[0].facts.process
+    for arm, b in zip(samples["arms"], benchmarks, strict=True):
+        assert (arm["name"], samples["processes"][arm["group"]]) == (b.name, b.facts.process)
 
 
 def test_a_sweep_a_kernel_and_a_calibration_have_their_own(rng):
