@@ -62,6 +62,13 @@ class _NameWins(PurePort):
         return super().load(replace(config, remat=config.remat and "save=" not in config.kernel), params)
 
 
+class _RematWins(PurePort):
+    """The fused kernel that forgets all its choices where `remat` is set."""
+
+    def load(self, config, params):
+        return super().load(replace(config, kernel="fused" if config.remat else config.kernel), params)
+
+
 class _ClassifiesWith(PurePort):
     """A classifier that forgets a choice of its model."""
 
@@ -83,6 +90,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("choice-saves-all", "fused@save=some saves all", "memory", WithKernel(_SavesAll(), "fused")),
     Fault("name-over-remat", "fused@save=all saves all, remat or not", "memory", WithKernel(_NameWins(), "fused")),
+    Fault("remat-over-choices", "remat forgets the kernel's choices", "memory", WithKernel(_RematWins(), "fused")),
     Fault("readout-forgets-remat", "a classifier forgets remat", "memory", _ClassifiesWith(remat=False)),
     Fault(
         "readout-forgets-kernel",

@@ -120,6 +120,17 @@ def _names_swapped(optimizer, gradient, state, model):
     return swapped(updates), state
 
 
+def _length_on_the_update(optimizer, gradient, state, model):
+    """What is to multiply the start's gradient multiplies its update: the same under SGD, and not under Adam."""
+    T = 17
+
+    def times(tree, factor):
+        return edit(tree, lambda p: {"initial_carry": factor * p.initial_carry})
+
+    updates, state = optimizer.update(times(gradient, 1 / T), state, model)
+    return times(updates, T), state
+
+
 def _freezes_the_readout(optimizer, gradient, state, model):
     updates, state = optimizer.update(gradient, state, model)
     if isinstance(updates.params, Classifier):
@@ -148,6 +159,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("no-bias-decay", "biases not decayed", "adamw", _Styled(_trains_with(_decays_no_biases), first=True)),
     Fault(
         "rate-of-another", "b_hn at the start's rate", "carry-rate", _Styled(_trains_with(_names_swapped), first=True)
+    ),
+    Fault(
+        "length-on-update",
+        "length multiplies the update",
+        "carry-rate",
+        _Styled(_trains_with(_length_on_the_update), first=True),
     ),
     Fault("partial-norm", "a norm without the start", "adamw", _Styled(_trains_with(_norm_of_some), first=True)),
 )

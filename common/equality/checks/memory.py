@@ -41,6 +41,8 @@ MORE = 1.25
 FUSED = "fused"
 SAVING = (FUSED, f"{FUSED}@save=some", f"{FUSED}@save=none")
 CHOICE_SHARE = 0.95
+#: With `remat`, in which nothing is saved, the other choices remain: longer chunks, and the inputs' part kept ahead.
+WITH_REMAT = (FUSED, f"{FUSED}@chunk={LONG // 2}", f"{FUSED}@chunk={LONG // 2},hoist=true")
 
 
 class Cost(NamedTuple):
@@ -94,6 +96,11 @@ def _require_choices(port: Port) -> None:
         _require_less("a GRU", CHOICE_SHARE, (f"with {less}", costs[less]), (f"with {more}", costs[more]))
     again = gradient_cost(WithKernel(port, f"{FUSED}@save=all"), LONG, 1, True)
     _require_less("a GRU", SHARE, (f"with remat and {FUSED}@save=all", again), ("without", costs[FUSED]))
+    again = {kernel: gradient_cost(WithKernel(port, kernel), LONG, 1, True) for kernel in WITH_REMAT}
+    for less, more in pairwise(WITH_REMAT):
+        _require_less(
+            "a GRU", CHOICE_SHARE, (f"with remat and {less}", again[less]), (f"with remat and {more}", again[more])
+        )
     with suppress(NotOfferedError):
         all_, none = (gradient_cost(WithKernel(port, kernel), LONG, 1, False, CLASSES) for kernel in SAVING[::2])
         _require_less("a classifier", CHOICE_SHARE, (f"with {SAVING[-1]}", none), (f"with {SAVING[0]}", all_))

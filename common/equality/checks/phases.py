@@ -40,7 +40,9 @@ def _by_field(
     return optax.GradientTransformation(init, update)
 
 
-_REST, _OWN, _SCALE, _LENGTH = optax.adamw(1e-2, weight_decay=0.1), optax.sgd(0.05, momentum=0.9), 3.0, 17
+#: With so large an epsilon, it is neither the gradient's size nor the update's alone that moves the initial carry.
+_OWN = optax.adam(0.02, eps=0.1)
+_REST, _SCALE, _LENGTH = optax.adamw(1e-2, weight_decay=0.1), 3.0, 17
 CARRY_RATE = carry_learning_rate(_REST, scale=_SCALE, length=_LENGTH, carry=_OWN)
 CARRY_RATE_BY_FIELD = _by_field(_REST, _OWN, _SCALE, _LENGTH)
 

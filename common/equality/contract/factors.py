@@ -188,7 +188,11 @@ COARSE_RULES = (
         {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
         "half precision has none that is narrower",
     ),
-    Rule({"arrays": ("weak",)}, {"dtype": ("float32",)}, "a weak type is that of JAX's default"),
+    Rule(
+        {"arrays": ("weak",)},
+        {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
+        "a weak type is that of JAX's default, float32",
+    ),
     Rule({"lengths dtype": ("int64",)}, {"arrays": ("numpy", "strided")}, "JAX makes int32 of it without x64"),
     Rule({"lengths": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"resets": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),

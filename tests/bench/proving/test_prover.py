@@ -155,6 +155,13 @@ def test_a_death_is_told_by_the_ports_own_name(child_runs):
     assert {m.port for answer in prove(asked, ignore).answers for m in answer} == {get_upstream("nnx").PORT.name}
 
 
+def test_a_death_is_told_of_the_kernel_that_was_asked_about(child_runs):
+    child_runs("os.kill(os.getpid(), 9)")
+    subjects = [Subject("port", "pure"), Subject("port", "pure", "fused@save=none")]
+    asked = expand(subjects, ["float32"], get_checks("sequence"))
+    assert [{m.kernel for m in answer} for answer in prove(asked, ignore).answers] == [{"stock"}, {"fused@save=none"}]
+
+
 @pytest.mark.usefixtures("two_processes")
 def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
