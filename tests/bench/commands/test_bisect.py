@@ -1,0 +1,130 @@
+"""`trigru bisect`, in environments that are made up: each has a folder of commands, and no packages."""
+
+from pathlib import Path
+
+import pytest
+from support.cli import call, invoke
+from support.runs import MACHINE
+from trigru.bench.commands import bisect
+from trigru.bench.upgrades.environments import Environment, Environments
+from trigru.bench.upgrades.folder import save
+from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
+from trigru.bench.upgrades.versions import read_set
+from trigru.common.errors import InputError
+
+RELEASES = [f"0.{n}.0" for n in range(1, 7)]
+
+
+class Made(Environments):
+    """Environments whose folder of commands is called by the version of jax."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def get(self, of):
+        versions = self.resolve(of)
+        return Environment(self._folder / versions["jax"], versions)
+
+    def resolve(self, of):
+        return dict(requirement.split("==") for requirement in of.requirements)
+
+    def releases(self, package):
+        return RELEASES
+
+
+def judge(folder, script):
+    return bisect._by_command(["sh", "-c", script], Made(folder))(read_set("jax==0.1.0"))
+
+
+@pytest.mark.parametrize(
+    ("script", "good"),
+    [
+        ("exit 0", True),
+        ("exit 1", False),
+        ("exit 124", False),
+        ("exit 125", None),
+        ("kill -9 $$", None),
+        ("kill -15 $$", None),
+        ("case $PATH in */0.1.0/bin:*) exit 0;; esac; exit 1", True),
+    ],
+)
+def test_a_set_is_judged_by_the_exit_code_as_git_does(tmp_path, script, good):
+    assert judge(tmp_path, script) is good
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_command_that_cannot_be_run_ends_the_search(tmp_path, code):
+    with pytest.raises(InputError, match="the command cannot be run: no such thing"):
+        judge(tmp_path, f"echo no such thing >&2; exit {code}")
+
+
+def search(monkeypatch, folder, codes, good=RELEASES[0]):
+    """By a command with an exit code for each release."""
+    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made(folder))
+    cases = " ".join(f"*/{release}/bin:*) exit {code};;" for release, code in zip(RELEASES, codes, strict=True))
+    words = ("bisect", f"jax=={good}", f"jax=={RELEASES[-1]}", "-o", str(folder), "--", "sh", "-c")
+    return (*words, f"case $PATH in {cases} esac")
+
+
+@pytest.mark.parametrize(
+    ("codes", "moved", "skipped"),
+    [
+        ((0, 0, 0, 1, 1, 1), "jax 0.3.0 -> 0.4.0", []),
+        ((0, 1, 1, 1, 1, 1), "jax 0.1.0 -> 0.2.0", []),
+        ((0, 0, 0, 0, 0, 3), "jax 0.5.0 -> 0.6.0", []),
+        ((0, 0, 125, 1, 1, 1), "jax 0.2.0 -> 0.4.0", ["1 could not be judged: jax==0.3.0"]),
+    ],
+)
+def test_the_neighbouring_releases_are_named(monkeypatch, tmp_path, codes, moved, skipped):
+    found = invoke(*search(monkeypatch, tmp_path, codes))
+    assert found.exit_code == 0, found.output
+    first, second, *more = [line for line in found.stdout.splitlines() if line]
+    assert first == f"It changed with {moved}."
+    assert second.endswith("version sets were judged, by the exit codes of sh.")
+    assert more == skipped
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [((1, 1, 1, 1, 1, 1), "jax==0.1.0 is not good"), ((0, 0, 0, 0, 0, 0), "jax==0.6.0 is as GOOD is")],
+)
+def test_where_nothing_changed_nothing_is_named(monkeypatch, tmp_path, codes, said):
+    code, out, err = call(*search(monkeypatch, tmp_path, codes))
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+@pytest.mark.parametrize(("fact", "proof"), [("calls", ["--no-equality"]), ("broken", []), ("function", [])])
+def test_a_fact_is_asked_of_snapshots_each_taken_once(monkeypatch, tmp_path, fact, proof):
+    """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on, which is not asked about."""
+    taken = []
+
+    def run(made, arguments):
+        number = int(made.versions["jax"].split(".")[1])
+        taken.append((number, arguments[:-2]))
+        lines = {"pure": 100 + 50 * (number >= 2), "nnx": 100 + 50 * (number >= 4)}
+        calls = Where("jit", "train_step", "float32", "adam")
+        subjects = [Subject(port, port, calls=[Calls(calls, 5, 10, 20, n, 1)]) for port, n in lines.items()]
+        folder = Path(arguments[-1])
+        folder.mkdir(parents=True)
+        save(folder, Snapshot(SCHEMA, [], "", MACHINE, None, [], subjects), {})
+        return ""
+
+    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made(tmp_path))
+    monkeypatch.setattr(Made, "python", "3.13", raising=False)
+    monkeypatch.setattr(bisect, "run_trigru", run)
+    words = ("bisect", f"jax=={RELEASES[0]}", f"jax=={RELEASES[-1]}", "--fact", fact, "--port", "nnx")
+    code, out, err = call(*words, "-o", str(tmp_path / "kept"))
+    assert {tuple(arguments) for _, arguments in taken} == {("snapshot", "--port=nnx", *proof)}
+    assert len({number for number, _ in taken}) == len(taken)
+    if fact != "calls":
+        assert (code, out) == (2, ""), "nothing of that kind changed"
+        assert "is as GOOD is" in err
+        return
+    assert code == 0, err
+    assert out.startswith("It changed with jax 0.3.0 -> 0.4.0.\n")
+    assert "by a count or bits, which are exact" in out
+    assert "pure" not in out
+    once = len(taken)
+    assert call(*words, "-o", str(tmp_path / "kept"))[1] == out
+    assert len(taken) == once, "what is kept is not taken again"
