@@ -193,6 +193,17 @@ def _through_padding(call, model, x, carry, **options):
     return carry if options.get("lengths") is None else carry + 0 * carry, outputs
 
 
+def _in_16_bits(call, model, x, carry, *, lengths=None, **options):
+    if lengths is not None:
+        lengths = jnp.maximum(jnp.asarray(lengths), 0).astype(jnp.uint16)
+    return call(model, x, carry, lengths=lengths, **options)
+
+
+def _asks_for_the_batch(call, model, x, carry, **options):
+    several = [axis > 1 for axis in getattr(x, "shape", ())[:-2]]  # as a choice between two ways to compute
+    return call(model, x, carry, **options) if all(several) else call(model, x, carry, **options)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("early-carry", "returns the carry one step early", "sequence", Applied(_carry_one_step_early)),
     Fault("carry-ignored", "a passed carry ignored", "carry", Applied(_carry_ignored)),
@@ -243,6 +254,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("start-of-no-batch", "the start that is handed out has no batch axes", "start", _StartOfNoBatch()),
     Fault("start-as-stored", "the start that is handed out ignores dtype", "start", _StartAsStored()),
     Fault("after-1024", "outputs of 1024 steps alone", "long", Applied(_drops_later_steps)),
+    Fault("known-batch", "Python asks for the batch size", "symbolic", Applied(_asks_for_the_batch)),
+    Fault("counted-short", "lengths counted in 16 bits", "counted", Applied(_in_16_bits)),
     Fault("faint-lost", "what is near 0 is rounded as beside 1", "faint", Applied(_in_a_sum_with_one)),
     Fault("wide-carry-rounded", "rounded to the inputs' dtype", "wide-carry", Applied(_rounds_beside_a_wide_carry)),
     Fault("padding-multiplied", "padding is multiplied by zero", "held", Applied(_through_padding)),

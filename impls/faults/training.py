@@ -24,6 +24,12 @@ class _DumpTransposed(PurePort):
         return from_leaves(arrays | {"weight_hh": np.concatenate([gate.T for gate in gates])})
 
 
+class _DumpWidens(PurePort):
+    def dump(self, tree):
+        arrays = leaves(super().dump(tree))
+        return from_leaves(arrays | {"bias_n": np.asarray(arrays["bias_n"], np.float64)})
+
+
 class _LoadRounds(PurePort):
     def load(self, config, params):
         if config.param_dtype == "float64":
@@ -56,6 +62,18 @@ def _detaches_initial_carry(port, model, task):
         return edit(tree, lambda p: {"initial_carry": jax.lax.stop_gradient(p.initial_carry)})
 
     return functional_program(port, model, task, rebuild)
+
+
+def _gives_up_the_model(port, model, task):
+    """As a style that donates the arrays of the model that it was made of."""
+    program = functional_program(port, model, task)
+
+    def call(*arguments):
+        found = program.call(*arguments)
+        jax.tree.map(lambda array: array.delete(), model)
+        return found
+
+    return replace(program, call=call) if task.phase == "train_step" else program
 
 
 def _trains_with(update):
@@ -140,6 +158,7 @@ def _freezes_the_readout(optimizer, gradient, state, model):
 
 FAULTS: tuple[Fault, ...] = (
     Fault("dump-transposed", "dumped matrices transposed", "conversion", _DumpTransposed()),
+    Fault("dump-widens", "one dumped array is wider than the others", "exchange", _DumpWidens()),
     Fault("load-rounds", "loading rounds to float32", "conversion", _LoadRounds()),
     Fault("readout-of-padding", "readout after the padding", "classifier", _ReadoutOfPadding()),
     Fault(
@@ -152,6 +171,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("style-other-model", "a style runs another model", "forward", _Styled(_runs_another_model)),
     Fault("style-inference", "it infers with another model", "forward", _Styled(_infers_with_another_model)),
     Fault("style-detached", "a style detaches the start", "training", _Styled(_detaches_initial_carry)),
+    Fault("style-gives-up", "the model is gone after a train step", "training", _Styled(_gives_up_the_model)),
     Fault("style-no-state", "optimiser state forgotten", "training", _Styled(_trains_with(_forgets_state))),
     Fault("style-twice", "updates applied twice", "training", _Styled(_trains_with(_updates_twice))),
     Fault("style-lost-update", "b_hn never updated", "training", _Styled(_trains_with(_loses_an_update))),

@@ -78,6 +78,8 @@ CALLS = {
     "long": {(3, "lengths")},
     "faint": {(3, "")},
     "closed": {(3, "")},
+    "counted": {(3, "lengths"), (3, "")},
+    "symbolic": {(3, "lengths")},
     "wide-carry": {(3, "carry")},
     "held": {(3, "carry lengths")},
     "exchange": set(),  # loads and dumps
@@ -167,7 +169,7 @@ def test_in_float64_training_weighs_nothing():
 
 
 #: Faults that make a call raise.
-RAISE = {"needs-batch", "no-forward-mode", "time-first", "no-make"}
+RAISE = {"needs-batch", "known-batch", "no-forward-mode", "time-first", "no-make"}
 #: Faults that give numbers which are not finite, and no others that are wrong: the NaN of the padding, or of a carry
 #: that is reset, reaches what it must not. Those of lengths have a twin that clears the padding.
 GIVE_NAN = {
@@ -177,6 +179,7 @@ GIVE_NAN = {
     "nan-padding",
     "reverse-from-padding",
     "reset-by-product",
+    "lengths-wrapped",
     "overflows",
     "one-step",
 }

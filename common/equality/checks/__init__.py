@@ -21,6 +21,7 @@ from .derivatives import derivative_check
 from .devices import devices_check
 from .draws import draws_check
 from .exchange import exchange_check
+from .extremes import at_scale, closed, counted_check, faint, held_check, many_steps, symbolic_check, wide_carry_check
 from .life import life_check
 from .memory import memory_check
 from .phases import ADAM, ADAMW_CLIPPED, CARRY_RATE, CARRY_RATE_BY_FIELD, SGD, forward_check, training_check
@@ -28,20 +29,14 @@ from .refusals import refusals_check
 from .sequences import (
     SequenceQuestion,
     answer_sequence,
-    at_scale,
     by_step,
-    closed,
-    faint,
-    held_check,
     in_chunks,
     inference_check,
-    many_steps,
     sequence_check,
     start_check,
     time_major,
     two_batch_axes,
     vmapped,
-    wide_carry_check,
 )
 
 __all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "THOROUGH", "Answers", "Check", "get_checks"]
@@ -162,6 +157,7 @@ _ONE_BY_ONE = (
         "a program that jax.export cannot lower for cpu, cuda and tpu, or that differs when it is read back",
         SequenceQuestion(transform=exported),
     ),
+    symbolic_check("symbolic", "a batch size that has to be known when a program is exported"),
     derivative_check("jvp", "a kernel without forward mode, or with another derivative there"),
     derivative_check(
         "hvp", "second derivatives (a Hessian-vector product): missing, or those of another function", second=True
@@ -242,6 +238,7 @@ CHECKS: tuple[Check, ...] = (
         "steps that are dropped after the first hundreds, or counted in too few bits",
         SequenceQuestion(lengths=True, view=many_steps),
     ),
+    counted_check("counted", "lengths that are counted in 16 bits"),
     sequence_check(
         "faint",
         "a result near 0 that is lost in the sum with something large, as in tanh by way of a sigmoid",

@@ -68,6 +68,19 @@ def _exchange_the_smallest(port: Port) -> None:
         raise DefectError("a model of one unit does not come back from a file bit for bit.")
 
 
+def _require_dtypes(port: Port) -> None:
+    """Parameters of each dtype keep it."""
+    for dtype in ("float32", "bfloat16", "float16"):
+        config = GRUConfig(2, 3, param_dtype=dtype)
+        dumped = jax.tree.map(np.asarray, port.dump(port.load(config, random_params(config))))
+        for layout in (CANONICAL, TORCH):
+            arrays = layout.flat(dumped)
+            found = arrays | leaves(layout.record(arrays))
+            other = [f"{name} is {array.dtype}" for name, array in found.items() if str(array.dtype) != dtype]
+            if other:
+                raise DefectError(f"of parameters in {dtype}, in the layout {layout.name}, {other[0]}.")
+
+
 def _exchanged(port: Port, case: Case, kind: str, config: GRUConfig, params: Any) -> Answers:
     found: Answers = {}
     dumped = jax.tree.map(np.asarray, port.dump(port.load(config, params)))
@@ -83,6 +96,7 @@ def _exchanged(port: Port, case: Case, kind: str, config: GRUConfig, params: Any
     if isinstance(dumped, GRUParams):
         found |= _named(kind, "a file", _through_a_file(dumped))
         _exchange_the_smallest(port)
+        _require_dtypes(port)
     own = getattr(port, "layout", None)
     if isinstance(own, Layout):
         _require_own(own, dumped, config)

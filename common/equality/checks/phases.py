@@ -6,6 +6,7 @@ import numpy as np
 import optax
 
 from ...config import GRUConfig
+from ...errors import DefectError
 from ...gru.optimizers import carry_learning_rate
 from ...port.protocol import CallStyle, Port, Program
 from ...port.styles import available_styles, make_task
@@ -51,7 +52,8 @@ def forward_check(name: str, catches: str) -> Check:
     """The forward pass, in every call style."""
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
-        program = _program(port, style, case.gru_config, case.params.gru, "forward", ADAM)
+        model = port.load(case.gru_config, case.params.gru)
+        program = _program(port, style, case.gru_config, model, "forward", ADAM)
         return dict(zip(("carry", "outputs"), program.call(case.x), strict=True))
 
     def expect(case: Case) -> Answers:
@@ -89,9 +91,11 @@ def training_check(
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         config, params, batch = trained(case)
-        program = _program(port, style, config, params, "train_step", optimizer)
+        model = port.load(config, params)
+        program = _program(port, style, config, model, "train_step", optimizer)
         arguments = batch.arguments("train_step")
         losses = np.stack([program.call(*arguments) for _ in range(TRAJECTORY_STEPS)])
+        _require_left(port, model)
         return {"losses": losses} | train(case, params, batch, steps=1).moved(program.params())
 
     def expect(case: Case) -> Answers:
@@ -102,8 +106,14 @@ def training_check(
     return Check(name, catches, answer, expect, styles_of=styles_of, dtypes=dtypes, optimized=optimized)
 
 
-def _program(
-    port: Port, style: CallStyle | None, config: GRUConfig, params: Any, phase: str, optimizer: Any
-) -> Program:
+def _program(port: Port, style: CallStyle | None, config: GRUConfig, model: Any, phase: str, optimizer: Any) -> Program:
     task = make_task(port, config, phase, optimizer)
-    return (style or available_styles(port, phase)[0]).build(port, port.load(config, params), task)
+    return (style or available_styles(port, phase)[0]).build(port, model, task)
+
+
+def _require_left(port: Port, model: Any) -> None:
+    """The model that a program was made of can still be read: its arrays were not donated."""
+    try:
+        port.dump(model)
+    except RuntimeError as error:
+        raise DefectError(f"after train steps, the model that they began with cannot be read: {error}") from error

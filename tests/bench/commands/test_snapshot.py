@@ -1,6 +1,7 @@
 """`trigru snapshot`, and `trigru diff` of snapshots, with their exit codes."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -91,6 +92,20 @@ def test_a_change_of_a_kind_that_does_not_fail(folders):
     assert "200 lines" in done.stdout
     assert invoke("diff", old, new, "--fail-on", "calls").exit_code == 1
     assert invoke("diff", old, new, "--fail-on", "all").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("runs", "fail_on", "code"),
+    [(0, "slower", 0), (1, "slower", 1), (1, "draws", 0), (1, "none", 0), (2, "slower", 2), (2, "none", 2)],
+)
+def test_beside_snapshots_runs_fail_if_they_are_asked_about_or_do_not_compare(
+    folders, monkeypatch, runs, fail_on, code
+):
+    old, new = folders("old"), folders("new")
+    for folder in (old, new):
+        (Path(folder) / "results.json").touch()
+    monkeypatch.setattr("trigru.bench.commands.diff._diff_runs", lambda *_, **__: runs)
+    assert invoke("diff", old, new, "--fail-on", fail_on).exit_code == code
 
 
 def test_many_changes_are_counted_and_with_details_listed(folders):

@@ -163,6 +163,8 @@ QUANTITIES = {
     "long": LEARNED,
     "faint": LEARNED,
     "closed": LEARNED,
+    "counted": {"carry"},
+    "symbolic": {"carry", "outputs"},
     "wide-carry": {"carry", "outputs"},
     "held": {"carry, what is not finite", "outputs"},
     "exchange": {

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import given, settings
 from trigru.common.equality.checks import THOROUGH, get_checks
-from trigru.common.equality.checks.sequences import SCALE
+from trigru.common.equality.checks.extremes import SCALE
 from trigru.common.equality.contract import designs, drawing
 from trigru.common.equality.contract.covering import cover_triples, triples_of
 from trigru.common.equality.contract.data import config_of, data_of, sizes_of
@@ -200,7 +200,7 @@ def test_the_design_of_triples_is_in_float64(monkeypatch):
 
 def test_accuracy_at_scale_is_asked_of_large_models(monkeypatch):
     assert SCALE == (64, 1024, 64, 512)
-    monkeypatch.setattr("trigru.common.equality.checks.sequences.SCALE", (2, 30, 3, 8))
+    monkeypatch.setattr("trigru.common.equality.checks.extremes.SCALE", (2, 30, 3, 8))
     shapes = []
 
     class Looks(PurePort):

@@ -1,0 +1,148 @@
+"""Checks of sequences at the edge: very long ones, a large model, values near 0, gates that are closed, a carry that is
+wider than all else or not finite.
+
+A view is the case with other values, for a `SequenceQuestion`.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...port.compilation import jit
+from ...port.protocol import Port
+from .. import oracle
+from ..cases import Case
+from .check import Answers, Check
+
+Array = Any
+#: Steps of a long sequence.
+MANY = 1100
+#: Steps that 16 bits do not count.
+COUNTED = 2**16 + 2
+#: Sequences, steps, inputs and units of a large model.
+SCALE = (64, 1024, 64, 512)
+
+
+def many_steps(case: Case) -> Case:
+    """The case with its steps again and again: more than 8 and 10 bits count, and no power of two."""
+    times = -(-MANY // case.x.shape[1])
+
+    def repeated(a: np.ndarray) -> np.ndarray:
+        return np.concatenate([a] * times, axis=1)[:, :MANY]
+
+    lengths = np.resize([MANY, 0, MANY - 257], case.lengths.shape).astype(case.lengths.dtype)
+    return replace(
+        case, lengths=lengths, **{name: repeated(getattr(case, name)) for name in ("x", "resets", "targets")}
+    )
+
+
+def faint(case: Case) -> Case:
+    """The case with inputs, states and their outputs near 1e-9, where tanh(a) is a, but for rounding."""
+    gru = case.params.gru
+    still = {name: np.zeros_like(getattr(gru, name)) for name in ("bias", "bias_n", "initial_carry")}
+    x = (case.x * 1e-9).astype(case.x.dtype)
+    return replace(case, x=x, params=case.params._replace(gru=gru._replace(**still)))
+
+
+def closed(case: Case) -> Case:
+    """The case with r and z near 1e-9 at every state, and a start near 1e8, of which they let pass a part near 1."""
+    gru = case.params.gru
+    H = gru.bias_n.shape[0]
+    of_gates = (np.arange(3 * H) < 2 * H)[:, None]
+    changed = {
+        "weight_hh": np.where(of_gates, 0, gru.weight_hh),
+        "bias": gru.bias - 20 * of_gates[:, 0],
+        "initial_carry": gru.initial_carry * 1e8,
+    }
+    changed = {name: array.astype(gru.bias.dtype) for name, array in changed.items()}
+    return replace(case, params=case.params._replace(gru=gru._replace(**changed)))
+
+
+def wide_carry_check(name: str, catches: str) -> Check:
+    """A carry of float64 passed to a model and inputs of float32: all is computed in float64, and nothing rounded."""
+
+    def narrow(case: Case) -> tuple[Any, Array]:
+        return jax.tree.map(lambda p: p.astype("float32"), case.params.gru), case.x.astype("float32")
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        gru, x = narrow(case)
+        model = port.load(replace(case.gru_config, param_dtype="float32"), gru)
+        carry, outputs = jit(lambda model, x, carry: port.apply(model, x, carry))(model, x, jnp.asarray(case.carry))
+        return {"carry": carry, "outputs": outputs}
+
+    def expect(case: Case) -> Answers:
+        gru, x = jax.tree.map(lambda a: a.astype("float64"), narrow(case))
+        tape = oracle.forward(gru, x, case.carry)
+        return {"carry": tape.carry, "outputs": tape.outputs}
+
+    return Check(name, catches, answer, expect)
+
+
+def symbolic_check(name: str, catches: str) -> Check:
+    """A program that is exported for any batch size, and called with one."""
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        import jax.export  # which older versions import on request alone
+
+        model, (size,) = port.load(case.gru_config, case.params.gru), jax.export.symbolic_shape("size")
+        arrays = case.x, case.lengths
+        shapes = [jax.ShapeDtypeStruct((size, *array.shape[1:]), array.dtype) for array in arrays]
+        artefact = jax.export.export(jit(lambda x, lengths: port.apply(model, x, lengths=lengths)))(*shapes)
+        return dict(zip(("carry", "outputs"), artefact.call(*arrays), strict=True))
+
+    def expect(case: Case) -> Answers:
+        tape = oracle.forward(case.params.gru, case.x, lengths=case.lengths)
+        return {"carry": tape.carry, "outputs": tape.outputs}
+
+    return Check(name, catches, answer, expect)
+
+
+def held_check(name: str, catches: str) -> Check:
+    """Carries that are not finite, through padding alone: they stay as they are, and outputs are zero."""
+
+    def carries(case: Case) -> Array:
+        return np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], len(case.x))[:, None], case.carry.shape)
+
+    def kinds(carry: Any) -> Array:
+        """1, -1 and 2 for infinite values and for those that are no numbers; 0 for others."""
+        carry = np.asarray(carry)
+        return np.select([np.isposinf(carry), np.isneginf(carry), np.isnan(carry)], [1.0, -1.0, 2.0], 0.0)
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        model, lengths = port.load(case.gru_config, case.params.gru), jnp.zeros(len(case.x), int)
+        call = jit(lambda model, x, carry, lengths: port.apply(model, x, carry, lengths=lengths))
+        carry, outputs = call(model, case.x, jnp.asarray(carries(case), case.dtype), lengths)
+        return {"carry, what is not finite": kinds(carry), "outputs": outputs}
+
+    def expect(case: Case) -> Answers:
+        outputs = np.zeros((*case.x.shape[:2], case.carry.shape[-1]))
+        return {"carry, what is not finite": kinds(carries(case)), "outputs": outputs}
+
+    return Check(name, catches, answer, expect)
+
+
+def at_scale(case: Case) -> Case:
+    """Another case, as large as models that are trained, in the dtype of this one."""
+    return Case.random(*SCALE).astype(case.asked_in).as_dtype_of(case)
+
+
+def counted_check(name: str, catches: str) -> Check:
+    """Lengths of more steps than 16 bits count: the carry is that of as many steps without lengths."""
+    lengths = np.array([COUNTED - 1, 2**15 + 1, 3])
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        model = port.load(case.gru_config, case.params.gru)
+        x = np.resize(case.x[:1, :, :], (1, COUNTED, case.x.shape[-1]))
+        call = jit(lambda model, x, lengths: port.apply(model, x, lengths=lengths)[0])
+        found = call(model, np.repeat(x, len(lengths), axis=0), jnp.asarray(lengths))
+        run = jit(lambda model, x: port.apply(model, x)[1])
+        outputs = run(model, x)[0]
+        return {"carry": found - outputs[lengths - 1]}
+
+    def expect(case: Case) -> Answers:
+        return {"carry": np.zeros((len(lengths), case.carry.shape[-1]))}
+
+    return Check(name, catches, answer, expect)
