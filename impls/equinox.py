@@ -21,7 +21,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
-from ..common.port.protocol import CallStyle, check_load, check_x64
+from ..common.port.protocol import CallStyle, check_load, check_x64, own_array
 from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "time_major"]
@@ -320,7 +320,7 @@ class EquinoxPort:
     def load(self, config, params):
         check_load(self, config, params)
         model = eqx.filter_eval_shape(self.make, config, jax.random.key(0))
-        return eqx.tree_at(_leaves, model, [jnp.asarray(p) for p in self.layout.flat(params).values()])
+        return eqx.tree_at(_leaves, model, [own_array(p) for p in self.layout.flat(params).values()])
 
     def dump(self, tree):
         return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))

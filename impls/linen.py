@@ -21,7 +21,7 @@ from ..common.gru.initializers import for_carry, orthogonal
 from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import CallStyle, Program, check_load, check_x64
+from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -244,7 +244,7 @@ class LinenPort:
 
     def load(self, config, params):
         check_load(self, config, params)
-        return Model(jax.tree.map(jnp.asarray, self.layout.tree(params)), self._module(config))
+        return Model(jax.tree.map(own_array, self.layout.tree(params)), self._module(config))
 
     def dump(self, tree):
         return self.layout.record(flatten(tree.params))

@@ -20,7 +20,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.layouts import Layout, Row, flatten
-from ..common.port.protocol import CallStyle, Program, check_load, check_x64
+from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
 from ..common.port.styles import functional_program, shared_styles
 from .compat import nnx as compat
 
@@ -290,7 +290,7 @@ class NNXPort:
     def load(self, config, params) -> Any:
         check_load(self, config, params)
         model = nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
-        nnx.update(model, jax.tree.map(jnp.asarray, self.layout.tree(params)))
+        nnx.update(model, jax.tree.map(own_array, self.layout.tree(params)))
         return model
 
     def dump(self, tree):

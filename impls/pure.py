@@ -21,7 +21,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
 from ..common.gru.kernels import fused_kernel
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
-from ..common.port.protocol import check_load, check_x64
+from ..common.port.protocol import check_load, check_x64, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["PORT", "Params", "get_initial_carry", "gru", "gru_step", "init"]
@@ -256,7 +256,7 @@ class PurePort:
         gru = Params(record.weight_ih.T, record.weight_hh.T, *record[2:])
         if config.classes is not None:
             gru = Classifier(gru, params.readout.weight.T, params.readout.bias)
-        return Model(jax.tree.map(jnp.asarray, gru), config.dtype, config.unroll, config.remat, config.kernel)
+        return Model(jax.tree.map(own_array, gru), config.dtype, config.unroll, config.remat, config.kernel)
 
     def dump(self, tree):
         params = jax.tree.map(np.asarray, tree.params)

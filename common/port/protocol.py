@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ..config import GRUConfig
 from ..errors import InputError, UnknownNameError, listed
@@ -196,6 +198,11 @@ def check_x64(config: GRUConfig) -> None:
     """Raise InputError where JAX would round this configuration's parameters."""
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError("float64 parameters would be rounded to float32: set jax_enable_x64, or use float32.")
+
+
+def own_array(array: Any) -> jax.Array:
+    """An array of JAX's that does not look into the memory of NumPy's, as those of older versions of JAX may."""
+    return jnp.asarray(np.array(array) if isinstance(array, np.ndarray) else array)
 
 
 def check_load(port: Port, config: GRUConfig, params: Params) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from ...common.errors import InputError
 from ...common.parameters.record import ClassifierParams
 from ..pure import PurePort
 from .fault import Applied, Elsewhere, Fault, edit
@@ -200,8 +201,9 @@ def _in_16_bits(call, model, x, carry, *, lengths=None, **options):
 
 
 def _asks_for_the_batch(call, model, x, carry, **options):
-    several = [axis > 1 for axis in getattr(x, "shape", ())[:-2]]  # as a choice between two ways to compute
-    return call(model, x, carry, **options) if all(several) else call(model, x, carry, **options)
+    if any(axis > 2**30 for axis in getattr(x, "shape", ())[:-2]):  # as a choice between two ways to compute
+        raise InputError("a batch that is too large")
+    return call(model, x, carry, **options)
 
 
 FAULTS: tuple[Fault, ...] = (

@@ -90,7 +90,8 @@ def symbolic_check(name: str, catches: str) -> Check:
         model, (size,) = port.load(case.gru_config, case.params.gru), jax.export.symbolic_shape("size")
         arrays = case.x, case.lengths
         shapes = [jax.ShapeDtypeStruct((size, *array.shape[1:]), array.dtype) for array in arrays]
-        artefact = jax.export.export(jit(lambda x, lengths: port.apply(model, x, lengths=lengths)))(*shapes)
+        jitted: Any = jit(lambda x, lengths: port.apply(model, x, lengths=lengths))
+        artefact = jax.export.export(jitted)(*shapes)
         return dict(zip(("carry", "outputs"), artefact.call(*arrays), strict=True))
 
     def expect(case: Case) -> Answers:

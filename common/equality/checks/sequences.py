@@ -231,7 +231,7 @@ def time_major(
 
 
 def vmapped(port: Port, model: Any, x: Array, carry: Array = None) -> tuple[Array, Array]:
-    """Example by example, whose axis is the last of the inputs, and as the second model of an ensemble, under jax.vmap."""
+    """Example by example, along the last axis of inputs, and as the second model of an ensemble, under jax.vmap."""
     ensemble = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
     by_example = jax.vmap(port.apply, (None, -1, 0))
     found = jax.vmap(by_example, (0, None, None))(ensemble, jnp.moveaxis(x, 0, -1), carry)

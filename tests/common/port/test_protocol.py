@@ -1,11 +1,12 @@
 """A port with one kernel is that port, and every model of it has that kernel."""
 
 import jax
+import numpy as np
 import pytest
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError
 from trigru.common.parameters.record import random_params
-from trigru.common.port.protocol import WithKernel
+from trigru.common.port.protocol import WithKernel, own_array
 from trigru.impls.pure import PurePort
 
 
@@ -39,3 +40,13 @@ def test_a_kernel_that_the_port_does_not_offer_is_refused():
 
     with pytest.raises(InputError, match="pure has no kernel 'fused'. It has: stock"):
         WithKernel(Stock(), "fused")
+
+
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_an_own_array_has_its_own_memory(size):
+    given = np.zeros(size, np.float32)
+    own = own_array(given)
+    given[:] = 1
+    assert not np.asarray(own).any()
+    assert (own.dtype, own.shape) == (np.float32, (size,))
+    assert own_array(own) is own
