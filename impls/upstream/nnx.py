@@ -136,7 +136,7 @@ DEPARTURES: tuple[Departure, ...] = (
             ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",), ""),
             ("no-remat", "has no rematerialisation", lacks("remat", nnx.RNN.__init__), ("remat", "memory"), ""),
             ("fused-orthogonal", "one orthogonal draw for the fused matrix", _fused_orthogonal, ("draws",), ""),
-            ("closed-over", "can't be closed over by a transform of JAX", _closed_over, (), ""),
+            ("closed-over", "can't be closed over by a transform of JAX", _closed_over, ("symbolic",), ""),
         )
     ),
     *departures_of_both("nnx.RNN", nnx.RNN, _run, _gradient, lambda dtype: _cell(param_dtype=dtype)),

@@ -79,7 +79,7 @@ CALLS = {
     "faint": {(3, "")},
     "closed": {(3, "")},
     "counted": {(3, "lengths"), (3, "")},
-    "symbolic": {(3, "lengths")},
+    "symbolic": {(3, "")},
     "wide-carry": {(3, "carry")},
     "held": {(3, "carry lengths")},
     "exchange": set(),  # loads and dumps

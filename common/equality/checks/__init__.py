@@ -148,16 +148,10 @@ _ONE_BY_ONE = (
         {"plain": SequenceQuestion(transform=_eager), "passed": SequenceQuestion(passed=True, transform=_eager)},
     ),
     sequence_check(
-        "vmap",
-        "examples or models that mix under vmap, where there is no batch axis",
-        SequenceQuestion(vmapped, passed=True),
-    ),
-    sequence_check(
         "export",
         "a program that jax.export cannot lower for cpu, cuda and tpu, or that differs when it is read back",
         SequenceQuestion(transform=exported),
     ),
-    symbolic_check("symbolic", "a batch size that has to be known when a program is exported"),
     derivative_check("jvp", "a kernel without forward mode, or with another derivative there"),
     derivative_check(
         "hvp", "second derivatives (a Hessian-vector product): missing, or those of another function", second=True
@@ -239,6 +233,12 @@ CHECKS: tuple[Check, ...] = (
         SequenceQuestion(lengths=True, view=many_steps),
     ),
     counted_check("counted", "lengths that are counted in 16 bits"),
+    symbolic_check("symbolic", "a batch size that has to be known when a program is exported"),
+    sequence_check(
+        "vmap",
+        "examples or models that mix under vmap, where there is no batch axis",
+        SequenceQuestion(vmapped, passed=True),
+    ),
     sequence_check(
         "faint",
         "a result near 0 that is lost in the sum with something large, as in tanh by way of a sigmoid",
