@@ -1,5 +1,5 @@
 """Checks of sequences at the edge: very long ones, a large model, values near 0, gates that are closed, a carry that is
-wider than all else or not finite.
+wider than all else or not finite, a batch whose size is not known when the program is made.
 
 A view is the case with other values, for a `SequenceQuestion`.
 """
@@ -134,12 +134,11 @@ def counted_check(name: str, catches: str) -> Check:
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         model = port.load(case.gru_config, case.params.gru)
-        x = np.resize(case.x[:1, :, :], (1, COUNTED, case.x.shape[-1]))
+        x = np.resize(case.x[:1], (1, COUNTED, case.x.shape[-1]))
         call = jit(lambda model, x, lengths: port.apply(model, x, lengths=lengths)[0])
         found = call(model, np.repeat(x, len(lengths), axis=0), jnp.asarray(lengths))
-        run = jit(lambda model, x: port.apply(model, x)[1])
-        outputs = run(model, x)[0]
-        return {"carry": found - outputs[lengths - 1]}
+        outputs = jit(lambda model, x: port.apply(model, x)[1])(model, x)
+        return {"carry": found - outputs[0, lengths - 1]}
 
     def expect(case: Case) -> Answers:
         return {"carry": np.zeros((len(lengths), case.carry.shape[-1]))}
