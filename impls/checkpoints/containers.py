@@ -13,10 +13,8 @@ import math
 import os
 import shutil
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,28 +172,20 @@ def _read_orbax(path: Path) -> Any:
 
 
 def _write_orbax(path: Path, layout: Layout, params: Params) -> None:
+    """Elsewhere first, and copied from there: where Orbax fails, its threads go on writing into the folder it had."""
     import orbax.checkpoint as ocp
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _folder_beside(path) as folder:
-        written = folder / "written"
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            checkpointer.save(written, layout.tree(params))
-        os.rename(written, path)
-
-
-@contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder that is gone in the end, also if Orbax's threads still write into it after they failed."""
-    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED)).absolute()
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED))
     try:
-        yield folder
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            written = Path(folder).absolute() / "written"
+            with ocp.PyTreeCheckpointer() as checkpointer:
+                checkpointer.save(written, layout.tree(params))
+            shutil.copytree(written, beside / path.name)
+        os.rename(beside / path.name, path)
     finally:
-        for _ in range(40):
-            shutil.rmtree(folder, ignore_errors=True)
-            if not folder.exists():
-                break
-            time.sleep(0.05)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _read_torch(path: Path) -> Any:
