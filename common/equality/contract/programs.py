@@ -95,9 +95,9 @@ def _entry(row: Row, port: Port) -> Run:
         return {"carry": carry, "outputs": jnp.moveaxis(outputs, 0, -2) if "time_major" in flags else outputs}
 
     def chunks(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
-        """In two or three calls, each from the carry of the one before."""
+        """In two calls, the second from the carry of the first."""
         T, found = x.shape[-2], {}
-        cuts = [part for part in np.array_split(np.arange(T), 3) if part.size]
+        cuts = np.array_split(np.arange(T), 2)
         for part in reversed(cuts) if "reverse" in flags else cuts:
             first, last = int(part[0]), int(part[-1]) + 1
             rest = None if lengths is None else _less(lengths, first)
