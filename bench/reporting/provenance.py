@@ -10,6 +10,8 @@ from ..results.record import Machine, Results
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
+#: Of what has no choice of it: cold starts, and training.
+ARITHMETIC = "Parameters and computation are float32; matrix products have JAX's default precision."
 
 
 def provenance_lines(results: Results) -> list[str]:

@@ -3,6 +3,7 @@
 from ..analysis.starts import PARTS, summarise_starts
 from ..timing.coldstart import WORKLOAD, ColdStart
 from .numbers import format_bytes, format_time, from_to
+from .provenance import ARITHMETIC
 from .sections import Section
 
 
@@ -44,7 +45,7 @@ def cold_start_tables(
         "contain the start of Python itself.",
         f"The second step takes {from_to(format_time(min(second_s)), format_time(max(second_s)))}. "
         f"Call styles: {', '.join(f'{port.port}[{port.style}]' for port in ports)}.",
-        "Parameters and computation are float32; matrix products have JAX's default precision.",
+        ARITHMETIC,
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
         "little.",
     ]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..reporting.numbers import count
+from ..reporting.provenance import ARITHMETIC
 from ..reporting.sections import Section, Words
 from .experiments import Experiment, get_experiment
 from .fit import PATIENCE
@@ -81,6 +82,7 @@ def gain_table(runs: list[Run], *, complete: bool = True) -> Section:
             "sequences are the same for all seeds, so the interval is about training, not about other data. No "
             "interval is widened for the number of rows. All frameworks start from the same parameters and repeat one "
             "result: those that agree in every digit shown share a row.",
+            ARITHMETIC,
             *seeds_wanted(experiments, seeds),
             *(f"{experiment.name}: {experiment.summary}; {experiment.score_name}." for experiment in experiments),
         ),

@@ -320,6 +320,7 @@ def test_a_table_of_gains_says_what_the_seeds_bear_out():
     assert table.rows[1][-1] == "better"
     assert table.rows[1][4].startswith("+0.2045 [")
     assert "4 seeds" in table.notes[0]
+    assert "Parameters and computation are float32; matrix products have JAX's default precision." in table.notes
     single = gain_table(runs_of([0.5], [0.9]))
     assert single.rows[1][-1] == "too few seeds"
     assert "1 seed cannot give a verdict: an interval takes at least 3 seeds." in single.notes
