@@ -77,7 +77,7 @@ def varying_axes(array: Any) -> frozenset[str]:
 
 
 def vary_over(array: Any, axes: Sequence[str]) -> Any:
-    """An array that varies over these axes of a `jax.shard_map`, too: `jax.lax.pcast` from JAX 0.8.1 on."""
+    """An array that varies over these axes of a `jax.shard_map`, too: `jax.lax.pcast` from JAX 0.8.2 on."""
     import jax
 
     if not axes:

@@ -118,8 +118,8 @@ class Answer(Struct, frozen=True):
         ports: the frameworks, in order; without plain JAX.
         missing: ports that are not available, with the reason.
         untimed: other arms without a number, by name, with the reason and in how many rows.
-        least: the least difference from plain JAX, as a fraction, that the run could find four times in five, in the
-            median of the rows.
+        least: the least difference from plain JAX, as a fraction, that the run could find four times in five: in the
+            median of the rows, and in the noisiest.
         dtypes: in which equality was measured.
         clock: that of all times but `other`; see `trigru.bench.results.record.Facts`.
         arithmetic: in which all was timed: the dtype, and the precision where it is not "highest".
@@ -133,7 +133,7 @@ class Answer(Struct, frozen=True):
     missing: dict[str, str]
     untimed: dict[str, tuple[str, int]]
     rows: list[Row]
-    least: float | None
+    least: tuple[float, float] | None
     datetime: str
     machine: Machine
     processes: int
@@ -163,7 +163,7 @@ def answer(results: Results) -> Answer:
         missing,
         {name: (of_name[0].reason, len(of_name)) for name, of_name in untimed.items()},
         [row for row in rows if row.cells],
-        median(least) if least else None,
+        (median(least), max(least)) if least else None,
         results.datetime,
         facts.machine,
         max((len({*b.facts.process}) for b in results.benchmarks), default=0),

@@ -110,7 +110,9 @@ def limit_lines(found: Answer) -> list[str]:
         f"{found.arithmetic}, {processes}; {versions}."
     ]
     if found.least is not None:
-        lines[0] += f" Differences from plain JAX below {found.least:.1%} may have been missed."
+        usual, most = (f"{least:.1%}" for least in found.least)
+        noisiest = f" (noisiest row: {most})" if most != usual else ""
+        lines[0] += f" Differences below {usual}{noisiest} may have been missed."
     if found.processes == 1:
         lines.append("One process does not show how processes differ: small differences may be chance.")
     elif found.processes <= FEW_PROCESSES:

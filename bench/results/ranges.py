@@ -7,7 +7,7 @@ from msgspec import Meta
 Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
 Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
 Precision = Annotated[str, Meta(pattern="^(highest|high|default)$")]
-Way = Annotated[str, Meta(pattern="^(placed|shard_map)?$")]
+Way = Annotated[str, Meta(pattern="^(|placed|shard_map)$")]
 Verdict = Annotated[str, Meta(pattern="^(faster|slower|indistinguishable)$")]
 Autotune = Annotated[str, Meta(pattern="^(each|fixed)$")]
 Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]

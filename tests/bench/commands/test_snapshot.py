@@ -125,6 +125,8 @@ def test_many_changes_are_counted_and_with_details_listed(folders):
         (("diff", "{old}"), "pass NEW, or --now"),
         (("diff", "{old}", "{old}", "--now"), "pass NEW, or --now"),
         (("diff", "absent", "--now"), "has no snapshot"),
+        (("diff", "{old}", "--now", "--output", "page"), "a page of two runs"),
+        (("diff", "{old}", "{old}", "--output", "page"), "a page of two runs"),
         (("diff", "{old}", "{old}", "--fail-on", "everything"), "everything"),
         (("diff", "{old}", "absent"), "No such file"),
         (("snapshot", "--port", "nothing"), "nothing"),
