@@ -37,6 +37,16 @@ class _LoadsOnce(PurePort):
         return self._known.setdefault(key, super().load(config, params))
 
 
+class _LoadsByShape(PurePort):
+    """Guesses from the shape of a matrix whether its first axis is that of gates."""
+
+    def load(self, config, params):
+        gru = getattr(params, "gru", params)
+        if hasattr(gru, "weight_ih") and gru.weight_ih.shape[0] == config.input_size:
+            gru = gru._replace(weight_ih=gru.weight_ih.T)
+        return super().load(config, params._replace(gru=gru) if hasattr(params, "gru") else gru)
+
+
 class _LoadForgets(PurePort):
     def load(self, config, params):
         return super().load(replace(config, unroll=1), params)
@@ -98,6 +108,7 @@ class _LoadKeeps(PurePort):
 FAULTS: tuple[Fault, ...] = (
     Fault("remembers", "a call starts where the one before ended", "life", _Remembers()),
     Fault("loads-once", "other parameters are not loaded again", "life", _LoadsOnce()),
+    Fault("load-by-shape", "a square input matrix is loaded transposed", "faint", _LoadsByShape()),
     Fault("load-forgets", "loaded, unroll is lost", "life", _LoadForgets()),
     Fault("load-keeps", "who writes into a record changes the model loaded from it", "life", _LoadKeeps()),
     Fault("make-narrows", "made in float32, whatever is asked for", "life", _MakeNarrows()),

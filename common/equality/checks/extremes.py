@@ -40,7 +40,12 @@ def many_steps(case: Case) -> Case:
 
 
 def faint(case: Case) -> Case:
-    """The case with inputs, states and their outputs near 1e-9, where tanh(a) is a, but for rounding."""
+    """Inputs, states and their outputs near 1e-9, where tanh(a) is a, but for rounding.
+
+    There are as many inputs as gates have units together, so that the shape of a matrix does not tell its axes apart.
+    """
+    (batch, time, _), H = case.x.shape, case.carry.shape[-1]
+    case = Case.random(batch, time, 3 * H, H).astype(case.asked_in).as_dtype_of(case)
     gru = case.params.gru
     still = {name: np.zeros_like(getattr(gru, name)) for name in ("bias", "bias_n", "initial_carry")}
     x = (case.x * 1e-9).astype(case.x.dtype)
