@@ -241,7 +241,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     sequence_check(
         "faint",
-        "a result near 0 that is lost in the sum with something large, as in tanh by way of a sigmoid; a square matrix that is transposed",
+        "a result near 0 that is lost in the sum with something large, as in tanh by way of a sigmoid; a square matrix "
+        "that is transposed",
         SequenceQuestion(view=faint),
     ),
     sequence_check(
