@@ -204,6 +204,14 @@ def test_limits_are_positive_and_finite(small_sizes, dtype):
     assert (copy.nbytes, copy.dtype) == (2**16, dtype)
 
 
+def test_limits_are_what_was_done_in_the_time_of_the_fastest_call(small_sizes, monkeypatch):
+    times_s = iter([2e-6, 8e-6])  # of the product, and of the copy
+    monkeypatch.setattr(roofline, "_fastest_s", lambda call: call() is None or next(times_s))
+    found = measure_ceilings()
+    assert found.gemm_gflop_per_s == pytest.approx(2 * 64**3 / 2e-6 * 1e-9)
+    assert found.copy_gbyte_per_s == pytest.approx((2**16 + 2**16) / 8e-6 * 1e-9), "each byte is read and written"
+
+
 def test_the_copy_works_in_place(small_sizes):
     measure_ceilings()
     _, copy = small_sizes

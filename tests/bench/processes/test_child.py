@@ -11,7 +11,7 @@ from threading import Event
 import msgspec
 import pytest
 from support.processes import ARMS, journal_at
-from trigru.bench.processes.child import Child, ChildDiedError, lines_of
+from trigru.bench.processes.child import Child, ChildDiedError, lines_of, xla_flags
 from trigru.bench.timing.messages import Request, Underway
 from trigru.bench.timing.supervisor import ask_process, run
 
@@ -56,6 +56,15 @@ def ends_within(pid, limit_s):
     while is_alive(pid) and time.monotonic() < until:
         time.sleep(0.02)
     return not is_alive(pid)
+
+
+def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+    ours = "--xla_force_host_platform_device_count=2"
+    assert xla_flags(ours) == {"XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {ours}"}
+    assert xla_flags() == {}
+    monkeypatch.delenv("XLA_FLAGS")
+    assert xla_flags(ours) == {"XLA_FLAGS": ours}
 
 
 def test_a_child_gets_the_request_and_its_answers_come_back(child_does):

@@ -143,6 +143,12 @@ def test_arms_are_warm_before_the_clock_counts(pass_s):
     assert found.call_time_s == pytest.approx(0.05 * 0.6**5, rel=1e-3)
 
 
+def test_steady_stretches_that_a_faster_one_parts_do_not_end_a_warm_up(pass_s):
+    times_s = [1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 2e-4]
+    left = iter(times_s)
+    assert warm_up(Arm(lambda: pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
+
+
 def test_a_warm_up_that_does_not_end_is_reported(pass_s, monkeypatch):
     monkeypatch.setattr("trigru.bench.timing.sampling.MAX_WARM_UP_S", 0.2)
     delay_s = iter(np.geomspace(0.1, 0.01, 50))

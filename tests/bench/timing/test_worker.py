@@ -105,6 +105,16 @@ def test_a_real_run_is_whole(journals, where):
     assert [sorted(b.facts.position[r] for b in results.benchmarks) for r in range(3)] == [[0, 1, 2]] * 3
 
 
+def test_in_each_process_arms_are_got_ready_in_another_order():
+    def order(process):
+        request = Request(ARMS, process, 2, 3, 1e-4, 7, False, 1, [], "cpu", "folder")
+        return [arm.id for arm in worker._shuffled([make_arm(f"pure[{number}]") for number in range(9)], request)]
+
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+    assert sorted(order(0)) == sorted(order(1))
+
+
 def test_processes_agree_on_machine_and_program(journals):
     here, there = ({t.arm: t.program.fingerprint for t in j.groups_timed[0].timed} for j in journals)
     assert here == there
