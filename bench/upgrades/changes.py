@@ -236,7 +236,8 @@ def _checkpoints(pair: _Pair) -> Iterator[Change]:
         if now is None or was.names == now.names:  # one that is not written any more is a problem
             continue
         lost, new = ([n for n in a if n not in b] for a, b in ((was.names, now.names), (now.names, was.names)))
-        yield pair.change("checkpoints", file, ", ".join(lost) or "another order", ", ".join(new) or "another order")
+        same = "none" if lost or new else "another order"
+        yield pair.change("checkpoints", file, ", ".join(lost) or same, ", ".join(new) or same)
 
 
 def _programs(pair: _Pair) -> Iterator[Change]:

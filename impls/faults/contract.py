@@ -128,6 +128,17 @@ def _reset_by_product(call, model, x, carry, **options):
     return jax.tree.map(lambda a: a * (1 + 0 * jnp.sum(carry, dtype=a.dtype)), found)
 
 
+def _infinite_padding(call, model, x, carry, *, lengths=None, **options):
+    """Of what stands in the padding, NaN alone is left out."""
+    found = call(model, x, carry, lengths=lengths, **options)
+    if lengths is None:
+        return found
+    x = jnp.moveaxis(jnp.asarray(x), 0 if options.get("time_major") else -2, -2)
+    padding = jnp.arange(x.shape[-2]) >= jnp.expand_dims(jnp.asarray(lengths), -1)
+    seen = jnp.where(padding[..., None] & ~jnp.isnan(x), x, 0)
+    return jax.tree.map(lambda a: a * (1 + 0 * jnp.sum(seen, dtype=a.dtype)), found)
+
+
 def _planted(name: str, what: str, change: Change | Elsewhere, **levels: str) -> Fault:
     planted = change if isinstance(change, Elsewhere) else Applied(change)
     return Fault(name, what, "contract", planted, {key.replace("_", " "): level for key, level in levels.items()})
@@ -160,6 +171,7 @@ FAULTS: tuple[Fault, ...] = (
         resets="passed",
         carry="passed",
     ),
+    _planted("padding-infinite", "infinities in the padding reach results", _infinite_padding, lengths="passed"),
     _planted("overflows", "an exponential that overflows", _overflows, phase="gradient"),
     _planted("clips", "a large carry is clipped", _clips, carry="passed"),
     _planted("half-widened", "float16 outputs widened", _half, dtype="float16"),

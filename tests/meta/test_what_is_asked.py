@@ -178,6 +178,7 @@ GIVE_NAN = {
     "lengths-need-resets",
     "nan-padding",
     "reverse-from-padding",
+    "padding-infinite",
     "reset-by-product",
     "lengths-wrapped",
     "overflows",

@@ -48,7 +48,7 @@ class Data:
     """The arrays of one call, NumPy's; None where the row does not pass them. Floating ones in the dtype of inputs."""
 
     params: Any  # GRUParams, or ClassifierParams of C classes
-    x: np.ndarray  # (*batch, T, D); NaN in the padding
+    x: np.ndarray  # (*batch, T, D); NaN and infinities in the padding
     carry: np.ndarray | None  # (*batch, H); NaN in some values, where it is reset before anything reads it
     lengths: np.ndarray | None  # (*batch)
     resets: np.ndarray | None  # (*batch, T)
@@ -185,7 +185,7 @@ def data_of(row: Row, dtype: str, values: Values = USUAL) -> Data:
     if row["lengths"] == "none":
         lengths = None
     padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]
-    x = np.where(padding[..., None], np.nan, x * values.scale(given))
+    x = np.where(padding[..., None], np.resize([np.nan, np.inf, -np.inf], x.shape), x * values.scale(given))
     carries = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}
     resets = values.resets(drawn, padding) if row["resets"] == "passed" else None
     if values.spoiled and resets is not None:

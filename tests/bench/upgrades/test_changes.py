@@ -7,12 +7,24 @@ from support.runs import MACHINE, PROGRAM
 from trigru.bench.upgrades.changes import FAILING, KINDS, changes, reservations
 from trigru.bench.upgrades.distance import bound_of, ulps
 from trigru.bench.upgrades.folder import name_of
-from trigru.bench.upgrades.record import SCHEMA, Calls, Draw, Program, Snapshot, Subject, Values, Warned, Where
+from trigru.bench.upgrades.record import (
+    SCHEMA,
+    Calls,
+    Checkpoint,
+    Draw,
+    Program,
+    Snapshot,
+    Subject,
+    Values,
+    Warned,
+    Where,
+)
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.collectives import Collective
 
 FORWARD = Where("jit", "forward", "float64")
 CALLS = Calls(FORWARD, 5, 10, 20, 100, 1)
+ORDER = "another order"
 
 
 def snapshot(equality=None, machine=MACHINE, departures=(), **facts):
@@ -196,6 +208,20 @@ def test_a_style_that_is_missing_now_is_broken():
 
 def test_a_port_that_does_not_import_is_broken():
     assert kinds(snapshot(), snapshot(missing="flax is not installed")) == ["broken"]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (["w (2,)"], ("h (6,)", "none")),
+        (["h (6,)", "w (3,)"], ("w (2,)", "w (3,)")),
+        (["w (2,)", "h (6,)"], (ORDER, ORDER)),
+    ],
+)
+def test_a_checkpoint_that_loses_a_name_changes_a_shape_or_the_order_is_told(now, said):
+    old, new = (snapshot(checkpoints=[Checkpoint("linen.msgpack", names, {})]) for names in (["h (6,)", "w (2,)"], now))
+    (change,) = changes((old, {}), (new, {}))
+    assert (change.kind, change.what, change.old, change.new) == ("checkpoints", "linen.msgpack", *said)
 
 
 def test_the_worst_kind_comes_first():
