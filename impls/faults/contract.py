@@ -134,8 +134,9 @@ def _infinite_padding(call, model, x, carry, *, lengths=None, **options):
     if lengths is None:
         return found
     x = jnp.moveaxis(jnp.asarray(x), 0 if options.get("time_major") else -2, -2)
-    padding = jnp.arange(x.shape[-2]) >= jnp.expand_dims(jnp.asarray(lengths), -1)
-    seen = jnp.where(padding[..., None] & ~jnp.isnan(x), x, 0)
+    steps = jnp.broadcast_to(jnp.arange(x.shape[-2]), x.shape[:-1])
+    padding = steps >= jnp.broadcast_to(jnp.expand_dims(jnp.asarray(lengths), -1), steps.shape)
+    seen = jnp.where(jnp.broadcast_to(padding[..., None], x.shape) & ~jnp.isnan(x), x, 0)
     return jax.tree.map(lambda a: a * (1 + 0 * jnp.sum(seen, dtype=a.dtype)), found)
 
 
