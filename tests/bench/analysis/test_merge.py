@@ -20,6 +20,7 @@ from support.processes import (
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import merge
 from trigru.bench.analysis.statistics import compare, noise_floor, verdict
+from trigru.bench.arms.work import work_of
 from trigru.bench.arms.workloads import Workload
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
@@ -80,6 +81,19 @@ def test_facts_are_the_arms(merged):
     assert [f.arm for f in (pure, again, linen)] == ARMS[3:]
     assert [(f.device, f.backend) for f in (pure, linen)] == [("A CPU", "cpu"), ("another device", "gpu")]
     assert [f.differs for f in (pure, linen)] == [None, "resets before the product"]
+
+
+def test_the_least_work_is_that_in_the_dtype_of_the_arm(journal, monkeypatch):
+    asked = []
+
+    def work(workload, phase, dtype="unsaid"):
+        asked.append(dtype)
+        return work_of(workload, phase)
+
+    run(journal, ignore, FakeProcesses())
+    monkeypatch.setattr("trigru.bench.analysis.merge.work_of", work)
+    merge(journal)
+    assert set(asked) == {arm.dtype for arm in ARMS}
 
 
 def test_no_batch_is_drawn_whose_sizes_a_journal_says(journal, monkeypatch):

@@ -46,6 +46,11 @@ def test_a_cell_says_how_well_or_why_not(measurements, text):
     assert row == ("sequence", text)
 
 
+def test_a_check_that_is_asked_by_an_option_alone_has_a_row():
+    rows = equality_table([GOOD, *(replace(GOOD, check=name) for name in ("triples", "devices"))]).rows
+    assert [name for name, _ in rows] == ["sequence", "triples", "devices"]
+
+
 def test_each_kernel_has_a_table_of_its_own():
     fused = [replace(m, kernel="fused") for m in (GOOD, BAD)]
     assert [table.columns for table in equality_tables([GOOD, *fused])] == [("check", "a"), ("check", "a:fused")]

@@ -61,6 +61,12 @@ def test_what_is_not_known_of_memory_or_is_none_is_blank(results):
     assert {cells[:3] for cells in rows(with_facts(results, program=empty), title).values()} == {("0 B", "0 B", "-")}
 
 
+def test_the_share_of_a_kernel_is_that_of_a_matrix_product_also_where_memory_binds(results):
+    (facts,) = {(b.facts.flops, b.facts.moved_bytes) for b in results.benchmarks if b.arm.workload.name == "question"}
+    bound = with_facts(results, moved_bytes=1e3 * facts[1])
+    assert rows(bound, "Temporary memory") == rows(results, "Temporary memory")
+
+
 def test_what_the_means_leave_out_is_said(results):
     def in_one_process(which):
         alone = [0] * len(results.benchmarks[0].time_s)

@@ -42,6 +42,16 @@ def test_a_busy_machine_an_interruption_and_a_noisy_group_are_pointed_at():
         assert any(line.startswith("INTERRUPTED") for line in lines) != complete
 
 
+@pytest.mark.parametrize("clocks", [("blocked", "pipelined"), ("pipelined", "blocked")])
+def test_times_stand_under_the_clock_that_they_are_of(clocks):
+    leads, other = clocks
+    times_s = {"clock": leads, "other_s": [5e-4] * 3, "other_process": [0] * 3}
+    table = timing_tables(make_results([make_benchmark(arm, [1e-4, 2e-4, 3e-4], **times_s) for arm in ARMS]))[0]
+    for row in table.rows:
+        cells = dict(zip(map(str, table.columns), row, strict=True))
+        assert (cells[leads], cells[other]) == ("200 µs", "500 µs")
+
+
 def test_what_is_to_be_heeded_of_an_arm_is_noted():
     gpu = {"device": "A GPU", "backend": "gpu"}
     odd = make_benchmark(ARMS[2], [1.0] * 6, [0, 0, 1, 1, 2, 2], steady=[False, True, False], **gpu)

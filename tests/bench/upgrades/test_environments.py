@@ -58,6 +58,14 @@ def test_an_environment_is_made_once(uv, tmp_path):
     assert first.folder != Environments("3.12", folder=tmp_path / "kept").get(read_set("jax==0.6.2")).folder
 
 
+def test_what_else_is_installed_belongs_to_an_environment(uv, tmp_path):
+    folders = [
+        Environments("3.13", more, folder=tmp_path / "kept").get(read_set("jax==0.6.2")).folder
+        for more in ((), ("pytest",), ("pytest", "hypothesis"))
+    ]
+    assert len(set(folders)) == 3
+
+
 def test_no_project_around_binds_what_is_chosen(uv, tmp_path, monkeypatch):
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")  # whose pyproject.toml may have constraints

@@ -227,6 +227,13 @@ def test_it_says_which_set_is_at_work_while_it_is(tmp_path, trigru):
     assert told == [(0, 2, SETS[0].name)] * 2 + [(1, 2, SETS[1].name)] * 2 + [(2, 2, "all")]
 
 
+def test_no_package_of_the_caller_reaches_an_environment(monkeypatch):
+    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+        monkeypatch.setenv(name, "/elsewhere")
+    code = 'import os; raise SystemExit(any(value == "/elsewhere" for value in os.environ.values()))'
+    assert matrix.run_in([sys.executable, "-c", code], 60.0) == (0, "")
+
+
 def test_a_command_is_watched_while_it_runs():
     ticks = []
     waits = [sys.executable, "-c", "import time; time.sleep(1.2); raise SystemExit('no')"]
