@@ -11,6 +11,7 @@ from support.runs import (
     draw_run,
     make_arm,
     make_benchmark,
+    make_results,
     plan,
     with_benchmarks,
     with_facts,
@@ -148,6 +149,17 @@ def with_others(results, name_of):
         if (name := name_of(b.name)) != b.name
     ]
     return with_benchmarks(results, results.benchmarks + others)
+
+
+def test_a_style_that_lacks_a_phase_has_a_blank_there_and_its_own_cost_in_its_column(rng):
+    names = ("pure[jit]", "pure[jit]#2", "linen[apply]")
+    phases = {"forward": names, "train_step": (*names, "linen[donated]")}
+    arms = [make_arm(name, "tiny", phase) for phase, of_phase in phases.items() for name in of_phase]
+    found = make_results([make_benchmark(arm, [1e-4] * 4, ratio=1.0 + 0.1 * (arm.style == "donated")) for arm in arms])
+    table = overhead_tables(found)[0]
+    cells = {row[0]: dict(zip(map(str, table.columns), row, strict=True)) for row in table.rows}
+    assert cells["linen[donated]"]["forward"] == "-"
+    assert cells["linen[donated]"]["train_step"].startswith("10.0 [")
 
 
 def test_each_style_has_means_of_its_own(results):
