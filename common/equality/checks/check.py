@@ -44,7 +44,7 @@ class Check:
             one step, and of accuracy.
         rows: instead of answers, rows of a design that each are a question: see `trigru.common.equality.contract`.
         at_random: each of these rows says for how long, and from which seed on, rows are drawn.
-        by_name: asked only where it is asked for, since such rows ask the same, and more.
+        by_name: asked only where it is asked for: the contract's rows ask the same and more, or it takes long.
     """
 
     name: str

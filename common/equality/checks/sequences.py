@@ -84,17 +84,19 @@ def inference_check(name: str, catches: str, questions: dict[str, SequenceQuesti
     """Carry and outputs of several questions, without a gradient."""
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
-        model, found = port.load(case.gru_config, case.params.gru), {}
+        found = {}
         for label, asked in questions.items():
-            call, start = asked.transform(asked.bind(port)), case.carry if asked.passed else None
-            carry, outputs = call(model, *jax.tree.map(jnp.asarray, (case.x, start, asked.masks(case))))
+            seen, call = asked.view(case), asked.transform(asked.bind(port))
+            model, start = port.load(seen.gru_config, seen.params.gru), seen.carry if asked.passed else None
+            carry, outputs = call(model, *jax.tree.map(jnp.asarray, (seen.x, start, asked.masks(seen))))
             found |= {f"{label}: carry": carry, f"{label}: outputs": outputs}
         return found
 
     def expect(case: Case) -> Answers:
         found = {}
         for label, asked in questions.items():
-            tape = oracle.forward(case.params.gru, *asked.arguments(case), **asked.masks(case), reverse=asked.reverse)
+            seen = asked.view(case)
+            tape = oracle.forward(seen.params.gru, *asked.arguments(seen), **asked.masks(seen), reverse=asked.reverse)
             found |= {f"{label}: carry": tape.carry, f"{label}: outputs": tape.outputs}
         return found
 
