@@ -40,7 +40,9 @@ def test_usual_data_has_what_masks_are_about():
     assert list(data.lengths) == [9, 0, 17]
     assert data.resets[0, 0]
     assert data.resets[0, 9:].any(), "one in the padding"
-    np.testing.assert_array_equal(np.isnan(data.x).all(-1), np.arange(17) >= data.lengths[:, None])
+    np.testing.assert_array_equal((~np.isfinite(data.x)).all(-1), np.arange(17) >= data.lengths[:, None])
+    assert np.isnan(data.x).any()
+    assert {np.inf, -np.inf} <= set(data.x.ravel())
     assert all((np.abs(p) > 0).all() for p in data.params)
 
 
