@@ -142,7 +142,8 @@ def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
     if name in ("value", "losses"):
         return float(data.weights.size)  # of terms around 1, which may cancel
     if saturating and (name.startswith("d ") or row["phase"] == "jvp"):
-        largest = float(np.nanmax(np.abs(data.x), initial=1))  # by which what rounding leaves of 0 is multiplied
+        # by which what rounding leaves of 0 is multiplied; not what stands in the padding
+        largest = float(np.max(np.abs(data.x), where=np.isfinite(data.x), initial=1))
         power = (name == "d weight_ih") + (row["phase"] in ("hvp", "jvp"))
         return largest**power
     return 0.0
