@@ -50,7 +50,7 @@ Processes = Annotated[
     typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 4 with --quick."),
 ]
 CompileAnew = Annotated[
-    bool, typer.Option("--compile-anew", help="Compile in every process, as off the CPU in any case.")
+    bool, typer.Option("--compile-anew", help="Compile in every process, as is done on a GPU or TPU in any case.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
 Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku, Keras and ONNX Runtime.")]

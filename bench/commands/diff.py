@@ -35,8 +35,7 @@ def diff(
         output: a folder, where a page and a picture of two runs are written.
         how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
     """
-    of_runs = new is not None and all((folder / FILE).is_file() for folder in (old, new) if folder.is_dir())
-    if output is not None and not of_runs:
+    if output is not None and (new is None or not _are_runs(old, new)):
         raise InputError("--output writes a page of two runs, and these are snapshots: leave it out.")
     if new is None:
         if not is_snapshot(old):
