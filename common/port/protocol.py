@@ -52,7 +52,10 @@ class Port(Protocol):
         ...
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
-        """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set."""
+        """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set.
+
+        It is traced where several are drawn at once, under `jax.vmap`, so nothing may depend on what was drawn.
+        """
         ...
 
     def load(self, config: GRUConfig, params: Params) -> Any:

@@ -1,6 +1,7 @@
 """Faults in the carry, the masks, the order and the layout of a call."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -140,6 +141,16 @@ class _StartDetached(PurePort):
         return jax.lax.stop_gradient(super().initial_carry(model, batch_shape))
 
 
+class _StartWithoutTangent(PurePort):
+    """Hands out the start by a rule of its own for the way back, beside which JAX knows no forward mode."""
+
+    def initial_carry(self, model, batch_shape=()):
+        hand_out = partial(super().initial_carry, batch_shape=batch_shape)
+        spread = jax.custom_vjp(hand_out)
+        spread.defvjp(partial(jax.vjp, hand_out), lambda back, cotangent: back(cotangent))
+        return spread(model)
+
+
 class _StartOfOneAxis(PurePort):
     def initial_carry(self, model, batch_shape=()):
         handed_out = super().initial_carry(model, batch_shape)
@@ -200,6 +211,15 @@ def _in_16_bits(call, model, x, carry, *, lengths=None, **options):
     return call(model, x, carry, lengths=lengths, **options)
 
 
+def _in_the_dtype_of_outputs(call, model, x, carry, *, lengths=None, time_major=False, **options):
+    carry, outputs = call(model, x, carry, lengths=lengths, time_major=time_major, **options)
+    if lengths is None or time_major:
+        return carry, outputs
+    steps = jnp.broadcast_to(jnp.arange(outputs.shape[-2], dtype=outputs.dtype), outputs.shape[:-1])
+    on = steps < jnp.asarray(lengths)[..., None].astype(outputs.dtype)
+    return carry, jnp.where(on[..., None], outputs, jnp.zeros_like(outputs))
+
+
 def _asks_for_the_batch(call, model, x, carry, **options):
     if any(axis > 2**30 for axis in getattr(x, "shape", ())[:-2]):  # as a choice between two ways to compute
         raise InputError("a batch that is too large")
@@ -252,12 +272,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault("step-reset-to-zeros", "one step resets to zeros", "step-reset", _StepResetsToZeros()),
     Fault("step-keeps-carry", "one step ignores a reset where a carry is passed", "step-reset", _StepKeepsACarry()),
     Fault("start-detached", "the start that is handed out has no gradient", "start", _StartDetached()),
+    Fault("start-without-tangent", "the start that is handed out has no jvp", "start", _StartWithoutTangent()),
     Fault("start-of-one-axis", "the start of two batch axes is that of the first entry", "start", _StartOfOneAxis()),
     Fault("start-of-no-batch", "the start that is handed out has no batch axes", "start", _StartOfNoBatch()),
     Fault("start-as-stored", "the start that is handed out ignores dtype", "start", _StartAsStored()),
     Fault("after-1024", "outputs of 1024 steps alone", "long", Applied(_drops_later_steps)),
     Fault("known-batch", "Python asks for the batch size", "symbolic", Applied(_asks_for_the_batch)),
     Fault("counted-short", "lengths counted in 16 bits", "counted", Applied(_in_16_bits)),
+    Fault("counted-coarse", "lengths counted in half precision", "counted", Applied(_in_the_dtype_of_outputs)),
     Fault("faint-lost", "what is near 0 is rounded as beside 1", "faint", Applied(_in_a_sum_with_one)),
     Fault("wide-carry-rounded", "rounded to the inputs' dtype", "wide-carry", Applied(_rounds_beside_a_wide_carry)),
     Fault("padding-multiplied", "padding is multiplied by zero", "held", Applied(_through_padding)),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
+from ...common.errors import InputError
 from ...common.gru.initializers import orthogonal
 from ..pure import Classifier, PurePort, _record
 from .fault import Elsewhere, Fault, edit
@@ -80,6 +81,16 @@ class _Raises(PurePort):
         raise NotImplementedError("models are only loaded")
 
 
+class _LooksAtDraws(PurePort):
+    """Makes sure that what was drawn is finite, which nothing that is traced is."""
+
+    def make(self, config, key):
+        made = super().make(config, key)
+        if not all(jnp.isfinite(array).all() for array in jax.tree.leaves(made)):
+            raise InputError("drawn: values that are not finite")
+        return made
+
+
 class _CarryTwice(PurePort):
     """Draws the initial carry once too often, and takes the second."""
 
@@ -118,6 +129,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("key-ignored", "every key gives the same draws", "draws", _IgnoresTheKey()),
     Fault("ones", "all parameters are 1", "draws", _Ones()),
     Fault("no-make", "models can't be made", "draws", _Raises()),
+    Fault("make-untraced", "models can't be made within jit", "draws", _LooksAtDraws()),
     Fault("carry-twice", "the initial carry is drawn twice", "draws", _CarryTwice()),
     Fault("carry-unasked", "carry_init is not asked", "draws", _CarryUnasked()),
     Fault("readout-copied", "the readout is part of a gate", "draws", _ReadoutOfAGate()),

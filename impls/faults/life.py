@@ -52,6 +52,13 @@ class _LoadForgets(PurePort):
         return super().load(replace(config, unroll=1), params)
 
 
+class _MakeForgets(PurePort):
+    """A made classifier keeps all that remat would compute again."""
+
+    def make(self, config, key):
+        return super().make(replace(config, remat=config.remat and config.classes is None), key)
+
+
 class _MakeNarrows(PurePort):
     """In float32, whatever the configuration says."""
 
@@ -111,6 +118,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("load-by-shape", "a square input matrix is loaded transposed", "faint", _LoadsByShape()),
     Fault("load-forgets", "loaded, unroll is lost", "life", _LoadForgets()),
     Fault("load-keeps", "who writes into a record changes the model loaded from it", "life", _LoadKeeps()),
+    Fault("make-forgets", "made, a classifier's remat is lost", "life", _MakeForgets()),
     Fault("make-narrows", "made in float32, whatever is asked for", "life", _MakeNarrows()),
     Fault("made-other", "a made model is not what it dumps", "life", _MadeOther()),
     Fault("pickle-rounds", "a pickle rounds to float32", "life", _PickleRounds()),

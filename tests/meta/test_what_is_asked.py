@@ -78,7 +78,7 @@ CALLS = {
     "long": {(3, "lengths")},
     "faint": {(3, "")},
     "closed": {(3, "")},
-    "counted": {(3, "lengths"), (3, "")},
+    "counted": {(3, "lengths"), (3, ""), (3, "dtype=bfloat16 lengths"), (3, "dtype=float16 lengths")},
     "symbolic": {(3, "")},
     "wide-carry": {(3, "carry")},
     "held": {(3, "carry lengths")},
@@ -169,7 +169,7 @@ def test_in_float64_training_weighs_nothing():
 
 
 #: Faults that make a call raise.
-RAISE = {"needs-batch", "known-batch", "no-forward-mode", "time-first", "no-make"}
+RAISE = {"needs-batch", "known-batch", "no-forward-mode", "start-without-tangent", "time-first", "no-make"}
 #: Faults that give numbers which are not finite, and no others that are wrong: the NaN of the padding, or of a carry
 #: that is reset, reaches what it must not. Those of lengths have a twin that clears the padding.
 GIVE_NAN = {

@@ -225,14 +225,14 @@ CHECKS: tuple[Check, ...] = (
     start_check(
         "start",
         "an initial carry that the model hands out and that is another one, of another shape or dtype, or is cut off "
-        "from the gradient",
+        "from a gradient or a jvp",
     ),
     sequence_check(
         "long",
         "steps that are dropped after the first hundreds, or counted in too few bits",
         SequenceQuestion(lengths=True, view=many_steps),
     ),
-    counted_check("counted", "lengths that are counted in 16 bits"),
+    counted_check("counted", "lengths that are counted in 16 bits, of an integer or of the dtype that is computed in"),
     symbolic_check("symbolic", "a batch size that has to be known when a program is exported"),
     sequence_check(
         "vmap",
@@ -267,8 +267,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     draws_check(
         "draws",
-        "parameters drawn from another distribution, or twice by one key; a `carry_init` that is not asked, or for "
-        "something else",
+        "parameters drawn from another distribution, twice by one key, or not within jit; a `carry_init` that is not "
+        "asked, or for something else",
     ),
     refusals_check(
         "refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused"

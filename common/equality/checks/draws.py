@@ -113,18 +113,14 @@ def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParam
 
 
 def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None) -> list[Any]:
-    """The parameters of made models; made within jit, which takes a fraction of the time, where that works."""
+    """The parameters of made models; made within jit, as those who draw several under `jax.vmap` make them."""
     init = _CarryInit()
     config = GRUConfig(D, H, classes, param_dtype=dtype, carry_init=init)
-    jitted = jit(lambda key: port.make(config, key))
-
-    def make(key: Any) -> Any:
-        try:
-            return jitted(key)
-        except jax.errors.JAXTypeError:  # what has to be concrete
-            return port.make(config, key)
-
-    found: list[Any] = [port.dump(make(jax.random.key(key))) for key in keys]
+    make = jit(lambda key: port.make(config, key))
+    try:
+        found: list[Any] = [port.dump(make(jax.random.key(key))) for key in keys]
+    except jax.errors.JAXTypeError as error:
+        raise DefectError(f"make cannot be traced, by jax.jit or jax.vmap: {type(error).__name__}.") from None
     init.require(config)
     for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, classes).items()):
         array = leaves(params)[name]

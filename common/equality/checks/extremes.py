@@ -20,8 +20,9 @@ from .check import Answers, Check
 Array = Any
 #: Steps of a long sequence.
 MANY = 1100
-#: Steps that 16 bits do not count.
+#: Steps that 16 bits do not count; those up to which a half-precision number counts, and some more.
 COUNTED = 2**16 + 2
+COARSE = {"bfloat16": 2**8 + 4, "float16": 2**11 + 4}
 #: Sequences, steps, inputs and units of a large model.
 SCALE = (64, 1024, 64, 512)
 
@@ -133,8 +134,20 @@ def at_scale(case: Case) -> Case:
     return Case.random(*SCALE).astype(case.asked_in).as_dtype_of(case)
 
 
+def _ends(port: Port, case: Case, dtype: str, steps: int) -> np.ndarray:
+    """How many outputs of two sequences are not zero, of which the last one and the last three are padding."""
+    model = port.load(replace(case.gru_config, dtype=dtype), case.params.gru)
+    x = jnp.asarray(np.resize(case.x, (2, steps, case.x.shape[-1])))
+    call = jit(lambda model, x, lengths: port.apply(model, x, lengths=lengths)[1])
+    outputs = np.asarray(call(model, x, jnp.array([steps - 1, steps - 3])), np.float64)
+    return np.any(outputs, axis=-1).sum(axis=-1, dtype=np.float64)
+
+
 def counted_check(name: str, catches: str) -> Check:
-    """Lengths of more steps than 16 bits count: the carry is that of as many steps without lengths."""
+    """Lengths of more steps than 16 bits count: the carry is that of as many steps without lengths.
+
+    Where half precision is computed in, outputs end at lengths of more steps than that counts.
+    """
     lengths = np.array([COUNTED - 1, 2**15 + 1, 3])
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
@@ -143,9 +156,11 @@ def counted_check(name: str, catches: str) -> Check:
         call = jit(lambda model, x, lengths: port.apply(model, x, lengths=lengths)[0])
         found = call(model, np.repeat(x, len(lengths), axis=0), jnp.asarray(lengths))
         outputs = jit(lambda model, x: port.apply(model, x)[1])(model, x)
-        return {"carry": found - outputs[0, lengths - 1]}
+        ends = {f"ends in {dtype}": _ends(port, case, dtype, steps) for dtype, steps in COARSE.items()}
+        return {"carry": found - outputs[0, lengths - 1]} | ends
 
     def expect(case: Case) -> Answers:
-        return {"carry": np.zeros((len(lengths), case.carry.shape[-1]))}
+        ends = {f"ends in {dtype}": np.array([steps - 1.0, steps - 3.0]) for dtype, steps in COARSE.items()}
+        return {"carry": np.zeros((len(lengths), case.carry.shape[-1]))} | ends
 
     return Check(name, catches, answer, expect)

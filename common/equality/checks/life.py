@@ -188,8 +188,8 @@ def _keep_choices(port: Port, kind: _Kind, run: _Run) -> None:
         plain = port.load(replace(chosen, **{choice: default}), kind.params)
         if run.program(plain, kind.batch)[0] == program:
             raise DefectError(f"{choice}={CHOICES[choice]} makes no difference to the program.")
-    for name, again in COPIES.items():
-        other = again(port, chosen, model)
+    copies = {name: again(port, chosen, model) for name, again in COPIES.items()}
+    for name, other in (copies | {"made": port.make(chosen, jax.random.key(0))}).items():
         if other is not None and run.program(other, kind.batch)[0] != program:
             raise DefectError(f"{name}, a model has another program: dtype, unroll, remat or kernel is lost.")
 

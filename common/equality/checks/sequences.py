@@ -127,6 +127,10 @@ def _require_starts(port: Port, case: Case) -> None:
                 raise DefectError(f"{what} is {jnp.result_type(found)}{np.shape(found)}, expected {computed}{shape}.")
             if dtype and not relative_error(found, np.broadcast_to(learned, shape)) <= float(jnp.finfo(dtype).eps):
                 raise DefectError(f"{what} is not the parameter.")
+    model, along = (port.load(case.gru_config, case.params.gru) for _ in range(2))
+    _, tangent = jax.jvp(lambda model: port.initial_carry(model, (B,)), (model,), (along,))
+    if not np.array_equal(tangent, np.broadcast_to(learned, (B, *learned.shape))):
+        raise DefectError("the tangent of the initial carry that is handed out is not that of the parameter.")
     cast = jax.tree.map(lambda p: p.astype("float32"), port.load(case.gru_config, case.params.gru))
     given = jnp.result_type(port.initial_carry(cast, (B,)))
     if given != jnp.float32:

@@ -3,7 +3,7 @@
 import pytest
 from support.cli import shown
 from trigru.bench.reporting.console import say
-from trigru.bench.reporting.inert import for_markdown, for_terminal
+from trigru.bench.reporting.inert import for_csv, for_markdown, for_terminal
 from trigru.bench.reporting.sections import Prose, Section, markdown
 
 HOSTILE = ("\x1b[31mred", "\x07", "\x9b2J", "a\rb", "a\nb", "\u202eevil", "\u2028", "\ud800", "\u200b", "\x00", "\x7f")
@@ -41,6 +41,12 @@ def test_a_page_has_no_markup_but_ours(text):
     assert not any(line.startswith((">", "1. ")) for line in lines)
     (row,) = (line for line in lines if line.startswith("| b |"))
     assert row.replace("\\|", "").count("|") == 3
+
+
+@pytest.mark.parametrize("start", [*"=+-@", *"＝＋－＠"])
+@pytest.mark.parametrize("before", ["", "  "])
+def test_a_spreadsheet_gets_no_formula(before, start):
+    assert for_csv(f"{before}{start}SUM(1+1)") == f"'{before}{start}SUM(1+1)"
 
 
 PLAIN = {

@@ -163,7 +163,7 @@ QUANTITIES = {
     "long": LEARNED,
     "faint": LEARNED,
     "closed": LEARNED,
-    "counted": {"carry"},
+    "counted": {"carry", "ends in bfloat16", "ends in float16"},
     "symbolic": {"carry", "outputs"},
     "wide-carry": {"carry", "outputs"},
     "held": {"carry, what is not finite", "outputs"},
