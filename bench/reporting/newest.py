@@ -16,6 +16,8 @@ def newer_versions(versions: dict[str, str]) -> list[str]:
     ['Python 3.12 or later has newer versions: jax 0.12.0.1, flax 0.12.12. They may answer differently.']
     >>> newer_versions({"python": "3.13.0", "jax": "0.10.2"})
     ['trigru was tested with newer versions: jax 0.12.0.1. They may answer differently.']
+    >>> newer_versions({"python": "3.13.0", "jax": "0.9.0"})
+    ['trigru was tested with newer versions: jax 0.12.0.1. They may answer differently.']
     >>> newer_versions({"python": "3.13.0", "jax": "0.12.0.1"})
     []
     """

@@ -280,4 +280,6 @@ def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
         columns,
         list(rows.values()),
     )
+    on_screen = re.findall(r"Framework\s+overhead\s+(against\s+size|on)", run.screen)
+    assert [re.sub(r"\s+", " ", found) for found in on_screen] == ["against size"]
     assert (tmp_path / "sweep.png").stat().st_size > 10_000

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from support.known import tables_on_screen
 from support.runs import make_arm, make_benchmark, make_results
+from trigru.bench.analysis import simulation as of_samples
 from trigru.bench.analysis.simulation import samples, simulate, spread_of, time_of
+from trigru.bench.analysis.statistics import effect_of
 from trigru.bench.commands import simulation
 
 PROCESSES, ROUNDS, COPIES, TRIALS = 6, 24, 6, 8
@@ -46,6 +48,21 @@ def test_more_processes_see_more_and_rarely_call_what_is_identical_different(cal
 def test_more_rounds_help_only_where_rounds_are_what_differs(calibration):
     found = [simulate(calibration, 8, rounds, (0.03,), 60).found[0.03] for rounds in (4, 100)]
     assert found[0] < found[1] < 0.9
+
+
+def test_baseline_arm_and_duplicate_are_three_arms(calibration, monkeypatch):
+    seen = []
+
+    def notes(log_ratio, process, **options):
+        seen.append(log_ratio.reshape(4, -1))
+        return effect_of(log_ratio, process, **options)
+
+    monkeypatch.setattr(of_samples, "effect_of", notes)
+    simulate(calibration, 4, 5, (), 60)
+    assert len(seen) == 2 * 60
+    for arm, duplicate in zip(seen[::2], seen[1::2], strict=True):
+        for other in (arm, duplicate, arm - duplicate):
+            assert np.all(np.any(other, axis=1)), "an arm is compared with itself"
 
 
 def test_the_time_of_another_choice_is_that_of_its_processes_and_rounds():

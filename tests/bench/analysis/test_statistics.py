@@ -208,6 +208,15 @@ def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():
     assert found.log_ratio == pytest.approx(0.15)
 
 
+def test_the_interval_of_processes_by_hand():
+    """Six that agree within: Student's t of their medians, whose deviation is that of a sample."""
+    medians = np.array([0.0, 0.01, 0.03, 0.02, 0.05, 0.07])  # their squared deviations from 0.03 add up to 0.0034
+    found = effect_of(np.repeat(medians, 4), np.repeat(range(6), 4))
+    assert found.standard_error == pytest.approx((0.0034 / 5 / 6) ** 0.5)
+    reach = t.ppf(0.975, 5) * found.standard_error
+    assert (found.log_ratio, found.low, found.high) == pytest.approx((0.03, 0.03 - reach, 0.03 + reach))
+
+
 def test_the_interval_of_a_mean_by_hand():
     """Two groups whose processes' luck cancels: errors of 0.03 and 0.04 are one of 0.05, of the mean half that."""
     one = Effect(0.1, 0.0, 0.2, 0.03, 3, (0.0, 0.1, 0.2))

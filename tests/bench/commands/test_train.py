@@ -126,6 +126,17 @@ def test_a_training_that_ends_early_keeps_what_was_trained_and_goes_on(tmp_path,
     assert not (tmp_path / "training.partial.jsonl").exists()
 
 
+def test_a_training_that_was_half_written_is_done_again(tmp_path, counted):
+    counted.after, counted.error = 4, KeyboardInterrupt()
+    assert call("train", *QUICKLY, str(tmp_path))[0] == 130
+    path = tmp_path / "training.partial.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    for counted.after, code in ((5, 130), (None, 0)):
+        assert call("train", *QUICKLY, str(tmp_path), "--resume")[0] == code
+    record = load_record(tmp_path / "training.json")
+    assert [run.test_score for run in record.runs] == [number / 8 for number in (1, 2, 3, 5, 6, 7)]
+
+
 def test_trainings_time_nothing_so_that_they_may_run_beside_a_run(tmp_path, counted):
     with claim_folder(tmp_path / "bench"):
         done = invoke(*QUICKLY, str(tmp_path / "train"))

@@ -22,6 +22,12 @@ PURE = Subject("port", "pure")
 FEW = expand([PURE], DTYPES, get_checks("conversion", "step", "sequence"))
 
 
+def test_only_the_call_styles_that_were_asked_for_are_asked_about():
+    of_all, of_one = (expand([PURE], ("float64",), get_checks("forward"), styles) for styles in (None, ["leaves"]))
+    assert [asked.style for asked in of_one] == ["leaves"]
+    assert len(of_all) == len(available_styles(get_port("pure"), "forward")) > 1
+
+
 def ignore(*_):
     """No progress is shown."""
 

@@ -64,6 +64,14 @@ def test_so_few_changes_that_they_may_be_chance_are_said_to_be(old):
     ]
 
 
+def test_all_reasons_of_one_option_are_said(old, again):
+    short = with_provenance(again, complete=False)
+    short.benchmarks.pop()
+    (said,) = (line for line in outcome(diff(old, short)) if "--allow-missing" in line)
+    assert "the run of NEW was interrupted" in said
+    assert "1 arm missing in NEW" in said
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [

@@ -8,13 +8,16 @@ import sys
 import msgspec
 import numpy as np
 import pytest
+from trigru.bench.arms.workloads import get_workload
+from trigru.bench.results.arm import Sized
 from trigru.bench.studies import __main__ as command
-from trigru.bench.studies.parameters import FRAMEWORKS, drawn, name_of
+from trigru.bench.studies.parameters import FRAMEWORKS, arms, drawn, name_of
 from trigru.bench.studies.program.comparison import OWN
 from trigru.bench.studies.ratios import floor_of, ratio_of
 from trigru.bench.studies.record import DUPLICATE, SCHEMA, Shown, StudyRecord, load_study, save_study
 from trigru.bench.studies.study import NotEqualArmsError, checked, get_study
 from trigru.bench.timing.machine import describe_machine
+from trigru.common.equality import oracle
 from trigru.common.errors import InputError, UnknownNameError
 
 
@@ -79,6 +82,16 @@ def test_frameworks_draw_other_parameters():
     assert (linen.weight_hh != equinox.weight_hh).any()
 
 
+@pytest.mark.parametrize("drawn_by", FRAMEWORKS)
+def test_each_timed_program_runs_on_the_parameters_that_its_arm_names(drawn_by):
+    workload, made = get_workload(Sized("tiny")), arms({"workload": "tiny"})
+    expected = oracle.forward(drawn(drawn_by, "tiny"), workload.batch().x).outputs
+    for program in FRAMEWORKS:
+        call, arguments = made[name_of(program, drawn_by)]()
+        _, outputs = call(*arguments)
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
 def test_an_unknown_study():
     with pytest.raises(UnknownNameError, match="unknown study 'speed'. Known: parameters, devices, program"):
         get_study("speed")
@@ -86,15 +99,15 @@ def test_an_unknown_study():
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Name -> the record of a short run by the command, in one process."""
-    monkeypatch.setattr(command, "SHORT", (1, 3))
+    """Name -> the record of a short run by the command, in two processes."""
+    monkeypatch.setattr(command, "SHORT", (2, 3))
 
     def measured(name):
         path = tmp_path / "record.json"
         assert command.main([name, str(path), "--short"]) == 0
         record = load_study(path)
         assert record.short
-        assert record.process == [0, 0, 0]
+        assert record.process == [0, 0, 0, 1, 1, 1]
         return record
 
     return measured

@@ -182,6 +182,16 @@ def test_a_draw_that_is_rounded_in_another_way_is_the_same_draw(factor, kind):
     assert kinds(old, new, ([array], [moved])) == [kind]
 
 
+def test_one_draw_that_is_another_is_not_hidden_by_one_that_is_rounded():
+    arrays = [np.array([1.0, 2.0], "float32"), np.array([3.0], "float32")]
+    moved = [(arrays[0] * (1 + 1e-5)).astype("float32"), arrays[1] * 2]
+    old, new = (
+        snapshot(draws=[Draw("gru", 0, path, name_of(a)) for path, a in zip((".w", ".b"), some, strict=True)])
+        for some in (arrays, moved)
+    )
+    assert kinds(old, new, (arrays, moved)) == ["draws"]
+
+
 def test_a_style_that_is_gone_is_broken():
     assert kinds(snapshot(styles={"jit": ""}), snapshot(styles={})) == ["broken"]
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import typer
 from support.runs import MACHINE, make_arm, make_benchmark, make_results
+from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
 from trigru.bench.upgrades.folder import save
@@ -111,6 +113,15 @@ def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
         ("calls 1", "10 / 130"),
     ]
     assert pure.columns[-1] == "functions / lines"  # nothing was timed
+
+
+def test_a_set_without_a_snapshot_is_exit_code_1(tmp_path, monkeypatch, trigru):
+    monkeypatch.setattr(command, "Environments", lambda python: Made())
+    asked = {"python": None, "ports": [], "equality": True, "bench": False, "details": False}
+    command.matrix(SETS[:2], tmp_path / "all", **asked)
+    with pytest.raises(typer.Exit) as left:
+        command.matrix(SETS, tmp_path / "three of four", **asked)
+    assert left.value.exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,21 @@
+"""A snapshot whose process dies."""
+
+from trigru.bench.processes.child import ChildDiedError
+from trigru.bench.proving.prover import Prover
+from trigru.bench.upgrades import taking
+from trigru.bench.upgrades.record import Subject
+
+
+def test_what_a_process_had_not_told_when_it_died_is_a_problem(tmp_path, monkeypatch):
+    def looked(request, stop):
+        yield Subject("pure", "pure")
+        raise ChildDiedError("it was killed")
+
+    monkeypatch.setattr(taking, "_looked", looked)
+    with Prover(keep=False) as prover:
+        found, _ = taking.take(("pure",), tmp_path, equality=False, prover=prover)
+    one, other = found.subjects
+    assert (one.name, other.name) == ("pure", "pure:fused")
+    assert [problem.fact for problem in other.problems] == ["import"]
+    assert [problem.where for problem in one.problems] == ["on two devices"]
+    assert "it was killed" in other.problems[0].message
