@@ -205,6 +205,19 @@ def _through_padding(call, model, x, carry, **options):
     return carry if options.get("lengths") is None else carry + 0 * carry, outputs
 
 
+def _pieces_in_the_order_of_time(call, model, x, carry, *, reverse=False, resets=None, **options):
+    whole, (T, piece) = {"reverse": reverse, "resets": resets} | options, (x.shape[-2], 256)
+    if not (reverse and model.remat) or T % piece or piece == T or options.get("lengths") is not None:
+        return call(model, x, carry, **whole)
+    outputs = []
+    for first in range(0, T, piece):
+        here = slice(first, first + piece)
+        of_piece = {"reverse": True, "resets": None if resets is None else resets[..., here]} | options
+        carry, output = call(model, x[..., here, :], carry, **of_piece)
+        outputs.append(output)
+    return carry, jnp.concatenate(outputs, axis=-2)
+
+
 def _in_16_bits(call, model, x, carry, *, lengths=None, **options):
     if lengths is not None:
         lengths = jnp.maximum(jnp.asarray(lengths), 0).astype(jnp.uint16)
@@ -278,6 +291,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("start-as-stored", "the start that is handed out ignores dtype", "start", _StartAsStored()),
     Fault("after-1024", "outputs of 1024 steps alone", "long", Applied(_drops_later_steps)),
     Fault("known-batch", "Python asks for the batch size", "symbolic", Applied(_asks_for_the_batch)),
+    Fault(
+        "pieces-in-order",
+        "pieces of a long run backwards in the order of time",
+        "long-back",
+        Applied(_pieces_in_the_order_of_time),
+    ),
     Fault("counted-short", "lengths counted in 16 bits", "counted", Applied(_in_16_bits)),
     Fault("counted-coarse", "lengths counted in half precision", "counted", Applied(_in_the_dtype_of_outputs)),
     Fault("faint-lost", "what is near 0 is rounded as beside 1", "faint", Applied(_in_a_sum_with_one)),

@@ -1,10 +1,12 @@
 """Faults that show only in another dtype, in another configuration, or under a transform of JAX."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 
 from ..pure import PurePort
 from .fault import Applied, Fault, edit
@@ -111,6 +113,47 @@ def _shares_a_model(call, model, x, carry, **options):
     return call(shared, x, carry, **options)
 
 
+@jax.custom_vjp
+def _crossed(params):
+    """As they are; but under `jax.vmap` of the gradient, each example gets another one's."""
+    return params
+
+
+@jax.custom_batching.custom_vmap
+def _as_they_are(gradient):
+    return gradient
+
+
+@_as_they_are.def_vmap
+def _in_the_other_order(size, batched, gradient):
+    (mapped,) = batched
+    return jax.tree.map(lambda a, is_mapped: a[::-1] if is_mapped else a, gradient, mapped), mapped
+
+
+_crossed.defvjp(lambda params: (params, None), lambda _, gradient: (_as_they_are(gradient),))
+
+
+def _crosses_gradients(call, model, x, carry, **options):
+    return call(replace(model, params=_crossed(model.params)), x, carry, **options)
+
+
+@jax.custom_jvp
+def _beside(bias, bias_n):
+    """The second, whose derivative is lost where the first one has none."""
+    return bias_n
+
+
+@partial(_beside.defjvp, symbolic_zeros=True)
+def _only_beside(point, along):
+    t_bias, t_bias_n = along
+    lost = isinstance(t_bias, SymbolicZero) or isinstance(t_bias_n, SymbolicZero)
+    return point[1], jnp.zeros_like(point[1]) if lost else t_bias_n
+
+
+def _trains_biases_together(call, model, x, carry, **options):
+    return call(edit(model, lambda p: {"bias_n": _beside(p.bias, p.bias_n)}), x, carry, **options)
+
+
 class _GradientScaled(PurePort):
     def value_and_grad(self, function, *, has_aux=False):
         differentiate = super().value_and_grad(function, has_aux=has_aux)
@@ -140,5 +183,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("vmap-shares", "one model for a whole ensemble", "vmap", Applied(_shares_a_model)),
     Fault("no-forward-mode", "a gradient without a forward mode", "jvp", Applied(_no_forward_mode)),
     Fault("first-order-only", "second derivatives are zero", "hvp", Applied(_first_order_only)),
+    Fault("crossed-gradients", "mapped gradients change places", "per-example", Applied(_crosses_gradients)),
+    Fault("biases-together", "b_hn is trained only beside other biases", "halves", Applied(_trains_biases_together)),
     Fault("calls-back", "calls back into Python", "export", Applied(_calls_back)),
 )

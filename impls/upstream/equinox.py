@@ -109,7 +109,7 @@ def _dtype_of_the_parameters() -> str | None:
 WITH_LENGTHS = (
     "counted",
     *("golden", "lengths", "long", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
-    *("refusals", "held"),
+    *("refusals", "held", "per-example"),
 )
 OF_DTYPE = ("dtype", "param-dtype", "life", "wide-carry")
 
@@ -118,7 +118,12 @@ DEPARTURES: tuple[Departure, ...] = tuple(
     for name, what, evidence, checks in (
         ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",)),
         ("no-lengths", "has no lengths", lacks("lengths", eqx.nn.GRUCell.__call__), WITH_LENGTHS),
-        ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets", "step-reset")),
+        (
+            "no-resets",
+            "has no episode resets",
+            lacks("resets", eqx.nn.GRUCell.__call__),
+            ("resets", "step-reset", "long-back"),
+        ),
         ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),
         ("uniform", "draws weights and biases uniformly", _uniform, ("draws",)),
         ("dtype", "computes in its parameters' dtype alone", _dtype_of_the_parameters, OF_DTYPE),

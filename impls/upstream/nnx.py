@@ -123,7 +123,7 @@ def _closed_over() -> str | None:
 
 WITH_BIASES = (
     *("conversion", "exchange", "sequence", "carry", "chunks", "step", "lengths", "long", "unroll", "eager", "vmap"),
-    *("export", "jvp", "faint", "closed"),
+    *("export", "jvp", "faint", "closed", "halves", "symbolic"),
     *("dtype", "param-dtype", "forward", "training", "sgd", "adamw", "classifier", "carry-rate", "life"),
 )
 B_HN = "https://github.com/google/flax/issues/5594"
@@ -136,7 +136,7 @@ DEPARTURES: tuple[Departure, ...] = (
             ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",), ""),
             ("no-remat", "has no rematerialisation", lacks("remat", nnx.RNN.__init__), ("remat", "memory"), ""),
             ("fused-orthogonal", "one orthogonal draw for the fused matrix", _fused_orthogonal, ("draws",), ""),
-            ("closed-over", "can't be closed over by a transform of JAX", _closed_over, ("symbolic",), ""),
+            ("closed-over", "can't be closed over by a transform of JAX", _closed_over, (), ""),
         )
     ),
     *departures_of_both("nnx.RNN", nnx.RNN, _run, _gradient, lambda dtype: _cell(param_dtype=dtype)),

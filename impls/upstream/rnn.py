@@ -12,7 +12,19 @@ from .departure import Departure, lacks
 
 X = np.linspace(-1, 1, 3 * 7 * 4, dtype="f4").reshape(3, 7, 4)  # (B, T, D)
 LENGTHS = np.array([0, 7, 3], "i4")
-MASKED = ("golden", "resets", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "step-reset")
+MASKED = (
+    "golden",
+    "resets",
+    "masks",
+    "reverse",
+    "batch-axes",
+    "time-major",
+    "inference",
+    "hvp",
+    "step-reset",
+    "long-back",
+    "per-example",
+)
 HALF = ("sequence", "param-dtype", "draws")
 Run = Callable[..., tuple[Any, Any]]
 
@@ -45,7 +57,7 @@ def departures_of_both(
                 "outputs past a length are not zero",
                 _padding_runs_on,
                 run,
-                ("lengths", "long", "held"),
+                ("lengths", "long", "held", "counted"),
             ),
             (
                 "padding-gradients",

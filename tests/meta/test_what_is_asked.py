@@ -76,10 +76,13 @@ CALLS = {
     "step-reset": {("step", "carry reset")},
     "start": {(4, "carry")},
     "long": {(3, "lengths")},
+    "long-back": {(3, "carry remat resets reverse")},
     "faint": {(3, "")},
     "closed": {(3, "")},
     "counted": {(3, "lengths"), (3, ""), (3, "dtype=bfloat16 lengths"), (3, "dtype=float16 lengths")},
     "symbolic": {(3, "")},
+    "per-example": {(2, MASKED)},
+    "halves": {(3, "")},
     "wide-carry": {(3, "carry")},
     "held": {(3, "carry lengths")},
     "exchange": set(),  # loads and dumps

@@ -17,11 +17,21 @@ from ..contract.drawing import drawing_row
 from ..contract.programs import exported
 from ..golden import golden_answers, golden_case
 from .check import DTYPES, LEFT_OUT, Answers, Check, unless_left_out
-from .derivatives import derivative_check
+from .derivatives import derivative_check, halves_check, per_example_check
 from .devices import devices_check
 from .draws import draws_check
 from .exchange import exchange_check
-from .extremes import at_scale, closed, counted_check, faint, held_check, many_steps, symbolic_check, wide_carry_check
+from .extremes import (
+    at_scale,
+    closed,
+    counted_check,
+    even_steps,
+    faint,
+    held_check,
+    many_steps,
+    symbolic_check,
+    wide_carry_check,
+)
 from .life import life_check
 from .memory import memory_check
 from .phases import ADAM, ADAMW_CLIPPED, CARRY_RATE, CARRY_RATE_BY_FIELD, SGD, forward_check, training_check
@@ -153,9 +163,6 @@ _ONE_BY_ONE = (
         SequenceQuestion(transform=exported),
     ),
     derivative_check("jvp", "a kernel without forward mode, or with another derivative there"),
-    derivative_check(
-        "hvp", "second derivatives (a Hessian-vector product): missing, or those of another function", second=True
-    ),
     sequence_check(
         "dtype",
         "a dtype ignored, or half precision worse than NumPy's: stored in float32, computed in bfloat16",
@@ -232,8 +239,20 @@ CHECKS: tuple[Check, ...] = (
         "steps that are dropped after the first hundreds, or counted in too few bits",
         SequenceQuestion(lengths=True, view=many_steps),
     ),
+    sequence_check(
+        "long-back",
+        "a long sequence that is run in pieces, as to keep less, and backwards has them in the wrong order",
+        SequenceQuestion(passed=True, resets=True, reverse=True, view=even_steps, config={"remat": True}),
+    ),
     counted_check("counted", "lengths that are counted in 16 bits, of an integer or of the dtype that is computed in"),
-    symbolic_check("symbolic", "a batch size that has to be known when a program is exported"),
+    symbolic_check("symbolic", "a batch size that has to be known when a program, or its gradient, is exported"),
+    derivative_check(
+        "hvp", "second derivatives (a Hessian-vector product): missing, or those of another function", second=True
+    ),
+    per_example_check(
+        "per-example", "gradients that mix, or change places, where each example's own is asked for by `jax.vmap`"
+    ),
+    halves_check("halves", "a gradient that is another one, or lost, where other parameters are held fixed"),
     sequence_check(
         "vmap",
         "examples or models that mix under vmap, where there is no batch axis",

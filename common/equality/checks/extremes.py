@@ -5,12 +5,14 @@ A view is the case with other values, for a `SequenceQuestion`.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...parameters.record import leaves
 from ...port.compilation import jit
 from ...port.protocol import Port
 from .. import oracle
@@ -18,8 +20,8 @@ from ..cases import Case
 from .check import Answers, Check
 
 Array = Any
-#: Steps of a long sequence.
-MANY = 1100
+#: Steps of a long sequence; and of one that powers of two divide, up to 256.
+MANY, EVEN = 1100, 1280
 #: Steps that 16 bits do not count; those up to which a half-precision number counts, and some more.
 COUNTED = 2**16 + 2
 COARSE = {"bfloat16": 2**8 + 4, "float16": 2**11 + 4}
@@ -29,15 +31,21 @@ SCALE = (64, 1024, 64, 512)
 
 def many_steps(case: Case) -> Case:
     """The case with its steps again and again: more than 8 and 10 bits count, and no power of two."""
-    times = -(-MANY // case.x.shape[1])
-
-    def repeated(a: np.ndarray) -> np.ndarray:
-        return np.concatenate([a] * times, axis=1)[:, :MANY]
-
     lengths = np.resize([MANY, 0, MANY - 257], case.lengths.shape).astype(case.lengths.dtype)
-    return replace(
-        case, lengths=lengths, **{name: repeated(getattr(case, name)) for name in ("x", "resets", "targets")}
-    )
+    return replace(_of_steps(case, MANY), lengths=lengths)
+
+
+def even_steps(case: Case) -> Case:
+    """The case with its steps again and again, which can be run in pieces of any usual size. Resets are rare."""
+    case = _of_steps(case, EVEN)
+    return replace(case, resets=case.resets & (np.arange(EVEN) % 500 < 50))
+
+
+def _of_steps(case: Case, steps: int) -> Case:
+    def repeated(a: np.ndarray) -> np.ndarray:
+        return np.concatenate([a] * -(-steps // a.shape[1]), axis=1)[:, :steps]
+
+    return replace(case, **{name: repeated(getattr(case, name)) for name in ("x", "resets", "targets")})
 
 
 def faint(case: Case) -> Case:
@@ -88,19 +96,34 @@ def wide_carry_check(name: str, catches: str) -> Check:
 
 
 def symbolic_check(name: str, catches: str) -> Check:
-    """A program that is exported for any batch size, and called with one."""
+    """Results and gradient in programs that are exported for any batch size, and called with one."""
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         import jax.export  # which older versions import on request alone
 
         model, (size,) = port.load(case.gru_config, case.params.gru), jax.export.symbolic_shape("size")
-        jitted: Any = jit(lambda x: port.apply(model, x))
-        artefact = jax.export.export(jitted)(jax.ShapeDtypeStruct((size, *case.x.shape[1:]), case.x.dtype))
-        return dict(zip(("carry", "outputs"), artefact.call(case.x), strict=True))
+        arrays, structure = jax.tree.flatten(model)  # an artefact hands out arrays, and knows no class of a model
+
+        def scalar(model: Any, x: Array) -> tuple[Array, tuple[Array, Array]]:
+            carry, outputs = port.apply(model, x)
+            return jnp.sum(carry) + jnp.sum(outputs), (carry, outputs)
+
+        def differentiate(arrays: list[Array], x: Array) -> tuple[Any, list[Array]]:
+            of_model = port.value_and_grad(partial(scalar, x=x), has_aux=True)
+            (_, found), (gradient,) = of_model(jax.tree.unflatten(structure, arrays))
+            return found, jax.tree.leaves(gradient)
+
+        jitted: Any = jit(differentiate)
+        artefact = jax.export.export(jitted)(arrays, jax.ShapeDtypeStruct((size, *case.x.shape[1:]), case.x.dtype))
+        (carry, outputs), gradient = artefact.call(arrays, case.x)
+        named = leaves(port.dump(jax.tree.unflatten(structure, gradient)))
+        return {"carry": carry, "outputs": outputs} | {f"d {name}": array for name, array in named.items()}
 
     def expect(case: Case) -> Answers:
         tape = oracle.forward(case.params.gru, case.x)
-        return {"carry": tape.carry, "outputs": tape.outputs}
+        found = oracle.backward(case.params.gru, tape, np.ones_like(tape.outputs), np.ones_like(tape.carry))
+        gradients = {f"d {name}": array for name, array in found.params._asdict().items()}
+        return {"carry": tape.carry, "outputs": tape.outputs} | gradients
 
     return Check(name, catches, answer, expect)
 

@@ -190,6 +190,7 @@ GOOD_APPLY: dict[str, dict[str, Any]] = {
     "lengths in uint8": {"lengths": np.array([0, 5, 3], np.uint8)},
     "lengths in int64, negative and beyond the end": {"lengths": np.array([-4, 99, 2])},
     "lengths in int64, more than 32 bits hold": {"lengths": np.array([2**40, 2**32 + 2, 1])},
+    "lengths in uint64, more than int64 holds": {"lengths": np.array([2**63, 2**64 - 1, 2], np.uint64)},
     "lengths of four bits": {"lengths": np.array([0, 5, 3], "int4")},
     "one step": {"x": X[:, :1]},
     "one example": {"x": X[:1], "carry": CARRY[:1], "lengths": np.array([4], np.int16)},
@@ -198,7 +199,6 @@ GOOD_APPLY: dict[str, dict[str, Any]] = {
     "everything, time-major": {"x": X_BY_TIME, "carry": CARRY, "lengths": np.array([0, 5, 3], np.int32),
                                "resets": RESETS.T, "time_major": True},
 }  # fmt: skip
-
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 

@@ -109,7 +109,8 @@ def test_one_sequence_has_a_length_that_counts():
 
 
 PARAMS = {"weight_ih", "weight_hh", "bias", "bias_n", "initial_carry"}
-SEQUENCE = {"carry", "outputs", "d x"} | {f"d {name}" for name in PARAMS}
+GRADIENTS = {f"d {name}" for name in PARAMS}
+SEQUENCE = {"carry", "outputs", "d x"} | GRADIENTS
 TRAINING = {"losses"} | {f"Δ {name}" for name in PARAMS}
 READOUT = {"readout.weight", "readout.bias"}
 LEARNED, PASSED = SEQUENCE, SEQUENCE | {"d carry"}
@@ -161,10 +162,13 @@ QUANTITIES = {
     | {"classify: logits", "lengths beyond 32 bits: carry", "lengths beyond 32 bits: logits"},
     "memory": {"defects"},
     "long": LEARNED,
+    "long-back": PASSED,
     "faint": LEARNED,
     "closed": LEARNED,
     "counted": {"carry", "ends in bfloat16", "ends in float16"},
-    "symbolic": {"carry", "outputs"},
+    "symbolic": {"carry", "outputs"} | GRADIENTS,
+    "per-example": GRADIENTS,
+    "halves": GRADIENTS,
     "wide-carry": {"carry", "outputs"},
     "held": {"carry, what is not finite", "outputs"},
     "exchange": {
