@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import jax
-import numpy as np
 
 from ...errors import UnknownNameError
 from ...parameters.record import leaves
@@ -20,7 +18,7 @@ from .check import DTYPES, LEFT_OUT, Answers, Check, unless_left_out
 from .derivatives import derivative_check, halves_check, per_example_check
 from .devices import devices_check
 from .draws import draws_check
-from .exchange import exchange_check
+from .exchange import exchange_check, with_negative_zeros
 from .extremes import (
     at_scale,
     closed,
@@ -71,14 +69,9 @@ def _with_half_params(case: Case) -> Case:
     return replace(case, params=(rounded.widened() if case.dtype == "float64" else rounded).params)
 
 
-def _with_negative_zeros(params: Any) -> Any:
-    """Parameters among which is -0.0, whose sign an addition loses."""
-    return jax.tree.map(lambda p: np.where(np.arange(p.size).reshape(p.shape) == 0, -np.zeros_like(p), p), params)
-
-
 def _converted(port: Port, case: Case, style: Any) -> Answers:
     """The parameters of a classifier, there and back; those of a GRU alone where the port has no classifier."""
-    params = _with_negative_zeros(case.params)
+    params = with_negative_zeros(case.params)
     found = unless_left_out(lambda: leaves(port.dump(port.load(case.config, params))), leaves(params))
     if any(array is LEFT_OUT for array in found.values()):
         found |= leaves(port.dump(port.load(case.gru_config, params.gru)))
@@ -184,7 +177,7 @@ CHECKS: tuple[Check, ...] = (
         "conversion",
         "a value changed, lost or misplaced between the canonical record and the framework's tree",
         _converted,
-        lambda case: leaves(_with_negative_zeros(case.params)),
+        lambda case: leaves(with_negative_zeros(case.params)),
         exact=True,
         dtypes=DTYPES,
     ),
