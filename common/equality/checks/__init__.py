@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-
 from ...errors import UnknownNameError
 from ...parameters.record import leaves
 from ...port.protocol import Port
