@@ -54,7 +54,7 @@ class Port(Protocol):
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set.
 
-        It is traced where several are drawn at once, under `jax.vmap`, so nothing may depend on what was drawn.
+        It may be traced, so that Python can neither branch on a drawn value nor make a NumPy array of it.
         """
         ...
 

@@ -294,7 +294,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "pieces-in-order",
         "pieces of a long run backwards in the order of time",
-        "long-back",
+        "long-reverse",
         Applied(_pieces_in_the_order_of_time),
     ),
     Fault("counted-short", "lengths counted in 16 bits", "counted", Applied(_in_16_bits)),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
+from ...common.errors import InputError
 from ..pure import PurePort
 from .fault import Applied, Fault, edit
 
@@ -127,7 +128,8 @@ def _as_they_are(gradient):
 @_as_they_are.def_vmap
 def _in_the_other_order(size, batched, gradient):
     (mapped,) = batched
-    return jax.tree.map(lambda a, is_mapped: a[::-1] if is_mapped else a, gradient, mapped), mapped
+    inner = _as_they_are(gradient)  # of a further axis, too
+    return jax.tree.map(lambda a, is_mapped: a[::-1] if is_mapped else a, inner, mapped), mapped
 
 
 _crossed.defvjp(lambda params: (params, None), lambda _, gradient: (_as_they_are(gradient),))
@@ -152,6 +154,26 @@ def _only_beside(point, along):
 
 def _trains_biases_together(call, model, x, carry, **options):
     return call(edit(model, lambda p: {"bias_n": _beside(p.bias, p.bias_n)}), x, carry, **options)
+
+
+@jax.custom_vjp
+def _summed_in_python(a, batch):
+    return a
+
+
+def _batch_asked(batch, gradient):
+    if batch.shape[0] > 2**30:  # as a choice between two ways to add up
+        raise InputError("a batch that is too large")
+    return gradient, jnp.zeros_like(batch)
+
+
+_summed_in_python.defvjp(lambda a, batch: (a, batch), _batch_asked)
+
+
+def _asks_for_the_batch_on_the_way_back(call, model, x, carry, **options):
+    if x.ndim > 2:
+        model = edit(model, lambda p: {"bias": _summed_in_python(p.bias, x)})
+    return call(model, x, carry, **options)
 
 
 class _GradientScaled(PurePort):
@@ -183,7 +205,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("vmap-shares", "one model for a whole ensemble", "vmap", Applied(_shares_a_model)),
     Fault("no-forward-mode", "a gradient without a forward mode", "jvp", Applied(_no_forward_mode)),
     Fault("first-order-only", "second derivatives are zero", "hvp", Applied(_first_order_only)),
+    Fault(
+        "known-batch-back", "the way back asks for the batch", "symbolic", Applied(_asks_for_the_batch_on_the_way_back)
+    ),
     Fault("crossed-gradients", "mapped gradients change places", "per-example", Applied(_crosses_gradients)),
-    Fault("biases-together", "b_hn is trained only beside other biases", "halves", Applied(_trains_biases_together)),
+    Fault("biases-together", "b_hn is trained only beside other biases", "frozen", Applied(_trains_biases_together)),
     Fault("calls-back", "calls back into Python", "export", Applied(_calls_back)),
 )

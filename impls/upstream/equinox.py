@@ -122,7 +122,7 @@ DEPARTURES: tuple[Departure, ...] = tuple(
             "no-resets",
             "has no episode resets",
             lacks("resets", eqx.nn.GRUCell.__call__),
-            ("resets", "step-reset", "long-back"),
+            ("resets", "step-reset", "long-reverse"),
         ),
         ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),
         ("uniform", "draws weights and biases uniformly", _uniform, ("draws",)),

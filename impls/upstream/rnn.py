@@ -22,7 +22,7 @@ MASKED = (
     "inference",
     "hvp",
     "step-reset",
-    "long-back",
+    "long-reverse",
     "per-example",
 )
 HALF = ("sequence", "param-dtype", "draws")

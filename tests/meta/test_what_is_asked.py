@@ -76,13 +76,13 @@ CALLS = {
     "step-reset": {("step", "carry reset")},
     "start": {(4, "carry")},
     "long": {(3, "lengths")},
-    "long-back": {(3, "carry remat resets reverse")},
+    "long-reverse": {(3, "carry remat resets reverse")},
     "faint": {(3, "")},
     "closed": {(3, "")},
     "counted": {(3, "lengths"), (3, ""), (3, "dtype=bfloat16 lengths"), (3, "dtype=float16 lengths")},
     "symbolic": {(3, "")},
     "per-example": {(2, MASKED)},
-    "halves": {(3, "")},
+    "frozen": {(3, "")},
     "wide-carry": {(3, "carry")},
     "held": {(3, "carry lengths")},
     "exchange": set(),  # loads and dumps
@@ -172,7 +172,15 @@ def test_in_float64_training_weighs_nothing():
 
 
 #: Faults that make a call raise.
-RAISE = {"needs-batch", "known-batch", "no-forward-mode", "start-without-tangent", "time-first", "no-make"}
+RAISE = {
+    "needs-batch",
+    "known-batch",
+    "known-batch-back",
+    "no-forward-mode",
+    "start-without-tangent",
+    "time-first",
+    "no-make",
+}
 #: Faults that give numbers which are not finite, and no others that are wrong: the NaN of the padding, or of a carry
 #: that is reset, reaches what it must not. Those of lengths have a twin that clears the padding.
 GIVE_NAN = {
@@ -223,6 +231,11 @@ CONDITIONAL = [
     "time-major",
     "step-reset",
     "start",
+    "counted",
+    "symbolic",
+    "per-example",
+    "frozen",
+    "long-reverse",
 ]
 
 

@@ -14,7 +14,7 @@ from ..contract.drawing import drawing_row
 from ..contract.programs import exported
 from ..golden import golden_answers, golden_case
 from .check import DTYPES, LEFT_OUT, Answers, Check, unless_left_out
-from .derivatives import derivative_check, halves_check, per_example_check
+from .derivatives import derivative_check, frozen_check, per_example_check
 from .devices import devices_check
 from .draws import draws_check
 from .exchange import exchange_check, with_negative_zeros
@@ -22,7 +22,7 @@ from .extremes import (
     at_scale,
     closed,
     counted_check,
-    even_steps,
+    divisible_steps,
     faint,
     held_check,
     many_steps,
@@ -232,9 +232,9 @@ CHECKS: tuple[Check, ...] = (
         SequenceQuestion(lengths=True, view=many_steps),
     ),
     sequence_check(
-        "long-back",
-        "a long sequence that is run in pieces, as to keep less, and backwards has them in the wrong order",
-        SequenceQuestion(passed=True, resets=True, reverse=True, view=even_steps, config={"remat": True}),
+        "long-reverse",
+        "a long sequence that runs backwards in pieces, as to save memory, and has these in the wrong order",
+        SequenceQuestion(passed=True, resets=True, reverse=True, view=divisible_steps, config={"remat": True}),
     ),
     counted_check("counted", "lengths that are counted in 16 bits, of an integer or of the dtype that is computed in"),
     symbolic_check("symbolic", "a batch size that has to be known when a program, or its gradient, is exported"),
@@ -244,7 +244,7 @@ CHECKS: tuple[Check, ...] = (
     per_example_check(
         "per-example", "gradients that mix, or change places, where each example's own is asked for by `jax.vmap`"
     ),
-    halves_check("halves", "a gradient that is another one, or lost, where other parameters are held fixed"),
+    frozen_check("frozen", "a gradient that is another one, or lost, where all other parameters are held fixed"),
     sequence_check(
         "vmap",
         "examples or models that mix under vmap, where there is no batch axis",
@@ -278,8 +278,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     draws_check(
         "draws",
-        "parameters drawn from another distribution, twice by one key, or not within jit; a `carry_init` that is not "
-        "asked, or for something else",
+        "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
+        "`carry_init` that is not asked, or for something else",
     ),
     refusals_check(
         "refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused"

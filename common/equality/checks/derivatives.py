@@ -13,7 +13,7 @@ from ...port.protocol import Port
 from .. import oracle
 from ..cases import Case
 from .check import Answers, Check
-from .sequences import SequenceQuestion, two_batch_axes
+from .sequences import SequenceQuestion, named_gradients, scalar_of
 
 #: Nothing is subtracted, so that the step may be very small.
 COMPLEX_STEP = 1e-30
@@ -34,7 +34,7 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
                 return port.apply(model, x, **masks)
 
             def scalar(model, x):
-                return _scalar(results(model, x), targets, d_carry)
+                return scalar_of(results(model, x), targets, d_carry)
 
             def gradient(model, x):
                 return port.value_and_grad(scalar)(model, x)[1]
@@ -65,67 +65,59 @@ def per_example_check(name: str, catches: str) -> Check:
     def answer(port: Port, case: Case, style: Any) -> Answers:
         def differentiate(model, x, lengths, resets, targets, d_carry):
             def scalar(model):
-                return _scalar(port.apply(model, x, lengths=lengths, resets=resets), targets, d_carry)
+                return scalar_of(port.apply(model, x, lengths=lengths, resets=resets), targets, d_carry)
 
-            _, (gradient,) = port.value_and_grad(scalar)(model)
-            return gradient
+            return port.value_and_grad(scalar)(model)[1]
 
-        model, data = port.load(case.gru_config, case.params.gru), two_batch_axes(case)
-        by_axis = jax.vmap(jax.vmap(differentiate, (None, *[0] * 5)), (None, *[0] * 5))
-        arrays = jax.tree.map(jnp.asarray, (data.x, data.lengths, data.resets, data.targets, data.d_carry))
-        gradients = jit(by_axis)(model, *arrays)
-        found = [
-            [_named(port.dump(jax.tree.map(lambda a, at=(i, j): a[at], gradients))) for j in range(data.x.shape[1])]
-            for i in range(2)
-        ]
-        return jax.tree.map(
-            lambda *rows: np.stack(rows), *[jax.tree.map(lambda *a: np.stack(a), *row) for row in found]
-        )
+        mapped = (None, *[0] * 5)
+        data = case.x, case.lengths, case.resets, case.targets, case.d_carry
+        twice = jax.tree.map(lambda a: jnp.stack([a, np.roll(a, 1, axis=0)]), data)  # (2, B, ...), of no symmetry
+        model = port.load(case.gru_config, case.params.gru)
+        (gradients,) = jit(jax.vmap(jax.vmap(differentiate, mapped), mapped))(model, *twice)
+        places = [*np.ndindex(2, len(case.x))]
+        return _stacked([port.dump(jax.tree.map(lambda a, at=at: a[at], gradients)) for at in places])
 
     def expect(case: Case) -> Answers:
-        def of_example(b: int) -> Answers:
+        def of_example(b: int) -> Any:
             one = slice(b, b + 1)
             tape = oracle.forward(case.params.gru, case.x[one], lengths=case.lengths[one], resets=case.resets[one])
-            return _named(oracle.backward(case.params.gru, tape, case.targets[one], case.d_carry[one]).params)
+            return oracle.backward(case.params.gru, tape, case.targets[one], case.d_carry[one]).params
 
-        row = jax.tree.map(lambda *a: np.stack(a), *[of_example(b) for b in range(len(case.x))])
-        return jax.tree.map(lambda a: np.stack([a, a[::-1]]), row)
+        found = [of_example(b) for b in range(len(case.x))]
+        return _stacked([*found, found[-1], *found[:-1]])
 
     return Check(name, catches, answer, expect)
 
 
-def halves_check(name: str, catches: str) -> Check:
-    """The gradient of every other parameter while the rest is held, as where some are frozen; then that of the rest."""
+def frozen_check(name: str, catches: str) -> Check:
+    """The gradient of each array of a model while all others are held fixed: together, they are the whole gradient."""
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         def differentiate(model, x, targets, d_carry):
-            def of_half(held: int) -> Any:
+            def of_one(trained: int) -> Any:
                 def scalar(model):
                     arrays, structure = jax.tree.flatten(model)
-                    some = [jax.lax.stop_gradient(a) if n % 2 == held else a for n, a in enumerate(arrays)]
-                    return _scalar(port.apply(jax.tree.unflatten(structure, some), x), targets, d_carry)
+                    held = [a if n == trained else jax.lax.stop_gradient(a) for n, a in enumerate(arrays)]
+                    return scalar_of(port.apply(jax.tree.unflatten(structure, held), x), targets, d_carry)
 
                 return port.value_and_grad(scalar)(model)[1][0]
 
-            return jax.tree.map(jnp.add, of_half(0), of_half(1))
+            return jax.tree.map(lambda *parts: sum(parts), *map(of_one, range(len(jax.tree.leaves(model)))))
 
         model = port.load(case.gru_config, case.params.gru)
-        return _named(port.dump(jit(differentiate)(model, *map(jnp.asarray, (case.x, case.targets, case.d_carry)))))
+        gradient = jit(differentiate)(model, *map(jnp.asarray, (case.x, case.targets, case.d_carry)))
+        return named_gradients(leaves(port.dump(gradient)))
 
     def expect(case: Case) -> Answers:
         tape = oracle.forward(case.params.gru, case.x)
-        return _named(oracle.backward(case.params.gru, tape, case.targets, case.d_carry).params)
+        return named_gradients(leaves(oracle.backward(case.params.gru, tape, case.targets, case.d_carry).params))
 
     return Check(name, catches, answer, expect)
 
 
-def _scalar(found: tuple[Any, Any], targets: Any, d_carry: Any) -> Any:
-    carry, outputs = found
-    return jnp.sum(outputs * targets) + jnp.sum(carry * d_carry)
-
-
-def _named(gradient: Any) -> Answers:
-    return {f"d {name}": array for name, array in leaves(gradient).items()}
+def _stacked(gradients: list[Any]) -> Answers:
+    named = [named_gradients(leaves(gradient)) for gradient in gradients]
+    return {name: np.stack([of_one[name] for of_one in named]) for name in named[0]}
 
 
 def _direction(case: Case) -> Case:

@@ -47,6 +47,7 @@ def draws_check(name: str, catches: str) -> Check:
         _require_distributions(first, DTYPES[0])
         _require_apart(dict(_blocks(first, "")) | dict(_blocks(second, " of another key")))
         gates = np.split(first.gru.weight_hh, 3)
+        _require_traced(port, case.gru_config)
         return {
             "recurrent gates, times their transposes": np.stack([gate @ gate.T for gate in gates]),
             "biases": np.concatenate([first.gru.bias, first.gru.bias_n]),
@@ -113,14 +114,18 @@ def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParam
 
 
 def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None) -> list[Any]:
-    """The parameters of made models; made within jit, as those who draw several under `jax.vmap` make them."""
+    """The parameters of made models; made within jit, which takes a fraction of the time, where that works."""
     init = _CarryInit()
     config = GRUConfig(D, H, classes, param_dtype=dtype, carry_init=init)
-    make = jit(lambda key: port.make(config, key))
-    try:
-        found: list[Any] = [port.dump(make(jax.random.key(key))) for key in keys]
-    except jax.errors.JAXTypeError as error:
-        raise DefectError(f"make cannot be traced, by jax.jit or jax.vmap: {type(error).__name__}.") from None
+    jitted = jit(lambda key: port.make(config, key))
+
+    def make(key: Any) -> Any:
+        try:
+            return jitted(key)
+        except jax.errors.JAXTypeError:  # which `_require_traced` tells
+            return port.make(config, key)
+
+    found: list[Any] = [port.dump(make(jax.random.key(key))) for key in keys]
     init.require(config)
     for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, classes).items()):
         array = leaves(params)[name]
@@ -129,6 +134,14 @@ def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None)
         if not np.isfinite(np.asarray(array, np.float64)).all():
             raise DefectError(f"{name} is drawn with values in {dtype} that are not finite.")
     return [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in found]
+
+
+def _require_traced(port: Port, config: GRUConfig) -> None:
+    """`make` within jit, as it is where many models are made at once, or where their shapes are asked for alone."""
+    try:
+        jax.eval_shape(lambda key: port.make(config, key), jax.random.key(0))
+    except jax.errors.JAXTypeError as error:
+        raise DefectError(f"make cannot be traced by JAX, as by jax.jit: {type(error).__name__}.") from None
 
 
 def _initial_carry(port: Port, config: GRUConfig, key: int) -> Array:

@@ -17,7 +17,7 @@ from ...parameters.record import GRUParams, leaves
 from ...port.compilation import jit
 from ...port.protocol import Port
 from .. import oracle
-from ..bounds import relative_error
+from ..bounds import SAME_BOUND, relative_error
 from ..cases import Case
 from .check import Answers, Check
 
@@ -127,9 +127,10 @@ def _require_starts(port: Port, case: Case) -> None:
                 raise DefectError(f"{what} is {jnp.result_type(found)}{np.shape(found)}, expected {computed}{shape}.")
             if dtype and not relative_error(found, np.broadcast_to(learned, shape)) <= float(jnp.finfo(dtype).eps):
                 raise DefectError(f"{what} is not the parameter.")
-    model, along = (port.load(case.gru_config, case.params.gru) for _ in range(2))
+    moved = jax.tree.map(lambda p: np.roll(p, 1), case.params.gru)  # not along the parameters
+    model, along = (port.load(case.gru_config, params) for params in (case.params.gru, moved))
     _, tangent = jax.jvp(lambda model: port.initial_carry(model, (B,)), (model,), (along,))
-    if not np.array_equal(tangent, np.broadcast_to(learned, (B, *learned.shape))):
+    if not relative_error(tangent, np.broadcast_to(moved.initial_carry, (B, *learned.shape))) <= SAME_BOUND:
         raise DefectError("the tangent of the initial carry that is handed out is not that of the parameter.")
     cast = jax.tree.map(lambda p: p.astype("float32"), port.load(case.gru_config, case.params.gru))
     given = jnp.result_type(port.initial_carry(cast, (B,)))
@@ -150,7 +151,7 @@ def expect_sequence(asked: SequenceQuestion, case: Case) -> Answers:
     gradients = GRUParams(*stored)._asdict() | {"x": found.x.astype(case.x.dtype)}
     if found.carry is not None:
         gradients["carry"] = found.carry.astype(case.carry.dtype)
-    return {"carry": tape.carry, "outputs": tape.outputs} | _named_gradients(gradients)
+    return {"carry": tape.carry, "outputs": tape.outputs} | named_gradients(gradients)
 
 
 def answer_sequence(asked: SequenceQuestion, port: Port, case: Case) -> Answers:
@@ -164,8 +165,8 @@ def answer_sequence(asked: SequenceQuestion, port: Port, case: Case) -> Answers:
         def scalar(model, x, carry=None):
             if asked.lengths:
                 x = jnp.where(padding, jnp.nan, x)
-            carry, outputs = run(model, x, carry, masks)
-            return jnp.sum(outputs * targets) + jnp.sum(carry * d_carry), (carry, outputs)
+            found = run(model, x, carry, masks)
+            return scalar_of(found, targets, d_carry), found
 
         return port.value_and_grad(scalar, has_aux=True)(model, *arrays)
 
@@ -175,10 +176,17 @@ def answer_sequence(asked: SequenceQuestion, port: Port, case: Case) -> Answers:
     data = asked.arguments(case), asked.masks(case), padding, case.targets, case.d_carry
     (_, (carry, outputs)), (gradient, *others) = asked.transform(differentiate)(model, *jax.tree.map(jnp.asarray, data))
     gradients = leaves(port.dump(gradient)) | dict(zip(("x", "carry"), others, strict=False))
-    return {"carry": carry, "outputs": outputs} | _named_gradients(gradients)
+    return {"carry": carry, "outputs": outputs} | named_gradients(gradients)
 
 
-def _named_gradients(arrays: dict[str, Array]) -> Answers:
+def scalar_of(found: tuple[Array, Array], targets: Array, d_carry: Array) -> Array:
+    """Σ outputs · targets + Σ carry · d_carry, whose gradient is asked for."""
+    carry, outputs = found
+    return jnp.sum(outputs * targets) + jnp.sum(carry * d_carry)
+
+
+def named_gradients(arrays: dict[str, Array]) -> Answers:
+    """Answers, of gradients by what they belong to."""
     return {f"d {name}": array for name, array in arrays.items()}
 
 
