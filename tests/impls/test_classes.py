@@ -1,5 +1,7 @@
 """The classes that users copy, as their users call them."""
 
+import inspect
+
 import equinox as eqx
 import flax.linen as nn
 import jax
@@ -244,3 +246,20 @@ def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_prec
     errors = {port.name: error(port) for port in (linen.PORT, nnx_port.PORT, equinox.PORT, pure.PORT)}
     assert max(errors["equinox"], errors["pure"]) < 0.005
     assert min(errors["linen"], errors["nnx"]) > 0.01
+
+
+PLACES = {
+    linen.GRU: ("features", "carry_init", "dtype", "param_dtype", "unroll", "remat", "kernel"),
+    linen.Classifier: ("gru", "classes"),
+    nnx_port.GRU: ("in_features", "hidden_features", "carry_init"),
+    nnx_port.Classifier: ("gru", "classes"),
+    equinox.GRU: ("input_size", "hidden_size", "carry_init"),
+    equinox.Classifier: ("gru", "classes"),
+}
+
+
+@pytest.mark.parametrize("model", PLACES, ids=lambda model: f"{model.__module__}.{model.__name__}")
+def test_what_is_passed_by_its_place_keeps_it(model):
+    parameters = inspect.signature(model.__init__).parameters.values()
+    by_place = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    assert by_place[1 : 1 + len(PLACES[model])] == PLACES[model]
