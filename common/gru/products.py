@@ -68,7 +68,12 @@ def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
 
 
 def _gradient_by_rows(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
-    """The same on one device: with several axes to sum over, XLA's CPU backend copies both into another order."""
+    """The same on one device: with several axes to sum over, XLA's CPU backend copies both into another order.
+
+    On a mesh of explicit axes, as of one device, JAX would ask how rows are spread.
+    """
+    if explicit_sharding(x) is not None:
+        return _gradient(x, t, precision=precision, batch=batch)
     x, t = (a.reshape(*a.shape[:batch], -1, a.shape[-1]) for a in (x, t))
     return jnp.matmul(jnp.swapaxes(x, -1, -2), t, precision=precision)
 

@@ -156,6 +156,16 @@ def _trains_biases_together(call, model, x, carry, **options):
     return call(edit(model, lambda p: {"bias_n": _beside(p.bias, p.bias_n)}), x, carry, **options)
 
 
+def _by_a_loop_from_zeros(call, model, x, carry, **options):
+    """Outputs by way of a loop that begins with zeros, which vary over no device."""
+    carry, outputs = call(model, x, carry, **options)
+    if options.get("time_major"):
+        return carry, outputs
+    zeros = jnp.zeros((*outputs.shape[:-2], outputs.shape[-1]), outputs.dtype)
+    _, by_time = jax.lax.scan(lambda _, output: (output, output), zeros, jnp.moveaxis(outputs, -2, 0))
+    return carry, jnp.moveaxis(by_time, 0, -2)
+
+
 @jax.custom_vjp
 def _summed_in_python(a, batch):
     return a
@@ -208,6 +218,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "known-batch-back", "the way back asks for the batch", "symbolic", Applied(_asks_for_the_batch_on_the_way_back)
     ),
+    Fault("zeros-alike", "a loop begins with what varies over no device", "mesh", Applied(_by_a_loop_from_zeros)),
     Fault("crossed-gradients", "mapped gradients change places", "per-example", Applied(_crosses_gradients)),
     Fault("biases-together", "b_hn is trained only beside other biases", "frozen", Applied(_trains_biases_together)),
     Fault("calls-back", "calls back into Python", "export", Applied(_calls_back)),

@@ -109,7 +109,7 @@ def _dtype_of_the_parameters() -> str | None:
 WITH_LENGTHS = (
     "counted",
     *("golden", "lengths", "long", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
-    *("refusals", "held", "per-example"),
+    *("refusals", "held", "per-example", "mesh"),
 )
 OF_DTYPE = ("dtype", "param-dtype", "life", "wide-carry")
 

@@ -24,6 +24,7 @@ MASKED = (
     "step-reset",
     "long-reverse",
     "per-example",
+    "mesh",
 )
 HALF = ("sequence", "param-dtype", "draws")
 Run = Callable[..., tuple[Any, Any]]

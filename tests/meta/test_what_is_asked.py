@@ -81,6 +81,7 @@ CALLS = {
     "closed": {(3, "")},
     "counted": {(3, "lengths"), (3, ""), (3, "dtype=bfloat16 lengths"), (3, "dtype=float16 lengths")},
     "symbolic": {(3, "")},
+    "mesh": {(3, f"carry {MASKED}")},
     "per-example": {(2, MASKED)},
     "frozen": {(3, "")},
     "wide-carry": {(3, "carry")},
@@ -179,6 +180,7 @@ RAISE = {
     "no-forward-mode",
     "start-without-tangent",
     "time-first",
+    "zeros-alike",
     "no-make",
 }
 #: Faults that give numbers which are not finite, and no others that are wrong: the NaN of the padding, or of a carry

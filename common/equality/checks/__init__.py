@@ -15,7 +15,7 @@ from ..contract.programs import exported
 from ..golden import golden_answers, golden_case
 from .check import DTYPES, LEFT_OUT, Answers, Check, unless_left_out
 from .derivatives import derivative_check, frozen_check, per_example_check
-from .devices import devices_check
+from .devices import devices_check, mesh_check
 from .draws import draws_check
 from .exchange import exchange_check, with_negative_zeros
 from .extremes import (
@@ -250,6 +250,7 @@ CHECKS: tuple[Check, ...] = (
         "examples or models that mix under vmap, where there is no batch axis",
         SequenceQuestion(vmapped, passed=True),
     ),
+    mesh_check("mesh", "a call that `jax.shard_map` or a mesh of explicit axes does not take, be it of one device"),
     sequence_check(
         "faint",
         "a result near 0 that is lost in the sum with something large, as in tanh by way of a sigmoid; a square matrix "

@@ -8,6 +8,7 @@ to vary over the devices, so that their gradient is summed over the steps before
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
 from ...port.spread import AXIS
 from ..cases import Case
-from .check import Answers, Check
+from .check import Answers, Check, unless_left_out
 from .sequences import SequenceQuestion, answer_sequence, expect_sequence
 
 #: Examples on each device.
@@ -119,6 +120,33 @@ def devices_check(name: str, catches: str) -> Check:
     return Check(name, catches, answer, expect)
 
 
+def mesh_check(name: str, catches: str) -> Check:
+    """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
+    asked = SequenceQuestion(passed=True, lengths=True, resets=True)
+    ways = [way for way in WAYS if way.name in ("explicit axes", "shard_map")]
+
+    def answer(port: Port, case: Case, style: Any) -> Answers:
+        found: Answers = {}
+        for way in ways:
+            ask = partial(_ask_on_one_device, way, asked, port, case)
+            found |= unless_left_out(ask, [name for name in expect(case) if name.startswith(way.name)])
+        return found
+
+    def expect(case: Case) -> Answers:
+        return _told(ways, expect_sequence(asked, case))
+
+    return Check(name, catches, answer, expect)
+
+
+def _ask_on_one_device(way: Way, asked: SequenceQuestion, port: Port, case: Case) -> Answers:
+    spread = replace(asked, transform=over_devices(way, [], devices=1))
+    return _told([way], answer_sequence(spread, port, case))
+
+
+def _told(ways: list[Way], answers: Answers) -> Answers:
+    return {f"{way.name}: {name}": array for way in ways for name, array in answers.items()}
+
+
 def wide(case: Case) -> Case:
     """The case again and again, with other numbers, until every device has some examples of it."""
     batch = EACH * jax.device_count()
@@ -132,17 +160,21 @@ def wide(case: Case) -> Case:
     return replace(case, **{name: repeated(getattr(case, name)) for name in names})
 
 
-def over_devices(way: Way, exchanged: list[Collective]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A transform of (model, *data): the batch, which is each array's first axis, over all devices.
+def over_devices(
+    way: Way, exchanged: list[Collective], devices: int | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A transform of (model, *data): the batch, which is each array's first axis, over devices.
 
     Args:
         exchanged: gets what the compiled program exchanges.
+        devices: how many; None for all.
     """
     kind = getattr(getattr(jax.sharding, "AxisType", None), way.axes, None)
     needed = {"Explicit": hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard")}
     if kind is None or not hasattr(jax, "shard_map") or not needed.get(way.axes, True):
         raise NotOfferedError(f"spreading a batch by {way.name} needs a newer JAX")
-    mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(kind,))
+    some = jax.devices()[:devices]
+    mesh = jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
 
     def transform(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(model: Any, *data: Any) -> Any:

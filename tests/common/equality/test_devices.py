@@ -107,6 +107,14 @@ def test_examples_that_mix_are_noticed():
     assert any(line.startswith("differs") for line in ask("Mixes()"))
 
 
+@pytest.mark.parametrize("kernel", ["fused", "fused@save=none,chunk=4", "fused@hoist=true"])
+def test_a_mesh_of_one_device_is_taken(kernel):
+    """XLA's CPU backend gets the weight gradient in another form there, which asked how its rows are spread."""
+    found = verify([WithKernel(get_port("pure"), kernel)], checks=get_checks("mesh"))
+    assert found
+    assert all(m.passed for m in found), next(str(m) for m in found if not m.passed)
+
+
 @pytest.mark.skipif(jax.device_count() > 1, reason="this process has several devices")
 def test_one_device_is_not_enough():
     (measurement,) = verify([get_port("pure")], checks=get_checks("devices"))
