@@ -3,6 +3,7 @@
 import pickle
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.equality.checks import get_checks, memory
@@ -56,13 +57,20 @@ def test_a_model_that_cannot_be_pickled_passes_and_one_that_cannot_be_read_back_
     assert problems(Port(), "life") == []
 
 
-def test_a_port_whose_models_cannot_be_made_within_jit_is_asked_outside():
+def test_what_a_port_draws_is_asked_before_whether_it_can_be_traced():
     class Concrete(PurePort):
         def make(self, config, key):
             np.asarray(jax.random.key_data(key))
             return super().make(config, key)
 
-    assert problems(Concrete(), "draws") == []
+    class Ones(Concrete):
+        def make(self, config, key):
+            return jax.tree.map(jnp.ones_like, super().make(config, key))
+
+    (said,) = problems(Concrete(), "draws")
+    assert "make cannot be traced by JAX" in said
+    (said,) = problems(Ones(), "draws")
+    assert "carry_init" in said
 
 
 def test_the_kernel_of_a_port_with_one_is_not_asked_about():
