@@ -81,7 +81,7 @@ CALLS = {
     "closed": {(3, "")},
     "counted": {(3, "lengths"), (3, ""), (3, "dtype=bfloat16 lengths"), (3, "dtype=float16 lengths")},
     "symbolic": {(3, "")},
-    "mesh": {(3, f"carry {MASKED}"), (3, "carry resets")},
+    "mesh": {(3, f"carry {MASKED}")},
     "per-example": {(2, MASKED)},
     "frozen": {(3, "")},
     "wide-carry": {(3, "carry")},

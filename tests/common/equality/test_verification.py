@@ -167,7 +167,7 @@ QUANTITIES = {
     "closed": LEARNED,
     "counted": {"carry", "ends in bfloat16", "ends in float16"},
     "symbolic": {"carry", "outputs"} | GRADIENTS,
-    "mesh": {"defects"} | {f"explicit axes: {name}" for name in PASSED} | {f"shard_map: {name}" for name in LEARNED},
+    "mesh": {"defects"} | {f"{way}: {name}" for way in ("explicit axes", "shard_map") for name in PASSED},
     "per-example": GRADIENTS,
     "frozen": GRADIENTS,
     "wide-carry": {"carry", "outputs"},
