@@ -13,7 +13,7 @@ from ...port.protocol import Port
 from .. import oracle
 from ..cases import Case
 from .check import Answers, Check
-from .sequences import SequenceQuestion, named_gradients, scalar_of
+from .sequences import SequenceQuestion, named_gradients, weighted_sum
 
 #: Nothing is subtracted, so that the step may be very small.
 COMPLEX_STEP = 1e-30
@@ -34,7 +34,7 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
                 return port.apply(model, x, **masks)
 
             def scalar(model, x):
-                return scalar_of(results(model, x), targets, d_carry)
+                return weighted_sum(results(model, x), targets, d_carry)
 
             def gradient(model, x):
                 return port.value_and_grad(scalar)(model, x)[1]
@@ -65,7 +65,7 @@ def per_example_check(name: str, catches: str) -> Check:
     def answer(port: Port, case: Case, style: Any) -> Answers:
         def differentiate(model, x, lengths, resets, targets, d_carry):
             def scalar(model):
-                return scalar_of(port.apply(model, x, lengths=lengths, resets=resets), targets, d_carry)
+                return weighted_sum(port.apply(model, x, lengths=lengths, resets=resets), targets, d_carry)
 
             return port.value_and_grad(scalar)(model)[1]
 
@@ -98,7 +98,7 @@ def frozen_check(name: str, catches: str) -> Check:
                 def scalar(model):
                     arrays, structure = jax.tree.flatten(model)
                     held = [a if n == trained else jax.lax.stop_gradient(a) for n, a in enumerate(arrays)]
-                    return scalar_of(port.apply(jax.tree.unflatten(structure, held), x), targets, d_carry)
+                    return weighted_sum(port.apply(jax.tree.unflatten(structure, held), x), targets, d_carry)
 
                 return port.value_and_grad(scalar)(model)[1][0]
 

@@ -166,7 +166,7 @@ def answer_sequence(asked: SequenceQuestion, port: Port, case: Case) -> Answers:
             if asked.lengths:
                 x = jnp.where(padding, jnp.nan, x)
             found = run(model, x, carry, masks)
-            return scalar_of(found, targets, d_carry), found
+            return weighted_sum(found, targets, d_carry), found
 
         return port.value_and_grad(scalar, has_aux=True)(model, *arrays)
 
@@ -179,7 +179,7 @@ def answer_sequence(asked: SequenceQuestion, port: Port, case: Case) -> Answers:
     return {"carry": carry, "outputs": outputs} | named_gradients(gradients)
 
 
-def scalar_of(found: tuple[Array, Array], targets: Array, d_carry: Array) -> Array:
+def weighted_sum(found: tuple[Array, Array], targets: Array, d_carry: Array) -> Array:
     """Σ outputs · targets + Σ carry · d_carry, whose gradient is asked for."""
     carry, outputs = found
     return jnp.sum(outputs * targets) + jnp.sum(carry * d_carry)
