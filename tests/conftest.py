@@ -180,5 +180,6 @@ def say_at_end(request):
 def quick_bootstrap():
     """A hundredth of a standard error here or there is not what is tested, and there are ten thousand bootstraps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trigru.bench.analysis.statistics.RESAMPLES", 100)
+        for name in ("RESAMPLES", "RESAMPLES_EACH"):
+            patch.setattr(f"trigru.bench.analysis.statistics.{name}", 100)
         yield

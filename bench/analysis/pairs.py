@@ -18,8 +18,6 @@ from ..results.record import Benchmark, Results
 from .rates import baseline_of
 from .statistics import Comparison, as_ratio, centre_of, effect_of, enough_rounds, noise_floor, verdict
 
-#: Of the bootstrap. There are many pairs, and in several processes it only bounds the interval from below.
-RESAMPLES = 1000
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
 #: It may cost this many times as much as on the smallest workload, where the caches have little else to hold, or as
@@ -51,7 +49,7 @@ class Pair:
     @cached_property
     def ratio(self) -> Comparison:
         """The time of one over that of the other."""
-        return as_ratio(effect_of(self._log_ratio, self.one.facts.process, self.seed, RESAMPLES))
+        return as_ratio(effect_of(self._log_ratio, self.one.facts.process, self.seed))
 
     @property
     def _log_ratio(self) -> np.ndarray:
@@ -126,8 +124,8 @@ def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
     if not baseline.facts.other_process == duplicate.facts.other_process == process:
         return None
     mine, base, copy = (np.log(found.facts.other_s) for found in (b, baseline, duplicate))
-    floor = noise_floor(as_ratio(effect_of(copy - base, process, seed, RESAMPLES)), len({*process}))
-    ratio = as_ratio(effect_of(mine - base, process, seed, RESAMPLES))
+    floor = noise_floor(as_ratio(effect_of(copy - base, process, seed)), len({*process}))
+    ratio = as_ratio(effect_of(mine - base, process, seed))
     return OtherClock(ratio, floor, verdict(ratio, floor) if enough_rounds(process) else "indistinguishable")
 
 

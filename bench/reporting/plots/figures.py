@@ -156,6 +156,10 @@ def label_of(description: str) -> str:
 
 
 def _saved(figure: "Figure", kind: str, *, transparent: bool = False) -> bytes:
+    engine = figure.get_layout_engine()
+    if engine is not None:  # once, and not again for each file: it takes longer than to draw
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else None
     figure.savefig(buffer, format=kind, dpi=110, transparent=transparent, metadata=metadata)

@@ -30,6 +30,7 @@ def paired(rng, ratio, rounds=40, noise=0.01):
 def few_resamples(monkeypatch):
     """Enough to see whether intervals cover, and eight times as fast."""
     monkeypatch.setattr(statistics, "RESAMPLES", 500)
+    monkeypatch.setattr(statistics, "RESAMPLES_EACH", 500)
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.05])
@@ -68,7 +69,7 @@ def test_processes_that_agree_by_chance_do_not_narrow_the_interval_below_that_of
     rounds = rng.normal(0, 0.02, 11)
     found = effect_of(np.tile(rounds, 3), np.repeat(np.arange(3), 11))
     assert found.medians == (found.log_ratio,) * 3
-    of_rounds = effect_of(rounds).standard_error / 3**0.5
+    of_rounds = effect_of(rounds, resamples=1000).standard_error / 3**0.5
     assert found.standard_error == pytest.approx(of_rounds)
     assert found.high - found.log_ratio == pytest.approx(1.959964 * np.hypot(of_rounds, 0.01))
 
@@ -121,7 +122,7 @@ def in_groups(rng, groups, processes, shared, own, noise=0.01, rounds=11):
 @pytest.fixture
 def cheap_resamples(monkeypatch):
     """Rounds matter little in these simulations, and there are many groups."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 60)
+    monkeypatch.setattr(statistics, "RESAMPLES_EACH", 60)
 
 
 @pytest.mark.parametrize(("groups", "processes"), [(5, 5), (2, 5), (5, 2)])
@@ -249,3 +250,13 @@ def test_the_interval_of_a_change_by_hand():
     freedom = 25e-6**2 / (9e-6**2 / 2 + 16e-6**2 / 4)
     reach = t.ppf(0.975, freedom) * 0.005
     assert np.log((found.ratio, found.low, found.high)) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
+
+
+def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng):
+    """Of several lengths, and one whose rounds are all equal. Their medians do not differ."""
+    rounds = [rng.normal(0, 0.02, count) for count in (5, 7, 5, 9)] + [np.zeros(5)]
+    rounds = [one - np.median(one) for one in rounds]
+    found = effect_of(np.concatenate(rounds), np.repeat(np.arange(5), [len(one) for one in rounds]), seed=3)
+    alone = [effect_of(one, seed=3, resamples=1000).standard_error for one in rounds]
+    assert found.standard_error == pytest.approx(np.sqrt(np.sum(np.square(alone))) / 5)
+    assert found.high == -found.low == pytest.approx(1.959964 * found.standard_error)
