@@ -41,7 +41,7 @@ def decision_tables(results: Path) -> str:
             "indistinguishable from 1. No other is faster: beyond chance, within the rounds of the run.",
             "**What else is asked**",
             _else(found, results),
-            "**What to write**",
+            "### What to write",
             _writing(found, asked),
             "The call style, and what each call saves beside the documented one, with its 95 % interval. "
             '"As documented": the functional style was not shown to be faster.',
@@ -111,7 +111,13 @@ def _writing(found: Answer, asked: list[tuple[str, Row]]) -> str:
             style = row.cells[FUNCTIONAL][port].style
             cells.append(f"`{style}`, which saves {in_one_piece(format_time_range(*times_s))}")
         rows.append((text, *cells))
-    code = ["", ""]
+    code = [
+        "",
+        "",
+        "Make `call` once, and use it again. For one time step, `.step(x, carry)` stands in place of `(x)`, and the "
+        "carry is a third argument: [Serve one step a call](recipes/serving.md) has the code.",
+        "",
+    ]
     for port in found.ports:
         style = next(s for s in get_port(port).call_styles if FUNCTIONAL in s.labels)
         caution = f". {style.caution[0].upper()}{style.caution[1:]}" if style.caution else ""

@@ -370,7 +370,7 @@ class EquinoxPort:
         *shared_styles(
             lambda model: _partition(model),
             name="partition",
-            summary="jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x))(arrays, x)",
+            summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
         ),
     )
 

@@ -291,7 +291,7 @@ class LinenPort:
         *shared_styles(
             lambda model: (model.params, lambda params: Model(params, model.module)),
             name="apply",
-            summary="jax.jit(lambda params, x: module.apply({'params': params}, x))(params, x)",
+            summary="call = jax.jit(lambda params, x: module.apply({'params': params}, x)); call(params, x)",
             source="https://flax-linen.readthedocs.io/en/latest/guides/flax_fundamentals/flax_basics.html",
         ),
     )

@@ -344,7 +344,7 @@ class NNXPort:
         *shared_styles(
             lambda model: _split(model),
             name="split-merge",
-            summary="jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)",
+            summary="call = jax.jit(lambda state, x: nnx.merge(graphdef, state)(x)); call(state, x)",
             caution=_LOST,
         ),
     )

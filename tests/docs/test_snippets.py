@@ -27,6 +27,7 @@ def blocks(page):
 def test_snippets_run(page, tmp_path, monkeypatch, request):
     if page.name == "ports.md":  # whose ports are asked to refuse bad calls themselves
         request.getfixturevalue("unchecked")
+        monkeypatch.syspath_prepend(ROOT / "tests" / "example_port")
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "snippet"}
     for line, code in blocks(page):

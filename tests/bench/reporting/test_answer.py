@@ -90,7 +90,7 @@ def test_documented_styles_part_frameworks_that_are_alike():
         in text
     )
     assert "For the fast number, write (in full: `trigru styles PORT functional`; linen: as documented):" in text
-    assert "  NNX      jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, x)" in text
+    assert "  NNX      call = jax.jit(lambda state, x: nnx.merge(graphdef, state)(x)); call(state, x)" in text
     assert "  NNX: what a call changes in the module, as dropout's generator, is lost unless" in text
     assert " / " not in text.partition("where beyond chance")[2], "there is no difference to tell of"
 

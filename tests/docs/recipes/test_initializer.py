@@ -1,4 +1,4 @@
-"""Draw it with an initializer of your own."""
+"""Draw the initial state with an initializer of your own."""
 
 import jax
 import jax.numpy as jnp
