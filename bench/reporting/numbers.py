@@ -59,8 +59,8 @@ def format_bytes(count: int | None) -> str:
 def format_throughput(flop_per_s: float, share: float) -> str:
     """GFLOP/s, and the share of what the machine can do.
 
-    >>> format_throughput(1.2345e11, 0.4567), format_throughput(1.2345e8, 0.00067)
-    ('123, 46%', '0.12, 0.1%')
+    >>> format_throughput(1.2345e11, 0.4567), format_throughput(4.567e9, 0.1), format_throughput(1.2345e8, 0.00067)
+    ('123, 46%', '4.6, 10%', '0.12, 0.1%')
     """
     rate = flop_per_s * 1e-9
     return f"{rate:.{'0f' if rate >= 10 else '2g'}}, {share:.{0 if share >= 0.1 else 1}%}"

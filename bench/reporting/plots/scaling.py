@@ -50,7 +50,7 @@ def _draw(axes: "Axes", panel: dict[str, list[Scaling]]) -> None:
     devices = sorted({s.benchmark.arm.devices for s in found})
     for number, over in enumerate(devices):
         axes.plot([], [], marker_of(number), color=INK, label=f"{over} devices")
-    for y, of_line in enumerate(panel.values()):
+    for y, of_line in zip(map(float, range(len(panel))), panel.values(), strict=True):
         for s in of_line:
             arm = s.benchmark.arm
             real = s.verdict != "indistinguishable"

@@ -1,6 +1,7 @@
 """`trigru diff` and its exit codes, and `trigru report`, from files."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -91,6 +92,11 @@ def test_a_report_has_what_was_proven_only_where_something_was(files, old):
     found = invoke("report", files("old", old))
     assert found.exit_code == 0
     assert "Proven equal: linen" in found.stdout
+    fused = replace(EQUAL, kernel="fused", error=1.0)
+    asked = [fused, replace(fused, check="masks", error=1e-15), EQUAL]
+    table = invoke("report", files("failed", with_provenance(old, equality=asked))).stdout
+    assert re.search(r"^sequence +FAILED *$", table, re.MULTILINE), "what failed, of no other kernel or port"
+    assert re.search(r"^masks +1e-15 *$", table, re.MULTILINE), "and what else was asked of it"
     unproven = invoke("report", files("unproven", with_provenance(old, equality=None)))
     assert "Not verified before timing" in unproven.stdout
     copies = [make_arm(name, trial=1) for name in ("pure[jit]", "pure[jit]#2", "pure[jit]#3")]

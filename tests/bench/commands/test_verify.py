@@ -10,6 +10,7 @@ from dataclasses import replace
 import jax
 import pytest
 from support.cli import invoke, run_code
+from trigru.bench.commands import verify as command
 from trigru.bench.commands.options import read_kernels
 from trigru.bench.commands.verify import Thorough
 from trigru.bench.proving.messages import Subject
@@ -47,6 +48,17 @@ def test_verify_speaks_to_machines_of_what_was_asked_for():
         "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "levels",
         "offered", "passed",
     }  # fmt: skip
+
+
+def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    row = Measurement("pure", "contract", None, "carry", "float64", 1.0, 1e-12, levels={"T": "1"})
+    fused = replace(row, kernel="fused@save=some")
+    command._write_scripts([row, replace(row, quantity="outputs"), fused, replace(row, check="triples", error=0.0)])
+    written = [str(command.SCRIPTS / f"{name}.py") for name in ("pure-contract", "pure-fused-save=some-contract")]
+    assert capsys.readouterr().err.splitlines() == [f"alone: python {path}" for path in written]
+    assert sorted(str(path) for path in command.SCRIPTS.iterdir()) == written
+    assert "fused@save=some" in (tmp_path / written[1]).read_text()
 
 
 def test_a_port_that_is_missing_is_said_to_be_whatever_the_kernel(monkeypatch):

@@ -151,6 +151,7 @@ def test_two_frameworks_that_win_in_different_rows_are_in_the_order_of_most_rows
         run(two | {"linen[apply]": 1.3e-4}, programs={"linen[apply]": OTHER}),
         run(two | {"linen[apply]": 2e-4}, "tiny", programs={"linen[apply]": more}),
         run(two | {"linen[apply]": 4e-5}, "medium", programs={"linen[apply]": OTHER}),
+        run(two | {"linen[apply]": 1e-4}, "long", programs={"linen[apply]": OTHER}),
     )
     assert "- linen / NNX: 2.00 [2.00, 2.00] (tiny forward; 9 products to 2); 2 slower, 1 faster." in text
     assert "NNX / linen" not in text

@@ -59,6 +59,12 @@ def test_what_ids_spelled_are_fields_now(name, tmp_path):
     assert load(tmp_path / "new.json") == new
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_train_step_of_linen_was_not_the_documented_one(name):
+    of_linen = [b.arm for b in load(COMMITTED / f"{name}.json").benchmarks if b.arm.name == "linen[apply]"]
+    assert {(arm.phase, arm.labels) for arm in of_linen} == {("train_step", ("functional",))}
+
+
 UNTIMED = [
     make_arm("pure[jit]"),
     make_arm("pure[jit]#2", phase="step"),

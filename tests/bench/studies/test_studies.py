@@ -11,6 +11,7 @@ import pytest
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.bench.studies import __main__ as command
+from trigru.bench.studies import devices
 from trigru.bench.studies.parameters import FRAMEWORKS, arms, drawn, name_of
 from trigru.bench.studies.program.comparison import OWN
 from trigru.bench.studies.ratios import floor_of, ratio_of
@@ -18,6 +19,7 @@ from trigru.bench.studies.record import DUPLICATE, SCHEMA, Shown, StudyRecord, l
 from trigru.bench.studies.study import NotEqualArmsError, checked, get_study
 from trigru.bench.timing.machine import describe_machine
 from trigru.common.equality import oracle
+from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import InputError, UnknownNameError
 
 
@@ -126,6 +128,13 @@ def test_the_study_of_a_program(run):
     record = run("program")
     assert [*record.time_s] == [OWN, DUPLICATE, "linen:fused"]
     assert len(record.curves["mean return"]) == record.settings["updates"]
+
+
+def test_what_could_not_be_asked_is_not_shown(monkeypatch):
+    failed = Measurement("pure", "devices", None, "carry", "float64", None, 1e-12, "TypeError: no")
+    monkeypatch.setattr(devices, "verify", lambda *_, **__: [failed])
+    shown, _ = devices.show({"ports": ["pure"]})
+    assert [found.error for found in shown] == [float("inf")] * 2, "of each kernel"
 
 
 def test_the_study_of_devices_needs_several(tmp_path, capsys):

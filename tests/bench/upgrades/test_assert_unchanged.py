@@ -5,8 +5,8 @@ import warnings
 import jax.numpy as jnp
 import pytest
 from support.runs import MACHINE
-from trigru.bench.upgrades import assert_unchanged, take_snapshot
-from trigru.bench.upgrades.folder import SnapshotError, load, save
+from trigru.bench.upgrades import assert_unchanged, facts, take_snapshot
+from trigru.bench.upgrades.folder import CHECKPOINTS, SnapshotError, load, save
 from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
 from trigru.impls import get_port
 
@@ -98,6 +98,17 @@ def test_a_port_is_compared_in_this_process(tmp_path):
     port = get_port("pure")
     take_snapshot(tmp_path / "port", port, equality=False)
     assert_unchanged(tmp_path / "port", port)
+
+
+def test_the_checkpoints_of_then_are_read_now(tmp_path, monkeypatch):
+    monkeypatch.setattr(facts, "FACTS", {"checkpoints": facts.FACTS["checkpoints"]})
+    port = get_port("linen")
+    take_snapshot(tmp_path, port, equality=False)
+    assert_unchanged(tmp_path, port)
+    kept = min((tmp_path / CHECKPOINTS).iterdir())
+    kept.write_bytes(kept.read_bytes()[:-1])
+    with pytest.raises(AssertionError, match=f"checkpoints: linen: reading {kept.name}: "):
+        assert_unchanged(tmp_path, port)
 
 
 def test_integer_parameters_have_no_gradient(tmp_path):

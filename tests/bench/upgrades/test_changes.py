@@ -129,6 +129,34 @@ def test_each_fact_of_a_program_is_compared(changed, found):
     assert kinds(old, new) == found
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "found"), [(0, 4096, ["memory"]), (4096, 0, ["better"]), (None, 4096, []), (4096, None, [])]
+)
+def test_no_memory_is_compared_and_unknown_memory_is_not(before, after, found):
+    old, new = (
+        snapshot(programs=[Program(FORWARD, msgspec.structs.replace(PROGRAM, temp_bytes=size), 10, 5)])
+        for size in (before, after)
+    )
+    assert kinds(old, new) == found
+
+
+@pytest.mark.parametrize(
+    ("failed", "told"), [(["stock"], ["linen:fused"]), (["fused"], ["linen"]), ([], ["linen", "linen:fused"])]
+)
+def test_a_check_is_compared_for_each_kernel(failed, told):
+    """All fail now; some failed before, too."""
+
+    def measured(failing):
+        error = {name: 1.0 if name in failing else 0.0 for name in ("stock", "fused")}
+        return [
+            Measurement("linen", "forward", "jit", "carry", "float64", error=e, bound=1e-12, kernel=kernel)
+            for kernel, e in error.items()
+        ]
+
+    found = changes((snapshot(measured(failed)), {}), (snapshot(measured(["stock", "fused"])), {}))
+    assert [(change.kind, change.subject) for change in found] == [("broken", name) for name in told]
+
+
 def test_operations_before_xla_are_compared():
     old, more, longer = (snapshot(programs=[Program(FORWARD, PROGRAM, *n)]) for n in ((10, 5), (11, 5), (10, 6)))
     assert kinds(old, more) == kinds(old, longer) == ["program"]

@@ -115,6 +115,23 @@ def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
     assert pure.columns[-1] == "functions / lines"  # nothing was timed
 
 
+@pytest.mark.parametrize(
+    ("equal", "said"),
+    [
+        ({"pure": "yes", "linen": "yes"}, "all"),
+        ({"pure": "yes", "linen": "3 not offered"}, "in part linen"),
+        ({"pure": "1 failed", "linen": "2 failed, 3 not offered"}, "not pure, linen"),
+        ({"pure": "1 failed", "linen": "3 not offered"}, "not pure; in part linen"),
+        ({"pure": "", "linen": ""}, "not asked"),
+    ],
+)
+def test_what_failed_is_not_told_as_equal_in_part(tmp_path, trigru, equal, said):
+    found = fill(SETS[:1], tmp_path, Made(), command=[])
+    facts = {name: {**found.rows[0].facts["pure"], "equal": text} for name, text in equal.items()}
+    found = msgspec.structs.replace(found, rows=[msgspec.structs.replace(found.rows[0], facts=facts)])
+    assert matrix_tables(found)[0].rows[0][3] == said
+
+
 def test_a_set_without_a_snapshot_is_exit_code_1(tmp_path, monkeypatch, trigru):
     monkeypatch.setattr(command, "Environments", lambda python: Made())
     asked = {"python": None, "ports": [], "equality": True, "bench": False, "details": False}

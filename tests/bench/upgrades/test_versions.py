@@ -3,6 +3,8 @@
 from datetime import date, timedelta
 
 import pytest
+import typer
+from trigru.bench.commands.matrix import read_sets
 from trigru.bench.upgrades.versions import days_between, read_day, read_set, requirements_of, today
 from trigru.common.errors import InputError
 
@@ -71,3 +73,12 @@ def test_no_step_is_refused(every):
 def test_what_a_set_decides_about_has_no_bounds_of_ours():
     asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
     assert requirements_of(asked) == (["jax", "ml-dtypes"], ["rich>=13"])
+
+
+def test_a_range_needs_its_start_or_how_many_are_wanted():
+    named, *of_range = read_sets(["2025-01-31"], None, "month", 2)
+    assert (named.name, len(of_range)) == ("2025-01-31", 2)
+    assert len(read_sets([], None, "month", 3)) == 3
+    assert len(read_sets([], "2025-02-01", "month", None)) > 3
+    with pytest.raises(typer.BadParameter, match="name a version set"):
+        read_sets([], None, "month", None)

@@ -28,6 +28,8 @@ from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.answer import advice_lines, legend_lines, limit_lines, proof_lines
 from trigru.bench.reporting.numbers import format_bytes, format_interval, format_ratio, format_time
 from trigru.bench.reporting.page.page import SCRIPTS, names_of, page
+from trigru.bench.reporting.page.samples import Samples
+from trigru.bench.reporting.page.tables import times_table
 from trigru.bench.reporting.reasons import reason_lines
 from trigru.bench.results.arm import Untimed
 
@@ -94,6 +96,16 @@ def test_every_time_stands_in_the_row_of_its_arm_and_under_its_heading(run, read
         assert row["time / plain JAX"] == ("1" if arm.is_baseline else format_interval(ratio))
         said = {"baseline": "1 (baseline)", "duplicate": "A/A"}.get(arm.role, b.facts.verdict)
         assert row["verdict"] == said
+
+
+def test_each_number_sorts_by_itself(run):
+    """A cell's key is the number that it shows: keys in the order of the columns, one list for each arm."""
+    shown = times_table([run], [""], Samples([run])).rows
+    for b, row in zip(run.benchmarks, shown, strict=False):
+        rates, other = rates_of(run, b), other_clock(run, b)
+        keys = [entry.order for entry in row if entry.order is not None]
+        ratio, its = (1.0, 1.0) if b.arm.is_baseline else (b.facts.ratio, other.ratio.ratio)
+        assert keys == [rates.time_s, ratio, b.facts.other_s[0], its, rates.steps_per_s, rates.flop_per_s]
 
 
 def test_a_column_of_one_word_is_said_once_above_the_table(read, rng):

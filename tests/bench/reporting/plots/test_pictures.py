@@ -3,14 +3,19 @@
 import re
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from support.runs import ARMS, draw_run, make_arm, make_benchmark, make_results, plan, with_facts
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
+from trigru.bench.analysis.overhead import overheads
 from trigru.bench.reporting.plots.calibration import calibration_picture
 from trigru.bench.reporting.plots.diff import MOST, diff_picture
 from trigru.bench.reporting.plots.figures import BLUE, GREY, INK, Picture, remove_picture, themed
+from trigru.bench.reporting.plots.scaling import scaling_picture
 from trigru.bench.reporting.plots.summary import summary_figure
+from trigru.bench.reporting.plots.sweep import sweep_picture
 
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 SMALL = {"groups": ("tiny/forward",), "processes": 3, "rounds": 5}
@@ -69,6 +74,33 @@ def test_a_calibration_draws_the_share_of_each_true_difference():
     assert "50.0% [1.3%, 98.7%] of 2 arms that are identical were called different" in picture.description
     assert "100.0% [15.8%, 100.0%] of 2 arms slowed by 5% were called slower" in picture.description
     assert calibration_picture(draw_run(1, **SMALL)) is None
+
+
+def test_a_sweep_draws_the_cost_of_each_size_with_both_ends_of_its_interval(rng):
+    process = np.repeat(np.arange(4), 6)
+    benchmarks = [
+        make_benchmark(make_arm(name, f"tiny@hidden={size}"), time * rng.lognormal(0, 0.05, 24), process)
+        for size in (8, 16)
+        for name, time in (("pure[jit]", 1e-3), ("pure[jit]#2", 1e-3), ("linen[apply]", 2e-3))
+    ]
+    run = make_results(benchmarks, plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16")))
+    (drawn,) = (c for axes in sweep_picture(run).figure.axes for c in axes.containers)
+    ends = [segment[:, 1].tolist() for segment in drawn.lines[2][0].get_segments()]
+    found = sorted(overheads(run), key=lambda paid: paid.size)
+    assert drawn.lines[0].get_ydata().tolist() == [paid.share for paid in found]
+    np.testing.assert_allclose(ends, [[paid.low_share, paid.high_share] for paid in found])
+
+
+@pytest.mark.parametrize(("time_s", "reach"), [(1.0, 1.2), (0.4, 1.3)])
+def test_the_axis_of_efficiency_reaches_as_far_as_the_markers(time_s, reach):
+    arm = make_arm("linen[apply]", phase="train_step")
+    two = msgspec.structs.replace(arm, devices=2, way="placed")
+    times = (make_arm("pure[jit]", phase="train_step"), 1.0), (make_arm("pure[jit]#2", phase="train_step"), 1.0)
+    benchmarks = [make_benchmark(of, [s] * 6) for of, s in (*times, (arm, 1.0), (two, time_s))]
+    picture = scaling_picture(make_results(benchmarks, plan=plan(devices=(1, 2))))
+    low, high = picture.figure.axes[0].get_xlim()
+    assert low == 0
+    assert reach <= high < reach + 0.2
 
 
 def test_the_summary_goes_from_the_documented_call_to_the_one_alike():
