@@ -104,10 +104,11 @@ def test_equinox_time_major_checks_the_whole_batch():
         equinox.time_major(model, jnp.swapaxes(X, 0, 1), jnp.ones((5, 8)))
 
 
+@pytest.mark.parametrize("kernel", ["stock", "fused"])
 @pytest.mark.usefixtures("unchecked")
-def test_equinox_says_to_vmap():
+def test_equinox_says_to_vmap(kernel):
     with pytest.raises(InputError, match=r"jax\.vmap"):
-        equinox.GRU(4, 8, key=jax.random.key(0))(X)
+        equinox.GRU(4, 8, kernel=kernel, key=jax.random.key(0))(X)
 
 
 @pytest.mark.parametrize(
@@ -216,11 +217,13 @@ def test_every_function_in_plain_jax_checks_its_dtype(dtype):
         ({"reverse": 1}, "reverse is a int"),
         ({"lengths": jnp.float32(2)}, "lengths have dtype float32"),
         ({"resets": jnp.ones(4, bool)}, r"resets have shape \(4,\), expected \(5,\)"),
+        ({"resets": jnp.ones(5, int)}, "resets have dtype int32"),
     ],
 )
+@pytest.mark.parametrize("kernel", ["stock", "fused"])
 @pytest.mark.usefixtures("unchecked")
-def test_equinox_checks_its_one_example(options, message):
-    model = equinox.GRU(4, 8, key=jax.random.key(0))
+def test_equinox_checks_its_one_example(kernel, options, message):
+    model = equinox.GRU(4, 8, kernel=kernel, key=jax.random.key(0))
     with pytest.raises(InputError, match=message):
         model(X[0], **options)
     with pytest.raises(InputError, match="expected 4 features"):
