@@ -9,7 +9,6 @@ import pytest
 from support.runs import ARMS, draw_run, make_arm, make_benchmark, make_results, plan, with_facts
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
-from trigru.bench.analysis.overhead import overheads
 from trigru.bench.reporting.plots.calibration import calibration_picture
 from trigru.bench.reporting.plots.diff import MOST, diff_picture
 from trigru.bench.reporting.plots.figures import BLUE, GREY, INK, Picture, remove_picture, themed
@@ -76,19 +75,20 @@ def test_a_calibration_draws_the_share_of_each_true_difference():
     assert calibration_picture(draw_run(1, **SMALL)) is None
 
 
-def test_a_sweep_draws_the_cost_of_each_size_with_both_ends_of_its_interval(rng):
-    process = np.repeat(np.arange(4), 6)
+def test_a_sweep_draws_the_cost_of_each_size_with_both_ends_of_its_interval():
     benchmarks = [
-        make_benchmark(make_arm(name, f"tiny@hidden={size}"), time * rng.lognormal(0, 0.05, 24), process)
-        for size in (8, 16)
-        for name, time in (("pure[jit]", 1e-3), ("pure[jit]#2", 1e-3), ("linen[apply]", 2e-3))
-    ]
+        with_facts(make_benchmark(make_arm(name, f"tiny@hidden={size}"), [1e-3] * 6), **facts)
+        for size, ratio in ((8, 2.0), (16, 1.5))
+        for name, facts in (
+            ("pure[jit]", {}), ("pure[jit]#2", {}),
+            ("linen[apply]", {"ratio": ratio, "ratio_low": ratio - 0.1, "ratio_high": ratio + 0.3}),
+        )
+    ]  # fmt: skip
     run = make_results(benchmarks, plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16")))
     (drawn,) = (c for axes in sweep_picture(run).figure.axes for c in axes.containers)
-    ends = [segment[:, 1].tolist() for segment in drawn.lines[2][0].get_segments()]
-    found = sorted(overheads(run), key=lambda paid: paid.size)
-    assert drawn.lines[0].get_ydata().tolist() == [paid.share for paid in found]
-    np.testing.assert_allclose(ends, [[paid.low_share, paid.high_share] for paid in found])
+    np.testing.assert_allclose(drawn.lines[0].get_ydata(), [1.0, 0.5])
+    ends = [segment[:, 1] for segment in drawn.lines[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[0.9, 1.3], [0.4, 0.8]])
 
 
 @pytest.mark.parametrize(("time_s", "reach"), [(1.0, 1.2), (0.4, 1.3)])
