@@ -24,7 +24,8 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
 
     Args:
         second: the derivative of the gradient (a Hessian-vector product) instead of that of the results. It is asked
-            with lengths and resets, which a rule of second order has to handle, too.
+            with lengths and resets, which a rule of second order has to handle, too; and of two models at once in
+            reverse mode: the gradient of half the squared norm of their gradients, which is H g of each.
     """
     asked = SequenceQuestion(lengths=second, resets=second)
 
@@ -39,22 +40,43 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
             def gradient(model, x):
                 return port.value_and_grad(scalar)(model, x)[1]
 
-            return jax.jvp(gradient if second else results, point, direction)
+            def penalty(models):
+                gradients, _ = jax.vmap(gradient, (0, None))(models, point[1])
+                return sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients)) / 2
+
+            found = jax.jvp(gradient if second else results, point, direction)[1]
+            if not second:
+                return found
+            models = jax.tree.map(lambda *both: jnp.stack(both), point[0], direction[0])
+            return *found, port.value_and_grad(penalty)(models)[1][0]
 
         point, direction = ((port.load(c.gru_config, c.params.gru), jnp.asarray(c.x)) for c in (case, _direction(case)))
         data = jax.tree.map(jnp.asarray, (asked.masks(case), case.targets, case.d_carry))
-        _, (first, last) = jit(differentiate)(point, direction, *data)
-        return leaves(port.dump(first)) | {"x": last} if second else {"carry": first, "outputs": last}
+        first, last, *of_models = jit(differentiate)(point, direction, *data)
+        if not second:
+            return {"carry": first, "outputs": last}
+        each = [port.dump(jax.tree.map(lambda a, n=n: a[n], of_models[0])) for n in range(2)]
+        return leaves(port.dump(first)) | {"x": last} | _penalties(each)
+
+    def along(case: Case, params: Any, x: Any = 0.0) -> tuple[Any, Any]:
+        """Results and gradients along a direction of parameters and inputs, as imaginary parts of the step's size."""
+        at = jax.tree.map(lambda p, v: p + 1j * COMPLEX_STEP * v, case.params.gru, params)
+        tape = oracle.forward(at, case.x + 1j * COMPLEX_STEP * x, **asked.masks(case))
+        return tape, oracle.backward(at, tape, case.targets, case.d_carry.astype(complex))
+
+    def gradient_of(case: Case) -> Any:
+        tape = oracle.forward(case.params.gru, case.x, **asked.masks(case))
+        return oracle.backward(case.params.gru, tape, case.targets, case.d_carry).params
 
     def expect(case: Case) -> Answers:
-        moved, step = _direction(case), 1j * COMPLEX_STEP
-        params = jax.tree.map(lambda p, v: p + step * v, case.params.gru, moved.params.gru)
-        tape = oracle.forward(params, case.x + step * moved.x, **asked.masks(case))
-        found: Answers = {"carry": tape.carry, "outputs": tape.outputs}
-        if second:
-            gradients = oracle.backward(params, tape, case.targets, case.d_carry.astype(complex))
-            found = gradients.params._asdict() | {"x": gradients.x}
-        return {quantity: array.imag / COMPLEX_STEP for quantity, array in found.items()}
+        moved = _direction(case)
+        tape, gradients = along(case, moved.params.gru, moved.x)
+        if not second:
+            return {"carry": tape.carry.imag / COMPLEX_STEP, "outputs": tape.outputs.imag / COMPLEX_STEP}
+        found = gradients.params._asdict() | {"x": gradients.x}
+        models = [replace(case, params=params) for params in (case.params, moved.params)]
+        each = [along(of, gradient_of(of))[1].params for of in models]
+        return {name: array.imag / COMPLEX_STEP for name, array in (found | _penalties(each)).items()}
 
     return Check(name, catches, answer, expect)
 
@@ -113,6 +135,10 @@ def frozen_check(name: str, catches: str) -> Check:
         return named_gradients(leaves(oracle.backward(case.params.gru, tape, case.targets, case.d_carry).params))
 
     return Check(name, catches, answer, expect)
+
+
+def _penalties(gradients: list[Any]) -> Answers:
+    return {f"penalty {name}": np.stack([leaves(of)[name] for of in gradients]) for name in leaves(gradients[0])}
 
 
 def _stacked(gradients: list[Any]) -> Answers:

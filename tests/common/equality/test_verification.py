@@ -141,7 +141,7 @@ QUANTITIES = {
     "vmap": PASSED,
     "export": LEARNED,
     "jvp": {"carry", "outputs"},
-    "hvp": {"x"} | PARAMS,
+    "hvp": {"x"} | PARAMS | {f"penalty {name}" for name in PARAMS},
     "dtype": LEARNED,
     "param-dtype": LEARNED,
     "forward": {"carry", "outputs"},
