@@ -111,13 +111,7 @@ def _writing(found: Answer, asked: list[tuple[str, Row]]) -> str:
             style = row.cells[FUNCTIONAL][port].style
             cells.append(f"`{style}`, which saves {in_one_piece(format_time_range(*times_s))}")
         rows.append((text, *cells))
-    code = [
-        "",
-        "",
-        "Make `call` once, and use it again. For one time step, `.step(x, carry)` stands in place of `(x)`, and the "
-        "carry is a third argument: [Serve one step a call](recipes/serving.md) has the code.",
-        "",
-    ]
+    code = ["", "", "Make `call` once, and use it again:", ""]
     for port in found.ports:
         style = next(s for s in get_port(port).call_styles if FUNCTIONAL in s.labels)
         caution = f". {style.caution[0].upper()}{style.caution[1:]}" if style.caution else ""

@@ -20,7 +20,7 @@ from ..arms.plan import FEW_PROCESSES
 from ..results.contradictions import LEAST_ROUNDS
 
 CONFIDENCE = 0.95
-#: Of the bootstrap; in several processes it only bounds the interval from below.
+#: Of the bootstrap: in one process, and in each of several, where it only bounds the interval from below.
 RESAMPLES, RESAMPLES_EACH = 4000, 1000
 
 #: No effect below this is called a difference, however narrow its interval. Two compilations of one function, placed
@@ -118,7 +118,7 @@ def effect_of(
         resamples: of the bootstrap; None for 4000, or for 1000 in each of several processes. The other arguments are
             those of `compare`.
     """
-    log_ratio = np.asarray(log_ratio)
+    log_ratio = np.asarray(log_ratio, float)
     by_process = _by_process(log_ratio, process)
     medians = tuple(float(np.median(rounds)) for rounds in by_process)
     centre = float(np.mean(medians))
@@ -280,8 +280,8 @@ def _squared_errors(by_process: list[np.ndarray], seed: int, resamples: int) -> 
     ]
 
 
-@lru_cache(maxsize=4096)
-def _bootstrap(log_ratios: bytes, processes: int, seed: int, resamples: int) -> list[list[float]]:
+@lru_cache(maxsize=512)
+def _bootstrap(log_ratios: bytes, processes: int, seed: int, resamples: int) -> tuple[list[float], ...]:
     """SciPy's interval, low and high, and standard error of the median over each process's rounds.
 
     Processes of equally many rounds are resampled at once, as each is alone: with the same draws. A page shows a ratio
@@ -296,7 +296,7 @@ def _bootstrap(log_ratios: bytes, processes: int, seed: int, resamples: int) -> 
         method="percentile",
         rng=np.random.default_rng(seed),
     )
-    return np.stack([*found.confidence_interval, found.standard_error]).T.tolist()
+    return tuple(np.stack([*found.confidence_interval, found.standard_error]).T.tolist())
 
 
 def _t(freedom: float) -> float:

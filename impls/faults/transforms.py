@@ -139,6 +139,24 @@ def _crosses_gradients(call, model, x, carry, **options):
     return call(replace(model, params=_crossed(model.params)), x, carry, **options)
 
 
+@jax.custom_vjp
+def _held_if_mapped(params):
+    """As they are, and so is their gradient; but under `jax.vmap`, it counts as a constant."""
+    return params
+
+
+def _constant_if_mapped(gradient):
+    is_mapped = any(type(a).__name__ == "BatchTracer" for a in jax.tree.leaves(gradient))
+    return jax.lax.stop_gradient(gradient) if is_mapped else gradient
+
+
+_held_if_mapped.defvjp(lambda params: (params, None), lambda _, gradient: (_constant_if_mapped(gradient),))
+
+
+def _has_mapped_gradients_that_are_constants(call, model, x, carry, **options):
+    return call(replace(model, params=_held_if_mapped(model.params)), x, carry, **options)
+
+
 @jax.custom_jvp
 def _beside(bias, bias_n):
     """The second, whose derivative is lost where the first one has none."""
@@ -215,6 +233,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("vmap-shares", "one model for a whole ensemble", "vmap", Applied(_shares_a_model)),
     Fault("no-forward-mode", "a gradient without a forward mode", "jvp", Applied(_no_forward_mode)),
     Fault("first-order-only", "second derivatives are zero", "hvp", Applied(_first_order_only)),
+    Fault(
+        "mapped-constant", "a mapped gradient is a constant", "hvp", Applied(_has_mapped_gradients_that_are_constants)
+    ),
     Fault(
         "known-batch-back", "the way back asks for the batch", "symbolic", Applied(_asks_for_the_batch_on_the_way_back)
     ),

@@ -75,6 +75,8 @@ def drawing() -> Iterator[None]:
 
     own: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "trigru", "font.size": 9, "text.parse_math": False}
     own |= {"axes.spines.top": False, "axes.spines.right": False} | dict.fromkeys(_DRAWN_IN_INK, INK)
+    # a user's own settings decide neither where things are nor how large text is
+    own |= {"figure.autolayout": False, "figure.constrained_layout.use": False, "figure.dpi": 100}
     with matplotlib.rc_context(own), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names may have letters that the font lacks
         yield

@@ -50,13 +50,12 @@ def _draw(axes: "Axes", panel: dict[str, list[Scaling]]) -> None:
     devices = sorted({s.benchmark.arm.devices for s in found})
     for number, over in enumerate(devices):
         axes.plot([], [], marker_of(number), color=INK, label=f"{over} devices")
-    for y, of_line in zip(map(float, range(len(panel))), panel.values(), strict=True):
+    for y, of_line in enumerate(panel.values()):
         for s in of_line:
             arm = s.benchmark.arm
             real = s.verdict != "indistinguishable"
-            draw_ratio(
-                axes, y, s.efficiency, colour_of(arm.port, ports), marker_of(devices.index(arm.devices)), filled=real
-            )
+            marker = marker_of(devices.index(arm.devices))
+            draw_ratio(axes, float(y), s.efficiency, colour_of(arm.port, ports), marker, filled=real)
     axes.axvline(1, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(panel)), list(panel))
     axes.invert_yaxis()

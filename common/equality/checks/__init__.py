@@ -239,7 +239,10 @@ CHECKS: tuple[Check, ...] = (
     counted_check("counted", "lengths that are counted in 16 bits, of an integer or of the dtype that is computed in"),
     symbolic_check("symbolic", "a batch size that has to be known when a program, or its gradient, is exported"),
     derivative_check(
-        "hvp", "second derivatives (a Hessian-vector product): missing, or those of another function", second=True
+        "hvp",
+        "second derivatives (a Hessian-vector product, a gradient penalty of mapped models): missing, or those of "
+        "another function",
+        second=True,
     ),
     per_example_check(
         "per-example", "gradients that mix, or change places, where each example's own is asked for by `jax.vmap`"

@@ -24,8 +24,9 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
 
     Args:
         second: the derivative of the gradient (a Hessian-vector product) instead of that of the results. It is asked
-            with lengths and resets, which a rule of second order has to handle, too; and of two models at once in
-            reverse mode: the gradient of half the squared norm of their gradients, which is H g of each.
+            with lengths and resets, which a rule of second order has to handle, too. Reverse mode is asked as well, of
+            two models at once: the gradient of a gradient penalty, half the squared norm of each model's gradient g.
+            It is the Hessian times g.
     """
     asked = SequenceQuestion(lengths=second, resets=second)
 
@@ -58,11 +59,13 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
         each = [port.dump(jax.tree.map(lambda a, n=n: a[n], of_models[0])) for n in range(2)]
         return leaves(port.dump(first)) | {"x": last} | _penalties(each)
 
-    def along(case: Case, params: Any, x: Any = 0.0) -> tuple[Any, Any]:
-        """Results and gradients along a direction of parameters and inputs, as imaginary parts of the step's size."""
-        at = jax.tree.map(lambda p, v: p + 1j * COMPLEX_STEP * v, case.params.gru, params)
-        tape = oracle.forward(at, case.x + 1j * COMPLEX_STEP * x, **asked.masks(case))
-        return tape, oracle.backward(at, tape, case.targets, case.d_carry.astype(complex))
+    def moved_by(case: Case, d_params: Any, d_x: Any = 0.0) -> tuple[Any, Any]:
+        """Parameters and results a complex step away: the imaginary part over the step is the derivative along it."""
+        params = jax.tree.map(lambda p, v: p + 1j * COMPLEX_STEP * v, case.params.gru, d_params)
+        return params, oracle.forward(params, case.x + 1j * COMPLEX_STEP * d_x, **asked.masks(case))
+
+    def backward(case: Case, params: Any, tape: Any) -> Any:
+        return oracle.backward(params, tape, case.targets, case.d_carry.astype(complex))
 
     def gradient_of(case: Case) -> Any:
         tape = oracle.forward(case.params.gru, case.x, **asked.masks(case))
@@ -70,12 +73,13 @@ def derivative_check(name: str, catches: str, *, second: bool = False) -> Check:
 
     def expect(case: Case) -> Answers:
         moved = _direction(case)
-        tape, gradients = along(case, moved.params.gru, moved.x)
+        params, tape = moved_by(case, moved.params.gru, moved.x)
         if not second:
             return {"carry": tape.carry.imag / COMPLEX_STEP, "outputs": tape.outputs.imag / COMPLEX_STEP}
+        gradients = backward(case, params, tape)
         found = gradients.params._asdict() | {"x": gradients.x}
-        models = [replace(case, params=params) for params in (case.params, moved.params)]
-        each = [along(of, gradient_of(of))[1].params for of in models]
+        of_models = [replace(case, params=params) for params in (case.params, moved.params)]
+        each = [backward(of, *moved_by(of, gradient_of(of))).params for of in of_models]
         return {name: array.imag / COMPLEX_STEP for name, array in (found | _penalties(each)).items()}
 
     return Check(name, catches, answer, expect)

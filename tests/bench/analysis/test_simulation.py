@@ -5,6 +5,7 @@ import pytest
 from support.known import tables_on_screen
 from support.runs import make_arm, make_benchmark, make_results
 from trigru.bench.analysis import simulation as of_samples
+from trigru.bench.analysis import statistics
 from trigru.bench.analysis.simulation import samples, simulate, spread_of, time_of
 from trigru.bench.analysis.statistics import effect_of
 from trigru.bench.commands import simulation
@@ -42,6 +43,7 @@ def test_more_processes_see_more_and_rarely_call_what_is_identical_different(cal
     assert few.found[0.04] < 0.5 < 0.9 < many.found[0.04]
     assert few.found[0.5] == many.found[0.5] == 1
     assert max(few.wrong, many.wrong) <= 0.12
+    statistics._bootstrap.cache_clear()
     assert simulate(calibration, 3, 20, (0.04, 0.5), 60) == few
 
 

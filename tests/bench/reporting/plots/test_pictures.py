@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import matplotlib
 import msgspec
 import numpy as np
 import pytest
@@ -120,6 +121,19 @@ def test_the_summary_goes_from_the_documented_call_to_the_one_alike():
 def test_a_picture_of_the_docs_has_numbers_as_they_are_read(path):
     """And none of the marks that a library sets formulas by."""
     assert "mathdefault" not in path.read_text(encoding="utf-8")
+
+
+def test_a_figure_is_laid_out_once_whatever_a_user_has_set(tmp_path):
+    with matplotlib.rc_context({"figure.autolayout": True, "figure.dpi": 30}):
+        figure = summary_figure(answer(draw_run(1, **SMALL)))
+        before = figure.axes[0].get_position().bounds
+        Picture("summary", figure, "words").write(tmp_path)
+    assert figure.get_layout_engine() is None
+    placed = figure.axes[0].get_position().bounds
+    assert placed != before
+    again = summary_figure(answer(draw_run(1, **SMALL)))
+    assert 'role="img"' in themed(again, "words", INK)
+    assert again.axes[0].get_position().bounds == placed
 
 
 def test_a_picture_is_two_files_and_those_of_a_theme_have_its_ink_and_no_background(tmp_path):
