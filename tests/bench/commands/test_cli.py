@@ -181,6 +181,7 @@ HOW = ("--quick", "--rounds 6", "--processes 2", "--limit 60", "--seed 1", "--re
         (("verify", "--self-test", "--kernel", "fused"), "--self-test takes no other option"),
         (("verify", "--self-test", "--json"), "--self-test takes no other option"),
         (("verify", "--self-test", "--upstream"), "--self-test takes no other option"),
+        (("verify", "--devices", "2", "--upstream"), "--devices asks one check more"),
         (("verify", "--seed", "0"), "--budget and --seed are for --thorough"),
         (("verify", "--upstream", "--kernel", "fused"), "--upstream takes no --kernel"),
         (("train", "--vanishing", "--experiment", "vowels"), "its data are random"),

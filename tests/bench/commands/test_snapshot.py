@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from support.cli import call, invoke
 from support.runs import MACHINE
+from trigru.bench.commands import snapshot as command
+from trigru.bench.proving.prover import Prover
 from trigru.bench.upgrades.folder import FILE, load, name_of, save
 from trigru.bench.upgrades.record import SCHEMA, Calls, Draw, Snapshot, Subject, Where
+from trigru.common.equality.measurement import Measurement
 
 ARRAYS = np.arange(3.0), np.arange(3.0) + 1
 CALLS = Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, 100, 1)
@@ -160,3 +163,12 @@ def test_another_schema_is_refused(folders):
     code, _, err = call("diff", old, new)
     assert code == 2
     assert "schema 7, expected 1" in err
+
+
+def test_what_is_not_offered_is_no_failure(tmp_path, monkeypatch, capsys):
+    missing = Measurement("nnx", "hvp", None, "call", "float64", None, 0.0, "not offered: by this flax")
+    wrong = Measurement("nnx", "forward", None, "carry", "float64", 1.0, 1e-12)
+    found = Snapshot(SCHEMA, [], "", MACHINE, [missing, wrong], [], [])
+    monkeypatch.setattr(command, "take_into", lambda *_, **__: found)
+    command.snapshot(tmp_path / "s", ["nnx"], prover=Prover(keep=False))
+    assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err

@@ -144,6 +144,12 @@ def test_trainings_time_nothing_so_that_they_may_run_beside_a_run(tmp_path, coun
     assert done.exit_code == 0, done.output
 
 
+def test_a_first_look_at_named_experiments_is_not_called_that_of_another(tmp_path, counted):
+    _, _, err = call("train", "--quick", "--experiment", "sunspots-8", "--port", "linen", "-o", str(tmp_path))
+    assert "A first look" not in err
+    assert "sunspots-8 (it takes" in err
+
+
 def test_a_first_look_has_seeds_enough_for_one_experiment_and_says_so(tmp_path, counted):
     _, _, err = call("train", "--quick", "--port", "linen", "-o", str(tmp_path))
     assert err.startswith(

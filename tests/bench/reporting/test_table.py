@@ -11,7 +11,7 @@ import pytest
 from support.cli import call, invoke
 from support.runs import draw_run, make_arm, with_benchmarks, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.crosstab import KINDS, Cell, crosstab
-from trigru.bench.reporting.table import FORMATS, as_csv, as_json, as_latex, as_markdown, column_name
+from trigru.bench.reporting.table import FORMATS, _marked, as_csv, as_json, as_latex, as_markdown, column_name
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import save
 
@@ -95,6 +95,22 @@ def test_markdown_shows_ratios_with_intervals_brackets_and_reasons(run):
     assert "| (1.000 [0.900, 1.100])* |" in text
     assert "\\shortstack[r]{(1.000)*\\\\{\\scriptsize[0.900, 1.100]}}" in as_latex(table)
     assert "- nnx[split-merge]: * other equations (resets before the product), so it is not held to the oracle." in text
+
+
+def test_a_ratio_has_a_star_if_one_of_the_two_has_other_equations(run):
+    other = with_benchmarks(
+        run, [with_facts(b, differs="resets", gate=None) if b.arm.port == "nnx" else b for b in run.benchmarks]
+    )
+    cells = [
+        cell
+        for row in crosstab([other], "pairwise", styles=("functional",)).rows
+        for cell in row.cells.values()
+        if isinstance(cell, Cell)
+    ]
+    assert {len(cell.arms) for cell in cells} == {2}
+    starred = [_marked(cell, "x").endswith("*") for cell in cells]
+    assert starred == [any(b.arm.port == "nnx" for b in cell.arms) for cell in cells]
+    assert len({*starred}) == 2
 
 
 def test_times_have_a_unit_in_every_cell(run):

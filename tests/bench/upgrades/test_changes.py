@@ -12,6 +12,7 @@ from trigru.bench.upgrades.record import (
     Calls,
     Checkpoint,
     Draw,
+    Leaf,
     Program,
     Snapshot,
     Subject,
@@ -220,6 +221,25 @@ def test_one_draw_that_is_another_is_not_hidden_by_one_that_is_rounded():
     assert kinds(old, new, (arrays, moved)) == ["draws"]
 
 
+def test_the_draws_of_a_model_are_counted_among_its_own():
+    arrays, moved = ([np.array([x + n], "float32") for n in range(3)] for x in (1.0, 9.0))
+
+    def drawn(some):
+        return snapshot(draws=[Draw(("gru", "gru", "top")[n], n, ".w", name_of(a)) for n, a in enumerate(some)])
+
+    old, new = drawn(arrays), drawn([moved[0], *arrays[1:]])
+    known = {name_of(a): a for a in (*arrays, *moved)}
+    (found,) = changes((old, known), (new, known))
+    assert found.what.startswith("gru: 1 of 2 draws, the first .w of key 0")
+
+
+@pytest.mark.parametrize("changed", [{"shape": (3,)}, {"dtype": "bfloat16"}])
+def test_each_fact_of_a_leaf_is_compared(changed):
+    leaf = Leaf(".w", (2,), "float32")
+    assert kinds(snapshot(tree=[leaf]), snapshot(tree=[msgspec.structs.replace(leaf, **changed)])) == ["tree"]
+    assert kinds(snapshot(tree=[leaf]), snapshot(tree=[leaf])) == []
+
+
 def test_a_style_that_is_gone_is_broken():
     assert kinds(snapshot(styles={"jit": ""}), snapshot(styles={})) == ["broken"]
 
@@ -279,6 +299,12 @@ def test_another_processor_or_flag_is_told(field):
     other = snapshot(machine=msgspec.structs.replace(MACHINE, **{field: "--xla_cpu_max_isa=AVX2"}))
     assert any("may differ for that alone" in said for said in reservations(snapshot(), other))
     assert reservations(snapshot(), snapshot()) == []
+
+
+def test_what_one_of_two_snapshots_has_is_told_whichever_it_is():
+    more = Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("linen", "linen"), Subject("mine", "mine")])
+    for two in ((snapshot(), more), (more, snapshot())):
+        assert "in one of them alone, and not compared: mine." in reservations(*two)
 
 
 def test_another_setting_of_the_environment_is_told():

@@ -4,12 +4,13 @@ import json
 import os
 import stat
 import sys
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 from trigru.bench.upgrades import environments
 from trigru.bench.upgrades.environments import EnvironmentFailedError, Environments
-from trigru.bench.upgrades.versions import SUBJECTS, read_set
+from trigru.bench.upgrades.versions import SUBJECTS, read_set, today
 from trigru.common.errors import UnavailableError
 
 UV = f"""#!{sys.executable}
@@ -45,6 +46,15 @@ def uv(tmp_path, monkeypatch):
 
 def said(uv):
     return [json.loads(line) for line in (uv / "said").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("of", ["jax>=0.6", str(today())])
+def test_what_is_newest_is_so_for_a_day(uv, tmp_path, monkeypatch, of):
+    made = Environments("3.13", folder=tmp_path / "kept")
+    first, past = (made.get(read_set(some)).folder for some in (of, "2025-01-31"))
+    monkeypatch.setattr(environments, "today", lambda: today() + timedelta(days=1))
+    assert made.get(read_set(of)).folder != first
+    assert made.get(read_set("2025-01-31")).folder == past
 
 
 def test_an_environment_is_made_once(uv, tmp_path):

@@ -103,7 +103,10 @@ def test_a_run_of_bench_is_asked_for_in_each(tmp_path, trigru):
 
 
 def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
-    table, pure, *_ = matrix_tables(fill(SETS, tmp_path, Made(), command=[]))
+    broken = Made({SETS[0].name: True})
+    later = matrix_tables(fill(SETS[:2], tmp_path / "later", broken, command=[]))[1]
+    assert [row[3] for row in later.rows] == ["the first"], "of those that have a snapshot"
+    table, pure, *_ = matrix_tables(fill(SETS, tmp_path / "all", Made(), command=[]))
     assert [row[1] for row in table.rows] == ["jax 0.0.0", "jax 0.0.0 -> 0.1.0", "", "jax 0.1.0 -> 0.3.0"]
     assert table.rows[2][-1] == "no snapshot"
     assert "No snapshot of jax==0.2.0: error: it broke" in table.notes

@@ -146,6 +146,8 @@ def test_a_number_opens_to_every_sample_by_process(shown, scheme):
     plot = dialog.find_element(By.CSS_SELECTOR, "[role=img]")
     assert plot.get_attribute("aria-label").startswith("Samples of")
     assert len(dialog.find_elements(By.CSS_SELECTOR, "circle")) == 2 * 3 * 7, "two arms, three processes, seven rounds"
+    texts = [text.text for text in plot.find_elements(By.TAG_NAME, "text")]
+    assert {"1", "2", "3"} <= set(texts), "processes are counted from 1"
     places = "return [...arguments[0].querySelectorAll(arguments[1])].map((part) => +part.getAttribute(arguments[2]))"
     lines = browser.execute_script(places, plot, "[aria-label=rule] line", "y1")
     samples = browser.execute_script(places, plot, "[aria-label=dot] circle", "cy")

@@ -29,7 +29,7 @@ from trigru.bench.reporting.answer import advice_lines, legend_lines, limit_line
 from trigru.bench.reporting.numbers import format_bytes, format_interval, format_ratio, format_time
 from trigru.bench.reporting.page.page import SCRIPTS, names_of, page
 from trigru.bench.reporting.page.samples import Samples
-from trigru.bench.reporting.page.tables import times_table
+from trigru.bench.reporting.page.tables import programs_table, times_table
 from trigru.bench.reporting.reasons import reason_lines
 from trigru.bench.results.arm import Untimed
 
@@ -134,6 +134,18 @@ def test_an_arm_without_a_number_says_why(read):
     assert {
         row[name].strip() for name in ("time / plain JAX", "verdict", "other clock", "its / plain JAX", "steps/s")
     } == {"-"}
+
+
+def test_no_memory_is_a_number_and_unknown_memory_is_none(run):
+    own = [b for b in run.benchmarks if b.arm.role != "duplicate"][:2]
+    changed = [
+        with_facts(b, program=msgspec.structs.replace(b.facts.program, temp_bytes=size))
+        for size, b in zip((0, None), own, strict=True)
+    ]
+    shown = programs_table([with_benchmarks(run, changed)], [""]).rows
+    (none,), (unknown,) = ([entry for entry in row if entry.text in (format_bytes(0), "")] for row in shown)
+    assert (none.text, none.order) == (format_bytes(0), 0)
+    assert unknown.why == "XLA did not tell"
 
 
 def test_a_program_and_its_compile_times_stand_under_their_headings(run, read):
@@ -272,6 +284,8 @@ def test_a_sweep_a_kernel_and_a_calibration_have_their_own(rng):
     assert len(calibrated.rows("Every time")) == 6
     assert "Verdicts on arms whose truth is known, with 95 % intervals" in calibrated.html
     assert "Verdicts on known differences" in calibrated.text
+    both = [with_provenance(trials, plan=plan(trials=2)), draw_run(1)]
+    assert "Sizes, kernels and devices" in page(both), "not all of them are calibrations"
     assert "Answer" in calibrated.text
 
 
