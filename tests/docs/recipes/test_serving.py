@@ -41,6 +41,6 @@ def test_it_is_one_program(recipe):
 
 def test_the_call_style_is_the_one_that_the_measurements_recommend(recipe):
     page = (ROOT / "docs" / "which-framework.md").read_text(encoding="utf-8")
-    row = page.partition("**What to write**")[2].partition("| One time step a call")[2].splitlines()[0]
+    row = page.partition("### What to write")[2].partition("| One time step a call")[2].splitlines()[0]
     recommended = dict(zip(("linen", "nnx", "equinox"), re.findall(r"`([\w-]+)`", row), strict=True))
     assert STYLES[recommended[recipe.framework]] in recipe.program.code
