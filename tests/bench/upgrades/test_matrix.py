@@ -177,6 +177,8 @@ def test_the_picture_says_what_a_call_costs_over_the_sets(tmp_path, trigru):
     (line,) = figure.axes[0].get_lines()
     assert list(line.get_ydata()) == [100, 110, 130]
     assert figure.axes[0].get_ylabel() == "lines"
+    del found.rows[1].facts["pure"]
+    assert list(matrix_picture(found).figure.axes[0].get_lines()[0].get_xdata()) == [0, 2], "each at its set"
 
 
 def test_one_set_has_no_picture(tmp_path, trigru):
