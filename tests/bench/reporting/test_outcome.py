@@ -7,7 +7,7 @@ import pytest
 from support.runs import EQUAL, GROUPS, draw_run, with_machine, with_provenance
 from trigru.bench.analysis.diff import diff
 from trigru.bench.reporting.diff import diff_tables
-from trigru.bench.reporting.outcome import outcome
+from trigru.bench.reporting.outcome import notes, outcome
 
 WRONG = replace(EQUAL, error=1.0)
 
@@ -70,6 +70,22 @@ def test_all_reasons_of_one_option_are_said(old, again):
     (said,) = (line for line in outcome(diff(old, short)) if "--allow-missing" in line)
     assert "the run of NEW was interrupted" in said
     assert "1 arm missing in NEW" in said
+
+
+def test_what_differs_without_harm_is_noted_as_it_is_and_as_it_was(old, again):
+    was = with_machine(old, commit="aaaaaaa")
+    longer = msgspec.structs.replace(again.trigru.plan, sample_time_s=0.5)
+    now = with_provenance(with_machine(again, commit="bbbbbbb"), plan=longer)
+    assert notes(diff(was, now))[:2] == [
+        "Commit of trigru: bbbbbbb, was aaaaaaa.",
+        "Samples last at least 500 ms, were 100 µs.",
+    ]
+    assert not [note for note in notes(diff(was, was)) if "Commit" in note or "Samples" in note]
+    proven, one = with_provenance(was, equality=[EQUAL]), draw_run(3, processes=1)
+    for files, name in (((proven, was), "NEW"), ((was, proven), "OLD"), ((was, was), "OLD and NEW")):
+        assert any(note.startswith(f"{name}: no proof of equality.") for note in notes(diff(*files)))
+    for files, name in (((was, one), "NEW"), ((one, was), "OLD"), ((one, one), "OLD and NEW")):
+        assert any(note.startswith(f"One process alone in {name}:") for note in notes(diff(*files)))
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def test_a_diff_of_many_arms_draws_what_moved_and_what_is_compared_and_says_so()
     still = not next(change for change in found.judged if change.arm.port == "linen").moved
     assert len(points(picture.figure.axes[0])) == moved + still
     assert f"{MOST + 1 - moved - still} that did not move are not drawn" in picture.figure.axes[0].get_title("left")
+    assert f"{MOST + 1 - moved} arms indistinguishable from before" in picture.description, "drawn or not"
 
 
 def test_nothing_in_common_is_no_picture():
@@ -93,13 +94,15 @@ def test_a_sweep_draws_the_cost_of_each_size_with_both_ends_of_its_interval():
 
 
 @pytest.mark.parametrize(("time_s", "reach"), [(1.0, 1.2), (0.4, 1.3)])
-def test_the_axis_of_efficiency_reaches_as_far_as_the_markers(time_s, reach):
+def test_a_picture_of_scaling_shows_efficiency_and_its_axis_reaches_as_far_as_the_markers(time_s, reach):
     arm = make_arm("linen[apply]", phase="train_step")
     two = msgspec.structs.replace(arm, devices=2, way="placed")
     times = (make_arm("pure[jit]", phase="train_step"), 1.0), (make_arm("pure[jit]#2", phase="train_step"), 1.0)
     benchmarks = [make_benchmark(of, [s] * 6) for of, s in (*times, (arm, 1.0), (two, time_s))]
     picture = scaling_picture(make_results(benchmarks, plan=plan(devices=(1, 2))))
-    low, high = picture.figure.axes[0].get_xlim()
+    (axes,) = picture.figure.axes
+    assert [x for x, _ in points(axes)] == [pytest.approx(1.0 / time_s / 2)], "the speedup over the devices"
+    low, high = axes.get_xlim()
     assert low == 0
     assert reach <= high < reach + 0.2
 
