@@ -136,6 +136,15 @@ class _StepKeepsACarry(PurePort):
         return super().step(model, x, carry, reset=reset if carry is None else None)
 
 
+class _StepRounds(PurePort):
+    """What a step gives is rounded to the dtype of its inputs."""
+
+    def step(self, model, x, carry=None, *, reset=None):
+        carry, output = super().step(model, x, carry, reset=reset)
+        rounded = output.astype(jnp.asarray(x).dtype).astype(output.dtype)
+        return rounded, rounded
+
+
 class _StartDetached(PurePort):
     def initial_carry(self, model, batch_shape=()):
         return jax.lax.stop_gradient(super().initial_carry(model, batch_shape))
@@ -194,7 +203,7 @@ def _in_a_sum_with_one(call, model, x, carry, **options):
     return carry, outputs + jax.lax.stop_gradient(jnp.round(outputs / place) * place - outputs)
 
 
-def _rounds_beside_a_wide_carry(call, model, x, carry, **options):
+def _rounds_to_the_inputs(call, model, x, carry, **options):
     last, outputs = call(model, x, carry, **options)
     return last, outputs.astype(x.dtype).astype(outputs.dtype)
 
@@ -300,7 +309,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("counted-short", "lengths counted in 16 bits", "counted", Applied(_in_16_bits)),
     Fault("counted-coarse", "lengths counted in half precision", "counted", Applied(_in_the_dtype_of_outputs)),
     Fault("faint-lost", "what is near 0 is rounded as beside 1", "faint", Applied(_in_a_sum_with_one)),
-    Fault("wide-carry-rounded", "rounded to the inputs' dtype", "wide-carry", Applied(_rounds_beside_a_wide_carry)),
+    Fault("promotion-rounded", "rounded to the inputs' dtype", "promotion", Applied(_rounds_to_the_inputs)),
+    Fault("promotion-of-a-step", "a step rounded to its inputs' dtype", "promotion", _StepRounds()),
     Fault("padding-multiplied", "padding is multiplied by zero", "held", Applied(_through_padding)),
     Fault("no-negative-zero", "-0.0 is dumped as 0.0", "conversion", _LosesTheSignOfZero()),
     Fault("no-readout-bias", "a classifier is handed out without its bias", "exchange", _LosesTheReadoutsBias()),

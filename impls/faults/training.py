@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from ...common.parameters.record import from_leaves, leaves
-from ...common.port.protocol import CallStyle
+from ...common.port.protocol import DONATED, CallStyle
 from ...common.port.styles import functional_program
 from ..pure import PORT, Classifier, PurePort
 from .fault import Fault, edit
@@ -43,8 +43,8 @@ class _ReadoutOfPadding(PurePort):
 
 
 class _Styled(PurePort):
-    def __init__(self, build: Callable[..., Any], *, first: bool = False):
-        faulty = (CallStyle("faulty", "", build),)
+    def __init__(self, build: Callable[..., Any], *, first: bool = False, labels: tuple[str, ...] = ()):
+        faulty = (CallStyle("faulty", "", build, labels=labels),)
         self.call_styles = faulty if first else (*PORT.call_styles, *faulty)
 
 
@@ -74,6 +74,11 @@ def _gives_up_the_model(port, model, task):
         return found
 
     return replace(program, call=call) if task.phase == "train_step" else program
+
+
+def _gives_up_parameters_alone(port, model, task):
+    own = jax.tree.map(jnp.copy, model)
+    return functional_program(port, own, task, jit=partial(jax.jit, donate_argnums=(0,)))
 
 
 def _trains_with(update):
@@ -172,6 +177,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("style-inference", "it infers with another model", "forward", _Styled(_infers_with_another_model)),
     Fault("style-detached", "a style detaches the start", "training", _Styled(_detaches_initial_carry)),
     Fault("style-gives-up", "the model is gone after a train step", "training", _Styled(_gives_up_the_model)),
+    Fault(
+        "half-donated",
+        "a donated step keeps the optimiser's state",
+        "memory",
+        _Styled(_gives_up_parameters_alone, labels=(DONATED,)),
+    ),
     Fault("style-no-state", "optimiser state forgotten", "training", _Styled(_trains_with(_forgets_state))),
     Fault("style-twice", "updates applied twice", "training", _Styled(_trains_with(_updates_twice))),
     Fault("style-lost-update", "b_hn never updated", "training", _Styled(_trains_with(_loses_an_update))),

@@ -111,7 +111,7 @@ WITH_LENGTHS = (
     *("golden", "lengths", "long", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
     *("refusals", "held", "per-example", "mesh"),
 )
-OF_DTYPE = ("dtype", "param-dtype", "life", "wide-carry")
+OF_DTYPE = ("dtype", "param-dtype", "life", "promotion")
 
 DEPARTURES: tuple[Departure, ...] = tuple(
     Departure(name, "eqx.nn.GRUCell", "equinox", what, evidence, checks)

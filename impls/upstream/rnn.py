@@ -69,7 +69,7 @@ def departures_of_both(
             ),
             ("two-batch-axes", "seq_lengths with two batch axes", _two_batch_axes, run, ()),
             ("bare-carry", "an unbatched carry is not broadcast", _bare_carry, run, ()),
-            ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, run, ("dtype", "life", "wide-carry")),
+            ("dtype", "dtype gives way to the carry's", _dtype_of_the_carry, run, ("dtype", "life", "promotion")),
             ("half-parameters", "parameters in half precision can't be made", _half, draw, HALF),
             ("any-inputs", "takes integers as inputs; no bad call is refused", _any_inputs, run, ("refusals",)),
         )

@@ -84,7 +84,7 @@ CALLS = {
     "mesh": {(3, f"carry {MASKED}")},
     "per-example": {(2, MASKED)},
     "frozen": {(3, "")},
-    "wide-carry": {(3, "carry")},
+    "promotion": {(3, "carry"), ("step", "carry")},
     "held": {(3, "carry lengths")},
     "exchange": set(),  # loads and dumps
     "life": {(3, ""), (3, "dtype=bfloat16 remat unroll"), (3, "dtype=bfloat16 remat"), (3, "dtype=bfloat16 unroll")},

@@ -26,8 +26,8 @@ from .extremes import (
     faint,
     held_check,
     many_steps,
+    promotion_check,
     symbolic_check,
-    wide_carry_check,
 )
 from .life import life_check
 from .memory import memory_check
@@ -265,8 +265,9 @@ CHECKS: tuple[Check, ...] = (
         "a gate near 0 that is lost in the sum with 1, as in a sigmoid by way of tanh, beside a large state",
         SequenceQuestion(view=closed),
     ),
-    wide_carry_check(
-        "wide-carry", "inputs or parameters that are multiplied in their own dtype where a wider carry is passed"
+    promotion_check(
+        "promotion",
+        "arrays that are multiplied in their own dtype where another, of inputs, parameters and carry, is wider",
     ),
     held_check("held", "padding that is computed and multiplied by zero, so that what is not finite goes through it"),
     Check(
@@ -289,7 +290,9 @@ CHECKS: tuple[Check, ...] = (
         "refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused"
     ),
     memory_check(
-        "memory", "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled"
+        "memory",
+        "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled; a donated "
+        "train step that keeps what it replaces",
     ),
 )
 

@@ -1,9 +1,10 @@
-"""Checks of sequences at the edge: very long ones, a large model, values near 0, gates that are closed, a carry that is
-wider than all else or not finite, a batch whose size is not known when the program is made.
+"""Checks of sequences at the edge: very long ones, a large model, values near 0, gates that are closed, arrays of which
+one is wider than the others, a carry that is not finite, a batch whose size is not known when the program is made.
 
 A view is the case with other values, for a `SequenceQuestion`.
 """
 
+import itertools
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from ...port.protocol import Port
 from .. import oracle
 from ..cases import Case
 from .check import Answers, Check, unless_left_out
-from .sequences import named_gradients
+from .sequences import by_step, named_gradients, whole
 
 Array = Any
 #: Steps of a long sequence; and of one that powers of two divide, up to 256.
@@ -28,6 +29,8 @@ COUNTED = 2**16 + 2
 COARSE = {"bfloat16": 2**8 + 4, "float16": 2**11 + 4}
 #: Sequences, steps, inputs and units of a large model.
 SCALE = (64, 1024, 64, 512)
+#: What may be of a wider dtype than all else.
+WIDE = ("carry", "inputs", "parameters")
 
 
 def many_steps(case: Case) -> Case:
@@ -76,22 +79,36 @@ def closed(case: Case) -> Case:
     return replace(case, params=case.params._replace(gru=gru._replace(**changed)))
 
 
-def wide_carry_check(name: str, catches: str) -> Check:
-    """A carry of float64 passed to a model and inputs of float32: all is computed in float64, and nothing rounded."""
+def promotion_check(name: str, catches: str) -> Check:
+    """One of carry, inputs and parameters in float64, the others in float32: all is computed in float64."""
+    entries = {"a sequence": whole, "step by step": by_step}
 
-    def narrow(case: Case) -> tuple[Any, Array]:
-        return jax.tree.map(lambda p: p.astype("float32"), case.params.gru), case.x.astype("float32")
+    def given(case: Case, wide: str) -> dict[str, Any]:
+        arrays = {"carry": case.carry, "inputs": case.x, "parameters": case.params.gru}
+        narrow = jax.tree.map(lambda a: a.astype("float32"), arrays)
+        return narrow | {wide: arrays[wide]}
+
+    def named(found: tuple[Array, Array], entry: str, wide: str) -> Answers:
+        return dict(zip((f"{what} of {entry}, wide {wide}" for what in ("carry", "outputs")), found, strict=True))
+
+    def ask(port: Port, case: Case, wide: str, entry: str) -> Answers:
+        carry, x, params = given(case, wide).values()
+        model = port.load(replace(case.gru_config, param_dtype=str(params.bias.dtype)), params)
+        return named(jit(partial(entries[entry], port))(model, x, jnp.asarray(carry)), entry, wide)
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
-        gru, x = narrow(case)
-        model = port.load(replace(case.gru_config, param_dtype="float32"), gru)
-        carry, outputs = jit(lambda model, x, carry: port.apply(model, x, carry))(model, x, jnp.asarray(case.carry))
-        return {"carry": carry, "outputs": outputs}
+        found: Answers = {}
+        for wide, entry in itertools.product(WIDE, entries):
+            found |= unless_left_out(partial(ask, port, case, wide, entry), named((None, None), entry, wide))
+        return found
 
     def expect(case: Case) -> Answers:
-        gru, x = jax.tree.map(lambda a: a.astype("float64"), narrow(case))
-        tape = oracle.forward(gru, x, case.carry)
-        return {"carry": tape.carry, "outputs": tape.outputs}
+        found: Answers = {}
+        for wide, entry in itertools.product(WIDE, entries):
+            carry, x, params = jax.tree.map(lambda a: a.astype("float64"), given(case, wide)).values()
+            tape = oracle.forward(params, x, carry)
+            found |= named((tape.carry, tape.outputs), entry, wide)
+        return found
 
     return Check(name, catches, answer, expect)
 

@@ -1,4 +1,5 @@
-"""The check of what `remat` is for: a gradient that keeps less from the forward pass.
+"""The check of what takes memory: `remat`, by which a gradient keeps less from the forward pass, and arrays that a
+train step gives up to those that replace them.
 
 What a compiled gradient needs beside arguments and results is XLA's own figure; it is the same for a program that is
 compiled in haste. Where a backend gives no figure, what the loops of the traced gradient stack up is counted instead.
@@ -21,9 +22,11 @@ from ...errors import DefectError, NotOfferedError
 from ...parameters.record import random_params
 from ...port.compilation import jit
 from ...port.programs import computed_functions, temp_bytes
-from ...port.protocol import Port, WithKernel
+from ...port.protocol import DONATED, Port, WithKernel
+from ...port.styles import available_styles, make_task
 from ..cases import Case
 from .check import Answers, Check
+from .phases import ADAM
 
 #: What is kept has to weigh more than parameters and their gradients. More inputs than steps that are unrolled, so that
 #: one is not taken for the other.
@@ -53,7 +56,9 @@ class Cost(NamedTuple):
 
 
 def memory_check(name: str, catches: str) -> Check:
-    """Whether `remat` saves memory, in a loop and where there is none, and so do the fused kernel's choices."""
+    """Whether `remat` saves memory, in a loop and where there is none, and so do the fused kernel's choices; and
+    whether a train step gives up what it is said to give up.
+    """
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         def both(time: int, unroll: int = 1, classes: int | None = None) -> tuple[Cost, Cost]:
@@ -79,6 +84,7 @@ def memory_check(name: str, catches: str) -> Check:
             plain, again = both(LONG, classes=CLASSES)
             _require_less("a classifier", SHARE, ("with remat", again), ("without", plain))
         _require_choices(port)
+        _require_donations(port)
         return {"defects": np.zeros(())}
 
     def expect(case: Case) -> Answers:
@@ -104,6 +110,25 @@ def _require_choices(port: Port) -> None:
     with suppress(NotOfferedError):
         all_, none = (gradient_cost(WithKernel(port, kernel), LONG, 1, False, CLASSES) for kernel in SAVING[::2])
         _require_less("a classifier", CHOICE_SHARE, (f"with {SAVING[-1]}", none), (f"with {SAVING[0]}", all_))
+
+
+def _require_donations(port: Port) -> None:
+    """A style that gives up what its train step replaces gives up all of it: parameters and the optimiser's state."""
+    config = GRUConfig(INPUTS, UNITS, param_dtype="float64")
+    batch = np.ones((BATCH, SHORT, INPUTS)), np.ones((BATCH, SHORT, UNITS))
+    for style in available_styles(port, "train_step"):
+        if DONATED not in style.labels:
+            continue
+        task = make_task(port, config, "train_step", ADAM)
+        program = style.build(port, port.load(config, random_params(config)), task)
+        if program.lower is None:
+            continue
+        given_up = sum(array.donated for array in jax.tree.leaves(program.lower(*batch).args_info))
+        if given_up != program.leaves:
+            raise DefectError(
+                f"a train step in the call style {style.name} gives up {given_up} of the {program.leaves} arrays that "
+                "it replaces."
+            )
 
 
 def _require_less(model: str, share: float, less: tuple[str, Cost], more: tuple[str, Cost]) -> None:

@@ -1,5 +1,7 @@
 """Arms: what is timed."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -167,6 +169,11 @@ def test_what_is_timed_is_on_the_device(monkeypatch):
     prepare(make_arm("pure[jit]"))
     (arrays,) = (entry for entry in seen if isinstance(entry, tuple))
     assert all(isinstance(array, jax.Array) for array in arrays)
+
+
+def test_the_first_call_is_timed_and_not_the_one_after_it(monkeypatch):
+    monkeypatch.setattr(arms.time, "perf_counter", itertools.count(0.0, 1.0).__next__)
+    assert [prepare(make_arm("pure[jit]", phase=phase)).first_call_s for phase in ("forward", "train_step")] == [1, 1]
 
 
 def test_the_step_goes_on_from_the_carry_that_is_passed():

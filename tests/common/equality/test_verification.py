@@ -170,7 +170,12 @@ QUANTITIES = {
     "mesh": {"defects"} | {f"{way}: {name}" for way in ("explicit axes", "shard_map") for name in PASSED},
     "per-example": GRADIENTS,
     "frozen": GRADIENTS,
-    "wide-carry": {"carry", "outputs"},
+    "promotion": {
+        f"{what} of {entry}, wide {wide}"
+        for what in ("carry", "outputs")
+        for entry in ("a sequence", "step by step")
+        for wide in ("carry", "inputs", "parameters")
+    },
     "held": {"carry, what is not finite", "outputs"},
     "exchange": {
         f"{kind}, {what}: {name}"
