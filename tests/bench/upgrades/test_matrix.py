@@ -6,59 +6,15 @@ from pathlib import Path
 import msgspec
 import pytest
 import typer
-from support.runs import MACHINE, make_arm, make_benchmark, make_results
+from support.releases import SETS, Made
+from support.runs import make_arm, make_benchmark, make_results
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
-from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
-from trigru.bench.upgrades.folder import save
+from trigru.bench.upgrades.environments import Environment
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read, step_times_us
 from trigru.bench.upgrades.plots import matrix_picture
-from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
 from trigru.bench.upgrades.tables import matrix_tables
-from trigru.bench.upgrades.versions import read_set
 from trigru.common.equality.measurement import Measurement
-
-SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]
-
-
-class Made(Environments):
-    """Environments without an installation. A set may fail to install, for good or this time."""
-
-    python = "3.13"
-
-    def __init__(self, failing=()):
-        self.failing = dict(failing)
-        self.made = []
-
-    def get(self, of):
-        self.made.append(of.name)
-        if of.name in self.failing:
-            raise EnvironmentFailedError("no such wheel", lasting=self.failing[of.name])
-        return Environment(Path(of.name), {"jax": of.name.partition("==")[2], "rich": "13"})
-
-
-@pytest.fixture
-def trigru(monkeypatch):
-    """What `trigru snapshot` leaves in an environment: each release runs ten more lines."""
-    ran = []
-
-    def run(made, arguments, still):
-        still()
-        ran.append((str(made.folder), arguments[0]))
-        if arguments[0] != "snapshot":
-            return ""
-        number = int(made.versions["jax"].split(".")[1])
-        if number == 2:
-            return "error: it broke"
-        calls = Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, 100 + 10 * number, 1)
-        subjects = [Subject("pure", "pure", calls=[calls])]
-        folder = Path(arguments[-1])
-        folder.mkdir(parents=True, exist_ok=True)
-        save(folder, Snapshot(SCHEMA, [], "", MACHINE, None, [], subjects), {})
-        return ""
-
-    monkeypatch.setattr(matrix, "run_trigru", run)
-    return ran
 
 
 def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru):
