@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...common.gru.kernels import STOCK
+from ..results.grouping import grouped
 from ..timing.machine import machine_differences
 from .distance import bound_of, is_floating, relative_difference, ulps
 from .folder import Arrays
@@ -136,7 +137,7 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
 
 
 def _works(pair: _Pair) -> Iterator[Change]:
-    if pair.old.missing != pair.new.missing:
+    if bool(pair.old.missing) != bool(pair.new.missing):
         kind = "better" if pair.old.missing else "broken"
         yield pair.change(kind, "import", pair.old.missing or "works", pair.new.missing or "works")
     before, after = ({(p.fact, p.where): p for p in s.problems} for s in (pair.old, pair.new))
@@ -154,7 +155,7 @@ def _works(pair: _Pair) -> Iterator[Change]:
 
 
 def _values(pair: _Pair) -> Iterator[Change]:
-    """Of each way to compute, the first array that is not as it was, and the farthest."""
+    """Of each way to compute, the first array that is not as it was, and the farthest, by what its dtype explains."""
     new = {values.where: values for values in pair.new.values}
     for was in pair.old.values:
         now = new.get(was.where)
@@ -179,8 +180,9 @@ def _moved(pair: _Pair, was: Values, now: Values, differing: list[str]) -> Chang
     if counted is not None:
         return pair.change("function", f"{was.where}: {counted}", *map(_numbers, comparable[counted]))
     errors = {name: relative_difference(a, b) for name, (a, b) in comparable.items()}
-    worst = max(errors, key=lambda name: errors[name], default=first)
-    beyond = bool(errors) and not errors[worst] <= bound_of(comparable[worst][0].dtype)  # NaN is not
+    bounds = {name: bound_of(a.dtype) for name, (a, _) in comparable.items()}
+    worst = max(errors, key=lambda name: errors[name] / bounds[name], default=first)
+    beyond = bool(errors) and not errors[worst] <= bounds[worst]  # NaN is not
     said = f"first {first}, by {ulps(*comparable[first]):.0f} ulp" if first in comparable else f"first {first}"
     said += f"; farthest {worst}, by {errors[worst]:.1e} of it" if errors else ""
     return pair.change("function" if beyond else "bits", was.where, "the same bits", said)
@@ -315,7 +317,5 @@ _COMPARED: tuple[Callable[[_Pair], Iterable[Change]], ...] = (
 
 def by_kind(found: Iterable[Change]) -> Mapping[str, list[Change]]:
     """Changes of each kind, the worst first."""
-    grouped: dict[str, list[Change]] = {}
-    for change in found:
-        grouped.setdefault(change.kind, []).append(change)
-    return grouped
+    of_kind = grouped(found, lambda change: change.kind)
+    return {kind: of_kind[kind] for kind in KINDS if kind in of_kind}
