@@ -1,9 +1,12 @@
 """Warnings and exceptions, as a snapshot keeps them."""
 
 import json
+import warnings
 
-from trigru.bench.upgrades.noticing import survived
-from trigru.bench.upgrades.record import Subject
+import pytest
+from trigru.bench.upgrades import noticing
+from trigru.bench.upgrades.noticing import noticed, place_of, survived
+from trigru.bench.upgrades.record import Subject, Warned
 
 
 def test_the_place_of_a_problem_is_where_it_was_raised():
@@ -13,3 +16,54 @@ def test_the_place_of_a_problem_is_where_it_was_raised():
     (problem,) = subject.problems
     assert (problem.fact, problem.where, problem.error) == ("values", "jit", "JSONDecodeError")
     assert problem.place.startswith("json/decoder.py: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ("/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py", "flax/nnx/graph.py"),
+        ("/usr/lib/python3/dist-packages/flax/nnx/graph.py", "flax/nnx/graph.py"),
+        ("/usr/lib/python3.12/json/decoder.py", "json/decoder.py"),
+        (noticing.__file__, "trigru/bench/upgrades/noticing.py"),
+        ("/home/me/secret/train.py", "train.py"),
+        ("<string>", "<string>"),
+        ("train.py", "train.py"),
+    ],
+)
+def test_a_place_begins_with_its_package_and_identifies_no_user(file, place):
+    assert place_of(file) == place
+
+
+def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails():
+    subject = Subject("pure", "pure", warnings=[Warned("import", "UserWarning", "earlier", "a.py")])
+
+    def warn_and_fail():
+        for number in range(2):
+            warnings.warn(f"z of <object at 0x7f00000{number}>\nand more", UserWarning, stacklevel=1)
+        for _ in range(2):
+            warnings.warn("a", FutureWarning, stacklevel=1)
+        warnings.warn("y" * 201, UserWarning, stacklevel=1)
+        raise KeyError("later")
+
+    with survived(subject, "values"), noticed(subject, "make"):
+        warn_and_fail()
+    found = [(w.when, w.category, w.text) for w in subject.warnings]
+    assert found == [
+        ("import", "UserWarning", "earlier"), ("make", "FutureWarning", "a"),
+        ("make", "UserWarning", "y" * 200 + "…"), ("make", "UserWarning", "z of <object at 0x…>"),
+    ]  # fmt: skip
+    assert all(w.place.endswith("test_noticing.py") for w in subject.warnings[1:])
+    (problem,) = subject.problems
+    assert (problem.error, problem.message, problem.where) == ("KeyError", "'later'", "")
+    assert problem.place.endswith("test_noticing.py: warn_and_fail")
+
+
+def test_an_exception_is_kept_by_the_first_line_of_its_message_and_the_rest_goes_on():
+    subject = Subject("pure", "pure")
+    for message in ("<f at 0xdeadbeef> broke\nat length", "x" * 201):
+        with survived(subject, "calls", 3):
+            raise ValueError(message)
+    assert [(p.where, p.message) for p in subject.problems] == [("3", "<f at 0x…> broke"), ("3", "x" * 200 + "…")]
+    with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
+        raise KeyboardInterrupt
+    assert len(subject.problems) == 2

@@ -1,0 +1,121 @@
+"""What is counted of a call and measured of two arrays: exact numbers of small cases."""
+
+import gc
+import sys
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from trigru.bench.upgrades.counting import count_equations, count_operations, count_python
+from trigru.bench.upgrades.distance import bound_of, is_floating, relative_difference, ulps
+
+
+def inner(numbers):
+    return len(numbers)
+
+
+def outer():
+    first = inner([1])
+    return first + inner([2])
+
+
+def test_functions_builtins_and_lines_of_a_call_are_counted():
+    """Beside those of the call there is the builtin that ends the counting."""
+    found = count_python(outer)
+    assert (found["call"], found["line"]) == (3, 4)
+    assert found["c_call"] == 3
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_what_was_set_before_counting_is_set_again_also_after_a_failure(collects):
+    def profile(*_):
+        pass
+
+    def fail():
+        assert not gc.isenabled()
+        raise RuntimeError
+
+    traced, enabled = sys.gettrace(), gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    sys.setprofile(profile)
+    try:
+        for call in (outer, fail):
+            try:
+                count_python(call)
+            except RuntimeError:
+                assert call is fail
+            assert (sys.getprofile(), sys.gettrace(), gc.isenabled()) == (profile, traced, collects)
+    finally:
+        sys.setprofile(None)
+        (gc.enable if enabled else gc.disable)()
+
+
+class Lowered:
+    def as_text(self):
+        return """module @jit_f {
+  func.func public @main(%arg0: tensor<f32>) -> tensor<f32> {
+    %0 = stablehlo.sine %arg0 : tensor<f32>
+    %1:2, %2 = chlo.top_k(%0) : tensor<f32>
+    %3:2 = "stablehlo.while"(%0) ({
+      stablehlo.return %0 : tensor<i1>
+    })
+    %4 = call @inner(%0) : tensor<f32>  // stablehlo.add
+    return %4 : tensor<f32>
+"""
+
+
+def test_operations_of_stablehlo_are_counted_and_nothing_else():
+    assert count_operations(Lowered()) == 4
+
+
+def test_equations_are_counted_with_those_of_loops_branches_and_functions():
+    def count(function, *arguments):
+        return count_equations(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+    x = jnp.ones(3)
+    assert count(lambda x: jnp.sin(jnp.cos(x)), x) == 2
+    assert count(jax.jit(lambda x: jnp.sin(jnp.cos(x))), x) == 3
+    assert count(jax.checkpoint(lambda x: jnp.sin(jnp.cos(x))), x) == 3
+    assert count(lambda x: jax.lax.scan(lambda c, a: (jnp.sin(c), None), 0.0, x)[0], x) == 2
+    assert count(lambda x: jax.lax.switch(0, [jnp.sin, jnp.cos], x), x) - count(lambda x: x, x) >= 2
+    assert count(lambda i, x: jax.lax.cond(i, jnp.sin, lambda x: jnp.sin(jnp.cos(x)), x), True, x) >= 4
+
+
+INF, NAN = np.inf, np.nan
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "relative", "units"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0, 0),
+        ([1.0, 2.0], [1.5, 2.0], 0.25, 2**51),
+        ([1.5, 4.0], [1.0, 2.0], 0.5, 2**51),
+        ([-1.0, -4.0], [-1.0, -3.0], 0.25, 2**50),
+        ([0.0, 0.0], [0.5, 0.0], 0.5, 2**52),
+        ([INF, 2.0], [INF, 2.5], 0.25, 2**50),
+        ([NAN, 2.0], [NAN, 2.0], 0, 0),
+        ([NAN, 2.0], [1.0, 2.0], INF, INF),
+        ([INF, 2.0], [-INF, 2.0], INF, INF),
+        ([2.0, 2.0], [INF, 2.0], INF, INF),
+        ([1 + 2j], [1 + 3j], 0.5, 2**51),
+        ([1 + 2j], [2 + 2j], 0.5, 2**51),
+        ([], [], 0, 0),
+    ],
+)
+def test_how_far_two_arrays_are_apart(a, b, relative, units):
+    a, b = np.array(a), np.array(b)
+    assert relative_difference(a, b) == relative
+    assert ulps(a, b) == units
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "complex64"])
+def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_in_each_dtype(dtype):
+    eps = float(ml_dtypes.finfo(dtype).eps)
+    a, b = (np.array([x], dtype) for x in (1.0, 1.0 + eps))
+    assert ulps(a, b) == 1
+    assert relative_difference(a, b) == eps
+    assert bound_of(dtype) / eps == pytest.approx(bound_of("float64") / 2**-52)
+    assert is_floating(a)
+    assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8"))
