@@ -72,6 +72,8 @@ def test_what_cannot_be_judged_is_gone_around_and_told():
     found = world.search()
     assert found.changed["jax"] == ("0.4.37", "0.5.0")
     assert found.skipped
+    assert set(found.skipped) <= set(world.judged)
+    assert found.asked == len(world.judged)
 
 
 def test_where_all_later_days_cannot_be_judged_the_earlier_ones_are():
@@ -108,7 +110,66 @@ def test_days_in_the_wrong_order_are_refused():
     world = World(("jax", "0.5.0"))
     with pytest.raises(InputError, match="has to be before"):
         world.search(40, 0)
+    with pytest.raises(InputError, match="has to be before"):
+        world.search(20, 20)
     sets = VersionSet("a", ("jax>=0.4",)), VersionSet("b", ("jax==0.5.0",))
-    with pytest.raises(InputError, match="expected exact versions"):
-        bisect(*sets, world.judge, world.resolve, RELEASES.__getitem__)
+    for two in (sets, sets[::-1]):
+        with pytest.raises(InputError, match="a: expected exact versions"):
+            bisect(*two, world.judge, world.resolve, RELEASES.__getitem__)
     assert world.judged == []
+
+
+@pytest.mark.parametrize("changed", [("jax", "0.5.0"), ("flax", "0.10.3")])
+def test_jax_and_jaxlib_are_never_apart_and_no_other_package_is_pinned(changed):
+    world = World(changed)
+    resolve, asked = world.resolve, []
+
+    def judge(of):
+        if of.day is None:
+            asked.append(resolve(of))
+        return world.judge(of)
+
+    world.search = lambda *days: bisect(*days, judge, lambda of: {**resolve(of), "rich": of.name}, RELEASES.__getitem__)
+    days = (START + timedelta(days=n) for n in (0, 40))
+    world.search(*(VersionSet(day.isoformat(), (), day) for day in days))
+    assert asked
+    assert all(versions["jax"] == versions["jaxlib"] and "rich" not in versions for versions in asked)
+
+
+def test_packages_move_in_their_order_however_they_were_written():
+    good = VersionSet("old", ("zstd==1", "optax==1", "flax==1", "jaxlib==1", "jax==1", "equinox==1"))
+    bad = VersionSet("new", tuple(text.replace("1", "2") for text in good.requirements))
+    judged = []
+
+    def judge(of):
+        judged.append({name: number for name, _, number in (text.partition("==") for text in of.requirements)})
+        return "2" not in judged[-1]["zstd"]
+
+    assert bisect(good, bad, judge, World(("jax", "0.5.0")).resolve, lambda name: []).changed == {"zstd": ("1", "2")}
+    moved = [{name for name, number in versions.items() if number == "2"} for versions in judged[2:]]
+    order = ("jax", "jaxlib", "flax", "equinox", "optax")
+    assert all(some == set(order[: len(some)]) for some in moved)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "releases", "changed"),
+    [
+        (("jax==1",), ("jax==1", "chex==2"), ["1", "2"], {"chex": ("none", "2")}),
+        (("jax==1",), ("jax==3",), ["1", "2"], {"jax": ("1", "3")}),
+        (("jax==1",), ("jax==3",), ["2", "3"], {"jax": ("1", "3")}),
+        (("jax==1",), ("jax==3",), ["1", "2", "3"], {"jax": ("1", "2")}),
+    ],
+)
+def test_a_package_that_comes_or_whose_releases_are_not_known_is_named_as_it_is(good, bad, releases, changed):
+    judged = lambda of: of.requirements == good  # noqa: E731
+    found = bisect(
+        VersionSet("a", good), VersionSet("b", bad), judged, World(("jax", "0.5.0")).resolve, lambda name: releases
+    )
+    assert found.changed == changed
+
+
+def test_what_changed_with_no_framework_is_said():
+    world = World(("jax", "0.5.1"))
+    sets = [VersionSet(day.isoformat(), (), day) for day in (START + timedelta(days=n) for n in (1, 4))]
+    with pytest.raises(BisectError, match="none of the frameworks moved"):
+        bisect(*sets, lambda of: of.day is not None and of.day < sets[1].day, world.resolve, RELEASES.__getitem__)

@@ -3,9 +3,11 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from trigru.bench.upgrades import environments
@@ -133,3 +135,98 @@ def test_without_uv_it_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setattr(environments.sys, "executable", str(tmp_path / "python"))
     with pytest.raises(UnavailableError, match="pip install uv"):
         Environments()
+
+
+def test_an_environment_is_of_its_set_day_python_packages_and_trigru(uv, tmp_path, monkeypatch):
+    asked = [
+        ("jax==0.6.2", "3.13", ()), ("jax==0.6.1", "3.13", ()), ("jax==0.6.2", "3.12", ()),
+        ("jax==0.6.2", "3.13", ("pytest",)), ("2025-01-30", "3.13", ()), ("2025-01-31", "3.13", ()),
+    ]  # fmt: skip
+
+    def keys():
+        return {Environments(python, more, folder=tmp_path)._key(read_set(of)) for of, python, more in asked}
+
+    found = keys()
+    for name, value in (("version", "9.9"), ("requires", ["rich>=99"]), ("_trigru", ["/elsewhere"])):
+        monkeypatch.setattr(environments, name, lambda *_, value=value: value)
+        found |= keys()
+    assert len(found) == 4 * len(asked)
+
+
+def test_each_step_is_done_in_the_environment_that_is_made(uv, tmp_path):
+    made = Environments("3.13", folder=tmp_path / "kept").get(read_set("jax==0.6.2"))
+    venv, install, own, listed = said(uv)
+    assert "--relocatable" in venv
+    beside = str(environments._python_of(Path(venv[-1])))
+    assert [words[words.index("--python") + 1] for words in (install, own)] == [beside, beside]
+    assert listed[listed.index("--python") + 1] == str(made.python)
+    assert own[-len(environments._trigru()) :] == environments._trigru()
+
+
+def test_what_is_resolved_is_what_would_be_installed(uv, tmp_path, monkeypatch):
+    made, ran = Environments("3.13.2", ["mine==1"], folder=tmp_path / "kept"), []
+    monkeypatch.setattr(made, "_run", lambda words, text=None: ran.append((words, text)) or "[]")
+    of = read_set("2025-01-10")
+    made.resolve(of)
+    made.releases("flax")
+    made._make(tmp_path, of)
+    (compiled, text), (listed, _), _, (install, _), _ = ran
+    assert text.splitlines() == made._wanted(of)
+    for words in (compiled, install):
+        assert [*pairwise(words)].count(("--exclude-newer-package", f"jax={of.day}T23:59:59Z")) == 1
+    assert install[-len(made._wanted(of)) :] == made._wanted(of)
+    assert "flax" in listed
+    assert listed[listed.index("--only-binary") + 1] == ":all:"
+    for words in (compiled, listed):
+        assert words[words.index("--python-version") + 1] == "3.13"
+
+
+def test_a_python_may_be_a_path_or_this_ones_version(uv, tmp_path):
+    this = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert Environments(folder=tmp_path).python == this
+    assert Environments(sys.executable, folder=tmp_path)._minor() == this
+
+
+@pytest.mark.parametrize(
+    ("origin", "found"),
+    [
+        ('{"url": "file://FOLDER"}', ["--editable", "FOLDER"]),
+        ('{"url": "file://FOLDER/trigru-1.whl"}', ["FOLDER/trigru-1.whl"]),
+        ('{"url": "https://example.org/trigru.whl"}', None),
+        (None, None),
+    ],
+)
+def test_trigru_is_installed_elsewhere_as_it_is_here(tmp_path, monkeypatch, origin, found):
+    class Installed:
+        def read_text(self, name):
+            return {"direct_url.json": origin and origin.replace("FOLDER", str(tmp_path))}[name]
+
+    monkeypatch.setattr(environments, "distribution", lambda name: Installed())
+    expected = found and [word.replace("FOLDER", str(tmp_path)) for word in found]
+    assert environments._trigru() == (expected or [f"trigru=={environments.version('trigru')}"])
+
+
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [
+        ("Using Python 3.13.5 environment at: x\nResolved 3 packages in 1ms\n  × No wheel\n  ╰─▶ Because", "No wheel"),
+        ("", "uv ended with 3."),
+    ],
+)
+def test_of_a_failure_it_says_what_uv_says_of_the_reason(uv, tmp_path, monkeypatch, stderr, said):
+    done = subprocess.CompletedProcess([], 3, "", stderr)
+    monkeypatch.setattr(environments.subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(EnvironmentFailedError) as raised:
+        Environments("3.13", folder=tmp_path).resolve(read_set("jax==0.6.2"))
+    assert str(raised.value).startswith(said)
+    assert not raised.value.lasting
+
+
+def test_what_takes_too_long_may_be_tried_again(uv, tmp_path, monkeypatch):
+    def run(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(environments.subprocess, "run", run)
+    with pytest.raises(EnvironmentFailedError, match="uv pip took longer than 900 s") as raised:
+        Environments("3.13", folder=tmp_path).resolve(read_set("jax==0.6.2"))
+    assert not raised.value.lasting

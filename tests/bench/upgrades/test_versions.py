@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 import typer
 from trigru.bench.commands.matrix import read_sets
-from trigru.bench.upgrades.versions import days_between, read_day, read_set, requirements_of, today
+from trigru.bench.upgrades.versions import changed, days_between, read_day, read_set, requirements_of, today
 from trigru.common.errors import InputError
 
 
@@ -43,6 +43,7 @@ def test_what_is_no_set_is_refused(text, said):
 def test_a_day_to_come_is_refused():
     with pytest.raises(InputError, match="in the future"):
         read_day((today() + timedelta(days=2)).isoformat())
+    assert read_day(today().isoformat()) == today()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,28 @@ def test_a_day_to_come_is_refused():
 )
 def test_days_come_in_steps_and_end_with_the_last(every, found):
     assert [s.name for s in days_between(date(2025, 1, 31), every, end=date(2025, 4, 10))] == found
+
+
+@pytest.mark.parametrize(
+    ("first", "every", "end", "found"),
+    [
+        (date(2024, 2, 29), "Year ", date(2028, 3, 1),
+         ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29", "2028-03-01"]),
+        (date(2025, 12, 31), "2 months", date(2026, 6, 30), ["2025-12-31", "2026-02-28", "2026-04-30", "2026-06-30"]),
+        (date(2025, 1, 1), "day", date(2025, 1, 3), ["2025-01-01", "2025-01-02", "2025-01-03"]),
+        (date(2025, 1, 1), "9999years", date(2025, 1, 3), ["2025-01-01", "2025-01-03"]),
+        (date(2025, 1, 1), "99999999999 days", date(2025, 1, 3), ["2025-01-01", "2025-01-03"]),
+        (date(2025, 1, 1), "month", date(2025, 1, 1), ["2025-01-01"]),
+    ],
+)  # fmt: skip
+def test_each_day_comes_once_also_where_months_and_years_end(first, every, end, found):
+    assert [s.name for s in days_between(first, every, end=end)] == found
+    assert [s.day.isoformat() for s in days_between(first, every, end=end)] == found
+
+
+def test_versions_that_differ_come_or_go_are_told_by_name():
+    old, new = {"numpy": "2.0", "jax": "0.6", "flax": "1", "rich": "13"}, {"jax": "0.7", "chex": "1", "flax": "1"}
+    assert changed(old, new | {"rich": "13"}) == ["chex none -> 1", "jax 0.6 -> 0.7", "numpy 2.0 -> none"]
 
 
 def test_the_last_days_alone():
