@@ -137,8 +137,8 @@ def a_record(process, **changes):
     times_s["slower"] = 3 * plain * (1 + 1e-4 * rng.normal(size=len(process)))
     return StudyRecord(**{
         "schema": SCHEMA, "study": "program", "datetime": "2026-01-01T00:00:00+00:00", "command": [],
-        "machine": MACHINE, "short": False, "load_before": None, "load_after": None, "settings": {}, "shown": [], "curves": {},
-        "process": process, "time_s": {name: some.tolist() for name, some in times_s.items()}, **changes,
+        "machine": MACHINE, "short": False, "load_before": None, "load_after": None, "settings": {}, "shown": [],
+        "curves": {}, "process": process, "time_s": {name: some.tolist() for name, some in times_s.items()}, **changes,
     })  # fmt: skip
 
 
