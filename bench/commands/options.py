@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,12 @@ def make_plan(
 
 def _check_devices(sized: Sized, devices: tuple[int, ...], weak: bool) -> None:
     """Raise an InputError if devices cannot have equal parts of a workload's batch."""
-    workload = get_workload(sized)
+    workload, whole = get_workload(sized), lcm(*devices)
     for over in devices:
         if workload.batch_size % over:
             raise InputError(
                 f"{sized} has a batch of {workload.batch_size}, which {over} devices cannot share equally. Pass "
-                f"another --workload, or --size batch={over * -(-workload.batch_size // over)}."
+                f"another --workload, or --size batch={whole * -(-workload.batch_size // whole)}."
             )
     if weak and len(devices) == 1:
         raise InputError("--weak is for --devices.")

@@ -1,0 +1,204 @@
+"""What becomes of options in a plan, and what no plan can be made of."""
+
+import os
+from collections import Counter
+
+import pytest
+from support.runs import plan
+from trigru.bench.arms.peers import PEERS
+from trigru.bench.arms.plan import expand
+from trigru.bench.arms.workloads import get_workload, parse_workload
+from trigru.bench.commands import options
+from trigru.bench.commands.options import calibration_plan, check_folder, checks_of, make_plan, read_checks, read_dtypes
+from trigru.common.equality.checks import DTYPES
+from trigru.common.errors import InputError, UnknownNameError
+
+HOW = {"quick": False, "rounds": None, "processes": None, "limit_s": None, "compile_anew": False, "seed": 0}
+
+
+def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
+    return make_plan(ports, workloads, phases, styles, kernels, **{"peers": False, "sweep": None} | HOW | how)
+
+
+@pytest.mark.parametrize("make", [asked, calibration_plan])
+@pytest.mark.parametrize(
+    ("field", "known", "default"),
+    [
+        ("dtype", ("float32", "bfloat16", "float16"), "float32"),
+        ("precision", ("highest", "high", "default"), "highest"),
+        ("autotune", ("each", "fixed"), "each"),
+    ],
+)
+def test_a_plan_has_each_word_that_is_known_and_no_other(make, field, known, default):
+    plain = make(**({} if make is asked else HOW))
+    assert getattr(plain, field) == default
+    for word in known:
+        assert getattr(make(**(HOW | {field: word})), field) == word
+    with pytest.raises(UnknownNameError, match=f"Known: {', '.join(known)}"):
+        make(**(HOW | {field: "no"}))
+
+
+@pytest.mark.parametrize("make", [asked, calibration_plan])
+@pytest.mark.parametrize(
+    ("limit_s", "said"), [(1.0, ""), (86400.0, ""), (0.99, "expected 1 to"), (86401.0, "1 to 86400 s")]
+)
+def test_a_process_may_be_silent_for_a_second_to_a_day(make, limit_s, said):
+    if not said:
+        assert make(**HOW | {"limit_s": limit_s}).limit_s == limit_s
+        return
+    with pytest.raises(InputError, match=said):
+        make(**HOW | {"limit_s": limit_s})
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_one_process_needs_six_rounds_and_two_need_fewer(quick):
+    for processes, rounds in ((1, 6), (1, None), (2, 2), (None, 2)):
+        made = asked(**HOW | {"processes": processes, "rounds": rounds, "quick": quick})
+        assert (made.processes, made.rounds) == (processes or (4 if quick else 10), rounds)
+    with pytest.raises(InputError, match="fewer than 6 rounds"):
+        asked(**HOW | {"processes": 1, "rounds": 5, "quick": quick})
+
+
+def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
+    found = asked(
+        ["nnx", "pure", "nnx"], ["large", "tiny", "large"], ["step", "forward", "step"], ["leaves", "jit", "leaves"],
+        ["fused", "stock", "fused@save=none", "fused"],
+    )  # fmt: skip
+    assert (found.ports, found.styles, found.phases) == (("nnx", "pure"), ("leaves", "jit"), ("step", "forward"))
+    assert list(map(str, found.workloads)) == ["large", "tiny"]
+    assert list(map(str, found.kernels)) == ["fused", "stock", "fused@save=none"]
+    assert (read_dtypes(["float32", "float64", "float32"]), read_dtypes(None)) == (("float32", "float64"), DTYPES)
+    assert [check.name for check in read_checks(["step", "chunks", "step"])] == ["step", "chunks"]
+    assert read_checks([]) is read_checks(None) is None
+
+
+def test_peers_are_timed_if_that_is_asked_for():
+    assert (asked().peers, asked(peers=True).peers) == ((), PEERS)
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({}, ["tiny", "question", "vowels", "medium", "large"]),
+        ({"quick": True}, None),
+        ({"kernels": ["stock"]}, ["tiny", "question", "vowels", "medium", "large"]),
+        ({"kernels": ["fused"]}, ["tiny", "question", "vowels", "medium", "large", "long"]),
+        ({"devices": "1"}, ["tiny", "question", "vowels", "medium", "large"]),
+        ({"devices": "1,2"}, ["medium", "large"]),
+        ({"devices": "1,2", "quick": True}, ["medium", "large"]),
+        ({"devices": "1,2", "kernels": ["fused"]}, ["medium", "large"]),
+        ({"devices": "1,2", "workloads": ["long"]}, ["long"]),
+        ({"sizes": ["hidden=7"]}, ["question@hidden=7"]),
+        ({"sizes": ["hidden=7"], "workloads": ["tiny"]}, ["tiny", "question@hidden=7"]),
+        ({"sweep": "hidden=4,8", "quick": True}, ["question@hidden=4", "question@hidden=8"]),
+    ],
+)
+def test_the_workloads_of_a_plan_are_those_that_are_named_or_the_usual(named, expected):
+    found = list(map(str, asked(**named).workloads))
+    assert found == (list(options.QUICK) if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("named", "styles", "phases"),
+    [
+        ({}, None, "forward train_step step"),
+        ({"quick": True}, ("documented", "functional"), "forward train_step step"),
+        ({"sizes": ["hidden=7"]}, ("documented", "functional"), "forward train_step step"),
+        ({"quick": True, "kernels": ["fused"]}, None, "forward train_step"),
+        ({"quick": True, "devices": "1"}, ("documented", "functional"), "forward train_step step"),
+        ({"quick": True, "devices": "1,2"}, None, "forward train_step"),
+        ({"quick": True, "styles": ["donated"]}, ("donated",), "train_step"),
+        ({"styles": ["donated", "jit"]}, ("donated", "jit"), "forward train_step step"),
+        ({"styles": ["donated"], "phases": ["train_step"]}, ("donated",), "train_step"),
+        ({"styles": ["leaves"], "kernels": ["fused"]}, ("leaves",), "forward train_step"),
+        ({"phases": ["gradient", "step"], "kernels": ["fused"]}, None, "gradient step"),
+    ],
+)
+def test_the_call_styles_and_phases_of_a_plan(named, styles, phases):
+    found = asked(**named)
+    assert (found.styles, " ".join(found.phases)) == (styles, phases)
+
+
+def test_a_phase_that_no_style_has_is_refused_and_one_of_a_missing_port_is_not(monkeypatch):
+    with pytest.raises(InputError, match="nothing has the phase step in the call styles donated"):
+        asked(phases=["train_step", "step"], styles=["donated"])
+    with pytest.raises(UnknownNameError, match="call style of pure 'filter_jit'"):
+        asked(["pure"], styles=["filter_jit"])
+    monkeypatch.setattr(options, "unavailable", lambda name: "no flax" if name == "linen" else None)
+    assert asked(phases=["step"], styles=["donated"]).phases == ("step",), "linen's styles are not known"
+
+
+# devices and memory
+
+
+@pytest.mark.parametrize(
+    ("workload", "devices", "batch"),
+    [
+        ("tiny@batch=3", "2", 4),
+        ("tiny@batch=4", "1,2,3", 6),
+        ("tiny@batch=8", "3,2", 12),
+        ("tiny@batch=7", "4,6", 12),
+        ("tiny@batch=7", "8", 8),
+    ],
+)
+def test_a_batch_that_devices_cannot_share_is_refused_with_the_next_that_they_can(workload, devices, batch):
+    with pytest.raises(InputError, match=f"or --size batch={batch}\\.$"):
+        asked(workloads=[workload], devices=devices)
+    assert str(asked(workloads=[f"tiny@batch={batch}"], devices=devices).workloads[0]) == f"tiny@batch={batch}"
+
+
+def test_weak_scaling_is_of_several_devices_and_drawn_data():
+    found = asked(workloads=["tiny@batch=4"], devices="1,2,4", weak=True)
+    assert (found.devices, found.weak) == ((1, 2, 4), True)
+    assert asked(workloads=["vowels"], devices="1,2").weak is False
+    with pytest.raises(InputError, match="--weak is for --devices"):
+        asked(devices="1", weak=True)
+    with pytest.raises(InputError, match="real data"):
+        asked(workloads=["tiny@batch=4", "vowels"], devices="1,2", weak=True)
+
+
+@pytest.mark.parametrize(("how", "times"), [({}, 1), ({"devices": "1,4"}, 1), ({"devices": "1,4,2", "weak": True}, 4)])
+def test_what_cannot_be_in_memory_together_is_refused(monkeypatch, how, times):
+    needed = 11 * times * get_workload(parse_workload("medium")).bytes
+    for there in (needed, None):
+        monkeypatch.setattr(options, "memory", lambda there=there: there)
+        asked(workloads=["medium"], **how)
+    monkeypatch.setattr(options, "memory", lambda: needed - 1)
+    with pytest.raises(InputError, match="of memory for 11 arms"):
+        asked(workloads=["tiny@batch=4", "medium"], **how)
+
+
+# proofs, calibration, folders
+
+
+@pytest.mark.parametrize(
+    ("phase", "checks"),
+    [
+        ("forward", {"sequence", "forward"}),
+        ("gradient", {"sequence", "training"}),
+        ("train_step", {"sequence", "training"}),
+        ("step", {"step"}),
+    ],
+)
+@pytest.mark.parametrize("workloads", [("tiny",), ("tiny", "vowels"), ("vowels", "tiny")])
+def test_what_a_phase_needs_is_proven_and_with_a_readout_that(phase, checks, workloads):
+    found = [check.name for check in checks_of(plan(phases=(phase,), workloads=workloads))]
+    assert set(found) == checks | ({"lengths", "classifier"} if "vowels" in workloads else set())
+    assert len(found) == len(set(found))
+
+
+def test_a_calibration_has_as_many_arms_as_it_says():
+    made = calibration_plan(**HOW)
+    arms = [arm for arm in expand(made) if arm.role == "calibration"]
+    assert Counter(arm.slowed for arm in arms) == {0.0: 210, 0.02: 30, 0.03: 30, 0.05: 30}
+    assert {(arm.port, arm.phase) for arm in arms} == {("pure", "forward")}
+    assert list(map(str, made.workloads)) == ["tiny", "question", "vowels"]
+
+
+def test_a_folder_that_may_not_be_written_is_said_and_one_that_is_not_there_yet_may_be(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: looked.append((path, mode)) or not len(looked) > 1)
+    check_folder(tmp_path / "not" / "yet")
+    with pytest.raises(PermissionError, match=f"{tmp_path} is not writable. Pass another folder with --output"):
+        check_folder(tmp_path)
+    assert looked == [(tmp_path, os.W_OK)] * 2
