@@ -110,6 +110,7 @@ def test_the_workloads_of_a_plan_are_those_that_are_named_or_the_usual(named, ex
         ({"quick": True, "styles": ["donated"]}, ("donated",), "train_step"),
         ({"styles": ["donated", "jit"]}, ("donated", "jit"), "forward train_step step"),
         ({"styles": ["donated"], "phases": ["train_step"]}, ("donated",), "train_step"),
+        ({"styles": ["documented", "functional"]}, ("documented", "functional"), "forward train_step step"),
         ({"styles": ["leaves"], "kernels": ["fused"]}, ("leaves",), "forward train_step"),
         ({"phases": ["gradient", "step"], "kernels": ["fused"]}, None, "gradient step"),
     ],
