@@ -92,7 +92,9 @@ def test_the_help_says_these_numbers():
 
 
 @pytest.mark.parametrize("words", [("train",), ("bench",), ("compare",)])
-def test_a_journal_that_is_a_link_to_nowhere_is_in_the_way(seen, tmp_path, words):
+def test_a_journal_that_is_a_link_to_nowhere_is_in_the_way(seen, tmp_path, monkeypatch, words):
+    for begins in ("compare.verify_ports", "bench.run"):
+        monkeypatch.setattr(f"trigru.bench.commands.{begins}", lambda *_, **__: pytest.fail("it has begun"))
     for name in ("training", "results"):
         (tmp_path / f"{name}.partial.jsonl").symlink_to(tmp_path / "nowhere")
     code, out, err = call(*words, "-o", str(tmp_path))
