@@ -1,5 +1,6 @@
 """Every port passes every check, and the errors are measured as documented."""
 
+import itertools
 import re
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from trigru.common.equality import oracle
 from trigru.common.equality.bounds import accuracy_bound, relative_error
 from trigru.common.equality.cases import Case
 from trigru.common.equality.checks import CHECKS, DTYPES, Check, get_checks
+from trigru.common.equality.checks.extremes import WIDE
 from trigru.common.equality.checks.refusals import GOOD_APPLY
 from trigru.common.equality.oracle_training import trajectory
 from trigru.common.equality.verification import Measurement, assert_equivalent, verify
@@ -114,6 +116,7 @@ SEQUENCE = {"carry", "outputs", "d x"} | GRADIENTS
 TRAINING = {"losses"} | {f"Δ {name}" for name in PARAMS}
 READOUT = {"readout.weight", "readout.bias"}
 LEARNED, PASSED = SEQUENCE, SEQUENCE | {"d carry"}
+RESULTS, ENTRIES = ("carry", "outputs"), ("a sequence", "step by step")
 
 
 def labelled(*labels):
@@ -170,12 +173,7 @@ QUANTITIES = {
     "mesh": {"defects"} | {f"{way}: {name}" for way in ("explicit axes", "shard_map") for name in PASSED},
     "per-example": GRADIENTS,
     "frozen": GRADIENTS,
-    "promotion": {
-        f"{what} of {entry}, wide {wide}"
-        for what in ("carry", "outputs")
-        for entry in ("a sequence", "step by step")
-        for wide in ("carry", "inputs", "parameters")
-    },
+    "promotion": {f"{what} of {by}, wide {wide}" for what, by, wide in itertools.product(RESULTS, ENTRIES, WIDE)},
     "held": {"carry, what is not finite", "outputs"},
     "exchange": {
         f"{kind}, {what}: {name}"
