@@ -3,7 +3,6 @@
 `trigru.bench.proving.prover` starts some of these, side by side.
 """
 
-import gc
 import os
 
 from ..processes.child import Parent, adopt
@@ -24,10 +23,6 @@ from ...common.port.compilation import LEAST_KEPT_S, count_programs, in_haste, p
 from ..processes.cluster import check_same, join
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
-
-#: After so many messages, two a question, cycles of objects are collected. Python by itself looks for them again and
-#: again, among all that JAX and the frameworks hold, which takes a fifth of the time. A question leaves about 2 MB.
-COLLECTED_AFTER = 200
 
 
 def answer_questions(request: Request) -> Generator[Answer, None, None]:
@@ -54,17 +49,13 @@ def _taken(request: Request) -> Iterator[int]:
 
 def main(parent: Parent) -> None:
     """Answer one request."""
-    gc.freeze()  # what was imported stays
-    gc.disable()
     encoder = msgspec.json.Encoder()
     request = msgspec.json.decode(parent.request, type=Request)
     if request.cluster is not None:
         join(request.cluster)
         check_same(request.questions, jax.__version__)
-    for number, answer in enumerate(answer_questions(request), 1):
+    for answer in answer_questions(request):
         parent.answer(encoder.encode(answer))
-        if number % COLLECTED_AFTER == 0:
-            gc.collect()
 
 
 if __name__ == "__main__":

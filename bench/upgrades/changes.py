@@ -155,7 +155,7 @@ def _works(pair: _Pair) -> Iterator[Change]:
 
 
 def _values(pair: _Pair) -> Iterator[Change]:
-    """Of each way to compute, the first array that is not as it was, and the farthest, by what its dtype explains."""
+    """Of each way to compute, the first array that is not as it was, and the one that rounding explains least."""
     new = {values.where: values for values in pair.new.values}
     for was in pair.old.values:
         now = new.get(was.where)
@@ -184,7 +184,7 @@ def _moved(pair: _Pair, was: Values, now: Values, differing: list[str]) -> Chang
     worst = max(errors, key=lambda name: errors[name] / bounds[name], default=first)
     beyond = bool(errors) and not errors[worst] <= bounds[worst]  # NaN is not
     said = f"first {first}, by {ulps(*comparable[first]):.0f} ulp" if first in comparable else f"first {first}"
-    said += f"; farthest {worst}, by {errors[worst]:.1e} of it" if errors else ""
+    said += f"; worst {worst}, by {errors[worst]:.1e} of it" if errors else ""
     return pair.change("function" if beyond else "bits", was.where, "the same bits", said)
 
 
@@ -318,4 +318,4 @@ _COMPARED: tuple[Callable[[_Pair], Iterable[Change]], ...] = (
 def by_kind(found: Iterable[Change]) -> Mapping[str, list[Change]]:
     """Changes of each kind, the worst first."""
     of_kind = grouped(found, lambda change: change.kind)
-    return {kind: of_kind[kind] for kind in KINDS if kind in of_kind}
+    return {kind: of_kind[kind] for kind in sorted(of_kind, key=list(KINDS).index)}

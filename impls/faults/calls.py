@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ...common.errors import InputError
 from ...common.parameters.record import ClassifierParams
 from ..pure import PurePort
-from .fault import Applied, Elsewhere, Fault, edit
+from .fault import Applied, Elsewhere, Fault, edit, gru_of
 
 
 def _changed(name, change):
@@ -208,6 +208,17 @@ def _rounds_to_the_inputs(call, model, x, carry, **options):
     return last, outputs.astype(x.dtype).astype(outputs.dtype)
 
 
+def _rounds_inputs_beside_narrow_parameters(call, model, x, carry, **options):
+    return call(model, x.astype(gru_of(model).bias.dtype).astype(x.dtype), carry, **options)
+
+
+def _rounds_parameters_beside_narrow_inputs(call, model, x, carry, **options):
+    def rounded(p):
+        return {name: array.astype(x.dtype).astype(array.dtype) for name, array in p._asdict().items()}
+
+    return call(edit(model, rounded), x, carry, **options)
+
+
 def _through_padding(call, model, x, carry, **options):
     """The carry plus zero times its change."""
     carry, outputs = call(model, x, carry, **options)
@@ -310,6 +321,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault("counted-coarse", "lengths counted in half precision", "counted", Applied(_in_the_dtype_of_outputs)),
     Fault("faint-lost", "what is near 0 is rounded as beside 1", "faint", Applied(_in_a_sum_with_one)),
     Fault("promotion-rounded", "rounded to the inputs' dtype", "promotion", Applied(_rounds_to_the_inputs)),
+    Fault(
+        "inputs-rounded",
+        "inputs rounded to the parameters' dtype",
+        "promotion",
+        Applied(_rounds_inputs_beside_narrow_parameters),
+    ),
+    Fault(
+        "parameters-rounded",
+        "parameters rounded to the inputs' dtype",
+        "promotion",
+        Applied(_rounds_parameters_beside_narrow_inputs),
+    ),
     Fault("promotion-of-a-step", "a step rounded to its inputs' dtype", "promotion", _StepRounds()),
     Fault("padding-multiplied", "padding is multiplied by zero", "held", Applied(_through_padding)),
     Fault("no-negative-zero", "-0.0 is dumped as 0.0", "conversion", _LosesTheSignOfZero()),

@@ -14,7 +14,7 @@ from ...common.parameters.record import from_leaves, leaves
 from ...common.port.protocol import DONATED, CallStyle
 from ...common.port.styles import functional_program
 from ..pure import PORT, Classifier, PurePort
-from .fault import Fault, edit
+from .fault import Fault, edit, gru_of
 
 
 class _DumpTransposed(PurePort):
@@ -43,8 +43,8 @@ class _ReadoutOfPadding(PurePort):
 
 
 class _Styled(PurePort):
-    def __init__(self, build: Callable[..., Any], *, first: bool = False, labels: tuple[str, ...] = ()):
-        faulty = (CallStyle("faulty", "", build, labels=labels),)
+    def __init__(self, build: Callable[..., Any], *, first: bool = False, **facts: Any):
+        faulty = (CallStyle("faulty", "", build, **facts),)
         self.call_styles = faulty if first else (*PORT.call_styles, *faulty)
 
 
@@ -105,10 +105,6 @@ def _doubles_the_gradient(optimizer, gradient, state, model):
     return optimizer.update(jax.tree.map(lambda g: 2 * g, gradient), state, model)
 
 
-def _gru(model):
-    return model.params.gru if isinstance(model.params, Classifier) else model.params
-
-
 def _loses_an_update(optimizer, gradient, state, model):
     updates, state = optimizer.update(gradient, state, model)
     return edit(updates, lambda p: {"bias_n": jnp.zeros_like(p.bias_n)}), state
@@ -130,7 +126,7 @@ def _norm_of_some(optimizer, gradient, state, model):
     """A leaf that is hidden from the optimiser's global norm by a mask, and moved by a step of its own."""
     one, _ = optimizer.update(edit(gradient, lambda p: {"initial_carry": 0 * p.initial_carry}), state, model)
     whole, state = optimizer.update(gradient, state, model)
-    return edit(one, lambda p: {"initial_carry": _gru(whole).initial_carry}), state
+    return edit(one, lambda p: {"initial_carry": gru_of(whole).initial_carry}), state
 
 
 def _names_swapped(optimizer, gradient, state, model):
@@ -181,7 +177,7 @@ FAULTS: tuple[Fault, ...] = (
         "half-donated",
         "a donated step keeps the optimiser's state",
         "memory",
-        _Styled(_gives_up_parameters_alone, labels=(DONATED,)),
+        _Styled(_gives_up_parameters_alone, labels=(DONATED,), phases=("train_step",)),
     ),
     Fault("style-no-state", "optimiser state forgotten", "training", _Styled(_trains_with(_forgets_state))),
     Fault("style-twice", "updates applied twice", "training", _Styled(_trains_with(_updates_twice))),

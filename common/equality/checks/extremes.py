@@ -92,9 +92,11 @@ def promotion_check(name: str, catches: str) -> Check:
         return dict(zip((f"{what} of {entry}, wide {wide}" for what in ("carry", "outputs")), found, strict=True))
 
     def ask(port: Port, case: Case, wide: str, entry: str) -> Answers:
-        carry, x, params = given(case, wide).values()
+        arrays = given(case, wide)
+        params = arrays["parameters"]
         model = port.load(replace(case.gru_config, param_dtype=str(params.bias.dtype)), params)
-        return named(jit(partial(entries[entry], port))(model, x, jnp.asarray(carry)), entry, wide)
+        x, carry = jax.tree.map(jnp.asarray, (arrays["inputs"], arrays["carry"]))
+        return named(jit(partial(entries[entry], port))(model, x, carry), entry, wide)
 
     def answer(port: Port, case: Case, style: Any) -> Answers:
         found: Answers = {}
@@ -105,8 +107,8 @@ def promotion_check(name: str, catches: str) -> Check:
     def expect(case: Case) -> Answers:
         found: Answers = {}
         for wide, entry in itertools.product(WIDE, entries):
-            carry, x, params = jax.tree.map(lambda a: a.astype("float64"), given(case, wide)).values()
-            tape = oracle.forward(params, x, carry)
+            arrays = jax.tree.map(lambda a: a.astype("float64"), given(case, wide))
+            tape = oracle.forward(arrays["parameters"], arrays["inputs"], arrays["carry"])
             found |= named((tape.carry, tape.outputs), entry, wide)
         return found
 

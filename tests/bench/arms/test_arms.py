@@ -1,6 +1,7 @@
 """Arms: what is timed."""
 
 import itertools
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -172,7 +173,7 @@ def test_what_is_timed_is_on_the_device(monkeypatch):
 
 
 def test_the_first_call_is_timed_and_not_the_one_after_it(monkeypatch):
-    monkeypatch.setattr(arms.time, "perf_counter", itertools.count(0.0, 1.0).__next__)
+    monkeypatch.setattr(arms, "time", SimpleNamespace(perf_counter=itertools.count(0.0, 1.0).__next__))
     assert [prepare(make_arm("pure[jit]", phase=phase)).first_call_s for phase in ("forward", "train_step")] == [1, 1]
 
 

@@ -160,12 +160,12 @@ def test_weak_scaling_is_of_several_devices_and_drawn_data():
 
 @pytest.mark.parametrize(("how", "times"), [({}, 1), ({"devices": "1,4"}, 1), ({"devices": "1,4,2", "weak": True}, 4)])
 def test_what_cannot_be_in_memory_together_is_refused(monkeypatch, how, times):
-    needed = 11 * times * get_workload(parse_workload("medium")).bytes
+    needed = options.ARMS_AT_ONCE * times * get_workload(parse_workload("medium")).bytes
     for there in (needed, None):
         monkeypatch.setattr(options, "memory", lambda there=there: there)
         asked(workloads=["medium"], **how)
     monkeypatch.setattr(options, "memory", lambda: needed - 1)
-    with pytest.raises(InputError, match="of memory for 11 arms"):
+    with pytest.raises(InputError, match=f"of memory for {options.ARMS_AT_ONCE} arms"):
         asked(workloads=["tiny@batch=4", "medium"], **how)
 
 

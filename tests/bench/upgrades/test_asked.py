@@ -1,4 +1,4 @@
-"""What a snapshot asks of a port, and where each answer goes, with programs that are made up: nothing is compiled."""
+"""What a snapshot asks of a port, and where each answer goes, with programs that are made up."""
 
 import warnings
 from collections import Counter

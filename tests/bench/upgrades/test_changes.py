@@ -67,13 +67,13 @@ def test_another_shape_is_another_function():
     assert kinds(of_values(one), of_values(two), ([one], [two])) == ["function"]
 
 
-def test_the_first_array_and_the_farthest_are_named():
+def test_the_first_array_and_the_worst_are_named():
     a, b = np.array([1.0]), np.array([1 + 3e-16])
     far = np.array([1 + 1e-13])
     old = snapshot(values=[Values(FORWARD, {"carry": name_of(a), "outputs": name_of(a)})])
     new = snapshot(values=[Values(FORWARD, {"carry": name_of(b), "outputs": name_of(far)})])
     (found,) = changes((old, {name_of(a): a}), (new, {name_of(x): x for x in (b, far)}))
-    assert found.new == "first carry, by 1 ulp; farthest outputs, by 1.0e-13 of it"
+    assert found.new == "first carry, by 1 ulp; worst outputs, by 1.0e-13 of it"
 
 
 def test_ulps_of_numbers_around_zero_are_finite():

@@ -169,7 +169,7 @@ def scaled(array, share):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "kind", "first", "farthest"),
+    ("old", "new", "kind", "first", "worst"),
     [
         ([A, A], [A, B], "function", "outputs, by 1125899906842624 ulp", "outputs, by 2.5e-01"),
         ([A, A], [NEAR, B], "function", "carry, by 1 ulp", "outputs, by 2.5e-01"),
@@ -180,12 +180,12 @@ def scaled(array, share):
         ([F, A], [scaled(F, 1e-5), NEAR], "bits", "carry, by 126 ulp", "carry, by 1.0e-05"),
     ],
 )
-def test_the_farthest_array_is_that_of_which_its_dtype_explains_least(old, new, kind, first, farthest):
+def test_the_worst_array_is_that_of_which_its_dtype_explains_least(old, new, kind, first, worst):
     was, now = (
         {"values": [Values(FORWARD, dict(zip(("carry", "outputs"), map(name_of, some), strict=True)))]}
         for some in (old, new)
     )
-    said = kind, "forward jit float64", "the same bits", f"first {first}; farthest {farthest} of it"
+    said = kind, "forward jit float64", "the same bits", f"first {first}; worst {worst} of it"
     assert told(was, now, *old, *new) == [said]
 
 

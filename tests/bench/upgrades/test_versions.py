@@ -43,7 +43,8 @@ def test_what_is_no_set_is_refused(text, said):
 def test_a_day_to_come_is_refused():
     with pytest.raises(InputError, match="in the future"):
         read_day((today() + timedelta(days=2)).isoformat())
-    assert read_day(today().isoformat()) == today()
+    day = today()
+    assert read_day(day.isoformat()) == day
 
 
 @pytest.mark.parametrize(
