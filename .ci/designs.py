@@ -1,14 +1,27 @@
-"""Find the rows of every port that trigru has, on each kernel, and keep them in the package. It takes minutes.
+"""Keep the rows of every port that trigru has, on each kernel, in the package.
 
 .venv/bin/python .ci/designs.py
+
+Only those of a space that changed are found anew, which takes up to a minute for each port and kernel. After a change
+of how rows are found, remove the file first.
 """
 
-from trigru.common.equality.contract.designs import FILE, pack
-from trigru.common.port.protocol import WithKernel
+from collections.abc import Iterator
+
+from trigru.common.equality.contract.designs import FILE, is_kept, pack
+from trigru.common.port.protocol import Port, WithKernel
 from trigru.impls import get_port
 
 PORTS = ("pure", "linen", "nnx", "equinox")
 
 
+def ports() -> Iterator[Port]:
+    """Each port on each kernel; says which rows are being found."""
+    for name in PORTS:
+        for kernel, port in (("stock", get_port(name)), ("fused", WithKernel(get_port(name), "fused"))):
+            print(f"{name}, {kernel}: {'kept' if is_kept(port) else 'finding its rows'}", flush=True)
+            yield port
+
+
 if __name__ == "__main__":
-    FILE.write_text(pack(port for name in PORTS for port in (get_port(name), WithKernel(get_port(name), "fused"))))
+    FILE.write_text(pack(ports()))

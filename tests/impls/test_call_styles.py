@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from flax.training.train_state import TrainState
 from trigru.common.config import GRUConfig
 from trigru.common.errors import UnknownNameError
 from trigru.common.parameters.record import random_params
@@ -21,6 +22,7 @@ X = np.ones((2, 5, 4), "f4")
 
 #: The functions that a style must go through, and those that it must not.
 CALLS = [
+    ("linen", "train_state", {(TrainState, "create"): True, (TrainState, "apply_gradients"): True}),
     ("nnx", "nnx.jit", {(nnx, "jit"): True, (nnx, "cached_partial"): False, (nnx, "merge"): False}),
     ("nnx", "nnx.jit-tree", {(nnx, "jit"): True, (nnx, "cached_partial"): False}),
     ("nnx", "cached_partial", {(nnx, "jit"): True, (nnx, "cached_partial"): True}),
@@ -49,11 +51,18 @@ def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, f
     port = get_port(name)
     model = port.load(CONFIG, random_params(CONFIG))
     recorded = {function: record(monkeypatch, *function) for function in functions}
-    program = get_style(port, style).build(port, model, make_task(port, CONFIG, "forward", optax.sgd(1.0)))
-    program.call(X)
+    called = get_style(port, style)
+    phase = "forward" if "forward" in called.phases else "train_step"
+    program = called.build(port, model, make_task(port, CONFIG, phase, optax.sgd(1.0)))
+    program.call(*(X, np.ones((2, 5, 8), "f4"))[: 1 + (phase == "train_step")])
     assert {function: bool(calls) for function, calls in recorded.items()} == functions
     if style == "nnx.jit-tree":
         assert recorded[nnx, "jit"] == [{"graph": False}]
+
+
+def test_every_style_that_a_port_has_of_its_own_is_held_to_its_name(port):
+    own = {style.name for style in port.call_styles if not style.labels}
+    assert own <= {style for name, style, _ in CALLS if name == port.name}
 
 
 LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}

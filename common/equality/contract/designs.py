@@ -55,8 +55,8 @@ def coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
 
 
 def pack(ports: Iterable[Port]) -> str:
-    """The text of the file for these ports."""
-    packed = {_digest(space): asdict(_found(space)) for port in ports for space in _spaces(port)}
+    """The text of the file for these ports. Rows of a space that the file has are taken from it."""
+    packed = {_digest(space): asdict(_design(space)) for port in ports for space in _spaces(port)}
     return json.dumps(packed, indent=1, sort_keys=True) + "\n"
 
 

@@ -23,9 +23,7 @@ def functions_of(seen):
 @pytest.mark.parametrize("words", USUAL)
 def test_what_is_done_where_no_option_is_given(words):
     seen = received(*words.split())
-    handed = {
-        key: value for key, value in seen.items() if "." in key and (value or type(value) is int)
-    }
+    handed = {key: value for key, value in seen.items() if "." in key and (value or type(value) is int)}
     assert handed == USUAL[words]
     timed = "claim_folder" in seen and seen.get("claim_folder.timing", True)
     assert timed == (words.split()[0] in ("compare", "bench")), "what times nothing claims no machine"
