@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import jax.numpy as jnp
 import pytest
 from support.runs import MACHINE
@@ -45,9 +46,15 @@ def test_another_function_is_told_whatever_its_name(folder):
         assert_unchanged(folder, other, PARAMS, X)
 
 
-def test_a_gradient_alone_is_told(folder):
-    import jax
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_another_function_is_told_also_in_half_precision(tmp_path, dtype):
+    params, x = jax.tree.map(lambda a: a.astype(dtype), (PARAMS, X))
+    take_snapshot(tmp_path / "half", loss, params, x)
+    with pytest.raises(AssertionError, match="function: loss: forward jit"):
+        assert_unchanged(tmp_path / "half", same_name(lambda params, x: 2 * loss(params, x)), params, x)
 
+
+def test_a_gradient_alone_is_told(folder):
     @same_name
     @jax.custom_vjp
     def other(params, x):

@@ -111,11 +111,11 @@ def test_how_far_two_arrays_are_apart(a, b, relative, units):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "complex64"])
-def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_in_each_dtype(dtype):
+def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_tenth(dtype):
     eps = float(ml_dtypes.finfo(dtype).eps)
     a, b = (np.array([x], dtype) for x in (1.0, 1.0 + eps))
     assert ulps(a, b) == 1
     assert relative_difference(a, b) == eps
-    assert bound_of(dtype) / eps == pytest.approx(bound_of("float64") / 2**-52)
+    assert bound_of(dtype) == pytest.approx(min(eps * bound_of("float64") / 2**-52, 0.1))
     assert is_floating(a)
-    assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8"))
+    assert not any(is_floating(np.array([1], other)) for other in ("int32", "bool", "uint8", ml_dtypes.int4))
