@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from support.cli import call, invoke
+from support.cli import invoke
 from trigru.bench.processes.cluster import Cluster, LostHostError, find_cluster, read_cluster
 from trigru.bench.results.files import load
 from trigru.bench.timing.journal import PARTIAL
@@ -126,20 +126,6 @@ def test_a_cluster_is_described_or_found():
         read_cluster("10.0.0.1:8476", 2, 1, distributed=True)
     with pytest.raises(LostHostError, match="JAX finds no cluster of SLURM, Open MPI, Kubernetes or TPUs here: "):
         find_cluster()
-
-
-def test_what_several_hosts_cannot_do_is_said():
-    at = ("--coordinator", "127.0.0.1:9", "--hosts", "2", "--host", "1")
-    for arguments, message in (
-        (("bench", "--resume"), "several hosts take no --resume"),
-        (("bench", "--quick"), "2 hosts need --devices with the number of all their devices together"),
-        (("bench", "--devices", "3", "--workload", "tiny@batch=3"), "2 hosts need --devices"),
-        (("verify", "--thorough"), "several hosts ask about many devices alone"),
-        (("verify", "--devices", "3"), "2 hosts cannot have 3 devices in equal parts"),
-    ):
-        code, _, said = call(*arguments, *at)
-        assert code == 2, arguments
-        assert message in " ".join(said.replace("│", " ").split()), arguments
 
 
 def test_a_cluster_of_slurm_is_found(monkeypatch):

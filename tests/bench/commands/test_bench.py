@@ -8,17 +8,13 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 from support.cli import call, invoke
 from support.processes import ask_here
 from trigru.bench.analysis.merge import merge
-from trigru.bench.arms.plan import expand
-from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.commands.claims import claim_folder
 from trigru.bench.processes.claims import ClaimedError
 from trigru.bench.reporting.console import Progress
-from trigru.bench.results.arm import Plan
 from trigru.bench.results.files import load, save
 from trigru.bench.results.lines import UnfinishedError
 from trigru.bench.timing import worker
@@ -31,39 +27,6 @@ QUICKLY = ("--quick", "--processes", "1", "--workload", "tiny", "--rounds", "6")
 
 
 # plans
-
-
-def planned(monkeypatch, tmp_path, *arguments):
-    """The plan of a run that is not measured."""
-    found = []
-    monkeypatch.setattr("trigru.bench.commands.bench.benchmark", lambda plan, *_, **__: found.append(plan))
-    invoked = invoke("bench", *arguments, "-o", str(tmp_path))
-    assert invoked.exit_code == 0, invoked.output
-    (plan,) = found
-    assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
-    return plan
-
-
-def test_what_is_measured_and_how_where_nothing_else_is_asked_for(monkeypatch, tmp_path):
-    usual, quick = (planned(monkeypatch, tmp_path, *options) for options in ((), ("--quick",)))
-    assert (usual.processes, usual.sample_time_s, quick.processes, quick.sample_time_s) == (10, 2.5e-3, 4, 2.5e-3)
-    assert (usual.styles, quick.styles) == (None, ("documented", "functional"))
-    assert planned(monkeypatch, tmp_path, "--quick", "--style", "leaves").styles == ("leaves",)
-    assert planned(monkeypatch, tmp_path, "--quick", "--kernel", "fused").styles is None
-    assert usual.phases == quick.phases == ("forward", "train_step", "step")
-    assert planned(monkeypatch, tmp_path, "--kernel", "fused").phases == ("forward", "train_step")
-    swept = planned(monkeypatch, tmp_path, "--sweep", "hidden=4,8").workloads
-    assert list(map(str, swept)) == ["question@hidden=4", "question@hidden=8"]
-    swept = planned(monkeypatch, tmp_path, "--workload", "tiny@batch=2", "--sweep", "hidden=4,8").workloads
-    assert list(map(str, swept)) == ["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=8"]
-
-
-def test_a_size_of_ones_own_is_answered_as_a_first_look(monkeypatch, tmp_path):
-    plan = planned(monkeypatch, tmp_path, "--size", "hidden=64,batch=32", "--size", "inputs=20,hidden=200")
-    assert list(map(str, plan.workloads)) == ["question@batch=32@hidden=64", "question"]
-    assert (plan.styles, plan.processes) == (("documented", "functional"), 4)
-    beside = planned(monkeypatch, tmp_path, "--size", "time=5", "--workload", "tiny", "--processes", "2")
-    assert (list(map(str, beside.workloads)), beside.processes) == (["tiny", "question@time=5"], 2)
 
 
 @pytest.mark.parametrize(
@@ -81,32 +44,6 @@ def test_a_size_that_cannot_be_is_refused_before_anything_starts(tmp_path, optio
     found = invoke("bench", *options, "-o", str(tmp_path / "out"))
     assert said in str(found.exception)
     assert not (tmp_path / "out").exists()
-
-
-def test_kernels_that_are_asked_for_get_their_divisions_and_every_workload(monkeypatch, tmp_path):
-    def of(*arguments):
-        plan = planned(monkeypatch, tmp_path, *arguments)
-        divisions = {arm.division for arm in expand(plan)}
-        return list(map(str, plan.kernels)), [str(workload) for workload in plan.workloads], plan.phases, divisions
-
-    usual = ["tiny", "question", "vowels", "medium", "large"]
-    assert of() == (["stock"], usual, ("forward", "train_step", "step"), {"stock"})
-    kernels, phases = ["fused", "fused@save=none"], ("forward", "train_step")
-    every = [workload.name for workload in WORKLOADS]
-    options = ("--port", "pure", "--kernel", "fused")
-    assert of(*options, "--kernel", "fused@save=none") == (kernels, every, phases, {"fused"})
-    both = (["fused", "stock"], list(QUICK), phases, {"stock", "fused"})
-    assert of(*options, "--kernel", "stock", "--quick") == both
-
-
-@pytest.mark.parametrize("calibrate", [(), ("--calibrate",)])
-def test_how_long_and_how_often_is_the_plans(monkeypatch, tmp_path, calibrate):
-    plan = planned(monkeypatch, tmp_path, *calibrate)
-    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (300.0, 10, None, 0, False)
-    asked = ("--limit", "7", "--processes", "2", "--rounds", "8", "--seed", "3", "--compile-anew")
-    plan = planned(monkeypatch, tmp_path, *calibrate, *asked)
-    assert (plan.limit_s, plan.processes, plan.rounds, plan.seed, plan.compile_anew) == (7.0, 2, 8, 3, True)
-    assert planned(monkeypatch, tmp_path, *calibrate, "--quick").processes == 4
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):

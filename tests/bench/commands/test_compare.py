@@ -13,7 +13,6 @@ from support.runs import make_results, plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.bench import unproven_arms
-from trigru.bench.commands.options import checks_of
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.messages import Subject
 from trigru.bench.proving.questions import expand as expand_questions
@@ -122,30 +121,7 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
     assert (equality, backend) == ([], "tpu"), "the one on which it was proven"
 
 
-@pytest.mark.parametrize(
-    ("options", "dtype"),
-    [(("--quick",), "float32"), (("--size", "hidden=8"), "float32"), (("--quick", "--dtype", "bfloat16"), "bfloat16")],
-)
-def test_a_first_look_proves_what_it_times_and_no_more(tmp_path, monkeypatch, options, dtype):
-    seen = []
-    monkeypatch.setattr(compare, "verify_ports", lambda *asked, **_: seen.append(asked) or ([], {}))
-    monkeypatch.setattr(compare, "benchmark", lambda *_, **__: make_results([]))
-    assert invoke("compare", *options, "--phase", "train_step", "-o", str(tmp_path)).exit_code == 0
-    ((names, dtypes, checks, _, styles),) = seen
-    assert (names, dtypes) == (("pure", "linen", "nnx", "equinox"), ("float64", dtype))
-    assert styles == ("documented", "functional", "jit"), "and that of the baseline"
-    classifier = {"lengths", "classifier"} if "--quick" in options else set()
-    assert {check.name for check in checks} == {"sequence", "training"} | classifier
-
-
-def test_the_checks_of_every_phase_ask_about_every_style_that_is_timed():
-    for phase, needed in (
-        ("forward", "forward"),
-        ("train_step", "training"),
-        ("gradient", "training"),
-        ("step", "step"),
-    ):
-        assert needed in {check.name for check in checks_of(plan(phases=(phase,)))}
+def test_a_check_asks_about_every_style_that_is_timed():
     asked = expand_questions(
         [Subject("port", "nnx")], ("float64",), get_checks("forward"), ("documented", "functional")
     )

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 
+import msgspec
 import pytest
 from support.runs import plan
 from trigru.bench.arms.peers import PEERS
@@ -10,6 +11,7 @@ from trigru.bench.arms.plan import expand
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.commands import options
 from trigru.bench.commands.options import calibration_plan, check_folder, checks_of, make_plan, read_checks, read_dtypes
+from trigru.bench.results.arm import Plan
 from trigru.common.equality.checks import DTYPES
 from trigru.common.errors import InputError, UnknownNameError
 
@@ -17,7 +19,31 @@ HOW = {"quick": False, "rounds": None, "processes": None, "limit_s": None, "comp
 
 
 def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
-    return make_plan(ports, workloads, phases, styles, kernels, **{"peers": False, "sweep": None} | HOW | how)
+    made = make_plan(ports, workloads, phases, styles, kernels, **{"peers": False, "sweep": None} | HOW | how)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=Plan) == made
+    return made
+
+
+@pytest.mark.parametrize("make", [asked, calibration_plan])
+def test_how_long_and_how_often_is_the_plans(make):
+    usual, quick = make(**HOW), make(**HOW | {"quick": True})
+    assert (usual.limit_s, usual.processes, usual.rounds, usual.seed, usual.compile_anew) == (300.0, 10, None, 0, False)
+    assert (quick.processes, quick.sample_time_s, usual.sample_time_s) == (4, 2.5e-3, 2.5e-3)
+    found = make(**HOW | {"limit_s": 7.0, "processes": 2, "rounds": 8, "seed": 3, "compile_anew": True})
+    assert (found.limit_s, found.processes, found.rounds, found.seed, found.compile_anew) == (7.0, 2, 8, 3, True)
+
+
+def test_a_size_of_ones_own_is_answered_as_a_first_look():
+    found = [asked(sizes=["hidden=7"], processes=processes).processes for processes in (None, 2)]
+    assert found == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("kernels", "divisions"),
+    [(None, {"stock"}), (["fused", "fused@save=none"], {"fused"}), (["fused", "stock"], {"stock", "fused"})],
+)
+def test_kernels_that_are_asked_for_get_their_divisions(kernels, divisions):
+    assert {arm.division for arm in expand(asked(["pure"], kernels=kernels))} == divisions
 
 
 @pytest.mark.parametrize("make", [asked, calibration_plan])
@@ -83,14 +109,17 @@ def test_peers_are_timed_if_that_is_asked_for():
         ({"quick": True}, None),
         ({"kernels": ["stock"]}, ["tiny", "question", "vowels", "medium", "large"]),
         ({"kernels": ["fused"]}, ["tiny", "question", "vowels", "medium", "large", "long"]),
+        ({"kernels": ["fused", "stock"], "quick": True}, None),
         ({"devices": "1"}, ["tiny", "question", "vowels", "medium", "large"]),
         ({"devices": "1,2"}, ["medium", "large"]),
         ({"devices": "1,2", "quick": True}, ["medium", "large"]),
         ({"devices": "1,2", "kernels": ["fused"]}, ["medium", "large"]),
         ({"devices": "1,2", "workloads": ["long"]}, ["long"]),
         ({"sizes": ["hidden=7"]}, ["question@hidden=7"]),
+        ({"sizes": ["hidden=64,batch=32", "inputs=20,hidden=200"]}, ["question@batch=32@hidden=64", "question"]),
         ({"sizes": ["hidden=7"], "workloads": ["tiny"]}, ["tiny", "question@hidden=7"]),
         ({"sweep": "hidden=4,8", "quick": True}, ["question@hidden=4", "question@hidden=8"]),
+        ({"sweep": "hidden=4,8", "workloads": ["tiny@batch=2"]}, ["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=8"]),
     ],
 )
 def test_the_workloads_of_a_plan_are_those_that_are_named_or_the_usual(named, expected):
@@ -105,6 +134,7 @@ def test_the_workloads_of_a_plan_are_those_that_are_named_or_the_usual(named, ex
         ({"quick": True}, ("documented", "functional"), "forward train_step step"),
         ({"sizes": ["hidden=7"]}, ("documented", "functional"), "forward train_step step"),
         ({"quick": True, "kernels": ["fused"]}, None, "forward train_step"),
+        ({"quick": True, "kernels": ["fused", "stock"]}, None, "forward train_step"),
         ({"quick": True, "devices": "1"}, ("documented", "functional"), "forward train_step step"),
         ({"quick": True, "devices": "1,2"}, None, "forward train_step"),
         ({"quick": True, "styles": ["donated"]}, ("donated",), "train_step"),

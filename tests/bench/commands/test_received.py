@@ -157,6 +157,11 @@ def test_a_number_may_be_as_small_and_as_large_as_its_limits(words, name):
                 received(*words.split(), name, str(beyond))
 
 
+def test_a_change_that_fails_is_above_a_number():
+    with pytest.raises(AssertionError, match="should be less than or equal to 1000"):
+        received("diff", "a", "b", "--fail-above", "nan")
+
+
 def test_one_of_new_and_now_is_named():
     for words in (["diff", "a"], ["diff", "a", "b", "--now"]):
         with pytest.raises(AssertionError, match="and not both"):

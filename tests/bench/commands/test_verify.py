@@ -12,8 +12,6 @@ import pytest
 from support.cli import invoke, run_code
 from trigru.bench.commands import verify as command
 from trigru.bench.commands.options import read_kernels
-from trigru.bench.commands.verify import Thorough
-from trigru.bench.proving.messages import Subject
 from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.contract import designs
@@ -181,22 +179,6 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails
     assert "the port without a fault failed, too: the above says nothing" in found.stderr
 
 
-def test_the_self_test_asks_a_faults_own_check_and_the_others_where_that_fails(monkeypatch):
-    asked = []
-
-    def ask(examiner, question):
-        asked.append((question.port is NO_B_HN.port, question.check.name))
-        return []
-
-    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
-    monkeypatch.setattr(CHECKS, get_checks("chunks", "sequence", "step"))
-    monkeypatch.setattr(Examiner, "ask", ask)
-    invoke("verify", "--self-test")
-    of_fault = [check for is_fault, check in asked if is_fault]
-    assert (set(of_fault[:4]), of_fault[4:]) == ({"sequence"}, ["step", "chunks"])
-    assert {check for is_fault, check in asked if not is_fault} == {"chunks", "sequence", "step"}
-
-
 def test_a_death_is_no_notice(monkeypatch):
     monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
     monkeypatch.setattr(CHECKS, get_checks("sequence"))
@@ -273,36 +255,8 @@ def test_thorough_asks_what_takes_long_beside_the_usual(monkeypatch):
     assert "pure: 3 drawn rows." in found.stderr
 
 
-def test_thorough_shares_its_time_among_ports_and_draws_anew_each_time():
-    subjects = [Subject("port", name) for name in ("pure", "linen", "nnx", "equinox")]
-    rows = [asked.row for asked in Thorough(budget_s=300.0, seed=0).rows(subjects, processes=2)]
-    assert len(rows) == 20
-    assert sum(float(row["seconds"]) for row in rows) == pytest.approx(600.0)
-    (short,) = Thorough(budget_s=1.0, seed=0).rows(subjects[:1], processes=1)
-    assert short.row["seconds"] == "1.0"
-    seeds = {Thorough().rows(subjects[:1], 1)[0].row["seed"] for _ in range(5)}
-    assert len(seeds) > 1
-
-
 def test_thorough_says_before_it_starts_that_hypothesis_is_missing(monkeypatch):
     monkeypatch.setattr("trigru.bench.cli.find_spec", lambda name: None)
     found = invoke("verify", "--thorough")
     assert found.exit_code == 2
     assert "pip install hypothesis" in " ".join(found.stderr.split())
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("--thorough", "--check", "step"), "--thorough asks everything"),
-        (("--thorough", "--upstream"), "--thorough asks everything"),
-        (("--thorough", "--self-test"), "--self-test takes no other option"),
-        (("--budget", "10"), "--budget and --seed are for --thorough"),
-        (("--seed", "0"), "--budget and --seed are for --thorough"),
-        (("--thorough", "--budget", "0"), "greater than or equal to 1"),
-    ],
-)
-def test_options_of_thorough_that_do_not_go_together(options, said):
-    found = invoke("verify", *options)
-    assert found.exit_code == 2
-    assert said in " ".join(found.stderr.split())

@@ -61,6 +61,14 @@ def test_a_seed_of_zero_is_a_seed(seed):
 def test_rows_are_drawn_for_five_minutes_and_half_a_minute_at_a_time():
     asked = Thorough(seed=1).rows([Subject("port", "pure")], processes=1)
     assert [q.row["seconds"] for q in asked] == ["30.0"] * 10
+    (short,) = Thorough(budget_s=1.0, seed=0).rows([Subject("port", "pure")], processes=1)
+    assert short.row["seconds"] == "1.0"
+    shared = Thorough(seed=0).rows([Subject("port", name) for name in ("pure", "linen", "nnx", "equinox")], processes=2)
+    assert [q.row["seconds"] for q in shared] == ["30.0"] * 20
+
+
+def test_rows_are_drawn_anew_each_time():
+    assert len({Thorough().rows([Subject("port", "pure")], 1)[0].row["seed"] for _ in range(5)}) > 1
 
 
 # what is asked
@@ -93,8 +101,9 @@ def test_each_port_is_asked_about_each_kernel_that_it_offers(held, provers, monk
 
 def test_of_a_fault_a_few_rows_with_its_levels_are_asked_and_all_checks_where_those_notice_nothing(monkeypatch, prover):
     fault = next(fault for fault in FAULTS if fault.levels)
-    asked, checks = [], get_checks(fault.check, "chunks")
-    monkeypatch.setattr(command.faults, "FAULTS", (fault,))
+    (other,) = (fault for fault in FAULTS if fault.name == "no-b-hn")
+    asked, checks = [], get_checks("chunks", other.check, fault.check, "step")
+    monkeypatch.setattr(command.faults, "FAULTS", (fault, other))
     monkeypatch.setattr(command.verification, "CHECKS", checks)
 
     def prove(what, questions, *, prover):
@@ -102,16 +111,19 @@ def test_of_a_fault_a_few_rows_with_its_levels_are_asked_and_all_checks_where_th
         return Proof([[] for _ in questions], 0, 0, [])
 
     monkeypatch.setattr(command, "_prove", prove)
-    assert command.hold_faults(prover=prover) == ({fault.name: []}, True)
+    assert command.hold_faults(prover=prover) == ({fault.name: [], other.name: []}, True)
     (first, questions), (second, others) = asked
     assert first == second == "self-test"
     of_fault = [q for q in questions if q.subject == Subject("fault", fault.name)]
     assert len(of_fault) == command.ROWS_OF_A_FAULT == 4
     assert all(fault.levels.items() <= q.row.items() for q in of_fault)
     of_port = [q for q in questions if q.subject == Subject("port", "pure")]
-    assert {q.check for q in of_port} == {fault.check, "chunks"}
+    assert {q.check for q in of_port} == {check.name for check in checks}
     assert len(of_port) > 100, "of a port without a fault all rows are asked"
-    assert {(q.subject.name, q.check) for q in others} == {(fault.name, "chunks")}
+    assert {q.check for q in questions if q.subject.name == other.name} == {other.check}
+    assert {(q.subject.name, q.check) for q in others} == {
+        (of.name, check.name) for of in (fault, other) for check in checks if check.name != of.check
+    }
 
 
 # what is said

@@ -75,6 +75,7 @@ def calls(**changed):
          ("calls", "forward jit float64", "1 traces in three calls", "2 traces in three calls")),
         (calls(), calls(leaves=6), ("calls", "forward jit float64", "5 leaves", "6 leaves")),
         (calls(), calls(functions=11), ("calls", "forward jit float64", "10 functions", "11 functions")),
+        (calls(), calls(builtins=21), ("calls", "forward jit float64", "20 builtins", "21 builtins")),
         (calls(), calls(builtins=19), ("better", "forward jit float64", "20 builtins", "19 builtins")),
         (calls(), calls(lines=99, functions=11),
          ("calls", "forward jit float64", "10 functions, 100 lines", "11 functions, 99 lines")),
@@ -83,6 +84,7 @@ def calls(**changed):
         ({"styles": {"jit": ""}}, {"styles": {"jit": "no"}}, ("broken", "style jit", "works", "no")),
         ({"styles": {"jit": "no"}}, {"styles": {"jit": ""}}, ("better", "style jit", "no", "works")),
         ({"styles": {"jit": "no"}}, {"styles": {"jit": "not yet"}}, None),
+        ({"styles": {"jit": ""}}, {"styles": {"jit": "", "other": "no"}}, None),
         ({"styles": {"jit": ""}}, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
         ({"missing": "is absent"}, {}, ("better", "import", "is absent", "works")),
         ({"missing": "is absent"}, {"missing": "does not import"}, None),
@@ -96,8 +98,10 @@ def calls(**changed):
         ({"tree": [Leaf(".w", (2,), "float32")]},
          {"tree": [Leaf(".a", (), "float32"), Leaf(".w", (2,), "float32"), Leaf(".z", (), "float32")]},
          ("tree", "leaves", "none", ".a, .z")),
-        ({"tree": [Leaf(".w", (2,), "float32")]}, {"tree": [Leaf(".w", (3,), "int8")]},
-         ("tree", "leaf .w", "float32(2,)", "int8(3,)")),
+        ({"tree": [Leaf(".w", (2,), "float32")]}, {"tree": [Leaf(".w", (3,), "float32")]},
+         ("tree", "leaf .w", "float32(2,)", "float32(3,)")),
+        ({"tree": [Leaf(".w", (2,), "float32")]}, {"tree": [Leaf(".w", (2,), "int8")]},
+         ("tree", "leaf .w", "float32(2,)", "int8(2,)")),
         ({"tree": [Leaf(".w", (), "int8"), Leaf(".b", (), "int8")]},
          {"tree": [Leaf(".b", (), "int8"), Leaf(".w", (), "int8")]},
          ("tree", "order of the leaves", ".w, .b", ".b, .w")),
@@ -114,6 +118,10 @@ def calls(**changed):
 def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said):
     assert told(old, new) == ([said] if said else [])
     assert told(old, old) == told(new, new) == []
+
+
+def test_another_program_that_needs_more_memory_is_two_changes():
+    assert [kind for kind, *_ in told(program(), program(temp_bytes=2048, dots=3))] == ["memory", "program"]
 
 
 @pytest.mark.parametrize("field", ["when", "category", "text", "place"])
@@ -273,6 +281,9 @@ def test_a_check_is_another_if_it_differs_in_anything(field, value):
     assert between(old, new) == [("broken", *what, "equal", str(measured(1.0)))]
     assert between(new, old) == [("better", *what, str(measured(1.0)), "equal")]
     assert between(snapshot(equality=[PASSED]), snapshot(equality=[PASSED, passing])) == []
+    both = between(snapshot(equality=[passing, PASSED]), snapshot(equality=[failing, measured(1.0)]))
+    other = {"port": "nnx", "kernel": "linen:fused"}.get(field, "linen")
+    assert [subject for _, subject, *_ in both] == ["linen", other]
 
 
 def test_departures_are_told_whether_they_come_go_or_change():

@@ -58,22 +58,6 @@ def test_a_run_of_bench_is_asked_for_in_each(tmp_path, trigru):
     assert [command for _, command in trigru] == ["snapshot", "bench"] * 2
 
 
-def test_the_table_says_what_is_new_and_why_a_row_is_empty(tmp_path, trigru):
-    broken = Made({SETS[0].name: True})
-    later = matrix_tables(fill(SETS[:2], tmp_path / "later", broken, command=[]))[1]
-    assert [row[3] for row in later.rows] == ["the first"], "of those that have a snapshot"
-    table, pure, *_ = matrix_tables(fill(SETS, tmp_path / "all", Made(), command=[]))
-    assert [row[1] for row in table.rows] == ["jax 0.0.0", "jax 0.0.0 -> 0.1.0", "", "jax 0.1.0 -> 0.3.0"]
-    assert table.rows[2][-1] == "no snapshot"
-    assert "No snapshot of jax==0.2.0: error: it broke" in table.notes
-    assert [row[3:5] for row in pure.rows] == [
-        ("the first", "10 / 100"),
-        ("calls 1", "10 / 110"),
-        ("calls 1", "10 / 130"),
-    ]
-    assert pure.columns[-1] == "functions / lines"  # nothing was timed
-
-
 @pytest.mark.parametrize(
     ("equal", "said"),
     [
@@ -121,20 +105,6 @@ def test_damage_is_a_sentence(tmp_path, content, said):
 def test_a_row_is_a_plain_record(tmp_path, trigru):
     found = fill(SETS[:1], tmp_path, Made(), command=[])
     assert msgspec.json.decode(msgspec.json.encode(found), type=matrix.Matrix) == found
-
-
-def test_the_picture_says_what_a_call_costs_over_the_sets(tmp_path, trigru):
-    found = fill(SETS, tmp_path, Made(), command=[])
-    picture = matrix_picture(found)
-    assert picture is not None
-    assert [path.name for path in picture.write(tmp_path)] == ["matrix.png", "matrix.svg"]
-    assert "over 3 version sets: pure from 100 to 130." in picture.description
-    figure = picture.figure
-    (line,) = figure.axes[0].get_lines()
-    assert list(line.get_ydata()) == [100, 110, 130]
-    assert figure.axes[0].get_ylabel() == "lines"
-    del found.rows[1].facts["pure"]
-    assert list(matrix_picture(found).figure.axes[0].get_lines()[0].get_xdata()) == [0, 2], "each at its set"
 
 
 def test_one_set_has_no_picture(tmp_path, trigru):

@@ -90,8 +90,22 @@ def test_each_subject_has_a_table_of_its_own_over_the_sets(found):
     assert names["Changed with 2025-03-01"].rows == [("bits", "nnx", "y" * LONGEST, "none", "x" * LONGEST + "…")]
 
 
-def test_the_picture_draws_each_port_in_a_panel_for_each_fact(found):
+def test_the_first_has_a_snapshot_and_what_nobody_timed_has_no_column_and_no_panel():
+    found = matrix(
+        row("jax==0.0.0", 0, reason="error: it broke"),
+        row("jax==0.1.0", 1, facts={"pure": facts(100)}),
+        row("jax==0.2.0", 2, facts={"pure": facts(110)}, counts={"pure": {"calls": 1}}),
+    )
+    pure = matrix_tables(found)[1]
+    assert [row[3:] for row in pure.rows] == [("the first", "10 / 100"), ("calls 1", "11 / 110")]
+    assert pure.columns[-1] == "functions / lines"
+    (lines,) = matrix_picture(found).figure.axes
+    assert lines.get_ylabel() == "lines"
+
+
+def test_the_picture_draws_each_port_in_a_panel_for_each_fact(found, tmp_path):
     picture = matrix_picture(found)
+    assert [path.name for path in picture.write(tmp_path)] == ["matrix.png", "matrix.svg"]
     lines, times = picture.figure.axes
     assert (lines.get_ylabel(), times.get_ylabel()) == ("lines", "µs")
     assert "Lines of Python" in lines.get_title()
