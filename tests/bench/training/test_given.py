@@ -44,7 +44,7 @@ def made(monkeypatch):
     return found
 
 
-def moved(tx, params):
+def moved(tx):
     """By how much a unit gradient moves a weight and the initial state at first."""
     params = {"weight": jnp.zeros(()), "initial_carry": jnp.zeros(())}
     updates, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
@@ -63,7 +63,7 @@ def test_each_training_has_the_rate_the_loss_and_the_steps_of_its_experiment_and
         assert (config, loss, every_step) == (experiment.config, experiment.loss, experiment.every_step)
         scale = {"zero": 0, "learned": 1, "learned-10": 10}[start.name]
         rate = experiment.learning_rate
-        assert [-rate, -rate * scale] == moved(tx, None)
+        assert [-rate, -rate * scale] == moved(tx)
 
 
 def test_what_is_known_is_taken_and_not_trained_again(monkeypatch, made):
@@ -108,7 +108,7 @@ def test_all_loops_are_compared_in_float64_from_one_start_that_is_not_zero(made,
             np.testing.assert_array_equal(batch.targets, plain.targets)
             assert batch.targets.dtype == (np.float64 if experiment.every_step else plain.targets.dtype)
         rate = experiment.learning_rate
-        assert [-rate, -10 * rate * (experiment.length or 1)] == moved(tx, None)
+        assert [-rate, -10 * rate * (experiment.length or 1)] == moved(tx)
 
 
 @pytest.mark.parametrize(("low", "high", "verdict"), [(0.1, 0.3, "better"), (-0.3, -0.1, "worse"), (0.0, 0.2, None),
