@@ -1,24 +1,42 @@
 """Version sets without an installation: environments that are made up."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
-from trigru.bench.upgrades.versions import read_set
+from trigru.bench.upgrades.versions import VersionSet, read_set
 
+RELEASES = [f"0.{n}.0" for n in range(1, 7)]
 SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]
 
 
 class Made(Environments):
-    """Environments without an installation. A set may fail to install, for good or this time."""
+    """Environments without an installation, of the versions that a set names and in folders of the set's name.
+
+    Args:
+        failing: the names of sets that fail to install, and whether each does so for good.
+        folder: where their folders are.
+    """
 
     python = "3.13"
 
-    def __init__(self, failing=()):
-        self.failing = dict(failing)
-        self.made = []
+    def __init__(self, failing: Mapping[str, bool] | None = None, folder: Path = Path()):
+        self.failing, self._folder = failing or {}, folder
+        self.made: list[str] = []
 
-    def get(self, of):
+    def get(self, of: VersionSet) -> Environment:
         self.made.append(of.name)
         if of.name in self.failing:
             raise EnvironmentFailedError("no such wheel", lasting=self.failing[of.name])
-        return Environment(Path(of.name), {"jax": of.name.partition("==")[2], "rich": "13"})
+        return Environment(self._folder / of.name, self.resolve(of) | {"rich": "13"})
+
+    def resolve(self, of: VersionSet) -> dict[str, str]:
+        return dict(requirement.split("==") for requirement in of.requirements)
+
+    def releases(self, package: str) -> list[str]:
+        return RELEASES
+
+
+def release_of(made: Environment) -> int:
+    """The number of an environment's release of jax."""
+    return int(made.versions["jax"].split(".")[1])

@@ -4,36 +4,16 @@ from pathlib import Path
 
 import pytest
 from support.cli import call, invoke
-from support.runs import MACHINE
+from support.environments import RELEASES, Made, release_of
+from support.snapshots import leave, step_calls
 from trigru.bench.commands import bisect
-from trigru.bench.upgrades.environments import Environment, Environments
-from trigru.bench.upgrades.folder import save
-from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
+from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.versions import read_set
 from trigru.common.errors import InputError
 
-RELEASES = [f"0.{n}.0" for n in range(1, 7)]
-
-
-class Made(Environments):
-    """Environments whose folder of commands is called by the version of jax."""
-
-    def __init__(self, folder):
-        self._folder = folder
-
-    def get(self, of):
-        versions = self.resolve(of)
-        return Environment(self._folder / versions["jax"], versions)
-
-    def resolve(self, of):
-        return dict(requirement.split("==") for requirement in of.requirements)
-
-    def releases(self, package):
-        return RELEASES
-
 
 def judge(folder, script):
-    return bisect._by_command(["sh", "-c", script], Made(folder))(read_set("jax==0.1.0"))
+    return bisect._by_command(["sh", "-c", script], Made(folder=folder))(read_set("jax==0.1.0"))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +25,7 @@ def judge(folder, script):
         ("exit 125", None),
         ("kill -9 $$", None),
         ("kill -15 $$", None),
-        ("case $PATH in */0.1.0/bin:*) exit 0;; esac; exit 1", True),
+        ("case $PATH in */jax==0.1.0/bin:*) exit 0;; esac; exit 1", True),
     ],
 )
 def test_a_set_is_judged_by_the_exit_code_as_git_does(tmp_path, script, good):
@@ -60,8 +40,8 @@ def test_a_command_that_cannot_be_run_ends_the_search(tmp_path, code):
 
 def search(monkeypatch, folder, codes, good=RELEASES[0]):
     """By a command with an exit code for each release."""
-    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made(folder))
-    cases = " ".join(f"*/{release}/bin:*) exit {code};;" for release, code in zip(RELEASES, codes, strict=True))
+    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made(folder=folder))
+    cases = " ".join(f"*/jax=={release}/bin:*) exit {code};;" for release, code in zip(RELEASES, codes, strict=True))
     words = ("bisect", f"jax=={good}", f"jax=={RELEASES[-1]}", "-o", str(folder), "--", "sh", "-c")
     return (*words, f"case $PATH in {cases} esac")
 
@@ -100,18 +80,13 @@ def test_a_fact_is_asked_of_snapshots_each_taken_once(monkeypatch, tmp_path, fac
     taken = []
 
     def run(made, arguments):
-        number = int(made.versions["jax"].split(".")[1])
+        number = release_of(made)
         taken.append((number, arguments[:-2]))
         lines = {"pure": 100 + 50 * (number >= 2), "nnx": 100 + 50 * (number >= 4)}
-        calls = Where("jit", "train_step", "float32", "adam")
-        subjects = [Subject(port, port, calls=[Calls(calls, 5, 10, 20, n, 1)]) for port, n in lines.items()]
-        folder = Path(arguments[-1])
-        folder.mkdir(parents=True)
-        save(folder, Snapshot(SCHEMA, [], "", MACHINE, None, [], subjects), {})
+        leave(Path(arguments[-1]), *(Subject(port, port, calls=step_calls(n)) for port, n in lines.items()))
         return ""
 
-    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made(tmp_path))
-    monkeypatch.setattr(Made, "python", "3.13", raising=False)
+    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made(folder=tmp_path))
     monkeypatch.setattr(bisect, "run_trigru", run)
     words = ("bisect", f"jax=={RELEASES[0]}", f"jax=={RELEASES[-1]}", "--fact", fact, "--port", "nnx")
     code, out, err = call(*words, "-o", str(tmp_path / "kept"))

@@ -7,15 +7,15 @@ import msgspec
 import numpy as np
 import pytest
 from support.cli import call, invoke
-from support.runs import MACHINE
+from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import snapshot as command
 from trigru.bench.proving.prover import Prover
-from trigru.bench.upgrades.folder import FILE, load, name_of, save
-from trigru.bench.upgrades.record import SCHEMA, Calls, Draw, Snapshot, Subject, Where
+from trigru.bench.upgrades.folder import FILE, load, name_of
+from trigru.bench.upgrades.record import Draw, Subject, Where
 from trigru.common.equality.measurement import Measurement
 
 ARRAYS = np.arange(3.0), np.arange(3.0) + 1
-CALLS = Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, 100, 1)
+(CALLS,) = step_calls(100)
 
 
 @pytest.fixture
@@ -23,11 +23,9 @@ def folders(tmp_path):
     """Writes a snapshot of linen with these facts."""
 
     def write(name, **facts):
-        folder = tmp_path / name
-        folder.mkdir()
         arrays = {name_of(array): array for array in ARRAYS}
-        save(folder, Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("linen", "linen", **facts)]), arrays)
-        return str(folder)
+        leave(tmp_path / name, Subject("linen", "linen", **facts), arrays=arrays)
+        return str(tmp_path / name)
 
     return write
 
@@ -168,7 +166,7 @@ def test_another_schema_is_refused(folders):
 def test_what_is_not_offered_is_no_failure(tmp_path, monkeypatch, capsys):
     missing = Measurement("nnx", "hvp", None, "call", "float64", None, 0.0, "not offered: by this flax")
     wrong = Measurement("nnx", "forward", None, "carry", "float64", 1.0, 1e-12)
-    found = Snapshot(SCHEMA, [], "", MACHINE, [missing, wrong], [], [])
+    found = snapshot_of(equality=[missing, wrong])
     monkeypatch.setattr(command, "take_into", lambda *_, **__: found)
     command.snapshot(tmp_path / "s", ["nnx"], prover=Prover(keep=False))
     assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err

@@ -9,28 +9,19 @@ import numpy as np
 import pytest
 import typer
 from support.cli import call, invoke
+from support.environments import Made, release_of
 from support.runs import EQUAL, MACHINE
+from support.snapshots import leave, snapshot_of, step_calls
 from trigru.bench.commands import bisect, matrix, snapshot
 from trigru.bench.commands import diff as command
 from trigru.bench.commands.diff import read_kinds
 from trigru.bench.proving.prover import Prover
 from trigru.bench.upgrades.changes import FAILING, KINDS, Change
-from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
-from trigru.bench.upgrades.folder import load, save
+from trigru.bench.upgrades.folder import load
 from trigru.bench.upgrades.matrix import Matrix, Row
-from trigru.bench.upgrades.record import SCHEMA, Calls, Leaf, Snapshot, Subject, Warned, Where
+from trigru.bench.upgrades.record import Leaf, Subject, Warned
 from trigru.bench.upgrades.versions import read_set
 from trigru.common.errors import InputError, UnknownNameError
-
-
-def lines(number, lines=100):
-    """What a train step costs in Python."""
-    return [Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, lines, number)]
-
-
-def taken(*subjects, jax="0.5.0", equality=None):
-    machine = msgspec.structs.replace(MACHINE, versions=MACHINE.versions | {"jax": jax})
-    return Snapshot(SCHEMA, [], "", machine, equality, [], list(subjects))
 
 
 @pytest.fixture
@@ -38,10 +29,8 @@ def write(tmp_path):
     """Writes a snapshot into a folder of this name."""
 
     def written(name, *subjects, **facts):
-        folder = tmp_path / name
-        folder.mkdir(parents=True)
-        save(folder, taken(*subjects, **facts), {})
-        return folder
+        leave(tmp_path / name, *subjects, **facts)
+        return tmp_path / name
 
     return written
 
@@ -50,8 +39,13 @@ def write(tmp_path):
 
 
 def test_a_diff_reads_the_checkpoints_of_the_older_snapshot_and_goes_from_old_to_new(write, monkeypatch):
-    old, new = (write(n, Subject(n, n), Subject("pure", "pure", calls=lines(1, k)), jax=v)
-                for n, k, v in (("linen", 100, "0.5.0"), ("nnx", 200, "0.6.0")))  # fmt: skip
+    old, new = (
+        write(
+            name, Subject(name, name), Subject("pure", "pure", calls=step_calls(lines)),
+            machine=msgspec.structs.replace(MACHINE, versions=MACHINE.versions | {"jax": jax}),
+        )
+        for name, lines, jax in (("linen", 100, "0.5.0"), ("nnx", 200, "0.6.0"))
+    )  # fmt: skip
     read = []
     monkeypatch.setattr(command, "unread", lambda folder, of: read.append((folder, of)) or [])
     found = invoke("diff", str(old), str(new))
@@ -78,10 +72,10 @@ def test_now_takes_what_the_older_snapshot_has_and_compares_it_as_the_newer(writ
 
     def take_into(folder, names, **how):
         seen.append((names, how))
-        save(folder, taken(Subject("nnx", "nnx", calls=lines(1, 200))), {})
+        leave(folder, Subject("nnx", "nnx", calls=step_calls(200)))
 
     monkeypatch.setattr("trigru.bench.commands.snapshot.take_into", take_into)
-    subjects = Subject("nnx", "nnx", calls=lines(1, 100)), Subject("nnx:fused", "nnx"), Subject("linen", "linen")
+    subjects = Subject("nnx", "nnx", calls=step_calls(100)), Subject("nnx:fused", "nnx"), Subject("linen", "linen")
     for name, equality in (("without", None), ("with", []), ("proven", [EQUAL])):
         folder = write(name, *subjects, equality=equality)
         (folder / "results.json").touch()
@@ -94,7 +88,7 @@ def test_now_takes_what_the_older_snapshot_has_and_compares_it_as_the_newer(writ
         seen.clear()
     assert set(kept) == {True}
     with pytest.raises(InputError, match="OLD is of mine, and of no port"):
-        command._take_now(Path("x"), taken(Subject("mine", "mine")))
+        command._take_now(Path("x"), snapshot_of(Subject("mine", "mine")))
 
 
 @pytest.mark.parametrize(
@@ -154,43 +148,19 @@ def test_what_two_folders_both_hold_is_compared(write, tmp_path, monkeypatch, ho
 
 # bisect
 
-RELEASES = [f"0.{n}.0" for n in range(1, 7)]
-
-
-class Made(Environments):
-    """Environments of the versions that a set names."""
-
-    python = "3.13"
-
-    def __init__(self, lacking=()):
-        self.lacking = lacking
-
-    def get(self, of):
-        versions = self.resolve(of)
-        if versions["jax"] in self.lacking:
-            raise EnvironmentFailedError("no such wheel", lasting=True)
-        return Environment(Path("made") / versions["jax"], versions)
-
-    def resolve(self, of):
-        return dict(requirement.split("==") for requirement in of.requirements)
-
-    def releases(self, package):
-        return RELEASES
-
 
 @pytest.fixture
 def snapshots(monkeypatch):
     """From 0.2.0 on NNX warns, from 0.4.0 on it has another leaf, and from 0.5.0 on it runs more lines."""
 
     def run(made, words):
-        number = int(made.versions["jax"].split(".")[1])
+        number = release_of(made)
         warned = [Warned("make", "DeprecationWarning", "old", "nnx.py")] * (number >= 2)
         tree = [Leaf(path, (3,), "float32") for path in ("w", "b")[: 1 + (number >= 4)]]
-        facts = {"warnings": warned, "tree": tree, "calls": lines(2 if number < 4 else 1, 100 + 50 * (number >= 5))}
-        folder = Path(words[-1])
-        folder.mkdir(parents=True)
+        calls = step_calls(100 + 50 * (number >= 5), traces=2 if number < 4 else 1)
+        facts = {"warnings": warned, "tree": tree, "calls": calls}
         subjects = Subject("nnx", "nnx", **facts), Subject("nnx.RNN", "nnx", **facts), Subject("pure", "pure", **facts)
-        save(folder, taken(*subjects), {})
+        leave(Path(words[-1]), *subjects)
         return ""
 
     monkeypatch.setattr(bisect, "run_trigru", run)
@@ -213,14 +183,14 @@ def test_after_a_bisect_by_a_fact_what_changed_between_the_neighbours_is_shown(t
 
 
 def test_what_does_not_install_is_said_and_passed_over(tmp_path, monkeypatch, snapshots):
-    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made(lacking=("0.3.0",)))
+    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made({"jax==0.3.0": True}))
     code, out, err = bisected(tmp_path, "--fact", "tree")
     assert code == 0, err
     assert out.startswith("It changed with jax 0.2.0 -> 0.4.0.")
     assert "1 could not be judged: jax==0.3.0" in out
     assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in err
     assert "pure" in out, "without --port all are looked at"
-    judge = bisect._by_command(["true"], Made(lacking=("0.1.0",)))
+    judge = bisect._by_command(["true"], Made({"jax==0.1.0": True}))
     assert judge(read_set("jax==0.1.0")) is None
 
 
@@ -262,7 +232,7 @@ def test_a_command_may_take_an_hour_and_finds_what_is_in_its_environment_first(m
     monkeypatch.setenv("PATH", "/usual")
     monkeypatch.setattr(bisect, "run_in", lambda *given: seen.append(given) or (0, ""))
     assert bisect._by_command(["make", "test"], Made())(read_set("jax==0.1.0")) is True
-    assert seen == [(["env", "PATH=made/0.1.0/bin:/usual", "make", "test"], 3600.0)]
+    assert seen == [(["env", "PATH=jax==0.1.0/bin:/usual", "make", "test"], 3600.0)]
 
 
 # matrix and snapshot
@@ -307,7 +277,7 @@ def test_a_snapshot_is_of_the_ports_and_the_proof_that_it_is_told(tmp_path, monk
         seen.append((names, how))
         assert folder != tmp_path, "which the whole snapshot replaces"
         told(1, 2, "nnx")
-        return taken(Subject("nnx", "nnx"), equality=[EQUAL]), {"of": np.zeros(1)}
+        return snapshot_of(Subject("nnx", "nnx"), equality=[EQUAL]), {"of": np.zeros(1)}
 
     monkeypatch.setattr(snapshot, "take", take)
     prover = Prover(keep=False)

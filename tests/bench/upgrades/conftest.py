@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from support.runs import MACHINE
+from support.environments import release_of
+from support.snapshots import leave, step_calls
 from trigru.bench.upgrades import matrix
-from trigru.bench.upgrades.folder import save
-from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
+from trigru.bench.upgrades.record import Subject
 
 
 @pytest.fixture
@@ -19,14 +19,10 @@ def trigru(monkeypatch):
         ran.append((str(made.folder), arguments[0]))
         if arguments[0] != "snapshot":
             return ""
-        number = int(made.versions["jax"].split(".")[1])
+        number = release_of(made)
         if number == 2:
             return "error: it broke"
-        calls = Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, 100 + 10 * number, 1)
-        subjects = [Subject("pure", "pure", calls=[calls])]
-        folder = Path(arguments[-1])
-        folder.mkdir(parents=True, exist_ok=True)
-        save(folder, Snapshot(SCHEMA, [], "", MACHINE, None, [], subjects), {})
+        leave(Path(arguments[-1]), Subject("pure", "pure", calls=step_calls(100 + 10 * number)))
         return ""
 
     monkeypatch.setattr(matrix, "run_trigru", run)

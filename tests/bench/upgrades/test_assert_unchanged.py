@@ -5,10 +5,10 @@ import warnings
 import jax
 import jax.numpy as jnp
 import pytest
-from support.runs import MACHINE
+from support.snapshots import leave
 from trigru.bench.upgrades import assert_unchanged, facts, take_snapshot
-from trigru.bench.upgrades.folder import CHECKPOINTS, SnapshotError, load, save
-from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
+from trigru.bench.upgrades.folder import CHECKPOINTS, SnapshotError, load
+from trigru.bench.upgrades.record import Subject
 from trigru.impls import get_port
 
 PARAMS = {"kernel": jnp.full((3, 2), 0.5), "bias": jnp.zeros(2)}
@@ -146,7 +146,7 @@ def test_a_snapshot_of_something_else_is_no_proof(tmp_path):
     take_snapshot(tmp_path / "f", loss, PARAMS, X)
     with pytest.raises(AssertionError, match="unknown port 'loss'"):
         assert_unchanged(tmp_path / "f")
-    save(tmp_path, Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("pure", "pure"), Subject("nnx", "nnx")]), {})
+    leave(tmp_path, Subject("pure", "pure"), Subject("nnx", "nnx"))
     with pytest.raises(SnapshotError, match="has nothing of what was passed: it is of pure"):
         assert_unchanged(tmp_path, loss, PARAMS, X)
 

@@ -4,21 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import MACHINE, PROGRAM
+from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import FAILING, KINDS, changes, reservations
 from trigru.bench.upgrades.distance import ulps
 from trigru.bench.upgrades.folder import name_of
-from trigru.bench.upgrades.record import (
-    SCHEMA,
-    Calls,
-    Checkpoint,
-    Draw,
-    Program,
-    Snapshot,
-    Subject,
-    Values,
-    Warned,
-    Where,
-)
+from trigru.bench.upgrades.record import Calls, Checkpoint, Draw, Program, Subject, Values, Warned, Where
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.collectives import Collective
 
@@ -27,8 +17,8 @@ CALLS = Calls(FORWARD, 5, 10, 20, 100, 1)
 ORDER = "another order"
 
 
-def snapshot(equality=None, machine=MACHINE, departures=(), **facts):
-    return Snapshot(SCHEMA, [], "", machine, equality, list(departures), [Subject("linen", "linen", **facts)])
+def snapshot(equality=None, machine=MACHINE, **facts):
+    return snapshot_of(Subject("linen", "linen", **facts), equality=equality, machine=machine)
 
 
 def kinds(old, new, arrays=((), ())):
@@ -155,7 +145,7 @@ def test_the_worst_kind_comes_first():
 
 def test_what_one_snapshot_alone_looked_at_is_no_change():
     assert kinds(snapshot(calls=[CALLS]), snapshot()) == []
-    old = Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("mine", "mine")])
+    old = snapshot_of(Subject("mine", "mine"))
     assert kinds(old, snapshot()) == []
 
 
@@ -167,7 +157,7 @@ def test_another_processor_or_flag_is_told(field):
 
 
 def test_what_one_of_two_snapshots_has_is_told_whichever_it_is():
-    more = Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("linen", "linen"), Subject("mine", "mine")])
+    more = snapshot_of(Subject("linen", "linen"), Subject("mine", "mine"))
     for two in ((snapshot(), more), (more, snapshot())):
         assert "in one of them alone, and not compared: mine." in reservations(*two)
 

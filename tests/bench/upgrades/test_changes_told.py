@@ -6,30 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import MACHINE, PROGRAM
+from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import KINDS, Change, by_kind, changes, reservations
 from trigru.bench.upgrades.folder import name_of
-from trigru.bench.upgrades.record import (
-    SCHEMA,
-    Calls,
-    Checkpoint,
-    Draw,
-    Leaf,
-    Problem,
-    Program,
-    Snapshot,
-    Subject,
-    Values,
-    Warned,
-    Where,
-)
+from trigru.bench.upgrades.record import Calls, Checkpoint, Draw, Leaf, Problem, Program, Subject, Values, Warned, Where
 from trigru.common.equality.measurement import Measurement
 
 FORWARD, GRADIENT = (Where("jit", phase, "float64") for phase in ("forward", "gradient"))
 PROBLEM = Problem("values", "forward jit", "TypeError", "flax/nnx/graph.py: split", "no more")
-
-
-def snapshot(*subjects, equality=None, departures=(), machine=MACHINE):
-    return Snapshot(SCHEMA, [], "", machine, equality, list(departures), list(subjects))
 
 
 def between(old, new, *arrays):
@@ -39,7 +23,7 @@ def between(old, new, *arrays):
 
 def told(old, new, *arrays):
     """The changes between the facts of one subject, without its name."""
-    found = between(*(snapshot(Subject("nnx:fused", "nnx", **facts)) for facts in (old, new)), *arrays)
+    found = between(*(snapshot_of(Subject("nnx:fused", "nnx", **facts)) for facts in (old, new)), *arrays)
     assert {subject for _, subject, *_ in found} <= {"nnx:fused"}
     return [(kind, *words) for kind, _, *words in found]
 
@@ -162,7 +146,7 @@ def test_each_subject_is_compared_with_the_one_of_its_name():
     subjects = [Subject(name, "nnx", **calls(lines=n)) for n, name in enumerate(("nnx", "nnx:fused", "nnx's own"))]
     dearer = [Subject(s.name, "nnx", **calls(lines=s.calls[0].lines + 10)) for s in subjects]
     for order in permutations(dearer):
-        found = between(snapshot(*subjects), snapshot(*order))
+        found = between(snapshot_of(*subjects), snapshot_of(*order))
         assert [(subject, old, new) for _, subject, _, old, new in found] == [
             (s.name, f"{n} lines", f"{n + 10} lines") for n, s in enumerate(subjects)
         ]
@@ -276,19 +260,19 @@ def measured(error, **fields):
 def test_a_check_is_another_if_it_differs_in_anything(field, value):
     """What failed before in another way does not hide what fails now."""
     failing, passing = measured(1.0, **{field: value}), measured(1e-16, **{field: value})
-    old, new = snapshot(equality=[PASSED, failing]), snapshot(equality=[measured(1.0), failing])
+    old, new = snapshot_of(equality=[PASSED, failing]), snapshot_of(equality=[measured(1.0), failing])
     what = ("linen", "check forward jit carry float64")
     assert between(old, new) == [("broken", *what, "equal", str(measured(1.0)))]
     assert between(new, old) == [("better", *what, str(measured(1.0)), "equal")]
-    assert between(snapshot(equality=[PASSED]), snapshot(equality=[PASSED, passing])) == []
-    both = between(snapshot(equality=[passing, PASSED]), snapshot(equality=[failing, measured(1.0)]))
+    assert between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[PASSED, passing])) == []
+    both = between(snapshot_of(equality=[passing, PASSED]), snapshot_of(equality=[failing, measured(1.0)]))
     other = {"port": "nnx", "kernel": "linen:fused"}.get(field, "linen")
     assert [subject for _, subject, *_ in both] == ["linen", other]
 
 
 def test_departures_are_told_whether_they_come_go_or_change():
     old, new = (
-        snapshot(equality=[], departures=[("nn.RNN", what, status) for what, status in some])
+        snapshot_of(equality=[], departures=[("nn.RNN", what, status) for what, status in some])
         for some in (
             [("a", "on record"), ("b", "GONE"), ("c", "as before")],
             [("b", "seen"), ("c", "as before"), ("d", "NEW")],
@@ -299,7 +283,7 @@ def test_departures_are_told_whether_they_come_go_or_change():
         ("function", "nn.RNN", "departure: b", "GONE", "seen"),
         ("function", "nn.RNN", "departure: d", "not on record", "NEW"),
     ]
-    without = snapshot()
+    without = snapshot_of()
     assert between(old, without) == between(without, new) == []
 
 
@@ -317,8 +301,8 @@ def test_kinds_are_in_order_whatever_the_order_of_what_was_found():
 def test_counts_of_python_are_compared_within_a_minor_version(python, compared):
     other = msgspec.structs.replace(MACHINE, versions={**MACHINE.versions, "python": python})
     old, new = (
-        snapshot(Subject("nnx", "nnx", **calls())),
-        snapshot(Subject("nnx", "nnx", **calls(lines=1)), machine=other),
+        snapshot_of(Subject("nnx", "nnx", **calls())),
+        snapshot_of(Subject("nnx", "nnx", **calls(lines=1)), machine=other),
     )
     assert bool(between(old, new)) is compared
     said = f"Python {python}, was 3.13.5: calls are not compared, since each Python counts in its own way."
@@ -326,7 +310,7 @@ def test_counts_of_python_are_compared_within_a_minor_version(python, compared):
 
 
 def test_equality_that_one_snapshot_alone_has_is_told():
-    with_it, without = snapshot(equality=[]), snapshot()
+    with_it, without = snapshot_of(equality=[]), snapshot_of()
     said = ["equality was left out in one of them, and is not compared."]
     assert reservations(with_it, without) == reservations(without, with_it) == said
     assert reservations(with_it, with_it) == reservations(without, without) == []

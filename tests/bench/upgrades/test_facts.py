@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.runs import MACHINE
+from support.snapshots import snapshot_of
 from trigru.bench.upgrades import facts
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.facts import FACTS, Looked
 from trigru.bench.upgrades.folder import CHECKPOINTS
-from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
+from trigru.bench.upgrades.record import Subject
 from trigru.common.port.protocol import WithKernel
 from trigru.common.port.styles import functional_program
 from trigru.impls import get_port
@@ -36,7 +36,7 @@ def look(port, folder, *names):
     folder.mkdir(exist_ok=True)
     for name in names:
         FACTS[name](looked)
-    snapshot = Snapshot(SCHEMA, [], "", MACHINE, None, [], [looked.subject])
+    snapshot = snapshot_of(looked.subject)
     return snapshot, looked.kept.arrays
 
 

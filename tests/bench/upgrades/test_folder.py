@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from support.runs import MACHINE
+from support.snapshots import snapshot_of
 from trigru.bench.upgrades.folder import ARRAYS, CHECKPOINTS, FILE, SnapshotError, load, name_of, save, snapshot_in
 from trigru.bench.upgrades.reading import unread
 from trigru.bench.upgrades.record import SCHEMA, Checkpoint, Snapshot, Subject, Values, Where
@@ -101,7 +102,7 @@ def test_a_named_array_that_is_missing_is_damage(folder):
 
 
 def test_an_array_that_a_checkpoint_alone_names_is_missed_too(folder):
-    snapshot = Snapshot(SCHEMA, [], "", MACHINE, None, [], [Subject("linen", "linen")])
+    snapshot = snapshot_of(Subject("linen", "linen"))
     snapshot.subjects[0].checkpoints = [Checkpoint("linen.npz", ["bias (3,)"], {"bias": name_of(np.ones(3))})]
     save(folder, snapshot, {})
     with pytest.raises(SnapshotError, match="is missing"):
@@ -172,7 +173,7 @@ def kept(tmp_path):
     checkpoints.write(tmp_path / CHECKPOINTS / "linen.npz", params, "linen")
     arrays = {name: name_of(array) for name, array in CANONICAL.flat(params).items()}
     subject = Subject("linen", "linen", checkpoints=[Checkpoint("linen.npz", [], arrays)])
-    return tmp_path, Snapshot(SCHEMA, [], "", MACHINE, None, [], [subject])
+    return tmp_path, snapshot_of(subject)
 
 
 def test_a_checkpoint_that_reads_as_it_was_is_no_change(kept):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.releases import SETS, Made
+from support.environments import SETS, Made
 from support.runs import MACHINE
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.changes import Change

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import typer
-from support.releases import SETS, Made
+from support.environments import SETS, Made
 from support.runs import make_arm, make_benchmark, make_results
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix

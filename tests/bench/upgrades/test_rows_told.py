@@ -2,24 +2,12 @@
 
 import msgspec
 import pytest
-from support.runs import MACHINE, PROGRAM
+from support.runs import PROGRAM
+from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import Change
 from trigru.bench.upgrades.matrix import SCHEMA, Matrix, Moved, Row, facts_of
 from trigru.bench.upgrades.plots import matrix_picture
-from trigru.bench.upgrades.record import SCHEMA as SNAPSHOT
-from trigru.bench.upgrades.record import (
-    Calls,
-    Checkpoint,
-    Draw,
-    Leaf,
-    Problem,
-    Program,
-    Snapshot,
-    Subject,
-    Values,
-    Warned,
-    Where,
-)
+from trigru.bench.upgrades.record import Calls, Checkpoint, Draw, Leaf, Problem, Program, Subject, Values, Warned, Where
 from trigru.bench.upgrades.tables import LONGEST, MOST_ROWS, change_tables, matrix_tables, snapshot_table
 from trigru.common.equality.measurement import Measurement
 
@@ -142,7 +130,7 @@ def test_the_facts_of_a_row_are_each_of_its_subject_and_of_a_train_step():
         Measurement(port, "masks", None, "carry", "float64", error, 1e-12, kernel=kernel)
         for port, kernel, error in (("nnx", "stock", 0.0), ("nnx", "fused", 1.0), ("pure", "stock", 1.0))
     ]
-    assert facts_of(Snapshot(SNAPSHOT, [], "", MACHINE, equality, [], subjects)) == {
+    assert facts_of(snapshot_of(*subjects, equality=equality)) == {
         "nnx": {"works": "yes", "equal": "yes", "functions": 11, "lines": 13, "leaves": 10},
         "nnx:fused": {"works": "2 problems", "equal": "1 failed", "functions": 21, "lines": 23, "leaves": 20},
         "pure": {"works": "is absent", "equal": "1 failed", "functions": None, "lines": None, "leaves": None},
@@ -159,7 +147,7 @@ def test_a_snapshots_table_counts_each_fact_in_its_column():
     }  # fmt: skip
     subject = Subject("nnx", "nnx", **{name: [fact] * n for n, (name, fact) in enumerate(many.items(), 1)})
     gone = Subject("linen", "linen", missing="is absent")
-    table = snapshot_table(Snapshot(SNAPSHOT, [], "", MACHINE, None, [], [subject, gone]))
+    table = snapshot_table(snapshot_of(subject, gone))
     titles = ["values", "draws", "leaves", "files", "programs", "calls", "warnings", "problems"]
     assert list(table.columns[1:]) == titles
     assert table.rows == [("nnx", *map(str, range(1, 9))), ("linen", *"0000000", "is absent")]

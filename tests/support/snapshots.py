@@ -1,0 +1,32 @@
+"""Snapshots that are made up, and folders that have them, as `trigru snapshot` leaves them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from support.runs import MACHINE
+from trigru.bench.results.record import Machine
+from trigru.bench.upgrades.folder import save
+from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
+from trigru.common.equality.measurement import Measurement
+
+
+def snapshot_of(
+    *subjects: Subject,
+    equality: list[Measurement] | None = None,
+    departures: Iterable[tuple[str, str, str]] = (),
+    machine: Machine = MACHINE,
+) -> Snapshot:
+    return Snapshot(SCHEMA, [], "", machine, equality, list(departures), list(subjects))
+
+
+def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:
+    """Write a snapshot of these subjects and facts into a folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder, snapshot_of(*subjects, **facts), dict(arrays or {}))
+
+
+def step_calls(lines: int, traces: int = 1) -> list[Calls]:
+    """What a train step costs in Python."""
+    return [Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, lines, traces)]
