@@ -71,6 +71,9 @@ def test_a_calibration_draws_the_share_of_each_true_difference():
     (axes,) = picture.figure.axes
     shares = [container.lines[0].get_ydata().tolist() for container in axes.containers]
     assert shares == [[0.5, 1.0], [0.5, 1.0]], "all workloads, and the one"
+    for container in axes.containers:
+        ends = [segment[:, 1] for segment in container.lines[2][0].get_segments()]
+        np.testing.assert_allclose(ends, [[0.0126, 0.9874], [0.1581, 1.0]], atol=1e-4)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["identical", "5% slower"]
     assert "50.0% [1.3%, 98.7%] of 2 arms that are identical were called different" in picture.description
     assert "100.0% [15.8%, 100.0%] of 2 arms slowed by 5% were called slower" in picture.description
