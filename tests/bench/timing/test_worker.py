@@ -248,17 +248,22 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
         assert of_each_arm(1, processes=4) == taken, "of a few, the first alone compiles"
 
 
-def test_the_limits_are_those_of_the_arms_precision(answers_to, monkeypatch):
-    seen, real = [], worker.measure_ceilings
+def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypatch):
+    seen, real, real_group = [], worker.measure_ceilings, worker.measure_group
 
     def measure_ceilings(dtype):
         seen.append((dtype, jax.config.jax_default_matmul_precision))
         return real(dtype)
 
+    def measure_group(*given):
+        seen.append(("arms", jax.config.jax_default_matmul_precision))
+        return real_group(*given)
+
     monkeypatch.setattr(worker, "measure_ceilings", measure_ceilings)
+    monkeypatch.setattr(worker, "measure_group", measure_group)
     arms = expand(msgspec.structs.replace(PLAN, dtype="bfloat16", precision="high"))
     started = next(a for a in answers_to(arms) if isinstance(a, Started))
-    assert seen == [("bfloat16", "high")]
+    assert seen == [("bfloat16", "high"), ("arms", "high")]
     assert list(started.ceilings) == ["bfloat16@high"]
     assert started.ceilings["bfloat16@high"].loop_step_s > 0
 
