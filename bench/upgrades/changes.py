@@ -182,7 +182,7 @@ def _moved(pair: _Pair, was: Values, now: Values, differing: list[str]) -> Chang
     errors = {name: relative_difference(a, b) for name, (a, b) in comparable.items()}
     bounds = {name: bound_of(a.dtype) for name, (a, _) in comparable.items()}
     worst = max(errors, key=lambda name: errors[name] / bounds[name], default=first)
-    beyond = bool(errors) and not errors[worst] <= bounds[worst]  # NaN is not
+    beyond = bool(errors) and errors[worst] > bounds[worst]
     said = f"first {first}, by {ulps(*comparable[first]):.0f} ulp" if first in comparable else f"first {first}"
     said += f"; worst {worst}, by {errors[worst]:.1e} of it" if errors else ""
     return pair.change("function" if beyond else "bits", was.where, "the same bits", said)
