@@ -6,7 +6,7 @@ in this way. The change of its time is shown; the machine may be its cause.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,17 +15,15 @@ from ...common.errors import InputError
 from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from ..timing.machine import machine_differences
 from .equality import Proof, proofs_of
 from .missing import Missing, missing_arms
+from .problems import Problem, problems_of
 from .rates import baseline_of
-from .statistics import Comparison, Effect, compare_effects, effect_of, verdict
+from .statistics import Comparison, Effect, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
 Role = Literal["arm", "A/A", "baseline"]
 #: An arm that is slower by no more than this is not a regression.
 FAIL_ABOVE = 0.05
-#: The share of arms that an interval of 95 % calls changed, at most, where none did.
-BY_CHANCE = 0.05
 #: In a group whose noise floor is above this, an arm that seems unchanged may well have changed.
 TOO_NOISY = 0.30
 
@@ -40,7 +38,8 @@ class Change:
         comparison: new / old of time / baseline time; of the time itself for the baseline, or where asked for.
         floor: the larger of the two groups' noise floors, as a fraction.
         verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which gets no verdict.
-        regression: slower, and by more than is allowed.
+        chance: how often an arm that did not change seems slower by as much.
+        regression: slower, by more than is allowed, and beyond what chance makes of as many arms.
     """
 
     arm: Arm
@@ -50,7 +49,8 @@ class Change:
     comparison: Comparison
     floor: float
     verdict: str
-    regression: bool
+    chance: float
+    regression: bool = False
 
     @property
     def moved(self) -> bool:
@@ -106,27 +106,6 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Why two files cannot be compared.
-
-    Args:
-        what: "interrupted": a file is of an interrupted run. "machine": it differs. "work": both files
-            have a group of this name, but with other work.
-        allowed: whether it was accepted, by allow_missing or allow_other_machine.
-        file: OLD or NEW, where the problem is in one file.
-        group: where the problem is in one group.
-        was, now: what differs.
-    """
-
-    what: Literal["interrupted", "machine", "work"]
-    allowed: bool
-    file: str = ""
-    group: str = ""
-    was: str = ""
-    now: str = ""
-
-
-@dataclass(frozen=True)
 class Diff:
     """What changed between two runs.
 
@@ -155,8 +134,13 @@ class Diff:
 
     @property
     def regressions(self) -> list[Change]:
-        """Arms that are slower by more than is allowed."""
+        """Arms that are slower by more than is allowed, beyond what chance makes of as many arms."""
         return [change for change in self.changes if change.regression]
+
+    @property
+    def suspects(self) -> list[Change]:
+        """Arms that are slower by more than is allowed, as may be by chance among as many arms."""
+        return [c for c in self.judged if _is_too_slow(c, self.fail_above) and not c.regression]
 
     @property
     def lost_proofs(self) -> list[ProofChange]:
@@ -177,9 +161,10 @@ class Diff:
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether no more arms moved, and none by more than is allowed, than intervals of 95 % give where none did."""
-        moved = sum(change.moved for change in self.judged)
-        return 0 < moved <= BY_CHANCE * len(self.judged) and not self.regressions
+        """Whether arms moved, but none beyond what chance makes of as many arms, in either direction."""
+        either = beyond_chance([2 * min(change.chance, 1 - change.chance) for change in self.judged])
+        moved = [believed for change, believed in zip(self.judged, either, strict=True) if change.moved]
+        return bool(moved) and not any(moved) and not self.regressions
 
     def moves(self, most: int) -> list[Move]:
         """What moved, regressions and then the slowest first: arm by arm, if that makes no more rows than most.
@@ -242,7 +227,8 @@ def diff(
     """Compare two runs: what was proven, and arm by arm.
 
     A regression is an arm whose interval excludes no change, whose change is above the noise floor of both files, and
-    that takes more than 1 + fail_above times as long, relative to the baseline.
+    that takes more than 1 + fail_above times as long, relative to the baseline. And since some of many arms seem slower
+    by chance, it is one that is believed among all arms: see `beyond_chance`.
 
     Args:
         fail_above: the share by which an arm may be slower; an InputError says if it is none.
@@ -252,23 +238,22 @@ def diff(
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    other_work = list(_other_work(old, new, allow_missing))
-    problems = [*_incomplete(old, new, allow_missing), *_other_machine(old, new, allow_other_machine), *other_work]
-    before, others = old.groups(), {problem.group for problem in other_work}
+    problems = problems_of(old, new, allow_missing=allow_missing, allow_other_machine=allow_other_machine)
+    before, others = old.groups(), {problem.group for problem in problems if problem.what == "work"}
     changes = [
         change
         for group, benchmarks in new.groups().items()
         if group in before and group not in others
-        for change in _changes(old, new, before[group], benchmarks, fail_above, absolute)
+        for change in _changes(old, new, before[group], benchmarks, absolute)
     ]
     return Diff(
-        old, new, changes, _proof_changes(old, new), problems, list(missing_arms(old, new)),
-        fail_above, absolute, allow_missing,
+        old, new, _with_regressions(changes, fail_above), _proof_changes(old, new), problems,
+        list(missing_arms(old, new)), fail_above, absolute, allow_missing,
     )  # fmt: skip
 
 
 def _changes(
-    old: Results, new: Results, before: list[Benchmark], after: list[Benchmark], fail_above: float, absolute: bool
+    old: Results, new: Results, before: list[Benchmark], after: list[Benchmark], absolute: bool
 ) -> Iterator[Change]:
     """The changes of one group."""
     was = {b.arm.id: b for b in before}
@@ -279,10 +264,11 @@ def _changes(
         a = was[b.arm.id]
         role: Role = "A/A" if b.arm.role == "duplicate" else "baseline" if b.arm.is_baseline and not absolute else "arm"
         of_time = absolute or role == "baseline"
-        comparison = compare_effects(
+        effects = (
             _effect(b, None if of_time else new_baseline, new.trigru.plan.seed),
             _effect(a, None if of_time else old_baseline, old.trigru.plan.seed),
         )
+        comparison = compare_effects(*effects)
         floor = max(a.facts.floor, b.facts.floor)
         word = "-" if role == "baseline" else verdict(comparison, floor)
         yield Change(
@@ -293,8 +279,18 @@ def _changes(
             comparison=comparison,
             floor=floor,
             verdict=word,
-            regression=role == "arm" and word == "slower" and comparison.ratio > 1 + fail_above,
+            chance=chance_of_slower(comparison, effects),
         )
+
+
+def _with_regressions(changes: list[Change], fail_above: float) -> list[Change]:
+    judged = [change for change in changes if change.role == "arm"]
+    believed = dict(zip((c.arm.id for c in judged), beyond_chance([c.chance for c in judged]), strict=True))
+    return [replace(c, regression=_is_too_slow(c, fail_above) and believed[c.arm.id]) for c in changes]
+
+
+def _is_too_slow(change: Change, fail_above: float) -> bool:
+    return change.role == "arm" and change.verdict == "slower" and change.comparison.ratio > 1 + fail_above
 
 
 def _effect(benchmark: Benchmark, baseline: Benchmark | None, seed: int) -> Effect:
@@ -310,35 +306,3 @@ def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
         for results in (old, new)
     )
     return [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
-
-
-def _incomplete(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
-    for name, results in (("OLD", old), ("NEW", new)):
-        if not results.trigru.complete:
-            yield Problem("interrupted", allowed, file=name)
-
-
-def _other_machine(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
-    was, now = old.trigru, new.trigru
-    for difference in machine_differences(was.machine, now.machine, versions=False):
-        yield Problem("machine", allowed, now=difference)
-    if old.benchmarks and new.benchmarks and _clock_of(old) != _clock_of(new):
-        yield Problem("machine", allowed, now=f"calls {_clock_of(new)}, were {_clock_of(old)}")
-
-
-def _clock_of(results: Results) -> str:
-    return results.benchmarks[0].facts.clock if results.benchmarks else "blocked"
-
-
-def _other_work(old: Results, new: Results, allowed: bool) -> Iterator[Problem]:
-    """Groups that have the same name but other work."""
-    before = old.groups()
-    for group, after in new.groups().items():
-        was, now = (_work(benchmarks) if benchmarks else "" for benchmarks in (before.get(group), after))
-        if was and was != now:
-            yield Problem("work", allowed, group=group, was=was, now=now)
-
-
-def _work(benchmarks: list[Benchmark]) -> str:
-    baseline = baseline_of(benchmarks)
-    return f"{baseline.facts.shape}, {baseline.facts.steps} steps, baseline {baseline.name}"

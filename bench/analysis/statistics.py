@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import bootstrap, t
+from scipy.stats import bootstrap, false_discovery_control, t
 
 from ...common.errors import InputError
 from ..arms.plan import FEW_PROCESSES
@@ -206,6 +206,35 @@ def compare_effects(new: Effect, old: Effect) -> Comparison:
     reach = _t(_freedom((new, old))) * error if error else 0.0
     reach = _widened(reach, float(np.hypot(new.between_runs, old.between_runs)))
     return as_ratio(Effect(change, change - reach, change + reach, error, 1))
+
+
+def chance_of_slower(change: Comparison, effects: Sequence[Effect]) -> float:
+    """How often an arm that did not change seems slower by at least as much: one-sided, of the interval's own t.
+
+    Args:
+        change: of two effects, by `compare_effects`.
+        effects: these two.
+
+    >>> old, new = Effect(0.0, 0.0, 0.0, 0.01, 5), Effect(0.05, 0.0, 0.0, 0.01, 5)
+    >>> round(chance_of_slower(compare_effects(new, old), (new, old)), 4)
+    0.0038
+    """
+    shift, reach, freedom = np.log(change.ratio), np.log(change.high / change.ratio), _freedom(effects)
+    if reach == 0:
+        return float(np.heaviside(-shift, 0.5))
+    return float(t.sf(shift / reach * _t(freedom), freedom))
+
+
+def beyond_chance(chances: Sequence[float]) -> list[bool]:
+    """Which of many comparisons are believed together.
+
+    If nothing changed, 95 in 100 runs have none that is, however many arms there are. If much did, at most one in
+    twenty of those believed is wrong (Benjamini and Hochberg, 1995, https://doi.org/10.1111/j.2517-6161.1995.tb02031.x).
+
+    >>> beyond_chance([0.02, 0.5, 0.5, 0.5]), beyond_chance([0.01, 0.5, 0.5, 0.5]), beyond_chance([0.02] * 3)
+    ([False, False, False, False], [True, False, False, False], [True, True, True])
+    """
+    return (false_discovery_control(chances) <= 1 - CONFIDENCE).tolist() if chances else []
 
 
 def as_ratio(effect: Effect) -> Comparison:

@@ -2,9 +2,10 @@
 
 from ...common.errors import InputError
 from ...common.gru.kernels import STOCK
-from ..analysis.diff import Change, Diff, Move, Problem
+from ..analysis.diff import Change, Diff, Move
 from ..analysis.equality import Proof
 from ..analysis.missing import Missing
+from ..analysis.problems import Problem
 from .equality import label
 from .numbers import count, format_time, from_to
 from .outcome import ALLOWED_BY, notes
@@ -140,7 +141,7 @@ def _moved(diff: Diff) -> Section:
             *([TOGETHER] if any(len(move.changes) > 1 for move in moves) else []),
             "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change above the floor, which is "
             "the larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than "
-            f"{diff.fail_above:.1%}.",
+            f"{diff.fail_above:.1%}, beyond what chance makes of as many arms.",
             *notes(diff),
         ),
     )

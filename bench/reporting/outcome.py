@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ...common.gru.kernels import STOCK
-from ..analysis.diff import BY_CHANCE, TOO_NOISY, Change, Diff, ProofChange
+from ..analysis.diff import TOO_NOISY, Change, Diff, ProofChange
 from ..results.grouping import grouped
 from ..results.record import Results
 from ..timing.machine import version_differences
@@ -54,8 +54,8 @@ def _answer(diff: Diff) -> Iterator[str]:
         yield f"No change found{' beyond chance' if diff.may_be_chance else ''}: {equality}; {speed}."
     if diff.may_be_chance:
         yield (
-            f"Of {len(diff.judged)} arms that did not change, intervals of 95 % call up to "
-            f"{BY_CHANCE * len(diff.judged):.0f} faster or slower by chance."
+            "Intervals of 95 % call one in twenty arms that did not change faster or slower; among "
+            f"{len(diff.judged)} arms, chance may show these."
         )
     if beyond := diff.moved_baselines():
         times = from_to(f"{min(beyond.values()):.2f}", f"{max(beyond.values()):.2f}")
@@ -124,6 +124,12 @@ def _failures(diff: Diff) -> Iterator[str]:
     if slow := diff.regressions:
         arms = f"{count(len(slow), 'arm')} {'is' if len(slow) == 1 else 'are'}"
         yield f"FAILED: {arms} slower by more than {limit} ({_by_port(slow, diff.judged)}). --fail-above accepts more."
+    elif suspects := diff.suspects:
+        arms = f"{count(len(suspects), 'arm')} {'seems' if len(suspects) == 1 else 'seem'}"
+        yield (
+            f"{arms} slower by more than {limit} ({_by_port(suspects, diff.judged)}), but among "
+            f"{len(diff.judged)} arms chance may show that: no reason to fail. Measure again."
+        )
     elif slower:
         yield f"No arm is slower by more than the {limit} of --fail-above."
 

@@ -10,6 +10,8 @@ from trigru.bench.analysis.statistics import (
     MIN_FLOOR,
     Comparison,
     Effect,
+    beyond_chance,
+    chance_of_slower,
     compare,
     compare_effects,
     effect_of,
@@ -252,6 +254,38 @@ def test_the_interval_of_a_change_by_hand():
     freedom = 25e-6**2 / (9e-6**2 / 2 + 16e-6**2 / 4)
     reach = t.ppf(0.975, freedom) * 0.005
     assert np.log((found.ratio, found.low, found.high)) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
+
+
+@pytest.mark.parametrize("processes", [(3, 5), (1, 1)])
+@pytest.mark.parametrize(("end", "chance"), [(0.0, 0.5), (1.0, 0.025), (-1.0, 0.975)])
+def test_a_change_at_the_end_of_its_interval_is_seen_by_chance_in_one_of_forty(processes, end, chance):
+    """How runs differ is in it, too: the interval of the change is what counts."""
+    new, old = (Effect(0.1, 0.0, 0.0, 0.003, count, (), 0.01) for count in processes)
+    reach = np.log(compare_effects(new, old).high)
+    moved = replace(new, log_ratio=0.1 + end * reach)
+    assert chance_of_slower(compare_effects(moved, old), (moved, old)) == pytest.approx(chance)
+
+
+def test_without_any_width_there_is_no_chance():
+    still = Effect(0.0, 0.0, 0.0, 0.0, 3)
+    for shift, chance in ((0.1, 0.0), (0.0, 0.5), (-0.1, 1.0)):
+        moved = replace(still, log_ratio=shift)
+        assert chance_of_slower(compare_effects(moved, still), (moved, still)) == chance
+
+
+def test_what_is_believed_of_many_by_hand(rng):
+    """The largest k of which k are at most k/n of 0.05; these k."""
+    assert beyond_chance([]) == []
+    assert beyond_chance([0.05]) == [True]
+    assert beyond_chance([0.051]) == [False]
+    assert beyond_chance([0.9, 0.0125, 0.04, 0.0126, 0.0375]) == [False, True, True, True, True], (
+        "by the fourth of five"
+    )
+    for _ in range(20):
+        chances = rng.random(12) ** 6
+        ordered = np.sort(chances)
+        most = max((p for k, p in enumerate(ordered, 1) if p <= 0.05 * k / 12), default=-1.0)
+        assert beyond_chance(chances.tolist()) == (chances <= most).tolist()
 
 
 def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng):

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from support.runs import EQUAL, GROUPS, draw_run, with_machine, with_provenance
 from trigru.bench.analysis.diff import diff
+from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.diff import diff_tables
 from trigru.bench.reporting.outcome import notes, outcome
 
@@ -55,14 +56,29 @@ def test_versions_come_next_and_then_what_fails(old, again):
 
 
 def test_so_few_changes_that_they_may_be_chance_are_said_to_be(old):
-    arms = {"pure[jit]": 1.0, "pure[jit]#2": 1.0} | {f"nnx[{n}]": 2.0 for n in range(20)}
-    calm = {"groups": GROUPS[:1], "processes": 1, "noise": 0, "luck": 0, "mood": 0, "arms": arms}
-    said = outcome(diff(draw_run(0, **calm), draw_run(0, {"nnx[3]": 0.8}, **calm)))
-    assert said[:2] == [
+    found = diff(old, old)
+
+    def said(verdict, chance, ratio):
+        first, *others = (change for change in found.changes if change.role == "arm")
+        comparison = Comparison(ratio, ratio, ratio)
+        moved = replace(first, verdict=verdict, chance=chance, comparison=comparison)
+        return outcome(replace(found, changes=[moved, *others]))
+
+    faster = said("faster", 0.98, 0.8)
+    assert faster[:2] == [
         "No change found beyond chance: no port has a proof of equality in both files; "
-        "of 20 arms, 1 is faster (nnx 1 of 20).",
-        "Of 20 arms that did not change, intervals of 95 % call up to 1 faster or slower by chance.",
+        "of 24 arms, 1 is faster (linen 1 of 3).",
+        "Intervals of 95 % call one in twenty arms that did not change faster or slower; among 24 arms, chance may "
+        "show these.",
     ]
+    assert faster[-1].startswith("Versions:")
+    doubted = (
+        "1 arm seems slower by more than 5.0% (linen 1 of 3), but among 24 arms chance may show that: no reason to "
+        "fail. Measure again."
+    )
+    assert said("slower", 0.02, 1.2)[-1] == doubted
+    assert doubted not in said("slower", 0.02, 1.04)
+    assert said("slower", 0.02, 1.04)[-1].startswith("No arm is slower by more than")
 
 
 def test_all_reasons_of_one_option_are_said(old, again):
