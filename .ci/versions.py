@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from decision import HEADINGS, SITUATIONS, in_one_piece, table_of
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
-from trigru.bench.analysis.diff import BY_CHANCE
 from trigru.bench.analysis.pairs import frameworks
 from trigru.bench.analysis.rates import baseline_of
-from trigru.bench.analysis.statistics import Comparison, Effect, compare_effects, effect_of, verdict
+from trigru.bench.analysis.statistics import CONFIDENCE, Comparison, Effect, compare_effects, effect_of, verdict
 from trigru.bench.reporting.answer import name_of
 from trigru.bench.reporting.numbers import count, format_interval
 from trigru.bench.results.files import load
@@ -93,7 +92,7 @@ def version_tables(results: Path) -> str:
             *parts,
             "Ratios are within each run, and compared as `trigru diff` compares two runs. A ratio also changes where "
             f"plain JAX itself got faster or slower. Of {total} ratios that do not change, intervals of 95 % call "
-            f"about {total * BY_CHANCE:.0f} changed.",
+            f"about {total * (1 - CONFIDENCE):.0f} changed.",
             "\n".join(
                 f"- {measured.jax}: {measured.versions}; {measured.run.datetime[:10]}." for measured in (old, new)
             ),
