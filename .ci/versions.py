@@ -90,9 +90,9 @@ def version_tables(results: Path) -> str:
             winners,
             f"Time / plain JAX's, with {old.jax} → with {new.jax}:",
             *parts,
-            "Ratios are within each run, and compared as `trigru diff` compares two runs. A ratio also changes where "
-            f"plain JAX itself got faster or slower. Of {total} ratios that do not change, intervals of 95 % call "
-            f"about {total * (1 - CONFIDENCE):.0f} changed.",
+            "Ratios are within each run, and each is compared by itself, as in a row of `trigru diff`. A ratio also "
+            f"changes where plain JAX itself got faster or slower. Of {total} ratios that do not change, intervals of "
+            f"95 % call about {total * (1 - CONFIDENCE):.0f} changed.",
             "\n".join(
                 f"- {measured.jax}: {measured.versions}; {measured.run.datetime[:10]}." for measured in (old, new)
             ),

@@ -39,7 +39,8 @@ class Change:
         floor: the larger of the two groups' noise floors, as a fraction.
         verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which gets no verdict.
         chance: how often an arm that did not change seems slower by as much.
-        regression: slower, by more than is allowed, and beyond what chance makes of as many arms.
+        believed: whether it is faster or slower beyond what chance makes of as many arms.
+        regression: slower by more than is allowed, and believed.
     """
 
     arm: Arm
@@ -50,6 +51,7 @@ class Change:
     floor: float
     verdict: str
     chance: float
+    believed: bool = False
     regression: bool = False
 
     @property
@@ -134,12 +136,12 @@ class Diff:
 
     @property
     def regressions(self) -> list[Change]:
-        """Arms that are slower by more than is allowed, beyond what chance makes of as many arms."""
+        """Arms that are slower by more than is allowed, and believed."""
         return [change for change in self.changes if change.regression]
 
     @property
     def suspects(self) -> list[Change]:
-        """Arms that are slower by more than is allowed, as may be by chance among as many arms."""
+        """Arms that are slower by more than is allowed, and not believed among as many arms."""
         return [c for c in self.judged if _is_too_slow(c, self.fail_above) and not c.regression]
 
     @property
@@ -161,10 +163,8 @@ class Diff:
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether arms moved, but none beyond what chance makes of as many arms, in either direction."""
-        either = beyond_chance([2 * min(change.chance, 1 - change.chance) for change in self.judged])
-        moved = [believed for change, believed in zip(self.judged, either, strict=True) if change.moved]
-        return bool(moved) and not any(moved) and not self.regressions
+        """Whether arms moved, but none beyond what chance makes of as many arms."""
+        return any(change.moved for change in self.judged) and not any(change.believed for change in self.judged)
 
     def moves(self, most: int) -> list[Move]:
         """What moved, regressions and then the slowest first: arm by arm, if that makes no more rows than most.
@@ -247,7 +247,7 @@ def diff(
         for change in _changes(old, new, before[group], benchmarks, absolute)
     ]
     return Diff(
-        old, new, _with_regressions(changes, fail_above), _proof_changes(old, new), problems,
+        old, new, judge_together(changes, fail_above), _proof_changes(old, new), problems,
         list(missing_arms(old, new)), fail_above, absolute, allow_missing,
     )  # fmt: skip
 
@@ -279,14 +279,22 @@ def _changes(
             comparison=comparison,
             floor=floor,
             verdict=word,
-            chance=chance_of_slower(comparison, effects),
+            chance=chance_of_slower(*effects),
         )
 
 
-def _with_regressions(changes: list[Change], fail_above: float) -> list[Change]:
-    judged = [change for change in changes if change.role == "arm"]
-    believed = dict(zip((c.arm.id for c in judged), beyond_chance([c.chance for c in judged]), strict=True))
-    return [replace(c, regression=_is_too_slow(c, fail_above) and believed[c.arm.id]) for c in changes]
+def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
+    """The changes, each arm's with whether it is believed among all arms, in its direction."""
+    arms = [change for change in changes if change.role == "arm"]
+    believed: set[str] = set()
+    for way, chances in (("slower", [c.chance for c in arms]), ("faster", [1 - c.chance for c in arms])):
+        believed |= {
+            c.arm.id for c, sure in zip(arms, beyond_chance(chances), strict=True) if sure and c.verdict == way
+        }
+    return [
+        replace(c, believed=c.arm.id in believed, regression=c.arm.id in believed and _is_too_slow(c, fail_above))
+        for c in changes
+    ]
 
 
 def _is_too_slow(change: Change, fail_above: float) -> bool:

@@ -64,7 +64,7 @@ def diff(
     """Show what changed between two snapshots, by what it means, or between two runs.
 
     Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
-    --fail-above; 2 if the files do not compare.
+    --fail-above, beyond chance among all arms; 2 if the files do not compare.
     """
     if (new is None) != now:
         raise typer.BadParameter("pass NEW, or --now, and not both.")

@@ -141,7 +141,7 @@ def _moved(diff: Diff) -> Section:
             *([TOGETHER] if any(len(move.changes) > 1 for move in moves) else []),
             "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change above the floor, which is "
             "the larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than "
-            f"{diff.fail_above:.1%}, beyond what chance makes of as many arms.",
+            f"{diff.fail_above:.1%}, and that is beyond chance among all arms together.",
             *notes(diff),
         ),
     )

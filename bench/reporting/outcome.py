@@ -42,7 +42,7 @@ def notes(diff: Diff) -> list[str]:
 
 def _answer(diff: Diff) -> Iterator[str]:
     equality, speed = _equality(diff.proofs), _speed(diff)
-    moved = any(change.moved for change in diff.judged) and not diff.may_be_chance
+    moved = any(change.believed for change in diff.judged)
     proven = any(proof.is_lost or proof.is_gained for proof in diff.proofs)
     if moved and proven:
         yield f"Equality and speed changed: {equality}; {speed}."
@@ -52,11 +52,6 @@ def _answer(diff: Diff) -> Iterator[str]:
         yield f"Too noisy to tell whether speed changed: {speed}; {equality}."
     else:
         yield f"No change found{' beyond chance' if diff.may_be_chance else ''}: {equality}; {speed}."
-    if diff.may_be_chance:
-        yield (
-            "Intervals of 95 % call one in twenty arms that did not change faster or slower; among "
-            f"{len(diff.judged)} arms, chance may show these."
-        )
     if beyond := diff.moved_baselines():
         times = from_to(f"{min(beyond.values()):.2f}", f"{max(beyond.values()):.2f}")
         yield (
@@ -82,7 +77,8 @@ def _speed(diff: Diff) -> str:
     judged = diff.judged
     if not judged:
         return "no arm is timed in both files"
-    ways = {way: [change for change in judged if change.verdict == way] for way in ("slower", "faster")}
+    ways = {way: [c for c in judged if c.verdict == way and c.believed] for way in ("slower", "faster")}
+    doubted = [change for change in judged if change.moved and not change.believed]
     lost = sum(change.lost_in_noise for change in judged)
     noise = from_to(*(f"±{floor:.1%}" for floor in (min(c.floor for c in judged), max(c.floor for c in judged))))
     said = [
@@ -92,7 +88,14 @@ def _speed(diff: Diff) -> str:
     ]
     than = "than before" if diff.absolute else "than before, relative to pure[jit]"
     text = " and ".join(said) if said else f"none is faster or slower {than}, beyond the noise of {noise}"
+    if doubted:
+        text = text if said else f"none is faster or slower {than}, beyond chance"
+        text += f"; {len(doubted)} {_seem(doubted)} to be ({_by_port(doubted, judged)}), which may be chance"
     return f"of {count(len(judged), 'arm')}, {text}" + (f"; {lost} are too noisy to tell" if lost else "")
+
+
+def _seem(changes: list[Change]) -> str:
+    return "seems" if len(changes) == 1 else "seem"
 
 
 def _by_port(changes: Iterable[Change], judged: Iterable[Change]) -> str:
@@ -124,13 +127,13 @@ def _failures(diff: Diff) -> Iterator[str]:
     if slow := diff.regressions:
         arms = f"{count(len(slow), 'arm')} {'is' if len(slow) == 1 else 'are'}"
         yield f"FAILED: {arms} slower by more than {limit} ({_by_port(slow, diff.judged)}). --fail-above accepts more."
-    elif suspects := diff.suspects:
-        arms = f"{count(len(suspects), 'arm')} {'seems' if len(suspects) == 1 else 'seem'}"
+    if suspects := diff.suspects:
+        arms = f"{count(len(suspects), 'arm')} {_seem(suspects)}"
         yield (
-            f"{arms} slower by more than {limit} ({_by_port(suspects, diff.judged)}), but among "
-            f"{len(diff.judged)} arms chance may show that: no reason to fail. Measure again."
+            f"{arms} slower by more than {limit} ({_by_port(suspects, diff.judged)}), but not beyond chance among "
+            f"{len(diff.judged)} arms: that alone is no reason to fail. Measure both in more processes, or fewer arms."
         )
-    elif slower:
+    if slower and not (slow or suspects):
         yield f"No arm is slower by more than the {limit} of --fail-above."
 
 

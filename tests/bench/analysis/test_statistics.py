@@ -256,36 +256,49 @@ def test_the_interval_of_a_change_by_hand():
     assert np.log((found.ratio, found.low, found.high)) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
 
 
-@pytest.mark.parametrize("processes", [(3, 5), (1, 1)])
-@pytest.mark.parametrize(("end", "chance"), [(0.0, 0.5), (1.0, 0.025), (-1.0, 0.975)])
-def test_a_change_at_the_end_of_its_interval_is_seen_by_chance_in_one_of_forty(processes, end, chance):
-    """How runs differ is in it, too: the interval of the change is what counts."""
-    new, old = (Effect(0.1, 0.0, 0.0, 0.003, count, (), 0.01) for count in processes)
-    reach = np.log(compare_effects(new, old).high)
-    moved = replace(new, log_ratio=0.1 + end * reach)
-    assert chance_of_slower(compare_effects(moved, old), (moved, old)) == pytest.approx(chance)
+@pytest.mark.parametrize("between", [0.0, 0.01])
+@pytest.mark.parametrize(
+    ("processes", "freedom"), [((3, 5), 625 / (81 / 2 + 256 / 4)), ((1, 5), 625 / (256 / 4)), ((1, 1), np.inf)]
+)
+def test_the_chance_of_a_change_by_hand(processes, freedom, between):
+    """At either end of the interval one in forty, and half where nothing moved; twice as far out, freedom decides."""
+    new, old = (Effect(0.1, 0.0, 0.0, s, n, (), between) for s, n in zip((0.003, 0.004), processes, strict=True))
+    reach = np.hypot(t.ppf(0.975, freedom) * 0.005, 1.95996 * 2**0.5 * between)
+    for ends, chance in ((0, 0.5), (1, 0.025), (-1, 0.975), (2, t.sf(2 * t.ppf(0.975, freedom), freedom))):
+        moved = replace(new, log_ratio=0.1 + ends * reach)
+        assert chance_of_slower(moved, old) == pytest.approx(chance, rel=2e-3), ends
 
 
 def test_without_any_width_there_is_no_chance():
     still = Effect(0.0, 0.0, 0.0, 0.0, 3)
     for shift, chance in ((0.1, 0.0), (0.0, 0.5), (-0.1, 1.0)):
-        moved = replace(still, log_ratio=shift)
-        assert chance_of_slower(compare_effects(moved, still), (moved, still)) == chance
+        assert chance_of_slower(replace(still, log_ratio=shift), still) == chance
+
+
+def test_ratios_beyond_all_numbers_have_a_chance():
+    assert chance_of_slower(Effect(800.0, 0.0, 0.0, 0.1, 3), Effect(-800.0, 0.0, 0.0, 0.1, 3)) < 1e-6
+    assert chance_of_slower(Effect(-800.0, 0.0, 0.0, 0.1, 3), Effect(800.0, 0.0, 0.0, 0.1, 3)) > 1 - 1e-6
 
 
 def test_what_is_believed_of_many_by_hand(rng):
-    """The largest k of which k are at most k/n of 0.05; these k."""
+    """The least first, each against 0.05 over how many are left, until one is not."""
     assert beyond_chance([]) == []
-    assert beyond_chance([0.05]) == [True]
-    assert beyond_chance([0.051]) == [False]
-    assert beyond_chance([0.9, 0.0125, 0.04, 0.0126, 0.0375]) == [False, True, True, True, True], (
-        "by the fourth of five"
-    )
+    assert (beyond_chance([0.05]), beyond_chance([0.051])) == ([True], [False])
+    assert beyond_chance([0.9, 0.012, 0.026, 0.009, 0.017]) == [False, True, False, True, False]
+    assert beyond_chance([0.011] * 5) == [False] * 5
     for _ in range(20):
         chances = rng.random(12) ** 6
-        ordered = np.sort(chances)
-        most = max((p for k, p in enumerate(ordered, 1) if p <= 0.05 * k / 12), default=-1.0)
-        assert beyond_chance(chances.tolist()) == (chances <= most).tolist()
+        expected, left = [False] * 12, 12
+        for number in sorted(range(12), key=lambda n: chances[n]):
+            if chances[number] > 0.05 / left:
+                break
+            expected[number], left = True, left - 1
+        assert beyond_chance(chances.tolist()) == expected
+
+
+def test_of_runs_in_which_nothing_changed_one_in_twenty_is_believed_to_have(rng):
+    found = sum(any(beyond_chance(chances)) for chances in rng.random((2000, 30)).tolist())
+    assert 60 <= found <= 140
 
 
 def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng):

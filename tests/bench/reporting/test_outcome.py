@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 from support.runs import EQUAL, GROUPS, draw_run, with_machine, with_provenance
-from trigru.bench.analysis.diff import diff
+from trigru.bench.analysis.diff import diff, judge_together
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.diff import diff_tables
 from trigru.bench.reporting.outcome import notes, outcome
@@ -55,30 +55,43 @@ def test_versions_come_next_and_then_what_fails(old, again):
     assert "FAILED" not in str([section.rows for section in diff_tables(accepted)])
 
 
-def test_so_few_changes_that_they_may_be_chance_are_said_to_be(old):
+def test_what_chance_may_show_is_told_apart_from_what_is_believed(old):
     found = diff(old, old)
+    arms = [change for change in found.changes if change.role == "arm" and change.arm.port in ("linen", "equinox")]
 
-    def said(verdict, chance, ratio):
-        first, *others = (change for change in found.changes if change.role == "arm")
-        comparison = Comparison(ratio, ratio, ratio)
-        moved = replace(first, verdict=verdict, chance=chance, comparison=comparison)
-        return outcome(replace(found, changes=[moved, *others]))
+    def said(*moved):
+        """Each (verdict, ratio, chance); of 24 arms, one in 480 is believed."""
+        changed = {
+            arm.arm.id: replace(arm, verdict=way, comparison=Comparison(ratio, ratio, ratio), chance=chance)
+            for arm, (way, ratio, chance) in zip(arms, moved, strict=False)
+        }
+        changes = judge_together([changed.get(c.arm.id, c) for c in found.changes], 0.05)
+        answer, versions, *others = outcome(replace(found, changes=changes))
+        assert versions.startswith("Versions: ")
+        return answer.replace("no port has a proof of equality in both files", "-"), others
 
-    faster = said("faster", 0.98, 0.8)
-    assert faster[:2] == [
-        "No change found beyond chance: no port has a proof of equality in both files; "
-        "of 24 arms, 1 is faster (linen 1 of 3).",
-        "Intervals of 95 % call one in twenty arms that did not change faster or slower; among 24 arms, chance may "
-        "show these.",
-    ]
-    assert faster[-1].startswith("Versions:")
+    none = "none is faster or slower than before, relative to pure[jit], beyond chance"
+    chance = "which may be chance"
     doubted = (
-        "1 arm seems slower by more than 5.0% (linen 1 of 3), but among 24 arms chance may show that: no reason to "
-        "fail. Measure again."
+        "1 arm seems slower by more than 5.0% ({}), but not beyond chance among 24 arms: that alone is no reason to "
+        "fail. Measure both in more processes, or fewer arms."
     )
-    assert said("slower", 0.02, 1.2)[-1] == doubted
-    assert doubted not in said("slower", 0.02, 1.04)
-    assert said("slower", 0.02, 1.04)[-1].startswith("No arm is slower by more than")
+    failed = "FAILED: 1 arm is slower by more than 5.0% (linen 1 of 3). --fail-above accepts more."
+    allowed = "No arm is slower by more than the 5.0% of --fail-above."
+    assert said(("faster", 0.8, 0.99)) == (
+        f"No change found beyond chance: -; of 24 arms, {none}; 1 seems to be (linen 1 of 3), {chance}.",
+        [],
+    )
+    assert said(("slower", 1.2, 0.01)) == (
+        f"No change found beyond chance: -; of 24 arms, {none}; 1 seems to be (linen 1 of 3), {chance}.",
+        [doubted.format("linen 1 of 3")],
+    )
+    assert said(("slower", 1.04, 0.01))[1] == [allowed]
+    assert said(("slower", 1.04, 0.001)) == ("Speed changed: of 24 arms, 1 is slower (linen 1 of 3); -.", [allowed])
+    assert said(("slower", 1.2, 0.001), ("slower", 1.4, 0.01), ("faster", 0.8, 0.99)) == (
+        "Speed changed: of 24 arms, 1 is slower (linen 1 of 3); 2 seem to be (equinox 2 of 6), " + chance + "; -.",
+        [failed, doubted.format("equinox 1 of 6")],
+    )
 
 
 def test_all_reasons_of_one_option_are_said(old, again):
