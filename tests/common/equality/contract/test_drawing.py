@@ -7,7 +7,7 @@ from itertools import combinations
 import hypothesis
 import jax.numpy as jnp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, settings, strategies
 from trigru.common.equality.checks import THOROUGH, get_checks
 from trigru.common.equality.checks.extremes import SCALE
 from trigru.common.equality.contract import designs, drawing
@@ -153,7 +153,10 @@ def test_rows_that_are_not_offered_are_skipped_and_counted(monkeypatch):
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_fault_is_found_beside_rows_that_are_not_offered(monkeypatch):
-    monkeypatch.setattr(drawing, "SHRINK_S", 5.0)
+    usual = space_of(PORT).usual | drawing_row(0.0, 0)
+    ways = [{"reverse": way, "resets": mask} for way in ("yes", "no") for mask in ("none", "passed")]
+    few = strategies.sampled_from([usual | way for way in ways])
+    monkeypatch.setattr(drawing, "rows_of", lambda port: few)
 
     class Wrong(OneWay):
         def apply(self, model, x, carry=None, **options):
