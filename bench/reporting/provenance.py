@@ -72,7 +72,7 @@ def load_warnings(facts: Measured) -> list[str]:
     """One warning, if the machine was busy before a run, or with other work after it."""
     threads = facts.machine.threads
     loads = (
-        (facts.load_before, BUSY_SHARE, "before the run"),
+        (facts.load_before, BUSY_SHARE, "in the minute before the run"),
         (facts.load_after, 1 + BUSY_SHARE, "at its end"),  # the run itself is one of them
     )
     found = [(load, when) for load, share, when in loads if load is not None and load > threads * share]
@@ -81,7 +81,7 @@ def load_warnings(facts: Measured) -> list[str]:
     (load, when), *others = found
     more = "".join(f", {load:.1f} {when}" for load, when in others)
     return [
-        f"The machine was busy with other work: {load:.1f} runnable processes on {threads} threads {when}{more}. "
+        f"The machine was busy: {load:.1f} runnable processes on {threads} threads {when}{more}. "
         "Measure again on an idle one."
     ]
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_told_apart_is_called_so(generators, tmp_path, program_re
     said = program.finding(tmp_path).replace("\u00a0", " ")
     assert "With the stock cell, an update takes indistinguishably long (1.000 [1.000, 1.000]); with" in said
     assert "| (1.000 [1.000, 1.000]) |" in program.times(tmp_path).replace("\u00a0", " ")
-    assert "The machine was busy with other work: 9.0 runnable processes" in program.times(tmp_path)
+    assert "The machine was busy: 9.0 runnable processes" in program.times(tmp_path)
 
 
 def test_what_is_said_of_parameters(generators, tmp_path):

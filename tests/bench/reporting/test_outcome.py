@@ -120,7 +120,7 @@ def test_what_differs_without_harm_is_noted_as_it_is_and_as_it_was(old, again):
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"load_before": 9.0}, "9.0 runnable processes on 16 threads before the run"),
+        ({"load_before": 9.0}, "9.0 runnable processes on 16 threads in the minute before the run"),
         ({"load_after": 25.0}, "25.0 runnable processes on 16 threads at its end"),
     ],
 )

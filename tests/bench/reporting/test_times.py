@@ -25,9 +25,9 @@ def full():
 
 def test_a_busy_machine_an_interruption_and_a_noisy_group_are_pointed_at():
     for before, after, said in (
-        (1.1, 3.0, "The machine was busy with other work: 1.1 runnable processes on 2 threads before the run. "),
-        (1.0, 3.1, "The machine was busy with other work: 3.1 runnable processes on 2 threads at its end. "),
-        (1.1, 3.1, "The machine was busy with other work: 1.1 runnable processes on 2 threads before the run, 3.1 at "),
+        (1.1, 3.0, "The machine was busy: 1.1 runnable processes on 2 threads in the minute before the run. "),
+        (1.0, 3.1, "The machine was busy: 3.1 runnable processes on 2 threads at its end. "),
+        (1.1, 3.1, "The machine was busy: 1.1 runnable processes on 2 threads in the minute before the run, 3.1 at "),
         (1.0, 3.0, None),
         (None, None, None),
     ):

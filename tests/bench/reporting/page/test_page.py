@@ -188,7 +188,7 @@ def test_the_sentences_of_the_screen_come_first(run, read):
 
 def test_a_machine_that_was_busy_is_warned_of_before_any_number(run):
     found = Page(page([with_provenance(run, load_after=99.0)])).html
-    warning = found.index('<p class="warning">The machine was busy with other work: 99.0 runnable processes')
+    warning = found.index('<p class="warning">The machine was busy: 99.0 runnable processes')
     assert warning < found.index("Proven equal") < found.index("<svg ")
 
 
