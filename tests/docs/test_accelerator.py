@@ -1,9 +1,12 @@
 """The prepared measurement on an accelerator: it takes home complete files alone, and goes on with what was cut off."""
 
 import json
+import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 #: Stands in for trigru: a first run is cut off and leaves a journal, a second one needs it; equality goes to stdout.
@@ -88,3 +91,18 @@ def test_steps_are_such_as_trigru_takes_and_fit_into_the_time(monkeypatch, tmp_p
         assert step.minutes < 9
     assert len(asked) == len(accelerator.STEPS)
     assert sum(step.minutes for step in accelerator.STEPS) <= 25
+
+
+def test_what_such_a_machine_may_lack_is_carried(accelerator):
+    """It has jax, flax, and so on, with what these need; torch is not counted on."""
+    there, left = set(), [
+        *("jax", "flax", "equinox", "optax", "rich", "typer", "safetensors", "matplotlib", "scipy", "pytest-benchmark")
+    ]  # fmt: skip
+    while left:
+        name = left.pop()
+        there.add(name)
+        wanted = [Requirement(text) for text in requires(name) or ()]
+        needed = {r.name.lower() for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})}
+        left += needed - there
+    own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {Requirement(text).name for text in own} - there == {*accelerator.CARRIED}
