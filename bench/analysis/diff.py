@@ -201,9 +201,12 @@ class Diff:
         return {change.arm.group: change.comparison.ratio for change in self.changes if change.role == "baseline"}
 
     def moved_baselines(self) -> dict[str, float]:
-        """Those whose time changed, either way, by more than an arm's may."""
+        """Those whose time changed, either way, by more than an arm's may and more than its interval."""
         limit = np.log1p(self.fail_above)
-        return {group: ratio for group, ratio in self.baseline_ratios().items() if abs(np.log(ratio)) > limit}
+        sure = {
+            c.arm.group for c in self.changes if c.role == "baseline" and not c.comparison.low <= 1 <= c.comparison.high
+        }
+        return {group: r for group, r in self.baseline_ratios().items() if abs(np.log(r)) > limit and group in sure}
 
     def majorities(self) -> Iterator[tuple[str, str, int, int]]:
         """Groups in which most arms moved the same way: group, "slower" or "faster", how many, of how many."""

@@ -137,7 +137,9 @@ Seeds = Annotated[
         help="Trainings of each kind, or draws. Default: 20, or 10 with --quick; 3 or 1 with --vanishing.",
     ),
 ]
-FailAbove = Annotated[float, typer.Option(min=0.0, max=1000.0, help="The fraction by which an arm may be slower.")]
+FailAbove = Annotated[
+    float, typer.Option(min=0.0, max=1000.0, help="The share by which an arm may be slower than before.")
+]
 Details = Annotated[bool, typer.Option("--details", help="Also print all tables.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")]
 Dtypes = Annotated[
@@ -185,7 +187,9 @@ Absolute = Annotated[
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Accept arms that are in one file only, and interrupted runs.")
 ]
-AllowOtherMachine = Annotated[bool, typer.Option("--allow-other-machine", help="Accept another device or environment.")]
+AllowOtherMachine = Annotated[
+    bool, typer.Option("--allow-other-machine", help="Accept another device, or other flags.")
+]
 ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")]
 Calibrate = Annotated[
     bool, typer.Option("--calibrate", help="Measure identical and slowed arms instead, to test the verdicts.")

@@ -27,7 +27,8 @@ def snapshot(
     failed = sum(not m.passed and m.offered for m in measured)
     if failed:
         say(f"{failed} of {len(measured)} measurements of equality failed: trigru verify shows them.")
-    say(f"written: {folder}")
+    say(f"written: {folder}" + ("" if found.equality else ", without a proof of equality"))
+    say(f"after an upgrade: trigru diff {folder} --now")
 
 
 def take_into(

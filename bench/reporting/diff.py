@@ -14,6 +14,11 @@ from .sections import Prose, Section, Words
 
 #: Rows of what moved; more are put together.
 MOST_ROWS = 15
+_VERDICT = (
+    "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change above the floor, which is the "
+    "larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than {:.1%}, and that is "
+    "beyond chance among all arms together."
+)
 TOGETHER = (
     "A row that counts arms puts those of one name, or of one port, together: new / old is the range of their changes. "
     "--details lists each, with its interval."
@@ -110,7 +115,10 @@ def _equality(diff: Diff) -> Section:
         "Equality with the NumPy oracle",
         ("port", Prose("old"), Prose("new"), Words("status")),
         rows,
-        ("Error: the largest in float64; 1e-12 is allowed. %: the largest share of the allowed error in others.",),
+        (
+            "Error: the largest in float64; 1e-12 is allowed. %: the largest share of the allowed error in other "
+            "dtypes.",
+        ),
     )
 
 
@@ -139,9 +147,7 @@ def _moved(diff: Diff) -> Section:
             *([f"Indistinguishable from before: {others} arms; --details lists them."] if others else []),
             *([f"Too noisy to tell: {lost} arms; --details lists them."] if lost else []),
             *([TOGETHER] if any(len(move.changes) > 1 for move in moves) else []),
-            "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change above the floor, which is "
-            "the larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than "
-            f"{diff.fail_above:.1%}, and that is beyond chance among all arms together.",
+            *([_VERDICT.format(diff.fail_above)] if rows else []),
             *notes(diff),
         ),
     )
@@ -167,8 +173,8 @@ def _baselines(changes: list[Change]) -> Section:
         for change in changes
     ]
     note = (
-        "Median times per call, and new / old with its 95 % interval. There is no verdict: the machine itself may have "
-        "become faster or slower between the two runs."
+        "Median times per call, and new / old with its 95 % interval, which need not be their quotient. There is no "
+        "verdict: the machine itself may have become faster or slower between the two runs."
     )
     columns = ("workload", "old", "new", "new / old")
     return Section("pure[jit] itself", columns, rows, (note,), detail=True)

@@ -51,7 +51,7 @@ def _answer(diff: Diff) -> Iterator[str]:
     elif diff.judged and all(change.lost_in_noise for change in diff.judged):
         yield f"Too noisy to tell whether speed changed: {speed}; {equality}."
     else:
-        yield f"No change found{' beyond chance' if diff.may_be_chance else ''}: {equality}; {speed}."
+        yield f"No change of equality or speed found: {equality}; {speed}."
     if beyond := diff.moved_baselines():
         times = from_to(f"{min(beyond.values()):.2f}", f"{max(beyond.values()):.2f}")
         yield (
@@ -80,16 +80,16 @@ def _speed(diff: Diff) -> str:
     ways = {way: [c for c in judged if c.verdict == way and c.believed] for way in ("slower", "faster")}
     doubted = [change for change in judged if change.moved and not change.believed]
     lost = sum(change.lost_in_noise for change in judged)
-    noise = from_to(*(f"±{floor:.1%}" for floor in (min(c.floor for c in judged), max(c.floor for c in judged))))
+    reaches = [change.comparison.high / change.comparison.ratio - 1 for change in judged]
+    reach = from_to(f"±{min(reaches):.1%}", f"±{max(reaches):.1%}")
     said = [
         f"{len(found)} {'are' if len(found) != 1 else 'is'} {way} ({_by_port(found, judged)})"
         for way, found in ways.items()
         if found
     ]
     than = "than before" if diff.absolute else "than before, relative to pure[jit]"
-    text = " and ".join(said) if said else f"none is faster or slower {than}, beyond the noise of {noise}"
+    text = " and ".join(said) if said else f"none is faster or slower {than}, beyond chance (intervals of {reach})"
     if doubted:
-        text = text if said else f"none is faster or slower {than}, beyond chance"
         text += f"; {len(doubted)} {_seem(doubted)} to be ({_by_port(doubted, judged)}), which may be chance"
     return f"of {count(len(judged), 'arm')}, {text}" + (f"; {lost} are too noisy to tell" if lost else "")
 

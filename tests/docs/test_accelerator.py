@@ -106,3 +106,10 @@ def test_what_such_a_machine_may_lack_is_carried(accelerator):
         left += needed - there
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {Requirement(text).name for text in own} - there == {*accelerator.CARRIED}
+
+
+def test_a_step_is_ended_when_the_time_for_all_is_over(accelerator, monkeypatch, tmp_path, capsys):
+    """Its own limit is 3 s, and 1.5 s are left."""
+    monkeypatch.setattr(accelerator, "STEPS", accelerator.STEPS[:1])
+    assert accelerator.run(tmp_path, tmp_path / "out", 0.025, rehearse=True) == 1
+    assert "ended after 1 s" in capsys.readouterr().out

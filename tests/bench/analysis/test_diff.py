@@ -228,3 +228,11 @@ def test_a_proof_that_was_lost_fails_whatever_the_times(old, again):
         ("linen", True, False),
         ("nnx", False, True),
     ]
+
+
+def test_of_what_became_faster_the_largest_change_comes_first():
+    calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
+    (nnx,) = diff(draw_run(1, **calm), draw_run(2, {"nnx": 0.7}, **calm)).moves(3)
+    ratios = [change.comparison.ratio for change in nnx.changes]
+    assert len(ratios) == 12
+    assert ratios == sorted(ratios)

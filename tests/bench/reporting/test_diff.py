@@ -5,7 +5,17 @@ from dataclasses import replace
 import msgspec
 import pytest
 from support.cli import shown
-from support.runs import ARMS, EQUAL, GROUPS, draw_run, make_arm, with_facts, with_machine, with_provenance
+from support.runs import (
+    ARMS,
+    EQUAL,
+    GROUPS,
+    draw_run,
+    make_arm,
+    make_benchmark,
+    with_facts,
+    with_machine,
+    with_provenance,
+)
 from trigru.bench.analysis.diff import TOO_NOISY, diff
 from trigru.bench.reporting.diff import MOST_ROWS, _number, check_comparable, diff_tables
 from trigru.bench.reporting.numbers import format_time
@@ -279,3 +289,18 @@ def test_tables_fit_100_columns_with_the_longest_names(old, ratio):
     for whole in ("question@hidden=512 train_step", "nnx[cached_partial]", "equinox[filter_jit]", "indistinguishable"):
         assert whole in text
     assert all(f"±{change.floor:.1%}" in text for change in found.changes if change.moved)
+
+
+def test_a_duplicate_whose_own_time_changed_is_no_sign_of_noise():
+    found = diff(draw_run(1, mood=0.0), draw_run(2, {"all": 1.3}, mood=0.0), absolute=True)
+    assert {change.verdict for change in found.changes if change.role == "A/A"} == {"slower"}
+    assert not noted(found, "(A/A)")
+
+
+def test_a_whole_group_that_is_missing_is_told_with_its_kernels(old):
+    fused = [
+        make_benchmark(make_arm(name, division="fused"), [1e-5] * 55) for name in ("pure[jit]", "nnx[leaves]:fused")
+    ]
+    more = msgspec.structs.replace(old, benchmarks=[*old.benchmarks, *fused])
+    (row,) = section(diff(more, old), "Arms that are missing in one file").rows
+    assert row == ("NEW", "all of tiny", "forward fused", "2")

@@ -26,12 +26,17 @@ def test_the_first_sentence_answers_whether_anything_changed():
     def first(was, now, new=again, **options):
         return outcome(diff(with_provenance(old, equality=was), with_provenance(new, equality=now), **options))[0]
 
-    noise = f"±{diff(old, again).changes[0].floor:.1%}"
+    reaches = [c.comparison.high / c.comparison.ratio - 1 for c in diff(old, again).judged]
     none = "of 8 arms, none is faster or slower than before, relative to pure[jit]"
-    still = f"{none}, beyond the noise of {noise}"
-    assert first([EQUAL], [EQUAL]) == f"No change found: linen is proven equal, as before; {still}."
-    assert first([WRONG], [WRONG]) == f"No change found: linen is not equal, as before; {still}."
-    assert first(None, [EQUAL]) == f"No change found: no port has a proof of equality in both files; {still}."
+    still = f"{none}, beyond chance (intervals of ±{min(reaches):.1%} to ±{max(reaches):.1%})"
+    assert (
+        first([EQUAL], [EQUAL]) == f"No change of equality or speed found: linen is proven equal, as before; {still}."
+    )
+    assert first([WRONG], [WRONG]) == f"No change of equality or speed found: linen is not equal, as before; {still}."
+    assert (
+        first(None, [EQUAL])
+        == f"No change of equality or speed found: no port has a proof of equality in both files; {still}."
+    )
     lost = "linen fails sequence now, and did not before"
     assert first([EQUAL], [WRONG]) == f"Equality changed: {lost}; {still}."
     gained = first([WRONG, replace(EQUAL, port="nnx")], [EQUAL, replace(EQUAL, port="nnx")])
@@ -70,7 +75,9 @@ def test_what_chance_may_show_is_told_apart_from_what_is_believed(old):
         assert versions.startswith("Versions: ")
         return answer.replace("no port has a proof of equality in both files", "-"), others
 
+    reach = max(c.comparison.high / c.comparison.ratio - 1 for c in found.judged if c is not arms[0])
     none = "none is faster or slower than before, relative to pure[jit], beyond chance"
+    none += f" (intervals of ±0.0% to ±{reach:.1%})"  # that of an arm that moved has none here
     chance = "which may be chance"
     doubted = (
         "1 arm seems slower by more than 5.0% ({}), but not beyond chance among 24 arms: that alone is no reason to "
@@ -79,11 +86,11 @@ def test_what_chance_may_show_is_told_apart_from_what_is_believed(old):
     failed = "FAILED: 1 arm is slower by more than 5.0% (linen 1 of 3). --fail-above accepts more."
     allowed = "No arm is slower by more than the 5.0% of --fail-above."
     assert said(("faster", 0.8, 0.99)) == (
-        f"No change found beyond chance: -; of 24 arms, {none}; 1 seems to be (linen 1 of 3), {chance}.",
+        f"No change of equality or speed found: -; of 24 arms, {none}; 1 seems to be (linen 1 of 3), {chance}.",
         [],
     )
     assert said(("slower", 1.2, 0.01)) == (
-        f"No change found beyond chance: -; of 24 arms, {none}; 1 seems to be (linen 1 of 3), {chance}.",
+        f"No change of equality or speed found: -; of 24 arms, {none}; 1 seems to be (linen 1 of 3), {chance}.",
         [doubted.format("linen 1 of 3")],
     )
     assert said(("slower", 1.04, 0.01))[1] == [allowed]
