@@ -161,11 +161,6 @@ class Diff:
         """Whether the files do not compare, in a way that was not accepted."""
         return any(not problem.allowed for problem in self.problems) or bool(self.missing and not self.allow_missing)
 
-    @property
-    def may_be_chance(self) -> bool:
-        """Whether arms moved, but none beyond what chance makes of as many arms."""
-        return any(change.moved for change in self.judged) and not any(change.believed for change in self.judged)
-
     def moves(self, most: int) -> list[Move]:
         """What moved, regressions and then the slowest first: arm by arm, if that makes no more rows than most.
 
@@ -203,10 +198,8 @@ class Diff:
     def moved_baselines(self) -> dict[str, float]:
         """Those whose time changed, either way, by more than an arm's may and more than its interval."""
         limit = np.log1p(self.fail_above)
-        sure = {
-            c.arm.group for c in self.changes if c.role == "baseline" and not c.comparison.low <= 1 <= c.comparison.high
-        }
-        return {group: r for group, r in self.baseline_ratios().items() if abs(np.log(r)) > limit and group in sure}
+        found = [(c.arm.group, c.comparison) for c in self.changes if c.role == "baseline"]
+        return {group: c.ratio for group, c in found if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
 
     def majorities(self) -> Iterator[tuple[str, str, int, int]]:
         """Groups in which most arms moved the same way: group, "slower" or "faster", how many, of how many."""

@@ -80,7 +80,7 @@ def _speed(diff: Diff) -> str:
     ways = {way: [c for c in judged if c.verdict == way and c.believed] for way in ("slower", "faster")}
     doubted = [change for change in judged if change.moved and not change.believed]
     lost = sum(change.lost_in_noise for change in judged)
-    reaches = [change.comparison.high / change.comparison.ratio - 1 for change in judged]
+    reaches = [change.comparison.reach for change in judged]
     reach = from_to(f"±{min(reaches):.1%}", f"±{max(reaches):.1%}")
     said = [
         f"{len(found)} {'are' if len(found) != 1 else 'is'} {way} ({_by_port(found, judged)})"

@@ -280,6 +280,13 @@ def test_ratios_beyond_all_numbers_have_a_chance():
     assert chance_of_slower(Effect(-800.0, 0.0, 0.0, 0.1, 3), Effect(800.0, 0.0, 0.0, 0.1, 3)) > 1 - 1e-6
 
 
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "reach"), [(2.0, 1.9, 2.5, 0.25), (0.0, 0.0, 0.0, np.inf), (np.inf, 1.0, np.inf, np.inf)]
+)
+def test_an_interval_reaches_from_its_ratio_to_its_upper_end(ratio, low, high, reach):
+    assert Comparison(ratio, low, high).reach == reach
+
+
 def test_what_is_believed_of_many_by_hand(rng):
     """The least first, each against 0.05 over how many are left, until one is not."""
     assert beyond_chance([]) == []

@@ -26,7 +26,7 @@ def test_the_first_sentence_answers_whether_anything_changed():
     def first(was, now, new=again, **options):
         return outcome(diff(with_provenance(old, equality=was), with_provenance(new, equality=now), **options))[0]
 
-    reaches = [c.comparison.high / c.comparison.ratio - 1 for c in diff(old, again).judged]
+    reaches = [c.comparison.reach for c in diff(old, again).judged]
     none = "of 8 arms, none is faster or slower than before, relative to pure[jit]"
     still = f"{none}, beyond chance (intervals of ±{min(reaches):.1%} to ±{max(reaches):.1%})"
     assert (
@@ -75,7 +75,7 @@ def test_what_chance_may_show_is_told_apart_from_what_is_believed(old):
         assert versions.startswith("Versions: ")
         return answer.replace("no port has a proof of equality in both files", "-"), others
 
-    reach = max(c.comparison.high / c.comparison.ratio - 1 for c in found.judged if c is not arms[0])
+    reach = max(c.comparison.reach for c in found.judged if c is not arms[0])
     none = "none is faster or slower than before, relative to pure[jit], beyond chance"
     none += f" (intervals of ±0.0% to ±{reach:.1%})"  # that of an arm that moved has none here
     chance = "which may be chance"
