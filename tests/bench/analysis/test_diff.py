@@ -106,6 +106,17 @@ def test_what_is_believed_and_allowed_is_neither_a_regression_nor_a_suspect(unmo
     assert (found.regressions, found.suspects, found.exit_code) == ([], [], 0)
 
 
+@pytest.mark.parametrize(
+    ("interval", "moved"),
+    [((1.2, 1.1, 1.3), True), ((1.2, 1.0, 1.4), False), ((0.8, 0.7, 0.9), True), ((0.8, 0.6, 1.0), False),
+     ((1.04, 1.03, 1.05), False)],
+)  # fmt: skip
+def test_a_baseline_moved_if_it_did_beyond_its_interval_and_the_share_of_an_arm(unmoved, interval, moved):
+    changes = [replace(c, comparison=Comparison(*interval)) if c.role == "baseline" else c for c in unmoved.changes]
+    found = replace(unmoved, changes=changes).moved_baselines()
+    assert list(found.items()) == [(group, interval[0]) for group in unmoved.by_group()] * moved
+
+
 def test_what_is_allowed_is_a_share(old):
     with pytest.raises(TrigruError, match=r"fail_above is -0.1, expected a share"):
         diff(old, old, fail_above=-0.1)
