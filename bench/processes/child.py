@@ -50,6 +50,15 @@ def devices_of_cpu(devices: int | None) -> list[str]:
     return [f"--xla_force_host_platform_device_count={devices}"] if devices and devices > 1 else []
 
 
+def interpreter(*arguments: str, python: str | None = None) -> list[str]:
+    """The command that runs Python in safe-path mode, so that a file in the current folder is not imported.
+
+    >>> interpreter("-m", "trigru.bench.cli", python="python")
+    ['python', '-P', '-m', 'trigru.bench.cli']
+    """
+    return [python or sys.executable, "-P", *arguments]
+
+
 class Child:
     """A fresh interpreter that runs a module. Within its context it lives; then it is ended, with all that it started.
 
@@ -61,7 +70,7 @@ class Child:
     def __init__(self, module: str, variables: Mapping[str, str] | None = None):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            interpreter("-m", module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             start_new_session=True, env=environment() | dict(variables or {}),
         )  # fmt: skip
         assert self._process.stdout is not None
@@ -157,8 +166,8 @@ def adopt(*, wait: bool = True) -> Parent:
 
 
 def environment() -> dict[str, str]:
-    """That of a process which calls `end_with_parent`."""
-    return os.environ | {_PARENT: str(os.getpid())}
+    """The environment of a process which calls `end_with_parent`. What that starts runs in safe-path mode, too."""
+    return os.environ | {_PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
 def end_with_parent() -> None:

@@ -8,13 +8,12 @@ writes. A process that lost another host cannot go on.
 import hashlib
 import inspect
 import subprocess
-import sys
 from typing import Any
 
 from msgspec import Struct
 
 from ...common.errors import InputError, TrigruError
-from .child import environment
+from .child import environment, interpreter
 
 #: Seconds after which a host that says nothing counts as dead, and those for which the others are waited for.
 HEARTBEAT_S, START_S = 10, 120
@@ -74,7 +73,7 @@ def read_cluster(
 
 def find_cluster() -> Cluster:
     """The cluster that JAX finds, and this host's place in it. Raises a LostHostError if it finds none."""
-    command = [sys.executable, "-c", _FIND]
+    command = interpreter("-c", _FIND)
     found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     words = found.stdout.rpartition("host ")[2].split()
     if found.returncode or len(words) != 2:

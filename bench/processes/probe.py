@@ -2,14 +2,13 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
 from functools import cache
 
 from ...common.errors import TrigruError
-from .child import environment
+from .child import environment, interpreter
 from .interrupts import check
 
 #: Seconds until a JAX that has not started is given up.
@@ -46,7 +45,7 @@ def check_jax() -> None:
 def _try(settings: tuple[tuple[str, str], ...]) -> str | None:
     with tempfile.TemporaryFile() as errors:
         # a session of its own, so that Ctrl-C reaches this process alone
-        command = [sys.executable, "-c", _CODE]
+        command = interpreter("-c", _CODE)
         child = subprocess.Popen(command, stdout=errors, stderr=errors, start_new_session=True, env=environment())
         try:
             end_s = time.monotonic() + LIMIT_S

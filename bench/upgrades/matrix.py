@@ -20,7 +20,7 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ...common.port.protocol import DOCUMENTED
-from ..processes.child import environment
+from ..processes.child import environment, interpreter
 from ..processes.interrupts import check
 from ..reporting.numbers import count
 from ..results.files import FILE as RUN
@@ -214,7 +214,7 @@ def _time(
 
 def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> str:
     """Run trigru in an environment; "" if it was well, else the last line that it said."""
-    command = [str(made.python), "-m", "trigru.bench.cli", *arguments]
+    command = interpreter("-m", "trigru.bench.cli", *arguments, python=str(made.python))
     return run_in(command, LIMIT_S, still)[1]
 
 

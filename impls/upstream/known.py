@@ -36,7 +36,7 @@ def ends(program: str, limit_s: float = 60) -> bool:
         subprocess.CalledProcessError: it ends, but with an error.
     """
     try:
-        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=limit_s)
+        subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
         return False
     return True

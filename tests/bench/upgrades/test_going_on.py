@@ -157,7 +157,7 @@ def test_trigru_is_run_by_the_interpreter_of_the_environment(monkeypatch):
     monkeypatch.setattr(matrix, "run_in", run_in)
     made, still = Environment(Path("/kept/one"), {}), lambda: None
     assert matrix.run_trigru(made, ["snapshot", "-o", "x"], still) == "it broke"
-    assert told == [([str(made.python), "-m", "trigru.bench.cli", "snapshot", "-o", "x"], LIMIT_S, still)]
+    assert told == [([str(made.python), "-P", "-m", "trigru.bench.cli", "snapshot", "-o", "x"], LIMIT_S, still)]
 
 
 @pytest.mark.parametrize(
