@@ -12,7 +12,7 @@ from trigru.common.equality.contract.designs import FILE, is_kept, pack
 from trigru.common.port.protocol import Port, WithKernel
 from trigru.impls import get_port
 
-PORTS = ("pure", "linen", "nnx", "equinox")
+PORTS = ("pure",)  # all ports have the same
 
 
 def ports() -> Iterator[Port]:

@@ -1,7 +1,7 @@
 """Does `trigru verify` notice small changes of the ports, and of what they share? Mutation testing with cosmic-ray.
 
 .venv/bin/uv sync --group mutation
-.venv/bin/python .ci/mutation.py plan SESSION 540                in a clone, whose files are changed meanwhile
+.venv/bin/python .ci/mutation.py plan SESSION 540 [SEED]              in a clone, whose files are changed meanwhile
 .venv/bin/cosmic-ray exec .ci/mutation.toml SESSION              goes on where it was ended; takes hours
 .venv/bin/python .ci/mutation.py report SESSION... > docs/mutants.md     the score, and the survivors
 
@@ -14,7 +14,6 @@ not noticed stands in `survivors.json` with the reason; what changes nothing is 
 
 import ast
 import json
-import os
 import random
 import subprocess
 import sys
@@ -79,23 +78,23 @@ def plan(session: str, number: int, seed: int = 0) -> None:
 
 def judge() -> None:
     """Ask the ports that the changed file belongs to, and exit with 1 at the first failure."""
-    os.environ["XLA_FLAGS"] = " ".join(_hasty_flags())
     from trigru.bench.proving.prover import programs_folder
-    from trigru.common.equality.checks import DTYPES
-    from trigru.common.equality.verification import Examiner, questions, usual_checks
-    from trigru.common.port.compilation import LEAST_KEPT_S, in_haste, programs_kept_in
+    from trigru.common.equality.checks import CHECKS, DTYPES
+    from trigru.common.equality.verification import Examiner, questions
+    from trigru.common.port.compilation import LEAST_KEPT_S, programs_kept_in
     from trigru.common.port.protocol import WithKernel
     from trigru.impls import get_port
 
     changed = subprocess.run(["git", "diff", "--name-only"], capture_output=True, text=True, check=True).stdout.split()
     (judges,) = (judges for file, judges in JUDGES.items() if file in changed)
     examiner = Examiner(shrink=False)
-    with in_haste(), programs_kept_in(programs_folder(), LEAST_KEPT_S):
+    with programs_kept_in(programs_folder(), LEAST_KEPT_S):
         for name, kernel in judges:
             port = get_port(name) if kernel == STOCK else WithKernel(get_port(name), kernel)
             whole = judges is not SHARED or name == SHARED[0][0]
-            checks = [check for check in usual_checks() if check.rows is None or whole]
-            for question in questions([port], DTYPES, checks):
+            checks = [check for check in CHECKS if check.rows is None or whole]
+            asked = questions([port], DTYPES, checks)
+            for question in sorted(asked, key=lambda question: question.compiled):
                 for measurement in examiner.ask(question):
                     if not measurement.passed:
                         print(measurement)
@@ -169,12 +168,6 @@ def _change(diff: str) -> list[str]:
     return [" ".join(line.split()) for line in lines if line[1:].strip()]
 
 
-def _hasty_flags() -> tuple[str, ...]:
-    from trigru.bench.proving.prover import HASTY_FLAGS
-
-    return HASTY_FLAGS
-
-
 def _is_left_out(file: str, position: tuple[int, int]) -> bool:
     """Whether a place is within an annotation, or within what is raised."""
     left_out = []
@@ -193,6 +186,6 @@ def _is_left_out(file: str, position: tuple[int, int]) -> bool:
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "plan":
-        plan(arguments[0], int(arguments[1]))
+        plan(arguments[0], *map(int, arguments[1:]))
     else:
         {"judge": judge, "report": report}[command](*arguments)

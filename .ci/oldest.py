@@ -34,7 +34,9 @@ def main() -> int:
     made = Environments().get(versions)
     for words in ASKED:
         print(f"+ trigru verify {' '.join(words)}, with {', '.join(versions.requirements)}", flush=True)
-        if subprocess.run([made.python, "-P", "-m", "trigru.bench.cli", "verify", "--dtype=float64", *words]).returncode:
+        if subprocess.run(
+            [made.python, "-P", "-m", "trigru.bench.cli", "verify", "--dtype=float64", *words]
+        ).returncode:
             return 1
     return 0
 

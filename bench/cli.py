@@ -73,6 +73,7 @@ def compare(
     wait: given.Wait = False,
     share: given.Share = False,
     cache: given.Cache = True,
+    anew: given.Anew = False,
     snapshot: given.AlsoSnapshot = False,
     details: given.Details = False,
     json: given.Json = False,
@@ -96,7 +97,8 @@ def compare(
         )  # fmt: skip
         compare.compare(
             plan, output, unfinished,
-            prover=prover, quick=bool(quick or sizes), snapshot=snapshot, details=details, json=json,
+            prover=prover, quick=bool(quick or sizes), snapshot=snapshot, anew=anew or not cache, details=details,
+            json=json,
         )  # fmt: skip
 
 
@@ -118,6 +120,7 @@ def verify(
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
     cache: given.Cache = True,
+    anew: given.Anew = False,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     if self_test and (ports or dtypes or checks or kernels or json or upstream or thorough or devices):
@@ -144,7 +147,7 @@ def verify(
 
         verify.verify_together(ports, kernels, cluster, json=json, devices=devices)
         return
-    with Prover(keep=cache, early=not (ports or checks or dtypes), in_haste=self_test) as prover:
+    with Prover(keep=cache, early=not (ports or checks or dtypes), shrink=not self_test) as prover:
         from .commands import verify
 
         if self_test:
@@ -153,9 +156,8 @@ def verify(
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
             more = verify.Thorough(budget, seed) if thorough else None
-            verify.verify(
-                ports, dtypes, checks, kernels, json=json, thorough=more, devices=devices, prover=prover
-            )  # fmt: skip
+            how: Any = {"json": json, "thorough": more, "devices": devices, "anew": anew or not cache, "prover": prover}
+            verify.verify(ports, dtypes, checks, kernels, **how)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from typing import Any
 from ..common.errors import InputError, UnavailableError, UnknownNameError
 from ..common.port.protocol import Port, check_port
 
-__all__ = ["get_port", "get_style", "port_names", "unavailable"]
+__all__ = ["get_port", "get_style", "own_ports", "port_names", "unavailable"]
 
 #: The order of these in every list; others follow by name.
 _FIRST = ("pure", "linen", "nnx", "equinox")
@@ -26,7 +26,7 @@ def port_names() -> list[str]:
     >>> port_names()[:4]
     ['pure', 'linen', 'nnx', 'equinox']
     """
-    own = _own()
+    own = own_ports()
     return own + sorted(set(_third_party()) - set(own))
 
 
@@ -41,7 +41,9 @@ def get_port(name: str) -> Port:
     if name not in port_names():
         raise UnknownNameError("port", name, port_names())
     try:
-        port = importlib.import_module(f".{name}", __name__).PORT if name in _own() else _third_party()[name].load()
+        port = (
+            importlib.import_module(f".{name}", __name__).PORT if name in own_ports() else _third_party()[name].load()
+        )
     except Exception as error:  # a broken framework must not take the others with it
         raise UnavailableError(f"port {name!r} is not available: {type(error).__name__}: {error}") from error
     if isinstance(port, type):
@@ -80,7 +82,8 @@ def get_style(port: Any, name: str) -> Any:
     return styles[name]
 
 
-def _own() -> list[str]:
+def own_ports() -> list[str]:
+    """The names of the ports in this package, installed framework or not."""
     own = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
     return sorted(own, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
 

@@ -150,7 +150,7 @@ def unchecked_where_refused(request):
     """Lets bad calls past the type checker, where a port is asked to refuse them itself; and arrays of NumPy."""
     asked = request.node.callspec.params
     names = {getattr(asked.get("check"), "name", None), getattr(asked.get("fault"), "check", None)}
-    if {"refusals", "contract"} & names:
+    if {"refusals", "eager", "compiled"} & names:
         request.getfixturevalue("unchecked")
 
 

@@ -109,6 +109,9 @@ Cache = Annotated[
         help="Keep the programs that are compiled to verify, for the next time. Nothing that is timed uses them.",
     ),
 ]
+Anew = Annotated[
+    bool, typer.Option("--anew", help="Check everything again, also what was proven before by the same code.")
+]
 AlsoSnapshot = Annotated[
     bool, typer.Option("--snapshot", help="Take a snapshot, too, into the same folder, for trigru diff.")
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from ...common.equality.verification import Measurement
+from ...common.equality.measurement import Measurement
 from ...common.errors import InputError, TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK

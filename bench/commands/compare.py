@@ -27,6 +27,7 @@ def compare(
     prover: Prover,
     quick: bool = False,
     snapshot: bool = False,
+    anew: bool = False,
     details: bool = False,
     json: bool = False,
 ) -> None:
@@ -35,6 +36,7 @@ def compare(
     Args:
         quick: prove no more than that: its phases, call styles and dtype.
         snapshot: take a snapshot, too, with what was proven.
+        anew: take no proof that is kept.
         details, json: see `trigru.bench.commands.report.show_run`.
     """
     refuse_unfinished(folder, unfinished)
@@ -48,8 +50,9 @@ def compare(
             names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
             kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # stock in every division
             asked = (("float64", plan.dtype), checks_of(plan)) if quick else (read_dtypes(None), None)
-            styles = (*plan.styles, BASELINE[1]) if quick and plan.styles else None  # the baseline is always timed
-            measurements, _ = verify_ports(names, *asked, kernels, styles, prover=prover)
+            of_phase = (*plan.styles, BASELINE[1]) if plan.styles else None  # the baseline is always timed
+            styles = dict.fromkeys(plan.phases, of_phase) if quick else None
+            measurements, _ = verify_ports(names, *asked, kernels, styles, prover=prover, anew=anew)
             backend = prover.backend
         results = benchmark(
             plan, folder, unfinished,

@@ -42,13 +42,9 @@ ARMS_AT_ONCE = 11
 #: What may be timed. The numbers of float64 are of no model that people run.
 TIMED_DTYPES, PRECISIONS = ("float32", "bfloat16", "float16"), ("highest", "high", "default")
 AUTOTUNE = ("each", "fixed")
-_CHECKS = {
-    "forward": ("sequence", "forward"),
-    "gradient": ("sequence", "training"),
-    "train_step": ("sequence", "training"),
-    "step": ("step",),
-}
-_CHECKS_OF_CLASSIFIER = ("lengths", "classifier")
+#: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
+_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles", "training"), "step": ("step",)}
+_CHECKS_OF_CLASSIFIER = ("classifier",)
 #: The workloads on several devices, whose batch these can share.
 SPREAD = ("medium", "large")
 #: How many groups each workload has in a calibration.

@@ -13,15 +13,21 @@ from ..upgrades.taking import take
 
 
 def snapshot(
-    folder: Path, names: Sequence[str], *, equality: bool | Sequence[Measurement] = True, prover: Prover
+    folder: Path,
+    names: Sequence[str],
+    *,
+    equality: bool | Sequence[Measurement] = True,
+    anew: bool = False,
+    prover: Prover,
 ) -> None:
     """Take a snapshot of some ports, replace the one in a folder, and say what it holds.
 
     Args:
         equality: whether it is proven, or what was measured of it already.
+        anew: take no proof that is kept.
     """
     with snapshot_in(folder) as beside:
-        found = take_into(beside, names, equality=equality, prover=prover)
+        found = take_into(beside, names, equality=equality, anew=anew, prover=prover)
     show([snapshot_table(found)])
     measured = found.equality or []
     failed = sum(not m.passed and m.offered for m in measured)
@@ -32,7 +38,7 @@ def snapshot(
 
 
 def take_into(
-    folder: Path, names: Sequence[str], *, equality: bool | Sequence[Measurement], prover: Prover
+    folder: Path, names: Sequence[str], *, equality: bool | Sequence[Measurement], anew: bool = False, prover: Prover
 ) -> Snapshot:
     """Take a snapshot under a progress bar, and write it into a folder that is there."""
     with Progress("snapshot") as progress:
@@ -40,6 +46,7 @@ def take_into(
             names,
             folder,
             equality=equality,
+            anew=anew,
             prover=prover,
             told=lambda done, of, what: progress.to(done / of, f"snapshot: {done} of {of} done, {what} the last"),
         )

@@ -1,15 +1,14 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from ...common.equality import verification
-from ...common.equality.checks import DTYPES, ON_DEVICES, THOROUGH, Check, get_checks
-from ...common.equality.contract.designs import coverage_of, triples_coverage_of
+from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, THOROUGH, Check, get_checks
+from ...common.equality.contract.designs import coverage_of
 from ...common.equality.contract.drawing import drawing_row
 from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
@@ -18,9 +17,10 @@ from ...common.files import write_whole
 from ...common.gru.kernels import STOCK, Kernel
 from ...impls import faults, get_port, unavailable, upstream
 from ..processes.cluster import Cluster
+from ..proving.kept import KeptProof, keep, kept
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
-from ..proving.questions import expand, get_subject
+from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting.console import Progress, say, show
 from ..reporting.equality import (
     departures_table,
@@ -44,7 +44,7 @@ BUDGET_S, A_DRAWING_S = 300.0, 30.0
 
 @dataclass(frozen=True)
 class Thorough:
-    """What is asked beside the usual: every triple of levels, rows of random sizes, and accuracy of large models.
+    """What is asked beside the usual: rows of random sizes, and accuracy of large models.
 
     Args:
         budget_s: for how long rows are drawn, over all ports and processes; None for the default.
@@ -61,7 +61,7 @@ class Thorough:
         each = max(1, round(budget_s * processes / len(subjects) / A_DRAWING_S))
         seconds = budget_s * processes / len(subjects) / each
         return [
-            Asked(subject, "random", None, "float64", False, drawing_row(round(seconds, 1), seed + 1000 * number))
+            Asked(subject, "random", drawing_row(round(seconds, 1), seed + 1000 * number))
             for number in range(each)
             for subject in subjects
         ]
@@ -72,26 +72,55 @@ def verify_ports(
     dtypes: tuple[str, ...],
     checks: tuple[Check, ...] | None = None,
     kernels: Sequence[Kernel] = (Kernel(),),
-    styles: Sequence[str] | None = None,
+    styles: Mapping[str, Sequence[str] | None] | None = None,
     *,
     thorough: Thorough | None = None,
     devices: int | None = None,
+    anew: bool = False,
     prover: Prover,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Compare the available ports with the oracle, on each kernel that they offer. Also says why a port is missing.
 
     Args:
+        styles: by phase, which call styles are asked about; None for all.
         devices: ask also with the batch spread over so many devices.
+        anew: take no proof that is kept. One of all default checks answers also for some of them.
     """
     missing = _missing(names)
     subjects = _subjects(names, kernels, missing)
+    default = checks is None and tuple(dtypes) == DTYPES
+    measurements: list[Measurement] = []
+    known = {} if anew or not (default or styles is not None) else _kept_proofs(subjects, prover)
+    more = [check for check in THOROUGH if not check.at_random] if thorough is not None else []
+    left = [subject for subject in subjects if subject not in known]
+    for subject, proof in known.items():
+        measurements += proof.measurements
+        say(f"{_named(subject)}: proven at {proof.when} by the same code; --anew proves again.")
+    found = hold(left, dtypes, checks, styles, prover=prover)
+    measurements += [measurement for of_subject in found.values() for measurement in of_subject]
+    if default:
+        for subject, of_subject in found.items():
+            keep(subject, prover.backend, of_subject)
     if thorough is not None:
-        checks = verification.usual_checks() + tuple(check for check in THOROUGH if not check.at_random)
-    measurements = hold(subjects, dtypes, checks, styles, thorough=thorough, prover=prover)
+        asked = expand(subjects, DTYPES, more) + (thorough.rows(subjects, prover.processes) if subjects else [])
+        measurements += [m for found in _hold(asked, prover=prover).values() for m in found]
     if devices is not None:
         with Prover(keep=prover.programs is not None, devices=devices) as other:
-            measurements += hold(subjects, ("float64",), ON_DEVICES, prover=other)
+            found = hold(subjects, ("float64",), ON_DEVICES, prover=other)
+            measurements += [measurement for of_subject in found.values() for measurement in of_subject]
     return measurements, missing
+
+
+def _kept_proofs(subjects: Sequence[Subject], prover: Prover) -> dict[Subject, KeptProof]:
+    """Proofs of all default checks that were kept, by what they are of."""
+    found = {subject: proof for subject in subjects if (proof := kept(subject))}
+    if found:
+        prover.backend = "cpu"
+    return found
+
+
+def _named(subject: Subject) -> str:
+    return label(subject.name, subject.kernel or STOCK)
 
 
 def _subjects(names: Sequence[str], kernels: Sequence[Kernel], missing: dict[str, str]) -> list[Subject]:
@@ -113,13 +142,14 @@ def verify(
     json: bool,
     thorough: Thorough | None = None,
     devices: int | None = None,
+    anew: bool = False,
     prover: Prover,
 ) -> None:
     """Compare ports with the oracle and print the measurements. Exit 1 if something failed."""
     ports = read_ports(names)
     measurements, missing = verify_ports(
         ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
-        thorough=thorough, devices=devices, prover=prover,
+        thorough=thorough, devices=devices, anew=anew, prover=prover,
     )  # fmt: skip
     _tell(measurements, missing, ports, json=json)
     failed = sum(not m.passed for m in measurements)
@@ -128,7 +158,7 @@ def verify(
         say(f"{failed} of {len(measurements)} measurements failed.")
         raise typer.Exit(1)
     if not measurements:
-        raise typer.BadParameter("nothing was measured: most checks run in float64 only (docs/equality.md).")
+        raise typer.BadParameter("nothing was measured: most checks are in float64 only (docs/equality.md).")
     unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
 
@@ -157,7 +187,8 @@ def verify_together(
     subjects = _subjects(ports, read_kernels(kernels, ports), missing)
     own = None if devices is None else devices // cluster.hosts
     with Prover(keep=False, devices=own, cluster=cluster) as prover:
-        measurements = hold(subjects, ("float64",), ON_DEVICES, prover=prover)
+        found = hold(subjects, ("float64",), ON_DEVICES, prover=prover)
+    measurements = [measurement for of_subject in found.values() for measurement in of_subject]
     if not cluster.host:
         _tell(measurements, missing, ports, json=json)
     say(f"host {cluster.host} of {cluster.hosts} has done its part.")
@@ -185,8 +216,9 @@ def report_upstream(
     chosen = choose("port with an upstream part", names, upstream.NAMES)
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
-    asked = read_checks(checks) or tuple(check for check in verification.CHECKS if check.rows is None)
-    measurements = hold([Subject("upstream", name) for name in present], read_dtypes(dtypes), asked, prover=prover)
+    subjects, asked = [Subject("upstream", name) for name in present], read_checks(checks) or OF_PARTS
+    found = hold(subjects, read_dtypes(dtypes), asked, prover=prover)
+    measurements = [measurement for of_subject in found.values() for measurement in of_subject]
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
     if json:
         packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
@@ -213,69 +245,53 @@ def report_self_test(*, prover: Prover) -> None:
 def hold(
     subjects: list[Subject],
     dtypes: tuple[str, ...],
-    checks: tuple[Check, ...] | None,
-    styles: Sequence[str] | None = None,
+    checks: Iterable[Check] | None,
+    styles: Mapping[str, Sequence[str] | None] | None = None,
     *,
-    thorough: Thorough | None = None,
     prover: Prover,
-) -> list[Measurement]:
-    """As `trigru.common.verify`, in several processes where there is much to ask."""
-    asked = expand(subjects, dtypes, verification.usual_checks() if checks is None else checks, styles)
-    if thorough is not None and subjects:
-        asked += thorough.rows(subjects, prover.processes)
+) -> dict[Subject, list[Measurement]]:
+    """As `trigru.common.verify`, in several processes where there is much to ask. Measurements by subject."""
+    return _hold(expand(subjects, dtypes, CHECKS if checks is None else checks, styles), prover=prover)
+
+
+def _hold(asked: list[Asked], *, prover: Prover) -> dict[Subject, list[Measurement]]:
     proof = _prove("verify", asked, prover=prover)
     answered = [(q, answer) for q, answer in zip(asked, proof.answers, strict=True) if q.row and q not in proof.died]
     for (subject, check), some in grouped(answered, lambda pair: (pair[0].subject, pair[0].check)).items():
-        port = get_subject(subject)
-        name = label(port.name, subject.kernel or STOCK)
-        rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
         if check == "random":
             for quantity in (m.quantity for _, answer in some for m in answer if m.check == check):
-                say(f"{name}: {quantity}.")
-            continue
-        held, of = (coverage_of if check == "contract" else triples_coverage_of)(port, rows)
-        what = "pairs and triples of levels" if check == "contract" else "triples of levels of any three factors"
-        say(f"{name}: {len(rows)} programs cover {held} of {of} {what}.")
-    return [measurement for answer in proof.answers for measurement in answer]
+                say(f"{_named(subject)}: {quantity}.")
+        if check == "contract":
+            rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
+            held, of = coverage_of(get_subject(subject), rows)
+            say(f"{_named(subject)}: {len(rows)} rows cover {held} of {of} pairs and triples of levels.")
+    found: dict[Subject, list[Measurement]] = {}
+    for question, answer in zip(asked, proof.answers, strict=True):
+        found.setdefault(question.subject, []).extend(answer)
+    return found
 
 
 def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
-    """The checks that notice each fault, by its name, and whether the port without a fault passes all of them.
+    """The check that notices each fault, by its name, and whether the port without a fault passes the same questions.
 
-    A fault meets the check that is there for it, and the others only if that one notices nothing. Those in a framework
-    that is missing are left out.
+    A fault is asked by the check that is there for it: of rows, by those of the design that have its levels.
     """
     missing = _missing(dict.fromkeys(fault.needs for fault in faults.FAULTS))
     present = [fault for fault in faults.FAULTS if fault.needs not in missing]
-    own = [(Subject("fault", fault.name), get_checks(fault.check)) for fault in present]
-    levels = {subject: fault.levels for (subject, _), fault in zip(own, present, strict=True)}
-    sound = Subject("port", "pure")
-
-    def failed(
-        checks_of: Sequence[tuple[Subject, Sequence[Check]]], most: int | None = None
-    ) -> dict[Subject, list[str]]:
-        """The checks that each subject fails; of rows, at most so many are asked that have a fault's levels."""
-        asked = []
-        for subject, checks in checks_of:
-            for check in checks:
-                some = expand([subject], DTYPES, [check])
-                if check.rows and most is not None and subject in levels:
-                    some = [q for q in some if q.row and levels[subject].items() <= q.row.items()][:most]
-                asked += some
-        found: dict[Subject, list[str]] = {subject: [] for subject, _ in checks_of}
-        proof = _prove("self-test", asked, prover=prover)
-        for question, answer in zip(asked, proof.answers, strict=True):
-            was_asked = question not in proof.died  # a death says nothing about the check
-            if was_asked and not all(m.passed for m in answer) and question.check not in found[question.subject]:
-                found[question.subject].append(question.check)
-        return found
-
-    noticed = failed([*own, (sound, verification.CHECKS)], ROWS_OF_A_FAULT)
-    unnoticed = [
-        (fault, [c for c in verification.CHECKS if c not in checks]) for fault, checks in own if not noticed[fault]
-    ]
-    noticed |= failed(unnoticed)
-    return {fault.name: noticed[fault] for fault, _ in own}, not noticed[sound]
+    asked: list[Asked] = []
+    for fault in present:
+        some = expand([Subject("fault", fault.name)], DTYPES, get_checks(fault.check))
+        asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
+    checks = get_checks(*dict.fromkeys(fault.check for fault in present))
+    rows = [(q.check, q.row) for q in asked]
+    sound = [q for q in expand([Subject("port", "pure")], DTYPES, checks) if (q.check, q.row) in rows]
+    proof = _prove("self-test", asked + sound, prover=prover)
+    noticed: dict[str, list[str]] = {fault.name: [] for fault in present}
+    for question, answer in zip(asked, proof.answers, strict=False):
+        was_asked = question not in proof.died  # a death says nothing about the check
+        if was_asked and not all(m.passed for m in answer) and question.check not in noticed[question.subject.name]:
+            noticed[question.subject.name].append(question.check)
+    return noticed, all(m.passed for answer in proof.answers[len(asked) :] for m in answer)
 
 
 def _prove(what: str, asked: list[Asked], *, prover: Prover) -> Proof:

@@ -23,14 +23,16 @@ class Subject(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """A question by names. See `trigru.common.equality.verification.Question`."""
+    """A question by names. See `trigru.common.equality.verification.Question`.
+
+    Args:
+        compiled: whether it is about a program as users have it, which takes longest.
+    """
 
     subject: Subject
     check: str
-    style: str | None
-    dtype: str
-    optimized: bool
     row: dict[str, str] | None = None
+    compiled: bool = False
 
 
 class Request(Struct, frozen=True):
@@ -38,22 +40,19 @@ class Request(Struct, frozen=True):
 
     Args:
         questions: all of them; each is answered by the process that takes it first.
-        start: the number of the question with which this process begins. Those of one check stand together, so that
+        start: the number of the question with which this process begins. Those of one row stand together, so that
             few processes have to ask the oracle about it.
         folder: in which a process leaves a mark for each question that it takes.
         programs: the folder in which compiled programs are kept; None keeps none.
-        in_haste: nobody wants to know more than whether something fails. Compile every program in haste, also where the
-            question is about the program as users have it, and make no failed row smaller.
+        shrink: whether a row that fails is made smaller.
         cluster: the other hosts, with whose processes this one runs each question; None for this host alone.
-        optimized: take only questions about programs as users have them, or only the others; None takes all.
     """
 
     questions: list[Asked]
     start: int
     folder: str
     programs: str | None
-    in_haste: bool
-    optimized: bool | None = None
+    shrink: bool = True
     cluster: Cluster | None = None
 
 

@@ -8,15 +8,14 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 
 import msgspec
-from packaging.version import Version
 from platformdirs import user_cache_path
 
+from ...common.equality.contract.data import dtypes_of
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
@@ -33,13 +32,6 @@ FEW = 20
 MOST_PROCESSES = 8
 #: A process that says nothing for longer is ended, and its question has failed; in seconds.
 LIMIT_S = 300.0
-#: What makes XLA quicker on the CPU beside JAX's own switch. Other versions know no such choice, and an unknown flag
-#: ends the process.
-HASTY_FLAGS = (
-    ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
-    if Version("0.10") <= Version(version("jaxlib")) < Version("0.11")
-    else ()
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Prover:
 
     Args:
         keep: whether compiled programs are kept, and taken from earlier ones.
-        in_haste: nobody wants more than whether something fails. See `trigru.bench.proving.messages.Request`.
+        shrink: whether rows that fail are made smaller.
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
         devices: so many devices of a CPU in each process; None for what there is.
@@ -78,16 +70,16 @@ class Prover:
         self,
         *,
         keep: bool,
+        shrink: bool = True,
         early: bool = False,
-        in_haste: bool = False,
         devices: int | None = None,
         cluster: Cluster | None = None,
     ):
         self.programs = programs_folder() if keep else None
         self.processes = 1 if _has_tpu() or cluster else min(_cores(), MOST_PROCESSES)
         self.backend: str | None = None
-        self._in_haste, self._devices, self._cluster = in_haste, devices, cluster
-        self._early = [self._child(in_haste) for _ in range(self.processes if early and self.processes > 1 else 0)]
+        self._shrink, self._devices, self._cluster = shrink, devices, cluster
+        self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
 
     def __enter__(self) -> "Prover":
         return self
@@ -102,13 +94,13 @@ class Prover:
             questions: what to ask.
             progress: called after each answer with the number of answers, and the question.
         """
-        order = sorted(range(len(questions)), key=lambda number: not questions[number].optimized)
+        order = sorted(range(len(questions)), key=lambda number: not questions[number].compiled)
         asked = [questions[number] for number in order]
         answers: dict[int, Answered] = {}
         processes = min(self.processes, len(asked) // (1 if self._devices else FEW))
         with scratch() as folder:
             programs = None if self.programs is None else str(self.programs)
-            request = Request(asked, 0, folder, programs, self._in_haste, cluster=self._cluster)
+            request = Request(asked, 0, folder, programs, self._shrink, self._cluster)
             here = processes < 2 and self._devices is None and not (self._cluster or _has_tpu())
             with closing(_here(request) if here else self._in_children(request, max(processes, 1))) as found:
                 for answer in found:
@@ -121,7 +113,7 @@ class Prover:
         died = []
         for number in lost:  # a death may be chance
             try:
-                answers[number] = _ask_alone(self._child(in_haste=False), request, number)
+                answers[number] = _ask_alone(self._child(), request, number)
             except ChildDiedError as error:
                 answers[number] = _death(request, number, error)
                 died.append(asked[number])
@@ -135,13 +127,8 @@ class Prover:
             died,
         )
 
-    def _child(self, in_haste: bool) -> Child:
-        """A process that asks; of one that compiles every program in haste, XLA knows so from the beginning.
-
-        A call style compiles by the framework's own `jit`, and an eager call by none, which no option of ours reaches.
-        """
-        more = [*devices_of_cpu(self._devices), *(HASTY_FLAGS if in_haste else ())]
-        return Child(WORKER, xla_flags(*more))
+    def _child(self) -> Child:
+        return Child(WORKER, xla_flags(*devices_of_cpu(self._devices)))
 
     def _end_early(self) -> None:
         while self._early:
@@ -154,12 +141,11 @@ class Prover:
 
         def work(number: int) -> None:
             try:
-                for part in _parts(request, processes):
-                    start = part.start + number * (len(part.questions) - part.start) // processes
-                    mine, hasty = msgspec.structs.replace(part, start=start), part.in_haste or part.optimized is False
-                    child = self._early.pop() if self._early and hasty == self._in_haste else self._child(hasty)
-                    while _ask(child, mine, said.put, stop) and not (stop.is_set() or self._cluster):
-                        child = self._child(hasty)  # the one before died, and the others may not take what is left
+                # each begins at its share of the programs that are compiled, then of the others
+                mine = msgspec.structs.replace(request, start=number * len(request.questions) // processes)
+                child = self._early.pop() if self._early else self._child()
+                while _ask(child, mine, said.put, stop) and not (stop.is_set() or self._cluster):
+                    child = self._child()  # the one before died, and the others may not take what is left
             finally:
                 said.put(None)
 
@@ -175,15 +161,6 @@ class Prover:
             future.result()
 
 
-def _parts(request: Request, processes: int) -> list[Request]:
-    """The questions about programs as users have them, then the others, if these are worth processes of their own."""
-    real = sum(question.optimized for question in request.questions)
-    if request.in_haste or len(request.questions) - real < FEW * processes:
-        return [request]
-    parts = [(0, True), (real, False)] if real else [(0, False)]
-    return [msgspec.structs.replace(request, start=start, optimized=optimized) for start, optimized in parts]
-
-
 def _heard(said: "queue.SimpleQueue[Answered | None]") -> Answered | None:
     """The next answer, or None at the end of one of the processes. Raises an Interrupted if there was a signal."""
     while True:
@@ -194,10 +171,10 @@ def _heard(said: "queue.SimpleQueue[Answered | None]") -> Answered | None:
 
 def programs_folder() -> Path | None:
     """Where the programs of this user and processor are kept; None where there is no such folder."""
-    return private_folder(user_cache_path("trigru") / "programs" / _processor())
+    return private_folder(user_cache_path("trigru") / "programs" / processor())
 
 
-def _processor() -> str:
+def processor() -> str:
     """A name for the processor's instructions: a program made for one may not run on another."""
     known = Path("/proc/cpuinfo")
     lines = known.read_text(errors="replace").splitlines() if known.exists() else [platform.processor()]
@@ -247,7 +224,8 @@ def _death(request: Request, number: int, error: ChildDiedError) -> Answered:
     from .questions import get_subject
 
     asked = request.questions[number]
-    of = get_subject(asked.subject).name, asked.check, asked.style, "call", asked.dtype
+    dtype = "float64" if asked.row is None else dtypes_of(asked.row["dtype"])[0]
+    of = get_subject(asked.subject).name, asked.check, None, "call", dtype
     return Answered(number, [Measurement(*of, None, 0.0, str(error), asked.subject.kernel or STOCK)], 0, 0)
 
 

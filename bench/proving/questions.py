@@ -1,46 +1,52 @@
 """Questions by name, and back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
-from ...common.equality.checks import Check, get_checks
+from ...common.equality.checks import CHECKS, Check, get_checks
+from ...common.equality.contract.factors import style_of
 from ...common.equality.verification import Question, questions
 from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
-from ...impls import get_port, get_style
+from ...impls import get_port
 from .messages import Asked, Subject
+
+#: What is asked of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells
+#: why; and the checks that have no rows.
+OF_PARTS = (*get_checks("singly"), *(check for check in CHECKS if check.rows is None))
 
 
 def expand(
-    subjects: Iterable[Subject], dtypes: Iterable[str], checks: Iterable[Check], styles: Sequence[str] | None = None
+    subjects: Iterable[Subject],
+    dtypes: Iterable[str],
+    checks: Iterable[Check],
+    styles: Mapping[str, Sequence[str] | None] | None = None,
 ) -> list[Asked]:
     """What `trigru.common.equality.verification.verify` asks about some ports.
 
     Args:
-        styles: names or labels of the call styles that are asked about; None for all.
+        styles: names or labels of call styles by phase, None for all: of rows in a call style, those in one of these.
     """
-    dtypes, subjects = tuple(dtypes), tuple(subjects)
+    subjects = tuple(subjects)
+    of_port = {id(get_subject(subject)): subject for subject in subjects}
     return [
-        Asked(
-            subject,
-            check.name,
-            question.style and question.style.name,
-            question.dtype,
-            question.optimized,
-            question.row,
-        )
-        for check in checks
-        for subject in subjects
-        for question in questions([get_subject(subject)], dtypes, [check])
-        if question.style is None
-        or question.style.name in styles_called(question.port, styles, check.styles_of or question.style.phases[0])
+        Asked(of_port[id(question.port)], question.check.name, question.row, question.compiled)
+        for question in questions(map(get_subject, subjects), dtypes, checks)
+        if styles is None or _is_in(question, styles)
     ]
+
+
+def _is_in(question: Question, styles: Mapping[str, Sequence[str] | None]) -> bool:
+    if question.row is None or (style := style_of(question.row, question.port)) is None:
+        return True
+    phase = question.row["phase"]
+    return phase in styles and style in styles_called(question.port, styles[phase], phase)
 
 
 def find(asked: Asked) -> Question:
     """The question of these names."""
-    (check,), port = get_checks(asked.check), get_subject(asked.subject)
-    return Question(port, check, None if asked.style is None else get_style(port, asked.style), asked.dtype, asked.row)
+    (check,) = get_checks(asked.check)
+    return Question(get_subject(asked.subject), check, asked.row)
 
 
 @cache

@@ -3,6 +3,7 @@
 `trigru.bench.proving.prover` starts some of these, side by side.
 """
 
+import gc
 import os
 
 from ..processes.child import Parent, adopt
@@ -19,7 +20,7 @@ import jax
 import msgspec
 
 from ...common.equality.verification import Examiner
-from ...common.port.compilation import LEAST_KEPT_S, count_programs, in_haste, programs_kept_in
+from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
 from ..processes.cluster import check_same, join
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
@@ -27,12 +28,13 @@ from .questions import find
 
 def answer_questions(request: Request) -> Generator[Answer, None, None]:
     """Take the questions of a request that nobody else has taken, and answer them."""
-    examiner = Examiner(shrink=not request.in_haste)
+    gc.freeze()  # what is imported stays: to look at it again takes a tenth of the time of a trace
+    examiner = Examiner(shrink=request.shrink)
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):
             yield Begun(number)
             asked = request.questions[number]
-            with in_haste(request.in_haste or not asked.optimized), count_programs() as programs:
+            with count_programs() as programs:
                 measurements = examiner.ask(find(asked))
             yield Answered(number, measurements, programs.compiled, programs.reused, jax.default_backend())
 
@@ -40,8 +42,6 @@ def answer_questions(request: Request) -> Generator[Answer, None, None]:
 def _taken(request: Request) -> Iterator[int]:
     numbers = range(len(request.questions))
     for number in (*numbers[request.start :], *numbers[: request.start]):
-        if request.optimized not in (None, request.questions[number].optimized):
-            continue
         with suppress(FileExistsError):
             os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
             yield number

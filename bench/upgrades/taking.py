@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ...common.equality.checks import DTYPES
+from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
-from ...common.equality.verification import CHECKS, usual_checks
 from ...common.errors import brief
 from ...impls import get_port, port_names, unavailable, upstream
 from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
+from ..proving.kept import keep, kept
 from ..proving.messages import Asked
 from ..proving.messages import Subject as Named
 from ..proving.prover import Prover
-from ..proving.questions import expand
+from ..proving.questions import OF_PARTS, expand
 from ..results.files import command_line
 from ..timing.machine import describe_machine
 from .folder import decode
@@ -50,6 +50,7 @@ def take(
     folder: Path,
     *,
     equality: bool | Sequence[Measurement] = True,
+    anew: bool = False,
     prover: Prover,
     told: Told = _silent,
 ) -> tuple[Snapshot, dict[str, np.ndarray]]:
@@ -59,6 +60,7 @@ def take(
         names: of the ports; one that is not there is a fact, too.
         folder: of the snapshot.
         equality: whether equality is proven, which takes most of the time; or what was measured of it already.
+        anew: take no proof that is kept.
         prover: asks for it, and says where compiled programs are kept.
         told: of the progress.
 
@@ -70,11 +72,15 @@ def take(
     measured = None if isinstance(equality, bool) else list(equality)
     departures: list[tuple[str, str, str]] = []
     if equality is True:
-        usual = expand([Named("port", name) for name in present], DTYPES, usual_checks())
-        own = [check for check in CHECKS if check.rows is None]
-        of_parts = expand([Named("upstream", name) for name in parts], DTYPES, own)
+        ports = [Named("port", name) for name in present]
+        known = {} if anew else {port: proof.measurements for port in ports if (proof := kept(port))}
+        usual = expand([port for port in ports if port not in known], DTYPES, CHECKS)
+        of_parts = expand([Named("upstream", name) for name in parts], DTYPES, OF_PARTS)
         found = _prove(usual + of_parts, prover, told)
-        measured = [m for answer in found[: len(usual)] for m in answer]
+        for port in (port for port in ports if port not in known):
+            known[port] = [m for q, answer in zip(usual, found, strict=False) if q.subject == port for m in answer]
+            keep(port, prover.backend, known[port])
+        measured = [m for port in ports for m in known[port]]
         others = [m for answer in found[len(usual) :] for m in answer]
         departures = [departure for name in parts for departure in _departures(name, others)]
     packages = sorted({package for name in present for package in get_port(name).packages})

@@ -1,4 +1,4 @@
-"""The data that ports are checked on."""
+"""The data of the checks that have a function of their own."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from ..parameters.record import ClassifierParams, config_of, random_params
 
 @dataclass(frozen=True)
 class Case:
-    """Random, non-zero data for one model. Arrays are NumPy's, floating ones in one dtype."""
+    """Random, non-zero data for one model. Arrays are NumPy's, floating ones in float64 unless cast."""
 
     params: ClassifierParams  # of C classes
     x: np.ndarray  # (B, T, D)
@@ -21,13 +21,12 @@ class Case:
     targets: np.ndarray  # (B, T, H); also the weights of the outputs in a differentiated scalar
     d_carry: np.ndarray  # (B, H), weights of the final carry in that scalar
     labels: np.ndarray  # (B,) int32, in [0, C)
-    asked_in: str = "float64"  # the dtype of the question, also when the arrays are widened to answer it
 
     @classmethod
     def random(
         cls, batch: int, time: int, input_size: int, hidden_size: int, classes: int = 5, seed: int = 0
     ) -> "Case":
-        """Draw a case in float64."""
+        """Draw a case."""
         rng = np.random.default_rng(seed)
         lengths = rng.integers(1, time + 1, batch)
         if batch > 1:
@@ -44,25 +43,9 @@ class Case:
         )
 
     def astype(self, dtype: str) -> "Case":
-        """The same case with every floating array rounded to a dtype, to ask about that dtype."""
-        return replace(self._cast(dtype), asked_in=dtype)
-
-    def widened(self) -> "Case":
-        """The same question with the same values in float64, for the reference."""
-        return self._cast("float64")
-
-    def as_dtype_of(self, other: "Case") -> "Case":
-        """The same values in the dtype of another case: of one that is widened, widened too."""
-        return self._cast(other.dtype)
-
-    def _cast(self, dtype: str) -> "Case":
+        """The case with every floating-point array rounded to a dtype."""
         arrays = {name: getattr(self, name).astype(dtype) for name in ("x", "carry", "targets", "d_carry")}
         return replace(self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays)
-
-    @property
-    def dtype(self) -> str:
-        """Of the floating arrays."""
-        return str(self.x.dtype)
 
     @property
     def config(self) -> GRUConfig:
@@ -73,3 +56,7 @@ class Case:
     def gru_config(self) -> GRUConfig:
         """Of the GRU alone."""
         return replace(self.config, classes=None)
+
+
+#: Three sequences of 17 steps, 5 inputs, 6 units.
+CASE = Case.random(3, 17, 5, 6)

@@ -115,26 +115,32 @@ def forward(
     return Tape(h, np.moveaxis(outputs, 0, time_axis), frames, steps, carry is not None, time_axis)
 
 
-def backward(params: GRUParams, tape: Tape, d_outputs: Array, d_carry: Array | None = None) -> Gradients:
+def backward(
+    params: GRUParams, tape: Tape, d_outputs: Array, d_carry: Array | None = None, *, each: int = 0
+) -> Gradients:
     """Backpropagate through time.
 
     Args:
         params, tape: of the forward pass.
         d_outputs: gradient of a scalar with respect to the outputs, (*batch, T, H).
         d_carry: gradient with respect to the final carry, (*batch, H); None means zero.
+        each: how many of the first batch axes the gradients of the parameters keep, instead of being summed over them.
     """
     W_i, W_h, _, _, h_0 = params
-    H = h_0.shape[0]
-    dW_i, dW_h, db, db_n, dh_0 = (np.zeros_like(p) for p in params)
+    H, kept = h_0.shape[0], tape.carry.shape[:each]
+    dW_i, dW_h, db, db_n, dh_0 = (np.zeros((*kept, *p.shape), p.dtype) for p in params)
     dx = np.zeros_like(tape.frames)
     d_outputs = np.moveaxis(d_outputs, tape.time_axis, 0)  # (T, *batch, H)
     dh = np.zeros_like(tape.carry) if d_carry is None else d_carry
 
+    def rows(a: Array) -> Array:
+        return a.reshape(*kept, -1, a.shape[-1])
+
     def sum_batch(a: Array) -> Array:
-        return a.reshape(-1, a.shape[-1]).sum(0)
+        return rows(a).sum(-2)
 
     def outer(a: Array, b: Array) -> Array:
-        return _product(a.reshape(-1, a.shape[-1]).T, b.reshape(-1, b.shape[-1]))
+        return _product(np.swapaxes(rows(a), -1, -2), rows(b))
 
     for t, h, r, z, n, gh_n, reset, on in reversed(tape.steps):
         dh_new = np.where(on, dh + d_outputs[t], np.zeros((), dh.dtype))  # into h', where the step counted

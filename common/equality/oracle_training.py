@@ -1,7 +1,6 @@
 """Training by the oracle's gradients: the reference for every port's train step."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import jax
@@ -10,6 +9,7 @@ import optax
 
 from ..parameters.record import ClassifierParams, leaves
 from ..port.task import Batch
+from ..program import Traced
 from . import oracle
 
 
@@ -49,8 +49,9 @@ def trajectory(
         weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
     loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
-    update = _jitted(optimizer.update)
-    losses, start, state, weights = [], params, optimizer.init(params), {}
+    state: Any = jax.tree.map(np.asarray, optimizer.init(params))
+    update = Traced(optimizer.update, params, state, params)
+    losses, start, weights = [], params, {}
     for _ in range(steps):
         given = params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
         loss, gradient = loss_and_grad(given, batch.x, batch.targets, batch.lengths)
@@ -63,7 +64,3 @@ def trajectory(
     if not weighted:
         weights = {name: np.ones_like(w) for name, w in weights.items()}
     return Trajectory(np.stack(losses), start, params, weights)
-
-
-#: Compiled once for each optimiser and dtype, not once for each trajectory.
-_jitted = cache(jax.jit)

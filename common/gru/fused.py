@@ -52,7 +52,6 @@ def fused_scan(
     reverse: bool = False,
     unroll: int = 1,
     kernel: FusedKernel,
-    parts: "Parts | None" = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
     """Run the cell over a sequence; all arrays are in the dtype of the computation.
 
@@ -67,7 +66,6 @@ def fused_scan(
         reverse: run from the last step to the first.
         unroll: steps in one iteration of the compiled loop, unless the kernel has its own.
         kernel: how to run.
-        parts: what the kernel is made of; None for the right functions.
 
     Returns:
         The final state (*batch, H) and the outputs (T, *batch, H).
@@ -83,22 +81,21 @@ def fused_scan(
     # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
     x, carry, initial, *own = vary_alike(x, carry, initial, *weights)
     weights = Weights(*own)
-    parts = parts or Parts()
     chunk = kernel.chunk or (T if kernel.save != "none" else math.isqrt(T - 1) + 1)
     # a chunk that is computed again keeps all of its gates meanwhile
     save = "all" if kernel.save == "none" else kernel.save
-    how = _How(reverse, replace(kernel, save=save, unroll=kernel.unroll or unroll), parts)
+    how = _How(reverse, replace(kernel, save=save, unroll=kernel.unroll or unroll))
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
         return _loop(how, weights, h, initial, *by_time)
 
     by_time = (x, resets, active)
-    again = parts.recompute if kernel.save == "none" else lambda advance, **_: advance
+    again = jax.checkpoint if kernel.save == "none" else lambda advance, **_: advance
     if chunk >= T:
         return again(advance)(carry, by_time)
-    chunks, left = parts.cut(by_time, chunk, reverse)
+    chunks, left = _cut(by_time, chunk, reverse)
     # XLA merges no loop with the forward pass
-    carry, outputs = parts.over_chunks(again(advance, prevent_cse=False), carry, chunks, reverse)
+    carry, outputs = _over_chunks(again(advance, prevent_cse=False), carry, chunks, reverse)
     if left:
         carry, last = again(advance)(carry, left)
         outputs = jnp.concatenate([last, outputs] if reverse else [outputs, last])
@@ -109,14 +106,13 @@ def fused_scan(
 class _How:
     reverse: bool
     kernel: FusedKernel
-    parts: "Parts"
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _loop(how: _How, weights: Weights, h: Array, initial: Array, x: Array, resets: Any, active: Any) -> Any:
     """Run all steps in one loop. Without a derivative, nothing is kept for one."""
     last, after = _run(how, weights, h, initial, x, resets, active, lambda before, after, gates: after)
-    return last, how.parts.outputs(after, active)
+    return last, _outputs(after, active)
 
 
 @partial(_loop.defjvp, symbolic_zeros=True)
@@ -124,14 +120,13 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
     """The rule in this module's docstring; names with t_ are tangents."""
     weights, h, initial, x, resets, active = primals
     t_weights, t_h, t_initial, t_x, *_ = tangents
-    parts = how.parts
 
     def keep(before: Array, after: Array, gates: Any) -> Any:
         return before, gates if how.kernel.save == "all" else gates[:2]
 
     last, (states, saved) = _run(how, weights, h, initial, x, resets, active, keep)
-    after = parts.states_after(states, last, how.reverse)
-    u, u_n = parts.outside(parts, weights, t_weights, x, t_x, parts.states_multiplied(resets, initial, states))
+    after = _states_after(states, last, how.reverse)
+    u, u_n = _outside(weights, t_weights, x, t_x, _restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
     t_initial = t_initial if resets is None else each(t_initial, x)
 
@@ -139,22 +134,22 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
         def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
             u, u_n, h, x, reset, on, saved = step
             t_before = t_h
-            h, t_h = _restart(reset, initial, h), parts.restart_tangent(reset, t_initial, t_h)
-            gates = saved if how.kernel.save == "all" else (*saved, *parts.candidate(weights, h, x, saved[0]))
-            z, slope = gates[1], parts.slopes(h, *gates)
+            h, t_h = _restart(reset, initial, h), _restart(reset, t_initial, t_h)
+            gates = saved if how.kernel.save == "all" else (*saved, *_candidate(weights, h, x, saved[0]))
+            z, slope = gates[1], _slopes(h, *gates)
             t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
             t_r, t_z = slope.r * t_r, slope.z * t_z
             t_n = slope.n * (u_n + t_r * slope.n_by_r + slope.n_by_a * t_a)
             t_next = (1 - z) * t_n + z * t_h + slope.h_by_z * t_z
-            t_next = parts.pause_tangent(on, t_next, t_before)
+            t_next = _pause(on, t_next, t_before)
             return t_next, t_next
 
         # what follows from the gates is computed again in the backward pass: only the gates are residuals
         advance = jax.checkpoint(advance, prevent_cse=how.kernel.unroll >= x.shape[0])
-        return parts.scan_tangents(how, advance, t_h, (u, u_n, states, x, resets, active, saved))
+        return _scan(how, advance, t_h, (u, u_n, states, x, resets, active, saved))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
-    return (last, _outputs(after, active)), (t_last, parts.output_tangents(t_after, active))
+    return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
 
 
 def _run(
@@ -164,7 +159,7 @@ def _run(
 
     The state before a step is that before a reset.
     """
-    gi = how.parts.hoisted(x, weights.kernel_i) if how.kernel.hoist else x
+    gi = times(x, weights.kernel_i) if how.kernel.hoist else x
 
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
         gi, reset, on = step
@@ -221,14 +216,12 @@ def _pause(on: Any, after: Array, before: Array) -> Array:
     return after if on is None else jnp.where(on[..., None], after, before)
 
 
-def _outside(
-    parts: "Parts", weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array
-) -> tuple[Array, Array]:
+def _outside(weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array) -> tuple[Array, Array]:
     """The sum u (T, *batch, 3H), whose last part belongs to a, and what belongs to n instead (T, *batch, H)."""
     steps, H = before.shape[:-1], before.shape[-1]
-    from_x = parts.times(t_x, weights.kernel_i), parts.times(x, t_weights.kernel_i)
+    from_x = times(t_x, weights.kernel_i), times(x, t_weights.kernel_i)
     u_i = total((*steps, 3 * H), x, *from_x, t_weights.bias)  # (T, *batch, 3H)
-    u_h = parts.times(before, t_weights.kernel_h)  # (T, *batch, 3H)
+    u_h = times(before, t_weights.kernel_h)  # (T, *batch, 3H)
     u_b = total((*steps, H), x, t_weights.bias_n)
     u = total((*steps, 3 * H), x, u_h, jnp.concatenate([u_i[..., : 2 * H], u_b], axis=-1))
     return u, u_i[..., 2 * H :]
@@ -269,24 +262,3 @@ def _cut(by_time: Any, chunk: int, reverse: bool) -> tuple[Any, Any]:
 def _over_chunks(advance: Callable[..., Any], carry: Array, chunks: Any, reverse: bool) -> tuple[Array, Array]:
     carry, outputs = jax.lax.scan(advance, carry, chunks, reverse=reverse)
     return carry, outputs.reshape(-1, *outputs.shape[2:])
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The functions that a planted fault may replace: those of `trigru.impls.faults.kernel` do."""
-
-    cut: Callable[..., Any] = _cut
-    over_chunks: Callable[..., Any] = _over_chunks
-    recompute: Callable[..., Any] = jax.checkpoint
-    hoisted: Callable[..., Any] = times
-    outputs: Callable[..., Any] = _outputs
-    candidate: Callable[..., Any] = _candidate
-    times: Callable[..., Any] = times
-    outside: Callable[..., Any] = _outside
-    slopes: Callable[..., Any] = _slopes
-    states_multiplied: Callable[..., Any] = _restart
-    states_after: Callable[..., Any] = _states_after
-    restart_tangent: Callable[..., Any] = _restart
-    pause_tangent: Callable[..., Any] = _pause
-    scan_tangents: Callable[..., Any] = _scan
-    output_tangents: Callable[..., Any] = _outputs

@@ -91,11 +91,6 @@ def _lower_gradient(context: Any, x: Any, t: Any, **how: Any) -> Any:
     return mlir.lower_fun(partial(form, **how), multiple_results=False)(context, x, t)
 
 
-@partial(jax.jit, static_argnames=("precision", "batch"))
-def _eager_gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
-    return _gradient_p.bind(x, t, precision=precision, batch=batch)
-
-
 def _abstract_product(x: Any, kernel: Any, *, precision: Any) -> Any:
     shape, sharding = (*x.shape[:-1], kernel.shape[-1]), getattr(x, "sharding", None)
     if sharding is None:
@@ -150,7 +145,7 @@ ad.defbilinear(
 )
 # The transpose is one too, since its form depends on the devices, which are known when it is lowered.
 _gradient_p = Primitive("all_steps_gradient")
-_gradient_p.def_impl(_eager_gradient)
+_gradient_p.def_impl(_gradient)
 _gradient_p.def_abstract_eval(_abstract_gradient)
 mlir.register_lowering(_gradient_p, _lower_gradient)
 batching.primitive_batchers[_gradient_p] = _batched_gradient

@@ -204,8 +204,11 @@ def check_x64(config: GRUConfig) -> None:
 
 
 def own_array(array: Any) -> jax.Array:
-    """An array of JAX's that does not look into the memory of NumPy's, as those of older versions of JAX may."""
-    return jnp.asarray(np.array(array) if isinstance(array, np.ndarray) else array)
+    """An array of JAX's that does not look into the memory of NumPy's, as those of older versions of JAX may.
+
+    `jnp.asarray` of NumPy's would compile a program for each shape.
+    """
+    return jax.device_put(np.array(array)) if isinstance(array, np.ndarray) else jnp.asarray(array)
 
 
 def check_load(port: Port, config: GRUConfig, params: Params) -> None:

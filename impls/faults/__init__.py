@@ -1,19 +1,13 @@
 """Ports with one planted fault each: what `trigru verify` must notice. `trigru verify --self-test` runs them.
 
-Most are plain JAX (`impls/pure.py`), on either kernel, some Flax or Equinox, each with a fault that somebody has made,
-or could make, in a port. A fault that no check notices means that the checks are blind there. Adding one is adding a
-row to a table here.
+There is one for each check, or two, for whoever wants to see a check fail. How much `verify` notices is measured by
+mutation testing (docs/mutants.md). Adding a fault is adding a row to the table in `trigru.impls.faults.planted`.
 """
 
-from . import calls, contract, draws, equations, kernel, life, memory, refusals, training, transforms
 from .fault import Fault
+from .planted import FAULTS
 
 __all__ = ["FAULTS", "Fault", "get_fault"]
-
-FAULTS: tuple[Fault, ...] = (
-    *(*equations.FAULTS, *calls.FAULTS, *transforms.FAULTS, *training.FAULTS, *kernel.FAULTS),
-    *(*life.FAULTS, *draws.FAULTS, *refusals.FAULTS, *memory.FAULTS, *contract.FAULTS),
-)
 
 
 def get_fault(name: str) -> Fault:

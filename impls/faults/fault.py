@@ -73,8 +73,3 @@ def edit(model: Any, change: Callable[[Any], dict[str, Any]]) -> Any:
     if isinstance(params, Classifier):
         return replace(model, params=params._replace(gru=params.gru._replace(**change(params.gru))))
     return replace(model, params=params._replace(**change(params)))
-
-
-def gru_of(model: Any) -> Params:
-    """The parameters of a model's GRU."""
-    return model.params.gru if isinstance(model.params, Classifier) else model.params

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from ...common.equality.verification import Measurement
+from ...common.equality.measurement import Measurement
 from .departure import Departure
 
 __all__ = ["NAMES", "ON_RECORD", "Departure", "Finding", "find_departures", "get_upstream"]

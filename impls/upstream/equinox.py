@@ -106,24 +106,15 @@ def _dtype_of_the_parameters() -> str | None:
     return None if seen == jnp.bfloat16 else f"on float32 parameters, bfloat16 input and carry give {seen}"
 
 
-WITH_LENGTHS = (
-    "counted",
-    *("golden", "lengths", "long", "masks", "reverse", "batch-axes", "time-major", "inference", "hvp", "classifier"),
-    *("refusals", "held", "per-example", "mesh"),
-)
-OF_DTYPE = ("dtype", "param-dtype", "life", "promotion")
+WITH_LENGTHS = ("lengths", "golden", "counted", "held", "refusals")
+OF_DTYPE = ("carry", "life")
 
 DEPARTURES: tuple[Departure, ...] = tuple(
     Departure(name, "eqx.nn.GRUCell", "equinox", what, evidence, checks)
     for name, what, evidence, checks in (
         ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",)),
         ("no-lengths", "has no lengths", lacks("lengths", eqx.nn.GRUCell.__call__), WITH_LENGTHS),
-        (
-            "no-resets",
-            "has no episode resets",
-            lacks("resets", eqx.nn.GRUCell.__call__),
-            ("resets", "step-reset", "long-reverse"),
-        ),
+        ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets", "golden")),
         ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),
         ("uniform", "draws weights and biases uniformly", _uniform, ("draws",)),
         ("dtype", "computes in its parameters' dtype alone", _dtype_of_the_parameters, OF_DTYPE),

@@ -122,9 +122,9 @@ def _closed_over() -> str | None:
 
 
 WITH_BIASES = (
-    *("conversion", "exchange", "sequence", "carry", "chunks", "step", "lengths", "long", "unroll", "eager", "vmap"),
-    *("export", "jvp", "faint", "closed", "frozen", "symbolic"),
-    *("dtype", "param-dtype", "forward", "training", "sgd", "adamw", "classifier", "carry-rate", "life"),
+    *("sequence", "chunks", "step", "classifier", "inference", "jvp", "hvp", "batch-axes", "long", "inputs", "hidden"),
+    *("carry", "lengths", "arrays", "reverse", "time-major", "long+unroll", "unroll", "vmap", "transform", "styles"),
+    *("styles+training", "conversion", "training", "life"),
 )
 B_HN = "https://github.com/google/flax/issues/5594"
 
@@ -134,15 +134,9 @@ DEPARTURES: tuple[Departure, ...] = (
         for name, what, evidence, checks, source in (
             ("no-b-hn", "has no b_hn, which its documentation has", _no_b_hn, WITH_BIASES, B_HN),
             ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",), ""),
-            (
-                "no-remat",
-                "has no rematerialisation",
-                lacks("remat", nnx.RNN.__init__),
-                ("remat", "memory", "long-reverse"),
-                "",
-            ),
+            ("no-remat", "has no rematerialisation", lacks("remat", nnx.RNN.__init__), ("remat", "memory"), ""),
             ("fused-orthogonal", "one orthogonal draw for the fused matrix", _fused_orthogonal, ("draws",), ""),
-            ("closed-over", "can't be closed over by a transform of JAX", _closed_over, ("symbolic",), ""),
+            ("closed-over", "can't be closed over by a transform of JAX", _closed_over, ("export",), ""),
         )
     ),
     *departures_of_both("nnx.RNN", nnx.RNN, _run, _gradient, lambda dtype: _cell(param_dtype=dtype)),

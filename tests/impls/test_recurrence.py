@@ -1,18 +1,12 @@
-"""Any call of any port is the oracle's, and what stands in the padding changes no bit of it."""
-
-from dataclasses import dataclass, replace
+"""What stands in the padding changes no bit of a call, and one step is a sequence of one."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from trigru.common.config import GRUConfig
 from trigru.common.equality import oracle
 from trigru.common.equality.cases import Case
-from trigru.common.equality.checks.sequences import SequenceQuestion, sequence_check, time_major, whole
-from trigru.common.equality.verification import assert_equivalent
 from trigru.common.errors import InputError
 from trigru.common.parameters.record import config_of, random_params
 
@@ -85,69 +79,3 @@ def test_one_step_without_a_reset_is_the_program_of_before(port, case):
 
     assert "select_n" not in primitives()
     assert "select_n" in primitives(reset=jnp.ones(3, bool))
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Any call of a GRU."""
-
-    sizes: tuple[int, int, int, int]  # B, T, D, H
-    seed: int = 0
-    lengths: tuple[int, ...] | None = None
-    resets: tuple[bool, ...] | None = None  # B * T
-    passed: bool = False
-    reverse: bool = False
-    time_major: bool = False
-    unroll: int = 1
-    remat: bool = False
-
-    @property
-    def case(self):
-        """The data."""
-        case = Case.random(*self.sizes, seed=self.seed)
-        if self.lengths is not None:
-            case = replace(case, lengths=np.array(self.lengths, "i4"))
-        if self.resets is not None:
-            case = replace(case, resets=np.array(self.resets).reshape(self.sizes[:2]))
-        return case
-
-    @property
-    def question(self):
-        """The call, as the harness asks it."""
-        return SequenceQuestion(
-            run=time_major if self.time_major else whole,
-            passed=self.passed,
-            lengths=self.lengths is not None,
-            resets=self.resets is not None,
-            reverse=self.reverse,
-            config={"unroll": self.unroll, "remat": self.remat},
-        )
-
-
-@st.composite
-def calls(draw):
-    batch, time, input_size = (draw(st.integers(1, most)) for most in (3, 6, 4))
-    # of one unit alone, a sum can cancel by chance, and leave no magnitude to be relative to
-    hidden_size = draw(st.integers(2, 4))
-    lengths = st.tuples(*[st.integers(-1, time + 1)] * batch)
-    resets = st.tuples(*[st.booleans()] * (batch * time))
-    return Drawn(
-        sizes=(batch, time, input_size, hidden_size),
-        seed=draw(st.integers(0, 2**16)),
-        lengths=draw(st.none() | lengths),
-        resets=draw(st.none() | resets),
-        **{name: draw(st.booleans()) for name in ("passed", "reverse", "time_major", "remat")},
-        unroll=draw(st.integers(1, 3)),
-    )
-
-
-@given(calls())
-@example(Drawn((1, 1, 1, 1), seed=7, reverse=True, time_major=True, unroll=2))
-@example(Drawn((3, 1, 2, 3), lengths=(0, 1, 2), resets=(True, True, False), passed=True, remat=True))
-@example(Drawn((1, 6, 2, 3), lengths=(4,), resets=(False, True) * 3, reverse=True, time_major=True))
-@example(Drawn((3, 3, 2, 3), lengths=(2, 3, 1), resets=(False, True, False) * 3, passed=True, remat=True, unroll=4))
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_call_is_the_oracles(port, call):
-    """Carry, outputs, and the gradient of everything that went in, in float64."""
-    check = sequence_check("any call", "anything", call.question)
-    assert_equivalent(port, dtypes=["float64"], checks=[check], cases=[call.case])

@@ -5,7 +5,7 @@ whose axes are automatic or explicit, and by `jax.shard_map`, once as it stands 
 to vary over the devices, so that their gradient is summed over the steps before it is summed over the devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,14 +18,17 @@ from jax.sharding import PartitionSpec as P
 
 from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
+from ...parameters.record import leaves
 from ...port.collectives import Collective, collectives_of, gathered
-from ...port.compilation import jit
+from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
 from ...port.spread import AXIS
-from ..cases import Case
+from .. import oracle
+from ..cases import CASE, Case
+from ..contract.reference import scalar_of
 from .check import Answers, Check, unless_left_out
-from .sequences import SequenceQuestion, answer_sequence, expect_sequence
 
+MASKS = ("lengths", "resets")
 #: Examples on each device.
 EACH = 3
 #: Kernels whose products are all after the loop; those that run in chunks have some in a loop over the chunks.
@@ -87,29 +90,25 @@ WAYS = (
 
 def devices_check(name: str, catches: str) -> Check:
     """Each way, from the learned carry with masks and from a passed one."""
-    questions = {
-        "from the start": SequenceQuestion(lengths=True, resets=True, view=wide),
-        "from a carry": SequenceQuestion(passed=True, view=wide),
-    }
+    questions = {"from the start": MASKS, "from a carry": ("carry",)}
 
-    def answer(port: Port, case: Case, style: Any) -> Answers:
+    def answer(port: Port) -> Answers:
         if jax.device_count() < 2:
             raise NotOfferedError(
                 "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
                 "JAX_PLATFORMS=cpu"
             )
-        found = {}
+        found, case = {}, wide(CASE)
         for way in WAYS:
-            for label, asked in questions.items():
+            for label, passed in questions.items():
                 exchanged: list[Collective] = []
-                spread = replace(asked, transform=over_devices(way, exchanged))
-                answers = answer_sequence(spread, port, asked.view(case))
+                answers = _answers(port, case, passed, over_devices(way, exchanged))
                 _require_one_exchange(way, port, answers, exchanged)
                 found |= {f"{way.name}, {label}: {name}": array for name, array in answers.items()}
         return found
 
-    def expect(case: Case) -> Answers:
-        expected = {label: expect_sequence(asked, asked.view(case)) for label, asked in questions.items()}
+    def expect() -> Answers:
+        expected = {label: _expected(wide(CASE), passed) for label, passed in questions.items()}
         return {
             f"{way.name}, {label}: {name}": array
             for way in WAYS
@@ -122,31 +121,55 @@ def devices_check(name: str, catches: str) -> Check:
 
 def mesh_check(name: str, catches: str) -> Check:
     """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
-    asked = SequenceQuestion(passed=True, lengths=True, resets=True)
+    passed = ("carry", *MASKS)
     ways = {way.name: way for way in WAYS if way.name in ("explicit axes", "shard_map")}
 
     def told(label: str, answers: Answers) -> Answers:
         return {f"{label}: {name}": array for name, array in answers.items()}
 
-    def answer(port: Port, case: Case, style: Any) -> Answers:
+    def answer(port: Port) -> Answers:
         def ask(label: str) -> Answers:
-            spread = replace(asked, transform=over_devices(ways[label], [], devices=1))
-            return told(label, answer_sequence(spread, port, case))
+            return told(label, _answers(port, CASE, passed, over_devices(ways[label], [], devices=1)))
 
         found: Answers = {"defects": np.zeros(())}  # an older JAX has neither
-        names = [*expect(case)]
+        names = [*expect()]
         for label in ways:
             found |= unless_left_out(partial(ask, label), [name for name in names if name.startswith(label)])
         return found
 
-    def expect(case: Case) -> Answers:
+    def expect() -> Answers:
         found: Answers = {"defects": np.zeros(())}
-        answers = expect_sequence(asked, case)
         for label in ways:
-            found |= told(label, answers)
+            found |= told(label, _expected(CASE, passed))
         return found
 
     return Check(name, catches, answer, expect)
+
+
+def _answers(port: Port, case: Case, passed: Sequence[str], transform: Any) -> Answers:
+    """A port's values, and the gradients of their weighted sum, by a transformed function of model and data."""
+    masks = {name: getattr(case, name) for name in passed if name in MASKS}
+    own = (case.x, case.carry) if "carry" in passed else (case.x,)
+
+    def differentiate(model: Any, own: Any, masks: Any, weights: Any, d_carry: Any) -> Any:
+        def scalar(model: Any, *own: Any) -> Any:
+            found: Answers = dict(zip(("carry", "outputs"), port.apply(model, *own, **masks), strict=True))
+            return scalar_of(found, weights, d_carry), found
+
+        return port.value_and_grad(scalar, has_aux=True)(model, *own)
+
+    model = port.load(case.gru_config, case.params.gru)
+    (_, values), (gradient, *others) = transform(differentiate)(model, own, masks, case.targets, case.d_carry)
+    named = leaves(port.dump(gradient)) | dict(zip(("x", "carry"), others, strict=False))
+    return values | {f"d {name}": array for name, array in named.items()}
+
+
+def _expected(case: Case, passed: Sequence[str]) -> Answers:
+    carry, lengths, resets = (getattr(case, name) if name in passed else None for name in ("carry", *MASKS))
+    tape = oracle.forward(case.params.gru, case.x, carry, lengths, resets)
+    found = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
+    named = leaves(found.params) | {"x": found.x} | ({} if carry is None else {"carry": found.carry})
+    return {"carry": tape.carry, "outputs": tape.outputs} | {f"d {name}": array for name, array in named.items()}
 
 
 def wide(case: Case) -> Case:
@@ -183,7 +206,7 @@ def over_devices(
             model = jax.device_put(model, NamedSharding(mesh, P()))
             data = jax.device_put(data, NamedSharding(mesh, P(AXIS)))
             with jax.set_mesh(mesh) if way.axes == "Explicit" else nullcontext():
-                jitted: Any = jit(way.spread(function, mesh))
+                jitted = jit_without_optimization(way.spread(function, mesh))
                 compiled = jitted.lower(model, *data).compile()
                 exchanged.extend(collectives_of(compiled.as_text()))
                 return gathered(compiled(model, *data))

@@ -12,20 +12,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.nn import initializers
 from scipy.special import ndtr
 
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
 from ...parameters.record import ClassifierParams, leaf_shapes, leaves
-from ...port.compilation import jit
 from ...port.protocol import Port
-from ..cases import Case
-from .check import LEFT_OUT, Answers, Check
+from ..cases import CASE
+from .check import LEFT_OUT, Answers, Check, make_traced
 
 D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
-DTYPES = ("float64", "float32", "bfloat16", "float16")
+#: float16 is drawn as bfloat16 is, from as many bits.
+DTYPES = ("float64", "float32", "bfloat16")
 ERRORS = 5  # standard errors
 CORRELATION_ERRORS = 6  # of many pairs
 #: Of a normal distribution that is cut at two standard deviations: its own, and its kurtosis.
@@ -39,22 +38,21 @@ Array = np.ndarray
 def draws_check(name: str, catches: str) -> Check:
     """Statistics of all that is drawn, in every dtype of storage."""
 
-    def answer(port: Port, case: Case, style: Any) -> Answers:
-        _require_carry_init(port, case.gru_config)
+    def answer(port: Port) -> Answers:
+        _require_carry_init(port, CASE.gru_config)
         for dtype in DTYPES[1:]:
             _require_distributions(_draw(port, dtype, keys=(0,))[0], dtype)
         first, second = _draw(port, DTYPES[0], keys=(0, 1))
         _require_distributions(first, DTYPES[0])
         _require_apart(dict(_blocks(first, "")) | dict(_blocks(second, " of another key")))
         gates = np.split(first.gru.weight_hh, 3)
-        _require_traced(port, case.gru_config)
         return {
             "recurrent gates, times their transposes": np.stack([gate @ gate.T for gate in gates]),
             "biases": np.concatenate([first.gru.bias, first.gru.bias_n]),
             "the readout's bias": LEFT_OUT if first.readout is None else first.readout.bias,
         }
 
-    def expect(case: Case) -> Answers:
+    def expect() -> Answers:
         return {
             "recurrent gates, times their transposes": np.stack([np.eye(H)] * 3),
             "biases": np.zeros(3 * H + H),
@@ -64,19 +62,23 @@ def draws_check(name: str, catches: str) -> Check:
     return Check(name, catches, answer, expect)
 
 
-class _CarryInit:
-    """An initializer of the initial carry that notes how it is called and what it gave."""
+_NORMAL = initializers.normal(0.5)
 
-    def __init__(self) -> None:
+
+class _CarryInit:
+    """An initializer of the initial carry that notes how it is called."""
+
+    def __init__(self, drawn: Callable[..., Any] = _NORMAL) -> None:
         self.calls: list[tuple[Any, Any]] = []  # shape and dtype
-        self.gave: list[Array] = []  # where it was not traced
+        self._drawn = drawn
 
     def __call__(self, key: Any, shape: Any, dtype: Any = None) -> Any:
         self.calls.append((tuple(shape), None if dtype is None else str(jnp.dtype(dtype))))
-        drawn = initializers.normal(0.5)(key, shape, dtype or jnp.float32)
-        if not isinstance(drawn, Tracer):
-            self.gave.append(np.asarray(drawn))
-        return drawn
+
+        def draw_carry(key: Any) -> Any:
+            return self._drawn(key, shape, dtype or jnp.float32)
+
+        return jax.jit(draw_carry)(key)  # whose name is in the trace
 
     def require(self, config: GRUConfig) -> None:
         expected = (config.hidden_size,), config.param_dtype
@@ -89,20 +91,18 @@ class _CarryInit:
 
 def _require_carry_init(port: Port, config: GRUConfig) -> None:
     """`carry_init` is called once, with a key of the model's own, and what it gives arrives; the default is zeros."""
-    found = []
-    for key in (0, 1):
-        init = _CarryInit()
-        carry = _initial_carry(port, replace(config, carry_init=init), key)
-        init.require(config)
-        if len(init.gave) > 1:
-            raise DefectError(f"carry_init is called {len(init.gave)} times, expected once.")
-        if init.gave and not np.array_equal(init.gave[0], carry):
-            raise DefectError("what carry_init gives is not the initial carry.")
-        found.append(carry)
-    if np.array_equal(*found):
+    init = _CarryInit()
+    drawn = replace(config, carry_init=init)
+    first, second = (_initial_carry(port, drawn, key) for key in (0, 1))
+    init.require(config)
+    if np.array_equal(first, second):
         raise DefectError("carry_init is given the same key for two models with different ones.")
+    counted = _CarryInit(lambda key, shape, dtype: jnp.arange(shape[0], dtype=dtype))
+    if not np.array_equal(_initial_carry(port, replace(config, carry_init=counted), 0), np.arange(config.hidden_size)):
+        raise DefectError("what carry_init gives is not the initial carry.")
     if np.any(_initial_carry(port, config, 0)):
         raise DefectError("without carry_init, the initial carry is not zero.")
+    _require_traced(port, drawn)
 
 
 def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParams]:
@@ -114,18 +114,10 @@ def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParam
 
 
 def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None) -> list[Any]:
-    """The parameters of made models; made within jit, which takes a fraction of the time, where that works."""
+    """The parameters of made models; evaluated from the trace, which takes a fraction of the time, where that works."""
     init = _CarryInit()
     config = GRUConfig(D, H, classes, param_dtype=dtype, carry_init=init)
-    jitted = jit(lambda key: port.make(config, key))
-
-    def make(key: Any) -> Any:
-        try:
-            return jitted(key)
-        except jax.errors.JAXTypeError:  # which `_require_traced` tells
-            return port.make(config, key)
-
-    found: list[Any] = [port.dump(make(jax.random.key(key))) for key in keys]
+    found: list[Any] = [port.dump(make_traced(port, config, key)) for key in keys]
     init.require(config)
     for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, classes).items()):
         array = leaves(params)[name]
@@ -137,15 +129,18 @@ def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None)
 
 
 def _require_traced(port: Port, config: GRUConfig) -> None:
-    """`make` within jit, as it is where many models are made at once, or where their shapes are asked for alone."""
+    """`make` within jit, as it is where many models are made at once, draws the initial carry once."""
     try:
-        jax.eval_shape(lambda key: port.make(config, key), jax.random.key(0))
+        traced = jax.make_jaxpr(lambda key: port.make(config, key))(jax.random.key(0))
     except jax.errors.JAXTypeError as error:
         raise DefectError(f"make cannot be traced by JAX, as by jax.jit: {type(error).__name__}.") from None
+    draws = str(traced).count("name=draw_carry")
+    if draws != 1:
+        raise DefectError(f"carry_init is called {draws} times, expected once.")
 
 
 def _initial_carry(port: Port, config: GRUConfig, key: int) -> Array:
-    params: Any = port.dump(port.make(config, jax.random.key(key)))
+    params: Any = port.dump(make_traced(port, config, key))
     return np.asarray(params.initial_carry)
 
 

@@ -1,37 +1,38 @@
 """The check of a model's life: made, called again and again, copied, stored, and given other parameters.
 
-A model that is called, copied or stored in another way is still the same model: the same program gives the same bits,
-and what was chosen for it (dtype, unroll, remat, kernel) is still in the program that JAX traces.
+A model that is called, copied or stored in another way is still the same model: JAX traces the same program of it, and
+what was chosen for it (dtype, unroll, remat, kernel) is still in that program, in every call style.
 """
 
 import copy
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 
 from ...config import GRUConfig
-from ...errors import DefectError
+from ...errors import DefectError, listed
 from ...parameters.record import leaf_shapes, leaves
-from ...port.compilation import jit
 from ...port.protocol import Params, Port
 from ...port.styles import make_task
 from ...port.task import Batch
+from ...program import Evaluator, one_set
 from .. import oracle
 from ..bounds import SAME_BOUND, relative_error
-from ..cases import Case
-from .check import Answers, Check, unless_left_out
-from .phases import SGD
+from ..cases import CASE
+from ..contract.programs import Undumped
+from .check import Answers, Check, make_traced, unless_left_out
 
 #: (port, configuration, model) -> the same model, another way; or None where the framework can't.
 Copy = Callable[[Port, GRUConfig, Any], Any]
 
+SGD = optax.sgd(0.5)
 #: What is chosen beside the parameters; each choice has to stay.
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
 
@@ -39,18 +40,18 @@ CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
 def life_check(name: str, catches: str) -> Check:
     """A GRU's life, and a classifier's."""
 
-    def answer(port: Port, case: Case, style: Any) -> Answers:
+    def answer(port: Port) -> Answers:
         found: Answers = {}
-        for kind in _kinds(case):
+        for kind in _KINDS:
             ask = partial(_answer_kind, port, kind)
             of_kind = ask() if kind.config.classes is None else unless_left_out(ask, kind.asked())
             found |= {f"{kind.name}: {quantity}": array for quantity, array in of_kind.items()}
         return found
 
-    def expect(case: Case) -> Answers:
+    def expect() -> Answers:
         return {
             f"{kind.name}: {quantity}": _expected(params, batch)
-            for kind in _kinds(case)
+            for kind in _KINDS
             for quantity, (params, batch) in kind.asked().items()
         }
 
@@ -77,29 +78,35 @@ class _Kind:
         }
 
 
-def _kinds(case: Case) -> tuple[_Kind, ...]:
-    return (
-        _Kind("GRU", case.gru_config, case.params.gru, Batch(case.x, case.targets)),
-        _Kind("classifier", case.config, case.params, Batch(case.x, case.labels, case.lengths)),
-    )
+_KINDS = (
+    _Kind("GRU", CASE.gru_config, CASE.params.gru, Batch(CASE.x, CASE.targets)),
+    _Kind("classifier", CASE.config, CASE.params, Batch(CASE.x, CASE.labels, CASE.lengths)),
+)
 
 
 class _Run:
-    """Prediction and gradient of a model, as one vector, by a jitted program; and how often JAX traced it."""
+    """Prediction and gradient of a model, as one vector, evaluated from the trace of a jitted program.
+
+    Attributes:
+        traces: how often JAX traced it.
+    """
 
     def __init__(self, port: Port, config: GRUConfig):
         self.traces = 0
         self._port, self._task = port, make_task(port, config, "gradient", SGD)
-        self._jitted = jit(self._differentiate)
+        self._jitted: Any = jax.jit(self._differentiate)
 
     def __call__(self, model: Any, batch: Batch) -> np.ndarray:
-        prediction, gradient = self._jitted(model, *jax.tree.map(jnp.asarray, batch[:3]))
+        arguments = model, *map(_device, batch[:3])
+        traced = self._jitted.trace(*arguments)
+        found = Evaluator(traced.jaxpr)(*map(one_set, jax.tree.leaves(arguments)))
+        prediction, gradient = jax.tree.unflatten(jax.tree.structure(traced.out_info), [a[0] for a in found])
         return _vector(prediction, self._port.dump(gradient))
 
     def program(self, model: Any, batch: Batch) -> tuple[str, Any]:
         """What JAX traces, as text without addresses, and the prediction's shapes and dtypes."""
         traced, (prediction, _) = jax.make_jaxpr(self._differentiate, return_shape=True)(model, *batch[:3])
-        return re.sub(r" at 0x[0-9a-f]+", "", str(traced)), prediction
+        return _text(traced), prediction
 
     def _differentiate(self, model: Any, x: Any, targets: Any, lengths: Any) -> tuple[Any, Any]:
         self.traces += 1
@@ -112,16 +119,21 @@ class _Run:
         return prediction, gradient
 
 
+def _text(traced: Any) -> str:
+    return re.sub(r" at 0x[0-9a-f]+", "", str(traced))
+
+
+def _device(array: Any) -> Any:
+    return None if array is None else jax.device_put(array)
+
+
 def _answer_kind(port: Port, kind: _Kind) -> Answers:
     run, config = _Run(port, kind.config), kind.config
     models = {what: _load_from_own(port, config, params) for what, (params, _) in kind.asked().items()}
     found = {what: run(models[what], batch) for what, (_, batch) in kind.asked().items()}
     loaded, first = models["loaded"], found["loaded"]
-    _require_bits(run(loaded, kind.batch), first, "called again, a model gives other bits")
     if run.traces > 2:
         raise DefectError(f"{run.traces} traces of models that were loaded alike, in two batch sizes: expected 2.")
-    if config.classes is None:
-        _call_eagerly(port, loaded, kind.batch)
     _make_twins(port, kind, run)
     for name, again in COPIES.items():
         other = again(port, config, loaded)
@@ -143,18 +155,9 @@ def _load_from_own(port: Port, config: GRUConfig, params: Params) -> Any:
     return model
 
 
-def _call_eagerly(port: Port, model: Any, batch: Batch) -> None:
-    """Outside of jit, where a port could remember the call before."""
-    x, fewer = jnp.asarray(batch.x[:, :2]), jnp.asarray(batch.x[:1, :2])
-    first = _vector(port.apply(model, x))
-    _require_bits(_vector(port.apply(model, x)), first, "called again outside of jit, a model gives other bits")
-    port.apply(model, fewer)
-    _require_bits(_vector(port.apply(model, x)), first, "called outside of jit after another batch size, other bits")
-
-
 def _make_twins(port: Port, kind: _Kind, run: _Run) -> None:
     """Two models that are made alike are alike, and what `make` gave is what `dump` says."""
-    made, twin = (port.make(kind.config, jax.random.key(0)) for _ in range(2))
+    made, twin = (make_traced(port, kind.config, 0) for _ in range(2))
     params = port.dump(made)
     shapes = leaf_shapes(kind.config.input_size, kind.config.hidden_size, kind.config.classes)
     said = {name: (np.shape(array), str(array.dtype)) for name, array in leaves(params).items()}
@@ -177,7 +180,7 @@ def _make_twins(port: Port, kind: _Kind, run: _Run) -> None:
 
 
 def _keep_choices(port: Port, kind: _Kind, run: _Run) -> None:
-    """What was chosen is in the program of a model, and of each of its copies."""
+    """What was chosen is in the program of a model, of each of its copies, and of each call style."""
     chosen = replace(kind.config, **CHOICES)
     model = port.load(chosen, kind.params)
     program, prediction = run.program(model, kind.batch)
@@ -189,9 +192,52 @@ def _keep_choices(port: Port, kind: _Kind, run: _Run) -> None:
         if run.program(plain, kind.batch)[0] == program:
             raise DefectError(f"{choice}={CHOICES[choice]} makes no difference to the program.")
     copies = {name: again(port, chosen, model) for name, again in COPIES.items()}
-    for name, other in (copies | {"made": port.make(chosen, jax.random.key(0))}).items():
+    for name, other in (copies | {"made": make_traced(port, chosen, 0)}).items():
         if other is not None and run.program(other, kind.batch)[0] != program:
             raise DefectError(f"{name}, a model has another program: dtype, unroll, remat or kernel is lost.")
+    if kind.config.classes is None:
+        _keep_in_styles(port, kind, chosen)
+
+
+def _keep_in_styles(port: Port, kind: _Kind, chosen: GRUConfig) -> None:
+    """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
+    model = port.load(chosen, kind.params)
+    for style in port.call_styles:
+        if style.missing() is not None:
+            continue
+        phase = "gradient" if "gradient" in style.phases else style.phases[0]
+        task, arrays = make_task(port, chosen, phase, SGD), kind.batch.arguments(phase)
+
+        def in_style(model: Any, *arrays: Any, style: Any = style, task: Any = task) -> Any:
+            return style.build(Undumped(port), model, task).call(*arrays)
+
+        def directly(model: Any, *arrays: Any, phase: str = phase, task: Any = task) -> Any:
+            if phase in ("forward", "step"):
+                return task.predict(model, *arrays)
+            return port.value_and_grad(lambda model: task.objective(model, *arrays))(model)
+
+        found, expected = (set(_computed(jax.make_jaxpr(f)(model, *arrays).jaxpr)) for f in (in_style, directly))
+        if lost := expected - found:
+            raise DefectError(
+                f"in the call style {style.name}, the model loses its kernel, dtype, unroll or remat: its program has "
+                f"no {listed(map(str, sorted(lost)))}."
+            )
+
+
+def _computed(jaxpr: Any) -> Iterator[tuple[str, ...]]:
+    """What tells kernels and loops apart: loops by their unrolling, recomputation, products by dtype, custom rules."""
+    for equation in jaxpr.eqns:
+        name, params = equation.primitive.name, equation.params
+        if name == "scan":
+            yield name, f"unroll={params['unroll']}"
+        elif "dot_general" in name or "all_steps" in name:
+            yield name, str(equation.outvars[0].aval.dtype)
+        elif name.startswith(("custom_jvp", "custom_vjp", "checkpoint", "remat")):
+            yield (name,)
+        for inner in jax.tree.leaves(list(params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from _computed(inner)
 
 
 # Copies -----------------------------------------------------------------------------------------------------------

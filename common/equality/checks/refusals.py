@@ -1,7 +1,6 @@
 """The check of what is refused: every bad call with an `InputError`; and no good one at the edge.
 
-A bad call is a row: the arguments that it changes. Adding one is adding a row to a table here. What a port does not
-offer, it need not refuse.
+A bad call is a row: the arguments that it changes. What a port does not offer, it need not refuse.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +16,9 @@ from ...compat import enable_x64
 from ...config import GRUConfig
 from ...errors import DefectError, InputError, NotOfferedError
 from ...parameters.record import GRUParams, random_params
-from ...port.compilation import jit
 from ...port.protocol import Port, WithKernel
+from ...program import evaluate
 from .. import oracle
-from ..cases import Case
 from .check import LEFT_OUT, Answers, Check
 
 B, T, D, H, C = 3, 5, 4, 6, 2  # all different, so that no axis passes for another
@@ -206,7 +204,7 @@ BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 def refusals_check(name: str, catches: str) -> Check:
     """Bad calls of `apply`, `step`, `classify`, `load` and `make`; and good ones, on NumPy arrays in every place."""
 
-    def answer(port: Port, case: Case, style: Any) -> Answers:
+    def answer(port: Port) -> Answers:
         through: list[str] = []
         for what, call in _bad_calls(port):
             said = _let_through(call)
@@ -228,12 +226,12 @@ def refusals_check(name: str, catches: str) -> Check:
             return found
 
         try:
-            found = jit(good)(port.load(CONFIG, _PARAMS), _readout_of(port))
+            found = evaluate(good, port.load(CONFIG, _PARAMS), _readout_of(port))
         except InputError as error:
             raise DefectError(f"a good call on NumPy arrays is refused: {trying}: {error}") from error
-        return dict.fromkeys(expect(case), LEFT_OUT) | found | _without_x64(lambda: _moved_by_more_bits(port))
+        return dict.fromkeys(expect(), LEFT_OUT) | found | _without_x64(lambda: _moved_by_more_bits(port))
 
-    def expect(case: Case) -> Answers:
+    def expect() -> Answers:
         found = {}
         for what, changed in GOOD_APPLY.items():
             options: dict[str, Any] = {"x": X} | changed
@@ -274,8 +272,10 @@ def _moved_by_more_bits(port: Port) -> Answers:
         found = {"carry": port.apply(model, X.astype("float32"), lengths=lengths)[0]}
         return found | ({} if readout is None else {"logits": port.classify(readout, X.astype("float32"), lengths)})
 
-    asked = jit(lambda *gru: tuple(answers(gru[0], gru[1], lengths) for lengths in (BEYOND, WITHIN)))
-    beyond, within = asked(port.load(plain, random_params(plain)), _readout_of(port, readout))
+    models = port.load(plain, random_params(plain)), _readout_of(port, readout)
+    beyond, within = evaluate(
+        lambda gru, readout: tuple(answers(gru, readout, lengths) for lengths in (BEYOND, WITHIN)), *models
+    )
     return {f"lengths beyond 32 bits: {name}": np.float64(abs(beyond[name] - within[name]).max(-1)) for name in within}
 
 

@@ -1,6 +1,6 @@
 """Rows that cover a space of factors: every pair of levels that can go together, and the triples that are asked for."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, product
 from typing import Any
 
@@ -18,86 +18,36 @@ def cover(space: Space) -> list[Row]:
     return _made(space, strength=2, sub_models=[{"fields": names, "strength": 3}] if len(names) > 2 else [])
 
 
-def cover_triples(space: Space) -> list[Row]:
-    """Rows that hold every triple of levels of any three factors that can be had. The same rows for the same space.
-
-    Greedy, as AETG is (Cohen, Dalal, Fredman and Patton, IEEE Transactions on Software Engineering 23(7), 1997): a row
-    begins with a triple that no row holds, and takes for one factor after the other the level that adds most triples.
-    covertable needs more than ten minutes for these on a space that has rules, and this one at most one.
-    """
-    left = dict.fromkeys(
-        frozenset(levels.items()) for some in combinations(space.factors, 3) for levels in _levels(some)
-    )
-    rows = []
-    while left:
-        row = dict(triple := next(iter(left)))
-        if not can_be_completed(space, row):
-            del left[triple]
-            continue
-        for factor in space.factors:
-            if factor.name not in row:
-                row[factor.name] = _level_that_adds_most(space, row, factor, left)
-        for some in combinations(row.items(), 3):
-            left.pop(frozenset(some), None)
-        rows.append(row)
-    return rows
+def cover_pairs_with(space: Space, name: str) -> list[Row]:
+    """Rows that hold every pair of a level of one factor with one of another factor."""
+    pairs = [[name, factor.name] for factor in space.factors if factor.name != name]
+    return _made(space, strength=1, sub_models=[{"fields": pair, "strength": 2} for pair in pairs])
 
 
-def _level_that_adds_most(space: Space, row: Row, factor: Factor, left: Container[Combination]) -> str:
-    def added(level: str) -> int:
-        return sum(frozenset(((factor.name, level), *pair)) in left for pair in combinations(row.items(), 2))
-
-    levels = [level for level in factor.levels if can_be_completed(space, {**row, factor.name: level})]
-    return max(levels, key=added)
-
-
-def triples_of(space: Space, rows: Iterable[Row]) -> tuple[int, int]:
-    """How many triples of levels rows hold, of how many that can be had."""
-    wanted = list(combinations(space.factors, 3))
-    held = {frozenset((factor.name, row[factor.name]) for factor in some) for row in rows for some in wanted}
-    possible = sum(
-        frozenset(levels.items()) in held or can_be_completed(space, levels)
-        for some in wanted
-        for levels in _levels(some)
-    )
-    return len(held), possible
-
-
-def cover_pairs_with(space: Space, name: str, triples: Sequence[str] = ()) -> list[Row]:
-    """Rows that hold every pair of a level of one factor with one of another factor, and triples with those named."""
-    others = [[name, factor.name] for factor in space.factors if factor.name != name]
-    wanted = [*others, *([name, *some] for some in combinations(triples, 2))]
-    return _made(space, strength=1, sub_models=[{"fields": some, "strength": len(some)} for some in wanted])
-
-
-def combinations_of(space: Space, only: str | None = None, triples: Sequence[str] = ()) -> set[Combination]:
+def combinations_of(space: Space, only: str | None = None) -> set[Combination]:
     """The pairs of levels of any two factors that some row can have, and the triples where they are asked for.
 
     Args:
-        only: a factor; pairs with its levels alone, and triples with two of those named.
+        only: a factor; pairs with its levels alone.
     """
     return {
         frozenset(levels.items())
-        for some in _wanted(space, only, triples)
+        for some in _wanted(space, only)
         for levels in _levels(some)
         if can_be_completed(space, levels)
     }
 
 
-def covered(
-    space: Space, rows: Iterable[Row], only: str | None = None, triples: Sequence[str] = ()
-) -> set[Combination]:
+def covered(space: Space, rows: Iterable[Row], only: str | None = None) -> set[Combination]:
     """Those of `combinations_of` that rows hold."""
-    wanted = _wanted(space, only, triples)
+    wanted = _wanted(space, only)
     return {frozenset((factor.name, row[factor.name]) for factor in some) for row in rows for some in wanted}
 
 
-def _wanted(space: Space, only: str | None, triples: Sequence[str]) -> list[tuple[Factor, ...]]:
+def _wanted(space: Space, only: str | None) -> list[tuple[Factor, ...]]:
     pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
     if only is not None:
-        named = [factor for factor in space.factors if factor.name in (only, *triples)]
-        some = [*pairs, *combinations(named, 3)]
-        return [factors for factors in some if only in (factor.name for factor in factors)]
+        return [pair for pair in pairs if only in (factor.name for factor in pair)]
     return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
 
 

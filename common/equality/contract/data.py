@@ -1,7 +1,7 @@
-"""What a row is asked about: values and masks of one shape, which its program takes one after the other."""
+"""What a row is asked about: sets of values and masks, all of one shape."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax
@@ -10,9 +10,13 @@ import numpy as np
 
 from ...config import GRUConfig
 from ...parameters.record import random_params
-from .factors import Row
+from .factors import COMPILED, Row
 
 CLASSES = 5
+#: By which inputs and carries are multiplied that are faint; and the steps from which on resets are rare.
+FAINT, DENSE = 1e-9, 1000
+#: The dtype of the other arrays where one is wider.
+NARROW = "float32"
 #: That of a carry of another dtype than the computation's.
 OTHER_DTYPES = {
     "float64": "float32",
@@ -45,15 +49,28 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Data:
-    """The arrays of one call, NumPy's; None where the row does not pass them. Floating ones in the dtype of inputs."""
+    """The arrays of a call, NumPy's, for several sets of values; None where the row does not pass them.
 
-    params: Any  # GRUParams, or ClassifierParams of C classes
-    x: np.ndarray  # (*batch, T, D); NaN and infinities in the padding
-    carry: np.ndarray | None  # (*batch, H); NaN in some values, where it is reset before anything reads it
-    lengths: np.ndarray | None  # (*batch)
-    resets: np.ndarray | None  # (*batch, T)
-    weights: np.ndarray  # of outputs (*batch, T, H) or of logits (*batch, C), in the scalar that is differentiated
-    d_carry: np.ndarray  # (*batch, H): of the final carry in that scalar
+    Floating-point ones are in the dtype of inputs. The axis of sets is the first, and has length 1 where it is given.
+    """
+
+    values: "tuple[Values, ...]"  # of each set
+    params: Any  # GRUParams, or ClassifierParams of C classes: the same for all sets
+    x: np.ndarray  # (sets, *batch, T, D); NaN and infinities in the padding
+    carry: np.ndarray | None  # (sets, *batch, H); NaN in some values, where it is reset before anything reads it
+    lengths: np.ndarray | None  # (sets, *batch)
+    resets: np.ndarray | None  # (sets, *batch, T)
+    weights: (
+        np.ndarray
+    )  # of outputs (1, *batch, T, H) or of logits (1, *batch, C), in the scalar that is differentiated
+    d_carry: np.ndarray  # (1, *batch, H): of the final carry in that scalar
+
+    def of_set(self, n: int) -> "Data":
+        """One set, whose axis has length 1."""
+        names = [field.name for field in fields(self) if field.name not in ("values", "params")]
+        arrays = {name: getattr(self, name) for name in names}
+        one = {name: a if a is None or len(a) == 1 else a[n : n + 1] for name, a in arrays.items()}
+        return replace(self, values=(self.values[n],), **one)
 
 
 def sizes_of(row: Row) -> Sizes:
@@ -68,15 +85,16 @@ def dtypes_of(dtype: str) -> tuple[str, str, str]:
     return computed, stored or computed, "float32" if stored else computed
 
 
-def config_of(row: Row, dtype: str) -> GRUConfig:
+def config_of(row: Row) -> GRUConfig:
     """The model of a row."""
-    sizes, (computed, stored, given) = sizes_of(row), dtypes_of(dtype)
+    sizes, (computed, stored, given) = sizes_of(row), dtypes_of(row["dtype"])
+    is_promoted = jnp.promote_types(given, stored) == computed
     return GRUConfig(
         sizes.inputs,
         sizes.hidden,
         CLASSES if row["entry"] == "classifier" else None,
-        dtype=None if jnp.promote_types(given, stored) == computed else computed,
-        param_dtype=stored,
+        dtype=None if is_promoted and row["told"] == "no" else computed,
+        param_dtype=stored if row["wide"] in ("all", "parameters") else NARROW,
         unroll=sizes.unrolls.get(row["unroll"]) or int(row["unroll"]),
         remat=row["remat"] == "yes",
     )
@@ -95,8 +113,7 @@ class Values:
         resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
         spoiled: whether a carry that is reset before the first step is NaN.
         saturating: whether gates are at their ends, so that gradients are what rounding leaves of 0.
-        everywhere: whether they are asked about where each costs most, too: in other dtypes than float64, and in eager
-            calls, of which each is compiled anew.
+        everywhere: whether they are asked about in other dtypes than float64, and of compiled programs, too.
     """
 
     name: str
@@ -120,7 +137,7 @@ def _in_padding(drawn: np.ndarray, padding: np.ndarray) -> np.ndarray:
 def _is_unread(resets: np.ndarray, padding: np.ndarray, *, reverse: bool) -> np.ndarray:
     """Whether the first step that an example (*batch) runs is reset, and no padding, through which a carry goes."""
     first = -1 if reverse else 0
-    return resets[..., first] & ~padding[..., first]
+    return np.asarray(resets[..., first] & ~padding[..., first])
 
 
 def _denormal(dtype: str) -> float:
@@ -135,8 +152,7 @@ USUAL = Values(
     lambda drawn, padding: drawn,
     everywhere=True,
 )
-AGAIN = replace(USUAL, name="usual values again", everywhere=False)
-#: In this order. The usual ones come twice, since a program has no memory.
+#: In this order.
 VALUES = (
     USUAL,
     Values(
@@ -164,38 +180,87 @@ VALUES = (
         lambda T, least, most: [0],
         lambda drawn, padding: np.zeros_like(drawn),
     ),
-    AGAIN,
 )
+#: A compiled program is called on these last, since it has no memory.
+AGAIN = replace(USUAL, name="usual values again")
 
 
-def data_of(row: Row, dtype: str, values: Values = USUAL) -> Data:
+def values_of(row: Row) -> tuple[Values, ...]:
+    """The sets of values that a row is asked about."""
+    if row["phase"] in ("train_step", "penalty") or row["params"] != "random" or row["wide"] != "all":
+        return (USUAL,)
+    few = tuple(values for values in VALUES if values.everywhere)
+    if row["transform"] in COMPILED:
+        return (*few, AGAIN)
+    return VALUES if row["dtype"] == "float64" and row["time"] in ("17", "1", "2") else few
+
+
+def data_of(row: Row) -> Data:
     """The arrays of a row: random, non-zero ones of its shapes, then scaled and rounded. A row may have a seed."""
-    seed = int(row.get("seed", 0))
-    sizes, (computed, stored, given) = sizes_of(row), dtypes_of(dtype)
+    seed, values = int(row.get("seed", 0)), values_of(row)
+    sizes, dtype, (computed, stored, given) = sizes_of(row), row["dtype"], dtypes_of(row["dtype"])
     rng, batch, T, H = np.random.default_rng(seed), sizes.batch, sizes.time, sizes.hidden
     classes = CLASSES if row["entry"] == "classifier" else None
-    params = random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64"), seed)
-    x, carry = rng.normal(size=(*batch, T, sizes.inputs)), rng.normal(size=(*batch, H))
+    params = _params_of(row["params"], random_params(GRUConfig(sizes.inputs, H, classes, param_dtype="float64"), seed))
+    usual_x, usual_carry = rng.normal(size=(*batch, T, sizes.inputs)), rng.normal(size=(*batch, H))
+    if row["params"] == "faint":
+        usual_x, usual_carry = usual_x * FAINT, usual_carry * FAINT
     drawn = rng.random((*batch, T)) < 0.3
+    if T > DENSE:
+        drawn &= np.arange(T) % 500 < 50
     drawn[..., 0] |= np.resize([True, False], batch)
-
     kind = np.iinfo(row["lengths dtype"])
-    usable = np.resize(values.lengths(T, kind.min, kind.max), batch)  # of int64, also those beyond 32 bits
-    lengths = np.asarray(np.clip(usable, kind.min, kind.max), kind.dtype)
-    if row["lengths"] == "none":
+    own = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}.get(row["carry"])
+    if row["wide"] != "all":
+        given, own = (dtype if row["wide"] == name else NARROW for name in ("inputs", "carry"))
+        stored = dtype if row["wide"] == "parameters" else NARROW
+
+    def of_values(some: Values) -> tuple[Any, ...]:
         lengths = None
-    padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]
-    x = np.where(padding[..., None], np.resize([np.nan, np.inf, -np.inf], x.shape), x * values.scale(given))
-    carries = {"passed": given, "other dtype": OTHER_DTYPES.get(dtype, given)}
-    resets = values.resets(drawn, padding) if row["resets"] == "passed" else None
-    if values.spoiled and resets is not None:
-        carry = np.where(_is_unread(resets, padding, reverse=row["reverse"] == "yes")[..., None], np.nan, carry)
+        if row["lengths"] == "passed":  # of int64, also those beyond 32 bits
+            usable = np.resize(some.lengths(T, kind.min, kind.max), batch)
+            lengths = np.asarray(np.clip(usable, kind.min, kind.max), kind.dtype)
+        padding = np.zeros(drawn.shape, bool) if lengths is None else np.arange(T) >= lengths[..., None]
+        resets = some.resets(drawn, padding) if row["resets"] == "passed" else None
+        start = usual_carry
+        if some.spoiled and resets is not None:
+            start = np.where(_is_unread(resets, padding, reverse=row["reverse"] == "yes")[..., None], np.nan, start)
+        x = usual_x * some.scale(given)
+        x = np.where(padding[..., None], np.resize([np.nan, np.inf, -np.inf], x.shape), x)
+        passed = None if own is None else (start * some.carry_scale(given)).astype(own)
+        return x.astype(given), passed, lengths, resets
+
+    columns = zip(*map(of_values, values), strict=True)
+    x, *passed = (None if column[0] is None else np.stack(column) for column in columns)
+    carry, lengths, resets = passed
+    assert x is not None
     return Data(
+        values=values,
         params=jax.tree.map(lambda p: p.astype(stored), params),
-        x=x.astype(given),
-        carry=(carry * values.carry_scale(given)).astype(carries[row["carry"]]) if row["carry"] in carries else None,
+        x=x,
+        carry=carry,
         lengths=lengths,
         resets=resets,
-        weights=rng.normal(size=(*batch, classes) if classes else (*batch, T, H)).astype(computed),
-        d_carry=rng.normal(size=(*batch, H)).astype(computed),
+        weights=rng.normal(size=(1, *batch, classes) if classes else (1, *batch, T, H)).astype(computed),
+        d_carry=rng.normal(size=(1, *batch, H)).astype(computed),
     )
+
+
+def _params_of(kind: str, params: Any) -> Any:
+    """Parameters in float64, changed as a row says.
+
+    faint: without biases and with a start at 0, so that small inputs have small outputs, where tanh(a) is a.
+    closed: r and z are near 1e-9 at every state, and the start is near 1e8, of which they let pass a part near 1.
+    """
+    if kind == "faint":
+        still = {name: np.zeros_like(getattr(params, name)) for name in ("bias", "bias_n", "initial_carry")}
+        return params._replace(**still)
+    if kind == "closed":
+        H = len(params.bias_n)
+        of_gates = (np.arange(3 * H) < 2 * H)[:, None]
+        return params._replace(
+            weight_hh=np.where(of_gates, 0, params.weight_hh),
+            bias=params.bias - 20 * of_gates[:, 0],
+            initial_carry=params.initial_carry * 1e8,
+        )
+    return params

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from ...port.protocol import Port
-from .covering import combinations_of, cover, cover_pairs_with, cover_triples, covered, triples_of
-from .factors import CAST, Row, Space, space_of
+from .covering import combinations_of, cover, cover_pairs_with, covered
+from .factors import Row, Space, named_rows, space_of, whole_row
 
 #: Designs by the digest of their space.
 FILE = Path(__file__).with_name("rows.json")
@@ -29,18 +29,9 @@ class Design:
 
 
 def design_of(port: Port) -> list[Row]:
-    """The rows of a port, its `dtype` among their levels: those in float64, then those in other dtypes."""
-    return [{"dtype": "float64"} | row for space in _spaces(port) for row in _unpacked(space, _design(space).rows)]
-
-
-def triples_design_of(port: Port) -> list[Row]:
-    """Rows of a port in float64 that hold every triple of levels of any three factors. Found in seconds."""
-    return [{"dtype": "float64"} | row for row in cover_triples(space_of(port))]
-
-
-def triples_coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
-    """How many triples of levels of any three factors rows in float64 hold, of how many that can be had."""
-    return triples_of(space_of(port), rows)
+    """The rows of a port: those of its design in float64, those in other dtypes, and those that are named."""
+    designed = [whole_row(row) for space in _spaces(port) for row in _unpacked(space, _design(space).rows)]
+    return designed + named_rows(port)
 
 
 def coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
@@ -48,9 +39,11 @@ def coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
 
     Rows in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
     """
-    rows, (same, coarse) = list(rows), _spaces(port)
+    same, coarse = _spaces(port)
+    levels = {factor.name: factor.levels for factor in same.factors}
+    rows = [row for row in rows if all(row.get(name) in known for name, known in levels.items())]
     held = covered(same, [row for row in rows if row["dtype"] == "float64"])
-    held_in_dtypes = covered(coarse, [row for row in rows if row["dtype"] != "float64"], "dtype", CAST)
+    held_in_dtypes = covered(coarse, [row for row in rows if row["dtype"] != "float64"], "dtype")
     return len(held) + len(held_in_dtypes), _design(same).combinations + _design(coarse).combinations
 
 
@@ -78,8 +71,8 @@ def _design(space: Space) -> Design:
 
 def _found(space: Space) -> Design:
     in_dtypes = any(factor.name == "dtype" for factor in space.factors)
-    rows = cover_pairs_with(space, "dtype", CAST) if in_dtypes else cover(space)
-    count = len(combinations_of(space, "dtype", CAST) if in_dtypes else combinations_of(space))
+    rows = cover_pairs_with(space, "dtype") if in_dtypes else cover(space)
+    count = len(combinations_of(space, "dtype") if in_dtypes else combinations_of(space))
     packed = ("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows)
     return Design(count, tuple(packed))
 

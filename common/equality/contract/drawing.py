@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InputError
 from ...port.protocol import Port
 from .designs import design_of
-from .factors import NO_STYLE, Row, space_of
+from .factors import NO_STYLE, Row, space_of, whole_row
 
 #: Rows by one seed of hypothesis, of which the first ones are small; then the next seed follows.
 A_SEED = 25
@@ -86,7 +86,7 @@ def draw(port: Port, seconds: float, seed: int, passes: Callable[[Row], bool | N
             hypothesis.seed(number)(ask)()
         if failed or monotonic() > ends:
             return Drawn(asked, skipped, failed[-1] if failed else None, number)
-    raise AssertionError("numbers do not end")
+    raise AssertionError("itertools.count has no end")
 
 
 def rows_of(port: Port) -> Any:
@@ -97,7 +97,9 @@ def rows_of(port: Port) -> Any:
     from hypothesis import strategies as st
 
     space = space_of(port)
-    begun = st.sampled_from([space.usual, *({f.name: row[f.name] for f in space.factors} for row in _designed(port))])
+    begun = st.sampled_from(
+        [space.usual, *({f.name: row.get(f.name, f.usual) for f in space.factors} for row in _designed(port))]
+    )
     changes = st.lists(st.sampled_from([(f.name, level) for f in space.factors for level in f.levels]), max_size=12)
 
     @st.composite
@@ -106,11 +108,9 @@ def rows_of(port: Port) -> Any:
         for name, level in draw(changes):
             if space.allows({**row, name: level}):
                 row[name] = level
-        if row["transform"] == "eager":  # each operation is compiled anew for each size
-            return {**row, "dtype": "float64"}
         for name, level in sizes(row, draw):
             row[name] = level
-        return {**row, "dtype": "float64", SEED: str(draw(st.integers(0, 2**16)))}
+        return whole_row({**row, SEED: str(draw(st.integers(0, 2**16)))})
 
     def sizes(row: Row, draw: Any) -> Iterator[tuple[str, str]]:
         """Numbers of the same kind as the levels, so that the rules still hold."""
@@ -128,4 +128,7 @@ def rows_of(port: Port) -> Any:
 
 
 def _designed(port: Port) -> list[Row]:
-    return [row for row in design_of(port) if row["dtype"] == "float64"]
+    """Rows in float64 that a covering design can have."""
+    space = space_of(port)
+    rows = [row for row in design_of(port) if row["dtype"] == "float64" and row["wide"] == "all"]
+    return [row for row in rows if all(row.get(f.name, f.usual) in f.levels for f in space.factors)]

@@ -12,10 +12,10 @@ import numpy as np
 from ...port.protocol import Port
 from ..bounds import ACCURACY_FACTOR, ACCURACY_ULPS, SAME_BOUND
 from ..measurement import NOT_OFFERED
-from .data import AGAIN, USUAL, VALUES, Data, Values, data_of, dtypes_of
+from .data import OTHER_DTYPES, Data, dtypes_of
 from .factors import Row
-from .programs import program_of
-from .reference import Answers, expect, is_of_parameters
+from .programs import answers_of
+from .reference import Answers, expect, is_of_parameters, known_answers
 
 #: Quantities whose last axis is that of units, features or classes: their errors are taken for each example and step.
 BY_STEP = ("carry", "outputs", "logits", "d carry", "d x")
@@ -56,47 +56,41 @@ class Finding:
         """Whether the port has what the row is about."""
         return self.problem is None or not self.problem.startswith(NOT_OFFERED)
 
+    @property
+    def share(self) -> float:
+        """The error over its bound; infinite where there is a problem instead."""
+        return np.inf if self.problem is not None or self.error is None else self.error / self.bound
 
-def examine(row: Row, port: Port, dtype: str) -> Finding:
-    """Ask a port a row on all values, and find the answer that is farthest from its bound.
 
-    The first values on which an answer is beyond it are the last. What the port raises goes on.
+def examine(row: Row, port: Port) -> Finding:
+    """The answer of a port to a row that is farthest from its bound, on any values. What the port raises goes on.
+
+    The first set of values on which an answer is beyond its bound is the last that is compared.
     """
-    answer = program_of(row, port, dtype)
-    farthest, worst = Finding("nothing", None, 0.0, "nothing was compared"), -1.0
-    for values in _values(row, dtype):
-        data = data_of(row, dtype, values)
-        got = answer(data)
-        for finding in _compare(row, data, dtype, got, values.saturating):
-            found = replace(finding, quantity=f"{finding.quantity} of {values.name}")
-            if found.problem is not None or found.error is None:
-                return found
-            far = found.error / found.bound if np.isfinite(found.error) else np.inf
-            if far > worst:
-                farthest, worst = found, far
-        if worst > 1:
+    data, reference, in_dtype = known_answers(row)
+    farthest = Finding("nothing", None, 0.0, "nothing was compared")
+    found: list[Finding] = []
+    for n, got in enumerate(answers_of(row, port, data)):
+        one = {name: array[n] for name, array in reference.items()}, {name: a[n] for name, a in in_dtype.items()}
+        of_set = _compare(row, data.of_set(n), got, *one)
+        found += [replace(f, quantity=f"{f.quantity} of {data.values[n].name}") for f in of_set]
+        farthest = max(found, key=lambda finding: finding.share, default=farthest)
+        if not farthest.passed:
             break
     return farthest
 
 
-def _values(row: Row, dtype: str) -> tuple[Values, ...]:
-    if row["phase"] == "train_step":  # the second step goes on from the first
-        return (USUAL,)
-    few = tuple(values for values in VALUES if values.everywhere)
-    if dtype != "float64":
-        return few
-    return (*few, AGAIN) if row["transform"] == "eager" else VALUES
-
-
-def _compare(row: Row, data: Data, dtype: str, got: Answers, saturating: bool) -> Iterator[Finding]:
+def _compare(row: Row, data: Data, got: Answers, reference: Answers, in_dtype: Answers) -> Iterator[Finding]:
+    """Of one set of values, each quantity."""
+    dtype, saturating = row["dtype"], data.values[0].saturating
     computed, stored, given = dtypes_of(dtype)
-    want = expect(row, data, np.float64)
-    in_dtype: Answers | None = None
+    if row["wide"] != "all":
+        stored, given = str(data.params.bias.dtype), str(data.x.dtype)
+    carry = OTHER_DTYPES.get(dtype, given) if row["carry"] == "other dtype" else given
     evaluated: list[tuple[Answers, Answers]] = []
-    of_inputs = {"d x": given, "d carry": "" if data.carry is None else str(data.carry.dtype)}
-    for name, reference in want.items():
-        expected = of_inputs.get(name, stored if is_of_parameters(name) else computed)
-        problem = _problem(got.get(name), reference, expected)
+    for name, want in reference.items():
+        expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
+        problem = _problem(got.get(name), want, expected)
         if problem:
             yield Finding(name, None, 0.0, problem)
             continue
@@ -104,7 +98,7 @@ def _compare(row: Row, data: Data, dtype: str, got: Answers, saturating: bool) -
         error_of = partial(_error, name, dtype=coarsest, least=_least(row, data, name, saturating))
         array, ulps = np.asarray(got[name]), ACCURACY_ULPS * float(jnp.finfo(coarsest).eps)
         if dtype == "float64":
-            bound, error = max(SAME_BOUND, ulps * (coarsest != "float64")), error_of(array, reference)
+            bound, error = max(SAME_BOUND, ulps * (coarsest != "float64")), error_of(array, want)
             if error > bound:  # rounding, where much cancels, or a difference
                 for own, wider in _evaluated(row, data, evaluated):
                     error = error_of(array, evaluated[0][1][name])
@@ -112,21 +106,21 @@ def _compare(row: Row, data: Data, dtype: str, got: Answers, saturating: bool) -
                     if error <= bound:
                         break
         else:
-            in_dtype = in_dtype or expect(row, data, jnp.dtype(computed), jnp.dtype(stored))
             if is_of_parameters(name) and stored != computed:  # a loop adds up its steps in the dtype of the parameters
                 ulps *= 1 + log2(data.x.shape[-2])
             factor = CANCELLING_FACTOR if saturating else COARSE_FACTOR
-            bound = ACCURACY_FACTOR * ulps + factor * error_of(in_dtype[name], reference)
-            error = error_of(array, reference)
+            bound = ACCURACY_FACTOR * ulps + factor * error_of(in_dtype[name], want)
+            error = error_of(array, want)
         yield Finding(name, error, float(bound)) if np.isfinite(error) else Finding(name, None, 0.0, NOT_FINITE)
 
 
 def _evaluated(row: Row, data: Data, known: list[tuple[Answers, Answers]]) -> Iterator[tuple[Answers, Answers]]:
-    """NumPy's answers and those with more digits: to the data, then to inputs nearby. Each is computed once."""
+    """NumPy's answers in float64 and in longdouble, on the inputs of one set and then nearby."""
     for number, factor in enumerate(NEARBY):
         if number == len(known):
             near = replace(data, x=data.x * factor)
-            known.append((expect(row, near, np.float64), _wider(row, near)))
+            both = expect(row, near, np.float64), _wider(row, near)
+            known.append(tuple({name: a[0] for name, a in answers.items()} for answers in both))  # pyright: ignore[reportArgumentType]
         yield known[number]
 
 

@@ -1,21 +1,24 @@
-"""What the contract depends on: factors with levels, and which levels cannot go together.
+"""What a call depends on: factors with levels, which levels cannot go together, and rows that are asked by name.
 
-A row of the design takes one level of each factor. Those here change the compiled program; what changes data alone is
-in `trigru.common.equality.contract.data` and runs within each row, on the program that it has.
+A row takes one level of each factor. Most rows come from a covering design over the levels of FACTORS; NAMED are rows
+with levels that would be asked in vain in each combination. What changes data alone is in
+`trigru.common.equality.contract.data`, and is asked within each row.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...port.protocol import Port, WithKernel
-from ...port.styles import available_styles
+from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port, WithKernel
+from ...port.styles import available_styles, labels_of, styles_called
 
 #: A level of each factor, by the factor's name.
 Row = dict[str, str]
 
 #: The function is called directly, and not in one of the port's call styles.
 NO_STYLE = "none"
+#: Transforms of rows that run as XLA compiles them. The others are evaluated from their trace.
+COMPILED = ("compiled", "eager")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Space:
-    """All rows that a port can be asked."""
+    """All rows that a covering design can have."""
 
     factors: tuple[Factor, ...]
     rules: tuple[Rule, ...]
@@ -94,23 +97,24 @@ FACTORS = (
     # what is called, and what is asked of it
     Factor("entry", ("whole", "chunks", "steps", "classifier")),
     Factor("phase", ("gradient", "forward", "jvp", "hvp", "train_step")),
-    # sizes at the edges; remainders of vector widths
+    # sizes at the edges; 18 inputs are as many as 6 units have gates
     Factor("batch", ("3", "none", "1", "2x1x3")),
     Factor("time", ("17", "1", "2", "130")),
-    Factor("inputs", ("5", "1", "33")),
-    Factor("hidden", ("6", "1", "16", "129")),
+    Factor("inputs", ("5", "1", "18")),
+    Factor("hidden", ("6", "1", "129")),
     # what is passed
     Factor("carry", ("none", "passed", "other dtype"), in_triples=True),
     Factor("lengths", ("none", "passed"), in_triples=True),
     Factor("lengths dtype", ("int32", "uint8", "int64", "int8")),
     Factor("resets", ("none", "passed"), in_triples=True),
-    Factor("arrays", ("device", "numpy", "strided", "weak")),
+    Factor("arrays", ("device", "weak")),
     # how it runs
     Factor("reverse", ("no", "yes"), in_triples=True),
     Factor("time-major", ("no", "yes"), in_triples=True),
-    Factor("unroll", ("1", "dividing", "not dividing", "beyond"), in_triples=True),
+    Factor("unroll", ("1", "dividing", "not dividing", "beyond")),
     Factor("remat", ("no", "yes"), in_triples=True),
-    Factor("transform", ("jit", "eager", "vmap", "ensemble", "checkpoint", "export")),
+    Factor("transform", ("jit", "vmap", "ensemble", "checkpoint")),
+    Factor("style", (NO_STYLE, DOCUMENTED, FUNCTIONAL, LEAVES, DONATED)),
 )
 
 #: That of the computation, then that of the parameters where it is another one: inputs are float32 then, and promote
@@ -118,9 +122,6 @@ FACTORS = (
 #: the same function; those in the others whether it is as accurate as NumPy is in them.
 DTYPES = ("float64", "float32", "bfloat16", "float16", "float32 of bfloat16", "bfloat16 of float32")
 COARSE = DTYPES[1:]
-#: Which factors make triples with the dtype: each entry casts a carry by itself, and may lose a mask where it casts.
-CAST = ("entry", "carry", "lengths", "resets", "reverse", "time-major")
-
 #: What the fused kernel may be told.
 CHOICES = ("default", "save=some", "save=none", "hoist=true", "chunk=3", "unroll=2")
 
@@ -137,30 +138,24 @@ RULES = (
             "reverse": ("no",),
             "time-major": ("no",),
             "batch": ("3", "1"),
-            "transform": ("jit", "eager", "ensemble", "checkpoint", "export"),
+            "transform": ("jit", "ensemble", "checkpoint"),
         },
         "a classifier takes a batch of sequences and their lengths",
     ),
     Rule({"entry": ("chunks",)}, {"time": ("17", "2", "130")}, "one step cannot be cut"),
-    Rule(
-        {"unroll": ("dividing",)},
-        {"time": ("2", "130")},
-        "1 has no divisor above 1, and 17 only itself, which takes XLA long",
-    ),
+    Rule({"unroll": ("dividing",)}, {"time": ("2", "130")}, "1 has no divisor above 1, and 17 only itself"),
     Rule({"unroll": ("not dividing",)}, {"time": ("17", "130")}, "every number below divides it"),
-    Rule({"unroll": ("beyond",)}, {"time": ("1", "2")}, "many steps in one program take XLA long"),
-    Rule({"transform": ("eager",)}, {"phase": ("forward",)}, "a derivative is traced in any case"),
-    Rule(
-        {"transform": ("eager",)},
-        {"batch": ("3", "none"), "time": ("17",), "inputs": ("5",), "hidden": ("6",)},
-        "each operation is compiled anew for each size",
-    ),
     Rule({"lengths": ("none",)}, {"lengths dtype": ("int32",)}, "without lengths they have no dtype"),
     Rule({"transform": ("vmap",)}, {"batch": ("3", "1", "2x1x3"), "time-major": ("no",)}, "it maps batch axes alone"),
     Rule({"transform": ("checkpoint",)}, {"phase": ("gradient", "hvp")}, "what it keeps is kept for a gradient"),
-    Rule({"transform": ("export",)}, {"phase": ("gradient", "forward")}, "inference and training are exported"),
-    Rule({"arrays": ("numpy", "strided")}, {"transform": ("eager",)}, "other transforms make tracers of them"),
-    Rule({"arrays": ("weak",)}, {"transform": ("jit", "eager", "vmap", "checkpoint")}, "others make arrays of them"),
+    Rule({"arrays": ("weak",)}, {"transform": ("jit", "vmap", "checkpoint")}, "an ensemble makes arrays of them"),
+    Rule({"style": (NO_STYLE,)}, {"phase": ("gradient", "forward", "jvp", "hvp")}, "a train step has a style"),
+    Rule(
+        {"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
+        {"phase": ("gradient", "forward", "train_step"), "transform": ("jit",)},
+        "what a style has",
+    ),
+    Rule({"style": (DONATED,)}, {"phase": ("train_step",), "transform": ("jit",)}, "a train step alone donates"),
 )
 
 _LOOPS = ("whole", "chunks", "classifier")
@@ -180,6 +175,13 @@ CHOICE_RULES = (
 )
 
 _MANY_STEPS = {"time": ("17", "130")}
+#: Levels of factors that no dtype changes, in rows in the other dtypes.
+SHORT = {
+    "time": ("17", "1", "130"),
+    "hidden": ("6", "129"),
+    "unroll": ("1", "not dividing"),
+    "batch": ("3", "none", "2x1x3"),
+}
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
     Rule({}, {"phase": ("gradient", "forward", "train_step")}, "NumPy has no other way to these in a coarse dtype"),
@@ -193,7 +195,7 @@ COARSE_RULES = (
         {"dtype": ("float32", "float32 of bfloat16", "bfloat16 of float32")},
         "a weak type is that of JAX's default, float32",
     ),
-    Rule({"lengths dtype": ("int64",)}, {"arrays": ("numpy", "strided")}, "JAX makes int32 of it without x64"),
+    Rule({}, {"lengths dtype": ("int32", "uint8", "int8")}, "JAX makes int32 of int64 without x64"),
     Rule({"lengths": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"resets": ("passed",)}, _MANY_STEPS, "a mask of one or two steps may change nothing"),
     Rule({"reverse": ("yes",)}, _MANY_STEPS, "one or two steps, in chunks, have no direction"),
@@ -201,28 +203,141 @@ COARSE_RULES = (
 
 
 def space_of(port: Port, *, coarse: bool = False) -> Space:
-    """What a port can be asked.
+    """What a covering design of a port covers.
 
     Args:
-        port: its call styles and its kernel make two more factors.
+        port: of which the kernel makes one more factor; else all ports have the same.
         coarse: in other dtypes than float64.
     """
-    phases: dict[str, set[str]] = {}
-    for phase in ("forward", "gradient", "train_step"):
-        for style in available_styles(port, phase):
-            phases.setdefault(style.name, set()).add(phase)
-    rules = [
-        Rule({"style": (NO_STYLE,)}, {"phase": ("gradient", "forward", "jvp", "hvp")}, "a train step has a style"),
-        *(
-            Rule({"style": (name,)}, {"phase": tuple(sorted(of)), "transform": ("jit",)}, "what the style has")
-            for name, of in phases.items()
-        ),
-    ]
-    factors = [*FACTORS, Factor("style", (NO_STYLE, *phases))]
+    factors, rules = list(FACTORS), list(RULES)
     if isinstance(port, WithKernel) and port.kernel == "fused":
         factors.append(Factor("choices", CHOICES))
         rules += CHOICE_RULES
     if coarse:
+        factors = [replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in factors]
         factors.append(Factor("dtype", COARSE))
         rules += COARSE_RULES
-    return Space(tuple(factors), (*RULES, *rules))
+    return Space(tuple(factors), tuple(rules))
+
+
+_MASKED = {"lengths": "passed", "resets": "passed"}
+#: Rows beside the covering design, by levels that are not the usual ones. Some of these levels occur here alone.
+NAMED: tuple[Row, ...] = (
+    # two batch axes; as many steps as examples, so that no shape tells axes apart
+    {"batch": "2x3", **_MASKED, "carry": "passed"},
+    {"batch": "2x3", **_MASKED, "time-major": "yes", "reverse": "yes"},
+    {"batch": "17", **_MASKED, "time-major": "yes"},
+    {"batch": "17", "entry": "steps", "resets": "passed", "carry": "passed"},
+    # the initial carry that the model hands out
+    {"carry": "handed out", "batch": "2x1x3", "resets": "passed"},
+    {"carry": "handed out", "batch": "none"},
+    # results near 0, where tanh(a) is a; gates near 0 beside a large state
+    {"params": "faint", "inputs": "18"},
+    {"params": "faint", "inputs": "18", "entry": "steps", "phase": "forward"},
+    {"params": "closed"},
+    {"params": "closed", "entry": "steps", "phase": "forward"},
+    # steps past the first thousand, of which powers of two divide 1280
+    {"time": "1100", "lengths": "passed"},
+    {"time": "1280", "carry": "passed", "resets": "passed", "reverse": "yes", "remat": "yes"},
+    # derivatives of one argument while all others are held, of each example by itself, and of a gradient's norm
+    {"transform": "apart", "carry": "passed", "resets": "passed"},
+    {"transform": "per example", "batch": "2x3", **_MASKED},
+    {"phase": "penalty", "transform": "ensemble", **_MASKED},
+    # one of several arrays is wider than the others
+    *({"wide": wide, "entry": entry, "carry": "passed", "phase": "forward"}
+      for wide in ("carry", "inputs", "parameters") for entry in ("whole", "steps")),
+    # a model that is told in which dtype to compute, also where arrays promote to it
+    *({"dtype": dtype, "told": "yes", "entry": entry, "carry": "passed"}
+      for dtype, entry in (("float32 of bfloat16", "whole"), ("float32 of bfloat16", "steps"), ("float64", "chunks"))),
+    {"dtype": "float32 of bfloat16", "told": "yes", "entry": "classifier", "lengths": "passed"},
+    # outside of jit, on NumPy's arrays and JAX's
+    {"transform": "eager", "phase": "forward", "arrays": "strided", "carry": "passed", **_MASKED, "reverse": "yes",
+     "lengths dtype": "uint8"},
+)  # fmt: skip
+#: What call styles are compiled with, in turn: each dtype, mask and kind of loop.
+AS_COMPILED: tuple[Row, ...] = (
+    {"dtype": "float32", **_MASKED, "carry": "passed", "reverse": "yes", "unroll": "not dividing"},
+    {"dtype": "float32", "remat": "yes", "lengths": "passed", "time-major": "yes"},
+    {"dtype": "float32", "resets": "passed", "inputs": "33", "hidden": "16"},
+    {"dtype": "bfloat16", "lengths": "passed"},
+    {"dtype": "float64", **_MASKED, "carry": "passed"},
+    {"dtype": "float16", "carry": "passed"},
+    {"dtype": "bfloat16 of float32", "entry": "classifier", "lengths": "passed"},
+)
+
+
+#: Accuracy at the sizes that people run.
+SCALE: tuple[Row, ...] = tuple(
+    {"transform": "compiled", "batch": "64", "time": "1024", "inputs": "64", "hidden": "512", "dtype": dtype}
+    for dtype in ("float32", "bfloat16")
+)
+
+
+def named_rows(port: Port) -> list[Row]:
+    """The rows of a port beside those of its covering design, with their usual levels.
+
+    Each call style is compiled once: the documented one and the donated in a train step, the others in turn in a
+    gradient or a forward pass. Those that have none of the names that all ports share are not in the covering design:
+    they are evaluated in each phase here.
+    """
+    phases = ("forward", "gradient", "train_step")
+    styles = {phase: [style.name for style in available_styles(port, phase)] for phase in (*phases, "step")}
+    shared = {name for phase in phases for name, labels in labels_of(port, phase).items() if labels}
+    masks = (
+        {"lengths": "passed"},
+        {"resets": "passed", "carry": "passed"},
+        {"entry": "classifier", "lengths": "passed"},
+    )
+    rows = [*NAMED]
+    of_phase = {
+        name: [phase for phase in phases if name in styles[phase]] for known in styles.values() for name in known
+    }
+    for number, (name, some) in enumerate(of_phase.items()):
+        trained = name == styles["train_step"][0] or some == ["train_step"]
+        phase = "train_step" if trained else ("gradient", "forward")[number % 2]
+        levels = AS_COMPILED[number % len(AS_COMPILED)]
+        rows.append({"transform": "compiled", "phase": phase if phase in some else some[0], "style": name, **levels})
+        if name not in shared:
+            rows += [{"style": name, "phase": phase} | mask for phase, mask in zip(some, masks, strict=False)]
+    rows += [{"style": name, "phase": "step", "time": "2", "carry": "passed"} for name in styles["step"]]
+    return [whole_row(row) for row in rows]
+
+
+def one_by_one(port: Port) -> list[Row]:
+    """Rows in float64 in which one level is not the usual one, or as few as go together, the usual row first.
+
+    For what is known to depart from the contract: what fails then tells why.
+    """
+    space = space_of(port)
+    rows = [space.usual | {"style": NO_STYLE}]
+    for factor in space.factors:
+        for level in factor.levels[1:]:
+            row = rows[0] | {factor.name: level}
+            changes = [{}, {"phase": "train_step"}, {"lengths": "passed"}, {"time": "130"}]
+            rows += [row | more for more in changes if space.allows(row | more) and (row | more)[factor.name] == level][
+                :1
+            ]
+    return [whole_row(row) for row in rows]
+
+
+def whole_row(levels: Row) -> Row:
+    """The row with these levels, all else as usual."""
+    usual = {factor.name: factor.usual for factor in FACTORS} | {
+        "dtype": DTYPES[0],
+        "params": "random",
+        "wide": "all",
+        "told": "no",
+    }
+    return usual | levels
+
+
+def style_of(row: Row, port: Port) -> str | None:
+    """The call style of a row, by its name; None where the function is called directly.
+
+    A port that has no style of a row's label is asked in the first that it has for the phase.
+    """
+    if row["style"] == NO_STYLE:
+        return None
+    known = [style.name for style in available_styles(port, row["phase"])]
+    called = [name for name in styles_called(port, [row["style"]], row["phase"]) if name in known]
+    return (called or known or [row["style"]])[0]

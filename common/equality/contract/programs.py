@@ -1,7 +1,8 @@
-"""A row as a program: how a port is called for it."""
+"""How a port is called for a row, and how its answers are had: from a trace, or from XLA."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,84 +10,157 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ...config import GRUConfig
 from ...errors import DefectError
 from ...parameters.record import leaves
-from ...port.compilation import jit
-from ...port.protocol import Port, WithKernel
+from ...port.protocol import Port, Program, WithKernel
 from ...port.styles import available_styles
 from ...port.task import Task
+from ...program import Traced
 from .data import Data, config_of, sizes_of
-from .factors import NO_STYLE, Row
+from .factors import COMPILED, Row, style_of, whole_row
 from .reference import MOMENTUM, RATE, STEPS, Answers, direction_of, moved, scalar_of
 
 Array = Any
-EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
 #: What a row may pass to a model, in this order; None where it does not.
 Passed = tuple[Array, ...]  # x, carry, lengths, resets
 #: (model, x, carry, lengths, resets) -> carry and outputs, or logits, by name
 Run = Callable[..., Answers]
+#: Of results, those that are models: gradients, or moved parameters. Each is dumped under this prefix.
+MODELS = {"d model": "d ", "Δ model": "Δ "}
 
 
-def program_of(row: Row, port: Port, dtype: str) -> Callable[[Data], Answers]:
-    """The port's answers to a row, as a function of its data that compiles once."""
-    port = _with_choices(row, port)
-    run = _transformed_run(row, _entry(row, port))
-    if row["style"] != NO_STYLE:
-        return _in_style(row, port, dtype, run)
+def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
+    """The port's answers to a row, for each set of values: evaluated in NumPy from the trace, or as XLA compiles it."""
+    if row.get("choices", "default") != "default":
+        port = WithKernel(port, f"fused@{row['choices']}")
+    model, arrays = port.load(config_of(row), data.params), _given(row, port, data)
+    style = style_of(row, port)
+    compute = partial(_in_style, row, port, style) if style else partial(_direct, row, port)
+    sets = len(data.values)
+    if row["transform"] in COMPILED:
+        found = _compiled(row, port, style, model, arrays, sets)
+    else:
+        traced = Traced(compute, model, *jax.tree.map(partial(_spec, row), arrays))
+        found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
+    return [_named(row, port, data, results) for results in found]
+
+
+def _given(row: Row, port: Port, data: Data) -> tuple[Any, ...]:
+    """What the function of a row takes beside the model: arrays with the axis of sets."""
+    along = None
+    if row["phase"] in ("jvp", "hvp"):
+        of_params, *of_arrays = direction_of(data)
+        of_model = jax.tree.map(lambda a: np.asarray(a)[None], port.load(config_of(row), of_params))
+        along = of_model, *of_arrays
+    return (data.x, data.carry, data.lengths, data.resets), data.weights, data.d_carry, along
+
+
+def _named(row: Row, port: Port, data: Data, results: Any) -> Answers:
+    """Answers by quantity, of results among which there are models, or as many of one as there are examples."""
+    answers = {name: array for name, array in results.items() if name not in MODELS}
+    if row["transform"] == "per example":
+        batch = sizes_of(row).batch
+        each = [jax.tree.map(lambda a, at=at: a[at], results["d model"]) for at in np.ndindex(batch)]
+        named = [_named(whole_row({}), port, data, {"d model": one}) for one in each]
+        return {
+            name: np.stack([one[name] for one in named]).reshape(*batch, *named[0][name].shape) for name in named[0]
+        }
+    for name, prefix in MODELS.items():
+        if name in results:
+            params: Any = port.dump(results[name])
+            of_model = moved(data.params, params) if prefix == "Δ " else {}
+            answers |= of_model or {f"{prefix}{name}": array for name, array in leaves(params).items()}
+    return answers
+
+
+def _spec(row: Row, array: np.ndarray) -> Any:
+    """The type of one set of an array; of a row with weak types, one that gives way to others, as Python's numbers."""
+    weak = row["arrays"] == "weak" and array.dtype == jnp.result_type(float)
+    return jax.ShapeDtypeStruct(array.shape[1:], array.dtype, weak_type=weak)
+
+
+# What is called ---------------------------------------------------------------------------------------------------
+
+
+def _direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
+    """The function of a row that has no call style."""
+    run, phase = _transformed_run(row, _entry(row, port)), row["phase"]
 
     def scalar(model: Any, passed: Passed, weights: Array, d_carry: Array) -> tuple[Array, Answers]:
         values = run(model, *passed)
         return scalar_of(values, weights, d_carry), values
 
-    def gradient(model: Any, passed: Passed, weights: Array, d_carry: Array) -> tuple[Answers, Answers]:
+    def gradient(model: Any, passed: Passed, weights: Array = weights, d_carry: Array = d_carry) -> Any:
+        """Values, and the gradients of the model, of x, and of a carry if there is one."""
         x, carry, *masks = passed
         own = (x,) if carry is None else (x, carry)
 
         def of_own(model: Any, *own: Array) -> tuple[Array, Answers]:
             return scalar(model, (*own, *[None] * (2 - len(own)), *masks), weights, d_carry)
 
-        (_, values), (of_model, *others) = port.value_and_grad(of_own, has_aux=True)(model, *own)
-        return values, {"model": of_model} | dict(zip(("x", "carry"), others, strict=False))
+        if row["transform"] == "apart":
+            return _apart(port, of_own, (model, *own))
+        (_, values), gradients = port.value_and_grad(of_own, has_aux=True)(model, *own)
+        return values, gradients
 
-    def compute(model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> tuple[Answers, Answers]:
-        if row["phase"] == "forward":
-            return run(model, *passed), {}
-        if row["phase"] == "gradient":
-            return gradient(model, passed, weights, d_carry)
+    def named(gradients: Any) -> Answers:
+        return dict(zip(("d model", "d x", "d carry"), gradients, strict=False))
 
-        def of_point(model: Any, x: Array, carry: Array) -> Any:
-            given = x, carry, *passed[2:]
-            return gradient(model, given, weights, d_carry)[1] if row["phase"] == "hvp" else run(model, *given)
+    if phase == "forward":
+        return run(model, *passed)
+    if phase == "gradient":
+        if row["transform"] == "per example":
+            one = lambda model, *data: gradient(model, data[:4], *data[4:])[1][0]  # noqa: E731
+            for _ in sizes_of(row).batch:
+                one = jax.vmap(one, (None, *[0] * 6))
+            return {"d model": one(model, *passed, weights, d_carry)}
+        values, gradients = gradient(model, passed)
+        return values | named(gradients)
+    if phase == "penalty":
 
-        _, found = jax.jvp(of_point, (model, *passed[:2]), along)
-        return ({}, found) if row["phase"] == "hvp" else (found, {})
+        def half_norm(model: Any) -> Array:
+            (of_model, *_) = gradient(model, passed)[1]
+            return sum(jnp.vdot(g, g) for g in jax.tree.leaves(of_model)) / 2  # pyright: ignore[reportReturnType]
 
-    transform = {"eager": lambda function: function, "export": exported}.get(row["transform"], jit)
-    computed = transform(compute)
+        return named(port.value_and_grad(half_norm)(model)[1])
 
-    def answer(data: Data) -> Answers:
-        config = config_of(row, dtype)
-        along = None
-        if row["phase"] in ("jvp", "hvp"):
-            of_params, *of_arrays = direction_of(data)
-            along = (port.load(config, jax.device_put(of_params)), *jax.device_put(of_arrays))
-        model, weights, d_carry = _load(port, config, data), jax.device_put(data.weights), jax.device_put(data.d_carry)
-        values, gradients = computed(model, _passed(row, data), weights, d_carry, along)
-        named = leaves(port.dump(gradients.pop("model"))) if gradients else {}
-        return values | {f"d {name}": array for name, array in (named | gradients).items()}
+    def of_point(model: Any, x: Array, carry: Array) -> Any:
+        given = x, carry, *passed[2:]
+        return gradient(model, given)[1] if phase == "hvp" else run(model, *given)
 
-    return answer
+    _, found = jax.jvp(of_point, (model, *passed[:2]), along)
+    return named(found) if phase == "hvp" else found
 
 
-# What is called ------------------------------------------------------------------------------------------------
+def _apart(port: Port, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Values and gradients, those of each array of the model and of each other argument while all else is constant."""
+    model, *others = arguments
+    arrays, structure = jax.tree.flatten(model)
+    values, found = None, []
+    for trained in range(len(arrays)):
+        held = [a if n == trained else jax.lax.stop_gradient(a) for n, a in enumerate(arrays)]
+
+        def of_model(model: Any, trained: int = trained, held: list[Any] = held) -> Any:
+            own = jax.tree.leaves(model)[trained]
+            return function(structure.unflatten([*held[:trained], own, *held[trained + 1 :]]), *others)
+
+        (_, values), (of_all, *_) = port.value_and_grad(of_model, has_aux=True)(model)
+        found.append(of_all)
+    gradients = [jax.tree.map(lambda *parts: sum(parts), *found)]
+    for n in range(len(others)):
+        of_one = lambda a, n=n: function(model, *others[:n], a, *others[n + 1 :])  # noqa: E731
+        gradients.append(jax.grad(of_one, has_aux=True)(others[n])[0])
+    return values, gradients
 
 
 def _entry(row: Row, port: Port) -> Run:
     flags = {name.replace("-", "_"): True for name in ("reverse", "time-major") if row[name] == "yes"}
+    handed_out = row["carry"] == "handed out"
 
     def whole(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         masks = {name: mask for name, mask in (("lengths", lengths), ("resets", resets)) if mask is not None}
+        if handed_out:
+            carry = port.initial_carry(model, x.shape[:-2])
         if "time_major" in flags:
             axis = x.ndim - 2
             x = _moved(x, axis, 0)
@@ -136,15 +210,9 @@ def _moved(array: Array, source: int, destination: int) -> Array:
 
 
 def _less(lengths: Array, steps: int) -> Array:
-    """Lengths that are left after some steps, in their dtype, which may hold no negative numbers, nor so many steps.
-
-    Of NumPy's arrays, NumPy's, as far apart in memory.
-    """
+    """Lengths that are left after some steps, in their dtype, which may hold no negative numbers, nor so many steps."""
     gone = np.asarray(min(steps, np.iinfo(lengths.dtype).max), lengths.dtype)
-    if not isinstance(lengths, np.ndarray):
-        return jnp.maximum(lengths, gone) - gone
-    left = np.asarray(np.maximum(lengths, gone) - gone)
-    return left if lengths.flags.c_contiguous else _strided(left)
+    return jnp.maximum(lengths, gone) - gone
 
 
 def _transformed_run(row: Row, run: Run) -> Run:
@@ -165,7 +233,7 @@ def _transformed_run(row: Row, run: Run) -> Run:
     return run
 
 
-# How it is called ----------------------------------------------------------------------------------------------
+# In a call style --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -177,52 +245,94 @@ class _RowTask(Task):
         return scalar_of(self.predict(model, *passed), weights, d_carry)
 
 
-def _in_style(row: Row, port: Port, dtype: str, run: Run) -> Callable[[Data], Answers]:
-    phase = row["phase"]
-    (style,) = (style for style in available_styles(port, phase) if style.name == row["style"])
-    is_passed = [True, row["carry"] != "none", row["lengths"] != "none", row["resets"] != "none"]
+class Undumped:
+    """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
 
-    def predict(model: Any, *arrays: Array) -> Answers:
+    def __init__(self, port: Port):
+        self._port = port
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def dump(self, tree: Any) -> Any:
+        return tree
+
+
+def _in_style(
+    row: Row, port: Port, style: str, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any
+) -> Any:
+    return _run(row, _program(row, port, style, model, passed), passed, weights, d_carry)
+
+
+def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Program:
+    """A row's task in a call style."""
+    run, is_passed = _transformed_run(row, _entry(row, port)), [array is not None for array in passed]
+
+    def predict(model: Any, *arrays: Array) -> Any:
+        if row["phase"] == "step":
+            return port.step(model, *arrays)
         left = iter(arrays)
         return run(model, *(next(left) if given else None for given in is_passed))
 
     def no_loss(prediction: Any, targets: Any) -> Any:
         raise NotImplementedError("the objective is the row's")
 
-    task = _RowTask(phase, predict, no_loss, optax.sgd(RATE, momentum=MOMENTUM))
-    programs = {}
-
-    def answer(data: Data) -> Answers:
-        model = _load(port, config_of(row, dtype), data)
-        if "only" not in programs:
-            programs["only"] = style.build(port, model, task)
-        program = programs["only"]
-        arrays = [array for array in _passed(row, data) if array is not None]
-        if phase == "forward":
-            return program.call(*arrays)
-        arrays += jax.device_put([data.weights, data.d_carry])
-        if phase == "gradient":
-            value, gradient = program.call(*arrays)
-            return {"value": value} | {f"d {name}": a for name, a in leaves(program.read(gradient)).items()}
-        losses = [program.call(*arrays) for _ in range(STEPS)]
-        return {"losses": jnp.stack(losses)} | moved(data.params, program.params())
-
-    return answer
+    task = _RowTask(row["phase"], predict, no_loss, optax.sgd(RATE, momentum=MOMENTUM))
+    (built,) = (known for known in available_styles(port, row["phase"]) if known.name == style)
+    return built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
 
 
-def _with_choices(row: Row, port: Port) -> Port:
-    choices = row.get("choices", "default")
-    return WithKernel(port, f"fused@{choices}") if choices != "default" else port
+def _run(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Array) -> Any:
+    """Call a program as the phase of a row does."""
+    arrays = [array for array in passed if array is not None]
+    if row["phase"] == "step":
+        x, carry, outputs = passed[0], passed[1], []
+        for t in range(x.shape[-2]):
+            carry, output = program.call(x[..., t, :], carry)
+            outputs.append(output)
+        return {"carry": carry, "outputs": jnp.stack(outputs, axis=-2)}
+    if row["phase"] == "forward":
+        return program.call(*arrays)
+    arrays += [weights, d_carry]
+    if row["phase"] == "gradient":
+        value, gradient = program.call(*arrays)
+        return {"value": value, "d model": program.read(gradient)}
+    losses = [program.call(*arrays) for _ in range(STEPS)]
+    return {"losses": jnp.stack(losses), "Δ model": program.params()}
 
 
-def _load(port: Port, config: GRUConfig, data: Data) -> Any:
-    """The model, from arrays that are on the device: `jnp.asarray` of NumPy's compiles a program for each shape."""
-    return port.load(config, jax.device_put(data.params))
+# As XLA compiles it -----------------------------------------------------------------------------------------------
 
 
-def _passed(row: Row, data: Data) -> Passed:
-    form = {"numpy": np.asarray, "strided": _strided, "weak": _weak}.get(row["arrays"], jax.device_put)
-    return tuple(None if a is None else form(a) for a in (data.x, data.carry, data.lengths, data.resets))
+def _compiled(row: Row, port: Port, style: str | None, model: Any, arrays: tuple[Any, ...], sets: int) -> list[Any]:
+    """The results of each set, one after the other, from one program."""
+    call = None if style else partial(_direct, row, port)
+    if call and row["transform"] == "compiled":
+        call = jax.jit(call)
+    program, found = None, []
+    for n in range(sets):
+        passed, weights, d_carry, along = jax.tree.map(lambda a, n=n: a[n if len(a) > 1 else 0], arrays)
+        passed, (weights, d_carry) = jax.tree.map(_form(row), passed), jax.device_put((weights, d_carry))
+        if call is not None:
+            found.append(call(model, passed, weights, d_carry, jax.device_put(along)))
+            continue
+        program = program or _program(row, port, style or "", model, passed)
+        found.append(_run(row, program, passed, weights, d_carry))
+    if style is not None:
+        _require_readable(port, model)
+    return found
+
+
+def _require_readable(port: Port, model: Any) -> None:
+    """Raise a DefectError if the arrays of the model that a program was made of were donated."""
+    try:
+        port.dump(model)
+    except RuntimeError as error:
+        raise DefectError(f"after a call, the model that it began with cannot be read: {error}") from error
+
+
+def _form(row: Row) -> Callable[[np.ndarray], Array]:
+    return {"numpy": np.asarray, "strided": _strided}.get(row["arrays"], jax.device_put)
 
 
 def _strided(array: np.ndarray) -> np.ndarray:
@@ -230,37 +340,3 @@ def _strided(array: np.ndarray) -> np.ndarray:
     held = np.zeros((*array.shape, 2), array.dtype)
     held[..., 0] = array
     return held[..., 0]
-
-
-def _weak(array: np.ndarray) -> Array:
-    """The same values in an array whose type gives way to others, as that of Python's numbers does."""
-    if array.dtype != jnp.result_type(float):
-        return jax.device_put(array)
-    return jit(lambda array: jnp.full(array.shape, 0.0).at[...].set(array))(array)
-
-
-def exported(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as an artefact of jax.export for three platforms, written to bytes and read back."""
-    import jax.export  # which older versions import on request alone
-
-    made: dict[str, Any] = {}
-
-    def make(arrays: list[Array], treedef: Any) -> None:
-        def flat(arrays: list[Array]) -> list[Array]:
-            results, made["treedef"] = jax.tree.flatten(function(*jax.tree.unflatten(treedef, arrays)))
-            return results
-
-        jitted = jax.jit(flat)
-        effects = jitted.trace(arrays).jaxpr.effects
-        if effects:
-            raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
-        artefact = jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(arrays)
-        made["call"] = jit(jax.export.deserialize(artefact.serialize()).call)
-
-    def call(*arguments: Any) -> Any:
-        arrays, treedef = jax.tree.flatten(arguments)
-        if not made:
-            make(arrays, treedef)
-        return jax.tree.unflatten(made["treedef"], made["call"](arrays))
-
-    return call

@@ -1,13 +1,18 @@
-"""What NumPy says of a row: in float64 as the reference, in another dtype to see what rounding alone does there."""
+"""NumPy's answers to a row: in float64 as the reference, in another dtype to see what rounding alone does there.
 
+Each answer has the axis of sets in front.
+"""
+
+from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ...parameters.record import ClassifierParams, GRUParams, ReadoutParams, from_leaves, leaves
 from .. import oracle
-from .data import Data
+from .data import Data, data_of, dtypes_of, sizes_of
 from .factors import NO_STYLE, Row
 
 #: Arrays by quantity.
@@ -17,13 +22,33 @@ Answers = dict[str, Any]
 STEPS, RATE, MOMENTUM = 3, 0.03, 0.9
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
+#: Factors that change the program and not what it should compute. Of the style, it counts whether there is one.
+FORM = ("unroll", "remat", "time-major", "arrays", "choices")
+SAME = ("vmap", "ensemble", "checkpoint", "apart")
+
+
+def known_answers(row: Row) -> tuple[Data, Answers, Answers]:
+    """The data of a row, the reference, and NumPy's answers in its dtype: once for all rows that ask the same."""
+    changed = {"style": "any" if row["style"] != NO_STYLE else NO_STYLE} | dict.fromkeys(FORM, "any")
+    changed |= {"transform": "jit"} if row["transform"] in SAME else {}
+    return _known(tuple((row | {name: level for name, level in changed.items() if name in row}).items()))
+
+
+@lru_cache(maxsize=64)
+def _known(levels: tuple[tuple[str, str], ...]) -> tuple[Data, Answers, Answers]:
+    row = dict(levels)
+    data, (computed, stored, _) = data_of(row), dtypes_of(row["dtype"])
+    reference = expect(row, data, np.float64)
+    if row["dtype"] == "float64":
+        return data, reference, reference
+    return data, reference, expect(row, data, jnp.dtype(computed), jnp.dtype(stored))
 
 
 def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
-    """Its answers to a row, computed in a dtype.
+    """NumPy's answers to a row, computed in a dtype.
 
     Args:
-        row: entry, phase, style and reverse count here.
+        row: entry, phase, style, transform and reverse count here.
         data: of the row.
         dtype: of the computation: NumPy's, as float64 or longdouble.
         stored: of the parameters, their gradients and their moves; None for that of the computation.
@@ -31,17 +56,24 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
     params, x, carry, weights, d_carry = jax.tree.map(
         lambda a: a.astype(dtype), (data.params, data.x, data.carry, data.weights, data.d_carry)
     )
-    given = params, x, carry
+    given, phase = (params, x, carry), row["phase"]
     with np.errstate(all="ignore"):  # saturating values overflow, as they may
-        if row["phase"] == "train_step":
+        if phase == "train_step":
             return _train(row, data, given, weights, d_carry, stored or dtype)
-        if row["phase"] in ("jvp", "hvp"):
+        if phase in ("jvp", "hvp", "penalty"):
+            second = phase != "jvp"
+            along = direction_of(data) if phase != "penalty" else _gradient_of(row, data, given, weights, d_carry)
             step = np.asarray(COMPLEX_STEP, dtype) * 1j
-            params, x, carry = jax.tree.map(lambda a, v: a + step * v.astype(dtype), given, direction_of(data))
-            found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=row["phase"] == "hvp")
-            values = {name: a for name, a in found.items() if name.startswith("d ") == (row["phase"] == "hvp")}
-            return {name: a.imag / np.asarray(COMPLEX_STEP, dtype) for name, a in values.items()}
-        found = _evaluate(row, data, *given, weights, d_carry, gradient=row["phase"] == "gradient")
+            moved = jax.tree.map(lambda a, v: a + step * v.astype(dtype), given, along)
+            params, x, carry = moved
+            found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=second)
+            names = [name for name in found if name.startswith("d ") == second]
+            if phase == "penalty":
+                names = [name for name in names if is_of_parameters(name)]
+            return {name: found[name].imag / np.asarray(COMPLEX_STEP, dtype) for name in names}
+        found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=phase == "gradient")
+        if row["transform"] == "per example":
+            found = {name: a for name, a in found.items() if is_of_parameters(name)}
         return {name: a.astype(stored) if stored and is_of_parameters(name) else a for name, a in found.items()}
 
 
@@ -51,9 +83,18 @@ def is_of_parameters(name: str) -> bool:
 
 
 def direction_of(data: Data) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Along which parameters, inputs and carry are moved: random, of their shapes and dtypes."""
+    """Along which parameters, inputs and carry are moved: random, of their shapes and dtypes, alike for all sets."""
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), (data.params, data.x, data.carry))
+    one = data.params, data.x[:1], None if data.carry is None else data.carry[:1]
+    return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), one)
+
+
+def _gradient_of(row: Row, data: Data, given: Any, weights: Any, d_carry: Any) -> tuple[Any, Any, Any]:
+    """The gradient of the parameters, of one set, as a direction; nothing along the others."""
+    start, x, carry = given
+    found = _evaluate(row, data, start, x, carry, weights, d_carry, gradient=True)
+    params = from_leaves({name: found[f"d {name}"][0] for name in leaves(given[0])})
+    return params, *jax.tree.map(np.zeros_like, given[1:])
 
 
 def _evaluate(
@@ -64,34 +105,53 @@ def _evaluate(
     gru: GRUParams = params.gru if classifier else params
     tape = oracle.forward(gru, x, carry, data.lengths, data.resets, reverse=row["reverse"] == "yes")
     if classifier:
-        readout = params.readout
-        values = {"logits": tape.carry @ readout.weight.T + readout.bias}
+        values = {"logits": tape.carry @ params.readout.weight.T + params.readout.bias}
     else:
         values = {"carry": tape.carry, "outputs": tape.outputs}
     if not gradient:
         return values
+    sets, each = len(data.values), 1
+    if row["transform"] == "per example":
+        each += len(sizes_of(row).batch)
+
+    def full(a: Any, like: Any) -> Any:
+        return np.broadcast_to(a, like.shape).astype(like.dtype)
+
     if classifier:
-        found = oracle.backward(gru, tape, np.zeros_like(tape.outputs), weights @ params.readout.weight)
-        of_readout = ReadoutParams(weights.T @ tape.carry, weights.sum(0))
+        d_logits = np.broadcast_to(weights, (sets, *weights.shape[1:]))  # (sets, B, C)
+        found = oracle.backward(gru, tape, np.zeros_like(tape.outputs), d_logits @ params.readout.weight, each=each)
+        of_readout = ReadoutParams(np.swapaxes(d_logits, -1, -2) @ tape.carry, d_logits.sum(1))
         gradients = leaves(ClassifierParams(found.params, of_readout))
     else:
-        found = oracle.backward(gru, tape, weights.astype(tape.outputs.dtype), d_carry.astype(tape.carry.dtype))
+        found = oracle.backward(gru, tape, full(weights, tape.outputs), full(d_carry, tape.carry), each=each)
         gradients = leaves(found.params)
     if row["style"] == NO_STYLE:  # a style differentiates the parameters alone
         gradients |= {"x": found.x} | ({} if found.carry is None else {"carry": found.carry})
     else:
-        values = {"value": scalar_of(values, weights, d_carry)}
+        values = {"value": _scalar(values, weights, d_carry)}
     return values | {f"d {name}": a for name, a in gradients.items()}
 
 
 def scalar_of(values: Answers, weights: Any, d_carry: Any) -> Any:
-    """What is differentiated."""
+    """What is differentiated, of one set without its axis."""
     if "logits" in values:
         return (values["logits"] * weights).sum()
     return (values["outputs"] * weights).sum() + (values["carry"] * d_carry).sum()
 
 
+def _scalar(values: Answers, weights: Any, d_carry: Any) -> Any:
+    """The same of each set, (sets,)."""
+
+    def total(a: Any) -> Any:
+        return a.reshape(len(a), -1).sum(-1)
+
+    if "logits" in values:
+        return total(values["logits"] * weights)
+    return total(values["outputs"] * weights) + total(values["carry"] * d_carry)
+
+
 def _train(row: Row, data: Data, given: tuple[Any, Any, Any], weights: Any, d_carry: Any, stored: Any) -> Answers:
+    """Of one set."""
     computed, x, carry = given
     start = params = jax.tree.map(lambda p: p.astype(stored), computed)
     losses, velocity = [], jax.tree.map(np.zeros_like, params)
@@ -100,10 +160,10 @@ def _train(row: Row, data: Data, given: tuple[Any, Any, Any], weights: Any, d_ca
         computed = jax.tree.map(lambda p: p.astype(x.dtype), params)
         found = _evaluate(row, data, computed, x, carry, weights, d_carry, gradient=True)
         losses.append(found["value"])
-        gradient = from_leaves({name: found[f"d {name}"].astype(stored) for name in leaves(params)})
+        gradient = from_leaves({name: found[f"d {name}"][0].astype(stored) for name in leaves(params)})
         velocity = jax.tree.map(lambda g, v: g + momentum * v, gradient, velocity)
         params = jax.tree.map(lambda p, v: p - rate * v, params, velocity)
-    return {"losses": np.stack(losses)} | moved(start, params)
+    return {"losses": np.stack(losses, axis=1)} | {name: a[None] for name, a in moved(start, params).items()}
 
 
 def moved(start: Any, end: Any) -> Answers:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
-from .factors import CHOICES, FACTORS, NO_STYLE, Row, Space
+from .factors import CHOICES, Row, Space, whole_row
 
 #: How many rows are asked at most to make one smaller, and for how long, in seconds, one may begin.
 MOST, LONGEST_S = 60, 90.0
@@ -22,8 +22,16 @@ TOLD = {
     "transform=eager": "eager",
     "transform=vmap": "vmap",
     "transform=ensemble": "vmap",
-    "transform=export": "export",
-    "style": "call style",
+    "transform=per example": "vmap",
+    "transform=apart": "frozen",
+    "transform=compiled": "compiled",
+    "params=faint": "faint",
+    "params=closed": "closed",
+    "phase=penalty": "hvp",
+    "phase=step": "step",
+    "time": "long",
+    "wide": "promotion",
+    "style": "styles",
 }
 #: A failure of the usual row.
 PLAIN = "sequence"
@@ -32,10 +40,10 @@ PLAIN = "sequence"
 def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
     """The row with as many usual levels as it can have and still fail."""
     asked, begun = 0, monotonic()
-    usual = {**space.usual, "dtype": "float64"}
+    usual = whole_row(space.usual)
     while True:
         before = dict(row)
-        for name in ("dtype", *(factor.name for factor in reversed(space.factors))):
+        for name in reversed(usual):
             simpler = {**row, name: usual[name]}
             left = asked < MOST and monotonic() - begun < LONGEST_S
             if left and simpler != row and space.allows(simpler):
@@ -49,11 +57,6 @@ def unusual(row: Row) -> Row:
     """Its levels that are not the usual ones."""
     usual = {**whole_row({}), "choices": CHOICES[0]}
     return {name: level for name, level in row.items() if level != usual.get(name)}
-
-
-def whole_row(levels: Row) -> Row:
-    """The row with these levels, all else as usual."""
-    return {**{factor.name: factor.usual for factor in FACTORS}, "style": NO_STYLE, "dtype": "float64", **levels}
 
 
 def told(levels: Row) -> str:

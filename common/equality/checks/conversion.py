@@ -1,4 +1,4 @@
-"""The check of parameters on their way to others: in trigru's own layout, in torch's and in a port's, and back.
+"""The check of parameters on their way: into a port and back, in trigru's own layout and torch's, and through a file.
 
 `trigru convert` and checkpoints go through these layouts. Each value has to keep its bits and its place.
 """
@@ -19,7 +19,7 @@ from ...parameters.layouts import CANONICAL, TORCH, Layout, flatten
 from ...parameters.record import GRUParams, leaves, random_params
 from ...parameters.safetensors import read_tensors, write_tensors
 from ...port.protocol import Port
-from ..cases import Case
+from ..cases import CASE
 from .check import Answers, Check, unless_left_out
 
 #: What keeps an array from being a parameter.
@@ -34,24 +34,24 @@ DAMAGES = {
 }
 
 
-def exchange_check(name: str, catches: str) -> Check:
+def conversion_check(name: str, catches: str) -> Check:
     """What a port dumps, by both layouts and back, of a GRU and of a classifier; and what these refuse."""
 
-    def answer(port: Port, case: Case, style: Any) -> Answers:
-        found, names = {}, expect(case)
-        for kind, config, params in _kinds(case):
-            ask = partial(_exchanged, port, case, kind, config, params)
+    def answer(port: Port) -> Answers:
+        found, names = {}, expect()
+        for kind, config, params in _kinds():
+            ask = partial(_converted, port, kind, config, params)
             of_kind = [name for name in names if name.startswith(kind)]
             found |= ask() if config.classes is None else unless_left_out(ask, of_kind)
         return found
 
-    def expect(case: Case) -> Answers:
+    def expect() -> Answers:
         found = {}
-        for kind, _, params in _kinds(case):
-            for layout in (CANONICAL, TORCH):
-                found |= _named(kind, layout.name, params)
+        for kind, _, params in _kinds():
+            for what in ("dumped", CANONICAL.name, TORCH.name):
+                found |= _named(kind, what, params)
             found |= _named(kind, "a file", params) if isinstance(params, GRUParams) else {}
-            r, z, n = np.split(_second_biases(case), 3)
+            r, z, n = np.split(_second_biases(), 3)
             both = _named(kind, "torch, two biases", params)
             (bias,) = (name for name in both if name.endswith("bias") and "readout" not in name)
             (bias_n,) = (name for name in both if name.endswith("bias_n"))
@@ -61,30 +61,9 @@ def exchange_check(name: str, catches: str) -> Check:
     return Check(name, catches, answer, expect, exact=True)
 
 
-def _exchange_the_smallest(port: Port) -> None:
-    """One input and one unit, whose arrays have one entry."""
-    config = GRUConfig(1, 1, param_dtype="float64")
-    params = jax.tree.map(np.asarray, port.dump(port.load(config, random_params(config))))
-    if not _same(leaves(_through_a_file(params)), leaves(random_params(config))):
-        raise DefectError("a model of one unit does not come back from a file bit for bit.")
-
-
-def _require_dtypes(port: Port) -> None:
-    """Parameters of each dtype keep it."""
-    for dtype in ("float32", "bfloat16", "float16"):
-        config = GRUConfig(2, 3, param_dtype=dtype)
-        dumped = jax.tree.map(np.asarray, port.dump(port.load(config, random_params(config))))
-        for layout in (CANONICAL, TORCH):
-            arrays = layout.flat(dumped)
-            found = arrays | leaves(layout.record(arrays))
-            other = [f"{name} is {array.dtype}" for name, array in found.items() if str(array.dtype) != dtype]
-            if other:
-                raise DefectError(f"of parameters in {dtype}, in the layout {layout.name}, {other[0]}.")
-
-
-def _exchanged(port: Port, case: Case, kind: str, config: GRUConfig, params: Any) -> Answers:
-    found: Answers = {}
+def _converted(port: Port, kind: str, config: GRUConfig, params: Any) -> Answers:
     dumped = jax.tree.map(np.asarray, port.dump(port.load(config, params)))
+    found = _named(kind, "dumped", dumped)
     for layout in (CANONICAL, TORCH):
         arrays = layout.flat(dumped)
         _require_shapes(layout, arrays, config)
@@ -92,26 +71,43 @@ def _exchanged(port: Port, case: Case, kind: str, config: GRUConfig, params: Any
         found |= _named(kind, layout.name, layout.record(arrays))
     both = TORCH.flat(dumped)
     (second,) = (name for name in both if name.endswith("bias_hh_l0"))
-    both[second] = _second_biases(case)
+    both[second] = _second_biases()
     found |= _named(kind, "torch, two biases", TORCH.record(both))
     if isinstance(dumped, GRUParams):
         found |= _named(kind, "a file", _through_a_file(dumped))
-        _exchange_the_smallest(port)
-        _require_dtypes(port)
+        for small in (GRUConfig(1, 1), *(GRUConfig(2, 3, param_dtype=d) for d in ("float32", "bfloat16", "float16"))):
+            _require_kept(port, small)
     own = getattr(port, "layout", None)
     if isinstance(own, Layout):
         _require_own(own, dumped, config)
     return found
 
 
-def _through_a_file(params: GRUParams) -> GRUParams:
+def _require_kept(port: Port, config: GRUConfig) -> None:
+    """Raise a DefectError unless parameters of a size or a dtype come back from the port, a file and both layouts."""
+    params = random_params(config)
+    dumped = jax.tree.map(np.asarray, port.dump(port.load(config, params)))
+    ways = {"dump": leaves(dumped)}
+    if config.param_dtype != "bfloat16":  # which no file holds
+        ways["a file"] = leaves(_through_a_file(dumped, refuse=False))
+    ways |= {f"the layout {layout.name}": leaves(layout.record(layout.flat(dumped))) for layout in (CANONICAL, TORCH)}
+    for what, found in ways.items():
+        if not _same(found, leaves(params)):
+            raise DefectError(f"{config.param_dtype} parameters of {config.hidden_size} units change in {what}.")
+    for layout in (CANONICAL, TORCH):
+        other = {name: a.dtype for name, a in layout.flat(dumped).items() if str(a.dtype) != config.param_dtype}
+        if other:
+            raise DefectError(f"of parameters in {config.param_dtype}, in the layout {layout.name}, {other}.")
+
+
+def _through_a_file(params: GRUParams, *, refuse: bool = True) -> GRUParams:
     """Written to a safetensors file and read back; files with a damaged array, or without one, must be refused."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gru.safetensors"
         params.save(path)
         found = GRUParams.open(path)
         arrays = read_tensors(path)
-        for name, array in arrays.items():
+        for name, array in arrays.items() if refuse else ():
             without = {other: arrays[other] for other in arrays if other != name}
             damaged = {what: without | {name: damage(array)} for what, damage in DAMAGES.items()}
             for what, tensors in {"missing": without, **damaged, "one too many": arrays | {"more": array}}.items():
@@ -122,24 +118,22 @@ def _through_a_file(params: GRUParams) -> GRUParams:
     return found
 
 
-def _kinds(case: Case) -> Iterator[tuple[str, Any, Any]]:
-    params = with_negative_zeros(case.params)
-    yield "GRU", case.gru_config, params.gru
-    yield "classifier", case.config, params
-
-
-def with_negative_zeros(params: Any) -> Any:
-    """Parameters among which is -0.0, whose sign an addition loses."""
-    return jax.tree.map(lambda p: np.where(np.arange(p.size).reshape(p.shape) == 0, -np.zeros_like(p), p), params)
+def _kinds() -> Iterator[tuple[str, GRUConfig, Any]]:
+    """A GRU and a classifier whose parameters have a -0.0, whose sign an addition loses."""
+    params = jax.tree.map(
+        lambda p: np.where(np.arange(p.size).reshape(p.shape) == 0, -np.zeros_like(p), p), CASE.params
+    )
+    yield "GRU", CASE.gru_config, params.gru
+    yield "classifier", CASE.config, params
 
 
 def _named(kind: str, what: str, params: Any) -> Answers:
     return {f"{kind}, {what}: {name}": np.asarray(array) for name, array in leaves(params).items()}
 
 
-def _second_biases(case: Case) -> np.ndarray:
+def _second_biases() -> np.ndarray:
     """Torch's biases of the recurrent products (3H,), of the gates r, z and n: all different from zero."""
-    return np.linspace(0.25, 1.0, case.params.gru.bias.size)
+    return np.linspace(0.25, 1.0, CASE.params.gru.bias.size)
 
 
 def _require_shapes(layout: Layout, arrays: dict[str, np.ndarray], config: Any) -> None:
@@ -164,7 +158,9 @@ def _require_own(layout: Layout, params: Any, config: Any) -> None:
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether names are the same, and all bits."""
     return one.keys() == other.keys() and all(
-        np.asarray(one[name]).tobytes() == np.asarray(other[name]).tobytes() for name in one
+        np.asarray(one[name]).dtype == np.asarray(other[name]).dtype
+        and np.asarray(one[name]).tobytes() == np.asarray(other[name]).tobytes()
+        for name in one
     )
 
 

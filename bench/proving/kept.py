@@ -1,0 +1,193 @@
+"""Proofs that are kept, so that what was proven a minute ago need not be proven again.
+
+A proof of a port is kept under a digest of all that it depends on: this package's files, all other files that Python
+may import, the interpreter, the processor, and the environment's variables that JAX, XLA and the frameworks read. Only
+proofs on a CPU are kept, of trigru's own ports, with all default checks passed.
+"""
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import distributions
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import msgspec
+from msgspec import Struct
+from platformdirs import user_cache_path
+
+from ...common.equality.measurement import Measurement
+from ...common.files import write_whole
+from ...impls import own_ports
+from ..processes.private import private_folder
+from .messages import Subject
+
+#: Packages whose sources are read for the digest; of other files, sizes and times of change tell.
+READ = ("jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "ml_dtypes", "jaxtyping")
+#: Beginnings of variables that change what is computed, or which files are imported.
+VARIABLES = (
+    *("JAX", "XLA", "TF_", "LIBTPU", "PJRT", "CUDA", "ROCR", "FLAX", "EQX", "EQUINOX", "JAXTYPING", "PYTHON", "LD_"),
+    *("OMP_", "MKL_", "OPENBLAS", "NPY_", "EIGEN", "MALLOC", "GLIBC", "LANG", "LC_"),
+)
+#: Ends of names of files that Python imports, or that say what it imports; and names of files that describe packages.
+IMPORTED = (".py", ".pyc", ".so", ".pyd", ".dylib", ".dll", ".pth", ".egg-link", ".zip")
+DESCRIBED = ("METADATA", "RECORD", "entry_points.txt", "direct_url.json", "PKG-INFO", "pyvenv.cfg")
+LEFT_OUT = ("__pycache__", "test", "tests", "include", "idlelib", "node_modules")
+#: A proof is read up to this size, in bytes.
+MOST_BYTES = 20_000_000
+
+
+class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
+    """A port's measurements, all within their bounds.
+
+    Args:
+        when: UTC, as in 2026-11-28T12:03:00+00:00.
+    """
+
+    digest: str
+    subject: Subject
+    when: str
+    backend: str
+    measurements: list[Measurement]
+
+
+def keep(subject: Subject, backend: str | None, measurements: Iterable[Measurement]) -> None:
+    """Keep a proof, if it is complete and of the CPU. Where there is no private folder for it, none is kept."""
+    measurements, folder = list(measurements), _folder()
+    if folder is None or backend != "cpu" or not _may_be_kept(subject) or not all(m.passed for m in measurements):
+        return
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    proof = KeptProof(digest(), subject, when, backend, measurements)
+    for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-MOST_KEPT]:
+        old.unlink(missing_ok=True)
+    write_whole(_path(folder, subject), msgspec.json.encode(proof))
+
+
+#: How many proofs stay when another one is kept.
+MOST_KEPT = 40
+
+
+def kept(subject: Subject) -> KeptProof | None:
+    """The proof of a port by the same code, with the same packages, on the same machine; None if there is none."""
+    folder = _folder()
+    if folder is None or not _may_be_kept(subject):
+        return None
+    path = _path(folder, subject)
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            return None
+        proof = msgspec.json.decode(path.read_bytes(), type=KeptProof)
+    except (OSError, ValueError, msgspec.DecodeError):  # none, or damaged
+        return None
+    whole = proof.measurements and all(m.passed for m in proof.measurements)
+    return proof if whole and (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu") else None
+
+
+def _may_be_kept(subject: Subject) -> bool:
+    """Whether a port is trigru's own, and JAX has nothing but a CPU."""
+    accelerated = any(find_spec(name) is not None for name in ("libtpu", "jax_plugins"))
+    return subject.source == "port" and subject.name in own_ports() and not accelerated
+
+
+def _folder() -> Path | None:
+    return private_folder(user_cache_path("trigru") / "proofs")
+
+
+def _path(folder: Path, subject: Subject) -> Path:
+    name = hashlib.sha256(msgspec.json.encode([subject, digest()])).hexdigest()[:32]
+    return folder / f"{name}.json"
+
+
+# What a proof depends on ------------------------------------------------------------------------------------------
+
+
+@cache
+def digest() -> str:
+    """Of all that a proof depends on, as it is now. It takes about half a second."""
+    return digest_of(os.environ, sys.path, own_roots())
+
+
+def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable[str], own: Iterable[Path]) -> str:
+    """The digest.
+
+    Args:
+        environment: variables.
+        search: where Python looks for modules. The first entry is left out where it is the script's folder.
+        own: folders whose files are read whole: trigru's, and those of packages that are installed editable.
+    """
+    found = hashlib.sha256()
+
+    def add(*words: object) -> None:
+        found.update("\0".join(map(str, words)).encode(errors="surrogateescape") + b"\n")
+
+    add(sys.version, os.path.realpath(sys.executable), sys.flags, platform.machine(), platform.libc_ver(), _processor())
+    for name, value in sorted(environment.items()):
+        if name.startswith(VARIABLES):
+            add("variable", name, value)
+    for folder in own:
+        for path in sorted(
+            str(path) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ):
+            add("own", path, _content(path))
+    script = None if sys.flags.safe_path else os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv[0] else ""
+    for place in search:
+        if place in ("", script):
+            continue
+        add("search", place)
+        for name in sorted(os.listdir(place)) if os.path.isdir(place) else [""]:
+            for path, status in _files(os.path.join(place, name)):
+                read = name in READ and path.endswith(".py")
+                add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
+    return found.hexdigest()
+
+
+def own_roots() -> list[Path]:
+    """The folders of trigru's own packages, and of those that are installed editable."""
+    from ... import common, impls  # pyright: ignore[reportAttributeAccessIssue]
+
+    roots = [Path(path) for package in (common, impls) for path in package.__path__]
+    roots.append(Path(__file__).parents[1])
+    for distribution in distributions():
+        text = distribution.read_text("direct_url.json")
+        url = msgspec.json.decode(text) if text else {}
+        if url.get("dir_info", {}).get("editable") and url["url"].startswith("file:"):
+            name = distribution.metadata["Name"]
+            if name != "trigru":  # whose packages these are
+                roots.append(Path(url2pathname(urlparse(url["url"]).path)))
+    return sorted(set(roots))
+
+
+def _files(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """What Python imports or reads to find what it imports, below a folder, in order; of a file, itself."""
+    if os.path.isfile(path):
+        yield path, os.stat(path)
+        return
+    try:
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            if entry.name not in LEFT_OUT:
+                yield from _files(entry.path)
+        elif entry.name.endswith(IMPORTED) or entry.name in DESCRIBED:
+            yield entry.path, entry.stat()
+
+
+def _content(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        return type(error).__name__
+
+
+def _processor() -> str:
+    from .prover import processor
+
+    return processor()

@@ -1,0 +1,194 @@
+"""Checks at the edge: the initial carry that is handed out, carries that are not finite, lengths of many steps, and a
+batch whose size is not known when a program is exported.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...errors import DefectError
+from ...parameters.record import leaves
+from ...port.compilation import jit_without_optimization
+from ...port.protocol import Port
+from ...program import evaluate
+from .. import oracle
+from ..bounds import relative_error
+from ..cases import CASE
+from .check import Answers, Check, unless_left_out
+
+Array = Any
+EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
+#: Steps that 16 bits do not count; those up to which a half-precision number counts, and some more.
+COUNTED = 2**16 + 2
+COARSE = {"bfloat16": 2**8 + 4, "float16": 2**11 + 4}
+
+
+def start_check(name: str, catches: str) -> Check:
+    """The parameter is handed out, in the dtype of the computation, for each batch; and so is its tangent."""
+
+    def answer(port: Port) -> Answers:
+        params, config, B = CASE.params.gru, CASE.gru_config, len(CASE.x)
+        for dtype in (None, "float32", "bfloat16"):
+            model = port.load(replace(config, dtype=dtype), params)
+            computed = jnp.dtype(dtype or params.initial_carry.dtype)
+            for batch in ((), (B,), (2, B)):
+                found = evaluate(lambda model, batch=batch: port.initial_carry(model, batch), model)
+                shape = (*batch, *params.initial_carry.shape)
+                what = f"the initial carry for batch_shape={batch}"
+                what += f" of a model with dtype={dtype!r}" if dtype else ""
+                if (found.shape, found.dtype) != (shape, computed):
+                    raise DefectError(f"{what} is {found.dtype}{found.shape}, expected {computed}{shape}.")
+                error = relative_error(found, np.broadcast_to(params.initial_carry, shape))
+                if dtype and not error <= float(jnp.finfo(dtype).eps):
+                    raise DefectError(f"{what} is not the parameter.")
+        cast = jax.tree.map(lambda p: p.astype("float32"), port.load(config, params))
+        given = jnp.result_type(port.initial_carry(cast, (B,)))
+        if given != jnp.float32:
+            raise DefectError(f"the initial carry of a model whose parameters were cast to float32 is {given}.")
+        model, along = (port.load(config, p) for p in (params, _moved()))
+        value, tangent = evaluate(partial(jax.jvp, lambda model: port.initial_carry(model, (B,))), (model,), (along,))
+        return {"the initial carry": value, "its tangent": tangent}
+
+    def expect() -> Answers:
+        carries = (params.initial_carry for params in (CASE.params.gru, _moved()))
+        value, tangent = (np.broadcast_to(carry, (len(CASE.x), *carry.shape)) for carry in carries)
+        return {"the initial carry": value, "its tangent": tangent}
+
+    return Check(name, catches, answer, expect)
+
+
+def _moved() -> Any:
+    """Parameters that are not along those of the case."""
+    return jax.tree.map(lambda p: np.roll(p, 1), CASE.params.gru)
+
+
+def held_check(name: str, catches: str) -> Check:
+    """Carries that are not finite, through padding alone: they stay as they are, and outputs are zero."""
+    carries = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], len(CASE.x))[:, None], CASE.carry.shape)
+
+    def kinds(carry: Any) -> Array:
+        """1, -1 and 2 for infinite values and for those that are no numbers; 0 for others."""
+        return np.select([np.isposinf(carry), np.isneginf(carry), np.isnan(carry)], [1.0, -1.0, 2.0], 0.0)
+
+    def answer(port: Port) -> Answers:
+        model, lengths = port.load(CASE.gru_config, CASE.params.gru), np.zeros(len(CASE.x), np.int32)
+
+        def call(model: Any, x: Array, carry: Array, lengths: Array) -> Any:
+            return port.apply(model, x, carry, lengths=lengths)
+
+        carry, outputs = evaluate(call, model, CASE.x, carries, lengths)
+        return {"carry, what is not finite": kinds(carry), "outputs": outputs}
+
+    def expect() -> Answers:
+        return {"carry, what is not finite": kinds(carries), "outputs": np.zeros_like(CASE.targets)}
+
+    return Check(name, catches, answer, expect)
+
+
+def counted_check(name: str, catches: str) -> Check:
+    """Lengths of more steps than 16 bits count: the carry is that of as many steps without lengths.
+
+    Where half precision is computed in, outputs and carry end at lengths of more steps than that counts.
+    """
+    lengths = np.array([COUNTED - 1, 2**15 + 1, 3])
+
+    def answer(port: Port) -> Answers:
+        model = port.load(CASE.gru_config, CASE.params.gru)
+        x = np.resize(CASE.x[:1], (1, COUNTED, CASE.x.shape[-1]))
+
+        @jit_without_optimization
+        def both(model: Any, x: Array, lengths: Array) -> Any:
+            carry, _ = port.apply(model, jnp.repeat(x, len(lengths), axis=0), lengths=lengths)
+            return carry - port.apply(model, x)[1][0, lengths - 1]
+
+        answers: Answers = {"carry": both(model, x, lengths)}
+        for dtype, steps in COARSE.items():
+            ends = partial(_ends, port, dtype, steps)
+            name = f"ends in {dtype}"
+            answers |= unless_left_out(lambda name=name, ends=ends: {name: ends()}, [name])
+        return answers
+
+    def expect() -> Answers:
+        ends = {f"ends in {dtype}": np.array([[steps - 1.0, steps - 3.0]] * 2) for dtype, steps in COARSE.items()}
+        return {"carry": np.zeros((len(lengths), CASE.carry.shape[-1]))} | ends
+
+    return Check(name, catches, answer, expect)
+
+
+def _ends(port: Port, dtype: str, steps: int) -> np.ndarray:
+    """Of two sequences that end one step and three steps early: how many outputs are not zero, and the step after
+    which the output is the final carry, counted from 1.
+    """
+    model = port.load(replace(CASE.gru_config, dtype=dtype), CASE.params.gru)
+    x = np.resize(CASE.x, (2, steps, CASE.x.shape[-1]))
+    call = jit_without_optimization(lambda model, x, lengths: port.apply(model, x, lengths=lengths))
+    found = call(model, x, jnp.array([steps - 1, steps - 3]))
+    carry, outputs = (np.asarray(array, np.float64) for array in found)
+    there = np.any(outputs, axis=-1).sum(axis=-1)
+    from_end = np.abs(outputs - carry[:, None])[:, ::-1].sum(axis=-1).argmin(axis=-1)  # earlier ones may be the same
+    last = steps - from_end
+    return np.stack([there, last]).astype(np.float64)
+
+
+def exported(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
+    """The function as an artefact of jax.export for three platforms, written to bytes and read back.
+
+    Args:
+        example: arguments, or their types, of which a size may be a symbol.
+
+    Raises:
+        DefectError: it calls back into Python, which no artefact can hold.
+    """
+    import jax.export  # which older versions import on request alone
+
+    arrays, structure = jax.tree.flatten(example)
+    made: dict[str, Any] = {}
+
+    def flat(*arrays: Any) -> list[Array]:
+        results, made["results"] = jax.tree.flatten(function(*jax.tree.unflatten(structure, arrays)))
+        return results
+
+    jitted: Any = jax.jit(flat)
+    if effects := jitted.trace(*arrays).jaxpr.effects:
+        raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
+    artefact = jax.export.deserialize(jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(*arrays).serialize())
+    call = jit_without_optimization(artefact.call)
+    return lambda *arguments: jax.tree.unflatten(made["results"], call(*jax.tree.leaves(arguments)))
+
+
+def export_check(name: str, catches: str) -> Check:
+    """Results and gradient in programs that are exported for any batch size and three platforms, and read back."""
+
+    def answer(port: Port) -> Answers:
+        import jax.export  # which older versions import on request alone
+
+        model, (size,) = port.load(CASE.gru_config, CASE.params.gru), jax.export.symbolic_shape("size")
+        x = jax.ShapeDtypeStruct((size, *CASE.x.shape[1:]), CASE.x.dtype)
+
+        def differentiate(model: Any, x: Array) -> Any:
+            def scalar(model: Any, x: Array) -> Array:
+                carry, outputs = port.apply(model, x)
+                return jnp.sum(carry) + jnp.sum(outputs), (carry, outputs)
+
+            (_, found), (gradient, _) = port.value_and_grad(scalar, has_aux=True)(model, x)
+            return found, gradient
+
+        (carry, outputs), gradient = exported(differentiate, model, x)(model, CASE.x)
+        closed_over = exported(lambda x: port.apply(model, x), x)(CASE.x)
+        named = {f"d {name}": array for name, array in leaves(port.dump(gradient)).items()}
+        plain = dict(zip(("carry, closed over", "outputs, closed over"), closed_over, strict=True))
+        return {"carry": carry, "outputs": outputs} | plain | named
+
+    def expect() -> Answers:
+        tape = oracle.forward(CASE.params.gru, CASE.x)
+        found = oracle.backward(CASE.params.gru, tape, np.ones_like(tape.outputs), np.ones_like(tape.carry))
+        plain = {"carry, closed over": tape.carry, "outputs, closed over": tape.outputs}
+        named = {f"d {name}": array for name, array in leaves(found.params).items()}
+        return {"carry": tape.carry, "outputs": tape.outputs} | plain | named
+
+    return Check(name, catches, answer, expect)

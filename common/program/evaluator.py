@@ -1,0 +1,333 @@
+"""Evaluates a traced program in NumPy, equation by equation.
+
+What a function computes is what JAX traces of it. To compile a trace takes longer than to evaluate it once on small
+arrays. Here each equation becomes a call of NumPy:
+
+    closed = jax.make_jaxpr(function)(x)
+    (y,) = Evaluator(closed)(x[None])
+
+Every array has one more axis in front, for several sets of values that are evaluated at once. Its length is their
+number, or 1 where all sets have the same array. Calls (jit, custom derivatives, remat) are entered, loops run step by
+step, and a primitive for which `trigru.common.program.rules` has no rule is handed to JAX, one equation at a time.
+
+What only a compiled program shows is not seen here: what XLA does with it, memory, donation, and how many devices it
+runs on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal
+
+from ..compat import enable_x64
+from ..port.compilation import jit_without_optimization
+from .rules import IDENTITIES, RULES, together
+
+Array = np.ndarray
+#: (equation, results): called after each equation, also within calls, and in loops for each step.
+Observer = Callable[[Any, Sequence[Array]], None]
+#: Primitives that call a traced function, and stand for nothing else.
+CALLS = (
+    *("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"),
+    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "custom_vmap_call"),
+)
+#: The parameters of equations that may hold the function that is called.
+CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
+
+
+@dataclass(frozen=True)
+class How:
+    """How a trace is evaluated.
+
+    Args:
+        wide: compute in float64 and complex128 whatever the trace says of floating-point dtypes.
+        observe: called after each equation; None for nobody.
+    """
+
+    wide: bool = False
+    observe: Observer | None = None
+
+    def dtype(self, dtype: Any) -> Any:
+        """The dtype in which values are computed that have this one in the trace."""
+        if self.wide and jnp.issubdtype(dtype, jnp.complexfloating):
+            return np.dtype(np.complex128)
+        return np.dtype(np.float64) if self.wide and jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype)
+
+
+class Evaluator:
+    """A traced program that NumPy evaluates.
+
+    Args:
+        closed: what `jax.make_jaxpr(function)(*arguments)` returns.
+        wide: compute in float64, whatever floating-point dtypes the trace has.
+        observe: called after each equation with the equation and its results.
+
+    >>> closed = jax.make_jaxpr(lambda x: jnp.tanh(x).sum())(np.ones(3, "float32"))
+    >>> Evaluator(closed)(np.zeros((2, 3), "float32"))
+    [array([0., 0.], dtype=float32)]
+    """
+
+    def __init__(self, closed: Any, *, wide: bool = False, observe: Observer | None = None):
+        self._how = How(wide, observe)
+        self._avals, self._results = closed.in_avals, closed.out_avals
+        self._run = function_of(closed, self._how)
+
+    def __call__(self, *operands: Array) -> list[Array]:
+        """The results, each with the axis of sets in front.
+
+        Args:
+            operands: arrays of one more axis than the trace has; where it is wide, of any floating-point dtype.
+
+        Raises:
+            ValueError: operands of other shapes than those of the trace.
+        """
+        given = []
+        for aval, operand in zip(self._avals, operands, strict=True):
+            if np.shape(operand)[1:] != aval.shape:
+                raise ValueError(f"an operand has shape {np.shape(operand)}, expected (sets, *{aval.shape}).")
+            given.append(operand if _is_key(aval) else np.asarray(operand, self._how.dtype(aval.dtype)))
+        with np.errstate(all="ignore"):
+            return list(self._run(*given))
+
+
+def one_set(array: Any) -> Array:
+    """An array, with an axis of sets in front that has length 1."""
+    return _keys([array]) if isinstance(array, jax.Array) and _is_key(array) else np.asarray(array)[None]
+
+
+@lru_cache(maxsize=4096)
+def function_of(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
+    """A function of arrays that evaluates a closed trace. It is made once for each trace and way to evaluate it."""
+    env: list[Any] = []  # constants now; operands and results when it runs
+    slots: dict[Any, int] = {}
+
+    def new(value: Any = None) -> int:
+        env.append(value)
+        return len(env) - 1
+
+    def read(atom: Any) -> int:
+        if isinstance(atom, Literal):
+            return new(_constant(atom.val, atom.aval, how))
+        return slots[atom]
+
+    jaxpr = closed.jaxpr
+    for variable, value in zip(jaxpr.constvars, closed.consts, strict=True):
+        slots[variable] = new(_constant(value, variable.aval, how))
+    inputs = [new() for _ in jaxpr.invars]
+    slots.update(zip(jaxpr.invars, inputs, strict=True))
+    instructions = []
+    for equation in _needed(jaxpr):
+        ins = tuple(read(atom) for atom in equation.invars)
+        outs = tuple(new() for _ in equation.outvars)
+        slots.update(zip(equation.outvars, outs, strict=True))
+        several = equation.primitive.multiple_results
+        function = _observed(equation, how) if how.observe else _evaluation(equation, how)
+        instructions.append((function, ins, outs if several else outs[0], several))
+    results = [read(atom) for atom in jaxpr.outvars]
+
+    def run(*operands: Array) -> list[Array]:
+        values = env.copy()
+        for slot, operand in zip(inputs, operands, strict=True):
+            values[slot] = operand
+        for function, ins, outs, several in instructions:
+            found = function(*[values[n] for n in ins])
+            if several:
+                for slot, value in zip(outs, found, strict=True):
+                    values[slot] = value
+            else:
+                values[outs] = found
+        return [values[n] for n in results]
+
+    return run
+
+
+def _needed(jaxpr: Any) -> list[Any]:
+    """The equations whose results are used, or that have effects."""
+    used = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}
+    found = []
+    for equation in reversed(jaxpr.eqns):
+        if equation.effects or not used.isdisjoint(equation.outvars):
+            found.append(equation)
+            used.update(atom for atom in equation.invars if not isinstance(atom, Literal))
+    return found[::-1]
+
+
+def _evaluation(equation: Any, how: How) -> Callable[..., Any]:
+    """The function of an equation's operands."""
+    name = equation.primitive.name
+    if any(map(_is_key, (*equation.invars, *equation.outvars))) and name not in (*CALLS, *_LOOPS):
+        return _handed(equation, how)
+    if name in CALLS:
+        return function_of(_called(equation), how)
+    if name in IDENTITIES:
+        return (lambda *operands: operands) if equation.primitive.multiple_results else lambda operand, *_: operand
+    if name in _LOOPS:
+        return _LOOPS[name](equation, how)
+    rule = RULES.get(name)
+    function = rule(equation, how.dtype) if rule else None
+    return function or _of_implementation(equation, how) or _handed(equation, how)
+
+
+def _observed(equation: Any, how: How) -> Callable[..., Any]:
+    function = _evaluation(equation, how)
+
+    def run(*operands: Array) -> Any:
+        found = function(*operands)
+        assert how.observe is not None
+        how.observe(equation, found if equation.primitive.multiple_results else [found])
+        return found
+
+    return run
+
+
+def _constant(value: Any, aval: Any, how: How) -> Any:
+    if _is_key(aval):
+        return _keys([value])
+    return np.asarray(value, how.dtype(aval.dtype)).reshape(1, *aval.shape)
+
+
+def _called(equation: Any) -> Any:
+    """The closed trace that an equation calls."""
+    found = next(equation.params[name] for name in CALLED if name in equation.params)
+    return found if hasattr(found, "consts") else _closed(found)
+
+
+@lru_cache(maxsize=4096)
+def _closed(jaxpr: Any) -> Any:
+    """A trace without constants, closed: once for each, so that `function_of` knows it again."""
+    return ClosedJaxpr(jaxpr, ())
+
+
+# What has no rule -------------------------------------------------------------------------------------------------
+
+
+def _of_implementation(equation: Any, how: How) -> Callable[..., Any] | None:
+    """The evaluation of what implements a primitive that is not JAX's own; None where JAX has to run it."""
+    implementation = getattr(equation.primitive, "impl", None)
+    module = getattr(implementation, "__module__", None) or "jax"  # that of a partial is that of its class
+    if implementation is None or module.partition(".")[0] in ("jax", "jaxlib", "functools"):
+        return None
+    avals = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
+    closed = jax.make_jaxpr(partial(implementation, **equation.params))(*avals)
+    if any(inner.primitive is equation.primitive for inner in closed.eqns):
+        return None
+    function = function_of(closed, how)
+    return function if equation.primitive.multiple_results else lambda *operands: function(*operands)[0]
+
+
+def _handed(equation: Any, how: How) -> Callable[..., Any]:
+    """An equation that JAX evaluates, for one set of values after the other."""
+    primitive = equation.primitive
+    params = {
+        name: how.dtype(value) if isinstance(value, np.dtype) and how.wide else value
+        for name, value in equation.params.items()
+    }
+
+    try:
+        call = _compiled(primitive, tuple(sorted(params.items())))
+    except TypeError:  # parameters that have no hash
+        call = partial(primitive.bind, **params)
+
+    def run(*operands: Any) -> Any:
+        found = []
+        for n in range(max(map(len, operands), default=1)):
+            some = [operand[n if len(operand) > 1 else 0] for operand in operands]
+            with enable_x64(True):
+                given = [a if isinstance(a, jax.Array) else jax.device_put(a) for a in some]
+                results = call(*given)
+            found.append(results if primitive.multiple_results else [results])
+        stacked = [
+            _keys(list(column)) if _is_key(variable) else np.stack([np.asarray(a) for a in column])
+            for variable, column in zip(equation.outvars, zip(*found, strict=True), strict=True)
+        ]
+        return stacked if primitive.multiple_results else stacked[0]
+
+    return run
+
+
+@lru_cache(maxsize=1024)
+def _compiled(primitive: Any, params: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    return jit_without_optimization(partial(primitive.bind, **dict(params)))
+
+
+def _is_key(thing: Any) -> bool:
+    """Whether an atom, or its type, is of random keys, of which NumPy has no arrays."""
+    return jnp.issubdtype(getattr(thing, "aval", thing).dtype, jax.dtypes.extended)
+
+
+def _keys(keys: list[Any]) -> Array:
+    """Arrays of random keys, one for each set, in an array of objects."""
+    found = np.empty(len(keys), object)
+    for n, key in enumerate(keys):  # an assignment of all would ask for their entries
+        found[n] = key
+    return found
+
+
+# Loops ------------------------------------------------------------------------------------------------------------
+
+
+def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
+    params = equation.params
+    body, consts, carries, length = (params[name] for name in ("jaxpr", "num_consts", "num_carry", "length"))
+    step, order = function_of(body, how), range(length)[:: -1 if params["reverse"] else 1]
+    stacked_avals = [variable.aval for variable in equation.outvars[carries:]]
+
+    def run(*operands: Array) -> list[Array]:
+        fixed, carry = operands[:consts], operands[consts : consts + carries]
+        by_time = operands[consts + carries :]
+        columns: list[list[Any]] = [[None] * length for _ in stacked_avals]
+        for t in order:
+            found = step(*fixed, *carry, *[a[:, t] for a in by_time])
+            carry = found[:carries]
+            for column, value in zip(columns, found[carries:], strict=True):
+                column[t] = value
+        whole = [
+            np.stack(together(column), axis=1) if column else np.zeros((1, *aval.shape), how.dtype(aval.dtype))
+            for column, aval in zip(columns, stacked_avals, strict=True)
+        ]
+        return [*carry, *whole]
+
+    return run
+
+
+def _while(equation: Any, how: How) -> Callable[..., list[Array]]:
+    params = equation.params
+    test, body = function_of(params["cond_jaxpr"], how), function_of(params["body_jaxpr"], how)
+    first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+
+    def run(*operands: Array) -> list[Array]:
+        of_test, of_body, values = operands[:first], operands[first:second], list(operands[second:])
+        while (goes_on := test(*of_test, *values)[0]).any():
+            values = [_chosen(goes_on, new, old) for new, old in zip(body(*of_body, *values), values, strict=True)]
+        return values
+
+    return run
+
+
+def _cond(equation: Any, how: How) -> Callable[..., list[Array]]:
+    branches = [function_of(branch, how) for branch in equation.params["branches"]]
+
+    def run(which: Array, *operands: Array) -> list[Array]:
+        places = np.clip(which.astype(np.int64), 0, len(branches) - 1)
+        first, *others = np.unique(places)
+        found = branches[first](*operands)
+        for place in others:
+            found = [_chosen(places == place, a, b) for a, b in zip(branches[place](*operands), found, strict=True)]
+        return list(found)
+
+    return run
+
+
+def _chosen(which: Array, one: Array, other: Array) -> Array:
+    """For each set, one of two arrays; which (sets,) says."""
+    if which.all():
+        return one
+    return np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
+
+
+_LOOPS: dict[str, Callable[[Any, How], Callable[..., list[Array]]]] = {"scan": _scan, "while": _while, "cond": _cond}

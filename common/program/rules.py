@@ -1,0 +1,348 @@
+"""What each primitive of JAX is in NumPy. Arrays have one more axis in front: see `trigru.common.program.evaluator`.
+
+A rule takes an equation, and a function that says in which dtype values of the trace are computed. It returns a
+function of the operands, or None for what it is not about, which JAX then evaluates.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+Array = np.ndarray
+Rule = Callable[[Any, Callable[[Any], Any]], Callable[..., Any] | None]
+
+#: Primitives that hand on their operands.
+IDENTITIES = (
+    *("copy", "copy_p", "stop_gradient", "optimization_barrier", "name", "device_put", "pvary", "reshard"),
+    *("sharding_constraint", "mesh_cast", "pcast"),
+)
+
+
+def together(arrays: Sequence[Array]) -> Sequence[Array]:
+    """The arrays, each with as many sets of values as the one that has most."""
+    most = max(map(len, arrays))
+    return [a if len(a) == most else np.broadcast_to(a, (most, *a.shape[1:])) for a in arrays]
+
+
+def _elementwise(function: Callable[..., Array], *, cast: bool = False) -> Rule:
+    """A function of numbers. A scalar operand stands beside arrays of any shape."""
+
+    def rule(equation: Any, dtype: Any) -> Callable[..., Array]:
+        out = equation.outvars[0].aval
+        scalars = [n for n, atom in enumerate(equation.invars) if atom.aval.ndim < out.ndim]
+        to = dtype(out.dtype) if cast else None
+
+        def run(*operands: Array) -> Array:
+            given = list(operands)
+            for n in scalars:
+                given[n] = given[n].reshape(-1, *[1] * out.ndim)
+            found = function(*given)
+            return found if to is None else found.astype(to, copy=False)
+
+        return run if scalars or cast else function
+
+    return rule
+
+
+def _widened(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function of SciPy's, which knows no half precision."""
+
+    def run(a: Array) -> Array:
+        if a.dtype in (np.float32, np.float64):
+            return function(a)
+        return function(a.astype(np.float32)).astype(a.dtype)
+
+    return run
+
+
+def _divide(a: Array, b: Array) -> Array:
+    if np.issubdtype(a.dtype, np.integer):
+        return np.trunc(np.divide(a, b)).astype(a.dtype)
+    return a / b
+
+
+def _power(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+    y = equation.params["y"]
+    one = np.ones((), dtype(equation.invars[0].aval.dtype))
+
+    def run(a: Array) -> Array:
+        found = a
+        for _ in range(abs(y) - 1):
+            found = found * a
+        if y == 0:
+            return np.ones_like(a)
+        return found if y > 0 else one / found
+
+    return run
+
+
+def _convert(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+    to = dtype(equation.params["new_dtype"])
+    return lambda a: a.astype(to, copy=False)
+
+
+def _select(which: Array, *cases: Array) -> Array:
+    if which.dtype == bool:
+        return np.where(which, cases[1], cases[0])
+    return np.choose(which, cases)
+
+
+def _clamp(least: Array, a: Array, most: Array) -> Array:
+    return np.minimum(np.maximum(a, least), most)
+
+
+def _iota(equation: Any, dtype: Any) -> Callable[..., Array] | None:
+    params = equation.params
+    if equation.invars:  # a shape that is not known
+        return None
+    shape, axis = params["shape"], params["dimension"]
+    along = (
+        np.arange(shape[axis])
+        .astype(dtype(params["dtype"]))
+        .reshape([-1 if n == axis else 1 for n in range(len(shape))])
+    )
+    whole = np.broadcast_to(along, shape)[None]
+    return lambda: whole
+
+
+# Shapes -----------------------------------------------------------------------------------------------------------
+
+
+def _broadcast(equation: Any, dtype: Any) -> Callable[..., Array] | None:
+    if len(equation.invars) > 1:
+        return None
+    shape, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
+    sizes = dict(zip(axes, equation.invars[0].aval.shape, strict=True))
+    inner = [sizes.get(axis, 1) for axis in range(len(shape))]
+    return lambda a: np.broadcast_to(a.reshape(len(a), *inner), (len(a), *shape))
+
+
+def _reshape(equation: Any, dtype: Any) -> Callable[..., Array] | None:
+    if len(equation.invars) > 1 or equation.params.get("dimensions") is not None:
+        return None
+    shape = equation.outvars[0].aval.shape
+    return lambda a: a.reshape(len(a), *shape)
+
+
+def _to_shape(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+    """Axes of length 1 are added or removed."""
+    shape = equation.outvars[0].aval.shape
+    return lambda a: a.reshape(len(a), *shape)
+
+
+def _transpose(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+    order = (0, *(axis + 1 for axis in equation.params["permutation"]))
+    return lambda a: a.transpose(order)
+
+
+def _slice(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+    params = equation.params
+    steps = params["strides"] or (1,) * len(params["start_indices"])
+    parts = zip(params["start_indices"], params["limit_indices"], steps, strict=True)
+    index = (slice(None), *(slice(*part) for part in parts))
+    return lambda a: a[index]
+
+
+def _rev(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+    axes = tuple(axis + 1 for axis in equation.params["dimensions"])
+    return lambda a: np.flip(a, axes)
+
+
+def _concatenate(equation: Any, dtype: Any) -> Callable[..., Array]:
+    axis = equation.params["dimension"] + 1
+    return lambda *arrays: np.concatenate(together(arrays), axis)
+
+
+def _stack(equation: Any, dtype: Any) -> Callable[..., Array]:
+    axis = equation.params["axis"] + 1
+    return lambda *arrays: np.stack(together(arrays), axis)
+
+
+def _unstack(equation: Any, dtype: Any) -> Callable[[Array], list[Array]]:
+    axis = equation.params["axis"] + 1
+    return lambda a: [a[(*[slice(None)] * axis, n)] for n in range(a.shape[axis])]
+
+
+def _split(equation: Any, dtype: Any) -> Callable[[Array], list[Array]]:
+    axis, ends = equation.params["axis"] + 1, np.cumsum(equation.params["sizes"])[:-1]
+    return lambda a: np.split(a, ends, axis)
+
+
+def _pad(equation: Any, dtype: Any) -> Callable[..., Array] | None:
+    config, shape = equation.params["padding_config"], equation.outvars[0].aval.shape
+    if any(inner or low < 0 or high < 0 for low, high, inner in config):
+        return None
+    index = (slice(None), *(slice(low, size - high) for (low, high, _), size in zip(config, shape, strict=True)))
+
+    def run(a: Array, value: Array) -> Array:
+        a, value = together([a, value])
+        found = np.broadcast_to(value.reshape(-1, *[1] * len(shape)), (len(a), *shape)).copy()
+        found[index] = a
+        return found
+
+    return run
+
+
+def _places(starts: Sequence[Array], shape: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """The window of each set of values, moved so that it is within the array."""
+    for n in range(max(map(len, starts))):
+        firsts = [int(start[n if len(start) > 1 else 0]) for start in starts]
+        within = [min(max(first, 0), whole - size) for first, whole, size in zip(firsts, shape, sizes, strict=True)]
+        yield tuple(slice(first, first + size) for first, size in zip(within, sizes, strict=True))
+
+
+def _dynamic_slice(equation: Any, dtype: Any) -> Callable[..., Array]:
+    sizes, shape = equation.params["slice_sizes"], equation.invars[0].aval.shape
+    if not shape:
+        return lambda a: a
+
+    def run(a: Array, *starts: Array) -> Array:
+        places = list(_places(starts, shape, sizes))
+        if len(places) == 1:
+            return a[(slice(None), *places[0])]
+        return np.stack([a[(n if len(a) > 1 else 0, *place)] for n, place in enumerate(places)])
+
+    return run
+
+
+def _dynamic_update_slice(equation: Any, dtype: Any) -> Callable[..., Array]:
+    shape, sizes = (atom.aval.shape for atom in equation.invars[:2])
+
+    def run(a: Array, new: Array, *starts: Array) -> Array:
+        a, new, *places = together([a, new, *starts])
+        found = a.copy()
+        for n, place in enumerate(_places(places, shape, sizes) if shape else [()] * len(a)):
+            found[(n, *place)] = new[n]
+        return found
+
+    return run
+
+
+# Reductions and products ------------------------------------------------------------------------------------------
+
+
+def _reduce(function: np.ufunc) -> Rule:
+    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+        axes = tuple(axis + 1 for axis in equation.params["axes"])
+        to = dtype(equation.outvars[0].aval.dtype)
+        return lambda a: function.reduce(a, axis=axes).astype(to, copy=False)
+
+    return rule
+
+
+def _accumulate(function: np.ufunc) -> Rule:
+    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+        axis, backwards = equation.params["axis"] + 1, equation.params["reverse"]
+
+        def run(a: Array) -> Array:
+            found = function.accumulate(np.flip(a, axis) if backwards else a, axis, dtype=a.dtype)
+            return np.flip(found, axis) if backwards else found
+
+        return run
+
+    return rule
+
+
+def _argument(function: Callable[..., Array]) -> Rule:
+    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+        (axis,), to = equation.params["axes"], equation.params["index_dtype"]
+        return lambda a: function(a, axis + 1).astype(to)
+
+    return rule
+
+
+def _dot_general(equation: Any, dtype: Any) -> Callable[..., Array]:
+    ((summed_a, summed_b), (batch_a, batch_b)) = equation.params["dimension_numbers"]
+    shape_a, shape_b = (atom.aval.shape for atom in equation.invars)
+    free_a = [n for n in range(len(shape_a)) if n not in (*summed_a, *batch_a)]
+    free_b = [n for n in range(len(shape_b)) if n not in (*summed_b, *batch_b)]
+    order_a = (0, *(n + 1 for n in (*batch_a, *free_a, *summed_a)))
+    order_b = (0, *(n + 1 for n in (*batch_b, *summed_b, *free_b)))
+    B, K = prod(shape_a[n] for n in batch_a), prod(shape_a[n] for n in summed_a)
+    M, N = prod(shape_a[n] for n in free_a), prod(shape_b[n] for n in free_b)
+    out = equation.outvars[0].aval
+    to = dtype(out.dtype)
+    # as XLA, which adds up half precision in float32
+    inner = np.dtype(np.float32) if to.itemsize < 4 and to.kind not in "iub" else to
+
+    def run(a: Array, b: Array) -> Array:
+        a = a.transpose(order_a).reshape(len(a), B, M, K).astype(inner, copy=False)
+        b = b.transpose(order_b).reshape(len(b), B, K, N).astype(inner, copy=False)
+        found = np.matmul(a, b)
+        return found.reshape(len(found), *out.shape).astype(to, copy=False)
+
+    return run
+
+
+def _bitcast(equation: Any, dtype: Any) -> Callable[[Array], Array] | None:
+    old, new = equation.invars[0].aval.dtype, np.dtype(equation.params["new_dtype"])
+    if old.itemsize != new.itemsize or dtype(old) != old or dtype(new) != new:
+        return None
+    return lambda a: np.ascontiguousarray(a).view(new)
+
+
+def _shift_right_logical(a: Array, by: Array) -> Array:
+    unsigned = np.dtype(f"u{a.dtype.itemsize}")
+    return np.right_shift(a.view(unsigned), by.astype(unsigned)).view(a.dtype)
+
+
+RULES: dict[str, Rule] = {
+    **{name: _elementwise(getattr(np, function)) for name, function in {
+        "add": "add", "add_any": "add", "sub": "subtract", "mul": "multiply", "neg": "negative", "exp": "exp",
+        "exp2": "exp2", "log": "log", "log1p": "log1p", "expm1": "expm1", "tanh": "tanh", "sinh": "sinh",
+        "cosh": "cosh", "sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin", "acos": "arccos",
+        "atan": "arctan", "atan2": "arctan2", "sign": "sign", "abs": "absolute", "sqrt": "sqrt", "cbrt": "cbrt",
+        "max": "maximum", "min": "minimum", "floor": "floor", "ceil": "ceil", "is_finite": "isfinite",
+        "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+        "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "invert", "rem": "fmod",
+        "real": "real", "imag": "imag", "conj": "conjugate", "nextafter": "nextafter",
+        "shift_left": "left_shift", "shift_right_arithmetic": "right_shift",
+    }.items()},
+    "div": _elementwise(_divide),
+    "pow": _elementwise(np.power, cast=True),
+    "square": _elementwise(lambda a: a * a),
+    "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
+    "logistic": _elementwise(_widened(special.expit)),
+    "erf": _elementwise(_widened(special.erf)),
+    "erfc": _elementwise(_widened(special.erfc)),
+    "erf_inv": _elementwise(_widened(special.erfinv)),
+    "lgamma": _elementwise(_widened(special.gammaln)),
+    "digamma": _elementwise(_widened(special.digamma)),
+    "select_n": _elementwise(_select),
+    "clamp": _elementwise(_clamp),
+    "shift_right_logical": _elementwise(_shift_right_logical),
+    "bitcast_convert_type": _bitcast,
+    "integer_pow": _power,
+    "convert_element_type": _convert,
+    "iota": _iota,
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+    "squeeze": _to_shape,
+    "expand_dims": _to_shape,
+    "transpose": _transpose,
+    "slice": _slice,
+    "rev": _rev,
+    "concatenate": _concatenate,
+    "stack": _stack,
+    "unstack": _unstack,
+    "split": _split,
+    "pad": _pad,
+    "dynamic_slice": _dynamic_slice,
+    "dynamic_update_slice": _dynamic_update_slice,
+    "reduce_sum": _reduce(np.add),
+    "reduce_prod": _reduce(np.multiply),
+    "reduce_max": _reduce(np.maximum),
+    "reduce_min": _reduce(np.minimum),
+    "reduce_or": _reduce(np.bitwise_or),
+    "reduce_and": _reduce(np.bitwise_and),
+    "cumsum": _accumulate(np.add),
+    "cumprod": _accumulate(np.multiply),
+    "cummax": _accumulate(np.maximum),
+    "cummin": _accumulate(np.minimum),
+    "argmax": _argument(np.argmax),
+    "argmin": _argument(np.argmin),
+    "dot_general": _dot_general,
+}  # fmt: skip

@@ -1,0 +1,300 @@
+"""The evaluator gives what JAX gives: for each primitive, call and loop, and for several sets of values at once."""
+
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.extend.core import Primitive
+from trigru.common.compat import enable_x64
+from trigru.common.program import Evaluator, Traced, code_lines, evaluate
+from trigru.common.program import evaluator as evaluating
+from trigru.common.program.rules import RULES
+
+X = np.random.default_rng(0).normal(size=(3, 4))
+POSITIVE, Y = np.abs(X) + 0.1, np.random.default_rng(1).normal(size=(3, 4))
+N = np.random.default_rng(2).integers(-9, 9, (3, 4))
+BITS = N.astype(np.int32)
+BOOLS = N > 0
+
+
+@pytest.fixture(autouse=True)
+def wide():
+    with enable_x64(True):
+        yield
+
+
+def dots(a, b, summed, batch):
+    return lax.dot_general(a, b, (summed, batch))
+
+
+#: By primitive: functions with their arguments, whose traces have it.
+PROGRAMS = {
+    "add": (lambda x: x + 2.0, X), "add_any": (jax.grad(lambda x: (x * x + jnp.sin(x)).sum()), X),
+    "sub": (lambda x, y: x - y, X, Y), "mul": (lambda x, y: x * y, X, Y), "neg": (lambda x: -x, X),
+    "div": (lambda x, y, n: (x / y, lax.div(n, jnp.full_like(n, 4))), X, Y, N), "exp": (jnp.exp, X),
+    "exp2": (jnp.exp2, X), "log": (jnp.log, POSITIVE), "log1p": (jnp.log1p, POSITIVE), "expm1": (jnp.expm1, X),
+    "tanh": (jnp.tanh, X), "sinh": (jnp.sinh, X), "cosh": (jnp.cosh, X), "sin": (jnp.sin, X), "cos": (jnp.cos, X),
+    "tan": (jnp.tan, X), "asin": (jnp.arcsin, X / 4), "acos": (jnp.arccos, X / 4), "atan": (jnp.arctan, X),
+    "atan2": (jnp.arctan2, X, Y), "sign": (lambda x, n: (jnp.sign(x), jnp.sign(n)), X, N), "abs": (jnp.abs, X),
+    "sqrt": (jnp.sqrt, POSITIVE), "cbrt": (jnp.cbrt, X), "rsqrt": (lax.rsqrt, POSITIVE),
+    "max": (lambda x: jnp.maximum(x, 0.0), X), "min": (jnp.minimum, X, Y), "floor": (jnp.floor, X),
+    "ceil": (jnp.ceil, X), "is_finite": (jnp.isfinite, np.array([1.0, np.inf, -np.inf, np.nan])),
+    "eq": (lambda n: n == 1, N), "ne": (lambda n: n != 1, N), "lt": (lambda x, y: x < y, X, Y),
+    "le": (lambda x, y: x <= y, X, Y), "gt": (lambda x: x > 0.5, X), "ge": (lambda x: x >= 0.5, X),
+    "and": (lambda a, n: (a & a[::-1], n & 6), BOOLS, N), "or": (lambda a, n: (a | a[::-1], n | 6), BOOLS, N),
+    "xor": (lambda a, n: (a ^ a[::-1], n ^ 6), BOOLS, N), "not": (lambda a, n: (~a, ~n), BOOLS, N),
+    "rem": (lambda x, n: (lax.rem(x, jnp.full_like(x, 0.7)), lax.rem(n, jnp.full_like(n, 4))), X, N),
+    "real": (lambda x, y: jnp.real(x + 1j * y), X, Y), "imag": (lambda x, y: jnp.imag(x + 1j * y), X, Y),
+    "conj": (lambda x, y: jnp.conj(x + 1j * y), X, Y), "nextafter": (jnp.nextafter, X, Y),
+    "shift_left": (lambda n: n << 3, BITS), "shift_right_arithmetic": (lambda n: n >> 1, BITS),
+    "shift_right_logical": (lambda n: lax.shift_right_logical(n, jnp.full_like(n, 3)), BITS),
+    "pow": (lambda x, y: x**y, POSITIVE, Y), "square": (jnp.square, X), "logistic": (jax.nn.sigmoid, 9 * X),
+    "erf": (lax.erf, X), "erfc": (lax.erfc, X), "erf_inv": (lax.erf_inv, X / 4), "lgamma": (lax.lgamma, POSITIVE),
+    "digamma": (lax.digamma, POSITIVE), "clamp": (lambda x: lax.clamp(-0.5, x, 0.5), X),
+    "select_n": (lambda n, x, y: (jnp.where(n > 0, x, y), lax.select_n(n[0] % 3, x[0], x[1], x[2])), BITS, X, Y),
+    "bitcast_convert_type": (lambda n: lax.bitcast_convert_type(n, jnp.float32), BITS),
+    "integer_pow": (lambda x: (x**3, x**-2), X), "convert_element_type": (lambda x: x.astype("float32"), X),
+    "iota": (lambda: lax.broadcasted_iota(jnp.int32, (3, 4), 1),),
+    "broadcast_in_dim": (lambda x: x[:, None] + x[None], X),
+    "reshape": (lambda x: x.reshape(2, 6), X), "squeeze": (lambda x: jnp.squeeze(x[:1], 0), X),
+    "expand_dims": (lambda x: jnp.expand_dims(x, (0, 2)), X), "transpose": (lambda x: jnp.transpose(x), X),
+    "slice": (lambda x: x[1:, ::2], X), "rev": (lambda x: x[::-1], X),
+    "concatenate": (lambda x, y: jnp.concatenate([x, y], 1), X, Y), "stack": (lambda x, y: jnp.stack([x, y], 1), X, Y),
+    "unstack": (lambda x: jnp.unstack(x, axis=1), X), "split": (lambda x: jnp.split(x, [1, 3], axis=1), X),
+    "pad": (lambda x: (jnp.pad(x, ((1, 2), (0, 1))), lax.pad(x, 0.0, ((-1, 0, 1), (0, 0, 0)))), X),
+    "dynamic_slice": (lambda x, n: lax.dynamic_slice(x, (n[0, 0] % 3, 9), (2, 3)), X, N),
+    "dynamic_update_slice": (lambda x, y, n: lax.dynamic_update_slice(x, y[:2, :2], (n[0, 0] % 3, 9)), X, Y, N),
+    "reduce_sum": (lambda x: (x.sum(0), x.sum()), X), "reduce_prod": (lambda x: x.prod(1), X),
+    "reduce_max": (lambda x: x.max(1), X), "reduce_min": (lambda n: n.min(0), N),
+    "reduce_or": (lambda a: a.any(0), BOOLS), "reduce_and": (lambda a: a.all(1), BOOLS),
+    "cumsum": (lambda x: (jnp.cumsum(x, 1), lax.cumsum(x, 0, reverse=True)), X),
+    "cumprod": (lambda x: jnp.cumprod(x, 0), X),
+    "cummax": (lambda x: lax.cummax(x, 1), X), "cummin": (lambda x: lax.cummin(x, 0), X),
+    "argmax": (lambda x: jnp.argmax(x, 1), X), "argmin": (lambda x: jnp.argmin(x, 0), X),
+    "dot_general": (
+        lambda x, y: (x @ y.T, dots(x[None], y[None], ((2,), (2,)), ((0,), (0,))), jnp.einsum("ij,kl->ikjl", x, y)),
+        X, Y,
+    ),
+}  # fmt: skip
+HALF = (
+    "tanh",
+    "logistic",
+    "dot_general",
+    "reduce_sum",
+    "mul",
+    "div",
+    "exp",
+    "erf",
+    "cumsum",
+    "select_n",
+    "integer_pow",
+)
+
+
+def primitives(jaxpr):
+    found = set()
+    for equation in jaxpr.eqns:
+        found.add(equation.primitive.name)
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            found |= primitives(inner) if hasattr(inner, "eqns") else set()
+    return found
+
+
+def assert_as_jax(function, *arguments, tolerance=1e-13):
+    got, want = evaluate(function, *arguments), jax.jit(function)(*arguments)
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        b = np.asarray(b)
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        scale = tolerance * max(1, np.abs(np.nan_to_num(b.astype(np.complex128), posinf=0, neginf=0)).max(initial=0))
+        np.testing.assert_allclose(a.astype(np.complex128), b.astype(np.complex128), rtol=0, atol=scale)
+
+
+def test_every_rule_has_a_program():
+    assert set(PROGRAMS) == set(RULES)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_primitive_gives_what_jax_gives(name, monkeypatch):
+    function, *arguments = PROGRAMS[name]
+    known = primitives(jax.make_jaxpr(function)(*arguments).jaxpr)
+    if name not in known:
+        pytest.skip(f"this JAX traces it as {', '.join(sorted(known))}")
+    asked = []
+    monkeypatch.setattr(
+        evaluating, "_handed", lambda equation, how: asked.append(equation.primitive.name) or HANDED(equation, how)
+    )
+    assert_as_jax(function, *arguments)
+    assert name not in asked or name == "pad"  # of which interior padding is JAX's
+
+
+HANDED = evaluating._handed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", HALF)
+def test_narrow_dtypes_round_as_jax_rounds_them(name, dtype):
+    function, *arguments = PROGRAMS[name]
+    narrow = [a.astype(dtype) if a.dtype == np.float64 else a for a in arguments]
+    assert_as_jax(function, *narrow, tolerance=4 * float(jnp.finfo(dtype).eps))
+
+
+def loop(x, n):
+    def body(carry, a):
+        return jnp.tanh(carry + a) * n, (carry, carry.sum())
+
+    return lax.scan(body, x[0], x), lax.scan(body, x[0], x, reverse=True, unroll=2)
+
+
+def until(x):
+    return lax.while_loop(
+        lambda state: state[1] < 20, lambda state: (state[0] * 1.1, state[1] + state[0].sum()), (x, 1.0)
+    )
+
+
+def branch(x, n):
+    return lax.cond(n > 0, lambda x: x * 2, lambda x: -x, x), lax.switch(n, [jnp.sin, jnp.cos, jnp.tanh], x)
+
+
+@jax.custom_vjp
+def clipped(x):
+    return x
+
+
+clipped.defvjp(lambda x: (x, None), lambda _, g: (jnp.clip(g, -0.1, 0.1),))
+CALLS = {
+    "a scan": (loop, X, 0.5), "an empty scan": (lambda x: lax.scan(lambda c, a: (c + a, c), x[0], x[:0]), X),
+    "a while loop": (until, POSITIVE), "a condition": (branch, X, 2), "a condition with a large index": (branch, X, 9),
+    "a gradient of a scan": (jax.grad(lambda x: loop(x, 0.5)[0][0].sum()), X),
+    "a remat": (jax.grad(jax.checkpoint(lambda x: jnp.tanh(x * x).sum())), X),
+    "a custom gradient": (jax.grad(lambda x: (clipped(x) ** 2).sum()), X),
+    "a softmax": (jax.nn.softmax, X), "a relu": (jax.grad(lambda x: jax.nn.gelu(jax.nn.relu(x)).sum()), X),
+    "a mapped function": (jax.vmap(lambda x, y: x @ y), X, Y), "no arguments": (lambda: jnp.arange(3) * 2,),
+    "a result that is an argument": (lambda x: (x, x, 1.0), X), "a constant": (lambda x: x + jnp.asarray(Y), X),
+    "a nested jit": (jax.jit(lambda x: jax.jit(jnp.sin)(x) + jax.jit(jnp.sin)(x[::-1])), X),
+}  # fmt: skip
+HANDED_ON = {
+    "a sort": (lambda x: jnp.sort(x, axis=1), X), "a gather": (lambda x, n: x[n % 3, n % 4], X, N),
+    "a scatter": (lambda x: x.at[1].add(2.0), X), "a convolution": (lambda x: jnp.convolve(x[0], x[1]), X),
+    "a QR decomposition": (jnp.linalg.qr, X), "a cumulated log-sum": (lambda x: lax.cumlogsumexp(x, 1), X),
+    "draws": (lambda: jax.random.normal(jax.random.key(3), (2, 3)),),
+    "several keys": (lambda: [jax.random.bits(key, (2,)) for key in jax.random.split(jax.random.key(0), 3)],),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_or_a_loop_gives_what_jax_gives(name):
+    assert_as_jax(*CALLS[name])
+
+
+@pytest.mark.parametrize("name", HANDED_ON)
+def test_what_has_no_rule_is_jaxs(name):
+    assert_as_jax(*HANDED_ON[name])
+
+
+def test_a_key_is_an_argument():
+    assert_as_jax(lambda key: jax.random.uniform(key, (3,)), jax.random.key(7))
+
+
+def test_a_primitive_of_ones_own_is_its_implementation():
+    twice = Primitive("twice")
+    twice.def_abstract_eval(lambda x: x)
+    twice.def_impl(double)
+    np.testing.assert_array_equal(evaluate(twice.bind, X), 2 * X)
+
+
+def double(x):
+    return x * 2
+
+
+SETS = np.stack([X, 2 * X, -X])
+
+
+@pytest.mark.parametrize("function", [
+    lambda x, n: loop(x, n), lambda x, n: until(jnp.abs(x) + 0.1), lambda x, n: branch(x, (n * 3).astype(int)),
+    lambda x, n: lax.dynamic_slice(x, ((n * 3).astype(int), 0), (2, 2)),
+    lambda x, n: x.at[(n * 3).astype(int)].set(0.0),
+    lambda x, n: lax.dynamic_update_slice(x, x[:1], ((n * 3).astype(int), 0)), lambda x, n: lax.clamp(-n, x, n),
+    lambda x, n: jnp.pad(x, 1, constant_values=n), lambda x, n: jnp.where(n > 0.4, x, n), lambda x, n: n * x @ x.T,
+])  # fmt: skip
+def test_sets_of_values_are_each_for_itself(function):
+    numbers = np.array([0.1, 0.5, 0.9])
+    traced = Traced(function, X, numbers[0])
+    together = traced.of_sets((SETS, numbers), 3)
+    for n, found in enumerate(together):
+        alone, shared = traced(SETS[n], numbers[n]), traced.of_sets((SETS[n : n + 1], numbers), 3)[n]
+        for a, b, c in zip(*map(jax.tree.leaves, (found, alone, shared)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+            np.testing.assert_allclose(a, c, rtol=1e-14)
+
+
+def test_a_narrow_program_can_be_evaluated_in_float64():
+    def function(x):
+        return jax.nn.softmax((x.astype("bfloat16") @ jnp.ones((4, 2), "bfloat16")).astype("float32") * 1.1)
+
+    narrow = jax.ShapeDtypeStruct((3, 4), "float32")
+    found = Traced(function, narrow, wide=True)(X)
+    assert found.dtype == np.float64
+    a = X @ np.ones((4, 2)) * float(np.float32(1.1))
+    np.testing.assert_allclose(found, np.exp(a) / np.exp(a).sum(-1, keepdims=True), rtol=1e-14)
+
+
+def test_each_equation_can_be_observed_with_its_line():
+    seen = []
+    traced = Traced(loop, X, 0.5, observe=lambda equation, results: seen.append((equation, results)))
+    traced(X, 0.5)
+    steps = [results for equation, results in seen if equation.primitive.name == "tanh"]
+    assert len(steps) == 2 * len(X)
+    (line,) = {code_lines(equation)[0] for equation, _ in seen if equation.primitive.name == "tanh"}
+    assert line.file == __file__
+    assert line.function.endswith("body")
+    assert "jnp.tanh" in Path(__file__).read_text().splitlines()[line.line - 1]
+
+
+def test_results_that_nobody_uses_are_not_computed():
+    seen = []
+    Traced(lambda x: (jnp.sin(x), x + 1)[1], X, observe=lambda equation, _: seen.append(equation.primitive.name))(X)
+    assert seen == ["add"]
+
+
+def test_operands_of_another_shape_are_refused():
+    closed = jax.make_jaxpr(jnp.sin)(X)
+    with pytest.raises(ValueError, match=r"an operand has shape \(3, 4\), expected \(sets, \*\(3, 4\)\)"):
+        Evaluator(closed)(X)
+
+
+@st.composite
+def expressions(draw):
+    """A function of two matrices, of some of the primitives one after the other."""
+    names = st.sampled_from(
+        ["tanh", "logistic", "mul", "sub", "transpose", "rev", "cumsum", "max", "dot", "where", "sum"]
+    )
+    return draw(st.lists(names, min_size=1, max_size=12))
+
+
+def compute(names, x, y):
+    steps = {
+        "tanh": jnp.tanh, "logistic": jax.nn.sigmoid, "mul": lambda a: a * y, "sub": lambda a: a - y,
+        "transpose": lambda a: jnp.transpose(a), "rev": lambda a: a[::-1], "cumsum": lambda a: jnp.cumsum(a, 0),
+        "max": lambda a: jnp.maximum(a, 0.1), "dot": lambda a: a @ y / 4, "where": lambda a: jnp.where(a > 0, a, y),
+        "sum": lambda a: a + a.sum(0, keepdims=True),
+    }  # fmt: skip
+    for name in names:
+        x = steps[name](x)
+    return x
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(names=expressions())
+def test_any_expression_and_its_gradient_is_what_jax_computes(names):
+    with enable_x64(True):
+        x, y = X[:, :3], Y[:, :3]
+        assert_as_jax(partial(compute, names), x, y, tolerance=1e-11)
+        assert_as_jax(jax.grad(lambda x: compute(names, x, jnp.asarray(y)).sum()), x, tolerance=1e-11)
