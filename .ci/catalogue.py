@@ -5,9 +5,9 @@ import textwrap
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.reporting.styles import style_rows
 from trigru.bench.upgrades.changes import KINDS
-from trigru.common.equality.checks import CHECKS, ON_DEVICES, THOROUGH
+from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS, THOROUGH
 from trigru.common.equality.contract.designs import coverage_of, design_of
-from trigru.common.equality.contract.factors import CHOICE_RULES, CHOICES, COARSE_RULES, FACTORS, RULES
+from trigru.common.equality.contract.factors import CHOICE_RULES, CHOICES, COARSE_RULES, DTYPES, FACTORS, RULES
 from trigru.common.port.protocol import WithKernel
 from trigru.common.port.styles import styles_called
 from trigru.impls import get_port
@@ -22,38 +22,29 @@ from trigru.impls.upstream.known import KNOWN
 def checks() -> str:
     """The table of checks."""
 
-    def asked(check):
-        if check.exact:
-            return "bit for bit"
-        if check.name == "contract":
-            return "same function, accurate in float32, bfloat16, float16 and two mixtures"
-        same = ["same function"] if "float64" in check.dtypes else []
-        accurate = [f"accurate in {dtype}" for dtype in check.dtypes if dtype != "float64"]
-        by_name = " (by name)" if check.by_name else " (`--thorough`)" if check in THOROUGH else ""
-        by_name = " (`--devices`)" if check in ON_DEVICES else by_name
-        return ", ".join(same + accurate) + (", in every call style" if check.styles_of else "") + by_name
+    def run(check):
+        if check in SELECTIONS:
+            return f"`--check {check.name}`"
+        return "`--thorough`" if check in THOROUGH else "`--devices`" if check in ON_DEVICES else "by default"
 
-    rows = [f"| {c.name} | {c.catches} | {asked(c)} |" for c in (*CHECKS, *THOROUGH, *ON_DEVICES)]
-    return "\n".join(["| check | what it catches | asked |", "| --- | --- | --- |", *rows])
+    rows = [f"| {c.name} | {c.catches} | {run(c)} |" for c in (*CHECKS, *SELECTIONS, *THOROUGH, *ON_DEVICES)]
+    return "\n".join(["| check | what it catches | runs |", "| --- | --- | --- |", *rows])
 
 
 def factors() -> str:
     """The table of what a call depends on."""
     rows = [f"| {factor.name} | {', '.join(factor.levels)} |" for factor in FACTORS]
-    own = [
-        "| style | none, and each call style of the port |",
-        f"| choices | of the fused kernel: {', '.join(CHOICES)} |",
-    ]
+    own = [f"| dtype | {', '.join(DTYPES)} |", f"| choices | of the fused kernel: {', '.join(CHOICES)} |"]
     return "\n".join(["| factor | levels, the usual one first |", "| --- | --- |", *rows, *own])
 
 
 def coverage() -> str:
-    """How many programs a port is asked, and what they cover."""
+    """How many rows a port is asked, and what they cover."""
     lines = []
     for name, port in (("linen", get_port("linen")), ("linen:fused", WithKernel(get_port("linen"), "fused"))):
         rows = design_of(port)
         held, of = coverage_of(port, rows)
-        lines.append(f"{name}: {len(rows)} programs cover {held} of {of} pairs and triples of levels.")
+        lines.append(f"{name}: {len(rows)} rows cover {held} of {of} pairs and triples of levels.")
     return "\n".join(["```text", *lines, "```"])
 
 

@@ -7,14 +7,12 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import jax
 import pytest
 from support.cli import invoke, run_code
 from trigru.bench.commands import verify as command
 from trigru.bench.commands.options import read_kernels
 from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
-from trigru.common.equality.contract import designs
 from trigru.common.equality.measurement import Measurement
 from trigru.common.equality.verification import Examiner
 from trigru.impls.faults import FAULTS, Fault
@@ -22,13 +20,13 @@ from trigru.impls.faults.fault import Elsewhere
 from trigru.impls.pure import PORT
 from trigru.impls.upstream import get_upstream
 
-CHECKS = "trigru.common.equality.verification.CHECKS"
+CHECKS = "trigru.bench.commands.verify.CHECKS"
 (NO_B_HN,) = (fault for fault in FAULTS if fault.name == "no-b-hn")
 
 
 def test_verify_speaks_to_machines_of_what_was_asked_for():
     found = invoke(
-        *("verify", "--port", "pure", "--port", "linen", "--check", "conversion", "--check", "sequence"),
+        *("verify", "--port", "pure", "--port", "linen", "--check", "conversion", "--check", "closed"),
         *("--dtype", "float64", "--kernel", "stock", "--kernel", "fused@save=some", "--json"),
     )
     assert found.exit_code == 0
@@ -40,7 +38,7 @@ def test_verify_speaks_to_machines_of_what_was_asked_for():
         (port, kernel, check, "float64")
         for port in ("pure", "linen")
         for kernel in ("stock", "fused@save=some")
-        for check in ("conversion", "sequence")
+        for check in ("conversion", "closed")
     }
     assert set(data["measurements"][0]) == {
         "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "levels",
@@ -52,7 +50,7 @@ def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     row = Measurement("pure", "contract", None, "carry", "float64", 1.0, 1e-12, levels={"T": "1"})
     fused = replace(row, kernel="fused@save=some")
-    command._write_scripts([row, replace(row, quantity="outputs"), fused, replace(row, check="triples", error=0.0)])
+    command._write_scripts([row, replace(row, quantity="outputs"), fused, replace(row, check="other", error=0.0)])
     written = [str(command.SCRIPTS / f"{name}.py") for name in ("pure-contract", "pure-fused-save=some-contract")]
     assert capsys.readouterr().err.splitlines() == [f"alone: python {path}" for path in written]
     assert sorted(str(path) for path in command.SCRIPTS.iterdir()) == written
@@ -65,21 +63,22 @@ def test_a_port_that_is_missing_is_said_to_be_whatever_the_kernel(monkeypatch):
 
 
 def test_verify_counts_what_failed(monkeypatch):
-    found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
+    asked = ("verify", "--port", "pure", "--check", "held", "--dtype", "float64")
+    found = invoke(*asked)
     assert found.exit_code == 0
-    assert "8 measurements, all within their bounds." in found.stderr
+    assert "2 measurements, all within their bounds." in found.stderr
     whole = Examiner.ask
     monkeypatch.setattr(
-        Examiner, "ask", lambda *asked: [replace(m, error=m.error + (m.quantity == "carry")) for m in whole(*asked)]
+        Examiner, "ask", lambda *asked: [replace(m, error=m.error + (m.quantity == "outputs")) for m in whole(*asked)]
     )
-    found = invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64")
+    found = invoke(*asked)
     assert found.exit_code == 1
-    assert invoke("verify", "--port", "pure", "--check", "step", "--dtype", "float64", "--json").exit_code == 1
-    assert "1 of 8 measurements failed." in found.stderr
+    assert invoke(*asked, "--json").exit_code == 1
+    assert "1 of 2 measurements failed." in found.stderr
 
 
 def test_nothing_measured_is_no_success():
-    found = invoke("verify", "--port", "pure", "--check", "chunks", "--dtype", "float32")
+    found = invoke("verify", "--port", "pure", "--check", "held", "--dtype", "float32")
     assert found.exit_code == 2
     assert "nothing was measured" in found.stderr
 
@@ -89,25 +88,25 @@ def test_an_interrupted_verification_says_so(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Examiner, "ask", interrupted)
-    found = invoke("verify", "--port", "pure", "--check", "sequence")
+    found = invoke("verify", "--port", "pure", "--check", "held")
     assert found.exit_code == 130
     assert found.stderr.endswith("interrupted.\n")
 
 
 def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
-    monkeypatch.setattr(CHECKS, get_checks("chunks", "resets"))
+    monkeypatch.setattr(command, "OF_PARTS", get_checks("conversion", "start"))
     found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64")
     assert found.exit_code == 0, found.stderr
     assert "10 departures, all on record" in found.stderr
     assert "FAILED" not in found.stdout
     module = get_upstream("linen")
-    gone = [replace(d, evidence=lambda: None) if d.name == "no-resets" else d for d in module.DEPARTURES]
+    gone = [replace(d, evidence=lambda: None) if d.name == "no-learned-state" else d for d in module.DEPARTURES]
     monkeypatch.setattr(module, "DEPARTURES", gone)
-    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--json", "--check", "resets")
+    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--json", "--check", "start")
     assert found.exit_code == 1
     departures = {(d["part"], d["what"], d["seen"], d["status"]) for d in json.loads(found.stdout)["departures"]}
-    assert ("nn.RNN", "has no episode resets", "not seen any more", "GONE") in departures
-    assert ("fails resets", "NEW") in {(what, status) for _, what, _, status in departures}
+    assert ("nn.RNN", "init returns no initial state", "not seen any more", "GONE") in departures
+    assert ("fails start", "NEW") in {(what, status) for _, what, _, status in departures}
     assert "2 of 11 departures are not as on record" in found.stderr
 
 
@@ -124,7 +123,7 @@ main()
 @pytest.mark.parametrize("option", [(), ("--upstream",)], ids=["ports", "upstream"])
 def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_path):
     (tmp_path / "equinox.py").write_text("raise ImportError('not here')")
-    chosen = ("--check", "conversion", "--dtype", "float32", "--json")
+    chosen = ("--check", "conversion", "--dtype", "float64", "--json")
     command = [sys.executable, "-c", SHORT, "verify", *option, *chosen]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -141,7 +140,6 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_pa
 def test_faults_in_a_framework_that_is_missing_are_left_out_and_said(monkeypatch):
     away = Fault("away", "none", "sequence", Elsewhere("equinox", "Nothing"))
     monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN, away))
-    monkeypatch.setattr(CHECKS, get_checks("sequence"))
     known = "trigru.bench.commands.verify.unavailable"
     monkeypatch.setattr(known, lambda name: "no equinox here" if name == "equinox" else None)
     found = invoke("verify", "--self-test")
@@ -158,7 +156,6 @@ def test_faults_import_no_framework_before_they_are_asked_for():
 
 def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails(monkeypatch):
     harmless = Fault("harmless", "none", "sequence", PORT)
-    monkeypatch.setattr(CHECKS, get_checks("forward"))
     for faults, exit_code in (((NO_B_HN,), 0), ((NO_B_HN, harmless), 1)):
         monkeypatch.setattr("trigru.impls.faults.FAULTS", faults)
         found = invoke("verify", "--self-test")
@@ -181,7 +178,6 @@ def test_the_self_test_fails_when_a_fault_goes_unnoticed_or_the_sound_port_fails
 
 def test_a_death_is_no_notice(monkeypatch):
     monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
-    monkeypatch.setattr(CHECKS, get_checks("sequence"))
     whole = Prover.prove
 
     def prove(self, questions, *rest, **options):
@@ -194,33 +190,9 @@ def test_a_death_is_no_notice(monkeypatch):
     assert "0 of 1 noticed" in found.stdout
 
 
-@pytest.mark.usefixtures("optimized")
-@pytest.mark.parametrize(
-    ("command", "hasty"),
-    [((), {("sgd", True), ("forward", False)}), (("--self-test",), {True})],
-    ids=["ports", "faults"],
-)
-def test_what_is_compiled_in_haste_and_that_jax_is_left_as_it_was(command, hasty, monkeypatch):
-    seen = set()
-
-    def ask(examiner, question):
-        in_haste = jax.config.values["jax_disable_most_optimizations"]
-        seen.add(in_haste if command else (question.check.name, in_haste))
-        return []
-
-    names = ("jax_disable_most_optimizations", "jax_compilation_cache_dir", "jax_enable_compilation_cache")
-    before = [jax.config.values[name] for name in names]
-    monkeypatch.setattr(Examiner, "ask", ask)
-    monkeypatch.setattr(CHECKS, get_checks("sgd", "forward"))
-    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN,))
-    invoke("verify", *command, *(() if command else ("--port", "pure")))
-    assert seen == hasty
-    assert before == [jax.config.values[name] for name in names]
-
-
 def test_verify_says_what_it_compiled_and_where_it_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    asked = ("verify", "--port", "pure", "--check", "hvp")
+    asked = ("verify", "--port", "pure", "--check", "counted")
     first, again, without = invoke(*asked), invoke(*asked), invoke(*asked, "--no-cache")
     assert [f.exit_code for f in (first, again, without)] == [0, 0, 0]
     (kept,) = (tmp_path / "trigru" / "programs").iterdir()
@@ -239,9 +211,7 @@ def test_thorough_asks_what_takes_long_beside_the_usual(monkeypatch):
         asked.append((question.check.name, question.row))
         return [Measurement("pure", question.check.name, None, "3 drawn rows", "float64", 0.0, 0.0, levels={})]
 
-    monkeypatch.setattr(CHECKS, get_checks("sequence"))
-    monkeypatch.setattr("trigru.common.equality.contract.designs.cover_triples", lambda space: [space.usual])
-    monkeypatch.setattr(designs, "triples_of", lambda space, rows: (len(rows), 7))
+    monkeypatch.setattr(CHECKS, get_checks("held"))
     monkeypatch.setattr(Examiner, "ask", ask)
     monkeypatch.setattr("trigru.bench.proving.prover._cores", lambda: 1)
     found = invoke("verify", "--port", "pure", "--thorough", "--budget", "60", "--seed", "5")
@@ -250,8 +220,7 @@ def test_thorough_asks_what_takes_long_beside_the_usual(monkeypatch):
         {"dtype": "float64", "style": "none", "seconds": "30.0", "seed": "5"},
         {"dtype": "float64", "style": "none", "seconds": "30.0", "seed": "1005"},
     ]
-    assert {check for check, _ in asked} == {"sequence", "triples", "random", "scale"}
-    assert "pure: 1 programs cover 1 of 7 triples of levels of any three factors." in found.stderr
+    assert {check for check, _ in asked} == {"held", "random", "scale"}
     assert "pure: 3 drawn rows." in found.stderr
 
 

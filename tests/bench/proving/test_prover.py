@@ -13,19 +13,28 @@ from trigru.bench.proving.messages import Subject
 from trigru.bench.proving.prover import Prover
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
+from trigru.common.equality.contract.factors import style_of
 from trigru.common.equality.verification import verify
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port
 from trigru.impls.upstream import get_upstream
 
 PURE = Subject("port", "pure")
-FEW = expand([PURE], DTYPES, get_checks("conversion", "step", "sequence"))
+CHECKED = get_checks("conversion", "held", "start", "golden", "closed")
+FEW = expand([PURE], DTYPES, CHECKED)
 
 
 def test_only_the_call_styles_that_were_asked_for_are_asked_about():
-    of_all, of_one = (expand([PURE], ("float64",), get_checks("forward"), styles) for styles in (None, ["leaves"]))
-    assert [asked.style for asked in of_one] == ["leaves"]
-    assert len(of_all) == len(available_styles(get_port("pure"), "forward")) > 1
+    def styles_in(styles):
+        asked = expand([PURE], ("float64",), get_checks("styles"), styles)
+        return {(style_of(q.row, get_port("pure")), q.row["phase"]) for q in asked}
+
+    of_all, of_one = styles_in(None), styles_in({"forward": ["leaves"], "train_step": None})
+    assert ("leaves", "forward") in of_one < of_all
+    assert {style for style, phase in of_one if phase == "forward"} == {"leaves"}
+    trained = {style.name for style in available_styles(get_port("pure"), "train_step")}
+    assert {style for style, phase in of_one if phase == "train_step"} == trained
+    assert not [phase for _, phase in of_one if phase == "gradient"]
 
 
 def ignore(*_):
@@ -80,23 +89,9 @@ def test_a_question_is_found_again_by_its_names():
     for asked in expand(subjects, DTYPES, CHECKS):
         question = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
         assert question.port is get_subject(asked.subject)
-        assert (question.check.name, question.dtype, question.optimized) == (asked.check, asked.dtype, asked.optimized)
-        assert (question.style and question.style.name) == asked.style
+        assert (question.check.name, question.row, question.compiled) == (asked.check, asked.row, asked.compiled)
     assert get_subject(subjects[1]).kernel == "fused@save=none"
     assert get_subject(subjects[2]) is not get_port("nnx")
-
-
-def test_every_style_phase_and_dtype_is_asked_of_the_program_as_users_have_it(port):
-    for kernel in (None, "fused"):
-        asked = expand([Subject("port", port.name, kernel)], DTYPES, [check for check in CHECKS if check.rows is None])
-        real = [question for question in asked if question.optimized]
-        for phase, check in (("forward", "forward"), ("train_step", "training")):
-            styles = {style.name for style in available_styles(port, phase)}
-            assert {q.style for q in asked if q.check == check} == styles
-            assert styles <= {q.style for q in real}, "each at least once"
-        assert {q.dtype for q in real} == set(DTYPES)
-        assert {"sequence", "masks", "training", "step"} <= {q.check for q in real}, "gradients, train steps, a step"
-        assert {"training", "chunks", "hvp"} <= {q.check for q in asked if not q.optimized}
 
 
 # who asks
@@ -108,13 +103,10 @@ def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early
     told = []
     found = prove(FEW, lambda done, question: told.append((done, question)), early=early)
     assert [done for done, _ in told] == list(range(1, len(FEW) + 1))
-    assert {question for _, question in told} == set(FEW)
-    here = verify([get_port("pure")], checks=get_checks("conversion", "step", "sequence"))
-    said = [(m.check, m.dtype, m.quantity, m.kernel) for answer in found.answers for m in answer]
-    assert sorted(said) == sorted((m.check, m.dtype, m.quantity, m.kernel) for m in here)
-    for question, answer in zip(FEW, found.answers, strict=True):
-        assert {(m.check, m.dtype) for m in answer} == {(question.check, question.dtype)}
-        assert all(m.passed for m in answer)
+    assert all(question in FEW for _, question in told)
+    here = verify([get_port("pure")], checks=CHECKED)
+    assert [str(m) for answer in found.answers for m in answer] == [str(m) for m in here]
+    assert all(m.passed for answer in found.answers for m in answer)
 
 
 def test_few_questions_are_asked_by_this_process(monkeypatch):
@@ -125,24 +117,20 @@ def test_few_questions_are_asked_by_this_process(monkeypatch):
 def test_a_question_that_kills_hangs_or_ends_its_process_has_failed_and_the_rest_is_answered(
     child_runs, monkeypatch, tmp_path
 ):
-    child_runs(f"""this = question.check, question.dtype
-    if this == ("sequence", "float32"): os.kill(os.getpid(), 11)
-    if this == ("sequence", "float64"): os._exit(0)
-    if this == ("sequence", "bfloat16") and not os.path.exists({str(tmp_path / "once")!r}):
+    child_runs(f"""if question.check == "held": os.kill(os.getpid(), 11)
+    if question.check == "start": os._exit(0)
+    if question.check == "golden" and not os.path.exists({str(tmp_path / "once")!r}):
         os.mkdir({str(tmp_path / "once")!r}); os.kill(os.getpid(), 9)
-    if question.check == "step": time.sleep(60)""")
+    if question.check == "conversion": time.sleep(60)""")
     monkeypatch.setattr(prover, "LIMIT_S", 10.0)
     with Prover(keep=False) as asking:
         found = asking.prove(FEW, ignore)
-    problems = {(q.check, q.dtype): [m.problem for m in answer] for q, answer in zip(FEW, found.answers, strict=True)}
-    assert problems.pop(("sequence", "float32")) == ["the measuring process died: killed by signal 11"]
-    assert problems.pop(("sequence", "float64")) == ["the process ended without an answer"]
-    assert problems.pop(("step", "float64")) == ["the measuring process said nothing for 10 s, and was ended"]
-    assert len(problems) == len(FEW) - 3
+    problems = {q.check: [m.problem for m in answer] for q, answer in zip(FEW, found.answers, strict=True)}
+    assert problems.pop("held") == ["the measuring process died: killed by signal 11"]
+    assert problems.pop("start") == ["the process ended without an answer"]
+    assert problems.pop("conversion") == ["the measuring process said nothing for 10 s, and was ended"]
     assert {problem for some in problems.values() for problem in some} == {None}, "a death by chance is no failure"
-    assert {(q.check, q.dtype) for q in found.died} == {
-        ("sequence", "float32"), ("sequence", "float64"), ("step", "float64")
-    }  # fmt: skip
+    assert {q.check for q in found.died} == {"held", "start", "conversion"}
 
 
 @pytest.mark.usefixtures("two_processes")
@@ -157,14 +145,14 @@ def test_a_process_that_cannot_be_started_ends_the_proof(monkeypatch):
 
 def test_a_death_is_told_by_the_ports_own_name(child_runs):
     child_runs("os.kill(os.getpid(), 9)")
-    asked = expand([Subject("upstream", "nnx")], ["float32"], get_checks("conversion", "sequence"))
+    asked = expand([Subject("upstream", "nnx")], ["float64"], get_checks("conversion", "held"))
     assert {m.port for answer in prove(asked, ignore).answers for m in answer} == {get_upstream("nnx").PORT.name}
 
 
 def test_a_death_is_told_of_the_kernel_that_was_asked_about(child_runs):
     child_runs("os.kill(os.getpid(), 9)")
     subjects = [Subject("port", "pure"), Subject("port", "pure", "fused@save=none")]
-    asked = expand(subjects, ["float32"], get_checks("sequence"))
+    asked = expand(subjects, ["float64"], get_checks("held"))
     assert [{m.kernel for m in answer} for answer in prove(asked, ignore).answers] == [{"stock"}, {"fused@save=none"}]
 
 
@@ -178,7 +166,7 @@ def test_a_process_that_dies_before_it_asks_ends_the_proof(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_an_interrupt_ends_the_processes(child_runs, tmp_path):
     child_runs(f"""open({str(tmp_path)!r} + f"/{{os.getpid()}}.pid", "w").close()
-    if question.check == "step": time.sleep(60)""")
+    if question.check == "closed": time.sleep(60)""")
 
     def interrupt(done, question):
         raise KeyboardInterrupt
@@ -204,7 +192,7 @@ def damage(file):
 def test_damaged_programs_cost_time_alone(harm, tmp_path, monkeypatch):
     monkeypatch.setattr(prover, "programs_folder", lambda: tmp_path)
     monkeypatch.setattr(worker, "LEAST_KEPT_S", 0.0)
-    asked = [question for question in FEW if question.check == "step"]
+    asked = expand([PURE], DTYPES, get_checks("counted"))
 
     def proven():
         jax.clear_caches()

@@ -1,0 +1,206 @@
+"""A proof is kept under all that it depends on, and taken only where nothing of that changed."""
+
+import os
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from trigru.bench.commands import verify as verifying
+from trigru.bench.proving import kept as keeping
+from trigru.bench.proving.kept import digest_of, keep, kept
+from trigru.bench.proving.messages import Subject
+from trigru.bench.proving.prover import Prover
+from trigru.common.equality.checks import get_checks
+from trigru.common.equality.measurement import Measurement
+
+PASSED = Measurement("pure", "life", None, "GRU: loaded", "float64", 1e-16, 1e-12)
+PURE = Subject("port", "pure")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(keeping, "digest", lambda: "as it is")
+    monkeypatch.setattr(keeping, "find_spec", lambda name: None)  # no accelerator
+    return tmp_path
+
+
+def test_a_proof_that_is_kept_comes_back():
+    assert kept(PURE) is None
+    keep(PURE, "cpu", [PASSED])
+    proof = kept(PURE)
+    assert proof is not None
+    assert proof.measurements == [PASSED]
+
+
+@pytest.mark.parametrize(
+    ("subject", "backend", "measurements"),
+    [
+        (PURE, "gpu", [PASSED]),
+        (PURE, None, [PASSED]),
+        (PURE, "cpu", []),
+        (PURE, "cpu", [PASSED, replace(PASSED, error=1e-11)]),
+        (PURE, "cpu", [replace(PASSED, error=None, problem="not offered: lengths")]),
+        (Subject("port", "a stranger's"), "cpu", [PASSED]),
+        (Subject("upstream", "linen"), "cpu", [PASSED]),
+        (Subject("fault", "no-b-hn"), "cpu", [PASSED]),
+    ],
+)
+def test_what_is_no_whole_proof_of_our_own_port_on_a_cpu_is_not_kept(subject, backend, measurements):
+    keep(subject, backend, measurements)
+    assert kept(subject) is None
+
+
+def test_nothing_is_kept_beside_an_accelerator(monkeypatch):
+    keep(PURE, "cpu", [PASSED])
+    monkeypatch.setattr(keeping, "find_spec", lambda name: object() if name == "jax_plugins" else None)
+    assert kept(PURE) is None
+
+
+def test_another_kernel_or_code_has_another_proof(monkeypatch):
+    keep(PURE, "cpu", [PASSED])
+    assert kept(Subject("port", "pure", "fused")) is None
+    monkeypatch.setattr(keeping, "digest", lambda: "changed")
+    assert kept(PURE) is None
+
+
+def damage_by(change):
+    return lambda content: content.replace(*change)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-20], lambda content: b"", lambda content: b"[" * 100_000,
+        lambda content: b"\xff" + content,
+        damage_by((b'"as it is"', b'"other"')), damage_by((b"1e-16", b"1e-11")), damage_by((b'"cpu"', b'"gpu"')),
+        damage_by((b'"pure"', b'"nnx"')),
+    ],
+)  # fmt: skip
+def test_a_damaged_proof_is_none(damage, folder):
+    keep(PURE, "cpu", [PASSED])
+    (file,) = folder.iterdir()
+    content = damage(file.read_bytes())
+    assert content != file.read_bytes()
+    file.write_bytes(content)
+    assert kept(PURE) is None
+
+
+def test_the_oldest_proofs_go(folder, monkeypatch):
+    monkeypatch.setattr(keeping, "MOST_KEPT", 3)
+    for number in range(6):
+        monkeypatch.setattr(keeping, "digest", lambda number=number: str(number))
+        keep(PURE, "cpu", [PASSED])
+        for file in folder.iterdir():
+            os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 10))
+    assert len(list(folder.iterdir())) == 4
+    assert kept(PURE) is not None
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Places that Python imports from: trigru's own, JAX's, and another package's."""
+    site = tmp_path / "site"
+    for name in (
+        "own/port.py",
+        "site/jax/core.py",
+        "site/jax/core.so",
+        "site/other/code.py",
+        "site/jax-1.dist-info/METADATA",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1")
+    return {"environment": {"JAX_ENABLE_X64": "0", "HOME": "/h"}, "search": [str(site)], "own": [tmp_path / "own"]}
+
+
+def touch(path, text):
+    """Write a file anew, with its size and time kept where that can be."""
+    before = path.stat() if path.exists() else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    if before:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+#: What a proof depends on, and how it may change.
+CHANGES = {
+    "a port's source, of the same size and time": lambda place, given: touch(place / "own/port.py", "x = 2"),
+    "a file beside the ports": lambda place, given: touch(place / "own/rows.json", "{}"),
+    "JAX's source, of the same size and time": lambda place, given: touch(place / "site/jax/core.py", "x = 2"),
+    "JAX's library": lambda place, given: touch(place / "site/jax/core.so", "longer than before"),
+    "another package": lambda place, given: (place / "site/other/code.py").write_text("x = 22"),
+    "the time of another package's file": lambda place, given: os.utime(place / "site/other/code.py", (1, 1)),
+    "a new module": lambda place, given: touch(place / "site/sitecustomize.py", ""),
+    "a path file": lambda place, given: touch(place / "site/more.pth", "/elsewhere"),
+    "a package's version": lambda place, given: touch(place / "site/jax-1.dist-info/METADATA", "Version: 2"),
+    "a module that is gone": lambda place, given: (place / "site/other/code.py").unlink(),
+    "where modules are looked for": lambda place, given: given["search"].append(str(place / "own")),
+    "a setting of JAX": lambda place, given: given["environment"].update(JAX_ENABLE_X64="1"),
+    "flags of XLA": lambda place, given: given["environment"].update(XLA_FLAGS="--xla_cpu_enable_fast_math=true"),
+    "threads": lambda place, given: given["environment"].update(OMP_NUM_THREADS="1"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_change_of_what_a_proof_depends_on_is_seen(change, environment, tmp_path):
+    before = digest_of(**environment)
+    assert digest_of(**environment) == before
+    CHANGES[change](tmp_path, environment)
+    assert digest_of(**environment) != before
+
+
+@pytest.mark.parametrize(
+    "name", ["sys.version", "sys.executable", "sys.flags", "platform.machine", "platform.libc_ver", "_processor"]
+)
+def test_the_interpreter_and_the_machine_are_part_of_it(name, environment, monkeypatch):
+    before = digest_of(**environment)
+    module, _, attribute = name.rpartition(".")
+    where = {"sys": sys, "platform": keeping.platform, "": keeping}[module]
+    other = "other" if module == "sys" else lambda: "other"
+    if name == "sys.flags":
+        other = SimpleNamespace(safe_path=sys.flags.safe_path, optimize=2)
+    monkeypatch.setattr(where, attribute, other)
+    assert digest_of(**environment) != before
+
+
+@pytest.mark.parametrize("harmless", ["HOME", "EDITOR"])
+def test_what_changes_nothing_is_no_part_of_it(harmless, environment, tmp_path):
+    before = digest_of(**environment)
+    environment["environment"][harmless] = "other"
+    touch(tmp_path / "site/jax/__pycache__/core.pyc", "compiled")
+    touch(tmp_path / "site/other/readme.md", "text")
+    assert digest_of(**environment) == before
+
+
+def test_the_packages_of_trigru_are_read_whole():
+    assert {path.name for path in keeping.own_roots()} >= {"common", "impls", "bench"}
+
+
+class NoProver(Prover):
+    """A prover that is asked nothing."""
+
+    def __init__(self):
+        super().__init__(keep=False)
+
+    def prove(self, questions, progress):
+        if questions:
+            raise AssertionError(f"{len(questions)} questions were asked")
+        return super().prove(questions, progress)
+
+
+def test_a_command_takes_a_proof_that_is_kept_and_says_so(monkeypatch):
+    said = []
+    monkeypatch.setattr(verifying, "say", said.append)
+    keep(PURE, "cpu", [PASSED])
+    found, _ = verifying.verify_ports(("pure",), verifying.DTYPES, prover=NoProver())
+    assert found == [PASSED]
+    assert "by the same code; --anew proves again" in said[0]
+    some = {"forward": None}
+    assert verifying.verify_ports(("pure",), ("float64",), get_checks("styles"), styles=some, prover=NoProver())[0] == [
+        PASSED
+    ]
+    with pytest.raises(AssertionError, match="questions were asked"):
+        verifying.verify_ports(("pure",), verifying.DTYPES, anew=True, prover=NoProver())
+    with pytest.raises(AssertionError, match="questions were asked"):
+        verifying.verify_ports(("pure",), ("float64",), prover=NoProver())
