@@ -95,11 +95,8 @@ def compare(
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
             peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
         )  # fmt: skip
-        compare.compare(
-            plan, output, unfinished,
-            prover=prover, quick=bool(quick or sizes), snapshot=snapshot, anew=anew or not cache, details=details,
-            json=json,
-        )  # fmt: skip
+        how: Any = {"snapshot": snapshot, "anew": anew or not cache, "details": details, "json": json}
+        compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), **how)
 
 
 @app.command()
@@ -123,6 +120,10 @@ def verify(
     anew: given.Anew = False,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
+    if anew and (checks or dtypes or upstream or self_test):
+        raise typer.BadParameter(
+            "--anew is about all default checks: it takes no --check, --dtype, --upstream, --self-test."
+        )
     if self_test and (ports or dtypes or checks or kernels or json or upstream or thorough or devices):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if thorough and (checks or dtypes or upstream):
@@ -147,7 +148,7 @@ def verify(
 
         verify.verify_together(ports, kernels, cluster, json=json, devices=devices)
         return
-    with Prover(keep=cache, early=not (ports or checks or dtypes), shrink=not self_test) as prover:
+    with Prover(keep=cache, early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
 
         if self_test:
@@ -156,8 +157,8 @@ def verify(
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
             more = verify.Thorough(budget, seed) if thorough else None
-            how: Any = {"json": json, "thorough": more, "devices": devices, "anew": anew or not cache, "prover": prover}
-            verify.verify(ports, dtypes, checks, kernels, **how)
+            how: Any = {"json": json, "devices": devices, "anew": anew or not cache, "prover": prover}
+            verify.verify(ports, dtypes, checks, kernels, thorough=more, **how)
 
 
 @app.command()

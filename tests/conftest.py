@@ -137,6 +137,12 @@ def case():
     return Case.random(3, 7, 5, 6).astype("float32")
 
 
+@pytest.fixture(autouse=True)
+def nothing_proven(monkeypatch):
+    """No test takes a proof that another one kept: what a test patches is in no file."""
+    monkeypatch.setattr("trigru.bench.proving.kept._folder", lambda: None)
+
+
 @pytest.fixture
 def unchecked():
     """Lets mis-shaped arrays past the type checker, as they get past it at a user's."""

@@ -31,12 +31,18 @@ Folder = Annotated[
 
 
 def snapshot(
-    ports: given.Ports = None, equality: Equality = True, cache: given.Cache = True, output: Folder = Path("snapshot")
+    ports: given.Ports = None,
+    equality: Equality = True,
+    cache: given.Cache = True,
+    anew: given.Anew = False,
+    output: Folder = Path("snapshot"),
 ) -> None:
     """Write down all that is true of what is installed, apart from the clock: `trigru diff` compares it.
 
     Equality, the bits of results and of training, draws, trees, checkpoints, programs, Python calls and warnings.
     """
+    if anew and not equality:
+        raise typer.BadParameter("--anew is about equality: it does not go with --no-equality.")
     from ..processes.probe import check_jax
     from ..proving.prover import Prover
     from .claims import claim_folder
@@ -46,7 +52,7 @@ def snapshot(
         from . import options
         from .snapshot import snapshot
 
-        snapshot(output, options.read_ports(ports), equality=equality, prover=prover)
+        snapshot(output, options.read_ports(ports), equality=equality, anew=anew or not cache, prover=prover)
 
 
 def diff(

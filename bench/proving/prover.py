@@ -54,7 +54,7 @@ class Prover:
 
     Args:
         keep: whether compiled programs are kept, and taken from earlier ones.
-        shrink: whether rows that fail are made smaller.
+        fast: only pass or fail matters: rows that fail are not made smaller.
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
         devices: so many devices of a CPU in each process; None for what there is.
@@ -70,7 +70,7 @@ class Prover:
         self,
         *,
         keep: bool,
-        shrink: bool = True,
+        fast: bool = False,
         early: bool = False,
         devices: int | None = None,
         cluster: Cluster | None = None,
@@ -78,7 +78,7 @@ class Prover:
         self.programs = programs_folder() if keep else None
         self.processes = 1 if _has_tpu() or cluster else min(_cores(), MOST_PROCESSES)
         self.backend: str | None = None
-        self._shrink, self._devices, self._cluster = shrink, devices, cluster
+        self._fast, self._devices, self._cluster = fast, devices, cluster
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
 
     def __enter__(self) -> "Prover":
@@ -100,7 +100,7 @@ class Prover:
         processes = min(self.processes, len(asked) // (1 if self._devices else FEW))
         with scratch() as folder:
             programs = None if self.programs is None else str(self.programs)
-            request = Request(asked, 0, folder, programs, self._shrink, self._cluster)
+            request = Request(asked, 0, folder, programs, not self._fast, self._cluster)
             here = processes < 2 and self._devices is None and not (self._cluster or _has_tpu())
             with closing(_here(request) if here else self._in_children(request, max(processes, 1))) as found:
                 for answer in found:

@@ -56,7 +56,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "verify --thorough": {"Prover.keep": True, "Prover.early": True, "verify.prover": "the prover",
         "verify.thorough": Thorough()},
     "verify --upstream": {"Prover.keep": True, "Prover.early": True, "report_upstream.prover": "the prover"},
-    "verify --self-test": {"Prover.keep": True, "Prover.early": True, "Prover.in_haste": True,
+    "verify --self-test": {"Prover.keep": True, "Prover.early": True, "Prover.fast": True,
         "report_self_test.prover": "the prover"},
     "bench": {"make_plan.seed": 0, "make_plan.dtype": "float32", "make_plan.precision": "highest",
         "make_plan.autotune": "each", "claim_folder.folder": Path("results"), "benchmark.plan": "a plan",
@@ -97,7 +97,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "--quick": {"plan.quick": True, "done.quick": True},
         "--size hidden=8": {"plan.sizes": ["hidden=8"], "done.quick": True},
         "--resume": {"done.unfinished": "resume", "Prover.early": False},
-        "--no-cache": {"Prover.keep": False},
+        "--no-cache": {"Prover.keep": False, "done.anew": True},
+        "--anew": {"done.anew": True},
         "--snapshot": {"done.snapshot": True},
     },
     "verify": {
@@ -108,7 +109,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "--kernel fused": {"done.kernels": ["fused"]},
         "--json": {"done.json": True},
         "--devices 2": {"done.devices": 2},
-        "--no-cache": {"Prover.keep": False},
+        "--no-cache": {"Prover.keep": False, "done.anew": True},
+        "--anew": {"done.anew": True},
     },
     "verify --thorough": {
         "--port pure": {"done.names": ["pure"], "Prover.early": False},
@@ -117,7 +119,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "--devices 2": {"done.devices": 2},
         "--budget 9": {"done.thorough": Thorough(9.0, None)},
         "--seed 0": {"done.thorough": Thorough(None, 0)},
-        "--no-cache": {"Prover.keep": False},
+        "--no-cache": {"Prover.keep": False, "done.anew": True},
+        "--anew": {"done.anew": True},
     },
     "verify --upstream": {
         "--port linen": {"done.names": ["linen"], "Prover.early": False},
@@ -161,7 +164,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "snapshot": {
         "--port nnx": {"done.names": ("nnx",), "Prover.early": False},
         "--no-equality": {"done.equality": False, "Prover.early": False},
-        "--no-cache": {"Prover.keep": False},
+        "--no-cache": {"Prover.keep": False, "done.anew": True},
+        "--anew": {"done.anew": True},
         "--output x": CLAIM["--output x"],
     },
     "diff a b": {

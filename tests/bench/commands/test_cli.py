@@ -16,9 +16,10 @@ MEASURING = {"--details", "--json", "--size",
 }  # fmt: skip
 CLUSTER = {"--coordinator", "--hosts", "--host", "--distributed"}
 COMMANDS = {
-    "compare": MEASURING | {"--cache", "--no-cache", "--snapshot"},
+    "compare": MEASURING | {"--cache", "--no-cache", "--anew", "--snapshot"},
     "verify": CLUSTER
     | {
+        "--anew",
         "--port",
         "--dtype",
         "--check",
@@ -46,7 +47,7 @@ COMMANDS = {
         "--fail-on",
         "--output",
     },
-    "snapshot": {"--port", "--equality", "--no-equality", "--cache", "--no-cache", "--output"},
+    "snapshot": {"--port", "--equality", "--no-equality", "--cache", "--no-cache", "--anew", "--output"},
     "matrix": {"--from", "--every", "--last", "--port", "--python", "--equality", "--no-equality", "--bench"}
     | {"--details", "--output"},
     "bisect": {"--port", "--python", "--with", "--fact", "--output"},
