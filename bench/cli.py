@@ -121,9 +121,7 @@ def verify(
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     if anew and (checks or dtypes or upstream or self_test):
-        raise typer.BadParameter(
-            "--anew is about all default checks: it takes no --check, --dtype, --upstream, --self-test."
-        )
+        raise typer.BadParameter("--anew goes with neither --check, --dtype, --upstream nor --self-test.")
     if self_test and (ports or dtypes or checks or kernels or json or upstream or thorough or devices):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
     if thorough and (checks or dtypes or upstream):
@@ -157,8 +155,8 @@ def verify(
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
             more = verify.Thorough(budget, seed) if thorough else None
-            how: Any = {"json": json, "devices": devices, "anew": anew or not cache, "prover": prover}
-            verify.verify(ports, dtypes, checks, kernels, thorough=more, **how)
+            how: Any = {"json": json, "thorough": more, "devices": devices, "anew": anew or not cache}
+            verify.verify(ports, dtypes, checks, kernels, prover=prover, **how)
 
 
 @app.command()
