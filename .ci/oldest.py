@@ -8,8 +8,8 @@ from packaging.requirements import Requirement
 from trigru.bench.upgrades.environments import Environments
 from trigru.bench.upgrades.versions import SUBJECTS, VersionSet
 
-#: In full, but for NNX: before Flax 0.12, JAX's own transformations do not take its modules.
-OF_STYLES = ("conversion", "exchange", "forward", "training", "sgd", "adamw", "carry-rate")
+#: In full, but for NNX: before Flax 0.12, JAX's own transformations do not take its modules, nor do traces.
+OF_STYLES = ("conversion", "compiled")
 ASKED = (
     [f"--port={name}" for name in ("pure", "linen", "equinox")],
     ["--port=nnx", "--kernel=stock", "--kernel=fused", *(f"--check={name}" for name in OF_STYLES)],

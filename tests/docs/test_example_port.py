@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from trigru.common.equality.verification import usual_checks
+from trigru.common.equality.checks import CHECKS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example_port"
@@ -57,12 +57,11 @@ def test_the_example_is_found_and_passes_every_check(packages, tmp_path):
     assert data["passed"]
     assert data["unavailable"] == {}
     assert {m["port"] for m in data["measurements"]} == {"by-hand"}
-    asked = {check.name for check in usual_checks() if "float64" in check.dtypes}
-    assert {m["check"] for m in data["measurements"]} == asked
+    assert {m["check"] for m in data["measurements"]} == {check.name for check in CHECKS}
 
 
 def test_the_example_stands_beside_our_own_ports(packages, tmp_path):
-    chosen = ("--check", "conversion", "--dtype", "float32", "--json")
+    chosen = ("--check", "conversion", "--json")
     found = verify("--port", "by-hand", "--port", "pure", *chosen, cwd=tmp_path, path=packages)
     assert found.returncode == 0, found.stdout + found.stderr
     data = json.loads(found.stdout)
@@ -75,7 +74,6 @@ def test_a_fault_in_the_package_is_noticed_and_its_port_named(tmp_path):
         assert source.count(B_HN) == 1
         return source.replace(B_HN, "")
 
-    # bfloat16 is asked in the fewest checks, and this fault is larger than its rounding
-    found = verify("--port", "by-hand", "--dtype", "bfloat16", cwd=tmp_path, path=install(tmp_path, without_b_hn))
+    found = verify("--port", "by-hand", "--check", "closed", cwd=tmp_path, path=install(tmp_path, without_b_hn))
     assert found.returncode == 1, found.stderr
     assert "FAILED by-hand: sequence: " in found.stdout

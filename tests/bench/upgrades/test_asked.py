@@ -213,7 +213,7 @@ def test_equality_is_proven_of_what_is_there_and_departures_are_of_the_parts(tmp
 
     def prove(some, prover, told):
         asked.extend(some)
-        return [[Measurement(a.subject.source, a.check, a.style, "", a.dtype, 0.0, 0.0)] for a in some]
+        return [[Measurement(a.subject.source, a.check, None, "", "float64", 0.0, 0.0)] for a in some]
 
     monkeypatch.setattr(taking, "_prove", prove)
     monkeypatch.setattr(taking, "_departures", lambda name, measured: [(name, *sorted({m.port for m in measured}), "")])
