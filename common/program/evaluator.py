@@ -272,9 +272,9 @@ def _keys(keys: list[Any]) -> Array:
 
 
 def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
-    params = equation.params
-    body, consts, carries, length = (params[name] for name in ("jaxpr", "num_consts", "num_carry", "length"))
-    step, order = function_of(body, how), range(length)[:: -1 if params["reverse"] else 1]
+    params, (consts, carries) = equation.params, scan_counts(equation)
+    length, step = params["length"], function_of(params["jaxpr"], how)
+    order = range(length)[:: -1 if params["reverse"] else 1]
     stacked_avals = [variable.aval for variable in equation.outvars[carries:]]
 
     def run(*operands: Array) -> list[Array]:
@@ -293,6 +293,17 @@ def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
         return [*carry, *whole]
 
     return run
+
+
+def scan_counts(equation: Any) -> tuple[int, int]:
+    """How many operands of a scan are constants, and how many the carry has. What is stacked has one more axis.
+
+    Parameters of the equation say so, too, but not by the same names in every version of JAX.
+    """
+    body = equation.params["jaxpr"]
+    by_time = sum(v.aval.ndim > aval.ndim for v, aval in zip(equation.invars, body.in_avals, strict=True))
+    carries = sum(v.aval.ndim == aval.ndim for v, aval in zip(equation.outvars, body.out_avals, strict=True))
+    return len(equation.invars) - by_time - carries, carries
 
 
 def _while(equation: Any, how: How) -> Callable[..., list[Array]]:

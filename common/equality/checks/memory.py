@@ -22,6 +22,7 @@ from ...port.compilation import jit_without_optimization
 from ...port.programs import computed_functions, temp_bytes
 from ...port.protocol import DONATED, Port, WithKernel
 from ...port.styles import available_styles, make_task
+from ...program import scan_counts
 from .check import Answers, Check
 from .training import ADAM
 
@@ -174,7 +175,7 @@ def _stacked_bytes(jaxpr: Any) -> int:
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
-            stacked = equation.outvars[equation.params["num_carry"] :]
+            stacked = equation.outvars[scan_counts(equation)[1] :]
             total += sum(v.aval.size * v.aval.dtype.itemsize for v in stacked)
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
             inner = getattr(inner, "jaxpr", inner)
