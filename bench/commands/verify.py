@@ -17,7 +17,7 @@ from ...common.files import write_whole
 from ...common.gru.kernels import STOCK, Kernel
 from ...impls import faults, get_port, unavailable, upstream
 from ..processes.cluster import Cluster
-from ..proving.kept import KeptProof, keep, kept
+from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
 from ..proving.questions import OF_PARTS, expand, get_subject
@@ -84,11 +84,13 @@ def verify_ports(
     Args:
         styles: by phase, which call styles are asked about; None for all.
         devices: ask also with the batch spread over so many devices.
-        anew: take no proof that is kept. One of all default checks answers also for some of them.
+        anew: take no proof that is kept. A kept proof has all default checks, so it is also used where only the call
+            styles that are timed are checked.
     """
     missing = _missing(names)
     subjects = _subjects(names, kernels, missing)
-    default = checks is None and tuple(dtypes) == DTYPES
+    default = checks is None and styles is None and tuple(dtypes) == DTYPES
+    may_keep = default and prover.programs is not None and bool(digest())  # before anything is checked
     measurements: list[Measurement] = []
     known = {} if anew or not (default or styles is not None) else _kept_proofs(subjects, prover)
     more = [check for check in THOROUGH if not check.at_random] if thorough is not None else []
@@ -98,7 +100,7 @@ def verify_ports(
         say(f"{_named(subject)}: proven at {proof.when} by the same code; --anew proves again.")
     found = hold(left, dtypes, checks, styles, prover=prover)
     measurements += [measurement for of_subject in found.values() for measurement in of_subject]
-    if default:
+    if may_keep and found and nothing_changed():
         for subject, of_subject in found.items():
             keep(subject, prover.backend, of_subject)
     if thorough is not None:
@@ -282,14 +284,17 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     for fault in present:
         some = expand([Subject("fault", fault.name)], DTYPES, get_checks(fault.check))
         asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
-    checks = get_checks(*dict.fromkeys(fault.check for fault in present))
-    rows = [(q.check, q.row) for q in asked]
-    sound = [q for q in expand([Subject("port", "pure")], DTYPES, checks) if (q.check, q.row) in rows]
+    sound: list[Asked] = []
+    for fault in present:  # the same of the port in which it is planted, without it
+        rows = [q.row for q in asked if q.subject.name == fault.name]
+        plain = expand([Subject("port", fault.needs)], DTYPES, get_checks(fault.check))
+        sound += [q for q in plain if q.row in rows and q not in sound]
     proof = _prove("self-test", asked + sound, prover=prover)
     noticed: dict[str, list[str]] = {fault.name: [] for fault in present}
     for question, answer in zip(asked, proof.answers, strict=False):
         was_asked = question not in proof.died  # a death says nothing about the check
-        if was_asked and not all(m.passed for m in answer) and question.check not in noticed[question.subject.name]:
+        failed = any(not m.passed and m.offered for m in answer)
+        if was_asked and failed and question.check not in noticed[question.subject.name]:
             noticed[question.subject.name].append(question.check)
     return noticed, all(m.passed for answer in proof.answers[len(asked) :] for m in answer)
 

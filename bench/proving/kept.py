@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import distributions
@@ -33,14 +34,15 @@ READ = ("jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "ml_dtype
 #: Beginnings of variables that change what is computed, or which files are imported.
 VARIABLES = (
     *("JAX", "XLA", "TF_", "LIBTPU", "PJRT", "CUDA", "ROCR", "FLAX", "EQX", "EQUINOX", "JAXTYPING", "PYTHON", "LD_"),
-    *("OMP_", "MKL_", "OPENBLAS", "NPY_", "EIGEN", "MALLOC", "GLIBC", "LANG", "LC_"),
+    *("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS", "GOTO_", "BLIS_", "VECLIB_", "DNNL_", "ONEDNN_", "NPY_", "SCIPY_"),
+    *("EIGEN", "MALLOC", "GLIBC", "DYLD_", "NVIDIA_", "CUBLAS_", "LANG", "LC_"),
 )
 #: Ends of names of files that Python imports, or that say what it imports; and names of files that describe packages.
 IMPORTED = (".py", ".pyc", ".so", ".pyd", ".dylib", ".dll", ".pth", ".egg-link", ".zip")
 DESCRIBED = ("METADATA", "RECORD", "entry_points.txt", "direct_url.json", "PKG-INFO", "pyvenv.cfg")
 LEFT_OUT = ("__pycache__", "test", "tests", "include", "idlelib", "node_modules")
-#: A proof is read up to this size, in bytes.
-MOST_BYTES = 20_000_000
+#: A proof is read up to this size, in bytes; and so many are kept.
+MOST_BYTES, MOST_KEPT = 20_000_000, 40
 
 
 class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,13 +66,15 @@ def keep(subject: Subject, backend: str | None, measurements: Iterable[Measureme
         return
     when = datetime.now(UTC).isoformat(timespec="seconds")
     proof = KeptProof(digest(), subject, when, backend, measurements)
-    for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-MOST_KEPT]:
-        old.unlink(missing_ok=True)
-    write_whole(_path(folder, subject), msgspec.json.encode(proof))
+    with suppress(OSError):  # a full disk, or another process that removes the same file: it costs time alone
+        for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST_KEPT]:
+            old.unlink(missing_ok=True)
+        write_whole(_path(folder, subject), msgspec.json.encode(proof))
 
 
-#: How many proofs stay when another one is kept.
-MOST_KEPT = 40
+def nothing_changed() -> bool:
+    """Whether what a proof depends on is still as it was when this process first looked."""
+    return _digest_now() == digest()
 
 
 def kept(subject: Subject) -> KeptProof | None:
@@ -109,7 +113,11 @@ def _path(folder: Path, subject: Subject) -> Path:
 
 @cache
 def digest() -> str:
-    """Of all that a proof depends on, as it is now. It takes about half a second."""
+    """The digest of all that a proof depends on, as it was when this process first asked. It takes a second or two."""
+    return _digest_now()
+
+
+def _digest_now() -> str:
     return digest_of(os.environ, sys.path, own_roots())
 
 
@@ -127,21 +135,20 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
         found.update("\0".join(map(str, words)).encode(errors="surrogateescape") + b"\n")
 
     add(sys.version, os.path.realpath(sys.executable), sys.flags, platform.machine(), platform.libc_ver(), _processor())
+    add(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    script = None if sys.flags.safe_path else os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv[0] else ""
     for name, value in sorted(environment.items()):
         if name.startswith(VARIABLES):
             add("variable", name, value)
     for folder in own:
-        for path in sorted(
-            str(path) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-        ):
+        for path, _ in _files(str(folder), everything=True):
             add("own", path, _content(path))
-    script = None if sys.flags.safe_path else os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv[0] else ""
     for place in search:
-        if place in ("", script):
+        if place in ("", os.getcwd(), script):
             continue
         add("search", place)
         for name in sorted(os.listdir(place)) if os.path.isdir(place) else [""]:
-            for path, status in _files(os.path.join(place, name)):
+            for path, status in _files(os.path.join(place, name) if name else place):
                 read = name in READ and path.endswith(".py")
                 add(path, status.st_size, status.st_mtime_ns, _content(path) if read else "")
     return found.hexdigest()
@@ -163,21 +170,33 @@ def own_roots() -> list[Path]:
     return sorted(set(roots))
 
 
-def _files(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """What Python imports or reads to find what it imports, below a folder, in order; of a file, itself."""
-    if os.path.isfile(path):
-        yield path, os.stat(path)
-        return
+def _files(
+    path: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[str, os.stat_result]]:
+    """What Python imports or reads to find what it imports, below a folder, in order; of a file, itself.
+
+    Args:
+        everything: other files, too.
+        seen: folders on the way, to which a link may lead back.
+    """
     try:
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except OSError:
+        status = os.stat(path)
+        names = sorted(os.listdir(path)) if os.path.isdir(path) else None
+    except OSError:  # a link to nothing
         return
-    for entry in entries:
-        if entry.is_dir():
-            if entry.name not in LEFT_OUT:
-                yield from _files(entry.path)
-        elif entry.name.endswith(IMPORTED) or entry.name in DESCRIBED:
-            yield entry.path, entry.stat()
+    if names is None:
+        yield path, status
+        return
+    here = status.st_dev, status.st_ino
+    for name in names if here not in seen else ():
+        inner = os.path.join(path, name)
+        package = "." not in name or name.endswith((".dist-info", ".egg-info", ".libs"))
+        if name not in LEFT_OUT and (package if os.path.isdir(inner) else everything or _is_read(name)):
+            yield from _files(inner, everything=everything, seen=seen | {here})
+
+
+def _is_read(name: str) -> bool:
+    return name.endswith(IMPORTED) or name in DESCRIBED
 
 
 def _content(path: str) -> str:

@@ -18,7 +18,7 @@ from ...impls import get_port, port_names, unavailable, upstream
 from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
-from ..proving.kept import keep, kept
+from ..proving.kept import digest, keep, kept, nothing_changed
 from ..proving.messages import Asked
 from ..proving.messages import Subject as Named
 from ..proving.prover import Prover
@@ -73,13 +73,15 @@ def take(
     departures: list[tuple[str, str, str]] = []
     if equality is True:
         ports = [Named("port", name) for name in present]
+        digest()  # before anything is checked
         known = {} if anew else {port: proof.measurements for port in ports if (proof := kept(port))}
         usual = expand([port for port in ports if port not in known], DTYPES, CHECKS)
         of_parts = expand([Named("upstream", name) for name in parts], DTYPES, OF_PARTS)
         found = _prove(usual + of_parts, prover, told)
         for port in (port for port in ports if port not in known):
             known[port] = [m for q, answer in zip(usual, found, strict=False) if q.subject == port for m in answer]
-            keep(port, prover.backend, known[port])
+            if prover.programs is not None and nothing_changed():
+                keep(port, prover.backend, known[port])
         measured = [m for port in ports for m in known[port]]
         others = [m for answer in found[len(usual) :] for m in answer]
         departures = [departure for name in parts for departure in _departures(name, others)]

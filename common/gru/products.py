@@ -145,7 +145,7 @@ ad.defbilinear(
 )
 # The transpose is one too, since its form depends on the devices, which are known when it is lowered.
 _gradient_p = Primitive("all_steps_gradient")
-_gradient_p.def_impl(_gradient)
+_gradient_p.def_impl(_gradient_by_rows)  # as on one device
 _gradient_p.def_abstract_eval(_abstract_gradient)
 mlir.register_lowering(_gradient_p, _lower_gradient)
 batching.primitive_batchers[_gradient_p] = _batched_gradient

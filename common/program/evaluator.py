@@ -207,7 +207,10 @@ def _closed(jaxpr: Any) -> Any:
 
 
 def _of_implementation(equation: Any, how: How) -> Callable[..., Any] | None:
-    """The evaluation of what implements a primitive that is not JAX's own; None where JAX has to run it."""
+    """The evaluation of what implements a primitive that is not JAX's own; None where JAX has to run it.
+
+    That is its `impl`, and not what it is lowered to.
+    """
     implementation = getattr(equation.primitive, "impl", None)
     module = getattr(implementation, "__module__", None) or "jax"  # that of a partial is that of its class
     if implementation is None or module.partition(".")[0] in ("jax", "jaxlib", "functools"):
@@ -282,17 +285,29 @@ def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
         by_time = operands[consts + carries :]
         columns: list[list[Any]] = [[None] * length for _ in stacked_avals]
         for t in order:
-            found = step(*fixed, *carry, *[a[:, t] for a in by_time])
+            found = step(*fixed, *carry, *[_at(a, t) for a in by_time])
             carry = found[:carries]
             for column, value in zip(columns, found[carries:], strict=True):
                 column[t] = value
         whole = [
-            np.stack(together(column), axis=1) if column else np.zeros((1, *aval.shape), how.dtype(aval.dtype))
+            _stacked(column) if column else np.zeros((1, *aval.shape), how.dtype(aval.dtype))
             for column, aval in zip(columns, stacked_avals, strict=True)
         ]
         return [*carry, *whole]
 
     return run
+
+
+def _at(a: Array, t: int) -> Array:
+    """What belongs to a step."""
+    return _keys([key[t] for key in a]) if a.dtype == object else a[:, t]
+
+
+def _stacked(column: list[Array]) -> Array:
+    """The results of all steps, with the axis of steps behind that of sets."""
+    if column[0].dtype == object:
+        return _keys([jnp.stack(keys) for keys in zip(*together(column), strict=True)])
+    return np.stack(together(column), axis=1)
 
 
 def scan_counts(equation: Any) -> tuple[int, int]:

@@ -59,9 +59,16 @@ def _widened(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 
 def _divide(a: Array, b: Array) -> Array:
-    if np.issubdtype(a.dtype, np.integer):
-        return np.trunc(np.divide(a, b)).astype(a.dtype)
-    return a / b
+    if not np.issubdtype(a.dtype, np.integer):
+        return a / b
+    quotient = a // np.where(b == 0, 1, b).astype(b.dtype)  # rounded down, where JAX rounds towards 0
+    inexact = (quotient * b != a) & ((a < 0) != (b < 0))
+    return np.where(b == 0, -1, quotient + inexact).astype(a.dtype)
+
+
+def _logistic(equation: Any, dtype: Any) -> Callable[..., Array] | None:
+    """Of complex numbers, it is JAX's."""
+    return None if dtype(equation.outvars[0].aval.dtype).kind == "c" else _widened(special.expit)
 
 
 def _power(equation: Any, dtype: Any) -> Callable[[Array], Array]:
@@ -80,14 +87,24 @@ def _power(equation: Any, dtype: Any) -> Callable[[Array], Array]:
 
 
 def _convert(equation: Any, dtype: Any) -> Callable[[Array], Array]:
-    to = dtype(equation.params["new_dtype"])
-    return lambda a: a.astype(to, copy=False)
+    to, of = dtype(equation.params["new_dtype"]), dtype(equation.invars[0].aval.dtype)
+    if to.kind not in "iu" or of.kind in "iub":
+        return lambda a: a.astype(to, copy=False)
+    least, most = np.iinfo(to).min, np.iinfo(to).max
+
+    def run(a: Array) -> Array:
+        """As XLA: what is too large becomes the largest integer, and NaN becomes 0."""
+        wide = np.nan_to_num(a.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
+        found = np.where((wide > least) & (wide < most), wide, 0).astype(to)
+        return np.where(wide >= most, to.type(most), np.where(wide <= least, to.type(least), found))
+
+    return run
 
 
 def _select(which: Array, *cases: Array) -> Array:
     if which.dtype == bool:
         return np.where(which, cases[1], cases[0])
-    return np.choose(which, cases)
+    return np.choose(which, cases, mode="clip")
 
 
 def _clamp(least: Array, a: Array, most: Array) -> Array:
@@ -224,11 +241,19 @@ def _dynamic_update_slice(equation: Any, dtype: Any) -> Callable[..., Array]:
 # Reductions and products ------------------------------------------------------------------------------------------
 
 
+def _adding(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which XLA adds up: float32 for half precision."""
+    return np.dtype(np.float32) if dtype.itemsize < 4 and dtype.kind not in "iub" else dtype
+
+
 def _reduce(function: np.ufunc) -> Rule:
-    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array]:
+    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array] | None:
         axes = tuple(axis + 1 for axis in equation.params["axes"])
         to = dtype(equation.outvars[0].aval.dtype)
-        return lambda a: function.reduce(a, axis=axes).astype(to, copy=False)
+        if 0 in equation.invars[0].aval.shape and function not in (np.add, np.multiply):
+            return None
+        inner = _adding(to) if function in (np.add, np.multiply) else to
+        return lambda a: function.reduce(a.astype(inner, copy=False), axis=axes).astype(to, copy=False)
 
     return rule
 
@@ -238,7 +263,8 @@ def _accumulate(function: np.ufunc) -> Rule:
         axis, backwards = equation.params["axis"] + 1, equation.params["reverse"]
 
         def run(a: Array) -> Array:
-            found = function.accumulate(np.flip(a, axis) if backwards else a, axis, dtype=a.dtype)
+            inner = _adding(a.dtype)
+            found = function.accumulate(np.flip(a, axis) if backwards else a, axis, dtype=inner).astype(a.dtype)
             return np.flip(found, axis) if backwards else found
 
         return run
@@ -265,8 +291,7 @@ def _dot_general(equation: Any, dtype: Any) -> Callable[..., Array]:
     M, N = prod(shape_a[n] for n in free_a), prod(shape_b[n] for n in free_b)
     out = equation.outvars[0].aval
     to = dtype(out.dtype)
-    # as XLA, which adds up half precision in float32
-    inner = np.dtype(np.float32) if to.itemsize < 4 and to.kind not in "iub" else to
+    inner = _adding(to)
 
     def run(a: Array, b: Array) -> Array:
         a = a.transpose(order_a).reshape(len(a), B, M, K).astype(inner, copy=False)
@@ -305,7 +330,7 @@ RULES: dict[str, Rule] = {
     "pow": _elementwise(np.power, cast=True),
     "square": _elementwise(lambda a: a * a),
     "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
-    "logistic": _elementwise(_widened(special.expit)),
+    "logistic": _logistic,
     "erf": _elementwise(_widened(special.erf)),
     "erfc": _elementwise(_widened(special.erfc)),
     "erf_inv": _elementwise(_widened(special.erfinv)),

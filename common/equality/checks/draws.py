@@ -19,6 +19,7 @@ from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
 from ...parameters.record import ClassifierParams, leaf_shapes, leaves
 from ...port.protocol import Port
+from ..bounds import relative_error
 from ..cases import CASE
 from .check import LEFT_OUT, Answers, Check, make_traced
 
@@ -65,6 +66,10 @@ def draws_check(name: str, catches: str) -> Check:
 _NORMAL = initializers.normal(0.5)
 
 
+#: Draws within jit and outside of it differ by rounding alone.
+SAME_DRAW = 1e-9
+
+
 class _CarryInit:
     """An initializer of the initial carry that notes how it is called."""
 
@@ -103,6 +108,10 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
     if np.any(_initial_carry(port, config, 0)):
         raise DefectError("without carry_init, the initial carry is not zero.")
     _require_traced(port, drawn)
+    traced, eager = (leaves(port.dump(model)) for model in (make_traced(port, drawn, 0), port.make(drawn, _key(0))))
+    for name, array in traced.items():
+        if not relative_error(eager[name], array) <= SAME_DRAW:
+            raise DefectError(f"outside of jit, make draws another {name} than within.")
 
 
 def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParams]:
@@ -137,6 +146,10 @@ def _require_traced(port: Port, config: GRUConfig) -> None:
     draws = str(traced).count("name=draw_carry")
     if draws != 1:
         raise DefectError(f"carry_init is called {draws} times, expected once.")
+
+
+def _key(seed: int) -> Any:
+    return jax.random.key(seed)
 
 
 def _initial_carry(port: Port, config: GRUConfig, key: int) -> Array:

@@ -17,7 +17,7 @@ from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port
 from ...program import evaluate
 from .. import oracle
-from ..bounds import relative_error
+from ..bounds import SAME_BOUND, relative_error
 from ..cases import CASE
 from .check import Answers, Check, unless_left_out
 
@@ -46,7 +46,10 @@ def start_check(name: str, catches: str) -> Check:
                 error = relative_error(found, np.broadcast_to(params.initial_carry, shape))
                 if dtype and not error <= float(jnp.finfo(dtype).eps):
                     raise DefectError(f"{what} is not the parameter.")
-        cast = jax.tree.map(lambda p: p.astype("float32"), port.load(config, params))
+        plain = port.load(config, params)
+        if not relative_error(port.initial_carry(plain, (B,)), np.tile(params.initial_carry, (B, 1))) <= SAME_BOUND:
+            raise DefectError("outside of jit, the initial carry is not the parameter.")
+        cast = jax.tree.map(lambda p: p.astype("float32"), plain)
         given = jnp.result_type(port.initial_carry(cast, (B,)))
         if given != jnp.float32:
             raise DefectError(f"the initial carry of a model whose parameters were cast to float32 is {given}.")

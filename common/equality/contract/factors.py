@@ -254,18 +254,16 @@ NAMED: tuple[Row, ...] = (
     {"transform": "eager", "phase": "forward", "arrays": "strided", "carry": "passed", **_MASKED, "reverse": "yes",
      "lengths dtype": "uint8"},
 )  # fmt: skip
-#: What call styles are compiled with, in turn: each dtype, mask and kind of loop.
+#: What the call styles of a port are compiled with, one after the other: dtypes, masks and kinds of loop.
 AS_COMPILED: tuple[Row, ...] = (
     {"dtype": "float32", **_MASKED, "carry": "passed", "reverse": "yes", "unroll": "not dividing"},
-    {"dtype": "float32", "remat": "yes", "lengths": "passed", "time-major": "yes"},
-    {"dtype": "float32", "resets": "passed", "inputs": "33", "hidden": "16"},
     {"dtype": "bfloat16", "lengths": "passed"},
+    {"dtype": "float32", "remat": "yes", "lengths": "passed", "time-major": "yes"},
     {"dtype": "float64", **_MASKED, "carry": "passed"},
     {"dtype": "float16", "carry": "passed"},
     {"dtype": "bfloat16 of float32", "entry": "classifier", "lengths": "passed"},
+    {"dtype": "float32", "resets": "passed", "inputs": "33", "hidden": "16"},
 )
-
-
 #: Accuracy at the sizes that people run.
 SCALE: tuple[Row, ...] = tuple(
     {"transform": "compiled", "batch": "64", "time": "1024", "inputs": "64", "hidden": "512", "dtype": dtype}

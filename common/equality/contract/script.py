@@ -13,7 +13,7 @@ _DIRECT = {
     "style": (NO_STYLE,),
     "carry": ("none", "passed", "other dtype"),
     "time-major": ("no",),
-    "arrays": ("device", "numpy"),
+    "arrays": ("device",),
     "choices": ("default",),
 }
 

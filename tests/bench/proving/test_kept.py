@@ -94,7 +94,7 @@ def test_the_oldest_proofs_go(folder, monkeypatch):
         keep(PURE, "cpu", [PASSED])
         for file in folder.iterdir():
             os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 10))
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 3
     assert kept(PURE) is not None
 
 
