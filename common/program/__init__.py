@@ -1,6 +1,7 @@
 """Evaluates programs that JAX has traced, in NumPy."""
 
-from .evaluator import Evaluator, Observer, one_set, scan_counts
+from .evaluator import Evaluator, Observer, scan_counts
+from .sets import one_set
 from .source import CodeLine, code_lines
 from .traced import Traced, evaluate
 

@@ -26,7 +26,8 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from ..compat import enable_x64
 from ..port.compilation import jit_without_optimization
-from .rules import IDENTITIES, RULES, together
+from .rules import IDENTITIES, RULES
+from .sets import at_step, chosen, is_key, keys_of, of_steps
 
 Array = np.ndarray
 #: (equation, results): called after each equation, also within calls, and in loops for each step.
@@ -88,16 +89,12 @@ class Evaluator:
         """
         given = []
         for aval, operand in zip(self._avals, operands, strict=True):
-            if np.shape(operand)[1:] != aval.shape:
+            shape = operand[0].shape if is_key(aval) else np.shape(operand)[1:]
+            if shape != aval.shape:
                 raise ValueError(f"an operand has shape {np.shape(operand)}, expected (sets, *{aval.shape}).")
-            given.append(operand if _is_key(aval) else np.asarray(operand, self._how.dtype(aval.dtype)))
+            given.append(operand if is_key(aval) else np.asarray(operand, self._how.dtype(aval.dtype)))
         with np.errstate(all="ignore"):
             return list(self._run(*given))
-
-
-def one_set(array: Any) -> Array:
-    """An array, with an axis of sets in front that has length 1."""
-    return _keys([array]) if isinstance(array, jax.Array) and _is_key(array) else np.asarray(array)[None]
 
 
 @lru_cache(maxsize=4096)
@@ -160,7 +157,7 @@ def _needed(jaxpr: Any) -> list[Any]:
 def _evaluation(equation: Any, how: How) -> Callable[..., Any]:
     """The function of an equation's operands."""
     name = equation.primitive.name
-    if any(map(_is_key, (*equation.invars, *equation.outvars))) and name not in (*CALLS, *_LOOPS):
+    if any(map(is_key, (*equation.invars, *equation.outvars))) and name not in (*CALLS, *_LOOPS):
         return _handed(equation, how)
     if name in CALLS:
         return function_of(_called(equation), how)
@@ -186,8 +183,8 @@ def _observed(equation: Any, how: How) -> Callable[..., Any]:
 
 
 def _constant(value: Any, aval: Any, how: How) -> Any:
-    if _is_key(aval):
-        return _keys([value])
+    if is_key(aval):
+        return keys_of([value])
     return np.asarray(value, how.dtype(aval.dtype)).reshape(1, *aval.shape)
 
 
@@ -245,7 +242,7 @@ def _handed(equation: Any, how: How) -> Callable[..., Any]:
                 results = call(*given)
             found.append(results if primitive.multiple_results else [results])
         stacked = [
-            _keys(list(column)) if _is_key(variable) else np.stack([np.asarray(a) for a in column])
+            keys_of(list(column)) if is_key(variable) else np.stack([np.asarray(a) for a in column])
             for variable, column in zip(equation.outvars, zip(*found, strict=True), strict=True)
         ]
         return stacked if primitive.multiple_results else stacked[0]
@@ -256,19 +253,6 @@ def _handed(equation: Any, how: How) -> Callable[..., Any]:
 @lru_cache(maxsize=1024)
 def _compiled(primitive: Any, params: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
     return jit_without_optimization(partial(primitive.bind, **dict(params)))
-
-
-def _is_key(thing: Any) -> bool:
-    """Whether an atom, or its type, is of random keys, of which NumPy has no arrays."""
-    return jnp.issubdtype(getattr(thing, "aval", thing).dtype, jax.dtypes.extended)
-
-
-def _keys(keys: list[Any]) -> Array:
-    """Arrays of random keys, one for each set, in an array of objects."""
-    found = np.empty(len(keys), object)
-    for n, key in enumerate(keys):  # an assignment of all would ask for their entries
-        found[n] = key
-    return found
 
 
 # Loops ------------------------------------------------------------------------------------------------------------
@@ -285,29 +269,17 @@ def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
         by_time = operands[consts + carries :]
         columns: list[list[Any]] = [[None] * length for _ in stacked_avals]
         for t in order:
-            found = step(*fixed, *carry, *[_at(a, t) for a in by_time])
+            found = step(*fixed, *carry, *[at_step(a, t) for a in by_time])
             carry = found[:carries]
             for column, value in zip(columns, found[carries:], strict=True):
                 column[t] = value
         whole = [
-            _stacked(column) if column else np.zeros((1, *aval.shape), how.dtype(aval.dtype))
+            of_steps(column) if column else np.zeros((1, *aval.shape), how.dtype(aval.dtype))
             for column, aval in zip(columns, stacked_avals, strict=True)
         ]
         return [*carry, *whole]
 
     return run
-
-
-def _at(a: Array, t: int) -> Array:
-    """What belongs to a step."""
-    return _keys([key[t] for key in a]) if a.dtype == object else a[:, t]
-
-
-def _stacked(column: list[Array]) -> Array:
-    """The results of all steps, with the axis of steps behind that of sets."""
-    if column[0].dtype == object:
-        return _keys([jnp.stack(keys) for keys in zip(*together(column), strict=True)])
-    return np.stack(together(column), axis=1)
 
 
 def scan_counts(equation: Any) -> tuple[int, int]:
@@ -329,7 +301,7 @@ def _while(equation: Any, how: How) -> Callable[..., list[Array]]:
     def run(*operands: Array) -> list[Array]:
         of_test, of_body, values = operands[:first], operands[first:second], list(operands[second:])
         while (goes_on := test(*of_test, *values)[0]).any():
-            values = [_chosen(goes_on, new, old) for new, old in zip(body(*of_body, *values), values, strict=True)]
+            values = [chosen(goes_on, new, old) for new, old in zip(body(*of_body, *values), values, strict=True)]
         return values
 
     return run
@@ -343,17 +315,10 @@ def _cond(equation: Any, how: How) -> Callable[..., list[Array]]:
         first, *others = np.unique(places)
         found = branches[first](*operands)
         for place in others:
-            found = [_chosen(places == place, a, b) for a, b in zip(branches[place](*operands), found, strict=True)]
+            found = [chosen(places == place, a, b) for a, b in zip(branches[place](*operands), found, strict=True)]
         return list(found)
 
     return run
-
-
-def _chosen(which: Array, one: Array, other: Array) -> Array:
-    """For each set, one of two arrays; which (sets,) says."""
-    if which.all():
-        return one
-    return np.where(which.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
 
 _LOOPS: dict[str, Callable[[Any, How], Callable[..., list[Array]]]] = {"scan": _scan, "while": _while, "cond": _cond}

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from .evaluator import Evaluator, Observer, one_set
+from .evaluator import Evaluator, Observer
+from .sets import one_set
 
 
 class Traced:

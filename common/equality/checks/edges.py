@@ -26,6 +26,8 @@ EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
 #: Steps that 16 bits do not count; those up to which a half-precision number counts, and some more.
 COUNTED = 2**16 + 2
 COARSE = {"bfloat16": 2**8 + 4, "float16": 2**11 + 4}
+#: Narrow integers in which lengths are given, and steps that they don't count.
+NARROW = {"int8": 2**7 + 3, "uint8": 2**8 + 3}
 
 
 def start_check(name: str, catches: str) -> Check:
@@ -96,6 +98,7 @@ def held_check(name: str, catches: str) -> Check:
 def counted_check(name: str, catches: str) -> Check:
     """Lengths of more steps than 16 bits count: the carry is that of as many steps without lengths.
 
+    Lengths in narrow integers, of sequences with more steps than those count, end where they say.
     Where half precision is computed in, outputs and carry end at lengths of more steps than that counts.
     """
     lengths = np.array([COUNTED - 1, 2**15 + 1, 3])
@@ -114,11 +117,16 @@ def counted_check(name: str, catches: str) -> Check:
             ends = partial(_ends, port, dtype, steps)
             name = f"ends in {dtype}"
             answers |= unless_left_out(lambda name=name, ends=ends: {name: ends()}, [name])
+        for dtype, steps in NARROW.items():
+            x, short = np.resize(CASE.x, (2, steps, CASE.x.shape[-1])), np.array([5, steps - 9], dtype)
+            outputs = evaluate(lambda model, x, short: port.apply(model, x, lengths=short)[1], model, x, short)
+            answers[f"steps in {dtype}"] = np.any(outputs, axis=-1).sum(axis=-1).astype(np.float64)
         return answers
 
     def expect() -> Answers:
+        steps = {f"steps in {dtype}": np.array([5.0, steps - 9]) for dtype, steps in NARROW.items()}
         ends = {f"ends in {dtype}": np.array([[steps - 1.0, steps - 3.0]] * 2) for dtype, steps in COARSE.items()}
-        return {"carry": np.zeros((len(lengths), CASE.carry.shape[-1]))} | ends
+        return {"carry": np.zeros((len(lengths), CASE.carry.shape[-1]))} | ends | steps
 
     return Check(name, catches, answer, expect)
 

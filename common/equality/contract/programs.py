@@ -18,7 +18,7 @@ from ...port.task import Task
 from ...program import Traced
 from .data import Data, config_of, sizes_of
 from .factors import COMPILED, Row, style_of, whole_row
-from .reference import MOMENTUM, RATE, STEPS, Answers, direction_of, moved, scalar_of
+from .reference import DECAY, MOMENTUM, RATE, STEPS, Answers, direction_of, moved, scalar_of
 
 Array = Any
 #: What a row may pass to a model, in this order; None where it does not.
@@ -277,9 +277,15 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
     def no_loss(prediction: Any, targets: Any) -> Any:
         raise NotImplementedError("the objective is the row's")
 
-    task = _RowTask(row["phase"], predict, no_loss, optax.sgd(RATE, momentum=MOMENTUM))
+    # its update needs the parameters, too
+    optimizer = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE, momentum=MOMENTUM))
+    task = _RowTask(row["phase"], predict, no_loss, optimizer)
     (built,) = (known for known in available_styles(port, row["phase"]) if known.name == style)
-    return built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
+    program = built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
+    least = len(jax.tree.leaves(model)) * (2 if row["phase"] == "train_step" else 1)
+    if not least <= program.leaves <= least + 4:  # and a count of steps, or the like
+        raise DefectError(f"style {style} says that {program.leaves} arrays cross the jit boundary, expected {least}.")
+    return program
 
 
 def _run(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Array) -> Any:

@@ -19,7 +19,7 @@ from .factors import NO_STYLE, Row
 Answers = dict[str, Any]
 
 #: Steps of training, by gradient descent with momentum.
-STEPS, RATE, MOMENTUM = 3, 0.03, 0.9
+STEPS, RATE, MOMENTUM, DECAY = 3, 0.03, 0.9, 0.1
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
 #: Factors that change the program and not what it should compute. Of the style, it counts whether there is one.
@@ -155,13 +155,13 @@ def _train(row: Row, data: Data, given: tuple[Any, Any, Any], weights: Any, d_ca
     computed, x, carry = given
     start = params = jax.tree.map(lambda p: p.astype(stored), computed)
     losses, velocity = [], jax.tree.map(np.zeros_like, params)
-    rate, momentum = (np.asarray(number, stored) for number in (RATE, MOMENTUM))
+    rate, momentum, decay = (np.asarray(number, stored) for number in (RATE, MOMENTUM, DECAY))
     for _ in range(STEPS):
         computed = jax.tree.map(lambda p: p.astype(x.dtype), params)
         found = _evaluate(row, data, computed, x, carry, weights, d_carry, gradient=True)
         losses.append(found["value"])
         gradient = from_leaves({name: found[f"d {name}"][0].astype(stored) for name in leaves(params)})
-        velocity = jax.tree.map(lambda g, v: g + momentum * v, gradient, velocity)
+        velocity = jax.tree.map(lambda g, p, v: g + decay * p + momentum * v, gradient, params, velocity)
         params = jax.tree.map(lambda p, v: p - rate * v, params, velocity)
     return {"losses": np.stack(losses, axis=1)} | {name: a[None] for name, a in moved(start, params).items()}
 

@@ -203,6 +203,23 @@ def test_a_key_is_an_argument():
     assert_as_jax(lambda key: jax.random.uniform(key, (3,)), jax.random.key(7))
 
 
+def test_a_loop_goes_over_keys():
+    keys = jax.random.split(jax.random.key(1), 3)
+    assert_as_jax(lambda keys: lax.scan(lambda key, by_step: (by_step, jax.random.bits(key)), keys[0], keys)[1], keys)
+
+
+def test_integers_are_divided_exactly_and_what_is_too_large_becomes_the_largest():
+    large = np.array([2**62 + 1, -(2**62) - 1, 7, -7])
+    assert_as_jax(lambda n: lax.div(n, jnp.full_like(n, 3)), large)
+    assert_as_jax(lambda x: x.astype("int32"), np.array([1e20, -1e20, np.inf, -np.inf, np.nan, 2.7, -2.7]))
+    assert_as_jax(lambda n: lax.select_n(n, *jnp.eye(3, 4)), np.array([-1, 5, 1, 2], np.int32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_added_up_in_float32(dtype):
+    assert float(evaluate(jnp.sum, jnp.ones(2000, dtype))) == float(jnp.asarray(2000, dtype))
+
+
 def test_a_primitive_of_ones_own_is_its_implementation():
     twice = Primitive("twice")
     twice.def_abstract_eval(lambda x: x)
