@@ -57,7 +57,7 @@ class Traced:
 def evaluate(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function gives for some arguments, evaluated in NumPy from its trace: as `jax.jit(function)(*arguments)`.
 
-    >>> evaluate(lambda x: x + 1, np.zeros(2))
-    array([1., 1.])
+    >>> evaluate(lambda x: x + 1, jax.numpy.zeros(2))
+    array([1., 1.], dtype=float32)
     """
     return Traced(function, *arguments)(*arguments)

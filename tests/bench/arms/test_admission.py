@@ -1,6 +1,7 @@
 """The gate before timing: every arm is held to the oracle, and one that is not equal gets no number."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import msgspec
 import numpy as np
+import optax
 import pytest
 from support.runs import make_arm
 from trigru.bench.arms import arms
@@ -19,7 +21,6 @@ from trigru.bench.results.arm import Sized
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import available_styles, functional_program, make_task
 from trigru.common.port.task import PHASES
-from trigru.impls.faults import FAULTS
 from trigru.impls.pure import Model, PurePort
 
 TINY = Sized("tiny")
@@ -56,13 +57,31 @@ class OutputsOff(PurePort):
         return carry, outputs.at[..., 2, :].add(1e-4)
 
 
-def _mutant_style(name):
-    (mutant,) = (m for m in FAULTS if m.name == name)
+def _trained_by(update):
+    """With another optimiser: update(optimiser, gradient, state, model) -> (updates, state)."""
+
+    def build(port, model, task):
+        wrong = optax.GradientTransformation(task.optimizer.init, partial(update, task.optimizer))
+        return functional_program(port, model, replace(task, optimizer=wrong))
 
     class Faulty(PurePort):
-        call_styles = (replace(mutant.port.call_styles[-1], name="jit"),)
+        call_styles = (CallStyle("jit", "", build),)
 
     return Faulty
+
+
+def _forgets_state(optimizer, gradient, state, model):
+    return optimizer.update(gradient, state, model)[0], state
+
+
+def _loses_updates(optimizer, gradient, state, model):
+    updates, state = optimizer.update(gradient, state, model)
+    return jax.tree.map(jnp.zeros_like, updates), state
+
+
+def _updates_twice(optimizer, gradient, state, model):
+    updates, state = optimizer.update(gradient, state, model)
+    return jax.tree.map(lambda update: 2 * update, updates), state
 
 
 class NaNCarry(PurePort):
@@ -93,7 +112,7 @@ class Frozen(PurePort):
         (WrongStep, "step"),
         *((faulty, "gradient") for faulty in (Wrong, Frozen)),
         *((faulty, "train_step") for faulty in (Wrong, Frozen)),
-        *((_mutant_style(f"style-{name}"), "train_step") for name in ("no-state", "lost-update", "twice")),
+        *((_trained_by(update), "train_step") for update in (_forgets_state, _loses_updates, _updates_twice)),
     ],
 )
 @pytest.mark.parametrize("workload", ["tiny", "question"])

@@ -204,17 +204,12 @@ def test_what_cannot_be_in_memory_together_is_refused(monkeypatch, how, times):
 
 @pytest.mark.parametrize(
     ("phase", "checks"),
-    [
-        ("forward", {"sequence", "forward"}),
-        ("gradient", {"sequence", "training"}),
-        ("train_step", {"sequence", "training"}),
-        ("step", {"step"}),
-    ],
+    [("forward", {"styles"}), ("gradient", {"styles"}), ("train_step", {"styles", "training"}), ("step", {"step"})],
 )
 @pytest.mark.parametrize("workloads", [("tiny",), ("tiny", "vowels"), ("vowels", "tiny")])
 def test_what_a_phase_needs_is_proven_and_with_a_readout_that(phase, checks, workloads):
     found = [check.name for check in checks_of(plan(phases=(phase,), workloads=workloads))]
-    assert set(found) == checks | ({"lengths", "classifier"} if "vowels" in workloads else set())
+    assert set(found) == checks | ({"classifier"} if "vowels" in workloads else set())
     assert len(found) == len(set(found))
 
 

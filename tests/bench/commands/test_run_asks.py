@@ -69,8 +69,8 @@ STOCK, STYLES = ["stock"], ("documented", "functional")
     [
         ({}, False, DTYPES, None, None),
         ({"styles": STYLES}, False, DTYPES, None, None),
-        ({"styles": STYLES}, True, ("float64", "float32"), {"sequence", "forward"}, (*STYLES, "jit")),
-        ({"dtype": "float16"}, True, ("float64", "float16"), {"sequence", "forward"}, None),
+        ({"styles": STYLES}, True, ("float64", "float32"), {"styles"}, {"forward": (*STYLES, "jit")}),
+        ({"dtype": "float16"}, True, ("float64", "float16"), {"styles"}, {"forward": None}),
     ],
 )
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_is_proven_before_it_is_timed(
 ):
     seen = compared(plan(kernels=kernels, ports=ports, **changes), quick=quick, prover=(prover := Prover(keep=False)))
     ((*given, options),) = seen.proven
-    assert (given[0], given[1], given[4], options) == (names, dtypes, styles, {"prover": prover})
+    assert (given[0], given[1], given[4], options) == (names, dtypes, styles, {"prover": prover, "anew": False})
     assert checks == (given[2] and {check.name for check in given[2]})
     assert list(map(str, given[3])) == proven
 

@@ -282,7 +282,7 @@ def test_a_snapshot_is_of_the_ports_and_the_proof_that_it_is_told(tmp_path, monk
     monkeypatch.setattr(snapshot, "take", take)
     prover = Prover(keep=False)
     snapshot.snapshot(tmp_path, ["nnx", "pure"], equality=equality, prover=prover)
-    assert seen == [(["nnx", "pure"], {"equality": equality, "prover": prover})]
+    assert seen == [(["nnx", "pure"], {"equality": equality, "anew": False, "prover": prover})]
     out, err = capsys.readouterr()
     without = "" if equality else ", without a proof of equality"
     assert "nnx" in out

@@ -69,7 +69,7 @@ def test_a_proof_is_of_a_port_on_a_kernel():
 
 def test_a_port_that_was_not_asked_has_a_cell_that_says_so():
     table = equality_table([GOOD, replace(GOOD, port="b", check="carry")])
-    assert table.rows == [("carry", "not asked", "2e-16"), ("sequence", "2e-16", "not asked")]
+    assert table.rows == [("sequence", "2e-16", "not asked"), ("carry", "not asked", "2e-16")]
 
 
 def test_notes_tell_what_failed_from_what_is_not_offered():
