@@ -86,7 +86,7 @@ def _converted(port: Port, kind: str, config: GRUConfig, params: Any) -> Answers
 def _require_kept(port: Port, config: GRUConfig) -> None:
     """Raise a DefectError unless parameters of a size or a dtype come back from the port, a file and both layouts."""
     params = random_params(config)
-    dumped = port.dump(port.load(config, params))
+    dumped: Any = port.dump(port.load(config, params))
     others = {name: type(array).__name__ for name, array in leaves(dumped).items() if not isinstance(array, np.ndarray)}
     if others:
         raise DefectError(f"dump gives no arrays of NumPy: {others}.")
