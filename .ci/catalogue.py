@@ -5,7 +5,7 @@ import textwrap
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.reporting.styles import style_rows
 from trigru.bench.upgrades.changes import KINDS
-from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS, THOROUGH
+from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.designs import coverage_of, design_of
 from trigru.common.equality.contract.factors import CHOICE_RULES, CHOICES, COARSE_RULES, DTYPES, FACTORS, RULES
 from trigru.common.port.protocol import WithKernel
@@ -25,9 +25,9 @@ def checks() -> str:
     def run(check):
         if check in SELECTIONS:
             return f"`--check {check.name}`"
-        return "`--thorough`" if check in THOROUGH else "`--devices`" if check in ON_DEVICES else "by default"
+        return "`--devices`" if check in ON_DEVICES else "by default"
 
-    rows = [f"| {c.name} | {c.catches} | {run(c)} |" for c in (*CHECKS, *SELECTIONS, *THOROUGH, *ON_DEVICES)]
+    rows = [f"| {c.name} | {c.catches} | {run(c)} |" for c in (*CHECKS, *SELECTIONS, *ON_DEVICES)]
     return "\n".join(["| check | what it catches | runs |", "| --- | --- | --- |", *rows])
 
 

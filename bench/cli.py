@@ -2,7 +2,6 @@
 
 import io
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -106,9 +105,6 @@ def verify(
     checks: given.Checks = None,
     kernels: given.ProvenKernels = None,
     json: given.ProofJson = False,
-    thorough: given.Thorough = False,
-    budget: given.Budget = None,
-    seed: given.DrawingSeed = None,
     devices: given.Devices = None,
     coordinator: given.Coordinator = None,
     hosts: given.Hosts = None,
@@ -122,14 +118,8 @@ def verify(
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     if anew and (checks or dtypes or upstream or self_test):
         raise typer.BadParameter("--anew goes with neither --check, --dtype, --upstream nor --self-test.")
-    if self_test and (ports or dtypes or checks or kernels or json or upstream or thorough or devices):
+    if self_test and (ports or dtypes or checks or kernels or json or upstream or devices):
         raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
-    if thorough and (checks or dtypes or upstream):
-        raise typer.BadParameter("--thorough asks everything: it takes no --check, no --dtype and no --upstream.")
-    if thorough and not find_spec("hypothesis"):
-        raise typer.BadParameter("--thorough draws rows by hypothesis, which is not installed: pip install hypothesis.")
-    if not thorough and (budget is not None or seed is not None):
-        raise typer.BadParameter("--budget and --seed are for --thorough.")
     if devices and (checks or dtypes or upstream):
         raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
@@ -140,7 +130,7 @@ def verify(
 
     check_jax()
     if cluster := read_cluster(coordinator, hosts, host, distributed=distributed):
-        if checks or dtypes or thorough or self_test or upstream:
+        if checks or dtypes or self_test or upstream:
             raise typer.BadParameter("several hosts ask about many devices alone: they take --port and --kernel.")
         from .commands import verify
 
@@ -154,8 +144,7 @@ def verify(
         elif upstream:
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
-            more = verify.Thorough(budget, seed) if thorough else None
-            how: Any = {"json": json, "thorough": more, "devices": devices, "anew": anew or not cache}
+            how: Any = {"json": json, "devices": devices, "anew": anew or not cache}
             verify.verify(ports, dtypes, checks, kernels, prover=prover, **how)
 
 

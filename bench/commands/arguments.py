@@ -154,20 +154,6 @@ ProvenKernels = Annotated[
     list[str] | None, typer.Option("--kernel", help="Verify this kernel instead of stock, e.g. fused (repeatable).")
 ]
 ProofJson = Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")]
-Thorough = Annotated[
-    bool,
-    typer.Option(
-        "--thorough",
-        help="Ask more, as once a night: every triple of levels, rows of random sizes, accuracy of large models.",
-    ),
-]
-Budget = Annotated[
-    float | None,
-    typer.Option(min=1, max=86400, help="With --thorough, draw random rows for so many seconds. Default: 300."),
-]
-DrawingSeed = Annotated[
-    int | None, typer.Option(min=0, help="With --thorough, draw from this seed on. Default: another one each time.")
-]
 Devices = Annotated[
     int | None,
     typer.Option(

@@ -1,21 +1,18 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, THOROUGH, Check, get_checks
+from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check, get_checks
 from ...common.equality.contract.designs import coverage_of
-from ...common.equality.contract.drawing import drawing_row
 from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
 from ...common.errors import InputError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK, Kernel
-from ...impls import faults, get_port, unavailable, upstream
+from ...impls import faults, get_port, pure, unavailable, upstream
 from ..processes.cluster import Cluster
 from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
@@ -38,33 +35,6 @@ from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
 SCRIPTS, MOST_SCRIPTS = Path("verify-failures"), 8
 #: Of a fault that shows with some levels, the self-test asks so many rows that have them.
 ROWS_OF_A_FAULT = 4
-#: For how long rows are drawn by default, and by one question, in seconds.
-BUDGET_S, A_DRAWING_S = 300.0, 30.0
-
-
-@dataclass(frozen=True)
-class Thorough:
-    """What is asked beside the usual: rows of random sizes, and accuracy of large models.
-
-    Args:
-        budget_s: for how long rows are drawn, over all ports and processes; None for the default.
-        seed: from which seed on; None for another one each time.
-    """
-
-    budget_s: float | None = None
-    seed: int | None = None
-
-    def rows(self, subjects: Sequence[Subject], processes: int) -> list[Asked]:
-        """Questions that draw, side by side until the time is over."""
-        seed = secrets.randbelow(10**6) if self.seed is None else self.seed
-        budget_s = BUDGET_S if self.budget_s is None else self.budget_s
-        each = max(1, round(budget_s * processes / len(subjects) / A_DRAWING_S))
-        seconds = budget_s * processes / len(subjects) / each
-        return [
-            Asked(subject, "random", drawing_row(round(seconds, 1), seed + 1000 * number))
-            for number in range(each)
-            for subject in subjects
-        ]
 
 
 def verify_ports(
@@ -74,7 +44,6 @@ def verify_ports(
     kernels: Sequence[Kernel] = (Kernel(),),
     styles: Mapping[str, Sequence[str] | None] | None = None,
     *,
-    thorough: Thorough | None = None,
     devices: int | None = None,
     anew: bool = False,
     prover: Prover,
@@ -93,7 +62,6 @@ def verify_ports(
     may_keep = default and prover.programs is not None and bool(digest())  # before anything is checked
     measurements: list[Measurement] = []
     known = {} if anew or not (default or styles is not None) else _kept_proofs(subjects, prover)
-    more = [check for check in THOROUGH if not check.at_random] if thorough is not None else []
     left = [subject for subject in subjects if subject not in known]
     for subject, proof in known.items():
         measurements += proof.measurements
@@ -103,9 +71,6 @@ def verify_ports(
     if may_keep and found and nothing_changed():
         for subject, of_subject in found.items():
             keep(subject, prover.backend, of_subject)
-    if thorough is not None:
-        asked = expand(subjects, DTYPES, more) + (thorough.rows(subjects, prover.processes) if subjects else [])
-        measurements += [m for found in _hold(asked, prover=prover).values() for m in found]
     if devices is not None:
         with Prover(keep=prover.programs is not None, devices=devices) as other:
             found = hold(subjects, ("float64",), ON_DEVICES, prover=other)
@@ -142,7 +107,6 @@ def verify(
     kernels: list[str] | None,
     *,
     json: bool,
-    thorough: Thorough | None = None,
     devices: int | None = None,
     anew: bool = False,
     prover: Prover,
@@ -151,7 +115,7 @@ def verify(
     ports = read_ports(names)
     measurements, missing = verify_ports(
         ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
-        thorough=thorough, devices=devices, anew=anew, prover=prover,
+        devices=devices, anew=anew, prover=prover,
     )  # fmt: skip
     _tell(measurements, missing, ports, json=json)
     failed = sum(not m.passed for m in measurements)
@@ -260,9 +224,6 @@ def _hold(asked: list[Asked], *, prover: Prover) -> dict[Subject, list[Measureme
     proof = _prove("verify", asked, prover=prover)
     answered = [(q, answer) for q, answer in zip(asked, proof.answers, strict=True) if q.row and q not in proof.died]
     for (subject, check), some in grouped(answered, lambda pair: (pair[0].subject, pair[0].check)).items():
-        if check == "random":
-            for quantity in (m.quantity for _, answer in some for m in answer if m.check == check):
-                say(f"{_named(subject)}: {quantity}.")
         if check == "contract":
             rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
             held, of = coverage_of(get_subject(subject), rows)
@@ -278,19 +239,17 @@ def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
 
     A fault is asked by the check that is there for it: of rows, by those of the design that have its levels.
     """
-    missing = _missing(dict.fromkeys(fault.needs for fault in faults.FAULTS))
-    present = [fault for fault in faults.FAULTS if fault.needs not in missing]
     asked: list[Asked] = []
-    for fault in present:
+    for fault in faults.FAULTS:
         some = expand([Subject("fault", fault.name)], DTYPES, get_checks(fault.check))
         asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
     sound: list[Asked] = []
-    for fault in present:  # the same of the port in which it is planted, without it
+    for fault in faults.FAULTS:  # the same of the port without it
         rows = [q.row for q in asked if q.subject.name == fault.name]
-        plain = expand([Subject("port", fault.needs)], DTYPES, get_checks(fault.check))
+        plain = expand([Subject("port", pure.PORT.name)], DTYPES, get_checks(fault.check))
         sound += [q for q in plain if q.row in rows and q not in sound]
     proof = _prove("self-test", asked + sound, prover=prover)
-    noticed: dict[str, list[str]] = {fault.name: [] for fault in present}
+    noticed: dict[str, list[str]] = {fault.name: [] for fault in faults.FAULTS}
     for question, answer in zip(asked, proof.answers, strict=False):
         was_asked = question not in proof.died  # a death says nothing about the check
         failed = any(not m.passed and m.offered for m in answer)

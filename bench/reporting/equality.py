@@ -89,14 +89,10 @@ def self_test_table(noticed: dict[str, list[str]]) -> Section:
     """Which checks notice each planted fault, by its name."""
     from ...impls.faults import FAULTS
 
-    asked = [fault for fault in FAULTS if fault.name in noticed]
-    rows = [(fault.name, fault.what, ", ".join(noticed[fault.name]) or "NONE") for fault in asked]
+    rows = [(fault.name, fault.what, ", ".join(noticed[fault.name]) or "NONE") for fault in FAULTS]
     killed = sum(bool(checks) for checks in noticed.values())
     columns = ("name", Words("fault"), Prose("noticed by"))
-    left_out = [fault.name for fault in FAULTS if fault not in asked]
-    notes = [f"{killed} of {len(rows)} noticed."]
-    notes += [f"Left out, since their frameworks are not available: {', '.join(left_out)}."] if left_out else []
-    return Section("Planted faults", columns, rows, tuple(notes))
+    return Section("Planted faults", columns, rows, (f"{killed} of {len(rows)} noticed.",))
 
 
 def equality_json(

@@ -21,7 +21,6 @@ from ..port.protocol import Port, WithKernel, check_port
 from .bounds import SAME_BOUND, relative_error
 from .checks import CHECKS, DTYPES, LEFT_OUT, Answers, Check
 from .contract.data import dtypes_of
-from .contract.drawing import SECONDS, SEED, draw
 from .contract.examination import Finding, examine
 from .contract.factors import COMPILED, Row, space_of, style_of, whole_row
 from .contract.shrinking import smallest, told, unusual
@@ -95,8 +94,7 @@ class Examiner:
         """The measurement of a row, or one for each quantity of a check. A check that raises has failed."""
         if question.row is None:
             return list(_measure(question.port, question.check))
-        ask = self._draw_rows if question.check.at_random else self._ask_row
-        return [ask(question, question.row)]
+        return [self._ask_row(question, question.row)]
 
     def _ask_row(self, question: Question, row: Row) -> Measurement:
         """What is farthest from the oracle in a row; of a row that fails, in the smallest that still does."""
@@ -110,31 +108,6 @@ class Examiner:
             told_before = _smallest(port, row, found)
             known.append(told_before)
         return _measure_row(port, *told_before)
-
-    def _draw_rows(self, question: Question, row: Row) -> Measurement:
-        """How many drawn rows passed, or the smallest that failed."""
-        port, first = question.port, int(row[SEED])
-        others: list[Finding] = []  # not offered, or failed
-
-        def passes(row: Row) -> bool | None:
-            found = _examine(row, port)
-            if not found.passed:
-                others.append(found)
-            return found.passed if found.offered else None
-
-        drawn = draw(port, float(row[SECONDS]), first, passes)
-        if drawn.failed is not None:
-            *_, found = (finding for finding in others if finding.offered)
-            plain = {name: level for name, level in drawn.failed.items() if name != SEED}
-            of_plain = _examine(plain, port)
-            failed = (plain, of_plain) if _fails(of_plain) else (drawn.failed, found)
-            return _measure_row(port, *_smallest(port, *failed))
-        said = f"{drawn.rows} drawn rows, by seeds {first} to {drawn.seed}"
-        said += f" ({drawn.skipped} more are not offered)" if drawn.skipped else ""
-        if drawn.rows:
-            return _measure_row(port, {}, Finding(said, 0.0, 0.0), question.check.name)
-        problem = others[0].problem if others else f"no row was asked in {row[SECONDS]} s"
-        return _measure_row(port, {}, Finding(said, None, 0.0, problem), question.check.name)
 
 
 def verify(

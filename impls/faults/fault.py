@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 from ...common.port.protocol import Port
@@ -11,37 +9,14 @@ from ..pure import PORT, Classifier, Params, PurePort
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """A faulty port of a framework, which is not imported before it is asked for."""
-
-    framework: str  # the port in which the fault is planted
-    port: str  # the name of the faulty one's class, in the module of that framework's faults here
-
-
-@dataclass(frozen=True)
 class Fault:
-    """A faulty port."""
+    """A port of plain JAX with a fault."""
 
     name: str  # stable
     what: str  # is wrong, in a few words
     check: str  # the one that is there for this fault; others may notice it too
-    planted: Port | Elsewhere
+    port: Port
     levels: dict[str, str] = field(default_factory=dict)  # with which it shows, where the check has rows
-
-    @property
-    def port(self) -> Port:
-        """The port with the fault."""
-        return _imported(self.planted) if isinstance(self.planted, Elsewhere) else self.planted
-
-    @property
-    def needs(self) -> str:
-        """The name of the port in which it is planted, and without whose framework it can't be asked about."""
-        return self.planted.framework if isinstance(self.planted, Elsewhere) else PORT.name
-
-
-@cache
-def _imported(planted: Elsewhere) -> Port:
-    return getattr(import_module(f".in_{planted.framework}", __package__), planted.port)()
 
 
 class Edited(PurePort):

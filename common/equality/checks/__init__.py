@@ -6,7 +6,6 @@ Adding a check is adding a row to CHECKS, or to a row's factors in `trigru.commo
 from ...errors import UnknownNameError
 from ...port.protocol import Port
 from ..contract.designs import design_of
-from ..contract.drawing import drawing_row
 from ..contract.factors import COARSE, COMPILED, NO_STYLE, SCALE, Row, one_by_one, whole_row
 from ..contract.programs import answers_of
 from ..golden import golden_answers, golden_data
@@ -20,7 +19,7 @@ from .memory import memory_check
 from .refusals import refusals_check
 from .training import training_check
 
-__all__ = ["CHECKS", "DTYPES", "LEFT_OUT", "ON_DEVICES", "SELECTIONS", "THOROUGH", "Answers", "Check", "get_checks"]
+__all__ = ["CHECKS", "DTYPES", "LEFT_OUT", "ON_DEVICES", "SELECTIONS", "Answers", "Check", "get_checks"]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
@@ -29,7 +28,7 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
     >>> [check.name for check in get_checks("reverse")]
     ['reverse']
     """
-    known = {check.name: check for check in (*CHECKS, *SELECTIONS, *THOROUGH, *ON_DEVICES)}
+    known = {check.name: check for check in (*CHECKS, *SELECTIONS, *ON_DEVICES)}
     for name in names:
         if name not in known:
             raise UnknownNameError("check", name, list(known))
@@ -139,19 +138,9 @@ SELECTIONS: tuple[Check, ...] = (
         rows=lambda port: [row for row in design_of(port) if row["style"] != NO_STYLE],
     ),
     Check("singly", "one level of what a call depends on that is not the usual one", rows=one_by_one, by_levels=True),
-)
-
-#: What takes minutes, and is asked by name or by `--thorough`.
-THOROUGH: tuple[Check, ...] = (
-    Check(
-        "random",
-        "what shows at sizes that no design has: rows of any size, drawn by hypothesis for a while",
-        rows=lambda port: [drawing_row(30.0, 0)],
-        at_random=True,
-    ),
     Check(
         "scale",
-        "accuracy that is lost at the sizes that people run: 64 sequences of 1024 steps, 64 inputs, 512 units",
+        "accuracy at large sizes (minutes, 5 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
         rows=lambda port: [whole_row(row) for row in SCALE],
     ),
 )

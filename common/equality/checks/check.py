@@ -48,7 +48,6 @@ class Check:
         exact: compare bits.
         rows: instead of both, (port) -> rows of the contract.
         by_levels: measurements of rows have the names of their unusual levels, and not the check's.
-        at_random: rows are drawn; each question says for how long, and from which seed on.
     """
 
     name: str
@@ -58,4 +57,3 @@ class Check:
     exact: bool = False
     rows: Callable[[Port], list[Row]] | None = None
     by_levels: bool = False
-    at_random: bool = False

@@ -175,12 +175,13 @@ CHOICE_RULES = (
 )
 
 _MANY_STEPS = {"time": ("17", "130")}
-#: Levels of factors that no dtype changes, in rows in the other dtypes.
+#: The levels of some factors in rows in the other dtypes. `life` checks that every call style keeps a dtype.
 SHORT = {
     "time": ("17", "1", "130"),
     "hidden": ("6", "129"),
     "unroll": ("1", "not dividing"),
     "batch": ("3", "none", "2x1x3"),
+    "style": (NO_STYLE, FUNCTIONAL),
 }
 #: Rules of rows in the other dtypes. A carry of another dtype is one that the computation's holds, or is told to take.
 COARSE_RULES = (
@@ -256,8 +257,8 @@ NAMED: tuple[Row, ...] = (
 )  # fmt: skip
 #: What the call styles of a port are compiled with, one after the other: dtypes, masks and kinds of loop.
 AS_COMPILED: tuple[Row, ...] = (
-    {"dtype": "float32", **_MASKED, "carry": "passed", "reverse": "yes", "unroll": "not dividing"},
-    {"dtype": "bfloat16", "lengths": "passed"},
+    {"dtype": "float32", **_MASKED, "carry": "passed", "reverse": "yes"},
+    {"dtype": "bfloat16", "lengths": "passed", "unroll": "not dividing"},
     {"dtype": "float32", "remat": "yes", "lengths": "passed", "time-major": "yes"},
     {"dtype": "float64", **_MASKED, "carry": "passed"},
     {"dtype": "float16", "carry": "passed"},

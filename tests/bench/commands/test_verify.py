@@ -16,7 +16,6 @@ from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.equality.verification import Examiner
 from trigru.impls.faults import FAULTS, Fault
-from trigru.impls.faults.fault import Elsewhere
 from trigru.impls.pure import PORT
 from trigru.impls.upstream import get_upstream
 
@@ -137,18 +136,6 @@ def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_pa
 # the self-test
 
 
-def test_faults_in_a_framework_that_is_missing_are_left_out_and_said(monkeypatch):
-    away = Fault("away", "none", "sequence", Elsewhere("equinox", "Nothing"))
-    monkeypatch.setattr("trigru.impls.faults.FAULTS", (NO_B_HN, away))
-    known = "trigru.bench.commands.verify.unavailable"
-    monkeypatch.setattr(known, lambda name: "no equinox here" if name == "equinox" else None)
-    found = invoke("verify", "--self-test")
-    assert found.exit_code == 0, found.stderr
-    assert "1 of 1 noticed" in found.stdout
-    assert "Left out, since their frameworks are not available: away." in " ".join(found.stdout.split())
-    assert "no equinox here" in found.stderr
-
-
 def test_faults_import_no_framework_before_they_are_asked_for():
     code = "import sys, trigru.impls.faults; print(sorted({'flax', 'equinox'} & set(sys.modules)))"
     assert run_code(code) == "[]\n"
@@ -199,33 +186,3 @@ def test_verify_says_what_it_compiled_and_where_it_is_kept(monkeypatch, tmp_path
     assert re.search(rf"^[1-9]\d* programs compiled, 0 taken from {kept}$", first.stderr, re.M), first.stderr
     assert re.search(rf"^0 programs compiled, [1-9]\d* taken from {kept}$", again.stderr, re.M), again.stderr
     assert re.search(r"^[1-9]\d* programs compiled$", without.stderr, re.M), without.stderr
-
-
-# once a night
-
-
-def test_thorough_asks_what_takes_long_beside_the_usual(monkeypatch):
-    asked = []
-
-    def ask(examiner, question):
-        asked.append((question.check.name, question.row))
-        return [Measurement("pure", question.check.name, None, "3 drawn rows", "float64", 0.0, 0.0, levels={})]
-
-    monkeypatch.setattr(CHECKS, get_checks("held"))
-    monkeypatch.setattr(Examiner, "ask", ask)
-    monkeypatch.setattr("trigru.bench.proving.prover._cores", lambda: 1)
-    found = invoke("verify", "--port", "pure", "--thorough", "--budget", "60", "--seed", "5")
-    assert found.exit_code == 0, found.stderr
-    assert [row for check, row in asked if check == "random"] == [
-        {"dtype": "float64", "style": "none", "seconds": "30.0", "seed": "5"},
-        {"dtype": "float64", "style": "none", "seconds": "30.0", "seed": "1005"},
-    ]
-    assert {check for check, _ in asked} == {"held", "random", "scale"}
-    assert "pure: 3 drawn rows." in found.stderr
-
-
-def test_thorough_says_before_it_starts_that_hypothesis_is_missing(monkeypatch):
-    monkeypatch.setattr("trigru.bench.cli.find_spec", lambda name: None)
-    found = invoke("verify", "--thorough")
-    assert found.exit_code == 2
-    assert "pip install hypothesis" in " ".join(found.stderr.split())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from trigru.common.equality.bounds import accuracy_bound, relative_error
 from trigru.common.equality.cases import Case
-from trigru.common.equality.checks import CHECKS, SELECTIONS, Check, get_checks
+from trigru.common.equality.checks import CHECKS, Check, get_checks
 from trigru.common.equality.contract.script import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
 from trigru.common.errors import DefectError, InputError, NotOfferedError, UnknownNameError
@@ -54,8 +54,8 @@ def test_its_check_notices_a_fault(fault):
 
 def test_every_check_has_a_fault():
     known = {fault.check for fault in faults.FAULTS}
-    without = {"contract", "golden", "singly"}  # which the others select from; of oracle and port together; of parts
-    assert {check.name for check in (*CHECKS, *SELECTIONS)} - known == without
+    without = {"contract", "golden"}  # whose rows other checks select; of oracle and port together
+    assert {check.name for check in CHECKS} - known == without
 
 
 def test_errors_are_relative_to_the_largest_reference_magnitude():

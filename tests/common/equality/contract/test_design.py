@@ -3,15 +3,11 @@
 import json
 from itertools import combinations
 
-import hypothesis
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from trigru.common.equality.contract import designs
 from trigru.common.equality.contract.covering import can_be_completed, combinations_of, cover, cover_pairs_with, covered
 from trigru.common.equality.contract.data import config_of, data_of, sizes_of
 from trigru.common.equality.contract.designs import coverage_of, design_of
-from trigru.common.equality.contract.drawing import draw, rows_of
 from trigru.common.equality.contract.factors import (
     COMPILED,
     NAMED,
@@ -126,33 +122,3 @@ def test_a_row_that_fails_is_made_as_small_as_it_can_be():
         {"reverse": "yes", "entry": "chunks", "remat": "yes", "batch": "1", "time": "130", "dtype": "float32"}
     )
     assert unusual(smallest(row, space_of(PURE), fails)) == {"entry": "chunks", "reverse": "yes"}
-
-
-@given(rows_of(WithKernel(PURE, "fused")))
-@settings(max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=True)
-def test_a_drawn_row_has_data_and_a_model(row):
-    sizes, config = sizes_of(row), config_of(row)
-    assert data_of(row).x.shape[1:] == (*sizes.batch, sizes.time, sizes.inputs)
-    assert config.unroll <= sizes.time + 2
-    if row["entry"] == "chunks":
-        assert sizes.time > 1
-
-
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-def test_a_drawn_row_that_fails_is_told_with_its_seed():
-    drawn = draw(PURE, 30.0, 5, lambda row: int(row["time"]) < 20)
-    assert drawn.failed is not None
-    assert int(drawn.failed["time"]) >= 20
-    assert drawn.seed >= 5
-    again = draw(PURE, 30.0, drawn.seed, lambda row: int(row["time"]) < 20)
-    assert again.failed == drawn.failed
-
-
-@given(st.sampled_from(NAMED))
-@settings(max_examples=20, deadline=None, derandomize=True)
-def test_rows_with_the_same_answers_share_them(row):
-    from trigru.common.equality.contract.reference import known_answers
-
-    row = whole_row(row | {"unroll": "1"})
-    if row["phase"] == "gradient" and row["time"] == "17" and row["params"] == "random":
-        assert known_answers(row) is known_answers(row | {"unroll": "not dividing", "remat": "yes"})
