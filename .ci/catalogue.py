@@ -7,8 +7,7 @@ from trigru.bench.reporting.styles import style_rows
 from trigru.bench.upgrades.changes import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.designs import coverage_of, design_of
-from trigru.common.equality.contract.factors import CHOICE_RULES, CHOICES, COARSE_RULES, DTYPES, FACTORS, RULES
-from trigru.common.port.protocol import WithKernel
+from trigru.common.equality.contract.factors import COARSE_RULES, DTYPES, FACTORS, RULES
 from trigru.common.port.styles import styles_called
 from trigru.impls import get_port
 from trigru.impls.checkpoints import layouts
@@ -34,18 +33,15 @@ def checks() -> str:
 def factors() -> str:
     """The table of what a call depends on."""
     rows = [f"| {factor.name} | {', '.join(factor.levels)} |" for factor in FACTORS]
-    own = [f"| dtype | {', '.join(DTYPES)} |", f"| choices | of the fused kernel: {', '.join(CHOICES)} |"]
+    own = [f"| dtype | {', '.join(DTYPES)} |"]
     return "\n".join(["| factor | levels, the usual one first |", "| --- | --- |", *rows, *own])
 
 
 def coverage() -> str:
-    """How many rows a port is asked, and what they cover."""
-    lines = []
-    for name, port in (("linen", get_port("linen")), ("linen:fused", WithKernel(get_port("linen"), "fused"))):
-        rows = design_of(port)
-        held, of = coverage_of(port, rows)
-        lines.append(f"{name}: {len(rows)} rows cover {held} of {of} pairs and triples of levels.")
-    return "\n".join(["```text", *lines, "```"])
+    """How many rows a port is checked by, and what they cover."""
+    rows = design_of(get_port("linen"))
+    checked, of = coverage_of(rows)
+    return f"```text\nlinen: {len(rows)} rows cover {checked} of {of} pairs and triples of levels.\n```"
 
 
 def rules() -> str:
@@ -57,9 +53,7 @@ def rules() -> str:
     def line(rule, where=""):
         return f"- {where}{said(rule.when) or 'every row'}: only {said(rule.then)}, since {rule.why}."
 
-    return "\n".join(
-        [*map(line, (*RULES, *CHOICE_RULES)), *(line(rule, "in a coarse dtype, ") for rule in COARSE_RULES)]
-    )
+    return "\n".join([*map(line, RULES), *(line(rule, "in a coarse dtype, ") for rule in COARSE_RULES)])
 
 
 def faults() -> str:

@@ -24,8 +24,7 @@ class GRUConfig:
         dtype: dtype of the computation, by its name or as JAX has it; None means that of inputs, parameters and a
             passed carry, promoted.
         param_dtype: dtype in which parameters are stored. A config keeps the names of both.
-        kernel: "stock" scans the framework's own GRUCell; "fused" runs `common.gru.fused`, with choices
-            after an @, as in "fused@save=none".
+        kernel: "stock" scans the framework's own GRUCell; "fused" runs `common.gru.fused`.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
         carry_init: a JAX initializer for the initial carry; None means zeros.

@@ -15,12 +15,11 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
-from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.gru.fused import Weights, fused_scan
+from ..common.gru import recurrence
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype, scan_inputs, start
-from ..common.gru.kernels import fused_kernel
+from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
+from ..common.port.base import BasePort
 from ..common.port.protocol import CallStyle, check_load, check_x64, own_array
 from ..common.port.styles import functional_program, shared_styles
 
@@ -35,7 +34,8 @@ class GRU(eqx.Module):
     Args:
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,).
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
+            learned.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
@@ -57,7 +57,7 @@ class GRU(eqx.Module):
     """
 
     cell: eqx.nn.GRUCell
-    initial_carry: Array
+    initial_carry: Array | None
     dtype: Any = eqx.field(static=True)
     unroll: int = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
@@ -67,7 +67,7 @@ class GRU(eqx.Module):
         self,
         input_size: int,
         hidden_size: int,
-        carry_init: Callable[..., Any] = initializers.zeros,
+        carry_init: Callable[..., Any] | None = initializers.zeros,
         *,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
@@ -76,15 +76,13 @@ class GRU(eqx.Module):
         kernel: str = "stock",
         key: PRNGKeyArray,
     ):
-        check_sizes(input_size=input_size, hidden_size=hidden_size, unroll=unroll)
-        check_flag(remat=remat)
-        fused_kernel(kernel)
-        check_dtypes(dtype=dtype, param_dtype=param_dtype)
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "unroll": unroll}
+        recurrence.check_model(**sizes, remat=remat, kernel=kernel, dtype=dtype, param_dtype=param_dtype)
         key_i, key_h, key_c = jax.random.split(key, 3)
-        D, H = int(input_size), int(hidden_size)  # static fields are no NumPy integers
+        D, H, self.unroll = (int(size) for size in sizes.values())  # static fields are no NumPy integers
         self.cell = eqx.tree_at(
             lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
-            eqx.nn.GRUCell(D, H, dtype=param_dtype, key=key),
+            eqx.filter_eval_shape(eqx.nn.GRUCell, D, H, dtype=param_dtype, key=key),  # shapes alone: nothing is drawn
             (
                 fan_in_per_gate(key_i, (D, 3 * H), param_dtype).T,
                 orthogonal_per_gate(key_h, (H, 3 * H), param_dtype).T,
@@ -92,11 +90,8 @@ class GRU(eqx.Module):
                 jnp.zeros((H,), param_dtype),
             ),
         )
-        self.initial_carry = for_carry(carry_init)(key_c, (H,), param_dtype)
-        self.dtype = dtype
-        self.unroll = int(unroll)
-        self.remat = remat
-        self.kernel = kernel
+        self.initial_carry = None if carry_init is None else for_carry(carry_init)(key_c, (H,), param_dtype)
+        self.dtype, self.remat, self.kernel = dtype, remat, kernel
 
     def __call__(
         self,
@@ -111,7 +106,7 @@ class GRU(eqx.Module):
 
         Args:
             x: inputs (T, D).
-            carry: starting state (H,); None starts from the learned initial carry.
+            carry: starting state (H,); None starts from the initial carry.
             lengths: valid steps, a scalar; later steps leave the carry alone and give zero outputs. `jax.vmap` and
                 `jax.jit` make 32 bits of NumPy's 64: clip lengths that do not fit int32 before.
             resets: (T,); where true, the state becomes the initial carry before that step.
@@ -121,39 +116,19 @@ class GRU(eqx.Module):
         Returns:
             The final carry (H,) and the outputs (T, H).
         """
-        check_call(
-            x,
-            carry,
-            input_size=self.cell.input_size,
-            hidden_size=self.cell.hidden_size,
-            lengths=lengths,
-            resets=resets,
-            reverse=reverse,
-            batched=False,
-        )
-        gru, x, carry = self._promote(x, carry)
-        by_time = scan_inputs(x, lengths, resets)  # (T, ...)
-        initial = start(gru.initial_carry, by_time[0])
-        h = initial if carry is None else start(carry, by_time[0])
-        fused = fused_kernel(self.kernel, remat=self.remat)
-        if fused:
-            cell = gru.cell
-            weights = Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
-            return fused_scan(weights, h, initial, *by_time, reverse=reverse, unroll=self.unroll, kernel=fused)
+        masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse}
+        loop = recurrence.begin(x, carry, self._initial(), **masks, unroll=self.unroll, **self._sizes())
+        cell = _cast(self.cell, loop.dtype)
+        if self.kernel == "fused":
+            weights = recurrence.Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
+            return loop.run_fused(weights, remat=self.remat)
 
         def advance(h, inputs):
-            x, reset, active = inputs
-            if reset is not None:
-                h = jnp.where(reset, initial, h)
-            h_next = gru.cell(x, h)
-            if active is None:
-                return h_next, h_next
-            return jnp.where(active, h_next, h), jnp.where(active, h_next, jnp.zeros_like(h_next))
+            return recurrence.advance(lambda h, x: cell(x, h), h, loop.initial, inputs)
 
         if self.remat:
-            # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
-            advance = eqx.filter_checkpoint(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
-        return jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)
+            advance = eqx.filter_checkpoint(advance, prevent_cse=loop.prevent_cse)
+        return jax.lax.scan(advance, loop.h, loop.by_time, reverse=reverse, unroll=self.unroll)
 
     def step(
         self,
@@ -162,41 +137,33 @@ class GRU(eqx.Module):
         *,
         reset: Bool[Array, ""] | None = None,
     ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
-        """Run one time step.
-
-        Args:
-            x: inputs (D,).
-            carry: the state to start from (H,); None starts from the learned initial carry.
-            reset: a scalar; where true, the state becomes the initial carry before the step.
+        """Run one time step on x (D,); where reset is true, from the initial carry.
 
         Returns:
             The carry and the output, which are the same (H,).
         """
-        check_call(
-            x,
-            carry,
-            input_size=self.cell.input_size,
-            hidden_size=self.cell.hidden_size,
-            reset=reset,
-            time=False,
-            batched=False,
-        )
-        gru, x, carry = self._promote(x, carry)
-        h = start(gru.initial_carry if carry is None else carry, x, time=False)
-        if reset is not None:
-            h = jnp.where(reset, start(gru.initial_carry, x, time=False), h)
-        h = gru.cell(x, h)
+        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._sizes())
+        h = _cast(self.cell, h.dtype)(x, h)
         return h, h
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
-        """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+        """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
         check_batch_shape(batch_shape)
-        (gru,) = self._promote()
-        return jnp.broadcast_to(gru.initial_carry, (*batch_shape, gru.cell.hidden_size))
+        h = jnp.asarray(self._initial(), computation_dtype(self.dtype, self._initial()))
+        return jnp.broadcast_to(h, (*batch_shape, h.size))
 
-    def _promote(self, *arrays):
-        dtype = computation_dtype(self.dtype, self.initial_carry, *arrays)
-        return jax.tree.map(lambda a: jnp.asarray(a, dtype), (self, *arrays))
+    def _initial(self):
+        bias_n: Any = self.cell.bias_n
+        return jnp.zeros_like(bias_n) if self.initial_carry is None else self.initial_carry
+
+    def _sizes(self):
+        cell = self.cell
+        sizes = {"input_size": cell.input_size, "hidden_size": cell.hidden_size, "batched": False}
+        return sizes | {"dtype": self.dtype}
+
+
+def _cast(tree, dtype):
+    return jax.tree.map(lambda p: jnp.asarray(p, dtype), tree)
 
 
 def time_major(
@@ -227,9 +194,6 @@ def time_major(
     ((2, 8), (5, 2, 8))
     """
     return _run_batch(gru, x, carry, lengths, resets, reverse=reverse, time_major=True)
-
-
-_by_time = time_major  # for the port, whose argument has the name
 
 
 def _run_batch(model, x, carry, lengths, resets, *, reverse, time_major):
@@ -284,22 +248,21 @@ class Classifier(eqx.Module):
         self.gru = gru
         self.readout = eqx.tree_at(
             lambda linear: (linear.weight, linear.bias),
-            eqx.nn.Linear(hidden_size, classes, dtype=dtype, key=key),
+            eqx.filter_eval_shape(eqx.nn.Linear, hidden_size, classes, dtype=dtype, key=key),
             (weight, jnp.zeros((classes,), dtype)),
         )
 
     def __call__(self, x, lengths=None):
         carry, _ = self.gru(x, lengths=lengths)
-        return jax.tree.map(lambda p: jnp.asarray(p, carry.dtype), self.readout)(carry)
+        return _cast(self.readout, carry.dtype)(carry)
 
 
-class EquinoxPort:
+class EquinoxPort(BasePort):
     """`trigru.common.Port` of Equinox."""
 
     name = "equinox"
     title = "Equinox"
     packages = ("equinox", "jax", "jaxlib")
-    kernels = ("stock", "fused")
     layout = LAYOUT
 
     def make(self, config, key):
@@ -326,19 +289,13 @@ class EquinoxPort:
         return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        options: dict[str, Any] = {"lengths": lengths, "resets": resets, "reverse": reverse}
-        if time_major is True:
-            return _by_time(model, x, carry, **options)
-        return _run_batch(model, x, carry, **options, time_major=time_major)
+        return _run_batch(model, x, carry, lengths, resets, reverse=reverse, time_major=time_major)
 
     def step(self, model, x, carry=None, *, reset=None):
         check_call(
             x, carry, input_size=model.cell.input_size, hidden_size=model.cell.hidden_size, reset=reset, time=False
         )
         return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
-
-    def initial_carry(self, model, batch_shape=()):
-        return model.get_initial_carry(batch_shape)
 
     def classify(self, model, x, lengths=None):
         cell = model.gru.cell

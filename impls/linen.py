@@ -15,12 +15,11 @@ from flax.training.train_state import TrainState
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.gru.fused import Weights, fused_scan
+from ..common.gru import recurrence
 from ..common.gru.initializers import for_carry, orthogonal
-from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
-from ..common.gru.kernels import fused_kernel
+from ..common.gru.inputs import check_batch_shape, computation_dtype
 from ..common.parameters.layouts import Layout, Row, flatten
+from ..common.port.base import BasePort
 from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
 from ..common.port.styles import shared_styles
 
@@ -34,12 +33,14 @@ class GRU(nn.Module):
 
     Args:
         features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,).
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
+            learned.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
         kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster.
+        kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
 
     Raises:
         InputError: shapes, sizes or dtypes that do not fit.
@@ -56,22 +57,28 @@ class GRU(nn.Module):
     """
 
     features: int
-    carry_init: Callable[..., Any] = initializers.zeros
+    carry_init: Callable[..., Any] | None = initializers.zeros
     dtype: Any = None
     param_dtype: Any = jnp.float32
     unroll: int = 1
     remat: bool = False
     kernel: str = "stock"
+    kernel_init: Callable[..., Any] = initializers.lecun_normal()
+    recurrent_kernel_init: Callable[..., Any] = orthogonal
+    bias_init: Callable[..., Any] = initializers.zeros
 
     def setup(self):
-        check_sizes(features=self.features, unroll=self.unroll)
-        check_flag(remat=self.remat)
-        fused_kernel(self.kernel)
-        check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
-        self.cell = nn.GRUCell(
-            self.features, recurrent_kernel_init=orthogonal, dtype=self.dtype, param_dtype=self.param_dtype
+        fields: Any = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        recurrence.check_model(
+            features=self.features, unroll=self.unroll, remat=self.remat, kernel=self.kernel, **fields
         )
-        self.initial_carry = self.param("initial_carry", for_carry(self.carry_init), (self.features,), self.param_dtype)
+        inits = {name: getattr(self, name) for name in ("kernel_init", "recurrent_kernel_init", "bias_init")}
+        self.cell = nn.GRUCell(self.features, **inits, **fields)
+        if self.carry_init is None:
+            self.initial_carry = jnp.zeros((self.features,), self.param_dtype)
+        else:
+            start = for_carry(self.carry_init)
+            self.initial_carry = self.param("initial_carry", start, (self.features,), self.param_dtype)
 
     def __call__(
         self,
@@ -83,11 +90,11 @@ class GRU(nn.Module):
         reverse: bool = False,
         time_major: bool = False,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
-        """Run over a sequence.
+        """Run over sequences.
 
         Args:
             x: inputs (*batch, T, D).
-            carry: starting state (*batch, H); None starts from the learned initial carry.
+            carry: starting state (*batch, H); None starts from the initial carry.
             lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
             resets: (*batch, T); where true, the state becomes the initial carry before that step.
             reverse: run from the last step to the first; outputs stay beside their inputs.
@@ -96,52 +103,25 @@ class GRU(nn.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        check_call(
-            x,
-            carry,
-            input_size=self._input_size(),
-            hidden_size=self.features,
-            lengths=lengths,
-            resets=resets,
-            reverse=reverse,
-            time_major=time_major,
-        )
-        dtype = computation_dtype(self.dtype, self.initial_carry, x, carry)
-        x = jnp.asarray(x, dtype)
-        by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
-        initial = self._start(dtype, by_time[0])  # (*batch, H)
-        h = initial if carry is None else self._start(dtype, by_time[0], carry)
-        time_axis = 0 if time_major else x.ndim - 2
-        fused = fused_kernel(self.kernel, remat=self.remat)
-        if fused and self._input_size() is not None:  # else the cell makes the parameters first
-            weights = self._weights(dtype)
-            carry, outputs = fused_scan(
-                weights, h, initial, *by_time, reverse=reverse, unroll=self.unroll, kernel=fused
-            )
-            return carry, jnp.moveaxis(outputs, 0, time_axis)
+        masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+        loop = recurrence.begin(x, carry, self.initial_carry, **masks, unroll=self.unroll, **self._sizes())
+        if self.kernel == "fused" and not self.is_initializing():
+            return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
 
         def advance(gru, h, inputs):
-            x, reset, active = inputs
-            if reset is not None:
-                h = jnp.where(reset[..., None], initial, h)
-            h_next, y = gru.cell(h, x)
-            if active is None:
-                return h_next, y
-            on = active[..., None]  # (*batch, 1)
-            return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
+            return recurrence.advance(lambda h, x: gru.cell(h, x)[0], h, loop.initial, inputs)
 
         if self.remat:
-            # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
-            advance = nn.remat(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
+            advance = nn.remat(advance, prevent_cse=loop.prevent_cse)
         scan = nn.scan(
             advance,
             variable_broadcast="params",
             split_rngs={"params": False},
-            out_axes=time_axis,
+            out_axes=loop.time_axis,
             reverse=reverse,
             unroll=self.unroll,
         )
-        return scan(self, h, by_time)
+        return scan(self, loop.h, loop.by_time)
 
     def step(
         self,
@@ -150,46 +130,33 @@ class GRU(nn.Module):
         *,
         reset: Bool[Array, "*batch"] | None = None,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """Run one time step.
-
-        Args:
-            x: inputs (*batch, D).
-            carry: the state to start from (*batch, H); None starts from the learned initial carry.
-            reset: (*batch); where true, the state becomes the initial carry before the step.
+        """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
         Returns:
             The carry and the output, which are the same (*batch, H).
         """
-        check_call(x, carry, input_size=self._input_size(), hidden_size=self.features, reset=reset, time=False)
-        dtype = computation_dtype(self.dtype, self.initial_carry, x, carry)
-        x = jnp.asarray(x, dtype)
-        h = self._start(dtype, x, carry, time=False)
-        if reset is not None:
-            h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, x, time=False), h)
+        h, x = recurrence.begin_step(x, carry, self.initial_carry, reset, **self._sizes())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
-        """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+        """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
         check_batch_shape(batch_shape)
         h = jnp.asarray(self.initial_carry, computation_dtype(self.dtype, self.initial_carry))
         return jnp.broadcast_to(h, (*batch_shape, self.features))
 
-    def _start(self, dtype, frames, carry=None, *, time=True):
-        h = self.initial_carry if carry is None else carry
-        return start(jnp.asarray(h, dtype), frames, time=time)
+    def _sizes(self):
+        kernels = {} if self.is_initializing() else self.cell.variables["params"]
+        features = {"input_size": kernels["in"]["kernel"].shape[0]} if kernels else {}
+        return {**features, "hidden_size": self.features, "dtype": self.dtype}
 
     def _weights(self, dtype):
         cell = jax.tree.map(lambda p: jnp.asarray(p, dtype), self.cell.variables["params"])
-        return Weights(
+        return recurrence.Weights(
             kernel_i=jnp.concatenate([cell[gate]["kernel"] for gate in ("ir", "iz", "in")], axis=1),  # (D, 3H)
             kernel_h=jnp.concatenate([cell[gate]["kernel"] for gate in ("hr", "hz", "hn")], axis=1),  # (H, 3H)
             bias=jnp.concatenate([cell[gate]["bias"] for gate in ("ir", "iz", "in")]),  # (3H,)
             bias_n=cell["hn"]["bias"],  # (H,)
         )
-
-    def _input_size(self):
-        cell = self.variables.get("params", {}).get("cell")
-        return cell["in"]["kernel"].shape[0] if cell else None
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -227,13 +194,12 @@ class Model:
     module: nn.Module = flax.struct.field(pytree_node=False)
 
 
-class LinenPort:
+class LinenPort(BasePort):
     """`trigru.common.Port` of Flax linen."""
 
     name = "linen"
     title = "Flax linen"
     packages = ("flax", "jax", "jaxlib")
-    kernels = ("stock", "fused")
     layout = LAYOUT
 
     def make(self, config, key):
@@ -260,13 +226,6 @@ class LinenPort:
 
     def classify(self, model, x, lengths=None):
         return model.module.apply({"params": model.params}, x, lengths)
-
-    def value_and_grad(self, function, *, has_aux=False):
-        def differentiate(model, *arrays):
-            argnums = tuple(range(1 + len(arrays)))
-            return jax.value_and_grad(function, argnums, has_aux=has_aux)(model, *arrays)
-
-        return differentiate
 
     def _module(self, config) -> Any:
         gru = GRU(

@@ -14,12 +14,11 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.gru.fused import Weights, fused_scan
+from ..common.gru import recurrence
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
-from ..common.gru.kernels import fused_kernel
+from ..common.gru.inputs import check_batch_shape, computation_dtype
 from ..common.parameters.layouts import Layout, Row, flatten
+from ..common.port.base import BasePort
 from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
 from ..common.port.styles import functional_program, shared_styles
 from .compat import nnx as compat
@@ -27,12 +26,12 @@ from .compat import nnx as compat
 __all__ = ["GRU", "PORT", "GRUCell"]
 
 
-class GRUCell(nnx.GRUCell):
+class GRUCell(nnx.Module):
     """`nnx.GRUCell` with the b_hn that its documentation promises.
 
     Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h), without b_hn
-    (https://github.com/google/flax/issues/5594). This class has that one bias, under the name that the proposed fix
-    (https://github.com/google/flax/pull/5595) gives it, and no other, also where flax has its own.
+    (https://github.com/google/flax/issues/5594). This class has that bias, under the name that the proposed fix
+    (https://github.com/google/flax/pull/5595) gives it.
     """
 
     def __init__(
@@ -40,24 +39,29 @@ class GRUCell(nnx.GRUCell):
         in_features: int,
         hidden_features: int,
         *,
+        kernel_init: Callable[..., Any] = fan_in_per_gate,
+        recurrent_kernel_init: Callable[..., Any] = orthogonal_per_gate,
         bias_init: Callable[..., Any] = initializers.zeros,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
-        **options: Any,
     ):
-        super().__init__(in_features, hidden_features, bias_init=bias_init, rngs=rngs, **options)
-        for name, value in list(vars(self).items()):
-            if isinstance(value, nnx.Param | nnx.Rngs):  # that of a flax with the fix; those of one before 0.11
-                delattr(self, name)
-        self.hn_bias = nnx.Param(bias_init(rngs.params(), (hidden_features,), self.param_dtype))
+        D, H = in_features, hidden_features
+        how: Any = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        self.in_features, self.hidden_features = D, H
+        self.dtype, self.param_dtype = dtype, param_dtype
+        self.dense_i = nnx.Linear(D, 3 * H, kernel_init=kernel_init, bias_init=bias_init, **how)
+        self.dense_h = nnx.Linear(H, 3 * H, kernel_init=recurrent_kernel_init, use_bias=False, **how)
+        self.hn_bias = nnx.Param(bias_init(rngs.params(), (H,), param_dtype))
 
     def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
         h = carry
         gi_r, gi_z, gi_n = jnp.split(self.dense_i(inputs), 3, axis=-1)  # each (*batch, H)
         gh_r, gh_z, gh_n = jnp.split(self.dense_h(h), 3, axis=-1)  # each (*batch, H)
-        r = self.gate_fn(gi_r + gh_r)
-        z = self.gate_fn(gi_z + gh_z)
+        r = jax.nn.sigmoid(gi_r + gh_r)
+        z = jax.nn.sigmoid(gi_z + gh_z)
         b_n = jnp.asarray(self.hn_bias[...], gh_n.dtype)
-        n = self.activation_fn(gi_n + r * (gh_n + jnp.broadcast_to(b_n, gh_n.shape)))
+        n = jnp.tanh(gi_n + r * (gh_n + jnp.broadcast_to(b_n, gh_n.shape)))
         h = (1.0 - z) * n + z * h
         return h, h
 
@@ -70,7 +74,10 @@ class GRU(nnx.Module):
     Args:
         in_features: D, features of one input frame.
         hidden_features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,).
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
+            learned.
+        kernel_init, recurrent_kernel_init, bias_init: as of `nnx.GRUCell`, called with the shapes of the fused
+            matrices (D, 3H) and (H, 3H). The defaults draw gate by gate, as linen does.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
@@ -95,8 +102,11 @@ class GRU(nnx.Module):
         self,
         in_features: int,
         hidden_features: int,
-        carry_init: Callable[..., Any] = initializers.zeros,
+        carry_init: Callable[..., Any] | None = initializers.zeros,
         *,
+        kernel_init: Callable[..., Any] = fan_in_per_gate,
+        recurrent_kernel_init: Callable[..., Any] = orthogonal_per_gate,
+        bias_init: Callable[..., Any] = initializers.zeros,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
         unroll: int = 1,
@@ -104,23 +114,18 @@ class GRU(nnx.Module):
         kernel: str = "stock",
         rngs: nnx.Rngs,
     ):
-        check_sizes(in_features=in_features, hidden_features=hidden_features, unroll=unroll)
-        check_flag(remat=remat)
-        fused_kernel(kernel)
-        check_dtypes(dtype=dtype, param_dtype=param_dtype)
-        self.cell = GRUCell(
-            in_features,
-            hidden_features,
-            kernel_init=fan_in_per_gate,
-            recurrent_kernel_init=orthogonal_per_gate,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            rngs=rngs,
-        )
-        self.initial_carry = nnx.Param(for_carry(carry_init)(rngs.params(), (hidden_features,), param_dtype))
-        self.unroll = unroll
-        self.remat = remat
-        self.kernel = kernel
+        D, H = in_features, hidden_features
+        fields: Any = {"dtype": dtype, "param_dtype": param_dtype}
+        recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
+        inits: Any = {
+            "kernel_init": kernel_init,
+            "recurrent_kernel_init": recurrent_kernel_init,
+            "bias_init": bias_init,
+        }
+        self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
+        learned = carry_init is not None
+        self.initial_carry = nnx.Param(for_carry(carry_init)(rngs.params(), (H,), param_dtype)) if learned else None
+        self.unroll, self.remat, self.kernel = unroll, remat, kernel
 
     def __call__(
         self,
@@ -132,11 +137,11 @@ class GRU(nnx.Module):
         reverse: bool = False,
         time_major: bool = False,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
-        """Run over a sequence.
+        """Run over sequences.
 
         Args:
             x: inputs (*batch, T, D).
-            carry: starting state (*batch, H); None starts from the learned initial carry.
+            carry: starting state (*batch, H); None starts from the initial carry.
             lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
             resets: (*batch, T); where true, the state becomes the initial carry before that step.
             reverse: run from the last step to the first; outputs stay beside their inputs.
@@ -145,47 +150,20 @@ class GRU(nnx.Module):
         Returns:
             The final carry (*batch, H) and the outputs (*batch, T, H).
         """
-        check_call(
-            x,
-            carry,
-            input_size=self.cell.in_features,
-            hidden_size=self.cell.hidden_features,
-            lengths=lengths,
-            resets=resets,
-            reverse=reverse,
-            time_major=time_major,
-        )
-        dtype = computation_dtype(self.cell.dtype, self.initial_carry[...], x, carry)
-        x = jnp.asarray(x, dtype)
-        by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
-        initial = self._start(dtype, by_time[0])  # (*batch, H)
-        h = initial if carry is None else self._start(dtype, by_time[0], carry)
-        time_axis = 0 if time_major else x.ndim - 2
-        fused = fused_kernel(self.kernel, remat=self.remat)
-        if fused:
-            weights = self._weights(dtype)
-            carry, outputs = fused_scan(
-                weights, h, initial, *by_time, reverse=reverse, unroll=self.unroll, kernel=fused
-            )
-            return carry, jnp.moveaxis(outputs, 0, time_axis)
+        masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+        loop = recurrence.begin(x, carry, self._initial(), **masks, unroll=self.unroll, **self._sizes())
+        if self.kernel == "fused":
+            return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
 
         def advance(h, inputs):
-            x, reset, active = inputs
-            if reset is not None:
-                h = jnp.where(reset[..., None], initial, h)
-            h_next, y = self.cell(h, x)
-            if active is None:
-                return h_next, y
-            on = active[..., None]  # (*batch, 1)
-            return jnp.where(on, h_next, h), jnp.where(on, y, jnp.zeros_like(y))
+            return recurrence.advance(lambda h, x: self.cell(h, x)[0], h, loop.initial, inputs)
 
         if self.remat:
-            # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
-            advance = nnx.remat(advance, prevent_cse=self.unroll >= by_time[0].shape[0])
+            advance = nnx.remat(advance, prevent_cse=loop.prevent_cse)
         # jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
-        carry, outputs = jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=self.unroll)
-        return carry, jnp.moveaxis(outputs, 0, time_axis)
+        carry, outputs = jax.lax.scan(advance, loop.h, loop.by_time, reverse=reverse, unroll=self.unroll)
+        return carry, jnp.moveaxis(outputs, 0, loop.time_axis)
 
     def step(
         self,
@@ -194,39 +172,32 @@ class GRU(nnx.Module):
         *,
         reset: Bool[Array, "*batch"] | None = None,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """Run one time step.
-
-        Args:
-            x: inputs (*batch, D).
-            carry: the state to start from (*batch, H); None starts from the learned initial carry.
-            reset: (*batch); where true, the state becomes the initial carry before the step.
+        """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
         Returns:
             The carry and the output, which are the same (*batch, H).
         """
-        D, H = self.cell.in_features, self.cell.hidden_features
-        check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
-        dtype = computation_dtype(self.cell.dtype, self.initial_carry[...], x, carry)
-        x = jnp.asarray(x, dtype)
-        h = self._start(dtype, x, carry, time=False)
-        if reset is not None:
-            h = jnp.where(jnp.asarray(reset)[..., None], self._start(dtype, x, time=False), h)
+        h, x = recurrence.begin_step(x, carry, self._initial(), reset, **self._sizes())
         return self.cell(h, x)
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
-        """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+        """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
         check_batch_shape(batch_shape)
-        h = jnp.asarray(self.initial_carry[...], computation_dtype(self.cell.dtype, self.initial_carry[...]))
-        return jnp.broadcast_to(h, (*batch_shape, self.cell.hidden_features))
+        h = jnp.asarray(self._initial(), computation_dtype(self.cell.dtype, self._initial()))
+        return jnp.broadcast_to(h, (*batch_shape, h.size))
 
-    def _start(self, dtype, frames, carry=None, *, time=True):
-        h = self.initial_carry[...] if carry is None else carry
-        return start(jnp.asarray(h, dtype), frames, time=time)
+    def _initial(self):
+        cell = self.cell
+        return jnp.zeros_like(cell.hn_bias[...]) if self.initial_carry is None else self.initial_carry[...]
+
+    def _sizes(self):
+        cell = self.cell
+        return {"input_size": cell.in_features, "hidden_size": cell.hidden_features, "dtype": cell.dtype}
 
     def _weights(self, dtype):
         cell: Any = self.cell
         params = (cell.dense_i.kernel, cell.dense_h.kernel, cell.dense_i.bias, cell.hn_bias)
-        return Weights(*(jnp.asarray(p[...], dtype) for p in params))
+        return recurrence.Weights(*(jnp.asarray(p[...], dtype) for p in params))
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -262,13 +233,12 @@ class Classifier(nnx.Module):
 _LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
 
 
-class NNXPort:
+class NNXPort(BasePort):
     """`trigru.common.Port` of Flax NNX."""
 
     name = "nnx"
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
-    kernels = ("stock", "fused")
     layout = LAYOUT
 
     def make(self, config, key) -> Any:
@@ -301,9 +271,6 @@ class NNXPort:
 
     def step(self, model, x, carry=None, *, reset=None):
         return model.step(x, carry, reset=reset)
-
-    def initial_carry(self, model, batch_shape=()):
-        return model.get_initial_carry(batch_shape)
 
     def classify(self, model, x, lengths=None):
         return model(x, lengths)

@@ -15,12 +15,11 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
-from ..common.config import check_dtypes, check_flag, check_sizes
-from ..common.gru.fused import Weights, fused_scan
+from ..common.gru import recurrence
 from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
-from ..common.gru.kernels import fused_kernel
+from ..common.gru.inputs import check_batch_shape, computation_dtype
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
+from ..common.port.base import BasePort
 from ..common.port.protocol import check_load, check_x64, own_array
 from ..common.port.styles import shared_styles
 
@@ -34,7 +33,40 @@ class Params(NamedTuple):
     kernel_h: Float[Array, "H 3*H"]
     bias: Float[Array, " 3*H"]
     bias_n: Float[Array, " H"]
-    initial_carry: Float[Array, " H"]
+    initial_carry: Float[Array, " H"] | None  # None: not learned, zeros
+
+
+def init(
+    input_size: int,
+    hidden_size: int,
+    carry_init: Callable[..., Any] | None = initializers.zeros,
+    *,
+    param_dtype: Any = jnp.float32,
+    key: PRNGKeyArray,
+) -> Params:
+    """Draw parameters.
+
+    Args:
+        input_size: D, features of one input frame.
+        hidden_size: H, hidden units.
+        carry_init: JAX initializer of the initial carry, called with shape (H,); None starts from zeros that are not
+            learned.
+        param_dtype: of the parameters.
+        key: for the parameters.
+
+    Raises:
+        InputError: a size below 1, a dtype that is not a floating-point one, or a `carry_init` that does not draw.
+    """
+    recurrence.check_model(input_size=input_size, hidden_size=hidden_size, dtype=None, param_dtype=param_dtype)
+    D, H = input_size, hidden_size
+    key_i, key_h, key_c = jax.random.split(key, 3)
+    return Params(
+        kernel_i=fan_in_per_gate(key_i, (D, 3 * H), param_dtype),
+        kernel_h=orthogonal_per_gate(key_h, (H, 3 * H), param_dtype),
+        bias=jnp.zeros((3 * H,), param_dtype),
+        bias_n=jnp.zeros((H,), param_dtype),
+        initial_carry=None if carry_init is None else for_carry(carry_init)(key_c, (H,), param_dtype),
+    )
 
 
 def gru(
@@ -51,7 +83,7 @@ def gru(
     remat: bool = False,
     kernel: str = "stock",
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
-    """Run a GRU over a sequence, from its learned initial state unless a carry is passed.
+    """Run a GRU over sequences, from its learned initial carry unless a carry is passed.
 
     The equations are those of `trigru.common.equality.oracle`.
 
@@ -72,46 +104,27 @@ def gru(
         The final carry (*batch, H) and the outputs (*batch, T, H).
 
     Raises:
-        InputError: arrays or options that do not fit, or an unknown kernel.
+        InputError: arrays or options that do not fit.
 
     >>> params = init(4, 8, key=jax.random.key(0))
     >>> carry, outputs = gru(params, jnp.ones((2, 5, 4)))
     >>> carry.shape, outputs.shape
     ((2, 8), (2, 5, 8))
     """
-    D, H = params.kernel_i.shape[0], params.bias_n.shape[0]
-    check_call(
-        x, carry, input_size=D, hidden_size=H, lengths=lengths, resets=resets, reverse=reverse, time_major=time_major
-    )
-    check_sizes(unroll=unroll)
-    check_flag(remat=remat)
-    check_dtypes(dtype=dtype)
-    fused = fused_kernel(kernel, remat=remat)
-    params, x, carry = _promote(dtype, params, x, carry)
-    by_time = scan_inputs(x, lengths, resets, time_major=time_major)  # (T, *batch, ...)
-    initial = start(params.initial_carry, by_time[0])  # (*batch, H)
-    h = initial if carry is None else start(carry, by_time[0])
-    time_axis = 0 if time_major else x.ndim - 2
-    if fused:
-        weights = Weights(*params[:4])
-        carry, outputs = fused_scan(weights, h, initial, *by_time, reverse=reverse, unroll=unroll, kernel=fused)
-        return carry, jnp.moveaxis(outputs, 0, time_axis)
+    recurrence.check_model(unroll=unroll, remat=remat, kernel=kernel, dtype=dtype)
+    masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+    loop = recurrence.begin(x, carry, _initial(params), dtype=dtype, unroll=unroll, **masks, **_sizes(params))
+    params = _cast(params, loop.dtype)
+    if kernel == "fused":
+        return loop.run_fused(recurrence.Weights(*params[:4]), remat=remat)
 
     def advance(h, inputs):
-        x, reset, active = inputs
-        if reset is not None:
-            h = jnp.where(reset[..., None], initial, h)
-        h_next = _cell(params, x, h)
-        if active is None:
-            return h_next, h_next
-        on = active[..., None]  # (*batch, 1)
-        return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
+        return recurrence.advance(lambda h, x: _cell(params, h, x), h, loop.initial, inputs)
 
     if remat:
-        # XLA merges no loop with the forward pass; where all steps are unrolled, there is no loop
-        advance = jax.checkpoint(advance, prevent_cse=unroll >= by_time[0].shape[0])
-    carry, outputs = jax.lax.scan(advance, h, by_time, reverse=reverse, unroll=unroll)
-    return carry, jnp.moveaxis(outputs, 0, time_axis)
+        advance = jax.checkpoint(advance, prevent_cse=loop.prevent_cse)
+    carry, outputs = jax.lax.scan(advance, loop.h, loop.by_time, reverse=reverse, unroll=unroll)
+    return carry, jnp.moveaxis(outputs, 0, loop.time_axis)
 
 
 def gru_step(
@@ -122,73 +135,28 @@ def gru_step(
     reset: Bool[Array, "*batch"] | None = None,
     dtype: Any = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """Run one time step.
-
-    Args:
-        params: of D inputs and H units.
-        x: inputs (*batch, D).
-        carry: the state to start from (*batch, H); None starts from `params.initial_carry`.
-        reset: (*batch); where true, the state becomes the initial carry before the step.
-        dtype: of the computation; None promotes inputs, parameters and a passed carry.
+    """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
 
     Returns:
         The carry and the output, which are the same (*batch, H).
     """
-    D, H = params.kernel_i.shape[0], params.bias_n.shape[0]
-    check_call(x, carry, input_size=D, hidden_size=H, reset=reset, time=False)
-    check_dtypes(dtype=dtype)
-    params, x, carry = _promote(dtype, params, x, carry)
-    h = start(params.initial_carry if carry is None else carry, x, time=False)
-    if reset is not None:
-        h = jnp.where(jnp.asarray(reset)[..., None], start(params.initial_carry, x, time=False), h)
-    h = _cell(params, x, h)
+    recurrence.check_model(dtype=dtype)
+    h, x = recurrence.begin_step(x, carry, _initial(params), reset, dtype=dtype, **_sizes(params))
+    h = _cell(_cast(params, h.dtype), h, x)
     return h, h
 
 
 def get_initial_carry(
     params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
 ) -> Float[Array, "*batch hidden"]:
-    """The learned initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
+    """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
     check_batch_shape(batch_shape)
-    check_dtypes(dtype=dtype)
-    (params,) = _promote(dtype, params)
-    return jnp.broadcast_to(params.initial_carry, (*batch_shape, params.bias_n.shape[0]))
+    recurrence.check_model(dtype=dtype)
+    h = jnp.asarray(_initial(params), computation_dtype(dtype, params.bias_n))
+    return jnp.broadcast_to(h, (*batch_shape, h.size))
 
 
-def init(
-    input_size: int,
-    hidden_size: int,
-    carry_init: Callable[..., Any] = initializers.zeros,
-    *,
-    param_dtype: Any = jnp.float32,
-    key: PRNGKeyArray,
-) -> Params:
-    """Draw parameters.
-
-    Args:
-        input_size: D, features of one input frame.
-        hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,).
-        param_dtype: of the parameters.
-        key: for the parameters.
-
-    Raises:
-        InputError: a size below 1, a dtype that is not a floating-point one, or a `carry_init` that does not draw.
-    """
-    check_sizes(input_size=input_size, hidden_size=hidden_size)
-    check_dtypes(param_dtype=param_dtype)
-    D, H = input_size, hidden_size
-    key_i, key_h, key_c = jax.random.split(key, 3)
-    return Params(
-        kernel_i=fan_in_per_gate(key_i, (D, 3 * H), param_dtype),
-        kernel_h=orthogonal_per_gate(key_h, (H, 3 * H), param_dtype),
-        bias=jnp.zeros((3 * H,), param_dtype),
-        bias_n=jnp.zeros((H,), param_dtype),
-        initial_carry=for_carry(carry_init)(key_c, (H,), param_dtype),
-    )
-
-
-def _cell(params: Params, x: Array, h: Array) -> Array:
+def _cell(params: Params, h: Array, x: Array) -> Array:
     gi = x @ params.kernel_i  # (*batch, 3H)
     gi_r, gi_z, gi_n = jnp.split(gi + jnp.broadcast_to(params.bias, gi.shape), 3, axis=-1)  # each (*batch, H)
     gh_r, gh_z, gh_n = jnp.split(h @ params.kernel_h, 3, axis=-1)  # each (*batch, H)
@@ -198,10 +166,16 @@ def _cell(params: Params, x: Array, h: Array) -> Array:
     return (1 - z) * n + z * h
 
 
-def _promote(dtype: Any, params: Any, *arrays: Any) -> tuple[Any, ...]:
-    """Parameters, inputs and a passed carry, or None, in the dtype of the computation."""
-    dtype = computation_dtype(dtype, jax.tree.leaves(params)[0], *arrays)
-    return jax.tree.map(lambda a: jnp.asarray(a, dtype), (params, *arrays))
+def _initial(params: Params) -> Array:
+    return jnp.zeros_like(params.bias_n) if params.initial_carry is None else params.initial_carry
+
+
+def _sizes(params: Params) -> dict[str, Any]:
+    return {"input_size": params.kernel_i.shape[0], "hidden_size": params.bias_n.shape[0]}
+
+
+def _cast(params: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda p: jnp.asarray(p, dtype), params)
 
 
 # The port ---------------------------------------------------------------------------------------------------
@@ -231,17 +205,16 @@ class Model:
         return {"dtype": self.dtype, "unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
 
 
-class PurePort:
+class PurePort(BasePort):
     """`trigru.common.Port` of plain JAX."""
 
     name = "pure"
     title = "plain JAX"
     packages = ("jax", "jaxlib")
-    kernels = ("stock", "fused")
 
     def make(self, config, key):
         check_x64(config)
-        fused_kernel(config.kernel)
+        recurrence.check_model(kernel=config.kernel, dtype=None)
         carry_init, dtype = config.carry_init or initializers.zeros, jnp.dtype(config.param_dtype)
         params = init(config.input_size, config.hidden_size, carry_init, param_dtype=dtype, key=key)
         if config.classes is not None:
@@ -275,16 +248,9 @@ class PurePort:
 
     def classify(self, model, x, lengths=None):
         carry, _ = gru(model.params.gru, x, lengths=lengths, **model.options())
-        (params,) = _promote(carry.dtype, model.params)
+        params = _cast(model.params, carry.dtype)
         logits = carry @ params.kernel
         return logits + jnp.broadcast_to(params.bias, logits.shape)
-
-    def value_and_grad(self, function, *, has_aux=False):
-        def differentiate(model, *arrays):
-            argnums = tuple(range(1 + len(arrays)))
-            return jax.value_and_grad(function, argnums, has_aux=has_aux)(model, *arrays)
-
-        return differentiate
 
     call_styles = shared_styles(
         name="jit", summary="jax.jit(f)(params, x)", source="https://docs.jax.dev/en/latest/jit-compilation.html"

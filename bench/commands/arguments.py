@@ -32,7 +32,7 @@ Kernels = Annotated[
     typer.Option(
         "--kernel",
         help="stock (the default), or fused, which is compared with stock in each port's first call style or in those "
-        "of --style. May have choices, as in fused@save=none (repeatable).",
+        "of --style (repeatable).",
     ),
 ]
 Sizes = Annotated[

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
-from ...common.gru.kernels import Kernel, parse_kernel
+from ...common.gru.kernels import Kernel
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
 from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
@@ -161,8 +161,8 @@ def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kerne
     offered = dict.fromkeys(["stock", *(kernel for port in present for kernel in port.kernels)])
     found: list[Kernel] = []
     for name in names or ["stock"]:
-        kernel = parse_kernel(name)
-        if kernel.name not in offered and present:
+        kernel = Kernel(name)
+        if name not in offered and present:
             raise UnknownNameError(f"kernel of {', '.join(ports)}", name, list(offered))
         found += [kernel] if kernel not in found else []
     return tuple(found)

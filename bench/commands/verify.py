@@ -17,7 +17,7 @@ from ..processes.cluster import Cluster
 from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
-from ..proving.questions import OF_PARTS, expand, get_subject
+from ..proving.questions import OF_PARTS, expand
 from ..reporting.console import Progress, say, show
 from ..reporting.equality import (
     departures_table,
@@ -226,7 +226,7 @@ def _hold(asked: list[Asked], *, prover: Prover) -> dict[Subject, list[Measureme
     for (subject, check), some in grouped(answered, lambda pair: (pair[0].subject, pair[0].check)).items():
         if check == "contract":
             rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
-            held, of = coverage_of(get_subject(subject), rows)
+            held, of = coverage_of(rows)
             say(f"{_named(subject)}: {len(rows)} rows cover {held} of {of} pairs and triples of levels.")
     found: dict[Subject, list[Measurement]] = {}
     for question, answer in zip(asked, proof.answers, strict=True):

@@ -22,7 +22,7 @@ from .bounds import SAME_BOUND, relative_error
 from .checks import CHECKS, DTYPES, LEFT_OUT, Answers, Check
 from .contract.data import dtypes_of
 from .contract.examination import Finding, examine
-from .contract.factors import COMPILED, Row, space_of, style_of, whole_row
+from .contract.factors import COMPILED, SPACE, Row, style_of, whole_row
 from .contract.shrinking import smallest, told, unusual
 from .measurement import NOT_OFFERED, Measurement
 from .problems import brief_of, problem_of
@@ -176,7 +176,7 @@ def _smallest(port: Port, row: Row, found: Finding) -> tuple[Row, Finding]:
         found = of_smaller if _fails(of_smaller) else found
         return _fails(of_smaller)
 
-    return unusual(smallest(row, space_of(port), fails)), found
+    return unusual(smallest(row, SPACE, fails)), found
 
 
 def _fails(found: Finding) -> bool:

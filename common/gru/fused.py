@@ -17,7 +17,7 @@ The equations are those of `trigru.common.equality.oracle`. docs/kernel.md has t
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,7 +26,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..compat import linear, vary_alike
-from .kernels import FusedKernel
 from .products import each, is_zero, times, total
 
 __all__ = ["Weights", "fused_scan"]
@@ -51,7 +50,7 @@ def fused_scan(
     *,
     reverse: bool = False,
     unroll: int = 1,
-    kernel: FusedKernel,
+    remat: bool = False,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
     """Run the cell over a sequence; all arrays are in the dtype of the computation.
 
@@ -64,8 +63,9 @@ def fused_scan(
         active: (T, *batch), whether a step counts: elsewhere the state stays, also where there is a reset, and the
             output is 0; None for everywhere.
         reverse: run from the last step to the first.
-        unroll: steps in one iteration of the compiled loop, unless the kernel has its own.
-        kernel: how to run.
+        unroll: steps in one iteration of the compiled loop.
+        remat: keep only the state at the start of each chunk of about sqrt(T) steps for the backward pass, and compute
+            each chunk again there.
 
     Returns:
         The final state (*batch, H) and the outputs (T, *batch, H).
@@ -73,7 +73,7 @@ def fused_scan(
     >>> from trigru.impls.pure import init
     >>> weights = Weights(*init(4, 8, key=jax.random.key(0))[:4])
     >>> start = jnp.zeros((2, 8))
-    >>> carry, outputs = fused_scan(weights, start, start, jnp.ones((5, 2, 4)), kernel=FusedKernel())
+    >>> carry, outputs = fused_scan(weights, start, start, jnp.ones((5, 2, 4)))
     >>> carry.shape, outputs.shape
     ((2, 8), (5, 2, 8))
     """
@@ -81,23 +81,22 @@ def fused_scan(
     # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
     x, carry, initial, *own = vary_alike(x, carry, initial, *weights)
     weights = Weights(*own)
-    chunk = kernel.chunk or (T if kernel.save != "none" else math.isqrt(T - 1) + 1)
-    # a chunk that is computed again keeps all of its gates meanwhile
-    save = "all" if kernel.save == "none" else kernel.save
-    how = _How(reverse, replace(kernel, save=save, unroll=kernel.unroll or unroll))
+    how = _How(reverse, unroll)
 
     def advance(h: Array, by_time: Any) -> tuple[Array, Array]:
         return _loop(how, weights, h, initial, *by_time)
 
     by_time = (x, resets, active)
-    again = jax.checkpoint if kernel.save == "none" else lambda advance, **_: advance
+    if not remat:
+        return advance(carry, by_time)
+    chunk = math.isqrt(T - 1) + 1
     if chunk >= T:
-        return again(advance)(carry, by_time)
+        return jax.checkpoint(advance)(carry, by_time)
     chunks, left = _cut(by_time, chunk, reverse)
-    # XLA merges no loop with the forward pass
-    carry, outputs = _over_chunks(again(advance, prevent_cse=False), carry, chunks, reverse)
+    # prevent_cse can be off inside a loop: XLA does not merge its body with the forward pass
+    carry, outputs = _over_chunks(jax.checkpoint(advance, prevent_cse=False), carry, chunks, reverse)
     if left:
-        carry, last = again(advance)(carry, left)
+        carry, last = jax.checkpoint(advance)(carry, left)
         outputs = jnp.concatenate([last, outputs] if reverse else [outputs, last])
     return carry, outputs
 
@@ -105,7 +104,7 @@ def fused_scan(
 @dataclass(frozen=True)
 class _How:
     reverse: bool
-    kernel: FusedKernel
+    unroll: int
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -122,9 +121,9 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
     t_weights, t_h, t_initial, t_x, *_ = tangents
 
     def keep(before: Array, after: Array, gates: Any) -> Any:
-        return before, gates if how.kernel.save == "all" else gates[:2]
+        return before, gates
 
-    last, (states, saved) = _run(how, weights, h, initial, x, resets, active, keep)
+    last, (states, gates) = _run(how, weights, h, initial, x, resets, active, keep)
     after = _states_after(states, last, how.reverse)
     u, u_n = _outside(weights, t_weights, x, t_x, _restart(resets, initial, states))
     t_h, t_initial = (jnp.zeros_like(h) if is_zero(t) else t for t in (t_h, t_initial))
@@ -132,10 +131,9 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
 
     def run(t_h: Array, t_initial: Array, u: Array, u_n: Array) -> tuple[Array, Array]:
         def advance(t_h: Array, step: Any) -> tuple[Array, Array]:
-            u, u_n, h, x, reset, on, saved = step
+            u, u_n, h, reset, on, gates = step
             t_before = t_h
             h, t_h = _restart(reset, initial, h), _restart(reset, t_initial, t_h)
-            gates = saved if how.kernel.save == "all" else (*saved, *_candidate(weights, h, x, saved[0]))
             z, slope = gates[1], _slopes(h, *gates)
             t_r, t_z, t_a = jnp.split(t_h @ weights.kernel_h + u, 3, axis=-1)  # each (*batch, H)
             t_r, t_z = slope.r * t_r, slope.z * t_z
@@ -145,8 +143,8 @@ def _derivative(how: _How, primals: Any, tangents: Any) -> Any:
             return t_next, t_next
 
         # what follows from the gates is computed again in the backward pass: only the gates are residuals
-        advance = jax.checkpoint(advance, prevent_cse=how.kernel.unroll >= x.shape[0])
-        return _scan(how, advance, t_h, (u, u_n, states, x, resets, active, saved))
+        advance = jax.checkpoint(advance, prevent_cse=how.unroll >= x.shape[0])
+        return _scan(how, advance, t_h, (u, u_n, states, resets, active, gates))
 
     t_last, t_after = linear(run)(t_h, t_initial, u, u_n)
     return (last, _outputs(after, active)), (t_last, _outputs(t_after, active))
@@ -159,16 +157,15 @@ def _run(
 
     The state before a step is that before a reset.
     """
-    gi = times(x, weights.kernel_i) if how.kernel.hoist else x
 
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
-        gi, reset, on = step
+        x, reset, on = step
         before, h = h, _restart(reset, initial, h)
-        after, gates = _cell(weights, h, gi if how.kernel.hoist else gi @ weights.kernel_i)
+        after, gates = _cell(weights, h, x @ weights.kernel_i)
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, gates)
 
-    return _scan(how, advance, h, (gi, resets, active))
+    return _scan(how, advance, h, (x, resets, active))
 
 
 def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
@@ -180,15 +177,6 @@ def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
     a = gh_n + jnp.broadcast_to(weights.bias_n, gh_n.shape)
     n = jnp.tanh(gi_n + r * a)
     return (1 - z) * n + z * h, (r, z, n, a)
-
-
-def _candidate(weights: Weights, h: Array, x: Array, r: Array) -> tuple[Array, Array]:
-    """The gate n and a, computed again."""
-    H = h.shape[-1]
-    gi = x @ weights.kernel_i[:, 2 * H :]
-    a = h @ weights.kernel_h[:, 2 * H :]
-    a = a + jnp.broadcast_to(weights.bias_n, a.shape)
-    return jnp.tanh(gi + jnp.broadcast_to(weights.bias[2 * H :], gi.shape) + r * a), a
 
 
 class Slopes(NamedTuple):
@@ -228,7 +216,7 @@ def _outside(weights: Weights, t_weights: Any, x: Array, t_x: Any, before: Array
 
 
 def _scan(how: _How, advance: Callable[..., Any], start: Array, by_time: Any) -> tuple[Array, Any]:
-    return jax.lax.scan(advance, start, by_time, reverse=how.reverse, unroll=how.kernel.unroll or 1)
+    return jax.lax.scan(advance, start, by_time, reverse=how.reverse, unroll=how.unroll)
 
 
 def _states_after(states: Array, last: Array, reverse: bool) -> Array:

@@ -15,7 +15,6 @@ import numpy as np
 
 from ..config import GRUConfig
 from ..errors import InputError, UnknownNameError, listed
-from ..gru.kernels import parse_kernel
 from ..parameters.record import ClassifierParams, GRUParams, check_params
 from .task import PHASES, Task
 
@@ -192,7 +191,7 @@ def check_port(port: Any) -> None:
 def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
     config.check()
-    if parse_kernel(config.kernel).name not in port.kernels:
+    if config.kernel not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
     check_x64(config)
 
@@ -218,7 +217,7 @@ def check_load(port: Port, config: GRUConfig, params: Params) -> None:
 
 
 class WithKernel:
-    """A port whose every model has one kernel, with choices or without, whatever the configuration says.
+    """A port whose every model has one kernel, whatever the configuration says.
 
     Raises:
         InputError: it offers no such kernel.

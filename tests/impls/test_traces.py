@@ -40,19 +40,3 @@ def test_nnx_modules_made_alike_have_one_graphdef(config):
     first, second = (PORT.make(config, jax.random.key(0)) for _ in range(2))
     assert nnx.graphdef(first) == nnx.graphdef(second)
     assert hash(nnx.graphdef(first)) == hash(nnx.graphdef(second))
-
-
-def test_nnx_modules_may_keep_what_draws_them(monkeypatch):
-    """As some versions of Flax do: of its layers' initializers, none is made anew for each module."""
-    from trigru.impls import nnx as nnx_port
-
-    original, kept = nnx.GRUCell.__init__, []
-
-    def keeping(self, *arguments, **options):
-        kept.append({name: value for name, value in options.items() if name.endswith("_init")})
-        original(self, *arguments, **options)
-
-    monkeypatch.setattr(nnx.GRUCell, "__init__", keeping)
-    for _ in range(2):
-        nnx_port.GRU(4, 8, rngs=nnx.Rngs(0))
-    assert kept[0] == kept[1] != {}

@@ -137,7 +137,12 @@ SELECTIONS: tuple[Check, ...] = (
         "rows of the contract in a call style",
         rows=lambda port: [row for row in design_of(port) if row["style"] != NO_STYLE],
     ),
-    Check("singly", "one level of what a call depends on that is not the usual one", rows=one_by_one, by_levels=True),
+    Check(
+        "singly",
+        "one level of what a call depends on that is not the usual one",
+        rows=lambda port: one_by_one(),
+        by_levels=True,
+    ),
     Check(
         "scale",
         "accuracy at large sizes (minutes, 5 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",

@@ -31,8 +31,6 @@ from .check import Answers, Check, unless_left_out
 MASKS = ("lengths", "resets")
 #: Examples on each device.
 EACH = 3
-#: Kernels whose products are all after the loop; those that run in chunks have some in a loop over the chunks.
-ONCE = ("fused", "fused@hoist=true", "fused@save=some")
 #: The loss has two terms, and XLA may exchange each.
 LOSS_BYTES = 2 * 8
 
@@ -218,7 +216,7 @@ def over_devices(
 
 def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: list[Collective]) -> None:
     """Raise a DefectError where more is exchanged than each gradient of a parameter, once, and the loss."""
-    fused = isinstance(port, WithKernel) and port.kernel in ONCE
+    fused = isinstance(port, WithKernel) and port.kernel == "fused"
     if not exchanged:
         raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
     if not (fused or way.once):

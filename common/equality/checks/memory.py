@@ -8,7 +8,6 @@ CPU, to compute more.
 """
 
 from contextlib import suppress
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +19,7 @@ from ...errors import DefectError, NotOfferedError
 from ...parameters.record import random_params
 from ...port.compilation import jit_without_optimization
 from ...port.programs import computed_functions, temp_bytes
-from ...port.protocol import DONATED, Port, WithKernel
+from ...port.protocol import DONATED, Port
 from ...port.styles import available_styles, make_task
 from ...program import scan_counts
 from .check import Answers, Check
@@ -38,14 +37,6 @@ SHARE = 0.75
 MORE = 1.25
 
 
-#: From all gates that are saved to none; each keeps at most this share of the one before.
-FUSED = "fused"
-SAVING = (FUSED, f"{FUSED}@save=some", f"{FUSED}@save=none")
-CHOICE_SHARE = 0.95
-#: With `remat`, in which nothing is saved, the other choices remain: longer chunks, and the inputs' part kept ahead.
-WITH_REMAT = (FUSED, f"{FUSED}@chunk={LONG // 2}", f"{FUSED}@chunk={LONG // 2},hoist=true")
-
-
 class Cost(NamedTuple):
     """Of a gradient: bytes that it keeps or needs meanwhile, and how many exp, tanh and the like it computes."""
 
@@ -54,9 +45,7 @@ class Cost(NamedTuple):
 
 
 def memory_check(name: str, catches: str) -> Check:
-    """Whether `remat` saves memory, in a loop and where there is none, and so do the fused kernel's choices; and
-    whether a train step gives up what it is said to give up.
-    """
+    """Whether `remat` saves memory, in a loop and where there is none, and a train step donates what its style says."""
 
     def answer(port: Port) -> Answers:
         def both(time: int, classes: int | None = None) -> tuple[Cost, Cost]:
@@ -82,31 +71,10 @@ def memory_check(name: str, catches: str) -> Check:
         with suppress(NotOfferedError):
             plain, again = both(LONG, classes=CLASSES)
             _require_less("a classifier", SHARE, ("with remat", again), ("without", plain))
-        _require_choices(port)
         _require_donations(port)
         return {"defects": np.zeros(())}
 
     return Check(name, catches, answer, lambda: {"defects": np.zeros(())})
-
-
-def _require_choices(port: Port) -> None:
-    """Of the fused kernel: the less is saved, the less is kept; and `remat` saves nothing, whatever the name says."""
-    if not isinstance(port, WithKernel) or port.kernel != FUSED:
-        return
-    costs = {kernel: gradient_cost(WithKernel(port, kernel), LONG, 1, False) for kernel in SAVING}
-    for more, less in pairwise(SAVING):
-        _require_less("a GRU", CHOICE_SHARE, (f"with {less}", costs[less]), (f"with {more}", costs[more]))
-    again = gradient_cost(WithKernel(port, f"{FUSED}@save=all"), LONG, 1, True)
-    _require_less("a GRU", SHARE, (f"with remat and {FUSED}@save=all", again), ("without", costs[FUSED]))
-    # what is multiplied ahead is no step's: XLA's figure tells
-    again = {kernel: gradient_cost(WithKernel(port, kernel), LONG, 1, True, traced=False) for kernel in WITH_REMAT}
-    for less, more in pairwise(WITH_REMAT):
-        _require_less(
-            "a GRU", CHOICE_SHARE, (f"with remat and {less}", again[less]), (f"with remat and {more}", again[more])
-        )
-    with suppress(NotOfferedError):
-        all_, none = (gradient_cost(WithKernel(port, kernel), LONG, 1, False, CLASSES) for kernel in SAVING[::2])
-        _require_less("a classifier", CHOICE_SHARE, (f"with {SAVING[-1]}", none), (f"with {SAVING[0]}", all_))
 
 
 def _require_donations(port: Port) -> None:

@@ -1,4 +1,4 @@
-"""The rows that each port is asked: found once, and kept in a file, since finding them takes ten seconds."""
+"""The rows that each port is checked by: found once and stored in a file, since finding them takes ten seconds."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...port.protocol import Port
 from .covering import combinations_of, cover, cover_pairs_with, covered
-from .factors import Row, Space, named_rows, space_of, whole_row
+from .factors import COARSE_SPACE, SPACE, Row, Space, named_rows, whole_row
 
 #: Designs by the digest of their space.
 FILE = Path(__file__).with_name("rows.json")
@@ -29,65 +29,46 @@ class Design:
 
 
 def design_of(port: Port) -> list[Row]:
-    """The rows of a port: those of its design in float64, those in other dtypes, and those that are named."""
-    designed = [whole_row(row) for space in _spaces(port) for row in _unpacked(space, _design(space).rows)]
+    """The rows of a port: those of the designs in float64 and in other dtypes, and those that are named."""
+    designed = [
+        whole_row({f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)})
+        for space in (SPACE, COARSE_SPACE)
+        for row in design(space).rows
+    ]
     return designed + named_rows(port)
 
 
-def coverage_of(port: Port, rows: Iterable[Row]) -> tuple[int, int]:
+def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
     """How many combinations of levels rows cover, of how many that can be had.
 
     Rows in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
     """
-    same, coarse = _spaces(port)
-    levels = {factor.name: factor.levels for factor in same.factors}
+    levels = {factor.name: factor.levels for factor in SPACE.factors}
     rows = [row for row in rows if all(row.get(name) in known for name, known in levels.items())]
-    held = covered(same, [row for row in rows if row["dtype"] == "float64"])
-    held_in_dtypes = covered(coarse, [row for row in rows if row["dtype"] != "float64"], "dtype")
-    return len(held) + len(held_in_dtypes), _design(same).combinations + _design(coarse).combinations
-
-
-def pack(ports: Iterable[Port]) -> str:
-    """The text of the file for these ports. Rows of a space that the file has are taken from it."""
-    packed = {_digest(space): asdict(_design(space)) for port in ports for space in _spaces(port)}
-    return json.dumps(packed, indent=1, sort_keys=True) + "\n"
-
-
-def is_kept(port: Port) -> bool:
-    """Whether the rows of a port are in the file."""
-    return all(_digest(space) in _kept() for space in _spaces(port))
-
-
-def _spaces(port: Port) -> tuple[Space, Space]:
-    return space_of(port), space_of(port, coarse=True)
-
-
-def _design(space: Space) -> Design:
-    digest = _digest(space)
-    if digest not in _kept():  # a port of somebody else's, or a call style that came or went with a version
-        _kept()[digest] = _found(space)
-    return _kept()[digest]
-
-
-def _found(space: Space) -> Design:
-    in_dtypes = any(factor.name == "dtype" for factor in space.factors)
-    rows = cover_pairs_with(space, "dtype") if in_dtypes else cover(space)
-    count = len(combinations_of(space, "dtype") if in_dtypes else combinations_of(space))
-    packed = ("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows)
-    return Design(count, tuple(packed))
-
-
-def _unpacked(space: Space, rows: Iterable[str]) -> list[Row]:
-    return [{f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)} for row in rows]
+    checked = covered(SPACE, [row for row in rows if row["dtype"] == "float64"])
+    in_dtypes = covered(COARSE_SPACE, [row for row in rows if row["dtype"] != "float64"], "dtype")
+    return len(checked) + len(in_dtypes), design(SPACE).combinations + design(COARSE_SPACE).combinations
 
 
 @cache
-def _kept() -> dict[str, Design]:
-    packed = json.loads(FILE.read_text()) if FILE.exists() else {}
-    return {digest: Design(design["combinations"], tuple(design["rows"])) for digest, design in packed.items()}
+def design(space: Space) -> Design:
+    """The design of a space: the file's, or found if the file has none."""
+    stored = json.loads(FILE.read_text()).get(digest(space)) if FILE.exists() else None
+    if stored:
+        return Design(stored["combinations"], tuple(stored["rows"]))
+    in_dtypes = any(factor.name == "dtype" for factor in space.factors)
+    rows = cover_pairs_with(space, "dtype") if in_dtypes else cover(space)
+    count = len(combinations_of(space, "dtype") if in_dtypes else combinations_of(space))
+    return Design(count, tuple("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows))
 
 
-def _digest(space: Space) -> str:
+def write_designs() -> None:
+    """Write the file anew."""
+    designs = {digest(space): asdict(design(space)) for space in (SPACE, COARSE_SPACE)}
+    FILE.write_text(json.dumps(designs, indent=1, sort_keys=True) + "\n")
+
+
+def digest(space: Space) -> str:
     """Of all that the rows depend on. Reasons of rules do not count."""
     factors = [(factor.name, factor.levels, factor.in_triples) for factor in space.factors]
     rules = [(sorted(rule.when.items()), sorted(rule.then.items())) for rule in space.rules]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port, WithKernel
+from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port
 from ...port.styles import available_styles, labels_of, styles_called
 
 #: A level of each factor, by the factor's name.
@@ -64,7 +64,7 @@ class Rule:
         return all(name not in row or row[name] in levels for name, levels in self.then.items())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Space:
     """All rows that a covering design can have."""
 
@@ -122,8 +122,6 @@ FACTORS = (
 #: the same function; those in the others whether it is as accurate as NumPy is in them.
 DTYPES = ("float64", "float32", "bfloat16", "float16", "float32 of bfloat16", "bfloat16 of float32")
 COARSE = DTYPES[1:]
-#: What the fused kernel may be told.
-CHOICES = ("default", "save=some", "save=none", "hoist=true", "chunk=3", "unroll=2")
 
 _ONE_CALL = {"unroll": ("1",), "remat": ("no",)}
 _NO_MASKS = {"lengths": ("none",), "reverse": ("no",), "time-major": ("no",)}
@@ -158,22 +156,6 @@ RULES = (
     Rule({"style": (DONATED,)}, {"phase": ("train_step",), "transform": ("jit",)}, "a train step alone donates"),
 )
 
-_LOOPS = ("whole", "chunks", "classifier")
-_SAVED = "what is saved is saved for a derivative"
-#: Rules of the fused kernel's choices: where one makes no difference to the program, no pair with it is asked.
-CHOICE_RULES = (
-    Rule({"choices": CHOICES[1:]}, {"entry": _LOOPS}, "one step runs no kernel"),
-    Rule({"choices": ("save=some",)}, {"phase": ("gradient", "jvp", "hvp", "train_step")}, _SAVED),
-    Rule(
-        {"choices": ("save=none",), "phase": ("forward",)},
-        {"time": ("17", "130")},
-        f"{_SAVED}, and fewer steps are one chunk",
-    ),
-    Rule({"choices": ("save=some", "save=none")}, {"remat": ("no",)}, "`remat` saves nothing, whatever is chosen"),
-    Rule({"choices": ("chunk=3",)}, {"time": ("17", "130")}, "fewer steps are one chunk"),
-    Rule({"choices": ("unroll=2",)}, {"unroll": ("1",)}, "the choice stands for the model's own"),
-)
-
 _MANY_STEPS = {"time": ("17", "130")}
 #: The levels of some factors in rows in the other dtypes. `life` checks that every call style keeps a dtype.
 SHORT = {
@@ -203,22 +185,12 @@ COARSE_RULES = (
 )
 
 
-def space_of(port: Port, *, coarse: bool = False) -> Space:
-    """What a covering design of a port covers.
-
-    Args:
-        port: of which the kernel makes one more factor; else all ports have the same.
-        coarse: in other dtypes than float64.
-    """
-    factors, rules = list(FACTORS), list(RULES)
-    if isinstance(port, WithKernel) and port.kernel == "fused":
-        factors.append(Factor("choices", CHOICES))
-        rules += CHOICE_RULES
-    if coarse:
-        factors = [replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in factors]
-        factors.append(Factor("dtype", COARSE))
-        rules += COARSE_RULES
-    return Space(tuple(factors), tuple(rules))
+#: What a covering design covers in float64, and in the other dtypes.
+SPACE = Space(FACTORS, RULES)
+COARSE_SPACE = Space(
+    (*(replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS), Factor("dtype", COARSE)),
+    (*RULES, *COARSE_RULES),
+)
 
 
 _MASKED = {"lengths": "passed", "resets": "passed"}
@@ -302,18 +274,17 @@ def named_rows(port: Port) -> list[Row]:
     return [whole_row(row) for row in rows]
 
 
-def one_by_one(port: Port) -> list[Row]:
+def one_by_one() -> list[Row]:
     """Rows in float64 in which one level is not the usual one, or as few as go together, the usual row first.
 
     For what is known to depart from the contract: what fails then tells why.
     """
-    space = space_of(port)
-    rows = [space.usual | {"style": NO_STYLE}]
-    for factor in space.factors:
+    rows = [SPACE.usual | {"style": NO_STYLE}]
+    for factor in SPACE.factors:
         for level in factor.levels[1:]:
             row = rows[0] | {factor.name: level}
             changes = [{}, {"phase": "train_step"}, {"lengths": "passed"}, {"time": "130"}]
-            rows += [row | more for more in changes if space.allows(row | more) and (row | more)[factor.name] == level][
+            rows += [row | more for more in changes if SPACE.allows(row | more) and (row | more)[factor.name] == level][
                 :1
             ]
     return [whole_row(row) for row in rows]

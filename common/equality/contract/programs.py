@@ -12,7 +12,7 @@ import optax
 
 from ...errors import DefectError
 from ...parameters.record import leaves
-from ...port.protocol import Port, Program, WithKernel
+from ...port.protocol import Port, Program
 from ...port.styles import available_styles
 from ...port.task import Task
 from ...program import Traced
@@ -31,8 +31,6 @@ MODELS = {"d model": "d ", "Δ model": "Δ "}
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     """The port's answers to a row, for each set of values: evaluated in NumPy from the trace, or as XLA compiles it."""
-    if row.get("choices", "default") != "default":
-        port = WithKernel(port, f"fused@{row['choices']}")
     model, arrays = port.load(config_of(row), data.params), _given(row, port, data)
     style = style_of(row, port)
     compute = partial(_in_style, row, port, style) if style else partial(_direct, row, port)

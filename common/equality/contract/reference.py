@@ -23,7 +23,7 @@ STEPS, RATE, MOMENTUM, DECAY = 3, 0.03, 0.9, 0.1
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
 #: Factors that change the program and not what it should compute. Of the style, it counts whether there is one.
-FORM = ("unroll", "remat", "time-major", "arrays", "choices")
+FORM = ("unroll", "remat", "time-major", "arrays")
 SAME = ("vmap", "ensemble", "checkpoint", "apart")
 
 

@@ -14,7 +14,6 @@ _DIRECT = {
     "carry": ("none", "passed", "other dtype"),
     "time-major": ("no",),
     "arrays": ("device",),
-    "choices": ("default",),
 }
 
 _HEAD = '''"""{said}."""

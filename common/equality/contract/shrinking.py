@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
-from .factors import CHOICES, Row, Space, whole_row
+from .factors import Row, Space, whole_row
 
 #: How many rows are asked at most to make one smaller, and for how long, in seconds, one may begin.
 MOST, LONGEST_S = 60, 90.0
@@ -55,7 +55,7 @@ def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
 
 def unusual(row: Row) -> Row:
     """Its levels that are not the usual ones."""
-    usual = {**whole_row({}), "choices": CHOICES[0]}
+    usual = whole_row({})
     return {name: level for name, level in row.items() if level != usual.get(name)}
 
 

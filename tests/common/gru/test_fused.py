@@ -1,5 +1,6 @@
 """The fused kernel is the same function as the stock one, under every transformation."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -12,7 +13,6 @@ from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.cases import Case
 from trigru.common.equality.verification import assert_equivalent
 from trigru.common.gru.fused import Weights, fused_scan
-from trigru.common.gru.kernels import fused_kernel
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import get_port
 from trigru.impls.pure import gru, init
@@ -35,71 +35,34 @@ def float64():
         yield
 
 
-def fused(choices=""):
-    """Plain JAX with the fused kernel."""
-    return WithKernel(get_port("pure"), f"fused@{choices}" if choices else "fused")
-
-
-MASKED = {"lengths": "passed", "resets": "passed", "carry": "passed"}
-#: Rows have 17 steps, which chunks divide or don't.
-EVERY_CHOICE = {
-    "save=some": {"phase": "hvp", **MASKED},
-    "save=none": {"reverse": "yes", "transform": "ensemble", **MASKED},
-    "hoist=true": {"phase": "forward"},
-    "chunk=1": {"reverse": "yes", **MASKED},
-    "chunk=5": {"phase": "jvp", **MASKED},
-    "chunk=17,unroll=3": {"transform": "vmap", **MASKED},
-    "chunk=99": {"reverse": "yes", **MASKED},
-    "save=some,hoist=true,chunk=4": MASKED,
-    "save=none,hoist=true,chunk=8": {"transform": "checkpoint", **MASKED},
-}
-
-
-@pytest.mark.parametrize(("choices", "levels"), EVERY_CHOICE.items(), ids=EVERY_CHOICE)
-def test_no_choice_changes_what_is_computed(choices, levels):
-    assert_equivalent(fused(choices), checks=[row_check(**levels)])
-
-
-@pytest.mark.usefixtures("optimized")  # LLVM decides how tanh and sums are rounded
-@pytest.mark.parametrize("choices", ["", "save=some,hoist=true"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_it_is_as_accurate_as_the_dtype_allows(choices, dtype, unchecked):
-    check = row_check(transform="compiled", dtype=dtype, lengths="passed", resets="passed", carry="passed")
-    assert_equivalent(fused(choices), dtypes=[dtype], checks=[check])
+FUSED = WithKernel(get_port("pure"), "fused")
 
 
 @st.composite
 def calls(draw):
-    """Choices, a question and a case."""
-    batch, time, input_size = (draw(st.integers(1, most)) for most in (3, 6, 3))
-    kernel = {
-        "save": draw(st.sampled_from(["all", "some", "none"])),
-        "hoist": draw(st.sampled_from(["true", "false"])),
-        "chunk": draw(st.integers(1, 7)),
-        "unroll": draw(st.integers(1, 4)),
-    }
-    asked = {name: "passed" for name in ("carry", "lengths", "resets") if draw(st.booleans())}
-    asked |= {"reverse": "yes"} if draw(st.booleans()) else {}
-    return kernel, asked, (batch, time, input_size, draw(st.integers(1, 4))), draw(st.integers(0, 2**16))
+    """A row's levels, its sizes and its seed."""
+    batch, time, input_size = (draw(st.integers(1, most)) for most in (3, 9, 3))
+    levels = {name: "passed" for name in ("carry", "lengths", "resets") if draw(st.booleans())}
+    levels |= {name: "yes" for name in ("reverse", "remat") if draw(st.booleans())}
+    return levels, (batch, time, input_size, draw(st.integers(1, 4))), draw(st.integers(0, 2**16))
 
 
 @given(calls())
-@example(({"save": "some", "chunk": 2}, {"lengths": "passed", "resets": "passed", "reverse": "yes"}, (1, 5, 2, 3), 1))
-@example(({"save": "none"}, {"carry": "passed", "resets": "passed"}, (2, 1, 2, 3), 2))
-@example(({"save": "all", "chunk": 1, "unroll": 2}, {}, (1, 1, 1, 1), 7))
+@example(({"lengths": "passed", "resets": "passed", "reverse": "yes"}, (1, 5, 2, 3), 1))
+@example(({"carry": "passed", "resets": "passed", "remat": "yes"}, (2, 1, 2, 3), 2))
+@example(({"remat": "yes", "reverse": "yes", "lengths": "passed"}, (1, 7, 1, 1), 7))
 @settings(max_examples=20, deadline=None, derandomize=True)
-def test_any_call_with_any_choices_is_the_oracles(call):
-    kernel, asked, sizes, seed = call
+def test_any_call_is_the_oracles(call):
+    levels, sizes, seed = call
     names = ("batch", "time", "inputs", "hidden")
-    check = row_check(seed=str(seed), **dict(zip(names, map(str, sizes), strict=True)), **asked)
-    port = fused(",".join(f"{name}={value}" for name, value in kernel.items()))
-    assert_equivalent(port, dtypes=["float64"], checks=[check])
+    check = row_check(seed=str(seed), **dict(zip(names, map(str, sizes), strict=True)), **levels)
+    assert_equivalent(FUSED, dtypes=["float64"], checks=[check])
 
 
-@pytest.mark.parametrize("choices", ["", "save=none,chunk=3"], ids=["plain", "chunks"])
-def test_what_stands_in_the_padding_changes_no_bit_of_the_gradient_either(choices):
-    port, case = fused(choices), Case.random(B, T, D, H).astype("float32")
-    model = port.load(case.gru_config, case.params.gru)
+@pytest.mark.parametrize("remat", [False, True])
+def test_what_stands_in_the_padding_changes_no_bit_of_the_gradient_either(remat):
+    port, case = FUSED, Case.random(B, T, D, H).astype("float32")
+    model = port.load(replace(case.gru_config, remat=remat), case.params.gru)
     padding = (np.arange(T) >= LENGTHS[:, None])[..., None]
 
     @jax.jit
@@ -114,9 +77,9 @@ def test_what_stands_in_the_padding_changes_no_bit_of_the_gradient_either(choice
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("choices", ["", "save=some,chunk=3", "save=none"], ids=["plain", "chunks", "remat"])
+@pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.usefixtures("float64")
-def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(choices):
+def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(remat):
     """Ports drop such resets before they call it."""
     case = Case.random(B, T, D, H)
     weights = Weights(*get_port("pure").load(case.gru_config, case.params.gru).params[:4])
@@ -129,8 +92,7 @@ def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(choices):
     @jax.jit
     @partial(jax.value_and_grad, argnums=(0, 1, 2), has_aux=True)
     def found(weights, carry, initial, resets):
-        kernel = fused_kernel(f"fused@{choices}" if choices else "fused")
-        last, outputs = fused_scan(weights, carry, initial, x, resets, active, kernel=kernel)
+        last, outputs = fused_scan(weights, carry, initial, x, resets, active, remat=remat)
         return jnp.sum(last * case.carry) + jnp.sum(outputs**2), (last, outputs)
 
     told = jnp.asarray(RESETS.T)
@@ -154,26 +116,23 @@ def dotted(tree, other):
     return sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True))
 
 
-#: A kernel and (scalar function of parameters and inputs, the point, a direction) -> results. Whether the Hessian is
-#: right is a check of the contract, `hvp`; here are other ways to it.
+#: Whether with `remat`, and (scalar function of parameters and inputs, the point, a direction) -> results. Whether the
+#: Hessian is right is a check of the contract, `hvp`; here are other ways to it.
 TRANSFORMS = {
-    "grad of grad": (
-        "fused@save=none,chunk=3",
-        lambda f, point, v: jax.grad(lambda p: dotted(jax.grad(f)(p), v))(point),
-    ),
-    "jvp of jvp": ("fused", lambda f, point, v: along(along(f, v), v)(point)),
-    "linearize": ("fused@chunk=3", lambda f, point, v: jax.linearize(f, point)[1](v)),
-    "checkpoint": ("fused", lambda f, point, v: jax.grad(jax.checkpoint(f))(point)),
+    "grad of grad": (True, lambda f, point, v: jax.grad(lambda p: dotted(jax.grad(f)(p), v))(point)),
+    "jvp of jvp": (False, lambda f, point, v: along(along(f, v), v)(point)),
+    "linearize": (True, lambda f, point, v: jax.linearize(f, point)[1](v)),
+    "checkpoint": (False, lambda f, point, v: jax.grad(jax.checkpoint(f))(point)),
     "vmap of grad": (
-        "fused@save=none,chunk=3",
+        True,
         lambda f, point, v: jax.vmap(jax.grad(f), ((None, 0),))((point[0], jnp.stack([point[1], v[1]]))),
     ),
 }
 
 
-@pytest.mark.parametrize(("kernel", "transform"), TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize(("remat", "transform"), TRANSFORMS.values(), ids=TRANSFORMS)
 @pytest.mark.usefixtures("float64")
-def test_transformed_it_is_what_the_stock_kernel_is(kernel, transform):
+def test_transformed_it_is_what_the_stock_kernel_is(remat, transform):
     """With masks; the sums are not linear in the outputs."""
     case = Case.random(B, T, D, H)
     model = get_port("pure").load(case.gru_config, case.params.gru).params
@@ -183,12 +142,12 @@ def test_transformed_it_is_what_the_stock_kernel_is(kernel, transform):
     def found(kernel):
         def scalar(point):
             params, x = point
-            carry, outputs = gru(params, x, **masks(), kernel=kernel)
+            carry, outputs = gru(params, x, **masks(), kernel=kernel, remat=remat)
             return jnp.sum(outputs**2 * case.targets) + jnp.sum(carry**3)
 
         return jax.tree.leaves(jax.jit(partial(transform, scalar))(point, direction))
 
-    for got, want in zip(found(kernel), found("stock"), strict=True):
+    for got, want in zip(found("fused"), found("stock"), strict=True):
         assert np.abs(want).max() > 1e-6
         assert relative_error(got, want) <= 1e-12
 

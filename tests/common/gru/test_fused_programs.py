@@ -22,10 +22,10 @@ def made_in_loops(program, shapes):
     return {e.primitive.name for e, loops in equations(program) if loops and e.outvars[0].aval.shape in shapes}
 
 
-def program_of(port, kernel, sizes=(B, T, D, H), **options):
+def program_of(port, kernel, sizes=(B, T, D, H), *, remat=False, **options):
     """The gradient of a loss on all outputs, with respect to a model: (function, arguments)."""
     batch, time, input_size, hidden_size = sizes
-    config = GRUConfig(input_size, hidden_size, kernel=kernel)
+    config = GRUConfig(input_size, hidden_size, kernel=kernel, remat=remat)
     model = jax.eval_shape(lambda key: port.make(config, key), jax.random.key(0))  # nothing is drawn, nothing run
 
     def loss(model, x, targets):
@@ -37,7 +37,7 @@ def program_of(port, kernel, sizes=(B, T, D, H), **options):
 
 
 def test_the_loop_adds_nothing_of_a_weights_shape_up(port):
-    """Nor does it multiply to one: all steps of a chunk become one product after its loop."""
+    """Nor does it multiply to one: all steps become one product after the loop."""
     weights = {(D, 3 * H), (H, 3 * H), (3 * H, D), (3 * H, H)} | {(D, H), (H, H)}
 
     def sums(kernel):
@@ -45,9 +45,7 @@ def test_the_loop_adds_nothing_of_a_weights_shape_up(port):
         return made_in_loops(jax.make_jaxpr(function)(*arguments).jaxpr, weights) & {"add_any", "add", "dot_general"}
 
     assert sums("stock")
-    for kernel in ("fused", "fused@save=some", "fused@hoist=true,unroll=2"):
-        assert not sums(kernel), kernel
-    assert sums("fused@chunk=3"), "chunks are added up"
+    assert not sums("fused")
 
 
 def test_under_vmap_a_weights_gradient_is_one_product():
@@ -89,12 +87,12 @@ def products(function, *arguments):
 
 
 @pytest.mark.parametrize("jit", [lambda f: f, jax.jit], ids=["eager", "jit"])
-@pytest.mark.parametrize("kernel", ["fused", "fused@save=some", "fused@chunk=3", "fused@save=none"])
-def test_what_is_not_differentiated_costs_no_product(kernel, jit):
+@pytest.mark.parametrize("remat", [False, True])
+def test_what_is_not_differentiated_costs_no_product(remat, jit):
     params, x = init(D, H, key=jax.random.key(0)), jnp.ones((B, 6, D))
 
     def scalar(kernel_i, kernel_h, x):
-        _, outputs = gru(params._replace(kernel_i=kernel_i, kernel_h=kernel_h), x, kernel=kernel)
+        _, outputs = gru(params._replace(kernel_i=kernel_i, kernel_h=kernel_h), x, kernel="fused", remat=remat)
         return jnp.sum(outputs**2)
 
     def asked(*argnums):
@@ -109,60 +107,40 @@ def stacked(loop):
     return sum(v.aval.ndim > 2 for v in loop.outvars)  # the carry is (B, H)
 
 
-@pytest.mark.parametrize(("save", "arrays"), [("all", 5), ("some", 3)])
-def test_a_step_keeps_the_state_and_the_gates_that_are_saved(save, arrays):
-    function, arguments = program_of(get_port("pure"), f"fused@save={save}")
+def test_a_step_keeps_the_state_and_the_gates():
+    function, arguments = program_of(get_port("pure"), "fused")
     first, *_ = loops_of(function, *arguments)
-    assert stacked(first) == arrays
+    assert stacked(first) == 5
 
 
-@pytest.mark.parametrize("save", ["all", "some", "none"])
-def test_without_a_derivative_nothing_but_the_outputs_is_kept(save):
-    loops = loops_of(partial(gru, kernel=f"fused@save={save}"), PARAMS, X)
+@pytest.mark.parametrize("remat", [False, True])
+def test_without_a_derivative_nothing_but_the_outputs_is_kept(remat):
+    loops = loops_of(partial(gru, kernel="fused", remat=remat), PARAMS, X)
     assert {stacked(loop) for loop in loops} == {1}
 
 
-@pytest.mark.parametrize(
-    ("choices", "lengths"),
-    [("chunk=3", [2, 3, 1]), ("chunk=7", [7]), ("chunk=99", [7]), ("save=none", [2, 3, 1]), ("save=some", [7])],
-)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-def test_chunks_are_as_long_as_said_and_the_rest_comes_last(choices, lengths, reverse):
+def test_with_remat_it_runs_in_chunks_and_the_rest_comes_last(reverse):
     """A loop over the chunks, and in it one over their steps; then one over those left over."""
-    loops = loops_of(partial(gru, kernel=f"fused@{choices}", reverse=reverse), PARAMS, X)
-    assert [loop.params["length"] for loop in loops] == lengths
+    loops = loops_of(partial(gru, kernel="fused", remat=True, reverse=reverse), PARAMS, X)
+    assert [loop.params["length"] for loop in loops] == [2, 3, 1]
     assert {loop.params["reverse"] for loop in loops} == {reverse}
 
 
-@pytest.mark.parametrize(("hoist", "inside"), [("false", 2), ("true", 1)])
-def test_hoisted_the_inputs_are_multiplied_before_the_loop(hoist, inside):
-    program = jax.make_jaxpr(partial(gru, kernel=f"fused@hoist={hoist}"))(PARAMS, X)
-    assert sum(e.primitive.name == "dot_general" and loops > 0 for e, loops in equations(program.jaxpr)) == inside
-
-
-@pytest.mark.parametrize(("choices", "unroll"), [("", 2), ("unroll=3", 3)], ids=["model's", "kernel's"])
-def test_the_kernels_unroll_goes_before_the_models(choices, unroll):
-    kernel = f"fused@{choices}" if choices else "fused"
-    function = jax.grad(lambda params: jnp.sum(gru(params, X, kernel=kernel, unroll=2)[1]))
-    assert {loop.params["unroll"] for loop in loops_of(function, PARAMS)} == {unroll}
-
-
-@pytest.mark.parametrize(("choices", "unroll", "tanhs"), [("chunk=99", 7, 2 * 7), ("chunk=3", 1, 2 + 2)])
-def test_what_is_saved_nowhere_is_computed_again_in_the_compiled_program_too(choices, unroll, tanhs):
+def test_remat_computes_again_in_the_compiled_program_too():
     """Where there is no loop around it, as after the last whole chunk, XLA might take it from the forward pass."""
-    kernel = f"fused@save=none,{choices}"
-    gradient = jax.jit(jax.grad(lambda params: jnp.sum(gru(params, X, kernel=kernel, unroll=unroll)[1] ** 2)))
-    assert len(re.findall(r" tanh\(", gradient.lower(PARAMS).compile().as_text())) == tanhs
+    gradient = jax.jit(jax.grad(lambda params: jnp.sum(gru(params, X, kernel="fused", remat=True)[1] ** 2)))
+    assert len(re.findall(r" tanh\(", gradient.lower(PARAMS).compile().as_text())) == 2 + 2
 
 
 @pytest.mark.parametrize("name", ["pure", "equinox"])
-def test_it_takes_less_memory_the_less_it_saves(name):
+def test_remat_takes_less_memory(name):
     """By XLA's analysis, for 32 sequences of 128 steps; Equinox has its batch from jax.vmap."""
 
-    def temporary_bytes(kernel):
-        function, arguments = program_of(get_port(name), kernel, (32, 128, 64, 128))
+    def temporary_bytes(kernel, remat=False):
+        function, arguments = program_of(get_port(name), kernel, (32, 128, 64, 128), remat=remat)
         return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
-    stock, everything, some, nothing = map(temporary_bytes, ("stock", "fused", "fused@save=some", "fused@save=none"))
-    assert some < everything <= stock
-    assert nothing <= stock / 2
+    stock, fused, again = temporary_bytes("stock"), temporary_bytes("fused"), temporary_bytes("fused", remat=True)
+    assert fused <= stock
+    assert again <= stock / 2

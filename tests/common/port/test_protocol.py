@@ -27,11 +27,11 @@ class Spy(PurePort):
 
 def test_every_model_has_the_kernel_whatever_the_configuration_says():
     spy, config = Spy(), GRUConfig(2, 3)
-    port = WithKernel(spy, "fused@save=none")
+    port = WithKernel(spy, "fused")
     port.make(config, jax.random.key(0))
     port.load(config, random_params(config))
-    assert spy.asked == ["fused@save=none"] * 2
-    assert (port.name, port.kernel) == (spy.name, "fused@save=none")
+    assert spy.asked == ["fused"] * 2
+    assert (port.name, port.kernel) == (spy.name, "fused")
 
 
 def test_a_kernel_that_the_port_does_not_offer_is_refused():

@@ -1,0 +1,142 @@
+"""What the models of all ports share: the start of a call, one step with resets and padding, and the fused loop.
+
+A model's cell, its scan and its parameters are its framework's. It begins a call by `begin` or `begin_step`, which
+check the arrays and give what its scan reads, and passes its cell to `advance`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..config import check_dtypes, check_flag, check_sizes
+from ..errors import InputError
+from .fused import Weights, fused_scan
+from .inputs import check_call, computation_dtype, scan_inputs, start
+from .kernels import KERNELS
+
+__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model"]
+
+
+class Loop(NamedTuple):
+    """A call's arrays as a scan reads them, in the dtype of the computation."""
+
+    dtype: Any
+    h: Float[Array, "*batch hidden"]  # before the first step
+    initial: Float[Array, "*batch hidden"]  # after a reset
+    by_time: tuple[Any, Any, Any]  # frames (T, *batch, D); resets (T, *batch) or None; active (T, *batch) or None
+    time_axis: int  # of the outputs
+    reverse: bool
+    unroll: int
+
+    @property
+    def prevent_cse(self) -> bool:
+        """What a checkpoint of one step needs.
+
+        It can be off inside a loop, whose body XLA does not merge with the forward pass; fully unrolled there is none.
+        """
+        return self.unroll >= self.by_time[0].shape[0]
+
+    def run_fused(self, weights: Weights, *, remat: bool) -> tuple[Array, Array]:
+        """The final carry (*batch, H) and the outputs by `trigru.common.gru.fused`."""
+        how: Any = {"reverse": self.reverse, "unroll": self.unroll, "remat": remat}
+        carry, outputs = fused_scan(weights, self.h, self.initial, *self.by_time, **how)
+        return carry, jnp.moveaxis(outputs, 0, self.time_axis)
+
+
+def check_model(
+    *,
+    unroll: Any = 1,
+    remat: Any = False,
+    kernel: Any = "stock",
+    dtype: Any,
+    param_dtype: Any = "float32",
+    **sizes: Any,
+) -> None:
+    """Raise InputError unless a model can have these fields.
+
+    Args:
+        unroll, remat, kernel, dtype, param_dtype: fields that all models have.
+        sizes: whole numbers of at least 1, under the names of the model's fields.
+    """
+    check_sizes(**sizes, unroll=unroll)
+    check_flag(remat=remat)
+    if kernel not in KERNELS:
+        raise InputError(f"kernel is {kernel!r}, expected {' or '.join(KERNELS)}.")
+    check_dtypes(dtype=dtype, param_dtype=param_dtype)
+
+
+def begin(
+    x: Any,
+    carry: Any,
+    initial_carry: Any,
+    *,
+    dtype: Any,
+    unroll: int,
+    lengths: Any = None,
+    resets: Any = None,
+    reverse: bool = False,
+    time_major: bool = False,
+    **sizes: Any,
+) -> Loop:
+    """Check a call on sequences, and arrange its arrays by time.
+
+    Args:
+        x, carry, lengths, resets, reverse, time_major: of the call; shapes are those of `check_call`.
+        initial_carry: of the model, (H,).
+        dtype: of the computation; None promotes that of initial carry, inputs and a passed carry.
+        unroll: steps in one iteration of the compiled loop.
+        sizes: input_size and hidden_size of the model, and `batched=False` where it takes one example.
+
+    Raises:
+        InputError: arrays that do not fit.
+    """
+    masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
+    check_call(x, carry, **masks, **sizes)
+    dtype = computation_dtype(dtype, initial_carry, x, carry)
+    x = jnp.asarray(x, dtype)
+    by_time = scan_inputs(x, lengths, resets, time_major=time_major)
+    initial = start(jnp.asarray(initial_carry, dtype), by_time[0])
+    h = initial if carry is None else start(jnp.asarray(carry, dtype), by_time[0])
+    return Loop(dtype, h, initial, by_time, 0 if time_major else x.ndim - 2, reverse, unroll)
+
+
+def begin_step(
+    x: Any, carry: Any, initial_carry: Array, reset: Bool[Array, "*batch"] | None = None, *, dtype: Any, **sizes: Any
+) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
+    """Check a call on one step. Arguments are those of `begin`.
+
+    Returns:
+        The state to start from (*batch, H), after a reset, and the inputs (*batch, D), both in the dtype of the
+        computation.
+    """
+    check_call(x, carry, reset=reset, time=False, **sizes)
+    dtype = computation_dtype(dtype, initial_carry, x, carry)
+    x = jnp.asarray(x, dtype)
+    h = start(jnp.asarray(initial_carry if carry is None else carry, dtype), x, time=False)
+    if reset is not None:
+        h = jnp.where(jnp.asarray(reset)[..., None], start(jnp.asarray(initial_carry, dtype), x, time=False), h)
+    return h, x
+
+
+def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any) -> tuple[Array, Array]:
+    """One step of a scan: reset, cell, padding.
+
+    Args:
+        cell: (h, x) -> the next h.
+        h: the state before the step (*batch, H).
+        initial: the state after a reset (*batch, H).
+        inputs: one step of `Loop.by_time`.
+
+    Returns:
+        The state after the step and the output (*batch, H): where the step does not count, the state before and 0.
+    """
+    x, reset, active = inputs
+    if reset is not None:
+        h = jnp.where(reset[..., None], initial, h)
+    h_next = cell(h, x)
+    if active is None:
+        return h_next, h_next
+    on = active[..., None]
+    return jnp.where(on, h_next, h), jnp.where(on, h_next, jnp.zeros_like(h_next))
