@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 WORKLOADS = [f"--workload={name}" for name in ("question", "medium", "long", "large")]
 #: jit, as each framework's user writes it without state to hand on
 STYLES = [f"--style={name}" for name in ("jit", "apply", "split-merge", "partition")]
+#: torch's own GRU, beside all ports.
+TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")]
 CHOICES = ["fused", *(f"fused@{choice}" for choice in ("hoist=true", "chunk=32", "unroll=4", "save=some", "save=none"))]
 KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
 INFERENCE = ["--phase=forward", *KERNEL[1:]]
@@ -32,8 +34,8 @@ RESULTS = {
     "cpu": ("3.13", ["compare"]),
     "cpu-py311": ("3.11", ["compare"]),
     "sweep": ("3.13", ["bench", "--sweep=hidden=8,32,128,512", "--phase=train_step"]),
-    "kernel": ("3.11", ["bench", "--kernel=fused", "--peers", *KERNEL, *STYLES]),
-    "inference": ("3.11", ["bench", "--kernel=fused", "--peers", *INFERENCE, *STYLES]),
+    "kernel": ("3.11", ["bench", "--kernel=fused", *TORCH, *KERNEL, *STYLES]),
+    "inference": ("3.11", ["bench", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
     "kernel_choices": ("3.13", ["bench", *(f"--kernel={choice}" for choice in CHOICES), "--port=pure", *KERNEL]),
     "cold_start": ("3.13", ["bench", "--cold-start"]),
     "calibration": ("3.11", ["bench", "--calibrate"]),

@@ -51,7 +51,7 @@ def _unfinished(resume: bool, discard: bool) -> Any:
 
 @app.command()
 def compare(
-    ports: given.Ports = None,
+    ports: given.TimedPorts = None,
     workloads: given.Workloads = None,
     sizes: given.Sizes = None,
     phases: given.Phases = None,
@@ -63,7 +63,6 @@ def compare(
     limit_s: given.Limit = None,
     compile_anew: given.CompileAnew = False,
     seed: given.Seed = 0,
-    peers: given.Peers = False,
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
@@ -93,7 +92,7 @@ def compare(
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
+            sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
         )  # fmt: skip
         how: Any = {"snapshot": snapshot, "anew": anew or not cache, "details": details, "json": json}
         compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), **how)
@@ -161,7 +160,7 @@ def verify(
 
 @app.command()
 def bench(
-    ports: given.Ports = None,
+    ports: given.TimedPorts = None,
     workloads: given.Workloads = None,
     sizes: given.Sizes = None,
     phases: given.Phases = None,
@@ -173,7 +172,6 @@ def bench(
     limit_s: given.Limit = None,
     compile_anew: given.CompileAnew = False,
     seed: given.Seed = 0,
-    peers: given.Peers = False,
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
@@ -195,11 +193,9 @@ def bench(
     output: given.Folder = Path("results"),
 ) -> None:
     """Time without verifying. The first results of each arm are still compared with the oracle."""
-    chosen = bool(workloads or sizes or phases or styles or kernels or peers or sweep is not None or devices or weak)
+    chosen = bool(workloads or sizes or phases or styles or kernels or sweep is not None or devices or weak)
     if calibrate and (chosen or ports or cold_start):
-        raise typer.BadParameter(
-            "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
-        )
+        raise typer.BadParameter("--calibrate takes no workloads, ports, kernels or sweep: its arms are its own.")
     unfinished = _unfinished(resume, discard)
     usual = (dtype, precision, autotune) == ("float32", "highest", "each")
     how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json or not usual
@@ -229,7 +225,7 @@ def bench(
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
             quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
+            sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
             devices=devices, weak=weak,
         )  # fmt: skip
     if cluster:

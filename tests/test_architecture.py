@@ -10,7 +10,7 @@ import pytest
 from support.cli import run_code
 
 ROOT = Path(__file__).parents[1]
-FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
+FRAMEWORKS = {"flax", "equinox", "torch"}
 OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equinox"}}
 
 FOUNDATION = ("compat", "errors", "files")

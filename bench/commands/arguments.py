@@ -14,6 +14,12 @@ def read_folder(text: str | Path) -> Path:
 
 
 Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
+TimedPorts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--port", help="Only this port, or torch, whose own GRU is timed beside them (repeatable). Default: all ports."
+    ),
+]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 Phases = Annotated[
     list[str] | None,
@@ -53,7 +59,6 @@ CompileAnew = Annotated[
     bool, typer.Option("--compile-anew", help="Compile in every process, as is done on a GPU or TPU in any case.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
-Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku, Keras and ONNX Runtime.")]
 Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
 TimedDevices = Annotated[
     str | None,

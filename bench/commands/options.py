@@ -13,7 +13,8 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
 from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
-from ..arms.peers import PEERS
+from ..arms.arms import BASELINE
+from ..arms.peers import PEERS, get_peer
 from ..arms.workloads import (
     CALIBRATED,
     OWN,
@@ -59,7 +60,6 @@ def make_plan(
     kernels: list[str] | None,
     *,
     quick: bool,
-    peers: bool,
     sweep: str | None,
     sizes: list[str] | None = None,
     devices: str | None = None,
@@ -70,7 +70,7 @@ def make_plan(
     own, quick = [parse_size(text) for text in sizes or ()], quick or bool(sizes)
     if own and sweep is not None:
         raise InputError("--size and --sweep exclude each other: a sweep varies one size of a workload.")
-    names = read_ports(ports)
+    names, peers = read_sources(ports)
     timed = read_kernels(kernels, names)
     stock_alone = all(kernel.is_stock for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
@@ -101,7 +101,7 @@ def make_plan(
         workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
         phases=asked_phases,
         ports=names,
-        peers=PEERS if peers else (),
+        peers=peers,
         styles=tuple(dict.fromkeys(styles)) if styles else first_look,
         kernels=timed,
         **_how(quick=quick, **how),
@@ -153,6 +153,15 @@ def read_ports(names: list[str] | None) -> tuple[str, ...]:
     for name in names or ():
         get_port(name)
     return tuple(dict.fromkeys(names or port_names()))
+
+
+def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ports and the peers asked for; all ports and no peer by default. A peer alone is timed beside plain JAX."""
+    peers = tuple(dict.fromkeys(name for name in names or () if name in PEERS))
+    for peer in peers:
+        get_peer(peer)  # raises with what is missing
+    ports = [name for name in names or () if name not in PEERS]
+    return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 
 def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kernel, ...]:

@@ -25,15 +25,15 @@ ROUNDS = 6
 FLOOR = 0.03  # as far as the second copy of the baseline is slower
 STOCK = (
     "pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[jit]", "nnx[split]", "equinox[filter_jit]", "equinox[partition]",
-    "torch[compiled]", "haiku[transform]",
+    "torch[compiled]",
 )  # fmt: skip
 #: What stands for each framework in the two closing tables.
 WAYS = {
-    "As documented": ("linen[apply]", "nnx[jit]", "equinox[filter_jit]", "torch[compiled]", "haiku[transform]"),
+    "As documented": ("linen[apply]", "nnx[jit]", "equinox[filter_jit]", "torch[compiled]"),
     "Called alike, the parameters as one pytree": ("linen[apply]", "nnx[split]", "equinox[partition]"),
 }
 FIRST = ("pure[jit]", "linen[apply]", "nnx[jit]", "equinox[filter_jit]")
-PEERS = STOCK[-2:]
+PEERS = STOCK[-1:]
 FUSED = (*STOCK[:2], "pure[jit]:fused", *(name for first in FIRST[1:] for name in (first, f"{first}:fused")), *PEERS)
 DIVISIONS = {"stock": STOCK, "fused": FUSED}
 

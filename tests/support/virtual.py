@@ -25,11 +25,9 @@ import numpy as np
 import pytest
 import trigru.impls as impls
 from support.costs import (
-    ABSENT,
     COLD_CALLS,
     COLD_NS,
     COPY_GBYTE_PER_S,
-    DIFFERS,
     GEMM_GFLOP_PER_S,
     INIT_NS,
     LIMIT_DISPATCH_NS,
@@ -325,11 +323,8 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
             patch.setattr(command_options, "TRIALS", trials)
         for port in ("pure", "linen", "nnx", "equinox"):
             _put_module(patch, f"trigru.impls.{port}", PORT=_Port(machine, port))
-        for peer, differs in (("torch", None), ("haiku", DIFFERS)):
-            styles = tuple(peers.PeerStyle(s, s, partial(machine.program, peer, s)) for n, s in STYLES if n == peer)
-            _put_module(patch, f"trigru.bench.arms.peers.{peer}", PEER=peers.Peer(peer, peer, (), styles, differs))
-        for peer in ABSENT:
-            _put_module(patch, f"trigru.bench.arms.peers.{peer}")
+        styles = tuple(peers.PeerStyle(s, s, partial(machine.program, n, s)) for n, s in STYLES if n == "torch")
+        _put_module(patch, "trigru.bench.arms.peers.torch", PEER=peers.Peer("torch", "torch", (), styles))
         jaxtyping.config.update("jaxtyping_disable", True)  # half a million calls; their types are checked elsewhere
         for found in (caches := (impls.get_port, peers.get_peer)):
             found.cache_clear()

@@ -118,7 +118,7 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng, weak):
 
 
 def how(**changes):
-    asked = {"quick": False, "peers": False, "sweep": None, "rounds": None, "processes": None}
+    asked = {"quick": False, "sweep": None, "rounds": None, "processes": None}
     return asked | {"limit_s": None, "compile_anew": False, "seed": 0} | changes
 
 

@@ -11,7 +11,7 @@ from support.cli import call, invoke, run_code
 
 MEASURING = {"--details", "--json", "--size",
     "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--rounds", "--processes", "--limit", "--seed",
-    "--peers", "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
+    "--sweep", "--resume", "--discard", "--wait", "--share", "--output", "--compile-anew",
     "--dtype", "--precision", "--autotune",
 }  # fmt: skip
 CLUSTER = {"--coordinator", "--hosts", "--host", "--distributed"}
@@ -153,7 +153,7 @@ def test_bad_input_leaves_no_traceback(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("bench --calibrate --peers", "its arms are its own"),
+        ("bench --peers", "--port torch"),
         ("bench --cold-start --quick", "takes --port, --wait, --share and --output alone"),
         ("train --vanishing --resume", "keeps nothing before its end"),
         ("train --vanishing --experiment vowels", "its data are random"),

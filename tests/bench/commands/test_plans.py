@@ -6,7 +6,6 @@ from collections import Counter
 import msgspec
 import pytest
 from support.runs import plan
-from trigru.bench.arms.peers import PEERS
 from trigru.bench.arms.plan import expand
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.commands import options
@@ -19,7 +18,7 @@ HOW = {"quick": False, "rounds": None, "processes": None, "limit_s": None, "comp
 
 
 def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
-    made = make_plan(ports, workloads, phases, styles, kernels, **{"peers": False, "sweep": None} | HOW | how)
+    made = make_plan(ports, workloads, phases, styles, kernels, **{"sweep": None} | HOW | how)
     assert msgspec.json.decode(msgspec.json.encode(made), type=Plan) == made
     return made
 
@@ -98,8 +97,13 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     assert read_checks([]) is read_checks(None) is None
 
 
-def test_peers_are_timed_if_that_is_asked_for():
-    assert (asked().peers, asked(peers=True).peers) == ((), PEERS)
+def test_a_peer_is_timed_if_it_is_named(monkeypatch):
+    monkeypatch.setattr(options, "get_peer", lambda name: None)
+    named = [(), ("torch",), ("torch", "nnx", "torch")]
+    plans = [asked(list(names)) for names in named]
+    assert [(plan.ports, plan.peers) for plan in plans] == [
+        (("pure", "linen", "nnx", "equinox"), ()), (("pure",), ("torch",)), (("nnx",), ("torch",)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
