@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,8 @@ PLATFORMS = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 
 ]
 TIMED = ["bench", "--kernel=stock", "--kernel=fused", "--style=functional", "--processes=3", "--rounds=6"]
 SIZES = ["--workload=medium", "--workload=large", "--phase=forward", "--phase=train_step"]
-TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")]
+#: torch is timed beside the ports where it is.
+TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")] if find_spec("torch") else []
 CHOICES = [
     f"--kernel=fused{choice}" for choice in ("", "@hoist=true", "@unroll=4", "@hoist=true,unroll=4", "@save=none")
 ]

@@ -31,14 +31,15 @@ ORDER = {
 BESIDE = {
     ("bench", "training"): {"reporting", "results", "timing.machine"},
     ("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine"},
-    ("bench", "studies"): {"analysis", "timing", "arms", "processes", "results"},
 }
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
 
 def sources(folder):
-    return sorted(path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+    """The modules of the package in a folder; studies are scripts beside it."""
+    paths = (path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+    return sorted(path for path in paths if "studies" not in path.parts)
 
 
 def test_an_installed_trigru_has_every_folder():

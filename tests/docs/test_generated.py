@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def copy(tmp_path):
     """Of the docs, with what generates them."""
-    for folder in (".ci", "docs", "tests/example_port", "bench/studies/program"):
+    for folder in (".ci", "docs", "tests/example_port"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("mkdocs.yml", "README.md"):
         shutil.copy(ROOT / file, tmp_path)
