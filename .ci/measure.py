@@ -35,8 +35,6 @@ RESULTS = {
     "kernel_choices": ("3.13", ["bench", *(f"--kernel={choice}" for choice in CHOICES), "--port=pure", *KERNEL]),
     "cold_start": ("3.13", ["bench", "--cold-start"]),
     "calibration": ("3.11", ["bench", "--calibrate"]),
-    "training": ("3.13", ["train"]),
-    "vanishing": ("3.13", ["train", "--vanishing"]),
     # the last, so that at least an hour lies between
     "calibration_again": ("3.11", ["bench", "--calibrate"]),
 }
@@ -90,7 +88,7 @@ def _busy(made: Path) -> str | None:
     from trigru.bench.results.files import load
 
     if '"benchmarks"' not in made.read_text(encoding="utf-8"):
-        return None  # trainings and cold starts are not told by their times alone
+        return None  # cold starts are not told by their times alone
     return " ".join(load_warnings(load(made).trigru)) or None
 
 

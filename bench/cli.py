@@ -282,46 +282,6 @@ def report(
     report.report(results, details=details, json=json, output=output)
 
 
-@app.command()
-def train(
-    experiments: Annotated[
-        list[str] | None,
-        typer.Option("--experiment", help="vowels, sunspots-2, sunspots-8 or sunspots-32 (repeatable). Default: all."),
-    ] = None,
-    ports: Annotated[
-        list[str] | None, typer.Option("--port", help="Only this framework (repeatable). Default: all three.")
-    ] = None,
-    seeds: given.Seeds = None,
-    vanishing: Annotated[
-        bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")
-    ] = False,
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="A first look: sunspots-2 alone, ten seeds; short sequences with --vanishing."),
-    ] = False,
-    resume: given.Resume = False,
-    discard: given.Discard = False,
-    output: given.TrainFolder = Path("results/train"),
-) -> None:
-    """Train on real sequences, to see whether learning the initial state pays: about ten minutes.
-
-    Exit code 1 if the frameworks' float64 losses are not the same.
-    """
-    if vanishing and experiments:
-        raise typer.BadParameter("--vanishing takes no --experiment: its data are random.")
-    unfinished = _unfinished(resume, discard)
-    if vanishing and unfinished != "refuse":
-        raise typer.BadParameter("--vanishing takes no --resume and no --discard: it keeps nothing before its end.")
-    from .commands import train
-    from .commands.claims import claim_folder
-
-    with claim_folder(output, timing=False):
-        if vanishing:
-            train.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
-        else:
-            train.train(experiments, ports, unfinished, seeds=seeds, quick=quick, folder=output)
-
-
 for command in (styles, table, upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):
     app.command()(command)
 

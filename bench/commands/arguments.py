@@ -133,18 +133,6 @@ DiffFolder = Annotated[
     Path | None,
     typer.Option("--output", "-o", parser=read_folder, help="Folder for diff.html and a picture of what changed."),
 ]
-TrainFolder = Annotated[
-    Path,
-    typer.Option("--output", "-o", parser=read_folder, help="Folder for the numbers, pictures and fitted parameters."),
-]
-Seeds = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        max=100_000,
-        help="Trainings of each kind, or draws. Default: 20, or 10 with --quick; 3 or 1 with --vanishing.",
-    ),
-]
 FailAbove = Annotated[
     float, typer.Option(min=0.0, max=1000.0, help="The share by which an arm may be slower than before.")
 ]

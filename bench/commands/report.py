@@ -20,7 +20,7 @@ from ..reporting.sight import sight_lines
 from ..results.files import OtherFileError, load
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
-from .others import show_other
+from .others import show_starts
 from .pages import PAGE, write_pages
 from .tables import tables_of, time_tables
 
@@ -34,7 +34,7 @@ def load_run(path: Path) -> Results:
 
 
 def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, output: Path | None = None) -> None:
-    """Show runs again, one after the other, each once; then what was trained, and cold starts.
+    """Show runs again, one after the other, each once; then cold starts.
 
     Args:
         output: a folder, where a page of all runs is written; of a single one also its tables and pictures.
@@ -54,7 +54,7 @@ def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, 
     for number, other in enumerate(others, len(runs)):
         if shown > 1:
             show_lines([""] * bool(number) + [f"{other.path}:"])
-        written += show_other(other.path, other.command, output)
+        written += show_starts(other.path, output)
     if written:
         say(f"written: {', '.join(map(str, written))}")
 

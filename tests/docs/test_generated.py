@@ -58,20 +58,6 @@ def test_a_stale_page_is_named(copy):
     assert "docs/recipes/index.md is stale" in found.stderr
 
 
-@pytest.mark.parametrize("change", ['"quick":true', '"complete":false'])
-def test_a_quick_or_interrupted_training_is_not_published(copy, monkeypatch, change):
-    name = change.split(":")[0]
-    record = copy / "docs" / "results" / "training.json"
-    text, count = re.subn(rf"{name}:(true|false)", change, record.read_text(encoding="utf-8"))
-    assert count == 1
-    monkeypatch.syspath_prepend(copy / ".ci")
-    docs = load_script(copy / ".ci" / "published.py")
-    assert docs._trained("training", "gains")
-    record.write_text(text, encoding="utf-8")
-    with pytest.raises(SystemExit, match="docs/results/training.json is of a quick or interrupted run"):
-        docs._trained("training", "gains")
-
-
 def test_a_key_of_which_a_docstring_says_nothing_stops_the_page():
     keys = load_script(ROOT / ".ci" / "keys.py")
 

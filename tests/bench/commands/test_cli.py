@@ -36,7 +36,6 @@ COMMANDS = {
     },
     "bench": MEASURING | CLUSTER | {"--calibrate", "--cold-start", "--devices", "--weak"},
     "report": {"--details", "--json", "--output"},
-    "train": {"--experiment", "--port", "--seeds", "--vanishing", "--quick", "--resume", "--discard", "--output"},
     "diff": {
         "--fail-above",
         "--absolute",
@@ -155,8 +154,7 @@ def test_bad_input_leaves_no_traceback(tmp_path):
     [
         ("bench --peers", "--port torch"),
         ("bench --cold-start --quick", "takes --port, --wait, --share and --output alone"),
-        ("train --vanishing --resume", "keeps nothing before its end"),
-        ("train --vanishing --experiment vowels", "its data are random"),
+        ("train --quick", "bench/studies/training"),
         ("verify --self-test --json", "--self-test takes no other option"),
         ("verify --thorough --check step", "--thorough asks everything"),
         ("verify --devices 2 --upstream", "--devices asks one check more"),
