@@ -34,9 +34,6 @@ RESULTS = {
     "inference": ("3.11", ["bench", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
     "kernel_choices": ("3.13", ["bench", *(f"--kernel={choice}" for choice in CHOICES), "--port=pure", *KERNEL]),
     "cold_start": ("3.13", ["bench", "--cold-start"]),
-    "calibration": ("3.11", ["bench", "--calibrate"]),
-    # the last, so that at least an hour lies between
-    "calibration_again": ("3.11", ["bench", "--calibrate"]),
 }
 
 

@@ -8,7 +8,6 @@ from pictures import themed_picture
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.speedups import speedups, speedups_over_default
 from trigru.bench.reporting.answer import answer_lines
-from trigru.bench.reporting.calibration import calibration_tables
 from trigru.bench.reporting.equality import equality_tables
 from trigru.bench.reporting.frameworks import framework_tables
 from trigru.bench.reporting.kernels import kernel_tables
@@ -67,13 +66,6 @@ def results_by_arm() -> str:
     return markdown("Results, arm by arm", provenance_lines(found), tables).replace("\n\n", f"\n\n{summary}\n\n", 1)
 
 
-def _calibration(name: str) -> str:
-    """Verdicts on arms whose truth is known."""
-    found = load(DOCS / "results" / f"{name}.json")
-    (table,) = calibration_tables(found)
-    return "\n\n".join([markdown_table(table), *table.notes, *provenance_lines(found)])
-
-
 def cold_start() -> str:
     """How long each port's users wait for the first train step."""
     content = json.loads((DOCS / "results" / "cold_start.json").read_text(encoding="utf-8"))
@@ -129,8 +121,6 @@ def screen() -> str:
 
 
 PARTS = {
-    "calibration": lambda: _calibration("calibration"),
-    "calibration-again": lambda: _calibration("calibration_again"),
     "cold-start": cold_start,
     "kernel": lambda: _kernel("kernel"),
     "inference": lambda: _kernel("inference"),

@@ -182,7 +182,6 @@ def bench(
     hosts: given.Hosts = None,
     host: given.Host = None,
     distributed: given.Distributed = False,
-    calibrate: given.Calibrate = False,
     cold_start: given.ColdStart = False,
     resume: given.Resume = False,
     discard: given.Discard = False,
@@ -194,8 +193,6 @@ def bench(
 ) -> None:
     """Time without verifying. The first results of each arm are still compared with the oracle."""
     chosen = bool(workloads or sizes or phases or styles or kernels or sweep is not None or devices or weak)
-    if calibrate and (chosen or ports or cold_start):
-        raise typer.BadParameter("--calibrate takes no workloads, ports, kernels or sweep: its arms are its own.")
     unfinished = _unfinished(resume, discard)
     usual = (dtype, precision, autotune) == ("float32", "highest", "each")
     how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json or not usual
@@ -209,25 +206,19 @@ def bench(
     from .commands.claims import claim_folder
 
     cluster = read_cluster(coordinator, hosts, host, distributed=distributed)
-    if cluster and (resume or calibrate or cold_start):
-        raise typer.BadParameter("several hosts take no --resume, --calibrate and --cold-start.")
+    if cluster and (resume or cold_start):
+        raise typer.BadParameter("several hosts take no --resume and --cold-start.")
     if cold_start:
         names = options.read_ports(ports)
         with claim_folder(output, wait=wait, share=share):
             bench.start_cold(names, output)
         return
-    if calibrate:
-        plan = options.calibration_plan(
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            dtype=dtype, precision=precision, autotune=autotune,
-        )  # fmt: skip
-    else:
-        plan = options.make_plan(
-            ports, workloads, phases, styles, kernels,
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
-            devices=devices, weak=weak,
-        )  # fmt: skip
+    plan = options.make_plan(
+        ports, workloads, phases, styles, kernels,
+        quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
+        sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
+        devices=devices, weak=weak,
+    )  # fmt: skip
     if cluster:
         bench.check_cluster(plan, cluster)
         if cluster.host:

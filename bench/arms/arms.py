@@ -22,9 +22,6 @@ from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-#: In a calibration: how many copies of the baseline a group has, and the shares by which other copies are slowed.
-COPIES = 9
-SLOWED = (0.02, 0.03, 0.05)
 
 
 @dataclass(frozen=True)
@@ -124,19 +121,6 @@ def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
         return {}
     source = get_source(name)
     return {source.call_styles[0].name: (DOCUMENTED,)} if isinstance(source, Peer) else labels_of(source, phase)
-
-
-def calibration_arms(workload: Sized, phase: str, trial: int, dtype: str, precision: str) -> list[Arm]:
-    """Copies of the baseline, which should be indistinguishable, and slowed copies, which should be called slower."""
-
-    def make(role: Any, copy: int = 1, slowed: float = 0.0) -> Arm:
-        labels = _labels_of(BASELINE[0], phase)[BASELINE[1]]
-        kernel = Kernel()
-        return Arm(workload, phase, dtype, STOCK, *BASELINE, kernel, role, copy, slowed, trial, labels, precision)
-
-    copies = [make("calibration", copy) for copy in range(3, COPIES + 1)]
-    slowed = [make("calibration", slowed=share) for share in SLOWED]
-    return [make("baseline"), make("duplicate", 2), *copies, *slowed]
 
 
 def get_source(name: str) -> Port | Peer:

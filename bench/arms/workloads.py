@@ -121,8 +121,6 @@ WORKLOADS: tuple[Workload, ...] = (
 
 #: The workloads of a first look, `--quick`.
 QUICK = ("question", "vowels")
-#: The workloads of a calibration: of little work each, since it takes many groups.
-CALIBRATED = ("tiny", "question", "vowels")
 #: The workloads of a run with the stock kernel alone. With every call style, they take ten minutes on two cores.
 STANDARD = ("tiny", "question", "vowels", "medium", "large")
 

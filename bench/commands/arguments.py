@@ -187,9 +187,6 @@ AllowOtherMachine = Annotated[
     bool, typer.Option("--allow-other-machine", help="Accept another device, or other flags.")
 ]
 ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")]
-Calibrate = Annotated[
-    bool, typer.Option("--calibrate", help="Measure identical and slowed arms instead, to test the verdicts.")
-]
 ColdStart = Annotated[
     bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
 ]

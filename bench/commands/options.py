@@ -16,7 +16,6 @@ from ...impls import get_port, port_names, unavailable
 from ..arms.arms import BASELINE
 from ..arms.peers import PEERS, get_peer
 from ..arms.workloads import (
-    CALIBRATED,
     OWN,
     QUICK,
     STANDARD,
@@ -48,8 +47,6 @@ _CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styl
 _CHECKS_OF_CLASSIFIER = ("classifier",)
 #: The workloads on several devices, whose batch these can share.
 SPREAD = ("medium", "large")
-#: How many groups each workload has in a calibration.
-TRIALS = 10
 
 
 def make_plan(
@@ -139,13 +136,6 @@ def _check_memory(sized: Sized, times: int) -> None:
             f"{sized} needs about {format_bytes(needed)} of memory for {ARMS_AT_ONCE} arms, and this machine has "
             f"{format_bytes(there)}."
         )
-
-
-def calibration_plan(*, quick: bool, **how: Any) -> Plan:
-    """A plan of arms whose true difference is known: 210 comparisons of identical code, 30 for each slowing."""
-    workloads = tuple(Sized(name) for name in CALIBRATED)
-    options = _how(quick=quick, **how)
-    return Plan(workloads, ("forward",), ("pure",), (), None, (Kernel(),), **options, trials=TRIALS)
 
 
 def read_ports(names: list[str] | None) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def _load_each(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[OtherFi
 def show_run(results: Results, *, found: Answer | None = None, details: bool = False, json: bool = False) -> None:
     """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
 
-    A failed proof, a calibration, a kernel, a sweep and a run of other call styles have tables of their own above it.
+    A failed proof, a kernel, a sweep and a run of other call styles have tables of their own above it.
 
     Args:
         found: the answer of the run, where it is known already.
@@ -99,12 +99,12 @@ def show_run(results: Results, *, found: Answer | None = None, details: bool = F
     else:
         ports = {(m.port, m.kernel) for m in failed}
         show(equality_tables([m for m in results.trigru.equality or () if (m.port, m.kernel) in ports]))
-        if plan.trials or not (found.rows or len(plan.devices) > 1):
+        if not (found.rows or len(plan.devices) > 1):
             show(time_tables(results, found), above=provenance_lines(results))
         else:
             swept = overhead_tables(results)[1:] if plan.swept else ()
             show([*scaling_tables(results), *kernel_tables(results), *swept])
-    if found.rows and not plan.trials:
+    if found.rows:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:
         show_lines([*proof_lines(found), *sight_lines(results)])

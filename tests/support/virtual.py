@@ -41,7 +41,6 @@ from support.costs import (
     labels_of,
 )
 from trigru.bench.arms import arms, peers
-from trigru.bench.commands import options as command_options
 from trigru.bench.timing import messages, roofline, sampling, supervisor, worker
 from trigru.common.equality import oracle
 from trigru.common.parameters.record import ClassifierParams, leaves
@@ -302,11 +301,10 @@ class _Port:
 
 
 @contextmanager
-def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machine]:
+def virtual_machine(**options: Any) -> Iterator[Machine]:
     """Trigru measures on a virtual machine; this is all that is patched in it.
 
     Args:
-        trials: groups of each workload in a calibration.
         options: of `Machine`.
     """
     machine = Machine(**options)
@@ -319,8 +317,6 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
         patch.setattr(supervisor, "ask_process", machine.ask)
         patch.setattr(worker, "prepare", machine.prepare)
         patch.setattr(worker, "measure_loop_step", lambda: None)
-        if trials:
-            patch.setattr(command_options, "TRIALS", trials)
         for port in ("pure", "linen", "nnx", "equinox"):
             _put_module(patch, f"trigru.impls.{port}", PORT=_Port(machine, port))
         styles = tuple(peers.PeerStyle(s, s, partial(machine.program, n, s)) for n, s in STYLES if n == "torch")

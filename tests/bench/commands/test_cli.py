@@ -34,7 +34,7 @@ COMMANDS = {
         "--cache",
         "--no-cache",
     },
-    "bench": MEASURING | CLUSTER | {"--calibrate", "--cold-start", "--devices", "--weak"},
+    "bench": MEASURING | CLUSTER | {"--cold-start", "--devices", "--weak"},
     "report": {"--details", "--json", "--output"},
     "diff": {
         "--fail-above",

@@ -1,7 +1,6 @@
 """What becomes of options in a plan, and what no plan can be made of."""
 
 import os
-from collections import Counter
 
 import msgspec
 import pytest
@@ -9,7 +8,7 @@ from support.runs import plan
 from trigru.bench.arms.plan import expand
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.commands import options
-from trigru.bench.commands.options import calibration_plan, check_folder, checks_of, make_plan, read_checks, read_dtypes
+from trigru.bench.commands.options import check_folder, checks_of, make_plan, read_checks, read_dtypes
 from trigru.bench.results.arm import Plan
 from trigru.common.equality.checks import DTYPES
 from trigru.common.errors import InputError, UnknownNameError
@@ -23,12 +22,11 @@ def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **
     return made
 
 
-@pytest.mark.parametrize("make", [asked, calibration_plan])
-def test_how_long_and_how_often_is_the_plans(make):
-    usual, quick = make(**HOW), make(**HOW | {"quick": True})
+def test_how_long_and_how_often_is_the_plans():
+    usual, quick = asked(**HOW), asked(**HOW | {"quick": True})
     assert (usual.limit_s, usual.processes, usual.rounds, usual.seed, usual.compile_anew) == (300.0, 10, None, 0, False)
     assert (quick.processes, quick.sample_time_s, usual.sample_time_s) == (4, 2.5e-3, 2.5e-3)
-    found = make(**HOW | {"limit_s": 7.0, "processes": 2, "rounds": 8, "seed": 3, "compile_anew": True})
+    found = asked(**HOW | {"limit_s": 7.0, "processes": 2, "rounds": 8, "seed": 3, "compile_anew": True})
     assert (found.limit_s, found.processes, found.rounds, found.seed, found.compile_anew) == (7.0, 2, 8, 3, True)
 
 
@@ -45,7 +43,6 @@ def test_kernels_that_are_asked_for_get_their_divisions(kernels, divisions):
     assert {arm.division for arm in expand(asked(["pure"], kernels=kernels))} == divisions
 
 
-@pytest.mark.parametrize("make", [asked, calibration_plan])
 @pytest.mark.parametrize(
     ("field", "known", "default"),
     [
@@ -54,25 +51,24 @@ def test_kernels_that_are_asked_for_get_their_divisions(kernels, divisions):
         ("autotune", ("each", "fixed"), "each"),
     ],
 )
-def test_a_plan_has_each_word_that_is_known_and_no_other(make, field, known, default):
-    plain = make(**({} if make is asked else HOW))
+def test_a_plan_has_each_word_that_is_known_and_no_other(field, known, default):
+    plain = asked()
     assert getattr(plain, field) == default
     for word in known:
-        assert getattr(make(**(HOW | {field: word})), field) == word
+        assert getattr(asked(**(HOW | {field: word})), field) == word
     with pytest.raises(UnknownNameError, match=f"Known: {', '.join(known)}"):
-        make(**(HOW | {field: "no"}))
+        asked(**(HOW | {field: "no"}))
 
 
-@pytest.mark.parametrize("make", [asked, calibration_plan])
 @pytest.mark.parametrize(
     ("limit_s", "said"), [(1.0, ""), (86400.0, ""), (0.99, "expected 1 to"), (86401.0, "1 to 86400 s")]
 )
-def test_a_process_may_be_silent_for_a_second_to_a_day(make, limit_s, said):
+def test_a_process_may_be_silent_for_a_second_to_a_day(limit_s, said):
     if not said:
-        assert make(**HOW | {"limit_s": limit_s}).limit_s == limit_s
+        assert asked(**HOW | {"limit_s": limit_s}).limit_s == limit_s
         return
     with pytest.raises(InputError, match=said):
-        make(**HOW | {"limit_s": limit_s})
+        asked(**HOW | {"limit_s": limit_s})
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -203,7 +199,7 @@ def test_what_cannot_be_in_memory_together_is_refused(monkeypatch, how, times):
         asked(workloads=["tiny@batch=4", "medium"], **how)
 
 
-# proofs, calibration, folders
+# proofs, folders
 
 
 @pytest.mark.parametrize(
@@ -215,14 +211,6 @@ def test_what_a_phase_needs_is_proven_and_with_a_readout_that(phase, checks, wor
     found = [check.name for check in checks_of(plan(phases=(phase,), workloads=workloads))]
     assert set(found) == checks | ({"classifier"} if "vowels" in workloads else set())
     assert len(found) == len(set(found))
-
-
-def test_a_calibration_has_as_many_arms_as_it_says():
-    made = calibration_plan(**HOW)
-    arms = [arm for arm in expand(made) if arm.role == "calibration"]
-    assert Counter(arm.slowed for arm in arms) == {0.0: 210, 0.02: 30, 0.03: 30, 0.05: 30}
-    assert {(arm.port, arm.phase) for arm in arms} == {("pure", "forward")}
-    assert list(map(str, made.workloads)) == ["tiny", "question", "vowels"]
 
 
 def test_a_folder_that_may_not_be_written_is_said_and_one_that_is_not_there_yet_may_be(tmp_path, monkeypatch):
