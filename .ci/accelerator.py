@@ -32,7 +32,7 @@ CARRIED = ("covertable", "filelock", "flatbuffers", "jinja2", "markupsafe", "msg
 PLATFORMS = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + [
     "--platform=manylinux2014_x86_64"
 ]
-TIMED = ["bench", "--kernel=stock", "--kernel=fused", "--style=functional", "--processes=3", "--rounds=6"]
+TIMED = ["bench", "--kernel=stock", "--kernel=fused", "--style=functional", "--processes=3"]
 SIZES = ["--workload=medium", "--workload=large", "--phase=forward", "--phase=train_step"]
 #: torch is timed beside the ports where it is.
 TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")] if find_spec("torch") else []
@@ -71,7 +71,7 @@ STEPS = (
     Step("verify-fused", ["verify", "--json", "--kernel=fused"], 4.0, ["--check=sequence"]),
     Step("float32-default", [*TIMED, *SIZES, "--precision=default", *TORCH], 5.0, _LEAST),
     Step("bfloat16", [*TIMED, *SIZES, "--dtype=bfloat16", "--precision=default"], 3.5, _LEAST),
-    Step("choices", ["bench", *CHOICES, "--port=pure", "--processes=3", "--rounds=6", *SIZES], 3.0, _LEAST),
+    Step("choices", ["bench", *CHOICES, "--port=pure", "--processes=3", *SIZES], 3.0, _LEAST),
 )
 
 

@@ -58,19 +58,14 @@ def compare(
     styles: given.Styles = None,
     kernels: given.Kernels = None,
     quick: given.Quick = False,
-    rounds: given.Rounds = None,
     processes: given.Processes = None,
-    limit_s: given.Limit = None,
-    compile_anew: given.CompileAnew = False,
     seed: given.Seed = 0,
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
-    autotune: given.Autotune = "each",
     resume: given.Resume = False,
     discard: given.Discard = False,
     wait: given.Wait = False,
-    share: given.Share = False,
     cache: given.Cache = True,
     anew: given.Anew = False,
     snapshot: given.AlsoSnapshot = False,
@@ -86,13 +81,13 @@ def compare(
     from .proving.prover import Prover
 
     unfinished = _unfinished(resume, discard)
-    with claim_folder(output, wait=wait, share=share), Prover(keep=cache, early=not (ports or resume)) as prover:
+    with claim_folder(output, wait=wait), Prover(keep=cache, early=not (ports or resume)) as prover:
         from .commands import compare, options
 
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
+            quick=quick, processes=processes, seed=seed,
+            sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
         )  # fmt: skip
         how: Any = {"snapshot": snapshot, "anew": anew or not cache, "details": details, "json": json}
         compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), **how)
@@ -167,17 +162,12 @@ def bench(
     styles: given.Styles = None,
     kernels: given.Kernels = None,
     quick: given.Quick = False,
-    rounds: given.Rounds = None,
     processes: given.Processes = None,
-    limit_s: given.Limit = None,
-    compile_anew: given.CompileAnew = False,
     seed: given.Seed = 0,
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
-    autotune: given.Autotune = "each",
     devices: given.TimedDevices = None,
-    weak: given.Weak = False,
     coordinator: given.Coordinator = None,
     hosts: given.Hosts = None,
     host: given.Host = None,
@@ -186,18 +176,17 @@ def bench(
     resume: given.Resume = False,
     discard: given.Discard = False,
     wait: given.Wait = False,
-    share: given.Share = False,
     details: given.Details = False,
     json: given.Json = False,
     output: given.Folder = Path("results"),
 ) -> None:
     """Time without verifying. The first results of each arm are still compared with the oracle."""
-    chosen = bool(workloads or sizes or phases or styles or kernels or sweep is not None or devices or weak)
+    chosen = bool(workloads or sizes or phases or styles or kernels or sweep is not None or devices)
     unfinished = _unfinished(resume, discard)
-    usual = (dtype, precision, autotune) == ("float32", "highest", "each")
-    how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json or not usual
+    usual = (dtype, precision) == ("float32", "highest")
+    how = processes or seed or resume or discard or details or json or not usual
     if cold_start and (chosen or quick or how):
-        raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
+        raise typer.BadParameter("--cold-start takes --port, --wait and --output alone.")
     from .processes.cluster import read_cluster
     from .processes.probe import check_jax
 
@@ -210,21 +199,21 @@ def bench(
         raise typer.BadParameter("several hosts take no --resume and --cold-start.")
     if cold_start:
         names = options.read_ports(ports)
-        with claim_folder(output, wait=wait, share=share):
+        with claim_folder(output, wait=wait):
             bench.start_cold(names, output)
         return
     plan = options.make_plan(
         ports, workloads, phases, styles, kernels,
-        quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-        sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
-        devices=devices, weak=weak,
+        quick=quick, processes=processes, seed=seed,
+        sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
+        devices=devices,
     )  # fmt: skip
     if cluster:
         bench.check_cluster(plan, cluster)
         if cluster.host:
             bench.take_part(plan, cluster)
             return
-    with claim_folder(output, wait=wait, share=share):
+    with claim_folder(output, wait=wait):
         bench.benchmark(plan, output, unfinished, details=details, json=json, cluster=cluster)
 
 
@@ -239,12 +228,6 @@ def convert(
     of: Annotated[
         str | None, typer.Option("--from", help="The layout that IN must have. Default: found from its names.")
     ] = None,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pickle", help="Read torch's .pt and .pth files, which are pickles. Only if you trust them."
-        ),
-    ] = False,
 ) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
@@ -254,7 +237,7 @@ def convert(
     """
     from .commands import convert
 
-    convert.convert(source, target, to, of, allow_pickle=allow_pickle)
+    convert.convert(source, target, to, of)
 
 
 @app.command()

@@ -123,7 +123,7 @@ Item = Benchmark | Untimed
 
 def _items(run: Results) -> list[Item]:
     """Those on one device: what several gain has tables of its own."""
-    return [item for item in (*run.benchmarks, *run.untimed) if not (item.arm.way or item.arm.weak)]
+    return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
 
 
 def _check(what: str, asked: Sequence[str] | None, known: list[str]) -> None:

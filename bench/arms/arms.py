@@ -65,7 +65,6 @@ def arms_of(
     dtype: str = "float32",
     precision: str = "highest",
     devices: Sequence[int] = (1,),
-    weak: bool = False,
 ) -> list[Arm]:
     """The arms of one group. The baseline and its duplicate always come first.
 
@@ -76,7 +75,7 @@ def arms_of(
             several, for the documented.
         kernels: of one division, whose name they share. Each port has its stock arm in every division.
         peers: names; all styles of each.
-        dtype, precision, weak: of all of them.
+        dtype, precision: of all of them.
         devices: over how many each port's batch is spread, in each way.
     """
     (division,) = {kernel.name for kernel in kernels}
@@ -91,7 +90,7 @@ def arms_of(
         labels = labels_by_source[port].get(style or "", ())
         return Arm(
             workload, phase, dtype, division, port, style, kernel, role, copy, 0.0, 0, labels, precision,
-            over, way, weak,
+            over, way,
         )  # fmt: skip
 
     labels_by_source = {name: _labels_of(name, phase) for name in (BASELINE[0], *ports, *peers)}

@@ -16,8 +16,7 @@ def expand(plan: Plan) -> list[Arm]:
         for workload in plan.workloads
         for phase in plan.phases
         for k in kernels
-        for weak in ((False, True) if plan.weak else (False,))
-        for arms in [arms_of(workload, phase, plan.ports, plan.styles, k, plan.peers, *arithmetic, plan.devices, weak)]
+        for arms in [arms_of(workload, phase, plan.ports, plan.styles, k, plan.peers, *arithmetic, plan.devices)]
     ]
     return [arm for arms in groups for arm in arms]
 

@@ -50,13 +50,9 @@ Sizes = Annotated[
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, styles and processes.")]
-Rounds = Annotated[int | None, typer.Option(min=2, max=100_000, help="Rounds of each group in each process.")]
 Processes = Annotated[
     int | None,
     typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 4 with --quick."),
-]
-CompileAnew = Annotated[
-    bool, typer.Option("--compile-anew", help="Compile in every process, as is done on a GPU or TPU in any case.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
 Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
@@ -77,7 +73,6 @@ Distributed = Annotated[
     bool,
     typer.Option("--distributed", help="Run on the hosts that JAX finds: of SLURM, Open MPI, Kubernetes, Cloud TPU."),
 ]
-Weak = Annotated[bool, typer.Option("--weak", help="With --devices, also give each device the whole batch's size.")]
 Dtype = Annotated[
     str, typer.Option("--dtype", help="Of the computation: float32, bfloat16 or float16. Parameters are float32.")
 ]
@@ -88,25 +83,9 @@ Precision = Annotated[
         help="JAX's, of float32 matrix products: highest, high or default. The last two round on an accelerator.",
     ),
 ]
-Autotune = Annotated[
-    str,
-    typer.Option(
-        "--autotune",
-        help="On a GPU: each process tunes its programs, or all take the choices of the first (fixed), and its luck.",
-    ),
-]
-Limit = Annotated[
-    float | None,
-    typer.Option(
-        "--limit",
-        min=1,
-        help="End a process that says nothing for this many seconds; its current arm gets no number. Default: 300.",
-    ),
-]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
 Discard = Annotated[bool, typer.Option("--discard", help="Begin anew, and delete what an unfinished run measured.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Begin when another trigru that times on this machine has ended.")]
-Share = Annotated[bool, typer.Option("--share", help="Time beside another trigru; both are disturbed.")]
 Cache = Annotated[
     bool,
     typer.Option(

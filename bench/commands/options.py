@@ -36,12 +36,12 @@ DEFAULT_PHASES = ("forward", "train_step", "step")
 KERNEL_PHASES = ("forward", "train_step")
 #: Fresh processes; the least duration of a sample of fewer than twenty calls; the longest silence of a process.
 PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 4, 2.5e-3, 300.0
-LONGEST_LIMIT_S = 86400.0
+#: Of each group in each process; None for as many as fill a time.
+ROUNDS: int | None = None
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
 #: What may be timed. The numbers of float64 are of no model that people run.
 TIMED_DTYPES, PRECISIONS = ("float32", "bfloat16", "float16"), ("highest", "high", "default")
-AUTOTUNE = ("each", "fixed")
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 _CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles", "training"), "step": ("step",)}
 _CHECKS_OF_CLASSIFIER = ("classifier",)
@@ -60,7 +60,6 @@ def make_plan(
     sweep: str | None,
     sizes: list[str] | None = None,
     devices: str | None = None,
-    weak: bool = False,
     **how: Any,
 ) -> Plan:
     """A plan from the command line's options. An option that was not given is None or False; `_how` has the others."""
@@ -82,8 +81,8 @@ def make_plan(
         chosen = [Sized(chosen[0].name, chosen[0].sizes | {size: value}) for value in values]
         get_workload(chosen[0])  # refuses what its data fix
     for workload in chosen:
-        _check_devices(workload, over, weak)
-        _check_memory(workload, max(over) if weak else 1)
+        _check_devices(workload, over)
+        _check_memory(workload)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
     first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone and len(over) == 1 else None
     usual_phases = DEFAULT_PHASES if stock_alone and len(over) == 1 else KERNEL_PHASES
@@ -104,11 +103,10 @@ def make_plan(
         **_how(quick=quick, **how),
         trials=0,
         devices=over,
-        weak=weak,
     )
 
 
-def _check_devices(sized: Sized, devices: tuple[int, ...], weak: bool) -> None:
+def _check_devices(sized: Sized, devices: tuple[int, ...]) -> None:
     """Raise an InputError if devices cannot have equal parts of a workload's batch."""
     workload, whole = get_workload(sized), lcm(*devices)
     for over in devices:
@@ -117,10 +115,6 @@ def _check_devices(sized: Sized, devices: tuple[int, ...], weak: bool) -> None:
                 f"{sized} has a batch of {workload.batch_size}, which {over} devices cannot share equally. Pass "
                 f"another --workload, or --size batch={whole * -(-workload.batch_size // whole)}."
             )
-    if weak and len(devices) == 1:
-        raise InputError("--weak is for --devices.")
-    if weak and workload.classes is not None:
-        raise InputError(f"{sized} has real data, which fix its batch. --weak takes other workloads.")
 
 
 def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
@@ -128,9 +122,9 @@ def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
     return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
 
 
-def _check_memory(sized: Sized, times: int) -> None:
-    """Raise an InputError if a workload's arms, of so many times its batch, cannot be in memory together."""
-    needed, there = ARMS_AT_ONCE * times * get_workload(sized).bytes, memory()
+def _check_memory(sized: Sized) -> None:
+    """Raise an InputError if a workload's arms cannot be in memory together."""
+    needed, there = ARMS_AT_ONCE * get_workload(sized).bytes, memory()
     if there is not None and needed > there:
         raise InputError(
             f"{sized} needs about {format_bytes(needed)} of memory for {ARMS_AT_ONCE} arms, and this machine has "
@@ -203,37 +197,18 @@ def check_folder(folder: Path) -> None:
 
 
 def _how(
-    *,
-    quick: bool,
-    rounds: int | None,
-    processes: int | None,
-    limit_s: float | None,
-    compile_anew: bool,
-    seed: int,
-    dtype: str = "float32",
-    precision: str = "highest",
-    autotune: str = "each",
+    *, quick: bool, processes: int | None, seed: int, dtype: str = "float32", precision: str = "highest"
 ) -> dict[str, Any]:
     """The fields of a plan that say how to measure."""
     choose("dtype to time", [dtype], TIMED_DTYPES)
     choose("precision", [precision], PRECISIONS)
-    choose("way to autotune", [autotune], AUTOTUNE)
-    count = processes or (QUICK_PROCESSES if quick else PROCESSES)
-    if count == 1 and rounds is not None and rounds < 6:
-        raise InputError(
-            "fewer than 6 rounds in one process bear no 95 % interval. Pass --rounds 6 or more, or --processes 2."
-        )
-    limit_s = LIMIT_S if limit_s is None else limit_s
-    if not 1 <= limit_s <= LONGEST_LIMIT_S:
-        raise InputError(f"limit is {limit_s:g} s, expected 1 to {LONGEST_LIMIT_S:g} seconds.")
     return {
-        "processes": count,
-        "rounds": rounds,
+        "processes": processes or (QUICK_PROCESSES if quick else PROCESSES),
+        "rounds": ROUNDS,
         "sample_time_s": SAMPLE_TIME_S,
-        "limit_s": limit_s,
-        "compile_anew": compile_anew,
+        "limit_s": LIMIT_S,
+        "compile_anew": False,
         "seed": seed,
         "dtype": dtype,
         "precision": precision,
-        "autotune": autotune,
     }

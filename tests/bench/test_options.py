@@ -63,7 +63,7 @@ def test_what_is_asked_for_is_measured_and_nothing_else(tmp_path, arguments, exp
 
 @pytest.mark.parametrize(("rounds", "processes"), [(6, 1), (8, 1), (6, 2), (2, 3)])
 def test_rounds_and_processes(tmp_path, rounds, processes):
-    run = bench(tmp_path, *USUAL, "--port", "linen", "--rounds", str(rounds), processes=processes)
+    run = bench(tmp_path, *USUAL, "--port", "linen", rounds=rounds, processes=processes)
     for b in run.results["benchmarks"]:
         facts = b["extra_info"]["trigru"]
         assert len(b["stats"]["data"]) == b["stats"]["rounds"] == rounds * processes

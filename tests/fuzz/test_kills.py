@@ -17,7 +17,7 @@ from trigru.bench.results.lines import read_lines
 from trigru.bench.timing.journal import Journal
 
 PLAN = ("--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure")
-HOW = ("--processes", "2", "--rounds", "6", "--share")
+HOW = ("--processes", "2")
 FORMER = b"a former result"
 #: How a run is ended: the signals, with the seconds between them.
 WAYS = {
@@ -40,7 +40,8 @@ os.execv(sys.executable, [sys.executable, "-m", "trigru.bench.cli", *sys.argv[1:
 
 def start(arguments, folder):
     command = [sys.executable, "-c", HEARING, *arguments, "-o", str(folder)]
-    environment = os.environ | {"TMPDIR": str(folder.parent)}
+    home = str(folder.parent.parent / "cache")  # what else is timed on this machine has other claims
+    environment = os.environ | {"TMPDIR": str(folder.parent), "XDG_CACHE_HOME": home}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **pipes, env=environment)
 

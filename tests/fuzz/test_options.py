@@ -26,7 +26,7 @@ FOLDERS = (
 # fmt: on
 OPTIONS = {
     ("bench",): {
-        NUMBERS: ("--seed", "--rounds", "--processes", "--limit"),
+        NUMBERS: ("--seed", "--processes"),
         NAMES: ("--port", "--workload", "--phase", "--style", "--kernel", "--sweep"),
         FOLDERS: ("--output",),
     },

@@ -115,9 +115,8 @@ def trigru(*arguments: Any) -> Any:
 
 def bench(folder: Path, *arguments: str, processes: int = 3, **options: Any) -> Run:
     """Measure on a virtual machine with these options."""
-    with virtual_machine(**options) as machine:
-        rounds = () if "--rounds" in arguments else ("--rounds", ROUNDS)
-        found = trigru("bench", *arguments, *rounds, "--processes", processes, "-o", folder)
+    with virtual_machine(**{"rounds": ROUNDS} | options) as machine:
+        found = trigru("bench", *arguments, "--processes", processes, "-o", folder)
     assert found.exit_code == 0, found.output
     return Run(machine, folder, found.stdout, processes)
 

@@ -41,6 +41,7 @@ from support.costs import (
     labels_of,
 )
 from trigru.bench.arms import arms, peers
+from trigru.bench.commands import options as command_options
 from trigru.bench.timing import messages, roofline, sampling, supervisor, worker
 from trigru.common.equality import oracle
 from trigru.common.parameters.record import ClassifierParams, leaves
@@ -301,10 +302,11 @@ class _Port:
 
 
 @contextmanager
-def virtual_machine(**options: Any) -> Iterator[Machine]:
+def virtual_machine(rounds: int | None = None, **options: Any) -> Iterator[Machine]:
     """Trigru measures on a virtual machine; this is all that is patched in it.
 
     Args:
+        rounds: of each group in each process; None for as many as fill its time.
         options: of `Machine`.
     """
     machine = Machine(**options)
@@ -317,6 +319,7 @@ def virtual_machine(**options: Any) -> Iterator[Machine]:
         patch.setattr(supervisor, "ask_process", machine.ask)
         patch.setattr(worker, "prepare", machine.prepare)
         patch.setattr(worker, "measure_loop_step", lambda: None)
+        patch.setattr(command_options, "ROUNDS", rounds)
         for port in ("pure", "linen", "nnx", "equinox"):
             _put_module(patch, f"trigru.impls.{port}", PORT=_Port(machine, port))
         styles = tuple(peers.PeerStyle(s, s, partial(machine.program, n, s)) for n, s in STYLES if n == "torch")

@@ -13,7 +13,7 @@ from trigru.bench.results.arm import Plan
 from trigru.common.equality.checks import DTYPES
 from trigru.common.errors import InputError, UnknownNameError
 
-HOW = {"quick": False, "rounds": None, "processes": None, "limit_s": None, "compile_anew": False, "seed": 0}
+HOW = {"quick": False, "processes": None, "seed": 0}
 
 
 def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
@@ -23,11 +23,10 @@ def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **
 
 
 def test_how_long_and_how_often_is_the_plans():
-    usual, quick = asked(**HOW), asked(**HOW | {"quick": True})
+    usual, quick, chosen = asked(), asked(quick=True), asked(processes=2, seed=3)
     assert (usual.limit_s, usual.processes, usual.rounds, usual.seed, usual.compile_anew) == (300.0, 10, None, 0, False)
     assert (quick.processes, quick.sample_time_s, usual.sample_time_s) == (4, 2.5e-3, 2.5e-3)
-    found = asked(**HOW | {"limit_s": 7.0, "processes": 2, "rounds": 8, "seed": 3, "compile_anew": True})
-    assert (found.limit_s, found.processes, found.rounds, found.seed, found.compile_anew) == (7.0, 2, 8, 3, True)
+    assert (chosen.processes, chosen.seed) == (2, 3)
 
 
 def test_a_size_of_ones_own_is_answered_as_a_first_look():
@@ -48,7 +47,6 @@ def test_kernels_that_are_asked_for_get_their_divisions(kernels, divisions):
     [
         ("dtype", ("float32", "bfloat16", "float16"), "float32"),
         ("precision", ("highest", "high", "default"), "highest"),
-        ("autotune", ("each", "fixed"), "each"),
     ],
 )
 def test_a_plan_has_each_word_that_is_known_and_no_other(field, known, default):
@@ -58,26 +56,6 @@ def test_a_plan_has_each_word_that_is_known_and_no_other(field, known, default):
         assert getattr(asked(**(HOW | {field: word})), field) == word
     with pytest.raises(UnknownNameError, match=f"Known: {', '.join(known)}"):
         asked(**(HOW | {field: "no"}))
-
-
-@pytest.mark.parametrize(
-    ("limit_s", "said"), [(1.0, ""), (86400.0, ""), (0.99, "expected 1 to"), (86401.0, "1 to 86400 s")]
-)
-def test_a_process_may_be_silent_for_a_second_to_a_day(limit_s, said):
-    if not said:
-        assert asked(**HOW | {"limit_s": limit_s}).limit_s == limit_s
-        return
-    with pytest.raises(InputError, match=said):
-        asked(**HOW | {"limit_s": limit_s})
-
-
-@pytest.mark.parametrize("quick", [False, True])
-def test_one_process_needs_six_rounds_and_two_need_fewer(quick):
-    for processes, rounds in ((1, 6), (1, None), (2, 2), (None, 2)):
-        made = asked(**HOW | {"processes": processes, "rounds": rounds, "quick": quick})
-        assert (made.processes, made.rounds) == (processes or (4 if quick else 10), rounds)
-    with pytest.raises(InputError, match="fewer than 6 rounds"):
-        asked(**HOW | {"processes": 1, "rounds": 5, "quick": quick})
 
 
 def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
@@ -178,25 +156,14 @@ def test_a_batch_that_devices_cannot_share_is_refused_with_the_next_that_they_ca
     assert str(asked(workloads=[f"tiny@batch={batch}"], devices=devices).workloads[0]) == f"tiny@batch={batch}"
 
 
-def test_weak_scaling_is_of_several_devices_and_drawn_data():
-    found = asked(workloads=["tiny@batch=4"], devices="1,2,4", weak=True)
-    assert (found.devices, found.weak) == ((1, 2, 4), True)
-    assert asked(workloads=["vowels"], devices="1,2").weak is False
-    with pytest.raises(InputError, match="--weak is for --devices"):
-        asked(devices="1", weak=True)
-    with pytest.raises(InputError, match="real data"):
-        asked(workloads=["tiny@batch=4", "vowels"], devices="1,2", weak=True)
-
-
-@pytest.mark.parametrize(("how", "times"), [({}, 1), ({"devices": "1,4"}, 1), ({"devices": "1,4,2", "weak": True}, 4)])
-def test_what_cannot_be_in_memory_together_is_refused(monkeypatch, how, times):
-    needed = options.ARMS_AT_ONCE * times * get_workload(parse_workload("medium")).bytes
+def test_what_cannot_be_in_memory_together_is_refused(monkeypatch):
+    needed = options.ARMS_AT_ONCE * get_workload(parse_workload("medium")).bytes
     for there in (needed, None):
         monkeypatch.setattr(options, "memory", lambda there=there: there)
-        asked(workloads=["medium"], **how)
+        asked(workloads=["medium"])
     monkeypatch.setattr(options, "memory", lambda: needed - 1)
     with pytest.raises(InputError, match=f"of memory for {options.ARMS_AT_ONCE} arms"):
-        asked(workloads=["tiny@batch=4", "medium"], **how)
+        asked(workloads=["tiny@batch=4", "medium"])
 
 
 # proofs, folders
