@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +32,10 @@ CARRIED = ("covertable", "filelock", "flatbuffers", "jinja2", "markupsafe", "msg
 PLATFORMS = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + [
     "--platform=manylinux2014_x86_64"
 ]
-TIMED = ["bench", "--kernel=stock", "--kernel=fused", "--style=functional", "--processes=3", "--rounds=6"]
+TIMED = ["bench", "--kernel=stock", "--kernel=fused", "--style=functional", "--processes=3"]
 SIZES = ["--workload=medium", "--workload=large", "--phase=forward", "--phase=train_step"]
+#: torch is timed beside the ports where it is.
+TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")] if find_spec("torch") else []
 CHOICES = [
     f"--kernel=fused{choice}" for choice in ("", "@hoist=true", "@unroll=4", "@hoist=true,unroll=4", "@save=none")
 ]
@@ -63,12 +66,12 @@ class Step:
 _LEAST = ["--workload=tiny", "--phase=train_step", "--processes=1"]
 #: The first are those that nothing else can show. All together take less than 25 minutes.
 STEPS = (
-    Step("float32-highest", [*TIMED, *SIZES, "--peers"], 5.5, _LEAST),
+    Step("float32-highest", [*TIMED, *SIZES, *TORCH], 5.5, _LEAST),
     Step("verify", ["verify", "--json"], 4.0, ["--check=sequence"]),
     Step("verify-fused", ["verify", "--json", "--kernel=fused"], 4.0, ["--check=sequence"]),
-    Step("float32-default", [*TIMED, *SIZES, "--precision=default", "--peers"], 5.0, _LEAST),
+    Step("float32-default", [*TIMED, *SIZES, "--precision=default", *TORCH], 5.0, _LEAST),
     Step("bfloat16", [*TIMED, *SIZES, "--dtype=bfloat16", "--precision=default"], 3.5, _LEAST),
-    Step("choices", ["bench", *CHOICES, "--port=pure", "--processes=3", "--rounds=6", *SIZES], 3.0, _LEAST),
+    Step("choices", ["bench", *CHOICES, "--port=pure", "--processes=3", *SIZES], 3.0, _LEAST),
 )
 
 

@@ -8,12 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import catalogue  # this and what follows stand beside this script
-import claims
-import program
 import published
 from commands import commands
 from decision import decision_tables
-from devices import devices
 from keys import tables_of
 from pictures import draw
 from releases import release_tables
@@ -81,13 +78,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "results-json": lambda: tables_of(Results),
     "decision": lambda: decision_tables(RESULTS),
     "versions": lambda: version_tables(RESULTS),
-    **{name: partial(part, RESULTS) for name, part in claims.PARTS.items()},
-    "program-lines": program.lines,
-    "program-difference": program.difference,
-    "program-equal": lambda: program.equal(RESULTS),
-    "program-times": lambda: program.times(RESULTS),
-    "program-finding": lambda: program.finding(RESULTS),
-    "devices": lambda: devices(RESULTS),
     **{f"releases-{part}": partial(release_tables, RESULTS, part) for part in ("sets", "picture", "frameworks", "met")},
     "commands": commands,
     "answers": answers,

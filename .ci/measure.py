@@ -1,4 +1,4 @@
-"""Make the committed results again: all of docs/results, or those that are named.
+"""Make the committed results of trigru's commands again: all, or those that are named.
 
 Each is measured by the command in `RESULTS`, one after the other, in an environment of its Python with the pinned
 versions. uv makes the environments in `--folder`; one that is there already is taken as it is. Each run waits until
@@ -18,32 +18,22 @@ ROOT = Path(__file__).parents[1]
 WORKLOADS = [f"--workload={name}" for name in ("question", "medium", "long", "large")]
 #: jit, as each framework's user writes it without state to hand on
 STYLES = [f"--style={name}" for name in ("jit", "apply", "split-merge", "partition")]
+#: torch's own GRU, beside all ports.
+TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")]
 CHOICES = ["fused", *(f"fused@{choice}" for choice in ("hoist=true", "chunk=32", "unroll=4", "save=some", "save=none"))]
 KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
 INFERENCE = ["--phase=forward", *KERNEL[1:]]
 #: Runnable processes in the last minute, below which a machine is idle.
 IDLE = 0.5
-#: The commands that are `python -m trigru.bench.studies`, and not trigru's own.
-STUDIES = ("parameters", "program", "devices")
-#: A CPU is divided for this study, into as many devices as the smallest machine has cores.
-FLAGS = {"devices": {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}}
 #: file in docs/results: Python, command. Python 3.11 gets an older jax than 3.13, so the answer is measured on both.
 RESULTS = {
     "cpu": ("3.13", ["compare"]),
     "cpu-py311": ("3.11", ["compare"]),
     "sweep": ("3.13", ["bench", "--sweep=hidden=8,32,128,512", "--phase=train_step"]),
-    "kernel": ("3.11", ["bench", "--kernel=fused", "--peers", *KERNEL, *STYLES]),
-    "inference": ("3.11", ["bench", "--kernel=fused", "--peers", *INFERENCE, *STYLES]),
+    "kernel": ("3.11", ["bench", "--kernel=fused", *TORCH, *KERNEL, *STYLES]),
+    "inference": ("3.11", ["bench", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
     "kernel_choices": ("3.13", ["bench", *(f"--kernel={choice}" for choice in CHOICES), "--port=pure", *KERNEL]),
     "cold_start": ("3.13", ["bench", "--cold-start"]),
-    "calibration": ("3.11", ["bench", "--calibrate"]),
-    "claims": ("3.13", ["parameters"]),
-    "program": ("3.11", ["program"]),  # gymnax takes no jax from 0.12 on
-    "devices": ("3.13", ["devices"]),
-    "training": ("3.13", ["train"]),
-    "vanishing": ("3.13", ["train", "--vanishing"]),
-    # the last, so that at least an hour lies between
-    "calibration_again": ("3.11", ["bench", "--calibrate"]),
 }
 
 
@@ -65,14 +55,12 @@ def _measure(name: str, folder: Path) -> str | None:
     programs = _environment(python, folder / f"py{python.replace('.', '')}") / "bin"
     made_in = folder / name
     run: list[Path | str] = [programs / "trigru", *command, "-o", made_in]
-    if command[0] in STUDIES:
-        run = [programs / "python", "-m", "trigru.bench.studies", *command, made_in / f"{name}.json"]
     shutil.rmtree(made_in, ignore_errors=True)
     made_in.mkdir(parents=True)
     while os.getloadavg()[0] > IDLE:
         time.sleep(5)
     print(f"+ {' '.join([Path(run[0]).name, *map(str, run[1:-1])])}", flush=True)
-    status = subprocess.run(run, cwd=made_in, env=os.environ | FLAGS.get(name, {})).returncode
+    status = subprocess.run(run, cwd=made_in).returncode
     made = next(iter(made_in.glob("*.json")), None)
     if made is None or status:
         return f"exit code {status}"
@@ -83,9 +71,9 @@ def _measure(name: str, folder: Path) -> str | None:
 
 
 def _environment(python: str, folder: Path) -> Path:
-    """The environment of a Python, with the pinned versions; the peers, and gymnax, where their wheels are."""
+    """The environment of a Python, with the pinned versions, and torch, where its wheels are."""
     if not folder.exists():
-        more = ["--extra=peers", "--group=program"] if python == "3.11" else []
+        more = ["--extra=peers"] if python == "3.11" else []
         command = ["uv", "sync", f"--python={python}", *more]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder)}, check=True)
     return folder
@@ -95,12 +83,9 @@ def _busy(made: Path) -> str | None:
     """What says that a result should be measured again."""
     from trigru.bench.reporting.provenance import load_warnings
     from trigru.bench.results.files import load
-    from trigru.bench.studies.record import load_study
 
-    if '"study"' in made.read_text(encoding="utf-8"):
-        return " ".join(load_warnings(load_study(made))) or None
     if '"benchmarks"' not in made.read_text(encoding="utf-8"):
-        return None  # trainings and cold starts are not told by their times alone
+        return None  # cold starts are not told by their times alone
     return " ".join(load_warnings(load(made).trigru)) or None
 
 

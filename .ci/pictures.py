@@ -36,11 +36,8 @@ def themed_picture(name: str, text: str) -> str:
 
 def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
     """Of each picture: the results that it is of, and what draws it and says in words what it shows."""
-    from trigru.bench.reporting.plots.calibration import calibration_picture
     from trigru.bench.reporting.plots.sweep import sweep_picture
     from trigru.bench.results.files import load
-    from trigru.bench.training.plots import curves_picture, gains_picture, vanishing_picture
-    from trigru.bench.training.record import load_record
     from trigru.bench.upgrades.matrix import read
     from trigru.bench.upgrades.plots import matrix_picture
 
@@ -51,11 +48,7 @@ def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
         "answer": ("cpu", lambda path: _summary(path, quick=True)),
         "answer-all": ("cpu", lambda path: _summary(path, quick=False)),
         "sweep": ("sweep", lambda path: both(sweep_picture(load(path)))),
-        "calibration": ("calibration", lambda path: both(calibration_picture(load(path)))),
         "releases": ("releases", lambda path: both(matrix_picture(read(path)))),
-        "gains": ("training", lambda path: both(gains_picture(load_record(path).runs))),
-        "learning_curves": ("training", lambda path: both(curves_picture(load_record(path).runs))),
-        "vanishing": ("vanishing", lambda path: both(vanishing_picture(load_record(path).vanishing))),
     }
 
 

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import msgspec
-import trigru.bench.training.tables as tables
 from pictures import themed_picture
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.speedups import speedups, speedups_over_default
 from trigru.bench.reporting.answer import answer_lines
-from trigru.bench.reporting.calibration import calibration_tables
 from trigru.bench.reporting.equality import equality_tables
 from trigru.bench.reporting.frameworks import framework_tables
 from trigru.bench.reporting.kernels import kernel_tables
@@ -20,7 +18,6 @@ from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.files import load
 from trigru.bench.timing.coldstart import ColdStart
-from trigru.bench.training.record import load_record
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: The title of a table that is for the page of arms.
@@ -67,13 +64,6 @@ def results_by_arm() -> str:
     tables = [*(t for t in framework_tables(found) if t.title == CAUSES), *timing_tables(found)]
     summary = "These are the tables behind [the summary](results.md), an arm a row."
     return markdown("Results, arm by arm", provenance_lines(found), tables).replace("\n\n", f"\n\n{summary}\n\n", 1)
-
-
-def _calibration(name: str) -> str:
-    """Verdicts on arms whose truth is known."""
-    found = load(DOCS / "results" / f"{name}.json")
-    (table,) = calibration_tables(found)
-    return "\n\n".join([markdown_table(table), *table.notes, *provenance_lines(found)])
 
 
 def cold_start() -> str:
@@ -130,27 +120,7 @@ def screen() -> str:
     return "\n".join(["```text", *lines, "```"])
 
 
-def _trained(name: str, table: str) -> str:
-    """A table of what `trigru train` left."""
-    record = load_record(DOCS / "results" / f"{name}.json")
-    if record.quick or not record.complete:
-        raise SystemExit(f"docs/results/{name}.json is of a quick or interrupted run: not to be published.")
-    found = {
-        "agreement": lambda: tables.agreement_table(record.agreement),
-        "gains": lambda: tables.gain_table(record.runs),
-        "vanishing": lambda: tables.vanishing_table(record.vanishing),
-    }[table]()
-    versions = ", ".join(f"{package} {version}" for package, version in record.machine.versions.items())
-    source = f"{record.datetime[:10]}, {record.machine.device}: `{' '.join(record.command)}`; {versions}."
-    return "\n\n".join([markdown_table(found), *found.notes, source])
-
-
 PARTS = {
-    "training-agreement": lambda: _trained("training", "agreement"),
-    "training-gains": lambda: _trained("training", "gains"),
-    "vanishing": lambda: _trained("vanishing", "vanishing"),
-    "calibration": lambda: _calibration("calibration"),
-    "calibration-again": lambda: _calibration("calibration_again"),
     "cold-start": cold_start,
     "kernel": lambda: _kernel("kernel"),
     "inference": lambda: _kernel("inference"),

@@ -50,27 +50,21 @@ def _unfinished(resume: bool, discard: bool) -> Any:
 
 @app.command()
 def compare(
-    ports: given.Ports = None,
+    ports: given.TimedPorts = None,
     workloads: given.Workloads = None,
     sizes: given.Sizes = None,
     phases: given.Phases = None,
     styles: given.Styles = None,
     kernels: given.Kernels = None,
     quick: given.Quick = False,
-    rounds: given.Rounds = None,
     processes: given.Processes = None,
-    limit_s: given.Limit = None,
-    compile_anew: given.CompileAnew = False,
     seed: given.Seed = 0,
-    peers: given.Peers = False,
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
-    autotune: given.Autotune = "each",
     resume: given.Resume = False,
     discard: given.Discard = False,
     wait: given.Wait = False,
-    share: given.Share = False,
     cache: given.Cache = True,
     anew: given.Anew = False,
     snapshot: given.AlsoSnapshot = False,
@@ -86,13 +80,13 @@ def compare(
     from .proving.prover import Prover
 
     unfinished = _unfinished(resume, discard)
-    with claim_folder(output, wait=wait, share=share), Prover(keep=cache, early=not (ports or resume)) as prover:
+    with claim_folder(output, wait=wait), Prover(keep=cache, early=not (ports or resume)) as prover:
         from .commands import compare, options
 
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
+            quick=quick, processes=processes, seed=seed,
+            sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
         )  # fmt: skip
         how: Any = {"snapshot": snapshot, "anew": anew or not cache, "details": details, "json": json}
         compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), **how)
@@ -150,50 +144,38 @@ def verify(
 
 @app.command()
 def bench(
-    ports: given.Ports = None,
+    ports: given.TimedPorts = None,
     workloads: given.Workloads = None,
     sizes: given.Sizes = None,
     phases: given.Phases = None,
     styles: given.Styles = None,
     kernels: given.Kernels = None,
     quick: given.Quick = False,
-    rounds: given.Rounds = None,
     processes: given.Processes = None,
-    limit_s: given.Limit = None,
-    compile_anew: given.CompileAnew = False,
     seed: given.Seed = 0,
-    peers: given.Peers = False,
     sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
-    autotune: given.Autotune = "each",
     devices: given.TimedDevices = None,
-    weak: given.Weak = False,
     coordinator: given.Coordinator = None,
     hosts: given.Hosts = None,
     host: given.Host = None,
     distributed: given.Distributed = False,
-    calibrate: given.Calibrate = False,
     cold_start: given.ColdStart = False,
     resume: given.Resume = False,
     discard: given.Discard = False,
     wait: given.Wait = False,
-    share: given.Share = False,
     details: given.Details = False,
     json: given.Json = False,
     output: given.Folder = Path("results"),
 ) -> None:
     """Time without verifying. The first results of each arm are still compared with the oracle."""
-    chosen = bool(workloads or sizes or phases or styles or kernels or peers or sweep is not None or devices or weak)
-    if calibrate and (chosen or ports or cold_start):
-        raise typer.BadParameter(
-            "--calibrate takes no workloads, ports, kernels, peers or sweep: its arms are its own."
-        )
+    chosen = bool(workloads or sizes or phases or styles or kernels or sweep is not None or devices)
     unfinished = _unfinished(resume, discard)
-    usual = (dtype, precision, autotune) == ("float32", "highest", "each")
-    how = rounds or processes or limit_s or compile_anew or seed or resume or discard or details or json or not usual
+    usual = (dtype, precision) == ("float32", "highest")
+    how = processes or seed or resume or discard or details or json or not usual
     if cold_start and (chosen or quick or how):
-        raise typer.BadParameter("--cold-start takes --port, --wait, --share and --output alone.")
+        raise typer.BadParameter("--cold-start takes --port, --wait and --output alone.")
     from .processes.cluster import read_cluster
     from .processes.probe import check_jax
 
@@ -202,31 +184,25 @@ def bench(
     from .commands.claims import claim_folder
 
     cluster = read_cluster(coordinator, hosts, host, distributed=distributed)
-    if cluster and (resume or calibrate or cold_start):
-        raise typer.BadParameter("several hosts take no --resume, --calibrate and --cold-start.")
+    if cluster and (resume or cold_start):
+        raise typer.BadParameter("several hosts take no --resume and --cold-start.")
     if cold_start:
         names = options.read_ports(ports)
-        with claim_folder(output, wait=wait, share=share):
+        with claim_folder(output, wait=wait):
             bench.start_cold(names, output)
         return
-    if calibrate:
-        plan = options.calibration_plan(
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            dtype=dtype, precision=precision, autotune=autotune,
-        )  # fmt: skip
-    else:
-        plan = options.make_plan(
-            ports, workloads, phases, styles, kernels,
-            quick=quick, rounds=rounds, processes=processes, limit_s=limit_s, compile_anew=compile_anew, seed=seed,
-            peers=peers, sweep=sweep, sizes=sizes, dtype=dtype, precision=precision, autotune=autotune,
-            devices=devices, weak=weak,
-        )  # fmt: skip
+    plan = options.make_plan(
+        ports, workloads, phases, styles, kernels,
+        quick=quick, processes=processes, seed=seed,
+        sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
+        devices=devices,
+    )  # fmt: skip
     if cluster:
         bench.check_cluster(plan, cluster)
         if cluster.host:
             bench.take_part(plan, cluster)
             return
-    with claim_folder(output, wait=wait, share=share):
+    with claim_folder(output, wait=wait):
         bench.benchmark(plan, output, unfinished, details=details, json=json, cluster=cluster)
 
 
@@ -241,12 +217,6 @@ def convert(
     of: Annotated[
         str | None, typer.Option("--from", help="The layout that IN must have. Default: found from its names.")
     ] = None,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pickle", help="Read torch's .pt and .pth files, which are pickles. Only if you trust them."
-        ),
-    ] = False,
 ) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
@@ -256,7 +226,7 @@ def convert(
     """
     from .commands import convert
 
-    convert.convert(source, target, to, of, allow_pickle=allow_pickle)
+    convert.convert(source, target, to, of)
 
 
 @app.command()
@@ -273,46 +243,6 @@ def report(
     from .commands import report
 
     report.report(results, details=details, json=json, output=output)
-
-
-@app.command()
-def train(
-    experiments: Annotated[
-        list[str] | None,
-        typer.Option("--experiment", help="vowels, sunspots-2, sunspots-8 or sunspots-32 (repeatable). Default: all."),
-    ] = None,
-    ports: Annotated[
-        list[str] | None, typer.Option("--port", help="Only this framework (repeatable). Default: all three.")
-    ] = None,
-    seeds: given.Seeds = None,
-    vanishing: Annotated[
-        bool, typer.Option("--vanishing", help="Measure instead the gradient that reaches the initial state.")
-    ] = False,
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="A first look: sunspots-2 alone, ten seeds; short sequences with --vanishing."),
-    ] = False,
-    resume: given.Resume = False,
-    discard: given.Discard = False,
-    output: given.TrainFolder = Path("results/train"),
-) -> None:
-    """Train on real sequences, to see whether learning the initial state pays: about ten minutes.
-
-    Exit code 1 if the frameworks' float64 losses are not the same.
-    """
-    if vanishing and experiments:
-        raise typer.BadParameter("--vanishing takes no --experiment: its data are random.")
-    unfinished = _unfinished(resume, discard)
-    if vanishing and unfinished != "refuse":
-        raise typer.BadParameter("--vanishing takes no --resume and no --discard: it keeps nothing before its end.")
-    from .commands import train
-    from .commands.claims import claim_folder
-
-    with claim_folder(output, timing=False):
-        if vanishing:
-            train.train_vanishing(ports, seeds=seeds, quick=quick, folder=output)
-        else:
-            train.train(experiments, ports, unfinished, seeds=seeds, quick=quick, folder=output)
 
 
 for command in (styles, table, upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):

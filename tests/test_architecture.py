@@ -10,7 +10,7 @@ import pytest
 from support.cli import run_code
 
 ROOT = Path(__file__).parents[1]
-FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
+FRAMEWORKS = {"flax", "equinox", "torch"}
 OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equinox"}}
 
 FOUNDATION = ("compat", "errors", "files")
@@ -28,17 +28,15 @@ ORDER = {
     "bench": ("cli", "commands", "reporting", "analysis", "proving", "timing", "arms", "processes", "results"),
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
-BESIDE = {
-    ("bench", "training"): {"reporting", "results", "timing.machine"},
-    ("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine"},
-    ("bench", "studies"): {"analysis", "timing", "arms", "processes", "results"},
-}
+BESIDE = {("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine"}}
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
 
 def sources(folder):
-    return sorted(path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+    """The modules of the package in a folder; studies are scripts beside it."""
+    paths = (path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+    return sorted(path for path in paths if "studies" not in path.parts)
 
 
 def test_an_installed_trigru_has_every_folder():

@@ -97,10 +97,8 @@ def crosstab(
 
     Raises:
         UnknownNameError: no run has one of these.
-        InputError: a run is a calibration, or there is nothing to show.
+        InputError: there is nothing to show.
     """
-    if any(run.trigru.plan.trials for run in runs):
-        raise InputError("a calibration compares copies of one arm. Pass results of trigru compare or trigru bench.")
     arms = [item.arm for run in runs for item in _items(run)]
     _check("workload", workloads, [name for arm in arms for name in (arm.workload.name, str(arm.workload))])
     _check("phase", phases, [arm.phase for arm in arms])
@@ -125,7 +123,7 @@ Item = Benchmark | Untimed
 
 def _items(run: Results) -> list[Item]:
     """Those on one device: what several gain has tables of its own."""
-    return [item for item in (*run.benchmarks, *run.untimed) if not (item.arm.way or item.arm.weak)]
+    return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
 
 
 def _check(what: str, asked: Sequence[str] | None, known: list[str]) -> None:

@@ -42,7 +42,7 @@ def overheads(results: Results) -> list[Overhead]:
     """The overhead of every arm of the stock division, without the baseline."""
     found = []
     for benchmarks in results.groups().values():
-        if benchmarks[0].arm.division != STOCK or benchmarks[0].arm.weak:
+        if benchmarks[0].arm.division != STOCK:
             continue
         baseline = baseline_of(benchmarks)
         found += [_overhead(results, b, baseline) for b in benchmarks if b.arm.role == "arm" and not b.arm.way]

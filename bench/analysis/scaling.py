@@ -16,10 +16,8 @@ class Scaling:
     Args:
         benchmark: the arm.
         alone: the same port, call style and kernel on one device.
-        speedup: how many times as much work is done in a time as on one device. In strong scaling both do the same
-            work; in weak scaling each device does as much as the one.
-        verdict: of the arm: "faster", "slower" or "indistinguishable" than one device with the same work. (In weak
-            scaling, the latter has not been timed: its time is taken to be as many times longer as there is more work.)
+        speedup: the time of one device over its own.
+        verdict: of the arm: "faster", "slower" or "indistinguishable" than one device.
         efficiency: the speedup over the number of devices; 1 is the ideal.
         collectives: what the devices exchange; None where the program could not be read.
     """
@@ -49,8 +47,7 @@ def _key(b: Benchmark) -> tuple[str, str | None, str]:
 
 
 def _scaling(results: Results, b: Benchmark, one: Benchmark) -> Scaling:
-    work = b.arm.devices if b.arm.weak else 1
-    log_ratio = np.log(b.time_s) - np.log(one.time_s) - np.log(work)
+    log_ratio = np.log(b.time_s) - np.log(one.time_s)
     taken = as_ratio(effect_of(log_ratio, b.facts.process, results.trigru.plan.seed))
     gained, devices = taken.inverse, b.arm.devices
     program = b.facts.program

@@ -71,7 +71,7 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
     """The speedup of every arm with a kernel: over its own port's stock arm, or over each peer."""
     found = []
     for benchmarks in results.groups().values():
-        alone = [b for b in benchmarks if not (b.arm.way or b.arm.weak)]
+        alone = [b for b in benchmarks if not b.arm.way]
         stock = {(b.arm.port, b.arm.style): b for b in alone if b.arm.kernel.is_stock and b.arm.copy == 1}
         for b in alone:
             own = stock.get((b.arm.port, b.arm.style))
@@ -86,7 +86,7 @@ def speedups_over_default(results: Results, kernel: str) -> list[Speedup]:
     """The speedup of every arm with choices of a kernel, over the same arm with the kernel's own choices."""
     found = []
     for benchmarks in results.groups().values():
-        alone = [b for b in benchmarks if not (b.arm.way or b.arm.weak)]
+        alone = [b for b in benchmarks if not b.arm.way]
         default = {(b.arm.port, b.arm.style): b for b in alone if str(b.arm.kernel) == kernel}
         for b in alone:
             other = default.get((b.arm.port, b.arm.style))

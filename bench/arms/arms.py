@@ -22,9 +22,6 @@ from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-#: In a calibration: how many copies of the baseline a group has, and the shares by which other copies are slowed.
-COPIES = 9
-SLOWED = (0.02, 0.03, 0.05)
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,6 @@ def arms_of(
     dtype: str = "float32",
     precision: str = "highest",
     devices: Sequence[int] = (1,),
-    weak: bool = False,
 ) -> list[Arm]:
     """The arms of one group. The baseline and its duplicate always come first.
 
@@ -79,7 +75,7 @@ def arms_of(
             several, for the documented.
         kernels: of one division, whose name they share. Each port has its stock arm in every division.
         peers: names; all styles of each.
-        dtype, precision, weak: of all of them.
+        dtype, precision: of all of them.
         devices: over how many each port's batch is spread, in each way.
     """
     (division,) = {kernel.name for kernel in kernels}
@@ -94,7 +90,7 @@ def arms_of(
         labels = labels_by_source[port].get(style or "", ())
         return Arm(
             workload, phase, dtype, division, port, style, kernel, role, copy, 0.0, 0, labels, precision,
-            over, way, weak,
+            over, way,
         )  # fmt: skip
 
     labels_by_source = {name: _labels_of(name, phase) for name in (BASELINE[0], *ports, *peers)}
@@ -124,19 +120,6 @@ def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
         return {}
     source = get_source(name)
     return {source.call_styles[0].name: (DOCUMENTED,)} if isinstance(source, Peer) else labels_of(source, phase)
-
-
-def calibration_arms(workload: Sized, phase: str, trial: int, dtype: str, precision: str) -> list[Arm]:
-    """Copies of the baseline, which should be indistinguishable, and slowed copies, which should be called slower."""
-
-    def make(role: Any, copy: int = 1, slowed: float = 0.0) -> Arm:
-        labels = _labels_of(BASELINE[0], phase)[BASELINE[1]]
-        kernel = Kernel()
-        return Arm(workload, phase, dtype, STOCK, *BASELINE, kernel, role, copy, slowed, trial, labels, precision)
-
-    copies = [make("calibration", copy) for copy in range(3, COPIES + 1)]
-    slowed = [make("calibration", slowed=share) for share in SLOWED]
-    return [make("baseline"), make("duplicate", 2), *copies, *slowed]
 
 
 def get_source(name: str) -> Port | Peer:

@@ -2,7 +2,7 @@
 
 from ..results.arm import Arm, Plan
 from ..results.grouping import grouped
-from .arms import arms_of, calibration_arms, packages_of
+from .arms import arms_of, packages_of
 
 #: With so many processes or fewer, one of them compiles.
 FEW_PROCESSES = 4
@@ -15,14 +15,8 @@ def expand(plan: Plan) -> list[Arm]:
         arms
         for workload in plan.workloads
         for phase in plan.phases
-        for arms in (
-            [calibration_arms(workload, phase, trial + 1, *arithmetic) for trial in range(plan.trials)]
-            or [
-                arms_of(workload, phase, plan.ports, plan.styles, k, plan.peers, *arithmetic, plan.devices, weak)
-                for k in kernels
-                for weak in ((False, True) if plan.weak else (False,))
-            ]
-        )
+        for k in kernels
+        for arms in [arms_of(workload, phase, plan.ports, plan.styles, k, plan.peers, *arithmetic, plan.devices)]
     ]
     return [arm for arms in groups for arm in arms]
 

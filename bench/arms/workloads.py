@@ -121,8 +121,6 @@ WORKLOADS: tuple[Workload, ...] = (
 
 #: The workloads of a first look, `--quick`.
 QUICK = ("question", "vowels")
-#: The workloads of a calibration: of little work each, since it takes many groups.
-CALIBRATED = ("tiny", "question", "vowels")
 #: The workloads of a run with the stock kernel alone. With every call style, they take ten minutes on two cores.
 STANDARD = ("tiny", "question", "vowels", "medium", "large")
 
@@ -158,14 +156,8 @@ def get_workload(sized: Sized) -> Workload:
 
 
 def workload_of(arm: Arm) -> Workload:
-    """An arm's work: in weak scaling, with as many examples on each device as the workload has.
-
-    Raises an InputError if the workload's data fix its batch.
-    """
-    sized = arm.workload
-    if arm.weak and arm.devices > 1:
-        sized = Sized(sized.name, sized.sizes | {"batch": get_workload(sized).batch_size * arm.devices})
-    return get_workload(sized)
+    """The work of an arm."""
+    return get_workload(arm.workload)
 
 
 def parse_workload(text: str) -> Sized:

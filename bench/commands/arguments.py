@@ -14,6 +14,12 @@ def read_folder(text: str | Path) -> Path:
 
 
 Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
+TimedPorts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--port", help="Only this port, or torch, whose own GRU is timed beside them (repeatable). Default: all ports."
+    ),
+]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 Phases = Annotated[
     list[str] | None,
@@ -44,16 +50,11 @@ Sizes = Annotated[
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, styles and processes.")]
-Rounds = Annotated[int | None, typer.Option(min=2, max=100_000, help="Rounds of each group in each process.")]
 Processes = Annotated[
     int | None,
     typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 4 with --quick."),
 ]
-CompileAnew = Annotated[
-    bool, typer.Option("--compile-anew", help="Compile in every process, as is done on a GPU or TPU in any case.")
-]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
-Peers = Annotated[bool, typer.Option("--peers", help="Also time the GRUs of torch, Haiku, Keras and ONNX Runtime.")]
 Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
 TimedDevices = Annotated[
     str | None,
@@ -72,7 +73,6 @@ Distributed = Annotated[
     bool,
     typer.Option("--distributed", help="Run on the hosts that JAX finds: of SLURM, Open MPI, Kubernetes, Cloud TPU."),
 ]
-Weak = Annotated[bool, typer.Option("--weak", help="With --devices, also give each device the whole batch's size.")]
 Dtype = Annotated[
     str, typer.Option("--dtype", help="Of the computation: float32, bfloat16 or float16. Parameters are float32.")
 ]
@@ -83,25 +83,9 @@ Precision = Annotated[
         help="JAX's, of float32 matrix products: highest, high or default. The last two round on an accelerator.",
     ),
 ]
-Autotune = Annotated[
-    str,
-    typer.Option(
-        "--autotune",
-        help="On a GPU: each process tunes its programs, or all take the choices of the first (fixed), and its luck.",
-    ),
-]
-Limit = Annotated[
-    float | None,
-    typer.Option(
-        "--limit",
-        min=1,
-        help="End a process that says nothing for this many seconds; its current arm gets no number. Default: 300.",
-    ),
-]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
 Discard = Annotated[bool, typer.Option("--discard", help="Begin anew, and delete what an unfinished run measured.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Begin when another trigru that times on this machine has ended.")]
-Share = Annotated[bool, typer.Option("--share", help="Time beside another trigru; both are disturbed.")]
 Cache = Annotated[
     bool,
     typer.Option(
@@ -127,18 +111,6 @@ PageFolder = Annotated[
 DiffFolder = Annotated[
     Path | None,
     typer.Option("--output", "-o", parser=read_folder, help="Folder for diff.html and a picture of what changed."),
-]
-TrainFolder = Annotated[
-    Path,
-    typer.Option("--output", "-o", parser=read_folder, help="Folder for the numbers, pictures and fitted parameters."),
-]
-Seeds = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        max=100_000,
-        help="Trainings of each kind, or draws. Default: 20, or 10 with --quick; 3 or 1 with --vanishing.",
-    ),
 ]
 FailAbove = Annotated[
     float, typer.Option(min=0.0, max=1000.0, help="The share by which an arm may be slower than before.")
@@ -180,9 +152,6 @@ AllowOtherMachine = Annotated[
     bool, typer.Option("--allow-other-machine", help="Accept another device, or other flags.")
 ]
 ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")]
-Calibrate = Annotated[
-    bool, typer.Option("--calibrate", help="Measure identical and slowed arms instead, to test the verdicts.")
-]
 ColdStart = Annotated[
     bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
 ]

@@ -12,16 +12,15 @@ from .options import check_folder
 
 #: What to do with the journal of an unfinished run.
 Unfinished = Literal["resume", "discard", "refuse"]
-SHARE = "Pass --wait to begin when it has ended, or --share to time beside it: then both are disturbed."
+WAIT = "Pass --wait to begin when it has ended."
 
 
 @contextmanager
-def claim_folder(folder: Path, *, wait: bool = False, share: bool = False, timing: bool = True) -> Iterator[None]:
+def claim_folder(folder: Path, *, wait: bool = False, timing: bool = True) -> Iterator[None]:
     """Within this context, nobody else writes into the folder, and nobody times on this machine unasked.
 
     Args:
         wait: for whoever has it.
-        share: time beside others.
         timing: whether this command times.
 
     Raises:
@@ -32,6 +31,6 @@ def claim_folder(folder: Path, *, wait: bool = False, share: bool = False, timin
     waiting: Callable[[str], None] | None = (lambda sentence: say(f"{sentence} Waiting.")) if wait else None
     check_folder(folder)
     check_jax()
-    machine = claimed(TIMING, "this machine", SHARE, waiting, share=share) if timing else nullcontext()
+    machine = claimed(TIMING, "this machine", WAIT, waiting) if timing else nullcontext()
     with claimed(folder_claim(folder), str(folder), "Pass another folder with --output.", waiting), machine:
         yield

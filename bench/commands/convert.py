@@ -6,22 +6,22 @@ from pathlib import Path
 
 from ...common.errors import ArgumentError, InputError
 from ...common.parameters.record import config_of
-from ...impls.checkpoints import ALLOW_PICKLE, LAYOUT, SOURCE, layouts, read, write
+from ...impls.checkpoints import LAYOUT, SOURCE, layouts, read, write
 from ...impls.checkpoints.containers import ORBAX
 from ..reporting.console import say
 
 #: What the command line calls the arguments of `read` and `write`.
-OPTIONS: dict[str, str] = {LAYOUT: "--to", SOURCE: "--from", ALLOW_PICKLE: "--allow-pickle"}
+OPTIONS: dict[str, str] = {LAYOUT: "--to", SOURCE: "--from"}
 
 
-def convert(source: Path, target: Path, to: str | None, of: str | None, *, allow_pickle: bool) -> None:
+def convert(source: Path, target: Path, to: str | None, of: str | None) -> None:
     """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
     if source.is_dir() or target.suffix.lower() in ORBAX.suffixes:
         _silence_orbax()
     try:
-        found = read(source, of, allow_pickle=allow_pickle)
+        found = read(source, of)
         written = write(target, found.params, to)
     except ArgumentError as error:
         raise InputError(error.named(OPTIONS)) from error

@@ -1,7 +1,6 @@
 """`trigru matrix`: one table over version sets."""
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 import typer
@@ -21,11 +20,11 @@ from ..upgrades.versions import VersionSet, days_between, read_day, read_set
 TABLES, PAGE = "matrix.md", "matrix.html"
 
 
-def read_sets(sets: Sequence[str], first: str | None, every: str, last: int | None) -> list[VersionSet]:
+def read_sets(sets: Sequence[str], first: str | None, every: str) -> list[VersionSet]:
     """The sets that are asked for: those named, then those of a range of days."""
     found = [read_set(text) for text in sets]
-    if first is not None or last is not None:
-        found += days_between(read_day(first) if first else date(2025, 1, 1), every, last)
+    if first is not None:
+        found += days_between(read_day(first), every, None)
     if not found:
         raise typer.BadParameter('name a version set, as "jax==0.6.2 flax==0.11.2" or 2025-01-31, or a range: --from.')
     if len({of.name for of in found}) < len(found):

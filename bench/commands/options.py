@@ -13,9 +13,9 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
 from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
-from ..arms.peers import PEERS
+from ..arms.arms import BASELINE
+from ..arms.peers import PEERS, get_peer
 from ..arms.workloads import (
-    CALIBRATED,
     OWN,
     QUICK,
     STANDARD,
@@ -36,19 +36,17 @@ DEFAULT_PHASES = ("forward", "train_step", "step")
 KERNEL_PHASES = ("forward", "train_step")
 #: Fresh processes; the least duration of a sample of fewer than twenty calls; the longest silence of a process.
 PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 4, 2.5e-3, 300.0
-LONGEST_LIMIT_S = 86400.0
+#: Of each group in each process; None for as many as fill a time.
+ROUNDS: int | None = None
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
 #: What may be timed. The numbers of float64 are of no model that people run.
 TIMED_DTYPES, PRECISIONS = ("float32", "bfloat16", "float16"), ("highest", "high", "default")
-AUTOTUNE = ("each", "fixed")
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 _CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles", "training"), "step": ("step",)}
 _CHECKS_OF_CLASSIFIER = ("classifier",)
 #: The workloads on several devices, whose batch these can share.
 SPREAD = ("medium", "large")
-#: How many groups each workload has in a calibration.
-TRIALS = 10
 
 
 def make_plan(
@@ -59,18 +57,16 @@ def make_plan(
     kernels: list[str] | None,
     *,
     quick: bool,
-    peers: bool,
     sweep: str | None,
     sizes: list[str] | None = None,
     devices: str | None = None,
-    weak: bool = False,
     **how: Any,
 ) -> Plan:
     """A plan from the command line's options. An option that was not given is None or False; `_how` has the others."""
     own, quick = [parse_size(text) for text in sizes or ()], quick or bool(sizes)
     if own and sweep is not None:
         raise InputError("--size and --sweep exclude each other: a sweep varies one size of a workload.")
-    names = read_ports(ports)
+    names, peers = read_sources(ports)
     timed = read_kernels(kernels, names)
     stock_alone = all(kernel.is_stock for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
@@ -85,8 +81,8 @@ def make_plan(
         chosen = [Sized(chosen[0].name, chosen[0].sizes | {size: value}) for value in values]
         get_workload(chosen[0])  # refuses what its data fix
     for workload in chosen:
-        _check_devices(workload, over, weak)
-        _check_memory(workload, max(over) if weak else 1)
+        _check_devices(workload, over)
+        _check_memory(workload)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
     first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone and len(over) == 1 else None
     usual_phases = DEFAULT_PHASES if stock_alone and len(over) == 1 else KERNEL_PHASES
@@ -101,17 +97,16 @@ def make_plan(
         workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
         phases=asked_phases,
         ports=names,
-        peers=PEERS if peers else (),
+        peers=peers,
         styles=tuple(dict.fromkeys(styles)) if styles else first_look,
         kernels=timed,
         **_how(quick=quick, **how),
         trials=0,
         devices=over,
-        weak=weak,
     )
 
 
-def _check_devices(sized: Sized, devices: tuple[int, ...], weak: bool) -> None:
+def _check_devices(sized: Sized, devices: tuple[int, ...]) -> None:
     """Raise an InputError if devices cannot have equal parts of a workload's batch."""
     workload, whole = get_workload(sized), lcm(*devices)
     for over in devices:
@@ -120,10 +115,6 @@ def _check_devices(sized: Sized, devices: tuple[int, ...], weak: bool) -> None:
                 f"{sized} has a batch of {workload.batch_size}, which {over} devices cannot share equally. Pass "
                 f"another --workload, or --size batch={whole * -(-workload.batch_size // whole)}."
             )
-    if weak and len(devices) == 1:
-        raise InputError("--weak is for --devices.")
-    if weak and workload.classes is not None:
-        raise InputError(f"{sized} has real data, which fix its batch. --weak takes other workloads.")
 
 
 def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
@@ -131,9 +122,9 @@ def _has_phase(ports: Sequence[str], styles: Sequence[str], phase: str) -> bool:
     return any(unavailable(port) or styles_called(get_port(port), styles, phase) for port in ports)
 
 
-def _check_memory(sized: Sized, times: int) -> None:
-    """Raise an InputError if a workload's arms, of so many times its batch, cannot be in memory together."""
-    needed, there = ARMS_AT_ONCE * times * get_workload(sized).bytes, memory()
+def _check_memory(sized: Sized) -> None:
+    """Raise an InputError if a workload's arms cannot be in memory together."""
+    needed, there = ARMS_AT_ONCE * get_workload(sized).bytes, memory()
     if there is not None and needed > there:
         raise InputError(
             f"{sized} needs about {format_bytes(needed)} of memory for {ARMS_AT_ONCE} arms, and this machine has "
@@ -141,18 +132,20 @@ def _check_memory(sized: Sized, times: int) -> None:
         )
 
 
-def calibration_plan(*, quick: bool, **how: Any) -> Plan:
-    """A plan of arms whose true difference is known: 210 comparisons of identical code, 30 for each slowing."""
-    workloads = tuple(Sized(name) for name in CALIBRATED)
-    options = _how(quick=quick, **how)
-    return Plan(workloads, ("forward",), ("pure",), (), None, (Kernel(),), **options, trials=TRIALS)
-
-
 def read_ports(names: list[str] | None) -> tuple[str, ...]:
     """The ports asked for, or all. A port that is asked for by name must be available."""
     for name in names or ():
         get_port(name)
     return tuple(dict.fromkeys(names or port_names()))
+
+
+def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ports and the peers asked for; all ports and no peer by default. A peer alone is timed beside plain JAX."""
+    peers = tuple(dict.fromkeys(name for name in names or () if name in PEERS))
+    for peer in peers:
+        get_peer(peer)  # raises with what is missing
+    ports = [name for name in names or () if name not in PEERS]
+    return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 
 def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kernel, ...]:
@@ -204,37 +197,18 @@ def check_folder(folder: Path) -> None:
 
 
 def _how(
-    *,
-    quick: bool,
-    rounds: int | None,
-    processes: int | None,
-    limit_s: float | None,
-    compile_anew: bool,
-    seed: int,
-    dtype: str = "float32",
-    precision: str = "highest",
-    autotune: str = "each",
+    *, quick: bool, processes: int | None, seed: int, dtype: str = "float32", precision: str = "highest"
 ) -> dict[str, Any]:
     """The fields of a plan that say how to measure."""
     choose("dtype to time", [dtype], TIMED_DTYPES)
     choose("precision", [precision], PRECISIONS)
-    choose("way to autotune", [autotune], AUTOTUNE)
-    count = processes or (QUICK_PROCESSES if quick else PROCESSES)
-    if count == 1 and rounds is not None and rounds < 6:
-        raise InputError(
-            "fewer than 6 rounds in one process bear no 95 % interval. Pass --rounds 6 or more, or --processes 2."
-        )
-    limit_s = LIMIT_S if limit_s is None else limit_s
-    if not 1 <= limit_s <= LONGEST_LIMIT_S:
-        raise InputError(f"limit is {limit_s:g} s, expected 1 to {LONGEST_LIMIT_S:g} seconds.")
     return {
-        "processes": count,
-        "rounds": rounds,
+        "processes": processes or (QUICK_PROCESSES if quick else PROCESSES),
+        "rounds": ROUNDS,
         "sample_time_s": SAMPLE_TIME_S,
-        "limit_s": limit_s,
-        "compile_anew": compile_anew,
+        "limit_s": LIMIT_S,
+        "compile_anew": False,
         "seed": seed,
         "dtype": dtype,
         "precision": precision,
-        "autotune": autotune,
     }

@@ -11,7 +11,6 @@ from ..reporting.outcome import outcome
 from ..reporting.page.page import page
 from ..reporting.page.sheet import sheet
 from ..reporting.plots.answer import answer_picture
-from ..reporting.plots.calibration import calibration_picture
 from ..reporting.plots.diff import diff_picture
 from ..reporting.plots.figures import remove_picture
 from ..reporting.plots.scaling import scaling_picture
@@ -43,7 +42,6 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     written = [folder / PAGE, folder / TABLES]
     pictures = {
         "answer": answer_picture(found), "scaling": scaling_picture(run), "sweep": sweep_picture(run),
-        "calibration": calibration_picture(run),
     }  # fmt: skip
     for name, picture in pictures.items():
         if picture is None:

@@ -20,7 +20,7 @@ from ..reporting.sight import sight_lines
 from ..results.files import OtherFileError, load
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
-from .others import show_other
+from .others import show_starts
 from .pages import PAGE, write_pages
 from .tables import tables_of, time_tables
 
@@ -34,7 +34,7 @@ def load_run(path: Path) -> Results:
 
 
 def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, output: Path | None = None) -> None:
-    """Show runs again, one after the other, each once; then what was trained, and cold starts.
+    """Show runs again, one after the other, each once; then cold starts.
 
     Args:
         output: a folder, where a page of all runs is written; of a single one also its tables and pictures.
@@ -54,7 +54,7 @@ def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, 
     for number, other in enumerate(others, len(runs)):
         if shown > 1:
             show_lines([""] * bool(number) + [f"{other.path}:"])
-        written += show_other(other.path, other.command, output)
+        written += show_starts(other.path, output)
     if written:
         say(f"written: {', '.join(map(str, written))}")
 
@@ -81,7 +81,7 @@ def _load_each(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[OtherFi
 def show_run(results: Results, *, found: Answer | None = None, details: bool = False, json: bool = False) -> None:
     """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
 
-    A failed proof, a calibration, a kernel, a sweep and a run of other call styles have tables of their own above it.
+    A failed proof, a kernel, a sweep and a run of other call styles have tables of their own above it.
 
     Args:
         found: the answer of the run, where it is known already.
@@ -99,12 +99,12 @@ def show_run(results: Results, *, found: Answer | None = None, details: bool = F
     else:
         ports = {(m.port, m.kernel) for m in failed}
         show(equality_tables([m for m in results.trigru.equality or () if (m.port, m.kernel) in ports]))
-        if plan.trials or not (found.rows or len(plan.devices) > 1):
+        if not (found.rows or len(plan.devices) > 1):
             show(time_tables(results, found), above=provenance_lines(results))
         else:
             swept = overhead_tables(results)[1:] if plan.swept else ()
             show([*scaling_tables(results), *kernel_tables(results), *swept])
-    if found.rows and not plan.trials:
+    if found.rows:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:
         show_lines([*proof_lines(found), *sight_lines(results)])

@@ -1,7 +1,6 @@
 """All tables of a run, in their order."""
 
 from ..analysis.answer import Answer
-from ..reporting.calibration import calibration_tables
 from ..reporting.equality import equality_tables
 from ..reporting.frameworks import framework_tables
 from ..reporting.kernels import kernel_tables
@@ -23,7 +22,5 @@ def tables_of(results: Results, found: Answer | None = None) -> list[Section]:
 
 def time_tables(results: Results, found: Answer | None = None) -> list[Section]:
     """What it says of times."""
-    if results.trigru.plan.trials:
-        return calibration_tables(results)
     makers = (scaling_tables, overhead_tables, kernel_tables, timing_tables)
     return [*framework_tables(results, found), *(section for make in makers for section in make(results))]

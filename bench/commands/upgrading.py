@@ -91,7 +91,6 @@ First = Annotated[
     str | None, typer.Option("--from", help="From this day or month on: what a user who installed on each day got.")
 ]
 Every = Annotated[str, typer.Option("--every", help="The time between the days: 2months, week, 10days.")]
-Last = Annotated[int | None, typer.Option("--last", min=1, help="Only so many of the days, the newest.")]
 Python = Annotated[
     str | None, typer.Option("--python", help="Of the environments, as uv takes it. Default: the version of this one.")
 ]
@@ -105,7 +104,6 @@ def matrix(
     sets: Sets = None,
     first: First = None,
     every: Every = "2months",
-    last: Last = None,
     ports: given.Ports = None,
     python: Python = None,
     equality: Equality = True,
@@ -123,7 +121,7 @@ def matrix(
         from .matrix import matrix, read_sets
 
         matrix(
-            read_sets(sets or (), first, every, last), output,
+            read_sets(sets or (), first, every), output,
             python=python, ports=ports or (), equality=equality, bench=bench, details=details,
         )  # fmt: skip
 

@@ -56,9 +56,7 @@ def now() -> str:
 
 
 @contextmanager
-def claimed(
-    name: str, what: str, hint: str, waiting: Callable[[str], None] | None = None, *, share: bool = False
-) -> Iterator[None]:
+def claimed(name: str, what: str, hint: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Within this context no other process of this user has the claim; it ends with the process, however that ends.
 
     Where nothing can be written for the user, there are no claims.
@@ -68,7 +66,6 @@ def claimed(
         what: that is claimed, as the subject of a sentence.
         hint: what the user can do.
         waiting: called once with a sentence, and then the claim is waited for; None does not wait.
-        share: go on without the claim if another process has it.
 
     Raises:
         ClaimedError: another process has it.
@@ -82,9 +79,6 @@ def claimed(
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        if share:
-            yield
-            return
         sentence = f"{what} is in use by another trigru ({_owner(owner)})."
         if waiting is None:
             raise ClaimedError(f"{sentence} {hint}") from None

@@ -10,11 +10,6 @@ from .numbers import format_bytes, format_ratio, format_time
 from .provenance import short_group
 from .sections import Prose, Section, Words
 
-_NOTES = {
-    False: "Strong scaling: the same batch, spread over the devices.",
-    True: "Weak scaling: each device has as many examples as the one.",
-}
-
 
 def scaling_tables(results: Results) -> list[Section]:
     """A table for each group that has arms on several devices."""
@@ -34,14 +29,14 @@ def _table(found: list[Scaling]) -> Section:
         )
         for s in found
     ]
-    kind = "weak" if first.weak else "strong"
     return Section(
-        f"{short_group(first)}: {kind} scaling",
+        f"{short_group(first)}: strong scaling",
         (Prose("arm"), Words("devices"), "a call", "speedup", "efficiency", Words("exchanged in a call")),
         rows,
         (
-            f"{_NOTES[first.weak]} The speedup is work in a time over that of the same arm on one device, paired "
-            "within rounds, ± the farther end of its 95 % interval; in brackets where it is indistinguishable from 1. "
+            "The same batch, spread over the devices. The speedup is the time of the same arm on one device over its "
+            "own, paired within rounds, ± the farther end of its 95 % interval; in brackets where it is "
+            "indistinguishable from 1. "
             "Efficiency is the speedup over the number of devices.",
             "If the devices are parts of one CPU, the one device has all of its cores to itself, too: then they show "
             "what devices exchange, and not how accelerators scale.",

@@ -27,7 +27,7 @@ def timing_tables(results: Results) -> list[Section]:
     """Every arm of every group, and the arms without a number."""
     sections = []
     for group in results.groups().values():
-        benchmarks = [b for b in group if not (b.arm.way or b.arm.weak)]  # those have tables of their own
+        benchmarks = [b for b in group if not b.arm.way]  # those have tables of their own
         sections += [_times(results, benchmarks), _programs(benchmarks)] if benchmarks else []
     if results.untimed:
         rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]

@@ -21,9 +21,8 @@ from .record import SCHEMA, Benchmark, Provenance, Results
 
 #: Name of the file in the folder of a run.
 FILE = "results.json"
-#: Files of commands that measure no run, by what each has and no run has, and by their names in a folder.
-_OTHERS = {"agreement": "trigru train", "starts": "trigru bench --cold-start"}
-_OTHER_NAMES = ("training.json", "vanishing.json", "cold_start.json")
+#: The file of cold starts in a folder, what it has and no run has, and the command that writes it.
+STARTS, _STARTS_KEY, _STARTS_COMMAND = "cold_start.json", "starts", "trigru bench --cold-start"
 
 
 class ResultsFileError(TrigruError, ValueError):
@@ -59,9 +58,8 @@ def load(path: Path) -> Results:
         path = _in_folder(path)
     try:
         content = decode(read_whole(path, MOST_BYTES))
-        if isinstance(content, dict) and "benchmarks" not in content:
-            for key in _OTHERS.keys() & content.keys():
-                raise OtherFileError(path, _OTHERS[key])
+        if isinstance(content, dict) and "benchmarks" not in content and _STARTS_KEY in content:
+            raise OtherFileError(path, _STARTS_COMMAND)
         head = content.get("trigru") if isinstance(content, dict) else None
         schema = head.get("schema") if isinstance(head, dict) else None
         if schema not in (2, 3, 4, SCHEMA) and isinstance(schema, int | float):
@@ -83,7 +81,7 @@ def load(path: Path) -> Results:
 
 def _in_folder(folder: Path) -> Path:
     """The run in a folder, or what else trigru wrote there."""
-    names = [name for name in (FILE, *_OTHER_NAMES) if (folder / name).exists()]
+    names = [name for name in (FILE, STARTS) if (folder / name).exists()]
     return folder / (names[0] if names else FILE)
 
 

@@ -28,7 +28,7 @@ from .containers import CONTAINERS, Container, get_container
 __all__ = ["Converted", "convert", "layouts", "read", "write"]
 
 #: What the messages call the arguments of `read` and `write`; SOURCE, too.
-LAYOUT, ALLOW_PICKLE = Argument("layout="), Argument("allow_pickle=True")
+LAYOUT = Argument("layout=")
 PICKLE = "it is a pickle, read with torch's weights_only=True, which refuses code: prefer safetensors."
 
 
@@ -92,31 +92,23 @@ def convert(tree: Any, source: str | None = None) -> Converted:
     return Converted(params, layout.name, notes)
 
 
-def read(path: str | os.PathLike[str], source: str | None = None, *, allow_pickle: bool = False) -> Converted:
+def read(path: str | os.PathLike[str], source: str | None = None) -> Converted:
     """Read parameters from a file or folder; its suffix says how.
 
     Args:
         path: a container of `trigru.impls.checkpoints.containers`.
         source: the layout that it must have; None tells it by the names.
-        allow_pickle: read torch's files, too.
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
         InputError: the suffix is unknown.
-        ArgumentError: it is a pickle that was not asked for, or has another layout than source.
+        ArgumentError: it has another layout than source.
         UnavailableError: the library that reads it is not installed.
     """
     path = Path(path)
     if not path.exists():
         raise ParamsFileError(f"{path}: No such file or directory.")
     container = get_container(path)
-    if container.pickle and not allow_pickle:
-        raise ArgumentError(
-            f"{path}: {container.title}s are pickles, and a pickle can run code when it is read. Where you trust it, "
-            "pass ",
-            ALLOW_PICKLE,
-            ". Or let torch write safetensors: safetensors.torch.save_file(model.state_dict(), 'gru.safetensors').",
-        )
     if source is not None and container.unnamed and _layout(source).name not in (container.layouts or ()):
         raise _other_layout(f"{path}: {_holds(container)}", SOURCE, source, "Leave it out")
     try:

@@ -19,7 +19,8 @@ def again():
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """On a machine of known costs: two workloads, three phases, both kernels and all peers, in three processes."""
+    """On a machine of known costs: two workloads, three phases, both kernels and torch, in three processes."""
     options = [("--workload", w) for w in WORKLOADS] + [("--phase", p) for p in PHASES]
-    options += [("--kernel", "stock"), ("--kernel", "fused"), ("--peers",), ("--quick",)]
+    options += [("--kernel", "stock"), ("--kernel", "fused"), ("--quick",)]
+    options += [("--port", port) for port in ("pure", "linen", "nnx", "equinox", "torch")]
     return bench(tmp_path_factory.mktemp("run"), *(word for option in options for word in option))

@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 from support.known import WAYS, Arm, groups, says, short, verdict
 
-#: It has other equations, so that it meets nobody.
-HAIKU = "haiku[transform]"
-
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_closing_tables(run, way):
     """Each framework in one call style, which each cell names, and never in the best of several."""
     by_port = {name.partition("[")[0]: name for name in WAYS[way]}
     table = run.tables[f"{way}: time / pure[jit]"]
-    ports = ["linen", "nnx", "equinox", "torch", "haiku"]
+    ports = ["linen", "nnx", "equinox", "torch"]
     assert table.columns == ["workload", *ports]
     assert [row[0] for row in table.rows] == [" ".join(group.split("/")[:2]) for group in groups("stock")]
     for group, row in zip(groups("stock"), table.rows, strict=True):
@@ -27,7 +24,7 @@ def test_the_closing_tables(run, way):
             arm = Arm(run, group, by_port[port])
             style, _, number = cell.partition(" ")
             assert style == by_port[port].partition("[")[2][:-1]
-            assert says(number, short(arm.ratio, "*" * (port == "haiku"))), f"{cell} of {arm.name} in {group}"
+            assert says(number, short(arm.ratio)), f"{cell} of {arm.name} in {group}"
 
 
 def test_frameworks_against_each_other(run):
@@ -35,7 +32,7 @@ def test_frameworks_against_each_other(run):
     for group in groups("stock"):
         of_way = [
             {f"{one.port} / {other.port}": one.over(other) for one, other in combinations(found, 2)}
-            for found in ([Arm(run, group, name) for name in names if name != HAIKU] for names in WAYS.values())
+            for found in ([Arm(run, group, name) for name in names] for names in WAYS.values())
         ]
         expected += [(group, two, [ratios.get(two) for ratios in of_way]) for two in of_way[0]]
     table = run.tables["Frameworks against each other"]
@@ -69,7 +66,6 @@ def test_what_causes_the_differences(run):
 
 def test_the_screen_has_each_framework_in_both_ways_and_who_is_fastest(run):
     """With peers, the two ways stand below each other."""
-    assert "*haiku is not compared: two biases." in run.screen
     blocks = run.screen.split("Time of a call")[1:]
     assert len(blocks) == 2
     for block, names in zip(blocks, WAYS.values(), strict=True):
@@ -77,9 +73,8 @@ def test_the_screen_has_each_framework_in_both_ways_and_who_is_fastest(run):
         assert len(lines) == len(groups("stock"))
         for group, line in zip(groups("stock"), lines, strict=True):
             found = [Arm(run, group, name) for name in names]
-            same = [arm for arm in found if arm.name != HAIKU]
-            first = [arm for arm in same if all(verdict(arm.over(other)) != "slower" for other in same)]
-            fastest = "not told apart" if len(first) == len(same) else ", ".join(arm.port for arm in first)
+            first = [arm for arm in found if all(verdict(arm.over(other)) != "slower" for other in found)]
+            fastest = "not told apart" if len(first) == len(found) else ", ".join(arm.port for arm in first)
             assert line.endswith(f"  {fastest}"), f"{line} in {group}"
             cells = re.findall(r"[\d.]+ [µm]?s\b", line)
             for arm, cell in zip(found, cells, strict=True):

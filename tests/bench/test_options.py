@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from support.costs import ABSENT
 from support.known import Arm, bench, trigru
+from trigru.impls import port_names
 
 USUAL = ("--workload", "tiny", "--phase", "forward")
 TINY = "tiny/forward/float32/stock"
@@ -30,7 +30,8 @@ ALL = PURE + LINEN + NNX + EQUINOX
         (("--port", "linen", "--port", "equinox"), {TINY: PURE + LINEN + EQUINOX}),
         (("--style", "split"), {TINY: [*PURE, "nnx[split]"]}),
         (("--style", "split", "--style", "apply"), {TINY: [*PURE, *LINEN, "nnx[split]"]}),
-        (("--port", "linen", "--peers"), {TINY: [*PURE, *LINEN, "torch[compiled]", "haiku[transform]"]}),
+        (("--port", "linen", "--port", "torch"), {TINY: [*PURE, *LINEN, "torch[compiled]"]}),
+        (("--port", "torch"), {TINY: [*PURE, "torch[compiled]"]}),
         (("--port", "pure", "--workload", "question"), {TINY: PURE, "question/forward/float32/stock": PURE}),
         (("--port", "pure", "--phase", "step"), {TINY: PURE, "tiny/step/float32/stock": PURE}),
         (("--port", "pure", "--kernel", "fused"), {"tiny/forward/float32/fused": [*PURE, "pure[jit]:fused"]}),
@@ -62,7 +63,7 @@ def test_what_is_asked_for_is_measured_and_nothing_else(tmp_path, arguments, exp
 
 @pytest.mark.parametrize(("rounds", "processes"), [(6, 1), (8, 1), (6, 2), (2, 3)])
 def test_rounds_and_processes(tmp_path, rounds, processes):
-    run = bench(tmp_path, *USUAL, "--port", "linen", "--rounds", str(rounds), processes=processes)
+    run = bench(tmp_path, *USUAL, "--port", "linen", rounds=rounds, processes=processes)
     for b in run.results["benchmarks"]:
         facts = b["extra_info"]["trigru"]
         assert len(b["stats"]["data"]) == b["stats"]["rounds"] == rounds * processes
@@ -93,9 +94,11 @@ def orders(run):
 
 
 def test_processes_differ_in_their_orders_and_in_nothing_else(tmp_path):
-    run = bench(tmp_path, *USUAL, "--phase", "step", "--peers")
+    run = bench(
+        tmp_path, *USUAL, "--phase", "step", *(word for name in (*port_names(), "torch") for word in ("--port", name))
+    )
     first, *others = run.machine.built
-    assert len(set(first)) == 2 * 8, "the duplicate is one program with the baseline"
+    assert len(set(first)) == 2 * 7, "the duplicate is one program with the baseline"
     assert all(sorted(built) == sorted(first) for built in others)
     assert len({tuple(built) for built in (first, *others)}) == 3
     assert len({found.tobytes() for found in orders(run)}) == 3
@@ -154,16 +157,16 @@ CHOSEN = ("--port", "linen", "--port", "nnx", "--style", "apply", "--style", "sp
 def test_a_faulty_arm_gets_no_number_and_the_report_says_why(tmp_path, name, phase):
     workload = "vowels" if name == "linen[apply]" else "tiny"
     kernels = ("--kernel", "fused") if "fused" in name else ()
-    peers = ("--peers",) if name.startswith("torch") else ()
+    peers = ("--port", "torch") if name.startswith("torch") else ()
     options = ("--workload", workload, "--phase", phase, *CHOSEN, *kernels, *peers)
     run = bench(tmp_path, *options, processes=1, wrong=(name, phase))
     group = f"{workload}/{phase}/float32/{'fused' if kernels else 'stock'}"
-    (found,) = (u for u in run.results["untimed"] if u["arm"]["port"] not in ABSENT)
+    (found,) = run.results["untimed"]
     assert found["reason"].startswith("not equal to the oracle: ")
     assert [f"{group}/{name}", found["reason"]] in run.tables["Without a number"].rows
     timed = names(run)[group]
     assert name not in timed
-    assert len(timed) == 2 + len(CHOSEN) // 4 * (1 + bool(kernels)) - (not peers) + bool(peers)
+    assert len(timed) == 2 + len(CHOSEN) // 4 * (1 + bool(kernels)) - (not peers)
 
 
 def test_an_arm_that_is_faulty_in_the_last_process_alone_gets_no_number(tmp_path):
@@ -171,11 +174,6 @@ def test_an_arm_that_is_faulty_in_the_last_process_alone_gets_no_number(tmp_path
     assert names(run) == {TINY: PURE}
     (found,) = run.results["untimed"]
     assert found["reason"].startswith("not equal to the oracle: ")
-
-
-def test_a_peer_of_other_equations_is_not_held_to_the_oracle(tmp_path):
-    run = bench(tmp_path, *USUAL, "--port", "pure", "--peers", processes=1, wrong=("haiku[transform]", "forward"))
-    assert "haiku[transform]" in names(run)[TINY]
 
 
 def test_where_the_baseline_is_faulty_nothing_has_a_number(tmp_path):

@@ -8,7 +8,6 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from support.costs import ABSENT
 from support.known import (
     DIVISIONS,
     FIRST,
@@ -33,7 +32,7 @@ from support.known import (
 )
 from support.virtual import virtual_machine
 
-FOLDED = ("arm", "why", "reason", "linen", "nnx", "equinox", "torch", "haiku")
+FOLDED = ("arm", "why", "reason", "linen", "nnx", "equinox", "torch")
 KERNELS_TITLE = "The fused kernel against each framework's own cell"
 
 
@@ -113,7 +112,7 @@ def test_samples_in_the_file(run, group):
         assert found["stats"]["iterations"] == arm.calls[0]
         assert facts["process"] == list(np.repeat(range(3), 6))
         assert all(facts["steady"])
-        assert (facts["gate"] is None) == (arm.port == "haiku")
+        assert facts["gate"] is not None
         assert (facts["program"] is None) == (arm.port == "torch")
 
 
@@ -207,21 +206,12 @@ def test_the_kernel_against_peers(run, means):
     columns = {
         **({} if means else {"workload": lambda row: row[0][0]}),
         "phase": lambda row: row[1],
-        "peer": lambda row: row[2] + "*" * row[2].startswith("haiku"),
+        "peer": lambda row: row[2],
         **({"workloads": lambda row: str(len(row[0]))} if means else {}),
         **{name.partition("[")[0]: against(name) for name in FIRST},
     }
     title = "The fused kernel against peers" + ": geometric means over workloads" * means
     check(run.tables[title], columns, rows)
-
-
-def test_what_has_no_number(run):
-    (table,) = (table for title, table in run.tables.items() if title == "Without a number")
-    assert [row[0] for row in table.rows] == [
-        f"{w}/{p}/float32/{d}/{peer}[?]" for w in WORKLOADS for p in PHASES for d in DIVISIONS for peer in ABSENT
-    ]
-    for row, peer in zip(table.rows, ABSENT * (len(table.rows) // len(ABSENT)), strict=True):
-        assert row[1].startswith(f"peer {peer!r} is not available")
 
 
 def test_the_limits(run):

@@ -100,29 +100,6 @@ def test_that_versions_differ_is_said_of_linen():
         says("docs/kernel.md", shown, f"(jax {jax})")
 
 
-def test_no_identical_arm_was_called_different():
-    verdicts = [
-        b.facts.verdict
-        for name in ("calibration", "calibration_again")
-        for b in run(name).benchmarks
-        if b.arm.role == "calibration" and not b.arm.slowed
-    ]
-    assert {*verdicts} == {"indistinguishable"}
-    says("docs/measurement.md", f"called none of {len(verdicts)} identical arms different")
-    says("docs/measurement.md", f"none of {len(verdicts)} identical arms was called different")
-
-
-def test_every_arm_that_was_slowed_by_3_per_cent_was_found():
-    verdicts = [
-        b.facts.verdict
-        for name in ("calibration", "calibration_again")
-        for b in run(name).benchmarks
-        if b.arm.slowed == 0.03
-    ]
-    assert set(verdicts) == {"slower"}
-    says("docs/measurement.md", f"and all {len(verdicts)} that were slowed by 3 % were found")
-
-
 def test_how_near_large_is_to_the_machines_limit():
     shares = [
         rates_of(run("kernel"), b).share

@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.cli import call
 from support.runs import draw_run
-from trigru.bench.commands import bench, compare, train, verify
+from trigru.bench.commands import bench, compare, verify
 from trigru.bench.proving import prover
 from trigru.bench.results.files import save
 
@@ -26,12 +26,11 @@ FOLDERS = (
 # fmt: on
 OPTIONS = {
     ("bench",): {
-        NUMBERS: ("--seed", "--rounds", "--processes", "--limit"),
+        NUMBERS: ("--seed", "--processes"),
         NAMES: ("--port", "--workload", "--phase", "--style", "--kernel", "--sweep"),
         FOLDERS: ("--output",),
     },
     ("compare",): {NUMBERS: ("--seed",), NAMES: ("--kernel",), FOLDERS: ("--output",)},  # its options are bench's
-    ("train",): {NUMBERS: ("--seeds",), NAMES: ("--port", "--experiment"), FOLDERS: ("--output",)},
     ("verify",): {NAMES: ("--port", "--dtype", "--check", "--kernel")},
     ("diff", "results.json", "results.json"): {NUMBERS: ("--fail-above",)},
     ("diff", "results.json"): {FOLDERS: ("",)},
@@ -56,10 +55,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "compare", lambda *_, **__: None)
     monkeypatch.setattr(prover, "_cores", lambda: 1)  # no processes early
     monkeypatch.setattr(verify, "verify_ports", lambda *_, **__: ([], {}))
-    monkeypatch.setattr(train, "curves_agree", lambda _: False)
-    monkeypatch.setattr(train, "agreement", lambda *_: [])
-    monkeypatch.setattr(train, "agreement_table", lambda _: None)
-    monkeypatch.setattr(train, "show", lambda _: None)
     save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), tmp_path / "in" / "results.json")
     (tmp_path / "in" / "file").write_bytes(b"precious")
     (tmp_path / "in" / "file.npz").write_bytes(b"precious")

@@ -31,38 +31,23 @@ from support.mutations import (
     spoil,
 )  # fmt: skip
 from support.processes import fill, journal_at
-from support.runs import MACHINE, draw_run
+from support.runs import draw_run
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import merge
-from trigru.bench.commands import train
 from trigru.bench.commands.report import show_run
 from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.diff import diff_tables
 from trigru.bench.reporting.outcome import outcome
 from trigru.bench.reporting.provenance import provenance_lines
-from trigru.bench.reporting.sections import markdown, terminal
+from trigru.bench.reporting.sections import markdown
 from trigru.bench.results.files import load, save
 from trigru.bench.timing.journal import Journal
-from trigru.bench.training import study
-from trigru.bench.training.experiments import get_experiment
-from trigru.bench.training.journal import Begun, Trained, TrainingJournal, from_bytes, to_bytes
-from trigru.bench.training.record import load_record
-from trigru.bench.training.tables import agreement_table, gain_table
 from trigru.common.config import GRUConfig
 from trigru.common.errors import TrigruError
 from trigru.common.parameters.record import check_params, config_of, leaves, random_params
 from trigru.impls.checkpoints import layouts, read, write
 
 SHORT_S, LONG_S, SLOW_S = 2, 180, 10
-TRAINING = Begun(
-    ["sunspots-2"], ["linen"], 2, True, MACHINE, "2026-11-26 00:00:00",
-    [study.Agreement("sunspots-2", name, [2.0, 1.0]) for name in ("pure", "linen")],
-)  # fmt: skip
-RUNS = [
-    study.Run("sunspots-2", "linen", start, seed, [1.0, 0.9], [1.0, 0.8], 1, True, 1.0, 0.5, 0.0)
-    for start in ("zero", "learned")
-    for seed in (0, 1)
-]
 
 
 def consume_results(path):
@@ -100,40 +85,6 @@ def journal_lines(tmp_path_factory):
     journal = journal_at(tmp_path_factory.mktemp("run") / "run.jsonl")
     fill(journal)
     return [json.loads(line) for line in journal.path.read_bytes().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def training_lines(tmp_path_factory):
-    """Those of two trainings."""
-    journal = TrainingJournal(tmp_path_factory.mktemp("train") / "run.jsonl", TRAINING)
-    params = study.start_params(get_experiment("sunspots-2"), 0)
-    for run in RUNS:
-        journal.add(Trained(run, None if run.seed else to_bytes(params)))
-    return [json.loads(line) for line in journal.path.read_bytes().splitlines()]
-
-
-def consume_training(path):
-    journal = TrainingJournal.read(path)
-    if journal.runs:
-        terminal([gain_table(journal.runs, complete=False)])
-    for trained in journal.trained:
-        if trained.fitted is not None:
-            from_bytes(trained.fitted)
-
-
-@pytest.fixture(scope="module")
-def record_content():
-    """The record of two trainings."""
-    record = train._record(True, runs=RUNS, agreement=TRAINING.agreement)
-    return json.loads(msgspec.json.encode(record))
-
-
-def consume_record(path):
-    record = load_record(path)
-    if record.runs:
-        terminal([gain_table(record.runs)])
-    if record.agreement:
-        terminal([agreement_table(record.agreement)])
 
 
 def whole(line):
@@ -192,8 +143,6 @@ def consume_params(path):
 READERS = {
     "results": ("results_content", "results.json", mutate, consume_results),
     "journal": ("journal_lines", "results.partial.jsonl", mutate_lines, consume_journal),
-    "training journal": ("training_lines", "training.partial.jsonl", mutate_lines, consume_training),
-    "training record": ("record_content", "training.json", mutate, consume_record),
     **{f"{suffix} file": (suffix, f"params{suffix}", mutate_params, consume_params) for suffix in FILES},
 }
 

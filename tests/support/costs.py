@@ -12,13 +12,9 @@ STYLES = {
     ("equinox", "filter_jit"): (332_000, 0.93, 9),
     ("equinox", "partition"): (136_000, 0.91, 10),
     ("torch", "compiled"): (164_000, 1.47, 12),
-    ("haiku", "transform"): (268_000, 0.77, 13),
 }
 #: The styles that pass the parameters as one pytree; a port's first style is the documented one.
 FUNCTIONAL = ("jit", "apply", "split", "partition")
-DIFFERS = "two biases"  # what haiku says of its equations
-#: Peers whose libraries are not to be had.
-ABSENT = ("keras", "onnxruntime")
 #: Device time as a share.
 PHASES = {"forward": 1.0, "gradient": 2.3, "train_step": 2.9, "step": 1.0}
 KERNELS = {"stock": 1.0, "fused": 0.61, "fused@save=none": 0.72}

@@ -25,15 +25,15 @@ ROUNDS = 6
 FLOOR = 0.03  # as far as the second copy of the baseline is slower
 STOCK = (
     "pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[jit]", "nnx[split]", "equinox[filter_jit]", "equinox[partition]",
-    "torch[compiled]", "haiku[transform]",
+    "torch[compiled]",
 )  # fmt: skip
 #: What stands for each framework in the two closing tables.
 WAYS = {
-    "As documented": ("linen[apply]", "nnx[jit]", "equinox[filter_jit]", "torch[compiled]", "haiku[transform]"),
+    "As documented": ("linen[apply]", "nnx[jit]", "equinox[filter_jit]", "torch[compiled]"),
     "Called alike, the parameters as one pytree": ("linen[apply]", "nnx[split]", "equinox[partition]"),
 }
 FIRST = ("pure[jit]", "linen[apply]", "nnx[jit]", "equinox[filter_jit]")
-PEERS = STOCK[-2:]
+PEERS = STOCK[-1:]
 FUSED = (*STOCK[:2], "pure[jit]:fused", *(name for first in FIRST[1:] for name in (first, f"{first}:fused")), *PEERS)
 DIVISIONS = {"stock": STOCK, "fused": FUSED}
 
@@ -115,9 +115,8 @@ def trigru(*arguments: Any) -> Any:
 
 def bench(folder: Path, *arguments: str, processes: int = 3, **options: Any) -> Run:
     """Measure on a virtual machine with these options."""
-    with virtual_machine(**options) as machine:
-        rounds = () if "--rounds" in arguments else ("--rounds", ROUNDS)
-        found = trigru("bench", *arguments, *rounds, "--processes", processes, "-o", folder)
+    with virtual_machine(**{"rounds": ROUNDS} | options) as machine:
+        found = trigru("bench", *arguments, "--processes", processes, "-o", folder)
     assert found.exit_code == 0, found.output
     return Run(machine, folder, found.stdout, processes)
 

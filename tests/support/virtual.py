@@ -25,11 +25,9 @@ import numpy as np
 import pytest
 import trigru.impls as impls
 from support.costs import (
-    ABSENT,
     COLD_CALLS,
     COLD_NS,
     COPY_GBYTE_PER_S,
-    DIFFERS,
     GEMM_GFLOP_PER_S,
     INIT_NS,
     LIMIT_DISPATCH_NS,
@@ -304,11 +302,11 @@ class _Port:
 
 
 @contextmanager
-def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machine]:
+def virtual_machine(rounds: int | None = None, **options: Any) -> Iterator[Machine]:
     """Trigru measures on a virtual machine; this is all that is patched in it.
 
     Args:
-        trials: groups of each workload in a calibration.
+        rounds: of each group in each process; None for as many as fill its time.
         options: of `Machine`.
     """
     machine = Machine(**options)
@@ -321,15 +319,11 @@ def virtual_machine(trials: int | None = None, **options: Any) -> Iterator[Machi
         patch.setattr(supervisor, "ask_process", machine.ask)
         patch.setattr(worker, "prepare", machine.prepare)
         patch.setattr(worker, "measure_loop_step", lambda: None)
-        if trials:
-            patch.setattr(command_options, "TRIALS", trials)
+        patch.setattr(command_options, "ROUNDS", rounds)
         for port in ("pure", "linen", "nnx", "equinox"):
             _put_module(patch, f"trigru.impls.{port}", PORT=_Port(machine, port))
-        for peer, differs in (("torch", None), ("haiku", DIFFERS)):
-            styles = tuple(peers.PeerStyle(s, s, partial(machine.program, peer, s)) for n, s in STYLES if n == peer)
-            _put_module(patch, f"trigru.bench.arms.peers.{peer}", PEER=peers.Peer(peer, peer, (), styles, differs))
-        for peer in ABSENT:
-            _put_module(patch, f"trigru.bench.arms.peers.{peer}")
+        styles = tuple(peers.PeerStyle(s, s, partial(machine.program, n, s)) for n, s in STYLES if n == "torch")
+        _put_module(patch, "trigru.bench.arms.peers.torch", PEER=peers.Peer("torch", "torch", (), styles))
         jaxtyping.config.update("jaxtyping_disable", True)  # half a million calls; their types are checked elsewhere
         for found in (caches := (impls.get_port, peers.get_peer)):
             found.cache_clear()

@@ -14,7 +14,7 @@ from ....common.errors import UnavailableError, UnknownNameError
 from ....common.port.protocol import Params, Program
 
 #: The names of the peers, which are those of the modules in this folder.
-PEERS = ("torch", "haiku", "keras", "onnxruntime")
+PEERS = ("torch",)
 
 
 @dataclass(frozen=True)

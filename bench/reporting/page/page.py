@@ -8,13 +8,11 @@ from markupsafe import Markup
 from ...analysis.answer import WAYS, Answer, answer
 from ...results.record import Results
 from ..answer import advice_lines, clock_lines, legend_lines, limit_lines, noise_lines, proof_lines
-from ..calibration import calibration_tables
 from ..equality import equality_tables
 from ..kernels import kernel_tables
 from ..naming import describe
 from ..overhead import overhead_tables
 from ..plots.answer import answer_figure, answer_text, pairs_figure, pairs_text
-from ..plots.calibration import calibration_picture
 from ..plots.figures import inline
 from ..plots.scaling import scaling_picture
 from ..plots.sweep import sweep_picture
@@ -50,7 +48,7 @@ class Run:
         sizes: what the names of workloads stand for.
         proof, legend, reasons, advice, limits: sentences of the screen.
         sections: tables of this run alone.
-        pictures: of several devices, a sweep or a calibration.
+        pictures: of several devices or a sweep.
     """
 
     name: str
@@ -84,9 +82,7 @@ def page(runs: Sequence[Results], answers: Sequence[Answer] | None = None) -> st
     return render(
         "page.html",
         runs=told,
-        more="Verdicts on known differences"
-        if all(run.trigru.plan.trials for run in runs)
-        else "Sizes, kernels and devices",
+        more="Sizes, kernels and devices",
         tables=tables,
         pairs=pairs if pairs.rows else None,
         samples=samples.content(),
@@ -112,11 +108,11 @@ def names_of(runs: Sequence[Results]) -> list[str]:
 
 
 def _run(run: Results, found: Answer, name: str, samples: Samples) -> Run:
-    drawn = (scaling_picture(run), sweep_picture(run), calibration_picture(run))
+    drawn = (scaling_picture(run), sweep_picture(run))
     more = [picture for picture in drawn if picture]
     swept = overhead_tables(run) if run.trigru.plan.swept else ()
     sections = [*scaling_tables(run), *swept, *kernel_tables(run)]
-    answered = bool(found.rows) and not run.trigru.plan.trials
+    answered = bool(found.rows)
     return Run(
         name=name,
         origin=origin_lines(run),
@@ -132,7 +128,7 @@ def _run(run: Results, found: Answer, name: str, samples: Samples) -> Run:
         limits=limit_lines(found) if answered else sight_lines(run),
         ways=[_way(run, found, way, samples) for way in WAYS if any(way in row.cells for row in found.rows)],
         equality=equality_tables(run.trigru.equality or []),
-        sections=calibration_tables(run) if run.trigru.plan.trials else sections,
+        sections=sections,
         pictures=[Markup(inline(picture.figure, picture.description)) for picture in more],
         provenance=[*origin_lines(run), *limits_of_machine(run)],
     )

@@ -75,11 +75,7 @@ def times_table(runs: Sequence[Results], names: Sequence[str], samples: Samples)
         ("time of a call", "number"), ("time / plain JAX", "number"), ("verdict", "filter"), ("other clock", "number"),
         ("its / plain JAX", "number"), ("steps/s", "number"), ("GFLOP/s, %", "number"),
     )  # fmt: skip
-    rows = [
-        [*first, *_times(run, item, samples)]
-        for run, item, first in _items(runs, names)
-        if not (item.arm.way or item.arm.weak)
-    ]
+    rows = [[*first, *_times(run, item, samples)] for run, item, first in _items(runs, names) if not item.arm.way]
     return _once(
         "Every time",
         (*_run_column(runs), *OF_ARM, *columns),
@@ -161,7 +157,7 @@ def _of_arm(arm: Arm) -> list[Entry]:
     copy = f" #{arm.copy}" if arm.copy > 1 else f" on {arm.devices}, {arm.way}" if arm.way else ""
     slowed = f" slowed by {arm.slowed:.0%}" if arm.slowed else ""
     style = Entry(arm.style) if arm.style else Entry("none", why="the port is not available")
-    words = (arm.arithmetic, f"{arm.division}{f' {arm.trial}' if arm.trial else ''}{' (weak)' if arm.weak else ''}")
+    words = (arm.arithmetic, f"{arm.division}{f' {arm.trial}' if arm.trial else ''}")
     named = Entry(f"{name_of(arm.port)}{copy}{slowed}"), style, Entry(str(arm.kernel))
     return [Entry(str(arm.workload)), Entry(PHASES.get(arm.phase, arm.phase)), *named, *map(Entry, words)]
 

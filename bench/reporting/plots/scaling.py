@@ -63,5 +63,4 @@ def _draw(axes: "Axes", panel: dict[str, list[Scaling]]) -> None:
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.grid(axis="x", alpha=0.3)
     first = found[0].benchmark.arm
-    kind = "weak" if first.weak else "strong"
-    axes.set_title(f"{short_group(first)}: {kind} scaling, efficiency".replace("_", " "), fontsize=10, loc="left")
+    axes.set_title(f"{short_group(first)}: strong scaling, efficiency".replace("_", " "), fontsize=10, loc="left")

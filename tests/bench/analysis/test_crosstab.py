@@ -136,9 +136,7 @@ def test_what_no_file_has_is_told_with_what_they_have(asked, message):
         crosstab([run()], "pure", **({"styles": BOTH} | asked))
 
 
-def test_there_is_no_table_of_a_calibration_nor_of_nothing():
-    with pytest.raises(InputError, match="a calibration compares copies of one arm"):
-        crosstab([run(trials=2)], "pure", styles=BOTH)
+def test_there_is_no_table_of_nothing():
     alone = run(times={"pure[jit]": 1.0, "pure[jit]#2": 1.0})
     with pytest.raises(InputError, match="there is no number of these frameworks"):
         crosstab([alone], "pure", styles=BOTH)

@@ -11,34 +11,33 @@ from trigru.bench.analysis.scaling import scalings
 from trigru.bench.analysis.sight import sight
 from trigru.bench.analysis.speedups import speedups
 from trigru.bench.arms.plan import expand
-from trigru.bench.arms.workloads import workload_of
 from trigru.bench.commands.options import make_plan
 from trigru.bench.reporting.times import timing_tables
-from trigru.common.errors import UnavailableError, UnknownNameError
+from trigru.common.errors import UnavailableError
 from trigru.common.port.collectives import Collective
 from trigru.common.port.spread import spread_of
 
 PROCESS = np.repeat(np.arange(6), 8)
 
 
-def spread(name, devices, way="placed", *, weak=False, division="stock"):
+def spread(name, devices, way="placed", *, division="stock"):
     arm = make_arm(name, "medium", "train_step", division)
-    return msgspec.structs.replace(arm, devices=devices, way=way, weak=weak, role="arm")
+    return msgspec.structs.replace(arm, devices=devices, way=way, role="arm")
 
 
-def alone(name, *, weak=False, division="stock"):
-    return msgspec.structs.replace(make_arm(name, "medium", "train_step", division), weak=weak)
+def alone(name, *, division="stock"):
+    return make_arm(name, "medium", "train_step", division)
 
 
-def results(rng, times, *, weak=False, division="stock"):
+def results(rng, times, *, division="stock"):
     """Arms by name, and devices and way where they have several, with the time of each."""
     machine = rng.lognormal(0, 0.3, len(PROCESS))
     found = []
     for (name, *where), time_s in times.items():
-        arm = spread(name, *where, weak=weak, division=division) if where else alone(name, weak=weak, division=division)
+        arm = spread(name, *where, division=division) if where else alone(name, division=division)
         noisy = time_s * machine * rng.lognormal(0, 1e-3, len(PROCESS))
         found.append(make_benchmark(arm, noisy, PROCESS, floor=0.02, ratio=time_s))
-    return make_results(found, plan=plan(workloads=("medium",), devices=(1, 2, 4), weak=weak))
+    return make_results(found, plan=plan(workloads=("medium",), devices=(1, 2, 4)))
 
 
 TIMES = {("pure[jit]",): 1.0, ("pure[jit]#2",): 1.0, ("linen[apply]",): 3.0,
@@ -46,9 +45,8 @@ TIMES = {("pure[jit]",): 1.0, ("pure[jit]#2",): 1.0, ("linen[apply]",): 3.0,
          ("linen[apply]", 4, "placed"): 3.01}  # fmt: skip
 
 
-@pytest.mark.parametrize("weak", [False, True])
-def test_a_speedup_is_work_in_a_time_over_that_of_the_same_arm_on_one_device(rng, weak):
-    found = scalings(results(rng, TIMES, weak=weak))
+def test_a_speedup_is_work_in_a_time_over_that_of_the_same_arm_on_one_device(rng):
+    found = scalings(results(rng, TIMES))
     assert [s.benchmark.name for s in found] == [
         "linen[apply] on 2, placed", "linen[apply] on 2, shard_map", "linen[apply] on 4, placed"
     ]  # fmt: skip
@@ -56,13 +54,11 @@ def test_a_speedup_is_work_in_a_time_over_that_of_the_same_arm_on_one_device(rng
     for s, speedup, devices, verdict in zip(
         found, (0.5, 1.5, 1.0), (2, 2, 4), ("slower", "faster", "indistinguishable"), strict=True
     ):
-        more = devices if weak else 1
-        assert s.speedup.ratio == pytest.approx(more * speedup, rel=1e-2)
+        assert s.speedup.ratio == pytest.approx(speedup, rel=1e-2)
         assert s.speedup.low <= s.speedup.ratio <= s.speedup.high
-        assert s.efficiency.ratio == pytest.approx(more * speedup / devices, rel=1e-2)
+        assert s.efficiency.ratio == pytest.approx(speedup / devices, rel=1e-2)
         assert s.efficiency.high / s.efficiency.low == pytest.approx(s.speedup.high / s.speedup.low)
-        said = verdict if not weak else "faster" if more * speedup > 1.02 else "indistinguishable"
-        assert s.verdict == said
+        assert s.verdict == verdict
 
 
 def test_kernels_are_compared_with_themselves_on_one_device(rng):
@@ -74,7 +70,6 @@ def test_kernels_are_compared_with_themselves_on_one_device(rng):
     }  # fmt: skip
     (kernel,) = speedups(run)
     assert kernel.ratio.ratio == pytest.approx(2.0, rel=1e-2), "on one device"
-    assert speedups(results(rng, times, division="fused", weak=True)) == [], "the same arms again are no other workload"
 
 
 def test_an_arm_that_has_no_number_on_one_device_has_no_speedup(rng):
@@ -94,54 +89,40 @@ def test_what_is_exchanged_is_that_of_the_arm(rng):
     assert [s.collectives for s in scalings(found)] == [once, once, None]
 
 
-@pytest.mark.parametrize("weak", [False, True])
-def test_arms_on_several_devices_stand_in_no_other_table(rng, weak):
-    run = results(rng, TIMES, weak=weak)
-    assert {o.arm for o in overheads(run)} == (set() if weak else {"linen[apply]"})
+def test_arms_on_several_devices_stand_in_no_other_table(rng):
+    run = results(rng, TIMES)
+    assert {o.arm for o in overheads(run)} == {"linen[apply]"}
     rows = answer(run).rows
-    assert len(rows) == (0 if weak else 1)
-    if not weak:
-        (cell,) = rows[0].cells["functional"].values()
-        assert cell.ratio == pytest.approx(3.0)
-        (row,) = crosstab([run], "time", styles=["functional"]).rows
-        (linen,) = (c for column, c in row.cells.items() if column.frameworks == ("linen",))
-        assert linen.value == pytest.approx(np.median(run.benchmarks[2].time_s))
-    assert not [title for title in (s.title for s in timing_tables(run)) if weak], "nor in the tables of all arms"
+    assert len(rows) == 1
+    (cell,) = rows[0].cells["functional"].values()
+    assert cell.ratio == pytest.approx(3.0)
+    (row,) = crosstab([run], "time", styles=["functional"]).rows
+    (linen,) = (c for column, c in row.cells.items() if column.frameworks == ("linen",))
+    assert linen.value == pytest.approx(np.median(run.benchmarks[2].time_s))
     assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
-    if weak:
-        with pytest.raises(UnknownNameError, match="unknown call style of these results"):
-            crosstab([run], "time", styles=["functional"])
-    few = results(rng, {key: value for key, value in TIMES.items() if len(key) == 1}, weak=weak)
+    few = results(rng, {key: value for key, value in TIMES.items() if len(key) == 1})
     assert sight(run).keys() == sight(few).keys()
     wide = [with_facts(b, ratio_high=9 * b.facts.ratio) if b.arm.way else b for b in run.benchmarks]
     assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
 
 
 def how(**changes):
-    asked = {"quick": False, "peers": False, "sweep": None, "rounds": None, "processes": None}
-    return asked | {"limit_s": None, "compile_anew": False, "seed": 0} | changes
+    return {"quick": False, "sweep": None, "processes": None, "seed": 0} | changes
 
 
 def test_a_plan_with_devices_has_the_usual_work_of_several_devices():
-    asked = make_plan(["pure", "linen"], None, None, None, None, **how(devices="2", weak=True))
-    assert (asked.devices, asked.weak) == ((1, 2), True)
+    asked = make_plan(["pure", "linen"], None, None, None, None, **how(devices="2"))
+    assert asked.devices == (1, 2)
     assert [str(workload) for workload in asked.workloads] == ["medium", "large"]
     assert asked.phases == ("forward", "train_step")
     arms = expand(asked)
     assert {(arm.devices, arm.way) for arm in arms if arm.phase == "forward"} == {(1, ""), (2, "placed")}
     ways = {(arm.devices, arm.way) for arm in arms if arm.phase == "train_step"}
     assert ways == {(1, ""), (2, "placed"), (2, "shard_map")}
-    assert {arm.weak for arm in arms} == {False, True}
     assert {arm.style for arm in arms if arm.port == "linen" and arm.phase == "train_step"} == {"train_state"}
     pure = [arm.name for arm in arms if arm.port == "pure" and arm.group == "medium/train_step/float32/stock"]
     assert pure == ["pure[jit]", "pure[jit]#2", "pure[jit] on 2, placed", "pure[jit] on 2, shard_map"]
     assert len({arm.id for arm in arms}) == len(arms)
-    assert all(arm.group.endswith("/weak") == arm.weak for arm in arms)
-
-
-def test_in_weak_scaling_each_device_has_the_whole_batch():
-    assert [workload_of(spread("pure[jit]", n, weak=True)).batch_size for n in (2, 3, 4)] == [64, 96, 128]
-    assert workload_of(spread("pure[jit]", 4)).batch_size == workload_of(alone("pure[jit]", weak=True)).batch_size == 32
 
 
 def test_the_baseline_and_its_duplicate_are_on_one_device():

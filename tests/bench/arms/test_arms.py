@@ -53,11 +53,10 @@ def peer(monkeypatch):
     monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", "", ("torch",), styles))
 
 
-def test_a_plan_hands_on_styles_and_peers_and_counts_trials_from_1(peer):
+def test_a_plan_hands_on_styles_and_peers(peer):
     asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
     assert [arm.name for arm in expand(asked)[2:]] == ["nnx[pytree]", "torch[eager]", "torch[compile]"]
     assert {"flax", "torch"} <= set(packages_of_plan(asked))
-    assert [arm.trial for arm in expand(plan(trials=2)) if arm.is_baseline] == [1, 2]
 
 
 def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called():

@@ -20,7 +20,7 @@ from trigru.common.equality.checks import DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.impls import linen
 
-TINY = ("--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward", "--rounds", "6", "--port", "linen")
+TINY = ("--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward", "--port", "linen")
 
 
 def compared(patch, folder, *checks):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from support.cli import call, invoke
-from support.runs import EQUAL, draw_run, make_arm, make_benchmark, make_results, slowed, with_machine, with_provenance
+from support.runs import EQUAL, draw_run, slowed, with_machine, with_provenance
 from trigru.bench.results.files import save
 
 
@@ -99,9 +99,6 @@ def test_a_report_has_what_was_proven_only_where_something_was(files, old):
     assert re.search(r"^masks +1e-15 *$", table, re.MULTILINE), "and what else was asked of it"
     unproven = invoke("report", files("unproven", with_provenance(old, equality=None)))
     assert "Not verified before timing" in unproven.stdout
-    copies = [make_arm(name, trial=1) for name in ("pure[jit]", "pure[jit]#2", "pure[jit]#3")]
-    calibrated = make_results([make_benchmark(arm, [1.0] * 6) for arm in copies], equality=[EQUAL])
-    assert "Proven equal: linen" in invoke("report", files("calibrated", calibrated)).stdout
 
 
 def test_several_runs_are_told_apart_on_the_screen_and_are_a_line_each_in_json(files, old):

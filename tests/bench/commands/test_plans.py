@@ -1,36 +1,32 @@
 """What becomes of options in a plan, and what no plan can be made of."""
 
 import os
-from collections import Counter
 
 import msgspec
 import pytest
 from support.runs import plan
-from trigru.bench.arms.peers import PEERS
 from trigru.bench.arms.plan import expand
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.commands import options
-from trigru.bench.commands.options import calibration_plan, check_folder, checks_of, make_plan, read_checks, read_dtypes
+from trigru.bench.commands.options import check_folder, checks_of, make_plan, read_checks, read_dtypes
 from trigru.bench.results.arm import Plan
 from trigru.common.equality.checks import DTYPES
 from trigru.common.errors import InputError, UnknownNameError
 
-HOW = {"quick": False, "rounds": None, "processes": None, "limit_s": None, "compile_anew": False, "seed": 0}
+HOW = {"quick": False, "processes": None, "seed": 0}
 
 
 def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
-    made = make_plan(ports, workloads, phases, styles, kernels, **{"peers": False, "sweep": None} | HOW | how)
+    made = make_plan(ports, workloads, phases, styles, kernels, **{"sweep": None} | HOW | how)
     assert msgspec.json.decode(msgspec.json.encode(made), type=Plan) == made
     return made
 
 
-@pytest.mark.parametrize("make", [asked, calibration_plan])
-def test_how_long_and_how_often_is_the_plans(make):
-    usual, quick = make(**HOW), make(**HOW | {"quick": True})
+def test_how_long_and_how_often_is_the_plans():
+    usual, quick, chosen = asked(), asked(quick=True), asked(processes=2, seed=3)
     assert (usual.limit_s, usual.processes, usual.rounds, usual.seed, usual.compile_anew) == (300.0, 10, None, 0, False)
     assert (quick.processes, quick.sample_time_s, usual.sample_time_s) == (4, 2.5e-3, 2.5e-3)
-    found = make(**HOW | {"limit_s": 7.0, "processes": 2, "rounds": 8, "seed": 3, "compile_anew": True})
-    assert (found.limit_s, found.processes, found.rounds, found.seed, found.compile_anew) == (7.0, 2, 8, 3, True)
+    assert (chosen.processes, chosen.seed) == (2, 3)
 
 
 def test_a_size_of_ones_own_is_answered_as_a_first_look():
@@ -46,43 +42,20 @@ def test_kernels_that_are_asked_for_get_their_divisions(kernels, divisions):
     assert {arm.division for arm in expand(asked(["pure"], kernels=kernels))} == divisions
 
 
-@pytest.mark.parametrize("make", [asked, calibration_plan])
 @pytest.mark.parametrize(
     ("field", "known", "default"),
     [
         ("dtype", ("float32", "bfloat16", "float16"), "float32"),
         ("precision", ("highest", "high", "default"), "highest"),
-        ("autotune", ("each", "fixed"), "each"),
     ],
 )
-def test_a_plan_has_each_word_that_is_known_and_no_other(make, field, known, default):
-    plain = make(**({} if make is asked else HOW))
+def test_a_plan_has_each_word_that_is_known_and_no_other(field, known, default):
+    plain = asked()
     assert getattr(plain, field) == default
     for word in known:
-        assert getattr(make(**(HOW | {field: word})), field) == word
+        assert getattr(asked(**(HOW | {field: word})), field) == word
     with pytest.raises(UnknownNameError, match=f"Known: {', '.join(known)}"):
-        make(**(HOW | {field: "no"}))
-
-
-@pytest.mark.parametrize("make", [asked, calibration_plan])
-@pytest.mark.parametrize(
-    ("limit_s", "said"), [(1.0, ""), (86400.0, ""), (0.99, "expected 1 to"), (86401.0, "1 to 86400 s")]
-)
-def test_a_process_may_be_silent_for_a_second_to_a_day(make, limit_s, said):
-    if not said:
-        assert make(**HOW | {"limit_s": limit_s}).limit_s == limit_s
-        return
-    with pytest.raises(InputError, match=said):
-        make(**HOW | {"limit_s": limit_s})
-
-
-@pytest.mark.parametrize("quick", [False, True])
-def test_one_process_needs_six_rounds_and_two_need_fewer(quick):
-    for processes, rounds in ((1, 6), (1, None), (2, 2), (None, 2)):
-        made = asked(**HOW | {"processes": processes, "rounds": rounds, "quick": quick})
-        assert (made.processes, made.rounds) == (processes or (4 if quick else 10), rounds)
-    with pytest.raises(InputError, match="fewer than 6 rounds"):
-        asked(**HOW | {"processes": 1, "rounds": 5, "quick": quick})
+        asked(**(HOW | {field: "no"}))
 
 
 def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
@@ -98,8 +71,13 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     assert read_checks([]) is read_checks(None) is None
 
 
-def test_peers_are_timed_if_that_is_asked_for():
-    assert (asked().peers, asked(peers=True).peers) == ((), PEERS)
+def test_a_peer_is_timed_if_it_is_named(monkeypatch):
+    monkeypatch.setattr(options, "get_peer", lambda name: None)
+    named = [(), ("torch",), ("torch", "nnx", "torch")]
+    plans = [asked(list(names)) for names in named]
+    assert [(plan.ports, plan.peers) for plan in plans] == [
+        (("pure", "linen", "nnx", "equinox"), ()), (("pure",), ("torch",)), (("nnx",), ("torch",)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -178,28 +156,17 @@ def test_a_batch_that_devices_cannot_share_is_refused_with_the_next_that_they_ca
     assert str(asked(workloads=[f"tiny@batch={batch}"], devices=devices).workloads[0]) == f"tiny@batch={batch}"
 
 
-def test_weak_scaling_is_of_several_devices_and_drawn_data():
-    found = asked(workloads=["tiny@batch=4"], devices="1,2,4", weak=True)
-    assert (found.devices, found.weak) == ((1, 2, 4), True)
-    assert asked(workloads=["vowels"], devices="1,2").weak is False
-    with pytest.raises(InputError, match="--weak is for --devices"):
-        asked(devices="1", weak=True)
-    with pytest.raises(InputError, match="real data"):
-        asked(workloads=["tiny@batch=4", "vowels"], devices="1,2", weak=True)
-
-
-@pytest.mark.parametrize(("how", "times"), [({}, 1), ({"devices": "1,4"}, 1), ({"devices": "1,4,2", "weak": True}, 4)])
-def test_what_cannot_be_in_memory_together_is_refused(monkeypatch, how, times):
-    needed = options.ARMS_AT_ONCE * times * get_workload(parse_workload("medium")).bytes
+def test_what_cannot_be_in_memory_together_is_refused(monkeypatch):
+    needed = options.ARMS_AT_ONCE * get_workload(parse_workload("medium")).bytes
     for there in (needed, None):
         monkeypatch.setattr(options, "memory", lambda there=there: there)
-        asked(workloads=["medium"], **how)
+        asked(workloads=["medium"])
     monkeypatch.setattr(options, "memory", lambda: needed - 1)
     with pytest.raises(InputError, match=f"of memory for {options.ARMS_AT_ONCE} arms"):
-        asked(workloads=["tiny@batch=4", "medium"], **how)
+        asked(workloads=["tiny@batch=4", "medium"])
 
 
-# proofs, calibration, folders
+# proofs, folders
 
 
 @pytest.mark.parametrize(
@@ -211,14 +178,6 @@ def test_what_a_phase_needs_is_proven_and_with_a_readout_that(phase, checks, wor
     found = [check.name for check in checks_of(plan(phases=(phase,), workloads=workloads))]
     assert set(found) == checks | ({"classifier"} if "vowels" in workloads else set())
     assert len(found) == len(set(found))
-
-
-def test_a_calibration_has_as_many_arms_as_it_says():
-    made = calibration_plan(**HOW)
-    arms = [arm for arm in expand(made) if arm.role == "calibration"]
-    assert Counter(arm.slowed for arm in arms) == {0.0: 210, 0.02: 30, 0.03: 30, 0.05: 30}
-    assert {(arm.port, arm.phase) for arm in arms} == {("pure", "forward")}
-    assert list(map(str, made.workloads)) == ["tiny", "question", "vowels"]
 
 
 def test_a_folder_that_may_not_be_written_is_said_and_one_that_is_not_there_yet_may_be(tmp_path, monkeypatch):

@@ -23,15 +23,8 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize(
-    ("name", "said", "files"),
-    [
-        ("training", "Learned against fixed initial state", ["gains", "learning_curves", "training"]),
-        ("vanishing", "Gradient that reaches the initial state", ["vanishing"]),
-        ("cold_start", "Cold start: from Python to the first train step", ["cold_start"]),
-    ],
-)
-def test_what_another_command_wrote_is_shown_with_its_page_and_pictures(tmp_path, name, said, files):
+def test_what_another_command_wrote_is_shown_with_its_page_and_pictures(tmp_path):
+    name, said, files = "cold_start", "Cold start: from Python to the first train step", ["cold_start"]
     folder = tmp_path / "of"
     folder.mkdir()
     shutil.copy(RESULTS / f"{name}.json", folder)
@@ -46,9 +39,11 @@ def test_what_another_command_wrote_is_shown_with_its_page_and_pictures(tmp_path
 
 
 def test_it_says_what_it_is_where_a_run_is_asked_for(run):
-    code, out, err = call("diff", str(run), str(RESULTS / "training.json"))
+    code, out, err = call("diff", str(run), str(RESULTS / "cold_start.json"))
     assert (code, out) == (2, "")
-    assert "training.json is a file of `trigru train`, which has no run. `trigru report` shows it." in err
+    assert (
+        "cold_start.json is a file of `trigru bench --cold-start`, which has no run. `trigru report` shows it." in err
+    )
     code, out, err = call("report", str(RESULTS / "cold_start.json"), "--json")
     assert (code, out) == (2, "")
     assert "--json prints the answer of runs" in err
@@ -64,10 +59,10 @@ def test_a_run_that_is_named_twice_is_there_once(run, tmp_path):
 
 
 def test_runs_and_others_stand_one_after_the_other(run):
-    found = invoke("report", str(RESULTS / "vanishing.json"), str(run), str(RESULTS / "vanishing.json"))
+    found = invoke("report", str(RESULTS / "cold_start.json"), str(run), str(RESULTS / "cold_start.json"))
     assert found.exit_code == 0
-    assert found.stdout.index(f"{run}:") < found.stdout.index("vanishing.json:")
-    assert found.stdout.count("vanishing.json:") == 1
+    assert found.stdout.index(f"{run}:") < found.stdout.index("cold_start.json:")
+    assert found.stdout.count("cold_start.json:") == 1
 
 
 def test_damaged_cold_starts_are_refused_in_a_sentence(tmp_path):

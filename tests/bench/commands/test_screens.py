@@ -19,7 +19,7 @@ from trigru.bench.results.files import save
 #: What makes tables, by the module that shows them.
 MAKERS = {
     report: ("equality", "scaling", "overhead", "kernel"),
-    tables: ("equality", "scaling", "overhead", "kernel", "timing", "framework", "calibration"),
+    tables: ("equality", "scaling", "overhead", "kernel", "timing", "framework"),
 }
 
 
@@ -72,8 +72,6 @@ SWEPT = {"workloads": ("tiny@hidden=4", "tiny@hidden=8")}
         ({"devices": (1, 2)}, True, [*both("equality", "scaling", "kernel"), *PLAIN]),
         ({"devices": (1, 2)}, False, [*both("equality", "scaling", "kernel"), *NO_ANSWER]),
         ({}, False, [*both("equality"), "provenance_lines", *TIMES, *NO_ANSWER]),
-        ({"trials": 2}, True, [*both("equality"), "provenance_lines", *both("calibration"), *NO_ANSWER]),
-        ({"trials": 2}, False, [*both("equality"), "provenance_lines", *both("calibration"), *NO_ANSWER]),
     ],
 )
 def test_the_screen_of_each_kind_of_run(run, screen, changes, answered, shown):
@@ -84,9 +82,8 @@ def test_the_screen_of_each_kind_of_run(run, screen, changes, answered, shown):
     assert screen == shown
     screen.clear()
     report.show_run(run, found=found, details=True)
-    times = both("calibration") if "trials" in changes else TIMES
-    end = DETAILED if answered and "trials" not in changes else NO_ANSWER
-    assert screen == ["provenance_lines", *(f"{title} in full" for title in both("equality") + times), *end]
+    end = DETAILED if answered else NO_ANSWER
+    assert screen == ["provenance_lines", *(f"{title} in full" for title in both("equality") + TIMES), *end]
 
 
 def test_of_a_proof_that_failed_all_of_that_port_and_kernel_is_shown(run, screen, monkeypatch):
@@ -150,7 +147,7 @@ def test_what_is_written_is_what_is_told_the_page_first(run, tmp_path):
 
 
 def test_each_picture_is_of_its_run_and_is_removed_where_there_is_none(run, tmp_path, monkeypatch):
-    names, removed = ("answer", "scaling", "sweep", "calibration"), []
+    names, removed = ("answer", "scaling", "sweep"), []
     monkeypatch.setattr(pages, "remove_picture", lambda name, folder: removed.append((name, folder)))
     for name in names:
         monkeypatch.setattr(pages, f"{name}_picture", lambda of: None)

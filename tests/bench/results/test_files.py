@@ -277,9 +277,8 @@ def test_a_command_is_kept_without_where_the_results_went(monkeypatch, output):
     assert command_line() == ["trigru", "bench", "--quick", "--seed", "3"]
 
 
-@pytest.mark.parametrize("other", ["training.json", "vanishing.json", "cold_start.json"])
-def test_a_folder_is_its_run_whatever_else_is_in_it(path, other):
-    (path.parent / other).write_text("{}")
+def test_a_folder_is_its_run_whatever_else_is_in_it(path):
+    (path.parent / "cold_start.json").write_text("{}")
     assert load(path.parent) == load(path)
 
 

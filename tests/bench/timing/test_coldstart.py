@@ -21,7 +21,7 @@ from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
 from trigru.impls import pure
 
-FRAMEWORKS = {"flax", "equinox", "haiku", "keras", "torch"}
+FRAMEWORKS = {"flax", "equinox", "torch"}
 
 
 def a_start(port="pure", import_s=1.0, peak_bytes=2**28, on_device=None):

@@ -34,7 +34,7 @@ def test_every_container_keeps_every_bit(tmp_path, suffix, layout, classes, dtyp
     params = random_params(GRUConfig(2, 3, classes, param_dtype=dtype))
     path = tmp_path / "new" / f"p{suffix}"
     assert write(path, params, layout) == layout
-    found = read(path, allow_pickle=suffix == ".pt")
+    found = read(path)
     assert found.layout == layout
     assert found.notes == () or suffix == ".pt"
     assert same_bits(found.params, params)
@@ -135,7 +135,7 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
         write(tmp_path / "p.pt", PARAMS)
     (tmp_path / "p.pt").write_bytes(b"")
     with pytest.raises(UnavailableError, match="torch files need torch"):
-        read(tmp_path / "p.pt", allow_pickle=True)
+        read(tmp_path / "p.pt")
 
 
 @pytest.mark.parametrize("name", ["p.npz", "p.safetensors", "p.msgpack", "p.orbax", "p.eqx"])

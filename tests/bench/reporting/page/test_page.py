@@ -267,7 +267,7 @@ def test_runs_stand_side_by_side_and_each_row_says_which_it_is(run):
         assert (arm["name"], samples["processes"][arm["group"]]) == (b.name, b.facts.process)
 
 
-def test_a_sweep_a_kernel_and_a_calibration_have_their_own(rng):
+def test_a_sweep_and_a_kernel_have_their_own(rng):
     assert "The fused kernel against each framework's own cell" in " ".join(Page(page([draw_kernels(rng)])).tables)
     benchmarks = [
         make_benchmark(make_arm(name, f"tiny@hidden={size}"), [1e-3] * 6, flops=float(size))
@@ -278,15 +278,6 @@ def test_a_sweep_a_kernel_and_a_calibration_have_their_own(rng):
     swept = page([with_provenance(with_benchmarks(draw_run(1), benchmarks), plan=sizes)])
     assert "Framework overhead against size" in swept
     assert "against the swept size" in swept
-    arms = [make_arm(name, trial=trial) for trial in (1, 2) for name in ("pure[jit]", "pure[jit]#2", "pure[jit]+5%")]
-    trials = with_benchmarks(draw_run(1), [make_benchmark(arm, [1e-3] * 6) for arm in arms])
-    calibrated = Page(page([with_provenance(trials, plan=plan(trials=2))]))
-    assert len(calibrated.rows("Every time")) == 6
-    assert "Verdicts on arms whose truth is known, with 95 % intervals" in calibrated.html
-    assert "Verdicts on known differences" in calibrated.text
-    both = [with_provenance(trials, plan=plan(trials=2)), draw_run(1)]
-    assert "Sizes, kernels and devices" in page(both), "not all of them are calibrations"
-    assert "Answer" in calibrated.text
 
 
 def test_every_picture_says_what_it_shows(run, read):

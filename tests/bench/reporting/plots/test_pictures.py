@@ -10,7 +10,6 @@ import pytest
 from support.runs import ARMS, draw_run, make_arm, make_benchmark, make_results, plan, with_facts
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
-from trigru.bench.reporting.plots.calibration import calibration_picture
 from trigru.bench.reporting.plots.diff import MOST, diff_picture
 from trigru.bench.reporting.plots.figures import BLUE, GREY, INK, Picture, remove_picture, themed
 from trigru.bench.reporting.plots.scaling import scaling_picture
@@ -55,29 +54,6 @@ def test_nothing_in_common_is_no_picture():
     alone = {name: ARMS[name] for name in ("pure[jit]", "pure[jit]#2")}
     run = draw_run(1, arms=alone, **SMALL)
     assert diff_picture(diff(run, run)) is None
-
-
-def test_a_calibration_draws_the_share_of_each_true_difference():
-    named = [
-        (make_arm(name, trial=trial), verdict)
-        for trial in (1, 2)
-        for name, verdict in (
-            ("pure[jit]", "indistinguishable"), ("pure[jit]#2", "indistinguishable"),
-            ("pure[jit]#3", "faster" if trial == 1 else "indistinguishable"), ("pure[jit]+5%", "slower"),
-        )
-    ]  # fmt: skip
-    benchmarks = [with_facts(make_benchmark(arm, [1e-3] * 6), verdict=verdict) for arm, verdict in named]
-    picture = calibration_picture(make_results(benchmarks, plan=plan(trials=2)))
-    (axes,) = picture.figure.axes
-    shares = [container.lines[0].get_ydata().tolist() for container in axes.containers]
-    assert shares == [[0.5, 1.0], [0.5, 1.0]], "all workloads, and the one"
-    for container in axes.containers:
-        ends = [segment[:, 1] for segment in container.lines[2][0].get_segments()]
-        np.testing.assert_allclose(ends, [[0.0126, 0.9874], [0.1581, 1.0]], atol=1e-4)
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["identical", "5% slower"]
-    assert "50.0% [1.3%, 98.7%] of 2 arms that are identical were called different" in picture.description
-    assert "100.0% [15.8%, 100.0%] of 2 arms slowed by 5% were called slower" in picture.description
-    assert calibration_picture(draw_run(1, **SMALL)) is None
 
 
 def test_a_sweep_draws_the_cost_of_each_size_with_both_ends_of_its_interval():

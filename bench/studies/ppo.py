@@ -1,7 +1,7 @@
-"""Proximal policy optimisation (https://arxiv.org/abs/1707.06347) of a recurrent agent, an update in one function.
+"""Proximal policy optimisation (https://arxiv.org/abs/1707.06347) of a recurrent agent, an update in one program.
 
-Rollout, advantages and all epochs are traced into one program. Minibatches are whole sequences of some environments,
-each from the carry with which its rollout started, as in https://github.com/luchris429/purejaxrl.
+Minibatches are whole sequences of some environments, each from the carry with which its rollout started, as in
+https://github.com/luchris429/purejaxrl, whose settings these are, but for the learning rate.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .environments import Environment
-
 
 class Settings(NamedTuple):
-    """Of the loop: those of PureJaxRL's recurrent example, but for a rate that shows learning within few updates."""
+    """Of the loop."""
 
     environments: int = 4  # E
     steps: int = 128  # T of a rollout
@@ -32,13 +30,7 @@ class Settings(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """A network as two functions; its parameters are a pytree of arrays.
-
-    Args:
-        params: to start from.
-        run: params, carry (E, H), observations (T, E, D), starts (T, E) -> carry, logits (T, E, A), values (T, E).
-        dtype: of parameters and observations.
-    """
+    """Parameters, and run: params, carry (E, H), observations (T, E, D), starts (T, E) -> carry, logits, values."""
 
     params: Any
     run: Callable[..., tuple[Any, Any, Any]]
@@ -54,34 +46,60 @@ class Runner(NamedTuple):
     observations: Any  # (E, D)
     starts: Any  # (E,) whether the observation is an episode's first
     carry: Any  # (E, H)
-    returns: Any  # (E,) of the episodes that are under way
     key: Any
 
 
 class Rollout(NamedTuple):
-    """What was seen and done, by step."""
+    """What was seen and done, by step: (T, E), observations (T, E, D)."""
 
-    observations: Any  # (T, E, D)
-    starts: Any  # (T, E)
-    actions: Any  # (T, E)
-    log_probs: Any  # (T, E)
-    values: Any  # (T, E)
-    rewards: Any  # (T, E)
-    ends: Any  # (T, E)
-    returned: Any  # (T, E) the return of the episode that ended here, else 0
+    observations: Any
+    starts: Any
+    actions: Any
+    log_probs: Any
+    values: Any
+    rewards: Any
+    ends: Any
+
+
+class Environment(NamedTuple):
+    """reset: key -> observation, state. step: key, state, action -> observation, state, reward, ended."""
+
+    reset: Callable[..., Any]
+    step: Callable[..., Any]
+    observations: int  # D
+    actions: int
+
+
+def cart_pole() -> Environment:
+    """`CartPole-v1` of https://github.com/RobertTLange/gymnax, without velocities: an agent has to remember."""
+    import gymnax  # pyright: ignore[reportMissingImports]
+
+    environment, params = gymnax.make("CartPole-v1")
+    seen = jnp.asarray([0, 2])
+
+    def reset(key: Any) -> Any:
+        observation, state = environment.reset(key, params)
+        return observation[seen], jax.tree.map(jnp.asarray, state)
+
+    def step(key: Any, state: Any, action: Any) -> Any:
+        observation, after, reward, ended, *_ = environment.step(key, state, action, params)
+        after = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state)  # as a scan's carry has to be
+        return observation[seen], after, reward, ended
+
+    return Environment(reset, step, 2, int(environment.num_actions))
 
 
 def optimizer_of(settings: Settings) -> optax.GradientTransformation:
     """Adam with clipped gradients. An initial carry is left alone: episodes start from zero, as with a cell alone."""
+
+    def initial_carries(params: Any) -> Any:
+        return jax.tree.map_with_path(lambda path, _: "initial_carry" in jax.tree_util.keystr(path[-1:]), params)
+
     return optax.chain(
-        optax.masked(optax.set_to_zero(), _initial_carries),
+        optax.masked(optax.set_to_zero(), initial_carries),
         optax.clip_by_global_norm(settings.max_gradient_norm),
         optax.adam(settings.learning_rate, eps=1e-5),
     )
-
-
-def _initial_carries(params: Any) -> Any:
-    return jax.tree.map_with_path(lambda path, _: "initial_carry" in jax.tree_util.keystr(path[-1:]), params)
 
 
 def start(agent: Agent, environment: Environment, settings: Settings, key: Any) -> Runner:
@@ -89,25 +107,13 @@ def start(agent: Agent, environment: Environment, settings: Settings, key: Any) 
     E, H = settings.environments, settings.hidden
     of_reset, key = jax.random.split(key)
     observations, states = jax.vmap(environment.reset)(jax.random.split(of_reset, E))
-    return Runner(
-        agent.params,
-        optimizer_of(settings).init(agent.params),
-        states,
-        jnp.asarray(observations, agent.dtype),
-        jnp.ones(E, bool),
-        jnp.zeros((E, H), agent.dtype),
-        jnp.zeros(E, agent.dtype),
-        key,
-    )
+    optimizer = optimizer_of(settings).init(agent.params)
+    observations = jnp.asarray(observations, agent.dtype)
+    return Runner(agent.params, optimizer, states, observations, jnp.ones(E, bool), jnp.zeros((E, H), agent.dtype), key)
 
 
 def make_update(agent: Agent, environment: Environment, settings: Settings) -> Callable[[Runner], tuple[Runner, Any]]:
-    """The jitted function of an update.
-
-    Returns:
-        runner -> the next runner, and of each step (T, E) the return of the episode that ended there, else 0, and
-        whether one ended.
-    """
+    """An update, jitted: runner -> the next runner, and by step (T, E) the rewards and whether an episode ended."""
     optimizer = optimizer_of(settings)
 
     def act(runner: Runner, _: None) -> tuple[Runner, Rollout]:
@@ -117,34 +123,16 @@ def make_update(agent: Agent, environment: Environment, settings: Settings) -> C
         actions = jax.random.categorical(of_action, logits[0])  # (E,)
         keys = jax.random.split(of_step, settings.environments)
         observations, states, rewards, ends = jax.vmap(environment.step)(keys, runner.states, actions)
-        rewards = jnp.asarray(rewards, agent.dtype)
-        returns = runner.returns + rewards
-        seen = Rollout(
-            runner.observations,
-            runner.starts,
-            actions,
-            _log_prob(logits[0], actions),
-            values[0],
-            rewards,
-            ends,
-            jnp.where(ends, returns, 0),
-        )
-        observations = jnp.asarray(observations, agent.dtype)
-        after = runner._replace(
-            states=states,
-            observations=observations,
-            starts=ends,
-            carry=carry,
-            returns=jnp.where(ends, 0, returns),
-            key=key,
-        )
-        return after, seen
+        rewards, observations = jnp.asarray(rewards, agent.dtype), jnp.asarray(observations, agent.dtype)
+        log_probs = log_prob(logits[0], actions)
+        seen = Rollout(runner.observations, runner.starts, actions, log_probs, values[0], rewards, ends)
+        return Runner(runner.params, runner.optimizer, states, observations, ends, carry, key), seen
 
     def loss_of(params: Any, carry: Any, rollout: Rollout, advantages: Any, targets: Any) -> Any:
         _, logits, values = agent.run(params, carry, rollout.observations, rollout.starts)
         near = rollout.values + jnp.clip(values - rollout.values, -settings.clip, settings.clip)
         value_loss = 0.5 * jnp.maximum((values - targets) ** 2, (near - targets) ** 2).mean()
-        ratio = jnp.exp(_log_prob(logits, rollout.actions) - rollout.log_probs)
+        ratio = jnp.exp(log_prob(logits, rollout.actions) - rollout.log_probs)
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         clipped = jnp.clip(ratio, 1 - settings.clip, 1 + settings.clip)
         actor_loss = -jnp.minimum(ratio * advantages, clipped * advantages).mean()
@@ -163,7 +151,7 @@ def make_update(agent: Agent, environment: Environment, settings: Settings) -> C
         first_carry, params = runner.carry, runner.params
         runner, rollout = jax.lax.scan(act, runner, None, settings.steps)
         _, _, last_values = agent.run(params, runner.carry, runner.observations[None], runner.starts[None])
-        advantages = _advantages(rollout, last_values[0], settings)
+        advantages = advantages_of(rollout, last_values[0], settings)
         targets = advantages + rollout.values
 
         def epoch(state: tuple[Any, Any], key: Any) -> tuple[tuple[Any, Any], Any]:
@@ -174,16 +162,17 @@ def make_update(agent: Agent, environment: Environment, settings: Settings) -> C
         of_epochs, key = jax.random.split(runner.key)
         keys = jax.random.split(of_epochs, settings.epochs)
         (params, optimizer_state), _ = jax.lax.scan(epoch, (params, runner.optimizer), keys)
-        return runner._replace(params=params, optimizer=optimizer_state, key=key), (rollout.returned, rollout.ends)
+        return runner._replace(params=params, optimizer=optimizer_state, key=key), (rollout.rewards, rollout.ends)
 
     return update
 
 
-def _log_prob(logits: Any, actions: Any) -> Any:
+def log_prob(logits: Any, actions: Any) -> Any:
+    """Of the actions that were taken."""
     return jnp.take_along_axis(jax.nn.log_softmax(logits), actions[..., None], axis=-1)[..., 0]
 
 
-def _advantages(rollout: Rollout, last_values: Any, settings: Settings) -> Any:
+def advantages_of(rollout: Rollout, last_values: Any, settings: Settings) -> Any:
     """Generalised advantage estimation (https://arxiv.org/abs/1506.02438), (T, E)."""
 
     def back(after: tuple[Any, Any], step: tuple[Any, Any, Any]) -> tuple[tuple[Any, Any], Any]:
@@ -194,5 +183,4 @@ def _advantages(rollout: Rollout, last_values: Any, settings: Settings) -> Any:
         return (advantage, value), advantage
 
     steps = rollout.rewards, rollout.values, rollout.ends
-    _, advantages = jax.lax.scan(back, (jnp.zeros_like(last_values), last_values), steps, reverse=True)
-    return advantages
+    return jax.lax.scan(back, (jnp.zeros_like(last_values), last_values), steps, reverse=True)[1]

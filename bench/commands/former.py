@@ -1,0 +1,19 @@
+"""Former names of commands and options, each with the sentence that says what to use; they answer for one release."""
+
+#: By the name of the command.
+COMMANDS: dict[str, str] = {
+    "train": "`trigru train` is a script of the repository now: bench/studies/training/study.py, and vanishing.py."
+}
+#: By the name of the option, whichever command had it.
+OPTIONS: dict[str, str] = {
+    "--calibrate": "--calibrate is a script of the repository now: bench/studies/calibration.py.",
+    "--rounds": "--rounds is gone: a group gets as many rounds as fill its time; --processes says how often.",
+    "--limit": "--limit is gone: a process that says nothing for 300 seconds is ended.",
+    "--compile-anew": "--compile-anew is gone: two of ten processes compile, and the others take their programs.",
+    "--autotune": "--autotune is gone: on a GPU, every process tunes its programs.",
+    "--share": "--share is gone: two runs on one machine disturb each other; --wait begins when the other has ended.",
+    "--weak": "--weak is gone: --devices spreads one batch; time a larger one with --size batch=N.",
+    "--last": "--last is gone: say with --from at which day to begin.",
+    "--allow-pickle": "--allow-pickle is not needed: .pt and .pth files are read by torch.load(weights_only=True).",
+    "--peers": "--peers is now a port to name: --port torch, beside the others.",
+}

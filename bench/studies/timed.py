@@ -1,0 +1,81 @@
+"""Times arms against each other in fresh processes, for the scripts beside it."""
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from trigru.bench.analysis.statistics import Comparison, as_ratio, effect_of, noise_floor, verdict
+from trigru.bench.timing.sampling import sample_rounds
+
+#: By name, what makes a jitted function and its arguments, and perhaps the share by which its samples are stretched;
+#: the first arm is the baseline.
+Arms = dict[str, Callable[[], tuple[Any, ...]]]
+DUPLICATE = "duplicate"
+PROCESSES, ROUNDS, SAMPLE_TIME_S = 8, 22, 2.5e-3
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A jitted function with its arguments, as `sample_rounds` takes it."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    slowed: float = 0.0
+
+    def call(self) -> Any:
+        """Start a call."""
+        return self.function(*self.arguments)
+
+    def wait(self, outputs: Any) -> Any:
+        """Block until outputs are ready."""
+        return jax.block_until_ready(outputs)
+
+
+def compare(make_arms: Callable[[], Arms]) -> None:
+    """Time arms, and print the ratio of each to the first."""
+    for name, (time_ms, r, found) in measure(make_arms).items():
+        print(f"{name}: {time_ms:.4g} ms, {r.ratio:.3f} [{r.low:.3f}, {r.high:.3f}], {found}")
+
+
+def verdicts_of(make_arms: Callable[[], Arms], what: str) -> dict[str, str]:
+    """The verdict on each arm but the first and its duplicate."""
+    _, _, *others = measure(make_arms, what).items()
+    return {name: found for name, (_, _, found) in others}
+
+
+def measure(make_arms: Callable[[], Arms], what: str = "arms") -> dict[str, tuple[float, Comparison, str]]:
+    """Time arms in processes one after the other: milliseconds, the ratio to the first, and the verdict of each.
+
+    `make_arms` is a function of a module, for a process to import.
+    """
+    spawn, times_s = multiprocessing.get_context("spawn"), []
+    for number in range(PROCESSES):
+        with spawn.Pool(1) as pool:
+            times_s.append(pool.apply(time_arms, (make_arms, number)))
+        print(f"{what}: process {number + 1} of {PROCESSES}", flush=True)
+    log_s = {name: np.log(np.concatenate([of_process[name] for of_process in times_s])) for name in times_s[0]}
+    baseline, process = next(iter(log_s)), [number for number in range(PROCESSES) for _ in range(ROUNDS)]
+    ratios = {name: as_ratio(effect_of(of_arm - log_s[baseline], process)) for name, of_arm in log_s.items()}
+    floor = noise_floor(ratios[DUPLICATE], PROCESSES)
+    return {name: (1e3 * float(np.exp(np.median(log_s[name]))), r, verdict(r, floor)) for name, r in ratios.items()}
+
+
+def time_arms(make_arms: Callable[[], Arms], number: int) -> dict[str, np.ndarray]:
+    """Seconds per call of every arm and of a second copy of the first, one for each round."""
+    jax.config.update("jax_enable_compilation_cache", False)  # no program from another run
+    makers = make_arms()
+    baseline = next(iter(makers))
+    makers = {baseline: makers[baseline], DUPLICATE: makers[baseline], **makers}
+    names, made = list(makers), {}
+    for index in np.random.default_rng(number).permutation(len(names)):
+        arm = made[names[index]] = Compiled(*makers[names[index]]())
+        arm.wait(arm.call())
+    arms = [made[name] for name in names]
+    samples = sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, seed=number)
+    for sample in samples:
+        if isinstance(sample, Exception):
+            raise sample
+    return {name: sample.time_s for name, sample in zip(names, samples, strict=True)}
