@@ -33,7 +33,7 @@ CAUSES = {
 @cache
 def published(results: Path) -> Answer:
     """The answer of the published run."""
-    return answer(load(results / "cpu.json"))
+    return answer(load(results / "cpu.json.gz"))
 
 
 def two_frameworks(results: Path, one: str, other: str) -> str:
@@ -140,7 +140,7 @@ def _difference(d: Difference) -> str:
 def source(results: Path) -> str:
     """What the tables mean, and where their numbers are from."""
     brackets = "Ratios have their 95 % interval, and are in round brackets if they are indistinguishable from 1."
-    return "\n\n".join([brackets, *origin_lines(load(results / "cpu.json"))])
+    return "\n\n".join([brackets, *origin_lines(load(results / "cpu.json.gz"))])
 
 
 PARTS: dict[str, Callable[[Path], str]] = {

@@ -15,7 +15,7 @@ def draw(docs: Path, *, check: bool) -> list[Path]:
 
     stale = []
     for name, (results, picture_of) in _pictures().items():
-        source = docs / "results" / f"{results}.json"
+        source = docs / "results" / results
         figure, said = picture_of(source)
         drawn_of = f"<!-- {source.name} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
         for suffix, ink in INKS.items():
@@ -48,14 +48,14 @@ def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
         return picture.figure, picture.description
 
     return {
-        "answer": ("cpu", lambda path: _summary(path, quick=True)),
-        "answer-all": ("cpu", lambda path: _summary(path, quick=False)),
-        "sweep": ("sweep", lambda path: both(sweep_picture(load(path)))),
-        "calibration": ("calibration", lambda path: both(calibration_picture(load(path)))),
-        "releases": ("releases", lambda path: both(matrix_picture(read(path)))),
-        "gains": ("training", lambda path: both(gains_picture(load_record(path).runs))),
-        "learning_curves": ("training", lambda path: both(curves_picture(load_record(path).runs))),
-        "vanishing": ("vanishing", lambda path: both(vanishing_picture(load_record(path).vanishing))),
+        "answer": ("cpu.json.gz", lambda path: _summary(path, quick=True)),
+        "answer-all": ("cpu.json.gz", lambda path: _summary(path, quick=False)),
+        "sweep": ("sweep.json.gz", lambda path: both(sweep_picture(load(path)))),
+        "calibration": ("calibration.json.gz", lambda path: both(calibration_picture(load(path)))),
+        "releases": ("releases.json", lambda path: both(matrix_picture(read(path)))),
+        "gains": ("training.json", lambda path: both(gains_picture(load_record(path).runs))),
+        "learning_curves": ("training.json", lambda path: both(curves_picture(load_record(path).runs))),
+        "vanishing": ("vanishing.json", lambda path: both(vanishing_picture(load_record(path).vanishing))),
     }
 
 
