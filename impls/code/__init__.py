@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from string import Template
 
-from ..common.errors import UnavailableError
+from ...common.errors import UnavailableError
 
 __all__ = ["code_of", "has_code"]
 
