@@ -42,7 +42,7 @@ def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
     from trigru.bench.training.plots import curves_picture, gains_picture, vanishing_picture
     from trigru.bench.training.record import load_record
     from trigru.bench.upgrades.matrix import read
-    from trigru.bench.upgrades.plots import matrix_picture
+    from trigru.bench.upgrades.tables import matrix_picture
 
     def both(picture: Any) -> tuple[Any, str]:
         return picture.figure, picture.description
