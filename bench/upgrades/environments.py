@@ -1,5 +1,6 @@
 """Environments of version sets: uv makes them from wheels, keeps them in its cache, and runs commands in them."""
 
+import atexit
 import json
 import os
 import re
@@ -7,14 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from importlib.metadata import distributions, requires
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ...common.errors import TrigruError, UnavailableError, brief
 from ..processes.child import environment, interpreter
@@ -26,6 +24,7 @@ LIMIT_S = 900.0
 UNSOLVABLE = "No solution found"
 #: A program that prints what is installed.
 _VERSIONS = """\
+import atexit
 import json
 from importlib.metadata import distributions
 print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in distributions()}))
@@ -72,7 +71,7 @@ class Environments:
         self._more = tuple(more)
         self._uv = _find_uv()
         self._place = tempfile.mkdtemp(prefix="trigru-environments-")
-        weakref.finalize(self, shutil.rmtree, self._place, ignore_errors=True)
+        atexit.register(shutil.rmtree, self._place, ignore_errors=True)
 
     def get(self, of: VersionSet) -> Environment:
         """The environment of a set, installed now unless uv has it.
@@ -110,7 +109,12 @@ class Environments:
     def _trigru(self) -> Path:
         """A folder with this trigru alone, so that its bounds on the frameworks do not bind a set."""
         folder = Path(self._place) / "trigru"
-        _run([self._uv, "pip", "install", "--quiet", "--no-deps", "--target", str(folder), _origin()])
+        (folder / "trigru").mkdir(parents=True)
+        for room in ("common", "impls", "bench"):
+            (folder / "trigru" / room).symlink_to(Path(__file__).parents[2] / room)
+        known = ((of, file) for of in distributions(name="trigru") for file in of.files or ())
+        of, metadata = next((of, file) for of, file in known if file.name == "METADATA")
+        (folder / metadata.parent.name).symlink_to(str(of.locate_file(metadata.parent)))
         return folder
 
 
@@ -126,16 +130,6 @@ def _run(command: Sequence[str]) -> str:
         reason = brief(done.stderr) or f"uv ended with {done.returncode}."
         raise EnvironmentFailedError(reason, lasting=UNSOLVABLE in done.stderr)
     return done.stdout
-
-
-def _origin() -> str:
-    """From where this trigru is installed elsewhere: its folder or file, where it has one, else its version."""
-    try:
-        origin = distribution("trigru").read_text("direct_url.json")
-    except PackageNotFoundError as error:
-        raise UnavailableError("trigru is not installed, so that it cannot be installed elsewhere.") from error
-    url = json.loads(origin)["url"] if origin else ""
-    return url2pathname(urlsplit(url).path) if url.startswith("file:") else f"trigru=={version('trigru')}"
 
 
 def _find_uv() -> str:
