@@ -140,8 +140,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bench --cold-start": {**CLAIM, "--port pure": {"done.ports": ("pure",)}},
     "convert a b": {
         "--to nnx": {"done.to": "nnx"},
-        "--from torch": {"done.of": "torch"},
-        "--allow-pickle": {"done.allow_pickle": True},
     },
     "report a b": {
         "--details": {"done.details": True}, "--json": {"done.json": True}, "--output x": {"done.output": Path("x")},

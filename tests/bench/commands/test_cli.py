@@ -53,7 +53,7 @@ COMMANDS = {
     "bisect": {"--port", "--python", "--with", "--fact", "--output"},
     "styles": {"--phase"},
     "table": {"--format", "--ratio", "--workload", "--phase", "--style"},
-    "convert": {"--to", "--from", "--allow-pickle"},
+    "convert": {"--to"},
 }
 
 
