@@ -29,7 +29,7 @@ HEADINGS = {DOCUMENTED: "As its documentation calls it", FUNCTIONAL: "Called ali
 
 def decision_tables(results: Path) -> str:
     """Times in both ways of calling, what else is asked of a framework, and what to write."""
-    run = load(results / "cpu.json")
+    run = load(results / "cpu.json.gz")
     found = answer(run)
     rows = {(str(row.workload), row.phase): row for row in found.rows}
     asked = [(text, rows[workload, phase]) for text, workload, phase in SITUATIONS]
@@ -77,7 +77,7 @@ def _else(found: Answer, results: Path) -> str:
     starts = {port.port: port for port in summarise_starts(msgspec.convert(content["starts"], list[ColdStart]))}
     compiling = {port: f"{s.total_s:.3g} s [{s.least_s:.3g}, {s.most_s:.3g}]" for port, s in starts.items()}
     if "conversion" not in found.checks or not all(proof.is_equal for proof in found.proofs or ()):
-        raise SystemExit("docs/results/cpu.json does not prove that every port converts parameters bit for bit.")
+        raise SystemExit("docs/results/cpu.json.gz does not prove that every port converts parameters bit for bit.")
     rows = [
         (
             "Long compilation: from Python to the first train step, median and range of the starts of `question`",

@@ -34,9 +34,8 @@ def main() -> int:
     made = Environments().get(versions)
     for words in ASKED:
         print(f"+ trigru verify {' '.join(words)}, with {', '.join(versions.requirements)}", flush=True)
-        if subprocess.run(
-            [made.python, "-P", "-m", "trigru.bench.cli", "verify", "--dtype=float64", *words]
-        ).returncode:
+        command = [*made.command, "python", "-P", "-m", "trigru.bench.cli", "verify", "--dtype=float64", *words]
+        if subprocess.run(command).returncode:
             return 1
     return 0
 

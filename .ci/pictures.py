@@ -15,7 +15,7 @@ def draw(docs: Path, *, check: bool) -> list[Path]:
 
     stale = []
     for name, (results, picture_of) in _pictures().items():
-        source = docs / "results" / f"{results}.json"
+        source = docs / "results" / results
         figure, said = picture_of(source)
         drawn_of = f"<!-- {source.name} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
         for suffix, ink in INKS.items():
@@ -39,16 +39,16 @@ def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
     from trigru.bench.reporting.plots.sweep import sweep_picture
     from trigru.bench.results.files import load
     from trigru.bench.upgrades.matrix import read
-    from trigru.bench.upgrades.plots import matrix_picture
+    from trigru.bench.upgrades.tables import matrix_picture
 
     def both(picture: Any) -> tuple[Any, str]:
         return picture.figure, picture.description
 
     return {
-        "answer": ("cpu", lambda path: _summary(path, quick=True)),
-        "answer-all": ("cpu", lambda path: _summary(path, quick=False)),
-        "sweep": ("sweep", lambda path: both(sweep_picture(load(path)))),
-        "releases": ("releases", lambda path: both(matrix_picture(read(path)))),
+        "answer": ("cpu.json.gz", lambda path: _summary(path, quick=True)),
+        "answer-all": ("cpu.json.gz", lambda path: _summary(path, quick=False)),
+        "sweep": ("sweep.json.gz", lambda path: both(sweep_picture(load(path)))),
+        "releases": ("releases.json", lambda path: both(matrix_picture(read(path)))),
     }
 
 

@@ -26,7 +26,7 @@ CAUSES = "What causes the differences"
 
 def results() -> str:
     """The page of published results: the screen, the picture, and what is said of frameworks."""
-    found, sweep = (load(DOCS / "results" / f"{name}.json") for name in ("cpu", "sweep"))
+    found, sweep = (load(DOCS / "results" / f"{name}.json.gz") for name in ("cpu", "sweep"))
     _, by_size = overhead_tables(sweep)
     tables = [t for t in framework_tables(found) if t.title != CAUSES]
     tables += [*overhead_tables(found), *equality_tables(found.trigru.equality or [])]
@@ -60,7 +60,7 @@ def results() -> str:
 
 def results_by_arm() -> str:
     """The page of all arms: what causes differences, and times and programs of each group."""
-    found = load(DOCS / "results" / "cpu.json")
+    found = load(DOCS / "results" / "cpu.json.gz")
     tables = [*(t for t in framework_tables(found) if t.title == CAUSES), *timing_tables(found)]
     summary = "These are the tables behind [the summary](results.md), an arm a row."
     return markdown("Results, arm by arm", provenance_lines(found), tables).replace("\n\n", f"\n\n{summary}\n\n", 1)
@@ -77,7 +77,7 @@ def cold_start() -> str:
 
 def _kernel(name: str) -> str:
     """The fused kernel against the frameworks' own cells and peers, in one of the published runs."""
-    found = load(DOCS / "results" / f"{name}.json")
+    found = load(DOCS / "results" / f"{name}.json.gz")
     parts = []
     for section in kernel_tables(found):
         parts += [f"**{section.title}**", markdown_table(section), *section.notes]
@@ -86,7 +86,7 @@ def _kernel(name: str) -> str:
 
 def kernel_choices() -> str:
     """What each choice of the fused kernel gains on each workload, and what memory it takes."""
-    found = load(DOCS / "results" / "kernel_choices.json")
+    found = load(DOCS / "results" / "kernel_choices.json.gz")
     (port,), (phase,), plan = found.trigru.plan.ports, found.trigru.plan.phases, found.trigru.plan
     workloads, kernels = [str(w) for w in plan.workloads], [str(kernel) for kernel in plan.kernels]
     gains = {(s.kernel, str(s.benchmark.arm.workload)): s for s in speedups(found)}
@@ -116,7 +116,7 @@ def kernel_choices() -> str:
 
 def screen() -> str:
     """The screen of the published run."""
-    lines = answer_lines(answer(load(DOCS / "results" / "cpu.json")))
+    lines = answer_lines(answer(load(DOCS / "results" / "cpu.json.gz")))
     return "\n".join(["```text", *lines, "```"])
 
 

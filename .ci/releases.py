@@ -5,8 +5,7 @@ from pathlib import Path
 from pictures import themed_picture  # beside this script
 from trigru.bench.reporting.sections import Prose, Section, Words, markdown_table
 from trigru.bench.upgrades.matrix import Matrix, read
-from trigru.bench.upgrades.plots import matrix_picture
-from trigru.bench.upgrades.tables import matrix_tables, subject_tables
+from trigru.bench.upgrades.tables import matrix_picture, matrix_tables, subject_tables
 
 #: What a user meets; other bits and other programs are counted above, and come with nearly every release.
 TOLD = ("broken", "function", "draws", "tree", "checkpoints", "memory", "warnings")

@@ -17,7 +17,7 @@ from trigru.bench.results.record import Results
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 #: The published run, and the run of the last versions that Python 3.11 has.
-NEW, OLD = "cpu.json", "cpu-py311.json"
+NEW, OLD = "cpu.json.gz", "cpu-py311.json.gz"
 #: What tells version sets apart.
 PACKAGES = ("python", "jax", "flax", "equinox")
 WAY_NAMES = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike"}

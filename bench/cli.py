@@ -208,25 +208,22 @@ def bench(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A file, or an Orbax folder.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The suffix gives the type of file to write.")],
     to: Annotated[
         str | None,
         typer.Option("--to", help="canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold."),
     ] = None,
-    of: Annotated[
-        str | None, typer.Option("--from", help="The layout that IN must have. Default: found from its names.")
-    ] = None,
 ) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
-    Containers: .safetensors, .npz, .msgpack, .orbax, .eqx, .pt and .pth (docs/convert.md).
+    Containers: .safetensors, .msgpack, .eqx, .pt and .pth (docs/convert.md).
 
     Values keep every bit, with one exception: torch's two biases of a gate are added, with a warning.
     """
     from .commands import convert
 
-    convert.convert(source, target, to, of)
+    convert.convert(source, target, to)
 
 
 @app.command()

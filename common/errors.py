@@ -3,7 +3,7 @@
 Each message says what was expected, what came, and what to do. Catch `TrigruError` for all of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 
 class TrigruError(Exception):
@@ -12,29 +12,6 @@ class TrigruError(Exception):
 
 class InputError(TrigruError, ValueError):
     """An array, size or option that the model cannot work with."""
-
-
-class Argument(str):
-    """An argument by the name that it has in a call, as `layout=`, in the message of an `ArgumentError`."""
-
-    __slots__ = ()
-
-
-class ArgumentError(InputError):
-    """An argument that is missing, or that does not go with the others.
-
-    >>> error = ArgumentError("Choose one with ", Argument("layout="), ".")
-    >>> str(error), error.named({"layout=": "--to"})
-    ('Choose one with layout=.', 'Choose one with --to.')
-    """
-
-    def __init__(self, *parts: str):
-        super().__init__("".join(parts))
-        self.parts = parts
-
-    def named(self, names: Mapping[str, str]) -> str:
-        """The message with other names for arguments, as a command line has them."""
-        return "".join(names.get(part, part) if isinstance(part, Argument) else part for part in self.parts)
 
 
 class NotOfferedError(TrigruError, NotImplementedError):

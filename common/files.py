@@ -1,9 +1,12 @@
 """Reading files that may be anybody's, and writing files whole or not at all."""
 
 import errno
+import gzip
+import io
 import os
 import secrets
 import stat
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +17,7 @@ UNFINISHED = ".trigru-"
 
 
 def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file, or of one that a symbolic link leads to.
+    """The content of a regular file, or of one that a symbolic link leads to; of a ".gz", what is compressed in it.
 
     Raises:
         OSError: it cannot be read, is a pipe, a device or a folder, or has more bytes than that. Its strerror is for
@@ -27,9 +30,20 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with open(descriptor, "rb") as file:
         content = file.read(most + 1) if found.st_size <= most else b""
+        if max(found.st_size, len(content)) <= most and path.suffix == ".gz":
+            content = _decompress(content, most + 1)
         if max(found.st_size, len(content)) > most:
             raise OSError(errno.EFBIG, f"has more than {most} bytes, which are not read", str(path))
         return content
+
+
+def _decompress(content: bytes, most: int) -> bytes:
+    """At most so many bytes of what is compressed."""
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            return file.read(most)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(errno.EINVAL, "is no whole gzip file") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,6 +1,5 @@
 """`trigru bisect`: which release changed something."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def find(
     environments = Environments(python, more)
     snapshots = _Snapshots(environments, folder, ports, proven=fact in PROVEN)
     judge = _by_command(command, environments) if fact is None else _by_fact(fact, sets[0], snapshots)
-    found = bisect(*sets, _told(judge), environments.resolve, environments.releases)
+    found = bisect(*sets, _told(judge), lambda of: environments.get(of).versions, environments.releases)
     show_lines(_answer(found, "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}"))
     if fact is not None:
         between = [c for c in snapshots.changes(found.good, found.bad) or () if c.kind != "better"]
@@ -83,11 +82,10 @@ def _by_command(command: Sequence[str], environments: Environments) -> Callable[
         except EnvironmentFailedError as error:
             say(f"{of.name}: {error}")
             return None
-        path = f"{made.python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        code, said = run_in(["env", f"PATH={path}", *command], COMMAND_LIMIT_S)
+        code, said = run_in([*made.command, *command], COMMAND_LIMIT_S)
         if code in NOT_RUN:
             raise InputError(f"the command cannot be run: {said}")
-        return None if code == SKIP or code < 0 else code == 0
+        return None if code == SKIP or not 0 <= code < 128 else code == 0  # 128 + a signal
 
     return judge
 

@@ -13,8 +13,7 @@ from ..reporting.sections import markdown
 from ..results.files import command_line
 from ..upgrades.environments import Environments
 from ..upgrades.matrix import FILE, fill
-from ..upgrades.plots import matrix_picture
-from ..upgrades.tables import matrix_tables
+from ..upgrades.tables import matrix_picture, matrix_tables
 from ..upgrades.versions import VersionSet, days_between, read_day, read_set
 
 TABLES, PAGE = "matrix.md", "matrix.html"

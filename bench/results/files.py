@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from .arm import Untimed
 from .contradictions import check_run
 from .lines import MOST_BYTES, decode
-from .migration import migrate
 from .record import SCHEMA, Benchmark, Provenance, Results
 
 #: Name of the file in the folder of a run.
@@ -27,6 +27,22 @@ STARTS, _STARTS_KEY, _STARTS_COMMAND = "cold_start.json", "starts", "trigru benc
 
 class ResultsFileError(TrigruError, ValueError):
     """A results file is truncated, malformed, of another schema, or lacks a fact."""
+
+
+class _Writer(Struct, frozen=True):
+    versions: dict[str, str] = {}
+    commit: str = ""
+
+
+class _Schema(Struct):
+    schema: int | float
+    machine: _Writer = _Writer()
+
+
+class _Header(Struct):
+    """What says which trigru reads a file, in every schema."""
+
+    trigru: _Schema
 
 
 class OtherFileError(ResultsFileError):
@@ -48,7 +64,7 @@ def save(results: Results, path: Path) -> None:
 
 
 def load(path: Path) -> Results:
-    """Read a results file of schema 5, 4, 3 or 2, given its path or that of the folder that a run wrote into.
+    """Read a results file, given its path or that of the folder that a run wrote into.
 
     Raises:
         ResultsFileError: it cannot be read, was not written by trigru, or lacks something; an OtherFileError if it is
@@ -60,13 +76,8 @@ def load(path: Path) -> Results:
         content = decode(read_whole(path, MOST_BYTES))
         if isinstance(content, dict) and "benchmarks" not in content and _STARTS_KEY in content:
             raise OtherFileError(path, _STARTS_COMMAND)
-        head = content.get("trigru") if isinstance(content, dict) else None
-        schema = head.get("schema") if isinstance(head, dict) else None
-        if schema not in (2, 3, 4, SCHEMA) and isinstance(schema, int | float):
-            raise ResultsFileError(f"{path}: schema {schema}, expected {SCHEMA}. Measure again.")
-        results = msgspec.convert(migrate(content), type=Results)
-        if results.trigru.schema != SCHEMA:
-            raise ValueError(f"it says that it has schema {schema}, and has not what that has")
+        _check_schema(path, content)
+        results = msgspec.convert(content, type=Results)
         check_run(results)
     except OSError as error:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
@@ -77,6 +88,20 @@ def load(path: Path) -> Results:
             f"{path}: not a results file of trigru: {brief(error)}. Pass one that trigru wrote, or measure again."
         ) from error
     return results
+
+
+def _check_schema(path: Path, content: Any) -> None:
+    """Raise a ResultsFileError that names the trigru to use, if a file says that it has another schema."""
+    try:
+        facts = msgspec.convert(content, _Header).trigru
+    except msgspec.ValidationError:
+        return  # the reader of the whole file says what is wrong
+    if facts.schema != SCHEMA:
+        version, commit = facts.machine.versions.get("trigru", "?"), facts.machine.commit
+        writer = f"{version} (commit {commit})" if commit else version
+        raise ResultsFileError(
+            f"{path}: schema {facts.schema}, expected {SCHEMA}: read it with trigru {writer}, which wrote it."
+        )
 
 
 def _in_folder(folder: Path) -> Path:

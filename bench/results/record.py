@@ -15,7 +15,7 @@ from ...common.port.programs import Build, ProgramFacts
 from . import contradictions
 from .arm import Arm, Plan, Untimed
 from .grouping import grouped
-from .ranges import Clock, Count, Natural, NotNegative, Positive, Seconds, Verdict
+from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds, Verdict
 
 SCHEMA = 5
 
@@ -94,7 +94,7 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     device: str
     backend: str
     differs: str | None
-    gate: NotNegative | None
+    gate: Admitted | None
     process: list[Count]
     position: list[Count]
     started_s: list[NotNegative]

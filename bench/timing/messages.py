@@ -8,7 +8,7 @@ from ...common.port.programs import Build, ProgramFacts
 from ..processes.cluster import Cluster
 from ..results.arm import Arm, Untimed
 from ..results.contradictions import check_admission, check_lengths, check_rounds, first_twice
-from ..results.record import Ceilings, Clock, Count, Machine, Natural, NotNegative, Seconds
+from ..results.record import Admitted, Ceilings, Clock, Count, Machine, Natural, NotNegative, Seconds
 
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
@@ -67,7 +67,7 @@ class Timed(Struct, frozen=True):
     device: str
     backend: str
     differs: str | None
-    gate: NotNegative | None
+    gate: Admitted | None
     leaves: Count
     build: Build | None
     program: ProgramFacts | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from ...common.gru.kernels import STOCK
 from ..results.grouping import grouped
@@ -39,8 +40,7 @@ MEMORY_SHARE = 0.02
 Read = tuple[Snapshot, Arrays]
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True, forbid_unknown_fields=True):
     """One fact that is not as it was.
 
     Args:

@@ -1,6 +1,6 @@
-"""An environment for a version set: made by uv from wheels, kept, and never left half-made."""
+"""Environments of version sets: uv makes them from wheels, keeps them in its cache, and runs commands in them."""
 
-import hashlib
+import atexit
 import json
 import os
 import re
@@ -10,25 +10,25 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from functools import cached_property
+from importlib.metadata import distributions, requires
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
-
-from filelock import FileLock
-from platformdirs import user_cache_path
 
 from ...common.errors import TrigruError, UnavailableError, brief
-from ...common.files import UNFINISHED
-from ..processes.child import environment
-from .versions import SUBJECTS, VersionSet, requirements_of, today
+from ..processes.child import environment, interpreter
+from .versions import SUBJECTS, VersionSet, requirements_of
 
 #: The longest that an installation may take, in seconds.
 LIMIT_S = 900.0
 #: What uv says when a set has no solution; anything else may pass, as a registry that does not answer.
 UNSOLVABLE = "No solution found"
-#: What uv says first, and with what it draws.
-_PREAMBLE, _MARKS = re.compile(r"Using Python .*|Resolved .*"), str.maketrans("×╰─▶│├", " " * 6)
+#: A program that prints what is installed.
+_VERSIONS = """\
+import atexit
+import json
+from importlib.metadata import distributions
+print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in distributions()}))
+"""
 
 
 class EnvironmentFailedError(TrigruError):
@@ -38,8 +38,8 @@ class EnvironmentFailedError(TrigruError):
         lasting: whether it never will be.
     """
 
-    def __init__(self, said: str, *, lasting: bool):
-        super().__init__(said)
+    def __init__(self, reason: str, *, lasting: bool):
+        super().__init__(reason)
         self.lasting = lasting
 
 
@@ -48,64 +48,46 @@ class Environment:
     """An installed version set.
 
     Args:
-        folder: of the environment.
+        command: which runs the command that follows it with these versions and this trigru.
         versions: what is installed, by name.
     """
 
-    folder: Path
+    command: tuple[str, ...]
     versions: dict[str, str]
-
-    @property
-    def python(self) -> Path:
-        """The interpreter."""
-        return _python_of(self.folder)
 
 
 class Environments:
-    """The environments of this user, by version set, Python and trigru itself.
+    """The environments of version sets, for one Python.
 
     Args:
         python: the interpreter, as uv takes it: "3.13", a path, or None for this one's version.
         more: further packages that each has, as requirements.
-        folder: in which they are kept; None for the user's cache.
     """
 
-    def __init__(self, python: str | None = None, more: Sequence[str] = (), folder: Path | None = None):
+    def __init__(self, python: str | None = None, more: Sequence[str] = ()):
         self.python = python or f"{sys.version_info.major}.{sys.version_info.minor}"
         if os.sep in self.python:
             self.python = os.path.abspath(self.python)
-        self._more = tuple(_placed(requirement) for requirement in more)
-        self._folder = (folder or user_cache_path("trigru") / "environments").absolute()
+        self._more = tuple(more)
         self._uv = _find_uv()
+        self._place = tempfile.mkdtemp(prefix="trigru-environments-")
+        atexit.register(shutil.rmtree, self._place, ignore_errors=True)
 
     def get(self, of: VersionSet) -> Environment:
-        """The environment of a set, made now unless it is there.
+        """The environment of a set, installed now unless uv has it.
 
         Raises:
-            EnvironmentFailedError: it cannot be made.
+            EnvironmentFailedError: it cannot be installed.
         """
-        folder = self._folder / self._key(of)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._folder / f"{folder.name}.lock"):  # another matrix may want the same
-            if not folder.exists():
-                beside = Path(tempfile.mkdtemp(dir=self._folder, prefix=UNFINISHED))
-                try:
-                    self._make(beside / "made", of)
-                    os.rename(beside / "made", folder)
-                finally:
-                    shutil.rmtree(beside, ignore_errors=True)
-        return Environment(folder, self._installed(folder))
-
-    def resolve(self, of: VersionSet) -> dict[str, str]:
-        """The versions that a set would get, without installing it.
-
-        Raises:
-            EnvironmentFailedError: there are none.
-        """
-        command = ["pip", "compile", "--python-version", self._minor(), "--no-header", "--no-annotate", "-"]
-        said = self._run([*command, *self._limits(of)], text="\n".join(self._wanted(of)))
-        pairs = (line.split("==") for line in said.splitlines() if "==" in line)
-        return {name.strip(): number.split(";")[0].strip() for name, number in pairs}
+        limits = ["--no-build"]  # wheels alone
+        for name in SUBJECTS if of.day is not None else ():  # all else is no part of the question
+            limits += ["--exclude-newer-package", f"{name}={of.day}T23:59:59Z"]
+        named = {re.split(r"[^\w.-]", requirement)[0] for requirement in of.requirements}
+        subjects, others = requirements_of(requires("trigru") or ())
+        wanted = [*of.requirements, *(name for name in subjects if name not in named), *others, *self._more]
+        command = self._command([*limits, *(f"--with={requirement}" for requirement in wanted)])
+        command += ["env", f"PYTHONPATH={self._trigru}"]
+        return Environment(tuple(command), json.loads(_run([*command, *interpreter("-c", _VERSIONS, python="python")])))
 
     def releases(self, package: str) -> list[str]:
         """The releases of a package that have wheels for this Python, from the oldest to the newest.
@@ -113,88 +95,41 @@ class Environments:
         Raises:
             EnvironmentFailedError: the registry does not answer.
         """
-        command = ["tool", "run", "pip", "index", "versions", package, "--only-binary", ":all:"]
-        said = self._run([*command, "--python-version", self._minor()])
-        listed = next((line for line in said.splitlines() if line.startswith("Available versions:")), "")
+        index = ["python", "-m", "pip", "index", "versions", package, "--only-binary", ":all:"]
+        lines = _run([*self._command(["--with=pip"]), *index]).splitlines()
+        listed = next((line for line in lines if line.startswith("Available versions:")), "")
         return [number.strip() for number in listed.partition(":")[2].split(",") if number.strip()][::-1]
 
-    def _make(self, folder: Path, of: VersionSet) -> None:
-        self._run(["venv", "--python", self.python, "--relocatable", str(folder)])
-        python = ["--python", str(_python_of(folder))]
-        self._run(["pip", "install", *python, "--compile-bytecode", *self._limits(of), *self._wanted(of)])
-        self._run(["pip", "install", *python, "--no-deps", *_trigru()])
+    def _command(self, options: Sequence[str]) -> list[str]:
+        """The command that runs what follows it; no project around it binds what uv may choose."""
+        apart = ["--isolated", "--no-project", "--project", self._place]
+        return [self._uv, "run", "--quiet", *apart, "--compile-bytecode", "--python", self.python, *options, "--"]
 
-    def _wanted(self, of: VersionSet) -> list[str]:
-        subjects, others = requirements_of(requires("trigru") or ())
-        named = {requirement.partition("=")[0] for requirement in of.requirements}
-        return [*of.requirements, *(name for name in subjects if name not in named), *others, *self._more]
-
-    def _limits(self, of: VersionSet) -> list[str]:
-        """What may be installed: wheels, and of the frameworks no release that came later."""
-        limits = ["--only-binary", ":all:"]
-        for name in SUBJECTS if of.day is not None else ():  # all else is no part of the question
-            limits += ["--exclude-newer-package", f"{name}={of.day}T23:59:59Z"]
-        return limits
-
-    def _installed(self, folder: Path) -> dict[str, str]:
-        said = self._run(["pip", "list", "--python", str(_python_of(folder)), "--format", "json"])
-        return {package["name"]: package["version"] for package in json.loads(said)}
-
-    def _key(self, of: VersionSet) -> str:
-        newest = [str(today())] if of.day in (None, today()) else []  # what is newest is so for a day
-        own = [*_trigru(), version("trigru"), *sorted(requires("trigru") or ())]
-        text = "\n".join([self.python, str(of.day), *newest, *of.requirements, *self._more, *own])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def _minor(self) -> str:
-        if os.sep not in self.python:
-            return ".".join(self.python.split(".")[:2])
-        said = subprocess.run([self.python, "-V"], capture_output=True, text=True, timeout=60, check=True).stdout
-        return ".".join(said.split()[1].split(".")[:2])
-
-    def _run(self, arguments: list[str], text: str | None = None) -> str:
-        command = [self._uv, *arguments]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            done = subprocess.run(
-                command,
-                input=text,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=LIMIT_S,
-                env=environment(),
-                cwd=self._folder,  # where no project binds what uv may choose
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise EnvironmentFailedError(f"uv {arguments[0]} took longer than {LIMIT_S:g} s.", lasting=False) from error
-        if done.returncode:
-            said = brief(_PREAMBLE.sub("", done.stderr.translate(_MARKS)))
-            raise EnvironmentFailedError(said or f"uv ended with {done.returncode}.", lasting=UNSOLVABLE in done.stderr)
-        return done.stdout
+    @cached_property
+    def _trigru(self) -> Path:
+        """A folder with this trigru alone, so that its bounds on the frameworks do not bind a set."""
+        folder = Path(self._place) / "trigru"
+        (folder / "trigru").mkdir(parents=True)
+        for room in ("common", "impls", "bench"):
+            (folder / "trigru" / room).symlink_to(Path(__file__).parents[2] / room)
+        known = ((of, file) for of in distributions(name="trigru") for file in of.files or ())
+        of, metadata = next((of, file) for of, file in known if file.name == "METADATA")
+        (folder / metadata.parent.name).symlink_to(str(of.locate_file(metadata.parent)))
+        return folder
 
 
-def _placed(requirement: str) -> str:
-    """A requirement that is a path, as it is from everywhere: uv runs in another folder."""
-    return str(Path(requirement).absolute()) if Path(requirement).exists() else requirement
-
-
-def _python_of(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def _trigru() -> list[str]:
-    """How this trigru is installed elsewhere: from its folder, where it has one, else by its version."""
+def _run(command: Sequence[str]) -> str:
+    """What a command of uv's prints."""
     try:
-        origin = distribution("trigru").read_text("direct_url.json")
-    except PackageNotFoundError as error:
-        raise UnavailableError("trigru is not installed, so that it cannot be installed elsewhere.") from error
-    url = json.loads(origin)["url"] if origin else ""
-    if url.startswith("file:"):
-        folder = url2pathname(urlsplit(url).path)
-        return ["--editable", folder] if Path(folder).is_dir() else [folder]
-    return [f"trigru=={version('trigru')}"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=LIMIT_S, env=environment(), check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentFailedError(f"uv took longer than {LIMIT_S:g} s.", lasting=False) from error
+    if done.returncode:
+        reason = brief(done.stderr) or f"uv ended with {done.returncode}."
+        raise EnvironmentFailedError(reason, lasting=UNSOLVABLE in done.stderr)
+    return done.stdout
 
 
 def _find_uv() -> str:

@@ -112,7 +112,7 @@ def _checkpoints(looked: Looked) -> None:
     params = random_params(_configs("float32")["classifier"], seed=2)
     written = {name: looked.kept.keep(array) for name, array in CANONICAL.flat(params).items()}
     for container in CONTAINERS:
-        if container.pickle or (container.layouts and layout.name not in container.layouts):
+        if container.optional or (container.layouts and layout.name not in container.layouts):
             continue
         file = f"{looked.subject.name}{container.suffixes[0]}"
         with survived(looked.subject, "checkpoints", container.title), noticed(looked.subject, "call"):

@@ -42,16 +42,6 @@ class MatrixFileError(TrigruError, ValueError):
     """A matrix's file is damaged, or of another schema."""
 
 
-class Moved(Struct, frozen=True, forbid_unknown_fields=True):
-    """A change since the row before. See `trigru.bench.upgrades.changes.Change`."""
-
-    kind: str
-    subject: str
-    what: str
-    old: str
-    new: str
-
-
 class Row(Struct, forbid_unknown_fields=True):
     """One version set.
 
@@ -83,7 +73,7 @@ class Row(Struct, forbid_unknown_fields=True):
     lasting: bool = False
     seconds: list[float] = []
     counts: dict[str, dict[str, int]] = {}
-    moved: list[Moved] = []
+    moved: list[Change] = []
     facts: dict[str, dict[str, Any]] = {}
 
     @property
@@ -214,8 +204,8 @@ def _time(
 
 def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> str:
     """Run trigru in an environment; "" if it was well, else the last line that it said."""
-    command = interpreter("-m", "trigru.bench.cli", *arguments, python=str(made.python))
-    return run_in(command, LIMIT_S, still)[1]
+    command = interpreter("-m", "trigru.bench.cli", *arguments, python="python")
+    return run_in([*made.command, *command], LIMIT_S, still)[1]
 
 
 def run_in(command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
@@ -263,7 +253,7 @@ def _compare(row: Row, before: Path | None, place: Path) -> None:
         counted = row.counts.setdefault(change.subject, {})
         counted[change.kind] = counted.get(change.kind, 0) + 1
         if counted[change.kind] <= MOST_KEPT:
-            row.moved.append(Moved(change.kind, change.subject, change.what, change.old, change.new))
+            row.moved.append(change)
 
 
 def step_times_us(place: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ...common.errors import TrigruError, UnavailableError, brief
 from ...common.parameters.layouts import CANONICAL
 from ...impls import checkpoints, port_names, unavailable
+from ...impls.checkpoints.containers import CONTAINERS
 from .changes import Change
 from .folder import CHECKPOINTS, name_of
 from .record import Snapshot
@@ -14,7 +15,7 @@ from .record import Snapshot
 def unread(folder: Path, snapshot: Snapshot) -> Iterator[Change]:
     """The checkpoints in a snapshot's folder that what is installed does not read, or reads as something else.
 
-    They are not trusted: none is a pickle, and none stands elsewhere.
+    They are not trusted: none runs code, and none stands elsewhere.
     """
     here = [s for s in snapshot.subjects if s.framework in port_names() and not unavailable(s.framework)]
     for subject in here:
@@ -27,6 +28,8 @@ def unread(folder: Path, snapshot: Snapshot) -> Iterator[Change]:
 def _problem(folder: Path, file: str, arrays: dict[str, str]) -> str | None:
     if file in ("", ".", "..") or Path(file).name != file or (folder / file).is_symlink():
         return "its name leads to another folder"
+    if Path(file).suffix not in {suffix for c in CONTAINERS for suffix in c.suffixes if not c.optional}:
+        return None  # of a trigru that wrote other formats, too, or a pickle
     try:
         found = CANONICAL.flat(checkpoints.read(folder / file).params)
     except UnavailableError:

@@ -1,15 +1,22 @@
-"""What changed between two snapshots, and what a snapshot holds: tables."""
+"""What changed between two snapshots, what a snapshot holds, and a matrix: tables, and a picture."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..reporting.numbers import count
+from ..reporting.plots.figures import Picture, colour_of, drawing, marker_of
 from ..reporting.sections import Prose, Section, Words
+from ..results.grouping import grouped
 from .changes import KINDS, Change, by_kind
 from .matrix import Matrix, Row
 from .record import Snapshot
 from .versions import changed
 
+#: What the picture of a matrix shows, by the name of a fact: the title and the unit.
+DRAWN = {
+    "lines": ("Lines of Python in one train step, as documented", "lines"),
+    "step_time_us": ("One time step of the smallest model, as documented", "µs"),
+}
 #: Rows of one kind for each subject; more are counted.
 MOST_ROWS = 3
 #: The longest text of a cell.
@@ -18,26 +25,19 @@ LONGEST = 160
 
 def change_tables(found: Sequence[Change], fail_on: Iterable[str]) -> list[Section]:
     """A table for each kind of change, the worst first; as details, every change."""
-    fail_on = set(fail_on)
     sections = []
     for kind, some in by_kind(found).items():
         status = "FAILED" if kind in fail_on else "no failure"
         title = f"{kind}: {KINDS[kind]} ({count(len(some), 'change')}, {status})"
         columns = (Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
-        shown, left_out = _first_of_each(some)
+        rows = [_row(change) for change in some]
+        shown = [row for of in grouped(rows, lambda row: row[0]).values() for row in of[:MOST_ROWS]]
+        left_out = len(rows) - len(shown)
         notes = (f"{left_out} more; --details lists them.",) if left_out else ()
-        sections.append(Section(title, columns, [_row(change) for change in shown], notes))
+        sections.append(Section(title, columns, shown, notes))
         if left_out:
-            sections.append(Section(f"{title}, each", columns, [_row(change) for change in some], detail=True))
+            sections.append(Section(f"{title}, each", columns, rows, detail=True))
     return sections
-
-
-def _first_of_each(changes: Sequence[Change]) -> tuple[list[Change], int]:
-    shown: dict[str, list[Change]] = {}
-    for change in changes:
-        shown.setdefault(change.subject, []).append(change)
-    first = [change for some in shown.values() for change in some[:MOST_ROWS]]
-    return first, len(changes) - len(first)
 
 
 def _row(change: Change) -> tuple[str, ...]:
@@ -50,20 +50,10 @@ def _short(text: str) -> str:
 
 def snapshot_table(snapshot: Snapshot) -> Section:
     """How much a snapshot holds of each port and part."""
-    rows = [
-        (
-            subject.name,
-            str(len(subject.values)),
-            str(len(subject.draws)),
-            str(len(subject.tree)),
-            str(len(subject.checkpoints)),
-            str(len(subject.programs)),
-            str(len(subject.calls)),
-            str(len(subject.warnings)),
-            subject.missing or str(len(subject.problems)),
-        )
-        for subject in snapshot.subjects
-    ]
+    rows = []
+    for s in snapshot.subjects:
+        facts = s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls, s.warnings
+        rows.append((s.name, *(str(len(fact)) for fact in facts), s.missing or str(len(s.problems))))
     columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
     return Section("What the snapshot holds", columns, rows)
 
@@ -77,7 +67,7 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
             notes.append(f"No snapshot of {row.name}: {row.reason}")
             continue
         new = changed(before.versions, row.versions) if before else [f"{n} {v}" for n, v in row.versions.items()]
-        moved = _moved(row) if before else "the first"
+        moved = _said(sum(map(Counter, row.counts.values()), Counter())) if before else "the first"
         rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
         details.append(_details(row))
         if row.untimed:
@@ -100,10 +90,6 @@ def _ports(row: Row, fact: str) -> str:
         return "not asked"
     found = [f"not {', '.join(bad)}"] * bool(bad) + [f"in part {', '.join(part)}"] * bool(part)
     return "; ".join(found) or "all"
-
-
-def _moved(row: Row) -> str:
-    return _said(sum((Counter(counts) for counts in row.counts.values()), Counter()))
 
 
 def _said(counts: Mapping[str, int]) -> str:
@@ -153,6 +139,47 @@ def _times_of(row: Row, name: str) -> tuple[str, ...]:
 
 
 def _details(row: Row) -> Section:
-    moved = [(m.kind, m.subject, _short(m.what), _short(m.old or "none"), _short(m.new or "none")) for m in row.moved]
     columns = (Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
-    return Section(f"Changed with {row.name}", columns, moved, detail=True)
+    return Section(f"Changed with {row.name}", columns, [(m.kind, *_row(m)) for m in row.moved], detail=True)
+
+
+def matrix_picture(matrix: Matrix) -> Picture | None:
+    """What one call of each port costs, over the version sets: a panel for each fact that some set has."""
+    rows = [row for row in matrix.rows if not row.reason]
+    ports = [name for name in dict.fromkeys(name for row in rows for name in row.facts) if ":" not in name]
+
+    def points(port: str, fact: str) -> list[tuple[int, int | float]]:
+        return [(number, value) for number, row in enumerate(rows) if (value := row.facts.get(port, {}).get(fact))]
+
+    drawn = {fact: [port for port in ports if points(port, fact)] for fact in DRAWN}
+    drawn = {fact: some for fact, some in drawn.items() if some}
+    if len(rows) < 2 or not drawn:
+        return None
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.6 * len(drawn) + 0.6), layout="constrained")
+        grid = figure.subplots(len(drawn), 1, squeeze=False)
+        for axes, (fact, some) in zip(grid[:, 0], drawn.items(), strict=True):
+            for number, port in enumerate(some):
+                known = points(port, fact)
+                axes.plot(*zip(*known, strict=True), color=colour_of(port, some), marker=marker_of(number), label=port)
+            title, unit = DRAWN[fact]
+            axes.set(title=title, ylabel=unit, yscale="log")
+            axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
+            axes.set_xticks(range(len(rows)), [""] * len(rows))
+            axes.grid(alpha=0.3)
+        names = [_label(row) for row in rows]
+        grid[-1][0].set_xticks(range(len(rows)), names, rotation=45, ha="right", rotation_mode="anchor")
+        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    ends = [
+        f"{port} from {known[0][1]} to {known[-1][1]}"
+        for port in ports
+        if (known := points(port, "lines")) and known[0][0] == 0 and known[-1][0] == len(rows) - 1
+    ]
+    text = f"Lines of Python in one train step, over {len(rows)} version sets: {'; '.join(ends)}."
+    return Picture("matrix", figure, text)
+
+
+def _label(row: Row) -> str:
+    return f"{row.name}, jax {row.versions.get('jax', '?')}" if row.day else row.name.replace(" ", "\n")

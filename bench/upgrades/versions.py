@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
+from dateutil.relativedelta import relativedelta
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ...common.errors import InputError
@@ -13,7 +14,6 @@ from ...common.errors import InputError
 SUBJECTS = ("jax", "jaxlib", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "numpy", "scipy", "ml-dtypes")
 _DAY = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 _EVERY = re.compile(r"(\d*) ?(day|week|month|year)s?")
-_DAYS = {"day": 1, "week": 7}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def days_between(first: date, every: str, last: int | None = None, end: date | N
     number, end = int(step[1] or 1), end or today()
     days: list[date] = []
     try:
-        while (day := _after(first, len(days) * number, step[2])) < end:
+        while (day := first + relativedelta(**{f"{step[2]}s": len(days) * number})) < end:  # pyright: ignore[reportArgumentType]
             days.append(day)
     except (OverflowError, ValueError):  # beyond the last day that there is
         pass
@@ -103,19 +103,6 @@ def days_between(first: date, every: str, last: int | None = None, end: date | N
     if last is not None:
         days = days[-last:]
     return [VersionSet(day.isoformat(), (), day) for day in days]
-
-
-def _after(day: date, number: int, unit: str) -> date:
-    if unit in _DAYS:
-        return day + timedelta(days=number * _DAYS[unit])
-    months = day.month - 1 + number * (12 if unit == "year" else 1)
-    year, month = day.year + months // 12, months % 12 + 1
-    for last in range(day.day, 27, -1):  # a month may be shorter
-        try:
-            return date(year, month, last)
-        except ValueError:
-            continue
-    return date(year, month, day.day)
 
 
 def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Argument, ArgumentError, InputError
+from ..errors import InputError
 from .layouts import CANONICAL, CARRY, Layout, Row, flatten
 from .record import ClassifierParams, GRUParams
 
 SHOWN = 8  # names in a message
-SOURCE = Argument("source=")  # what callers say the layout with
 ADDED = "its two biases of r and of z are added, as the model has one of each: the sums are kept, the split is lost."
 
 
@@ -31,8 +30,7 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
         sentences.
 
     Raises:
-        InputError: the names are those of no layout, or the arrays are not a GRU's parameters.
-        ArgumentError: the names are those of two layouts.
+        InputError: the names are those of no layout or of two, or the arrays are not a GRU's parameters.
 
     >>> from trigru.common.config import GRUConfig
     >>> from trigru.common.parameters.layouts import TORCH
@@ -92,7 +90,7 @@ def _best(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> _Match:
     first, *others = (match for match in fits if match.closeness == closest)
     if others:
         names = " and ".join(match.layout.name for match in (first, *others))
-        raise ArgumentError(f"has the arrays of {names} alike. Say which it is, with ", SOURCE, ".")
+        raise InputError(f"has the arrays of {names} alike, so that nobody can tell which it is.")
     return first
 
 

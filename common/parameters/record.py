@@ -56,8 +56,7 @@ class GRUParams(NamedTuple):
             InputError: a field is mis-shaped or not finite, so that no reader would take the file.
         """
         tensors = {name: np.asarray(array) for name, array in self._asdict().items()}
-        problem = _problem(tensors)
-        if problem:
+        if problem := _problem(tensors):
             raise InputError(f"parameters not saved: {problem}")
         write_tensors(path, tensors, "GRUParams")
 
@@ -70,8 +69,7 @@ class GRUParams(NamedTuple):
                 values than a GRU's parameters.
         """
         tensors = read_tensors(path)
-        problem = _problem(tensors)
-        if problem:
+        if problem := _problem(tensors):
             raise ParamsFileError(f"{path}: {problem}")
         return cls(**tensors)
 
@@ -150,19 +148,9 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
         raise InputError(f"parameters are {type(params).__name__}, expected {expected.__name__}: "
                          f"classes is {config.classes}.")  # fmt: skip
     shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
-    for name, array in leaves(params).items():
-        if not hasattr(array, "dtype"):
-            raise InputError(f"{name} is a {type(array).__name__}, expected an array. Convert it with np.asarray.")
-        if np.shape(array) != shapes[name]:
-            raise InputError(
-                f"{name} has shape {np.shape(array)}, expected {shapes[name]}: "
-                f"input_size {config.input_size}, hidden_size {config.hidden_size}."
-            )
-        if str(array.dtype) != config.param_dtype:
-            raise InputError(
-                f"{name} has dtype {array.dtype}, expected {config.param_dtype}. "
-                f"Convert it, or set param_dtype={str(array.dtype)!r}."
-            )
+    why = f": input_size {config.input_size}, hidden_size {config.hidden_size}"
+    if problem := array_problem(leaves(params), shapes, why, config.param_dtype):
+        raise InputError(problem)
 
 
 def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig:
@@ -176,34 +164,48 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
     """
     if not isinstance(params, GRUParams | ClassifierParams):
         raise InputError(f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams.")
-    for name, array in leaves(params).items():
+    arrays, classes = leaves(params), None
+    for name, array in arrays.items():
         ndim = 2 if "weight" in name else 1
-        if not hasattr(array, "dtype") or np.ndim(array) != ndim:
-            what = f"shape {np.shape(array)}" if hasattr(array, "dtype") else f"type {type(array).__name__}"
-            raise InputError(f"{name} has {what}, expected an array of {ndim} axes.")
-    gru = params.gru if isinstance(params, ClassifierParams) else params
-    classes = len(params.readout.bias) if isinstance(params, ClassifierParams) else None
-    hidden_size, input_size = len(gru.bias_n), gru.weight_ih.shape[1]
-    return GRUConfig(input_size, hidden_size, classes, param_dtype=str(gru.weight_ih.dtype), **options)
+        if np.ndim(array) != ndim or not hasattr(array, "dtype"):
+            raise InputError(f"{name} is {_kind(array)}, expected an array of {ndim} axes.")
+    if isinstance(params, ClassifierParams):
+        classes = len(arrays["readout.bias"])
+    hidden_size, input_size, dtype = len(arrays["bias_n"]), arrays["weight_ih"].shape[1], str(arrays["weight_ih"].dtype)
+    return GRUConfig(input_size, hidden_size, classes, param_dtype=dtype, **options)
 
 
-def array_problem(arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "") -> str | None:
-    """What keeps NumPy arrays from being parameters of these shapes, or None: they have one dtype, and finite values.
+def array_problem(
+    arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "", dtype: str | None = None
+) -> str | None:
+    """What keeps arrays from having these shapes, with an entry at least, and one dtype; None where nothing does.
 
-    A message ends with `why` the shapes are expected.
+    Args:
+        why: the shapes are expected, as the message ends.
+        dtype: that is expected; None for NumPy arrays of whatever floating-point dtype, whose values are finite.
     """
     first = next(iter(shapes))
     for name, shape in shapes.items():
-        array, dtype = arrays[name], arrays[first].dtype
-        if array.size == 0 or array.shape != shape:
-            return f"{name} has shape {array.shape}, expected {shape} with at least one entry{why}."
-        if array.dtype != dtype:
-            return f"{name} has dtype {array.dtype}, but {first} has {dtype}: expected one dtype."
-        if array.dtype.name not in ("float16", "float32", "float64"):
+        array = arrays[name]
+        if not hasattr(array, "dtype"):
+            return f"{name} is {_kind(array)}, expected an array. Convert it with np.asarray."
+        if array.shape != shape or 0 in shape:
+            some = " with at least one entry" if 0 in shape else ""
+            return f"{name} has shape {array.shape}, expected {shape}{some}{why}."
+        if dtype is not None:
+            if str(array.dtype) != dtype:
+                return f"{name} has dtype {array.dtype}, expected {dtype}. Convert it, or set param_dtype."
+        elif array.dtype != arrays[first].dtype:
+            return f"{name} has dtype {array.dtype}, but {first} has {arrays[first].dtype}: expected one dtype."
+        elif array.dtype.name not in ("float16", "float32", "float64"):
             return f"{name} has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
-        if not np.isfinite(array).all():
+        elif not np.isfinite(array).all():
             return f"{name} has values that are not finite (NaN or infinity)."
     return None
+
+
+def _kind(array: Any) -> str:
+    return f"an array of shape {np.shape(array)}" if hasattr(array, "dtype") else f"a {type(array).__name__}"
 
 
 def _problem(tensors: dict[str, np.ndarray]) -> str | None:

@@ -1,16 +1,11 @@
-"""Parameters from one framework's layout to another's, in memory and on disk.
-
-Files are not trusted: only torch's files are pickles, and they are read only on request.
-"""
+"""Parameters from one framework's layout to another's, in memory and on disk. Files are not trusted: none runs code."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import (
-    Argument,
-    ArgumentError,
     InputError,
     ParamsFileError,
     TrigruError,
@@ -19,17 +14,13 @@ from ...common.errors import (
     brief,
     either,
 )  # fmt: skip
-from ...common.parameters.detection import SOURCE, recognise
+from ...common.parameters.detection import recognise
 from ...common.parameters.layouts import CANONICAL, TORCH, Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
 from .. import get_port, port_names, unavailable
 from .containers import CONTAINERS, Container, get_container
 
 __all__ = ["Converted", "convert", "layouts", "read", "write"]
-
-#: What the messages call the arguments of `read` and `write`; SOURCE, too.
-LAYOUT = Argument("layout=")
-PICKLE = "it is a pickle, read with torch's weights_only=True, which refuses code: prefer safetensors."
 
 
 @dataclass(frozen=True)
@@ -63,58 +54,43 @@ def layouts() -> dict[str, Layout]:
     return {layout.name: layout for layout in (CANONICAL, *own, TORCH)}
 
 
-def convert(tree: Any, source: str | None = None) -> Converted:
-    """Recognise parameters in memory, of any layout.
+def convert(tree: Any) -> Converted:
+    """Recognise parameters in memory, of any layout, by their names.
 
     Args:
         tree: linen's variables, an NNX state or pure dict, an Equinox model, torch's state dict, or any dict of arrays
             with the names that one of them would have.
-        source: the layout that it must have; None tells it by the names.
 
     Raises:
         InputError: the names are those of no layout, or the arrays are not a GRU's parameters.
-        ArgumentError: they have another layout than source.
 
     >>> import numpy as np
     >>> gru = {"weight_ih_l0": np.ones((9, 2), "f4"), "weight_hh_l0": np.ones((9, 3), "f4")}  # of torch, bias=False
-    >>> found = convert(gru)
-    >>> found.notes
+    >>> converted = convert(gru)
+    >>> converted.notes
     ('it has no biases: they are 0.', 'it has no initial_carry: the initial state is 0.')
-    >>> found.to("nnx")["cell"]["dense_i"]["kernel"].shape
+    >>> converted.to("nnx")["cell"]["dense_i"]["kernel"].shape
     (2, 9)
     """
-    try:
-        params, layout, notes = recognise(tree, layouts().values() if source is None else [_layout(source)])
-    except InputError:
-        if source is not None and (other := _layout_of(tree)):
-            raise _other_layout(f"has the layout {other}", SOURCE, source, f"Leave it out, or say {other}") from None
-        raise
+    params, layout, notes = recognise(tree, layouts().values())
     return Converted(params, layout.name, notes)
 
 
-def read(path: str | os.PathLike[str], source: str | None = None) -> Converted:
-    """Read parameters from a file or folder; its suffix says how.
+def read(path: str | os.PathLike[str]) -> Converted:
+    """Read parameters from a file; its suffix says how.
 
     Args:
         path: a container of `trigru.impls.checkpoints.containers`.
-        source: the layout that it must have; None tells it by the names.
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
         InputError: the suffix is unknown.
-        ArgumentError: it has another layout than source.
         UnavailableError: the library that reads it is not installed.
     """
     path = Path(path)
-    if not path.exists():
-        raise ParamsFileError(f"{path}: No such file or directory.")
     container = get_container(path)
-    if source is not None and container.unnamed and _layout(source).name not in (container.layouts or ()):
-        raise _other_layout(f"{path}: {_holds(container)}", SOURCE, source, "Leave it out")
     try:
-        found = convert(container.read(path), source)
-    except ArgumentError as error:
-        raise ArgumentError(f"{path}: ", *error.parts) from error
+        return convert(container.read(path))
     except InputError as error:
         raise ParamsFileError(f"{path}: {error}") from error
     except TrigruError:
@@ -127,23 +103,21 @@ def read(path: str | os.PathLike[str], source: str | None = None) -> Converted:
         raise ParamsFileError(
             f"{path}: not a readable {container.title} ({_in_words(error)}). It may be damaged; write it again."
         ) from error
-    return replace(found, notes=(*found.notes, PICKLE)) if container.pickle else found
 
 
 def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, layout: str | None = None) -> str:
-    """Write parameters, whole or not at all.
+    """Write parameters, whole or not at all. A file that is there is replaced.
 
     Args:
-        path: a container of `trigru.impls.checkpoints.containers`. A file is replaced, a folder is not.
+        path: a container of `trigru.impls.checkpoints.containers`.
         layout: the name of the layout to write; None where the container has one alone.
 
     Returns:
         The name of the layout.
 
     Raises:
-        InputError: the suffix is unknown, a folder is in the way, or the parameters are mis-shaped or not finite.
-        ArgumentError: the container does not take the layout, or takes several, and none is given.
-        ParamsFileError: the library that writes it failed, for example because the disk is full.
+        InputError: the suffix is unknown, the container does not take the layout, or takes several and none is given,
+            a folder is in the way, or the parameters are mis-shaped or not finite.
         UnavailableError: the library that writes it is not installed.
         OSError: it cannot be written.
     """
@@ -151,29 +125,24 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     container = get_container(path)
     takes = first, *others = container.layouts or tuple(layouts())
     if layout is None and others:
-        raise ArgumentError(
-            f"{path}: {container.title}s can hold several layouts. Choose one with ", LAYOUT, f": {either(takes)}."
-        )
+        raise InputError(f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}.")
     chosen = _layout(first if layout is None else layout)
     if chosen.name not in takes:
         elsewhere = [c.suffixes[0] for c in CONTAINERS if chosen.name in (c.layouts or layouts())]
-        remedy = f"Say {either(takes)}" if others else "Leave it out"
-        remedy += f", or write {chosen.name} to {either(elsewhere)}"
-        raise _other_layout(f"{path}: {_holds(container)}", LAYOUT, chosen.name, remedy)
-    if path.is_dir() or (path.exists() and container.folder):
-        raise InputError(f"{path}: is there already. Remove it, or choose another name.")
+        raise InputError(
+            f"{path}: {container.title}s hold the layout {either(takes)} alone. "
+            f"Write {chosen.name} to {either(elsewhere)}."
+        )
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder. Remove it, or choose another name.")
     try:
-        params = convert(CANONICAL.flat(params), CANONICAL.name).params  # checked, and in this machine's byte order
+        params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
     except InputError as error:
         raise InputError(f"{path}: not written: {error}") from error
     try:
         container.write(path, chosen, params)
     except ModuleNotFoundError as error:
         raise _not_installed(container, error) from error
-    except OSError:
-        raise
-    except Exception as error:  # a full disk may fail anywhere in the library that writes
-        raise ParamsFileError(f"{path}: not written ({_in_words(error)}).") from error
     return chosen.name
 
 
@@ -188,23 +157,6 @@ def _layout(name: str) -> Layout:
     if name in port_names() and (reason := unavailable(name)):
         raise UnavailableError(f"layout {name!r} is not available: {reason}")
     raise UnknownNameError("layout", name, list(known))
-
-
-def _layout_of(tree: Any) -> str | None:
-    """The name of the layout that it has; None where it has none."""
-    try:
-        return recognise(tree, layouts().values())[1].name
-    except InputError:
-        return None
-
-
-def _holds(container: Container) -> str:
-    takes = container.layouts or tuple(layouts())
-    return f"{container.title}s hold the layout{'s' * (len(takes) > 1)} {' and '.join(takes)} alone"
-
-
-def _other_layout(fact: str, argument: Argument, asked: str, remedy: str) -> ArgumentError:
-    return ArgumentError(f"{fact}, and ", argument, f" asks for {asked}. {remedy}.")
 
 
 def _not_installed(container: Container, error: ModuleNotFoundError) -> UnavailableError:

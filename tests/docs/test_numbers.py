@@ -24,7 +24,7 @@ SITUATIONS = (
 
 @cache
 def run(name):
-    return load(ROOT / "docs" / "results" / f"{name}.json")
+    return load(ROOT / "docs" / "results" / f"{name}.json.gz")
 
 
 def facts(name, workload, phase, arm):

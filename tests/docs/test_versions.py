@@ -1,5 +1,6 @@
 """What depends on the versions, in the tables that the docs show side by side."""
 
+import gzip
 import re
 import shutil
 from dataclasses import replace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from trigru.bench.analysis.answer import WAYS
+from trigru.common.files import read_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,9 +25,9 @@ def versions(monkeypatch):
 
 
 def test_versions_beside_each_other(versions, tmp_path):
-    shutil.copy(ROOT / "docs" / "results" / "cpu.json", tmp_path / "cpu.json")
+    shutil.copy(ROOT / "docs" / "results" / "cpu.json.gz", tmp_path / "cpu.json.gz")
     assert versions.version_tables(tmp_path).startswith("One set of versions was measured: python ")
-    shutil.copy(tmp_path / "cpu.json", tmp_path / "cpu-py311.json")
+    shutil.copy(tmp_path / "cpu.json.gz", tmp_path / "cpu-py311.json.gz")
     same = versions.version_tables(tmp_path)
     assert "**The answer depends on your versions** in 0 of 36 ratios" in same
     assert "**no**" not in same
@@ -45,10 +47,10 @@ def test_whether_two_sets_give_the_same_answer(versions, before, after, said):
 
 
 def test_versions_that_disagree(versions, tmp_path, monkeypatch):
-    content = (ROOT / "docs" / "results" / "cpu.json").read_text(encoding="utf-8")
+    content = read_whole(ROOT / "docs" / "results" / "cpu.json.gz").decode()
     (date,) = set(re.findall(r'"datetime": ?"(2\d{3}-[^"]+)"', content))
-    (tmp_path / "cpu.json").write_text(content, encoding="utf-8")
-    (tmp_path / "cpu-py311.json").write_text(content.replace(date, f"2020{date[4:]}"), encoding="utf-8")
+    (tmp_path / "cpu.json.gz").write_bytes(gzip.compress(content.encode()))
+    (tmp_path / "cpu-py311.json.gz").write_bytes(gzip.compress(content.replace(date, f"2020{date[4:]}").encode()))
     measured = versions.Measured.effect
 
     def doubled(self, workload, phase, way, port):

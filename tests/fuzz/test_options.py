@@ -35,8 +35,8 @@ OPTIONS = {
     ("diff", "results.json", "results.json"): {NUMBERS: ("--fail-above",)},
     ("diff", "results.json"): {FOLDERS: ("",)},
     ("report",): {FOLDERS: ("",)},
-    ("convert", "file.npz"): {NAMES: ("--to", "--from"), FOLDERS: ("",)},
-    ("convert", "file.npz", "x.npz"): {NAMES: ("--to", "--from")},
+    ("convert", "file.eqx"): {NAMES: ("--to",), FOLDERS: ("",)},
+    ("convert", "file.eqx", "x.eqx"): {NAMES: ("--to",)},
 }
 CASES = [
     (command, option, values)
@@ -57,7 +57,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(verify, "verify_ports", lambda *_, **__: ([], {}))
     save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), tmp_path / "in" / "results.json")
     (tmp_path / "in" / "file").write_bytes(b"precious")
-    (tmp_path / "in" / "file.npz").write_bytes(b"precious")
+    (tmp_path / "in" / "file.eqx").write_bytes(b"precious")
     for link, target in (("loop", "loop"), ("to-file", "file"), ("dangling", "nothing")):
         os.symlink(target, tmp_path / "in" / link)
     return tmp_path / "in"
@@ -73,7 +73,7 @@ def test_an_option_that_nobody_means_is_taken_or_refused_in_a_sentence(folder, c
         assert said.isprintable(), (words, err)
         assert "Traceback" not in said
         assert code != 2 or err.startswith(("error: ", "Usage: ")), (words, err)
-    assert (folder / "file").read_bytes() == (folder / "file.npz").read_bytes() == b"precious"
+    assert (folder / "file").read_bytes() == (folder / "file.eqx").read_bytes() == b"precious"
 
 
 def test_there_are_many_values():

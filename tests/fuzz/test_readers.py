@@ -5,9 +5,7 @@ What a reader takes goes through everything that is done with it. By default eac
 """
 
 import json
-import logging
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,16 +18,7 @@ import numpy as np
 import pytest
 from flax.serialization import msgpack_serialize
 from safetensors.numpy import save as save_tensors
-from support.mutations import (
-    archive_of,
-    copy_folder,
-    mutate,
-    mutate_arrays,
-    mutate_folder,
-    mutate_lines,
-    npy_of,
-    spoil,
-)  # fmt: skip
+from support.mutations import mutate, mutate_arrays, mutate_lines, npy_of, spoil  # fmt: skip
 from support.processes import fill, journal_at
 from support.runs import draw_run
 from trigru.bench.analysis.diff import diff
@@ -96,7 +85,6 @@ PARAMS = random_params(GRUConfig(2, 3))
 #: By suffix: layouts whose arrays are put into such files, and how.
 FILES = {
     ".safetensors": (("canonical", "torch", "linen", "nnx"), lambda arrays, rng: _safetensors(arrays)),
-    ".npz": (("canonical", "torch", "linen", "nnx"), archive_of),
     ".msgpack": (("linen", "nnx"), lambda arrays, rng: msgpack_serialize(_nested(arrays))),
     ".eqx": (("equinox",), lambda arrays, rng: b"".join(map(npy_of, arrays.values()))),
 }
@@ -205,29 +193,3 @@ def test_what_is_no_file_of_a_bounded_size_is_refused_at_once(reader, strange, t
     _, name, _, consume_file = READERS[reader]
     STRANGE[strange](tmp_path / name)
     assert not is_taken(tmp_path / name, consume_file)
-
-
-@pytest.mark.long
-def test_orbax_folders_that_are_nearly_right_are_taken_or_refused(tmp_path, say_at_end):
-    """In a process of its own: Orbax leaves reads behind that complain when they end, at some later time."""
-    found = subprocess.run([sys.executable, __file__, tmp_path], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr[-5000:]
-    say_at_end(found.stdout.strip())
-
-
-def _feed_orbax(tmp_path):
-    logging.disable(logging.CRITICAL)
-    sys.unraisablehook = lambda _: None
-    rng, end, tried, taken = np.random.default_rng(0), time.monotonic() + LONG_S, 0, 0
-    good, path = tmp_path / "good.orbax", tmp_path / "p.orbax"
-    write(good, PARAMS, "nnx")
-    while time.monotonic() < end:
-        copy_folder(good, path)
-        mutate_folder(path, rng)
-        tried, taken = tried + 1, taken + is_taken(path, consume_params)
-    print(f"{tried} folders to the reader of .orbax: {taken} taken, {tried - taken} refused", flush=True)
-    os._exit(0 if 0 < taken < tried else 1)
-
-
-if __name__ == "__main__":
-    _feed_orbax(Path(sys.argv[1]))

@@ -1,7 +1,6 @@
 """Version sets without an installation: environments that are made up."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError, Environments
 from trigru.bench.upgrades.versions import VersionSet, read_set
@@ -11,27 +10,24 @@ SETS = [read_set(f"jax==0.{n}.0") for n in range(4)]
 
 
 class Made(Environments):
-    """Environments without an installation, of the versions that a set names and in folders of the set's name.
+    """Environments without an installation, of the versions that a set names, whose command passes on the set's name.
 
     Args:
         failing: the names of sets that fail to install, and whether each does so for good.
-        folder: where their folders are.
     """
 
     python = "3.13"
 
-    def __init__(self, failing: Mapping[str, bool] | None = None, folder: Path = Path()):
-        self.failing, self._folder = failing or {}, folder
+    def __init__(self, failing: Mapping[str, bool] | None = None):
+        self.failing = failing or {}
         self.made: list[str] = []
 
     def get(self, of: VersionSet) -> Environment:
         self.made.append(of.name)
         if of.name in self.failing:
             raise EnvironmentFailedError("no such wheel", lasting=self.failing[of.name])
-        return Environment(self._folder / of.name, self.resolve(of) | {"rich": "13"})
-
-    def resolve(self, of: VersionSet) -> dict[str, str]:
-        return dict(requirement.split("==") for requirement in of.requirements)
+        versions = dict(requirement.split("==") for requirement in of.requirements)
+        return Environment(("env", f"VERSION_SET={of.name}"), versions | {"rich": "13"})
 
     def releases(self, package: str) -> list[str]:
         return RELEASES

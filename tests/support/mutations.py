@@ -3,9 +3,6 @@
 import copy
 import io
 import json
-import os
-import shutil
-import zipfile
 
 import numpy as np
 
@@ -113,47 +110,11 @@ def mutate_arrays(arrays, rng):
     return found
 
 
-def archive_of(arrays, rng):
-    """A NumPy archive, some with a member twice, or one that is none."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
-        for name, array in arrays.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy" if rng.random() < 0.95 else name or "x"), npy_of(array))
-    return buffer.getvalue()
-
-
 def npy_of(array):
     """A NumPy file."""
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
-
-
-def mutate_folder(folder, rng):
-    """Change a file of a folder, or put something else in its place."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    path = files[rng.integers(len(files))]
-    content = path.read_bytes()
-    action = rng.choice(["spoil", "spoil", "metadata", "metadata", "metadata", "delete", "pipe", "loop", "folder"])
-    if action == "metadata":
-        path = folder / "_METADATA"
-        path.write_bytes(mutate(json.loads(path.read_bytes()), rng))
-        return
-    path.unlink()
-    if action == "spoil":
-        path.write_bytes(spoil(content or b"x", rng))
-    elif action == "pipe":
-        os.mkfifo(path)
-    elif action == "loop":
-        path.symlink_to(path)
-    elif action == "folder":
-        path.mkdir()
-
-
-def copy_folder(source, target):
-    """Put a copy in the place of what is there."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
 
 
 def spoil(content, rng):

@@ -49,7 +49,7 @@ COMMANDS = {
     "bisect": {"--port", "--python", "--with", "--fact", "--output"},
     "styles": {"--phase"},
     "table": {"--format", "--ratio", "--workload", "--phase", "--style"},
-    "convert": {"--to", "--from"},
+    "convert": {"--to"},
 }
 
 

@@ -30,8 +30,8 @@ def test_convert_goes_round_the_frameworks_and_says_what_it_did():
     ]
     for arguments in (
         ("a.eqx", "b.msgpack", "--to", "linen"),
-        ("b.msgpack", "c.npz", "--to", "nnx", "--from", "linen"),
-        ("c.npz", "d.safetensors", "--to", "torch"),
+        ("b.msgpack", "c.safetensors", "--to", "nnx"),
+        ("c.safetensors", "d.safetensors", "--to", "torch"),
     ):
         code, _, err = call("convert", *arguments)
         assert code == 0
@@ -47,13 +47,11 @@ def test_convert_goes_round_the_frameworks_and_says_what_it_did():
     ("arguments", "message"),
     [
         (("absent.eqx", "p.pt"), "absent.eqx: No such file or directory"),
-        (("torch.safetensors", "a.npz"), "a.npz: NumPy archives can hold several layouts. Choose one with --to: ca"),
+        (("torch.safetensors", "a.safetensors"), "a.safetensors: safetensors files can hold several layouts. Name one"),
         (("torch.safetensors", "a.txt"), "a.txt: unknown suffix '.txt'"),
-        (("torch.safetensors", "a.eqx", "--to", "nnx"), "a.eqx: Equinox files hold the layout equinox alone, and --to"),
-        (("torch.safetensors", "a.eqx", "--from", "linen"), "torch.safetensors: has the layout torch, and --from asks"),
-        (("bad.eqx", "a.npz", "--from", "linen"), "bad.eqx: Equinox files hold the layout equinox alone, and --from"),
-        (("torch.safetensors", "a.eqx", "--from", "keras"), "unknown layout 'keras'"),
-        (("torch.safetensors", "a.npz", "--to", ""), "unknown layout ''"),
+        (("torch.safetensors", "a.eqx", "--to", "nnx"), "a.eqx: Equinox files hold the layout equinox alone."),
+        (("torch.safetensors", "a.eqx", "--to", "keras"), "unknown layout 'keras'"),
+        (("torch.safetensors", "a.eqx", "--to", ""), "unknown layout ''"),
         (("torch.safetensors", "./torch.safetensors", "--to", "nnx"), "are the same file"),
         (("bad.msgpack", "a.eqx"), "bad.msgpack: not a readable msgpack file"),
     ],
@@ -66,7 +64,6 @@ def test_bad_conversions_exit_2_and_leave_everything_as_it_was(of_torch, argumen
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err
-    assert "=" not in err.replace("model.state_dict()", ""), "an argument of Python is no option"
     assert {path: path.read_bytes() for path in of_torch.iterdir()} == before
 
 

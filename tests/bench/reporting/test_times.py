@@ -20,7 +20,7 @@ RESULTS = make_results([make_benchmark(arm, [1e-4, 2e-4, 3e-4]) for arm in ARMS]
 @pytest.fixture(scope="module")
 def full():
     """The longest run that is published."""
-    return load(Path(__file__).parents[3] / "docs" / "results" / "cpu.json")
+    return load(Path(__file__).parents[3] / "docs" / "results" / "cpu.json.gz")
 
 
 def test_a_busy_machine_an_interruption_and_a_noisy_group_are_pointed_at():

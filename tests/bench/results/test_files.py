@@ -1,5 +1,6 @@
 """The results file: what is saved is loaded, and what contradicts itself or lacks a fact is refused."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -46,6 +47,15 @@ def test_what_is_saved_is_loaded(path):
     other = msgspec.structs.replace(idle, untimed=[Untimed(arm, "not equal")])
     save(other, path)
     assert load(path) == other
+
+
+def test_a_compressed_file_is_read(path):
+    compressed = path.with_suffix(".json.gz")
+    compressed.write_bytes(gzip.compress(path.read_bytes()))
+    assert load(compressed) == RESULTS
+    compressed.write_bytes(compressed.read_bytes()[:-20])
+    with pytest.raises(ResultsFileError, match="is no whole gzip file"):
+        load(compressed)
 
 
 def test_pytest_benchmark_reads_it(path):
@@ -103,14 +113,14 @@ FAILED = EQUAL | {"error": 1e-3}
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}. Measure again"),
-        (("trigru",), {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}. Measure again"),
+        (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}: read it with trigru .* which wrote it"),
+        (("trigru",), {"schema": 1, "gpu": "H100"}, rf"schema 1, expected {SCHEMA}: read it with trigru \?, which"),
         ((*OF_PURE, "arm", "role"), "arm", "has no baseline, or several"),
         (("benchmarks", 1, "extra_info", "trigru", "arm", "role"), "baseline", "cannot be the baseline of its group"),
         ((*OF_LINEN, "arm", "role"), "duplicate", "cannot be the duplicate of its group"),
         ((*OF_LINEN, "arm", "kernel", "choices"), {"save": "none"}, "expected stock, fused, or fused with some of"),
         ((*OF_LINEN, "arm", "slowed"), 0.5, "cannot be the arm of its group"),
-        ((*OF_LINEN, "gate"), 1.5, "gate is 1.5, which admits no arm"),
+        ((*OF_LINEN, "gate"), 1.5, r"float` <= 1.0 .*gate"),
         ((*OF_LINEN, "differs"), "in its biases", "gate is there, and so is differs"),
         ((*OF_LINEN, "verdict"), "faster", "verdict of .* is faster, which its interval or the floor do not bear"),
         ((*OF_LINEN, "ratio_high"), 0.5, "ratio is outside of its own interval"),
@@ -118,12 +128,7 @@ FAILED = EQUAL | {"error": 1e-3}
         ((*OF_LINEN, "steps"), 9, "have a different steps"),
         ((*OF_LINEN, "position"), [0, 0, 0], "two arms of group .* have one position in a round"),
         ((*OF_PURE, "ratio_high"), 1.5, "the interval of .*, whose ratio is to itself, is not 1"),
-        *(
-            (("benchmarks", 2, "stats", name), 1e3, f"stats.{name} is not that of stats.data")
-            for name in ("rounds", "min", "max", "mean", "median")
-        ),
-        (("benchmarks", 2, "stats", "iterations"), 11, "stats.iterations is not that of stats.data or of calls"),
-        (("benchmarks", 2, "stats", "data"), [2.0, 4.0, 6.0], "stats.min is not that of stats.data"),
+        (("benchmarks", 2, "stats", "data"), [2.0, 4.0, 6.0], "ratio of .* is not that of its samples"),
         (("trigru", "plan", "workloads"), [{"name": "question"}], "is not what the plan asked for"),
         (("trigru", "plan", "phases"), ["step"], "is not what the plan asked for"),
         (("trigru", "plan", "ports"), ["pure"], "linen.* is not what the plan asked for"),
@@ -314,7 +319,7 @@ def facts_of(content, number=1):
 
 NEW_FACTS = {
     "a schema that is none": (lambda c: c["trigru"].update(schema=2.5), "schema 2.5, expected 5"),
-    "a schema that it has not": (lambda c: c["trigru"].update(schema=4), "not a results file|schema 4"),
+    "an earlier schema": (lambda c: c["trigru"].update(schema=4), "schema 4, expected 5"),
     "another clock in one arm": (lambda c: facts_of(c).update(clock="pipelined"), "by another clock"),
     "a clock that is none": (lambda c: facts_of(c).update(clock="sundial"), "clock"),
     "another clock's rounds without processes": (lambda c: facts_of(c).update(other_s=[1.0]), "other_s has 1 items"),

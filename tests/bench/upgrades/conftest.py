@@ -16,7 +16,7 @@ def trigru(monkeypatch):
 
     def run(made, arguments, still):
         still()
-        ran.append((str(made.folder), arguments[0]))
+        ran.append((made.command[-1].partition("=")[2], arguments[0]))
         if arguments[0] != "snapshot":
             return ""
         number = release_of(made)

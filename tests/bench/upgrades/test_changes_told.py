@@ -18,7 +18,7 @@ PROBLEM = Problem("values", "forward jit", "TypeError", "flax/nnx/graph.py: spli
 
 def between(old, new, *arrays):
     known = {name_of(array): array for array in arrays}
-    return [tuple(vars(change).values()) for change in changes((old, known), (new, known))]
+    return [msgspec.structs.astuple(change) for change in changes((old, known), (new, known))]
 
 
 def told(old, new, *arrays):

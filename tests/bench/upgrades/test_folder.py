@@ -103,7 +103,7 @@ def test_a_named_array_that_is_missing_is_damage(folder):
 
 def test_an_array_that_a_checkpoint_alone_names_is_missed_too(folder):
     snapshot = snapshot_of(Subject("linen", "linen"))
-    snapshot.subjects[0].checkpoints = [Checkpoint("linen.npz", ["bias (3,)"], {"bias": name_of(np.ones(3))})]
+    snapshot.subjects[0].checkpoints = [Checkpoint("linen.safetensors", ["bias (3,)"], {"bias": name_of(np.ones(3))})]
     save(folder, snapshot, {})
     with pytest.raises(SnapshotError, match="is missing"):
         load(folder)
@@ -170,9 +170,9 @@ def kept(tmp_path):
     """A folder with a checkpoint, and the snapshot that names it."""
     params = random_params(GRUConfig(4, 3), 5)
     (tmp_path / CHECKPOINTS).mkdir()
-    checkpoints.write(tmp_path / CHECKPOINTS / "linen.npz", params, "linen")
+    checkpoints.write(tmp_path / CHECKPOINTS / "linen.safetensors", params, "linen")
     arrays = {name: name_of(array) for name, array in CANONICAL.flat(params).items()}
-    subject = Subject("linen", "linen", checkpoints=[Checkpoint("linen.npz", [], arrays)])
+    subject = Subject("linen", "linen", checkpoints=[Checkpoint("linen.safetensors", [], arrays)])
     return tmp_path, snapshot_of(subject)
 
 
@@ -182,7 +182,7 @@ def test_a_checkpoint_that_reads_as_it_was_is_no_change(kept):
 
 def test_a_checkpoint_with_other_bits_is_told(kept):
     folder, snapshot = kept
-    checkpoints.write(folder / CHECKPOINTS / "linen.npz", random_params(GRUConfig(4, 3)), "linen")
+    checkpoints.write(folder / CHECKPOINTS / "linen.safetensors", random_params(GRUConfig(4, 3)), "linen")
     (found,) = unread(folder, snapshot)
     assert (found.kind, found.subject) == ("checkpoints", "linen")
     assert "other bits in weight_ih" in found.new
@@ -191,19 +191,19 @@ def test_a_checkpoint_with_other_bits_is_told(kept):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04rubbish", b"\x80\x04\x95pickle"])
 def test_a_damaged_checkpoint_is_told(kept, content):
     folder, snapshot = kept
-    (folder / CHECKPOINTS / "linen.npz").write_bytes(content)
+    (folder / CHECKPOINTS / "linen.safetensors").write_bytes(content)
     (found,) = unread(folder, snapshot)
-    assert "not a readable NumPy archive" in found.new
+    assert "not a readable safetensors file" in found.new
 
 
 def test_a_missing_checkpoint_is_told(kept):
     folder, snapshot = kept
-    (folder / CHECKPOINTS / "linen.npz").unlink()
+    (folder / CHECKPOINTS / "linen.safetensors").unlink()
     (found,) = unread(folder, snapshot)
     assert "No such file" in found.new
 
 
-@pytest.mark.parametrize("file", ["../linen.npz", "/etc/passwd", "a/b.npz", "..", ".", ""])
+@pytest.mark.parametrize("file", ["../linen.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", ""])
 def test_a_name_that_leads_elsewhere_is_not_opened(kept, file, monkeypatch):
     folder, snapshot = kept
     snapshot.subjects[0].checkpoints = [Checkpoint(file, [], {})]
@@ -214,17 +214,17 @@ def test_a_name_that_leads_elsewhere_is_not_opened(kept, file, monkeypatch):
 
 def test_a_link_is_not_followed(kept, tmp_path_factory):
     folder, snapshot = kept
-    file = folder / CHECKPOINTS / "linen.npz"
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "linen.npz"
+    file = folder / CHECKPOINTS / "linen.safetensors"
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "linen.safetensors"
     file.rename(elsewhere)
     file.symlink_to(elsewhere)
     (found,) = unread(folder, snapshot)
     assert found.new == "its name leads to another folder"
 
 
-def test_a_pickle_is_not_read(kept):
+def test_a_pickle_is_not_read(kept, monkeypatch):
     folder, snapshot = kept
     (folder / CHECKPOINTS / "linen.pt").write_bytes(b"\x80\x04.")
     snapshot.subjects[0].checkpoints = [Checkpoint("linen.pt", [], {})]
-    (found,) = unread(folder, snapshot)
-    assert "pickle" in found.new
+    monkeypatch.setattr(checkpoints, "read", None)
+    assert list(unread(folder, snapshot)) == []

@@ -4,7 +4,6 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 from support.environments import SETS, Made
 from support.runs import MACHINE
@@ -77,7 +76,7 @@ def test_a_matrix_says_of_what_and_where_it_is(tmp_path, trigru):
     class Dated(Made):
         def get(self, of):
             jax = "0.1.0" if of.day else "0.2.0"
-            return Environment(Path(of.name), {"jax": jax, "numpy": "2.0", "rich": "13"})
+            return Environment((of.name,), {"jax": jax, "numpy": "2.0", "rich": "13"})
 
     found = fill([of, SETS[2]], tmp_path, Dated(), command=["trigru", "matrix"])
     assert (found.schema, found.command, found.device) == (matrix.SCHEMA, ["trigru", "matrix"], MACHINE.device)
@@ -144,7 +143,7 @@ def test_the_worst_few_changes_of_a_kind_are_kept_of_each_port_and_all_are_count
     matrix._compare(row, first, second)
     assert row.counts == {port: dict.fromkeys(("draws", "bits"), MOST_KEPT + 1) for port in ("pure", "nnx")}
     kept = [change for change in found if not change.what.endswith(str(MOST_KEPT))]
-    assert [msgspec.structs.astuple(m) for m in row.moved] == [(c.kind, c.subject, c.what, c.old, c.new) for c in kept]
+    assert row.moved == kept
 
 
 def test_trigru_is_run_by_the_interpreter_of_the_environment(monkeypatch):
@@ -155,9 +154,9 @@ def test_trigru_is_run_by_the_interpreter_of_the_environment(monkeypatch):
         return 3, "it broke"
 
     monkeypatch.setattr(matrix, "run_in", run_in)
-    made, still = Environment(Path("/kept/one"), {}), lambda: None
+    made, still = Environment(("uv", "run"), {}), lambda: None
     assert matrix.run_trigru(made, ["snapshot", "-o", "x"], still) == "it broke"
-    assert told == [([str(made.python), "-P", "-m", "trigru.bench.cli", "snapshot", "-o", "x"], LIMIT_S, still)]
+    assert told == [(["uv", "run", "python", "-P", "-m", "trigru.bench.cli", "snapshot", "-o", "x"], LIMIT_S, still)]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
 from trigru.bench.upgrades.environments import Environment
 from trigru.bench.upgrades.matrix import MatrixFileError, fill, read, step_times_us
-from trigru.bench.upgrades.plots import matrix_picture
-from trigru.bench.upgrades.tables import matrix_tables
+from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
 from trigru.common.equality.measurement import Measurement
 
 
@@ -34,7 +33,7 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
     again = Made()
     found = fill(SETS, tmp_path, again, command=[])
     assert again.made == [SETS[1].name, SETS[2].name]
-    assert [folder for folder, _ in trigru] == again.made
+    assert [name for name, _ in trigru] == again.made
     assert [bool(row.reason) for row in found.rows] == [True, False, True, False]
 
 
@@ -241,7 +240,7 @@ def test_a_set_that_gets_other_versions_later_is_not_timed_as_the_earlier_one(tm
     class Later(Made):
         def get(self, of):
             made = super().get(of)
-            return Environment(made.folder, made.versions | {"jax": "0.9.9"})
+            return Environment(made.command, made.versions | {"jax": "0.9.9"})
 
     (row,) = fill(SETS[:1], tmp_path, Later(), command=[], bench=["--quick"]).rows
     assert row.untimed == "it gets other versions now: jax 0.0.0 -> 0.9.9"

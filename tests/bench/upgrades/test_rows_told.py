@@ -5,10 +5,16 @@ import pytest
 from support.runs import PROGRAM
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import Change
-from trigru.bench.upgrades.matrix import SCHEMA, Matrix, Moved, Row, facts_of
-from trigru.bench.upgrades.plots import matrix_picture
+from trigru.bench.upgrades.matrix import SCHEMA, Matrix, Row, facts_of
 from trigru.bench.upgrades.record import Calls, Checkpoint, Draw, Leaf, Problem, Program, Subject, Values, Warned, Where
-from trigru.bench.upgrades.tables import LONGEST, MOST_ROWS, change_tables, matrix_tables, snapshot_table
+from trigru.bench.upgrades.tables import (
+    LONGEST,
+    MOST_ROWS,
+    change_tables,
+    matrix_picture,
+    matrix_tables,
+    snapshot_table,
+)
 from trigru.common.equality.measurement import Measurement
 
 STEP, FORWARD = Where("jit", "train_step", "float32", "adam"), Where("jit", "forward", "float32")
@@ -31,7 +37,7 @@ def matrix(*rows):
 @pytest.fixture
 def found():
     """Four sets, one without a snapshot, of plain JAX, NNX with its kernel, and a part that comes later."""
-    moved = [Moved("bits", "nnx", "y" * LONGEST, "", "x" * (LONGEST + 1))]
+    moved = [Change("bits", "nnx", "y" * LONGEST, "", "x" * (LONGEST + 1))]
     first = {"pure": facts(100, 2.0), "nnx": facts(400, 5.0), "nnx:fused": facts(390, 4.0)}
     third = {"pure": facts(100), "nnx": facts(800, 6.0, "2 problems", "1 failed"), "nnx:fused": facts(None, equal="")}
     fourth = {"pure": facts(110, 4.0), "nnx": facts(900, 7.0), "nn.RNN": facts(70)}

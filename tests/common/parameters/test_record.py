@@ -69,7 +69,7 @@ def rewritten(path, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bias_n": np.ones(4, "f4")}, r"weight_ih has shape \(9, 4\), expected \(12, 4\) .* hidden_size 4"),
+        ({"bias_n": np.ones(4, "f4")}, r"weight_ih has shape \(9, 4\), expected \(12, 4\): .* hidden_size 4"),
         ({"bias": np.ones((9, 1), "f4")}, r"bias has shape \(9, 1\), expected \(9,\)"),
         ({"bias": np.full(9, np.nan, "f4")}, "bias has values that are not finite"),
         ({"weight_hh": np.full((9, 3), np.inf, "f4")}, "weight_hh has values that are not finite"),
@@ -169,10 +169,10 @@ def test_sizes_are_whole_and_positive(size):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"weight_ih": np.ones(9, "f4")}, "weight_ih has shape (9,), expected an array of 2 axes"),
-        ({"weight_hh": [[1.0]]}, "weight_hh has type list, expected an array of 2 axes"),
-        ({"bias_n": np.float32(1)}, "bias_n has shape (), expected an array of 1 axes"),
-        ({"initial_carry": None}, "initial_carry has type NoneType, expected an array of 1 axes"),
+        ({"weight_ih": np.ones(9, "f4")}, "weight_ih is an array of shape (9,), expected an array of 2 axes"),
+        ({"weight_hh": [[1.0]]}, "weight_hh is a list, expected an array of 2 axes"),
+        ({"bias_n": np.float32(1)}, "bias_n is an array of shape (), expected an array of 1 axes"),
+        ({"initial_carry": None}, "initial_carry is a NoneType, expected an array of 1 axes"),
     ],
 )
 def test_the_configuration_of_what_is_none_is_said(unchecked, changes, said):

@@ -49,7 +49,7 @@ def browser():
 @pytest.fixture(scope="module")
 def published():
     """The page of the published run, which takes seconds to write."""
-    return page([load(ROOT / "docs" / "results" / "cpu.json")])
+    return page([load(ROOT / "docs" / "results" / "cpu.json.gz")])
 
 
 @pytest.fixture
