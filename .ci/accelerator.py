@@ -36,9 +36,6 @@ TIMED = ["bench", "--kernel=stock", "--kernel=fused", "--style=functional", "--p
 SIZES = ["--workload=medium", "--workload=large", "--phase=forward", "--phase=train_step"]
 #: torch is timed beside the ports where it is.
 TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")] if find_spec("torch") else []
-CHOICES = [
-    f"--kernel=fused{choice}" for choice in ("", "@hoist=true", "@unroll=4", "@hoist=true,unroll=4", "@save=none")
-]
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,6 @@ STEPS = (
     Step("verify-fused", ["verify", "--json", "--kernel=fused"], 4.0, ["--check=sequence"]),
     Step("float32-default", [*TIMED, *SIZES, "--precision=default", *TORCH], 5.0, _LEAST),
     Step("bfloat16", [*TIMED, *SIZES, "--dtype=bfloat16", "--precision=default"], 3.5, _LEAST),
-    Step("choices", ["bench", *CHOICES, "--port=pure", "--processes=3", *SIZES], 3.0, _LEAST),
 )
 
 

@@ -21,7 +21,6 @@ WORKLOADS = [f"--workload={name}" for name in ("question", "medium", "long", "la
 STYLES = [f"--style={name}" for name in ("jit", "apply", "split-merge", "partition")]
 #: torch's own GRU, beside all ports.
 TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")]
-CHOICES = ["fused", *(f"fused@{choice}" for choice in ("hoist=true", "chunk=32", "unroll=4", "save=some", "save=none"))]
 KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
 INFERENCE = ["--phase=forward", *KERNEL[1:]]
 #: Runnable processes in the last minute, below which a machine is idle.
@@ -33,7 +32,6 @@ RESULTS = {
     "sweep": ("3.13", ["bench", "--sweep=hidden=8,32,128,512", "--phase=train_step"]),
     "kernel": ("3.11", ["bench", "--kernel=fused", *TORCH, *KERNEL, *STYLES]),
     "inference": ("3.11", ["bench", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
-    "kernel_choices": ("3.13", ["bench", *(f"--kernel={choice}" for choice in CHOICES), "--port=pure", *KERNEL]),
     "cold_start": ("3.13", ["bench", "--cold-start"]),
 }
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 from pictures import themed_picture
 from trigru.bench.analysis.answer import answer
-from trigru.bench.analysis.speedups import speedups, speedups_over_default
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.equality import equality_tables
 from trigru.bench.reporting.frameworks import framework_tables
@@ -84,36 +83,6 @@ def _kernel(name: str) -> str:
     return "\n\n".join([*parts, *provenance_lines(found)])
 
 
-def kernel_choices() -> str:
-    """What each choice of the fused kernel gains on each workload, and what memory it takes."""
-    found = load(DOCS / "results" / "kernel_choices.json.gz")
-    (port,), (phase,), plan = found.trigru.plan.ports, found.trigru.plan.phases, found.trigru.plan
-    workloads, kernels = [str(w) for w in plan.workloads], [str(kernel) for kernel in plan.kernels]
-    gains = {(s.kernel, str(s.benchmark.arm.workload)): s for s in speedups(found)}
-
-    def cells(kernel):
-        for workload in workloads:
-            ratio, share = gains[kernel, workload].ratio, gains[kernel, workload].temp_share
-            yield f"{ratio.ratio:.2f} [{ratio.low:.2f}, {ratio.high:.2f}], {share:.2f}"
-
-    head = ["| kernel | " + " | ".join(workloads) + " |", "| --- " * (1 + len(workloads)) + "|"]
-    table = [*head, *(f"| `{kernel}` | {' | '.join(cells(kernel))} |" for kernel in kernels)]
-    note = f"{port}, {phase}: speedup, stock / kernel, with its 95 % interval; and temporary memory, kernel / stock."
-
-    beside = {(s.kernel, str(s.benchmark.arm.workload)): s.verdict for s in speedups_over_default(found, "fused")}
-
-    def said(kernel):
-        """What a choice does beside the default, paired within rounds."""
-        on: dict[str, list[str]] = {}
-        for workload in workloads:
-            on.setdefault(beside[kernel, workload], []).append(f"`{workload}`")
-        told = "; ".join(f"{how} on {', '.join(some)}" for how, some in sorted(on.items()))
-        return f"- `{kernel}` is {told}."
-
-    lines = ["Beside the default, in the same rounds:", "\n".join(said(kernel) for kernel in kernels[1:])]
-    return "\n\n".join(["\n".join(table), note, *lines, *provenance_lines(found)])
-
-
 def screen() -> str:
     """The screen of the published run."""
     lines = answer_lines(answer(load(DOCS / "results" / "cpu.json.gz")))
@@ -124,6 +93,5 @@ PARTS = {
     "cold-start": cold_start,
     "kernel": lambda: _kernel("kernel"),
     "inference": lambda: _kernel("inference"),
-    "kernel-choices": kernel_choices,
     "screen": screen,
 }

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
@@ -134,7 +135,7 @@ def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
 
     Of the stock cell, on one device.
     """
-    own = [b for b in benchmarks if b.arm.role in ("arm", "baseline") and b.arm.kernel.is_stock and not b.arm.way]
+    own = [b for b in benchmarks if b.arm.role in ("arm", "baseline") and b.arm.kernel == STOCK and not b.arm.way]
     return {b.arm.port: b for b in own if label in b.arm.labels}
 
 

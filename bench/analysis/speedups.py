@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...common.gru.kernels import STOCK
 from ..results.record import Benchmark, Results
 from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, mean_effect, mean_floor, verdict
 
@@ -36,8 +37,8 @@ class Speedup:
 
     @property
     def kernel(self) -> str:
-        """The kernel's name, with its choices."""
-        return str(self.benchmark.arm.kernel)
+        """The kernel's name."""
+        return self.benchmark.arm.kernel
 
     @property
     def phase(self) -> str:
@@ -72,26 +73,13 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
     found = []
     for benchmarks in results.groups().values():
         alone = [b for b in benchmarks if not b.arm.way]
-        stock = {(b.arm.port, b.arm.style): b for b in alone if b.arm.kernel.is_stock and b.arm.copy == 1}
+        stock = {(b.arm.port, b.arm.style): b for b in alone if b.arm.kernel == STOCK and b.arm.copy == 1}
         for b in alone:
             own = stock.get((b.arm.port, b.arm.style))
-            if b.arm.kernel.is_stock or own is None:
+            if b.arm.kernel == STOCK or own is None:
                 continue
             others = [s for s in stock.values() if s.arm.port in results.trigru.plan.peers] if peers else [own]
             found += [_speedup(results, b, other, own.name) for other in others]
-    return found
-
-
-def speedups_over_default(results: Results, kernel: str) -> list[Speedup]:
-    """The speedup of every arm with choices of a kernel, over the same arm with the kernel's own choices."""
-    found = []
-    for benchmarks in results.groups().values():
-        alone = [b for b in benchmarks if not b.arm.way]
-        default = {(b.arm.port, b.arm.style): b for b in alone if str(b.arm.kernel) == kernel}
-        for b in alone:
-            other = default.get((b.arm.port, b.arm.style))
-            if other is not None and b.arm.kernel.name == kernel and b is not other:
-                found.append(_speedup(results, b, other, other.name))
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...common.errors import UnavailableError
-from ...common.gru.kernels import STOCK, Kernel
+from ...common.gru.kernels import STOCK
 from ...common.port.collectives import gathered
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
 from ...common.port.spread import WAYS, spread_of
@@ -60,7 +60,7 @@ def arms_of(
     phase: str,
     ports: Sequence[str],
     styles: Sequence[str] | None = None,
-    kernels: Sequence[Kernel] = (Kernel(),),
+    kernels: Sequence[str] = (STOCK,),
     peers: Sequence[str] = (),
     dtype: str = "float32",
     precision: str = "highest",
@@ -78,14 +78,14 @@ def arms_of(
         dtype, precision: of all of them.
         devices: over how many each port's batch is spread, in each way.
     """
-    (division,) = {kernel.name for kernel in kernels}
+    (division,) = set(kernels)
     if styles is None and (division != STOCK or len(devices) > 1):
         styles = (DOCUMENTED,)
     elif styles is None and get_workload(workload).few_styles:
         styles = (DOCUMENTED, FUNCTIONAL)
 
     def make(
-        port: str, style: str | None, kernel: Kernel, role: Any = "arm", copy: int = 1, over: int = 1, way: str = ""
+        port: str, style: str | None, kernel: str, role: Any = "arm", copy: int = 1, over: int = 1, way: str = ""
     ) -> Arm:
         labels = labels_by_source[port].get(style or "", ())
         return Arm(
@@ -95,12 +95,12 @@ def arms_of(
 
     labels_by_source = {name: _labels_of(name, phase) for name in (BASELINE[0], *ports, *peers)}
 
-    own = [Kernel(), *(kernel for kernel in kernels if not kernel.is_stock)]
-    found = [make(*BASELINE, Kernel(), "baseline"), make(*BASELINE, Kernel(), "duplicate", 2)]
+    own = [STOCK, *(kernel for kernel in kernels if kernel != STOCK)]
+    found = [make(*BASELINE, STOCK, "baseline"), make(*BASELINE, STOCK, "duplicate", 2)]
     for name in (*ports, *peers):
         if name in peers:
             known = [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]
-            found += [make(name, style, Kernel()) for style in known]
+            found += [make(name, style, STOCK) for style in known]
             continue
         asked = [None] if unavailable(name) else styles_called(get_port(name), styles, phase)
         several = [(over, way) for over in devices if over > 1 for way in WAYS.get(phase, ("placed",))]
@@ -109,7 +109,7 @@ def arms_of(
             for style in asked
             for kernel in own
             for over, way in [(1, ""), *(several if style else ())]
-            if not (kernel.is_stock and (name, style) == BASELINE and over == 1)
+            if not (kernel == STOCK and (name, style) == BASELINE and over == 1)
         ]
     return found
 
@@ -158,7 +158,7 @@ def prepare(arm: Arm) -> Ready:
         NotEqualError: the results are not those of the oracle.
     """
     source = get_source(arm.port)
-    config = workload_of(arm).config(arm.phase, str(arm.kernel), arm.dtype)
+    config = workload_of(arm).config(arm.phase, arm.kernel, arm.dtype)
     expected = expected_of(arm)
     start = time.perf_counter()
     style = get_style(source, arm.style or "?")

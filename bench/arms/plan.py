@@ -1,7 +1,6 @@
 """From what was asked for to the arms that are measured."""
 
 from ..results.arm import Arm, Plan
-from ..results.grouping import grouped
 from .arms import arms_of, packages_of
 
 #: With so many processes or fewer, one of them compiles.
@@ -9,14 +8,14 @@ FEW_PROCESSES = 4
 
 
 def expand(plan: Plan) -> list[Arm]:
-    """All arms of a plan, group by group. All choices of one kernel share a division."""
-    kernels, arithmetic = grouped(plan.kernels, lambda kernel: kernel.name).values(), (plan.dtype, plan.precision)
+    """All arms of a plan, group by group. Each kernel has a division."""
+    arithmetic = plan.dtype, plan.precision
     groups = [
         arms
         for workload in plan.workloads
         for phase in plan.phases
-        for k in kernels
-        for arms in [arms_of(workload, phase, plan.ports, plan.styles, k, plan.peers, *arithmetic, plan.devices)]
+        for kernel in plan.kernels
+        for arms in [arms_of(workload, phase, plan.ports, plan.styles, [kernel], plan.peers, *arithmetic, plan.devices)]
     ]
     return [arm for arms in groups for arm in arms]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ...common.gru.kernels import Kernel
+from ...common.gru.kernels import STOCK
 from ..arms.arms import BASELINE
 from ..proving.prover import Prover
 from ..results.arm import Plan
@@ -48,7 +48,7 @@ def compare(
         load_before = load_average()
         with _no_memory_kept():
             names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
-            kernels = [Kernel(), *(kernel for kernel in plan.kernels if not kernel.is_stock)]  # stock in every division
+            kernels = [STOCK, *(kernel for kernel in plan.kernels if kernel != STOCK)]  # stock in every division
             asked = (("float64", plan.dtype), checks_of(plan)) if quick else (read_dtypes(None), None)
             of_phase = (*plan.styles, BASELINE[1]) if plan.styles else None  # the baseline is always timed
             styles = dict.fromkeys(plan.phases, of_phase) if quick else None

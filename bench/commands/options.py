@@ -8,7 +8,7 @@ from typing import Any
 
 from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
-from ...common.gru.kernels import Kernel
+from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
 from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
@@ -68,7 +68,7 @@ def make_plan(
         raise InputError("--size and --sweep exclude each other: a sweep varies one size of a workload.")
     names, peers = read_sources(ports)
     timed = read_kernels(kernels, names)
-    stock_alone = all(kernel.is_stock for kernel in timed)
+    stock_alone = all(kernel == STOCK for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
     over = (1,) if devices is None else parse_devices(devices)
     usual = SPREAD if len(over) > 1 else QUICK if quick else usual
@@ -148,17 +148,14 @@ def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, .
     return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 
-def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[Kernel, ...]:
+def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:
     """The kernels asked for, or the stock one. Some port must offer each of them."""
     present = [get_port(port) for port in ports if not unavailable(port)]
     offered = dict.fromkeys(["stock", *(kernel for port in present for kernel in port.kernels)])
-    found: list[Kernel] = []
-    for name in names or ["stock"]:
-        kernel = Kernel(name)
+    for name in names or ():
         if name not in offered and present:
             raise UnknownNameError(f"kernel of {', '.join(ports)}", name, list(offered))
-        found += [kernel] if kernel not in found else []
-    return tuple(found)
+    return tuple(dict.fromkeys(names or [STOCK]))
 
 
 def checks_of(plan: Plan) -> tuple[Check, ...]:

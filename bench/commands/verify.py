@@ -11,7 +11,7 @@ from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ...common.gru.kernels import STOCK, Kernel
+from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, unavailable, upstream
 from ..processes.cluster import Cluster
 from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
@@ -41,7 +41,7 @@ def verify_ports(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
     checks: tuple[Check, ...] | None = None,
-    kernels: Sequence[Kernel] = (Kernel(),),
+    kernels: Sequence[str] = (STOCK,),
     styles: Mapping[str, Sequence[str] | None] | None = None,
     *,
     devices: int | None = None,
@@ -90,13 +90,13 @@ def _named(subject: Subject) -> str:
     return label(subject.name, subject.kernel or STOCK)
 
 
-def _subjects(names: Sequence[str], kernels: Sequence[Kernel], missing: dict[str, str]) -> list[Subject]:
+def _subjects(names: Sequence[str], kernels: Sequence[str], missing: dict[str, str]) -> list[Subject]:
     """Each available port on each kernel that it offers."""
     return [
-        Subject("port", name, None if kernel.is_stock else str(kernel))
+        Subject("port", name, None if kernel == STOCK else kernel)
         for kernel in kernels
         for name in names
-        if name not in missing and kernel.name in get_port(name).kernels
+        if name not in missing and kernel in get_port(name).kernels
     ]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 
-from ...common.gru.kernels import STOCK
 from ..analysis.diff import TOO_NOISY, Change, Diff, ProofChange
 from ..results.grouping import grouped
 from ..results.record import Results
@@ -106,7 +105,7 @@ def _by_port(changes: Iterable[Change], judged: Iterable[Change]) -> str:
 
 def _port(change: Change) -> str:
     arm = change.arm
-    return label(arm.port, STOCK if arm.kernel.is_stock else str(arm.kernel))
+    return label(arm.port, arm.kernel)
 
 
 def _upgrade(diff: Diff) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from ...common.gru.kernels import Kernel
+from ...common.gru.kernels import STOCK
 from . import contradictions
 from .ranges import Autotune, Count, Dtype, Label, Natural, NotNegative, Phase, Precision, Seconds, Size, Way
 
@@ -48,7 +48,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
         division: "stock", or the name of the kernel that the group compares with each framework's own cell.
         port: its name, or a peer's.
         style: the call style; None where the port is not available, so that its styles are not known.
-        kernel: the arm's own, with its choices.
+        kernel: the arm's own.
         role: ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise
             floor. An "arm" gets a verdict, and so does an arm of a "calibration", whose true difference is known.
         copy: 1; 2 for the duplicate; more for further copies of the baseline in a calibration.
@@ -66,7 +66,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     division: str
     port: str
     style: str | None
-    kernel: Kernel
+    kernel: str
     role: Role
     copy: Natural
     slowed: NotNegative
@@ -95,7 +95,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """Short, and unique within the group: "linen[apply]", "pure[jit]#2" or "pure[jit]:fused@save=none"."""
-        kernel = "" if self.kernel.is_stock else f":{self.kernel}"
+        kernel = "" if self.kernel == STOCK else f":{self.kernel}"
         copy = f"#{self.copy}" if self.copy > 1 else ""
         spread = f" on {self.devices}, {self.way}" if self.devices > 1 else ""
         return f"{self.port}[{self.style or '?'}]{kernel}{copy}{spread}" + (
@@ -148,7 +148,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     ports: tuple[str, ...]
     peers: tuple[str, ...]
     styles: tuple[str, ...] | None
-    kernels: Annotated[tuple[Kernel, ...], Meta(min_length=1)]
+    kernels: Annotated[tuple[str, ...], Meta(min_length=1)]
     processes: Annotated[int, Meta(ge=1, le=1000)]
     rounds: Natural | None
     sample_time_s: Seconds

@@ -17,7 +17,7 @@ from .arm import Arm, Plan, Untimed
 from .grouping import grouped
 from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds, Verdict
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,6 @@ from trigru.bench.results.files import SCHEMA, stats_of
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.record import Benchmark, Ceilings, ExtraInfo, Facts, Machine, Provenance, Results
 from trigru.common.equality.measurement import Measurement
-from trigru.common.gru.kernels import parse_kernel
 from trigru.common.port.programs import Build, ProgramFacts
 
 PLAN = Plan(
@@ -21,7 +20,7 @@ PLAN = Plan(
     ports=("pure", "linen"),
     peers=(),
     styles=None,
-    kernels=(parse_kernel("stock"),),
+    kernels=("stock",),
     processes=2,
     rounds=6,
     sample_time_s=1e-4,
@@ -53,20 +52,19 @@ LABELS: dict[Any, tuple[str, ...]] = {
 
 def plan(**changes: Any) -> Plan:
     """A plan of tiny's forward pass in pure and linen, with changes; workloads and kernels as users write them."""
-    for field, read in (("workloads", parse_workload), ("kernels", parse_kernel)):
-        if field in changes:
-            changes[field] = tuple(read(name) for name in changes[field])
+    if "workloads" in changes:
+        changes["workloads"] = tuple(map(parse_workload, changes["workloads"]))
     return msgspec.structs.replace(PLAN, **changes)
 
 
 def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division: str = "stock", trial: int = 0) -> Arm:
-    """An arm by its name, as in "linen[apply]", "pure[jit]#2", "pure[jit]+5%" or "nnx[leaves]:fused@save=none"."""
+    """An arm by its name, as in "linen[apply]", "pure[jit]#2", "pure[jit]+5%" or "nnx[leaves]:fused"."""
     port, _, rest = name.partition("[")
     style, _, rest = rest.partition("]")
     rest, _, slowed = rest.partition("+")
     rest, _, copy = rest.partition("#")
-    kernel = parse_kernel(rest.removeprefix(":") or "stock")
-    is_own = (port, style) == ("pure", "jit") and kernel.is_stock
+    kernel = rest.removeprefix(":") or "stock"
+    is_own = (port, style) == ("pure", "jit") and kernel == "stock"
     role = "baseline" if is_own and not copy and not slowed else "duplicate" if copy == "2" else "arm"
     role = "calibration" if trial and role == "arm" else role
     share = float(slowed.rstrip("%") or 0) / 100

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.runs import draw_kernels, make_arm, make_benchmark, with_benchmarks
-from trigru.bench.analysis.speedups import mean_speedup, speedups, speedups_over_default
+from trigru.bench.analysis.speedups import mean_speedup, speedups
 
 
 @pytest.fixture
@@ -48,21 +48,3 @@ def test_each_style_of_a_port_is_held_against_its_own_stock_arm(results):
     found = [s for s in speedups(with_benchmarks(results, results.benchmarks + others)) if s.arm.startswith("nnx")]
     for arm in ("nnx[nnx.jit]", "nnx[pytree]"):
         assert sorted(s.ratio.ratio for s in found if s.arm == arm) == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)
-
-
-def test_choices_of_a_kernel_are_held_against_its_own(rng):
-    """The second is twice as fast as the kernel's own choices, in the arm of the same port and style."""
-    takes_s = {"fused": 1.0, "fused@save=some": 0.5, "fused@save=none": 4.0}
-    found = [
-        make_benchmark(make_arm(f"{arm}:{kernel}", division="fused"), time_s * rng.uniform(1, 1.001, 20))
-        for arm in ("pure[jit]", "linen[apply]")
-        for kernel, time_s in takes_s.items()
-    ]
-    found.append(make_benchmark(make_arm("pure[jit]", division="fused"), rng.uniform(8, 8.01, 20)))
-    found = speedups_over_default(with_benchmarks(draw_kernels(rng), found), "fused")
-    assert {(s.arm, s.kernel): pytest.approx(s.ratio.ratio, rel=0.01) for s in found} == {
-        (f"{arm}:fused", kernel): ratio
-        for arm in ("pure[jit]", "linen[apply]")
-        for kernel, ratio in (("fused@save=some", 2.0), ("fused@save=none", 0.25))
-    }
-    assert {s.verdict for s in found} == {"faster", "slower"}

@@ -83,7 +83,7 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeyp
     assert "Proven equal: plain JAX (" in screen
 
 
-@pytest.mark.parametrize("kernels", [("stock",), ("stock", "fused@save=some")])
+@pytest.mark.parametrize("kernels", [("stock",), ("stock", "fused")])
 def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kernels):
     seen, timed = [], []
 
@@ -106,13 +106,12 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
     ("kernel", "lost"),
     [
         ("fused", {"linen[apply]:fused"}),
-        ("stock", {"linen[apply]", "linen[apply]:fused", "linen[apply]:fused@save=none"}),
-        ("fused@save=none", {"linen[apply]:fused@save=none"}),
+        ("stock", {"linen[apply]", "linen[apply]:fused"}),
     ],
 )
 def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(kernel, lost):
     wrong = Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0, kernel=kernel)
-    arms = expand(plan(kernels=("fused", "fused@save=none")))
+    arms = expand(plan(kernels=("fused",)))
     unproven = unproven_arms(arms, [wrong])
     assert {untimed.arm.name: untimed.reason for untimed in unproven} == dict.fromkeys(lost, "not proven equal: chunks")
     assert all(untimed.arm in arms for untimed in unproven)

@@ -84,13 +84,13 @@ worker.main(parent)
 
 def test_a_question_is_found_again_by_its_names():
     subjects = [
-        PURE, Subject("port", "linen", "fused@save=none"), Subject("upstream", "nnx"), Subject("fault", "no-b-hn")
+        PURE, Subject("port", "linen", "fused"), Subject("upstream", "nnx"), Subject("fault", "no-b-hn")
     ]  # fmt: skip
     for asked in expand(subjects, DTYPES, CHECKS):
         question = find(msgspec.json.decode(msgspec.json.encode(asked), type=type(asked)))
         assert question.port is get_subject(asked.subject)
         assert (question.check.name, question.row, question.compiled) == (asked.check, asked.row, asked.compiled)
-    assert get_subject(subjects[1]).kernel == "fused@save=none"
+    assert get_subject(subjects[1]).kernel == "fused"
     assert get_subject(subjects[2]) is not get_port("nnx")
 
 
@@ -151,9 +151,9 @@ def test_a_death_is_told_by_the_ports_own_name(child_runs):
 
 def test_a_death_is_told_of_the_kernel_that_was_asked_about(child_runs):
     child_runs("os.kill(os.getpid(), 9)")
-    subjects = [Subject("port", "pure"), Subject("port", "pure", "fused@save=none")]
+    subjects = [Subject("port", "pure"), Subject("port", "pure", "fused")]
     asked = expand(subjects, ["float64"], get_checks("held"))
-    assert [{m.kernel for m in answer} for answer in prove(asked, ignore).answers] == [{"stock"}, {"fused@save=none"}]
+    assert [{m.kernel for m in answer} for answer in prove(asked, ignore).answers] == [{"stock"}, {"fused"}]
 
 
 @pytest.mark.usefixtures("two_processes")

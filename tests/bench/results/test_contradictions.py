@@ -23,15 +23,11 @@ def test_several_rows_may_fail_for_one_reason():
 
 
 @pytest.mark.parametrize(
-    ("failed", "refused"),
-    [
-        ("stock", {"linen[apply]", "linen[apply]:fused", "linen[apply]:fused@save=none"}),
-        ("fused", {"linen[apply]:fused"}),
-    ],
+    ("failed", "refused"), [("stock", {"linen[apply]", "linen[apply]:fused"}), ("fused", {"linen[apply]:fused"})]
 )
 def test_an_arm_stands_on_the_proof_of_its_kernel_and_of_the_stock_cell(failed, refused):
     wrong, found = replace(EQUAL, error=1.0, kernel=failed), set()
-    for name in ("linen[apply]", "linen[apply]:fused", "linen[apply]:fused@save=none", "nnx[nnx.jit]:fused"):
+    for name in ("linen[apply]", "linen[apply]:fused", "nnx[nnx.jit]:fused"):
         try:
             check_proven([wrong], [make_arm(name, division="fused")])
         except ValueError as error:
