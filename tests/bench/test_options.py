@@ -36,11 +36,11 @@ ALL = PURE + LINEN + NNX + EQUINOX
         (("--port", "pure", "--phase", "step"), {TINY: PURE, "tiny/step/float32/stock": PURE}),
         (("--port", "pure", "--kernel", "fused"), {"tiny/forward/float32/fused": [*PURE, "pure[jit]:fused"]}),
         (
-            ("--port", "nnx", "--kernel", "fused", "--kernel", "fused@save=none", "--style", "split", "--style", "jit"),
+            ("--port", "nnx", "--kernel", "fused", "--style", "split", "--style", "jit"),
             {
                 "tiny/forward/float32/fused": [
-                    *PURE, "nnx[jit]", "nnx[jit]:fused", "nnx[jit]:fused@save=none",
-                    "nnx[split]", "nnx[split]:fused", "nnx[split]:fused@save=none",
+                    *PURE, "nnx[jit]", "nnx[jit]:fused",
+                    "nnx[split]", "nnx[split]:fused",
                 ]
             },
         ),

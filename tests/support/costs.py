@@ -17,7 +17,7 @@ STYLES = {
 FUNCTIONAL = ("jit", "apply", "split", "partition")
 #: Device time as a share.
 PHASES = {"forward": 1.0, "gradient": 2.3, "train_step": 2.9, "step": 1.0}
-KERNELS = {"stock": 1.0, "fused": 0.61, "fused@save=none": 0.72}
+KERNELS = {"stock": 1.0, "fused": 0.61}
 #: Device time of each process as a share; the best is not the first.
 PROCESSES = (1.04, 1.00, 1.02)
 LEAF_NS = 3_600

@@ -92,8 +92,6 @@ def test_the_version_is_said_without_a_command():
         (["bench", "--phase", "backward"], "unknown phase 'backward'. Known: forward, gradient"),
         (["compare", "--style", "pmap"], "unknown call style of pure, linen, nnx, equinox 'pmap'. Known: apply"),
         (["bench", "--kernel", "cudnn"], "unknown kernel of pure, linen, nnx, equinox 'cudnn'. Known: stock"),
-        (["bench", "--kernel", "fused@save=no"], "save is 'no', expected one of all, some, none"),
-        (["compare", "--kernel", "stock@chunk=2"], "kernel is 'stock@chunk=2', expected stock, fused"),
         (["verify", "--dtype", "int8"], "unknown dtype 'int8'. Known: float64, float32"),
         (["verify", "--upstream", "--port", "pure"],
          "unknown port with an upstream part 'pure'. Known: linen, nnx, equinox"),

@@ -103,11 +103,7 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
 
 
 @pytest.mark.parametrize(
-    ("kernel", "lost"),
-    [
-        ("fused", {"linen[apply]:fused"}),
-        ("stock", {"linen[apply]", "linen[apply]:fused"}),
-    ],
+    ("kernel", "lost"), [("fused", {"linen[apply]:fused"}), ("stock", {"linen[apply]", "linen[apply]:fused"})]
 )
 def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(kernel, lost):
     wrong = Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0, kernel=kernel)

@@ -35,8 +35,7 @@ def test_a_size_of_ones_own_is_answered_as_a_first_look():
 
 
 @pytest.mark.parametrize(
-    ("kernels", "divisions"),
-    [(None, {"stock"}), (["fused", "fused@save=none"], {"fused"}), (["fused", "stock"], {"stock", "fused"})],
+    ("kernels", "divisions"), [(None, {"stock"}), (["fused"], {"fused"}), (["fused", "stock"], {"stock", "fused"})]
 )
 def test_kernels_that_are_asked_for_get_their_divisions(kernels, divisions):
     assert {arm.division for arm in expand(asked(["pure"], kernels=kernels))} == divisions
@@ -61,11 +60,11 @@ def test_a_plan_has_each_word_that_is_known_and_no_other(field, known, default):
 def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     found = asked(
         ["nnx", "pure", "nnx"], ["large", "tiny", "large"], ["step", "forward", "step"], ["leaves", "jit", "leaves"],
-        ["fused", "stock", "fused@save=none", "fused"],
+        ["fused", "stock", "fused"],
     )  # fmt: skip
     assert (found.ports, found.styles, found.phases) == (("nnx", "pure"), ("leaves", "jit"), ("step", "forward"))
     assert list(map(str, found.workloads)) == ["large", "tiny"]
-    assert list(map(str, found.kernels)) == ["fused", "stock", "fused@save=none"]
+    assert list(map(str, found.kernels)) == ["fused", "stock"]
     assert (read_dtypes(["float32", "float64", "float32"]), read_dtypes(None)) == (("float32", "float64"), DTYPES)
     assert [check.name for check in read_checks(["step", "chunks", "step"])] == ["step", "chunks"]
     assert read_checks([]) is read_checks(None) is None

@@ -26,7 +26,7 @@ CHECKS = "trigru.bench.commands.verify.CHECKS"
 def test_verify_speaks_to_machines_of_what_was_asked_for():
     found = invoke(
         *("verify", "--port", "pure", "--port", "linen", "--check", "conversion", "--check", "closed"),
-        *("--dtype", "float64", "--kernel", "stock", "--kernel", "fused@save=some", "--json"),
+        *("--dtype", "float64", "--kernel", "stock", "--kernel", "fused", "--json"),
     )
     assert found.exit_code == 0
     data = json.loads(found.stdout)
@@ -36,7 +36,7 @@ def test_verify_speaks_to_machines_of_what_was_asked_for():
     assert seen == {
         (port, kernel, check, "float64")
         for port in ("pure", "linen")
-        for kernel in ("stock", "fused@save=some")
+        for kernel in ("stock", "fused")
         for check in ("conversion", "closed")
     }
     assert set(data["measurements"][0]) == {
@@ -48,12 +48,12 @@ def test_verify_speaks_to_machines_of_what_was_asked_for():
 def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     row = Measurement("pure", "contract", None, "carry", "float64", 1.0, 1e-12, levels={"T": "1"})
-    fused = replace(row, kernel="fused@save=some")
+    fused = replace(row, kernel="fused")
     command._write_scripts([row, replace(row, quantity="outputs"), fused, replace(row, check="other", error=0.0)])
-    written = [str(command.SCRIPTS / f"{name}.py") for name in ("pure-contract", "pure-fused-save=some-contract")]
+    written = [str(command.SCRIPTS / f"{name}.py") for name in ("pure-contract", "pure-fused-contract")]
     assert capsys.readouterr().err.splitlines() == [f"alone: python {path}" for path in written]
     assert sorted(str(path) for path in command.SCRIPTS.iterdir()) == written
-    assert "fused@save=some" in (tmp_path / written[1]).read_text()
+    assert "fused" in (tmp_path / written[1]).read_text()
 
 
 def test_a_port_that_is_missing_is_said_to_be_whatever_the_kernel(monkeypatch):

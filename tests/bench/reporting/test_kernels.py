@@ -169,13 +169,6 @@ def test_each_style_has_means_of_its_own(results):
     assert means["forward", "nnx[pytree]"][0] == "3"
 
 
-def test_choices_get_tables_of_their_own(results):
-    found = with_others(results, lambda name: name.replace(":fused", ":fused@save=none"))
-    titles = [s.title for s in kernel_tables(found)]
-    assert len(set(titles)) == len(titles) == 10
-    assert titles[5] == "The fused@save=none kernel against each framework's own cell: geometric means over workloads"
-
-
 def test_all_fits_the_terminal_and_a_page(results):
     text = shown(kernel_tables(results))
     assert "indistinguishable" in text

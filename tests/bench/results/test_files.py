@@ -40,8 +40,8 @@ def rewrite(path, keys, change):
 
 def test_what_is_saved_is_loaded(path):
     assert load(path) == load(path.parent) == RESULTS
-    arm = make_arm("nnx[leaves]:fused@save=none", "question@hidden=64", division="fused")
-    asked = plan(workloads=("tiny", "question@hidden=64"), ports=("linen", "nnx"), kernels=("stock", "fused@save=none"))
+    arm = make_arm("nnx[leaves]:fused", "question@hidden=64", division="fused")
+    asked = plan(workloads=("tiny", "question@hidden=64"), ports=("linen", "nnx"), kernels=("stock", "fused"))
     # a system that does not tell
     idle = with_provenance(RESULTS, load_before=None, load_after=None, plan=msgspec.structs.replace(asked, processes=1))
     other = msgspec.structs.replace(idle, untimed=[Untimed(arm, "not equal")])
@@ -118,7 +118,6 @@ FAILED = EQUAL | {"error": 1e-3}
         ((*OF_PURE, "arm", "role"), "arm", "has no baseline, or several"),
         (("benchmarks", 1, "extra_info", "trigru", "arm", "role"), "baseline", "cannot be the baseline of its group"),
         ((*OF_LINEN, "arm", "role"), "duplicate", "cannot be the duplicate of its group"),
-        ((*OF_LINEN, "arm", "kernel", "choices"), {"save": "none"}, "expected stock, fused, or fused with some of"),
         ((*OF_LINEN, "arm", "slowed"), 0.5, "cannot be the arm of its group"),
         ((*OF_LINEN, "gate"), 1.5, r"float` <= 1.0 .*gate"),
         ((*OF_LINEN, "differs"), "in its biases", "gate is there, and so is differs"),
@@ -318,8 +317,8 @@ def facts_of(content, number=1):
 
 
 NEW_FACTS = {
-    "a schema that is none": (lambda c: c["trigru"].update(schema=2.5), "schema 2.5, expected 5"),
-    "an earlier schema": (lambda c: c["trigru"].update(schema=4), "schema 4, expected 5"),
+    "a schema that is none": (lambda c: c["trigru"].update(schema=2.5), "schema 2.5, expected 6"),
+    "an earlier schema": (lambda c: c["trigru"].update(schema=4), "schema 4, expected 6"),
     "another clock in one arm": (lambda c: facts_of(c).update(clock="pipelined"), "by another clock"),
     "a clock that is none": (lambda c: facts_of(c).update(clock="sundial"), "clock"),
     "another clock's rounds without processes": (lambda c: facts_of(c).update(other_s=[1.0]), "other_s has 1 items"),
