@@ -104,10 +104,7 @@ def verify(
     budget: given.Budget = None,
     seed: given.DrawingSeed = None,
     devices: given.Devices = None,
-    coordinator: given.Coordinator = None,
     hosts: given.Hosts = None,
-    host: given.Host = None,
-    distributed: given.Distributed = False,
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
     cache: given.Cache = True,
@@ -128,17 +125,16 @@ def verify(
         raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
-    from .processes.cluster import read_cluster
+    if hosts and (checks or dtypes or thorough or self_test or upstream):
+        raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --json alone.")
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
     check_jax()
-    if cluster := read_cluster(coordinator, hosts, host, distributed=distributed):
-        if checks or dtypes or thorough or self_test or upstream:
-            raise typer.BadParameter("several hosts ask about many devices alone: they take --port and --kernel.")
+    if hosts:
         from .commands import verify
 
-        verify.verify_together(ports, kernels, cluster, json=json, devices=devices)
+        verify.verify_together(ports, kernels, hosts, json=json, devices=devices)
         return
     with Prover(keep=cache, early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
@@ -168,10 +164,6 @@ def bench(
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
     devices: given.TimedDevices = None,
-    coordinator: given.Coordinator = None,
-    hosts: given.Hosts = None,
-    host: given.Host = None,
-    distributed: given.Distributed = False,
     cold_start: given.ColdStart = False,
     resume: given.Resume = False,
     discard: given.Discard = False,
@@ -187,16 +179,12 @@ def bench(
     how = processes or seed or resume or discard or details or json or not usual
     if cold_start and (chosen or quick or how):
         raise typer.BadParameter("--cold-start takes --port, --wait and --output alone.")
-    from .processes.cluster import read_cluster
     from .processes.probe import check_jax
 
     check_jax()
     from .commands import bench, options
     from .commands.claims import claim_folder
 
-    cluster = read_cluster(coordinator, hosts, host, distributed=distributed)
-    if cluster and (resume or cold_start):
-        raise typer.BadParameter("several hosts take no --resume and --cold-start.")
     if cold_start:
         names = options.read_ports(ports)
         with claim_folder(output, wait=wait):
@@ -208,13 +196,8 @@ def bench(
         sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
         devices=devices,
     )  # fmt: skip
-    if cluster:
-        bench.check_cluster(plan, cluster)
-        if cluster.host:
-            bench.take_part(plan, cluster)
-            return
     with claim_folder(output, wait=wait):
-        bench.benchmark(plan, output, unfinished, details=details, json=json, cluster=cluster)
+        bench.benchmark(plan, output, unfinished, details=details, json=json)
 
 
 @app.command()

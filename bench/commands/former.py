@@ -7,6 +7,10 @@ COMMANDS: dict[str, str] = {
 #: By the name of the option, whichever command had it.
 OPTIONS: dict[str, str] = {
     "--calibrate": "--calibrate is a script of the repository now: bench/studies/calibration.py.",
+    "--coordinator": "--coordinator is a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0.",
+    "--host": "--host is a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0.",
+    "--distributed": "--distributed is --hosts auto of `trigru verify`.",
+    "--hosts": "--hosts is an option of `trigru verify` alone.",
     "--rounds": "--rounds is gone: a group gets as many rounds as fill its time; --processes says how often.",
     "--limit": "--limit is gone: a process that says nothing for 300 seconds is ended.",
     "--compile-anew": "--compile-anew is gone: two of ten processes compile, and the others take their programs.",
