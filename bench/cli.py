@@ -68,7 +68,6 @@ def compare(
     wait: given.Wait = False,
     cache: given.Cache = True,
     anew: given.Anew = False,
-    snapshot: given.AlsoSnapshot = False,
     details: given.Details = False,
     json: given.Json = False,
     output: given.Folder = Path("results"),
@@ -89,7 +88,7 @@ def compare(
             quick=quick, processes=processes, seed=seed,
             sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
         )  # fmt: skip
-        how: Any = {"snapshot": snapshot, "anew": anew or not cache, "details": details, "json": json}
+        how: Any = {"anew": anew or not cache, "details": details, "json": json}
         compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), **how)
 
 

@@ -86,9 +86,6 @@ Cache = Annotated[
 Anew = Annotated[
     bool, typer.Option("--anew", help="Check everything again, also what was proven before by the same code.")
 ]
-AlsoSnapshot = Annotated[
-    bool, typer.Option("--snapshot", help="Take a snapshot, too, into the same folder, for trigru diff.")
-]
 Folder = Annotated[
     Path, typer.Option("--output", "-o", parser=read_folder, help="Folder for results.json and report.html.")
 ]

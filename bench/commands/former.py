@@ -15,6 +15,7 @@ OPTIONS: dict[str, str] = {
     "--limit": "--limit is gone: a process that says nothing for 300 seconds is ended.",
     "--compile-anew": "--compile-anew is gone: two of ten processes compile, and the others take their programs.",
     "--autotune": "--autotune is gone: on a GPU, every process tunes its programs.",
+    "--snapshot": "--snapshot is a command: trigru snapshot -o FOLDER takes what was proven before.",
     "--share": "--share is gone: two runs on one machine disturb each other; --wait begins when the other has ended.",
     "--weak": "--weak is gone: --devices spreads one batch; time a larger one with --size batch=N.",
     "--last": "--last is gone: say with --from at which day to begin.",

@@ -208,7 +208,7 @@ def warm_up(arm: Subject, sample_time_s: float, pace: Pace = CPU_PACE) -> WarmUp
     """Call an arm until it is steady.
 
     Stretches of calls, each as long as a sample, are timed until two in a row are at most 3 % faster than the fastest
-    stretch before. Of several hosts, all call as often as the first.
+    stretch before.
     """
     calls, spent_s, best_s, unchanged, (clock, _) = 0, 0.0, np.inf, 0, _clocks(pace)
     while spent_s < MAX_WARM_UP_S:

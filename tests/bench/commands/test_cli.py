@@ -15,7 +15,7 @@ MEASURING = {"--details", "--json", "--size",
     "--dtype", "--precision",
 }  # fmt: skip
 COMMANDS = {
-    "compare": MEASURING | {"--cache", "--no-cache", "--anew", "--snapshot"},
+    "compare": MEASURING | {"--cache", "--no-cache", "--anew"},
     "verify": {
         "--hosts",
         "--anew",
