@@ -49,7 +49,7 @@ def test_what_ids_spelled_are_fields_now(name, tmp_path):
     assert [str(workload) for workload in plan.workloads] == old["trigru"]["plan"]["workloads"]
     assert [str(kernel) for kernel in plan.kernels] == old["trigru"]["plan"]["kernels"]
     assert (plan.seed, plan.trials, plan.swept) == (0, 0, {"sweep": "hidden"}.get(name))
-    known = {arm.id: arm for arm in expand(plan)}  # but for peers, which may not be installed
+    known = {arm.id: arm for arm in expand(msgspec.structs.replace(plan, peers=()))}
     own = [b.arm for b in new.benchmarks if b.arm.port not in plan.peers]
     assert {(arm.name, arm.phase) for arm in own if known.get(arm.id) != arm} <= {
         (f"linen[apply]{kernel}", "train_step")  # which was the first style where one was enough
