@@ -67,7 +67,6 @@ def compare(
     wait: given.Wait = False,
     cache: given.Cache = True,
     anew: given.Anew = False,
-    snapshot: given.AlsoSnapshot = False,
     details: given.Details = False,
     json: given.Json = False,
     output: given.Folder = Path("results"),
@@ -88,7 +87,7 @@ def compare(
             quick=quick, processes=processes, seed=seed,
             sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
         )  # fmt: skip
-        how: Any = {"snapshot": snapshot, "anew": anew or not cache, "details": details, "json": json}
+        how: Any = {"anew": anew or not cache, "details": details, "json": json}
         compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), **how)
 
 
@@ -100,10 +99,7 @@ def verify(
     kernels: given.ProvenKernels = None,
     json: given.ProofJson = False,
     devices: given.Devices = None,
-    coordinator: given.Coordinator = None,
     hosts: given.Hosts = None,
-    host: given.Host = None,
-    distributed: given.Distributed = False,
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
     cache: given.Cache = True,
@@ -118,17 +114,16 @@ def verify(
         raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
-    from .processes.cluster import read_cluster
+    if hosts and (checks or dtypes or thorough or self_test or upstream):
+        raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --json alone.")
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
     check_jax()
-    if cluster := read_cluster(coordinator, hosts, host, distributed=distributed):
-        if checks or dtypes or self_test or upstream:
-            raise typer.BadParameter("several hosts ask about many devices alone: they take --port and --kernel.")
+    if hosts:
         from .commands import verify
 
-        verify.verify_together(ports, kernels, cluster, json=json, devices=devices)
+        verify.verify_together(ports, kernels, hosts, json=json, devices=devices)
         return
     with Prover(keep=cache, early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
@@ -157,10 +152,6 @@ def bench(
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
     devices: given.TimedDevices = None,
-    coordinator: given.Coordinator = None,
-    hosts: given.Hosts = None,
-    host: given.Host = None,
-    distributed: given.Distributed = False,
     cold_start: given.ColdStart = False,
     resume: given.Resume = False,
     discard: given.Discard = False,
@@ -176,16 +167,12 @@ def bench(
     how = processes or seed or resume or discard or details or json or not usual
     if cold_start and (chosen or quick or how):
         raise typer.BadParameter("--cold-start takes --port, --wait and --output alone.")
-    from .processes.cluster import read_cluster
     from .processes.probe import check_jax
 
     check_jax()
     from .commands import bench, options
     from .commands.claims import claim_folder
 
-    cluster = read_cluster(coordinator, hosts, host, distributed=distributed)
-    if cluster and (resume or cold_start):
-        raise typer.BadParameter("several hosts take no --resume and --cold-start.")
     if cold_start:
         names = options.read_ports(ports)
         with claim_folder(output, wait=wait):
@@ -197,13 +184,8 @@ def bench(
         sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
         devices=devices,
     )  # fmt: skip
-    if cluster:
-        bench.check_cluster(plan, cluster)
-        if cluster.host:
-            bench.take_part(plan, cluster)
-            return
     with claim_folder(output, wait=wait):
-        bench.benchmark(plan, output, unfinished, details=details, json=json, cluster=cluster)
+        bench.benchmark(plan, output, unfinished, details=details, json=json)
 
 
 @app.command()

@@ -10,7 +10,6 @@ from typing import Any
 
 from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK
-from ...common.port.collectives import gathered
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
 from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
@@ -182,7 +181,7 @@ def prepare(arm: Arm) -> Ready:
         outputs = program.call(*arguments)
         program.wait(outputs)
         first_call_s = first_call_s or time.perf_counter() - start
-        return gathered(outputs) if arm.devices > 1 else outputs
+        return outputs
 
     if differs is None:
         gate = expected.hold(program, call)

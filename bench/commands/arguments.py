@@ -63,16 +63,6 @@ TimedDevices = Annotated[
         help="Spread the batch over so many devices, too, as in 1,2,4: parts of a CPU, or accelerators. Default: 1.",
     ),
 ]
-Coordinator = Annotated[
-    str | None,
-    typer.Option("--coordinator", help="Run on several hosts: HOST:PORT at which host 0 listens, the same on each."),
-]
-Hosts = Annotated[int | None, typer.Option("--hosts", min=2, max=10_000, help="How many hosts run this command.")]
-Host = Annotated[int | None, typer.Option("--host", min=0, help="Which of them this one is, from 0. Host 0 writes.")]
-Distributed = Annotated[
-    bool,
-    typer.Option("--distributed", help="Run on the hosts that JAX finds: of SLURM, Open MPI, Kubernetes, Cloud TPU."),
-]
 Dtype = Annotated[
     str, typer.Option("--dtype", help="Of the computation: float32, bfloat16 or float16. Parameters are float32.")
 ]
@@ -95,9 +85,6 @@ Cache = Annotated[
 ]
 Anew = Annotated[
     bool, typer.Option("--anew", help="Check everything again, also what was proven before by the same code.")
-]
-AlsoSnapshot = Annotated[
-    bool, typer.Option("--snapshot", help="Take a snapshot, too, into the same folder, for trigru diff.")
 ]
 Folder = Annotated[
     Path, typer.Option("--output", "-o", parser=read_folder, help="Folder for results.json and report.html.")
@@ -132,6 +119,14 @@ Devices = Annotated[
         min=2,
         max=64,
         help="Ask also with the batch spread over so many parts of a CPU as devices, or over all accelerators.",
+    ),
+]
+Hosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts",
+        help="Check many devices together with other hosts: auto where JAX finds them (SLURM, Open MPI, Kubernetes, "
+        "Cloud TPU), else the first one's HOST:PORT, how many there are, and which this is, as in 10.0.0.1:8476,2,0.",
     ),
 ]
 SelfTest = Annotated[

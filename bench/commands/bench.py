@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from ...common.equality.measurement import Measurement
-from ...common.errors import InputError, TrigruError
+from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import answer
@@ -17,11 +17,8 @@ from ..analysis.starts import SCHEMA, ColdStarts
 from ..arms.arms import packages_of, unavailable
 from ..arms.plan import expand, packages_of_plan
 from ..processes.claims import now
-from ..processes.cluster import Cluster
 from ..processes.interrupts import shielded
-from ..processes.scratch import scratch
 from ..reporting.console import Progress, say, show
-from ..reporting.numbers import count
 from ..reporting.sight import expectation
 from ..reporting.starts import cold_start_tables
 from ..results.arm import Arm, Plan, Untimed
@@ -56,7 +53,6 @@ def benchmark(
     backend: str | None = None,
     details: bool = False,
     json: bool = False,
-    cluster: Cluster | None = None,
 ) -> Results:
     """Measure, show the run, and write results.json and the files that show it, which a complete run alone replaces.
 
@@ -68,7 +64,6 @@ def benchmark(
         equality: its measurements; None where nothing was measured.
         backend: the platform on which equality was measured.
         details, json: see `show_run`.
-        cluster: the other hosts, which take part; this is host 0.
     """
     path, journal = folder / PARTIAL, None
     refuse_unfinished(folder, unfinished)
@@ -84,12 +79,12 @@ def benchmark(
                 journal = Journal(path, begun)
         say(expectation(plan))
         with Progress("bench") as progress:
-            run(journal, progress.add, cluster=cluster)
+            run(journal, progress.add)
     except (KeyboardInterrupt, TrigruError, OSError) as error:
         if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
             show_run(merge(journal), details=details, json=json)
         if journal:
-            say(kept(journal, cluster))
+            say(kept(journal))
         raise
     results = merge(journal, cpu_name(), load_average())
     if not results.benchmarks:
@@ -121,24 +116,6 @@ def _begun(plan: Plan, equality: list[Measurement] | None, backend: str | None, 
     return Begun(plan, arms, untimed, equality, backend, command_line(), load, now(), *software)
 
 
-def check_cluster(plan: Plan, cluster: Cluster) -> None:
-    """Raise an InputError unless the devices of a plan are one, and those of all hosts together."""
-    whole = max(plan.devices)
-    if len(plan.devices) != 2 or whole % cluster.hosts:
-        raise InputError(
-            f"{count(cluster.hosts, 'host')} need --devices with the number of all their devices together, such as "
-            f"--devices {cluster.hosts}."
-        )
-
-
-def take_part(plan: Plan, cluster: Cluster) -> None:
-    """Measure as another host than the first does: the same, of which nothing is kept."""
-    with scratch() as folder, Progress("bench") as progress:
-        journal = Journal(Path(folder) / PARTIAL, _begun(plan, None, None, None))
-        run(journal, progress.add, cluster=cluster)
-    say(f"host {cluster.host} of {cluster.hosts} has done its part; host 0 writes.")
-
-
 def check_same(journal: Journal) -> None:
     """Raise a ResumeError if a journal, and what was proven in it, is of other versions or another commit."""
     begun, commit = journal.begun, commit_of_trigru()
@@ -156,15 +133,14 @@ def refuse_unfinished(folder: Path, unfinished: Unfinished) -> None:
         raise unfinished_error(path)
 
 
-def kept(journal: Journal, cluster: Cluster | None = None) -> str:
-    """What is left of a run that ended early. One of several hosts does not go on, since these would part."""
+def kept(journal: Journal) -> str:
+    """What is left of a run that ended early."""
     if not journal.groups_timed and not journal.begun.equality:
         journal.close()
         return "nothing was measured, and nothing written."
     whole = len(journal.groups()) * journal.plan.processes
-    go_on = GO_ON if cluster is None else "Begin anew with --discard on host 0."
     return (
-        f"{len(journal.groups_timed)} of {whole} parts are kept in {journal.path}, which `trigru report` reads. {go_on}"
+        f"{len(journal.groups_timed)} of {whole} parts are kept in {journal.path}, which `trigru report` reads. {GO_ON}"
     )
 
 

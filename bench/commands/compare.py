@@ -26,7 +26,6 @@ def compare(
     *,
     prover: Prover,
     quick: bool = False,
-    snapshot: bool = False,
     anew: bool = False,
     details: bool = False,
     json: bool = False,
@@ -35,7 +34,6 @@ def compare(
 
     Args:
         quick: prove no more than that: its phases, call styles and dtype.
-        snapshot: take a snapshot, too, with what was proven.
         anew: take no proof that is kept.
         details, json: see `trigru.bench.commands.report.show_run`.
     """
@@ -58,10 +56,6 @@ def compare(
             plan, folder, unfinished,
             load_before=load_before, equality=measurements, backend=backend, details=details, json=json,
         )  # fmt: skip
-    if snapshot:
-        from .snapshot import snapshot as take
-
-        take(folder, list(plan.ports), equality=results.trigru.equality or False, prover=prover)
     if not all(m.passed for m in results.trigru.equality or ()):
         raise typer.Exit(1)
 

@@ -9,11 +9,11 @@ from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check, get_che
 from ...common.equality.contract.designs import coverage_of
 from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
-from ...common.errors import InputError
+from ...common.equality.verification import verify as verify_equal
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, unavailable, upstream
-from ..processes.cluster import Cluster
+from ..processes.hosts import check_same, join, quiet, read_hosts
 from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
@@ -139,25 +139,27 @@ def _tell(measurements: list[Measurement], missing: dict[str, str], ports: Seque
 
 
 def verify_together(
-    names: list[str] | None, kernels: list[str] | None, cluster: Cluster, *, json: bool, devices: int | None
+    names: list[str] | None, kernels: list[str] | None, where: str, *, json: bool, devices: int | None
 ) -> None:
     """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
 
     Args:
+        where: the hosts, as users write them.
         devices: of all hosts together, parts of a CPU each; None for what they have.
     """
-    if devices is not None and devices % cluster.hosts:
-        raise InputError(f"{cluster.hosts} hosts cannot have {devices} devices in equal parts.")
     ports = read_ports(names)
+    join(read_hosts(where), devices)
+    import jax
+
     missing = _missing(ports)
     subjects = _subjects(ports, read_kernels(kernels, ports), missing)
-    own = None if devices is None else devices // cluster.hosts
-    with Prover(keep=False, devices=own, cluster=cluster) as prover:
-        found = hold(subjects, ("float64",), ON_DEVICES, prover=prover)
-    measurements = [measurement for of_subject in found.values() for measurement in of_subject]
-    if not cluster.host:
+    with quiet():
+        check_same(jax.__version__, *map(_named, subjects))
+        asked = [get_subject(subject) for subject in subjects]
+        measurements = verify_equal(asked, dtypes=("float64",), checks=ON_DEVICES)
+    if not jax.process_index():
         _tell(measurements, missing, ports, json=json)
-    say(f"host {cluster.host} of {cluster.hosts} has done its part.")
+    say(f"host {jax.process_index()} of {jax.process_count()} has done its part.")
     if any(not m.passed for m in measurements):
         raise typer.Exit(1)
 

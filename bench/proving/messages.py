@@ -5,7 +5,6 @@ from typing import Literal
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from ..processes.cluster import Cluster
 
 
 class Subject(Struct, frozen=True):
@@ -45,7 +44,6 @@ class Request(Struct, frozen=True):
         folder: in which a process leaves a mark for each question that it takes.
         programs: the folder in which compiled programs are kept; None keeps none.
         shrink: whether a row that fails is made smaller.
-        cluster: the other hosts, with whose processes this one runs each question; None for this host alone.
     """
 
     questions: list[Asked]
@@ -53,7 +51,6 @@ class Request(Struct, frozen=True):
     folder: str
     programs: str | None
     shrink: bool = True
-    cluster: Cluster | None = None
 
 
 class Begun(Struct, frozen=True, tag=True):

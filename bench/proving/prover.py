@@ -19,7 +19,6 @@ from ...common.equality.contract.data import dtypes_of
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
-from ..processes.cluster import Cluster, LostHostError
 from ..processes.interrupts import check
 from ..processes.private import private_folder
 from ..processes.scratch import scratch
@@ -58,7 +57,6 @@ class Prover:
         early: start the processes now, since there will be many questions; they import what they need while this
             process does.
         devices: so many devices of a CPU in each process; None for what there is.
-        cluster: the other hosts, which are asked the same; one process of each answers.
 
     Attributes:
         programs: the folder in which compiled programs are kept; None where none is.
@@ -66,19 +64,11 @@ class Prover:
         backend: the platform on which questions were answered, once some were.
     """
 
-    def __init__(
-        self,
-        *,
-        keep: bool,
-        fast: bool = False,
-        early: bool = False,
-        devices: int | None = None,
-        cluster: Cluster | None = None,
-    ):
+    def __init__(self, *, keep: bool, fast: bool = False, early: bool = False, devices: int | None = None):
         self.programs = programs_folder() if keep else None
-        self.processes = 1 if _has_tpu() or cluster else min(_cores(), MOST_PROCESSES)
+        self.processes = 1 if _has_tpu() else min(_cores(), MOST_PROCESSES)
         self.backend: str | None = None
-        self._fast, self._devices, self._cluster = fast, devices, cluster
+        self._fast, self._devices = fast, devices
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
 
     def __enter__(self) -> "Prover":
@@ -100,16 +90,14 @@ class Prover:
         processes = min(self.processes, len(asked) // (1 if self._devices else FEW))
         with scratch() as folder:
             programs = None if self.programs is None else str(self.programs)
-            request = Request(asked, 0, folder, programs, not self._fast, self._cluster)
-            here = processes < 2 and self._devices is None and not (self._cluster or _has_tpu())
+            request = Request(asked, 0, folder, programs, not self._fast)
+            here = processes < 2 and self._devices is None and not _has_tpu()
             with closing(_here(request) if here else self._in_children(request, max(processes, 1))) as found:
                 for answer in found:
                     answers[answer.number] = answer
                     progress(len(answers), asked[answer.number])
         self._end_early()
         lost = [number for number in range(len(asked)) if number not in answers]
-        if self._cluster and lost:
-            raise LostHostError(f"the hosts parted: {len(answers)} of {len(asked)} questions were answered.")
         died = []
         for number in lost:  # a death may be chance
             try:
@@ -144,7 +132,7 @@ class Prover:
                 # each begins at its share of the programs that are compiled, then of the others
                 mine = msgspec.structs.replace(request, start=number * len(request.questions) // processes)
                 child = self._early.pop() if self._early else self._child()
-                while _ask(child, mine, said.put, stop) and not (stop.is_set() or self._cluster):
+                while _ask(child, mine, said.put, stop) and not stop.is_set():
                     child = self._child()  # the one before died, and the others may not take what is left
             finally:
                 said.put(None)

@@ -21,7 +21,6 @@ import msgspec
 
 from ...common.equality.verification import Examiner
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
-from ..processes.cluster import check_same, join
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
 
@@ -51,9 +50,6 @@ def main(parent: Parent) -> None:
     """Answer one request."""
     encoder = msgspec.json.Encoder()
     request = msgspec.json.decode(parent.request, type=Request)
-    if request.cluster is not None:
-        join(request.cluster)
-        check_same(request.questions, jax.__version__)
     for answer in answer_questions(request):
         parent.answer(encoder.encode(answer))
 

@@ -28,8 +28,6 @@ _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
 _IS_PATH = re.compile(r"[/\\]|^['\"]?~")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 PATH = "PATH"
-#: A file of a run through which its processes share what was tuned. Flags that name it are trigru's own.
-AUTOTUNED = "trigru-autotuned.textproto"
 
 
 def describe_machine(packages: Iterable[str] = ()) -> Machine:
@@ -38,7 +36,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
     device = jax.devices()[0]
     environment = {
-        name: without_paths(" ".join(word for word in value.split(" ") if not word.endswith(AUTOTUNED)))
+        name: without_paths(value)
         for name, value in sorted(os.environ.items())
         if _MATTERS.search(name) and not _PRIVATE.search(name)
     }

@@ -5,7 +5,6 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from ...common.port.programs import Build, ProgramFacts
-from ..processes.cluster import Cluster
 from ..results.arm import Arm, Untimed
 from ..results.contradictions import check_admission, check_lengths, check_rounds, first_twice
 from ..results.record import Admitted, Ceilings, Clock, Count, Machine, Natural, NotNegative, Seconds
@@ -25,8 +24,6 @@ class Request(Struct, frozen=True):
         packages: distributions whose versions are reported, in addition to those that always matter.
         backend: the expected platform; None if any platform is accepted.
         folder: for files that the processes of a run share.
-        cluster: the other hosts, whose processes measure the same; None for this host alone.
-        autotune: see `trigru.bench.results.arm.Plan`.
     """
 
     arms: list[Arm]
@@ -40,8 +37,6 @@ class Request(Struct, frozen=True):
     packages: list[str]
     backend: str | None
     folder: str
-    cluster: Cluster | None = None
-    autotune: str = "each"
 
 
 class Started(Struct, frozen=True, tag=True):

@@ -14,7 +14,6 @@ import numpy as np
 
 from ...common.compat import stop_listening
 from ...common.errors import TrigruError
-from ..processes.cluster import agreed
 
 #: A sample is this many calls, or fewer that last `sample_time_s`, so that the clock's own cost and resolution do not
 #: matter. Many short samples are better than few long ones: paired samples lie closer together, and a disturbance
@@ -209,13 +208,13 @@ def warm_up(arm: Subject, sample_time_s: float, pace: Pace = CPU_PACE) -> WarmUp
     """Call an arm until it is steady.
 
     Stretches of calls, each as long as a sample, are timed until two in a row are at most 3 % faster than the fastest
-    stretch before. Of several hosts, all call as often as the first.
+    stretch before.
     """
     calls, spent_s, best_s, unchanged, (clock, _) = 0, 0.0, np.inf, 0, _clocks(pace)
     while spent_s < MAX_WARM_UP_S:
         n, elapsed_s = 0, 0.0
         while n == 0 or elapsed_s < sample_time_s:
-            elapsed_s += agreed(clock(arm, pace.least_calls)) * pace.least_calls
+            elapsed_s += clock(arm, pace.least_calls) * pace.least_calls
             n += pace.least_calls
         calls, spent_s, time_s = calls + n, spent_s + elapsed_s, elapsed_s / n
         unchanged = unchanged + 1 if time_s > best_s * (1 - STEADY_WITHIN) else 0

@@ -9,12 +9,10 @@ import msgspec
 
 from ..arms.plan import packages_of_plan
 from ..processes.child import ChildDiedError, devices_of_cpu, lines_of, xla_flags
-from ..processes.cluster import Cluster, LostHostError
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Untimed
 from .accelerators import visible_gpu
 from .journal import Journal
-from .machine import AUTOTUNED
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
 
 WORKER = "trigru.bench.timing.worker"
@@ -24,8 +22,7 @@ Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
-    hosts = request.cluster.hosts if request.cluster else 1
-    variables = xla_flags(*devices_of_cpu(request.devices // hosts), *tuning_flags(request))
+    variables = xla_flags(*devices_of_cpu(request.devices))
     if request.devices == 1:
         variables |= visible_gpu(os.environ)
     with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s, variables)) as lines:
@@ -33,31 +30,15 @@ def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, Non
             yield msgspec.json.decode(line, type=Answer)
 
 
-def tuning_flags(request: Request) -> list[str]:
-    """XLA's flags by which the first process keeps what it chose by trying on a GPU, and the later ones take it.
-
-    After an interruption, the first that goes on chooses again.
-    """
-    if request.autotune == "each":
-        return []
-    kept = Path(request.folder) / AUTOTUNED
-    to = "load_autotune_results_from" if kept.exists() else "dump_autotune_results_to"
-    return [f"--xla_gpu_{to}={kept}"]
-
-
-def run(
-    journal: Journal, progress: Callable[[str, float], None], ask: Ask | None = None, cluster: Cluster | None = None
-) -> None:
+def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | None = None) -> None:
     """Measure what a journal's plan asks for and the journal does not have yet.
 
-    Raises a ChildDiedError if a process dies before it measures anything, and in a cluster a LostHostError whenever one
-    dies.
+    Raises a ChildDiedError if a process dies before it measures anything.
 
     Args:
         journal: answers are added to it.
         progress: called with what is under way and the share of the whole that was done since the last call.
         ask: measures a request; by default `ask_process`.
-        cluster: the other hosts, which run the same.
     """
     plan = journal.plan
     whole = len(journal.groups()) * plan.processes
@@ -68,7 +49,7 @@ def run(
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(
                     todo, process, plan.processes, plan.rounds, plan.sample_time_s, plan.seed, plan.compile_anew,
-                    max(plan.devices), packages_of_plan(plan), backend, folder, cluster, plan.autotune,
+                    max(plan.devices), packages_of_plan(plan), backend, folder,
                 )  # fmt: skip
                 share = len({arm.group for arm in todo}) / whole
                 underway: Underway | None = None
@@ -85,11 +66,6 @@ def run(
                     if journal.todo(process) == todo:
                         raise ChildDiedError("the measuring process ended without a word")
                 except ChildDiedError as error:
-                    if cluster is not None:  # the other hosts cannot go back
-                        raise LostHostError(
-                            f"host {cluster.host} lost its measuring process, as each does when another host ends: "
-                            f"{error}."
-                        ) from error
                     if underway is None and journal.todo(process) != todo:
                         continue  # it died between two pieces of work
                     if again:  # else a death may be chance: the process is repeated

@@ -24,12 +24,11 @@ from ...common.port.programs import Build, ProgramFacts, read_program, watch_bui
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, expected_of, prepare
 from ..arms.plan import compiling_processes
-from ..processes.cluster import LostHostError, check_same, join
 from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
 from ..results.record import Machine
 from .loop import measure_loop_step
-from .machine import describe_machine, versions_of
+from .machine import describe_machine
 from .messages import MARKER, NO_BASELINE, Answer, GroupTimed, Request, Started, Timed, Underway
 from .roofline import measure_ceilings
 from .sampling import Pace, Samples, WarmUp, calls_in_a_sample, pace_of, sample_rounds, warm_up
@@ -90,13 +89,6 @@ def measure_group(
     group = arms[0].group
 
     def lose(arm: Arm, error: Exception | str) -> None:
-        if request.cluster is not None and not isinstance(error, str | TrigruError):
-            raise LostHostError(
-                f"host {request.cluster.host} failed at {arm.id}, without which the others cannot go on: "
-                f"{_reason(error)}"
-            )
-        if isinstance(error, LostHostError):
-            raise error
         answer(Untimed(arm, error if isinstance(error, str) else _reason(error)))
 
     ready: list[tuple[Ready, Build | None]] = []
@@ -111,7 +103,6 @@ def measure_group(
             ready.append((found, build))
         except Exception as error:  # only this arm loses its number
             lose(arm, error)
-        check_same(arm.id, arm in [found.arm for found, _ in ready])
 
     ready.sort(key=lambda found: arms.index(found[0].arm))
     pace, warm = pace_of(machine.backend), list[WarmUp]()
@@ -144,8 +135,6 @@ def measure_group(
     timed = []
     for (found, build), sample in zip(ready, samples, strict=True):
         if isinstance(sample, Exception):
-            if request.cluster is not None:
-                raise LostHostError(f"{found.arm.id} failed while it was timed on several hosts: {_reason(sample)}")
             lose(found.arm, sample)
         else:
             answer(Underway(f"read the program of {found.arm.id}", 0.0, group, found.arm.id))
@@ -246,17 +235,6 @@ def main(parent: Parent) -> None:
     encoder = msgspec.json.Encoder()
     request = msgspec.json.decode(parent.request, type=Request)
     try:
-        if request.cluster is not None:
-            join(request.cluster)
-            check_same(
-                [arm.id for arm in request.arms],
-                request.process,
-                request.rounds,
-                request.sample_time_s,
-                request.seed,
-                request.compile_anew,
-                versions_of(request.packages),
-            )
         measure(request, lambda message: parent.answer(encoder.encode(message)))
     except TrigruError as error:
         sys.exit(" ".join(str(error).split()))

@@ -60,15 +60,16 @@ def fit(trainer: Trainer, experiment: Experiment, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     best = start_params(experiment.config, seed)
     trainer.start(best)
-    train_loss, validation_loss, best_epoch = [], [], -1
+    train_loss, validation_loss, best_loss, best_epoch = [], [], np.inf, -1
     for epoch in range(experiment.epochs):
         losses = [trainer.step(batch) for batch in minibatches(train, experiment.batch_size, rng)]
         train_loss.append(float(np.mean(jax.device_get(losses))))
         validation_loss.append(float(experiment.loss(trainer.predict(validation), validation.targets)))
-        if best_epoch < 0 or validation_loss[-1] < validation_loss[best_epoch]:
-            best, best_epoch = trainer.params(), epoch
+        if validation_loss[-1] < best_loss:  # which no loss that is not finite is
+            best, best_loss, best_epoch = trainer.params(), validation_loss[-1], epoch
         if epoch - best_epoch >= PATIENCE:
             break
+    assert best_epoch >= 0, f"{experiment.name}, seed {seed}: no validation loss is finite"
     trainer.start(best)
     tested = [float(measure(trainer.predict(test), test.targets)) for measure in (experiment.loss, experiment.score)]
     assert np.isfinite(tested).all(), f"{experiment.name}, seed {seed}: training diverged"

@@ -14,11 +14,10 @@ MEASURING = {"--details", "--json", "--size",
     "--sweep", "--resume", "--discard", "--wait", "--output",
     "--dtype", "--precision",
 }  # fmt: skip
-CLUSTER = {"--coordinator", "--hosts", "--host", "--distributed"}
 COMMANDS = {
-    "compare": MEASURING | {"--cache", "--no-cache", "--anew", "--snapshot"},
-    "verify": CLUSTER
-    | {
+    "compare": MEASURING | {"--cache", "--no-cache", "--anew"},
+    "verify": {
+        "--hosts",
         "--anew",
         "--port",
         "--dtype",
@@ -31,7 +30,7 @@ COMMANDS = {
         "--cache",
         "--no-cache",
     },
-    "bench": MEASURING | CLUSTER | {"--cold-start", "--devices"},
+    "bench": MEASURING | {"--cold-start", "--devices"},
     "report": {"--details", "--json", "--output"},
     "diff": {
         "--fail-above",

@@ -5,12 +5,11 @@ import os
 import msgspec
 import pytest
 from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, FakeProcesses, ignore, journal_at
-from support.runs import plan
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing.messages import GroupTimed, Request
-from trigru.bench.timing.supervisor import ask_process, run, tuning_flags
+from trigru.bench.timing.supervisor import ask_process, run
 
 WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]
 
@@ -164,23 +163,6 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
 
 def request(process=0, folder="/folder", **changes):
     return Request(ARMS, process, 2, 4, 1e-4, 3, False, 1, [], "cpu", str(folder), **changes)
-
-
-def test_what_the_first_process_tuned_is_handed_on_only_if_that_is_asked_for(tmp_path):
-    assert tuning_flags(request()) == tuning_flags(request(1)) == []
-    kept, asked = tmp_path / "trigru-autotuned.textproto", {"folder": tmp_path, "autotune": "fixed"}
-    for process in (0, 1):  # the second is the first after an interruption
-        assert tuning_flags(request(process, **asked)) == [f"--xla_gpu_dump_autotune_results_to={kept}"]
-    kept.touch()
-    assert tuning_flags(request(1, **asked)) == [f"--xla_gpu_load_autotune_results_from={kept}"]
-
-
-def test_processes_that_hand_tunings_on_are_of_one_machine(tmp_path):
-    asked = plan(ports=("pure",), styles=("jit",), rounds=2, processes=2, autotune="fixed", sample_time_s=1e-5)
-    journal = journal_at(tmp_path / "results.partial.jsonl", asked)
-    run(journal, ignore)
-    assert journal.complete
-    assert [started.machine.xla_flags for started in journal.started] == [os.environ.get("XLA_FLAGS", "").strip()] * 2
 
 
 def asked_of_a_child(monkeypatch, devices):
