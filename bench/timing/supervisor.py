@@ -17,7 +17,7 @@ from .journal import Journal
 from .machine import AUTOTUNED
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
 
-WORKER = "trigru.bench.timing.worker"
+WORKER = "trigru.bench.timing.worker:answer_request"
 
 Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
