@@ -114,7 +114,7 @@ def verify(
         raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
-    if hosts and (checks or dtypes or thorough or self_test or upstream):
+    if hosts and (checks or dtypes or self_test or upstream):
         raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --json alone.")
     from .processes.probe import check_jax
     from .proving.prover import Prover

@@ -17,7 +17,7 @@ from ..processes.hosts import check_same, join, quiet, read_hosts
 from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
-from ..proving.questions import OF_PARTS, expand
+from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting.console import Progress, say, show
 from ..reporting.equality import (
     departures_table,

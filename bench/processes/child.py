@@ -22,6 +22,7 @@ from typing import BinaryIO
 from ...common.errors import TrigruError
 from .interrupts import SIGNALS, check
 
+WORKER = "trigru.bench.processes.worker"
 _PARENT = "TRIGRU_PARENT"
 _PR_SET_PDEATHSIG = 1
 #: How long the parent listens before it looks at the child again, in seconds.
@@ -63,14 +64,16 @@ class Child:
     """A fresh interpreter that runs a module. Within its context it lives; then it is ended, with all that it started.
 
     Args:
-        module: its name. It calls `adopt` before anything else.
+        module: its name, of one that calls `adopt` before anything else; or MODULE:FUNCTION, which is called by
+            `trigru.bench.processes.worker`.
         variables: of its environment, beside or instead of this process's.
     """
 
     def __init__(self, module: str, variables: Mapping[str, str] | None = None):
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        modules = [WORKER, module] if ":" in module else [module]
         self._process = subprocess.Popen(
-            interpreter("-m", module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            interpreter("-m", *modules), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             start_new_session=True, env=environment() | dict(variables or {}),
         )  # fmt: skip
         assert self._process.stdout is not None

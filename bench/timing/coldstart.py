@@ -3,13 +3,13 @@
 The import of the frameworks is timed, so this module imports none of them at its top.
 """
 
+# ruff: noqa: E402
+# the clock starts before the imports
+
 import time
 
-from ..processes.child import Parent, adopt
-
-if __name__ == "__main__":
-    PARENT = adopt()
-    STARTED_S = time.perf_counter()  # before all other imports, which are part of what is timed
+#: When the process began, but for Python's own start: before all other imports, which are part of what is timed.
+STARTED_S = time.perf_counter()
 
 import sys
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
     from ..processes.child import ChildDiedError, lines_of
 
     try:
-        answer = b"".join(lines_of("trigru.bench.timing.coldstart", port.encode(), limit_s))
+        answer = b"".join(lines_of("trigru.bench.timing.coldstart:answer_request", msgspec.json.encode(port), limit_s))
     except ChildDiedError as error:
         raise ColdStartError(f"the cold start of {port!r} failed: {error}") from error
     try:
@@ -155,13 +155,6 @@ def _peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def main(parent: Parent, since_s: float) -> None:
-    """Answer one request: measure the port, and write one line of JSON."""
-    try:
-        parent.answer(msgspec.json.encode(start_cold(parent.request.decode().strip(), since_s)))
-    except TrigruError as error:
-        sys.exit(" ".join(str(error).split()))
-
-
-if __name__ == "__main__":
-    main(PARENT, STARTED_S)  # pyright: ignore[reportPossiblyUnboundVariable]
+def answer_request(request: str, answer: Callable[[ColdStart], None]) -> None:
+    """Start a port in a process of its own."""
+    answer(start_cold(request, STARTED_S))

@@ -15,7 +15,7 @@ from .accelerators import visible_gpu
 from .journal import Journal
 from .messages import MARKER, Answer, GroupTimed, Request, Underway
 
-WORKER = "trigru.bench.timing.worker"
+WORKER = "trigru.bench.timing.worker:answer_request"
 
 Ask = Callable[[Request, float], Generator[Answer, None, None]]
 

@@ -1,15 +1,9 @@
 """The process that measures: it reads one request and answers in lines of JSON.
 
-`trigru.bench.timing.supervisor` starts several of these, one after the other.
+`trigru.bench.timing.supervisor` starts several of these, one after the other: each calls `answer_request`.
 """
 
-from ..processes.child import Parent, adopt
-
-if __name__ == "__main__":
-    PARENT = adopt()  # before all other imports, which take a second
-
 import hashlib
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -229,16 +223,7 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, TrigruError) else f"{type(error).__name__}: {text}"
 
 
-def main(parent: Parent) -> None:
-    """Answer one request."""
+def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
+    """Measure in a process of its own, together with those of other hosts where there are some."""
     jax.config.update("jax_enable_compilation_cache", False)  # no program from another run
-    encoder = msgspec.json.Encoder()
-    request = msgspec.json.decode(parent.request, type=Request)
-    try:
-        measure(request, lambda message: parent.answer(encoder.encode(message)))
-    except TrigruError as error:
-        sys.exit(" ".join(str(error).split()))
-
-
-if __name__ == "__main__":
-    main(PARENT)  # pyright: ignore[reportPossiblyUnboundVariable]
+    measure(request, answer)

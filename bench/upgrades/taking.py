@@ -1,5 +1,6 @@
 """A snapshot is taken: equality is proven, and a process for each framework collects the other facts."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -26,10 +27,10 @@ from ..proving.questions import OF_PARTS, expand
 from ..results.files import command_line
 from ..timing.machine import describe_machine
 from .folder import decode
-from .messages import Found, Request, name_of
 from .record import DEVICES, SCHEMA, Problem, Snapshot, Subject
+from .worker import Request, name_of
 
-WORKER = "trigru.bench.upgrades.worker"
+WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
 LIMIT_S = 300.0
 #: Processes side by side.
@@ -131,9 +132,11 @@ def _framework(name: str, present: bool) -> _Framework:
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """What a process of its own finds. Raises a ChildDiedError if it ends before it has told everything."""
-    with Child(WORKER, xla_flags(*devices_of_cpu(DEVICES if request.spread else None))) as child:
+    variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")}
+    variables |= xla_flags(*devices_of_cpu(DEVICES if request.spread else None))
+    with Child(WORKER, variables) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
-            yield msgspec.json.decode(line, type=Found).subject
+            yield msgspec.json.decode(line, type=Subject)
 
 
 def _look(

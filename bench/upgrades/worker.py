@@ -1,25 +1,48 @@
 """The process that looks at the subjects of one framework, and at nothing before: its warnings are its own."""
 
-import os
-
-from ..processes.child import Parent, adopt
-
-if __name__ == "__main__":
-    PARENT = adopt()  # before all other imports
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
+from msgspec import Struct
 
 from ..proving.messages import Subject as Named
-from .messages import Found, Request, name_of
 from .noticing import noticed, survived
 from .record import Subject
 
 
-def look_at(request: Request) -> Iterator[Found]:
+class Request(Struct, frozen=True):
+    """What a process looks at: the subjects of one framework, so that its import is its own.
+
+    Args:
+        framework: the name of the port.
+        named: the subjects, as `trigru.bench.proving` names them.
+        folder: of the snapshot.
+        arrays: how the files begin in which the process leaves the arrays of each subject.
+        programs: the folder in which compiled programs are kept; None keeps none.
+        spread: whether it looks at the programs of a batch that two devices share, and at nothing else.
+    """
+
+    framework: str
+    named: list[Named]
+    folder: str
+    arrays: str
+    programs: str | None
+    spread: bool = False
+
+
+def name_of(named: Named) -> str:
+    """What a subject is called before it could be looked at."""
+    own = "'s own" if named.source == "upstream" else ""
+    return f"{named.name}{own}" + (f":{named.kernel}" if named.kernel else "")
+
+
+def answer_request(request: Request, answer: Callable[[Subject], None]) -> None:
+    """Look at the subjects in a process of its own."""
+    for subject in look_at(request):
+        answer(subject)
+
+
+def look_at(request: Request) -> Iterator[Subject]:
     """Look at the subjects of a request, one after the other; its arrays are written before it is told."""
     imported, reason = Subject("", request.framework), None
     with noticed(imported, "import"), survived(imported, "import"):
@@ -29,7 +52,7 @@ def look_at(request: Request) -> Iterator[Found]:
         reason = unavailable(request.framework)
     if imported.problems or reason:
         for named in request.named:
-            yield Found(Subject(_name(named), request.framework, missing=reason or imported.problems[0].message))
+            yield Subject(_name(named), request.framework, missing=reason or imported.problems[0].message)
         return
 
     from ...common.files import write_whole
@@ -46,18 +69,8 @@ def look_at(request: Request) -> Iterator[Found]:
                 subject.name = _name(named, looked.port.name)
                 look(looked, SPREAD if request.spread else None)
             write_whole(Path(f"{request.arrays}.{number}"), encode(kept.arrays))
-            yield Found(subject)
+            yield subject
 
 
 def _name(named: Named, name: str | None = None) -> str:
     return f"{name}:{named.kernel}" if name and named.kernel else name or name_of(named)
-
-
-def main(parent: Parent) -> None:
-    """Answer one request."""
-    for found in look_at(msgspec.json.decode(parent.request, type=Request)):
-        parent.answer(msgspec.json.encode(found))
-
-
-if __name__ == "__main__":
-    main(PARENT)  # pyright: ignore[reportPossiblyUnboundVariable]

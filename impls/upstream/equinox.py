@@ -5,13 +5,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
 from ...common.port.protocol import check_config
 from ..equinox import Classifier, EquinoxPort
-from .departure import Departure, lacks
 
 
 class GRU(eqx.Module):
@@ -71,52 +69,3 @@ class UpstreamEquinoxPort(EquinoxPort):
 
 
 PORT = UpstreamEquinoxPort()
-
-
-# Where they depart ------------------------------------------------------------------------------------------------
-
-
-def _cell(**options: Any) -> Any:
-    return eqx.nn.GRUCell(20, 50, key=jax.random.key(0), **options)
-
-
-def _uniform() -> str | None:
-    """Where linen's gates are orthogonal and its biases zero."""
-    cell = _cell()
-    off = max(float(np.abs(gate @ gate.T - np.eye(50)).max()) for gate in np.split(np.asarray(cell.weight_hh), 3))
-    bias = float(np.abs(np.asarray(cell.bias)).max())
-    return f"gates up to {off:.2g} from orthogonal, biases up to {bias:.2g}" if off > 1e-3 or bias else None
-
-
-def _no_learned_state() -> str | None:
-    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(_cell())]
-    return None if any("carry" in name for name in names) else f"{', '.join(names)}: no state"
-
-
-def _one_example() -> str | None:
-    try:
-        _cell()(jnp.ones((3, 20)), jnp.ones((3, 50)))
-    except Exception as error:
-        return f"a batch of 3: {type(error).__name__}"
-    return None
-
-
-def _dtype_of_the_parameters() -> str | None:
-    seen = _cell()(jnp.ones(20, jnp.bfloat16), jnp.ones(50, jnp.bfloat16)).dtype
-    return None if seen == jnp.bfloat16 else f"on float32 parameters, bfloat16 input and carry give {seen}"
-
-
-WITH_LENGTHS = ("lengths", "golden", "counted", "held", "refusals")
-OF_DTYPE = ("carry", "life")
-
-DEPARTURES: tuple[Departure, ...] = tuple(
-    Departure(name, "eqx.nn.GRUCell", "equinox", what, evidence, checks)
-    for name, what, evidence, checks in (
-        ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",)),
-        ("no-lengths", "has no lengths", lacks("lengths", eqx.nn.GRUCell.__call__), WITH_LENGTHS),
-        ("no-resets", "has no episode resets", lacks("resets", eqx.nn.GRUCell.__call__), ("resets", "golden")),
-        ("one-example", "takes one example: batch with jax.vmap", _one_example, ()),
-        ("uniform", "draws weights and biases uniformly", _uniform, ("draws",)),
-        ("dtype", "computes in its parameters' dtype alone", _dtype_of_the_parameters, OF_DTYPE),
-    )
-)

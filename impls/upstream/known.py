@@ -6,8 +6,11 @@ A program that may hang runs in a process of its own, which is ended at a time l
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
 
-from .departure import Departure
+from packaging.version import Version
 
 #: Draws the recurrent matrices of four models at once. Where it hangs, its threads wait and use no time. One matrix a
 #: model does not hang it.
@@ -27,6 +30,23 @@ keys = jax.random.split(jax.random.key(0), 4)
 models = [init(20, 512, key=key) for key in keys]
 print(jax.tree.map(lambda *leaves: jnp.stack(leaves), *models).kernel_h.shape)
 """
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of JAX itself."""
+
+    name: str
+    part: str  # of a program that meets it
+    package: str  # the distribution that it comes from
+    what: str  # happens, in a sentence
+    evidence: Callable[[], str | None]  # runs it; returns what was seen, or None where nothing was
+    fixed_in: str  # the version of the package in which it is gone
+
+    @property
+    def expected(self) -> bool:
+        """Whether the installed version has it."""
+        return Version(version(self.package)) < Version(self.fixed_in)
 
 
 def ends(program: str, limit_s: float = 60) -> bool:
@@ -50,8 +70,8 @@ def _vmapped_draws(tries: int = 5) -> str | None:
     return None
 
 
-KNOWN: tuple[Departure, ...] = (
-    Departure(
+KNOWN = (
+    Fault(
         "vmapped-draws",
         "jax.jit(jax.vmap(init))",
         "jaxlib",

@@ -4,14 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
 from ..linen import Classifier, LinenPort
-from .departure import Departure
-from .rnn import X, departures_of_both
 
 
 class GRU(nn.Module):
@@ -67,37 +64,3 @@ class UpstreamLinenPort(LinenPort):
 
 
 PORT = UpstreamLinenPort()
-
-
-# Where they depart ------------------------------------------------------------------------------------------------
-
-
-def _run(x: Any, *, dtype: Any = None, **options: Any) -> tuple[Any, Any]:
-    rnn: Any = nn.RNN(nn.GRUCell(8, dtype=dtype), return_carry=True)
-    return rnn.apply(rnn.init(jax.random.key(0), X), x, **options)
-
-
-def _no_learned_state() -> str | None:
-    variables = nn.RNN(nn.GRUCell(8)).init(jax.random.key(0), X)
-    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables)]
-    return None if any("carry" in name for name in names) else f"init gives {len(names)} leaves, no state among them"
-
-
-def _gradient(x: Any, lengths: Any) -> Any:
-    rnn: Any = nn.RNN(nn.GRUCell(8), return_carry=True)
-
-    def total(variables):
-        carry, _ = rnn.apply(variables, x, seq_lengths=lengths)
-        return carry.sum()
-
-    return jax.grad(total)(rnn.init(jax.random.key(0), X))
-
-
-def _draw(dtype: Any) -> Any:
-    return nn.RNN(nn.GRUCell(8, param_dtype=dtype)).init(jax.random.key(0), X)
-
-
-DEPARTURES: tuple[Departure, ...] = (
-    Departure("no-learned-state", "nn.RNN", "flax", "init returns no initial state", _no_learned_state, ("start",)),
-    *departures_of_both("nn.RNN", nn.RNN, _run, _gradient, _draw),
-)

@@ -3,16 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.nn import initializers
 
 from ...common.errors import NotOfferedError
 from ..nnx import LAYOUT, Classifier, NNXPort
-from .departure import Departure, lacks
-from .rnn import X, departures_of_both
 
 
 class GRU(nnx.Module):
@@ -69,75 +65,3 @@ class UpstreamNNXPort(NNXPort):
 
 
 PORT = UpstreamNNXPort()
-
-
-# Where they depart ------------------------------------------------------------------------------------------------
-
-
-def _cell(**options: Any) -> nnx.GRUCell:
-    return nnx.GRUCell(4, 8, rngs=nnx.Rngs(0), **options)
-
-
-def _rnn(**options: Any) -> Any:
-    return nnx.RNN(_cell(**options), return_carry=True, rngs=nnx.Rngs(0))
-
-
-def _no_b_hn() -> str | None:
-    biases = [leaf.shape for leaf in jax.tree.leaves(nnx.state(_cell(), nnx.Param)) if leaf.ndim == 1]
-    return None if sum(size for (size,) in biases) == 4 * 8 else f"8 units, biases of shapes {biases}"
-
-
-def _no_learned_state() -> str | None:
-    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(nnx.state(_rnn()))]
-    return None if any("carry" in name for name in names) else "no state among the parameters"
-
-
-def _run(x: Any, *, dtype: Any = None, **options: Any) -> tuple[Any, Any]:
-    return _rnn(dtype=dtype)(x, **options)
-
-
-def _gradient(x: Any, lengths: Any) -> Any:
-    def total(rnn):
-        carry, _ = rnn(x, seq_lengths=lengths)
-        return carry.sum()
-
-    return nnx.grad(total)(_rnn())
-
-
-def _fused_orthogonal() -> str | None:
-    kernel = np.asarray(_cell().dense_h.kernel[...])
-    off = max(float(np.abs(gate @ gate.T - np.eye(8)).max()) for gate in np.split(kernel, 3, axis=1))
-    return f"gates up to {off:.2g} from orthogonal" if off > 1e-3 else None
-
-
-def _closed_over() -> str | None:
-    rnn, h = _rnn(), jnp.zeros((3, 8))
-    failed = []
-    for name, transform in (("jit", jax.jit), ("vmap", jax.vmap), ("checkpoint", jax.checkpoint)):
-        try:
-            transform(lambda x, h: rnn(x, initial_carry=h))(X, h)
-        except Exception as error:
-            failed.append(f"jax.{name} ({type(error).__name__})")
-    return f"a model that is closed over fails in {', '.join(failed)}" if failed else None
-
-
-WITH_BIASES = (
-    *("sequence", "chunks", "step", "classifier", "inference", "jvp", "hvp", "batch-axes", "long", "inputs", "hidden"),
-    *("carry", "lengths", "arrays", "reverse", "time-major", "long+unroll", "unroll", "vmap", "transform", "styles"),
-    *("styles+training", "conversion", "training", "life"),
-)
-B_HN = "https://github.com/google/flax/issues/5594"
-
-DEPARTURES: tuple[Departure, ...] = (
-    *(
-        Departure(name, "nnx.RNN", "flax", what, evidence, checks, source=source)
-        for name, what, evidence, checks, source in (
-            ("no-b-hn", "has no b_hn, which its documentation has", _no_b_hn, WITH_BIASES, B_HN),
-            ("no-learned-state", "has no initial state among its parameters", _no_learned_state, ("start",), ""),
-            ("no-remat", "has no rematerialisation", lacks("remat", nnx.RNN.__init__), ("remat", "memory"), ""),
-            ("fused-orthogonal", "one orthogonal draw for the fused matrix", _fused_orthogonal, ("draws",), ""),
-            ("closed-over", "can't be closed over by a transform of JAX", _closed_over, ("export",), ""),
-        )
-    ),
-    *departures_of_both("nnx.RNN", nnx.RNN, _run, _gradient, lambda dtype: _cell(param_dtype=dtype)),
-)

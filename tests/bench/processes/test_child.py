@@ -71,7 +71,12 @@ def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; echo '{LINE}'; echo noise >&2")
     assert list(ask_process(REQUEST, PATIENCE_S)) == [SAT, SAT]
     assert msgspec.json.decode((folder / "request").read_bytes(), type=Request) == REQUEST
-    assert (folder / "arguments").read_text().split() == ["-P", "-m", "trigru.bench.timing.worker"]
+    assert (folder / "arguments").read_text().split() == [
+        "-P",
+        "-m",
+        "trigru.bench.processes.worker",
+        "trigru.bench.timing.worker:answer_request",
+    ]
 
 
 DEATHS = {

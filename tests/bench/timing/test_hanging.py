@@ -16,6 +16,7 @@ HANGS = """
 from trigru.bench.processes.child import adopt
 parent = adopt()
 import time
+from trigru.bench.processes.worker import work
 from trigru.bench.timing import roofline, worker
 roofline.GEMM_SIZE, roofline.COPY_BYTES = {"cpu": 64}, {"cpu": 2**16}
 prepare, sample_rounds = worker.prepare, worker.sample_rounds
@@ -32,7 +33,7 @@ def hang_in_a_call(ready, *rest, **options):
     return sample_rounds(ready, *rest, **options)
 
 worker.prepare, worker.sample_rounds = hang_in_compilation, hang_in_a_call
-worker.main(parent)
+work(parent, "trigru.bench.timing.worker:answer_request")
 """
 
 

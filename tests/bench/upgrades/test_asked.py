@@ -25,9 +25,9 @@ from trigru.bench.upgrades.facts import (
     paths_of,
 )
 from trigru.bench.upgrades.folder import decode, encode, name_of
-from trigru.bench.upgrades.messages import Request
-from trigru.bench.upgrades.messages import name_of as named
 from trigru.bench.upgrades.record import DEVICES, Problem, Program, Subject, Warned, Where
+from trigru.bench.upgrades.worker import Request
+from trigru.bench.upgrades.worker import name_of as named
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import NotOfferedError
 from trigru.common.port.spread import WAYS
@@ -249,7 +249,7 @@ def test_two_devices_are_made_for_the_process_that_spreads_alone(monkeypatch, sp
         def lines_of(self, request, limit_s, stop):
             assert limit_s == taking.LIMIT_S
             framework = msgspec.json.decode(request, type=Request).framework
-            yield msgspec.json.encode(worker.Found(Subject("pure:fused", framework)))
+            yield msgspec.json.encode(Subject("pure:fused", framework))
 
     monkeypatch.setattr(taking, "Child", Child)
     request = Request("pure", [], "", "", None, spread)
@@ -281,7 +281,7 @@ def test_each_subject_of_a_process_has_facts_arrays_and_the_warnings_of_the_impo
     for spread, some in ((False, None), (True, SPREAD)):
         given.clear()
         request = Request("nnx", NAMED, str(tmp_path), str(tmp_path / f"arrays-{spread}"), None, spread)
-        found = [answer.subject for answer in worker.look_at(request)]
+        found = list(worker.look_at(request))
         assert [s.name for s in found][:2] == ["pure", "pure:fused"]
         assert found[2].name == given[2][0] != "nnx's own"
         assert {s.framework for s in found} == {"nnx"}
@@ -302,9 +302,7 @@ def test_of_what_is_not_there_each_subject_says_why(tmp_path, monkeypatch, error
     monkeypatch.setattr("trigru.impls.unavailable", unavailable)
     found = list(worker.look_at(Request("linen", NAMED, str(tmp_path), str(tmp_path / "a"), None)))
     said = "it broke" if error else "linen is absent"
-    assert [(f.subject.name, f.subject.framework, f.subject.missing) for f in found] == [
-        (named(some), "linen", said) for some in NAMED
-    ]
+    assert [(s.name, s.framework, s.missing) for s in found] == [(named(some), "linen", said) for some in NAMED]
 
 
 def test_arrays_are_kept_by_their_content():
