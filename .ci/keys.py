@@ -69,7 +69,7 @@ def _records(hint: Any) -> Iterator[type]:
 
 
 def _arguments(record: type) -> dict[str, str]:
-    """What a docstring says of each argument, in one line."""
+    """The description of each argument in a docstring, in one line."""
     _, _, text = inspect.cleandoc(record.__doc__ or "").partition("Args:\n")
     said: dict[str, str] = {}
     names: list[str] = []

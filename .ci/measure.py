@@ -83,7 +83,7 @@ def _environment(python: str, folder: Path) -> Path:
 
 
 def _busy(made: Path) -> str | None:
-    """What says that a result should be measured again."""
+    """The reason why a result should be measured again."""
     from trigru.bench.reporting.provenance import load_warnings
     from trigru.bench.results.files import load
 

@@ -35,7 +35,7 @@ def themed_picture(name: str, text: str) -> str:
 
 
 def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
-    """Of each picture: the results that it is of, and what draws it and says in words what it shows."""
+    """For each picture: its results, and the function that draws it and describes it in words."""
     from trigru.bench.reporting.plots.sweep import sweep_picture
     from trigru.bench.results.files import load
     from trigru.bench.upgrades.matrix import read

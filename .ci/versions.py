@@ -31,7 +31,7 @@ class Measured:
 
     @cached_property
     def answer(self) -> Answer:
-        """What it says about frameworks."""
+        """The answer of the run."""
         return answer(self.run)
 
     @property
@@ -63,7 +63,7 @@ class Measured:
 
 
 def version_tables(results: Path) -> str:
-    """What depends on the versions, both sets side by side."""
+    """The numbers that depend on the versions, both sets side by side."""
     new = Measured(load(results / NEW))
     if not (results / OLD).exists():
         return f"One set of versions was measured: {new.versions}."

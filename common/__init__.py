@@ -1,4 +1,4 @@
-"""What the ports share, and what checks them. Nothing here imports flax or equinox.
+"""The parts that the ports share, and the checks of ports. Nothing here imports flax or equinox.
 
 Users import these names from here. Each is loaded from its module when it is first used:
 

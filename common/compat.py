@@ -1,4 +1,4 @@
-"""What older versions of JAX and Optax call otherwise, or lack: found by looking, not by the number of a version."""
+"""Functions that older versions of JAX and Optax name otherwise, or lack: features are detected, not versions."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager

@@ -19,7 +19,7 @@ class NotOfferedError(TrigruError, NotImplementedError):
 
 
 class DefectError(TrigruError, AssertionError):
-    """What a check found wrong with a port where there are no arrays to compare: the check has failed."""
+    """A fault of a port that a check found without comparing arrays: the check has failed."""
 
 
 class ParamsFileError(TrigruError, ValueError):
@@ -58,7 +58,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def brief(error: object) -> str:
-    """What an error says, in one line that is not too long.
+    """An error's message, shortened to one line.
 
     >>> brief(ValueError("a\\n  b")), len(brief("x" * 1000))
     ('a b', 301)

@@ -71,7 +71,7 @@ def check() -> None:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """What is done within is finished; a signal is raised at the end."""
+    """Finish the block, and raise a signal that came meanwhile at its end."""
     _State.shields += 1
     try:
         yield

@@ -173,7 +173,7 @@ def own_roots() -> list[Path]:
 def _files(
     path: str, *, everything: bool = False, seen: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """What Python imports or reads to find what it imports, below a folder, in order; of a file, itself.
+    """The files below a folder that Python imports or reads to find imports, in order; of a file, itself.
 
     Args:
         everything: other files, too.

@@ -35,7 +35,7 @@ class Asked(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """What the processes of a proof have to ask.
+    """The request to the processes of a proof.
 
     Args:
         questions: all of them; each is answered by the process that takes it first.
@@ -60,7 +60,7 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Answered(Struct, frozen=True, tag=True):
-    """What it measured, on which platform, and how many programs it compiled for that or found compiled."""
+    """The measurements, their platform, and how many programs were compiled for them or found compiled."""
 
     number: int
     measurements: list[Measurement]

@@ -35,7 +35,7 @@ LIMIT_S = 300.0
 
 @dataclass(frozen=True)
 class Proof:
-    """What was measured, and how many programs were compiled for that or found compiled.
+    """The measurements, and how many programs were compiled for them or found compiled.
 
     Args:
         answers: the measurements of each question, in the order in which they were given.

@@ -22,7 +22,7 @@ def expand(
     checks: Iterable[Check],
     styles: Mapping[str, Sequence[str] | None] | None = None,
 ) -> list[Asked]:
-    """What `trigru.common.equality.verification.verify` asks about some ports.
+    """The questions of `trigru.common.equality.verification.verify` about some ports.
 
     Args:
         styles: names or labels of call styles by phase, None for all: of rows in a call style, those in one of these.

@@ -22,7 +22,7 @@ class BisectError(TrigruError):
 
 @dataclass
 class Culprit:
-    """What was found.
+    """The result of a bisection.
 
     Args:
         good, bad: the nearest sets that differ.

@@ -1,4 +1,4 @@
-"""What changed between two snapshots, by what it means to a user.
+"""The changes between two snapshots, by their meaning to a user.
 
 Adding a kind is adding a row to `KINDS`, and a function to `_COMPARED`.
 """
@@ -70,7 +70,7 @@ def changes(old: Read, new: Read) -> list[Change]:
 
 
 def reservations(old: Snapshot, new: Snapshot) -> list[str]:
-    """What else differs between the snapshots, so that a change need not be one of the packages."""
+    """Other differences between the snapshots, which may explain a change beside the packages."""
     was, now = old.machine, new.machine
     said = [
         f"{difference}: bits, programs and memory may differ for that alone."
@@ -155,7 +155,7 @@ def _works(pair: _Pair) -> Iterator[Change]:
 
 
 def _values(pair: _Pair) -> Iterator[Change]:
-    """Of each way to compute, the first array that is not as it was, and the one that rounding explains least."""
+    """The first array that changed, for each way to compute, and the one that rounding explains least."""
     new = {values.where: values for values in pair.new.values}
     for was in pair.old.values:
         now = new.get(was.where)

@@ -1,4 +1,4 @@
-"""What is counted of a call, and is the same every time: the Python that it runs, and the operations of its program."""
+"""Counts of a call that are the same every time: the Python that it runs, and the operations of its program."""
 
 import gc
 import re

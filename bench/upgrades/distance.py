@@ -52,7 +52,7 @@ def is_floating(array: np.ndarray) -> bool:
 
 
 def _reals(array: np.ndarray) -> np.ndarray:
-    """As real numbers in float64: of complex ones, both parts."""
+    """The real numbers in float64; of complex ones, both parts."""
     if array.dtype.kind == "c":
         array = np.stack([np.real(array), np.imag(array)])
     return np.asarray(array).astype("float64")

@@ -119,7 +119,7 @@ class Environments:
 
 
 def _run(command: Sequence[str]) -> str:
-    """What a command of uv's prints."""
+    """The output of a uv command."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=LIMIT_S, env=environment(), check=False

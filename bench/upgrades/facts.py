@@ -1,4 +1,4 @@
-"""What a snapshot keeps of one port or framework's own part, and how each fact is collected.
+"""The facts that a snapshot keeps of one port or framework's own part, and how each is collected.
 
 Adding a fact is adding a function to `FACTS`, a field to `Subject`, and a row to `trigru.bench.upgrades.changes`.
 """
@@ -64,7 +64,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Looked:
-    """What is being looked at.
+    """The subject under inspection.
 
     Args:
         port: a port, with its kernel.
@@ -151,7 +151,7 @@ def _keep_program(looked: Looked, where: Where, equations: int | None, program: 
 
 
 def _spread_programs(looked: Looked) -> None:
-    """What two devices exchange in a train step of the documented style, in each way."""
+    """The exchange between two devices in a train step of the documented style, for each way to spread."""
     with suppress(UnavailableError):  # one device, or an older JAX
         spread_of(DEVICES, "placed")
         for way in WAYS["train_step"]:
@@ -228,7 +228,7 @@ class Built:
 
 @contextmanager
 def _offered() -> Iterator[None]:
-    """What a port does not offer is no problem of it."""
+    """Skip a fact that the port does not offer."""
     try:
         yield
     except NotOfferedError:
@@ -280,7 +280,7 @@ def _build(port: Port, where: Where) -> Built:
 
 
 def _answers(program: Built, where: Where) -> dict[str, Any]:
-    """What comes out, in the order in which it is computed."""
+    """The results, in the order in which they are computed."""
     if where.phase == "train_step":
         found = {}
         for step in range(1, STEPS + 1):

@@ -257,7 +257,7 @@ def _compare(row: Row, before: Path | None, place: Path) -> None:
 
 
 def step_times_us(place: Path) -> dict[str, float]:
-    """Of each port that a run beside the snapshot timed, one time step of the smallest model as documented, in µs."""
+    """One time step of the smallest model as documented, in µs, for each port that a run beside the snapshot timed."""
     if not (place / RUN).is_file():
         return {}
     steps = [b for b in load_run(place).benchmarks if b.arm.phase == "step" and DOCUMENTED in b.arm.labels]
@@ -266,7 +266,7 @@ def step_times_us(place: Path) -> dict[str, float]:
 
 
 def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """Of each port and part: whether it works and is equal, and what one train step costs in Python."""
+    """For each port and part: whether it works and is equal, and the Python cost of one train step."""
     found: dict[str, dict[str, Any]] = {}
     for subject in snapshot.subjects:
         port, _, kernel = subject.name.partition(":")

@@ -23,7 +23,7 @@ FactName = Literal["styles", "draws", "tree", "checkpoints", "values", "programs
 
 
 class Where(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What was computed.
+    """The place of a computation: style, phase and more.
 
     Args:
         style: the call style; "" where there is none.
@@ -40,7 +40,7 @@ class Where(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     way: str = ""
 
     def __str__(self) -> str:
-        """As tables name it."""
+        """The name in tables."""
         spread = f"{self.way} on two devices" if self.way else ""
         return " ".join(part for part in (self.phase, self.style, self.optimizer, self.dtype, spread) if part)
 
@@ -69,7 +69,7 @@ class Program(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calls(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a call costs apart from its program, counted: the shadow of dispatch time that no noise reaches.
+    """The cost of a call apart from its program, in counts: they stand for dispatch time and have no noise.
 
     Args:
         leaves: arrays that cross the jit boundary inwards.

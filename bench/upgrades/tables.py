@@ -1,4 +1,4 @@
-"""What changed between two snapshots, what a snapshot holds, and a matrix: tables, and a picture."""
+"""Tables of the changes between two snapshots, of a snapshot's content, and of a matrix, and its picture."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -144,7 +144,7 @@ def _details(row: Row) -> Section:
 
 
 def matrix_picture(matrix: Matrix) -> Picture | None:
-    """What one call of each port costs, over the version sets: a panel for each fact that some set has."""
+    """The cost of one call of each port, over the version sets: a panel for each fact that some set has."""
     rows = [row for row in matrix.rows if not row.reason]
     ports = [name for name in dict.fromkeys(name for row in rows for name in row.facts) if ":" not in name]
 

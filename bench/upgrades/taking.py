@@ -121,7 +121,7 @@ class _Framework:
 
     @property
     def named(self) -> list[Named]:
-        """What is looked at."""
+        """The subjects to inspect."""
         return [*self.ports, *([Named("upstream", self.name)] if self.upstream else [])]
 
 
@@ -131,7 +131,7 @@ def _framework(name: str, present: bool) -> _Framework:
 
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
-    """What a process of its own finds. Raises a ChildDiedError if it ends before it has told everything."""
+    """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
     variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")}
     variables |= xla_flags(*devices_of_cpu(DEVICES if request.spread else None))
     with Child(WORKER, variables) as child:
@@ -142,7 +142,7 @@ def _looked(request: Request, stop: Event) -> Iterator[Subject]:
 def _look(
     frameworks: Sequence[_Framework], folder: Path, programs: Path | None, told: Told
 ) -> tuple[list[Subject], dict[str, np.ndarray]]:
-    """What processes, one for each framework, find."""
+    """The facts that child processes, one for each framework, find."""
     done: list[str] = []
     of = sum(len(framework.named) + len(framework.ports) for framework in frameworks)
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:

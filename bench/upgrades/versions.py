@@ -18,7 +18,7 @@ _EVERY = re.compile(r"(\d*) ?(day|week|month|year)s?")
 
 @dataclass(frozen=True)
 class VersionSet:
-    """What is to be installed together.
+    """Requirements to install together.
 
     Args:
         name: as tables show it, and as a user may write it.
@@ -106,7 +106,7 @@ def days_between(first: date, every: str, last: int | None = None, end: date | N
 
 
 def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What a package requires, apart from extras: with bounds, and for `SUBJECTS` the name alone.
+    """The requirements of a package, apart from extras: with bounds, and for `SUBJECTS` the name alone.
 
     A set decides about these; what the package says of them is what it was tested with.
 

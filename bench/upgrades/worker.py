@@ -11,7 +11,7 @@ from .record import Subject
 
 
 class Request(Struct, frozen=True):
-    """What a process looks at: the subjects of one framework, so that its import is its own.
+    """The request to a process: the subjects of one framework, so that its import is its own.
 
     Args:
         framework: the name of the port.
@@ -31,7 +31,7 @@ class Request(Struct, frozen=True):
 
 
 def name_of(named: Named) -> str:
-    """What a subject is called before it could be looked at."""
+    """The name of a subject before it was inspected."""
     own = "'s own" if named.source == "upstream" else ""
     return f"{named.name}{own}" + (f":{named.kernel}" if named.kernel else "")
 

@@ -22,7 +22,7 @@ def relative_error(got: Any, reference: Any) -> float:
 
 
 def accuracy_bound(in_dtype: Any, reference: Any, dtype: str, operand_bits: int | None = None) -> float:
-    """What a working dtype may differ by: 4 times NumPy's own error in it, plus 4 units in the last place.
+    """The bound in a working dtype: 4 times NumPy's own error in it, plus 4 units in the last place.
 
     Args:
         in_dtype: NumPy's answer in it.

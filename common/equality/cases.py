@@ -49,12 +49,12 @@ class Case:
 
     @property
     def config(self) -> GRUConfig:
-        """Of the classifier that `params` belong to."""
+        """The configuration of the classifier that `params` belong to."""
         return config_of(self.params)
 
     @property
     def gru_config(self) -> GRUConfig:
-        """Of the GRU alone."""
+        """The configuration of the GRU without its readout."""
         return replace(self.config, classes=None)
 
 

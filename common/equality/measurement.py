@@ -1,4 +1,4 @@
-"""What a check measured of a port. Records and tables take it from here, without the oracle and SciPy for it."""
+"""The measurement of a check. Records and tables import it from here without the oracle and SciPy."""
 
 from dataclasses import dataclass, field
 

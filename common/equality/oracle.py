@@ -30,7 +30,7 @@ Array = np.ndarray
 
 
 class Step(NamedTuple):
-    """What one time step keeps for the backward pass. Arrays of shape (*batch, H), masks (*batch, 1)."""
+    """The values of one time step that the backward pass needs. Arrays of shape (*batch, H), masks (*batch, 1)."""
 
     t: int
     h: Array  # state after a reset, before the cell
@@ -54,7 +54,7 @@ class Tape(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Of a scalar, with respect to everything that went in."""
+    """The gradients of a scalar with respect to all inputs."""
 
     params: GRUParams
     x: Array  # (*batch, T, D)

@@ -1,4 +1,4 @@
-"""What an exception of a port says, in a few words."""
+"""Short descriptions of a port's exceptions."""
 
 import jax
 
@@ -20,7 +20,7 @@ NO_PYTREE += ("has no attribute 'astype'",)
 
 
 def problem_of(port: Port, error: Exception) -> str:
-    """What an exception of a port says; of models that this framework does not let JAX transform, that it does not."""
+    """The message for an exception of a port; it says so if the framework does not let JAX transform its models."""
     said = f"{type(error).__name__}: {brief_of(error)}"
     if any(words in said for words in NO_PYTREE) and not _has_pytrees(port):
         packages = ", ".join(port.packages)

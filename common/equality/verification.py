@@ -48,7 +48,7 @@ class Question:
 
 
 def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Check]) -> list[Question]:
-    """What `verify` asks. A row of several ports stands together, since the oracle's answers are the same.
+    """The questions of `verify`. A row of several ports stands together, since the oracle's answers are the same.
 
     Raises:
         UnknownNameError: a dtype that no check has.
@@ -97,7 +97,7 @@ class Examiner:
         return [self._ask_row(question, question.row)]
 
     def _ask_row(self, question: Question, row: Row) -> Measurement:
-        """What is farthest from the oracle in a row; of a row that fails, in the smallest that still does."""
+        """The answer farthest from the oracle in a row; if the row fails, in the smallest row that still fails."""
         port, found = question.port, _examine(row, question.port)
         if question.check.by_levels or found.passed or not found.offered or not self._shrink:
             name = None if question.check.by_levels else question.check.name

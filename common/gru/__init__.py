@@ -1,1 +1,1 @@
-"""What the ports' GRUs share: checks of a call, initializers, the fused kernel, the initial state's learning rate."""
+"""Shared parts of the ports' GRUs: checks of a call, initializers, fused kernel, the initial state's learning rate."""

@@ -131,7 +131,7 @@ def check_batch_shape(batch_shape: Any) -> None:
 
 
 def scan_inputs(x: Any, lengths: Any = None, resets: Any = None, *, time_major: bool = False) -> tuple[Any, Any, Any]:
-    """What a scan over time reads at each step: the frame, whether to reset before it, whether it counts.
+    """The inputs of each step of a scan over time: the frame, whether to reset before it, whether it counts.
 
     Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included,
     reaches a gradient; resets there are dropped. A scan from the last step to the first reads the same.

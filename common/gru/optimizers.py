@@ -117,7 +117,7 @@ def _is_scale(scale: Any) -> bool:
 
 
 def _scale_by(scale: Any) -> optax.GradientTransformation:
-    """As `optax.scale`, by an array, whose dtype does not become that of the updates."""
+    """Scale updates like `optax.scale`, by an array whose dtype does not become that of the updates."""
     return optax.stateless(lambda updates, _: jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates))
 
 

@@ -38,7 +38,7 @@ def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
 
 
 def each(term: Array, like: Array) -> Array:
-    """What is the same for all examples, as an array (*batch, K) that depends on the example.
+    """A term that is the same for all examples, as an array (*batch, K) that depends on the example.
 
     Under jax.vmap, its gradient is then summed over the steps first, and over the examples after the loop.
     """

@@ -1,4 +1,4 @@
-"""What the models of all ports share: the start of a call, one step with resets and padding, and the fused loop.
+"""The shared parts of the ports' models: the start of a call, one step with resets and padding, the fused loop.
 
 A model's cell, its scan and its parameters are its framework's. It begins a call by `begin` or `begin_step`, which
 check the arrays and give what its scan reads, and passes its cell to `advance`.
@@ -32,7 +32,7 @@ class Loop(NamedTuple):
 
     @property
     def prevent_cse(self) -> bool:
-        """What a checkpoint of one step needs.
+        """The argument of that name for a checkpoint of one step.
 
         It can be off inside a loop, whose body XLA does not merge with the forward pass; fully unrolled there is none.
         """

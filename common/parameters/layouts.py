@@ -90,7 +90,7 @@ class Layout:
         }
 
     def tree(self, params: GRUParams | ClassifierParams) -> dict[str, Any]:
-        """As `flat`, as a tree of dicts."""
+        """The arrays of `flat`, as a tree of dicts."""
         tree: dict[str, Any] = {}
         for name, array in self.flat(params).items():
             *path, last = name.split(".")
@@ -145,7 +145,7 @@ class Layout:
         return self.shapes(columns["weight_ih"], columns["weight_hh"], classes)
 
     def problem(self, flat: Mapping[str, np.ndarray], called: Mapping[str, str] | None = None) -> str | None:
-        """What keeps arrays of these names from being parameters: shapes, dtypes, or values that are not finite.
+        """The reason why arrays of these names are not parameters: shapes, dtypes, or values that are not finite.
 
         Args:
             flat: by name; what may be absent may be absent.

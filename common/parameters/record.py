@@ -178,7 +178,7 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
 def array_problem(
     arrays: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], why: str = "", dtype: str | None = None
 ) -> str | None:
-    """What keeps arrays from having these shapes, with an entry at least, and one dtype; None where nothing does.
+    """The reason why arrays do not have these shapes, with at least one entry, and one dtype; None if they do.
 
     Args:
         why: the shapes are expected, as the message ends.
@@ -209,7 +209,7 @@ def _kind(array: Any) -> str:
 
 
 def _problem(tensors: dict[str, np.ndarray]) -> str | None:
-    """What keeps these arrays from being a GRU's parameters, or None."""
+    """The reason why these arrays are not a GRU's parameters, or None."""
     if set(tensors) != set(GRUParams._fields):
         return f"has the tensors {_names(tensors)}, expected {_names(GRUParams._fields)}."
     if tensors["weight_ih"].ndim != 2 or tensors["bias_n"].ndim != 1:

@@ -1,1 +1,1 @@
-"""What a port is, how its programs cross the jit boundary, what they compute, and what XLA made of them."""
+"""The protocol of ports, their call styles and tasks, and reading the programs that XLA made of them."""

@@ -1,4 +1,4 @@
-"""What ports whose models JAX differentiates have in common."""
+"""The part of a port that does not depend on its framework."""
 
 from collections.abc import Callable
 from typing import Any

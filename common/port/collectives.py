@@ -1,4 +1,4 @@
-"""What devices exchange in a compiled program: which collectives, how many bytes, and how often."""
+"""The exchange between devices in a compiled program: which collectives, how many bytes, how often."""
 
 import re
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ def _walk(lines: dict[str, list[str]], name: str, runs: int | None, *, in_loop: 
 
 
 def _bytes(shape: str, *, last: bool = False) -> int:
-    """Of an array, or of each of a tuple's; or of the last that has a size."""
+    """The size of an array, or of each array of a tuple; or of the last that has a size."""
     found = _SHAPE.findall(shape)
     if last:
         found = [(kind, sizes) for kind, sizes in found if sizes][-1:] or found

@@ -1,4 +1,4 @@
-"""What a port is: the protocol by which the harness drives a framework, and its call styles.
+"""The protocol of a port, by which the harness drives a framework, and of its call styles.
 
 A port's *model* is whatever its framework calls one, with a single condition: it is a JAX pytree whose
 leaves are the parameters, so that JAX's own transforms can be applied to it. To write a port, copy the
@@ -27,12 +27,12 @@ class Port(Protocol):
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """The name on the command line."""
         ...
 
     @property
     def title(self) -> str:
-        """What tables call it."""
+        """The name in tables."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What a jitted program computes: a phase of training or inference, in terms of a model.
+"""The task of a jitted program: a phase of training or inference, in terms of a model.
 
 A task is independent of the framework and of the call style. A port supplies `predict`; the phases follow:
 

@@ -1,4 +1,4 @@
-"""What each primitive of JAX is in NumPy. Arrays have one more axis in front: see `trigru.common.program.evaluator`.
+"""The rule of each JAX primitive in NumPy. Arrays have one more axis in front: see `trigru.common.program.evaluator`.
 
 A rule takes an equation, and a function that says in which dtype values of the trace are computed. It returns a
 function of the operands, or None for what it is not about, which JAX then evaluates.
@@ -63,7 +63,7 @@ def _divide(a: Array, b: Array) -> Array:
 
 
 def _logistic(equation: Any, dtype: Any) -> Callable[..., Array] | None:
-    """Of complex numbers, it is JAX's."""
+    """Complex numbers are handed to JAX."""
     return None if dtype(equation.outvars[0].aval.dtype).kind == "c" else _widened(special.expit)
 
 
@@ -89,7 +89,7 @@ def _convert(equation: Any, dtype: Any) -> Callable[[Array], Array]:
     least, most = np.iinfo(to).min, np.iinfo(to).max
 
     def run(a: Array) -> Array:
-        """As XLA: what is too large becomes the largest integer, and NaN becomes 0."""
+        """Convert like XLA: a number that is too large becomes the largest integer, and NaN becomes 0."""
         wide = np.nan_to_num(a.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
         found = np.where((wide > least) & (wide < most), wide, 0).astype(to)
         return np.where(wide >= most, to.type(most), np.where(wide <= least, to.type(least), found))

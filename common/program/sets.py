@@ -33,7 +33,7 @@ def chosen(which: Array, one: Array, other: Array) -> Array:
 
 
 def at_step(a: Array, t: int) -> Array:
-    """What belongs to a step."""
+    """The arrays of one step."""
     return keys_of([key[t] for key in a]) if a.dtype == object else a[:, t]
 
 

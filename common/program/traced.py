@@ -55,7 +55,7 @@ class Traced:
 
 
 def evaluate(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function gives for some arguments, evaluated in NumPy from its trace: as `jax.jit(function)(*arguments)`.
+    """The results of `jax.jit(function)(*arguments)`, evaluated in NumPy from the function's trace.
 
     >>> evaluate(lambda x: x + 1, jax.numpy.zeros(2))
     array([1., 1.], dtype=float32)

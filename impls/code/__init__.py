@@ -170,7 +170,7 @@ PORTS = {
 
 @dataclass(frozen=True)
 class _Style:
-    """What crosses the jit boundary, how the model is made of it, and what is jitted by which transform."""
+    """The arguments at the jit boundary, how the model is made of them, and what is jitted by which transform."""
 
     model: str
     setup: str = ""

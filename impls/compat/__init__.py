@@ -1,4 +1,4 @@
-"""What older versions of a framework call otherwise, one module a framework; for the half of a port that adapts it.
+"""Functions that older versions of a framework name otherwise, one module a framework; for a port's adapter half.
 
 The classes that a reader copies are today's idiom.
 """

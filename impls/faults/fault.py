@@ -1,4 +1,4 @@
-"""What a fault is, and two ways to plant a fault in plain JAX."""
+"""The record of a fault, and two ways to plant one in plain JAX."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -28,7 +28,7 @@ class GRU(eqx.Module):
         self.unroll, self.remat = config.unroll, config.remat
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False):
-        """As `trigru.impls.equinox.GRU`, where Equinox's own parts allow it."""
+        """Run like `trigru.impls.equinox.GRU`, where Equinox's own parts allow it."""
         for name, mask in (("lengths", lengths), ("resets", resets)):
             if mask is not None:
                 raise NotOfferedError(f"a scan over eqx.nn.GRUCell has no {name}")

@@ -28,7 +28,7 @@ class GRU(nn.Module):
         self.initial_carry = self.param("initial_carry", self.carry_init, (self.features,), self.param_dtype)
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        """As `trigru.impls.linen.GRU`, where linen's own parts allow it."""
+        """Run like `trigru.impls.linen.GRU`, where linen's own parts allow it."""
         if resets is not None:
             raise NotOfferedError("nn.RNN takes no resets")
         batch = x.shape[1:-1] if time_major else x.shape[:-2]

@@ -21,7 +21,7 @@ class GRU(nnx.Module):
         self.initial_carry = nnx.Param((config.carry_init or initializers.zeros)(rngs.params(), (H,), param_dtype))
 
     def __call__(self, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        """As `trigru.impls.nnx.GRU`, where NNX's own parts allow it."""
+        """Run like `trigru.impls.nnx.GRU`, where NNX's own parts allow it."""
         if resets is not None:
             raise NotOfferedError("nnx.RNN takes no resets")
         h = self._start(x.shape[1:-1] if time_major else x.shape[:-2], carry)

@@ -1,4 +1,4 @@
-"""What a check is."""
+"""The record of a check."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ def unless_left_out(answer: Callable[[], Answers], quantities: Iterable[str]) ->
 
 
 def make_traced(port: Port, config: GRUConfig, seed: int) -> Any:
-    """What `make` gives, evaluated from its trace; called as it is where it cannot be traced, which `draws` reports."""
+    """A model from the trace of `make`; `make` is called where it cannot be traced, which `draws` reports."""
     try:
         return evaluate(lambda key: port.make(config, key), jax.random.key(seed))
     except jax.errors.JAXTypeError:

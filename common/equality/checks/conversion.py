@@ -35,7 +35,7 @@ DAMAGES = {
 
 
 def conversion_check(name: str, catches: str) -> Check:
-    """What a port dumps, by both layouts and back, of a GRU and of a classifier; and what these refuse."""
+    """The check of dumped parameters through both layouts and back, and of refused damage."""
 
     def answer(port: Port) -> Answers:
         found, names = {}, expect()

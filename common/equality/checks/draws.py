@@ -188,7 +188,7 @@ def _require_distributions(params: ClassifierParams, dtype: str) -> None:
 
 
 def _require_cut_normal(what: str, drawn: Array, eps: float) -> None:
-    """Of variance 1: `lecun_normal`, times the square root of the fan-in."""
+    """Require variance 1 of `lecun_normal` times the square root of the fan-in."""
     _require_spread(what, drawn, CUT_KURTOSIS, eps)
     most = np.abs(drawn).max() * CUT_DEVIATION
     if not most <= CUT * (1 + 2 * eps):

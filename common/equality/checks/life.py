@@ -104,7 +104,7 @@ class _Run:
         return _vector(prediction, self._port.dump(gradient))
 
     def program(self, model: Any, batch: Batch) -> tuple[str, Any]:
-        """What JAX traces, as text without addresses, and the prediction's shapes and dtypes."""
+        """The traced program as text without addresses, and the prediction's shapes and dtypes."""
         traced, (prediction, _) = jax.make_jaxpr(self._differentiate, return_shape=True)(model, *batch[:3])
         return _text(traced), prediction
 
@@ -180,7 +180,7 @@ def _make_twins(port: Port, kind: _Kind, run: _Run) -> None:
 
 
 def _keep_choices(port: Port, kind: _Kind, run: _Run) -> None:
-    """What was chosen is in the program of a model, of each of its copies, and of each call style."""
+    """Require each choice in the program of a model, of each of its copies, and of each call style."""
     chosen = replace(kind.config, **CHOICES)
     model = port.load(chosen, kind.params)
     program, prediction = run.program(model, kind.batch)
@@ -225,7 +225,7 @@ def _keep_in_styles(port: Port, kind: _Kind, chosen: GRUConfig) -> None:
 
 
 def _computed(jaxpr: Any) -> Iterator[tuple[str, ...]]:
-    """What tells kernels and loops apart: loops by their unrolling, recomputation, products by dtype, custom rules."""
+    """Counts that tell kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
         if name == "scan":

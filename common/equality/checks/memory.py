@@ -38,7 +38,7 @@ MORE = 1.25
 
 
 class Cost(NamedTuple):
-    """Of a gradient: bytes that it keeps or needs meanwhile, and how many exp, tanh and the like it computes."""
+    """The cost of a gradient: the bytes that it keeps or needs, and how many exp, tanh and the like it computes."""
 
     kept: int
     functions: float | None
@@ -111,7 +111,7 @@ def _require_less(model: str, share: float, less: tuple[str, Cost], more: tuple[
 def gradient_cost(
     port: Port, time: int, unroll: int, remat: bool, classes: int | None = None, traced: bool = True
 ) -> Cost:
-    """What a gradient over some steps costs, of a GRU or a classifier, differentiated by the framework's own means.
+    """The cost of a gradient over some steps of a GRU or a classifier, differentiated by the framework's own means.
 
     Args:
         traced: what its trace keeps; else what XLA's program needs, or what the trace keeps where XLA does not say.

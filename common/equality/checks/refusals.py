@@ -246,7 +246,7 @@ def refusals_check(name: str, catches: str) -> Check:
 
 
 def _good_calls(port: Port, model: Any, readout: Any) -> Iterator[tuple[str, Callable[[], Answers]]]:
-    """What is odd, and the call."""
+    """Each good call with a description."""
 
     def apply(x: Any = X, carry: Any = None, **options: Any) -> Answers:
         return dict(zip(("carry", "outputs"), port.apply(model, x, carry, **options), strict=True))
@@ -280,7 +280,7 @@ def _moved_by_more_bits(port: Port) -> Answers:
 
 
 def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """What is wrong, and the call."""
+    """Each bad call with a description."""
     model, readout = port.load(CONFIG, _PARAMS), _readout_of(port)
 
     def apply(x: Any = X, carry: Any = None, **options: Any) -> Any:
@@ -340,7 +340,7 @@ def _without_x64(call: Callable[[], Any]) -> Any:
 
 
 def _let_through(call: Callable[[], Any]) -> str | None:
-    """What came instead of an InputError, or None; what is not offered is not let through."""
+    """The result or exception that came instead of an InputError, or None. Something not offered counts as refused."""
     try:
         call()
     except (InputError, NotOfferedError):

@@ -30,7 +30,7 @@ CARRY_RATE = carry_learning_rate(_REST, scale=_SCALE, length=_LENGTH, carry=_OWN
 def _by_field(
     tx: optax.GradientTransformation, own: optax.GradientTransformation, scale: float, length: int
 ) -> optax.GradientTransformation:
-    """What `carry_learning_rate` should do, on canonical records, where no path has to be found."""
+    """The expected effect of `carry_learning_rate` on canonical records, in which no path has to be found."""
 
     def init(params: Any) -> Any:
         return tx.init(params), own.init(params)

@@ -1,4 +1,4 @@
-"""What a row is asked about: sets of values and masks, all of one shape."""
+"""The data of a row: sets of values and masks, all of one shape."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -80,7 +80,7 @@ def sizes_of(row: Row) -> Sizes:
 
 
 def dtypes_of(dtype: str) -> tuple[str, str, str]:
-    """Of the computation, of the parameters, and of the inputs, by level of the factor."""
+    """The dtypes of the computation, of the parameters and of the inputs, by level of the factor."""
     computed, _, stored = dtype.partition(" of ")
     return computed, stored or computed, "float32" if stored else computed
 

@@ -69,7 +69,7 @@ def write_designs() -> None:
 
 
 def digest(space: Space) -> str:
-    """Of all that the rows depend on. Reasons of rules do not count."""
+    """The digest of all that the rows depend on. Reasons of rules do not count."""
     factors = [(factor.name, factor.levels, factor.in_triples) for factor in space.factors]
     rules = [(sorted(rule.when.items()), sorted(rule.then.items())) for rule in space.rules]
     return hashlib.sha256(json.dumps([factors, rules]).encode()).hexdigest()[:16]

@@ -35,7 +35,7 @@ NOT_FINITE = "values that are not finite"
 
 @dataclass(frozen=True)
 class Finding:
-    """What was farthest from the oracle in a row.
+    """The answer of a row that is farthest from the oracle.
 
     Args:
         quantity: which of the answers, and on which values.
@@ -83,7 +83,7 @@ def examine(row: Row, port: Port) -> Finding:
 
 
 def _compare(row: Row, data: Data, got: Answers, reference: Answers, in_dtype: Answers) -> Iterator[Finding]:
-    """Of one set of values, each quantity."""
+    """A finding for each quantity of one set of values."""
     dtype, saturating = row["dtype"], data.values[0].saturating
     computed, stored, given = dtypes_of(dtype)
     if row["wide"] != "all":
@@ -134,7 +134,7 @@ def _wider(row: Row, data: Data) -> Answers:
 
 
 def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
-    """What errors are relative to where an answer is smaller than this."""
+    """The magnitude that errors are relative to where an answer is smaller."""
     if name in ("value", "losses"):
         return float(data.weights.size) ** 0.5  # of as many terms around 1, of either sign
     if saturating and (name.startswith("d ") or row["phase"] == "jvp"):

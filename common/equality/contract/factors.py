@@ -1,4 +1,4 @@
-"""What a call depends on: factors with levels, which levels cannot go together, and rows that are asked by name.
+"""The factors that a call depends on, with their levels; levels that exclude each other; and named rows.
 
 A row takes one level of each factor. Most rows come from a covering design over the levels of FACTORS; NAMED are rows
 with levels that would be asked in vain in each combination. What changes data alone is in

@@ -44,7 +44,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
 
 
 def _given(row: Row, port: Port, data: Data) -> tuple[Any, ...]:
-    """What the function of a row takes beside the model: arrays with the axis of sets."""
+    """The arguments of a row's function beside the model: arrays with the axis of sets."""
     along = None
     if row["phase"] in ("jvp", "hvp"):
         of_params, *of_arrays = direction_of(data)
@@ -223,7 +223,7 @@ def _transformed_run(row: Row, run: Run) -> Run:
     if row["transform"] == "ensemble":
 
         def second(model: Any, *passed: Array) -> Answers:
-            """As the second of two models."""
+            """Run the second of two models."""
             models = jax.tree.map(lambda p: jnp.stack([jnp.roll(p, 1), p]), model)
             return jax.tree.map(lambda a: a[1], jax.vmap(run, (0, None, None, None, None))(models, *passed))
 

@@ -133,7 +133,7 @@ def _evaluate(
 
 
 def scalar_of(values: Answers, weights: Any, d_carry: Any) -> Any:
-    """What is differentiated, of one set without its axis."""
+    """The arrays with respect to which a row differentiates, of one set without its axis."""
     if "logits" in values:
         return (values["logits"] * weights).sum()
     return (values["outputs"] * weights).sum() + (values["carry"] * d_carry).sum()
@@ -151,7 +151,7 @@ def _scalar(values: Answers, weights: Any, d_carry: Any) -> Any:
 
 
 def _train(row: Row, data: Data, given: tuple[Any, Any, Any], weights: Any, d_carry: Any, stored: Any) -> Answers:
-    """Of one set."""
+    """The answers for one set of values."""
     computed, x, carry = given
     start = params = jax.tree.map(lambda p: p.astype(stored), computed)
     losses, velocity = [], jax.tree.map(np.zeros_like, params)
