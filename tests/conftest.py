@@ -50,30 +50,42 @@ def pytest_configure(config):
     config.add_cleanup(lambda: counting.__exit__(None, None, None))
 
 
-#: Modules and folders of tests that together give a first answer within a minute.
+#: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long` runs it.
+LONG = (
+    "bench/processes/test_interrupts.py",
+    "bench/test_devices.py",
+    "bench/test_hosts.py",
+    "bench/timing/test_hanging.py",
+    "bench/upgrades/test_assert_unchanged.py",
+    "bench/upgrades/test_facts.py",
+    "common/equality/test_verification.py::test_a_failed_row_is_told_by_the_fewest_levels",
+    "common/equality/test_verification.py::test_assert_equivalent_names_what_differs",
+    "docs",
+    "fuzz",
+    "impls/test_registry.py::test_the_rest_goes_on_when_a_framework_is_missing",
+    "impls/test_upstream.py",
+)
+#: Files and folders that together give a first answer within 40 seconds. `-m quick` runs them.
 QUICK = (
     "test_architecture.py",
-    "bench/analysis/test_merge.py",
-    "bench/analysis/test_overhead.py",
-    "bench/commands/test_cli.py",
     "bench/reporting",
     "bench/results",
-    "bench/test_verdicts.py",
-    "bench/timing/test_journal.py",
-    "bench/timing/test_supervisor.py",
     "common/equality/test_golden.py",
     "common/equality/test_oracle.py",
     "common/parameters",
     "common/port",
+    "common/program",
     "common/test_files.py",
-    "impls/checkpoints",
 )
 
 
 def pytest_collection_modifyitems(items):
-    """Marks what is quick."""
+    """Marks the tests of the long tier and the quick ones."""
     for item in items:
-        if item.path.relative_to(ROOT / "tests").as_posix().startswith(QUICK):
+        name = item.path.relative_to(ROOT / "tests").as_posix()
+        if f"{name}::{item.name}".startswith(LONG):
+            item.add_marker(pytest.mark.long)
+        elif name.startswith(QUICK):
             item.add_marker(pytest.mark.quick)
 
 

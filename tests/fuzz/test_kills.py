@@ -166,9 +166,7 @@ def attempt(tmp_path, rng, subject, ways, wait=False):
     return ended, kept
 
 
-@pytest.mark.parametrize(
-    ("subject", "way"), [("bench", "SIGKILL"), pytest.param("bench", "SIGINT twice", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("subject", "way"), [("bench", "SIGKILL"), ("bench", "SIGINT twice")])
 def test_a_run_that_is_ended_loses_nothing(tmp_path, rng, subject, way):
     assert attempt(tmp_path, rng, subject, [way], wait=True) == (1, 1)
 
@@ -185,14 +183,3 @@ def test_a_proof_is_interrupted_at_once(tmp_path):
     assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted.")
     assert not [child for child in children if lives(child)]
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.long
-def test_a_hundred_runs_that_are_ended_lose_nothing(tmp_path, rng, say_at_end):
-    found = []
-    for number, subject in enumerate(["bench", "compare"] * 10):
-        ways = [list(WAYS)[(number + way) % len(WAYS)] for way in range(6)]
-        found.append(attempt(tmp_path, rng, subject, ways))
-        print(subject, ways, found[-1], flush=True)
-    ended, kept = map(sum, zip(*found, strict=True))
-    say_at_end(f"{6 * len(found)} runs were ended, {ended} of them before they had; {kept} parts were kept")

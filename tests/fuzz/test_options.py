@@ -105,7 +105,6 @@ OF_JAX = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "value", "command"),
     [(n, v, ("report", "results.json")) for n, values in OF_SHELL.items() for v in values]

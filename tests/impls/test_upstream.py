@@ -65,7 +65,6 @@ def test_departures_are_of_the_parts():
     assert {departure.part for departure in DEPARTURES} == {get_upstream(name).PORT.name for name in NAMES}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: fault.name)
 def test_a_fault_of_jax_is_seen_where_it_is_on_record(fault):
     seen = fault.evidence()
