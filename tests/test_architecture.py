@@ -18,6 +18,7 @@ FOUNDATION = ("compat", "errors", "files")
 ORDER = {
     "common": (
         "equality",
+        "parity",
         "program",
         "port",
         "gru",

@@ -21,6 +21,7 @@ import msgspec
 
 from ...common.equality.verification import Examiner
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
+from ...impls import get_port
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
 
@@ -28,7 +29,7 @@ from .questions import find
 def answer_questions(request: Request) -> Generator[Answer, None, None]:
     """Take the questions of a request that nobody else has taken, and answer them."""
     gc.freeze()  # what is imported stays: to look at it again takes a tenth of the time of a trace
-    examiner = Examiner(shrink=request.shrink)
+    examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):
             yield Begun(number)

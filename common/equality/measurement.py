@@ -24,6 +24,7 @@ class Measurement:
         kernel: that of the port's models, as users write it.
         levels: of a row of the contract, those that are not the usual ones, by factor; of one that failed, the fewest
             with which it does. None where no row was asked.
+        place: the line at which the program of a row that failed parts from plain JAX's, where that was found.
     """
 
     port: str
@@ -36,6 +37,7 @@ class Measurement:
     problem: str | None = None
     kernel: str = STOCK
     levels: dict[str, str] | None = field(default=None, hash=False)
+    place: str | None = None
 
     def __post_init__(self) -> None:
         if (self.error is None and self.problem is None) or min(self.error or 0.0, self.bound) < 0:
@@ -59,4 +61,5 @@ class Measurement:
         what = self.problem or f"error {self.error:.1e}, at most {self.bound:.1e} allowed"
         levels = ", ".join(f"{name}={level}" for name, level in (self.levels or {}).items())
         only = f"; with {levels}, all else as usual; without one of them it passes" if levels else ""
-        return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}{only}"
+        place = f"; it parts from plain JAX at {self.place}" if self.place else ""
+        return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}{only}{place}"

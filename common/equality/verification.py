@@ -6,8 +6,8 @@ and `trigru.common.equality.contract.examination`.
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from .checks import CHECKS, DTYPES, LEFT_OUT, Answers, Check
 from .contract.data import dtypes_of
 from .contract.examination import Finding, examine
 from .contract.factors import COMPILED, SPACE, Row, style_of, whole_row
+from .contract.parting import parting_of
 from .contract.shrinking import smallest, told, unusual
 from .measurement import NOT_OFFERED, Measurement
 from .problems import brief_of, problem_of
@@ -84,11 +85,12 @@ class Examiner:
 
     Args:
         shrink: whether a row that fails is made smaller, which takes many more rows.
+        reference: a port that is right; the line is searched at which a row that fails parts from it.
     """
 
-    def __init__(self, *, shrink: bool = True):
-        self._shrink = shrink
-        self._failed: dict[tuple[str, str], list[tuple[Row, Finding]]] = {}
+    def __init__(self, *, shrink: bool = True, reference: Port | None = None):
+        self._shrink, self._reference = shrink, reference
+        self._failed: dict[tuple[str, str], list[tuple[Row, Finding, str | None]]] = {}
 
     def ask(self, question: Question) -> list[Measurement]:
         """The measurement of a row, or one for each quantity of a check. A check that raises has failed."""
@@ -103,11 +105,22 @@ class Examiner:
             name = None if question.check.by_levels else question.check.name
             return _measure_row(port, unusual(row), found, name)
         known = self._failed.setdefault((port.name, _kernel_of(port)), [])
-        told_before = next(((levels, why) for levels, why in known if levels.items() <= row.items()), None)
-        if told_before is None:
-            told_before = _smallest(port, row, found)
-            known.append(told_before)
-        return _measure_row(port, *told_before)
+        before = next((failure for failure in known if failure[0].items() <= row.items()), None)
+        if before is None:
+            levels, finding = _smallest(port, row, found)
+            before = levels, finding, self._place(port, whole_row(levels))
+            known.append(before)
+        levels, finding, place = before
+        return replace(_measure_row(port, levels, finding), place=place)
+
+    def _place(self, port: Port, row: Row) -> str | None:
+        """The line at which a row that fails parts from the reference, if there is one to tell."""
+        if self._reference is None or self._reference.name == port.name:
+            return None
+        with _precision("float64"), suppress(Exception):  # a port may fail in any way
+            place = parting_of(row, port, self._reference)
+            return None if place is None else str(place)
+        return None
 
 
 def verify(

@@ -30,8 +30,8 @@ from .rules import IDENTITIES, RULES
 from .sets import at_step, chosen, is_key, keys_of, of_steps
 
 Array = np.ndarray
-#: (equation, results): called after each equation, also within calls, and in loops for each step.
-Observer = Callable[[Any, Sequence[Array]], None]
+#: (equation, operands, results): called after each equation, also within calls, and in loops for each step.
+Observer = Callable[[Any, Sequence[Array], Sequence[Array]], None]
 #: Primitives that call a traced function, and stand for nothing else.
 CALLS = (
     *("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"),
@@ -66,7 +66,7 @@ class Evaluator:
     Args:
         closed: what `jax.make_jaxpr(function)(*arguments)` returns.
         wide: compute in float64, whatever floating-point dtypes the trace has.
-        observe: called after each equation with the equation and its results.
+        observe: called after each equation with the equation, its operands and its results.
 
     >>> closed = jax.make_jaxpr(lambda x: jnp.tanh(x).sum())(np.ones(3, "float32"))
     >>> Evaluator(closed)(np.zeros((2, 3), "float32"))
@@ -176,7 +176,7 @@ def _observed(equation: Any, how: How) -> Callable[..., Any]:
     def run(*operands: Array) -> Any:
         found = function(*operands)
         assert how.observe is not None
-        how.observe(equation, found if equation.primitive.multiple_results else [found])
+        how.observe(equation, operands, found if equation.primitive.multiple_results else [found])
         return found
 
     return run

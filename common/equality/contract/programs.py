@@ -31,9 +31,9 @@ MODELS = {"d model": "d ", "Δ model": "Δ "}
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     """The port's answers to a row, for each set of values: evaluated in NumPy from the trace, or as XLA compiles it."""
-    model, arrays = port.load(config_of(row), data.params), _given(row, port, data)
+    model, arrays = arguments_of(row, port, data)
     style = style_of(row, port)
-    compute = partial(_in_style, row, port, style) if style else partial(_direct, row, port)
+    compute = partial(_in_style, row, port, style) if style else partial(direct, row, port)
     sets = len(data.values)
     if row["transform"] in COMPILED:
         found = _compiled(row, port, style, model, arrays, sets)
@@ -43,14 +43,15 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     return [_named(row, port, data, results) for results in found]
 
 
-def _given(row: Row, port: Port, data: Data) -> tuple[Any, ...]:
-    """The arguments of a row's function beside the model: arrays with the axis of sets."""
+def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]]:
+    """The arguments of a row's function: a model, and arrays with the axis of sets."""
     along = None
     if row["phase"] in ("jvp", "hvp"):
         of_params, *of_arrays = direction_of(data)
         of_model = jax.tree.map(lambda a: np.asarray(a)[None], port.load(config_of(row), of_params))
         along = of_model, *of_arrays
-    return (data.x, data.carry, data.lengths, data.resets), data.weights, data.d_carry, along
+    model = port.load(config_of(row), data.params)
+    return model, ((data.x, data.carry, data.lengths, data.resets), data.weights, data.d_carry, along)
 
 
 def _named(row: Row, port: Port, data: Data, results: Any) -> Answers:
@@ -80,7 +81,7 @@ def _spec(row: Row, array: np.ndarray) -> Any:
 # What is called ---------------------------------------------------------------------------------------------------
 
 
-def _direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
+def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_carry: Array, along: Any) -> Any:
     """The function of a row that has no call style."""
     run, phase = _transformed_run(row, _entry(row, port)), row["phase"]
 
@@ -312,7 +313,7 @@ def _run(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Ar
 
 def _compiled(row: Row, port: Port, style: str | None, model: Any, arrays: tuple[Any, ...], sets: int) -> list[Any]:
     """The results of each set, one after the other, from one program."""
-    call = None if style else partial(_direct, row, port)
+    call = None if style else partial(direct, row, port)
     if call and row["transform"] == "compiled":
         call = jax.jit(call)
     program, found = None, []

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -219,3 +220,21 @@ def test_a_script_runs_a_failed_row_alone(levels, capsys, unchecked):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 1
     assert all(re.fullmatch(r".+: largest difference \d.*e[-+]\d+, largest value \d.*", line) for line in lines)
+
+
+def test_a_row_that_fails_says_where_its_program_parts_from_plain_jax():
+    class Wrong(PurePort):
+        name = "wrong"
+
+        def apply(self, model, x, carry=None, **options):
+            carry, outputs = super().apply(model, x, carry, **options)
+            return carry, jnp.tanh(outputs)  # here
+
+    (question,) = questions(
+        [Wrong()], ["float64"], [replace(get_checks("singly")[0], rows=lambda port: [USUAL], by_levels=False)]
+    )
+    (measurement,) = Examiner(reference=PURE).ask(question)
+    assert not measurement.passed
+    source = Path(__file__).read_text(encoding="utf-8").splitlines()
+    (line,) = (number for number, text in enumerate(source, 1) if text.endswith("jnp.tanh(outputs)  # here"))
+    assert f"equality/test_verification.py:{line} (tanh of shape" in str(measurement)

@@ -265,7 +265,7 @@ def test_a_narrow_program_can_be_evaluated_in_float64():
 
 def test_each_equation_can_be_observed_with_its_line():
     seen = []
-    traced = Traced(loop, X, 0.5, observe=lambda equation, results: seen.append((equation, results)))
+    traced = Traced(loop, X, 0.5, observe=lambda equation, _, results: seen.append((equation, results)))
     traced(X, 0.5)
     steps = [results for equation, results in seen if equation.primitive.name == "tanh"]
     assert len(steps) == 2 * len(X)
@@ -277,7 +277,7 @@ def test_each_equation_can_be_observed_with_its_line():
 
 def test_results_that_nobody_uses_are_not_computed():
     seen = []
-    Traced(lambda x: (jnp.sin(x), x + 1)[1], X, observe=lambda equation, _: seen.append(equation.primitive.name))(X)
+    Traced(lambda x: (jnp.sin(x), x + 1)[1], X, observe=lambda equation, *_: seen.append(equation.primitive.name))(X)
     assert seen == ["add"]
 
 
