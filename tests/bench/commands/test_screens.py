@@ -9,7 +9,7 @@ from support.cli import invoke
 from support.runs import EQUAL, draw_run, plan, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
-from trigru.bench.commands import pages, report, tables
+from trigru.bench.commands import report, tables
 from trigru.bench.commands.pages import write_diff, write_pages
 from trigru.bench.reporting.provenance import origin_lines, provenance_lines
 from trigru.bench.reporting.sections import Section
@@ -146,20 +146,11 @@ def test_what_is_written_is_what_is_told_the_page_first(run, tmp_path):
     assert text.index("Equality with the NumPy oracle") < text.index("tiny forward")
 
 
-def test_each_picture_is_of_its_run_and_is_removed_where_there_is_none(run, tmp_path, monkeypatch):
-    names, removed = ("answer", "scaling", "sweep"), []
-    monkeypatch.setattr(pages, "remove_picture", lambda name, folder: removed.append((name, folder)))
-    for name in names:
-        monkeypatch.setattr(pages, f"{name}_picture", lambda of: None)
-    write_pages(tmp_path, [run], [answer(run)])
-    assert removed == [(name, tmp_path) for name in names]
-
-
 def test_a_page_of_what_changed_says_where_each_run_comes_from(run, tmp_path):
     new = with_machine(with_facts(run, device="another"), device="another")
     found = diff(run, new, allow_other_machine=True)
     written = write_diff(tmp_path, found)
-    assert [path.name for path in written] == ["diff.html", "diff.png", "diff.svg"]
+    assert [path.name for path in written] == ["diff.html"]
     page = html.unescape((tmp_path / "diff.html").read_text())
     places = [page.find(f"{name}: {line}") for name, of in (("OLD", run), ("NEW", new)) for line in origin_lines(of)]
     assert -1 not in places
