@@ -1,12 +1,13 @@
 """Each screen, whole, against a file in `golden`; and that it fits a terminal."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from support.cli import shown
+from support.cli import invoke, shown
 from support.golden import check_golden
 from support.runs import (
     EQUAL,
@@ -21,16 +22,18 @@ from support.runs import (
     with_provenance,
 )
 from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.tidy import timings
 from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.equality import departures_table, equality_tables
+from trigru.bench.reporting.exports import FORMATS, Export
 from trigru.bench.reporting.kernels import kernel_tables
 from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import load_warnings, provenance_lines
 from trigru.bench.reporting.scaling import scaling_tables
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.files import load
+from trigru.bench.results.files import load, save
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.port.collectives import Collective
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
@@ -88,6 +91,27 @@ def test_all_tables_of_a_run():
     run = mixed()
     check_golden("tables", "\n".join([*provenance_lines(run), shown(tables_of(run))]))
     check_golden("tables-markdown", markdown("trigru", provenance_lines(run), tables_of(run)))
+
+
+def test_the_times_in_each_format():
+    run = mixed()
+    export = Export(timings([run], styles=["documented", "leaves"]), "pure", [run])
+    for to in ("markdown", "csv", "latex"):
+        check_golden(f"times-{to}", FORMATS[to](export))
+    assert "linen[documented]" in FORMATS["html"](export)
+    content = json.loads(FORMATS["json"](export))
+    assert content["rows"] == msgspec.to_builtins(export.rows)
+    assert content["answers"][0]["rows"][0]["fastest"]["documented"] == ["linen"]
+
+
+def test_the_times_of_pairs_in_two_runs(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        save(draw_run(seed, groups=("tiny/forward",), processes=3), tmp_path / name / "results.json")
+    places = [str(tmp_path / name) for name in "ab"]
+    done = invoke("report", *places, "--format", "markdown", "--ratio", "pairwise", "--style", "functional")
+    check_golden("times-pairwise", done.stdout)
+    done = invoke("report", *places, "--format", "markdown", "--ratio", "time", "--style", "functional")
+    check_golden("times-seconds", done.stdout)
 
 
 def test_the_tables_of_kernels():
