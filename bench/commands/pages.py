@@ -7,9 +7,8 @@ from ...common.files import write_whole
 from ..analysis.answer import WAYS, Answer
 from ..analysis.diff import Diff
 from ..reporting.answer import answer_lines, proof_lines
-from ..reporting.diff import diff_tables
+from ..reporting.diff import diff_tables, outcome
 from ..reporting.frameworks import time_table
-from ..reporting.outcome import outcome
 from ..reporting.page.page import Part, page, sheet
 from ..reporting.plots.answer import answer_picture
 from ..reporting.plots.figures import Picture, remove_picture

@@ -10,6 +10,7 @@ import pytest
 from support.cli import invoke, shown
 from support.golden import check_golden
 from support.runs import (
+    ARMS,
     EQUAL,
     PROGRAM,
     draw_kernels,
@@ -18,13 +19,17 @@ from support.runs import (
     make_benchmark,
     make_results,
     plan,
+    with_benchmarks,
     with_facts,
+    with_machine,
     with_provenance,
 )
 from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.answer import answer_lines
+from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import FORMATS, Export
 from trigru.bench.reporting.kernels import kernel_tables
@@ -35,6 +40,7 @@ from trigru.bench.reporting.sections import markdown
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import load, save
 from trigru.common.equality.verification import NOT_OFFERED
+from trigru.common.errors import InputError
 from trigru.common.port.collectives import Collective
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
 
@@ -152,6 +158,48 @@ def test_the_tables_of_equality():
     ]
     findings = [Finding("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))]
     check_golden("equality", shown([*equality_tables(measured), departures_table(findings)]))
+
+
+SMALL = {"groups": ("tiny/forward", "tiny/train_step"), "processes": 3, "rounds": 5}
+
+
+def changed():
+    """A slower framework, newer versions, and a proof that was lost."""
+    old = with_provenance(draw_run(1, **SMALL), equality=[EQUAL, replace(EQUAL, port="nnx")])
+    new = draw_run(2, {"linen": 1.5}, **SMALL)
+    new = with_machine(new, versions={"python": "3.13.5", "jax": "0.12.1"}, commit="def")
+    return diff(old, with_provenance(new, equality=[EQUAL, replace(EQUAL, port="nnx", error=1.0)]))
+
+
+def unlike():
+    """Another machine, other work, arms that are missing, noise, load, and files the wrong way round."""
+    arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
+    old = with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
+    new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
+    new = with_provenance(new, complete=False, load_after=99.0)
+    new = with_benchmarks(new, [with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks])
+    return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), allow_missing=True)
+
+
+def many():
+    """More changes than have rows; most of them, and the second copy of the baseline."""
+    calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
+    return diff(draw_run(1, **calm), draw_run(2, {"nnx": 1.3, "equinox": 0.5, "pure[jit]#2": 1.1}, **calm))
+
+
+def same():
+    return diff(draw_run(1, **SMALL), draw_run(1, **SMALL), absolute=True)
+
+
+@pytest.mark.parametrize("make", [changed, unlike, many, same])
+def test_what_changed_between_two_runs(make):
+    found = make()
+    check_golden(f"diff-{make.__name__}", "\n".join([*outcome(found), "", shown(diff_tables(found))]))
+
+
+def test_files_without_anything_to_judge_are_refused():
+    with pytest.raises(InputError, match="the files have no arm in common"):
+        check_comparable(diff(draw_run(1, **SMALL), draw_run(2, groups=("question/forward",))))
 
 
 def test_the_published_run_fits_one_screen():
