@@ -51,13 +51,9 @@ def test_a_speedup_is_work_in_a_time_over_that_of_the_same_arm_on_one_device(rng
         "linen[apply] on 2, placed", "linen[apply] on 2, shard_map", "linen[apply] on 4, placed"
     ]  # fmt: skip
     assert {s.alone.name for s in found} == {"linen[apply]"}
-    for s, speedup, devices, verdict in zip(
-        found, (0.5, 1.5, 1.0), (2, 2, 4), ("slower", "faster", "indistinguishable"), strict=True
-    ):
+    for s, speedup, verdict in zip(found, (0.5, 1.5, 1.0), ("slower", "faster", "indistinguishable"), strict=True):
         assert s.speedup.ratio == pytest.approx(speedup, rel=1e-2)
         assert s.speedup.low <= s.speedup.ratio <= s.speedup.high
-        assert s.efficiency.ratio == pytest.approx(speedup / devices, rel=1e-2)
-        assert s.efficiency.high / s.efficiency.low == pytest.approx(s.speedup.high / s.speedup.low)
         assert s.verdict == verdict
 
 
