@@ -1,5 +1,7 @@
 """Tables of arms on several devices: what each gains over one, and what the devices exchange."""
 
+from collections.abc import Sequence
+
 from ...common.port.collectives import Collective
 from ..analysis.scaling import scalings
 from ..results.grouping import grouped
@@ -30,7 +32,7 @@ def scaling_tables(results: Results) -> list[Section]:
                     format_time(float(s.benchmark.stats["median"])),
                     format_ratio(s.speedup, s.verdict),
                     f"{s.speedup.ratio / s.benchmark.arm.devices:.0%}",
-                    "not known" if s.collectives is None else ", ".join(map(_exchanged, s.collectives)) or "nothing",
+                    _exchanged(s.collectives),
                 )
                 for s in of_group
             ],
@@ -40,7 +42,14 @@ def scaling_tables(results: Results) -> list[Section]:
     ]
 
 
-def _exchanged(collective: Collective) -> str:
-    if collective.runs is None:
-        return f"{collective.kind} in a loop, unknown times"
-    return f"{format_bytes(collective.nbytes * collective.runs)}" + (" in a loop" if collective.in_loop else "")
+def _exchanged(collectives: Sequence[Collective] | None) -> str:
+    """What each device exchanges in a call: bytes in all, those of a loop apart."""
+    if collectives is None:
+        return "not known"
+    parts = []
+    for in_loop, alike in grouped(collectives, lambda collective: collective.in_loop).items():
+        where = " in a loop" if in_loop else ""
+        sizes = [collective.nbytes * (collective.runs or 1) for collective in alike]
+        known = all(collective.runs is not None for collective in alike)
+        parts.append(f"{format_bytes(sum(sizes))}{where}" if known else f"unknown{where}")
+    return ", ".join(parts) or "nothing"
