@@ -87,7 +87,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should be."""
-    whole = {DOCS / "results.md": published.results(), DOCS / "results-by-arm.md": published.results_by_arm()}
+    whole = {DOCS / "results.md": published.results()}
     found = dict(whole)
     for page in (DOCS.parent / "README.md", *DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")

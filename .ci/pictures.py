@@ -55,13 +55,12 @@ def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
 def _summary(path: Path, *, quick: bool) -> tuple[Any, str]:
     """The whole answer, or that of the workloads that --quick has."""
     import msgspec
-    from trigru.bench.analysis.answer import WAYS, answer
+    from trigru.bench.analysis.answer import answer
     from trigru.bench.arms.workloads import QUICK
-    from trigru.bench.reporting.plots.answer import answer_text
-    from trigru.bench.reporting.plots.summary import summary_figure
+    from trigru.bench.reporting.plots.answer import answer_figure, answer_text
     from trigru.bench.results.files import load
 
     found = answer(load(path))
     if quick:
         found = msgspec.structs.replace(found, rows=[row for row in found.rows if str(row.workload) in QUICK])
-    return summary_figure(found), " ".join(answer_text(found, way) for way in WAYS)
+    return answer_figure(found), answer_text(found)

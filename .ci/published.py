@@ -14,12 +14,11 @@ from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, markdown_table
 from trigru.bench.reporting.starts import cold_start_tables
-from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.files import load
 from trigru.bench.timing.coldstart import ColdStart
 
 DOCS = Path(__file__).parents[1] / "docs"
-#: The title of a table that is for the page of arms.
+#: The title of a table that the page does without, for its length.
 CAUSES = "What causes the differences"
 
 
@@ -32,7 +31,7 @@ def results() -> str:
     return "\n".join(
         [
             markdown("Results from one machine", provenance_lines(found), []),
-            "[Results, arm by arm](results-by-arm.md) has the times and the program of each arm.",
+            "`trigru report docs/results/cpu.json.gz --details` prints the times and the program of each arm.",
             "",
             "## On one screen",
             "",
@@ -55,14 +54,6 @@ def results() -> str:
             markdown("", [], tables).removeprefix("# \n\n"),
         ]
     )
-
-
-def results_by_arm() -> str:
-    """The page of all arms: what causes differences, and times and programs of each group."""
-    found = load(DOCS / "results" / "cpu.json.gz")
-    tables = [*(t for t in framework_tables(found) if t.title == CAUSES), *timing_tables(found)]
-    summary = "These are the tables behind [the summary](results.md), an arm a row."
-    return markdown("Results, arm by arm", provenance_lines(found), tables).replace("\n\n", f"\n\n{summary}\n\n", 1)
 
 
 def cold_start() -> str:

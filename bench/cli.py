@@ -9,7 +9,7 @@ import typer
 
 from .commands import arguments as given
 from .commands import upgrading
-from .commands.exports import styles, table
+from .commands.exports import styles
 from .commands.group import Commands
 from .processes.interrupts import listen
 from .reporting.console import say
@@ -214,17 +214,29 @@ def report(
         list[Path],
         typer.Argument(metavar="RESULTS", help="Files results.json, their folders, or results.partial.jsonl."),
     ],
+    format: given.Format = "terminal",
+    ratio: given.Ratio = "pure",
+    workloads: given.ShownWorkloads = None,
+    phases: given.ShownPhases = None,
+    styles: given.ShownStyles = None,
     details: given.Details = False,
-    json: given.Json = False,
     output: given.PageFolder = None,
 ) -> None:
-    """Print the answer of runs again, or write a page that has them side by side."""
+    """Print the answer of runs again, print their times in another format, or write a page of them."""
     from .commands import report
 
-    report.report(results, details=details, json=json, output=output)
+    if format == "terminal":
+        if ratio != "pure" or workloads or phases or styles:
+            raise typer.BadParameter("--ratio, --workload, --phase and --style choose for --format: say which.")
+        report.report(results, details=details, output=output)
+        return
+    if details or output:
+        raise typer.BadParameter("--format prints one table: it goes with neither --details nor --output.")
+    chosen = styles or ["documented", "functional"]
+    report.export(results, format, ratio, workloads=workloads, phases=phases, styles=chosen)
 
 
-for command in (styles, table, upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):
+for command in (styles, upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):
     app.command()(command)
 
 

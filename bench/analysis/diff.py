@@ -5,7 +5,7 @@ old of time / pure[jit]. What slows all arms of a run alike cancels in this rati
 in this way. The change of its time is shown; the machine may be its cause.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,9 +15,8 @@ from ...common.errors import InputError
 from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
+from ..timing.machine import machine_differences
 from .equality import Proof, proofs_of
-from .missing import Missing, missing_arms
-from .problems import Problem, problems_of
 from .rates import baseline_of
 from .statistics import Comparison, Effect, beyond_chance, chance_of_slower, compare_effects, effect_of, verdict
 
@@ -93,18 +92,35 @@ class ProofChange:
 
 
 @dataclass(frozen=True)
-class Move:
-    """Arms that moved the same way: one of them, or those of one name, or of one port.
+class Problem:
+    """Why two files cannot be compared, in part or at all.
 
     Args:
-        what: the arm's name, or the port's.
-        changes: of each, the largest change first.
-        of: how many arms of that name, or port, both files have.
+        reason: in short; detail: what differs.
+        option: that accepts it; allowed: whether it was accepted.
+        group: of other work in each file, where that is the problem.
     """
 
-    what: str
-    changes: tuple[Change, ...]
-    of: int
+    reason: str
+    option: str
+    allowed: bool
+    detail: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Arms of a port that one file lacks, for the same reason.
+
+    Args:
+        file: "OLD" or "NEW", the one that lacks them.
+        reason: why they are missing, where the file says so.
+    """
+
+    file: str
+    port: str
+    arms: tuple[Arm, ...]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -161,39 +177,16 @@ class Diff:
         """Whether the files do not compare, in a way that was not accepted."""
         return any(not problem.allowed for problem in self.problems) or bool(self.missing and not self.allow_missing)
 
-    def moves(self, most: int) -> list[Move]:
-        """What moved, regressions and then the slowest first: arm by arm, if that makes no more rows than most.
-
-        Otherwise arms of one name are put together, and if these are still too many, those of one port.
-        """
-        rows = [self._moves(name) for name in (lambda arm: arm.id, lambda arm: arm.name, lambda arm: arm.port)]
-        few = next((found for found in rows if len(found) <= most), rows[-1])
-        return sorted(few, key=lambda row: (not row.changes[0].regression, -row.changes[0].comparison.ratio))
-
-    def _moves(self, name: Callable[[Arm], str]) -> list[Move]:
+    @property
+    def moved(self) -> list[Change]:
+        """What moved: regressions, then the largest changes first."""
         moved = [change for change in self.changes if change.moved]
-        of = grouped(self.changes, lambda c: (name(c.arm), c.role))
-        return [
-            Move(
-                alike[0].arm.name if len({change.arm.name for change in alike}) == 1 else alike[0].arm.port,
-                tuple(sorted(alike, key=lambda change: -abs(np.log(change.comparison.ratio)))),
-                len(of[key[:2]]),
-            )
-            for key, alike in grouped(moved, lambda c: (name(c.arm), c.role, c.verdict, c.regression)).items()
-        ]
-
-    def by_group(self) -> dict[str, list[Change]]:
-        """The changes of each group."""
-        return grouped(self.changes, lambda change: change.arm.group)
+        return sorted(moved, key=lambda change: (not change.regression, -abs(np.log(change.comparison.ratio))))
 
     def noisy_groups(self) -> dict[str, float]:
         """Groups whose noise hides all but large changes, with their floors."""
         floors = {change.arm.group: change.floor for change in self.changes}
         return {group: floor for group, floor in floors.items() if floor > TOO_NOISY}
-
-    def baseline_ratios(self) -> dict[str, float]:
-        """New / old time of each group's baseline."""
-        return {change.arm.group: change.comparison.ratio for change in self.changes if change.role == "baseline"}
 
     def moved_baselines(self) -> dict[str, float]:
         """Those whose time changed, either way, by more than an arm's may and more than its interval."""
@@ -203,12 +196,11 @@ class Diff:
 
     def majorities(self) -> Iterator[tuple[str, str, int, int]]:
         """Groups in which most arms moved the same way: group, "slower" or "faster", how many, of how many."""
-        for group, changes in self.by_group().items():
-            arms = [change for change in changes if change.role == "arm"]
+        for group, changes in grouped(self.judged, lambda change: change.arm.group).items():
             for way in ("slower", "faster"):
-                moved = sum(change.verdict == way for change in arms)
-                if 2 * moved > len(arms):
-                    yield group, way, moved, len(arms)
+                moved = sum(change.verdict == way for change in changes)
+                if 2 * moved > len(changes):
+                    yield group, way, moved, len(changes)
 
 
 def diff(
@@ -234,8 +226,8 @@ def diff(
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    problems = problems_of(old, new, allow_missing=allow_missing, allow_other_machine=allow_other_machine)
-    before, others = old.groups(), {problem.group for problem in problems if problem.what == "work"}
+    problems = [*_problems(old, new, allow_missing, allow_other_machine)]
+    before, others = old.groups(), {problem.group for problem in problems}
     changes = [
         change
         for group, benchmarks in new.groups().items()
@@ -244,7 +236,7 @@ def diff(
     ]
     return Diff(
         old, new, judge_together(changes, fail_above), _proof_changes(old, new), problems,
-        list(missing_arms(old, new)), fail_above, absolute, allow_missing,
+        list(_missing(old, new)), fail_above, absolute, allow_missing,
     )  # fmt: skip
 
 
@@ -310,3 +302,42 @@ def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
         for results in (old, new)
     )
     return [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
+
+
+def _problems(old: Results, new: Results, allow_missing: bool, allow_other_machine: bool) -> Iterator[Problem]:
+    for file, results in (("OLD", old), ("NEW", new)):
+        if not results.trigru.complete:
+            yield Problem(f"the run of {file} was interrupted: not all was measured", "--allow-missing", allow_missing)
+    differences = list(machine_differences(old.trigru.machine, new.trigru.machine, versions=False))
+    clocks = [results.benchmarks[0].facts.clock for results in (new, old) if results.benchmarks]
+    if len({*clocks}) == 2:
+        differences.append(f"calls {clocks[0]}, were {clocks[1]}")
+    for detail in differences:
+        yield Problem("the machine or its environment differs", "--allow-other-machine", allow_other_machine, detail)
+    before = old.groups()
+    for group, after in new.groups().items():
+        was, now = _work(before.get(group)), _work(after)
+        if was and was != now:
+            detail = f"{group} is not compared: {now}, was {was}"
+            yield Problem("groups of one name are other work", "--allow-missing", allow_missing, detail, group)
+
+
+def _work(benchmarks: list[Benchmark] | None) -> str:
+    if not benchmarks:
+        return ""
+    baseline = baseline_of(benchmarks)
+    return f"{baseline.facts.shape}, {baseline.facts.steps} steps, baseline {baseline.name}"
+
+
+def _missing(old: Results, new: Results) -> Iterator[Missing]:
+    """What NEW lacks, then what OLD lacks."""
+    for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
+        there = {b.arm.id for b in lacks.benchmarks}
+        reasons = {u.arm.id if u.arm.style else (u.arm.group, u.arm.port): u.reason.rstrip(".") for u in lacks.untimed}
+        absent = [
+            (b.arm.port, reasons.get(b.arm.id, reasons.get((b.arm.group, b.arm.port), "")), b.arm)
+            for b in has.benchmarks
+            if b.arm.id not in there
+        ]
+        for (port, reason), alike in grouped(absent, lambda row: row[:2]).items():
+            yield Missing(file, port, tuple(arm for *_, arm in alike), reason)

@@ -18,7 +18,6 @@ class Scaling:
         alone: the same port, call style and kernel on one device.
         speedup: the time of one device over its own.
         verdict: of the arm: "faster", "slower" or "indistinguishable" than one device.
-        efficiency: the speedup over the number of devices; 1 is the ideal.
         collectives: what the devices exchange; None where the program could not be read.
     """
 
@@ -26,7 +25,6 @@ class Scaling:
     alone: Benchmark
     speedup: Comparison
     verdict: str
-    efficiency: Comparison
     collectives: tuple[Collective, ...] | None
 
 
@@ -49,13 +47,11 @@ def _key(b: Benchmark) -> tuple[str, str | None, str]:
 def _scaling(results: Results, b: Benchmark, one: Benchmark) -> Scaling:
     log_ratio = np.log(b.time_s) - np.log(one.time_s)
     taken = as_ratio(effect_of(log_ratio, b.facts.process, results.trigru.plan.seed))
-    gained, devices = taken.inverse, b.arm.devices
     program = b.facts.program
     return Scaling(
         b,
         one,
-        gained,
+        taken.inverse,
         verdict(taken, b.facts.floor) if enough_rounds(b.facts.process) else "indistinguishable",
-        Comparison(gained.ratio / devices, gained.low / devices, gained.high / devices),
         None if program is None else program.collectives,
     )

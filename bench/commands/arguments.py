@@ -150,3 +150,19 @@ ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tabl
 ColdStart = Annotated[
     bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
 ]
+
+# Of `trigru report`.
+Format = Annotated[str, typer.Option("--format", help="terminal, markdown, csv, latex (with booktabs), json or html.")]
+Ratio = Annotated[
+    str,
+    typer.Option(
+        "--ratio",
+        help="pure: time / plain JAX's. pairwise: each two frameworks in the same call style. time: seconds per call.",
+    ),
+]
+ShownWorkloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
+ShownPhases = Annotated[list[str] | None, typer.Option("--phase", help="Only this phase (repeatable).")]
+ShownStyles = Annotated[
+    list[str] | None,
+    typer.Option("--style", help="A call style or a label (repeatable). Default: documented and functional."),
+]

@@ -11,8 +11,7 @@ from ...common.errors import InputError, UnknownNameError
 from ...impls import port_names
 from ..analysis.diff import diff as compare_runs
 from ..reporting.console import say, show
-from ..reporting.diff import check_comparable, diff_tables
-from ..reporting.outcome import outcome
+from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..results.files import FILE
 from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
 from ..upgrades.folder import is_snapshot, load

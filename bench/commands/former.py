@@ -2,7 +2,8 @@
 
 #: By the name of the command.
 COMMANDS: dict[str, str] = {
-    "train": "`trigru train` is a script of the repository now: bench/studies/training/study.py, and vanishing.py."
+    "table": "`trigru table` is `trigru report --format` now: markdown, csv, latex, json or html.",
+    "train": "`trigru train` is a script of the repository now: bench/studies/training/study.py, and vanishing.py.",
 }
 #: By the name of the option, whichever command had it.
 OPTIONS: dict[str, str] = {
@@ -20,5 +21,6 @@ OPTIONS: dict[str, str] = {
     "--weak": "--weak is gone: --devices spreads one batch; time a larger one with --size batch=N.",
     "--last": "--last is gone: say with --from at which day to begin.",
     "--allow-pickle": "--allow-pickle is not needed: .pt and .pth files are read by torch.load(weights_only=True).",
+    "--json": "--json of `trigru report` is --format json now, which has the answer of each run, too.",
     "--peers": "--peers is now a port to name: --port torch, beside the others.",
 }

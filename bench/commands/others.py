@@ -5,7 +5,7 @@ from pathlib import Path
 from ...common.files import write_whole
 from ..analysis.starts import load_starts
 from ..reporting.console import show
-from ..reporting.page.sheet import sheet
+from ..reporting.page.page import sheet
 from ..reporting.provenance import origin_of
 from ..reporting.starts import cold_start_tables
 

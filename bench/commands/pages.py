@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...common.files import write_whole
-from ..analysis.answer import Answer
+from ..analysis.answer import WAYS, Answer
 from ..analysis.diff import Diff
-from ..reporting.diff import diff_tables
-from ..reporting.outcome import outcome
-from ..reporting.page.page import page
-from ..reporting.page.sheet import sheet
+from ..reporting.answer import answer_lines, proof_lines
+from ..reporting.diff import diff_tables, outcome
+from ..reporting.frameworks import time_table
+from ..reporting.page.page import Part, page, sheet
 from ..reporting.plots.answer import answer_picture
-from ..reporting.plots.diff import diff_picture
-from ..reporting.plots.figures import remove_picture
-from ..reporting.plots.scaling import scaling_picture
+from ..reporting.plots.figures import Picture, remove_picture
 from ..reporting.plots.sweep import sweep_picture
-from ..reporting.provenance import origin_lines, provenance_lines
+from ..reporting.provenance import load_warnings, origin_lines, provenance_lines
 from ..reporting.sections import markdown
 from ..reporting.sight import sight_lines
 from ..results.record import Results
@@ -33,17 +31,14 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     Raises:
         OSError: a file cannot be written.
     """
-    write_whole(folder / PAGE, page(runs, answers).encode())
+    write_whole(folder / PAGE, run_page(runs, answers).encode())
     if len(runs) > 1:
         return [folder / PAGE]
     (run,), (found,) = runs, answers
     text = markdown("trigru", [*provenance_lines(run), *sight_lines(run)], tables_of(run, found))
     write_whole(folder / TABLES, text.encode())
     written = [folder / PAGE, folder / TABLES]
-    pictures = {
-        "answer": answer_picture(found), "scaling": scaling_picture(run), "sweep": sweep_picture(run),
-    }  # fmt: skip
-    for name, picture in pictures.items():
+    for name, picture in _pictures(run, found).items():
         if picture is None:
             remove_picture(name, folder)
         else:
@@ -51,22 +46,42 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     return written
 
 
+def run_page(runs: Sequence[Results], answers: Sequence[Answer]) -> str:
+    """The page of some runs, side by side and never ranked against each other."""
+    names = names_of(runs) if len(runs) > 1 else [""]
+    return page("linen, NNX and Equinox", [_part(*of_run) for of_run in zip(runs, answers, names, strict=True)])
+
+
+def names_of(runs: Sequence[Results]) -> list[str]:
+    """What tells runs apart: the machine, the date, the versions, and a number where these do not."""
+    names = []
+    for run in runs:
+        versions = run.trigru.machine.versions
+        known = [f"{name} {versions[name]}" for name in ("python", "jax", "flax", "equinox") if name in versions]
+        names.append(f"{run.trigru.machine.device}, {run.datetime[:10]}, {', '.join(known)}")
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: number + 1].count(name)})"
+        for number, name in enumerate(names)
+    ]
+
+
 def write_diff(folder: Path, found: Diff) -> list[Path]:
-    """Write the page of what changed between two runs, and its picture.
-
-    Returns:
-        What was written, the page first.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
-    picture = diff_picture(found)
+    """Write the page of what changed between two runs. Returns its path, and raises an OSError if it cannot."""
     origins = [
         f"{name}: {line}" for name, run in (("OLD", found.old), ("NEW", found.new)) for line in origin_lines(run)
     ]
-    content = sheet("what changed", outcome(found), [picture] if picture else [], diff_tables(found), origins)
+    content = sheet("what changed", outcome(found), [], diff_tables(found), origins)
     write_whole(folder / DIFF_PAGE, content.encode())
-    if picture is None:
-        remove_picture("diff", folder)
-        return [folder / DIFF_PAGE]
-    return [folder / DIFF_PAGE, *picture.write(folder)]
+    return [folder / DIFF_PAGE]
+
+
+def _part(run: Results, found: Answer, name: str) -> Part:
+    warnings = load_warnings(run.trigru)
+    lines = answer_lines(found, warnings, times=False) if found.rows else [*warnings, *proof_lines(found)]
+    pictures = [picture for picture in _pictures(run, found).values() if picture]
+    times = [time_table(found, way) for way in WAYS if any(way in row.cells for row in found.rows)]
+    return Part(name, lines, pictures, [*times, *tables_of(run, found)], provenance_lines(run))
+
+
+def _pictures(run: Results, found: Answer) -> dict[str, Picture | None]:
+    return {"answer": answer_picture(found), "sweep": sweep_picture(run)}

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
 
-from ...common.errors import InputError
+from ...common.errors import InputError, UnknownNameError
 from ..analysis.answer import Answer, answer
 from ..analysis.merge import merge
+from ..analysis.tidy import timings
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
+from ..reporting.exports import FORMATS, VALUES, Export, Kind
 from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
 from ..reporting.provenance import load_warnings, provenance_lines
@@ -33,7 +36,22 @@ def load_run(path: Path) -> Results:
     return merge(Journal.read(path)) if path.suffix == Path(PARTIAL).suffix else load(path)
 
 
-def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, output: Path | None = None) -> None:
+def export(paths: Sequence[Path], to: str, ratio: str, **chosen: Any) -> None:
+    """Print the table of some runs in a format, as `trigru.bench.analysis.tidy.timings` makes it of what was chosen."""
+    if to not in FORMATS:
+        raise UnknownNameError("format", to, ["terminal", *FORMATS])
+    kinds: dict[str, Kind] = {kind: kind for kind in VALUES}
+    if ratio not in kinds:
+        raise UnknownNameError("ratio", ratio, list(kinds))
+    runs, others = _load_each(paths)
+    if others:
+        raise InputError(f"--format {to} prints the times of runs; {others[0].path} has none, and is JSON itself.")
+    over = "pairwise" if ratio == "pairwise" else "pure"
+    rows = timings(list(runs.values()), over, **chosen)
+    typer.echo(FORMATS[to](Export(rows, kinds[ratio], list(runs.values()))), nl=False)
+
+
+def report(paths: Sequence[Path], *, details: bool = False, output: Path | None = None) -> None:
     """Show runs again, one after the other, each once; then cold starts.
 
     Args:
@@ -42,15 +60,13 @@ def report(paths: Sequence[Path], *, details: bool = False, json: bool = False, 
     if output is not None and output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file, expected a folder for {PAGE}. Pass another to --output.")
     runs, others = _load_each(paths)
-    if others and json:
-        raise InputError(f"--json prints the answer of runs; {others[0].path} has none, and is JSON itself.")
     answers = [answer(run) for run in runs.values()]
     written = write_pages(output, list(runs.values()), answers) if output is not None and runs else []
     shown = len(runs) + len(others)
     for number, ((path, run), found) in enumerate(zip(runs.items(), answers, strict=True)):
-        if shown > 1 and not json:
+        if shown > 1:
             show_lines([""] * bool(number) + [f"{path}:"])
-        show_run(run, found=found, details=details, json=json)
+        show_run(run, found=found, details=details)
     for number, other in enumerate(others, len(runs)):
         if shown > 1:
             show_lines([""] * bool(number) + [f"{other.path}:"])

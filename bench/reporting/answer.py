@@ -14,8 +14,8 @@ from ..arms.plan import FEW_PROCESSES
 from ..arms.workloads import WORKLOADS, get_workload
 from ..results.arm import Sized
 from ..results.grouping import grouped
+from .frameworks import differing, fastest_of, pivot
 from .naming import HEADINGS, PHASES, describe, is_here, name_of
-from .newest import newer_versions
 from .numbers import count, format_time, from_to
 from .reasons import first_lines, reason_lines, slower_of, style_in
 
@@ -34,11 +34,12 @@ TRY_FUSED = "To train, try --kernel fused, too: on most sizes faster in every fr
 MOST_UNTIMED = 3
 
 
-def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
+def answer_lines(found: Answer, warnings: Iterable[str] = (), *, times: bool = True) -> list[str]:
     """The screen, of at most 100 columns where no more than three frameworks are compared.
 
     Args:
         warnings: of the machine's load.
+        times: with the table of times; without it, all sentences, for what has that table beside them.
     """
     prose = [
         [*warnings, *noise_lines(found), *proof_lines(found)],
@@ -46,6 +47,8 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
         advice_lines(found),
         limit_lines(found),
     ]
+    if not times:
+        return [line for part in prose for line in part]
     parts = [[line for text in part for line in _fold(text)] for part in prose]
     parts.insert(1, _times(found))
     apart = [line for part in parts if part for line in ("", *part)][1:]
@@ -83,7 +86,7 @@ def _proof(proofs: list[Proof], found: Answer) -> list[str]:
         names = ", ".join(_proven(p) for p in equal)
         lines.append(f"Proven equal: {names} ({count(len(found.checks), 'check')}{worst}).")
     if WHOLE not in found.dtypes:
-        lines.append("Asked of what is timed here, and no more: `trigru verify` asks about the whole contract.")
+        lines.append("Only the phases and styles timed here were checked; `trigru verify` runs all checks.")
     return lines
 
 
@@ -119,7 +122,7 @@ def limit_lines(found: Answer) -> list[str]:
         lines.append("Few processes: 92 % of such 95 % intervals held what a long run found (docs/measurement.md).")
     if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
         lines.append("Where no framework is named, too few rounds were measured to tell, or what they do differs.")
-    return lines + newer_versions(known)
+    return lines
 
 
 def clock_lines(found: Answer) -> list[str]:
@@ -152,14 +155,7 @@ def _times(found: Answer) -> list[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     blocks = [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]
     lines = [line for block in blocks for line in _block(found, block)]
-    differing = {
-        f"*{name_of(port)} is not compared: {cell.differs}."
-        for row in found.rows
-        for cells in row.cells.values()
-        for port, cell in cells.items()
-        if cell.differs
-    }
-    return lines + sorted(differing) + legend_lines(found)
+    return lines + differing(found) + legend_lines(found)
 
 
 def legend_lines(found: Answer) -> list[str]:
@@ -197,32 +193,18 @@ def _block(found: Answer, ways: list[str]) -> list[str]:
             text += " " * GAP + f"{last:{winner}} "
         return text.rstrip()
 
+    cells = [pivot(found, way, lambda cell: format_time(cell.time_s) + "*" * bool(cell.differs)) for way in ways]
     lines = [
         f"{'Time of a call':{PHASE_WIDTH}} " + " ".join(f"{HEADINGS[way]:{block}}" for way in ways).rstrip(),
         line("", [(names, "fastest")] * len(ways)),
     ]
-    for rows in grouped(found.rows, lambda row: str(row.workload)).values():
-        lines.append(describe(rows[0].workload))
-        lines += [
-            line(f"  {PHASES.get(row.phase, row.phase)}", [_cells(found.ports, row, way) for way in ways])
-            for row in rows
-        ]
+    workload = None
+    for (row, *_), of_ways in zip(cells[0], zip(*cells, strict=True), strict=True):
+        lines += [describe(row.workload)] * (row.workload != workload)
+        workload = row.workload
+        shown = [(times, fastest_of(row, way)) for (_, times), way in zip(of_ways, ways, strict=True)]
+        lines.append(line(f"  {PHASES.get(row.phase, row.phase)}", shown))
     return lines
-
-
-def _cells(ports: list[str], row: Row, way: str) -> tuple[list[str], str]:
-    cells, fastest = row.cells.get(way, {}), row.fastest.get(way, [])
-    compared = [cell for cell in cells.values() if not cell.differs]
-    times = [
-        format_time(cells[port].time_s) + "*" * bool(cells[port].differs) if port in cells else "-" for port in ports
-    ]
-    none = len(fastest) == len(compared) > 1
-    return times, untold(row) if none else ", ".join(map(name_of, fastest)) or "-"
-
-
-def untold(row: Row) -> str:
-    """What is said where no framework is told from the others."""
-    return "too noisy" if row.is_noisy else "not told apart"
 
 
 def advice_lines(found: Answer) -> list[str]:

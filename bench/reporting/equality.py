@@ -11,7 +11,7 @@ from ...common.equality.contract.examination import CANCELLING_FACTOR, COARSE_FA
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
-from ..analysis.equality import proofs_of, worst_of
+from ..analysis.equality import worst_of
 from ..results.grouping import grouped
 from .sections import Prose, Section, Words
 
@@ -63,19 +63,6 @@ def equality_table(measurements: list[Measurement], *, failures: bool = True) ->
             *(_failure(found) for found in failed.values()),
         ),
     )
-
-
-def equality_line(measurements: list[Measurement], missing: Iterable[str] = ()) -> str:
-    """The outcome, in one line; missing ports are not available."""
-    proofs = proofs_of(measurements)
-    failed = [label(p.port, p.kernel) for p in proofs if not p.is_equal]
-    equal = [label(p.port, p.kernel) for p in proofs if p.is_equal]
-    parts = [f"FAILED: {', '.join(failed)}"] if failed else []
-    parts += [f"{', '.join(equal)} proven equal"] if equal else []
-    parts += [f"not checked: {', '.join(missing)}"] if missing else []
-    count = sum(p.failures for p in proofs)
-    within = f"{count} of {len(measurements)} measurements failed" if count else "all within their bounds"
-    return f"Equality: {'; '.join(parts)} ({within})."
 
 
 def departures_table(findings: list[Finding]) -> Section:

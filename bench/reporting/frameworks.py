@@ -1,10 +1,13 @@
 """Tables of frameworks against plain JAX and against each other, as documented and called alike, and of causes."""
 
+from collections.abc import Callable
+
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ..analysis.answer import Answer, Cell, Difference, Row, answer
 from ..analysis.statistics import Comparison
 from ..results.record import Results
-from .numbers import format_interval, format_ratio
+from .naming import name_of
+from .numbers import format_interval, format_ratio, format_time
 from .sections import Prose, Section, Words
 
 TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike, the parameters as one pytree"}
@@ -52,17 +55,49 @@ def explain(found: Difference) -> str:
     }[found.cause]
 
 
-def _against_plain(found: Answer, way: str) -> Section:
-    rows = []
-    for row in found.rows:
-        cells = row.cells.get(way, {})
-        rows.append((_name(row), *(_cell(cells[port]) if port in cells else "-" for port in found.ports)))
-    notes = (
-        "In each cell: the call style, and its time over that of plain JAX. Below 1 is faster. ±: the farther end of "
-        "the 95 % interval, as a share of the ratio. In brackets: indistinguishable. *: other equations. -: no number, "
-        "or not timed.",
+def time_table(found: Answer, way: str) -> Section:
+    """What each framework takes in one way, and which is the fastest, a row for each phase of each workload."""
+    rows = pivot(found, way, lambda cell: format_time(cell.time_s) + "*" * bool(cell.differs))
+    return Section(
+        f"{TITLES[way]}: time of a call",
+        ("workload", *map(name_of, found.ports), Words("fastest")),
+        [(_name(row), *cells, fastest_of(row, way)) for row, cells in rows],
+        ("Medians per call. Fastest: no other is faster beyond chance, round by round.", *differing(found)),
     )
-    return Section(f"{TITLES[way]}: time / pure[jit]", ("workload", *map(Words, found.ports)), rows, notes)
+
+
+def pivot(found: Answer, way: str, show: Callable[[Cell], str]) -> list[tuple[Row, list[str]]]:
+    """Each row with a cell for each framework, as it is shown; "-" where it has no number."""
+    rows = [(row, row.cells.get(way, {})) for row in found.rows]
+    return [(row, [show(cells[port]) if port in cells else "-" for port in found.ports]) for row, cells in rows]
+
+
+def fastest_of(row: Row, way: str) -> str:
+    """The frameworks than which no other is faster, or why none is named."""
+    fastest = row.fastest.get(way, [])
+    compared = [cell for cell in row.cells.get(way, {}).values() if not cell.differs]
+    if len(fastest) == len(compared) > 1:
+        return "too noisy" if row.is_noisy else "not told apart"
+    return ", ".join(map(name_of, fastest)) or "-"
+
+
+def differing(found: Answer) -> list[str]:
+    """Why cells with a star are not compared."""
+    cells = [(port, cell) for row in found.rows for of_way in row.cells.values() for port, cell in of_way.items()]
+    return sorted({f"*{name_of(port)} is not compared: {cell.differs}." for port, cell in cells if cell.differs})
+
+
+def _against_plain(found: Answer, way: str) -> Section:
+    return Section(
+        f"{TITLES[way]}: time / pure[jit]",
+        ("workload", *map(Words, found.ports)),
+        [(_name(row), *cells) for row, cells in pivot(found, way, _cell)],
+        (
+            "In each cell: the call style, and its time over that of plain JAX. Below 1 is faster. ±: the farther end "
+            "of the 95 % interval, as a share of the ratio. In brackets: indistinguishable. *: other equations. -: no "
+            "number, or not timed.",
+        ),
+    )
 
 
 def _against_each_other(found: Answer) -> Section:

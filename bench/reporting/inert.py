@@ -12,7 +12,7 @@ _PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compil
 #: What LaTeX would not set as it is.
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
-    "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", '"': "\\symbol{34}",
+    "µ": "$\\mu$", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", '"': "\\symbol{34}",
 }  # fmt: skip
 #: Between two of these, so that no pair becomes one character.
 _LIGATURES = re.compile(r"(?<=[-`'!?,])(?=[-`',])")
@@ -56,21 +56,12 @@ def for_csv(text: str) -> str:
 def for_latex(text: str) -> str:
     r"""What LaTeX sets as it is, also at the start of a row of a table; what is not ASCII is escaped.
 
-    >>> print(for_latex(r"\input{x} 50% a_b"), for_latex("[c]"), for_latex("µ"))
-    \textbackslash{}input\{x\} 50\% a\_b {[}c] \textbackslash{}xb5
+    >>> print(for_latex(r"\input{x} 50% a_b"), for_latex("[c]"), for_latex("µ, é"))
+    \textbackslash{}input\{x\} 50\% a\_b {[}c] $\mu$, \textbackslash{}xe9
     """
-    text = "".join(c if c.isascii() else _escape(c) for c in for_terminal(text))
+    text = "".join(c if c.isascii() or c in _LATEX else _escape(c) for c in for_terminal(text))
     text = _LIGATURES.sub("{}", "".join(_LATEX.get(c, c) for c in text))
     return _ARGUMENT.sub(r"{\1}", text)
-
-
-def for_json(text: str) -> str:
-    r"""What a terminal shows as it is, whoever prints it that reads a JSON file.
-
-    >>> for_json("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    return for_terminal(text)
 
 
 def _is_shown(character: str) -> bool:

@@ -1,12 +1,11 @@
 """Where numbers come from, with warnings."""
 
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
 
 from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
 from ..results.arm import Arm
-from ..results.record import Machine, Results
+from ..results.record import Machine, Provenance, Results
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
@@ -48,27 +47,7 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
     ]
 
 
-@runtime_checkable
-class Measured(Protocol):
-    """A record that says how busy its machine was: runnable processes, or None where the platform does not say."""
-
-    @property
-    def machine(self) -> Machine:
-        """On which it was measured."""
-        ...
-
-    @property
-    def load_before(self) -> float | None:
-        """Before the run."""
-        ...
-
-    @property
-    def load_after(self) -> float | None:
-        """At its end."""
-        ...
-
-
-def load_warnings(facts: Measured) -> list[str]:
+def load_warnings(facts: Provenance) -> list[str]:
     """One warning, if the machine was busy before a run, or with other work after it."""
     threads = facts.machine.threads
     loads = (

@@ -3,67 +3,53 @@
 from collections.abc import Sequence
 
 from ...common.port.collectives import Collective
-from ..analysis.scaling import Scaling, scalings
+from ..analysis.scaling import scalings
 from ..results.grouping import grouped
 from ..results.record import Results
 from .numbers import format_bytes, format_ratio, format_time
 from .provenance import short_group
 from .sections import Prose, Section, Words
 
+_NOTE = (
+    "The same batch, spread over the devices. The speedup is the time of the same arm on one device over its own, "
+    "paired within rounds, ± the farther end of its 95 % interval; in brackets where it is indistinguishable from 1. "
+    "Efficiency is the speedup over the number of devices. Where devices are parts of one CPU, the one device has all "
+    "of its cores to itself, too: then they show what devices exchange, and not how accelerators scale."
+)
+
 
 def scaling_tables(results: Results) -> list[Section]:
     """A table for each group that has arms on several devices."""
-    return [_table(found) for found in grouped(scalings(results), lambda s: s.benchmark.group).values()]
-
-
-def _table(found: list[Scaling]) -> Section:
-    first = found[0].benchmark.arm
-    rows = [
-        (
-            s.alone.name,
-            f"{s.benchmark.arm.devices}, {s.benchmark.arm.way}",
-            format_time(float(s.benchmark.stats["median"])),
-            format_ratio(s.speedup, s.verdict),
-            f"{s.efficiency.ratio:.0%}",
-            exchanged(s.collectives),
+    columns = (Prose("arm"), Words("devices"), "a call", "speedup", "efficiency", Words("exchanged in a call"))
+    return [
+        Section(
+            f"{short_group(of_group[0].benchmark.arm)}: strong scaling",
+            columns,
+            [
+                (
+                    s.alone.name,
+                    f"{s.benchmark.arm.devices}, {s.benchmark.arm.way}",
+                    format_time(float(s.benchmark.stats["median"])),
+                    format_ratio(s.speedup, s.verdict),
+                    f"{s.speedup.ratio / s.benchmark.arm.devices:.0%}",
+                    _exchanged(s.collectives),
+                )
+                for s in of_group
+            ],
+            (_NOTE,),
         )
-        for s in found
+        for of_group in grouped(scalings(results), lambda s: s.benchmark.group).values()
     ]
-    return Section(
-        f"{short_group(first)}: strong scaling",
-        (Prose("arm"), Words("devices"), "a call", "speedup", "efficiency", Words("exchanged in a call")),
-        rows,
-        (
-            "The same batch, spread over the devices. The speedup is the time of the same arm on one device over its "
-            "own, paired within rounds, ± the farther end of its 95 % interval; in brackets where it is "
-            "indistinguishable from 1. "
-            "Efficiency is the speedup over the number of devices.",
-            "If the devices are parts of one CPU, the one device has all of its cores to itself, too: then they show "
-            "what devices exchange, and not how accelerators scale.",
-        ),
-    )
 
 
-def exchanged(collectives: Sequence[Collective] | None) -> str:
-    """What each device exchanges in a call, in short: bytes in all, those of a loop apart.
-
-    >>> from trigru.common.port.collectives import Collective
-    >>> exchanged([Collective("all-reduce", 1024, 50, True), Collective("all-reduce", 512, 1, False)])
-    '50 KiB in a loop, 512 B'
-    >>> exchanged([Collective("all-reduce", 1024, None, True)])
-    'in a loop, unknown times'
-    >>> exchanged([]), exchanged(None)
-    ('nothing', 'not known')
-    """
+def _exchanged(collectives: Sequence[Collective] | None) -> str:
+    """What each device exchanges in a call: bytes in all, those of a loop apart."""
     if collectives is None:
         return "not known"
-    inside = [c for c in collectives if c.in_loop]
-    after = sum(c.nbytes * (c.runs or 1) for c in collectives if not c.in_loop)
-    found = []
-    if any(c.runs is None for c in inside):
-        found.append("in a loop, unknown times")
-    elif inside:
-        found.append(f"{format_bytes(sum(c.nbytes * (c.runs or 1) for c in inside))} in a loop")
-    if after or not inside:
-        found.append(format_bytes(after) if after else "nothing")
-    return ", ".join(found)
+    parts = []
+    for in_loop, alike in grouped(collectives, lambda collective: collective.in_loop).items():
+        where = " in a loop" if in_loop else ""
+        sizes = [collective.nbytes * (collective.runs or 1) for collective in alike]
+        known = all(collective.runs is not None for collective in alike)
+        parts.append(f"{format_bytes(sum(sizes))}{where}" if known else f"unknown{where}")
+    return ", ".join(parts) or "nothing"

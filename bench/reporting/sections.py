@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .inert import for_markdown, for_terminal
+from .inert import for_latex, for_markdown, for_terminal
 
 #: Tables with at least this many columns have narrower gaps, to fit 100 characters.
 WIDE = 7
@@ -84,6 +84,38 @@ def markdown_table(section: Section) -> str:
     """The rows of a section, without title and notes."""
     rule = ["---" if section.is_left(number) else "---:" for number in range(len(section.columns))]
     return "\n".join(map(_markdown_row, (section.columns, rule, *section.rows)))
+
+
+def latex(section: Section) -> str:
+    """A floating table that needs the package booktabs; the first note is its caption, an interval below its number."""
+    caption, *notes = section.notes
+    kinds = "".join("l" if section.is_left(number) else "r" for number in range(len(section.columns)))
+    lines = [
+        "% \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}",
+        f"\\caption{{{for_latex(caption)}}}",
+        f"\\begin{{tabular}}{{{kinds}}}",
+        "\\toprule",
+        _latex_row(section.columns, "["),
+        "\\midrule",
+        *(_latex_row(row, " [") for row in section.rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+        *(f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {for_latex(note)}}}" for note in notes),
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_row(cells: Iterable[str], below: str) -> str:
+    """A row, with what begins with a bracket below the rest of its cell."""
+    shown = []
+    for cell in cells:
+        first, found, rest = cell.partition(below)
+        under = f"\\\\{{\\scriptsize{for_latex(f'[{rest}')}}}" if found else ""
+        shown.append(f"\\shortstack[r]{{{for_latex(first)}{under}}}" if found else for_latex(first))
+    return " & ".join(shown) + " \\\\"
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

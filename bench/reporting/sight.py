@@ -1,46 +1,29 @@
-"""What a run will be able to see, and what it could see, in a sentence."""
+"""The least difference that a run may find, before it starts, and could have found, at its end."""
 
-from statistics import median
-
-from ..analysis.duration import expected_s
 from ..analysis.sight import least_expected, sight
 from ..results.arm import Plan
 from ..results.record import Results
 from .provenance import short_group
 
+ONE_PROCESS = "One process does not show how processes differ: small differences may be chance."
+
 
 def expectation(plan: Plan) -> str:
-    """How long a run of this plan will take and what it will be able to see, said before it starts."""
-    expected = expected_s(plan)
-    about = f"about {expected:.0f} s in all" if expected < 120 else f"about {expected / 60:.0f} minutes in all"
+    """What a run of this plan will be able to find."""
     least = f"{least_expected(plan.processes, plan.rounds):.1%}"
     condition = "where calls are fast, and the machine is as quiet as that in docs/measurement.md"
     if plan.processes == 1:
-        return (
-            f"It will take {about}. One process does not show how processes differ: differences below {least} may be "
-            f"chance, {condition}."
-        )
-    return (
-        f"It will take {about}. {plan.processes} processes: a difference of {least} will be found four times in five, "
-        f"{condition}."
-    )
+        return f"{ONE_PROCESS} Differences below {least} may be, {condition}."
+    return f"{plan.processes} processes: a difference of {least} will be found four times in five, {condition}."
 
 
 def sight_lines(results: Results) -> list[str]:
-    """What a run could see, said at its end. Empty if nothing was measured.
-
-    The groups of a calibration that repeat the same work count as one.
-    """
-    of_work: dict[str, list[float]] = {}
+    """What a run could find. Empty if nothing was measured."""
     groups = results.groups()
-    for group, least in sight(results).items():
-        of_work.setdefault(short_group(groups[group][0].arm), []).append(least)
-    found = sorted((median(least), work) for work, least in of_work.items())
-    if not found:
+    shown = sorted((least, short_group(groups[group][0].arm)) for group, least in sight(results).items())
+    if not shown:
         return []
-    (low, first), (high, last) = found[0], found[-1]
-    spread = f"{low:.1%}" if len(found) == 1 else f"{low:.1%} ({first}) to {high:.1%} ({last})"
+    (low, first), (high, last) = shown[0], shown[-1]
+    spread = f"{low:.1%}" if len(shown) == 1 else f"{low:.1%} ({first}) to {high:.1%} ({last})"
     lines = [f"Differences from the baseline that this run could find four times in five: {spread}."]
-    if results.trigru.plan.processes == 1:
-        lines.append("It had one process, which does not show how processes differ: small differences may be chance.")
-    return lines
+    return lines + [ONE_PROCESS] * (results.trigru.plan.processes == 1)

@@ -71,7 +71,7 @@ def test_what_changed(two, fail_above, absolute):
     columns = {"new / old": ratio, "floor": lambda row: (FLOOR,), "verdict": word}
     moved = [row for row in named if word(row) in ("FAILED", "slower", "faster")]
     moved += [row for row in named if "#2" in row[1] and verdict(ratio(row)) != "indistinguishable"]
-    moved.sort(key=lambda row: (word(row) != "FAILED", -ratio(row)[0]))
+    moved.sort(key=lambda row: (word(row) != "FAILED", -abs(np.log(ratio(row)[0]))))
     failed = [row for row in named if word(row) == "FAILED"]
     head = {"workload": lambda row: f"tiny {row[0].split('/')[1]}", "arm": lambda row: row[1]}
     check(tables[f"Changes of {measure}"], head | columns, moved)
@@ -82,7 +82,7 @@ def test_what_changed(two, fail_above, absolute):
             "new": lambda row: (Arm(new, *row).time_s,),
         }
         if not absolute:
-            columns["new / old"] = lambda row: "1 (baseline)" if row[1] == "pure[jit]" else ratio(row)
+            columns["new / old"] = lambda row: change(two, *row, absolute=row[1] == "pure[jit]")[0]
         title = f"tiny {group.split('/')[1]}: float32, kernel stock, change of {measure}"
         check(tables[title], times | columns, [row for row in named if row[0] == group])
     assert found.exit_code == bool(failed)

@@ -25,8 +25,7 @@ from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import merge
 from trigru.bench.commands.report import show_run
 from trigru.bench.commands.tables import tables_of
-from trigru.bench.reporting.diff import diff_tables
-from trigru.bench.reporting.outcome import outcome
+from trigru.bench.reporting.diff import diff_tables, outcome
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.results.files import load, save

@@ -1,9 +1,7 @@
 """A page as its reader sees it: tables by their headings, and every element, without a browser."""
 
-import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
 
 #: Elements that hold nothing.
 VOID = {"meta", "link", "img", "br", "input", "hr", "path", "use", "rect"}
@@ -23,7 +21,6 @@ class Page(HTMLParser):
     elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     tables: dict[str, list[list[list[str]]]] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
-    scripts: list[str] = field(default_factory=list)
 
     def __post_init__(self):
         super().__init__(convert_charrefs=True)
@@ -53,10 +50,7 @@ class Page(HTMLParser):
             pass
 
     def handle_data(self, data):
-        if "script" in self._open:
-            self.scripts.append(data)
-            return
-        if "style" in self._open:
+        if {"script", "style"} & {*self._open}:
             return
         self.texts.append(data)
         if self._open and self._open[-1] in ("h1", "h2", "h3"):
@@ -77,7 +71,3 @@ class Page(HTMLParser):
         """The rows of the one table below a heading, by column."""
         ((head, *rows),) = self.tables[heading]
         return [dict(zip(head, row, strict=True)) for row in rows]
-
-    def samples(self) -> dict[str, Any]:
-        """What the page's own program reads."""
-        return next(json.loads(script) for script in self.scripts if script.lstrip().startswith("{"))

@@ -1,59 +1,64 @@
-"""The answer of a run as a picture: what each framework takes, as documented and called alike, against plain JAX."""
+"""The answer of a run as one narrow picture: how each framework moves from the documented call to the one alike."""
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ....common.port.protocol import DOCUMENTED, FUNCTIONAL
-from ...analysis.answer import WAYS, Answer, Difference, Row
+from ...analysis.answer import WAYS, Answer, Cell, Row
 from ...analysis.statistics import Comparison
+from ..inert import for_terminal
 from ..naming import PHASES, name_of
-from ..numbers import format_interval, format_time
-from .figures import GREY, INK, Picture, colour_of, marker_of
-from .forest import Band, Line, forest_figure
+from ..numbers import format_time
+from .figures import Picture, colour_of, draw_ratio, drawing, marker_of, ratio_axis, shade_floor
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike: the parameters as one pytree"}
+#: Inches: of the picture, as wide as a phone's screen, of a line in it, of its margins and of its legend.
+WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.0, 0.25
+#: Lines: the heading of a row, and the gap below a row.
+HEADING, GAP = 1.0, 0.4
 
 
 def answer_picture(found: Answer) -> Picture | None:
-    """Each framework's time in both ways, for a file; None where none was timed."""
-    ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
-    if not ways:
-        return None
-    return Picture("answer", answer_figure(found, ways), " ".join(answer_text(found, way) for way in ways))
+    """Each framework's time over that of plain JAX, in both ways; None where none was timed in either."""
+    return Picture("answer", answer_figure(found), answer_text(found)) if found.rows else None
 
 
-def answer_figure(found: Answer, ways: Iterable[str]) -> "Figure":
-    """Each framework's time over that of plain JAX with its interval, the noise floor shaded; a panel for each way."""
-    return _figure(found, list(ways), _times, "time / plain JAX's")
+def answer_text(found: Answer) -> str:
+    """What the picture shows, in words."""
+    return " ".join(_text(found, way) for way in WAYS if any(way in row.cells for row in found.rows))
 
 
-def pairs_figure(found: Answer, ways: Iterable[str]) -> "Figure":
-    """Each two frameworks against each other, with the interval, the noise floor shaded; a panel for each way."""
-    return _figure(found, list(ways), _pairs, "time / time")
+def answer_figure(found: Answer) -> "Figure":
+    """A line for each framework in each row: hollow as documented, filled as called alike, both over plain JAX."""
+    from matplotlib.figure import Figure
 
-
-def answer_text(found: Answer, way: str) -> str:
-    """What the picture of times shows, in words."""
-    rows = [
-        f"{title_of(row)}: "
-        + ", ".join(f"{name_of(port)} {format_time(cell.time_s)}" for port, cell in row.cells[way].items())
-        for row in found.rows
-        if way in row.cells
-    ]
-    return f"{TITLES[way]}: time of a call over that of plain JAX, with 95 % intervals. {'; '.join(rows)}."
-
-
-def pairs_text(found: Answer, way: str) -> str:
-    """What the picture of pairs shows, in words."""
-    rows = [
-        f"{title_of(row)}: " + ", ".join(f"{_names(d)} {format_interval(_ratio(d))}" for d in row.pairs[way])
-        for row in found.rows
-        if row.pairs.get(way)
-    ]
-    return f"{TITLES[way]}: the time of one framework over that of another, with 95 % intervals. {'; '.join(rows)}."
+    ports = [[port for port in found.ports if _cells(row, port)] for row in found.rows]
+    height = sum(HEADING + len(of_row) + GAP for of_row in ports)
+    with drawing():
+        figure = Figure(figsize=(WIDTH, LINE * height + MARGINS + LEGEND), layout="constrained")
+        axes = figure.subplots()
+        ticks: dict[float, str] = {}
+        y = 0.0
+        for row, of_row in zip(found.rows, ports, strict=True):
+            at = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
+            axes.annotate(for_terminal(title_of(row)), (0.01, y), weight="bold", **at)
+            y += HEADING
+            shade_floor(axes, y - 0.5, row.floor, len(of_row))
+            for port in of_row:
+                text = _draw(axes, y, found, port, _cells(row, port))
+                axes.annotate(text, (1.02, y), **at)
+                ticks[y] = name_of(port)
+                y += 1
+            y += GAP
+        axes.set_ylim(height, -0.7)
+        axes.set_yticks(list(ticks), list(map(for_terminal, ticks.values())))
+        axes.tick_params(axis="y", length=0)
+        ratio_axis(axes, "time / plain JAX's, 95 % intervals\nshaded: the noise floor")
+        figure.suptitle("○ as documented     ● called alike", fontsize=9)
+    return figure
 
 
 def title_of(row: Row) -> str:
@@ -66,37 +71,33 @@ def title_of(row: Row) -> str:
     return f"{row.workload}, {PHASES.get(row.phase, row.phase)}"
 
 
-def _figure(found: Answer, ways: list[str], lines_of: Callable[[Answer, Row, str], list[Line]], what: str) -> "Figure":
-    panels = {
-        TITLES[way]: [
-            Band(title_of(row), row.floor, lines) for row in found.rows if (lines := lines_of(found, row, way))
-        ]
-        for way in ways
-    }
-    return forest_figure(panels, f"{what}, 95 % interval\nshaded: the noise floor")
-
-
-def _times(found: Answer, row: Row, way: str) -> list[Line]:
-    return [
-        Line(
-            name_of(port),
-            Comparison(cell.ratio, cell.low, cell.high),
-            colour_of(port, found.ports),
-            marker_of(found.ports.index(port)),
-            format_time(cell.time_s) + "*" * bool(cell.differs),
-        )
-        for port, cell in row.cells.get(way, {}).items()
+def _text(found: Answer, way: str) -> str:
+    rows = [
+        f"{title_of(row)}: "
+        + ", ".join(f"{name_of(port)} {format_time(cell.time_s)}" for port, cell in row.cells[way].items())
+        for row in found.rows
+        if way in row.cells
     ]
+    return f"{TITLES[way]}: time of a call over that of plain JAX, with 95 % intervals. {'; '.join(rows)}."
 
 
-def _pairs(found: Answer, row: Row, way: str) -> list[Line]:
-    del found
-    return [Line(_names(d), _ratio(d), INK if d.is_real else GREY, marker_of(0)) for d in row.pairs.get(way, ())]
+def _cells(row: Row, port: str) -> dict[str, Cell]:
+    """What a framework takes in each way in which it was timed."""
+    return {way: cells[port] for way, cells in row.cells.items() if port in cells}
 
 
-def _names(difference: Difference) -> str:
-    return " / ".join(name_of(name.partition("[")[0]) for name in (difference.one, difference.other))
+def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cell]) -> str:
+    """Draw a framework's line; returns its times."""
+    colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))
+    first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
+    moves = then is not None and then.style != first.style
+    draw_ratio(axes, y, _ratio(first), colour, marker, filled=not moves)
+    if then is None or not moves:
+        return format_time(first.time_s)
+    axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
+    draw_ratio(axes, y, _ratio(then), colour, marker)
+    return f"{format_time(first.time_s)} → {format_time(then.time_s)}"
 
 
-def _ratio(difference: Difference) -> Comparison:
-    return Comparison(difference.ratio, difference.low, difference.high)
+def _ratio(cell: Cell) -> Comparison:
+    return Comparison(cell.ratio, cell.low, cell.high)

@@ -31,7 +31,7 @@ COMMANDS = {
         "--no-cache",
     },
     "bench": MEASURING | {"--cold-start", "--devices"},
-    "report": {"--details", "--json", "--output"},
+    "report": {"--format", "--ratio", "--workload", "--phase", "--style", "--details", "--output"},
     "diff": {
         "--fail-above",
         "--absolute",
@@ -47,7 +47,6 @@ COMMANDS = {
     | {"--details", "--output"},
     "bisect": {"--port", "--python", "--with", "--fact", "--output"},
     "styles": {"--phase"},
-    "table": {"--format", "--ratio", "--workload", "--phase", "--style"},
     "convert": {"--to"},
 }
 

@@ -101,12 +101,12 @@ def test_a_report_has_what_was_proven_only_where_something_was(files, old):
     assert "Not verified before timing" in unproven.stdout
 
 
-def test_several_runs_are_told_apart_on_the_screen_and_are_a_line_each_in_json(files, old):
+def test_several_runs_are_told_apart_on_the_screen_and_in_json(files, old):
     folders = files("old", old), files("again", draw_run(2, groups=("tiny/forward",)))
     said = invoke("report", *folders).stdout.splitlines()
     assert [line for line in said if line.startswith(folders)] == [f"{folder}:" for folder in folders]
-    lines = invoke("report", *folders, "--json").stdout.splitlines()
-    assert [json.loads(line)["rows"][0]["phase"] for line in lines] == ["forward", "forward"]
+    answers = json.loads(invoke("report", *folders, "--format", "json").stdout)["answers"]
+    assert [found["rows"][0]["phase"] for found in answers] == ["forward", "forward"]
 
 
 def test_pictures_of_an_earlier_run_do_not_stay_beside_what_is_said_of_another(files, old, tmp_path):

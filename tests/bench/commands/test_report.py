@@ -7,9 +7,7 @@ import msgspec
 import pytest
 from support.cli import call, invoke
 from support.runs import draw_run
-from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.starts import load_starts
-from trigru.bench.commands.pages import write_diff
 from trigru.bench.results.files import save
 from trigru.common.errors import InputError
 
@@ -44,9 +42,9 @@ def test_it_says_what_it_is_where_a_run_is_asked_for(run):
     assert (
         "cold_start.json is a file of `trigru bench --cold-start`, which has no run. `trigru report` shows it." in err
     )
-    code, out, err = call("report", str(RESULTS / "cold_start.json"), "--json")
+    code, out, err = call("report", str(RESULTS / "cold_start.json"), "--format", "json")
     assert (code, out) == (2, "")
-    assert "--json prints the answer of runs" in err
+    assert "--format json prints the times of runs" in err
 
 
 def test_a_run_that_is_named_twice_is_there_once(run, tmp_path):
@@ -76,15 +74,39 @@ def test_damaged_cold_starts_are_refused_in_a_sentence(tmp_path):
         load_starts(tmp_path / "absent.json")
 
 
-def test_what_changed_is_a_page_and_a_picture(run, tmp_path):
+def test_what_changed_is_a_page(run, tmp_path):
     new = tmp_path / "new"
     save(draw_run(2, {"linen": 1.5}, groups=("tiny/forward",), processes=3, rounds=5), new / "results.json")
     done = invoke("diff", str(run), str(new), "--output", str(tmp_path / "to"))
     page = (tmp_path / "to" / "diff.html").read_text()
     assert done.exit_code == 1, "a regression is one, with a page of it"
-    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["diff.html", "diff.png", "diff.svg"]
-    alone = draw_run(1, arms={"pure[jit]": 1.0, "pure[jit]#2": 1.0}, groups=("tiny/forward",), processes=3, rounds=5)
-    assert write_diff(tmp_path / "to", diff(alone, alone)) == [tmp_path / "to" / "diff.html"]
-    assert [path.name for path in (tmp_path / "to").iterdir()] == ["diff.html"], "without another comparison's picture"
+    assert [path.name for path in (tmp_path / "to").iterdir()] == ["diff.html"]
     assert "Speed changed: of 8 arms, 1 is slower" in page
     assert "tiny forward: float32" in page, "all arms, as with --details"
+
+
+def test_runs_are_told_apart_where_there_is_more_than_one(run, tmp_path):
+    save(draw_run(2, groups=("tiny/forward",), processes=2, rounds=4), tmp_path / "b" / "results.json")
+    places = [str(run), str(tmp_path / "b")]
+    assert ":\n" not in invoke("report", places[0]).stdout.splitlines()[0]
+    lines = invoke("report", *places).stdout.splitlines()
+    assert [line for line in lines if line[:-1] in places] == [f"{place}:" for place in places]
+
+
+def test_a_page_cannot_be_written_over_a_file(run):
+    done = invoke("report", str(run), "--output", str(run / "results.json"))
+    assert "is a file, expected a folder for report.html" in str(done.exception)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "options", [("--style", "leaves"), ("--format", "csv", "--details"), ("--format", "md"), ("--json",)], ids=str
+)
+def test_options_that_do_not_go_together_are_refused(run, options):
+    assert call("report", str(run), *options)[0] == 2
+
+
+def test_the_former_command_names_its_new_place(run):
+    code, _, err = call("table", str(run))
+    assert code == 2
+    assert "trigru report --format" in err

@@ -1,0 +1,188 @@
+"""The tidy table of some runs: a row for each arm against plain JAX, or for each two frameworks called alike.
+
+What stands in a row was measured in the same rounds. Rows of different runs are not compared.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+
+from ...common.errors import InputError, UnknownNameError
+from ..results.arm import Untimed
+from ..results.grouping import grouped
+from ..results.record import Benchmark, Results
+from .answer import difference_of
+from .pairs import cause_of, pair, reference_of
+from .rates import baseline_of
+
+#: What ratios are over: plain JAX, or each other framework.
+Over = Literal["pure", "pairwise"]
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """A row.
+
+    Args:
+        file: the number of its run, from 1.
+        division: the kernels that were measured in its rounds.
+        port: the framework; in pairs two, the first over the second, as in "linen/nnx".
+        style: the name or label by which the call style was chosen.
+        arm: the names of the arms.
+        time_s, time_low_s, time_high_s: seconds per call, the median of the rounds and their quartiles; None in pairs.
+        ratio, low, high: with the 95 % interval.
+        verdict: "faster", "slower" or "indistinguishable"; None where the arm is what ratios are over.
+        cause: of the difference from plain JAX, or from its framework's functional style if it has another; see
+            `trigru.bench.analysis.pairs`.
+        dots, whiles, fusions, transposes: operations of the program; None in pairs, or where it could not be read.
+        remark: what is to be heeded, or why there is no number.
+    """
+
+    file: int
+    workload: str
+    phase: str
+    dtype: str
+    division: str
+    port: str
+    style: str
+    kernel: str
+    arm: str
+    time_s: float | None = None
+    time_low_s: float | None = None
+    time_high_s: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str | None = None
+    cause: str | None = None
+    dots: int | None = None
+    whiles: int | None = None
+    fusions: int | None = None
+    transposes: int | None = None
+    remark: str = ""
+
+
+Item = Benchmark | Untimed
+
+
+def timings(
+    runs: Sequence[Results],
+    over: Over = "pure",
+    *,
+    workloads: Sequence[str] | None = None,
+    phases: Sequence[str] | None = None,
+    styles: Sequence[str],
+) -> list[Timing]:
+    """The rows of some runs; those of one group in each run follow each other.
+
+    Args:
+        workloads: with or without sizes that were changed; None for all.
+        phases: None for all.
+        styles: names or labels of call styles.
+
+    Raises:
+        UnknownNameError: no run has one of these.
+        InputError: there is nothing to show.
+    """
+    arms = [item.arm for run in runs for item in _items(run)]
+    _check("workload", workloads, [name for arm in arms for name in (arm.workload.name, str(arm.workload))])
+    _check("phase", phases, [arm.phase for arm in arms])
+    _check("call style", styles, [name for arm in arms for name in (arm.style or "", *arm.labels)])
+    rows_of = _pairs if over == "pairwise" else _singles
+    rows = [
+        (group, row)
+        for number, run in enumerate(runs, 1)
+        for group, items in grouped(_items(run), lambda item: item.arm.group).items()
+        if workloads is None or {items[0].arm.workload.name, str(items[0].arm.workload)} & set(workloads)
+        if phases is None or items[0].arm.phase in phases
+        for style in dict.fromkeys(styles)
+        for row in rows_of(run, number, items, style)
+    ]
+    if not rows:
+        raise InputError("there is no number of these frameworks, phases and call styles in these results.")
+    return [row for same in grouped(rows, lambda row: row[0]).values() for _, row in same]
+
+
+def _items(run: Results) -> list[Item]:
+    """Arms on one device; arms on several have tables of their own."""
+    return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
+
+
+def _check(what: str, chosen: Iterable[str] | None, names: list[str]) -> None:
+    known = list(dict.fromkeys(name for name in names if name))
+    for name in chosen or ():
+        if name not in known:
+            raise UnknownNameError(f"{what} of these results", name, known)
+
+
+def _called(items: list[Item], style: str) -> list[Item]:
+    """Arms whose call style has a name or label; a port that is not available has no number in any."""
+    return [item for item in items if item.arm.style is None or style in (item.arm.style, *item.arm.labels)]
+
+
+def _singles(run: Results, file: int, items: list[Item], style: str) -> Iterator[Timing]:
+    timed = [item for item in items if isinstance(item, Benchmark)]
+    for item in _called(items, style):
+        if item.arm.role == "duplicate":
+            continue
+        what = _named(file, style, item)
+        if isinstance(item, Untimed):
+            yield Timing(**what, remark=item.reason)
+            continue
+        facts, program = item.facts, item.facts.program
+        low_s, time_s, high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
+        judged = not item.arm.is_baseline
+        cause = cause_of(run, pair(run, item, reference_of(item, timed))) if judged else None
+        names = ("dots", "whiles", "fusions", "transposes")
+        yield Timing(
+            **what,
+            time_s=time_s, time_low_s=low_s, time_high_s=high_s,
+            ratio=facts.ratio, low=facts.ratio_low, high=facts.ratio_high,
+            verdict=facts.verdict if judged else None, cause=cause,
+            remark="; ".join(_remarks(item, baseline_of(timed))),
+            **({name: getattr(program, name) for name in names} if program else {}),
+        )  # fmt: skip
+
+
+def _pairs(run: Results, file: int, items: list[Item], style: str) -> Iterator[Timing]:
+    """Each two frameworks in a call style; plain JAX, the baseline, is none of them."""
+    plain = {item.arm.port for item in _items(run) if item.arm.is_baseline}
+    chosen = [item for item in _called(items, style) if item.arm.port not in plain]
+    for same in grouped(chosen, lambda item: str(item.arm.kernel)).values():
+        for one, other in combinations(same, 2):
+            what = _named(file, style, one, other)
+            if isinstance(one, Untimed):
+                yield Timing(**what, remark=one.reason)
+            elif isinstance(other, Untimed):
+                yield Timing(**what, remark=other.reason)
+            else:
+                d = difference_of(run, pair(run, one, other))
+                remarks = [remark for b in (one, other) for remark in _remarks(b, b)]
+                numbers = {"ratio": d.ratio, "low": d.low, "high": d.high, "verdict": d.verdict, "cause": d.cause}
+                yield Timing(**what, **numbers, remark="; ".join(remarks))
+
+
+def _named(file: int, style: str, *items: Item) -> dict[str, Any]:
+    arm = items[0].arm
+    return {
+        "file": file,
+        "workload": str(arm.workload),
+        "phase": arm.phase,
+        "dtype": arm.arithmetic,
+        "division": arm.division,
+        "port": "/".join(item.arm.port for item in items),
+        "style": style,
+        "kernel": str(arm.kernel),
+        "arm": "/".join(item.name if isinstance(item, Benchmark) else item.arm.name for item in items),
+    }
+
+
+def _remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:
+    if b.facts.differs:
+        yield f"other equations ({b.facts.differs}), so it is not held to the oracle"
+    if b.facts.backend != baseline.facts.backend:
+        yield f"ran on {b.facts.device} ({b.facts.backend})"
+    if not all(b.facts.steady):
+        yield "not steady at the end of the warm-up in some processes"

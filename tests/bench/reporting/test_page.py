@@ -1,0 +1,95 @@
+"""The page of some runs: every table of theirs, every string as text, no script and nothing from elsewhere."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from support.pages import Page
+from support.runs import (
+    EQUAL,
+    draw_kernels,
+    draw_run,
+    make_arm,
+    make_benchmark,
+    with_benchmarks,
+    with_machine,
+    with_provenance,
+)
+from trigru.bench.analysis.answer import answer
+from trigru.bench.commands.pages import names_of, run_page
+from trigru.bench.commands.tables import tables_of
+from trigru.bench.reporting.numbers import format_time
+from trigru.bench.results.arm import Untimed
+
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' {{7*7}} $x^2_"
+OWN_ELEMENTS = {
+    "html", "head", "meta", "title", "link", "style", "body", "section", "details", "summary", "h1", "h2", "h3", "p",
+    "code", "div", "figure", "table", "thead", "tbody", "tr", "th", "td", "svg", "g", "defs", "path", "use", "text",
+    "clippath", "rect",
+}  # fmt: skip
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
+
+
+def page(*runs):
+    return Page(run_page(runs, list(map(answer, runs))))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return with_provenance(draw_run(3, processes=3, rounds=5), equality=[EQUAL])
+
+
+def test_it_has_all_tables_of_a_run_and_its_times(run):
+    read = page(run)
+    assert {*read.tables} >= {section.title for section in tables_of(run)}
+    (row, *_) = answer(run).rows
+    shown = read.rows("As documented: time of a call")[0]
+    assert shown["NNX"] == format_time(row.cells["documented"]["nnx"].time_s)
+    assert read.html.index("Proven equal") < read.html.index("<svg ") < read.html.index("<table")
+    (picture,) = (attributes for tag, attributes in read.elements if tag == "svg")
+    assert picture["role"] == "img"
+    assert f"NNX {shown['NNX']}" in picture["aria-label"]
+    assert "#010203" not in read.html, "ink has the colour of the page's text"
+
+
+def test_a_busy_machine_is_warned_of_before_any_number(run):
+    html = page(with_provenance(run, load_after=99.0)).html
+    warning = html.index('<p class="warning">The machine was busy: 99.0 runnable processes')
+    assert warning < html.index("Proven equal") < html.index("<svg ")
+
+
+def test_what_a_file_holds_is_text_and_nothing_runs(run):
+    hostile = with_machine(
+        with_provenance(run, command=[HOSTILE], equality=[replace(EQUAL, check=HOSTILE)]),
+        device=HOSTILE, versions={"jax": HOSTILE, HOSTILE: "1"},
+    )  # fmt: skip
+    named = [
+        msgspec.structs.replace(b.arm, style=HOSTILE if b.arm.style == "nnx.jit" else b.arm.style)
+        for b in run.benchmarks
+    ]
+    benchmarks = [make_benchmark(arm, b.time_s, b.facts.process) for arm, b in zip(named, run.benchmarks, strict=True)]
+    untimed = [Untimed(make_arm(f"{HOSTILE}[x]"), HOSTILE)]
+    hostile = msgspec.structs.replace(with_benchmarks(hostile, benchmarks), untimed=untimed)
+    read = page(hostile, run)
+    assert {tag for tag, _ in read.elements} <= OWN_ELEMENTS, "no script is among them"
+    for tag, attributes in read.elements:
+        assert not {name for name in attributes if name.startswith("on")}, tag
+        target = attributes.get("src") or attributes.get("href") or ""
+        assert not target or target.startswith(("data:", "#"))
+    (policy,) = (a["content"] for _, a in read.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    assert "script" not in policy
+    assert not {"\x1b", "\u202e"} & {*read.html}
+    assert "<img src=x onerror=alert(1)>" in read.text
+
+
+def test_runs_stand_side_by_side_under_their_names(run):
+    other = with_machine(draw_run(8, groups=("tiny/forward",), processes=3), device="Another CPU")
+    names = names_of([run, other])
+    assert [name[:11] for name in names] == ["A CPU, 2026", "Another CPU"]
+    assert [text for text in page(run, other).texts if text in names] == names
+    assert names_of([run, run]) == [f"{names[0]} (1)", f"{names[0]} (2)"]
+
+
+def test_a_kernel_has_its_own_tables(rng):
+    assert "The fused kernel against each framework's own cell" in page(draw_kernels(rng)).tables

@@ -1,0 +1,208 @@
+"""Each screen, whole, against a file in `golden`; and that it fits a terminal."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from support.cli import invoke, shown
+from support.golden import check_golden
+from support.runs import (
+    ARMS,
+    EQUAL,
+    PROGRAM,
+    draw_kernels,
+    draw_run,
+    make_arm,
+    make_benchmark,
+    make_results,
+    plan,
+    with_benchmarks,
+    with_facts,
+    with_machine,
+    with_provenance,
+)
+from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.diff import diff
+from trigru.bench.analysis.tidy import timings
+from trigru.bench.commands.tables import tables_of
+from trigru.bench.reporting.answer import answer_lines
+from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
+from trigru.bench.reporting.equality import departures_table, equality_tables
+from trigru.bench.reporting.exports import FORMATS, Export
+from trigru.bench.reporting.kernels import kernel_tables
+from trigru.bench.reporting.overhead import overhead_tables
+from trigru.bench.reporting.provenance import load_warnings, provenance_lines
+from trigru.bench.reporting.scaling import scaling_tables
+from trigru.bench.reporting.sections import markdown
+from trigru.bench.results.arm import Untimed
+from trigru.bench.results.files import load, save
+from trigru.common.equality.verification import NOT_OFFERED
+from trigru.common.errors import InputError
+from trigru.common.port.collectives import Collective
+from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
+
+ROOT = Path(__file__).parents[3]
+OTHER = msgspec.structs.replace(PROGRAM, fingerprint="other", dots=6)
+FAST = {
+    "pure[jit]": 1e-4, "pure[jit]#2": 1e-4, "linen[apply]": 1.3e-4, "nnx[nnx.jit]": 3.5e-4, "nnx[split-merge]": 1e-4,
+    "equinox[filter_jit]": 1.4e-4, "equinox[partition]": 1e-4,
+}  # fmt: skip
+pytestmark = pytest.mark.usefixtures("quick_bootstrap")
+
+
+def timed(workload="question", phase="forward", programs=None, rounds=3, processes=5, **facts):
+    """Processes which agree but for parts of a thousandth."""
+    process, arms = np.repeat(range(processes), rounds), []
+    for name, time_s in FAST.items():
+        facts["verdict"] = "slower" if time_s > 1.1e-4 else "indistinguishable"
+        facts |= {"ratio": time_s / 1e-4, "program": (programs or {}).get(name, PROGRAM)}
+        arms.append(make_benchmark(make_arm(name, workload, phase), time_s * (1 + 0.0001 * process), process, **facts))
+    return arms
+
+
+def mixed():
+    """A run with all that a screen can say: failures, noise, arms without a number, and another device."""
+    odd = [with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b for b in timed("tiny")]
+    benchmarks = [*timed(programs={"linen[apply]": OTHER}), *odd, *timed("medium", "train_step", floor=0.2)]
+    failed = replace(EQUAL, port="nnx", error=1.0)
+    untimed = [
+        Untimed(make_arm("haiku[?]"), "haiku is not installed"),
+        Untimed(make_arm("linen[leaves]"), "its first results were wrong"),
+    ]
+    results = make_results(benchmarks, equality=[EQUAL, replace(EQUAL, check="step"), failed], complete=False)
+    return msgspec.structs.replace(with_provenance(results, load_before=99.0), untimed=untimed)
+
+
+def one_process():
+    return make_results(timed(processes=1))
+
+
+def screen(run):
+    return "\n".join(answer_lines(answer(run), load_warnings(run.trigru)))
+
+
+def test_the_answer_of_a_usual_run():
+    check_golden("answer", screen(with_provenance(draw_run(3), equality=[EQUAL])))
+
+
+@pytest.mark.parametrize("make", [mixed, one_process])
+def test_the_answer_with_warnings(make):
+    check_golden(f"answer-{make.__name__}", screen(make()))
+
+
+def test_all_tables_of_a_run():
+    run = mixed()
+    check_golden("tables", "\n".join([*provenance_lines(run), shown(tables_of(run))]))
+    check_golden("tables-markdown", markdown("trigru", provenance_lines(run), tables_of(run)))
+
+
+def test_the_times_in_each_format():
+    run = mixed()
+    export = Export(timings([run], styles=["documented", "leaves"]), "pure", [run])
+    for to in ("markdown", "csv", "latex"):
+        check_golden(f"times-{to}", FORMATS[to](export))
+    assert "linen[documented]" in FORMATS["html"](export)
+    content = json.loads(FORMATS["json"](export))
+    assert content["rows"] == msgspec.to_builtins(export.rows)
+    assert content["answers"][0]["rows"][0]["fastest"]["documented"] == ["linen"]
+
+
+def test_the_times_of_pairs_in_two_runs(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        save(draw_run(seed, groups=("tiny/forward",), processes=3), tmp_path / name / "results.json")
+    places = [str(tmp_path / name) for name in "ab"]
+    done = invoke("report", *places, "--format", "markdown", "--ratio", "pairwise", "--style", "functional")
+    check_golden("times-pairwise", done.stdout)
+    done = invoke("report", *places, "--format", "markdown", "--ratio", "time", "--style", "functional")
+    check_golden("times-seconds", done.stdout)
+
+
+def test_the_tables_of_kernels():
+    run = draw_kernels(np.random.default_rng(0))
+    check_golden("kernels", shown(kernel_tables(run)))
+
+
+def test_the_tables_of_a_sweep():
+    benchmarks = [
+        make_benchmark(
+            make_arm(name, f"tiny@hidden={size}"), [1e-3] * 6, flops=float(size),
+            ratio=ratio, ratio_low=ratio - 0.004, ratio_high=ratio + 0.006,
+        )
+        for size, costs in ((8, 1.2), (16, 1.02), (32, 1.001))
+        for name, ratio in (("pure[jit]", 1.0), ("pure[jit]#2", 1.0), ("linen[apply]", costs))
+    ]  # fmt: skip
+    run = make_results(benchmarks, plan=plan(workloads=("tiny@hidden=8", "tiny@hidden=16", "tiny@hidden=32")))
+    check_golden("sweep", shown(overhead_tables(run)))
+
+
+def test_the_table_of_several_devices():
+    arms = [make_arm(name, "medium", "train_step") for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
+    two = msgspec.structs.replace(arms[2], devices=2, way="placed")
+    program = msgspec.structs.replace(PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),))
+    benchmarks = [make_benchmark(arm, [1e-3] * 6) for arm in arms]
+    benchmarks.append(make_benchmark(two, [6e-4] * 6, program=program))
+    check_golden("devices", shown(scaling_tables(make_results(benchmarks, plan=plan(devices=(1, 2))))))
+
+
+def test_the_tables_of_equality():
+    measured = [
+        EQUAL,
+        replace(EQUAL, port="nnx", dtype="float32", error=0.2, bound=1.0),
+        replace(EQUAL, check="conversion", error=0.0, bound=0.0),
+        replace(EQUAL, check="conversion", port="nnx", error=1.0),
+        replace(EQUAL, check="step", port="nnx", error=None, problem=f"{NOT_OFFERED}: no such thing"),
+        replace(EQUAL, kernel="fused"),
+    ]
+    findings = [Finding("nnx.RNN", f"departure {n}", "seen", status) for n, status in enumerate((ON_RECORD, GONE, NEW))]
+    check_golden("equality", shown([*equality_tables(measured), departures_table(findings)]))
+
+
+SMALL = {"groups": ("tiny/forward", "tiny/train_step"), "processes": 3, "rounds": 5}
+
+
+def changed():
+    """A slower framework, newer versions, and a proof that was lost."""
+    old = with_provenance(draw_run(1, **SMALL), equality=[EQUAL, replace(EQUAL, port="nnx")])
+    new = draw_run(2, {"linen": 1.5}, **SMALL)
+    new = with_machine(new, versions={"python": "3.13.5", "jax": "0.12.1"}, commit="def")
+    return diff(old, with_provenance(new, equality=[EQUAL, replace(EQUAL, port="nnx", error=1.0)]))
+
+
+def unlike():
+    """Another machine, other work, arms that are missing, noise, load, and files the wrong way round."""
+    arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
+    old = with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
+    new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
+    new = with_provenance(new, complete=False, load_after=99.0)
+    new = with_benchmarks(new, [with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks])
+    return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), allow_missing=True)
+
+
+def many():
+    """More changes than have rows; most of them, and the second copy of the baseline."""
+    calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
+    return diff(draw_run(1, **calm), draw_run(2, {"nnx": 1.3, "equinox": 0.5, "pure[jit]#2": 1.1}, **calm))
+
+
+def same():
+    return diff(draw_run(1, **SMALL), draw_run(1, **SMALL), absolute=True)
+
+
+@pytest.mark.parametrize("make", [changed, unlike, many, same])
+def test_what_changed_between_two_runs(make):
+    found = make()
+    check_golden(f"diff-{make.__name__}", "\n".join([*outcome(found), "", shown(diff_tables(found))]))
+
+
+def test_files_without_anything_to_judge_are_refused():
+    with pytest.raises(InputError, match="the files have no arm in common"):
+        check_comparable(diff(draw_run(1, **SMALL), draw_run(2, groups=("question/forward",))))
+
+
+def test_the_published_run_fits_one_screen():
+    lines = answer_lines(answer(load(ROOT / "docs" / "results" / "cpu.json.gz")))
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
