@@ -11,13 +11,7 @@ from .numbers import count, format_time, from_to
 from .provenance import load_warnings, short_group
 
 #: The option that accepts what keeps files from being compared.
-ALLOWED_BY = {
-    "interrupted": "--allow-missing",
-    "work": "--allow-missing",
-    "missing": "--allow-missing",
-    "machine": "--allow-other-machine",
-    "precision": "--allow-other-machine",
-}
+ALLOWED_BY = dict.fromkeys(("interrupted", "work", "missing", "machine", "precision"), "--anyway")
 #: What it is, in short; {} is the file.
 IN_SHORT = {
     "interrupted": "the run of {} was interrupted",

@@ -103,7 +103,7 @@ def test_what_chance_may_show_is_told_apart_from_what_is_believed(old):
 
 def test_all_reasons_of_one_option_are_said(old, again):
     short = msgspec.structs.replace(with_provenance(again, complete=False), benchmarks=again.benchmarks[:-1])
-    (said,) = (line for line in outcome(diff(old, short)) if "--allow-missing" in line)
+    (said,) = (line for line in outcome(diff(old, short)) if "--anyway" in line)
     assert "the run of NEW was interrupted" in said
     assert "1 arm missing in NEW" in said
 
