@@ -9,7 +9,7 @@ travels with this checkout.
 
 `run` needs nothing else. It installs the wheels beside that machine's packages and takes the steps of `STEPS`, each
 with a limit of its own. A step that is done has its file in OUTPUT's folder `done` and is not taken again; a
-measurement that was cut off is resumed. So where one command may last ten minutes, run it again until it ends with 0.
+measurement that was cut off is continued. So where one command may last ten minutes, run it again until it ends with 0.
 The files to take home lie in OUTPUT itself, complete ones alone. `--rehearse` takes the same steps with the least
 sizes, on any machine.
 """
@@ -32,7 +32,7 @@ CARRIED = ("covertable", "filelock", "flatbuffers", "jinja2", "markupsafe", "msg
 PLATFORMS = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + [
     "--platform=manylinux2014_x86_64"
 ]
-TIMED = ["bench", "--kernel=stock", "--kernel=fused", "--style=functional", "--processes=3"]
+TIMED = ["compare", "--no-proof", "--kernel=stock", "--kernel=fused", "--style=functional", "--processes=3"]
 SIZES = ["--workload=medium", "--workload=large", "--phase=forward", "--phase=train_step"]
 #: torch is timed beside the ports where it is.
 TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")] if find_spec("torch") else []
@@ -56,16 +56,16 @@ class Step:
 
     @property
     def is_timed(self) -> bool:
-        """Whether it leaves a journal, from which it is resumed."""
-        return self.command[0] == "bench"
+        """Whether it leaves a journal, from which it is continued."""
+        return self.command[0] == "compare"
 
 
 _LEAST = ["--workload=tiny", "--phase=train_step", "--processes=1"]
 #: The first are those that nothing else can show. All together take less than 25 minutes.
 STEPS = (
     Step("float32-highest", [*TIMED, *SIZES, *TORCH], 5.5, _LEAST),
-    Step("verify", ["verify", "--json"], 4.0, ["--check=sequence"]),
-    Step("verify-fused", ["verify", "--json", "--kernel=fused"], 4.0, ["--check=sequence"]),
+    Step("verify", ["verify", "--format=json"], 4.0, ["--check=sequence"]),
+    Step("verify-fused", ["verify", "--format=json", "--kernel=fused"], 4.0, ["--check=sequence"]),
     Step("float32-default", [*TIMED, *SIZES, "--precision=default", *TORCH], 5.0, _LEAST),
     Step("bfloat16", [*TIMED, *SIZES, "--dtype=bfloat16", "--precision=default"], 3.5, _LEAST),
 )
@@ -107,8 +107,7 @@ def _take(step: Step, output: Path, site: Path, limit_s: float, *, rehearse: boo
     made_in, begun = output / step.name, time.monotonic()
     command = [part for part in step.command if part not in SIZES] + step.least if rehearse else list(step.command)
     if step.is_timed:
-        resumed = ["--resume"] if (made_in / "results.partial.jsonl").exists() else []
-        command += [f"--output={made_in}", *resumed]
+        command.append(f"--output={made_in}")
     made_in.mkdir(exist_ok=True)
     found = made_in / ("results.json" if step.is_timed else "equality.json")
     with open(made_in / "log.txt", "ab") as log, open(made_in / "said", "wb") as said:

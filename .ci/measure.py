@@ -29,10 +29,10 @@ IDLE = 0.5
 RESULTS = {
     "cpu": ("3.13", ["compare"]),
     "cpu-py311": ("3.11", ["compare"]),
-    "sweep": ("3.13", ["bench", "--sweep=hidden=8,32,128,512", "--phase=train_step"]),
-    "kernel": ("3.11", ["bench", "--kernel=fused", *TORCH, *KERNEL, *STYLES]),
-    "inference": ("3.11", ["bench", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
-    "cold_start": ("3.13", ["bench", "--cold-start"]),
+    "sweep": ("3.13", ["compare", "--no-proof", "--size=hidden=8,32,128,512", "--phase=train_step"]),
+    "kernel": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *KERNEL, *STYLES]),
+    "inference": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
+    "cold_start": ("3.13", ["compare", "--cold-start"]),
 }
 
 

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,12 +43,6 @@ def before_any_command(
     """Options that need no command."""
 
 
-def _unfinished(resume: bool, discard: bool) -> Any:
-    if resume and discard:
-        raise typer.BadParameter("--resume and --discard exclude each other.")
-    return "resume" if resume else "discard" if discard else "refuse"
-
-
 @app.command()
 def compare(
     ports: given.TimedPorts = None,
@@ -58,37 +53,48 @@ def compare(
     kernels: given.Kernels = None,
     quick: given.Quick = False,
     processes: given.Processes = None,
-    seed: given.Seed = 0,
-    sweep: given.Sweep = None,
     dtype: given.Dtype = "float32",
     precision: given.Precision = "highest",
-    resume: given.Resume = False,
-    discard: given.Discard = False,
-    wait: given.Wait = False,
-    cache: given.Cache = True,
+    devices: given.TimedDevices = None,
+    cold_start: given.ColdStart = False,
+    no_proof: given.NoProof = False,
     anew: given.Anew = False,
+    fresh: given.Fresh = False,
     details: given.Details = False,
-    json: given.Json = False,
+    format: given.Format = "text",
     output: given.Folder = Path("results"),
 ) -> None:
     """Verify, then time. Prints the answer on one screen; writes results.json and report.html.
 
-    A port that is not proven equal gets no number. Exit code 1 if any check failed.
+    A port that is not proven equal gets no number. A run that was stopped is continued by the same command, and another
+    trigru that times on this machine is waited for. Exit code 1 if any check failed.
     """
+    chosen = bool(workloads or sizes or phases or styles or kernels or devices)
+    usual = (dtype, precision, format) == ("float32", "highest", "text")
+    if cold_start and (chosen or quick or processes or no_proof or anew or fresh or details or not usual):
+        raise typer.BadParameter("--cold-start takes --port and --output alone.")
+    if no_proof and anew:
+        raise typer.BadParameter("--anew is about the proof, which --no-proof leaves out.")
     from .commands.claims import claim_folder
     from .proving.prover import Prover
 
-    unfinished = _unfinished(resume, discard)
-    with claim_folder(output, wait=wait), Prover(keep=cache, early=not (ports or resume)) as prover:
+    proves = not (no_proof or cold_start)
+    early = not ports and not (output / "results.partial.jsonl").exists()
+    with claim_folder(output), Prover(keep=given.keeps(), early=early) if proves else nullcontext() as prover:
         from .commands import compare, options
 
+        if cold_start:
+            compare.start_cold(options.read_ports(ports), output)
+            return
         plan = options.make_plan(
             ports, workloads, phases, styles, kernels,
-            quick=quick, processes=processes, seed=seed,
-            sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
+            quick=quick, processes=processes, sizes=sizes, dtype=dtype, precision=precision, devices=devices,
         )  # fmt: skip
-        how: Any = {"anew": anew or not cache, "details": details, "json": json}
-        compare.compare(plan, output, unfinished, prover=prover, quick=bool(quick or sizes), **how)
+        compare.compare(
+            plan, output,
+            prover=prover, fresh=fresh, quick=quick or options.is_quick(sizes), anew=anew or not given.keeps(),
+            details=details, json=format == "json",
+        )  # fmt: skip
 
 
 @app.command()
@@ -97,15 +103,15 @@ def verify(
     dtypes: given.Dtypes = None,
     checks: given.Checks = None,
     kernels: given.ProvenKernels = None,
-    json: given.ProofJson = False,
+    format: given.Format = "text",
     devices: given.Devices = None,
     hosts: given.Hosts = None,
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
-    cache: given.Cache = True,
     anew: given.Anew = False,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
+    json, keeps = format == "json", given.keeps()
     if anew and (checks or dtypes or upstream or self_test):
         raise typer.BadParameter("--anew goes with neither --check, --dtype, --upstream nor --self-test.")
     if self_test and (ports or dtypes or checks or kernels or json or upstream or devices):
@@ -115,7 +121,7 @@ def verify(
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
     if hosts and (checks or dtypes or self_test or upstream):
-        raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --json alone.")
+        raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --format alone.")
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
@@ -125,7 +131,7 @@ def verify(
 
         verify.verify_together(ports, kernels, hosts, json=json, devices=devices)
         return
-    with Prover(keep=cache, early=not (ports or checks or dtypes), fast=self_test) as prover:
+    with Prover(keep=keeps, early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
 
         if self_test:
@@ -133,59 +139,8 @@ def verify(
         elif upstream:
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
-            how: Any = {"json": json, "devices": devices, "anew": anew or not cache}
+            how: Any = {"json": json, "devices": devices, "anew": anew or not keeps}
             verify.verify(ports, dtypes, checks, kernels, prover=prover, **how)
-
-
-@app.command()
-def bench(
-    ports: given.TimedPorts = None,
-    workloads: given.Workloads = None,
-    sizes: given.Sizes = None,
-    phases: given.Phases = None,
-    styles: given.Styles = None,
-    kernels: given.Kernels = None,
-    quick: given.Quick = False,
-    processes: given.Processes = None,
-    seed: given.Seed = 0,
-    sweep: given.Sweep = None,
-    dtype: given.Dtype = "float32",
-    precision: given.Precision = "highest",
-    devices: given.TimedDevices = None,
-    cold_start: given.ColdStart = False,
-    resume: given.Resume = False,
-    discard: given.Discard = False,
-    wait: given.Wait = False,
-    details: given.Details = False,
-    json: given.Json = False,
-    output: given.Folder = Path("results"),
-) -> None:
-    """Time without verifying. The first results of each arm are still compared with the oracle."""
-    chosen = bool(workloads or sizes or phases or styles or kernels or sweep is not None or devices)
-    unfinished = _unfinished(resume, discard)
-    usual = (dtype, precision) == ("float32", "highest")
-    how = processes or seed or resume or discard or details or json or not usual
-    if cold_start and (chosen or quick or how):
-        raise typer.BadParameter("--cold-start takes --port, --wait and --output alone.")
-    from .processes.probe import check_jax
-
-    check_jax()
-    from .commands import bench, options
-    from .commands.claims import claim_folder
-
-    if cold_start:
-        names = options.read_ports(ports)
-        with claim_folder(output, wait=wait):
-            bench.start_cold(names, output)
-        return
-    plan = options.make_plan(
-        ports, workloads, phases, styles, kernels,
-        quick=quick, processes=processes, seed=seed,
-        sweep=sweep, sizes=sizes, dtype=dtype, precision=precision,
-        devices=devices,
-    )  # fmt: skip
-    with claim_folder(output, wait=wait):
-        bench.benchmark(plan, output, unfinished, details=details, json=json)
 
 
 @app.command()
@@ -214,7 +169,7 @@ def report(
         list[Path],
         typer.Argument(metavar="RESULTS", help="Files results.json, their folders, or results.partial.jsonl."),
     ],
-    format: given.Format = "terminal",
+    format: given.ReportFormat = "text",
     ratio: given.Ratio = "pure",
     workloads: given.ShownWorkloads = None,
     phases: given.ShownPhases = None,
@@ -225,7 +180,7 @@ def report(
     """Print the answer of runs again, print their times in another format, or write a page of them."""
     from .commands import report
 
-    if format == "terminal":
+    if format == "text":
         if ratio != "pure" or workloads or phases or styles:
             raise typer.BadParameter("--ratio, --workload, --phase and --style choose for --format: say which.")
         report.report(results, details=details, output=output)

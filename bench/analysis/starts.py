@@ -45,13 +45,13 @@ def load_starts(path: Path) -> ColdStarts:
     try:
         found = decode(read_whole(path, MOST_BYTES), ColdStarts)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. Write it with `trigru bench --cold-start`.") from error
+        raise InputError(f"{path}: {error.strerror}. Write it with `trigru compare --cold-start`.") from error
     except (ValueError, RecursionError) as error:  # also what msgspec says
         raise InputError(
-            f"{path}: not a file of this version's `trigru bench --cold-start` ({brief(error)})."
+            f"{path}: not a file of this version's `trigru compare --cold-start` ({brief(error)})."
         ) from error
     if found.schema != SCHEMA:
-        raise InputError(f"{path}: schema {found.schema}, expected {SCHEMA}. Run `trigru bench --cold-start` again.")
+        raise InputError(f"{path}: schema {found.schema}, expected {SCHEMA}. Run `trigru compare --cold-start` again.")
     return found
 
 

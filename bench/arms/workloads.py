@@ -6,6 +6,7 @@ Adding a workload is adding a row to `WORKLOADS`.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -151,7 +152,9 @@ def get_workload(sized: Sized) -> Workload:
         if size not in SIZES:
             raise UnknownNameError("size", size, list(SIZES))
         if workload.classes is not None and size != "hidden":
-            raise InputError(f"{sized.name} has real data, which fix its {size}. Sweep hidden, or another workload.")
+            raise InputError(
+                f"{sized.name} has real data, which fix its {size}. Change its hidden size, or take another workload."
+            )
     return replace(workload, name=str(sized), **{SIZES[size]: value for size, value in sized.sizes.items()})
 
 
@@ -175,39 +178,43 @@ def parse_workload(text: str) -> Sized:
     return Sized(name, {size: given[size] for size in SIZES if size in given})
 
 
-def parse_size(text: str) -> Sized:
-    """Read the sizes of a model of one's own; those that are not given are those of `question`.
+def parse_size(text: str, of: Sized | None = None) -> list[Sized]:
+    """Read sizes of a model, of which each may have several values.
 
-    Raises an InputError if the text has another form.
+    Args:
+        of: the workload that has the other sizes; by default `question`.
+
+    Returns:
+        A workload for each combination of the values. Raises an InputError if the text has another form.
 
     >>> parse_size("hidden=64,batch=32")
-    Sized(name='question', sizes={'batch': 32, 'hidden': 64})
+    [Sized(name='question', sizes={'batch': 32, 'hidden': 64})]
     >>> parse_size("inputs=20,hidden=200,batch=1,time=50")
-    Sized(name='question', sizes={})
+    [Sized(name='question', sizes={})]
+    >>> [str(sized) for sized in parse_size("hidden=8,32")]
+    ['question@hidden=8', 'question@hidden=32']
     """
-    pairs = [part.partition("=") for part in text.split(",")]
-    given = {size.strip(): int(value) for size, _, value in pairs if size.strip() in SIZES and _is_size(value.strip())}
-    if len(given) < len(pairs):
-        raise InputError(
-            f"cannot read the size {text!r}: expected {', '.join(SIZES)}, each at most once and 1 or more, as in "
-            "inputs=20,hidden=200,batch=1,time=50."
-        )
-    usual = get_workload(Sized(OWN))
-    return Sized(OWN, {s: given[s] for s, field in SIZES.items() if s in given and given[s] != getattr(usual, field)})
-
-
-def parse_sweep(text: str) -> tuple[str, list[int]]:
-    """Read a size and its values, as users write them. Raises an InputError if the text has another form.
-
-    >>> parse_sweep("hidden=8,32")
-    ('hidden', [8, 32])
-    """
-    size, _, values = text.partition("=")
-    if size not in SIZES or not values or not all(map(_is_size, values.split(","))):
-        raise InputError(
-            f"cannot sweep {text!r}. Expected one of {', '.join(SIZES)} and values, as in hidden=8,32,128."
-        )
-    return size, list(dict.fromkeys(map(int, values.split(","))))
+    of = of or Sized(OWN)
+    given: dict[str, list[int]] = {}
+    size = ""
+    for part in text.split(","):
+        before, equals, value = (word.strip() for word in part.rpartition("="))
+        size = before if equals else size
+        if size not in SIZES or not _is_size(value) or (equals and size in given):
+            raise InputError(
+                f"cannot read the size {text!r}: expected {', '.join(SIZES)}, each at most once, with values of 1 or "
+                "more, as in inputs=20,hidden=200,batch=1,time=50 or hidden=8,32,128."
+            )
+        given.setdefault(size, []).append(int(value))
+    get_workload(Sized(of.name, dict.fromkeys(given, 1)))  # refuses what its data fix
+    usual = get_workload(of)
+    fixed = {size for size, values in given.items() if values == [getattr(usual, SIZES[size])]}
+    chosen = {size: list(dict.fromkeys(given[size])) for size in SIZES if size in given and size not in fixed}
+    return [
+        Sized(of.name, {s: sizes[s] for s in SIZES if s in sizes})
+        for values in product(*chosen.values())
+        for sizes in [of.sizes | dict(zip(chosen, values, strict=True))]
+    ]
 
 
 def parse_devices(text: str) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """The options that several commands have: what users write, with its range and a word of help."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +12,11 @@ def read_folder(text: str | Path) -> Path:
     if not str(text) or "\0" in str(text):  # a default is a path already
         raise typer.BadParameter("expected the name of a folder.")
     return Path(text)
+
+
+def keeps() -> bool:
+    """Whether proofs and the programs that are compiled for them are kept: always, unless TRIGRU_NO_CACHE is set."""
+    return not os.environ.get("TRIGRU_NO_CACHE")
 
 
 Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
@@ -45,8 +51,8 @@ Sizes = Annotated[
     list[str] | None,
     typer.Option(
         "--size",
-        help="The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50; answered as with --quick "
-        "(repeatable).",
+        help="The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several "
+        "values, as in hidden=8,32,128, plot the cost against the size (repeatable).",
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, styles and processes.")]
@@ -54,8 +60,6 @@ Processes = Annotated[
     int | None,
     typer.Option(min=1, max=1000, help="Fresh processes; each measures everything. Default: 10; 4 with --quick."),
 ]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the order of arms and of the bootstrap.")]
-Sweep = Annotated[str | None, typer.Option(help="Vary one size of a workload (default: question): hidden=8,32,128.")]
 TimedDevices = Annotated[
     str | None,
     typer.Option(
@@ -73,14 +77,16 @@ Precision = Annotated[
         help="JAX's, of float32 matrix products: highest, high or default. The last two round on an accelerator.",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue where the same command was stopped.")]
-Discard = Annotated[bool, typer.Option("--discard", help="Begin anew, and delete what an unfinished run measured.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Begin when another trigru that times on this machine has ended.")]
-Cache = Annotated[
+Fresh = Annotated[
     bool,
     typer.Option(
-        "--cache/--no-cache",
-        help="Keep the programs that are compiled to verify, for the next time. Nothing that is timed uses them.",
+        "--fresh", help="Delete an unfinished run in the folder. Without it, the same command continues there."
+    ),
+]
+NoProof = Annotated[
+    bool,
+    typer.Option(
+        "--no-proof", help="Time without verifying. The first results of each arm are still compared with the oracle."
     ),
 ]
 Anew = Annotated[
@@ -103,6 +109,7 @@ FailAbove = Annotated[
     float, typer.Option(min=0.0, max=1000.0, help="The share by which an arm may be slower than before.")
 ]
 Details = Annotated[bool, typer.Option("--details", help="Also print all tables.")]
+Format = Annotated[Literal["text", "json"], typer.Option("--format", help="text, or json for machines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")]
 Dtypes = Annotated[
     list[str] | None,
@@ -112,7 +119,6 @@ Checks = Annotated[list[str] | None, typer.Option("--check", help="Only this che
 ProvenKernels = Annotated[
     list[str] | None, typer.Option("--kernel", help="Verify this kernel instead of stock, e.g. fused (repeatable).")
 ]
-ProofJson = Annotated[bool, typer.Option("--json", help="Print measurements as JSON instead of a table.")]
 Devices = Annotated[
     int | None,
     typer.Option(
@@ -136,15 +142,12 @@ SelfTest = Annotated[
 Upstream = Annotated[
     bool, typer.Option("--upstream", help="Verify the frameworks' own parts. Fails if they do not differ as recorded.")
 ]
-Absolute = Annotated[
+Anyway = Annotated[
     bool,
-    typer.Option("--absolute", help="Compare times, not ratios to the baseline. Only for idle, identical machines."),
-]
-AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing", help="Accept arms that are in one file only, and interrupted runs.")
-]
-AllowOtherMachine = Annotated[
-    bool, typer.Option("--allow-other-machine", help="Accept another device, or other flags.")
+    typer.Option(
+        "--anyway",
+        help="Compare runs although arms are in one file only, one was interrupted, or the device or flags differ.",
+    ),
 ]
 ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")]
 ColdStart = Annotated[
@@ -152,7 +155,9 @@ ColdStart = Annotated[
 ]
 
 # Of `trigru report`.
-Format = Annotated[str, typer.Option("--format", help="terminal, markdown, csv, latex (with booktabs), json or html.")]
+ReportFormat = Annotated[
+    str, typer.Option("--format", help="text, markdown, csv, latex (with booktabs), json or html.")
+]
 Ratio = Annotated[
     str,
     typer.Option(

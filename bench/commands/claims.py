@@ -1,36 +1,32 @@
 """What a command that times does first: it claims the folder that it writes into, and the machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal
 
 from ..processes.claims import TIMING, claimed, folder_claim
 from ..processes.probe import check_jax
 from ..reporting.console import say
 from .options import check_folder
 
-#: What to do with the journal of an unfinished run.
-Unfinished = Literal["resume", "discard", "refuse"]
-WAIT = "Pass --wait to begin when it has ended."
-
 
 @contextmanager
-def claim_folder(folder: Path, *, wait: bool = False, timing: bool = True) -> Iterator[None]:
-    """Within this context, nobody else writes into the folder, and nobody times on this machine unasked.
+def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
+    """Within this context, no other trigru writes into the folder, and none times on this machine: it is waited for.
 
     Args:
-        wait: for whoever has it.
         timing: whether this command times.
 
     Raises:
         OSError: the folder cannot be written.
-        ClaimedError: another process has it, or times.
         JaxEnvironmentError: JAX does not start here.
     """
-    waiting: Callable[[str], None] | None = (lambda sentence: say(f"{sentence} Waiting.")) if wait else None
     check_folder(folder)
     check_jax()
-    machine = claimed(TIMING, "this machine", WAIT, waiting) if timing else nullcontext()
-    with claimed(folder_claim(folder), str(folder), "Pass another folder with --output.", waiting), machine:
+    machine = claimed(TIMING, "this machine", _say_waiting) if timing else nullcontext()
+    with claimed(folder_claim(folder), str(folder), _say_waiting), machine:
         yield
+
+
+def _say_waiting(sentence: str) -> None:
+    say(f"{sentence} Waiting until it has ended.")

@@ -1,63 +1,203 @@
-"""`trigru compare`: verify, then time."""
+"""`trigru compare`: prove what is to be timed, time what is proven, then print the answer and write files."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import typer
 
+from ...common.equality.measurement import Measurement
+from ...common.errors import TrigruError
+from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
-from ..arms.arms import BASELINE
+from ..analysis.answer import answer
+from ..analysis.equality import proofs_of
+from ..analysis.merge import merge
+from ..analysis.starts import SCHEMA, ColdStarts
+from ..arms.arms import BASELINE, packages_of, unavailable
+from ..arms.plan import expand, packages_of_plan
+from ..processes.claims import now
+from ..processes.interrupts import shielded
 from ..proving.prover import Prover
-from ..results.arm import Plan
-from ..timing.journal import PARTIAL, Journal, ResumeError
-from ..timing.machine import load_average
-from .bench import benchmark, refuse_unfinished
-from .claims import Unfinished
+from ..reporting.console import Progress, say, show
+from ..reporting.sight import expectation
+from ..reporting.starts import cold_start_tables
+from ..results.arm import Arm, Plan, Untimed
+from ..results.files import FILE, STARTS, command_line, save
+from ..results.record import Results
+from ..timing.coldstart import cold_starts
+from ..timing.journal import PARTIAL, Begun, Journal, ResumeError
+from ..timing.machine import commit_of_trigru, cpu_name, describe_machine, load_average, versions_of
+from ..timing.supervisor import run
 from .options import checks_of, read_dtypes
+from .pages import write_pages
+from .report import show_run
 from .verify import verify_ports
+
+COLD_STARTS = 5
+#: Over which equality is checked, as by `trigru verify --devices`.
+MOST_DEVICES = 64
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proven before timing: measurements, and the platform on which they were made."""
+
+    measurements: list[Measurement]
+    backend: str | None
 
 
 def compare(
     plan: Plan,
     folder: Path,
-    unfinished: Unfinished,
     *,
-    prover: Prover,
+    prover: Prover | None,
+    fresh: bool = False,
     quick: bool = False,
     anew: bool = False,
     details: bool = False,
     json: bool = False,
 ) -> None:
-    """Prove what is to be timed, on every kernel, and time what is proven. A run that is resumed has its proof.
+    """Prove what is to be timed, on every kernel, and time what is proven; then show the run and write its files.
+
+    An unfinished run of the same plan in the folder is continued, with the proof that it has. The caller has claimed
+    the folder and the machine. Exit code 1 if a check failed, or nothing has a number.
 
     Args:
-        quick: prove no more than that: its phases, call styles and dtype.
+        prover: None to time without a proof.
+        fresh: delete an unfinished run in the folder.
+        quick: prove no more than what is timed: its phases, call styles and dtype.
         anew: take no proof that is kept.
         details, json: see `trigru.bench.commands.report.show_run`.
     """
-    refuse_unfinished(folder, unfinished)
-    if unfinished == "resume":
-        if (folder / PARTIAL).exists() and Journal.read(folder / PARTIAL).begun.equality is None:
-            raise ResumeError(f"{folder / PARTIAL}: nothing was proven in it, since it is of `trigru bench`.")
-        results = benchmark(plan, folder, unfinished, details=details, json=json)
-    else:
-        load_before = load_average()
+    path, load_before, proof = folder / PARTIAL, load_average(), None
+    journal = None if fresh else unfinished_run(path, plan, proven=prover is not None)
+    if journal is None and prover is not None:
         with _no_memory_kept():
-            names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
-            kernels = [STOCK, *(kernel for kernel in plan.kernels if kernel != STOCK)]  # stock in every division
-            asked = (("float64", plan.dtype), checks_of(plan)) if quick else (read_dtypes(None), None)
-            of_phase = (*plan.styles, BASELINE[1]) if plan.styles else None  # the baseline is always timed
-            styles = dict.fromkeys(plan.phases, of_phase) if quick else None
-            measurements, _ = verify_ports(names, *asked, kernels, styles, prover=prover, anew=anew)
-            backend = prover.backend
-        results = benchmark(
-            plan, folder, unfinished,
-            load_before=load_before, equality=measurements, backend=backend, details=details, json=json,
-        )  # fmt: skip
+            proof = _prove(plan, prover, quick=quick, anew=anew)
+    try:
+        if journal is None:
+            begun = _begun(plan, proof, load_before)
+            with shielded():
+                path.unlink(missing_ok=True)
+                journal = Journal(path, begun)
+        say(expectation(plan))
+        with Progress("compare") as progress:
+            run(journal, progress.add)
+    except (KeyboardInterrupt, TrigruError, OSError) as error:
+        if isinstance(error, KeyboardInterrupt) and journal and journal.groups_timed:
+            show_run(merge(journal), details=details, json=json)
+        if journal:
+            say(kept(journal))
+        raise
+    results = _finish(journal, folder, details=details, json=json)
     if not all(m.passed for m in results.trigru.equality or ()):
         raise typer.Exit(1)
+
+
+def unfinished_run(path: Path, plan: Plan, *, proven: bool) -> Journal | None:
+    """The unfinished run that a path has, to be continued; None if there is none.
+
+    Args:
+        proven: whether its arms have to be proven equal.
+
+    Raises:
+        ResumeError: it is damaged, of another plan, of other versions, or not proven.
+    """
+    if not (path.exists() or path.is_symlink()):
+        return None
+    if proven and Journal.read(path).begun.equality is None:
+        raise ResumeError(f"{path} is of a run with --no-proof: pass that to continue it, or --fresh to delete it.")
+    journal = Journal.resume(path, plan, versions_of(packages_of_plan(plan)), commit_of_trigru())
+    say(f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}.")
+    return journal
+
+
+def parts(journal: Journal) -> str:
+    """How much of a run is measured."""
+    return f"{len(journal.groups_timed)} of {len(journal.groups()) * journal.plan.processes} parts"
+
+
+def kept(journal: Journal) -> str:
+    """What is left of a run that ended early."""
+    if not journal.groups_timed and not journal.begun.equality:
+        journal.close()
+        return "nothing was measured, and nothing written."
+    return f"{parts(journal)} are kept in {journal.path}, which `trigru report` reads. The same command continues it."
+
+
+def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Results:
+    """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
+    results = merge(journal, cpu_name(), load_average())
+    if not results.benchmarks:
+        show_run(results, details=details, json=json)
+        say(f"no arm has a number: {folder} is as it was.")
+        journal.close()
+        raise typer.Exit(1)
+    result = answer(results)
+    with shielded():
+        try:
+            save(results, folder / FILE)
+            written = write_pages(folder, [results], [result])
+        except OSError:
+            say(kept(journal))
+            raise
+        journal.close()
+        show_run(results, found=result, details=details, json=json)
+        say(f"written: {', '.join(map(str, (folder / FILE, *written)))}")
+        say(f"all tables: trigru report {folder} --details")
+    return results
+
+
+def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> Proof:
+    """Compare with the oracle what a plan times."""
+    names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
+    kernels = [STOCK, *(kernel for kernel in plan.kernels if kernel != STOCK)]  # stock in every division
+    scope = (("float64", plan.dtype), checks_of(plan)) if quick else (read_dtypes(None), None)
+    of_phase = (*plan.styles, BASELINE[1]) if plan.styles else None  # the baseline is always timed
+    styles = dict.fromkeys(plan.phases, of_phase) if quick else None
+    devices = min(max(plan.devices), MOST_DEVICES) if len(plan.devices) > 1 else None
+    measurements, _ = verify_ports(names, *scope, kernels, styles, devices=devices, prover=prover, anew=anew)
+    return Proof(measurements, prover.backend)
+
+
+def _begun(plan: Plan, proof: Proof | None, load: float | None) -> Begun:
+    """The first line of a run's journal."""
+    arms = expand(plan)
+    equality, backend = (proof.measurements, proof.backend) if proof else (None, None)
+    untimed = unproven_arms(arms, equality or [])
+    untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
+    software = versions_of(packages_of_plan(plan)), commit_of_trigru()
+    return Begun(plan, arms, untimed, equality, backend, command_line(), load, now(), *software)
+
+
+def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Untimed]:
+    """Arms whose port, on their kernel or on the stock cell, is not proven equal."""
+    failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(measurements) if not proof.is_equal}
+    return [
+        Untimed(arm, f"not proven equal: {', '.join(checks)}")
+        for arm in arms
+        if (checks := failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))))
+    ]
+
+
+def start_cold(ports: tuple[str, ...], folder: Path) -> None:
+    """Time how long users of each port wait for the first train step; write cold_start.json."""
+    measured, load_before = datetime.now(UTC).isoformat(), load_average()
+    with Progress("cold start") as progress:
+        starts = cold_starts([name for name in ports if not unavailable(name)], COLD_STARTS, progress.add)
+    machine = describe_machine([package for name in ports for package in packages_of(name)])
+    content = ColdStarts(SCHEMA, command_line(), measured, machine, load_before, load_average(), starts)
+    with shielded():
+        try:
+            write_whole(folder / STARTS, msgspec.json.format(msgspec.json.encode(content), indent=1))
+        finally:  # what cannot be written is shown at least
+            show(cold_start_tables(starts, measured, (load_before, content.load_after)))
+        say(f"written: {folder / STARTS}")
 
 
 @contextmanager

@@ -11,21 +11,13 @@ Style = Annotated[
         metavar="STYLE", help="A call style, or a label: documented (the default), functional, leaves or donated."
     ),
 ]
-Phase = Annotated[
-    str | None,
-    typer.Option(
-        "--phase", help="forward, gradient, train_step or step. Default: a train step, then forward, then step."
-    ),
-]
 
 
-def styles(port: Port = None, style: Style = None, phase: Phase = None) -> None:
+def styles(port: Port = None, style: Style = None) -> None:
     """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
-    if port is None and phase is not None:
-        raise typer.BadParameter("--phase needs a port, whose code is printed.")
     from .styles import list_styles, print_code
 
     if port is None:
         list_styles()
     else:
-        print_code(port, style, phase)
+        print_code(port, style)

@@ -32,14 +32,7 @@ def read_sets(sets: Sequence[str], first: str | None, every: str) -> list[Versio
 
 
 def matrix(
-    sets: Sequence[VersionSet],
-    folder: Path,
-    *,
-    python: str | None,
-    ports: Sequence[str],
-    equality: bool,
-    bench: bool,
-    details: bool,
+    sets: Sequence[VersionSet], folder: Path, *, python: str | None, ports: Sequence[str], equality: bool, details: bool
 ) -> None:
     """Fill a matrix, print it, and write matrix.json; exit 1 if a set has no snapshot."""
     arguments = [f"--port={name}" for name in ports] + ([] if equality else ["--no-equality"])
@@ -50,7 +43,7 @@ def matrix(
             Environments(python),
             command=command_line(),
             arguments=arguments,
-            bench=["--quick"] if bench else None,
+            bench=None,
             told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} at work"),
         )
     sections = matrix_tables(found)

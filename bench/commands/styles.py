@@ -23,23 +23,18 @@ def list_styles() -> None:
         say(reason)
 
 
-def print_code(name: str, style: str | None, phase: str | None) -> None:
+def print_code(name: str, style: str | None) -> None:
     """Print a program of a port that its user can run.
 
     Args:
         style: a name or a label; None for the documented one.
-        phase: None for those of SHOWN that the style has.
     """
     port = get_port(name)
     if not has_code(name):
         known = "; ".join(f"{s.name}, {s.summary}" for s in port.call_styles)
         raise UnavailableError(f"port {name!r} comes from another package: trigru has no code of it. Styles: {known}.")
-    if phase is not None and phase not in PHASES:
-        raise UnknownNameError("phase", phase, list(PHASES))
     chosen = _by_phase(port, style or DOCUMENTED)
-    if phase is not None and phase not in chosen:
-        raise UnknownNameError(f"phase of call style {style} of {name}", phase, list(chosen))
-    chosen = {p: chosen[p] for p in ([phase] if phase else SHOWN) if p in chosen}
+    chosen = {phase: chosen[phase] for phase in SHOWN if phase in chosen}
     styles = {found.name: found for found in port.call_styles}
     for found in dict.fromkeys(chosen.values()):
         if reason := styles[found].missing():

@@ -31,11 +31,7 @@ Folder = Annotated[
 
 
 def snapshot(
-    ports: given.Ports = None,
-    equality: Equality = True,
-    cache: given.Cache = True,
-    anew: given.Anew = False,
-    output: Folder = Path("snapshot"),
+    ports: given.Ports = None, equality: Equality = True, anew: given.Anew = False, output: Folder = Path("snapshot")
 ) -> None:
     """Write down all that is true of what is installed, apart from the clock: `trigru diff` compares it.
 
@@ -48,11 +44,11 @@ def snapshot(
     from .claims import claim_folder
 
     check_jax()
-    with claim_folder(output, timing=False), Prover(keep=cache, early=equality and not ports) as prover:
+    with claim_folder(output, timing=False), Prover(keep=given.keeps(), early=equality and not ports) as prover:
         from . import options
         from .snapshot import snapshot
 
-        snapshot(output, options.read_ports(ports), equality=equality, anew=anew or not cache, prover=prover)
+        snapshot(output, options.read_ports(ports), equality=equality, anew=anew or not given.keeps(), prover=prover)
 
 
 def diff(
@@ -61,9 +57,7 @@ def diff(
     now: Now = False,
     fail_on: FailOn = None,
     fail_above: given.FailAbove = 0.05,
-    absolute: given.Absolute = False,
-    allow_missing: given.AllowMissing = False,
-    allow_other_machine: given.AllowOtherMachine = False,
+    anyway: given.Anyway = False,
     details: given.ArmDetails = False,
     output: given.DiffFolder = None,
 ) -> None:
@@ -78,8 +72,8 @@ def diff(
 
     diff(
         old, new,
-        fail_on=read_kinds(fail_on), fail_above=fail_above, absolute=absolute,
-        allow_missing=allow_missing, allow_other_machine=allow_other_machine, details=details, output=output,
+        fail_on=read_kinds(fail_on), fail_above=fail_above, absolute=False,
+        allow_missing=anyway, allow_other_machine=anyway, details=details, output=output,
     )  # fmt: skip
 
 
@@ -94,7 +88,6 @@ Every = Annotated[str, typer.Option("--every", help="The time between the days: 
 Python = Annotated[
     str | None, typer.Option("--python", help="Of the environments, as uv takes it. Default: the version of this one.")
 ]
-Bench = Annotated[bool, typer.Option("--bench", help="Also time each set, with a quick run of trigru bench.")]
 MatrixFolder = Annotated[
     Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for matrix.json and the snapshots.")
 ]
@@ -107,7 +100,6 @@ def matrix(
     ports: given.Ports = None,
     python: Python = None,
     equality: Equality = True,
-    bench: Bench = False,
     details: given.Details = False,
     output: MatrixFolder = Path("matrix"),
 ) -> None:
@@ -117,12 +109,12 @@ def matrix(
     """
     from .claims import claim_folder
 
-    with claim_folder(output, timing=False):  # each run that times claims the machine itself
+    with claim_folder(output, timing=False):
         from .matrix import matrix, read_sets
 
         matrix(
             read_sets(sets or (), first, every), output,
-            python=python, ports=ports or (), equality=equality, bench=bench, details=details,
+            python=python, ports=ports or (), equality=equality, details=details,
         )  # fmt: skip
 
 

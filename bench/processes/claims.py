@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 from msgspec import Struct
 from platformdirs import user_cache_path
 
-from ...common.errors import TrigruError
 from ...common.files import read_whole, write_whole
 from .interrupts import check
 from .private import private_folder
@@ -37,10 +36,6 @@ class Owner(Struct, frozen=True):
         return f"process {self.process}, since {self.since} UTC: {' '.join(self.command)}"
 
 
-class ClaimedError(TrigruError):
-    """Another process has the claim."""
-
-
 def folder_claim(folder: Path) -> str:
     """The name of the claim to write results into a folder."""
     return f"folder-{hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]}"
@@ -56,19 +51,15 @@ def now() -> str:
 
 
 @contextmanager
-def claimed(name: str, what: str, hint: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Within this context no other process of this user has the claim; it ends with the process, however that ends.
+def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Within this context no other process of this user has the claim, which is waited for.
 
-    Where nothing can be written for the user, there are no claims.
+    It ends with the process, however that ends. Where nothing can be written for the user, there are no claims.
 
     Args:
         name: of the claim.
         what: that is claimed, as the subject of a sentence.
-        hint: what the user can do.
-        waiting: called once with a sentence, and then the claim is waited for; None does not wait.
-
-    Raises:
-        ClaimedError: another process has it.
+        waiting: called once with a sentence that names the other process, if there is one.
     """
     folder = _folder()
     if folder is None:
@@ -79,10 +70,7 @@ def claimed(name: str, what: str, hint: str, waiting: Callable[[str], None] | No
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        sentence = f"{what} is in use by another trigru ({_owner(owner)})."
-        if waiting is None:
-            raise ClaimedError(f"{sentence} {hint}") from None
-        waiting(sentence)
+        waiting(f"{what} is in use by another trigru ({_owner(owner)}).")
         while True:
             check()
             with suppress(Timeout):

@@ -22,7 +22,7 @@ from .record import SCHEMA, Benchmark, Provenance, Results
 #: Name of the file in the folder of a run.
 FILE = "results.json"
 #: The file of cold starts in a folder, what it has and no run has, and the command that writes it.
-STARTS, _STARTS_KEY, _STARTS_COMMAND = "cold_start.json", "starts", "trigru bench --cold-start"
+STARTS, _STARTS_KEY, _STARTS_COMMAND = "cold_start.json", "starts", "trigru compare --cold-start"
 
 
 class ResultsFileError(TrigruError, ValueError):

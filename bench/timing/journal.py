@@ -1,5 +1,6 @@
 """What a run has measured so far, in a file that survives the run: one line of JSON for each event."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,13 +9,14 @@ from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
+from ...common.files import read_whole
 from ..processes.interrupts import shielded
 from ..results.arm import Arm, Plan, Untimed
 from ..results.contradictions import check_asked, check_proven, check_roles, first_twice
 from ..results.grouping import grouped
-from ..results.lines import LinesError, UnfinishedError, append, cut_unfinished, read_lines
+from ..results.lines import MOST_BYTES, decode
 from ..results.record import Machine, NotNegative
-from .machine import machine_differences
+from .machine import machine_differences, version_differences
 from .messages import GroupTimed, Started
 
 #: Name of the file, beside the results.
@@ -22,7 +24,14 @@ PARTIAL = "results.partial.jsonl"
 
 
 class ResumeError(TrigruError, ValueError):
-    """A run cannot be resumed: there is none, it is damaged, it had another plan, or it was on another machine."""
+    """A run cannot be continued: it is damaged, had another plan, or was of other versions or on another machine.
+
+    Args:
+        what: is wrong, as a sentence without its full stop.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}. Begin anew with --fresh, or in another folder with --output.")
 
 
 class Begun(Struct, frozen=True, tag=True):
@@ -61,29 +70,35 @@ class Journal:
     """The lines of a run. Each is written before the next begins."""
 
     def __init__(self, path: Path, begun: Begun):
-        """Begin a file. Raises an UnfinishedError if there is one."""
+        """Begin a file. Raises a FileExistsError if there is one."""
         self._start(path, [], begun)
-        try:
-            path.open("xb").close()
-        except FileExistsError:
-            raise unfinished_error(path) from None
+        path.open("xb").close()
         self.add(begun)
 
     @classmethod
-    def resume(cls, path: Path, plan: Plan) -> "Journal":
-        """Continue where the file ends. The plan has to be what was asked for then, but its limit may be another.
+    def resume(cls, path: Path, plan: Plan, versions: dict[str, str], commit: str) -> "Journal":
+        """Continue where the file ends, on the same plan and the same software.
+
+        Args:
+            versions, commit: of what is installed.
 
         Raises:
-            ResumeError: the file is missing, damaged, or of another plan.
+            ResumeError: the file is damaged, of another plan, or of other software.
         """
         self = cls.read(path)
-        if self.plan != msgspec.structs.replace(plan, limit_s=self.plan.limit_s):
-            raise ResumeError(
-                f"{path} is of another plan: {' '.join(self.begun.command)}. Resume with the same options, or begin "
-                "anew with --discard."
-            )
-        cut_unfinished(path)
-        self._start(path, self._lines, msgspec.structs.replace(self.begun, plan=plan))
+        begun = self.begun
+        if self.plan != plan:
+            command = " ".join(begun.command)
+            raise ResumeError(f"{path} is of an unfinished run with other options, {begun.since or '?'} UTC: {command}")
+        differences = version_differences(begun.versions, versions) if begun.versions else []
+        if begun.versions and commit != begun.commit:
+            differences.append(f"commit {commit}, was {begun.commit}")
+        if differences:
+            raise ResumeError(f"{path} was begun elsewhere: {'; '.join(differences)}")
+        if path.is_symlink():
+            raise ResumeError(f"{path}: is a symbolic link, which is not written to")
+        os.truncate(path, len(_whole(read_whole(path, MOST_BYTES))))
+        self._start(path, self._lines, begun)
         self.add(Resumed())
         return self
 
@@ -108,11 +123,11 @@ class Journal:
             if before.commit != line.machine.commit:
                 differences.append(f"commit {line.machine.commit}, was {before.commit}")
             if differences:
-                raise ResumeError(
-                    f"{self.path} was measured elsewhere: {'; '.join(differences)}. Begin anew with --discard."
-                )
+                raise ResumeError(f"{self.path} was measured elsewhere: {'; '.join(differences)}")
         with shielded():
-            append(self.path, line)
+            flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            with open(os.open(self.path, flags), "ab") as file:
+                file.write(msgspec.json.encode(line) + b"\n")
             self._lines.append(line)
 
     @property
@@ -177,31 +192,24 @@ def _can_have_numbers(arms: list[Arm], untimed: dict[str, Untimed]) -> bool:
     return not any(arm.id in untimed for arm in arms if arm.role in ("baseline", "duplicate"))
 
 
-def unfinished_error(path: Path) -> UnfinishedError:
-    """What is in the way of a new run, and what can be done."""
-    try:
-        journal = Journal.read(path)
-        parts = f"{len(journal.groups_timed)} of {len(journal.groups()) * journal.plan.processes} parts"
-        begun = journal.begun
-        what = f"has {parts} of an unfinished run, begun {begun.since or '?'} UTC: {' '.join(begun.command)}"
-    except ResumeError:
-        return UnfinishedError(path, "is in the way, and is not a run of this trigru", can_go_on=False)
-    return UnfinishedError(path, what)
-
-
 def _read(path: Path) -> tuple[list[_Line], Begun]:
     """The whole lines of a file, and the first of them."""
     try:
-        lines = read_lines(path, _Line)
-    except LinesError as error:
-        there = path.exists()
-        what = "Begin anew with --discard." if there else "There is no run to resume; start one without --resume."
-        raise ResumeError(f"{error} {what}") from error
+        lines = [decode(line, _Line) for line in _whole(read_whole(path, MOST_BYTES)).splitlines()]
+    except OSError as error:
+        raise TrigruError(f"{path}: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:  # also msgspec's
+        raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
     if not lines or not isinstance(lines[0], Begun):
-        raise ResumeError(f"{path}: has no beginning. Begin anew with --discard.")
+        raise ResumeError(f"{path}: has no beginning")
     if problem := _contradiction(lines[0], lines[1:]):
-        raise ResumeError(f"{path}: {brief(problem)}. Begin anew with --discard.")
+        raise ResumeError(f"{path}: {brief(problem)}")
     return lines, lines[0]
+
+
+def _whole(content: bytes) -> bytes:
+    """The lines that were written to their end."""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _contradiction(begun: Begun, lines: list[_Line]) -> str | None:

@@ -1,4 +1,4 @@
-"""`trigru bench --devices`: real runs on a CPU that is divided, from the command line to the tables."""
+"""`trigru compare --devices`: real runs on a CPU that is divided, from the command line to the tables."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from trigru.common.port.collectives import Collective
 
 
 def bench(folder, *arguments):
-    command = [sys.executable, "-m", "trigru.bench.cli", "bench", *arguments, "-o", str(folder)]
+    command = [sys.executable, "-m", "trigru.bench.cli", "compare", "--no-proof", *arguments, "-o", str(folder)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout

@@ -1,4 +1,4 @@
-"""Every option of `trigru bench` changes what it says it does, and a faulty arm gets no number."""
+"""Every option of `trigru compare` changes what it says it does, and a faulty arm gets no number."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ ALL = PURE + LINEN + NNX + EQUINOX
             ("--port", "linen", "--kernel", "stock", "--kernel", "fused"),
             {TINY: PURE + LINEN, "tiny/forward/float32/fused": [*PURE, "linen[apply]", "linen[apply]:fused"]},
         ),
-        (("--port", "pure", "--sweep", "hidden=5,6"), {f"tiny@hidden={n}/forward/float32/stock": PURE for n in (5, 6)}),
+        (("--port", "pure", "--size", "hidden=5,6"), {f"tiny@hidden={n}/forward/float32/stock": PURE for n in (5, 6)}),
     ],
 )  # fmt: skip
 def test_what_is_asked_for_is_measured_and_nothing_else(tmp_path, arguments, expected):
@@ -105,16 +105,6 @@ def test_processes_differ_in_their_orders_and_in_nothing_else(tmp_path):
     assert run.machine.precisions == {"highest"}
     assert {b["extra_info"]["trigru"]["arm"]["precision"] for b in run.results["benchmarks"]} == {"highest"}
     assert run.results["trigru"]["equality"] is None
-
-
-def test_the_seed_is_that_of_the_orders(tmp_path):
-    by_seed = {seed: bench(tmp_path / seed, *USUAL, "--seed", seed, processes=2) for seed in ("0", "1", "7")}
-    found = {seed: orders(run) for seed, run in by_seed.items()}
-    np.testing.assert_array_equal(found["0"][1], found["1"][0])  # each process takes the next
-    assert not np.array_equal(found["0"][0], found["7"][0])
-    again = bench(tmp_path / "again", *USUAL, processes=2)
-    np.testing.assert_array_equal(orders(again), found["0"])
-    assert [run.results["trigru"]["plan"]["seed"] for run in by_seed.values()] == [0, 1, 7]
 
 
 def test_an_arms_result_does_not_depend_on_the_order_of_workloads(tmp_path):

@@ -247,7 +247,7 @@ def test_report_shows_the_same_screen_and_with_details_all_that_the_page_has(run
 @pytest.mark.parametrize("size", SIZE_NAMES)
 def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
     values = (3, 90)
-    options = ("--workload", "tiny", "--sweep", f"{size}=3,90", "--phase", "forward", "--port", "linen")
+    options = ("--workload", "tiny", "--size", f"{size}=3,90", "--phase", "forward", "--port", "linen")
     run = bench(tmp_path, *options, "--port", "nnx")
     rows = {}
     for value in values:

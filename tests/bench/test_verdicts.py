@@ -21,12 +21,12 @@ def two(tmp_path_factory):
     ]
 
 
-def change(two, group, name, absolute=False):
+def change(two, group, name):
     """New over old, of the ratio to the baseline or of the time: errors in squares, Welch's degrees of freedom.
 
     How runs of three processes differ is known beforehand, so that it is beside Welch's.
     """
-    of_time = absolute or name == "pure[jit]"
+    of_time = name == "pure[jit]"
     logs = [np.log(arm.blocked_s) if of_time else arm.logs() for arm in (Arm(run, group, name) for run in two)]
     squares = [np.var(log, ddof=1) / len(log) for log in logs]
     freedom = sum(squares) ** 2 / sum(s**2 / 2 for s in squares) if any(squares) else np.inf
@@ -44,26 +44,25 @@ def believed(chances):
 
 
 @pytest.mark.parametrize("fail_above", [0.05, 0.03, 0.2])
-@pytest.mark.parametrize("absolute", [False, True])
-def test_what_changed(two, fail_above, absolute):
+def test_what_changed(two, fail_above):
     old, new = two
-    options = ("--fail-above", fail_above, *(["--absolute"] if absolute else []), "--details")
+    options = ("--fail-above", fail_above, "--details")
     found = trigru("diff", old.folder, new.folder, *options)
     tables = tables_on_screen(found.stdout)
-    measure = "time" if absolute else "time / pure[jit]"
+    measure = "time / pure[jit]"
     named = [(g, name) for g in GROUPS for name in STOCK[:-1]]
 
     def ratio(row):
-        return change(two, *row, absolute)[0]
+        return change(two, *row)[0]
 
-    arms = [(g, name) for g, name in named if "#2" not in name and (absolute or name != "pure[jit]")]
-    sure = believed({row: change(two, *row, absolute)[1] for row in arms})
+    arms = [(g, name) for g, name in named if "#2" not in name and name != "pure[jit]"]
+    sure = believed({row: change(two, *row)[1] for row in arms})
 
     def word(row):
         _, name = row
         if "#2" in name:
             return "A/A"
-        if name == "pure[jit]" and not absolute:
+        if name == "pure[jit]":
             return "-"
         said = verdict(ratio(row))
         return "FAILED" if said == "slower" and row in sure and ratio(row)[0] > 1 + fail_above else said
@@ -81,15 +80,14 @@ def test_what_changed(two, fail_above, absolute):
             "old": lambda row: (Arm(old, *row).time_s,),
             "new": lambda row: (Arm(new, *row).time_s,),
         }
-        if not absolute:
-            columns["new / old"] = lambda row: change(two, *row, absolute=row[1] == "pure[jit]")[0]
+        columns["new / old"] = lambda row: "1 (baseline)" if row[1] == "pure[jit]" else ratio(row)
         title = f"tiny {group.split('/')[1]}: float32, kernel stock, change of {measure}"
         check(tables[title], times | columns, [row for row in named if row[0] == group])
     assert found.exit_code == bool(failed)
-    judged = len(named) - 2 - 2 * (not absolute)
+    judged = len(named) - 4
     said = "1 arm is" if len(failed) == 1 else f"{len(failed)} arms are"
     assert (f"FAILED: {said} slower by more than {fail_above:.1%} " in found.stdout) == bool(failed)
     assert f" of {judged} arms, " in found.stdout
-    baselines = [change(two, group, "pure[jit]", absolute=True)[0][0] for group in GROUPS]
+    baselines = [change(two, group, "pure[jit]")[0][0] for group in GROUPS]
     moved_by_itself = any(ratio > 1 + fail_above for ratio in baselines)
-    assert ("pure[jit] itself, " in found.stdout) == (moved_by_itself and not absolute)
+    assert ("pure[jit] itself, " in found.stdout) == moved_by_itself

@@ -21,10 +21,11 @@ def main():
     (folder,) = (pathlib.Path(g.removeprefix("--output=")) for g in given if g.startswith("--output="))
     if "--dtype=bfloat16" in given:
         sys.exit("no such device")
-    if "--resume" not in given:
-        (folder / "results.partial.jsonl").write_text("begun")
+    partial = folder / "results.partial.jsonl"
+    if not partial.exists():
+        partial.write_text("begun")
         time.sleep(60)
-    (folder / "results.json").write_text('{"asked": "bench"}')
+    (folder / "results.json").write_text('{"asked": "compare"}')
 """
 
 
@@ -41,11 +42,11 @@ def accelerator(monkeypatch, tmp_path):
         (site / "trigru" / "bench" / "cli.py").write_text(STAND_IN)
 
     monkeypatch.setattr(accelerator, "_install", install)
-    step, least, timed = accelerator.Step, [], ["bench", "--workload=medium"]
+    step, least, timed = accelerator.Step, [], ["compare", "--workload=medium"]
     steps = (
         step("times", timed, 0.05, least),
-        step("proof", ["verify", "--json"], 0.5, least),
-        step("unequal", ["verify", "--json", "--kernel=fused"], 0.5, least),
+        step("proof", ["verify", "--format=json"], 0.5, least),
+        step("unequal", ["verify", "--format=json", "--kernel=fused"], 0.5, least),
         step("broken", [*timed, "--dtype=bfloat16"], 0.5, least),
     )
     monkeypatch.setattr(accelerator, "STEPS", steps)
@@ -65,7 +66,7 @@ def test_what_is_complete_is_taken_home_and_the_rest_is_gone_on_with(accelerator
     assert "no such device" in said
     assert "left: times, broken" in said
     assert accelerator.run(tmp_path, tmp_path / "out", 25, rehearse=True) == 1
-    assert taken(tmp_path / "out") == proofs | {"times": "bench"}
+    assert taken(tmp_path / "out") == proofs | {"times": "compare"}
     again = capsys.readouterr().out
     assert "proof" not in again, "it is not taken twice"
     assert "left: broken" in again
@@ -83,7 +84,7 @@ def test_steps_are_such_as_trigru_takes_and_fit_into_the_time(monkeypatch, tmp_p
 
     asked = []
     monkeypatch.chdir(tmp_path)
-    for command in ("bench.benchmark", "verify.verify"):
+    for command in ("compare.compare", "verify.verify"):
         monkeypatch.setattr(f"trigru.bench.commands.{command}", lambda *given, **options: asked.append(given))
     for step in accelerator.STEPS:
         found = invoke(*step.command)

@@ -51,7 +51,7 @@ def packages(tmp_path_factory):
 
 
 def test_the_example_is_found_and_passes_every_check(packages, tmp_path):
-    found = verify("--port", "by-hand", "--dtype", "float64", "--json", cwd=tmp_path, path=packages)
+    found = verify("--port", "by-hand", "--dtype", "float64", "--format", "json", cwd=tmp_path, path=packages)
     assert found.returncode == 0, found.stdout + found.stderr
     data = json.loads(found.stdout)
     assert data["passed"]
@@ -61,7 +61,7 @@ def test_the_example_is_found_and_passes_every_check(packages, tmp_path):
 
 
 def test_the_example_stands_beside_our_own_ports(packages, tmp_path):
-    chosen = ("--check", "conversion", "--json")
+    chosen = ("--check", "conversion", "--format", "json")
     found = verify("--port", "by-hand", "--port", "pure", *chosen, cwd=tmp_path, path=packages)
     assert found.returncode == 0, found.stdout + found.stderr
     data = json.loads(found.stdout)

@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.cli import call
 from support.runs import draw_run
-from trigru.bench.commands import bench, compare, verify
+from trigru.bench.commands import compare, verify
 from trigru.bench.proving import prover
 from trigru.bench.results.files import save
 
@@ -25,12 +25,11 @@ FOLDERS = (
 )
 # fmt: on
 OPTIONS = {
-    ("bench",): {
-        NUMBERS: ("--seed", "--processes"),
-        NAMES: ("--port", "--workload", "--phase", "--style", "--kernel", "--sweep"),
+    ("compare",): {
+        NUMBERS: ("--processes",),
+        NAMES: ("--port", "--workload", "--phase", "--style", "--kernel", "--size"),
         FOLDERS: ("--output",),
     },
-    ("compare",): {NUMBERS: ("--seed",), NAMES: ("--kernel",), FOLDERS: ("--output",)},  # its options are bench's
     ("verify",): {NAMES: ("--port", "--dtype", "--check", "--kernel")},
     ("diff", "results.json", "results.json"): {NUMBERS: ("--fail-above",)},
     ("diff", "results.json"): {FOLDERS: ("",)},
@@ -51,7 +50,6 @@ def folder(tmp_path, monkeypatch):
     """The working folder, with files in the way. What takes long is not done."""
     (tmp_path / "in").mkdir()
     monkeypatch.chdir(tmp_path / "in")
-    monkeypatch.setattr(bench, "benchmark", lambda *_, **__: None)
     monkeypatch.setattr(compare, "compare", lambda *_, **__: None)
     monkeypatch.setattr(prover, "_cores", lambda: 1)  # no processes early
     monkeypatch.setattr(verify, "verify_ports", lambda *_, **__: ([], {}))

@@ -94,7 +94,7 @@ print({name: unavailable(name) for name in port_names()})
 
 def test_the_rest_goes_on_when_a_framework_is_missing(tmp_path):
     (tmp_path / "equinox.py").write_text("raise ImportError('not here')")
-    command = ["bench", "--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward"]
+    command = ["compare", "--no-proof", "--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward"]
     command += ["--style", "apply", "-o"]
     found = subprocess.run(
         [sys.executable, "-m", "trigru.bench.cli", *command, str(tmp_path / "out")],

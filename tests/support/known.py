@@ -116,7 +116,7 @@ def trigru(*arguments: Any) -> Any:
 def bench(folder: Path, *arguments: str, processes: int = 3, **options: Any) -> Run:
     """Measure on a virtual machine with these options."""
     with virtual_machine(**{"rounds": ROUNDS} | options) as machine:
-        found = trigru("bench", *arguments, "--processes", processes, "-o", folder)
+        found = trigru("compare", "--no-proof", *arguments, "--processes", processes, "-o", folder)
     assert found.exit_code == 0, found.output
     return Run(machine, folder, found.stdout, processes)
 

@@ -102,7 +102,7 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
 
 
 def how(**changes):
-    return {"quick": False, "sweep": None, "processes": None, "seed": 0} | changes
+    return {"quick": False, "processes": None} | changes
 
 
 def test_a_plan_with_devices_has_the_usual_work_of_several_devices():

@@ -9,46 +9,24 @@ from importlib.metadata import version
 import pytest
 from support.cli import call, invoke, run_code
 
-MEASURING = {"--details", "--json", "--size",
-    "--port", "--workload", "--phase", "--style", "--kernel", "--quick", "--processes", "--seed",
-    "--sweep", "--resume", "--discard", "--wait", "--output",
-    "--dtype", "--precision",
-}  # fmt: skip
 COMMANDS = {
-    "compare": MEASURING | {"--cache", "--no-cache", "--anew"},
-    "verify": {
-        "--hosts",
-        "--anew",
-        "--port",
-        "--dtype",
-        "--check",
-        "--kernel",
-        "--json",
-        "--self-test",
-        "--devices",
-        "--upstream",
-        "--cache",
-        "--no-cache",
-    },
-    "bench": MEASURING | {"--cold-start", "--devices"},
-    "report": {"--format", "--ratio", "--workload", "--phase", "--style", "--details", "--output"},
-    "diff": {
-        "--fail-above",
-        "--absolute",
-        "--allow-missing",
-        "--allow-other-machine",
-        "--details",
-        "--now",
-        "--fail-on",
+    "compare": {
+        "--port", "--workload", "--size", "--phase", "--style", "--kernel", "--quick", "--processes", "--dtype",
+        "--precision", "--devices", "--cold-start", "--no-proof", "--anew", "--fresh", "--details", "--format",
         "--output",
     },
-    "snapshot": {"--port", "--equality", "--no-equality", "--cache", "--no-cache", "--anew", "--output"},
-    "matrix": {"--from", "--every", "--port", "--python", "--equality", "--no-equality", "--bench"}
-    | {"--details", "--output"},
+    "verify": {
+        "--port", "--dtype", "--check", "--kernel", "--format", "--devices", "--hosts", "--self-test", "--upstream",
+        "--anew",
+    },
+    "report": {"--format", "--ratio", "--workload", "--phase", "--style", "--details", "--output"},
+    "diff": {"--fail-above", "--anyway", "--details", "--now", "--fail-on", "--output"},
+    "snapshot": {"--port", "--equality", "--no-equality", "--anew", "--output"},
+    "matrix": {"--from", "--every", "--port", "--python", "--equality", "--no-equality", "--details", "--output"},
     "bisect": {"--port", "--python", "--with", "--fact", "--output"},
-    "styles": {"--phase"},
+    "styles": set(),
     "convert": {"--to"},
-}
+}  # fmt: skip
 
 
 def trigru(*arguments, **options):
@@ -86,35 +64,33 @@ def test_the_version_is_said_without_a_command():
     ("arguments", "message"),
     [
         (["verify", "--port", "haiku"], "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
-        (["bench", "--workload", "huge"], "unknown workload 'huge'. Known: tiny"),
-        (["bench", "--phase", "backward"], "unknown phase 'backward'. Known: forward, gradient"),
+        (["compare", "--workload", "huge"], "unknown workload 'huge'. Known: tiny"),
+        (["compare", "--phase", "backward"], "unknown phase 'backward'. Known: forward, gradient"),
         (["compare", "--style", "pmap"], "unknown call style of pure, linen, nnx, equinox 'pmap'. Known: apply"),
-        (["bench", "--kernel", "cudnn"], "unknown kernel of pure, linen, nnx, equinox 'cudnn'. Known: stock"),
+        (["compare", "--kernel", "cudnn"], "unknown kernel of pure, linen, nnx, equinox 'cudnn'. Known: stock"),
         (["verify", "--dtype", "int8"], "unknown dtype 'int8'. Known: float64, float32"),
         (["verify", "--upstream", "--port", "pure"],
          "unknown port with an upstream part 'pure'. Known: linen, nnx, equinox"),
         (["report", "absent.json"], "absent.json: No such file"),
         (["diff", "absent.json", "absent.json"], "absent.json: No such file"),
-        (["bench", "--dtype", "float64"], "unknown dtype to time 'float64'. Known: float32, bfloat16, float16"),
+        (["compare", "--dtype", "float64"], "unknown dtype to time 'float64'. Known: float32, bfloat16, float16"),
         (["compare", "--precision", "tf32"], "unknown precision 'tf32'. Known: highest, high, default"),
-        (["bench", "--devices", "two"], "cannot read the devices 'two': expected numbers from 1 to 10000, as in 1,2,4"),
-        (["bench", "--devices", "0,2"], "cannot read the devices '0,2'"),
-        (["bench", "--devices", "1,2", "--workload", "question"],
+        (["compare", "--devices", "two"], "cannot read the devices 'two': expected numbers from 1 to 10000, as in 1"),
+        (["compare", "--devices", "0,2"], "cannot read the devices '0,2'"),
+        (["compare", "--devices", "1,2", "--workload", "question"],
          "question has a batch of 1, which 2 devices cannot share equally. Pass another --workload, or --size batch=2"),
-        (["bench", "--sweep", "depth=1,2"], "cannot sweep 'depth=1,2'. Expected one of batch, time, inputs, hidden"),
-        (["bench", "--sweep", "hidden=0"], "cannot sweep 'hidden=0'"),
-        (["bench", "--sweep", "time=5", "--workload", "vowels"], "vowels has real data, which fix its time"),
-        (["bench", "--sweep", "hidden=4,8", "--workload", "tiny", "--workload", "question"],
-         "a sweep is of one workload"),
-        (["bench", "--workload", "question@width=3"], "unknown size 'width'. Known: batch, time, inputs, hidden"),
-        (["bench", "--resume"], "There is no run to resume; start one without --resume"),
-        (["compare", "--resume"], "There is no run to resume; start one without --resume"),
-        (["bench", "--workload", "tiny@hidden=8@hidden=9"], "cannot read 'tiny@hidden=8@hidden=9'"),
-        (["bench", "--workload", ""], "unknown workload ''. Known: tiny"),
-        (["bench", "--phase", ""], "unknown phase ''"),
-        (["bench", "--sweep", ""], "cannot sweep ''"),
-        (["bench", "--sweep", "hidden=99999999999999"], "of memory for 11 arms, and this machine has "),
-        (["bench", "--workload", "tiny@batch=99999999999"], "tiny@batch=99999999999 needs about "),
+        (["compare", "--size", "depth=1,2"], "cannot read the size 'depth=1,2': expected batch, time, inputs, hidden"),
+        (["compare", "--size", "hidden=0"], "cannot read the size 'hidden=0'"),
+        (["compare", "--size", "hidden=8,hidden=9"], "each at most once"),
+        (["compare", "--size", "8,hidden=9"], "cannot read the size '8,hidden=9'"),
+        (["compare", "--size", "time=5", "--workload", "vowels"], "vowels has real data, which fix its time"),
+        (["compare", "--workload", "question@width=3"], "unknown size 'width'. Known: batch, time, inputs, hidden"),
+        (["compare", "--workload", "tiny@hidden=8@hidden=9"], "cannot read 'tiny@hidden=8@hidden=9'"),
+        (["compare", "--workload", ""], "unknown workload ''. Known: tiny"),
+        (["compare", "--phase", ""], "unknown phase ''"),
+        (["compare", "--size", ""], "cannot read the size ''"),
+        (["compare", "--size", "hidden=99999999999999"], "of memory for 11 arms, and this machine has "),
+        (["compare", "--workload", "tiny@batch=99999999999"], "tiny@batch=99999999999 needs about "),
         (["report", "/dev/zero"], "/dev/zero: not a regular file"),
     ],
 )  # fmt: skip
@@ -131,7 +107,7 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, m
 
 
 def test_bad_input_leaves_no_traceback(tmp_path):
-    found = trigru("bench", "--workload", "huge", cwd=tmp_path)
+    found = trigru("compare", "--workload", "huge", cwd=tmp_path)
     assert found.returncode == 2
     assert found.stderr.startswith("error: unknown workload 'huge'")
     assert "Traceback" not in found.stderr
@@ -140,19 +116,24 @@ def test_bad_input_leaves_no_traceback(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("bench --peers", "--port torch"),
+        ("bench --quick", "`trigru compare --no-proof`"),
+        ("compare --peers", "--port torch"),
         ("compare --rounds=3", "--rounds is gone"),
-        ("bench --cold-start --quick", "takes --port, --wait and --output alone"),
+        ("compare --sweep hidden=8,9", "--size hidden=8,32,128"),
+        ("compare --resume", "--fresh deletes it"),
+        ("verify --no-cache", "TRIGRU_NO_CACHE=1"),
+        ("diff a b --allow-missing", "--anyway"),
+        ("styles nnx --phase step", "has all its phases"),
+        ("compare --cold-start --quick", "takes --port and --output alone"),
+        ("compare --no-proof --anew", "--anew is about the proof"),
         ("train --quick", "bench/studies/training"),
-        ("verify --self-test --json", "--self-test takes no other option"),
+        ("verify --self-test --format json", "--self-test takes no other option"),
         ("verify --devices 2 --upstream", "--devices asks one check more"),
         ("verify --upstream --kernel fused", "--upstream takes no --kernel"),
-        ("bench --output ", "expected the name of a folder"),
+        ("compare --output ", "expected the name of a folder"),
     ],
 )
-def test_what_is_refused_is_said_with_its_reason(arguments, message, monkeypatch):
-    for what in ("start_cold", "benchmark"):
-        monkeypatch.setattr(f"trigru.bench.commands.bench.{what}", lambda *_, **__: None)
+def test_what_is_refused_is_said_with_its_reason(arguments, message):
     found = invoke(*arguments.split(" "))
     assert found.exit_code == 2
     assert message in re.sub(r"[│\s]+", " ", found.stderr)

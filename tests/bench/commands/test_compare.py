@@ -1,58 +1,77 @@
-"""`trigru compare`: what is not proven equal gets no number, and what was proven is kept."""
+"""`trigru compare`: what is not proven equal gets no number, and nothing that was measured or proven is lost."""
 
+import errno
 import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
-from support.cli import invoke
+from support.cli import call, invoke
 from support.processes import ask_here
-from support.runs import make_results, plan
+from support.runs import plan
+from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
-from trigru.bench.commands.bench import unproven_arms
+from trigru.bench.commands.claims import claim_folder
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.results.files import load
+from trigru.bench.results.files import load, save
+from trigru.bench.timing import worker
+from trigru.bench.timing.journal import Journal, ResumeError
 from trigru.bench.timing.messages import Underway
-from trigru.common.equality.checks import DTYPES, get_checks
+from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
+from trigru.common.errors import TrigruError
 from trigru.impls import linen
 
+ROOT = Path(__file__).parents[3]
+ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
 TINY = ("--quick", "--processes", "1", "--workload", "tiny", "--phase", "forward", "--port", "linen")
+STEP = (
+    "compare",
+    "--no-proof",
+    "--quick",
+    "--processes",
+    "1",
+    "--workload",
+    "tiny",
+    "--phase",
+    "step",
+    "--port",
+    "pure",
+)
 
 
-def compared(patch, folder, *checks):
-    """Runs it; returns what it said, the results and what was measured of equality."""
-    measured, real = [], compare.verify_ports
-
-    def verify_ports(*arguments, **options):
-        found = real(*arguments, **options)
-        measured.extend(found[0])
-        return found
-
-    patch.setattr(compare, "verify_ports", verify_ports)
-    patch.setattr(compare, "load_average", lambda: 0.125)
-    patch.setattr(compare, "checks_of", lambda plan: get_checks(*checks))
-    patch.setattr("trigru.bench.timing.supervisor.ask_process", ask_here)
-    said = invoke("compare", *TINY, "-o", str(folder))
-    return SimpleNamespace(said=said, results=load(folder / "results.json"), measured=measured, folder=folder)
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a former result; what is measured is measured in this process, and few checks are run."""
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    monkeypatch.setattr(compare, "checks_of", lambda plan: get_checks("golden"))
+    (tmp_path / "results.json").write_bytes(b"a former result")
+    return tmp_path
 
 
-def test_every_measurement_is_kept_and_report_prints_the_screen_again(tmp_path, monkeypatch):
-    found = compared(monkeypatch, tmp_path, "held")
-    assert found.said.exit_code == 0, found.said.output
-    assert found.results.trigru.equality == found.measured
-    assert found.results.trigru.load_before == 0.125, "before it verified"
+# The proof.
+
+
+def test_every_measurement_is_kept_and_report_prints_the_screen_again(folder):
+    result = invoke("compare", *TINY, "-o", str(folder))
+    assert result.exit_code == 0, result.output
+    run = load(folder / "results.json")
+    assert {(m.port, m.dtype, m.check) for m in run.trigru.equality} == {
+        (port, "float64", "golden") for port in ("pure", "linen")
+    }
+    assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
-    proven = {(m.port, m.dtype) for m in found.measured}
-    assert proven == {(p, "float64") for p in ("pure", "linen")}
-    assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     proven = r"^Proven equal: plain JAX, linen \(1 check; errors up to \de[-+]\d\d, 1e-12 is allowed\)\.$"
-    assert re.search(proven, found.said.stdout, re.MULTILINE), "perhaps below a warning of the machine's load"
-    assert invoke("report", str(tmp_path)).stdout == found.said.stdout
-    assert "Equality with the NumPy oracle" in invoke("report", str(tmp_path), "--details").stdout
+    assert re.search(proven, result.stdout, re.MULTILINE), "perhaps below a warning of the machine's load"
+    assert invoke("report", str(folder)).stdout == result.stdout
+    assert "Equality with the NumPy oracle" in invoke("report", str(folder), "--details").stdout
 
 
 def without_b_hn(load: Callable) -> Callable:
@@ -65,41 +84,17 @@ def without_b_hn(load: Callable) -> Callable:
     return loaded
 
 
-def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(tmp_path, monkeypatch):
+def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, monkeypatch):
     monkeypatch.setattr(linen.LinenPort, "load", without_b_hn(linen.LinenPort.load))
-    checks, failure = ("conversion", "golden"), "conversion: defect in float64"
-    found = compared(monkeypatch, tmp_path, *checks)
-    assert found.said.exit_code == 1
-    assert [b.name for b in found.results.benchmarks] == ["pure[jit]", "pure[jit]#2"]
-    reasons = [(untimed.arm.name, untimed.reason) for untimed in found.results.untimed]
-    assert reasons == [("linen[apply]", f"not proven equal: {', '.join(checks)}")]
-    report = (tmp_path / "report.md").read_text()
-    for text in (found.said.stdout, report):
-        assert f"FAILED linen: {failure}" in text
-        assert reasons[0][1] in re.sub(r"\s+", " ", text)
-    screen = found.said.output
-    assert screen.index("linen[apply]") < screen.index("written:")
-    assert f"FAILED: linen is not proven equal ({', '.join(checks)})" in screen
-    assert "Proven equal: plain JAX (" in screen
-
-
-@pytest.mark.parametrize("kernels", [("stock",), ("stock", "fused")])
-def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kernels):
-    seen, timed = [], []
-
-    def verify_ports(names, dtypes, checks, kernels, styles, *, prover, anew):
-        seen.append((names, dtypes, checks, tuple(map(str, kernels)), styles))
-        assert not anew
-        prover.backend = "tpu"
-        return [], {"linen": "no flax"}
-
-    monkeypatch.setattr(compare, "verify_ports", verify_ports)
-    monkeypatch.setattr(compare, "benchmark", lambda *_, **options: timed.append(options) or make_results([]))
-    options = [word for kernel in kernels[1:] for word in ("--kernel", kernel)]
-    assert invoke("compare", "--port", "linen", *options, "-o", str(tmp_path)).exit_code == 0
-    assert seen == [(("pure", "linen"), DTYPES, None, kernels, None)], "in every check, dtype and call style"
-    ((equality, backend),) = [(t["equality"], t["backend"]) for t in timed]
-    assert (equality, backend) == ([], "tpu"), "the one on which it was proven"
+    result = invoke("compare", *TINY, "-o", str(folder))
+    assert result.exit_code == 1
+    run = load(folder / "results.json")
+    assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert [(u.arm.name, u.reason) for u in run.untimed] == [("linen[apply]", "not proven equal: golden")]
+    for text in (result.stdout, (folder / "report.md").read_text()):
+        assert "FAILED linen: golden" in text
+        assert "not proven equal: golden" in re.sub(r"\s+", " ", text)
+    assert "FAILED: linen is not proven equal (golden)" in result.output
 
 
 @pytest.mark.parametrize(
@@ -108,51 +103,192 @@ def test_what_ratios_are_relative_to_is_verified_too(tmp_path, monkeypatch, kern
 def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(kernel, lost):
     wrong = Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0, kernel=kernel)
     arms = expand(plan(kernels=("fused",)))
-    unproven = unproven_arms(arms, [wrong])
+    unproven = compare.unproven_arms(arms, [wrong])
     assert {untimed.arm.name: untimed.reason for untimed in unproven} == dict.fromkeys(lost, "not proven equal: chunks")
     assert all(untimed.arm in arms for untimed in unproven)
 
 
-def interrupted(request, limit_s):
+def test_where_plain_jax_is_not_equal_nothing_is_written(folder, monkeypatch):
+    failed = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
+    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (failed, {}))
+    result = invoke("compare", *TINY, "-o", str(folder))
+    assert result.exit_code == 1
+    assert "FAILED: plain JAX is not proven equal (chunks)" in result.stdout
+    assert "no arm has a number" in result.stderr
+    assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
+
+
+# Interruptions.
+
+
+def interrupt_before(monkeypatch, phase):
+    """Ctrl-C when the groups of a phase are reached."""
+    real = worker.measure_group
+
+    def measure_group(request, arms, *rest):
+        if arms[0].phase == phase:
+            raise KeyboardInterrupt
+        return real(request, arms, *rest)
+
+    def ask(request, limit_s):
+        answers = []
+        with suppress(KeyboardInterrupt):
+            worker.measure(request, answers.append)
+            yield from answers
+            return
+        yield from answers
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "measure_group", measure_group)
+    monkeypatch.setattr(ASK_PROCESS, ask)
+
+
+def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypatch):
+    options = [*STEP, "--phase", "forward", "-o", str(folder)]
+    path, partial = folder / "results.json", folder / "results.partial.jsonl"
+    with monkeypatch.context() as patched:
+        interrupt_before(patched, "step")
+        result = invoke(*options)
+    assert (result.exit_code, [p.name for p in folder.iterdir()]) == (130, ["results.json"])
+    assert "nothing was measured, and nothing written.\ninterrupted.\n" in result.stderr
+    with monkeypatch.context() as patched:
+        interrupt_before(patched, "forward")
+        result = invoke(*options)
+    assert result.exit_code == 130
+    assert f"1 of 2 parts are kept in {partial}" in result.stderr
+    assert path.read_bytes() == b"a former result"
+    half = merge(Journal.read(partial))
+    assert not half.trigru.complete
+    assert "INTERRUPTED" in invoke("report", str(partial)).stdout
+
+    other = invoke(*options, "--precision", "default")
+    assert isinstance(other.exception, ResumeError)
+    assert "with other options" in str(other.exception)
+    assert "nothing was proven" not in str(other.exception)
+    unproven = invoke(*[word for word in options if word != "--no-proof"])
+    assert "is of a run with --no-proof" in str(unproven.exception)
+    result = invoke(*options)
+    assert result.exit_code == 0, result.stderr
+    assert "1 of 2 parts are in" in result.stderr
+    whole = load(path)
+    assert (whole.trigru.complete, whole.trigru.interruptions) == (True, 1)
+    assert [b.arm.phase for b in whole.benchmarks] == ["step", "step", "forward", "forward"]
+    assert [b.stats for b in whole.benchmarks[:2]] == [b.stats for b in half.benchmarks], "measured once"
+    assert not partial.exists()
+
+
+def test_an_unfinished_run_is_deleted_if_that_is_asked_for(folder):
+    partial = folder / "results.partial.jsonl"
+    partial.write_bytes(b"hours")
+    assert isinstance(invoke(*STEP, "-o", str(folder)).exception, ResumeError)
+    assert partial.read_bytes() == b"hours"
+    assert invoke(*STEP, "-o", str(folder), "--fresh").exit_code == 0
+    assert load(folder / "results.json").trigru.complete
+    assert not partial.exists()
+
+
+def die_early(request, limit_s):
     yield Underway("measure the machine's limits", 0.0)
     raise ChildDiedError("killed")
 
 
-def test_a_run_that_is_resumed_keeps_what_was_proven_and_times_nothing_that_was_not(tmp_path, monkeypatch):
+def test_a_run_that_is_continued_keeps_what_was_proven(folder, monkeypatch):
     monkeypatch.setattr(linen.LinenPort, "load", without_b_hn(linen.LinenPort.load))
-    monkeypatch.setattr(compare, "checks_of", lambda plan: get_checks("golden"))
-    monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", interrupted)
-    died = invoke("compare", *TINY, "-o", str(tmp_path))
+    monkeypatch.setattr(ASK_PROCESS, die_early)
+    died = invoke("compare", *TINY, "-o", str(folder))
     assert isinstance(died.exception, ChildDiedError)
     assert "0 of 1 parts are kept" in died.stderr, "the proof is"
     monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: pytest.fail("it was verified again"))
-    monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", ask_here)
-    assert invoke("compare", *TINY, "-o", str(tmp_path), "--resume").exit_code == 1
-    results = load(tmp_path / "results.json")
-    assert [b.name for b in results.benchmarks] == ["pure[jit]", "pure[jit]#2"]
-    assert [u.reason for u in results.untimed] == ["not proven equal: golden"]
-    assert {m.port for m in results.trigru.equality} == {"pure", "linen"}
+    monkeypatch.setattr(ASK_PROCESS, ask_here)
+    path = folder / "results.partial.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(version("jax").encode(), b"0.1"))
+    other = invoke("compare", *TINY, "-o", str(folder))
+    assert "was begun elsewhere: jax " in str(other.exception)
+    path.write_bytes(whole)
+    assert invoke("compare", *TINY, "-o", str(folder)).exit_code == 1
+    run = load(folder / "results.json")
+    assert [b.name for b in run.benchmarks] == ["pure[jit]", "pure[jit]#2"]
+    assert [u.reason for u in run.untimed] == ["not proven equal: golden"]
+    assert {m.port for m in run.trigru.equality} == {"pure", "linen"}
 
 
-def test_a_run_of_bench_or_of_other_versions_is_not_gone_on_with(tmp_path, monkeypatch):
-    monkeypatch.setattr("trigru.bench.timing.supervisor.ask_process", interrupted)
-    path = tmp_path / "results.partial.jsonl"
-    monkeypatch.setattr("trigru.bench.commands.bench.kept", lambda *_: "")
-    assert isinstance(invoke("bench", *TINY, "-o", str(tmp_path)).exception, ChildDiedError)
-    found = invoke("compare", *TINY, "-o", str(tmp_path), "--resume")
-    assert "nothing was proven in it" in str(found.exception)
-    path.write_bytes(path.read_bytes().replace(version("jax").encode(), b"0.1"))
-    found = invoke("bench", *TINY, "-o", str(tmp_path), "--resume")
-    assert "was begun elsewhere: jax " in str(found.exception)
-    assert "was 0.1. Begin anew with --discard." in str(found.exception)
+# What is written.
 
 
-def test_where_plain_jax_is_not_equal_that_is_said_and_nothing_is_written(tmp_path, monkeypatch):
-    found = [Measurement("pure", "chunks", None, "carry", "float64", 1.0, 0.0)]
-    monkeypatch.setattr(compare, "verify_ports", lambda *_, **__: (found, {}))
-    said = invoke("compare", *TINY, "-o", str(tmp_path))
-    assert said.exit_code == 1
-    assert "FAILED pure: chunks" in said.stdout
-    assert "FAILED: plain JAX is not proven equal (chunks)" in said.stdout
-    assert "no arm has a number" in said.stderr
-    assert list(tmp_path.iterdir()) == []
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").write_text("")
+    for output in ("file", "file/sub/folder"):
+        result = invoke("compare", "--quick", "-o", str(tmp_path / output))
+        assert isinstance(result.exception, NotADirectoryError)
+
+
+def test_a_run_without_a_number_changes_nothing(folder, monkeypatch):
+    monkeypatch.setattr(worker, "prepare", lambda arm: (_ for _ in ()).throw(TrigruError("it broke")))
+    result = invoke(*STEP, "-o", str(folder))
+    assert result.exit_code == 1
+    assert "it broke" in result.stdout
+    assert "no arm has a number: " in result.stderr
+    assert [(p.name, p.read_bytes()) for p in folder.iterdir()] == [("results.json", b"a former result")]
+
+
+def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypatch):
+    def save_interrupted(results, path):
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(results, path)
+
+    monkeypatch.setattr(compare, "save", save_interrupted)
+    result = invoke(*STEP, "-o", str(folder))
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert "written: " in result.stderr
+    assert result.stderr.endswith("interrupted.\n")
+    assert load(folder / "results.json").trigru.complete
+    assert sorted(p.name for p in folder.iterdir()) == ["report.html", "report.md", "results.json"]
+
+
+@pytest.mark.parametrize("operation", ["os.replace", "os.fsync"])
+def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monkeypatch, operation):
+    real = getattr(os, operation.removeprefix("os."))
+
+    def fail(*arguments):
+        if isinstance(arguments[0], int) or Path(arguments[-1]).parent == folder:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trigru.bench.processes.claims._folder", lambda: None)
+        patched.setattr(operation, fail)
+        code, _, err = call(*STEP, "-o", str(folder))
+    assert code == 2
+    assert "error: [Errno 28] No space left on device" in err
+    assert "1 of 1 parts are kept in" in err
+    assert (folder / "results.json").read_bytes() == b"a former result"
+    assert invoke(*STEP, "-o", str(folder)).exit_code == 0
+    assert load(folder / "results.json").trigru.complete
+
+
+@pytest.mark.parametrize("timing", [False, True])
+def test_another_run_in_the_folder_or_on_the_machine_is_waited_for(tmp_path, monkeypatch, timing):
+    messages, other = [], ExitStack()
+    other.enter_context(claim_folder(tmp_path / ("second" if timing else "first"), timing=timing))
+
+    def say(sentence):
+        messages.append(sentence)
+        other.close()
+
+    monkeypatch.setattr("trigru.bench.commands.claims.say", say)
+    with claim_folder(tmp_path / "first"):
+        (message,) = messages
+    subject = "this machine" if timing else tmp_path / "first"
+    assert message.startswith(f"{subject} is in use by another trigru (process {os.getpid()}, since ")
+    assert message.endswith(" Waiting until it has ended.")
+
+
+def test_the_pytest_benchmark_suite_runs():
+    chosen = "tiny and forward and (pure or linen)"
+    command = [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert result.returncode == 0, result.stdout
+    assert "4 passed" in result.stdout
+    assert "tiny/forward/float32/stock" in result.stdout

@@ -27,12 +27,10 @@ def printed(*arguments):
         (("nnx", "functional"), dict.fromkeys(("train_step", "forward", "step"), "split-merge")),
         (("linen",), {"train_step": "train_state", "forward": "apply", "step": "apply"}),
         (("linen", "apply"), dict.fromkeys(("train_step", "forward", "step"), "apply")),
-        (("linen", "documented", "--phase", "gradient"), {"gradient": "apply"}),
         (("equinox", "donated"), {"train_step": "donated"}),
-        (("pure", "leaves", "--phase", "step"), {"step": "leaves"}),
     ],
 )
-def test_the_code_of_a_style_is_printed_by_name_or_label_and_phase(arguments, styles):
+def test_the_code_of_a_style_is_printed_by_name_or_label(arguments, styles):
     comment, code = printed(*arguments)
     assert code == code_of(arguments[0], styles)
     for style in styles.values():
@@ -42,9 +40,9 @@ def test_the_code_of_a_style_is_printed_by_name_or_label_and_phase(arguments, st
 
 
 def test_a_style_that_is_documented_somewhere_names_the_page():
-    comment, _ = printed("equinox", "filter_jit", "--phase", "forward")
+    comment, _ = printed("equinox", "filter_jit")
     assert comment == (
-        "# Equinox, call style filter_jit (forward): eqx.filter_jit(f)(model, x)\n"
+        "# Equinox, call style filter_jit (train_step, forward, step): eqx.filter_jit(f)(model, x)\n"
         "# https://docs.kidger.site/equinox/all-of-equinox/\n"
     )
 
@@ -65,18 +63,12 @@ def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
     [
         (("haiku",), "unknown port 'haiku'. Known: pure, linen, nnx, equinox"),
         (("nnx", "pmap"), "unknown call style of nnx 'pmap'. Known: nnx.jit, documented, nnx.jit-tree"),
-        (("nnx", "--phase", "backward"), "unknown phase 'backward'. Known: forward, gradient, train_step, step."),
-        (("nnx", "donated", "--phase", "step"), "unknown phase of call style donated of nnx 'step'. Known: train_step"),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_told_with_those_that_are_known(arguments, message):
     code, out, err = call("styles", *arguments)
     assert (code, out) == (2, "")
     assert f"error: {message}" in err
-
-
-def test_a_phase_needs_a_port():
-    assert "--phase needs a port, whose code is printed." in invoke("styles", "--phase", "step").stderr
 
 
 def test_a_style_that_is_not_to_be_had_is_printed_and_the_reason_said(monkeypatch):

@@ -235,12 +235,9 @@ def test_a_command_may_take_an_hour_in_the_environment(monkeypatch):
 # matrix and snapshot
 
 
-@pytest.mark.parametrize("bench", [False, True])
 @pytest.mark.parametrize("equality", [False, True])
 @pytest.mark.parametrize("reason", ["", "it broke"])
-def test_a_matrix_asks_for_what_it_is_told_to_and_writes_its_files(
-    tmp_path, monkeypatch, capsys, bench, equality, reason
-):
+def test_a_matrix_asks_for_what_it_is_told_to_and_writes_its_files(tmp_path, monkeypatch, capsys, equality, reason):
     asked, shown = [], []
     rows = [Row("jax==0.1.0", [], "", versions={"jax": "0.1.0"}), Row("jax==0.2.0", [], "", reason=reason)]
 
@@ -251,15 +248,14 @@ def test_a_matrix_asks_for_what_it_is_told_to_and_writes_its_files(
     monkeypatch.setattr(matrix, "fill", fill)
     monkeypatch.setattr(matrix, "Environments", lambda python: f"environments of {python}")
     monkeypatch.setattr(matrix, "show", lambda sections, details: shown.append(details))
-    how = {"python": "3.11", "ports": ["nnx", "pure"], "equality": equality, "bench": bench, "details": bench}
+    how = {"python": "3.11", "ports": ["nnx", "pure"], "equality": equality, "details": equality}
     with pytest.raises(typer.Exit) if reason else nullcontext() as left:
         matrix.matrix([read_set("jax==0.1.0")], tmp_path, **how)
     assert not reason or left.value.exit_code == 1
     ((sets, folder, environments, told),) = asked
     assert ([of.name for of in sets], folder, environments) == (["jax==0.1.0"], tmp_path, "environments of 3.11")
     assert told["arguments"] == ["--port=nnx", "--port=pure", *(["--no-equality"] * (not equality))]
-    assert told["bench"] == (["--quick"] if bench else None)
-    assert shown == [bench]
+    assert shown == [equality]
     written = capsys.readouterr().err.partition("written: ")[2].strip().split(", ")
     assert written[:3] == [str(tmp_path / name) for name in ("matrix.json", "matrix.md", "matrix.html")]
     for name in ("matrix.md", "matrix.html"):

@@ -27,7 +27,7 @@ CHECKS = "trigru.bench.commands.verify.CHECKS"
 def test_verify_speaks_to_machines_of_what_was_asked_for():
     found = invoke(
         *("verify", "--port", "pure", "--port", "linen", "--check", "conversion", "--check", "closed"),
-        *("--dtype", "float64", "--kernel", "stock", "--kernel", "fused", "--json"),
+        *("--dtype", "float64", "--kernel", "stock", "--kernel", "fused", "--format", "json"),
     )
     assert found.exit_code == 0
     data = json.loads(found.stdout)
@@ -73,7 +73,7 @@ def test_verify_counts_what_failed(monkeypatch):
     )
     found = invoke(*asked)
     assert found.exit_code == 1
-    assert invoke(*asked, "--json").exit_code == 1
+    assert invoke(*asked, "--format", "json").exit_code == 1
     assert "1 of 2 measurements failed." in found.stderr
 
 
@@ -102,7 +102,7 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
     other = replace(DEPARTURES[0], what="converts otherwise", checks=("conversion",))
     monkeypatch.setattr(upstream, "DEPARTURES", (other,))
     asked = ("--check", "start", "--check", "conversion")
-    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--json", *asked)
+    found = invoke("verify", "--upstream", "--port", "linen", "--dtype", "float64", "--format", "json", *asked)
     assert found.exit_code == 1
     departures = {(d["part"], d["what"], d["seen"], d["status"]) for d in json.loads(found.stdout)["departures"]}
     assert departures == {
@@ -115,7 +115,7 @@ def test_upstream_fails_when_something_is_not_as_on_record(monkeypatch):
 @pytest.mark.parametrize("option", [(), ("--upstream",)], ids=["ports", "upstream"])
 def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(option, tmp_path):
     (tmp_path / "equinox.py").write_text("raise ImportError('not here')")
-    chosen = ("--check", "conversion", "--dtype", "float64", "--json")
+    chosen = ("--check", "conversion", "--dtype", "float64", "--format", "json")
     command = [sys.executable, "-m", "trigru.bench.cli", "verify", *option, *chosen]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -173,7 +173,7 @@ def test_a_death_is_no_notice(monkeypatch):
 def test_verify_says_what_it_compiled_and_where_it_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = ("verify", "--port", "pure", "--check", "counted")
-    first, again, without = invoke(*asked), invoke(*asked), invoke(*asked, "--no-cache")
+    first, again, without = invoke(*asked), invoke(*asked), invoke(*asked, TRIGRU_NO_CACHE="1")
     assert [f.exit_code for f in (first, again, without)] == [0, 0, 0]
     (kept,) = (tmp_path / "trigru" / "programs").iterdir()
     assert re.search(rf"^[1-9]\d* programs compiled, 0 taken from {kept}$", first.stderr, re.M), first.stderr

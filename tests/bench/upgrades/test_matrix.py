@@ -76,7 +76,7 @@ def test_what_failed_is_not_told_as_equal_in_part(tmp_path, trigru, equal, said)
 
 def test_a_set_without_a_snapshot_is_exit_code_1(tmp_path, monkeypatch, trigru):
     monkeypatch.setattr(command, "Environments", lambda python: Made())
-    asked = {"python": None, "ports": [], "equality": True, "bench": False, "details": False}
+    asked = {"python": None, "ports": [], "equality": True, "details": False}
     command.matrix(SETS[:2], tmp_path / "all", **asked)
     with pytest.raises(typer.Exit) as left:
         command.matrix(SETS, tmp_path / "three of four", **asked)
