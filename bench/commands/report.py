@@ -39,7 +39,7 @@ def load_run(path: Path) -> Results:
 def export(paths: Sequence[Path], to: str, ratio: str, **chosen: Any) -> None:
     """Print the table of some runs in a format, as `trigru.bench.analysis.tidy.timings` makes it of what was chosen."""
     if to not in FORMATS:
-        raise UnknownNameError("format", to, ["terminal", *FORMATS])
+        raise UnknownNameError("format", to, ["text", *FORMATS])
     kinds: dict[str, Kind] = {kind: kind for kind in VALUES}
     if ratio not in kinds:
         raise UnknownNameError("ratio", ratio, list(kinds))
