@@ -1,6 +1,7 @@
 """The classes that users copy, as their users call them."""
 
 import inspect
+from functools import partial
 
 import equinox as eqx
 import flax.linen as nn
@@ -9,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.nn import initializers
 from trigru.common.config import GRUConfig
 from trigru.common.equality import oracle
 from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.cases import Case
 from trigru.common.errors import InputError
 from trigru.common.parameters.record import GRUParams
-from trigru.impls import equinox, linen, pure
+from trigru.impls import equinox, get_port, linen, pure
 from trigru.impls import nnx as nnx_port
 
 from ..support.arrays import assert_bits, assert_near
@@ -258,3 +260,52 @@ def test_what_is_passed_by_its_place_keeps_it(model):
     parameters = inspect.signature(model.__init__).parameters.values()
     by_place = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     assert by_place[1 : 1 + len(PLACES[model])] == PLACES[model]
+
+
+INITS = {
+    "kernel_init": initializers.constant(0.5),
+    "recurrent_kernel_init": initializers.constant(0.25),
+    "bias_init": initializers.constant(0.125),
+}
+
+
+def test_linen_takes_the_initializers_of_its_cell():
+    params = linen.GRU(8, **INITS).init(jax.random.key(0), X)["params"]["cell"]
+    for gate in "rzn":
+        assert float(params[f"i{gate}"]["kernel"].min()) == float(params[f"i{gate}"]["kernel"].max()) == 0.5
+        assert float(params[f"h{gate}"]["kernel"].min()) == float(params[f"h{gate}"]["kernel"].max()) == 0.25
+    assert float(params["in"]["bias"][0]) == float(params["hn"]["bias"][0]) == 0.125
+
+
+def test_nnx_takes_the_initializers_of_its_cell():
+    cell = nnx_port.GRU(X.shape[-1], 8, **INITS, rngs=nnx.Rngs(0)).cell
+    found = [float(p[...].mean()) for p in (cell.dense_i.kernel, cell.dense_h.kernel, cell.dense_i.bias, cell.hn_bias)]
+    assert found == [0.5, 0.25, 0.125, 0.125]
+
+
+def unlearned(name, kernel):
+    """A call of a model that starts from zeros, its parameters, and the port's model of the same with learned zeros."""
+    D = X.shape[-1]
+    if name == "pure":
+        params = pure.init(D, 8, None, key=jax.random.key(0))
+        return partial(pure.gru, kernel=kernel), params
+    if name == "linen":
+        module = linen.GRU(8, carry_init=None, kernel=kernel)
+        return lambda params, x: module.apply(params, x), module.init(jax.random.key(0), X)
+    if name == "nnx":
+        return lambda model, x: model(x), nnx_port.GRU(D, 8, None, kernel=kernel, rngs=nnx.Rngs(0))
+    return lambda model, x: jax.vmap(model)(x), equinox.GRU(D, 8, None, kernel=kernel, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("kernel", ["stock", "fused"])
+@pytest.mark.parametrize("name", ["pure", "linen", "nnx", "equinox"])
+def test_a_start_that_is_not_learned_is_no_parameter_and_zero(name, kernel):
+    call, model = unlearned(name, kernel)
+    arrays = jax.tree.leaves(eqx.filter(nnx.state(model) if name == "nnx" else model, eqx.is_array))
+    assert all(array.shape != (8,) or not array.any() for array in arrays), "zero biases alone have that shape"
+    learned = get_port(name).make(GRUConfig(X.shape[-1], 8, kernel=kernel), jax.random.key(0))
+    of_learned = jax.tree.leaves(eqx.filter(nnx.state(learned) if name == "nnx" else learned, eqx.is_array))
+    assert len(arrays) == len(of_learned) - 1
+    carry, outputs = call(model, X)
+    assert carry.shape == (*X.shape[:-2], 8)
+    assert bool(jnp.isfinite(outputs).all())
