@@ -4,6 +4,7 @@ A framework is never represented by the best of its call styles: menus of differ
 what ratios are to; it is no framework, and does not compete.
 """
 
+from itertools import combinations
 from statistics import median
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..results.arm import Sized
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Machine, Results
 from .equality import Proof, proofs_of
-from .pairs import Cause, OtherClock, Pair, cause_of, frameworks, labelled, other_clock, pair, pairs
+from .pairs import Difference, OtherClock, difference, frameworks, labelled, other_clock
 from .rates import baseline_of
 from .sight import sight
 from .statistics import enough_rounds
@@ -46,38 +47,6 @@ class Cell(Struct, frozen=True):
     verdict: str
     differs: str | None
     other: OtherClock | None = None
-
-
-class Difference(Struct, frozen=True):
-    """Two frameworks in the same call style, or one framework in two.
-
-    Args:
-        one, other: port and style of each, as in "nnx[split-merge]".
-        ratio, low, high: time of one / time of the other, paired within rounds, with the 95 % interval.
-        difference_s, difference_low_s, difference_high_s: seconds per call by which one takes longer.
-        verdict: of the first: "faster", "slower" or "indistinguishable".
-        same_program: whether XLA runs the same program; None where one could not be read.
-        cause: see `trigru.bench.analysis.pairs`.
-        counts: operations of which the programs have different numbers: name, of one, of the other.
-    """
-
-    one: str
-    other: str
-    ratio: float
-    low: float
-    high: float
-    difference_s: float
-    difference_low_s: float
-    difference_high_s: float
-    verdict: str
-    same_program: bool | None
-    cause: Cause
-    counts: tuple[tuple[str, int, int], ...]
-
-    @property
-    def is_real(self) -> bool:
-        """Whether they differ by more than chance and the noise floor explain."""
-        return self.verdict != "indistinguishable"
 
 
 class Row(Struct, frozen=True):
@@ -179,18 +148,16 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         if not found:
             continue
         cells[way] = {port: _cell(results, b, baseline) for port, b in found.items()}
-        met = [
-            p for p in pairs(results, benchmarks, way) if not (_differs(p.one, baseline) or _differs(p.other, baseline))
-        ]
-        slower = {(p.one if p.verdict == "slower" else p.other).arm.port for p in met if p.is_real}
-        competing = {b.arm.port: None for p in met for b in (p.one, p.other)}
-        told = enough_rounds(facts.process)
-        fastest[way] = [port for port in found if port in competing and port not in slower and told]
-        between[way] = [difference_of(results, p) for p in met]
+        alike = {port: b for port, b in found.items() if not _differs(b, baseline)}
+        met = {two: difference(results, alike[two[0]], alike[two[1]]) for two in combinations(alike, 2)}
+        slower = {one if d.verdict == "slower" else other for (one, other), d in met.items() if d.is_real}
+        judged = len(alike) > 1 and enough_rounds(facts.process)
+        fastest[way] = [port for port in alike if port not in slower and judged]
+        between[way] = list(met.values())
     own = {way: labelled(benchmarks, way) for way in WAYS}
     two = {port: (own[DOCUMENTED][port], own[FUNCTIONAL].get(port)) for port in own[DOCUMENTED]}
     styles = {
-        port: difference_of(results, pair(results, one, other))
+        port: difference(results, one, other)
         for port, (one, other) in two.items()
         if other is not None and one is not other
     }
@@ -208,13 +175,3 @@ def _differs(b: Benchmark, baseline: Benchmark) -> str | None:
     if b.facts.backend != baseline.facts.backend:
         return f"it ran on {b.facts.device}"
     return b.facts.differs
-
-
-def difference_of(results: Results, found: Pair) -> Difference:
-    """A pair as a record."""
-    ratio, difference = found.ratio, found.difference_s
-    return Difference(
-        found.one.name, found.other.name,
-        ratio.ratio, ratio.low, ratio.high, difference.ratio, difference.low, difference.high,
-        found.verdict, found.same_program, cause_of(results, found), found.counts,
-    )  # fmt: skip

@@ -7,13 +7,13 @@ too.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from ...common.gru.kernels import STOCK
+from ...common.port.programs import ProgramFacts
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
@@ -32,72 +32,70 @@ BOUNDARY_FACTOR, BOUNDARY_LEAST_S = 3, 1e-4
 Cause = Literal["none", "equations", "unread", "boundary", "style", "program", "unexplained"]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two arms of one group.
+class Difference(Struct, frozen=True):
+    """Two frameworks in the same call style, or one framework in two.
 
     Args:
-        one, other: the arms.
-        benchmarks: of their group.
-        seed: of the bootstrap.
+        one, other: port and style of each, as in "nnx[split-merge]".
+        ratio, low, high: time of one / time of the other, paired within rounds, with the 95 % interval.
+        difference_s, difference_low_s, difference_high_s: seconds per call by which one takes longer.
+        verdict: of the first: "faster", "slower" or "indistinguishable".
+        same_program: whether XLA runs the same program; None where one could not be read.
+        cause: see `Cause`.
+        counts: operations of which the programs have different numbers: name, of one, of the other.
     """
 
-    one: Benchmark
-    other: Benchmark
-    benchmarks: list[Benchmark]
-    seed: int
-
-    @cached_property
-    def ratio(self) -> Comparison:
-        """The time of one over that of the other."""
-        return as_ratio(effect_of(self._log_ratio, self.one.facts.process, self.seed))
-
-    @property
-    def _log_ratio(self) -> np.ndarray:
-        return np.log(self.one.time_s) - np.log(self.other.time_s)
-
-    @property
-    def verdict(self) -> str:
-        """Of the first: "faster", "slower" or "indistinguishable"."""
-        enough = enough_rounds(self.one.facts.process)
-        return verdict(self.ratio, self.one.facts.floor) if enough else "indistinguishable"
+    one: str
+    other: str
+    ratio: float
+    low: float
+    high: float
+    difference_s: float
+    difference_low_s: float
+    difference_high_s: float
+    verdict: str
+    same_program: bool | None
+    cause: Cause
+    counts: tuple[tuple[str, int, int], ...]
 
     @property
     def is_real(self) -> bool:
         """Whether they differ by more than chance and the noise floor explain."""
         return self.verdict != "indistinguishable"
 
-    @property
-    def difference_s(self) -> Comparison:
-        """Seconds per call by which one takes longer than the other, with the 95 % interval."""
-        time_s = float(np.median(self.other.time_s))
-        return Comparison(*((ratio - 1) * time_s for ratio in (self.ratio.ratio, self.ratio.low, self.ratio.high)))
 
-    @property
-    def estimate_s(self) -> float:
-        """The difference without its interval."""
-        return float(np.expm1(centre_of(self._log_ratio, self.one.facts.process)) * np.median(self.other.time_s))
-
-    @property
-    def same_program(self) -> bool | None:
-        """Whether XLA runs the same program; None where one of them could not be read."""
-        mine, its = self.one.facts.program, self.other.facts.program
-        return None if mine is None or its is None else mine.fingerprint == its.fingerprint
-
-    @property
-    def counts(self) -> tuple[tuple[str, int, int], ...]:
-        """Operations of which one program has more: name, of one, of the other."""
-        mine, its = self.one.facts.program, self.other.facts.program
-        if mine is None or its is None:
-            return ()
-        found = [(name, getattr(mine, name), getattr(its, name)) for name in ("dots", "transposes", "whiles")]
-        other = [(name, m, i) for name, m, i in found if m != i]
-        return tuple(other or [("fusions", mine.fusions, its.fusions)] * (mine.fusions != its.fusions))
+def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference:
+    """One arm of a group against another."""
+    ratio, word = _compared(results, one, other)
+    difference_s, low_s, high_s = ((r - 1) * np.median(other.time_s) for r in (ratio.ratio, ratio.low, ratio.high))
+    mine, its = one.facts.program, other.facts.program
+    same = None if mine is None or its is None else mine.fingerprint == its.fingerprint
+    return Difference(
+        one.name, other.name,
+        ratio.ratio, ratio.low, ratio.high, float(difference_s), float(low_s), float(high_s),
+        word, same, _cause(results, one, other, word, same), _counts(mine, its),
+    )  # fmt: skip
 
 
-def pair(results: Results, one: Benchmark, other: Benchmark) -> Pair:
-    """Two arms of one group."""
-    return Pair(one, other, results.groups()[one.group], results.trigru.plan.seed)
+def _compared(results: Results, one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
+    """The time of one over that of the other, and the verdict on the first."""
+    process = one.facts.process
+    ratio = as_ratio(effect_of(np.log(one.time_s) - np.log(other.time_s), process, results.trigru.plan.seed))
+    return ratio, verdict(ratio, one.facts.floor) if enough_rounds(process) else "indistinguishable"
+
+
+def _estimate_s(one: Benchmark, other: Benchmark) -> float:
+    """Seconds per call by which one takes longer, without the interval, which takes a hundred times as long."""
+    log_ratio = np.log(one.time_s) - np.log(other.time_s)
+    return float(np.expm1(centre_of(log_ratio, one.facts.process)) * np.median(other.time_s))
+
+
+def _counts(mine: ProgramFacts | None, its: ProgramFacts | None) -> tuple[tuple[str, int, int], ...]:
+    if mine is None or its is None:
+        return ()
+    counted = [(name, getattr(mine, name), getattr(its, name)) for name in ("dots", "transposes", "whiles")]
+    differing = [(name, m, i) for name, m, i in counted if m != i]
+    return tuple(differing or [("fusions", mine.fusions, its.fusions)] * (mine.fusions != its.fusions))
 
 
 @dataclass(frozen=True)
@@ -144,58 +142,48 @@ def frameworks(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
     return {port: b for port, b in labelled(benchmarks, label).items() if port != baseline_of(benchmarks).arm.port}
 
 
-def pairs(results: Results, benchmarks: list[Benchmark], label: str) -> list[Pair]:
-    """Every two frameworks of a group, in the call style with this label."""
-    return [pair(results, *two) for two in combinations(frameworks(benchmarks, label).values(), 2)]
-
-
 def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     """What an arm is explained against: its port's functional style, or the baseline if it is that."""
     own = labelled(benchmarks, FUNCTIONAL).get(b.arm.port)
     return baseline_of(benchmarks) if own is None or own is b else own
 
 
-def cause_of(results: Results, found: Pair) -> Cause:
+def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None) -> Cause:
     """Why two arms of one framework, or of two in the same call style, take different times."""
-    one, other = found.one, found.other
     if one.facts.differs or other.facts.differs:
         return "equations"
-    if not found.is_real:
+    if word == "indistinguishable":
         return "none"
-    if found.same_program is None:
+    if same_program is None:
         return "unread"
-    if one.arm.port != other.arm.port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
+    same_port = one.arm.port == other.arm.port
+    if not same_port and not {*one.arm.labels} & {*other.arm.labels} & {FUNCTIONAL, LEAVES, DONATED}:
         return "style"
-    within_boundary = abs(found.difference_s.ratio) <= _boundary_limit_s(results, found)
-    if one.arm.port == other.arm.port:
-        if not found.same_program:
-            return "style"
-        return "boundary" if within_boundary else "unexplained"
-    if not found.same_program:
-        return "program"
-    return "boundary" if within_boundary and _vanishes_as_leaves(results, found) else "unexplained"
+    if not same_program:
+        return "style" if same_port else "program"
+    within_boundary = abs(_estimate_s(one, other)) <= _boundary_limit_s(results, one, other)
+    return "boundary" if within_boundary and (same_port or _vanishes_as_leaves(results, one, other)) else "unexplained"
 
 
-def _vanishes_as_leaves(results: Results, found: Pair) -> bool:
+def _vanishes_as_leaves(results: Results, one: Benchmark, other: Benchmark) -> bool:
     """Whether two frameworks that run the same program cannot be told apart where both pass a list of arrays."""
-    as_leaves = labelled(found.benchmarks, LEAVES)
-    one, other = (as_leaves.get(b.arm.port) for b in (found.one, found.other))
-    return one is not None and other is not None and not pair(results, one, other).is_real
+    as_leaves = labelled(results.groups()[one.group], LEAVES)
+    first, then = as_leaves.get(one.arm.port), as_leaves.get(other.arm.port)
+    if first is None or then is None:
+        return False
+    return _compared(results, first, then)[1] == "indistinguishable"
 
 
-def _boundary_limit_s(results: Results, found: Pair) -> float:
+def _boundary_limit_s(results: Results, one: Benchmark, other: Benchmark) -> float:
     """What crossing the jit boundary may cost this pair, by what it costs on the smallest workload of the run."""
     seen: list[tuple[float, float]] = []
     for benchmarks in results.groups().values():
         by_name = {b.name: b for b in benchmarks}
-        two = [by_name.get(found.one.name), by_name.get(found.other.name)]
-        of_phase = (benchmarks[0].arm.phase, benchmarks[0].arm.division) == (
-            found.one.arm.phase,
-            found.one.arm.division,
-        )
-        if of_phase and two[0] and two[1]:
-            seen.append((two[0].facts.flops, abs(pair(results, two[0], two[1]).estimate_s)))
+        two = by_name.get(one.name), by_name.get(other.name)
+        here = benchmarks[0].arm
+        if (here.phase, here.division) == (one.arm.phase, one.arm.division) and two[0] and two[1]:
+            seen.append((two[0].facts.flops, abs(_estimate_s(two[0], two[1]))))
     smallest_flops, least_s = min(seen)
-    if smallest_flops == found.one.facts.flops:
+    if smallest_flops == one.facts.flops:
         return BOUNDARY_LIMIT_S
     return max(BOUNDARY_FACTOR * least_s, BOUNDARY_LEAST_S)

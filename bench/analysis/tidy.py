@@ -14,8 +14,7 @@ from ...common.errors import InputError, UnknownNameError
 from ..results.arm import Untimed
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
-from .answer import difference_of
-from .pairs import cause_of, pair, reference_of
+from .pairs import difference, reference_of
 from .rates import baseline_of
 
 #: What ratios are over: plain JAX, or each other framework.
@@ -134,7 +133,7 @@ def _singles(run: Results, file: int, items: list[Item], style: str) -> Iterator
         facts, program = item.facts, item.facts.program
         low_s, time_s, high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
         judged = not item.arm.is_baseline
-        cause = cause_of(run, pair(run, item, reference_of(item, timed))) if judged else None
+        cause = difference(run, item, reference_of(item, timed)).cause if judged else None
         names = ("dots", "whiles", "fusions", "transposes")
         yield Timing(
             **what,
@@ -158,7 +157,7 @@ def _pairs(run: Results, file: int, items: list[Item], style: str) -> Iterator[T
             elif isinstance(other, Untimed):
                 yield Timing(**what, remark=other.reason)
             else:
-                d = difference_of(run, pair(run, one, other))
+                d = difference(run, one, other)
                 remarks = [remark for b in (one, other) for remark in _remarks(b, b)]
                 numbers = {"ratio": d.ratio, "low": d.low, "high": d.high, "verdict": d.verdict, "cause": d.cause}
                 yield Timing(**what, **numbers, remark="; ".join(remarks))

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
-from ..analysis.answer import Answer, Cell, Difference, Row, answer
+from ..analysis.answer import Answer, Cell, Row, answer
+from ..analysis.pairs import Difference
 from ..analysis.statistics import Comparison
 from ..results.record import Results
 from .naming import name_of

@@ -135,26 +135,21 @@ def _peer_means(kernel: str, found: list[Speedup]) -> Section:
         means = {arm: mean_speedup(of_arm) for arm, of_arm in _by(of_peer, lambda s: (s.arm,))}
         counts = [mean.groups for mean in means.values()]
         rows.append((phase, peer, from_to(str(min(counts)), str(max(counts))), *_cells(found, means)))
-    return Section(
-        f"The {kernel} kernel against peers: geometric means over workloads",
-        ("phase", Words("peer"), "workloads", *_arms(found).values()),
-        rows,
-        (_PEER_NOTE.format(kernel=kernel), *_left_out(found), *_differences(found)),
-    )
+    heads = ("phase", Words("peer"), "workloads")
+    return _against_peers(kernel, found, ": geometric means over workloads", heads, rows, _left_out(found))
 
 
 def _peers(kernel: str, found: list[Speedup]) -> Section:
-    rows = []
-    for workload, phase, peer, of_peer in _by(
-        found, lambda s: (str(s.benchmark.arm.workload), s.phase, _peer(s.other))
-    ):
-        rows.append((workload, phase, peer, *_cells(found, {s.arm: s for s in of_peer})))
-    return Section(
-        f"The {kernel} kernel against peers",
-        ("workload", Words("phase"), Words("peer"), *_arms(found).values()),
-        rows,
-        (_PEER_NOTE.format(kernel=kernel), *_differences(found)),
-    )
+    by_row = _by(found, lambda s: (str(s.benchmark.arm.workload), s.phase, _peer(s.other)))
+    rows = [(*key, *_cells(found, {s.arm: s for s in of_row})) for *key, of_row in by_row]
+    return _against_peers(kernel, found, "", ("workload", Words("phase"), Words("peer")), rows, [])
+
+
+def _against_peers(
+    kernel: str, found: list[Speedup], what: str, heads: tuple[str, ...], rows: list[Any], left_out: list[str]
+) -> Section:
+    notes = (_PEER_NOTE.format(kernel=kernel), *left_out, *_differences(found))
+    return Section(f"The {kernel} kernel against peers{what}", (*heads, *_arms(found).values()), rows, notes)
 
 
 def _by(found: Iterable[Speedup], key: Callable[[Speedup], tuple[str, ...]]) -> list[tuple[Any, ...]]:

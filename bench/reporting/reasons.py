@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
-from ..analysis.answer import Answer, Difference, Row
+from ..analysis.answer import Answer, Row
+from ..analysis.pairs import Difference
 from ..analysis.statistics import Comparison
 from ..results.grouping import grouped
 from .naming import PHASES, name_of

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import NOISY_FLOOR, difference_of
-from ..analysis.pairs import other_clock, pair, reference_of
+from ..analysis.answer import NOISY_FLOOR
+from ..analysis.pairs import difference, other_clock, reference_of
 from ..analysis.rates import baseline_of, rates_of
 from ..analysis.statistics import Comparison
 from ..results.record import Benchmark, Results
@@ -94,8 +94,8 @@ def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
             yield f"{b.name}: not steady at the end of the warm-up in {b.facts.steady.count(False)} processes."
     for b in benchmarks:
         if b.facts.verdict in ("faster", "slower") and not b.facts.differs:
-            found = pair(results, b, reference_of(b, benchmarks))
-            yield f"{b.name}: {explain(difference_of(results, found))}."
+            found = difference(results, b, reference_of(b, benchmarks))
+            yield f"{b.name}: {explain(found)}."
 
 
 def _programs(benchmarks: list[Benchmark]) -> Section:

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import PROGRAM, make_arm, make_benchmark, make_results
-from trigru.bench.analysis.pairs import cause_of, frameworks, labelled, pair, pairs, reference_of
+from trigru.bench.analysis.pairs import difference, frameworks, labelled, reference_of
 from trigru.bench.analysis.statistics import compare
 
 BASE_S = 1e-2
@@ -30,7 +30,7 @@ def cause(one, other, *groups):
     """Of two arms of the last group."""
     results = make_results([b for benchmarks in groups for b in benchmarks])
     of_name = {b.name: b for b in groups[-1]}
-    return cause_of(results, pair(results, of_name[one], of_name[other]))
+    return difference(results, of_name[one], of_name[other]).cause
 
 
 NNX, SPLIT, LEAVES = "nnx[nnx.jit]", "nnx[split-merge]", "nnx[leaves]"
@@ -66,9 +66,9 @@ def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval(
     times = {"pure[jit]": np.full(12, BASE_S), NNX: BASE_S + over_s, SPLIT: np.full(12, BASE_S)}
     found = [make_benchmark(make_arm(name), t, process, program=PROGRAM, floor=0.0) for name, t in times.items()]
     results = make_results(found)
-    two = pair(results, found[1], found[2])
-    assert two.difference_s.low < 2e-3 < two.estimate_s
-    assert cause_of(results, two) == "unexplained"
+    two = difference(results, found[1], found[2])
+    assert two.difference_low_s < 2e-3 < two.difference_s
+    assert two.cause == "unexplained"
 
 
 def test_beside_a_kernel_frameworks_are_represented_by_their_own_cell():
@@ -107,25 +107,21 @@ def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within
     times = {"pure[jit]": machine, SPLIT: one, PARTITION: machine}
     for floor, expected in ((0.01, "slower"), (0.06, "indistinguishable")):
         found = [make_benchmark(make_arm(name), t, process, floor=floor) for name, t in times.items()]
-        two = pair(make_results(found), found[1], found[2])
+        two = difference(make_results(found), found[1], found[2])
         known = compare(one, machine, process)
         assert two.verdict == expected
-        assert two.ratio.ratio == pytest.approx(known.ratio)
-        assert (two.ratio.low, two.ratio.high) == pytest.approx((known.low, known.high), rel=1e-3)
-        assert two.difference_s.low == pytest.approx((two.ratio.low - 1) * np.median(machine))
-        assert two.estimate_s == pytest.approx(two.difference_s.ratio)
+        assert two.ratio == pytest.approx(known.ratio)
+        assert (two.low, two.high) == pytest.approx((known.low, known.high), rel=1e-3)
+        assert two.difference_low_s == pytest.approx((two.low - 1) * np.median(machine))
 
 
 def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
     over_s = {"pure[jit]#2": 0.0, "linen[apply]": 0.0, NNX: 0.0, SPLIT: 0.0, FILTER: 0.0, PARTITION: 0.0}
     benchmarks = group(over_s)
-    results = make_results(benchmarks)
     assert [b.name for b in labelled(benchmarks, "functional").values()] == [
         "pure[jit]", "linen[apply]", SPLIT, PARTITION,
     ]  # fmt: skip
     assert list(frameworks(benchmarks, "documented")) == ["linen", "nnx", "equinox"]
-    met = [(p.one.name, p.other.name) for p in pairs(results, benchmarks, "functional")]
-    assert met == [("linen[apply]", SPLIT), ("linen[apply]", PARTITION), (SPLIT, PARTITION)]
     of_name = {b.name: b for b in benchmarks}
     explained = {name: reference_of(of_name[name], benchmarks).name for name in (NNX, SPLIT, FILTER)}
     assert explained == {NNX: SPLIT, SPLIT: "pure[jit]", FILTER: PARTITION}
@@ -134,9 +130,9 @@ def test_frameworks_meet_in_one_label_and_plain_jax_does_not_compete():
 def test_operations_are_counted_where_their_numbers_differ():
     programs = {SPLIT: changed(dots=6, fusions=9, whiles=0, transposes=12)}
     benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, programs)
-    two = pair(make_results(benchmarks), benchmarks[1], benchmarks[2])
+    two = difference(make_results(benchmarks), benchmarks[1], benchmarks[2])
     assert two.counts == (("dots", 6, 2), ("transposes", 12, 3), ("whiles", 0, 1))
     benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(fusions=9)})
-    assert pair(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == (("fusions", 9, 5),)
+    assert difference(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == (("fusions", 9, 5),)
     benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(temp_bytes=9)})
-    assert pair(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == ()
+    assert difference(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == ()

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import draw_kernels, draw_run, make_arm, with_facts
-from trigru.bench.analysis.pairs import pair
+from trigru.bench.analysis.pairs import difference
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.results.arm import Untimed
 from trigru.common.errors import InputError, UnknownNameError
@@ -38,8 +38,8 @@ def test_pairs_are_of_one_style_and_within_rounds(run):
     assert [row.port for row in rows] == ["linen/nnx", "linen/equinox", "nnx/equinox"]
     by_name = {b.name: b for b in run.benchmarks if b.arm.phase == "forward"}
     for row in rows:
-        ratio = pair(run, *(by_name[name] for name in row.arm.split("/"))).ratio
-        assert (row.ratio, row.low, row.high) == (ratio.ratio, ratio.low, ratio.high)
+        d = difference(run, *(by_name[name] for name in row.arm.split("/")))
+        assert (row.ratio, row.low, row.high) == (d.ratio, d.low, d.high)
 
 
 def test_what_is_missing_or_odd_says_why(run):
