@@ -36,8 +36,8 @@ def themed_picture(name: str, text: str) -> str:
 
 def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
     """Of each picture: the results that it is of, and what draws it and says in words what it shows."""
+    from trigru.bench.analysis.merge import load
     from trigru.bench.reporting.plots.sweep import sweep_picture
-    from trigru.bench.results.files import load
     from trigru.bench.upgrades.matrix import read
     from trigru.bench.upgrades.tables import matrix_picture
 
@@ -56,10 +56,10 @@ def _summary(path: Path, *, quick: bool) -> tuple[Any, str]:
     """The whole answer, or that of the workloads that --quick has."""
     import msgspec
     from trigru.bench.analysis.answer import WAYS, answer
+    from trigru.bench.analysis.merge import load
     from trigru.bench.arms.workloads import QUICK
     from trigru.bench.reporting.plots.answer import answer_text
     from trigru.bench.reporting.plots.summary import summary_figure
-    from trigru.bench.results.files import load
 
     found = answer(load(path))
     if quick:

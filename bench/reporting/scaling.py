@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ...common.port.collectives import Collective
 from ..analysis.scaling import Scaling, scalings
 from ..results.grouping import grouped
@@ -22,7 +24,7 @@ def _table(found: list[Scaling]) -> Section:
         (
             s.alone.name,
             f"{s.benchmark.arm.devices}, {s.benchmark.arm.way}",
-            format_time(float(s.benchmark.stats["median"])),
+            format_time(float(np.median(s.benchmark.time_s))),
             format_ratio(s.speedup, s.verdict),
             f"{s.efficiency.ratio:.0%}",
             exchanged(s.collectives),

@@ -1,7 +1,5 @@
 """What a run will be able to see, and what it could see, in a sentence."""
 
-from statistics import median
-
 from ..analysis.duration import expected_s
 from ..analysis.sight import least_expected, sight
 from ..results.arm import Plan
@@ -27,15 +25,9 @@ def expectation(plan: Plan) -> str:
 
 
 def sight_lines(results: Results) -> list[str]:
-    """What a run could see, said at its end. Empty if nothing was measured.
-
-    The groups of a calibration that repeat the same work count as one.
-    """
-    of_work: dict[str, list[float]] = {}
+    """What a run could see, said at its end. Empty if nothing was measured."""
     groups = results.groups()
-    for group, least in sight(results).items():
-        of_work.setdefault(short_group(groups[group][0].arm), []).append(least)
-    found = sorted((median(least), work) for work, least in of_work.items())
+    found = sorted((least, short_group(groups[group][0].arm)) for group, least in sight(results).items())
     if not found:
         return []
     (low, first), (high, last) = found[0], found[-1]

@@ -155,10 +155,9 @@ def _items(runs: Sequence[Results], names: Sequence[str]) -> Iterator[tuple[Resu
 
 def _of_arm(arm: Arm) -> list[Entry]:
     copy = f" #{arm.copy}" if arm.copy > 1 else f" on {arm.devices}, {arm.way}" if arm.way else ""
-    slowed = f" slowed by {arm.slowed:.0%}" if arm.slowed else ""
     style = Entry(arm.style) if arm.style else Entry("none", why="the port is not available")
-    words = (arm.arithmetic, f"{arm.division}{f' {arm.trial}' if arm.trial else ''}")
-    named = Entry(f"{name_of(arm.port)}{copy}{slowed}"), style, Entry(str(arm.kernel))
+    words = (arm.arithmetic, arm.division)
+    named = Entry(f"{name_of(arm.port)}{copy}"), style, Entry(str(arm.kernel))
     return [Entry(str(arm.workload)), Entry(PHASES.get(arm.phase, arm.phase)), *named, *map(Entry, words)]
 
 

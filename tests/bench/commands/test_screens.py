@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 from support.cli import invoke
-from support.runs import EQUAL, draw_run, plan, with_facts, with_machine, with_provenance
+from support.runs import EQUAL, draw_run, plan, save, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
 from trigru.bench.commands import pages, report, tables
@@ -14,7 +14,6 @@ from trigru.bench.commands.pages import write_diff, write_pages
 from trigru.bench.reporting.provenance import origin_lines, provenance_lines
 from trigru.bench.reporting.sections import Section
 from trigru.bench.reporting.sight import sight_lines
-from trigru.bench.results.files import save
 
 #: What makes tables, by the module that shows them.
 MAKERS = {

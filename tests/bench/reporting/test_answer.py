@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from support.runs import MACHINE, PROGRAM, make_arm, make_benchmark, make_results, with_facts, with_provenance
 from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.merge import load
 from trigru.bench.reporting.answer import answer_lines, limit_lines, noise_lines, proof_lines
 from trigru.bench.reporting.naming import describe, name_of
 from trigru.bench.reporting.newest import TESTED
 from trigru.bench.results.arm import Sized, Untimed
-from trigru.bench.results.files import load
 from trigru.common.equality.measurement import Measurement
 
 ROOT = Path(__file__).parents[3]

@@ -7,18 +7,18 @@ from trigru.bench.reporting.sight import expectation, sight_lines
 
 
 def run(reach, processes=5):
-    """An arm and the duplicate for each (workload, phase, trial), whose intervals reach that far."""
+    """An arm and the duplicate for each (workload, phase), whose intervals reach that far."""
     return make_results(
         [
             make_benchmark(
-                make_arm(name, workload, phase, trial=trial),
+                make_arm(name, workload, phase),
                 np.ones(2 * processes),
                 np.arange(2 * processes) % processes,
                 ratio_low=1 / (1 + share),
                 ratio_high=1 + share,
                 floor=0.0,
             )
-            for (workload, phase, trial), share in reach.items()
+            for (workload, phase), share in reach.items()
             for name in ("pure[jit]", "pure[jit]#2")
         ],
         plan=plan(processes=processes),
@@ -30,7 +30,7 @@ def test_a_run_ends_with_the_least_and_the_most_that_it_could_see(processes):
     # Student's t at 0.975 and 0.8: 2.776 and 0.941 of four degrees of freedom, 1.960 and 0.842 of infinitely many
     farther = 1 + (0.8416 / 1.9600 if processes == 1 else 0.9410 / 2.7764)
     found = sight_lines(
-        run({("tiny", "forward", 0): 0.01, ("tiny", "step", 0): 0.04, ("question", "forward", 0): 0.02}, processes)
+        run({("tiny", "forward"): 0.01, ("tiny", "step"): 0.04, ("question", "forward"): 0.02}, processes)
     )
     low, high = (f"{np.expm1(np.log1p(share) * farther):.1%}" for share in (0.01, 0.04))
     assert found[0] == (
@@ -40,11 +40,9 @@ def test_a_run_ends_with_the_least_and_the_most_that_it_could_see(processes):
     assert ["does not show how processes differ" in line for line in found[1:]] == [True] * (processes == 1)
 
 
-def test_the_groups_of_a_calibration_count_as_one_and_nothing_is_said_of_nothing():
-    (found,) = sight_lines(
-        run({("tiny", "forward", trial): share for trial, share in ((1, 0.01), (2, 0.02), (3, 0.09))})
-    )
-    assert found.endswith(f": {np.expm1(np.log1p(0.02) * (1 + 0.9410 / 2.7764)):.1%}.")
+def test_of_one_group_there_is_one_number_and_of_nothing_no_sentence():
+    (line,) = sight_lines(run({("tiny", "forward"): 0.02}))
+    assert line.endswith(f": {np.expm1(np.log1p(0.02) * (1 + 0.9410 / 2.7764)):.1%}.")
     assert sight_lines(make_results([])) == []
 
 

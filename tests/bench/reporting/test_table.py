@@ -9,11 +9,11 @@ from itertools import product
 import numpy as np
 import pytest
 from support.cli import call, invoke
-from support.runs import draw_run, make_arm, with_benchmarks, with_facts, with_machine, with_provenance
+from support.runs import draw_run, make_arm, save, with_benchmarks, with_facts, with_machine, with_provenance
 from trigru.bench.analysis.crosstab import KINDS, Cell, crosstab
+from trigru.bench.analysis.merge import load
 from trigru.bench.reporting.table import FORMATS, _marked, as_csv, as_json, as_latex, as_markdown, column_name
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.files import save
 
 BOTH = ("documented", "functional")
 HOSTILE = '=cmd|"/c calc"!A1 \\input{/etc/passwd} | <script> [x](http://y) \x1b[2J $1^2_~ 50% & #'
@@ -192,7 +192,7 @@ def test_the_same_file_gives_the_same_bytes(run, tmp_path, kind, to):
         invoke("table", str(path), "--ratio", kind, "--format", to).stdout
         for path in (tmp_path, tmp_path / "results.json")
     }
-    assert texts == {FORMATS[to](crosstab([run], kind, styles=BOTH))}
+    assert texts == {FORMATS[to](crosstab([load(tmp_path)], kind, styles=BOTH))}
 
 
 def test_options_choose_rows_and_columns(run, tmp_path):

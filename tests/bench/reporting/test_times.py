@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from support.cli import shown
 from support.runs import PROGRAM, make_arm, make_benchmark, make_results, with_facts, with_machine, with_provenance
+from trigru.bench.analysis.merge import load
 from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.files import load
 
 ARMS = [make_arm(name) for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")]
 RESULTS = make_results([make_benchmark(arm, [1e-4, 2e-4, 3e-4]) for arm in ARMS])

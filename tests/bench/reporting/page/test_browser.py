@@ -12,12 +12,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from support.runs import GROUPS, draw_run, make_benchmark, with_benchmarks, with_machine
 from trigru.bench.analysis.diff import diff
+from trigru.bench.analysis.merge import load
 from trigru.bench.reporting.diff import diff_tables
 from trigru.bench.reporting.outcome import outcome
 from trigru.bench.reporting.page.page import page
 from trigru.bench.reporting.page.sheet import sheet
 from trigru.bench.reporting.plots.diff import diff_picture
-from trigru.bench.results.files import load
 
 ROOT = Path(__file__).parents[4]
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
