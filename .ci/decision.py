@@ -5,12 +5,12 @@ from pathlib import Path
 
 import msgspec
 from trigru.bench.analysis.answer import WAYS, Answer, Cell, Row, answer
+from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import summarise_starts
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.naming import name_of
 from trigru.bench.reporting.numbers import format_interval, format_time, format_time_range
 from trigru.bench.reporting.provenance import provenance_lines
-from trigru.bench.results.files import load
 from trigru.bench.timing.coldstart import ColdStart
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 from trigru.impls import get_port

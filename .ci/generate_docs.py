@@ -14,7 +14,7 @@ from decision import decision_tables
 from keys import tables_of
 from pictures import draw
 from releases import release_tables
-from trigru.bench.results.record import Results
+from trigru.bench.results.files import File
 from versions import version_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -75,7 +75,7 @@ PARTS: dict[str, Callable[[], str]] = {
     **published.PARTS,
     "example": lambda: _fenced("python", EXAMPLE / "gru_by_hand.py"),
     "example-project": lambda: _fenced("toml", EXAMPLE / "pyproject.toml"),
-    "results-json": lambda: tables_of(Results),
+    "results-json": lambda: tables_of(File),
     "decision": lambda: decision_tables(RESULTS),
     "versions": lambda: version_tables(RESULTS),
     **{f"releases-{part}": partial(release_tables, RESULTS, part) for part in ("sets", "picture", "frameworks", "met")},

@@ -84,8 +84,8 @@ def _environment(python: str, folder: Path) -> Path:
 
 def _busy(made: Path) -> str | None:
     """The reason why a result should be measured again."""
+    from trigru.bench.analysis.merge import load
     from trigru.bench.reporting.provenance import load_warnings
-    from trigru.bench.results.files import load
 
     if '"benchmarks"' not in made.read_text(encoding="utf-8"):
         return None  # cold starts are not told by their times alone

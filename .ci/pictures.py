@@ -36,8 +36,8 @@ def themed_picture(name: str, text: str) -> str:
 
 def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
     """For each picture: its results, and the function that draws it and describes it in words."""
+    from trigru.bench.analysis.merge import load
     from trigru.bench.reporting.plots.sweep import sweep_picture
-    from trigru.bench.results.files import load
     from trigru.bench.upgrades.matrix import read
     from trigru.bench.upgrades.tables import matrix_picture
 
@@ -56,9 +56,9 @@ def _summary(path: Path, *, quick: bool) -> tuple[Any, str]:
     """The whole answer, or that of the workloads that --quick has."""
     import msgspec
     from trigru.bench.analysis.answer import answer
+    from trigru.bench.analysis.merge import load
     from trigru.bench.arms.workloads import QUICK
     from trigru.bench.reporting.plots.answer import answer_figure, answer_text
-    from trigru.bench.results.files import load
 
     found = answer(load(path))
     if quick:

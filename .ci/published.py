@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 from pictures import themed_picture
 from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.merge import load
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.equality import equality_tables
 from trigru.bench.reporting.frameworks import framework_tables
@@ -14,7 +15,6 @@ from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, markdown_table
 from trigru.bench.reporting.starts import cold_start_tables
-from trigru.bench.results.files import load
 from trigru.bench.timing.coldstart import ColdStart
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from decision import HEADINGS, SITUATIONS, in_one_piece, table_of
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
+from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import frameworks
 from trigru.bench.analysis.rates import baseline_of
 from trigru.bench.analysis.statistics import CONFIDENCE, Comparison, Effect, compare_effects, effect_of, verdict
 from trigru.bench.reporting.answer import name_of
 from trigru.bench.reporting.numbers import count, format_interval
-from trigru.bench.results.files import load
 from trigru.bench.results.record import Results
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 

@@ -29,7 +29,7 @@ ORDER = {
     "bench": ("cli", "commands", "reporting", "analysis", "proving", "timing", "arms", "processes", "results"),
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
-BESIDE = {("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine"}}
+BESIDE = {("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine", "analysis.merge"}}
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 

@@ -113,7 +113,7 @@ class Answer(Struct, frozen=True):
 
 def answer(results: Results) -> Answer:
     """The answer of a run. It has no rows if no framework was timed with its own cell."""
-    groups = [b for b in results.groups().values() if b[0].arm.division == STOCK and not b[0].arm.trial]
+    groups = [b for b in results.groups().values() if b[0].arm.division == STOCK]
     rows = [_row(results, benchmarks) for benchmarks in groups]
     timed = {port for row in rows for cells in row.cells.values() for port in cells}
     asked = (*results.trigru.plan.ports, *results.trigru.plan.peers)

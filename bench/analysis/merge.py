@@ -1,4 +1,7 @@
-"""What the processes of a run measured, as one record with ratios, noise floors and verdicts."""
+"""The arms of a run, made of its records: ratios, noise floors and verdicts are computed here, and stored nowhere."""
+
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -7,50 +10,46 @@ from ..arms.plan import packages_of_plan
 from ..arms.work import work_of
 from ..arms.workloads import workload_of
 from ..results.arm import Arm, Untimed
-from ..results.files import SCHEMA, assemble, stats_of
-from ..results.record import Benchmark, ExtraInfo, Facts, Provenance, Results
-from ..timing.journal import Journal
+from ..results.files import read
+from ..results.record import Benchmark, Facts, Provenance, Results
+from ..results.run import Run, Timed
 from ..timing.machine import describe_machine
-from ..timing.messages import NO_BASELINE, Timed
+from ..timing.messages import NO_BASELINE
 from .statistics import compare, enough_rounds, noise_floor, verdict
 
 
-def merge(journal: Journal, cpu: str | None = None, load_after: float | None = None) -> Results:
-    """The record of what a journal has. Raises a TrigruError if it has nothing, not even a reason why.
+def load(path: Path) -> Results:
+    """The run of a results file or a folder. Raises what `trigru.bench.results.files.read` does."""
+    return merge(read(path))
 
-    Args:
-        cpu: the processor's model; None where it is that of another machine.
-        load_after: load of the machine after the run; None where it is not known.
-    """
-    plan, begun, machine = journal.plan, journal.begun, journal.machine
+
+def merge(run: Run) -> Results:
+    """What a run shows. Raises a TrigruError if it has nothing, not even a reason why."""
+    plan, begun, machine = run.plan, run.begun, run.machine
     if machine is None:
-        if not journal.untimed:
+        if not run.untimed:
             raise TrigruError("nothing was measured.")
         machine = describe_machine(packages_of_plan(plan))  # no arm could be timed, so that no process was started
     benchmarks: list[Benchmark] = []
     untimed: list[Untimed] = []
-    for group, arms in journal.groups().items():
-        timed = {line.process: line.timed for line in journal.groups_timed if line.group == group}
-        found, without = _merge_group(arms, timed, journal.untimed, plan.seed)
-        benchmarks += found
+    for group, arms in run.groups().items():
+        timed = {line.process: line.timed for line in run.groups_timed if line.group == group}
+        of_group, without = _merge_group(arms, timed, run.untimed, plan.seed)
+        benchmarks += of_group
         untimed += without
-    return assemble(
-        cpu or machine.device,
-        benchmarks,
-        untimed,
-        Provenance(
-            schema=SCHEMA,
-            command=begun.command,
-            plan=plan,
-            equality=begun.equality,
-            machine=machine,
-            ceilings=[started.ceilings for started in journal.started],
-            load_before=begun.load,
-            load_after=load_after,
-            interruptions=journal.interruptions,
-            complete=journal.complete,
-        ),
+    provenance = Provenance(
+        command=begun.command,
+        plan=plan,
+        equality=begun.equality,
+        machine=machine,
+        ceilings=[started.ceilings for started in run.started],
+        load_before=begun.load,
+        load_after=run.ended.load if run.ended else None,
+        interruptions=run.interruptions,
+        complete=run.complete,
     )
+    ended = run.ended.datetime if run.ended else datetime.now(UTC).isoformat()
+    return Results(benchmarks, ended, provenance, untimed)
 
 
 def _merge_group(
@@ -106,16 +105,5 @@ def _merge_group(
             verdict=verdict(ratio, floor) if enough else "indistinguishable",
             tunings=[t.program.tuned for t in of_arm if t.program and t.backend != "cpu"],
         )
-        benchmarks.append(
-            Benchmark(
-                group=arm.group,
-                name=arm.name,
-                fullname=arm.id,
-                params=None,
-                param=None,
-                extra_info=ExtraInfo(facts),
-                options={"disable_gc": True, "timer": "perf_counter_ns"},
-                stats=stats_of(time_s[arm.id], first.calls),
-            )
-        )
+        benchmarks.append(Benchmark(facts, time_s[arm.id].tolist()))
     return benchmarks, without

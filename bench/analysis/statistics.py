@@ -17,9 +17,10 @@ from scipy.stats import bootstrap, t
 
 from ...common.errors import InputError
 from ..arms.plan import FEW_PROCESSES
-from ..results.contradictions import LEAST_ROUNDS
 
 CONFIDENCE = 0.95
+#: Fewer rounds, in a single process, bear no 95 % interval, and so no verdict.
+LEAST_ROUNDS = 6
 #: Of the bootstrap: in one process, and in each of several, where it only bounds the interval from below.
 RESAMPLES, RESAMPLES_EACH = 4000, 1000
 

@@ -40,11 +40,6 @@ class Ready:
     gate: float | None
     first_call_s: float
 
-    @property
-    def slowed(self) -> float:
-        """The share by which its samples are made to take longer."""
-        return self.arm.slowed
-
     def call(self) -> Any:
         """Start what the phase computes."""
         return self.program.call(*self.arguments)
@@ -88,7 +83,7 @@ def arms_of(
     ) -> Arm:
         labels = labels_by_source[port].get(style or "", ())
         return Arm(
-            workload, phase, dtype, division, port, style, kernel, role, copy, 0.0, 0, labels, precision,
+            workload, phase, dtype, division, port, style, kernel, role, copy, labels, precision,
             over, way,
         )  # fmt: skip
 

@@ -29,8 +29,9 @@ from ..reporting.starts import cold_start_tables
 from ..results.arm import Arm, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
 from ..results.record import Results
+from ..results.run import Begun, Ended, Run
 from ..timing.coldstart import cold_starts
-from ..timing.journal import PARTIAL, Begun, Journal, ResumeError
+from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import commit_of_trigru, cpu_name, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of, read_dtypes
@@ -132,7 +133,8 @@ def kept(journal: Journal) -> str:
 
 def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
-    results = merge(journal, cpu_name(), load_average())
+    run = Run([*journal.lines, Ended(datetime.now(UTC).isoformat(), cpu_name(), load_average())])
+    results = merge(run)
     if not results.benchmarks:
         show_run(results, details=details, json=json)
         say(f"no arm has a number: {folder} is as it was.")
@@ -141,7 +143,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
     result = answer(results)
     with shielded():
         try:
-            save(results, folder / FILE)
+            save(run, results.untimed, folder / FILE)
             written = write_pages(folder, [results], [result])
         except OSError:
             say(kept(journal))

@@ -82,7 +82,6 @@ def make_plan(
         styles=tuple(dict.fromkeys(styles)) if styles else first_look,
         kernels=timed,
         **_how(quick=quick, **how),
-        trials=0,
         devices=over,
     )
 

@@ -9,7 +9,7 @@ import typer
 
 from ...common.errors import InputError, UnknownNameError
 from ..analysis.answer import Answer, answer
-from ..analysis.merge import merge
+from ..analysis.merge import load, merge
 from ..analysis.tidy import timings
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.console import say, show, show_lines
@@ -20,7 +20,7 @@ from ..reporting.overhead import overhead_tables
 from ..reporting.provenance import load_warnings, provenance_lines
 from ..reporting.scaling import scaling_tables
 from ..reporting.sight import sight_lines
-from ..results.files import OtherFileError, load
+from ..results.files import OtherFileError
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
 from .others import show_starts

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ...common.port.collectives import Collective
 from ..analysis.scaling import scalings
 from ..results.grouping import grouped
@@ -29,7 +31,7 @@ def scaling_tables(results: Results) -> list[Section]:
                 (
                     s.alone.name,
                     f"{s.benchmark.arm.devices}, {s.benchmark.arm.way}",
-                    format_time(float(s.benchmark.stats["median"])),
+                    format_time(float(np.median(s.benchmark.time_s))),
                     format_ratio(s.speedup, s.verdict),
                     f"{s.speedup.ratio / s.benchmark.arm.devices:.0%}",
                     _exchanged(s.collectives),

@@ -6,9 +6,9 @@ from msgspec import Meta, Struct
 
 from ...common.gru.kernels import STOCK
 from . import contradictions
-from .ranges import Autotune, Count, Dtype, Label, Natural, NotNegative, Phase, Precision, Seconds, Size, Way
+from .ranges import Count, Dtype, Label, Natural, NotNegative, Phase, Precision, Seconds, Size, Way
 
-Role = Literal["baseline", "duplicate", "arm", "calibration"]
+Role = Literal["baseline", "duplicate", "arm"]
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,13 +50,10 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
         style: the call style; None where the port is not available, so that its styles are not known.
         kernel: the arm's own.
         role: ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise
-            floor. An "arm" gets a verdict, and so does an arm of a "calibration", whose true difference is known.
-        copy: 1; 2 for the duplicate; more for further copies of the baseline in a calibration.
-        slowed: the share by which a calibration makes the arm take longer.
-        trial: in a calibration, the number of the group, from 1; else 0.
+            floor. An "arm" gets a verdict.
+        copy: 1; 2 for the duplicate.
         devices: over how many the batch is spread.
         way: in which it is: "placed", where XLA finds out the rest, or by "shard_map"; "" on one device.
-        weak: whether the group is one of weak scaling, in which the batch is the workload's times `devices`.
         labels: what the call style is, whatever its port calls it: of `trigru.common.port.protocol.LABELS`.
     """
 
@@ -69,13 +66,10 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     kernel: str
     role: Role
     copy: Natural
-    slowed: NotNegative
-    trial: Count
     labels: tuple[Label, ...] = ()
     precision: Precision = "highest"
     devices: Natural = 1
     way: Way = ""
-    weak: bool = False
 
     def __post_init__(self) -> None:
         contradictions.check_arm(self)
@@ -88,9 +82,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def group(self) -> str:
         """The group of arms that this arm may be compared with: the same work, in the same division."""
-        trial = f"~{self.trial}" if self.trial else ""
-        weak = "/weak" if self.weak else ""
-        return f"{self.workload}{trial}/{self.phase}/{self.arithmetic}/{self.division}{weak}"
+        return f"{self.workload}/{self.phase}/{self.arithmetic}/{self.division}"
 
     @property
     def name(self) -> str:
@@ -98,9 +90,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
         kernel = "" if self.kernel == STOCK else f":{self.kernel}"
         copy = f"#{self.copy}" if self.copy > 1 else ""
         spread = f" on {self.devices}, {self.way}" if self.devices > 1 else ""
-        return f"{self.port}[{self.style or '?'}]{kernel}{copy}{spread}" + (
-            f"+{self.slowed:.0%}" if self.slowed else ""
-        )
+        return f"{self.port}[{self.style or '?'}]{kernel}{copy}{spread}"
 
     @property
     def id(self) -> str:
@@ -135,12 +125,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         sample_time_s: least duration of a sample of fewer than twenty calls.
         limit_s: a measuring process that says nothing for longer is ended, and the arm under way has no number.
         seed: of the orders and the bootstrap.
-        trials: above 0, calibrate instead, with this many groups of copies and slowed copies of the baseline.
         compile_anew: every process compiles; else the later ones take the programs of the first or the second one.
         dtype, precision: of all arms; see `Arm`.
         devices: over how many each port's batch is spread; 1 is always among them.
-        weak: whether there are groups of weak scaling, too.
-        autotune: on a GPU, whether each process tunes its programs, or takes the choices of the first ("fixed").
     """
 
     workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
@@ -154,13 +141,10 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     sample_time_s: Seconds
     limit_s: NotNegative
     seed: Count
-    trials: Count
-    compile_anew: bool = True  # in files that do not say
+    compile_anew: bool
     dtype: Dtype = "float32"
     precision: Precision = "highest"
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)
-    weak: bool = False
-    autotune: Autotune = "each"
 
     def __post_init__(self) -> None:
         contradictions.check_plan(self)

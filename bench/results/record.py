@@ -1,60 +1,18 @@
-"""The record of a run: what was asked for, what was proven, what was measured, and the verdicts.
+"""A run as it is read: its arms with ratios, noise floors and verdicts. Times are in seconds.
 
-It is data without behaviour, but what contradicts itself cannot be made, nor read from a file: the types bound every
-number, and what has to fit together is compared. `trigru.bench.results.files` stores it as pytest-benchmark's JSON,
-with trigru's facts under `extra_info.trigru`. Times are in seconds.
+`trigru.bench.analysis.merge` makes it of the records in `trigru.bench.results.run`, and nothing of it is stored.
 """
-
-from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
 from ...common.port.programs import Build, ProgramFacts
-from . import contradictions
 from .arm import Arm, Plan, Untimed
 from .grouping import grouped
 from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds, Verdict
-
-SCHEMA = 6
-
-
-class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The best rates measured on a device.
-
-    Args:
-        gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
-        copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
-        loop_step_s: seconds for each step of a loop that does almost nothing; None in files that do not say.
-    """
-
-    gemm_gflop_per_s: Positive
-    copy_gbyte_per_s: Positive
-    loop_step_s: Seconds | None = None
-
-
-class Machine(Struct, frozen=True, forbid_unknown_fields=True):
-    """The machine and the software of a process.
-
-    Args:
-        versions: of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN.
-        device, backend: as JAX calls them; for a CPU, its model.
-        threads: how many CPUs the process may use, which is the number of XLA's threads.
-        xla_flags: the environment's XLA_FLAGS, without paths.
-        environment: other variables that change what is measured.
-        commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
-        gpus: what NVIDIA's driver says of each GPU of the machine when the process starts; clocks, power, memory used.
-    """
-
-    versions: dict[str, str]
-    device: str
-    backend: str
-    threads: Natural
-    xla_flags: str
-    environment: dict[str, str]
-    commit: str
-    gpus: list[dict[str, str]] = []
+from .run import Ceilings as Ceilings
+from .run import Machine as Machine
 
 
 class Facts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,42 +74,17 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
     tunings: list[str] = []
 
-    def __post_init__(self) -> None:
-        contradictions.check_facts(self)
-
-
-class ExtraInfo(Struct, frozen=True):
-    """pytest-benchmark's place for facts of other tools."""
-
-    trigru: Facts
-
 
 class Benchmark(Struct, frozen=True):
-    """One arm, in pytest-benchmark's terms.
+    """An arm with a number.
 
     Args:
-        group, name, fullname: the arm's group, its name within the group, and both together.
-        params, param, options: of no meaning here.
-        extra_info: what pytest-benchmark does not know.
-        stats: statistics of the samples, with the samples themselves as "data": seconds per call, one for each round.
+        facts: what is known of it, except its times.
+        samples_s: seconds per call, one for each round.
     """
 
-    group: str
-    name: str
-    fullname: str
-    params: dict[str, Any] | None
-    param: str | None
-    extra_info: ExtraInfo
-    options: dict[str, Any]
-    stats: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        contradictions.check_benchmark(self)
-
-    @property
-    def facts(self) -> Facts:
-        """Trigru's facts about the arm."""
-        return self.extra_info.trigru
+    facts: Facts
+    samples_s: list[Seconds]
 
     @property
     def arm(self) -> Arm:
@@ -159,16 +92,30 @@ class Benchmark(Struct, frozen=True):
         return self.facts.arm
 
     @property
+    def group(self) -> str:
+        """The group of arms that it is compared with."""
+        return self.arm.group
+
+    @property
+    def name(self) -> str:
+        """Its name within the group."""
+        return self.arm.name
+
+    @property
+    def fullname(self) -> str:
+        """Group and name together."""
+        return self.arm.id
+
+    @property
     def time_s(self) -> np.ndarray:
         """Seconds per call, one for each round."""
-        return np.asarray(self.stats["data"])
+        return np.asarray(self.samples_s)
 
 
-class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the numbers depend on. A file that lacks one of these does not load.
+class Provenance(Struct, frozen=True):
+    """What the numbers depend on.
 
     Args:
-        schema: the version of this format.
         command: the words of the command, without the folder of the results.
         plan: what was asked for.
         equality: every measurement of equality with the oracle that was made before timing. None where there is none;
@@ -179,7 +126,6 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
         complete: whether everything that was asked for was measured.
     """
 
-    schema: int
     command: list[str]
     plan: Plan
     equality: list[Measurement] | None
@@ -192,28 +138,20 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Results(Struct, frozen=True):
-    """A run: what a file holds.
+    """A run.
 
     Args:
-        machine_info, commit_info, version: what pytest-benchmark's own files say of the machine, of the commit and of
-            pytest-benchmark.
         benchmarks: the arms with a number.
         datetime: when the run ended.
         trigru: what the numbers depend on.
         untimed: the arms without a number.
     """
 
-    machine_info: dict[str, Any]
-    commit_info: dict[str, Any]
     benchmarks: list[Benchmark]
     datetime: str
-    version: str
     trigru: Provenance
     untimed: list[Untimed]
 
-    def __post_init__(self) -> None:
-        contradictions.check_results(self)
-
     def groups(self) -> dict[str, list[Benchmark]]:
-        """Benchmarks by group, in the order of the file."""
+        """Benchmarks by group, in the order of the plan."""
         return grouped(self.benchmarks, lambda b: b.group)

@@ -1,6 +1,7 @@
 """Times arms against each other in fresh processes, for the scripts beside it."""
 
 import multiprocessing
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +20,26 @@ PROCESSES, ROUNDS, SAMPLE_TIME_S = 8, 22, 2.5e-3
 
 @dataclass(frozen=True)
 class Compiled:
-    """A jitted function with its arguments, as `sample_rounds` takes it."""
+    """A jitted function with its arguments, as `sample_rounds` takes it.
+
+    Args:
+        slowed: the share by which each call is made to take longer.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     slowed: float = 0.0
 
     def call(self) -> Any:
-        """Start a call."""
-        return self.function(*self.arguments)
+        """Start a call; one that is to be slowed also ends here."""
+        if not self.slowed:
+            return self.function(*self.arguments)
+        start = time.perf_counter()
+        outputs = jax.block_until_ready(self.function(*self.arguments))
+        until = start + (time.perf_counter() - start) * (1 + self.slowed)
+        while time.perf_counter() < until:
+            pass
+        return outputs
 
     def wait(self, outputs: Any) -> Any:
         """Block until outputs are ready."""

@@ -1,13 +1,9 @@
 """Messages between the parent of a run and its processes: one line of JSON each."""
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-from ...common.port.programs import Build, ProgramFacts
 from ..results.arm import Arm, Untimed
-from ..results.contradictions import check_admission, check_lengths, check_rounds, first_twice
-from ..results.record import Admitted, Ceilings, Clock, Count, Machine, Natural, NotNegative, Seconds
+from ..results.run import GroupTimed, Started
 
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
@@ -39,13 +35,6 @@ class Request(Struct, frozen=True):
     folder: str
 
 
-class Started(Struct, frozen=True, tag=True):
-    """The first answer: the machine and its limits."""
-
-    machine: Machine
-    ceilings: dict[str, Ceilings]
-
-
 class Underway(Struct, frozen=True, tag=True):
     """What comes next, and the share of the process's work that was done since the last such message."""
 
@@ -53,48 +42,6 @@ class Underway(Struct, frozen=True, tag=True):
     share: float
     group: str | None = None
     arm: str | None = None
-
-
-class Timed(Struct, frozen=True):
-    """One arm, by its id, in one process. See `trigru.bench.results.record.Facts`."""
-
-    arm: str
-    device: str
-    backend: str
-    differs: str | None
-    gate: Admitted | None
-    leaves: Count
-    build: Build | None
-    program: ProgramFacts | None
-    calls: Natural
-    warm_up_calls: Count
-    steady: bool
-    time_s: Annotated[list[Seconds], Meta(min_length=1)]
-    clock: Clock
-    other_s: list[Seconds]
-    position: list[Count]
-    started_s: list[NotNegative]
-
-    def __post_init__(self) -> None:
-        check_lengths(len(self.time_s), position=self.position, started_s=self.started_s)
-        check_admission(self.gate, self.differs)
-
-
-class GroupTimed(Struct, frozen=True, tag=True):
-    """One group in one process: the arms that have a number in it."""
-
-    group: str
-    process: Count
-    timed: list[Timed]
-
-    def __post_init__(self) -> None:
-        if twice := first_twice(t.arm for t in self.timed):
-            raise ValueError(f"{twice} is there twice")
-        for t in self.timed:
-            check_lengths(len(self.timed[0].time_s), **{f"time_s of {t.arm}": t.time_s})
-        if self.timed:
-            rounds = len(self.timed[0].time_s)
-            check_rounds(self.group, (t.position for t in self.timed), [self.process] * rounds, None)
 
 
 Answer = Started | Underway | Untimed | GroupTimed

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..results.record import Ceilings
+from ..results.run import Ceilings
 
 CALLS = 8
 #: By platform: so large that neither dispatch nor the caches matter.

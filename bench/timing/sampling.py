@@ -39,11 +39,6 @@ class CompiledWhileTimingError(TrigruError):
 class Subject(Protocol):
     """What is timed."""
 
-    @property
-    def slowed(self) -> float:
-        """The share by which a sample is made to last longer; 0 except in a calibration."""
-        ...
-
     def call(self) -> Any:
         """Start a call, and return its outputs, which may not be ready."""
         ...
@@ -233,22 +228,13 @@ def _blocked(arm: Subject, calls: int) -> float:
     start = time.perf_counter_ns()
     for _ in range(calls):
         arm.wait(arm.call())
-    return _seconds_since(start, arm.slowed) / calls
+    return (time.perf_counter_ns() - start) * 1e-9 / calls
 
 
 def _pipelined(arm: Subject, calls: int) -> float:
     start = time.perf_counter_ns()
     arm.wait([arm.call() for _ in range(calls)])
-    return _seconds_since(start, arm.slowed) / calls
-
-
-def _seconds_since(start: int, slowed: float) -> float:
-    """What a sample took, which began at this time in nanoseconds; if it is to be slowed, the time is spent first."""
-    if slowed:
-        until = start + (time.perf_counter_ns() - start) * (1 + slowed)
-        while time.perf_counter_ns() < until:
-            pass
-    return (time.perf_counter_ns() - start) * 1e-9
+    return (time.perf_counter_ns() - start) * 1e-9 / calls
 
 
 @contextmanager

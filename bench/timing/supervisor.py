@@ -11,9 +11,10 @@ from ..arms.plan import packages_of_plan
 from ..processes.child import ChildDiedError, devices_of_cpu, lines_of, xla_flags
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Untimed
+from ..results.run import GroupTimed
 from .accelerators import visible_gpu
 from .journal import Journal
-from .messages import MARKER, Answer, GroupTimed, Request, Underway
+from .messages import MARKER, Answer, Request, Underway
 
 WORKER = "trigru.bench.timing.worker:answer_request"
 

@@ -20,10 +20,10 @@ from ..arms.arms import Ready, expected_of, prepare
 from ..arms.plan import compiling_processes
 from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
-from ..results.record import Machine
+from ..results.run import GroupTimed, Machine, Started, Timed
 from .loop import measure_loop_step
 from .machine import describe_machine
-from .messages import MARKER, NO_BASELINE, Answer, GroupTimed, Request, Started, Timed, Underway
+from .messages import MARKER, NO_BASELINE, Answer, Request, Underway
 from .roofline import measure_ceilings
 from .sampling import Pace, Samples, WarmUp, calls_in_a_sample, pace_of, sample_rounds, warm_up
 

@@ -20,11 +20,11 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ...common.port.protocol import DOCUMENTED
+from ..analysis.merge import load as load_run
 from ..processes.child import environment, interpreter
 from ..processes.interrupts import check
 from ..reporting.numbers import count
 from ..results.files import FILE as RUN
-from ..results.files import load as load_run
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .folder import SnapshotError, load

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.known import tables_in_markdown
-from trigru.bench.results.files import load
+from trigru.bench.analysis.merge import load
 from trigru.common.port.collectives import Collective
 
 
@@ -93,7 +93,7 @@ def test_what_is_exchanged_survives_the_file(run, folder):
     raw = json.loads((folder / "results.json").read_text())
     (placed,) = [b for b in raw["benchmarks"] if b["fullname"] == "tiny@batch=4/train_step/float32/stock/"
                  "equinox[filter_jit] on 2, placed"]  # fmt: skip
-    kept = placed["extra_info"]["trigru"]["program"]["collectives"]
+    kept = placed["facts"]["program"]["collectives"]
     found = arms_of(run, "tiny@batch=4/train_step/float32/stock")["equinox[filter_jit] on 2, placed"]
     assert found.facts.program.collectives == tuple(Collective(**c) for c in kept)
     assert all(set(c) == {"kind", "nbytes", "runs", "in_loop"} for c in kept)

@@ -106,11 +106,11 @@ def test_samples_in_the_file(run, group):
     """Each of its own arm: no call that was cold, and none that was waited for outside the clock."""
     for arm in run.arms(group, DIVISIONS[group.split("/")[3]]):
         found = run.measured[f"{group}/{arm.name}"]
-        facts = found["extra_info"]["trigru"]
-        np.testing.assert_allclose(found["stats"]["data"], np.repeat(arm.blocked_s, 6), 1e-5, err_msg=arm.name)
+        facts = found["facts"]
+        np.testing.assert_allclose(found["samples_s"], np.repeat(arm.blocked_s, 6), 1e-5, err_msg=arm.name)
         np.testing.assert_allclose(facts["other_s"], np.repeat(arm.pipelined_s, 2), 1e-5, err_msg=arm.name)
         assert facts["calls"] == arm.calls
-        assert found["stats"]["iterations"] == arm.calls[0]
+        assert facts["calls"][0] == arm.calls[0]
         assert facts["process"] == list(np.repeat(range(3), 6))
         assert all(facts["steady"])
         assert facts["gate"] is not None

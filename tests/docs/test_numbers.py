@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from trigru.bench.analysis.answer import answer
+from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.rates import rates_of
 from trigru.bench.analysis.speedups import speedups
-from trigru.bench.results.files import load
 
 ROOT = Path(__file__).parents[2]
 WORKLOADS = ("question", "medium", "long", "large")

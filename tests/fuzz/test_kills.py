@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from trigru.bench.results.files import load
+from trigru.bench.analysis.merge import load
 from trigru.bench.timing.journal import Journal
 
 PLAN = ("--workload", "tiny", "--phase", "forward", "--phase", "step", "--port", "pure")
@@ -116,7 +116,7 @@ def check_whole(path, parts):
         for timed in part["timed"]:
             (b,) = (b for b in results.benchmarks if b.arm.id == timed["arm"])
             at = [p == part["process"] for p in b.facts.process]
-            assert [t for t, here in zip(b.stats["data"], at, strict=True) if here] == timed["time_s"]
+            assert [t for t, here in zip(b.samples_s, at, strict=True) if here] == timed["time_s"]
 
 
 def wait_for_a_part(partial, process, more):

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 from support.cli import call
-from support.runs import draw_run
+from support.runs import draw_run, save
 from trigru.bench.commands import compare, verify
 from trigru.bench.proving import prover
-from trigru.bench.results.files import save
 
 # fmt: off
 NUMBERS = (

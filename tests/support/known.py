@@ -8,11 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import trigru.bench.commands.compare  # imports the ports before the virtual machine replaces them
 from scipy.stats import t
 from support import costs
 from support.costs import Called, Cost
 from support.virtual import Machine, virtual_machine
+from trigru.bench.analysis.merge import load
 from trigru.bench.arms.work import work_of
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.cli import app
@@ -91,7 +94,14 @@ class Run:
 
     @cached_property
     def results(self) -> dict[str, Any]:
-        return json.loads((self.folder / "results.json").read_text())
+        """As it is read, in builtin types."""
+        run = load(self.folder / "results.json")
+        made = json.loads(msgspec.json.encode(run))
+        made["benchmarks"] = [
+            {"fullname": b.fullname, "group": b.group, "name": b.name, **of}
+            for b, of in zip(run.benchmarks, made["benchmarks"], strict=True)
+        ]
+        return made
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -103,7 +113,7 @@ class Run:
 
     def facts(self, name: str) -> dict[str, Any]:
         """By the arm's id, of an only group by its name."""
-        return next(b for key, b in self.measured.items() if key.endswith(name))["extra_info"]["trigru"]
+        return next(b for key, b in self.measured.items() if key.endswith(name))["facts"]
 
     def arms(self, group: str, names: tuple[str, ...]) -> "list[Arm]":
         return [Arm(self, group, name) for name in names]
@@ -129,17 +139,15 @@ class Arm:
 
     def __init__(self, run: Run, group: str, name: str):
         self.run, self.group, self.name = run, group, name
-        self.workload, self.phase, _, self.division = re.sub(r"~\d+", "", group).split("/")
-        parts = re.fullmatch(r"(\w+)\[(\w+)\](?::([^#+]+))?(?:#(\d+))?(?:\+(\d)%)?", name)
+        self.workload, self.phase, _, self.division = group.split("/")
+        parts = re.fullmatch(r"(\w+)\[(\w+)\](?::([^#+]+))?(?:#(\d+))?", name)
         assert parts
-        self.port, style, kernel, copy, slowed = parts.groups()
-        self.slowed = int(slowed or 0) / 100
-        copy = {"2": 10, "3": 11, "5": 12}.get(slowed) or int(copy or 1)
+        self.port, style, kernel, copy = parts.groups()
         base, _, other = self.workload.partition("@")
         size, _, value = other.partition("=")
         B, T, D, H = (int(value) if size == s else n for s, n in zip(SIZE_NAMES, SIZES[base], strict=True))
         sizes = (B, 1 if self.phase == "step" else T, D, H)
-        self.called = Called(sizes, self.phase, self.port, style, kernel or "stock", copy)
+        self.called = Called(sizes, self.phase, self.port, style, kernel or "stock", int(copy or 1))
         of_processes = [run.machine.cost(self.called, process) for process in range(run.processes)]
         self.first_ns = sum(of_processes[0]) + costs.INIT_NS + costs.COLD_NS + sum(self.build_ns)
         sample_ns = run.results["trigru"]["plan"]["sample_time_s"] * 1e9
@@ -150,9 +158,8 @@ class Arm:
         self.pipelined_s = [1e-9 * (n * max(cost) + min(cost)) / n for n, cost in counted if n > 1]
 
     def sample_ns(self, calls: int, cost: Cost) -> int:
-        """Of calls that are waited for; who slows them looks at the clock, which moves by 1 µs, until it is time."""
-        whole = calls * sum(cost)
-        return whole + 1000 * (math.ceil(whole * self.slowed / 1000) + 1) * bool(self.slowed)
+        """Of calls that are waited for."""
+        return calls * sum(cost)
 
     @property
     def build_ns(self) -> tuple[int, ...]:

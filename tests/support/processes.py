@@ -9,10 +9,10 @@ import numpy as np
 from trigru.bench.arms.plan import expand
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Arm, Plan, Untimed
-from trigru.bench.results.record import Ceilings
+from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
-from trigru.bench.timing.journal import Begun, Journal
-from trigru.bench.timing.messages import MARKER, Answer, GroupTimed, Request, Started, Timed, Underway
+from trigru.bench.timing.journal import Journal
+from trigru.bench.timing.messages import MARKER, Answer, Request, Underway
 
 from .runs import BUILD, MACHINE, plan
 

@@ -1,16 +1,18 @@
 """Records of runs whose numbers are known: the one builder of results for all tests."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from trigru.bench.analysis.statistics import Comparison, compare, noise_floor, verdict
 from trigru.bench.arms.workloads import get_workload, parse_workload
+from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan
-from trigru.bench.results.files import SCHEMA, stats_of
 from trigru.bench.results.grouping import grouped
-from trigru.bench.results.record import Benchmark, Ceilings, ExtraInfo, Facts, Machine, Provenance, Results
+from trigru.bench.results.record import Benchmark, Facts, Provenance, Results
+from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Line, Machine, Run, Started, Timed
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 
@@ -26,7 +28,7 @@ PLAN = Plan(
     sample_time_s=1e-4,
     limit_s=60.0,
     seed=3,
-    trials=0,
+    compile_anew=True,
 )
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
@@ -57,21 +59,18 @@ def plan(**changes: Any) -> Plan:
     return msgspec.structs.replace(PLAN, **changes)
 
 
-def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division: str = "stock", trial: int = 0) -> Arm:
-    """An arm by its name, as in "linen[apply]", "pure[jit]#2", "pure[jit]+5%" or "nnx[leaves]:fused"."""
+def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division: str = "stock") -> Arm:
+    """An arm by its name, as in "linen[apply]", "pure[jit]#2" or "nnx[leaves]:fused"."""
     port, _, rest = name.partition("[")
     style, _, rest = rest.partition("]")
-    rest, _, slowed = rest.partition("+")
     rest, _, copy = rest.partition("#")
     kernel = rest.removeprefix(":") or "stock"
     is_own = (port, style) == ("pure", "jit") and kernel == "stock"
-    role = "baseline" if is_own and not copy and not slowed else "duplicate" if copy == "2" else "arm"
-    role = "calibration" if trial and role == "arm" else role
-    share = float(slowed.rstrip("%") or 0) / 100
+    role = "baseline" if is_own and not copy else "duplicate" if copy == "2" else "arm"
     sized = parse_workload(workload)
     style = None if style == "?" else style  # of a port that is not to be had
     labels = LABELS.get((port, style, phase), LABELS.get((port, style), ()))
-    return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), share, trial, labels)
+    return Arm(sized, phase, "float32", division, port, style, kernel, role, int(copy or 1), labels)
 
 
 def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> Benchmark:
@@ -106,15 +105,13 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         "floor": 0.02,
         "verdict": "indistinguishable",
     }
-    info = ExtraInfo(Facts(**default | facts))
-    return Benchmark(arm.group, arm.name, arm.id, None, None, info, {}, stats_of(time_s, 10))
+    return Benchmark(Facts(**default | facts), time_s.tolist())
 
 
 def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     """A complete run of these arms, in as many processes as they have."""
     processes = max((p + 1 for b in benchmarks for p in b.facts.process), default=1)
     facts: dict[str, Any] = {
-        "schema": SCHEMA,
         "command": ["trigru", "bench"],
         "plan": PLAN,
         "equality": None,
@@ -131,7 +128,43 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     groups = grouped(benchmarks, lambda b: b.group).values()
     placed = {b.fullname: with_facts(b, position=[n] * len(b.time_s)) for g in groups for n, b in enumerate(g)}
     placed = [placed[b.fullname] for b in benchmarks]
-    return Results({}, {}, placed, "2026-11-04T10:00:00+00:00", "5", Provenance(**facts), [])
+    return Results(placed, "2026-11-04T10:00:00+00:00", Provenance(**facts), [])
+
+
+def records_of(results: Results) -> list[Line]:
+    """The records that a run's processes would have written. Ratios, floors and verdicts are not among them."""
+    facts, arms = results.trigru, [b.arm for b in results.benchmarks] + [u.arm for u in results.untimed]
+    arms = [arm for group in grouped(arms, lambda arm: arm.group).values() for arm in group]
+    parts: dict[tuple[int, str], list[Timed]] = {}
+    for b in results.benchmarks:
+        for number, process in enumerate(dict.fromkeys(b.facts.process)):
+            parts.setdefault((process, b.group), []).append(_timed(b, number, process))
+    return [
+        Begun(facts.plan, arms, [], facts.equality, None, facts.command, facts.load_before),
+        *(Started(facts.machine, ceilings) for ceilings in facts.ceilings),
+        *results.untimed,
+        *(
+            GroupTimed(group, process, timed)
+            for (process, group), timed in sorted(parts.items(), key=lambda p: p[0][0])
+        ),
+        Ended(results.datetime, "A CPU", facts.load_after),
+    ]
+
+
+def _timed(b: Benchmark, number: int, process: int) -> Timed:
+    f, here = b.facts, [place for place, p in enumerate(b.facts.process) if p == process]
+    return Timed(
+        b.fullname, f.device, f.backend, f.differs, f.gate, f.leaves,
+        f.build if number == 0 else None, f.program if number == 0 else None,
+        f.calls[number], f.warm_up_calls[number], f.steady[number], [b.samples_s[place] for place in here], f.clock,
+        [s for s, p in zip(f.other_s, f.other_process, strict=True) if p == process],
+        [f.position[place] for place in here], [f.started_s[place] for place in here],
+    )  # fmt: skip
+
+
+def save(results: Results, path: Path) -> None:
+    """Write the file that such a run leaves."""
+    files.save(Run(records_of(results)), results.untimed, path)
 
 
 def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
@@ -150,7 +183,6 @@ def _asking_for(plan: Plan, arms: list[Arm], processes: int) -> Plan:
         ports=add(plan.ports, (arm.port for arm in arms if arm.port not in plan.peers)),
         kernels=(*plan.kernels, *(kernel for name, kernel in kernels.items() if name not in named)),
         processes=processes if arms else plan.processes,
-        trials=max([plan.trials, *(arm.trial for arm in arms)]),
     )
 
 
@@ -260,7 +292,7 @@ def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
 def slowed(results: Results, factor: Any, which: Callable[[Benchmark], bool] = lambda b: True) -> Results:
     """A run some of whose arms take longer by a factor, or by one for each round."""
     return with_benchmarks(results, [
-        msgspec.structs.replace(b, stats=stats_of(b.time_s * factor, 10)) if which(b) else b
+        msgspec.structs.replace(b, samples_s=(b.time_s * factor).tolist()) if which(b) else b
         for b in results.benchmarks
     ])  # fmt: skip
 
@@ -269,7 +301,7 @@ def with_facts(found: Any, **facts: Any) -> Any:
     """A benchmark, or all of a run's, with other facts."""
     if isinstance(found, Results):
         return msgspec.structs.replace(found, benchmarks=[with_facts(b, **facts) for b in found.benchmarks])
-    return msgspec.structs.replace(found, extra_info=ExtraInfo(msgspec.structs.replace(found.facts, **facts)))
+    return msgspec.structs.replace(found, facts=msgspec.structs.replace(found.facts, **facts))
 
 
 def with_provenance(results: Results, **facts: Any) -> Results:

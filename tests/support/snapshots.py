@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from support.runs import MACHINE
-from trigru.bench.results.record import Machine
+from trigru.bench.results.run import Machine
 from trigru.bench.upgrades.folder import save
 from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
 from trigru.common.equality.measurement import Measurement

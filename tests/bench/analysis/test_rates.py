@@ -2,7 +2,7 @@
 
 from support.runs import make_arm, make_benchmark, make_results
 from trigru.bench.analysis.rates import best_ceilings
-from trigru.bench.results.record import Ceilings
+from trigru.bench.results.run import Ceilings
 
 
 def test_the_best_of_each_limit_counts():

@@ -15,12 +15,12 @@ import pytest
 from support.cli import call, invoke
 from support.processes import ask_here
 from support.runs import plan
-from trigru.bench.analysis.merge import merge
+from trigru.bench.analysis.merge import load, merge
 from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.claims import claim_folder
 from trigru.bench.processes.child import ChildDiedError
-from trigru.bench.results.files import load, save
+from trigru.bench.results.files import save
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal, ResumeError
 from trigru.bench.timing.messages import Underway
@@ -173,7 +173,7 @@ def test_the_same_command_continues_a_run_that_was_interrupted(folder, monkeypat
     whole = load(path)
     assert (whole.trigru.complete, whole.trigru.interruptions) == (True, 1)
     assert [b.arm.phase for b in whole.benchmarks] == ["step", "step", "forward", "forward"]
-    assert [b.stats for b in whole.benchmarks[:2]] == [b.stats for b in half.benchmarks], "measured once"
+    assert [b.samples_s for b in whole.benchmarks[:2]] == [b.samples_s for b in half.benchmarks], "measured once"
     assert not partial.exists()
 
 
@@ -233,9 +233,9 @@ def test_a_run_without_a_number_changes_nothing(folder, monkeypatch):
 
 
 def test_a_signal_while_the_result_is_written_waits_until_it_is(folder, monkeypatch):
-    def save_interrupted(results, path):
+    def save_interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
-        save(results, path)
+        save(*arguments)
 
     monkeypatch.setattr(compare, "save", save_interrupted)
     result = invoke(*STEP, "-o", str(folder))

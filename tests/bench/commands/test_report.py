@@ -6,9 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.cli import call, invoke
-from support.runs import draw_run
+from support.runs import draw_run, save
 from trigru.bench.analysis.starts import load_starts
-from trigru.bench.results.files import save
 from trigru.common.errors import InputError
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
@@ -40,7 +39,7 @@ def test_it_says_what_it_is_where_a_run_is_asked_for(run):
     code, out, err = call("diff", str(run), str(RESULTS / "cold_start.json"))
     assert (code, out) == (2, "")
     assert (
-        "cold_start.json is a file of `trigru bench --cold-start`, which has no run. `trigru report` shows it." in err
+        "cold_start.json is a file of `trigru compare --cold-start`, which has no run. `trigru report` shows it." in err
     )
     code, out, err = call("report", str(RESULTS / "cold_start.json"), "--format", "json")
     assert (code, out) == (2, "")

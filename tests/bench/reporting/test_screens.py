@@ -26,6 +26,7 @@ from support.runs import (
 )
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
+from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.tidy import timings
 from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.answer import answer_lines
@@ -38,7 +39,7 @@ from trigru.bench.reporting.provenance import load_warnings, provenance_lines
 from trigru.bench.reporting.scaling import scaling_tables
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.files import load, save
+from trigru.bench.results.files import save
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import InputError
 from trigru.common.port.collectives import Collective

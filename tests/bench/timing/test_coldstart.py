@@ -11,7 +11,7 @@ import pytest
 from support.cli import run_code, shown
 from support.processes import ignore
 from trigru.bench.arms.admission import LEARNING_RATE
-from trigru.bench.commands import bench as benchmarking
+from trigru.bench.commands import compare as benchmarking
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing import coldstart
 from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start, start_cold

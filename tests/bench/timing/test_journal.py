@@ -19,8 +19,8 @@ from support.processes import (  # fmt: skip
 )
 from support.runs import MACHINE, make_arm
 from trigru.bench.results.arm import Untimed
-from trigru.bench.timing.journal import Journal, Resumed, ResumeError
-from trigru.bench.timing.messages import GroupTimed
+from trigru.bench.results.run import GroupTimed, Resumed
+from trigru.bench.timing.journal import Journal, ResumeError
 from trigru.bench.timing.supervisor import run
 from trigru.common.equality.verification import Measurement
 from trigru.common.errors import TrigruError
@@ -93,7 +93,7 @@ GROUP = GroupTimed(STEP, 0, [timed(0, arm) for arm in ARMS[:3]])
 LONGER = msgspec.structs.replace(timed(0, ARMS[0]), time_s=[1.0] * 5, position=[0] * 5, started_s=[0.0] * 5)
 CONTRADICTIONS = {
     "has a second beginning": [begun()],
-    "a group was timed before a process started": [GROUP],
+    "a group was timed before its process started": [GROUP],
     "process 0 has tiny/step/float32/stock twice": [STARTED, GROUP, GROUP],
     "process 7 has tiny/step/float32/stock twice, or is none of the run": [
         STARTED, msgspec.structs.replace(GROUP, process=7)

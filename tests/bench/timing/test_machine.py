@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from support.runs import MACHINE, VERSIONS
-from trigru.bench.results.record import Machine
+from trigru.bench.results.run import Machine
 from trigru.bench.timing import machine as machine_module
 from trigru.bench.timing.machine import (
     PACKAGES,

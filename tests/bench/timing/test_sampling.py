@@ -23,8 +23,8 @@ from trigru.bench.timing.sampling import (
 class Arm:
     """What the clock sees of a function."""
 
-    def __init__(self, call, slowed=0.0):
-        self.call, self.slowed = call, slowed
+    def __init__(self, call):
+        self.call = call
 
     def wait(self, outputs):
         return jax.block_until_ready(outputs)
@@ -175,8 +175,8 @@ def test_positions_are_those_that_the_arms_ran_in():
 class Queue:
     """An arm of an asynchronous device: a call returns after its dispatch, and its result is ready later."""
 
-    def __init__(self, clock, dispatch_s, device_s, slowed=0.0):
-        self.clock, self.dispatch_s, self.device_s, self.slowed = clock, dispatch_s, device_s, slowed
+    def __init__(self, clock, dispatch_s, device_s):
+        self.clock, self.dispatch_s, self.device_s = clock, dispatch_s, device_s
 
     def call(self):
         self.clock.now_s += self.dispatch_s
@@ -228,14 +228,6 @@ def test_on_a_cpu_what_is_waited_for_leads(virtual):
     np.testing.assert_allclose(found.time_s, 160e-6, rtol=1e-3)
     np.testing.assert_allclose(found.other_s, (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
     assert [pace_of(backend) for backend in ("cpu", "gpu", "tpu")] == [CPU_PACE, *[ACCELERATOR_PACE] * 2]
-
-
-def test_a_calibration_slows_the_clock_that_leads(virtual):
-    one, slowed = (
-        sample_rounds([Queue(virtual, 60e-6, 100e-6, share)], 4, sample_time_s=1e-3, pace=ACCELERATOR_PACE)[0]
-        for share in (0.0, 0.05)
-    )
-    np.testing.assert_allclose(slowed.time_s / one.time_s, 1.05, rtol=2e-3)
 
 
 def test_a_call_that_fills_a_sample_has_a_number_by_the_clock_that_leads(virtual):

@@ -8,7 +8,8 @@ from support.processes import ARMS, FORWARD, KILLED, LINEN, PLAN, PURE, STEP, Fa
 from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
-from trigru.bench.timing.messages import GroupTimed, Request
+from trigru.bench.results.run import GroupTimed
+from trigru.bench.timing.messages import Request
 from trigru.bench.timing.supervisor import ask_process, run
 
 WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]

@@ -1,0 +1,249 @@
+"""The records of a run, as its processes write them: a line each in the journal, and the same in the results file.
+
+What can be computed from them is not stored. The types bound every number, and what contradicts itself cannot be made.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+from msgspec import Meta, Struct
+
+from ...common.equality.measurement import Measurement
+from ...common.port.programs import Build, ProgramFacts
+from . import contradictions
+from .arm import Arm, Plan, Untimed
+from .grouping import grouped
+from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds
+
+
+class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The best rates measured on a device.
+
+    Args:
+        gemm_gflop_per_s: of a large square matrix product, in the dtype and precision of the arms.
+        copy_gbyte_per_s: bytes read plus bytes written, when an array far larger than the caches is updated in place.
+        loop_step_s: seconds for each step of a loop that does almost nothing; None in files that do not say.
+    """
+
+    gemm_gflop_per_s: Positive
+    copy_gbyte_per_s: Positive
+    loop_step_s: Seconds | None = None
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """The machine and the software of a process.
+
+    Args:
+        versions: of Python and of the distributions that matter; on a GPU also those of CUDA and cuDNN.
+        device, backend: as JAX calls them; for a CPU, its model.
+        threads: how many CPUs the process may use, which is the number of XLA's threads.
+        xla_flags: the environment's XLA_FLAGS, without paths.
+        environment: other variables that change what is measured.
+        commit: of trigru's own checkout, with "-dirty" if it was changed; "" if there is no checkout.
+        gpus: what NVIDIA's driver says of each GPU of the machine when the process starts; clocks, power, memory used.
+    """
+
+    versions: dict[str, str]
+    device: str
+    backend: str
+    threads: Natural
+    xla_flags: str
+    environment: dict[str, str]
+    commit: str
+    gpus: list[dict[str, str]] = []
+
+
+class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """How a run began.
+
+    Args:
+        plan: what was asked for.
+        arms, untimed: of the plan, group by group, as known when the run began.
+        equality: every measurement of equality with the oracle that was made before timing; None where there is none.
+        backend: the platform on which equality was measured. The processes must run on it, too.
+        command: its words, without the folder of the results.
+        load: runnable processes on the machine before the run; None where not known.
+        since: when it began, in UTC.
+        versions, commit: with which it began, and with which its proof was made.
+    """
+
+    plan: Plan
+    arms: list[Arm]
+    untimed: list[Untimed]
+    equality: list[Measurement] | None
+    backend: str | None
+    command: list[str]
+    load: NotNegative | None
+    since: str = ""
+    versions: dict[str, str] = {}
+    commit: str = ""
+
+
+class Started(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """A process that started to measure.
+
+    Args:
+        machine: as it found it.
+        ceilings: the machine's limits, by the arms' arithmetic.
+    """
+
+    machine: Machine
+    ceilings: dict[str, Ceilings]
+
+
+class Resumed(Struct, frozen=True, tag=True):
+    """The run was stopped, and is continued."""
+
+
+class Timed(Struct, frozen=True, forbid_unknown_fields=True):
+    """The samples of an arm in one process.
+
+    Args:
+        arm: its id.
+        device, backend: where the arm ran.
+        differs: how its equations differ from the oracle's; None where they do not. If they do, it was not compared.
+        gate: largest error of the first results, as a share of what its admission allows; None if not compared.
+        leaves: arrays that cross the jit boundary inwards for model and optimiser.
+        build: how long tracing, lowering and compiling took; None where it is not known.
+        program: the program that XLA made; None where XLA did not run it, or another process read it.
+        calls: in a sample.
+        warm_up_calls: before timing.
+        steady: whether the warm-up ended in a steady state.
+        time_s: seconds per call, one for each round.
+        clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
+            started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it
+            is the throughput of a training loop and the other one is latency.
+        other_s: seconds per call by the other clock, from separate rounds; empty where a single call fills a sample.
+        position: the arm's place within each round.
+        started_s: when each sample began, seconds since the epoch.
+    """
+
+    arm: str
+    device: str
+    backend: str
+    differs: str | None
+    gate: Admitted | None
+    leaves: Count
+    build: Build | None
+    program: ProgramFacts | None
+    calls: Natural
+    warm_up_calls: Count
+    steady: bool
+    time_s: Annotated[list[Seconds], Meta(min_length=1)]
+    clock: Clock
+    other_s: list[Seconds]
+    position: list[Count]
+    started_s: list[NotNegative]
+
+    def __post_init__(self) -> None:
+        contradictions.check_timed(self)
+
+
+class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """One group in one process: the arms that have a number in it."""
+
+    group: str
+    process: Count
+    timed: list[Timed]
+
+    def __post_init__(self) -> None:
+        contradictions.check_group(self)
+
+
+class Ended(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """How a run ended.
+
+    Args:
+        datetime: when it did.
+        cpu: the processor's model.
+        load: runnable processes on the machine after the run; None where not known.
+    """
+
+    datetime: str
+    cpu: str
+    load: NotNegative | None
+
+    def __post_init__(self) -> None:
+        contradictions.check_date(self.datetime)
+
+
+Line = Begun | Started | Resumed | Untimed | GroupTimed | Ended
+_T = TypeVar("_T")
+
+
+class Run:
+    """The records of a run in the order in which they came. Raises a ValueError if they cannot be of one run."""
+
+    def __init__(self, lines: Sequence[Line]):
+        contradictions.check_run(lines)
+        self.lines = list(lines)
+
+    @property
+    def begun(self) -> Begun:
+        """How it began."""
+        return self._of(Begun)[0]
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for."""
+        return self.begun.plan
+
+    @property
+    def interruptions(self) -> int:
+        """How often it was resumed."""
+        return len(self._of(Resumed))
+
+    @property
+    def started(self) -> list[Started]:
+        """One record for each process that was started, before or after an interruption."""
+        return self._of(Started)
+
+    @property
+    def machine(self) -> Machine | None:
+        """The machine of the run; None as long as no process has started."""
+        return self.started[0].machine if self.started else None
+
+    @property
+    def groups_timed(self) -> list[GroupTimed]:
+        """What was measured."""
+        return self._of(GroupTimed)
+
+    @property
+    def untimed(self) -> dict[str, Untimed]:
+        """Arms without a number, by id, each with its first reason."""
+        return {line.arm.id: line for line in reversed([*self.begun.untimed, *self._of(Untimed)])}
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended; None if it did not."""
+        return next(iter(self._of(Ended)), None)
+
+    def groups(self) -> dict[str, list[Arm]]:
+        """All arms, by group."""
+        return grouped(self.begun.arms, lambda arm: arm.group)
+
+    def todo(self, process: int) -> list[Arm]:
+        """The arms that a process has not measured yet, of groups that can still have numbers."""
+        done = {line.group for line in self.groups_timed if line.process == process}
+        untimed = self.untimed
+        return [
+            arm
+            for group, arms in self.groups().items()
+            if group not in done and _can_have_numbers(arms, untimed)
+            for arm in arms
+            if arm.id not in untimed
+        ]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is measured."""
+        untimed, done = self.untimed, {(line.group, line.process) for line in self.groups_timed}
+        can = [g for g, arms in self.groups().items() if _can_have_numbers(arms, untimed)]
+        return all((group, process) in done for group in can for process in range(self.plan.processes))
+
+    def _of(self, kind: type[_T]) -> list[_T]:
+        return [line for line in self.lines if isinstance(line, kind)]
+
+
+def _can_have_numbers(arms: list[Arm], untimed: dict[str, Untimed]) -> bool:
+    return not any(arm.id in untimed for arm in arms if arm.role in ("baseline", "duplicate"))
