@@ -52,10 +52,18 @@ def pytest_configure(config):
 
 #: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long` runs it.
 LONG = (
+    "bench/commands/test_snapshot.py::test_two_snapshots_of_one_environment",
+    "bench/commands/test_snapshot.py::test_what_is_installed_does_not_differ",
+    "bench/commands/test_verify.py::test_a_death_is_no_notice",
+    "bench/commands/test_verify.py::test_the_self_test_fails",
     "bench/processes/test_interrupts.py",
+    "bench/proving/test_prover.py::test_a_question_that_kills_hangs_or_ends",
+    "bench/proving/test_prover.py::test_damaged_programs",
     "bench/test_devices.py",
     "bench/test_hosts.py",
+    "bench/timing/test_coldstart.py::test_a_start",
     "bench/timing/test_hanging.py",
+    "bench/timing/test_worker.py::test_the_second_process_compiles",
     "bench/upgrades/test_assert_unchanged.py",
     "bench/upgrades/test_facts.py",
     "common/equality/test_verification.py::test_a_failed_row_is_told_by_the_fewest_levels",

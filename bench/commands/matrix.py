@@ -23,7 +23,7 @@ def read_sets(sets: Sequence[str], first: str | None, every: str) -> list[Versio
     """The sets that are asked for: those named, then those of a range of days."""
     found = [read_set(text) for text in sets]
     if first is not None:
-        found += days_between(read_day(first), every, None)
+        found += days_between(read_day(first), every)
     if not found:
         raise typer.BadParameter('name a version set, as "jax==0.6.2 flax==0.11.2" or 2025-01-31, or a range: --from.')
     if len({of.name for of in found}) < len(found):

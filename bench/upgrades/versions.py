@@ -79,12 +79,11 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def days_between(first: date, every: str, last: int | None = None, end: date | None = None) -> list[VersionSet]:
+def days_between(first: date, every: str, end: date | None = None) -> list[VersionSet]:
     """A set for each of some days, from the first to today, which is always the end.
 
     Args:
         every: "2months", "week", "10 days".
-        last: only so many of them, the newest.
 
     >>> [s.name for s in days_between(date(2025, 11, 30), "month", end=date(2026, 2, 10))]
     ['2025-11-30', '2025-12-30', '2026-01-30', '2026-02-10']
@@ -100,8 +99,6 @@ def days_between(first: date, every: str, last: int | None = None, end: date | N
     except (OverflowError, ValueError):  # beyond the last day that there is
         pass
     days.append(end)
-    if last is not None:
-        days = days[-last:]
     return [VersionSet(day.isoformat(), (), day) for day in days]
 
 

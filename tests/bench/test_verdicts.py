@@ -80,7 +80,6 @@ def test_what_changed(two, fail_above):
             "old": lambda row: (Arm(old, *row).time_s,),
             "new": lambda row: (Arm(new, *row).time_s,),
         }
-        columns["new / old"] = lambda row: "1 (baseline)" if row[1] == "pure[jit]" else ratio(row)
         title = f"tiny {group.split('/')[1]}: float32, kernel stock, change of {measure}"
         check(tables[title], times | columns, [row for row in named if row[0] == group])
     assert found.exit_code == bool(failed)

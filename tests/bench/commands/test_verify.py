@@ -42,7 +42,7 @@ def test_verify_speaks_to_machines_of_what_was_asked_for():
     }
     assert set(data["measurements"][0]) == {
         "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "levels",
-        "offered", "passed",
+        "place", "offered", "passed",
     }  # fmt: skip
 
 

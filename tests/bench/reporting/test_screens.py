@@ -19,6 +19,7 @@ from support.runs import (
     make_benchmark,
     make_results,
     plan,
+    save,
     with_benchmarks,
     with_facts,
     with_machine,
@@ -39,7 +40,6 @@ from trigru.bench.reporting.provenance import load_warnings, provenance_lines
 from trigru.bench.reporting.scaling import scaling_tables
 from trigru.bench.reporting.sections import markdown
 from trigru.bench.results.arm import Untimed
-from trigru.bench.results.files import save
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import InputError
 from trigru.common.port.collectives import Collective
