@@ -75,6 +75,9 @@ def compare(
         raise typer.BadParameter("--cold-start takes --port and --output alone.")
     if no_proof and anew:
         raise typer.BadParameter("--anew is about the proof, which --no-proof leaves out.")
+    from .processes.probe import check_jax
+
+    check_jax()  # before anything imports JAX
     from .commands.claims import claim_folder
     from .proving.prover import Prover
 

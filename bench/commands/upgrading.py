@@ -40,10 +40,11 @@ def snapshot(
     if anew and not equality:
         raise typer.BadParameter("--anew is about equality: it does not go with --no-equality.")
     from ..processes.probe import check_jax
+
+    check_jax()  # before anything imports JAX
     from ..proving.prover import Prover
     from .claims import claim_folder
 
-    check_jax()
     with claim_folder(output, timing=False), Prover(keep=given.keeps(), early=equality and not ports) as prover:
         from . import options
         from .snapshot import snapshot

@@ -15,7 +15,6 @@ from threading import Event
 import msgspec
 from platformdirs import user_cache_path
 
-from ...common.equality.contract.data import dtypes_of
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
@@ -209,6 +208,7 @@ def _ask_alone(child: Child, request: Request, number: int) -> Answered:
 
 
 def _death(request: Request, number: int, error: ChildDiedError) -> Answered:
+    from ...common.equality.contract.data import dtypes_of  # imports JAX, whose settings are checked before
     from .questions import get_subject
 
     asked = request.questions[number]
