@@ -75,6 +75,9 @@ def compare(
         raise typer.BadParameter("--cold-start takes --port and --output alone.")
     if no_proof and anew:
         raise typer.BadParameter("--anew is about the proof, which --no-proof leaves out.")
+    unfinished = (output / "results.partial.jsonl").exists()
+    if anew and unfinished and not fresh:
+        raise typer.BadParameter("the folder holds an unfinished run with its proof: --anew needs --fresh, too.")
     from .processes.probe import check_jax
 
     check_jax()  # before anything imports JAX
@@ -82,7 +85,7 @@ def compare(
     from .proving.prover import Prover
 
     proves = not (no_proof or cold_start)
-    early = not ports and not (output / "results.partial.jsonl").exists()
+    early = not ports and not unfinished
     with claim_folder(output), Prover(keep=given.keeps(), early=early) if proves else nullcontext() as prover:
         from .commands import compare, options
 
@@ -123,7 +126,7 @@ def verify(
         raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
-    if hosts and (checks or dtypes or self_test or upstream):
+    if hosts and (checks or dtypes or self_test or upstream or anew):
         raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --format alone.")
     from .processes.probe import check_jax
     from .proving.prover import Prover

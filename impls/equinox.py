@@ -243,7 +243,7 @@ class Classifier(eqx.Module):
     readout: eqx.nn.Linear
 
     def __init__(self, gru: Any, classes: int, *, key: PRNGKeyArray):
-        hidden_size, dtype = gru.cell.hidden_size, gru.initial_carry.dtype
+        hidden_size, dtype = gru.cell.hidden_size, gru.cell.weight_ih.dtype
         weight = initializers.lecun_normal()(key, (hidden_size, classes), dtype).T
         self.gru = gru
         self.readout = eqx.tree_at(

@@ -105,7 +105,7 @@ class GRU(nn.Module):
         """
         masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
         loop = recurrence.begin(x, carry, self.initial_carry, **masks, unroll=self.unroll, **self._sizes())
-        if self.kernel == "fused" and not self.is_initializing():
+        if self.kernel == "fused" and self._params():  # else the cell makes its parameters first
             return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
 
         def advance(gru, h, inputs):
@@ -145,12 +145,16 @@ class GRU(nn.Module):
         return jnp.broadcast_to(h, (*batch_shape, self.features))
 
     def _sizes(self):
-        kernels = {} if self.is_initializing() else self.cell.variables["params"]
-        features = {"input_size": kernels["in"]["kernel"].shape[0]} if kernels else {}
+        cell = self._params()
+        features = {"input_size": cell["in"]["kernel"].shape[0]} if cell else {}
         return {**features, "hidden_size": self.features, "dtype": self.dtype}
 
+    def _params(self):
+        """The cell's parameters without boxes; none before they are made, in `init` or with `mutable=["params"]`."""
+        return nn.meta.unbox(self.variables.get("params", {}).get("cell", {}))
+
     def _weights(self, dtype):
-        cell = jax.tree.map(lambda p: jnp.asarray(p, dtype), self.cell.variables["params"])
+        cell = jax.tree.map(lambda p: jnp.asarray(p, dtype), self._params())
         return recurrence.Weights(
             kernel_i=jnp.concatenate([cell[gate]["kernel"] for gate in ("ir", "iz", "in")], axis=1),  # (D, 3H)
             kernel_h=jnp.concatenate([cell[gate]["kernel"] for gate in ("hr", "hz", "hn")], axis=1),  # (H, 3H)

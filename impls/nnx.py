@@ -26,7 +26,7 @@ from .compat import nnx as compat
 __all__ = ["GRU", "PORT", "GRUCell"]
 
 
-class GRUCell(nnx.Module):
+class GRUCell(nnx.RNNCellBase):
     """`nnx.GRUCell` with the b_hn that its documentation promises.
 
     Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h), without b_hn
@@ -64,6 +64,16 @@ class GRUCell(nnx.Module):
         n = jnp.tanh(gi_n + r * (gh_n + jnp.broadcast_to(b_n, gh_n.shape)))
         h = (1.0 - z) * n + z * h
         return h, h
+
+    def initialize_carry(self, input_shape, rngs=None, carry_init=initializers.zeros):
+        """A carry for inputs of a shape (*batch, D), as `nnx.RNN` asks for it: zeros, unless `carry_init` draws."""
+        draw: Any = carry_init or initializers.zeros
+        key = jax.random.key(0) if rngs is None else getattr(rngs, "carry", rngs)()
+        return draw(key, (*input_shape[:-1], self.hidden_features), self.param_dtype)
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
 
 
 class GRU(nnx.Module):

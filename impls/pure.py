@@ -152,7 +152,7 @@ def get_initial_carry(
     """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
     check_batch_shape(batch_shape)
     recurrence.check_model(dtype=dtype)
-    h = jnp.asarray(_initial(params), computation_dtype(dtype, params.bias_n))
+    h = jnp.asarray(_initial(params), computation_dtype(dtype, params.kernel_i))
     return jnp.broadcast_to(h, (*batch_shape, h.size))
 
 
@@ -167,7 +167,8 @@ def _cell(params: Params, h: Array, x: Array) -> Array:
 
 
 def _initial(params: Params) -> Array:
-    return jnp.zeros_like(params.bias_n) if params.initial_carry is None else params.initial_carry
+    h = jnp.zeros_like(params.bias_n) if params.initial_carry is None else params.initial_carry
+    return jnp.asarray(h, params.kernel_i.dtype)  # which decides the dtype of the computation
 
 
 def _sizes(params: Params) -> dict[str, Any]:
@@ -258,7 +259,7 @@ class PurePort(BasePort):
 
 
 def _record(params: Params) -> GRUParams:
-    return GRUParams(params.kernel_i.T, params.kernel_h.T, *params[2:])
+    return GRUParams(params.kernel_i.T, params.kernel_h.T, params.bias, params.bias_n, np.asarray(_initial(params)))
 
 
 PORT = PurePort()

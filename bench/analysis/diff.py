@@ -307,19 +307,19 @@ def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
 def _problems(old: Results, new: Results, allow_missing: bool, allow_other_machine: bool) -> Iterator[Problem]:
     for file, results in (("OLD", old), ("NEW", new)):
         if not results.trigru.complete:
-            yield Problem(f"the run of {file} was interrupted: not all was measured", "--allow-missing", allow_missing)
+            yield Problem(f"the run of {file} was interrupted: not all was measured", "--anyway", allow_missing)
     differences = list(machine_differences(old.trigru.machine, new.trigru.machine, versions=False))
     clocks = [results.benchmarks[0].facts.clock for results in (new, old) if results.benchmarks]
     if len({*clocks}) == 2:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
-        yield Problem("the machine or its environment differs", "--allow-other-machine", allow_other_machine, detail)
+        yield Problem("the machine or its environment differs", "--anyway", allow_other_machine, detail)
     before = old.groups()
     for group, after in new.groups().items():
         was, now = _work(before.get(group)), _work(after)
         if was and was != now:
             detail = f"{group} is not compared: {now}, was {was}"
-            yield Problem("groups of one name are other work", "--allow-missing", allow_missing, detail, group)
+            yield Problem("groups of one name are other work", "--anyway", allow_missing, detail, group)
 
 
 def _work(benchmarks: list[Benchmark] | None) -> str:

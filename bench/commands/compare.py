@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import typer
 
+from ...common.equality.checks import CHECKS
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.files import write_whole
@@ -76,7 +77,7 @@ def compare(
         details, json: see `trigru.bench.commands.report.show_run`.
     """
     path, load_before, proof = folder / PARTIAL, load_average(), None
-    journal = None if fresh else unfinished_run(path, plan, proven=prover is not None)
+    journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
         with _no_memory_kept():
             proof = _prove(plan, prover, quick=quick, anew=anew)
@@ -100,19 +101,24 @@ def compare(
         raise typer.Exit(1)
 
 
-def unfinished_run(path: Path, plan: Plan, *, proven: bool) -> Journal | None:
+def unfinished_run(path: Path, plan: Plan, *, proven: bool, quick: bool) -> Journal | None:
     """The unfinished run that a path has, to be continued; None if there is none.
 
     Args:
         proven: whether its arms have to be proven equal.
+        quick: whether a proof of what is timed suffices; else it has all default checks.
 
     Raises:
         ResumeError: it is damaged, of another plan, of other versions, or not proven.
     """
     if not (path.exists() or path.is_symlink()):
         return None
-    if proven and Journal.read(path).begun.equality is None:
+    proof = Journal.read(path).begun.equality if proven else None
+    if proven and proof is None:
         raise ResumeError(f"{path} is of a run with --no-proof: pass that to continue it, or --fresh to delete it.")
+    checked = {measurement.check for measurement in proof or ()}
+    if proven and not quick and not {check.name for check in CHECKS if check.rows is None} <= checked:
+        raise ResumeError(f"{path} is of a first look, not proven in full: add --quick, or --fresh to delete it.")
     journal = Journal.resume(path, plan, versions_of(packages_of_plan(plan)), commit_of_trigru())
     say(f"continues a run of {journal.begun.since or '?'} UTC: {parts(journal)} are in {path}.")
     return journal

@@ -33,7 +33,10 @@ OPTIONS: dict[str, str] = {
     "--snapshot": "--snapshot is a command: trigru snapshot -o FOLDER takes what was proven before.",
     "--share": "--share is gone: the second of two runs on one machine waits for the first.",
     "--weak": "--weak is gone: --devices spreads one batch; time a larger one with --size batch=N.",
+    "--thorough": "--thorough is gone: all default checks always run; --check scale checks accuracy at large sizes.",
     "--last": "--last is gone: say with --from at which day to begin.",
     "--allow-pickle": "--allow-pickle is not needed: .pt and .pth files are read by torch.load(weights_only=True).",
     "--peers": "--peers is now a port to name: --port torch, beside the others.",
 }
+#: The commands that had an option, where its name could be meant otherwise in others.
+ONLY: dict[str, tuple[str, ...]] = {"--json": ("compare", "verify", "report"), "--phase": ("styles",)}

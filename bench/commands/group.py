@@ -21,7 +21,7 @@ class Commands(TyperGroup):
         known = {option for parameter in command.params for option in parameter.opts} if command else set()
         own = rest[: rest.index("--")] if "--" in rest else rest
         for option in (word.partition("=")[0] for word in own):
-            if option in former.OPTIONS and option not in known:
+            if option in former.OPTIONS and option not in known and name in former.ONLY.get(option, (name,)):
                 ctx.fail(former.OPTIONS[option])
         return name, command, rest
 

@@ -151,7 +151,7 @@ def _reasons(diff: Diff, *, allowed: bool) -> dict[str, list[str]]:
         counts = [
             f"{count(sum(len(m.arms) for m in some), 'arm')} missing in {file}" for file, some in of_files.items()
         ]
-        reasons.append(("--allow-missing", " and ".join(counts)))
+        reasons.append(("--anyway", " and ".join(counts)))
     by_option = grouped(dict.fromkeys(reasons), lambda row: row[0])
     return {option: [reason for _, reason in rows] for option, rows in by_option.items()}
 
@@ -238,7 +238,7 @@ def _problems(diff: Diff) -> Section:
 def _missing(diff: Diff) -> Section:
     """What one file lacks, in a row for each port."""
     rows = [(m.file, m.port, _where(m), str(len(m.arms)), m.reason or "-") for m in diff.missing]
-    accepts = "--allow-missing accepts them."
+    accepts = "--anyway accepts them."
     return Section(
         "Arms that are missing in one file",
         ("missing in", Words("port"), Prose("where"), "arms", Prose("reason")),

@@ -27,8 +27,8 @@ _OF_ROWS = (
 def label(port: str, kernel: str) -> str:
     """The name of a port on a kernel; on the stock cell, only the port's name.
 
-    >>> label("linen", "stock"), label("linen", "fused@save=none")
-    ('linen', 'linen:fused@save=none')
+    >>> label("linen", "stock"), label("linen", "fused")
+    ('linen', 'linen:fused')
     """
     return port if kernel == STOCK else f"{port}:{kernel}"
 

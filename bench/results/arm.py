@@ -86,7 +86,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """Short, and unique within the group: "linen[apply]", "pure[jit]#2" or "pure[jit]:fused@save=none"."""
+        """Short, and unique within the group: "linen[apply]", "pure[jit]#2" or "pure[jit]:fused"."""
         kernel = "" if self.kernel == STOCK else f":{self.kernel}"
         copy = f"#{self.copy}" if self.copy > 1 else ""
         spread = f" on {self.devices}, {self.way}" if self.devices > 1 else ""

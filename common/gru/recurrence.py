@@ -62,7 +62,7 @@ def check_model(
     """
     check_sizes(**sizes, unroll=unroll)
     check_flag(remat=remat)
-    if kernel not in KERNELS:
+    if not isinstance(kernel, str) or kernel not in KERNELS:
         raise InputError(f"kernel is {kernel!r}, expected {' or '.join(KERNELS)}.")
     check_dtypes(dtype=dtype, param_dtype=param_dtype)
 

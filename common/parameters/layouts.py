@@ -107,12 +107,15 @@ class Layout:
             flat: by name, with the shapes of this layout.
 
         Returns:
-            GRUParams, or ClassifierParams where there is a readout. A bias_n that the layout has no row for is zeros.
+            GRUParams, or ClassifierParams where there is a readout. A bias_n that the layout has no row for, and an
+            initial carry that is not learned, are zeros.
         """
         parts: dict[str, list[np.ndarray]] = {}
         for name, row in self.table(classifier=self.readout[0].name in flat).items():
-            parts.setdefault(row.field, []).append(_transposed(row, np.asarray(flat[name])))
+            if row is not CARRY or flat.get(name) is not None:
+                parts.setdefault(row.field, []).append(_transposed(row, np.asarray(flat[name])))
         fields = {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in parts.items()}
+        fields.setdefault("initial_carry", np.zeros_like(fields["bias"][: len(fields["bias"]) // 3]))
         fields.setdefault("bias_n", np.zeros_like(fields["initial_carry"]))
         if "bias_hh" in fields:
             *second, fields["bias_n"] = np.split(fields["bias_hh"], 3)

@@ -309,3 +309,32 @@ def test_a_start_that_is_not_learned_is_no_parameter_and_zero(name, kernel):
     carry, outputs = call(model, X)
     assert carry.shape == (*X.shape[:-2], 8)
     assert bool(jnp.isfinite(outputs).all())
+
+
+@pytest.mark.parametrize("kernel", ["stock", "fused"])
+def test_linen_makes_its_parameters_in_a_lazy_apply_and_in_boxes(kernel):
+    rngs = {"params": jax.random.key(0)}
+    _, made = linen.GRU(8, kernel=kernel).apply({}, X, rngs=rngs, mutable=["params"])
+    jax.tree.map(assert_bits, made["params"], linen.GRU(8).init(jax.random.key(0), X)["params"])
+    boxed = nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model"))
+    model = linen.GRU(8, kernel=kernel, kernel_init=boxed)
+    assert model.apply(model.init(jax.random.key(0), X), X)[1].shape == (2, 5, 8)
+
+
+def test_nnxs_cell_runs_in_nnxs_own_loop():
+    cell = nnx_port.GRUCell(4, 8, rngs=nnx.Rngs(0))
+    assert nnx.RNN(cell)(X).shape == (2, 5, 8)
+
+
+def test_what_is_not_learned_is_dumped_as_zeros():
+    models = {name: unlearned(name, "stock")[1] for name in ("linen", "nnx", "equinox", "pure")}
+    models["linen"] = linen.Model(models["linen"]["params"], linen.GRU(8, carry_init=None))
+    models["pure"] = pure.Model(models["pure"])
+    for name, model in models.items():
+        assert_bits(get_port(name).dump(model).initial_carry, np.zeros(8, "f4"))
+
+
+def test_plain_jax_rounds_no_weights_to_the_dtype_of_the_start():
+    params = pure.init(4, 8, key=jax.random.key(0))
+    params = params._replace(initial_carry=params.initial_carry.astype("bfloat16"))
+    assert pure.gru(params, X.astype("bfloat16"))[1].dtype == pure.get_initial_carry(params).dtype == jnp.float32
