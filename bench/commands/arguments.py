@@ -110,7 +110,6 @@ FailAbove = Annotated[
 ]
 Details = Annotated[bool, typer.Option("--details", help="Also print all tables.")]
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="text, or json for machines.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON instead.")]
 Dtypes = Annotated[
     list[str] | None,
     typer.Option("--dtype", help="float64 (same function?), float32, bfloat16 or float16 (accurate?); repeatable."),

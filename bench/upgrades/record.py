@@ -18,8 +18,6 @@ SCHEMA = 1
 DEVICES = 2
 #: What is done to a subject, in this order.
 When = Literal["import", "make", "call", "train"]
-#: The facts of a subject; `FACTS` in `trigru.bench.upgrades.facts` collects them, one after the other.
-FactName = Literal["styles", "draws", "tree", "checkpoints", "values", "programs", "calls"]
 
 
 class Where(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
