@@ -43,7 +43,6 @@ def matrix(
             Environments(python),
             command=command_line(),
             arguments=arguments,
-            bench=None,
             told=lambda done, of, what: progress.to(done / of, f"matrix: {done} of {of} done, {what} at work"),
         )
     sections = matrix_tables(found)

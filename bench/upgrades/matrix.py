@@ -13,26 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from ...common.port.protocol import DOCUMENTED
-from ..analysis.merge import load as load_run
 from ..processes.child import environment, interpreter
 from ..processes.interrupts import check
 from ..reporting.numbers import count
-from ..results.files import FILE as RUN
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .folder import SnapshotError, load
 from .record import Snapshot
-from .versions import SUBJECTS, VersionSet, changed
+from .versions import SUBJECTS, VersionSet
 
-SCHEMA, FILE = 2, "matrix.json"
-#: The longest that a snapshot, or a run, of one set may take; in seconds.
+SCHEMA, FILE = 3, "matrix.json"
+#: The longest that a snapshot of one set may take; in seconds.
 LIMIT_S = 1800.0
 #: How many changes of one kind are kept of each port and part between two rows; more are counted.
 MOST_KEPT = 3
@@ -50,8 +46,6 @@ class Row(Struct, forbid_unknown_fields=True):
         requirements, day: of the set.
         python: its version.
         arguments: of `trigru snapshot`.
-        bench: of `trigru bench`; None if it was not asked.
-        untimed: why `trigru bench` gave no times; "" if it did, or was not asked.
         versions: of the frameworks; empty if it could not be installed.
         reason: why there is no snapshot; "" if there is one.
         lasting: whether trying again is no use.
@@ -66,8 +60,6 @@ class Row(Struct, forbid_unknown_fields=True):
     day: str
     python: str = ""
     arguments: list[str] = []
-    bench: list[str] | None = None
-    untimed: str = ""
     versions: dict[str, str] = {}
     reason: str = ""
     lasting: bool = False
@@ -99,18 +91,16 @@ def fill(
     *,
     command: list[str],
     arguments: Sequence[str] = (),
-    bench: Sequence[str] | None = None,
     told: Callable[[int, int, str], None] = lambda done, of, what: None,
 ) -> Matrix:
     """Take a snapshot of each set, one after the other, and compare each with the one before.
 
-    What an earlier run of the same folder has is not done again: snapshots can be taken first, and timed later.
+    What an earlier run of the same folder has is not done again.
 
     Args:
         folder: matrix.json, and a folder for each set.
         command: of the record.
         arguments: of `trigru snapshot`.
-        bench: of `trigru bench`, which runs for each set, too; None runs none.
         told: of the progress, at each set and every second: how many are done, of how many, and the set at work.
     """
     known = {row.name: row for row in read(folder).rows} if (folder / FILE).exists() else {}
@@ -127,8 +117,6 @@ def fill(
             day = "" if of.day is None else of.day.isoformat()
             row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
             _fill_row(row, of, place, environments, still)
-        if bench is not None and not row.reason and not (row.bench == list(bench) and (place / RUN).is_file()):
-            _time(row, of, place, environments, bench, still)
         if not row.reason:
             _compare(row, before, place)
             before = place
@@ -183,25 +171,6 @@ def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments,
     row.seconds = [round((b - a).total_seconds(), 1) for a, b in ((start, installed), (installed, datetime.now(UTC)))]
 
 
-def _time(
-    row: Row, of: VersionSet, place: Path, environments: Environments, bench: Sequence[str], still: Callable[[], None]
-) -> None:
-    """Time a set whose snapshot is there; why that is not so is a note of its row."""
-    (place / RUN).unlink(missing_ok=True)  # of other arguments
-    row.bench = None
-    try:
-        made = environments.get(of)
-    except EnvironmentFailedError as error:
-        row.untimed = str(error)
-        return
-    now = {name: made.versions[name] for name in row.versions if name in made.versions}
-    if now != row.versions:
-        row.untimed = f"it gets other versions now: {', '.join(changed(row.versions, now))}"
-        return
-    row.untimed = run_trigru(made, ["bench", *bench, "--discard", "-o", str(place)], still)
-    row.bench = None if row.untimed else list(bench)
-
-
 def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], None] = lambda: None) -> str:
     """Run trigru in an environment; "" if it was well, else the last line that it said."""
     command = interpreter("-m", "trigru.bench.cli", *arguments, python="python")
@@ -244,8 +213,6 @@ def _compare(row: Row, before: Path | None, place: Path) -> None:
     """Add what changed since the row before, and what a table shows."""
     now = load(place)
     row.facts = facts_of(now[0])
-    for port, time_us in step_times_us(place).items():
-        row.facts.get(port, {})["step_time_us"] = time_us
     found: list[Change] = changes(load(before), now) if before is not None else []
     row.counts = {}
     row.moved = []
@@ -254,15 +221,6 @@ def _compare(row: Row, before: Path | None, place: Path) -> None:
         counted[change.kind] = counted.get(change.kind, 0) + 1
         if counted[change.kind] <= MOST_KEPT:
             row.moved.append(change)
-
-
-def step_times_us(place: Path) -> dict[str, float]:
-    """One time step of the smallest model as documented, in µs, for each port that a run beside the snapshot timed."""
-    if not (place / RUN).is_file():
-        return {}
-    steps = [b for b in load_run(place).benchmarks if b.arm.phase == "step" and DOCUMENTED in b.arm.labels]
-    steps.sort(key=lambda b: b.facts.flops, reverse=True)
-    return {b.arm.port: round(float(np.median(b.time_s)) * 1e6, 1) for b in steps}
 
 
 def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:

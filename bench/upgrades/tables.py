@@ -12,11 +12,6 @@ from .matrix import Matrix, Row
 from .record import Snapshot
 from .versions import changed
 
-#: What the picture of a matrix shows, by the name of a fact: the title and the unit.
-DRAWN = {
-    "lines": ("Lines of Python in one train step, as documented", "lines"),
-    "step_time_us": ("One time step of the smallest model, as documented", "µs"),
-}
 #: Rows of one kind for each subject; more are counted.
 MOST_ROWS = 3
 #: The longest text of a cell.
@@ -70,8 +65,6 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
         moved = _said(sum(map(Counter, row.counts.values()), Counter())) if before else "the first"
         rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
         details.append(_details(row))
-        if row.untimed:
-            notes.append(f"No times of {row.name}: {row.untimed}")
         before = row
     columns = (Prose("version set"), Prose("versions, then new ones"), Prose("works"), Prose("equal"), Prose("changed"))
     note = (
@@ -96,27 +89,14 @@ def _said(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {counts[kind]}" for kind in KINDS if counts.get(kind)) or "nothing"
 
 
-#: Of a table that shows each set: what was counted, and what was timed.
-_COUNTED = ("version set", Prose("works"), Words("equal"), Prose("changed"), "functions / lines")
-_TIMED = ("time step", "cost")
-
-
 def subject_tables(matrix: Matrix) -> list[Section]:
     """A table for each port, kernel and part: by set, whether it works, what changed, and what a call costs."""
     done = [row for row in matrix.rows if not row.reason]
     names = list(dict.fromkeys(name for row in done for name in row.facts))
-    timed = any("step_time_us" in facts for row in done for facts in row.facts.values())
+    columns = ("version set", Prose("works"), Words("equal"), Prose("changed"), "functions / lines")
     note = "Functions / lines: of Python, in one train step as documented."
-    if timed:
-        note += " Time step: of the smallest model, as documented. Cost: that time over plain JAX's of the same set."
     return [
-        Section(
-            name,
-            _COUNTED + (_TIMED if timed else ()),
-            [_set_of(row, name, first=row is done[0]) + (_times_of(row, name) if timed else ()) for row in done],
-            (note,),
-            detail=True,
-        )
+        Section(name, columns, [_set_of(row, name, first=row is done[0]) for row in done], (note,), detail=True)
         for name in names
     ]
 
@@ -130,52 +110,38 @@ def _set_of(row: Row, name: str, *, first: bool) -> tuple[str, ...]:
     return row.name, facts["works"], facts["equal"] or "not asked", changed_now, cost
 
 
-def _times_of(row: Row, name: str) -> tuple[str, ...]:
-    time_us, plain_us = (row.facts.get(subject, {}).get("step_time_us") for subject in (name, "pure"))
-    return (
-        "-" if time_us is None else f"{time_us:.1f} µs",
-        "-" if time_us is None or plain_us is None else f"{time_us / plain_us:.2f}",
-    )
-
-
 def _details(row: Row) -> Section:
     columns = (Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
     return Section(f"Changed with {row.name}", columns, [(m.kind, *_row(m)) for m in row.moved], detail=True)
 
 
 def matrix_picture(matrix: Matrix) -> Picture | None:
-    """The cost of one call of each port, over the version sets: a panel for each fact that some set has."""
+    """The lines of Python that one train step of each port runs, over the version sets; None of fewer than two."""
     rows = [row for row in matrix.rows if not row.reason]
-    ports = [name for name in dict.fromkeys(name for row in rows for name in row.facts) if ":" not in name]
-
-    def points(port: str, fact: str) -> list[tuple[int, int | float]]:
-        return [(number, value) for number, row in enumerate(rows) if (value := row.facts.get(port, {}).get(fact))]
-
-    drawn = {fact: [port for port in ports if points(port, fact)] for fact in DRAWN}
-    drawn = {fact: some for fact, some in drawn.items() if some}
-    if len(rows) < 2 or not drawn:
+    names = dict.fromkeys(name for row in rows for name in row.facts if ":" not in name)
+    lines = {
+        port: [(at, n) for at, row in enumerate(rows) if (n := row.facts.get(port, {}).get("lines"))] for port in names
+    }
+    lines = {port: known for port, known in lines.items() if known}
+    if len(rows) < 2 or not lines:
         return None
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9, 3.6 * len(drawn) + 0.6), layout="constrained")
-        grid = figure.subplots(len(drawn), 1, squeeze=False)
-        for axes, (fact, some) in zip(grid[:, 0], drawn.items(), strict=True):
-            for number, port in enumerate(some):
-                known = points(port, fact)
-                axes.plot(*zip(*known, strict=True), color=colour_of(port, some), marker=marker_of(number), label=port)
-            title, unit = DRAWN[fact]
-            axes.set(title=title, ylabel=unit, yscale="log")
-            axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
-            axes.set_xticks(range(len(rows)), [""] * len(rows))
-            axes.grid(alpha=0.3)
-        names = [_label(row) for row in rows]
-        grid[-1][0].set_xticks(range(len(rows)), names, rotation=45, ha="right", rotation_mode="anchor")
-        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for number, (port, known) in enumerate(lines.items()):
+            style = {"color": colour_of(port, list(lines)), "marker": marker_of(number)}
+            axes.plot(*zip(*known, strict=True), label=port, **style)
+        axes.set(title="Lines of Python in one train step, as documented", ylabel="lines", yscale="log")
+        axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
+        axes.grid(alpha=0.3)
+        axes.set_xticks(range(len(rows)), map(_label, rows), rotation=45, ha="right", rotation_mode="anchor")
+        figure.legend(loc="outside right upper", frameon=False)
     ends = [
         f"{port} from {known[0][1]} to {known[-1][1]}"
-        for port in ports
-        if (known := points(port, "lines")) and known[0][0] == 0 and known[-1][0] == len(rows) - 1
+        for port, known in lines.items()
+        if (known[0][0], known[-1][0]) == (0, len(rows) - 1)
     ]
     text = f"Lines of Python in one train step, over {len(rows)} version sets: {'; '.join(ends)}."
     return Picture("matrix", figure, text)

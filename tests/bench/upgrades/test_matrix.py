@@ -1,17 +1,14 @@
 """A matrix of version sets, whose environments are made up: rows, reasons, what changed, and going on."""
 
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 import typer
 from support.environments import SETS, Made
-from support.runs import make_arm, make_benchmark, make_results
 from trigru.bench.commands import matrix as command
 from trigru.bench.upgrades import matrix
-from trigru.bench.upgrades.environments import Environment
-from trigru.bench.upgrades.matrix import MatrixFileError, fill, read, step_times_us
+from trigru.bench.upgrades.matrix import MatrixFileError, fill, read
 from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
 from trigru.common.equality.measurement import Measurement
 
@@ -52,11 +49,6 @@ def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
     assert made.made == [of.name for of in SETS[2:]]
 
 
-def test_a_run_of_bench_is_asked_for_in_each(tmp_path, trigru):
-    fill(SETS[:2], tmp_path, Made(), command=[], bench=["--quick"])
-    assert [command for _, command in trigru] == ["snapshot", "bench"] * 2
-
-
 @pytest.mark.parametrize(
     ("equal", "said"),
     [
@@ -89,8 +81,8 @@ def test_a_set_without_a_snapshot_is_exit_code_1(tmp_path, monkeypatch, trigru):
         (b"{", "no matrix"),
         (b'{"schema": 9}', "schema 9"),
         (b"[]", "no matrix"),
-        (b'{"schema": 2}', "no matrix"),
-        (b'{"schema": 1}', "schema 1, expected 2"),
+        (b'{"schema": 3}', "no matrix"),
+        (b'{"schema": 2}', "schema 2, expected 3"),
     ],
 )
 def test_damage_is_a_sentence(tmp_path, content, said):
@@ -142,41 +134,11 @@ def test_other_arguments_and_another_python_are_another_row(tmp_path, trigru):
     assert other.made == [SETS[0].name]
 
 
-def test_why_a_set_has_no_times_is_said(tmp_path, monkeypatch, trigru):
-    snapshot = matrix.run_trigru
-    monkeypatch.setattr(
-        matrix, "run_trigru", lambda made, words, still: "busy" if words[0] == "bench" else snapshot(made, words, still)
-    )
-    found = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--quick"])
-    assert matrix_tables(found)[0].notes[-1] == "No times of jax==0.0.0: busy"
-
-
 def test_what_one_python_never_gets_another_may(tmp_path, trigru):
     fill(SETS[:1], tmp_path, Made({SETS[0].name: True}), command=[])
     other = Made()
     other.python = "3.11"
     assert fill(SETS[:1], tmp_path, other, command=[]).rows[0].reason == ""
-
-
-def test_sets_can_be_timed_later_and_are_not_timed_twice(tmp_path, monkeypatch, trigru):
-    snapshot = matrix.run_trigru
-
-    def run(made, words, still):
-        said = snapshot(made, words, still)
-        if words[0] == "bench":
-            (Path(words[-1]) / "results.json").write_text("{}")
-        return said
-
-    monkeypatch.setattr(matrix, "run_trigru", run)
-    monkeypatch.setattr(
-        matrix, "step_times_us", lambda place: {"pure": 2.0} if (place / "results.json").exists() else {}
-    )
-    fill(SETS[:2], tmp_path, Made(), command=[])
-    trigru.clear()
-    for _ in range(2):
-        found = fill(SETS[:2], tmp_path, Made(), command=[], bench=["--quick"])
-    assert [command for _, command in trigru] == ["bench"] * 2
-    assert [row[-2:] for row in matrix_tables(found)[1].rows] == [("2.0 µs", "1.00")] * 2
 
 
 def test_it_says_which_set_is_at_work_while_it_is(tmp_path, trigru):
@@ -199,67 +161,6 @@ def test_a_command_is_watched_while_it_runs():
     assert (code, said) == (1, "no")
     assert len(ticks) >= 2
     assert matrix.run_in([sys.executable, "-c", "import time; time.sleep(60)"], 1.0)[0] == 124
-
-
-@pytest.fixture
-def timed(monkeypatch, trigru):
-    """What `trigru bench` leaves, if it is not told to fail."""
-    snapshot, failing = matrix.run_trigru, []
-
-    def run(made, words, still):
-        said = snapshot(made, words, still)
-        if words[0] != "bench":
-            return said
-        assert "--discard" in words  # what a killed run left is in no way
-        if failing:
-            return "busy"
-        (Path(words[-1]) / "results.json").write_text("{}")
-        return ""
-
-    monkeypatch.setattr(matrix, "run_trigru", run)
-    monkeypatch.setattr(matrix, "step_times_us", lambda place: {})
-    return failing
-
-
-def test_times_of_other_arguments_are_no_times_of_these(tmp_path, trigru, timed):
-    (first,) = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--quick"]).rows
-    place = next(tmp_path.glob("jax*")) / "results.json"
-    assert first.bench == ["--quick"]
-    assert place.exists()
-    timed.append("fails")
-    (row,) = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--rounds=9"]).rows
-    assert (row.bench, row.untimed, place.exists()) == (None, "busy", False)
-    timed.clear()
-    (row,) = fill(SETS[:1], tmp_path, Made(), command=[], bench=["--rounds=9"]).rows
-    assert (row.bench, row.untimed, place.exists()) == (["--rounds=9"], "", True)
-
-
-def test_a_set_that_gets_other_versions_later_is_not_timed_as_the_earlier_one(tmp_path, trigru, timed):
-    fill(SETS[:1], tmp_path, Made(), command=[])
-
-    class Later(Made):
-        def get(self, of):
-            made = super().get(of)
-            return Environment(made.command, made.versions | {"jax": "0.9.9"})
-
-    (row,) = fill(SETS[:1], tmp_path, Later(), command=[], bench=["--quick"]).rows
-    assert row.untimed == "it gets other versions now: jax 0.0.0 -> 0.9.9"
-    (row,) = fill(SETS[:1], tmp_path, Made({SETS[0].name: False}), command=[], bench=["--quick"]).rows
-    assert row.untimed == "no such wheel"
-    assert row.reason == ""
-
-
-def test_a_time_step_is_of_the_smallest_model_that_was_timed_as_documented(tmp_path, monkeypatch):
-    took_us = {"medium": 30.0, "tiny": 10.0, "question": 20.0}
-    found = [
-        make_benchmark(make_arm(name, workload, phase), [factor * us * 1e-6] * 6, flops=us)
-        for workload, us in took_us.items()
-        for phase in ("step", "forward")
-        for name, factor in (("pure[jit]", 1), ("pure[jit]#2", 1), ("linen[apply]", 2), ("linen[leaves]", 7))
-    ]
-    (tmp_path / matrix.RUN).touch()
-    monkeypatch.setattr(matrix, "load_run", lambda place: {tmp_path: make_results(found)}[place])
-    assert step_times_us(tmp_path) == {"pure": 10.0, "linen": 20.0}
 
 
 def test_what_is_not_offered_is_neither_equal_nor_a_failure():
