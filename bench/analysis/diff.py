@@ -34,7 +34,7 @@ class Change:
     Args:
         role: an "arm" gets a verdict; the "A/A" duplicate shows the noise; ratios are relative to the "baseline".
         old_time_s, new_time_s: median seconds per call.
-        comparison: new / old of time / baseline time; of the time itself for the baseline, or where asked for.
+        comparison: new / old of time / baseline time; of the time itself for the baseline.
         floor: the larger of the two groups' noise floors, as a fraction.
         verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which gets no verdict.
         chance: how often an arm that did not change seems slower by as much.
@@ -96,31 +96,16 @@ class Problem:
     """Why two files cannot be compared, in part or at all.
 
     Args:
-        reason: in short; detail: what differs.
-        option: that accepts it; allowed: whether it was accepted.
+        reason: in short.
+        detail: what differs, or why arms are missing, where the file says so.
         group: of other work in each file, where that is the problem.
+        arms: of one port that a file lacks, where that is the problem.
     """
 
     reason: str
-    option: str
-    allowed: bool
     detail: str = ""
     group: str = ""
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Arms of a port that one file lacks, for the same reason.
-
-    Args:
-        file: "OLD" or "NEW", the one that lacks them.
-        reason: why they are missing, where the file says so.
-    """
-
-    file: str
-    port: str
-    arms: tuple[Arm, ...]
-    reason: str
+    arms: tuple[Arm, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,8 +116,7 @@ class Diff:
         changes: of each arm that both files have, in the order of the new file.
         proofs: of equality, for each port and kernel in either file.
         problems: why they cannot be compared, in part or at all.
-        missing: arms that are in one file only.
-        fail_above, absolute, allow_missing: as in `diff`.
+        fail_above, anyway: as in `diff`.
     """
 
     old: Results
@@ -140,10 +124,8 @@ class Diff:
     changes: list[Change]
     proofs: list[ProofChange]
     problems: list[Problem]
-    missing: list[Missing]
     fail_above: float
-    absolute: bool
-    allow_missing: bool
+    anyway: bool
 
     @property
     def judged(self) -> list[Change]:
@@ -167,15 +149,10 @@ class Diff:
 
     @property
     def exit_code(self) -> int:
-        """1 if equality was lost; else 2 if a problem was not accepted; else 1 if there is a regression; else 0."""
+        """1 if equality was lost; else 2 if problems were not accepted; else 1 if there is a regression; else 0."""
         if self.lost_proofs:
             return 1
-        return 2 if self.is_refused else int(bool(self.regressions))
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the files do not compare, in a way that was not accepted."""
-        return any(not problem.allowed for problem in self.problems) or bool(self.missing and not self.allow_missing)
+        return 2 if self.problems and not self.anyway else int(bool(self.regressions))
 
     @property
     def moved(self) -> list[Change]:
@@ -203,15 +180,7 @@ class Diff:
                     yield group, way, moved, len(changes)
 
 
-def diff(
-    old: Results,
-    new: Results,
-    *,
-    fail_above: float = FAIL_ABOVE,
-    absolute: bool = False,
-    allow_missing: bool = False,
-    allow_other_machine: bool = False,
-) -> Diff:
+def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: bool = False) -> Diff:
     """Compare two runs: what was proven, and arm by arm.
 
     A regression is an arm whose interval excludes no change, whose change is above the noise floor of both files, and
@@ -220,29 +189,23 @@ def diff(
 
     Args:
         fail_above: the share by which an arm may be slower; an InputError says if it is none.
-        absolute: judge times, the baseline's too, instead of ratios to it; only on idle, identical machines.
-        allow_missing: accept arms that are in one file only, and files of interrupted runs.
-        allow_other_machine: accept another device or environment.
+        anyway: accept arms that are in one file only, files of interrupted runs, and another device or environment.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %.")
-    problems = [*_problems(old, new, allow_missing, allow_other_machine)]
+    problems = [*_problems(old, new), *_missing(old, new)]
     before, others = old.groups(), {problem.group for problem in problems}
     changes = [
         change
         for group, benchmarks in new.groups().items()
         if group in before and group not in others
-        for change in _changes(old, new, before[group], benchmarks, absolute)
+        for change in _changes(old, new, before[group], benchmarks)
     ]
-    return Diff(
-        old, new, judge_together(changes, fail_above), _proof_changes(old, new), problems,
-        list(_missing(old, new)), fail_above, absolute, allow_missing,
-    )  # fmt: skip
+    judged = judge_together(changes, fail_above)
+    return Diff(old, new, judged, _proof_changes(old, new), problems, fail_above, anyway)
 
 
-def _changes(
-    old: Results, new: Results, before: list[Benchmark], after: list[Benchmark], absolute: bool
-) -> Iterator[Change]:
+def _changes(old: Results, new: Results, before: list[Benchmark], after: list[Benchmark]) -> Iterator[Change]:
     """The changes of one group."""
     was = {b.arm.id: b for b in before}
     old_baseline, new_baseline = baseline_of(before), baseline_of(after)
@@ -250,11 +213,10 @@ def _changes(
         if b.arm.id not in was:
             continue
         a = was[b.arm.id]
-        role: Role = "A/A" if b.arm.role == "duplicate" else "baseline" if b.arm.is_baseline and not absolute else "arm"
-        of_time = absolute or role == "baseline"
+        role: Role = "A/A" if b.arm.role == "duplicate" else b.arm.role
         effects = (
-            _effect(b, None if of_time else new_baseline, new.trigru.plan.seed),
-            _effect(a, None if of_time else old_baseline, old.trigru.plan.seed),
+            _effect(b, None if role == "baseline" else new_baseline, new.trigru.plan.seed),
+            _effect(a, None if role == "baseline" else old_baseline, old.trigru.plan.seed),
         )
         comparison = compare_effects(*effects)
         floor = max(a.facts.floor, b.facts.floor)
@@ -304,22 +266,22 @@ def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
     return [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
 
 
-def _problems(old: Results, new: Results, allow_missing: bool, allow_other_machine: bool) -> Iterator[Problem]:
+def _problems(old: Results, new: Results) -> Iterator[Problem]:
     for file, results in (("OLD", old), ("NEW", new)):
         if not results.trigru.complete:
-            yield Problem(f"the run of {file} was interrupted: not all was measured", "--anyway", allow_missing)
+            yield Problem(f"the run of {file} was interrupted: not all was measured")
     differences = list(machine_differences(old.trigru.machine, new.trigru.machine, versions=False))
     clocks = [results.benchmarks[0].facts.clock for results in (new, old) if results.benchmarks]
     if len({*clocks}) == 2:
         differences.append(f"calls {clocks[0]}, were {clocks[1]}")
     for detail in differences:
-        yield Problem("the machine or its environment differs", "--anyway", allow_other_machine, detail)
+        yield Problem("the machine or its environment differs", detail)
     before = old.groups()
     for group, after in new.groups().items():
         was, now = _work(before.get(group)), _work(after)
         if was and was != now:
             detail = f"{group} is not compared: {now}, was {was}"
-            yield Problem("groups of one name are other work", "--anyway", allow_missing, detail, group)
+            yield Problem("groups of one name are other work", detail, group)
 
 
 def _work(benchmarks: list[Benchmark] | None) -> str:
@@ -329,7 +291,7 @@ def _work(benchmarks: list[Benchmark] | None) -> str:
     return f"{baseline.facts.shape}, {baseline.facts.steps} steps, baseline {baseline.name}"
 
 
-def _missing(old: Results, new: Results) -> Iterator[Missing]:
+def _missing(old: Results, new: Results) -> Iterator[Problem]:
     """What NEW lacks, then what OLD lacks."""
     for file, has, lacks in (("NEW", old, new), ("OLD", new, old)):
         there = {b.arm.id for b in lacks.benchmarks}
@@ -339,5 +301,5 @@ def _missing(old: Results, new: Results) -> Iterator[Missing]:
             for b in has.benchmarks
             if b.arm.id not in there
         ]
-        for (port, reason), alike in grouped(absent, lambda row: row[:2]).items():
-            yield Missing(file, port, tuple(arm for *_, arm in alike), reason)
+        for (_, reason), alike in grouped(absent, lambda row: row[:2]).items():
+            yield Problem(f"missing in {file}", reason, arms=tuple(arm for *_, arm in alike))

@@ -71,11 +71,8 @@ def diff(
         raise typer.BadParameter("pass NEW, or --now, and not both.")
     from .diff import diff, read_kinds
 
-    diff(
-        old, new,
-        fail_on=read_kinds(fail_on), fail_above=fail_above, absolute=False,
-        allow_missing=anyway, allow_other_machine=anyway, details=details, output=output,
-    )  # fmt: skip
+    kinds = read_kinds(fail_on)
+    diff(old, new, fail_on=kinds, details=details, output=output, fail_above=fail_above, anyway=anyway)
 
 
 Sets = Annotated[

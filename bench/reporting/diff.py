@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ...common.errors import InputError
-from ..analysis.diff import TOO_NOISY, Change, Diff, Missing, ProofChange
+from ..analysis.diff import TOO_NOISY, Change, Diff, Problem, ProofChange
 from ..analysis.equality import Proof
 from ..results.grouping import grouped
 from ..timing.machine import version_differences
@@ -16,6 +16,7 @@ from .sections import Prose, Section, Words
 MOST_ROWS = 15
 #: More groups than this are counted, not named.
 NAMED = 3
+_MEASURE = "time / pure[jit]"
 _VERDICT = (
     "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change above the floor, which is the "
     "larger of the two runs' noise floors. A row says FAILED where an arm is slower by more than {:.1%}, and that is "
@@ -42,12 +43,14 @@ def outcome(diff: Diff) -> list[str]:
 
 def diff_tables(diff: Diff) -> list[Section]:
     """Problems, then what was proven and what changed; as details, the baseline and every arm of every group."""
-    sections = [_problems(diff)] if diff.problems else []
-    sections += [_missing(diff), _missing_arms(diff)] if diff.missing else []
-    sections += [_proofs(diff)] if diff.proofs else []
-    sections += [_moved(diff)]
     groups = grouped(diff.changes, lambda change: change.arm.group)
-    return sections + [_group(diff, changes) for changes in groups.values()]
+    return [
+        *([_problems(diff)] if diff.problems else []),
+        *([_missing_arms(diff)] if any(problem.arms for problem in diff.problems) else []),
+        *([_proofs(diff)] if diff.proofs else []),
+        _moved(diff),
+        *map(_group, groups.values()),
+    ]
 
 
 def _answer(diff: Diff) -> Iterator[str]:
@@ -97,7 +100,7 @@ def _speed(diff: Diff) -> str:
         for way, some in ways.items()
         if some
     ]
-    than = "than before" if diff.absolute else "than before, relative to pure[jit]"
+    than = "than before, relative to pure[jit]"
     text = " and ".join(parts) if parts else f"none is faster or slower {than}, beyond chance (intervals of {reach})"
     if doubted:
         seem = "seems" if len(doubted) == 1 else "seem"
@@ -121,14 +124,13 @@ def _upgrade(diff: Diff) -> Iterator[str]:
 
 
 def _failures(diff: Diff) -> Iterator[str]:
-    """Why the exit code is not 0: all that fails, first what decides it; then what was accepted."""
+    """Why the exit code is not 0: all that fails, first what decides it; and what was accepted."""
     if diff.lost_proofs:
         ports = ", ".join(map(_label, diff.lost_proofs))
         yield f"FAILED: checks that passed before fail now, of {ports}."
-    refused, accepted = (_reasons(diff, allowed=allowed) for allowed in (False, True))
-    if refused:
-        why = "; ".join(reason for reasons in refused.values() for reason in reasons)
-        yield f"FAILED: the files do not compare: {why}. Measure alike, or accept it: {' '.join(refused)}."
+    if why := "; ".join(_reasons(diff.problems)):
+        refused = f"FAILED: the files do not compare: {why}. Measure alike, or accept it: --anyway."
+        yield f"Accepted by --anyway: {why}." if diff.anyway else refused
     limit = f"{diff.fail_above:.1%}"
     if slow := diff.regressions:
         arms = f"{count(len(slow), 'arm')} {'is' if len(slow) == 1 else 'are'}"
@@ -139,21 +141,13 @@ def _failures(diff: Diff) -> Iterator[str]:
             f"{arms} slower by more than {limit} ({_by_port(suspects, diff.judged)}), but not beyond chance among "
             f"{len(diff.judged)} arms: that alone is no reason to fail. Measure both in more processes, or fewer arms."
         )
-    for option, reasons in accepted.items():
-        yield f"Accepted by {option}: {'; '.join(reasons)}."
 
 
-def _reasons(diff: Diff, *, allowed: bool) -> dict[str, list[str]]:
-    """Why the files do not compare, in short, by the option that accepts it."""
-    reasons = [(problem.option, problem.reason) for problem in diff.problems if problem.allowed == allowed]
-    if diff.missing and diff.allow_missing == allowed:
-        of_files = grouped(diff.missing, lambda missing: missing.file)
-        counts = [
-            f"{count(sum(len(m.arms) for m in some), 'arm')} missing in {file}" for file, some in of_files.items()
-        ]
-        reasons.append(("--anyway", " and ".join(counts)))
-    by_option = grouped(dict.fromkeys(reasons), lambda row: row[0])
-    return {option: [reason for _, reason in rows] for option, rows in by_option.items()}
+def _reasons(problems: Iterable[Problem]) -> Iterator[str]:
+    """Why the files do not compare, in short, each reason once."""
+    for reason, alike in grouped(problems, lambda problem: problem.reason).items():
+        arms = sum(len(problem.arms) for problem in alike)
+        yield f"{count(arms, 'arm')} {reason}" if arms else reason
 
 
 def _doubts(diff: Diff) -> Iterator[str]:
@@ -197,9 +191,8 @@ def _notes(diff: Diff) -> Iterator[str]:
             "oracle. `trigru compare` proves equality before it times."
         )
     for group, way, moved, arms in diff.majorities():
-        what = "Jax, or the machine," if diff.absolute else "pure[jit] itself"
-        yield f"In {_groups(diff, [group])}, {moved} of {arms} arms are {way}. {what} may be what changed."
-    if twins := [c for c in diff.changes if c.role == "A/A" and c.moved and not diff.absolute]:
+        yield f"In {_groups(diff, [group])}, {moved} of {arms} arms are {way}. pure[jit] itself may be what changed."
+    if twins := [c for c in diff.changes if c.role == "A/A" and c.moved]:
         yield (
             f"In {_groups(diff, [change.arm.group for change in twins])}, the second copy of pure[jit] moved, too: the "
             "noise is above the floor there. Measure again on an idle machine."
@@ -225,36 +218,28 @@ def _all(names: list[str]) -> str:
 
 
 def _problems(diff: Diff) -> Section:
-    rows = [
-        (
-            ": ".join(part for part in (problem.reason, problem.detail) if part) + ".",
-            f"accepted by {problem.option}" if problem.allowed else "FAILED",
-        )
-        for problem in diff.problems
-    ]
-    return Section("Where the files do not compare", (Prose("reason"), Words("status")), rows)
-
-
-def _missing(diff: Diff) -> Section:
-    """What one file lacks, in a row for each port."""
-    rows = [(m.file, m.port, _where(m), str(len(m.arms)), m.reason or "-") for m in diff.missing]
     accepts = "--anyway accepts them."
     return Section(
-        "Arms that are missing in one file",
-        ("missing in", Words("port"), Prose("where"), "arms", Prose("reason")),
-        rows,
-        (accepts if diff.allow_missing else f"The files do not compare in full: exit code 2. {accepts}",),
+        "Where the files do not compare",
+        (Prose("reason"), Prose("what")),
+        [_problem(problem) for problem in diff.problems],
+        (accepts if diff.anyway else f"The files do not compare in full: exit code 2. {accepts}",),
     )
 
 
-def _where(missing: Missing) -> str:
-    groups = list(dict.fromkeys(short_group(arm) for arm in missing.arms))
-    return ", ".join(groups) if len(groups) <= NAMED else f"{len(groups)} groups"
+def _problem(problem: Problem) -> tuple[str, str]:
+    """In a row; of missing arms, how many of which port, and where."""
+    if not problem.arms:
+        return problem.reason, problem.detail
+    groups = list(dict.fromkeys(map(short_group, problem.arms)))
+    where = ", ".join(groups) if len(groups) <= NAMED else f"{len(groups)} groups"
+    arms = f"{count(len(problem.arms), 'arm')} of {problem.arms[0].port}"
+    return f"{arms} {problem.reason}", ": ".join(part for part in (where, problem.detail) if part)
 
 
 def _missing_arms(diff: Diff) -> Section:
-    rows = [(missing.file, arm.id) for missing in diff.missing for arm in missing.arms]
-    return Section("Each missing arm", ("missing in", Words("arm")), rows, detail=True)
+    rows = [(problem.reason, arm.id) for problem in diff.problems for arm in problem.arms]
+    return Section("Each missing arm", ("reason", Words("arm")), rows, detail=True)
 
 
 def _proofs(diff: Diff) -> Section:
@@ -301,7 +286,7 @@ def _moved(diff: Diff) -> Section:
     }
     above = " that shows above the noise" if lost else ""
     return Section(
-        f"Changes of {_measure(diff)}" if rows else f"No change of {_measure(diff)}{above}",
+        f"Changes of {_MEASURE}" if rows else f"No change of {_MEASURE}{above}",
         ("workload", Prose("arm"), "new / old", "floor", Words("verdict")),
         rows[:MOST_ROWS],
         (
@@ -312,7 +297,7 @@ def _moved(diff: Diff) -> Section:
     )
 
 
-def _group(diff: Diff, changes: list[Change]) -> Section:
+def _group(changes: list[Change]) -> Section:
     arm = changes[0].arm
     rows = [
         (
@@ -326,7 +311,7 @@ def _group(diff: Diff, changes: list[Change]) -> Section:
         for change in changes
     ]
     return Section(
-        f"{short_group(arm)}: {arm.arithmetic}, kernel {arm.division}, change of {_measure(diff)}",
+        f"{short_group(arm)}: {arm.arithmetic}, kernel {arm.division}, change of {_MEASURE}",
         (Prose("arm"), "old", "new", "new / old", "floor", Words("verdict")),
         rows,
         (
@@ -335,10 +320,6 @@ def _group(diff: Diff, changes: list[Change]) -> Section:
         ),
         detail=True,
     )
-
-
-def _measure(diff: Diff) -> str:
-    return "time" if diff.absolute else "time / pure[jit]"
 
 
 def _verdict(change: Change) -> str:

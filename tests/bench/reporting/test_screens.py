@@ -179,7 +179,7 @@ def unlike():
     new = with_machine(draw_run(2, {"all": 1.2}, **(SMALL | {"processes": 1})), threads=8)
     new = with_provenance(new, complete=False, load_after=99.0)
     new = with_benchmarks(new, [with_facts(b, steps=9) if b.arm.phase == "train_step" else b for b in new.benchmarks])
-    return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), allow_missing=True)
+    return diff(old, msgspec.structs.replace(new, datetime="2025-01-01T00:00:00+00:00"), anyway=True)
 
 
 def many():
@@ -189,13 +189,17 @@ def many():
 
 
 def same():
-    return diff(draw_run(1, **SMALL), draw_run(1, **SMALL), absolute=True)
+    return diff(draw_run(1, **SMALL), draw_run(1, **SMALL))
 
 
 @pytest.mark.parametrize("make", [changed, unlike, many, same])
 def test_what_changed_between_two_runs(make):
     found = make()
     check_golden(f"diff-{make.__name__}", "\n".join([*outcome(found), "", shown(diff_tables(found))]))
+
+
+def test_what_differs_is_no_comparison_unless_it_is_accepted():
+    check_golden("diff-refused", "\n".join(outcome(replace(unlike(), anyway=False))))
 
 
 def test_files_without_anything_to_judge_are_refused():
