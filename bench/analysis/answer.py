@@ -90,7 +90,7 @@ class Answer(Struct, frozen=True):
         least: the least difference from plain JAX, as a fraction, that the run could find four times in five: in the
             median of the rows, and in the noisiest.
         dtypes: in which equality was measured.
-        clock: that of all times but `other`; see `trigru.bench.results.record.Facts`.
+        clock: that of all times but `other`; see `trigru.bench.results.run.Timed`.
         arithmetic: in which all was timed: the dtype, and the precision where it is not "highest".
         processes: how many measured.
     """
@@ -133,7 +133,7 @@ def answer(results: Results) -> Answer:
         (median(least), max(least)) if least else None,
         results.datetime,
         facts.machine,
-        max((len({*b.facts.process}) for b in results.benchmarks), default=0),
+        max((len({*b.process}) for b in results.benchmarks), default=0),
         facts.complete,
         facts.plan.arithmetic,
         results.benchmarks[0].facts.clock if results.benchmarks else "blocked",
@@ -141,7 +141,7 @@ def answer(results: Results) -> Answer:
 
 
 def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
-    facts, baseline = benchmarks[0].facts, baseline_of(benchmarks)
+    first, baseline = benchmarks[0], baseline_of(benchmarks)
     cells, fastest, between = {}, {}, {}
     for way in WAYS:
         found = frameworks(benchmarks, way)
@@ -151,7 +151,7 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         alike = {port: b for port, b in found.items() if not _differs(b, baseline)}
         met = {two: difference(results, alike[two[0]], alike[two[1]]) for two in combinations(alike, 2)}
         slower = {one if d.verdict == "slower" else other for (one, other), d in met.items() if d.is_real}
-        judged = len(alike) > 1 and enough_rounds(facts.process)
+        judged = len(alike) > 1 and enough_rounds(first.process)
         fastest[way] = [port for port in alike if port not in slower and judged]
         between[way] = list(met.values())
     own = {way: labelled(benchmarks, way) for way in WAYS}
@@ -162,13 +162,12 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         if other is not None and one is not other
     }
     plain_s = float(np.median(baseline.time_s))
-    return Row(facts.arm.workload, facts.shape, facts.arm.phase, plain_s, facts.floor, cells, fastest, between, styles)
+    return Row(first.arm.workload, first.shape, first.arm.phase, plain_s, first.floor, cells, fastest, between, styles)
 
 
 def _cell(results: Results, b: Benchmark, baseline: Benchmark) -> Cell:
-    facts, time_s = b.facts, float(np.median(b.time_s))
-    ratio = facts.ratio, facts.ratio_low, facts.ratio_high
-    return Cell(b.arm.style or "?", time_s, *ratio, facts.verdict, _differs(b, baseline), other_clock(results, b))
+    time_s, ratio = float(np.median(b.time_s)), (b.ratio, b.ratio_low, b.ratio_high)
+    return Cell(b.arm.style or "?", time_s, *ratio, b.verdict, _differs(b, baseline), other_clock(results, b))
 
 
 def _differs(b: Benchmark, baseline: Benchmark) -> str | None:

@@ -219,7 +219,7 @@ def _changes(old: Results, new: Results, before: list[Benchmark], after: list[Be
             _effect(a, None if role == "baseline" else old_baseline, old.trigru.plan.seed),
         )
         comparison = compare_effects(*effects)
-        floor = max(a.facts.floor, b.facts.floor)
+        floor = max(a.floor, b.floor)
         word = "-" if role == "baseline" else verdict(comparison, floor)
         yield Change(
             arm=b.arm,
@@ -255,7 +255,7 @@ def _effect(benchmark: Benchmark, baseline: Benchmark | None, seed: int) -> Effe
     """The logarithm of an arm's time, relative to the baseline's where there is one."""
     log_time = np.log(benchmark.time_s)
     log_ratio = log_time if baseline is None else log_time - np.log(baseline.time_s)
-    return effect_of(log_ratio, benchmark.facts.process, seed)
+    return effect_of(log_ratio, benchmark.process, seed)
 
 
 def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
@@ -288,7 +288,7 @@ def _work(benchmarks: list[Benchmark] | None) -> str:
     if not benchmarks:
         return ""
     baseline = baseline_of(benchmarks)
-    return f"{baseline.facts.shape}, {baseline.facts.steps} steps, baseline {baseline.name}"
+    return f"{baseline.shape}, {baseline.steps} steps, baseline {baseline.name}"
 
 
 def _missing(old: Results, new: Results) -> Iterator[Problem]:

@@ -11,11 +11,11 @@ from ..arms.work import work_of
 from ..arms.workloads import workload_of
 from ..results.arm import Arm, Untimed
 from ..results.files import read
-from ..results.record import Benchmark, Facts, Provenance, Results
+from ..results.record import Benchmark, Provenance, Results
 from ..results.run import Run, Timed
 from ..timing.machine import describe_machine
 from ..timing.messages import NO_BASELINE
-from .statistics import compare, enough_rounds, noise_floor, verdict
+from .statistics import compare, noise_floor, verdict
 
 
 def load(path: Path) -> Results:
@@ -66,44 +66,26 @@ def _merge_group(
         return [], [untimed.get(arm.id) or Untimed(arm, NO_BASELINE) for arm in lost]
     lost = [arm for arm in arms if arm not in there]
     without = [untimed.get(arm.id) or Untimed(arm, "not measured in every process") for arm in lost]
-    time_s = {arm.id: np.concatenate([t.time_s for t in seen[arm.id].values()]) for arm in there}
+    samples_s = {arm.id: np.concatenate([t.time_s for t in seen[arm.id].values()]) for arm in there}
     process = [number for number, t in seen[baseline.id].items() for _ in t.time_s]
-    ratios = {arm.id: compare(time_s[arm.id], time_s[baseline.id], process, seed) for arm in there}
+    ratios = {arm.id: compare(samples_s[arm.id], samples_s[baseline.id], process, seed) for arm in there}
     floor = noise_floor(ratios[duplicate.id], len(set(process)))
-    enough = enough_rounds(process)
     benchmarks = []
     for arm in there:
-        of_arm, ratio, workload = list(seen[arm.id].values()), ratios[arm.id], workload_of(arm)
+        ratio, workload = ratios[arm.id], workload_of(arm)
         work = work_of(workload, arm.phase, arm.dtype)
-        first = of_arm[0]
-        facts = Facts(
+        benchmark = Benchmark(
             arm=arm,
+            timed=seen[arm.id],
             shape=workload.shape,
             steps=workload.batch_size if arm.phase == "step" else workload.steps,
-            device=first.device,
-            backend=first.backend,
-            differs=first.differs,
-            gate=max((t.gate for t in of_arm if t.gate is not None), default=None),
-            process=process,
-            position=[p for t in of_arm for p in t.position],
-            started_s=[s for t in of_arm for s in t.started_s],
-            calls=[t.calls for t in of_arm],
-            clock=first.clock,
-            other_s=[s for t in of_arm for s in t.other_s],
-            other_process=[number for number, t in seen[arm.id].items() for _ in t.other_s],
-            warm_up_calls=[t.warm_up_calls for t in of_arm],
-            steady=[t.steady for t in of_arm],
-            leaves=first.leaves,
-            build=first.build,
-            program=first.program,
             flops=work.flops,
             moved_bytes=work.moved_bytes,
             ratio=ratio.ratio,
             ratio_low=ratio.low,
             ratio_high=ratio.high,
             floor=floor,
-            verdict=verdict(ratio, floor) if enough else "indistinguishable",
-            tunings=[t.program.tuned for t in of_arm if t.program and t.backend != "cpu"],
+            verdict=verdict(ratio, floor, process),
         )
-        benchmarks.append(Benchmark(facts, time_s[arm.id].tolist()))
+        benchmarks.append(benchmark)
     return benchmarks, without

@@ -80,7 +80,7 @@ def per_leaf_s(of_arm: list[Overhead]) -> tuple[float, float] | None:
 
 def _overhead(results: Results, b: Benchmark, baseline: Benchmark) -> Overhead:
     time_s = float(np.median(baseline.time_s))
-    shares = [ratio - 1 for ratio in (b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high)]
+    shares = [ratio - 1 for ratio in (b.ratio, b.ratio_low, b.ratio_high)]
     mine, its = b.facts.program, baseline.facts.program
     return Overhead(
         b.name,

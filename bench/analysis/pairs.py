@@ -17,7 +17,7 @@ from ...common.port.programs import ProgramFacts
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
-from .statistics import Comparison, as_ratio, centre_of, effect_of, enough_rounds, noise_floor, verdict
+from .statistics import Comparison, as_ratio, centre_of, effect_of, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
@@ -79,15 +79,15 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
 
 def _compared(results: Results, one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     """The time of one over that of the other, and the verdict on the first."""
-    process = one.facts.process
+    process = one.process
     ratio = as_ratio(effect_of(np.log(one.time_s) - np.log(other.time_s), process, results.trigru.plan.seed))
-    return ratio, verdict(ratio, one.facts.floor) if enough_rounds(process) else "indistinguishable"
+    return ratio, verdict(ratio, one.floor, process)
 
 
 def _estimate_s(one: Benchmark, other: Benchmark) -> float:
     """Seconds per call by which one takes longer, without the interval, which takes a hundred times as long."""
     log_ratio = np.log(one.time_s) - np.log(other.time_s)
-    return float(np.expm1(centre_of(log_ratio, one.facts.process)) * np.median(other.time_s))
+    return float(np.expm1(centre_of(log_ratio, one.process)) * np.median(other.time_s))
 
 
 def _counts(mine: ProgramFacts | None, its: ProgramFacts | None) -> tuple[tuple[str, int, int], ...]:
@@ -100,7 +100,7 @@ def _counts(mine: ProgramFacts | None, its: ProgramFacts | None) -> tuple[tuple[
 
 @dataclass(frozen=True)
 class OtherClock:
-    """An arm against the baseline by the clock that does not lead; see `trigru.bench.results.record.Facts`.
+    """An arm against the baseline by the clock that does not lead; see `trigru.bench.results.run.Timed`.
 
     Args:
         ratio: time / baseline time, paired within rounds.
@@ -115,17 +115,17 @@ class OtherClock:
 
 def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
     """What the other clock says of an arm; None where it was not read in rounds of the baseline and its duplicate."""
-    benchmarks, process, seed = results.groups()[b.group], b.facts.other_process, results.trigru.plan.seed
+    benchmarks, process, seed = results.groups()[b.group], b.other_process, results.trigru.plan.seed
     baseline = baseline_of(benchmarks)
     duplicate = next((found for found in benchmarks if found.arm.role == "duplicate"), None)
-    if duplicate is None or not process or {*process} != {*b.facts.process}:
+    if duplicate is None or not process or {*process} != {*b.process}:
         return None
-    if not baseline.facts.other_process == duplicate.facts.other_process == process:
+    if not baseline.other_process == duplicate.other_process == process:
         return None
-    mine, base, copy = (np.log(found.facts.other_s) for found in (b, baseline, duplicate))
+    mine, base, copy = (np.log(found.other_s) for found in (b, baseline, duplicate))
     floor = noise_floor(as_ratio(effect_of(copy - base, process, seed)), len({*process}))
     ratio = as_ratio(effect_of(mine - base, process, seed))
-    return OtherClock(ratio, floor, verdict(ratio, floor) if enough_rounds(process) else "indistinguishable")
+    return OtherClock(ratio, floor, verdict(ratio, floor, process))
 
 
 def labelled(benchmarks: list[Benchmark], label: str) -> dict[str, Benchmark]:
@@ -182,8 +182,8 @@ def _boundary_limit_s(results: Results, one: Benchmark, other: Benchmark) -> flo
         two = by_name.get(one.name), by_name.get(other.name)
         here = benchmarks[0].arm
         if (here.phase, here.division) == (one.arm.phase, one.arm.division) and two[0] and two[1]:
-            seen.append((two[0].facts.flops, abs(_estimate_s(two[0], two[1]))))
+            seen.append((two[0].flops, abs(_estimate_s(two[0], two[1]))))
     smallest_flops, least_s = min(seen)
-    if smallest_flops == one.facts.flops:
+    if smallest_flops == one.flops:
         return BOUNDARY_LIMIT_S
     return max(BOUNDARY_FACTOR * least_s, BOUNDARY_LEAST_S)

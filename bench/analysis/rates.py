@@ -31,14 +31,14 @@ class Rates:
 
 def rates_of(results: Results, b: Benchmark) -> Rates:
     """The rates of an arm, against the limits seen in its run."""
-    facts, ceilings = b.facts, best_ceilings(results, b.arm.arithmetic)
+    ceilings = best_ceilings(results, b.arm.arithmetic)
     time_s = float(np.median(b.time_s))
-    limit, least_s = nearer_limit(ceilings, facts.flops, facts.moved_bytes)
-    flop_per_s = facts.flops / time_s
+    limit, least_s = nearer_limit(ceilings, b.flops, b.moved_bytes)
+    flop_per_s = b.flops / time_s
     return Rates(
         time_s=time_s,
-        other_s=float(np.median(facts.other_s)) if facts.other_s else None,
-        steps_per_s=facts.steps / time_s,
+        other_s=float(np.median(b.other_s)) if b.other_s else None,
+        steps_per_s=b.steps / time_s,
         flop_per_s=flop_per_s,
         limit=limit,
         share=least_s / time_s,

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...common.port.collectives import Collective
 from ..results.record import Benchmark, Results
-from .statistics import Comparison, as_ratio, effect_of, enough_rounds, verdict
+from .statistics import Comparison, as_ratio, effect_of, verdict
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,8 @@ def _key(b: Benchmark) -> tuple[str, str | None, str]:
 
 def _scaling(results: Results, b: Benchmark, one: Benchmark) -> Scaling:
     log_ratio = np.log(b.time_s) - np.log(one.time_s)
-    taken = as_ratio(effect_of(log_ratio, b.facts.process, results.trigru.plan.seed))
+    taken = as_ratio(effect_of(log_ratio, b.process, results.trigru.plan.seed))
     program = b.facts.program
     return Scaling(
-        b,
-        one,
-        taken.inverse,
-        verdict(taken, b.facts.floor) if enough_rounds(b.facts.process) else "indistinguishable",
-        None if program is None else program.collectives,
+        b, one, taken.inverse, verdict(taken, b.floor, b.process), None if program is None else program.collectives
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import t
 
-from ..results.record import Facts, Results
+from ..results.record import Benchmark, Results
 from .statistics import CONFIDENCE, MIN_FLOOR, between_runs
 
 #: A difference counts as seen if a run finds it with this probability.
@@ -29,21 +29,20 @@ def least_expected(processes: int, rounds: int | None) -> float:
     return _least(error, MIN_FLOOR, processes)
 
 
-def least_seen(facts: Facts) -> float:
+def least_seen(b: Benchmark) -> float:
     """The least difference that would have been found in an arm, given its interval and its noise floor; a fraction."""
-    processes, reach = len(set(facts.process)), np.log(facts.ratio_high / facts.ratio_low) / 2
+    processes, reach = len(set(b.process)), np.log(b.ratio_high / b.ratio_low) / 2
     widening = _quantile((1 + CONFIDENCE) / 2, 1) * between_runs(processes)
     own = max(reach**2 - widening**2, 0.0) ** 0.5
-    return _least(own / _quantile((1 + CONFIDENCE) / 2, processes), facts.floor, processes)
+    return _least(own / _quantile((1 + CONFIDENCE) / 2, processes), b.floor, processes)
 
 
 def sight(results: Results) -> dict[str, float]:
     """For each group, the median over its arms of the least difference that would have been found."""
     arms = {
-        group: [b.facts for b in found if not (b.arm.is_baseline or b.arm.way)]
-        for group, found in results.groups().items()
+        group: [b for b in found if not (b.arm.is_baseline or b.arm.way)] for group, found in results.groups().items()
     }
-    return {group: float(np.median([least_seen(facts) for facts in found])) for group, found in arms.items() if found}
+    return {group: float(np.median([*map(least_seen, found)])) for group, found in arms.items() if found}
 
 
 def _least(error: float, floor: float, processes: int) -> float:

@@ -106,5 +106,5 @@ def lone_processes(found: list[Speedup]) -> list[Speedup]:
 
 
 def _speedup(results: Results, b: Benchmark, other: Benchmark, arm: str) -> Speedup:
-    effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.facts.process, results.trigru.plan.seed)
-    return Speedup(b, other, arm, 1, effect, b.facts.floor, enough_rounds(b.facts.process))
+    effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.process, results.trigru.plan.seed)
+    return Speedup(b, other, arm, 1, effect, b.floor, enough_rounds(b.process))

@@ -270,16 +270,22 @@ def enough_rounds(process: Sequence[int]) -> bool:
     return len(set(process)) > 1 or len(process) >= LEAST_ROUNDS
 
 
-def verdict(comparison: Comparison, floor: float) -> str:
+def verdict(comparison: Comparison, floor: float, process: Sequence[int] | None = None) -> str:
     """Say "faster", "slower", or, by default, "indistinguishable".
 
     A difference needs both an interval that excludes 1 and an effect above the noise floor.
+
+    Args:
+        floor: as a fraction.
+        process: of each round, of which there may not be enough; None where there are.
 
     >>> verdict(Comparison(1.05, 1.04, 1.06), floor=0.02)
     'slower'
     >>> verdict(Comparison(1.05, 1.04, 1.06), floor=0.08)
     'indistinguishable'
     """
+    if process is not None and not enough_rounds(process):
+        return "indistinguishable"
     beyond_floor = abs(np.log(comparison.ratio)) > np.log1p(floor)
     if beyond_floor and comparison.low > 1:
         return "slower"

@@ -130,7 +130,7 @@ def _singles(run: Results, file: int, items: list[Item], style: str) -> Iterator
         if isinstance(item, Untimed):
             yield Timing(**what, remark=item.reason)
             continue
-        facts, program = item.facts, item.facts.program
+        program = item.facts.program
         low_s, time_s, high_s = (float(q) for q in np.quantile(item.time_s, (0.25, 0.5, 0.75)))
         judged = not item.arm.is_baseline
         cause = difference(run, item, reference_of(item, timed)).cause if judged else None
@@ -138,8 +138,8 @@ def _singles(run: Results, file: int, items: list[Item], style: str) -> Iterator
         yield Timing(
             **what,
             time_s=time_s, time_low_s=low_s, time_high_s=high_s,
-            ratio=facts.ratio, low=facts.ratio_low, high=facts.ratio_high,
-            verdict=facts.verdict if judged else None, cause=cause,
+            ratio=item.ratio, low=item.ratio_low, high=item.ratio_high,
+            verdict=item.verdict if judged else None, cause=cause,
             remark="; ".join(_remarks(item, baseline_of(timed))),
             **({name: getattr(program, name) for name in names} if program else {}),
         )  # fmt: skip
@@ -183,5 +183,5 @@ def _remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:
         yield f"other equations ({b.facts.differs}), so it is not held to the oracle"
     if b.facts.backend != baseline.facts.backend:
         yield f"ran on {b.facts.device} ({b.facts.backend})"
-    if not all(b.facts.steady):
+    if not all(b.steady):
         yield "not steady at the end of the warm-up in some processes"

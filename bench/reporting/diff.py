@@ -180,7 +180,7 @@ def _notes(diff: Diff) -> Iterator[str]:
         yield f"Commit of trigru: {commits[1]}, was {commits[0]}."
     if samples[0] != samples[1]:
         yield f"Samples last at least {samples[1]}, were {samples[0]}."
-    if single := [name for name, run in files if any(len({*b.facts.process}) == 1 for b in run.benchmarks)]:
+    if single := [name for name, run in files if any(len({*b.process}) == 1 for b in run.benchmarks)]:
         yield (
             f"One process alone in {' and '.join(single)}: the intervals do not contain the difference between "
             "processes, so they are too narrow. Measure with --processes 5 before you believe a small change."

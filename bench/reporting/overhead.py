@@ -16,7 +16,7 @@ def overhead_tables(results: Results) -> list[Section]:
 
 
 def _per_leaf(results: Results, found: list[Overhead]) -> Section:
-    smallest = str(min(results.benchmarks, key=lambda b: b.facts.flops).arm.workload)
+    smallest = str(min(results.benchmarks, key=lambda b: b.flops).arm.workload)
     here = [overhead for overhead in found if overhead.workload == smallest]
     rows = []
     for arm, mine in grouped(here, lambda overhead: overhead.arm).items():

@@ -36,7 +36,8 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
-    facts = benchmarks[0].facts
+    first = benchmarks[0]
+    clock = first.facts.clock
     rates, others = [rates_of(results, b) for b in benchmarks], [other_clock(results, b) for b in benchmarks]
     rows = [
         (
@@ -51,15 +52,15 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         )
         for b, rate, other in zip(benchmarks, rates, others, strict=True)
     ]
-    arm, processes = facts.arm, len(set(facts.process))
+    arm, processes = first.arm, len(set(first.process))
     in_processes = f" in {processes} processes" if processes > 1 else ""
     kernels = STOCK if arm.division == STOCK else f"{arm.division} against {STOCK}"
     return Section(
-        f"{short_group(arm)}: {facts.shape}, {arm.arithmetic}, kernel {kernels}",
+        f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}",
         (
             Prose("arm"),
-            facts.clock,
-            OTHER[facts.clock],
+            clock,
+            OTHER[clock],
             "/ pure[jit]",
             "steps/s",
             "GFLOP/s, %",
@@ -68,11 +69,11 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
         ),
         rows,
         (
-            f"{len(facts.process)} paired rounds{in_processes}, {facts.steps} steps a call. Times are medians "
+            f"{len(first.process)} paired rounds{in_processes}, {first.steps} steps a call. Times are medians "
             "per call. Ratios are medians within rounds, and need not equal their quotients; the last is of "
-            f"{facts.clock} times.",
-            f"Noise floor ±{facts.floor:.1%}, from pure[jit]#2, the same code compiled again."
-            + (" Noisy: smaller differences cannot be seen here." if facts.floor > NOISY_FLOOR else ""),
+            f"{clock} times.",
+            f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
+            + (" Noisy: smaller differences cannot be seen here." if first.floor > NOISY_FLOOR else ""),
             f"%: of the machine's nearer limit, here {LIMITS[rates[0].limit]}.",
             *_notes(results, benchmarks),
         ),
@@ -81,19 +82,20 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
 
 def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
     yield WHAT_OTHER_IS[benchmarks[0].facts.clock]
-    if any(not b.facts.other_s for b in benchmarks):
+    if any(not b.other_s for b in benchmarks):
         yield "-: a single call fills a sample, or nothing is dispatched ahead."
     for b in benchmarks:
         if b.facts.differs:
             yield f"{b.name}: other equations ({b.facts.differs}), so it is not held to the oracle."
         if b.facts.backend != baseline_of(benchmarks).facts.backend:
             yield f"{b.name}: ran on {b.facts.device} ({b.facts.backend}), and pure[jit] did not."
-        if (tunings := len({*b.facts.tunings})) > 1:
+        tuned = {t.program.tuned for t in b.timed.values() if t.program and t.backend != "cpu"}
+        if (tunings := len(tuned)) > 1:
             yield f"{b.name}: its processes were tuned in {tunings} ways, and its interval contains that."
-        if not all(b.facts.steady):
-            yield f"{b.name}: not steady at the end of the warm-up in {b.facts.steady.count(False)} processes."
+        if not all(b.steady):
+            yield f"{b.name}: not steady at the end of the warm-up in {b.steady.count(False)} processes."
     for b in benchmarks:
-        if b.facts.verdict in ("faster", "slower") and not b.facts.differs:
+        if b.verdict in ("faster", "slower") and not b.facts.differs:
             found = difference(results, b, reference_of(b, benchmarks))
             yield f"{b.name}: {explain(found)}."
 
@@ -129,8 +131,8 @@ def _programs(benchmarks: list[Benchmark]) -> Section:
 
 
 def _interval(b: Benchmark) -> str:
-    return format_interval(Comparison(b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high))
+    return format_interval(Comparison(b.ratio, b.ratio_low, b.ratio_high))
 
 
 def _verdict(b: Benchmark) -> str:
-    return {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.facts.verdict)
+    return {"baseline": "-", "duplicate": "A/A"}.get(b.arm.role, b.verdict)

@@ -7,39 +7,21 @@ import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from ...common.port.programs import Build, ProgramFacts
 from .arm import Arm, Plan, Untimed
 from .grouping import grouped
-from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds, Verdict
+from .ranges import Count, Natural, NotNegative, Positive, Verdict
 from .run import Ceilings as Ceilings
 from .run import Machine as Machine
+from .run import Timed
 
 
-class Facts(Struct, frozen=True, forbid_unknown_fields=True):
-    """What trigru knows about an arm, except its times.
+class Benchmark(Struct, frozen=True):
+    """An arm with a number.
 
     Args:
+        timed: its samples, by process.
         shape: sizes of the workload, as text.
         steps: time steps of a call, without padding.
-        device, backend: where the arm ran.
-        differs: how its equations differ from the oracle's; None where they do not. If they do, it was not compared.
-        gate: largest error of the first results, as a share of what its admission allows; None if not compared.
-        process: the process of each round, from 0.
-        position: the arm's place within each round.
-        started_s: when each sample began, seconds since the epoch.
-        calls: calls in a sample, for each process.
-        clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
-            started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it
-            is the throughput of a training loop and the other one is latency.
-        other_s: seconds per call by the other clock, from separate rounds; empty where a single call fills a sample.
-        other_process: the process of each of these rounds.
-        warm_up_calls: calls before timing, for each process.
-        steady: whether the warm-up ended in a steady state, for each process.
-        leaves: arrays that cross the jit boundary inwards for model and optimiser.
-        build: how long tracing, lowering and compiling took; None where it is not known.
-        program: the program that XLA made; None where XLA did not run it.
-        tunings: on an accelerator, of each process, what was chosen by trying; see `ProgramFacts.tuned`. If they
-            differ, so did what the processes ran.
         flops, moved_bytes: the least work of a call; see `trigru.bench.arms.work`.
         ratio, ratio_low, ratio_high: time / baseline time, paired within rounds, with its 95 % interval.
         floor: the group's noise floor, as a fraction.
@@ -47,24 +29,9 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     arm: Arm
+    timed: dict[Count, Timed]
     shape: str
     steps: Natural
-    device: str
-    backend: str
-    differs: str | None
-    gate: Admitted | None
-    process: list[Count]
-    position: list[Count]
-    started_s: list[NotNegative]
-    calls: list[Natural]
-    clock: Clock
-    other_s: list[Seconds]
-    other_process: list[Count]
-    warm_up_calls: list[Count]
-    steady: list[bool]
-    leaves: Count
-    build: Build | None
-    program: ProgramFacts | None
     flops: NotNegative
     moved_bytes: NotNegative
     ratio: Positive
@@ -72,24 +39,6 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     ratio_high: Positive
     floor: NotNegative
     verdict: Verdict
-    tunings: list[str] = []
-
-
-class Benchmark(Struct, frozen=True):
-    """An arm with a number.
-
-    Args:
-        facts: what is known of it, except its times.
-        samples_s: seconds per call, one for each round.
-    """
-
-    facts: Facts
-    samples_s: list[Seconds]
-
-    @property
-    def arm(self) -> Arm:
-        """Which arm it is."""
-        return self.facts.arm
 
     @property
     def group(self) -> str:
@@ -107,9 +56,34 @@ class Benchmark(Struct, frozen=True):
         return self.arm.id
 
     @property
+    def facts(self) -> Timed:
+        """What its first process says of it, which alone reads its program and times how it is built."""
+        return next(iter(self.timed.values()))
+
+    @property
     def time_s(self) -> np.ndarray:
         """Seconds per call, one for each round."""
-        return np.asarray(self.samples_s)
+        return np.concatenate([t.time_s for t in self.timed.values()])
+
+    @property
+    def process(self) -> list[int]:
+        """The process of each round, from 0."""
+        return [number for number, t in self.timed.items() for _ in t.time_s]
+
+    @property
+    def other_s(self) -> list[float]:
+        """Seconds per call by the clock that does not lead; see `trigru.bench.results.run.Timed`."""
+        return [s for t in self.timed.values() for s in t.other_s]
+
+    @property
+    def other_process(self) -> list[int]:
+        """The process of each round of that clock."""
+        return [number for number, t in self.timed.items() for _ in t.other_s]
+
+    @property
+    def steady(self) -> list[bool]:
+        """Whether the warm-up ended in a steady state, for each process."""
+        return [t.steady for t in self.timed.values()]
 
 
 class Provenance(Struct, frozen=True):

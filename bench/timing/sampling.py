@@ -67,7 +67,7 @@ class Pace:
     """How arms are called while a clock runs.
 
     Args:
-        clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.record.Facts`.
+        clock: what leads, "blocked" or "pipelined"; see `trigru.bench.results.run.Timed`.
         least_calls: of a sample, however long they take.
         most_calls: of a sample, if they last less than `sample_time_s`; None for no bound.
         least_sample_s: how long a sample lasts at least, if that is more than is asked for, in seconds.
@@ -92,7 +92,7 @@ def pace_of(backend: str) -> Pace:
 
 @dataclass(frozen=True)
 class Samples:
-    """The times of one arm, as in `trigru.bench.results.record.Facts`; time_s is in seconds per call."""
+    """The times of one arm, as in `trigru.bench.results.run.Timed`; time_s is in seconds per call."""
 
     time_s: np.ndarray
     other_s: np.ndarray

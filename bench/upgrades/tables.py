@@ -131,8 +131,8 @@ def matrix_picture(matrix: Matrix) -> Picture | None:
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         axes = figure.subplots()
         for number, (port, known) in enumerate(lines.items()):
-            style = {"color": colour_of(port, list(lines)), "marker": marker_of(number)}
-            axes.plot(*zip(*known, strict=True), label=port, **style)
+            colour, marker = colour_of(port, list(lines)), marker_of(number)
+            axes.plot(*zip(*known, strict=True), label=port, color=colour, marker=marker)
         axes.set(title="Lines of Python in one train step, as documented", ylabel="lines", yscale="log")
         axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
         axes.grid(alpha=0.3)

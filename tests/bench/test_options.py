@@ -12,8 +12,8 @@ TINY = "tiny/forward/float32/stock"
 def names(run):
     """Of every arm that has a number, by group."""
     found = {}
-    for b in run.results["benchmarks"]:
-        found.setdefault(b["group"], []).append(b["name"])
+    for b in run.read.benchmarks:
+        found.setdefault(b.group, []).append(b.name)
     return found
 
 
@@ -56,20 +56,18 @@ def test_what_is_asked_for_is_measured_and_nothing_else(tmp_path, arguments, exp
     assert names(run) == expected
     for group, found in expected.items():
         for arm in run.arms(group, found):
-            samples_s = run.measured[f"{group}/{arm.name}"]["samples_s"]
-            assert np.median(samples_s) == pytest.approx(arm.time_s, rel=1e-5), arm.name
+            assert np.median(run.measured[f"{group}/{arm.name}"].time_s) == pytest.approx(arm.time_s, rel=1e-5), (
+                arm.name
+            )
 
 
 @pytest.mark.parametrize(("rounds", "processes"), [(6, 1), (8, 1), (6, 2), (2, 3)])
 def test_rounds_and_processes(tmp_path, rounds, processes):
     run = bench(tmp_path, *USUAL, "--port", "linen", rounds=rounds, processes=processes)
-    for b in run.results["benchmarks"]:
-        facts = b["facts"]
-        assert len(b["samples_s"]) == rounds * processes
-        assert facts["process"] == list(np.repeat(range(processes), rounds))
-        assert facts["other_process"] == list(np.repeat(range(processes), -(-rounds // 4)))
-        assert len(facts["other_s"]) == len(facts["other_process"])
-        assert facts["clock"] == "blocked"
+    for b in run.read.benchmarks:
+        assert b.process == list(np.repeat(range(processes), rounds))
+        assert b.other_process == list(np.repeat(range(processes), -(-rounds // 4)))
+        assert {timed.clock for timed in b.timed.values()} == {"blocked"}
 
 
 def test_what_is_asked_for_twice_is_measured_once(tmp_path):
@@ -88,8 +86,8 @@ def test_workloads_that_vary_in_no_one_size_are_no_sweep(tmp_path):
 
 def orders(run):
     """Of each process: the arms of each round."""
-    positions = [b["facts"]["position"] for b in run.results["benchmarks"]]
-    return np.array(positions).T.reshape(run.processes, -1, len(positions))
+    positions = [[timed.position for timed in b.timed.values()] for b in run.read.benchmarks]
+    return np.moveaxis(np.array(positions), 0, -1)
 
 
 def test_processes_differ_in_their_orders_and_in_nothing_else(tmp_path):
@@ -102,7 +100,7 @@ def test_processes_differ_in_their_orders_and_in_nothing_else(tmp_path):
     assert len({tuple(built) for built in (first, *others)}) == 3
     assert len({found.tobytes() for found in orders(run)}) == 3
     assert run.machine.precisions == {"highest"}
-    assert {b["facts"]["arm"]["precision"] for b in run.results["benchmarks"]} == {"highest"}
+    assert {b.arm.precision for b in run.read.benchmarks} == {"highest"}
     assert run.results["trigru"]["equality"] is None
 
 
@@ -111,7 +109,7 @@ def test_an_arms_result_does_not_depend_on_the_order_of_workloads(tmp_path):
     for number, workloads in enumerate((("tiny", "vowels"), ("vowels", "tiny"))):
         options = [word for w in workloads for word in ("--workload", w)]
         runs.append(bench(tmp_path / str(number), *options, "--phase", "train_step", processes=2))
-    one, other = ({key: b["samples_s"] for key, b in run.measured.items()} for run in runs)
+    one, other = ({key: b.time_s.tolist() for key, b in run.measured.items()} for run in runs)
     assert one == other
 
 
@@ -123,13 +121,12 @@ def test_every_clock_waits_for_the_device(tmp_path):
     for key in once.measured:
         group, _, name = key.rpartition("/")
         device_ns = [once.machine.cost(Arm(once, group, name).called, process).device for process in range(3)]
-        more_s = np.subtract(*(np.reshape(run.measured[key]["samples_s"], (3, -1)) for run in (twice, once)))
+        more_s = np.subtract(*(np.reshape(run.measured[key].time_s, (3, -1)) for run in (twice, once)))
         np.testing.assert_allclose(more_s, np.outer(device_ns, np.ones(6)) * 1e-9, 1e-4, err_msg=key)
-        facts = twice.facts(key)
-        arm = Arm(twice, group, name)
-        assert facts["calls"] == arm.calls, "the warm-up waits, too"
-        np.testing.assert_allclose(facts["other_s"], np.repeat(arm.pipelined_s, 2), 1e-5)
-        assert 1e-9 * (sum(arm.build_ns) + device_ns[0]) < facts["build"]["first_call_s"]
+        found, arm = twice.measured[key], Arm(twice, group, name)
+        assert [timed.calls for timed in found.timed.values()] == arm.calls, "the warm-up waits, too"
+        np.testing.assert_allclose(found.other_s, np.repeat(arm.pipelined_s, 2), 1e-5)
+        assert 1e-9 * (sum(arm.build_ns) + device_ns[0]) < found.facts.build.first_call_s
     for (gemm, copy), (gemm_2, copy_2) in (
         [(c["float32"]["gemm_gflop_per_s"], c["float32"]["copy_gbyte_per_s"]) for c in found]
         for found in zip(once.results["trigru"]["ceilings"], twice.results["trigru"]["ceilings"], strict=True)
@@ -186,9 +183,9 @@ def test_dtype_and_precision_are_those_of_all_that_is_timed(tmp_path):
     assert run.machine.precisions == {"default"}
     (name,) = {name for ceilings in run.results["trigru"]["ceilings"] for name in ceilings}
     assert name == "bfloat16@default"
-    assert all(b["facts"]["gate"] <= 1 for b in run.results["benchmarks"])
+    assert all(b.facts.gate <= 1 for b in run.read.benchmarks)
     assert "bfloat16@default, 2 processes" in " ".join(run.screen.split())
     wide = bench(tmp_path / "wide", *USUAL, "--port", "linen", processes=2)
     assert not wide.measured.keys() & run.measured.keys(), "they are never compared"
-    moved = [r.facts("linen[apply]")["moved_bytes"] for r in (wide, run)]
+    moved = [next(b.moved_bytes for b in r.read.benchmarks if b.name == "linen[apply]") for r in (wide, run)]
     assert moved[0] == 2 * moved[1]

@@ -106,15 +106,13 @@ def test_samples_in_the_file(run, group):
     """Each of its own arm: no call that was cold, and none that was waited for outside the clock."""
     for arm in run.arms(group, DIVISIONS[group.split("/")[3]]):
         found = run.measured[f"{group}/{arm.name}"]
-        facts = found["facts"]
-        np.testing.assert_allclose(found["samples_s"], np.repeat(arm.blocked_s, 6), 1e-5, err_msg=arm.name)
-        np.testing.assert_allclose(facts["other_s"], np.repeat(arm.pipelined_s, 2), 1e-5, err_msg=arm.name)
-        assert facts["calls"] == arm.calls
-        assert facts["calls"][0] == arm.calls[0]
-        assert facts["process"] == list(np.repeat(range(3), 6))
-        assert all(facts["steady"])
-        assert facts["gate"] is not None
-        assert (facts["program"] is None) == (arm.port == "torch")
+        np.testing.assert_allclose(found.time_s, np.repeat(arm.blocked_s, 6), 1e-5, err_msg=arm.name)
+        np.testing.assert_allclose(found.other_s, np.repeat(arm.pipelined_s, 2), 1e-5, err_msg=arm.name)
+        assert [timed.calls for timed in found.timed.values()] == arm.calls
+        assert found.process == list(np.repeat(range(3), 6))
+        assert all(found.steady)
+        assert found.facts.gate is not None
+        assert (found.facts.program is None) == (arm.port == "torch")
 
 
 def test_the_tax(run):

@@ -43,7 +43,7 @@ def says(page, *sentences):
 
 
 def test_the_layouts_make_the_difference_in_the_published_run():
-    linen, nnx = (facts("cpu", "question", "train_step", arm).facts for arm in ("linen[apply]", "nnx[split-merge]"))
+    linen, nnx = (facts("cpu", "question", "train_step", arm) for arm in ("linen[apply]", "nnx[split-merge]"))
     shown = [f"{f.ratio:.2f} [{f.ratio_low:.2f}, {f.ratio_high:.2f}]" for f in (linen, nnx)]
     says("docs/measurement.md", f"linen takes {shown[0]} and NNX {shown[1]}.")
 
@@ -64,7 +64,7 @@ def test_transposes_of_equinox():
 @pytest.mark.parametrize("workload", ["tiny", "medium"])
 def test_linen_trains_fastest_on_these(workload):
     ratios = {
-        arm: facts("cpu", workload, "train_step", arm).facts.ratio
+        arm: facts("cpu", workload, "train_step", arm).ratio
         for arm in ("linen[apply]", "nnx[split-merge]", "equinox[partition]")
     }
     assert min(ratios, key=ratios.get) == "linen[apply]"
@@ -92,10 +92,7 @@ def test_what_the_fused_kernel_gains_and_takes():
 
 def test_that_versions_differ_is_said_of_linen():
     for name in ("kernel", "cpu"):
-        linen, jax = (
-            facts(name, "question", "train_step", "linen[apply]").facts,
-            run(name).trigru.machine.versions["jax"],
-        )
+        linen, jax = (facts(name, "question", "train_step", "linen[apply]"), run(name).trigru.machine.versions["jax"])
         shown = f"{linen.ratio:.2f} [{linen.ratio_low:.2f}, {linen.ratio_high:.2f}] times"
         says("docs/kernel.md", shown, f"(jax {jax})")
 
@@ -147,7 +144,7 @@ def test_call_styles_matter_in_one_step_and_frameworks_differ_little_in_a_large_
 
 def test_versions_matter():
     """To linen's train step on one sequence."""
-    new, old = (facts(name, "question", "train_step", "linen[apply]").facts for name in ("cpu", "cpu-py311"))
+    new, old = (facts(name, "question", "train_step", "linen[apply]") for name in ("cpu", "cpu-py311"))
     assert new.ratio_high < old.ratio_low
     says("docs/which-framework.md", "**It depends on your versions**, too:")
 

@@ -19,6 +19,7 @@ from trigru.bench.analysis.merge import load
 from trigru.bench.arms.work import work_of
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.cli import app
+from trigru.bench.results.record import Benchmark, Results
 from typer.testing import CliRunner
 
 #: B, T, D, H.
@@ -95,25 +96,21 @@ class Run:
     @cached_property
     def results(self) -> dict[str, Any]:
         """As it is read, in builtin types."""
-        run = load(self.folder / "results.json")
-        made = json.loads(msgspec.json.encode(run))
-        made["benchmarks"] = [
-            {"fullname": b.fullname, "group": b.group, "name": b.name, **of}
-            for b, of in zip(run.benchmarks, made["benchmarks"], strict=True)
-        ]
-        return made
+        return json.loads(msgspec.json.encode(self.read))
+
+    @cached_property
+    def read(self) -> Results:
+        """As it is read."""
+        return load(self.folder / "results.json")
 
     @cached_property
     def tables(self) -> dict[str, Table]:
         return tables_in_markdown((self.folder / "report.md").read_text())
 
     @cached_property
-    def measured(self) -> dict[str, dict[str, Any]]:
-        return {b["fullname"]: b for b in self.results["benchmarks"]}
-
-    def facts(self, name: str) -> dict[str, Any]:
-        """By the arm's id, of an only group by its name."""
-        return next(b for key, b in self.measured.items() if key.endswith(name))["facts"]
+    def measured(self) -> dict[str, Benchmark]:
+        """By the arm's id."""
+        return {b.fullname: b for b in self.read.benchmarks}
 
     def arms(self, group: str, names: tuple[str, ...]) -> "list[Arm]":
         return [Arm(self, group, name) for name in names]

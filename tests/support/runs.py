@@ -11,7 +11,7 @@ from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan
 from trigru.bench.results.grouping import grouped
-from trigru.bench.results.record import Benchmark, Facts, Provenance, Results
+from trigru.bench.results.record import Benchmark, Provenance, Results
 from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Line, Machine, Run, Started, Timed
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
@@ -75,28 +75,34 @@ def make_arm(name: str, workload: str = "tiny", phase: str = "forward", division
 
 def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> Benchmark:
     """An arm with its times, whose facts are those of a small run unless said otherwise."""
-    time_s = np.asarray(time_s, float)
     process = [0] * len(time_s) if process is None else list(map(int, process))
+    other_s, others = facts.pop("other_s", []), facts.pop("other_process", [])
+    steady = facts.pop("steady", [True] * len({*process}))
     default: dict[str, Any] = {
-        "arm": arm,
-        "shape": get_workload(arm.workload).shape,
-        "steps": 8,
+        "arm": arm.id,
         "device": MACHINE.device,
         "backend": MACHINE.backend,
         "differs": None,
         "gate": None if facts.get("differs") else 0.1,
-        "process": process,
-        "position": [0] * len(process),
-        "started_s": [0.0] * len(process),
-        "calls": [10] * len(set(process)),
-        "clock": "blocked",
-        "other_s": [],
-        "other_process": [],
-        "warm_up_calls": [10] * len(set(process)),
-        "steady": [True] * len(set(process)),
         "leaves": 9,
         "build": BUILD,
         "program": PROGRAM,
+        "calls": 10,
+        "warm_up_calls": 10,
+        "clock": "blocked",
+    }
+    default |= {name: facts.pop(name) for name in [*facts] if name in default}
+    timed = {}
+    for number, is_steady in zip(dict.fromkeys(process), steady, strict=True):
+        here = [float(s) for s, p in zip(time_s, process, strict=True) if p == number]
+        own = {"build": None, "program": None} if timed else {}  # which the first process alone reads
+        timed[number] = Timed(
+            **default | own, steady=is_steady, time_s=here, position=[0] * len(here), started_s=[0.0] * len(here),
+            other_s=[s for s, p in zip(other_s, others, strict=True) if p == number],
+        )  # fmt: skip
+    of_arm: dict[str, Any] = {
+        "shape": get_workload(arm.workload).shape,
+        "steps": 8,
         "flops": 1e6,
         "moved_bytes": 1e6,
         "ratio": 1.0,
@@ -105,12 +111,12 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         "floor": 0.02,
         "verdict": "indistinguishable",
     }
-    return Benchmark(Facts(**default | facts), time_s.tolist())
+    return Benchmark(arm, timed, **of_arm | facts)
 
 
 def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     """A complete run of these arms, in as many processes as they have."""
-    processes = max((p + 1 for b in benchmarks for p in b.facts.process), default=1)
+    processes = max((p + 1 for b in benchmarks for p in b.timed), default=1)
     facts: dict[str, Any] = {
         "command": ["trigru", "bench"],
         "plan": PLAN,
@@ -126,7 +132,7 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     facts["plan"] = _asking_for(facts["plan"], [b.arm for b in benchmarks], processes)
     facts["ceilings"] *= processes if len(facts["ceilings"]) == 1 else 1
     groups = grouped(benchmarks, lambda b: b.group).values()
-    placed = {b.fullname: with_facts(b, position=[n] * len(b.time_s)) for g in groups for n, b in enumerate(g)}
+    placed = {b.fullname: placed_at(b, n) for g in groups for n, b in enumerate(g)}
     placed = [placed[b.fullname] for b in benchmarks]
     return Results(placed, "2026-11-04T10:00:00+00:00", Provenance(**facts), [])
 
@@ -137,8 +143,8 @@ def records_of(results: Results) -> list[Line]:
     arms = [arm for group in grouped(arms, lambda arm: arm.group).values() for arm in group]
     parts: dict[tuple[int, str], list[Timed]] = {}
     for b in results.benchmarks:
-        for number, process in enumerate(dict.fromkeys(b.facts.process)):
-            parts.setdefault((process, b.group), []).append(_timed(b, number, process))
+        for process, timed in b.timed.items():
+            parts.setdefault((process, b.group), []).append(timed)
     return [
         Begun(facts.plan, arms, [], facts.equality, None, facts.command, facts.load_before),
         *(Started(facts.machine, ceilings) for ceilings in facts.ceilings),
@@ -151,15 +157,15 @@ def records_of(results: Results) -> list[Line]:
     ]
 
 
-def _timed(b: Benchmark, number: int, process: int) -> Timed:
-    f, here = b.facts, [place for place, p in enumerate(b.facts.process) if p == process]
-    return Timed(
-        b.fullname, f.device, f.backend, f.differs, f.gate, f.leaves,
-        f.build if number == 0 else None, f.program if number == 0 else None,
-        f.calls[number], f.warm_up_calls[number], f.steady[number], [b.samples_s[place] for place in here], f.clock,
-        [s for s, p in zip(f.other_s, f.other_process, strict=True) if p == process],
-        [f.position[place] for place in here], [f.started_s[place] for place in here],
-    )  # fmt: skip
+def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Benchmark:
+    """An arm whose processes say otherwise."""
+    changed = {p: msgspec.structs.replace(timed, **change(timed)) for p, timed in b.timed.items()}
+    return msgspec.structs.replace(b, timed=changed)
+
+
+def placed_at(b: Benchmark, place: int) -> Benchmark:
+    """An arm at one place in all rounds."""
+    return with_timed(b, lambda timed: {"position": [place] * len(timed.time_s)})
 
 
 def save(results: Results, path: Path) -> None:
@@ -291,17 +297,20 @@ def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
 
 def slowed(results: Results, factor: Any, which: Callable[[Benchmark], bool] = lambda b: True) -> Results:
     """A run some of whose arms take longer by a factor, or by one for each round."""
-    return with_benchmarks(results, [
-        msgspec.structs.replace(b, samples_s=(b.time_s * factor).tolist()) if which(b) else b
-        for b in results.benchmarks
-    ])  # fmt: skip
+
+    def slower(b: Benchmark) -> Benchmark:
+        times_s = iter((b.time_s * factor).tolist())
+        return with_timed(b, lambda timed: {"time_s": [next(times_s) for _ in timed.time_s]})
+
+    return with_benchmarks(results, [slower(b) if which(b) else b for b in results.benchmarks])
 
 
 def with_facts(found: Any, **facts: Any) -> Any:
-    """A benchmark, or all of a run's, with other facts."""
+    """A benchmark, or all of a run's, with other facts: of the arm, or what each process says."""
     if isinstance(found, Results):
-        return msgspec.structs.replace(found, benchmarks=[with_facts(b, **facts) for b in found.benchmarks])
-    return msgspec.structs.replace(found, facts=msgspec.structs.replace(found.facts, **facts))
+        return with_benchmarks(found, [with_facts(b, **facts) for b in found.benchmarks])
+    said = {name: facts.pop(name) for name in [*facts] if name in Timed.__struct_fields__}
+    return with_timed(msgspec.structs.replace(found, **facts), lambda timed: said)
 
 
 def with_provenance(results: Results, **facts: Any) -> Results:

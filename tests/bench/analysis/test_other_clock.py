@@ -1,9 +1,8 @@
 """The clock that does not lead: ratios, a floor and verdicts of its own, and where the screen tells of it."""
 
-import msgspec
 import numpy as np
 import pytest
-from support.runs import make_arm, make_benchmark, make_results, plan
+from support.runs import make_arm, make_benchmark, make_results, plan, with_benchmarks, with_timed
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.pairs import other_clock
 from trigru.bench.analysis.statistics import noise_floor
@@ -51,17 +50,10 @@ def test_it_has_paired_ratios_and_the_floor_that_its_own_duplicate_shows(rng):
 @pytest.mark.parametrize("lost", ["pure[jit]", "pure[jit]#2", "linen[apply]"])
 def test_without_rounds_of_it_in_every_process_it_says_nothing(rng, lost):
     whole = run(rng)
-    shorter = [
-        msgspec.structs.replace(b.facts, other_s=b.facts.other_s[:-OTHERS], other_process=OTHER_PROCESS[:-OTHERS])
-        if b.name == lost else b.facts for b in whole.benchmarks
-    ]  # fmt: skip
-    found = make_results(
-        [
-            make_benchmark(b.arm, b.time_s, PROCESS, other_s=f.other_s, other_process=f.other_process)
-            for b, f in zip(whole.benchmarks, shorter, strict=True)
-        ],
-        plan=whole.trigru.plan,
-    )
+    (b,) = (b for b in whole.benchmarks if b.name == lost)
+    last = b.timed[PROCESSES - 1]
+    shorter = with_timed(b, lambda timed: {"other_s": [] if timed is last else timed.other_s})
+    found = with_benchmarks(whole, [shorter if other is b else other for other in whole.benchmarks])
     said = by_name(found)
     assert said["linen[apply]"] is None
     assert (said["nnx[nnx.jit]"] is None) == lost.startswith("pure")

@@ -97,7 +97,7 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     assert not [row for section in timing_tables(run) for row in section.rows if " on " in row[0]]
     few = results(rng, {key: value for key, value in TIMES.items() if len(key) == 1})
     assert sight(run).keys() == sight(few).keys()
-    wide = [with_facts(b, ratio_high=9 * b.facts.ratio) if b.arm.way else b for b in run.benchmarks]
+    wide = [with_facts(b, ratio_high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
     assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
 
 

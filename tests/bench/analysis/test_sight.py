@@ -29,11 +29,11 @@ def test_what_is_expected_to_be_seen_is_found_four_times_in_five(rng, processes,
         log_ratio, process = drawn(rng, processes, rounds)
         ratio = as_ratio(effect_of(log_ratio + np.log1p(least), process, resamples=60))
         found += verdict(ratio, MIN_FLOOR) == "slower"
-        facts = make_benchmark(
+        b = make_benchmark(
             make_arm("linen[apply]"), np.exp(log_ratio), process,
             ratio=ratio.ratio, ratio_low=ratio.low, ratio_high=ratio.high, floor=MIN_FLOOR,
-        ).facts  # fmt: skip
-        seen.append(least_seen(facts))
+        )  # fmt: skip
+        seen.append(least_seen(b))
     assert found / TRIALS == pytest.approx(0.8, abs=0.1)
     assert np.median(seen) == pytest.approx(least, rel=0.25)
 
@@ -41,9 +41,7 @@ def test_what_is_expected_to_be_seen_is_found_four_times_in_five(rng, processes,
 def test_a_run_sees_nothing_below_its_noise_floor_and_less_with_fewer_processes():
     def of(low, high, floor, processes):
         found = {"ratio_low": low, "ratio_high": high, "floor": floor}
-        return least_seen(
-            make_benchmark(make_arm("linen[apply]"), np.ones(20), np.arange(20) % processes, **found).facts
-        )
+        return least_seen(make_benchmark(make_arm("linen[apply]"), np.ones(20), np.arange(20) % processes, **found))
 
     assert of(1.0, 1.0, 0.03, 5) == of(1.0, 1.0, 0.03, 1) == pytest.approx(0.03)
     assert of(1.0, 1.0, 0.03, 2) == pytest.approx(1.03 * np.exp(0.841621 * 0.01) - 1), "runs of two differ by 1 %"
@@ -62,4 +60,4 @@ def test_of_a_group_it_is_the_arm_in_the_middle_and_the_baseline_is_none():
     found = sight(make_results(benchmarks))
     assert set(found) == {"tiny/forward/float32/stock", "tiny/step/float32/stock"}
     linens = next(b for b in benchmarks if b.arm.port == "linen")
-    assert set(found.values()) == {least_seen(linens.facts)}
+    assert set(found.values()) == {least_seen(linens)}

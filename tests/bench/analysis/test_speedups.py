@@ -44,7 +44,7 @@ def test_each_style_of_a_port_is_held_against_its_own_stock_arm(results):
         if b.arm.port == "nnx":
             name = b.name.replace("nnx.jit", "pytree")
             arm = make_arm(name, str(b.arm.workload), b.arm.phase, b.arm.division)
-            others.append(make_benchmark(arm, 3 * b.time_s, b.facts.process))
+            others.append(make_benchmark(arm, 3 * b.time_s, b.process))
     found = [s for s in speedups(with_benchmarks(results, results.benchmarks + others)) if s.arm.startswith("nnx")]
     for arm in ("nnx[nnx.jit]", "nnx[pytree]"):
         assert sorted(s.ratio.ratio for s in found if s.arm == arm) == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)

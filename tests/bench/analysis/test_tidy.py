@@ -28,8 +28,8 @@ def test_a_row_has_the_numbers_of_its_arm(run):
         b = by_id[row.phase, row.arm]
         assert row.style in b.arm.labels
         assert (row.time_low_s, row.time_s, row.time_high_s) == tuple(np.quantile(b.time_s, (0.25, 0.5, 0.75)))
-        assert (row.ratio, row.low, row.high) == (b.facts.ratio, b.facts.ratio_low, b.facts.ratio_high)
-        assert row.verdict == (None if b.arm.is_baseline else b.facts.verdict)
+        assert (row.ratio, row.low, row.high) == (b.ratio, b.ratio_low, b.ratio_high)
+        assert row.verdict == (None if b.arm.is_baseline else b.verdict)
         assert (row.dots, row.whiles) == (b.facts.program.dots, b.facts.program.whiles)
 
 
@@ -45,7 +45,7 @@ def test_pairs_are_of_one_style_and_within_rounds(run):
 def test_what_is_missing_or_odd_says_why(run):
     (row,) = (row for row in timings([run], styles=["donated"]) if row.port == "linen")
     assert (row.ratio, row.remark) == (None, "its first results were wrong")
-    odd = with_facts(run, differs="other gates", gate=None, steady=[False] * 3)
+    odd = with_facts(run, differs="other gates", gate=None, steady=False)
     row = next(row for row in timings([odd], styles=STYLES) if row.port == "nnx")
     assert row.cause == "equations"
     assert row.remark == (

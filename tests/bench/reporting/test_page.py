@@ -67,7 +67,7 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
         msgspec.structs.replace(b.arm, style=HOSTILE if b.arm.style == "nnx.jit" else b.arm.style)
         for b in run.benchmarks
     ]
-    benchmarks = [make_benchmark(arm, b.time_s, b.facts.process) for arm, b in zip(named, run.benchmarks, strict=True)]
+    benchmarks = [make_benchmark(arm, b.time_s, b.process) for arm, b in zip(named, run.benchmarks, strict=True)]
     untimed = [Untimed(make_arm(f"{HOSTILE}[x]"), HOSTILE)]
     hostile = msgspec.structs.replace(with_benchmarks(hostile, benchmarks), untimed=untimed)
     read = page(hostile, run)
