@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from ...common.gru.kernels import STOCK
 from ..results.record import Benchmark, Results
+from .pairs import Difference, difference
 from .rates import baseline_of
 
 #: An overhead below this share of the baseline's time is negligible.
@@ -18,35 +17,29 @@ class Overhead:
 
     Args:
         size: the swept size of the workload; None where none was swept.
-        time_s, low_s, high_s: seconds per call, with the 95 % interval.
-        share: of the baseline's time; low_share and high_share are its 95 % interval.
-        same_program: whether XLA runs the baseline's program, so that the overhead is only that of crossing the jit
-            boundary.
+        over: the arm against the baseline. If XLA runs the baseline's program, the overhead is only that of crossing
+            the jit boundary.
     """
 
-    arm: str
-    workload: str
-    phase: str
+    benchmark: Benchmark
     size: int | None
-    leaves: int
-    time_s: float
-    low_s: float
-    high_s: float
-    share: float
-    low_share: float
-    high_share: float
-    same_program: bool
+    over: Difference
+
+    @property
+    def share(self) -> float:
+        """Of the baseline's time."""
+        return self.over.ratio - 1
 
 
 def overheads(results: Results) -> list[Overhead]:
     """The overhead of every arm of the stock division, without the baseline."""
-    found = []
-    for benchmarks in results.groups().values():
-        if benchmarks[0].arm.division != STOCK:
-            continue
-        baseline = baseline_of(benchmarks)
-        found += [_overhead(results, b, baseline) for b in benchmarks if b.arm.role == "arm" and not b.arm.way]
-    return found
+    swept = results.trigru.plan.swept or ""
+    return [
+        Overhead(b, b.arm.workload.sizes.get(swept), difference(results, b, baseline_of(benchmarks)))
+        for benchmarks in results.groups().values()
+        for b in benchmarks
+        if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")
+    ]
 
 
 def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
@@ -59,7 +52,7 @@ def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
     for overhead in sorted(of_arm, key=lambda o: o.size or 0, reverse=True):
         if overhead.share >= NEGLIGIBLE:
             break
-        if overhead.high_share < NEGLIGIBLE and sure == likely:
+        if overhead.over.high - 1 < NEGLIGIBLE and sure == likely:
             sure = overhead.size
         likely = overhead.size
     return (likely, False) if sure is None else (sure, True)
@@ -70,25 +63,10 @@ def per_leaf_s(of_arm: list[Overhead]) -> tuple[float, float] | None:
 
     None where all phases have equally many leaves.
     """
-    few, many = min(of_arm, key=lambda o: o.leaves), max(of_arm, key=lambda o: o.leaves)
-    if few.leaves == many.leaves:
+    few, many = (extreme(of_arm, key=lambda o: o.benchmark.facts.leaves) for extreme in (min, max))
+    span = many.benchmark.facts.leaves - few.benchmark.facts.leaves
+    if not span:
         return None
-    span = many.leaves - few.leaves
-    error = ((many.high_s - many.low_s) ** 2 + (few.high_s - few.low_s) ** 2) ** 0.5 / 2
-    return (many.time_s - few.time_s) / span, error / span
-
-
-def _overhead(results: Results, b: Benchmark, baseline: Benchmark) -> Overhead:
-    time_s = float(np.median(baseline.time_s))
-    shares = [ratio - 1 for ratio in (b.ratio, b.ratio_low, b.ratio_high)]
-    mine, its = b.facts.program, baseline.facts.program
-    return Overhead(
-        b.name,
-        str(b.arm.workload),
-        b.arm.phase,
-        b.arm.workload.sizes.get(results.trigru.plan.swept or ""),
-        b.facts.leaves,
-        *(share * time_s for share in shares),
-        *shares,
-        same_program=mine is not None and its is not None and mine.fingerprint == its.fingerprint,
-    )
+    widths_s = [o.over.difference_high_s - o.over.difference_low_s for o in (many, few)]
+    error_s = sum(width_s**2 for width_s in widths_s) ** 0.5 / 2
+    return (many.over.difference_s - few.over.difference_s) / span, error_s / span

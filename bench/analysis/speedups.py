@@ -1,4 +1,4 @@
-"""What a kernel gains over each framework's own cell, and over peers.
+"""What a kernel gains over each framework's own cell and over peers, and what several devices gain over one.
 
 Both are timed in the same rounds, so their ratio is paired, like the ratio to the baseline.
 """
@@ -14,15 +14,14 @@ from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, 
 
 @dataclass(frozen=True)
 class Speedup:
-    """How much faster an arm is with a kernel, in one group or in several.
+    """How much faster an arm is with a kernel or on several devices, in one group or in several.
 
     Args:
-        benchmark: the arm with the kernel; of the first group where there are several.
-        other: what it is compared with: the arm of its port and style on the stock cell or with the kernel's own
-            choices, or a peer.
+        benchmark: the arm with the kernel or the devices; of the first group where there are several.
+        other: what it is compared with: the arm of its port and style on the stock cell or on one device, or a peer.
         arm: the name of the arm of its port and style that is compared with, or, beside a peer, of that on the stock
             cell.
-        effect: log of the kernel's time over the other arm's.
+        effect: log of the arm's time over the other arm's.
         floor: of noise, as a fraction.
         enough: whether all groups have enough rounds for a verdict.
     """
@@ -47,12 +46,12 @@ class Speedup:
 
     @property
     def ratio(self) -> Comparison:
-        """The other arm's time over the kernel's: above 1, the kernel is faster."""
+        """The other arm's time over this one's: above 1, this one is faster."""
         return as_ratio(self.effect).inverse
 
     @property
     def verdict(self) -> str:
-        """Of the kernel: "faster", "slower" or "indistinguishable"."""
+        """Of the arm: "faster", "slower" or "indistinguishable"."""
         return verdict(as_ratio(self.effect), self.floor) if self.enough else "indistinguishable"
 
     @property
@@ -81,6 +80,20 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
             others = [s for s in stock.values() if s.arm.port in results.trigru.plan.peers] if peers else [own]
             found += [_speedup(results, b, other, own.name) for other in others]
     return found
+
+
+def scalings(results: Results) -> list[Speedup]:
+    """The speedup of every arm on several devices over the same arm on one; without that, it is left out."""
+    found = []
+    for benchmarks in results.groups().values():
+        alone = {_key(b): b for b in benchmarks if not b.arm.way and b.arm.copy == 1}
+        several = [(b, alone.get(_key(b))) for b in benchmarks if b.arm.way]
+        found += [_speedup(results, b, one, one.name) for b, one in several if one is not None]
+    return found
+
+
+def _key(b: Benchmark) -> tuple[str, str | None, str]:
+    return b.arm.port, b.arm.style, b.arm.kernel
 
 
 def mean_speedup(found: list[Speedup]) -> Speedup:

@@ -17,10 +17,10 @@ def overhead_tables(results: Results) -> list[Section]:
 
 def _per_leaf(results: Results, found: list[Overhead]) -> Section:
     smallest = str(min(results.benchmarks, key=lambda b: b.flops).arm.workload)
-    here = [overhead for overhead in found if overhead.workload == smallest]
+    here = [o for o in found if str(o.benchmark.arm.workload) == smallest]
     rows = []
-    for arm, mine in grouped(here, lambda overhead: overhead.arm).items():
-        cells = {overhead.phase: _microseconds(overhead) for overhead in mine}
+    for arm, mine in grouped(here, lambda o: o.benchmark.name).items():
+        cells = {o.benchmark.arm.phase: _microseconds(o) for o in mine}
         slope = per_leaf_s(mine)
         per_leaf = "-" if slope is None else f"{slope[0] * 1e6:.2g} ± {slope[1] * 1e6:.1g}"
         rows.append((arm, *(cells.get(phase, "-") for phase in _phases(here)), per_leaf))
@@ -39,8 +39,8 @@ def _per_leaf(results: Results, found: list[Overhead]) -> Section:
 def _by_size(results: Results, found: list[Overhead], sizes: list[int]) -> Section:
     rows = []
     for phase in _phases(found):
-        for arm in dict.fromkeys(overhead.arm for overhead in found):
-            mine = {o.size: o for o in found if (o.arm, o.phase) == (arm, phase)}
+        for arm in dict.fromkeys(o.benchmark.name for o in found):
+            mine = {o.size: o for o in found if (o.benchmark.name, o.benchmark.arm.phase) == (arm, phase)}
             cells = [_share(mine[size]) if size in mine else "-" for size in sizes]
             size, is_sure = negligible_from(list(mine.values()))
             said = "beyond" if size is None else f"{size}" if is_sure else f"{size} by estimate"
@@ -57,14 +57,15 @@ def _by_size(results: Results, found: list[Overhead], sizes: list[int]) -> Secti
 
 
 def _phases(found: list[Overhead]) -> list[str]:
-    return list(dict.fromkeys(overhead.phase for overhead in found))
+    return list(dict.fromkeys(o.benchmark.arm.phase for o in found))
 
 
 def _microseconds(overhead: Overhead) -> str:
-    times_s = overhead.time_s, overhead.low_s, overhead.high_s
+    over = overhead.over
+    times_s = over.difference_s, over.difference_low_s, over.difference_high_s
     numbers = [f"{1e6 * s:.0f}" if abs(s) >= 1e-4 else f"{1e6 * s:.1f}" for s in times_s]
-    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]" + ("" if overhead.same_program else "*")
+    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]" + ("" if over.same_program else "*")
 
 
 def _share(overhead: Overhead) -> str:
-    return f"{overhead.share:+.1%}" + ("" if overhead.same_program else "*")
+    return f"{overhead.share:+.1%}" + ("" if overhead.over.same_program else "*")

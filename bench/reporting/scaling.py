@@ -1,11 +1,9 @@
 """Tables of arms on several devices: what each gains over one, and what the devices exchange."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from ...common.port.collectives import Collective
-from ..analysis.scaling import scalings
+from ...common.port.programs import ProgramFacts
+from ..analysis.speedups import scalings
 from ..results.grouping import grouped
 from ..results.record import Results
 from .numbers import format_bytes, format_ratio, format_time
@@ -29,12 +27,12 @@ def scaling_tables(results: Results) -> list[Section]:
             columns,
             [
                 (
-                    s.alone.name,
+                    s.other.name,
                     f"{s.benchmark.arm.devices}, {s.benchmark.arm.way}",
                     format_time(float(np.median(s.benchmark.time_s))),
-                    format_ratio(s.speedup, s.verdict),
-                    f"{s.speedup.ratio / s.benchmark.arm.devices:.0%}",
-                    _exchanged(s.collectives),
+                    format_ratio(s.ratio, s.verdict),
+                    f"{s.ratio.ratio / s.benchmark.arm.devices:.0%}",
+                    _exchanged(s.benchmark.facts.program),
                 )
                 for s in of_group
             ],
@@ -44,12 +42,12 @@ def scaling_tables(results: Results) -> list[Section]:
     ]
 
 
-def _exchanged(collectives: Sequence[Collective] | None) -> str:
+def _exchanged(program: ProgramFacts | None) -> str:
     """What each device exchanges in a call: bytes in all, those of a loop apart."""
-    if collectives is None:
+    if program is None:
         return "not known"
     parts = []
-    for in_loop, alike in grouped(collectives, lambda collective: collective.in_loop).items():
+    for in_loop, alike in grouped(program.collectives, lambda collective: collective.in_loop).items():
         where = " in a loop" if in_loop else ""
         sizes = [collective.nbytes * (collective.runs or 1) for collective in alike]
         known = all(collective.runs is not None for collective in alike)

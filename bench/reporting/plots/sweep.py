@@ -31,7 +31,7 @@ def sweep_figure(results: Results) -> "Figure | None":
     sizes = sorted({overhead.size for overhead in found if overhead.size is not None})
     if len(sizes) < 2:
         return None
-    phases = list(dict.fromkeys(overhead.phase for overhead in found))
+    phases = list(dict.fromkeys(overhead.benchmark.arm.phase for overhead in found))
     swept = results.trigru.plan.swept or ""
     base = results.benchmarks[0].arm.workload.name
     with drawing():
@@ -48,10 +48,10 @@ def sweep_figure(results: Results) -> "Figure | None":
                 style = _style(mine[0].arm, here)
                 x = [b.arm.workload.sizes[swept] for b in mine]
                 rates.plot(x, [rates_of(results, b).steps_per_s for b in mine], label=name, **style)
-                paid = [overhead for overhead in found if (overhead.arm, overhead.phase) == (name, phase)]
+                paid = [o for o in found if (o.benchmark.name, o.benchmark.arm.phase) == (name, phase)]
                 if paid:
                     paid.sort(key=lambda overhead: overhead.size or 0)
-                    shares = np.array([[t.share, t.low_share, t.high_share] for t in paid]).T
+                    shares = np.array([[o.over.ratio, o.over.low, o.over.high] for o in paid]).T - 1
                     reach = [shares[0] - shares[1], shares[2] - shares[0]]
                     costs.errorbar(x, shares[0], reach, elinewidth=0.8, capsize=2, **style)
             rates.set(ylabel="time steps per second", yscale="log")

@@ -1,12 +1,16 @@
 """What a framework costs over plain JAX: per call, per leaf, and by size."""
 
 import pytest
+from support.runs import make_arm, make_benchmark
 from trigru.bench.analysis.overhead import Overhead, negligible_from, per_leaf_s
+from trigru.bench.analysis.pairs import Difference
 
 
 def overhead(share=0.0, high_share=0.0, size=None, leaves=0, time_s=0.0, reach_s=0.0):
-    bounds_s = time_s - reach_s, time_s + reach_s
-    return Overhead("linen[apply]", "tiny", "forward", size, leaves, time_s, *bounds_s, share, share, high_share, True)
+    benchmark = make_benchmark(make_arm("linen[apply]"), [1.0], leaves=leaves)
+    ratios, bounds_s = (1 + share, 1 + share, 1 + high_share), (time_s - reach_s, time_s + reach_s)
+    over = Difference("linen[apply]", "pure[jit]", *ratios, time_s, *bounds_s, "slower", True, "boundary", ())
+    return Overhead(benchmark, size, over)
 
 
 @pytest.mark.parametrize(
