@@ -262,8 +262,6 @@ def noise_floor(duplicate: Comparison, processes: int = 1) -> float:
 def enough_rounds(process: Sequence[int]) -> bool:
     """Whether there are enough rounds for a verdict. Fewer than six, in a single process, give no 95 % interval.
 
-    An interrupted run may have no more.
-
     >>> enough_rounds([0] * 5), enough_rounds([0] * 6), enough_rounds([0, 1])
     (False, True, True)
     """
@@ -273,11 +271,8 @@ def enough_rounds(process: Sequence[int]) -> bool:
 def verdict(comparison: Comparison, floor: float, process: Sequence[int] | None = None) -> str:
     """Say "faster", "slower", or, by default, "indistinguishable".
 
-    A difference needs both an interval that excludes 1 and an effect above the noise floor.
-
-    Args:
-        floor: as a fraction.
-        process: of each round, of which there may not be enough; None where there are.
+    A difference needs an interval that excludes 1, an effect above the noise floor, which is a fraction, and enough
+    rounds, where the process of each is given.
 
     >>> verdict(Comparison(1.05, 1.04, 1.06), floor=0.02)
     'slower'

@@ -70,9 +70,9 @@ def assert_unchanged(path: str | Path, what: Any = None, *arguments: Any, fail_o
 def _refuse_problems(snapshot: Any) -> None:
     from .folder import SnapshotError
 
-    for problem in snapshot.subjects[0].problems:
-        if problem.fact == "values":
-            raise SnapshotError(f"the function fails, so that nothing is kept: {problem.error}: {problem.message}")
+    for what, said in snapshot.subjects[0].problems.items():
+        if what.startswith("values"):
+            raise SnapshotError(f"the function fails, so that nothing is kept: {said}")
 
 
 def _take(

@@ -1,11 +1,12 @@
 """The changes between two snapshots, by their meaning to a user.
 
-Adding a kind is adding a row to `KINDS`, and a function to `_COMPARED`.
+Adding a fact is adding a field to `Subject`, a function that collects it to `trigru.bench.upgrades.facts.FACTS`, and
+one that compares it to `COMPARED`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -15,7 +16,7 @@ from ..results.grouping import grouped
 from ..timing.machine import machine_differences
 from .distance import bound_of, is_floating, relative_difference, ulps
 from .folder import Arrays
-from .record import Calls, Program, Snapshot, Subject, Values
+from .record import MEMORY, PRINT, ArrayNames, Snapshot, Subject
 
 #: What a change can be, the worst first, and what it means.
 KINDS = {
@@ -37,7 +38,9 @@ FAILING = ("broken", "function", "draws", "tree", "checkpoints", "slower")
 #: A program's memory has grown if it did by more than this share.
 MEMORY_SHARE = 0.02
 
+
 Read = tuple[Snapshot, Arrays]
+_T = TypeVar("_T")
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +66,7 @@ def changes(old: Read, new: Read) -> list[Change]:
     now = {subject.name: subject for subject in new[0].subjects}
     for was in old[0].subjects:
         if was.name in now:
-            for compared in _COMPARED:
+            for compared in COMPARED.values():
                 found += compared(_Pair(was, now[was.name], old, new))
     kinds = list(KINDS)
     return sorted(found, key=lambda change: kinds.index(change.kind))
@@ -104,8 +107,12 @@ class _Pair:
     was: Read
     now: Read
 
-    def change(self, kind: str, what: object, old: object, new: object) -> Change:
-        return Change(kind, self.new.name, str(what), str(old), str(new))
+    def change(self, kind: str, what: str, old: str, new: str) -> Change:
+        return Change(kind, self.new.name, what, old, new)
+
+    def arrays(self, was: str, now: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The arrays of these names, the first in the older snapshot; None where one is not kept."""
+        return self.was[1].get(was), self.now[1].get(now)
 
 
 def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
@@ -136,70 +143,73 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             yield Change("function", part, f"departure: {what}", was_said, is_said)
 
 
-def _works(pair: _Pair) -> Iterator[Change]:
+def _alike(old: dict[str, _T], new: dict[str, _T]) -> Iterator[tuple[str, _T, _T]]:
+    """What both looked at and is not as it was: where, what it was, and what it is."""
+    return ((where, was, new[where]) for where, was in old.items() if where in new and new[where] != was)
+
+
+def _missing(pair: _Pair) -> Iterator[Change]:
     if bool(pair.old.missing) != bool(pair.new.missing):
         kind = "better" if pair.old.missing else "broken"
         yield pair.change(kind, "import", pair.old.missing or "works", pair.new.missing or "works")
-    before, after = ({(p.fact, p.where): p for p in s.problems} for s in (pair.old, pair.new))
-    for (fact, where), problem in after.items():
-        if (fact, where) not in before:
-            said = f"{problem.error} in {problem.place}: {problem.message}"
-            yield pair.change("broken", f"{fact} {where}".strip(), "works", said)
-    for (fact, where), problem in before.items():
-        if (fact, where) not in after and not pair.new.missing:
-            yield pair.change("better", f"{fact} {where}".strip(), f"{problem.error}: {problem.message}", "works")
-    for name in pair.old.styles if not pair.new.missing else ():
-        was, now = pair.old.styles[name], pair.new.styles.get(name, "is gone")
+
+
+def _problems(pair: _Pair) -> Iterator[Change]:
+    before, after = pair.old.problems, pair.new.problems
+    for what, said in after.items():
+        if what not in before:
+            yield pair.change("broken", what, "works", said)
+    for what, said in before.items():
+        if what not in after and not pair.new.missing:
+            yield pair.change("better", what, said, "works")
+
+
+def _styles(pair: _Pair) -> Iterator[Change]:
+    for name, was in pair.old.styles.items() if not pair.new.missing else ():
+        now = pair.new.styles.get(name, "is gone")
         if bool(was) != bool(now):
             yield pair.change("broken" if now else "better", f"style {name}", was or "works", now or "works")
 
 
 def _values(pair: _Pair) -> Iterator[Change]:
     """The first array that changed, for each way to compute, and the one that rounding explains least."""
-    new = {values.where: values for values in pair.new.values}
-    for was in pair.old.values:
-        now = new.get(was.where)
-        if now is None:
-            continue
-        if was.arrays.keys() != now.arrays.keys():
-            yield pair.change("function", f"{was.where}: results", ", ".join(was.arrays), ", ".join(now.arrays))
-        differing = [name for name, array in was.arrays.items() if now.arrays.get(name, array) != array]
+    for where, was, now in _alike(pair.old.values, pair.new.values):
+        if was.keys() != now.keys():
+            yield pair.change("function", f"{where}: results", ", ".join(was), ", ".join(now))
+        differing = [name for name, _, _ in _alike(was, now)]
         if differing:
-            yield _moved(pair, was, now, differing)
+            yield _moved(pair, where, was, now, differing)
 
 
-def _moved(pair: _Pair, was: Values, now: Values, differing: list[str]) -> Change:
-    pairs = {name: (pair.was[1].get(was.arrays[name]), pair.now[1].get(now.arrays[name])) for name in differing}
+def _moved(pair: _Pair, where: str, was: ArrayNames, now: ArrayNames, differing: list[str]) -> Change:
+    pairs = {name: pair.arrays(was[name], now[name]) for name in differing}
     first = differing[0]
     comparable = {name: (a, b) for name, (a, b) in pairs.items() if a is not None and b is not None}
     shaped = next((name for name, (a, b) in comparable.items() if (a.shape, a.dtype) != (b.shape, b.dtype)), None)
     if shaped is not None:
         a, b = comparable[shaped]
-        return pair.change("function", f"{was.where}: {shaped}", f"{a.dtype}{a.shape}", f"{b.dtype}{b.shape}")
+        return pair.change("function", f"{where}: {shaped}", f"{a.dtype}{a.shape}", f"{b.dtype}{b.shape}")
     counted = next((name for name, (a, _) in comparable.items() if not is_floating(a)), None)
     if counted is not None:
-        return pair.change("function", f"{was.where}: {counted}", *map(_numbers, comparable[counted]))
+        return pair.change("function", f"{where}: {counted}", *map(_numbers, comparable[counted]))
     errors = {name: relative_difference(a, b) for name, (a, b) in comparable.items()}
     bounds = {name: bound_of(a.dtype) for name, (a, _) in comparable.items()}
     worst = max(errors, key=lambda name: errors[name] / bounds[name], default=first)
     beyond = bool(errors) and errors[worst] > bounds[worst]
     said = f"first {first}, by {ulps(*comparable[first]):.0f} ulp" if first in comparable else f"first {first}"
     said += f"; worst {worst}, by {errors[worst]:.1e} of it" if errors else ""
-    return pair.change("function" if beyond else "bits", was.where, "the same bits", said)
+    return pair.change("function" if beyond else "bits", where, "the same bits", said)
 
 
 def _draws(pair: _Pair) -> Iterator[Change]:
-    before, after = ({(d.model, d.key, d.path): d.array for d in s.draws} for s in (pair.old, pair.new))
-    other = [place for place, array in before.items() if after.get(place, array) != array]
-    for model in dict.fromkeys(model for model, _, _ in other):
-        places = [place for place in other if place[0] == model]
-        _, key, path = places[0]
-        a, b = (read[1].get(some[places[0]]) for read, some in ((pair.was, before), (pair.now, after)))
-        what = f"{model}: {len(places)} of {sum(p[0] == model for p in before)} draws"
-        rounded = all(_is_rounding(pair.was[1].get(before[p]), pair.now[1].get(after[p])) for p in places)
-        yield pair.change(
-            "bits" if rounded else "draws", f"{what}, the first {path} of key {key}", _numbers(a), _numbers(b)
-        )
+    for model, was, now in _alike(pair.old.draws, pair.new.draws):
+        other = {path: pair.arrays(array, now.get(path, "")) for path, array in was.items() if now.get(path) != array}
+        if not other:
+            continue
+        first = next(iter(other))
+        kind = "bits" if all(_is_rounding(*two) for two in other.values()) else "draws"
+        what = f"{model}: {len(other)} of {len(was)} draws, the first {first}"
+        yield pair.change(kind, what, *map(_numbers, other[first]))
 
 
 def _is_rounding(a: np.ndarray | None, b: np.ndarray | None) -> bool:
@@ -210,109 +220,76 @@ def _is_rounding(a: np.ndarray | None, b: np.ndarray | None) -> bool:
 
 
 def _numbers(array: np.ndarray | None) -> str:
-    return (
-        "?"
-        if array is None
-        else ", ".join(f"{number:.4g}" for number in np.ravel(array)[:3]) + (", ..." if np.size(array) > 3 else "")
-    )
+    if array is None:
+        return "?"
+    return ", ".join(f"{number:.4g}" for number in np.ravel(array)[:3]) + (", ..." if np.size(array) > 3 else "")
 
 
 def _tree(pair: _Pair) -> Iterator[Change]:
-    if not pair.old.tree or not pair.new.tree:
+    before, after = pair.old.tree, pair.new.tree
+    if not before or not after:
         return
-    before, after = ({leaf.path: leaf for leaf in s.tree} for s in (pair.old, pair.new))
     gone, added = ([path for path in a if path not in b] for a, b in ((before, after), (after, before)))
     if gone or added:
         yield pair.change("tree", "leaves", ", ".join(gone) or "none", ", ".join(added) or "none")
-    for path in (path for path in before if path in after and before[path] != after[path]):
-        was, now = before[path], after[path]
-        yield pair.change("tree", f"leaf {path}", f"{was.dtype}{was.shape}", f"{now.dtype}{now.shape}")
-    if not gone and not added and list(before) != list(after):
+    elif list(before) != list(after):
         yield pair.change("tree", "order of the leaves", ", ".join(before), ", ".join(after))
+    for path, was, now in _alike(before, after):
+        yield pair.change("tree", f"leaf {path}", was, now)
 
 
-def _checkpoints(pair: _Pair) -> Iterator[Change]:
-    before, after = ({c.file: c for c in s.checkpoints} for s in (pair.old, pair.new))
-    for file, was in before.items():
-        now = after.get(file)
-        if now is None or was.names == now.names:  # one that is not written any more is a problem
-            continue
-        lost, new = ([n for n in a if n not in b] for a, b in ((was.names, now.names), (now.names, was.names)))
-        same = "none" if lost or new else "another order"
-        yield pair.change("checkpoints", file, ", ".join(lost) or same, ", ".join(new) or same)
+def _files(pair: _Pair) -> Iterator[Change]:
+    """The names in files of parameters. A file that is not written any more is a problem."""
+    for file, was in pair.old.files.items():
+        before, after = (
+            [f"{name} {shape}" for name, shape in some.items()] for some in (was, pair.new.files.get(file, was))
+        )
+        if before != after:
+            lost, new = ([name for name in a if name not in b] for a, b in ((before, after), (after, before)))
+            same = "none" if lost or new else "another order"
+            yield pair.change("checkpoints", file, ", ".join(lost) or same, ", ".join(new) or same)
 
 
 def _programs(pair: _Pair) -> Iterator[Change]:
-    new = {program.where: program for program in pair.new.programs}
-    for was in pair.old.programs:
-        now = new.get(was.where)
-        if now is None or was == now:
-            continue
-        a, b = was.xla.temp_bytes, now.xla.temp_bytes
-        if a is not None and b is not None and abs(b - a) > MEMORY_SHARE * max(a, 1):
-            yield pair.change("memory" if b > a else "better", f"{was.where}: temporary memory", f"{a} B", f"{b} B")
-        before, after = _counted(was), _counted(now)
-        other = [name for name in before if before[name] != after[name]]
-        old, new_ = (", ".join(f"{name} {some[name]}" for name in other) for some in (before, after))
-        if other or was.xla.fingerprint != now.xla.fingerprint:
-            yield pair.change("program", was.where, old or was.xla.fingerprint, new_ or now.xla.fingerprint)
-
-
-def _counted(program: Program) -> dict[str, int | str | None]:
-    xla = program.xla
-    return {
-        "dots": xla.dots,
-        "fusions": xla.fusions,
-        "loops": xla.whiles,
-        "transposes": xla.transposes,
-        "StableHLO operations": program.stablehlo_operations,
-        "jaxpr equations": program.jaxpr_equations,
-        "exchange": "; ".join(map(str, xla.collectives)) or "nothing",
-    }
+    for where, was, now in _alike(pair.old.programs, pair.new.programs):
+        a, b = was.get(MEMORY), now.get(MEMORY)
+        if isinstance(a, int) and isinstance(b, int) and abs(b - a) > MEMORY_SHARE * max(a, 1):
+            yield pair.change("memory" if b > a else "better", f"{where}: temporary memory", f"{a} B", f"{b} B")
+        other = [name for name, _, _ in _alike(was, now) if name not in (MEMORY, PRINT)]
+        old, new = (", ".join(f"{name} {some[name]}" for name in other) for some in (was, now))
+        if other or was.get(PRINT) != now.get(PRINT):
+            yield pair.change("program", where, old or str(was.get(PRINT)), new or str(now.get(PRINT)))
 
 
 def _calls(pair: _Pair) -> Iterator[Change]:
     if not same_python(pair.was[0], pair.now[0]):
         return
-    new = {calls.where: calls for calls in pair.new.calls}
-    for was in pair.old.calls:
-        now = new.get(was.where)
-        if now is None or was == now:
-            continue
-        before, after = _costs(was), _costs(now)
-        other = [name for name in before if before[name] != after[name]]
-        dearer = any(after[name] > before[name] for name in other)
-        old, new_ = (", ".join(f"{some[name]} {name}" for name in other) for some in (before, after))
-        yield pair.change("calls" if dearer else "better", was.where, old, new_)
-
-
-def _costs(calls: Calls) -> dict[str, int]:
-    return {
-        "traces in three calls": calls.traces,
-        "leaves": calls.leaves,
-        "functions": calls.functions,
-        "builtins": calls.builtins,
-        "lines": calls.lines,
-    }
+    for where, was, now in _alike(pair.old.calls, pair.new.calls):
+        other = list(_alike(was, now))
+        old, new = (", ".join(f"{some[name]} {name}" for name, _, _ in other) for some in (was, now))
+        yield pair.change("calls" if any(after > before for _, before, after in other) else "better", where, old, new)
 
 
 def _warnings(pair: _Pair) -> Iterator[Change]:
-    known = set(pair.old.warnings)
-    for warned in pair.new.warnings:
-        if warned not in known:
-            yield pair.change("warnings", f"at {warned.when}, {warned.place}", "", f"{warned.category}: {warned.text}")
+    for where, texts in pair.new.warnings.items():
+        for text in texts:
+            if text not in pair.old.warnings.get(where, ()):
+                yield pair.change("warnings", where, "", text)
 
 
-_COMPARED: tuple[Callable[[_Pair], Iterable[Change]], ...] = (
-    _works,
-    _values,
-    _draws,
-    _tree,
-    _checkpoints,
-    _programs,
-    _calls,
-    _warnings,
-)
+#: By the fields of `Subject`. What was written into a file is compared where it is read: `reading`.
+COMPARED: dict[str, Callable[[_Pair], Iterable[Change]]] = {
+    "missing": _missing,
+    "problems": _problems,
+    "styles": _styles,
+    "values": _values,
+    "draws": _draws,
+    "tree": _tree,
+    "files": _files,
+    "programs": _programs,
+    "calls": _calls,
+    "warnings": _warnings,
+}
 
 
 def by_kind(found: Iterable[Change]) -> Mapping[str, list[Change]]:

@@ -8,6 +8,46 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ...common.port.programs import read_program
+from .record import MEMORY, PRINT
+
+
+def program_facts(lowered: Any, equations: int | None) -> dict[str, int | str | None]:
+    """What is kept of a program.
+
+    Args:
+        equations: of the function before it is lowered, those in loops included; None where they cannot be counted.
+    """
+    xla = read_program(lowered)
+    return {
+        "dots": xla.dots,
+        "fusions": xla.fusions,
+        "loops": xla.whiles,
+        "transposes": xla.transposes,
+        "StableHLO operations": count_operations(lowered),
+        "jaxpr equations": equations,
+        "exchange": "; ".join(map(str, xla.collectives)) or "nothing",
+        MEMORY: xla.temp_bytes,
+        PRINT: xla.fingerprint,
+    }
+
+
+def call_facts(dispatch: Callable[[], Any], leaves_in: int, traces: int) -> dict[str, int]:
+    """What is kept of a call.
+
+    Args:
+        leaves_in: arrays that cross the jit boundary inwards.
+        traces: how often three calls of one shape run the Python code of the model; once is enough.
+    """
+    counted = count_python(dispatch)
+    return {
+        "traces in three calls": traces,
+        "leaves": leaves_in,
+        "functions": counted["call"],
+        "builtins": counted["c_call"],
+        "lines": counted["line"],
+    }
+
 
 def count_python(call: Callable[[], Any]) -> Counter[str]:
     """How many functions of Python, builtins and lines a call runs: by "call", "c_call" and "line".

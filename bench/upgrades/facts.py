@@ -1,6 +1,6 @@
 """The facts that a snapshot keeps of one port or framework's own part, and how each is collected.
 
-Adding a fact is adding a function to `FACTS`, a field to `Subject`, and a row to `trigru.bench.upgrades.changes`.
+`trigru.bench.upgrades.changes` says what adding a fact takes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,16 +19,15 @@ from ...common.config import GRUConfig
 from ...common.errors import NotOfferedError, UnavailableError
 from ...common.parameters.layouts import CANONICAL, Layout
 from ...common.parameters.record import leaves, random_params
-from ...common.port.programs import read_program
 from ...common.port.protocol import CallStyle, Port
 from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import available_styles, make_task
 from ...common.port.task import PHASES, Batch
 from ...impls.checkpoints.containers import CONTAINERS
-from .counting import count_equations, count_operations, count_python
-from .folder import CHECKPOINTS, name_of
+from .counting import call_facts, count_equations, program_facts
+from .folder import CHECKPOINTS, Kept
 from .noticing import noticed, survived
-from .record import DEVICES, Calls, Checkpoint, Draw, Leaf, Program, Subject, Values, Where
+from .record import DEVICES, Subject
 
 #: The model and the data, all random and fixed; no two sizes are equal.
 B, T, D, H, C = 3, 7, 5, 6, 4
@@ -45,21 +44,27 @@ WARM_CALLS = 3
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The arrays that facts name, by name."""
+class Where:
+    """A call.
 
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    Args:
+        style: the call style.
+        phase: of `trigru.common.port.task.PHASES`.
+        dtype: of parameters and inputs.
+        optimizer: of the train steps; "" in other phases.
+        way: how the batch is spread over two devices; "" on one.
+    """
 
-    def keep(self, array: Any) -> str:
-        """Keep an array, and name it."""
-        array = np.asarray(array, order="C")
-        name = name_of(array)
-        self.arrays.setdefault(name, array)
-        return name
+    style: str
+    phase: str
+    dtype: str
+    optimizer: str = ""
+    way: str = ""
 
-    def keep_all(self, arrays: dict[str, Any]) -> dict[str, str]:
-        """Keep arrays, each under its own name."""
-        return {name: self.keep(array) for name, array in arrays.items()}
+    def __str__(self) -> str:
+        """The name under which facts of it are kept."""
+        spread = f"{self.way} on two devices" if self.way else ""
+        return " ".join(part for part in (self.phase, self.style, self.optimizer, self.dtype, spread) if part)
 
 
 @dataclass(frozen=True)
@@ -94,15 +99,14 @@ def _draws(looked: Looked) -> None:
     for model, config in _configs("float32").items():
         for key in KEYS:
             with survived(looked.subject, "draws", f"{model}, key {key}"), _offered(), noticed(looked.subject, "make"):
-                made = looked.port.make(config, jax.random.key(key))
-                looked.subject.draws += [
-                    Draw(model, key, path, looked.kept.keep(leaf)) for path, leaf in paths_of(made).items()
-                ]
+                made = paths_of(looked.port.make(config, jax.random.key(key)))
+                drawn = {f"{path} of key {key}": looked.kept.keep(leaf) for path, leaf in made.items()}
+                looked.subject.draws.setdefault(model, {}).update(drawn)
 
 
 def _tree(looked: Looked) -> None:
     made = looked.port.make(_configs("float32")["classifier"], jax.random.key(0))
-    looked.subject.tree = [Leaf(path, np.shape(leaf), leaf.dtype.name) for path, leaf in paths_of(made).items()]
+    looked.subject.tree = tree_of(made)
 
 
 def _checkpoints(looked: Looked) -> None:
@@ -110,7 +114,7 @@ def _checkpoints(looked: Looked) -> None:
     if not isinstance(layout, Layout) or looked.subject.name != looked.subject.framework:
         return  # kernels and the frameworks' own parts have no files of their own
     params = random_params(_configs("float32")["classifier"], seed=2)
-    written = {name: looked.kept.keep(array) for name, array in CANONICAL.flat(params).items()}
+    written = looked.kept.keep_all(CANONICAL.flat(params))
     for container in CONTAINERS:
         if container.optional or (container.layouts and layout.name not in container.layouts):
             continue
@@ -119,8 +123,9 @@ def _checkpoints(looked: Looked) -> None:
             path = looked.folder / CHECKPOINTS / file
             path.parent.mkdir(exist_ok=True)
             container.write(path, layout, params)
-            names = [f"{name} {np.shape(array)}" for name, array in _flat(container.read(path)).items()]
-            looked.subject.checkpoints.append(Checkpoint(file, names, written))
+            looked.subject.checkpoints[file] = written
+            read = paths_of(container.read(path))
+            looked.subject.files[file] = {name: str(np.shape(array)) for name, array in read.items()}
 
 
 def _values(looked: Looked) -> None:
@@ -130,12 +135,11 @@ def _values(looked: Looked) -> None:
             for dtype in ("float32", "float64") if documented else ("float32",):
                 for optimizer in OPTIMIZERS if documented and phase == "train_step" else (FIRST,):
                     where = Where(style.name, phase, dtype, optimizer if phase == "train_step" else "")
+                    _run(looked, "values", where, partial(_keep_values, looked, where))
 
-                    def collect(program: Built, where: Where = where) -> None:
-                        answers = _answers(program, where)
-                        looked.subject.values.append(Values(where, looked.kept.keep_all(answers)))
 
-                    _run(looked, "values", where, collect)
+def _keep_values(looked: Looked, where: Where, program: "Built") -> None:
+    looked.subject.values[str(where)] = looked.kept.keep_all(_answers(program, where))
 
 
 def _programs(looked: Looked) -> None:
@@ -146,8 +150,7 @@ def _programs(looked: Looked) -> None:
 
 def _keep_program(looked: Looked, where: Where, equations: int | None, program: "Built") -> None:
     if program.lower is not None:
-        lowered = program.lower()
-        looked.subject.programs.append(Program(where, read_program(lowered), count_operations(lowered), equations))
+        looked.subject.programs[str(where)] = program_facts(program.lower(), equations)
 
 
 def _spread_programs(looked: Looked) -> None:
@@ -162,18 +165,16 @@ def _spread_programs(looked: Looked) -> None:
 
 def _calls(looked: Looked) -> None:
     for where in _each_style(looked):
+        _run(looked, "calls", where, partial(_keep_calls, looked, where))
 
-        def collect(program: Built, where: Where = where) -> None:
-            program.call()
-            first = program.traced()
-            for _ in range(WARM_CALLS):
-                program.call()
-            traces = 1 + (program.traced() - first) / max(first, 1)
-            counted = count_python(program.dispatch)
-            costs = counted["call"], counted["c_call"], counted["line"], round(traces)
-            looked.subject.calls.append(Calls(where, program.leaves, *costs))
 
-        _run(looked, "calls", where, collect)
+def _keep_calls(looked: Looked, where: Where, program: "Built") -> None:
+    program.call()
+    first = program.traced()
+    for _ in range(WARM_CALLS):
+        program.call()
+    traces = 1 + (program.traced() - first) / max(first, 1)
+    looked.subject.calls[str(where)] = call_facts(program.dispatch, program.leaves, round(traces))
 
 
 def _styles_of(looked: Looked, phase: str) -> list[CallStyle]:
@@ -314,12 +315,9 @@ def paths_of(model: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in found if hasattr(leaf, "dtype")}
 
 
-def _flat(tree: Any) -> dict[str, Any]:
-    return (
-        paths_of(tree)
-        if not isinstance(tree, dict)
-        else {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
-    )
+def tree_of(model: Any) -> dict[str, str]:
+    """The leaves of a model's tree by their path, in its order: dtype and shape."""
+    return {path: f"{leaf.dtype}{np.shape(leaf)}" for path, leaf in paths_of(model).items()}
 
 
 def _equations(looked: Looked, phase: str) -> int | None:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from ...common.errors import TrigruError, brief
 from ...common.files import UNFINISHED, read_whole, write_whole
-from .record import SCHEMA, Snapshot
+from .record import SCHEMA, ArrayNames, Snapshot
 
 FILE, ARRAYS, CHECKPOINTS = "snapshot.json", "snapshot.safetensors", "snapshot.checkpoints"
 NAMES = (CHECKPOINTS, ARRAYS, FILE)
@@ -41,6 +42,24 @@ def name_of(array: Any) -> str:
     array = np.asarray(array, order="C")
     head = f"{array.dtype.name} {array.shape} "
     return hashlib.sha256(head.encode() + array.tobytes()).hexdigest()[:DIGITS]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The arrays that facts name, by name."""
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def keep(self, array: Any) -> str:
+        """Keep an array, and name it."""
+        array = np.asarray(array, order="C")
+        name = name_of(array)
+        self.arrays.setdefault(name, array)
+        return name
+
+    def keep_all(self, arrays: dict[str, Any]) -> ArrayNames:
+        """Keep arrays, each under its own name."""
+        return {name: self.keep(array) for name, array in arrays.items()}
 
 
 @contextmanager
@@ -161,9 +180,5 @@ def load(folder: Path) -> tuple[Snapshot, Arrays]:
 
 def _named(snapshot: Snapshot) -> set[str]:
     """The arrays that a record names."""
-    found: set[str] = set()
-    for subject in snapshot.subjects:
-        found.update(draw.array for draw in subject.draws)
-        for some in (*subject.values, *subject.checkpoints):
-            found.update(some.arrays.values())
-    return found
+    facts = [facts for s in snapshot.subjects for facts in (s.values, s.draws, s.checkpoints)]
+    return {array for of in facts for names in of.values() for array in names.values()}

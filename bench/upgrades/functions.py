@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...common.equality.verification import verify
-from ...common.port.programs import read_program
 from ...common.port.protocol import Port
 from ..results.files import command_line
 from ..timing.machine import describe_machine
-from .counting import count_equations, count_operations, count_python
-from .facts import Kept, Looked, look, paths_of
+from .counting import call_facts, count_equations, program_facts
+from .facts import Looked, look, paths_of, tree_of
+from .folder import Kept
 from .noticing import noticed, survived
-from .record import SCHEMA, Calls, Leaf, Program, Snapshot, Subject, Values, Where
+from .record import SCHEMA, Snapshot, Subject
 
 
 def of_port(port: Port, folder: Path, *, equality: bool = True) -> tuple[Snapshot, dict[str, np.ndarray]]:
@@ -43,8 +43,7 @@ def of_function(function: Callable[..., Any], params: Any, *inputs: Any) -> tupl
     subject = Subject(name, name)
     kept = Kept()
     params = jax.tree.map(jnp.asarray, params)
-    where = Where("jit", "forward", "")
-    subject.tree = [Leaf(path, np.shape(leaf), str(leaf.dtype)) for path, leaf in paths_of(params).items()]
+    subject.tree = tree_of(params)
     ran = 0
 
     def counted(params: Any, *inputs: Any) -> Any:
@@ -57,26 +56,24 @@ def of_function(function: Callable[..., Any], params: Any, *inputs: Any) -> tupl
         squares = [jnp.sum(jnp.abs(a) ** 2) / 2 for a in found if jnp.issubdtype(a.dtype, jnp.inexact)]
         return sum(squares, jnp.zeros(()))
 
-    with survived(subject, "values", where), noticed(subject, "call"):
+    with survived(subject, "values forward jit"), noticed(subject, "call"):
         jitted: Any = jax.jit(counted)
         results = jitted(params, *inputs)
-        subject.values.append(Values(where, kept.keep_all(paths_of(results) or {"result": results})))
+        subject.values["forward jit"] = kept.keep_all(paths_of(results) or {"result": results})
         first = ran
         for _ in range(3):
             jax.block_until_ready(jitted(params, *inputs))
         traces = 1 + (ran - first) // max(first, 1)
-        costs = count_python(lambda: jitted(params, *inputs))
         at_boundary = len(jax.tree.leaves((params, inputs)))
-        subject.calls.append(Calls(where, at_boundary, costs["call"], costs["c_call"], costs["line"], traces))
-    of_gradient = Where("jit", "gradient", "")
-    with survived(subject, "values", of_gradient), noticed(subject, "call"):
+        subject.calls["forward jit"] = call_facts(lambda: jitted(params, *inputs), at_boundary, traces)
+    with survived(subject, "values gradient jit"), noticed(subject, "call"):
         gradient = jax.jit(jax.grad(half_of_squares, allow_int=True))(params, *inputs)
         floating = {path: a for path, a in paths_of(gradient).items() if jnp.issubdtype(a.dtype, jnp.floating)}
-        subject.values.append(Values(of_gradient, kept.keep_all(floating)))
-    with survived(subject, "programs", where), noticed(subject, "call"):
+        subject.values["gradient jit"] = kept.keep_all(floating)
+    with survived(subject, "programs forward jit"), noticed(subject, "call"):
         lowered = jax.jit(function).lower(params, *inputs)
         equations = count_equations(jax.make_jaxpr(function)(params, *inputs).jaxpr)
-        subject.programs.append(Program(where, read_program(lowered), count_operations(lowered), equations))
+        subject.programs["forward jit"] = program_facts(lowered, equations)
     return _snapshot(subject, None, ()), kept.arrays
 
 

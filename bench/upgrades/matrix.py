@@ -229,13 +229,11 @@ def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     for subject in snapshot.subjects:
         port, _, kernel = subject.name.partition(":")
         measured = [m for m in snapshot.equality or () if m.port == port and (m.kernel == "stock") == (not kernel)]
-        steps = [calls for calls in subject.calls if calls.where.phase == "train_step"]
+        step = next((counted for call, counted in subject.calls.items() if call.startswith("train_step")), {})
         found[subject.name] = {
             "works": subject.missing or (count(len(subject.problems), "problem") if subject.problems else "yes"),
             "equal": _equal(measured),
-            "functions": steps[0].functions if steps else None,
-            "lines": steps[0].lines if steps else None,
-            "leaves": steps[0].leaves if steps else None,
+            **{name: step.get(name) for name in ("functions", "lines", "leaves")},
         }
     return found
 

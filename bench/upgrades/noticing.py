@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .record import Problem, Subject, Warned, When
+from .record import Subject, When
 
 #: Folders in which packages stand.
 _PACKAGES = re.compile(r".*/(?:site-packages|dist-packages|lib/python3\.\d+)/")
@@ -37,26 +37,25 @@ def noticed(subject: Subject, when: When) -> Iterator[None]:
         try:
             yield
         finally:
-            found = {
-                Warned(when, w.category.__name__, _ADDRESS.sub("0x…", _first_line(w.message)), place_of(w.filename))
-                for w in caught
-            }
-            subject.warnings = sorted(found.union(subject.warnings))
+            for w in caught:
+                texts = subject.warnings.setdefault(f"at {when}, {place_of(w.filename)}", [])
+                text = f"{w.category.__name__}: {_first_line(w.message)}"
+                texts += [text] * (text not in texts)
+                texts.sort()
 
 
 @contextmanager
-def survived(subject: Subject, fact: str, where: object = "") -> Iterator[None]:
-    """Adds an exception to a subject, and goes on."""
+def survived(subject: Subject, *what: object) -> Iterator[None]:
+    """Adds an exception to a subject, under what was being collected, and goes on."""
     try:
         yield
     except Exception as error:  # a framework may fail in any way
         frames = traceback.extract_tb(error.__traceback__)
         last = next((f for f in reversed(frames) if place_of(f.filename) != place_of(__file__)), None)
-        place = f"{place_of(last.filename)}: {last.name}" if last else ""
-        message = _ADDRESS.sub("0x…", _first_line(error))
-        subject.problems.append(Problem(fact, str(where), type(error).__name__, place, message))
+        place = f" in {place_of(last.filename)}: {last.name}" if last else ""
+        subject.problems[" ".join(map(str, what))] = f"{type(error).__name__}{place}: {_first_line(error)}"
 
 
 def _first_line(said: object) -> str:
-    line = str(said).strip().partition("\n")[0]
+    line = _ADDRESS.sub("0x…", str(said).strip().partition("\n")[0])
     return line if len(line) <= 200 else f"{line[:200]}…"

@@ -19,10 +19,10 @@ def unread(folder: Path, snapshot: Snapshot) -> Iterator[Change]:
     """
     here = [s for s in snapshot.subjects if s.framework in port_names() and not unavailable(s.framework)]
     for subject in here:
-        for checkpoint in subject.checkpoints:
-            said = _problem(folder / CHECKPOINTS, checkpoint.file, checkpoint.arrays)
+        for file, arrays in subject.checkpoints.items():
+            said = _problem(folder / CHECKPOINTS, file, arrays)
             if said is not None:
-                yield Change("checkpoints", subject.name, f"reading {checkpoint.file}", "reads", said)
+                yield Change("checkpoints", subject.name, f"reading {file}", "reads", said)
 
 
 def _problem(folder: Path, file: str, arrays: dict[str, str]) -> str | None:

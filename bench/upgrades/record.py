@@ -9,171 +9,54 @@ from typing import Literal
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
-from ...common.port.programs import ProgramFacts
 from ..results.ranges import Count
 from ..results.record import Machine
 
-SCHEMA = 1
+SCHEMA = 2
 #: That share a batch.
 DEVICES = 2
 #: What is done to a subject, in this order.
 When = Literal["import", "make", "call", "train"]
-
-
-class Where(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The place of a computation: style, phase and more.
-
-    Args:
-        style: the call style; "" where there is none.
-        phase: of `trigru.common.port.task.PHASES`.
-        dtype: of parameters and inputs.
-        optimizer: of the train steps; "" in other phases.
-        way: how the batch is spread over two devices; "" on one.
-    """
-
-    style: str
-    phase: str
-    dtype: str
-    optimizer: str = ""
-    way: str = ""
-
-    def __str__(self) -> str:
-        """The name in tables."""
-        spread = f"{self.way} on two devices" if self.way else ""
-        return " ".join(part for part in (self.phase, self.style, self.optimizer, self.dtype, spread) if part)
-
-
-class Values(Struct, frozen=True, forbid_unknown_fields=True):
-    """The arrays that came out, by name, in the order in which they are computed."""
-
-    where: Where
-    arrays: dict[str, str]
-
-
-class Program(Struct, frozen=True, forbid_unknown_fields=True):
-    """The program of a call.
-
-    Args:
-        xla: what XLA made of it.
-        stablehlo_operations: operations in what XLA was given.
-        jaxpr_equations: equations of the phase's function before it is lowered, those in loops included; None where
-            the framework's model is no pytree.
-    """
-
-    where: Where
-    xla: ProgramFacts
-    stablehlo_operations: Count
-    jaxpr_equations: Count | None
-
-
-class Calls(Struct, frozen=True, forbid_unknown_fields=True):
-    """The cost of a call apart from its program, in counts: they stand for dispatch time and have no noise.
-
-    Args:
-        leaves: arrays that cross the jit boundary inwards.
-        functions: Python functions that one call runs once everything is compiled.
-        builtins: functions of C that those call.
-        lines: lines of Python that one call runs.
-        traces: how often three calls of one shape run the Python code of the model; once is enough.
-    """
-
-    where: Where
-    leaves: Count
-    functions: Count
-    builtins: Count
-    lines: Count
-    traces: Count
-
-
-class Leaf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A leaf of a model's tree, at its place: trees are kept in their order."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class Draw(Struct, frozen=True, forbid_unknown_fields=True):
-    """A parameter drawn from a fixed key.
-
-    Args:
-        model: "gru" or "classifier".
-        key: the seed of the key.
-    """
-
-    model: str
-    key: Count
-    path: str
-    array: str
-
-
-class Checkpoint(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file or folder with parameters, kept in the snapshot's folder.
-
-    Args:
-        file: its name below "checkpoints".
-        names: of the arrays in it, with their shapes.
-        arrays: the parameters that were written, by their canonical names.
-    """
-
-    file: str
-    names: list[str]
-    arrays: dict[str, str]
-
-
-class Warned(Struct, frozen=True, forbid_unknown_fields=True, order=True):
-    """A warning, without the number of its line, which moves with each release.
-
-    Args:
-        place: the module's file, from the folder of its package on.
-    """
-
-    when: When
-    category: str
-    text: str
-    place: str
-
-
-class Problem(Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that did not work.
-
-    Args:
-        fact: what was being collected.
-        where: of it, in words; "" if nothing of it was had.
-        error: the exception's type.
-        place: the file, and function, that raised it, from the folder of its package on.
-        message: its first line.
-    """
-
-    fact: str
-    where: str
-    error: str
-    place: str
-    message: str
+#: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.
+MEMORY, PRINT = "temporary memory", "fingerprint"
+#: By name, in the order in which they are computed.
+ArrayNames = dict[str, str]
 
 
 class Subject(Struct, forbid_unknown_fields=True):
-    """A port with one of its kernels, or a framework's own part.
+    """A port with one of its kernels, or a framework's own part. Its facts are those of `missing` and below.
+
+    A call is told by its phase, style, optimizer, dtype and devices, as in "train_step apply adam float32".
 
     Args:
         name: "linen", "linen:fused" or "nn.RNN".
         framework: the name of the port that has the same framework.
         missing: why it is not there; "" if it is.
         styles: its call styles, with the reason where the installed versions lack one, else "".
+        draws: of each model, the parameters that it draws, by path and key.
+        tree: the leaves of the model's tree by path, in its order, with dtype and shape.
+        files: the arrays in each file of parameters that it writes, by name, with their shapes.
+        checkpoints: the parameters that were written into each of these files, by their canonical names.
+        values: of each call, the arrays that came out.
+        programs: of each call, operations in its program, by kind, and what XLA made of it.
+        calls: of each call, its cost apart from its program, in counts: they stand for dispatch time and have no noise.
+        warnings: what warned, by when and where, without the number of the line, which moves with each release.
+        problems: what did not work, with the exception.
     """
 
     name: str
     framework: str
     missing: str = ""
     styles: dict[str, str] = {}
-    draws: list[Draw] = []
-    tree: list[Leaf] = []
-    checkpoints: list[Checkpoint] = []
-    values: list[Values] = []
-    programs: list[Program] = []
-    calls: list[Calls] = []
-    warnings: list[Warned] = []
-    problems: list[Problem] = []
+    draws: dict[str, ArrayNames] = {}
+    tree: dict[str, str] = {}
+    files: dict[str, dict[str, str]] = {}
+    checkpoints: dict[str, ArrayNames] = {}
+    values: dict[str, ArrayNames] = {}
+    programs: dict[str, dict[str, int | str | None]] = {}
+    calls: dict[str, dict[str, Count]] = {}
+    warnings: dict[str, list[str]] = {}
+    problems: dict[str, str] = {}
 
 
 class Snapshot(Struct, forbid_unknown_fields=True):

@@ -47,10 +47,15 @@ def snapshot_table(snapshot: Snapshot) -> Section:
     """How much a snapshot holds of each port and part."""
     rows = []
     for s in snapshot.subjects:
-        facts = s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls, s.warnings
-        rows.append((s.name, *(str(len(fact)) for fact in facts), s.missing or str(len(s.problems))))
+        counted = (s.values, s.draws, s.tree, s.files, s.programs, s.calls, s.warnings)
+        rows.append((s.name, *(str(_count(facts)) for facts in counted), s.missing or str(len(s.problems))))
     columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
     return Section("What the snapshot holds", columns, rows)
+
+
+def _count(facts: Mapping[str, object]) -> int:
+    """How many there are; of several in a place, each."""
+    return sum(len(of) if isinstance(of, list) else 1 for of in facts.values())
 
 
 def matrix_tables(matrix: Matrix) -> list[Section]:

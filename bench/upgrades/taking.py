@@ -27,7 +27,7 @@ from ..proving.questions import OF_PARTS, expand
 from ..results.files import command_line
 from ..timing.machine import describe_machine
 from .folder import decode
-from .record import DEVICES, SCHEMA, Problem, Snapshot, Subject
+from .record import DEVICES, SCHEMA, Snapshot, Subject
 from .worker import Request, name_of
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
@@ -163,16 +163,15 @@ def _look(
                     tell(subject.name)
             except ChildDiedError as error:
                 for named in framework.named[len(found) :]:
-                    problem = Problem("import", "", type(error).__name__, "", str(error))
-                    found.append(Subject(name_of(named), framework.name, problems=[problem]))
+                    found.append(Subject(name_of(named), framework.name, problems={"import": str(error)}))
             spread = msgspec.structs.replace(request, named=framework.ports, arrays=f"{arrays}-spread", spread=True)
             try:
                 for subject, shared in zip(found, _looked(spread, stop), strict=False):
-                    subject.programs += shared.programs
-                    subject.problems += shared.problems
+                    subject.programs |= shared.programs
+                    subject.problems |= shared.problems
                     tell(f"{subject.name} on two devices")
             except ChildDiedError as error:
-                found[0].problems.append(Problem("programs", "on two devices", type(error).__name__, "", str(error)))
+                found[0].problems["programs on two devices"] = str(error)
             return found
 
         stop = Event()

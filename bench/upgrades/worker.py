@@ -52,18 +52,18 @@ def look_at(request: Request) -> Iterator[Subject]:
         reason = unavailable(request.framework)
     if imported.problems or reason:
         for named in request.named:
-            yield Subject(_name(named), request.framework, missing=reason or imported.problems[0].message)
+            yield Subject(_name(named), request.framework, missing=reason or imported.problems["import"])
         return
 
     from ...common.files import write_whole
     from ..proving.questions import get_subject
-    from .facts import SPREAD, Kept, Looked, look
-    from .folder import encode
+    from .facts import SPREAD, Looked, look
+    from .folder import Kept, encode
 
     with programs_kept_in(None if request.programs is None else Path(request.programs)):
         for number, named in enumerate(request.named):
             kept = Kept()
-            subject = Subject(_name(named), request.framework, warnings=list(imported.warnings))
+            subject = Subject(_name(named), request.framework, warnings=dict(imported.warnings))
             with survived(subject, "import"):
                 looked = Looked(get_subject(named), subject, Path(request.folder), kept)
                 subject.name = _name(named, looked.port.name)

@@ -8,7 +8,7 @@ import numpy as np
 from support.runs import MACHINE
 from trigru.bench.results.run import Machine
 from trigru.bench.upgrades.folder import save
-from trigru.bench.upgrades.record import SCHEMA, Calls, Snapshot, Subject, Where
+from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
 from trigru.common.equality.measurement import Measurement
 
 
@@ -27,6 +27,6 @@ def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | N
     save(folder, snapshot_of(*subjects, **facts), dict(arrays or {}))
 
 
-def step_calls(lines: int, traces: int = 1) -> list[Calls]:
+def step_calls(lines: int) -> dict[str, dict[str, int]]:
     """What a train step costs in Python."""
-    return [Calls(Where("jit", "train_step", "float32", "adam"), 5, 10, 20, lines, traces)]
+    return {"train_step jit adam float32": {"leaves": 5, "functions": 10, "lines": lines}}

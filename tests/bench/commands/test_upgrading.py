@@ -19,7 +19,7 @@ from trigru.bench.proving.prover import Prover
 from trigru.bench.upgrades.changes import FAILING, KINDS, Change
 from trigru.bench.upgrades.folder import load
 from trigru.bench.upgrades.matrix import Matrix, Row
-from trigru.bench.upgrades.record import Leaf, Subject, Warned
+from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.versions import read_set
 from trigru.common.errors import InputError, UnknownNameError
 
@@ -155,9 +155,9 @@ def snapshots(monkeypatch):
 
     def run(made, words):
         number = release_of(made)
-        warned = [Warned("make", "DeprecationWarning", "old", "nnx.py")] * (number >= 2)
-        tree = [Leaf(path, (3,), "float32") for path in ("w", "b")[: 1 + (number >= 4)]]
-        calls = step_calls(100 + 50 * (number >= 5), traces=2 if number < 4 else 1)
+        warned = {"at make, nnx.py": ["DeprecationWarning: old"]} if number >= 2 else {}
+        tree = dict.fromkeys(("w", "b")[: 1 + (number >= 4)], "float32(3,)")
+        calls = step_calls(100 + 50 * (number >= 5))
         facts = {"warnings": warned, "tree": tree, "calls": calls}
         subjects = Subject("nnx", "nnx", **facts), Subject("nnx.RNN", "nnx", **facts), Subject("pure", "pure", **facts)
         leave(Path(words[-1]), *subjects)

@@ -1,54 +1,175 @@
-"""What two snapshots make of a difference: kinds, thresholds, order."""
+"""What a difference between two snapshots is told as: its kind, the fact, what it was and is; and what is no change."""
+
+from itertools import permutations
 
 import msgspec
 import numpy as np
 import pytest
-from support.runs import MACHINE, PROGRAM
+from support.runs import MACHINE
 from support.snapshots import snapshot_of
-from trigru.bench.upgrades.changes import FAILING, KINDS, changes, reservations
+from trigru.bench.upgrades.changes import COMPARED, FAILING, KINDS, Change, by_kind, changes, reservations
 from trigru.bench.upgrades.distance import ulps
+from trigru.bench.upgrades.facts import FACTS
 from trigru.bench.upgrades.folder import name_of
-from trigru.bench.upgrades.record import Calls, Checkpoint, Draw, Program, Subject, Values, Warned, Where
+from trigru.bench.upgrades.record import MEMORY, PRINT, Subject
 from trigru.common.equality.measurement import Measurement
-from trigru.common.port.collectives import Collective
 
-FORWARD = Where("jit", "forward", "float64")
-CALLS = Calls(FORWARD, 5, 10, 20, 100, 1)
-ORDER = "another order"
+CALL, OTHER = "forward jit float64", "gradient jit float64"
 
 
-def snapshot(equality=None, machine=MACHINE, **facts):
-    return snapshot_of(Subject("linen", "linen", **facts), equality=equality, machine=machine)
+def between(old, new, *arrays):
+    known = {name_of(array): array for array in arrays}
+    return [msgspec.structs.astuple(change) for change in changes((old, known), (new, known))]
 
 
-def kinds(old, new, arrays=((), ())):
-    """The kinds of changes between two snapshots, of which each has arrays."""
-    was, now = ({name_of(a): a for a in some} for some in arrays)
-    return [change.kind for change in changes((old, was), (new, now))]
+def told(old, new, *arrays):
+    """The changes between the facts of one subject, without its name."""
+    found = between(*(snapshot_of(Subject("nnx:fused", "nnx", **facts)) for facts in (old, new)), *arrays)
+    assert {subject for _, subject, *_ in found} <= {"nnx:fused"}
+    return [(kind, *words) for kind, _, *words in found]
 
 
-def of_values(array):
-    return snapshot(values=[Values(FORWARD, {"carry": name_of(array)})])
+def program(call=CALL, **changed):
+    return {"programs": {call: {"dots": 2, "exchange": "nothing", MEMORY: 1024, PRINT: "0123456789ab"} | changed}}
 
 
-def test_every_kind_that_fails_is_a_kind():
+def calls(call=CALL, **changed):
+    return {"calls": {call: {"leaves": 5, "functions": 10, "lines": 100} | changed}}
+
+
+def values(**arrays):
+    return {"values": {CALL: {name: name_of(array) for name, array in arrays.items()}}}
+
+
+def test_each_fact_is_collected_and_compared():
+    fields = {*Subject.__struct_fields__} - {"name", "framework"}
+    assert COMPARED.keys() == fields - {"checkpoints"}, "what is in a file is compared where it is read"
+    assert FACTS.keys() == fields - {"missing", "files", "warnings", "problems"}
     assert set(FAILING) < set(KINDS)
 
 
+TREE = {".w": "float32(2,)", ".b": "int8()"}
+WARNED = {"warnings": {"at call, flax/a.py": ["UserWarning: soon"]}}
+PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}}
+
+
 @pytest.mark.parametrize(
-    ("dtype", "factor", "kind"),
+    ("old", "new", "said"),
     [
-        ("float64", 1 + 2e-13, "bits"),
-        ("float64", 1 + 2e-12, "function"),
-        ("float32", 1 + 1e-5, "bits"),
-        ("float32", 1 + 1e-2, "function"),
-        ("float64", np.nan, "function"),
+        (program(), program(dots=3), ("program", CALL, "dots 2", "dots 3")),
+        (program(), program(exchange="x", dots=3), ("program", CALL, "dots 2, exchange nothing", "dots 3, exchange x")),
+        (program(), program(**{PRINT: "f" * 12}), ("program", CALL, "0123456789ab", "f" * 12)),
+        (program(), program(**{MEMORY: 1044}), None),
+        (program(), program(**{MEMORY: 1045}), ("memory", f"{CALL}: temporary memory", "1024 B", "1045 B")),
+        (program(), program(**{MEMORY: 1004}), None),
+        (program(), program(**{MEMORY: 1003}), ("better", f"{CALL}: temporary memory", "1024 B", "1003 B")),
+        (program(**{MEMORY: 0}), program(), ("memory", f"{CALL}: temporary memory", "0 B", "1024 B")),
+        (program(**{MEMORY: None}), program(), None),
+        (program(), program(OTHER), None),
+        (calls(), calls(leaves=6), ("calls", CALL, "5 leaves", "6 leaves")),
+        (calls(), calls(functions=9), ("better", CALL, "10 functions", "9 functions")),
+        (calls(), calls(lines=99, functions=11), ("calls", CALL, "10 functions, 100 lines", "11 functions, 99 lines")),
+        (calls(), calls(OTHER, lines=500), None),
+        ({"styles": {"jit": ""}}, {"styles": {}}, ("broken", "style jit", "works", "is gone")),
+        ({"styles": {"jit": ""}}, {"styles": {"jit": "no"}}, ("broken", "style jit", "works", "no")),
+        ({"styles": {"jit": "no"}}, {"styles": {"jit": ""}}, ("better", "style jit", "no", "works")),
+        ({"styles": {"jit": "no"}}, {"styles": {"jit": "not yet"}}, None),
+        ({"styles": {"jit": ""}}, {"styles": {"jit": "", "other": "no"}}, None),
+        ({"styles": {"jit": ""}}, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
+        ({"missing": "is absent"}, {}, ("better", "import", "is absent", "works")),
+        ({"missing": "is absent"}, {"missing": "does not import"}, None),
+        (PROBLEM, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
+        ({}, PROBLEM, ("broken", "values forward jit", "works", PROBLEM["problems"]["values forward jit"])),
+        (PROBLEM, {}, ("better", "values forward jit", PROBLEM["problems"]["values forward jit"], "works")),
+        (PROBLEM, {"problems": {"values forward jit": "another"}}, None),
+        ({"tree": TREE}, {"tree": {".b": "int8()"}}, ("tree", "leaves", ".w", "none")),
+        ({"tree": TREE}, {"tree": {".a": "int8()"} | TREE | {".z": "int8()"}}, ("tree", "leaves", "none", ".a, .z")),
+        ({"tree": TREE}, {"tree": TREE | {".w": "float32(3,)"}}, ("tree", "leaf .w", "float32(2,)", "float32(3,)")),
+        ({"tree": TREE}, {"tree": dict(reversed(TREE.items()))}, ("tree", "order of the leaves", ".w, .b", ".b, .w")),
+        ({"tree": TREE}, {}, None),
+        ({}, {"tree": TREE}, None),
+        ({"files": {"a": {"w": "(2,)", "b": "()"}}}, {"files": {"b": {}, "a": {"v": "(2,)", "b": "()"}}},
+         ("checkpoints", "a", "w (2,)", "v (2,)")),
+        ({"files": {"a": {"w": "(2,)"}}}, {"files": {"a": {"w": "(3,)"}}}, ("checkpoints", "a", "w (2,)", "w (3,)")),
+        ({"files": {"a": {"w": "(2,)", "b": "()"}}}, {"files": {"a": {"w": "(2,)"}}},
+         ("checkpoints", "a", "b ()", "none")),
+        ({"files": {"a": {"w": "(2,)", "b": "()"}}}, {"files": {"a": {"b": "()", "w": "(2,)"}}},
+         ("checkpoints", "a", "another order", "another order")),
+        ({"files": {"a": {"w": "(2,)"}}}, {"files": {}}, None),
+        ({}, WARNED, ("warnings", "at call, flax/a.py", "", "UserWarning: soon")),
+        (WARNED, {"warnings": {"at call, flax/a.py": ["UserWarning: soon", "UserWarning: now"]}},
+         ("warnings", "at call, flax/a.py", "", "UserWarning: now")),
+        (WARNED, {}, None),
+    ],
+)  # fmt: skip
+def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said):
+    assert told(old, new) == ([said] if said else [])
+    assert told(old, old) == told(new, new) == []
+
+
+def test_another_program_that_needs_more_memory_is_two_changes():
+    assert [kind for kind, *_ in told(program(), program(dots=3, **{MEMORY: 2048}))] == ["memory", "program"]
+
+
+def test_each_subject_is_compared_with_the_one_of_its_name():
+    old, new = (
+        [Subject(name, "nnx", **calls(lines=n + more)) for n, name in enumerate(("nnx", "nnx:fused", "nnx's own"))]
+        for more in (0, 10)
+    )
+    for order in permutations(new):
+        found = between(snapshot_of(*old), snapshot_of(*order))
+        assert [words[1::2] for words in found] == [(s.name, f"{n} lines") for n, s in enumerate(old)]
+    assert between(snapshot_of(Subject("mine", "mine")), snapshot_of(*new)) == []
+
+
+# Arrays
+
+
+A, B, NEAR = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.0, 3.0, 4 + 1e-15])
+F = A.astype("float32")
+
+
+def scaled(array, share):
+    return (array * (1 + share)).astype(array.dtype)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "first", "worst"),
+    [
+        ([A, A], [A, B], "function", "outputs, by 1125899906842624 ulp", "outputs, by 2.5e-01"),
+        ([A, A], [NEAR, B], "function", "carry, by 1 ulp", "outputs, by 2.5e-01"),
+        ([A, A], [B, NEAR], "function", "carry, by 1125899906842624 ulp", "carry, by 2.5e-01"),
+        ([A, A], [NEAR, scaled(A, 2e-13)], "bits", "carry, by 1 ulp", "outputs, by 2.0e-13"),
+        ([A, A], [NEAR, scaled(A, 2e-12)], "function", "carry, by 1 ulp", "outputs, by 2.0e-12"),
+        ([F, A], [scaled(F, 1e-5), scaled(A, 1e-8)], "function", "carry, by 126 ulp", "outputs, by 1.0e-08"),
+        ([A, F], [NEAR, scaled(F, 1e-2)], "function", "carry, by 1 ulp", "outputs, by 1.0e-02"),
+        ([F, A], [scaled(F, 1e-5), NEAR], "bits", "carry, by 126 ulp", "carry, by 1.0e-05"),
+        ([A, A], [A * np.nan, A], "function", "carry, by inf ulp", "carry, by inf"),
     ],
 )
-def test_beyond_rounding_is_another_function(dtype, factor, kind):
-    array = np.array([1.0, 2.0], dtype)
-    moved = (array * factor).astype(dtype)
-    assert kinds(of_values(array), of_values(moved), ([array], [moved])) == [kind]
+def test_the_worst_array_is_that_of_which_its_dtype_explains_least(old, new, kind, first, worst):
+    was, now = (values(carry=carry, outputs=outputs) for carry, outputs in (old, new))
+    said = kind, CALL, "the same bits", f"first {first}; worst {worst} of it"
+    assert told(was, now, *old, *new) == [said]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (A, A[:3], ("function", f"{CALL}: carry", "float64(4,)", "float64(3,)")),
+        (A, A.astype("f4"), ("function", f"{CALL}: carry", "float64(4,)", "float32(4,)")),
+        (A.astype(int), B.astype(int), ("function", f"{CALL}: carry", "1, 2, 3, ...", "1, 2, 3, ...")),
+        (A[:3].astype(int), B[1:].astype(int), ("function", f"{CALL}: carry", "1, 2, 3", "2, 3, 5")),
+    ],
+)
+def test_another_shape_dtype_or_whole_number_is_shown(old, new, said):
+    assert told(values(carry=old), values(carry=new), old, new) == [said]
+
+
+def test_other_names_of_results_are_told_and_those_in_common_are_still_compared():
+    names, bits = told(values(a=A, b=A, c=A), values(a=A, z=A, c=B), A, B)
+    assert names == ("function", f"{CALL}: results", "a, b, c", "a, z, c")
+    assert bits[3].startswith("first c, by ")
 
 
 def test_ulps_of_numbers_around_zero_are_finite():
@@ -56,113 +177,133 @@ def test_ulps_of_numbers_around_zero_are_finite():
     assert np.isfinite(ulps(np.array([0.0]), np.array([5e-324])))
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "found"), [(0, 4096, ["memory"]), (4096, 0, ["better"]), (None, 4096, []), (4096, None, [])]
-)
-def test_no_memory_is_compared_and_unknown_memory_is_not(before, after, found):
-    old, new = (
-        snapshot(programs=[Program(FORWARD, msgspec.structs.replace(PROGRAM, temp_bytes=size), 10, 5)])
-        for size in (before, after)
-    )
-    assert kinds(old, new) == found
+def drawn(*arrays):
+    """The draws of two models."""
+    first, second, third, other = map(name_of, arrays)
+    gru = {".w of key 0": first, ".w of key 1": second, ".b of key 1": third}
+    return {"draws": {"gru": gru, "classifier": {".w of key 1": other}}}
 
 
-def test_an_exchange_between_devices_that_moves_into_a_loop_is_told():
-    where = Where("jit", "train_step", "float32", "adam", "placed")
-    once, often = (Collective("all-reduce", 1024, runs, in_loop) for runs, in_loop in ((1, False), (7, True)))
-    old, new = (
-        snapshot(programs=[Program(where, msgspec.structs.replace(PROGRAM, collectives=(c,)), 10, None)])
-        for c in (once, often)
-    )
-    (found,) = changes((old, {}), (new, {}))
-    assert (found.kind, found.what) == ("program", "train_step jit adam float32 placed on two devices")
-    assert (found.old, found.new) == (
-        "exchange all-reduce of 1,024 bytes",
-        "exchange all-reduce of 1,024 bytes, 7 times, in a loop",
-    )
+@pytest.mark.parametrize("place", range(4))
+def test_a_draw_is_told_by_its_model_key_and_path(place):
+    after = [A] * 4
+    after[place] = B[:2] + 7
+    said = [
+        "gru: 1 of 3 draws, the first .w of key 0", "gru: 1 of 3 draws, the first .w of key 1",
+        "gru: 1 of 3 draws, the first .b of key 1", "classifier: 1 of 1 draws, the first .w of key 1",
+    ]  # fmt: skip
+    found = told(drawn(A, A, A, A), drawn(*after), A, *after)
+    assert found == [("draws", said[place], "1, 2, 3, ...", "8, 9")]
 
 
-def test_a_row_that_fails_is_compared_with_the_rows_that_passed():
-    row = Measurement("linen", "contract", None, "carry", "float64", 1e-16, 1e-12, levels={"time": "1"})
-    failed = Measurement("linen", "lengths", None, "carry", "float64", 1e-3, 1e-12, levels={"lengths": "passed"})
-    assert kinds(snapshot([row]), snapshot([failed])) == ["broken"]
+def test_draws_of_each_model_are_a_change_of_their_own():
+    """One that is another is not hidden by one that is rounded in another way."""
+    found = told(drawn(A, A, A, A), drawn(NEAR, A, B, NEAR), A, B, NEAR)
+    assert [(kind, what) for kind, what, *_ in found] == [
+        ("draws", "gru: 2 of 3 draws, the first .w of key 0"),
+        ("bits", "classifier: 1 of 1 draws, the first .w of key 1"),
+    ]
 
 
-def test_a_failure_beside_an_old_one_is_told_and_what_is_not_offered_is_none():
-    old, new, other = (
-        Measurement("linen", "sequence", None, quantity, "float64", error, 1e-12)
-        for quantity, error in (("carry", 1e-3), ("outputs", 1e-3), ("outputs", 1e-16))
-    )
-    assert kinds(snapshot([old, other]), snapshot([old, new])) == ["broken"]
-    left_out = Measurement("linen", "sequence", None, "outputs", "float64", None, 0.0, "not offered: by nn.RNN")
-    assert kinds(snapshot([other]), snapshot([left_out])) == []
+@pytest.mark.parametrize("other", [A.astype("f4"), A[None], A.astype(int), B, (10**12 * A).astype(int)])
+def test_a_draw_of_another_dtype_shape_or_size_is_no_rounding(other):
+    for was, now in ((A, other), (other, A), (other, other + 1)):
+        assert [kind for kind, *_ in told(drawn(was, A, A, A), drawn(now, A, A, A), was, now, A)] == ["draws"]
 
 
-@pytest.mark.parametrize(("factor", "kind"), [(1 + 1e-5, "bits"), (1.1, "draws")])
-def test_a_draw_that_is_rounded_in_another_way_is_the_same_draw(factor, kind):
-    array = np.array([1.0, 2.0], "float32")
-    moved = (array * factor).astype("float32")
-    old, new = (snapshot(draws=[Draw("gru", 0, ".w", name_of(a))]) for a in (array, moved))
-    assert kinds(old, new, ([array], [moved])) == [kind]
+# Equality
 
 
-def test_one_draw_that_is_another_is_not_hidden_by_one_that_is_rounded():
-    arrays = [np.array([1.0, 2.0], "float32"), np.array([3.0], "float32")]
-    moved = [(arrays[0] * (1 + 1e-5)).astype("float32"), arrays[1] * 2]
-    old, new = (
-        snapshot(draws=[Draw("gru", 0, path, name_of(a)) for path, a in zip((".w", ".b"), some, strict=True)])
-        for some in (arrays, moved)
-    )
-    assert kinds(old, new, (arrays, moved)) == ["draws"]
+PASSED = Measurement("linen", "forward", "jit", "carry", "float64", 1e-16, 1e-12)
 
 
-def test_a_warning_is_told_once_and_only_if_it_is_new():
-    warned = Warned("call", "DeprecationWarning", "soon", "flax/nnx/graph.py")
-    assert kinds(snapshot(), snapshot(warnings=[warned])) == ["warnings"]
-    assert kinds(snapshot(warnings=[warned]), snapshot(warnings=[warned])) == []
-    assert kinds(snapshot(warnings=[warned]), snapshot()) == []
+def measured(error, **fields):
+    return Measurement(**{**vars(PASSED), "error": error, **fields})
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("field", "value"),
+    [("port", "nnx"), ("check", "masks"), ("style", "apply"), ("style", None), ("quantity", "outputs"),
+     ("dtype", "float32"), ("kernel", "fused")],
+)  # fmt: skip
+def test_a_check_is_another_if_it_differs_in_anything(field, value):
+    """What failed before in another way does not hide what fails now."""
+    failing, passing = measured(1.0, **{field: value}), measured(1e-16, **{field: value})
+    old, new = snapshot_of(equality=[PASSED, failing]), snapshot_of(equality=[measured(1.0), failing])
+    what = ("linen", "check forward jit carry float64")
+    assert between(old, new) == [("broken", *what, "equal", str(measured(1.0)))]
+    assert between(new, old) == [("better", *what, str(measured(1.0)), "equal")]
+    assert between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[PASSED, passing])) == []
+    both = between(snapshot_of(equality=[passing, PASSED]), snapshot_of(equality=[failing, measured(1.0)]))
+    other = {"port": "nnx", "kernel": "linen:fused"}.get(field, "linen")
+    assert [subject for _, subject, *_ in both] == ["linen", other]
+
+
+def test_a_row_that_fails_is_compared_with_the_rows_that_passed_and_what_is_not_offered_is_no_failure():
+    row = measured(1e-16, check="contract", levels={"time": "1"})
+    failed = measured(1e-3, check="lengths", levels={"lengths": "passed"})
+    (found,) = between(snapshot_of(equality=[row]), snapshot_of(equality=[failed]))
+    assert found[0] == "broken"
+    left_out = measured(None, problem="not offered: by nn.RNN")
+    assert between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[left_out])) == []
+
+
+def test_departures_are_told_whether_they_come_go_or_change():
+    old, new = (
+        snapshot_of(equality=[], departures=[("nn.RNN", what, status) for what, status in some])
+        for some in (
+            [("a", "on record"), ("b", "GONE"), ("c", "as before")],
+            [("b", "seen"), ("c", "as before"), ("d", "NEW")],
+        )
+    )
+    assert between(old, new) == [
+        ("function", "nn.RNN", "departure: a", "on record", "not on record"),
+        ("function", "nn.RNN", "departure: b", "GONE", "seen"),
+        ("function", "nn.RNN", "departure: d", "not on record", "NEW"),
+    ]
+    without = snapshot_of()
+    assert between(old, without) == between(without, new) == []
+
+
+# What else is said
+
+
+def test_kinds_are_in_order_whatever_the_order_of_what_was_found():
+    found = [Change(kind, "linen", str(n), "", "") for n in range(2) for kind in reversed(KINDS)]
+    grouped = by_kind(found)
+    assert list(grouped) == list(KINDS)
+    assert all([c.what for c in some] == ["0", "1"] and {c.kind for c in some} == {k} for k, some in grouped.items())
+    worse = told(calls() | {"styles": {"jit": ""}}, calls(lines=101) | {"styles": {"jit": "gone"}})
+    assert [kind for kind, *_ in worse] == ["broken", "calls"]
+
+
+@pytest.mark.parametrize(("python", "compared"), [("3.13.9", True), ("3.12.5", False), ("4.13.5", False)])
+def test_counts_of_python_are_compared_within_a_minor_version(python, compared):
+    other = msgspec.structs.replace(MACHINE, versions={**MACHINE.versions, "python": python})
+    old, new = (
+        snapshot_of(Subject("nnx", "nnx", **calls())),
+        snapshot_of(Subject("nnx", "nnx", **calls(lines=1)), machine=other),
+    )
+    assert bool(between(old, new)) is compared
+    said = f"Python {python}, was 3.13.5: calls are not compared, since each Python counts in its own way."
+    assert reservations(old, new) == ([] if compared else [said])
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
     [
-        (["w (2,)"], ("h (6,)", "none")),
-        (["h (6,)", "w (3,)"], ("w (2,)", "w (3,)")),
-        (["w (2,)", "h (6,)"], (ORDER, ORDER)),
+        ({"machine": {"device": "B CPU"}}, "device 'B CPU', was 'A CPU': bits, programs and memory may differ for "),
+        ({"machine": {"environment": {}}}, "OMP_NUM_THREADS not set, was 8: bits, programs and memory may differ for "),
+        ({"subjects": ["mine"]}, "in one of them alone, and not compared: mine."),
+        ({"equality": []}, "equality was left out in one of them, and is not compared."),
     ],
 )
-def test_a_checkpoint_that_loses_a_name_changes_a_shape_or_the_order_is_told(now, said):
-    old, new = (snapshot(checkpoints=[Checkpoint("linen.msgpack", names, {})]) for names in (["h (6,)", "w (2,)"], now))
-    (change,) = changes((old, {}), (new, {}))
-    assert (change.kind, change.what, change.old, change.new) == ("checkpoints", "linen.msgpack", *said)
-
-
-def test_the_worst_kind_comes_first():
-    old = snapshot(calls=[CALLS], styles={"jit": ""})
-    new = snapshot(calls=[msgspec.structs.replace(CALLS, lines=101)], styles={"jit": "gone"})
-    assert kinds(old, new) == ["broken", "calls"]
-
-
-def test_what_one_snapshot_alone_looked_at_is_no_change():
-    assert kinds(snapshot(calls=[CALLS]), snapshot()) == []
-    old = snapshot_of(Subject("mine", "mine"))
-    assert kinds(old, snapshot()) == []
-
-
-@pytest.mark.parametrize("field", ["device", "xla_flags"])
-def test_another_processor_or_flag_is_told(field):
-    other = snapshot(machine=msgspec.structs.replace(MACHINE, **{field: "--xla_cpu_max_isa=AVX2"}))
-    assert any("may differ for that alone" in said for said in reservations(snapshot(), other))
-    assert reservations(snapshot(), snapshot()) == []
-
-
-def test_what_one_of_two_snapshots_has_is_told_whichever_it_is():
-    more = snapshot_of(Subject("linen", "linen"), Subject("mine", "mine"))
-    for two in ((snapshot(), more), (more, snapshot())):
-        assert "in one of them alone, and not compared: mine." in reservations(*two)
-
-
-def test_another_setting_of_the_environment_is_told():
-    other = msgspec.structs.replace(MACHINE, environment={"JAX_THREEFRY_PARTITIONABLE": "0"})
-    said = reservations(snapshot(), snapshot(machine=other))
-    assert any(line.startswith("JAX_THREEFRY_PARTITIONABLE 0, was not set") for line in said)
+def test_what_may_explain_a_change_or_is_not_compared_is_said(other, said):
+    machine = msgspec.structs.replace(MACHINE, **other.get("machine", {}))
+    subjects = [Subject(name, name) for name in ("linen", *other.get("subjects", ()))]
+    plain = snapshot_of(Subject("linen", "linen"))
+    more = snapshot_of(*subjects, machine=machine, equality=other.get("equality"))
+    (found,) = reservations(plain, more)
+    assert found.startswith(said)
+    assert len(reservations(more, plain)) == 1
+    assert reservations(more, more) == []

@@ -55,27 +55,30 @@ def one_style():
 def test_a_fact_is_the_same_when_looked_at_again(tmp_path, one_style, fact):
     first, again = (look(one_style, tmp_path / name, fact) for name in ("a", "b"))
     assert changes(first, again) == []
-    assert first[0].subjects[0].problems == []
+    assert first[0].subjects[0].problems == {}
     assert getattr(first[0].subjects[0], fact) or fact in ("checkpoints",)
 
 
 def test_every_port_has_every_fact_that_it_can_have(tmp_path, port):
     found, _ = look(port, tmp_path / "a", "styles", "draws", "tree", "checkpoints")
     subject = found.subjects[0]
-    assert subject.problems == []
+    assert subject.problems == {}
     assert subject.styles
-    assert {draw.model for draw in subject.draws} == {"gru", "classifier"}
-    assert len(subject.tree) == len({draw.path for draw in subject.draws if draw.model == "classifier"})
+    assert subject.draws.keys() == {"gru", "classifier"}
+    assert 2 * len(subject.tree) == len(subject.draws["classifier"]), "from two keys"
 
 
 @pytest.mark.parametrize(("name", "files"), [("linen", 2), ("equinox", 2)])
 def test_checkpoints_are_written_in_each_format_without_pickle(tmp_path, name, files):
     found, _ = look(get_port(name), tmp_path / "a", "checkpoints")
     subject = found.subjects[0]
-    assert subject.problems == []
+    assert subject.problems == {}
     assert len(subject.checkpoints) == files
-    assert all((tmp_path / "a" / CHECKPOINTS / c.file).exists() and c.names and c.arrays for c in subject.checkpoints)
-    assert not any(c.file.endswith((".pt", ".pth")) for c in subject.checkpoints)
+    for file, arrays in subject.checkpoints.items():
+        assert (tmp_path / "a" / CHECKPOINTS / file).exists()
+        assert not file.endswith((".pt", ".pth"))
+        assert arrays
+        assert subject.files[file]
 
 
 # One change each ----------------------------------------------------------------------------------------------------
@@ -192,8 +195,8 @@ def test_a_trace_at_every_second_call_is_counted(tmp_path, one_style):
     styles = (replace(style, build=partial(functional_program, jit=flaky)),)
     found = look(changed(one_style, call_styles=styles), tmp_path / "a", "calls")[0].subjects[0].calls
     plain = look(one_style, tmp_path / "b", "calls")[0].subjects[0].calls
-    assert {calls.traces for calls in plain} == {1}
-    assert all(calls.traces > 1 for calls in found)
+    assert {calls["traces in three calls"] for calls in plain.values()} == {1}
+    assert all(calls["traces in three calls"] > 1 for calls in found.values())
 
 
 def test_an_exception_in_one_style_breaks_that_style_alone(tmp_path):
@@ -266,13 +269,13 @@ def test_a_kernel_writes_no_checkpoints_of_its_own(tmp_path):
     port = WithKernel(get_port("linen"), "fused")
     looked = Looked(port, Subject("linen:fused", "linen"), tmp_path)
     FACTS["checkpoints"](looked)
-    assert looked.subject.checkpoints == []
+    assert looked.subject.checkpoints == {}
 
 
 def test_the_arrays_of_two_styles_that_agree_are_kept_once(tmp_path):
     port = get_port("pure")
     snapshot, arrays = look(changed(port, call_styles=port.call_styles[:2]), tmp_path / "a", "values")
-    named = [array for values in snapshot.subjects[0].values for array in values.arrays.values()]
+    named = [array for arrays in snapshot.subjects[0].values.values() for array in arrays.values()]
     assert set(named) == set(arrays)
     assert len(arrays) < len(named)
     assert all(np.isfinite(array).all() for array in arrays.values())
@@ -287,8 +290,8 @@ def test_what_is_not_offered_is_no_problem(tmp_path):
         return get_port("pure").make(config, key)
 
     found, _ = look(changed(get_port("pure"), make=make), tmp_path / "a", "draws")
-    assert found.subjects[0].problems == []
-    assert {draw.model for draw in found.subjects[0].draws} == {"gru"}
+    assert found.subjects[0].problems == {}
+    assert found.subjects[0].draws.keys() == {"gru"}
 
 
 def test_a_subject_that_fails_everywhere_has_problems_alone(tmp_path):
@@ -298,4 +301,5 @@ def test_a_subject_that_fails_everywhere_has_problems_alone(tmp_path):
     port = changed(get_port("pure"), make=fail, load=fail)
     looked = Looked(port, Subject("pure", "pure"), tmp_path)
     facts.look(looked)
-    assert {problem.fact for problem in looked.subject.problems} == {"draws", "tree", "values", "programs", "calls"}
+    facts_that_fail = {what.split()[0] for what in looked.subject.problems}
+    assert facts_that_fail == {"draws", "tree", "values", "programs", "calls"}

@@ -9,7 +9,7 @@ from support.runs import MACHINE
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.folder import ARRAYS, CHECKPOINTS, FILE, SnapshotError, load, name_of, save, snapshot_in
 from trigru.bench.upgrades.reading import unread
-from trigru.bench.upgrades.record import SCHEMA, Checkpoint, Snapshot, Subject, Values, Where
+from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.layouts import CANONICAL
 from trigru.common.parameters.record import random_params
@@ -19,8 +19,8 @@ ARRAY = np.linspace(0, 1, 7)
 
 
 def a_snapshot():
-    values = Values(Where("jit", "forward", "float64"), {"carry": name_of(ARRAY)})
-    return Snapshot(SCHEMA, ["trigru", "snapshot"], "", MACHINE, None, [], [Subject("pure", "pure", values=[values])])
+    subject = Subject("pure", "pure", values={"forward jit float64": {"carry": name_of(ARRAY)}})
+    return Snapshot(SCHEMA, ["trigru", "snapshot"], "", MACHINE, None, [], [subject])
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_named_array_that_is_missing_is_damage(folder):
 
 def test_an_array_that_a_checkpoint_alone_names_is_missed_too(folder):
     snapshot = snapshot_of(Subject("linen", "linen"))
-    snapshot.subjects[0].checkpoints = [Checkpoint("linen.safetensors", ["bias (3,)"], {"bias": name_of(np.ones(3))})]
+    snapshot.subjects[0].checkpoints = {"linen.safetensors": {"bias": name_of(np.ones(3))}}
     save(folder, snapshot, {})
     with pytest.raises(SnapshotError, match="is missing"):
         load(folder)
@@ -126,8 +126,8 @@ def test_what_fails_leaves_the_earlier_snapshot(folder):
     [
         (FILE, b"{", "not of a snapshot"),
         (FILE, b"[]", "not of a snapshot"),
-        (FILE, b'{"schema": 99}', "schema 99, expected 1"),
-        (FILE, b'{"schema": 1}', "not of a snapshot"),
+        (FILE, b'{"schema": 99}', "schema 99, expected 2"),
+        (FILE, b'{"schema": 2}', "not of a snapshot"),
         (FILE, b"[" * 100_000, "not of a snapshot"),
         (ARRAYS, b"", "not of a snapshot"),
         (ARRAYS, b"\xff" * 64, "not of a snapshot"),
@@ -172,8 +172,7 @@ def kept(tmp_path):
     (tmp_path / CHECKPOINTS).mkdir()
     checkpoints.write(tmp_path / CHECKPOINTS / "linen.safetensors", params, "linen")
     arrays = {name: name_of(array) for name, array in CANONICAL.flat(params).items()}
-    subject = Subject("linen", "linen", checkpoints=[Checkpoint("linen.safetensors", [], arrays)])
-    return tmp_path, snapshot_of(subject)
+    return tmp_path, snapshot_of(Subject("linen", "linen", checkpoints={"linen.safetensors": arrays}))
 
 
 def test_a_checkpoint_that_reads_as_it_was_is_no_change(kept):
@@ -206,7 +205,7 @@ def test_a_missing_checkpoint_is_told(kept):
 @pytest.mark.parametrize("file", ["../linen.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", ""])
 def test_a_name_that_leads_elsewhere_is_not_opened(kept, file, monkeypatch):
     folder, snapshot = kept
-    snapshot.subjects[0].checkpoints = [Checkpoint(file, [], {})]
+    snapshot.subjects[0].checkpoints = {file: {}}
     monkeypatch.setattr(checkpoints, "read", None)
     (found,) = unread(folder, snapshot)
     assert found.new == "its name leads to another folder"
@@ -225,6 +224,6 @@ def test_a_link_is_not_followed(kept, tmp_path_factory):
 def test_a_pickle_is_not_read(kept, monkeypatch):
     folder, snapshot = kept
     (folder / CHECKPOINTS / "linen.pt").write_bytes(b"\x80\x04.")
-    snapshot.subjects[0].checkpoints = [Checkpoint("linen.pt", [], {})]
+    snapshot.subjects[0].checkpoints = {"linen.pt": {}}
     monkeypatch.setattr(checkpoints, "read", None)
     assert list(unread(folder, snapshot)) == []

@@ -6,16 +6,14 @@ import warnings
 import pytest
 from trigru.bench.upgrades import noticing
 from trigru.bench.upgrades.noticing import noticed, place_of, survived
-from trigru.bench.upgrades.record import Subject, Warned
+from trigru.bench.upgrades.record import Subject
 
 
 def test_the_place_of_a_problem_is_where_it_was_raised():
     subject = Subject("pure", "pure")
     with survived(subject, "values", "jit"):
         json.loads("{")
-    (problem,) = subject.problems
-    assert (problem.fact, problem.where, problem.error) == ("values", "jit", "JSONDecodeError")
-    assert problem.place.startswith("json/decoder.py: ")
+    assert subject.problems["values jit"].startswith("JSONDecodeError in json/decoder.py: raw_decode: Expecting ")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +33,7 @@ def test_a_place_begins_with_its_package_and_identifies_no_user(file, place):
 
 
 def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails():
-    subject = Subject("pure", "pure", warnings=[Warned("import", "UserWarning", "earlier", "a.py")])
+    subject = Subject("pure", "pure", warnings={"at import, a.py": ["UserWarning: earlier"]})
 
     def warn_and_fail():
         for number in range(2):
@@ -47,23 +45,22 @@ def test_each_warning_is_kept_once_in_order_without_addresses_also_of_what_fails
 
     with survived(subject, "values"), noticed(subject, "make"):
         warn_and_fail()
-    found = [(w.when, w.category, w.text) for w in subject.warnings]
-    assert found == [
-        ("import", "UserWarning", "earlier"), ("make", "FutureWarning", "a"),
-        ("make", "UserWarning", "y" * 200 + "…"), ("make", "UserWarning", "z of <object at 0x…>"),
-    ]  # fmt: skip
-    assert all(w.place.endswith("test_noticing.py") for w in subject.warnings[1:])
-    (problem,) = subject.problems
-    assert (problem.error, problem.message, problem.where) == ("KeyError", "'later'", "")
-    assert problem.place.endswith("test_noticing.py: warn_and_fail")
+    assert subject.warnings == {
+        "at import, a.py": ["UserWarning: earlier"],
+        f"at make, {place_of(__file__)}": [
+            "FutureWarning: a", f"UserWarning: {'y' * 200}…", "UserWarning: z of <object at 0x…>"
+        ],
+    }  # fmt: skip
+    assert subject.problems == {"values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"}
 
 
 def test_an_exception_is_kept_by_the_first_line_of_its_message_and_the_rest_goes_on():
     subject = Subject("pure", "pure")
-    for message in ("<f at 0xdeadbeef> broke\nat length", "x" * 201):
-        with survived(subject, "calls", 3):
+    for number, message in enumerate(("<f at 0xdeadbeef> broke\nat length", "x" * 201)):
+        with survived(subject, "calls", number):
             raise ValueError(message)
-    assert [(p.where, p.message) for p in subject.problems] == [("3", "<f at 0x…> broke"), ("3", "x" * 200 + "…")]
+    said = {what: text.rpartition(": ")[2] for what, text in subject.problems.items()}
+    assert said == {"calls 0": "<f at 0x…> broke", "calls 1": "x" * 200 + "…"}
     with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
         raise KeyboardInterrupt
     assert len(subject.problems) == 2
