@@ -106,13 +106,6 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, m
     assert list(tmp_path.iterdir()) == [], "something was left behind"
 
 
-def test_bad_input_leaves_no_traceback(tmp_path):
-    found = trigru("compare", "--workload", "huge", cwd=tmp_path)
-    assert found.returncode == 2
-    assert found.stderr.startswith("error: unknown workload 'huge'")
-    assert "Traceback" not in found.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 from support.cli import call, invoke
 from support.processes import ask_here
-from support.runs import plan
 from trigru.bench.analysis.merge import load, merge
-from trigru.bench.arms.plan import expand
 from trigru.bench.commands import compare
 from trigru.bench.commands.claims import claim_folder
 from trigru.bench.processes.child import ChildDiedError
@@ -95,17 +93,6 @@ def test_a_port_that_fails_is_named_exits_1_and_gets_no_number(folder, monkeypat
         assert "FAILED linen: golden" in text
         assert "not proven equal: golden" in re.sub(r"\s+", " ", text)
     assert "FAILED: linen is not proven equal (golden)" in result.output
-
-
-@pytest.mark.parametrize(
-    ("kernel", "lost"), [("fused", {"linen[apply]:fused"}), ("stock", {"linen[apply]", "linen[apply]:fused"})]
-)
-def test_a_kernel_that_is_not_proven_equal_loses_its_own_arms_alone(kernel, lost):
-    wrong = Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0, kernel=kernel)
-    arms = expand(plan(kernels=("fused",)))
-    unproven = compare.unproven_arms(arms, [wrong])
-    assert {untimed.arm.name: untimed.reason for untimed in unproven} == dict.fromkeys(lost, "not proven equal: chunks")
-    assert all(untimed.arm in arms for untimed in unproven)
 
 
 def test_where_plain_jax_is_not_equal_nothing_is_written(folder, monkeypatch):

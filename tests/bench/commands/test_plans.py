@@ -5,7 +5,6 @@ import os
 import msgspec
 import pytest
 from support.runs import plan
-from trigru.bench.arms.plan import expand
 from trigru.bench.arms.workloads import get_workload, parse_workload
 from trigru.bench.commands import options
 from trigru.bench.commands.options import check_folder, checks_of, make_plan, read_checks, read_dtypes
@@ -27,18 +26,6 @@ def test_how_long_and_how_often_is_the_plans():
     assert (usual.limit_s, usual.processes, usual.rounds, usual.seed, usual.compile_anew) == (300.0, 10, None, 0, False)
     assert (quick.processes, quick.sample_time_s, usual.sample_time_s) == (4, 2.5e-3, 2.5e-3)
     assert chosen.processes == 2
-
-
-def test_a_size_of_ones_own_is_answered_as_a_first_look():
-    found = [asked(sizes=["hidden=7"], processes=processes).processes for processes in (None, 2)]
-    assert found == [4, 2]
-
-
-@pytest.mark.parametrize(
-    ("kernels", "divisions"), [(None, {"stock"}), (["fused"], {"fused"}), (["fused", "stock"], {"stock", "fused"})]
-)
-def test_kernels_that_are_asked_for_get_their_divisions(kernels, divisions):
-    assert {arm.division for arm in expand(asked(["pure"], kernels=kernels))} == divisions
 
 
 @pytest.mark.parametrize(
@@ -68,15 +55,6 @@ def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():
     assert (read_dtypes(["float32", "float64", "float32"]), read_dtypes(None)) == (("float32", "float64"), DTYPES)
     assert [check.name for check in read_checks(["step", "chunks", "step"])] == ["step", "chunks"]
     assert read_checks([]) is read_checks(None) is None
-
-
-def test_a_peer_is_timed_if_it_is_named(monkeypatch):
-    monkeypatch.setattr(options, "get_peer", lambda name: None)
-    named = [(), ("torch",), ("torch", "nnx", "torch")]
-    plans = [asked(list(names)) for names in named]
-    assert [(plan.ports, plan.peers) for plan in plans] == [
-        (("pure", "linen", "nnx", "equinox"), ()), (("pure",), ("torch",)), (("nnx",), ("torch",)),
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -84,14 +84,6 @@ def test_what_changed_is_a_page(run, tmp_path):
     assert "tiny forward: float32" in page, "all arms, as with --details"
 
 
-def test_runs_are_told_apart_where_there_is_more_than_one(run, tmp_path):
-    save(draw_run(2, groups=("tiny/forward",), processes=2, rounds=4), tmp_path / "b" / "results.json")
-    places = [str(run), str(tmp_path / "b")]
-    assert ":\n" not in invoke("report", places[0]).stdout.splitlines()[0]
-    lines = invoke("report", *places).stdout.splitlines()
-    assert [line for line in lines if line[:-1] in places] == [f"{place}:" for place in places]
-
-
 def test_a_page_cannot_be_written_over_a_file(run):
     done = invoke("report", str(run), "--output", str(run / "results.json"))
     assert "is a file, expected a folder for report.html" in str(done.exception)
@@ -103,9 +95,3 @@ def test_a_page_cannot_be_written_over_a_file(run):
 )
 def test_options_that_do_not_go_together_are_refused(run, options):
     assert call("report", str(run), *options)[0] == 2
-
-
-def test_the_former_command_names_its_new_place(run):
-    code, _, err = call("table", str(run))
-    assert code == 2
-    assert "trigru report --format" in err

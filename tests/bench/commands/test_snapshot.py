@@ -1,12 +1,11 @@
 """`trigru snapshot`, and `trigru diff` of snapshots, with their exit codes."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from support.cli import call, invoke
-from support.snapshots import leave, snapshot_of, step_calls
+from support.snapshots import leave, snapshot_of
 from trigru.bench.commands import snapshot as command
 from trigru.bench.proving.prover import Prover
 from trigru.bench.upgrades.folder import FILE, load, name_of
@@ -83,31 +82,6 @@ def test_a_change_of_a_kind_that_fails(folders):
     assert "draws: draws other parameters from the same key (1 change, FAILED)" in done.stdout
     assert invoke("diff", old, new, "--fail-on", "broken,function").exit_code == 0
     assert invoke("diff", old, new, "--fail-on", "none").exit_code == 0
-
-
-def test_a_change_of_a_kind_that_does_not_fail(folders):
-    old, new = folders("old", calls=step_calls(100)), folders("new", calls=step_calls(200))
-    done = invoke("diff", old, new)
-    assert done.exit_code == 0
-    assert "calls: runs more Python in a call (1 change, no failure)" in done.stdout
-    assert "100 lines" in done.stdout
-    assert "200 lines" in done.stdout
-    assert invoke("diff", old, new, "--fail-on", "calls").exit_code == 1
-    assert invoke("diff", old, new, "--fail-on", "all").exit_code == 1
-
-
-@pytest.mark.parametrize(
-    ("runs", "fail_on", "code"),
-    [(0, "slower", 0), (1, "slower", 1), (1, "draws", 0), (1, "none", 0), (2, "slower", 2), (2, "none", 2)],
-)
-def test_beside_snapshots_runs_fail_if_they_are_asked_about_or_do_not_compare(
-    folders, monkeypatch, runs, fail_on, code
-):
-    old, new = folders("old"), folders("new")
-    for folder in (old, new):
-        (Path(folder) / "results.json").touch()
-    monkeypatch.setattr("trigru.bench.commands.diff._diff_runs", lambda *_, **__: runs)
-    assert invoke("diff", old, new, "--fail-on", fail_on).exit_code == code
 
 
 def test_many_changes_are_counted_and_with_details_listed(folders):

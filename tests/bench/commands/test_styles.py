@@ -94,17 +94,6 @@ def test_of_a_third_partys_port_its_styles_are_told(monkeypatch):
     assert "Styles: jit\\x1b[2J, jax.jit(f)(params, x)." in err
 
 
-def test_a_port_that_is_not_installed_is_told_and_the_others_listed(monkeypatch):
-    def load():
-        raise ImportError("no module named mine")
-
-    monkeypatch.setattr(impls, "_third_party", lambda: {"mine": SimpleNamespace(load=load)})
-    found = invoke("styles")
-    assert found.exit_code == 0
-    assert "port 'mine' is not available: ImportError: no module named mine" in found.stderr
-    assert "equinox" in found.stdout
-
-
 def test_what_its_user_has_to_mind_stands_above_the_code():
     said = "# Mind: what a call changes in the module, as dropout's generator, is lost unless returned."
     assert said in invoke("styles", "nnx", "functional").stdout.splitlines()

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 from support.cli import invoke, run_code
 from trigru.bench.commands import verify as command
-from trigru.bench.commands.options import read_kernels
 from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
@@ -55,11 +54,6 @@ def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypa
     assert capsys.readouterr().err.splitlines() == [f"alone: python {path}" for path in written]
     assert sorted(str(path) for path in command.SCRIPTS.iterdir()) == written
     assert "fused" in (tmp_path / written[1]).read_text()
-
-
-def test_a_port_that_is_missing_is_said_to_be_whatever_the_kernel(monkeypatch):
-    monkeypatch.setattr("trigru.bench.commands.options.unavailable", lambda name: "no such framework here")
-    assert [list(map(str, read_kernels(names, ("linen",)))) for names in (None, ["fused"])] == [["stock"], ["fused"]]
 
 
 def test_verify_counts_what_failed(monkeypatch):
