@@ -54,5 +54,5 @@ def cold_start_tables(
         notes.append(f"Measured on {measured[:10]}. Runnable processes: {before} before, {after} after.")
     if not all(port.peak_known for port in ports):
         notes.append("Peak memory is unknown where the platform does not report it.")
-    columns = ("port", *PARTS, "total [min, max]", "peak memory", *(["peak on the device"] * on_device))
+    columns = ("port", *PARTS, "total [min, max]", "peak memory", *(["on the device"] * on_device))
     return [Section("Cold start: from Python to the first train step", columns, rows, tuple(notes))]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from support.cli import run_code, shown
+from support.golden import check_golden
 from support.processes import ignore
 from trigru.bench.arms.admission import LEARNING_RATE
 from trigru.bench.commands import compare as benchmarking
@@ -77,52 +78,14 @@ def test_without_ports_nothing_is_started(started):
 # the table
 
 
-def test_a_row_has_medians_and_the_range_of_the_total():
-    starts = [a_start(import_s=import_s) for import_s in (1.0, 4.0, 2.0)] + [a_start("equinox", 2.5, 2**29)]
-    (section,) = cold_start_tables(starts)
-    assert dict(zip(section.columns, section.rows[0], strict=True)) == {
-        "port": "pure",
-        "import": "2.00 s",
-        "init": "500 ms",
-        "trace": "100 ms",
-        "lower": "50.0 ms",
-        "compile": "250 ms",
-        "first step": "500 ms",
-        "total [min, max]": "3 s [2, 5]",
-        "peak memory": "256 MiB",
-    }
-    assert section.rows[1][0] == "equinox"
-    assert section.rows[1][-2:] == ("3.5 s [3.5, 3.5]", "512 MiB")
-    notes = " ".join(section.notes)
-    assert "Medians of 1 to 3 starts" in notes
-    assert "The second step takes 2.00 ms." in notes
-    assert "pure[jit], equinox[jit]" in notes
-    assert "not paired and no verdict" in notes
-    assert "unknown" not in notes
-
-
-def test_the_table_says_when_it_was_measured_how_busy_the_machine_was_and_what_is_unknown():
-    (section,) = cold_start_tables([a_start(peak_bytes=None)], "2026-11-24T01:02:03+00:00", (0.24, None))
-    assert section.rows[0][-1] == "unknown"
-    assert "Measured on 2026-11-24. Runnable processes: 0.2 before, unknown after." in section.notes
-    assert "Peak memory is unknown" in section.notes[-1]
-    assert "Peak memory is unknown" in cold_start_tables([a_start(), a_start(peak_bytes=None)])[0].notes[-1]
+def test_the_table():
+    """Medians and the range of the total; memory that nobody knows, of an accelerator, and columns of their widest."""
+    wide = Build(0.1234, 0.1234, 0.1234, 12.345)
+    starts = [a_start(import_s=import_s, on_device=n * 2**20) for n, import_s in ((7, 1.0), (5, 4.0), (6, 2.0))]
+    starts += [a_start("linen", peak_bytes=None)]
+    starts += [ColdStart("equinox", "filter_jit", s, 12.345, wide, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
+    check_golden("cold-start", shown(cold_start_tables(starts, "2026-11-24T01:02:03+00:00", (0.24, None))))
     assert cold_start_tables([]) == []
-
-
-def test_the_table_shows_the_memory_of_an_accelerator_where_one_was():
-    (section,) = cold_start_tables([a_start(on_device=n * 2**20) for n in (7, 5, 6)] + [a_start("linen")])
-    assert section.columns[-2:] == ("peak memory", "peak on the device")
-    assert [row[-1] for row in section.rows] == ["6 MiB", "unknown"]
-    assert "peak on the device" not in cold_start_tables([a_start()])[0].columns
-
-
-def test_the_widest_table_fits_100_columns():
-    build = Build(0.1234, 0.1234, 0.1234, 12.345)
-    wide = [ColdStart("equinox", "filter_jit", s, 12.345, build, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
-    text = shown(cold_start_tables(wide))
-    assert "80.2 s [37, 123]" in text
-    assert "1.07 GiB" in text
 
 
 # the file
