@@ -10,7 +10,6 @@ import typer
 
 from .commands import arguments as given
 from .commands import upgrading
-from .commands.exports import styles
 from .commands.group import Commands
 from .processes.interrupts import listen
 from .reporting.console import say
@@ -177,7 +176,7 @@ def report(
     ],
     format: given.ReportFormat = "text",
     ratio: given.Ratio = "pure",
-    workloads: given.ShownWorkloads = None,
+    workloads: given.Workloads = None,
     phases: given.ShownPhases = None,
     styles: given.ShownStyles = None,
     details: given.Details = False,
@@ -197,7 +196,26 @@ def report(
     report.export(results, format, ratio, workloads=workloads, phases=phases, styles=chosen)
 
 
-for command in (styles, upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):
+@app.command()
+def styles(
+    port: Annotated[str | None, typer.Argument(metavar="PORT", help="pure, linen, nnx or equinox.")] = None,
+    style: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STYLE", help="A call style, or a label: documented (the default), functional, leaves or donated."
+        ),
+    ] = None,
+) -> None:
+    """Print the code of a call style, complete and runnable; without a port, a table of all call styles."""
+    from .commands.styles import list_styles, print_code
+
+    if port is None:
+        list_styles()
+    else:
+        print_code(port, style)
+
+
+for command in (upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.bisect):
     app.command()(command)
 
 

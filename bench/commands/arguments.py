@@ -148,7 +148,6 @@ Anyway = Annotated[
         help="Compare runs although arms are in one file only, one was interrupted, or the device or flags differ.",
     ),
 ]
-ArmDetails = Annotated[bool, typer.Option("--details", help="Also print the tables of all arms.")]
 ColdStart = Annotated[
     bool, typer.Option("--cold-start", help="Time import, init, compilation and first step in fresh processes.")
 ]
@@ -164,7 +163,6 @@ Ratio = Annotated[
         help="pure: time / plain JAX's. pairwise: each two frameworks in the same call style. time: seconds per call.",
     ),
 ]
-ShownWorkloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 ShownPhases = Annotated[list[str] | None, typer.Option("--phase", help="Only this phase (repeatable).")]
 ShownStyles = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""The files that show runs: a page, tables in Markdown, and pictures."""
+"""All tables of a run, in their order, and the files that show runs: a page, tables in Markdown, and pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +8,20 @@ from ..analysis.answer import WAYS, Answer
 from ..analysis.diff import Diff
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.diff import diff_tables, outcome
-from ..reporting.frameworks import time_table
+from ..reporting.equality import equality_tables
+from ..reporting.frameworks import framework_tables, time_table
+from ..reporting.kernels import kernel_tables
+from ..reporting.overhead import overhead_tables
 from ..reporting.page.page import Part, page, sheet
 from ..reporting.plots.answer import answer_picture
 from ..reporting.plots.figures import Picture, remove_picture
 from ..reporting.plots.sweep import sweep_picture
 from ..reporting.provenance import load_warnings, origin_lines, provenance_lines
-from ..reporting.sections import markdown
+from ..reporting.scaling import scaling_tables
+from ..reporting.sections import Section, markdown
 from ..reporting.sight import sight_lines
+from ..reporting.times import timing_tables
 from ..results.record import Results
-from .tables import tables_of
 
 PAGE, TABLES, DIFF_PAGE = "report.html", "report.md", "diff.html"
 
@@ -63,6 +67,21 @@ def names_of(runs: Sequence[Results]) -> list[str]:
         name if names.count(name) == 1 else f"{name} ({names[: number + 1].count(name)})"
         for number, name in enumerate(names)
     ]
+
+
+def tables_of(results: Results, found: Answer | None = None) -> list[Section]:
+    """All tables of a results file: first what was proven, then the times.
+
+    Args:
+        found: the answer of the run, where it is known already.
+    """
+    return [*equality_tables(results.trigru.equality or []), *time_tables(results, found)]
+
+
+def time_tables(results: Results, found: Answer | None = None) -> list[Section]:
+    """What it says of times."""
+    makers = (scaling_tables, overhead_tables, kernel_tables, timing_tables)
+    return [*framework_tables(results, found), *(section for make in makers for section in make(results))]
 
 
 def write_diff(folder: Path, found: Diff) -> list[Path]:

@@ -8,8 +8,10 @@ import msgspec
 import typer
 
 from ...common.errors import InputError, UnknownNameError
+from ...common.files import write_whole
 from ..analysis.answer import Answer, answer
 from ..analysis.merge import load, merge
+from ..analysis.starts import load_starts
 from ..analysis.tidy import timings
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.console import say, show, show_lines
@@ -17,15 +19,17 @@ from ..reporting.equality import equality_tables
 from ..reporting.exports import FORMATS, VALUES, Export, Kind
 from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
-from ..reporting.provenance import load_warnings, provenance_lines
+from ..reporting.page.page import sheet
+from ..reporting.provenance import load_warnings, origin_of, provenance_lines
 from ..reporting.scaling import scaling_tables
 from ..reporting.sight import sight_lines
+from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
 from ..timing.journal import PARTIAL, Journal
-from .others import show_starts
-from .pages import PAGE, write_pages
-from .tables import tables_of, time_tables
+from .pages import PAGE, tables_of, time_tables, write_pages
+
+STARTS_PAGE = "cold_start.html"
 
 
 def load_run(path: Path) -> Results:
@@ -92,6 +96,25 @@ def _load_each(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[OtherFi
         else:
             say(f"{path} is the same run as {same}, and is shown once.")
     return runs, list(others.values())
+
+
+def show_starts(path: Path, output: Path | None) -> list[Path]:
+    """Print the tables of cold starts.
+
+    Args:
+        output: a folder, where a page of them is written.
+
+    Returns:
+        What was written.
+    """
+    found = load_starts(path)
+    tables = cold_start_tables(found.starts, found.datetime, (found.load_before, found.load_after))
+    origin = origin_of(found.datetime, found.machine, found.command)
+    show(tables, above=origin)
+    if output is None:
+        return []
+    write_whole(output / STARTS_PAGE, sheet("cold starts", [], [], tables, origin).encode())
+    return [output / STARTS_PAGE]
 
 
 def show_run(results: Results, *, found: Answer | None = None, details: bool = False, json: bool = False) -> None:

@@ -59,7 +59,7 @@ def diff(
     fail_on: FailOn = None,
     fail_above: given.FailAbove = 0.05,
     anyway: given.Anyway = False,
-    details: given.ArmDetails = False,
+    details: given.Details = False,
     output: given.DiffFolder = None,
 ) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.

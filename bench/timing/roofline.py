@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from ..results.run import Ceilings
 
 CALLS = 8
+#: Steps of a loop, of which each needs the one before, and numbers in its state.
+STEPS, WIDTH = 1000, 128
 #: By platform: so large that neither dispatch nor the caches matter.
 GEMM_SIZE = {"cpu": 1024}
 COPY_BYTES = {"cpu": 256 * 2**20}
@@ -37,6 +39,16 @@ def measure_ceilings(dtype: str = "float32") -> Ceilings:
 
     copy_s = _fastest_s(copy)
     return Ceilings(2 * size**3 / gemm_s * 1e-9, 2 * array.nbytes / copy_s * 1e-9)
+
+
+def measure_loop_step() -> float:
+    """Seconds for each step of a `jax.lax.scan` that does almost nothing.
+
+    On an accelerator that, and not the rate of products, binds a short scan.
+    """
+    run = jax.jit(lambda h: jax.lax.scan(lambda h, _: (jnp.tanh(h), None), h, None, length=STEPS)[0])
+    start = jnp.ones(WIDTH, jnp.float32)
+    return _fastest_s(lambda: run(start)) / STEPS
 
 
 def _fastest_s(call: Callable[[], Any]) -> float:

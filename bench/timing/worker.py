@@ -21,10 +21,9 @@ from ..arms.plan import compiling_processes
 from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Started, Timed
-from .loop import measure_loop_step
 from .machine import describe_machine
 from .messages import MARKER, NO_BASELINE, Answer, Request, Underway
-from .roofline import measure_ceilings
+from .roofline import measure_ceilings, measure_loop_step
 from .sampling import Pace, Samples, WarmUp, calls_in_a_sample, pace_of, sample_rounds, warm_up
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
@@ -176,7 +175,7 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
         arm=ready.arm.id,
         device=program.device or machine.device,
         backend=program.backend or machine.backend,
-        differs=ready.differs,
+        differs=None,
         gate=ready.gate,
         leaves=program.leaves,
         build=build,

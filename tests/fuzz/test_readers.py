@@ -22,8 +22,8 @@ from support.processes import fill, journal_at
 from support.runs import draw_run, save
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load, merge
+from trigru.bench.commands.pages import tables_of
 from trigru.bench.commands.report import show_run
-from trigru.bench.commands.tables import tables_of
 from trigru.bench.reporting.diff import diff_tables, outcome
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown

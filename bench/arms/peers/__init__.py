@@ -1,7 +1,6 @@
 """GRUs of other libraries, with a learned initial state as their users would write it, to time beside the ports.
 
-Each file has one peer, its `PEER`. Peers are not ports: they need not offer the whole contract. A peer with other
-equations is not compared with the oracle; its `differs` says so, and the tables of times repeat it.
+Each file has one peer, its `PEER`. Peers are not ports: they need not offer the whole contract.
 """
 
 import importlib
@@ -34,14 +33,12 @@ class Peer:
     Args:
         packages: the distributions whose versions can change its results.
         call_styles: the ways to run it, the one that its documentation leads with first.
-        differs: how its equations differ from the oracle's; None where they do not. If they do, it is not compared.
     """
 
     name: str
     title: str
     packages: tuple[str, ...]
     call_styles: tuple[PeerStyle, ...]
-    differs: str | None = None
 
 
 @cache

@@ -16,8 +16,7 @@ from support.runs import (
     with_provenance,
 )
 from trigru.bench.analysis.answer import answer
-from trigru.bench.commands.pages import names_of, run_page
-from trigru.bench.commands.tables import tables_of
+from trigru.bench.commands.pages import names_of, run_page, tables_of
 from trigru.bench.reporting.numbers import format_time
 from trigru.bench.results.arm import Untimed
 

@@ -29,7 +29,7 @@ from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.tidy import timings
-from trigru.bench.commands.tables import tables_of
+from trigru.bench.commands.pages import tables_of
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables

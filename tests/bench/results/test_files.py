@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import runs
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, save, with_provenance
 from trigru.bench.analysis.merge import load
-from trigru.bench.commands.tables import tables_of
+from trigru.bench.commands.pages import tables_of
 from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, command_line
 from trigru.bench.results.run import Begun, Timed
