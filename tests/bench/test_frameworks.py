@@ -1,9 +1,7 @@
 """Frameworks as documented and called alike, from the command line to the printed cell, on a machine of known costs."""
 
 import re
-from itertools import combinations
 
-import numpy as np
 import pytest
 from support.known import WAYS, Arm, groups, says, short, verdict
 
@@ -25,43 +23,6 @@ def test_the_closing_tables(run, way):
             style, _, number = cell.partition(" ")
             assert style == by_port[port].partition("[")[2][:-1]
             assert says(number, short(arm.ratio)), f"{cell} of {arm.name} in {group}"
-
-
-def test_frameworks_against_each_other(run):
-    expected = []
-    for group in groups("stock"):
-        of_way = [
-            {f"{one.port} / {other.port}": one.over(other) for one, other in combinations(found, 2)}
-            for found in ([Arm(run, group, name) for name in names] for names in WAYS.values())
-        ]
-        expected += [(group, two, [ratios.get(two) for ratios in of_way]) for two in of_way[0]]
-    table = run.tables["Frameworks against each other"]
-    assert table.columns == ["workload", "time / time", "as documented", "called alike"]
-    assert [row[:2] for row in table.rows] == [[" ".join(g.split("/")[:2]), two] for g, two, _ in expected]
-    for (group, two, ratios), row in zip(expected, table.rows, strict=True):
-        for ratio, cell in zip(ratios, row[2:], strict=True):
-            dress = "()" if ratio and verdict(ratio) == "indistinguishable" else ""
-            known = (dress, *ratio) if ratio else "-"
-            assert says(cell, known), f"{two} in {group} is {cell}, expected {known}"
-
-
-def test_what_causes_the_differences(run):
-    """One framework in two styles, two frameworks in one; in the order of the closing tables."""
-    alike = WAYS["Called alike, the parameters as one pytree"]
-    asked = [("nnx[jit]", "nnx[split]"), ("equinox[filter_jit]", "equinox[partition]"), *combinations(alike, 2)]
-    expected = []
-    for group in groups("stock"):
-        for names in asked:
-            one, other = (Arm(run, group, name) for name in names)
-            if verdict(one.over(other)) != "indistinguishable":
-                expected.append((group, one, other))
-    table = run.tables["What causes the differences"]
-    assert [row[:2] for row in table.rows] == [[" ".join(g.split("/")[:2]), one.name] for g, one, _ in expected]
-    for (_, one, other), row in zip(expected, table.rows, strict=True):
-        words, numbers = one.why(other)
-        assert re.sub(r"[-+]?\d+(\.\d+)?", "", row[2]) == words
-        found = [float(number) for number in re.findall(r"[-+]?\d+(?:\.\d+)?", re.sub(r"\w+\[", "[", row[2]))]
-        np.testing.assert_allclose(found, numbers, rtol=1e-3, atol=0.2, err_msg=str(row))
 
 
 def test_the_screen_has_each_framework_in_both_ways_and_who_is_fastest(run):

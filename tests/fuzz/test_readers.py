@@ -13,27 +13,36 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import msgspec
 import numpy as np
 import pytest
 from flax.serialization import msgpack_serialize
 from safetensors.numpy import save as save_tensors
 from support.mutations import mutate, mutate_arrays, mutate_lines, npy_of, spoil  # fmt: skip
 from support.processes import fill, journal_at
-from support.runs import draw_run, save
+from support.runs import EQUAL, draw_run, save
+from support.snapshots import snapshot_of, step_calls
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load, merge
+from trigru.bench.analysis.starts import load_starts
 from trigru.bench.commands.pages import tables_of
 from trigru.bench.commands.report import show_run
 from trigru.bench.reporting.diff import diff_tables, outcome
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown
+from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.results import files
 from trigru.bench.timing.journal import Journal
+from trigru.bench.upgrades import folder
+from trigru.bench.upgrades.changes import changes, reservations
+from trigru.bench.upgrades.record import Subject
+from trigru.bench.upgrades.tables import change_tables, snapshot_table
 from trigru.common.config import GRUConfig
 from trigru.common.errors import TrigruError
 from trigru.common.parameters.record import check_params, config_of, leaves, random_params
 from trigru.impls.checkpoints import layouts, read, write
 
+ROOT = Path(__file__).parents[2]
 SHORT_S, SLOW_S = 2, 10
 
 
@@ -59,6 +68,40 @@ def consume(results):
 
 def consume_journal(path):
     consume(merge(Journal.read(path)))
+
+
+ARRAY = np.linspace(0.0, 1.0, 3)
+
+
+def consume_snapshot(path):
+    (path.parent / folder.ARRAYS).write_bytes(folder.encode({folder.name_of(ARRAY): ARRAY}))
+    found = folder.load(path.parent)
+    snapshot_table(found[0])
+    reservations(found[0], found[0])
+    change_tables(changes(found, found), ())
+
+
+def consume_starts(path):
+    found = load_starts(path)
+    cold_start_tables(found.starts, found.datetime, (found.load_before, found.load_after))
+
+
+@pytest.fixture(scope="module")
+def snapshot_content():
+    """Two subjects with some of every fact."""
+    arrays = {"carry": folder.name_of(ARRAY)}
+    facts = {"draws": {"gru": arrays}, "tree": {".w": "float32(2,)"}, "files": {"a": {"w": "(2,)"}}}
+    facts |= {"values": {"forward jit": arrays}, "calls": step_calls(100), "checkpoints": {"a": arrays}}
+    facts |= {"programs": {"forward jit": {"dots": 2, "temporary memory": 9, "fingerprint": "x"}}}
+    facts |= {"styles": {"jit": ""}, "warnings": {"at call, a.py": ["soon"]}, "problems": {"tree": "no"}}
+    subjects = [Subject(name, "pure", **facts) for name in ("pure", "pure:fused")]
+    return msgspec.to_builtins(snapshot_of(*subjects, equality=[EQUAL], departures=[("nn.RNN", "a", "on record")]))
+
+
+@pytest.fixture(scope="module")
+def starts_content():
+    """Those that are published."""
+    return json.loads((ROOT / "docs" / "results" / "cold_start.json").read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +175,8 @@ def consume_params(path):
 
 READERS = {
     "results": ("results_content", "results.json", mutate, consume_results),
+    "snapshot": ("snapshot_content", folder.FILE, mutate, consume_snapshot),
+    "cold starts": ("starts_content", "cold_start.json", mutate, consume_starts),
     "journal": ("journal_lines", "results.partial.jsonl", mutate_lines, consume_journal),
     **{f"{suffix} file": (suffix, f"params{suffix}", mutate_params, consume_params) for suffix in FILES},
 }

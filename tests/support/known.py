@@ -224,19 +224,6 @@ class Arm:
         """Time over time, paired, with its interval."""
         return interval(self.logs(other))
 
-    def why(self, other: "Arm") -> tuple[str, tuple[float, ...]]:
-        """The sentence on what causes a difference, without its numbers, and those."""
-        mine, its = self.called.counts, other.called.counts
-        counts = [(mine[n], its[n], f"{n}s") for n in ("dot", "transpose", "while") if mine[n] != its[n]]
-        cost_us = tuple(1e6 * (ratio - 1) * other.time_s for ratio in self.over(other))
-        if not counts:
-            what = "crossing the jit boundary" if self.port == other.port else "unexplained"
-            return f"{what}:  [, ] µs a call over {other.name}, whose program it runs", cost_us
-        named = ", ".join(f" {name}" for *_, name in counts)
-        its_own = ", ".join("" for _ in counts)
-        numbers = (*(m for m, *_ in counts), *(i for _, i, _ in counts), *cost_us)
-        return f"another program, of {named} where {other.name} has {its_own}:  [, ] µs a call", numbers
-
 
 def limits(run: Run) -> tuple[float, float]:
     """The best of all processes."""

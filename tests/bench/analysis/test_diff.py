@@ -31,7 +31,7 @@ def names_of(changes):
 
 @pytest.mark.parametrize("processes", [3, 5])
 def test_runs_of_one_commit_show_no_regression(processes):
-    for seed in range(20):
+    for seed in range(8):
         found = diff(*(draw_run(s + seed, processes=processes, groups=GROUPS[:2]) for s in (100, 200)))
         assert found.exit_code == 0, f"seed {seed}: {names_of(found.regressions)}"
         assert len(found.changes) == 20
@@ -40,23 +40,23 @@ def test_runs_of_one_commit_show_no_regression(processes):
 
 def test_a_ten_percent_slowdown_of_a_port_is_caught_and_no_other_port_named():
     caught = 0
-    for seed in range(20):
+    for seed in range(8):
         found = diff(draw_run(300 + seed, groups=GROUPS[:2]), draw_run(400 + seed, {"nnx": 1.10}, groups=GROUPS[:2]))
         assert {change.arm.port for change in found.regressions} <= {"nnx"}, f"seed {seed}"
         caught += found.exit_code == 1 and len(found.regressions) > 4  # of 8
-    assert caught >= 19, f"{caught} of 20"
+    assert caught >= 7, f"{caught} of 8"
 
 
 def test_arms_that_seem_slower_alone_do_not_fail_together():
     """Of 60 arms that did not change, some seem slower by more than is allowed, each by its own interval."""
     many = {"pure[jit]": 1.0, "pure[jit]#2": 1.0} | {f"nnx[{n}]": 2.0 for n in range(60)}
     failed, alone = 0, 0
-    for seed in range(20):
+    for seed in range(8):
         old, new = (draw_run(s + seed, arms=many, groups=GROUPS[:1], luck=0.05) for s in (100, 200))
         found = diff(*(with_facts(run, floor=0.01) for run in (old, new)))
         failed, alone = failed + found.exit_code, alone + bool(found.suspects)
     assert failed <= 1
-    assert alone >= 5, f"{alone} of 20: nothing that chance could have shown"
+    assert alone >= 2, f"{alone} of 8: nothing that chance could have shown"
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from trigru.bench.analysis.overhead import overheads
 from trigru.bench.analysis.sight import sight
 from trigru.bench.analysis.speedups import scalings, speedups
 from trigru.bench.analysis.tidy import timings
-from trigru.bench.arms.plan import expand
-from trigru.bench.commands.options import make_plan
 from trigru.bench.reporting.times import timing_tables
 from trigru.common.errors import UnavailableError
 from trigru.common.port.spread import spread_of
@@ -85,25 +83,6 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     assert sight(run).keys() == sight(few).keys()
     wide = [with_facts(b, ratio_high=9 * b.ratio) if b.arm.way else b for b in run.benchmarks]
     assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
-
-
-def how(**changes):
-    return {"quick": False, "processes": None} | changes
-
-
-def test_a_plan_with_devices_has_the_usual_work_of_several_devices():
-    asked = make_plan(["pure", "linen"], None, None, None, None, **how(devices="2"))
-    assert asked.devices == (1, 2)
-    assert [str(workload) for workload in asked.workloads] == ["medium", "large"]
-    assert asked.phases == ("forward", "train_step")
-    arms = expand(asked)
-    assert {(arm.devices, arm.way) for arm in arms if arm.phase == "forward"} == {(1, ""), (2, "placed")}
-    ways = {(arm.devices, arm.way) for arm in arms if arm.phase == "train_step"}
-    assert ways == {(1, ""), (2, "placed"), (2, "shard_map")}
-    assert {arm.style for arm in arms if arm.port == "linen" and arm.phase == "train_step"} == {"train_state"}
-    pure = [arm.name for arm in arms if arm.port == "pure" and arm.group == "medium/train_step/float32/stock"]
-    assert pure == ["pure[jit]", "pure[jit]#2", "pure[jit] on 2, placed", "pure[jit] on 2, shard_map"]
-    assert len({arm.id for arm in arms}) == len(arms)
 
 
 def test_the_baseline_and_its_duplicate_are_on_one_device():

@@ -127,8 +127,10 @@ def cheap_resamples(monkeypatch):
     monkeypatch.setattr(statistics, "RESAMPLES_EACH", 60)
 
 
-@pytest.mark.parametrize(("groups", "processes"), [(5, 5), (2, 5), (5, 2)])
-@pytest.mark.parametrize(("shared", "own"), [(0.0, 0.02), (0.02, 0.005), (0.01, 0.01)])
+@pytest.mark.parametrize(
+    ("groups", "processes", "shared", "own"),
+    [(5, 5, 0.0, 0.02), (2, 5, 0.02, 0.005), (5, 2, 0.01, 0.01), (2, 5, 0.0, 0.02)],
+)
 def test_a_geometric_mean_is_covered(rng, cheap_resamples, groups, processes, shared, own):
     covered, trials = 0, 200
     for _ in range(trials):

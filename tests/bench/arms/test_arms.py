@@ -1,8 +1,5 @@
 """Arms: what is timed."""
 
-import itertools
-from types import SimpleNamespace
-
 import jax
 import numpy as np
 import pytest
@@ -131,12 +128,6 @@ def test_the_vowels_are_real_and_of_unequal_length():
         assert x[:length].any(axis=1).all()
 
 
-def test_batches_are_the_same_at_each_call():
-    for workload in WORKLOADS[:4]:
-        first, second = workload.batch(), workload.batch()
-        assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
-
-
 def test_an_unknown_style_or_a_missing_one_is_said(monkeypatch):
     with pytest.raises(UnknownNameError, match="unknown call style of linen 'jit'. Known: train_state, apply"):
         prepare(make_arm("linen[jit]"))
@@ -168,18 +159,3 @@ def test_what_is_timed_is_on_the_device(monkeypatch):
     prepare(make_arm("pure[jit]"))
     (arrays,) = (entry for entry in seen if isinstance(entry, tuple))
     assert all(isinstance(array, jax.Array) for array in arrays)
-
-
-def test_the_first_call_is_timed_and_not_the_one_after_it(monkeypatch):
-    monkeypatch.setattr(arms, "time", SimpleNamespace(perf_counter=itertools.count(0.0, 1.0).__next__))
-    assert [prepare(make_arm("pure[jit]", phase=phase)).first_call_s for phase in ("forward", "train_step")] == [1, 1]
-
-
-def test_the_step_goes_on_from_the_carry_that_is_passed():
-    batch = get_workload(TINY).batch()
-    frame, carry = batch.arguments("step")
-    assert frame.shape == (1, 4)
-    assert carry.shape == (1, 8)
-    assert np.abs(carry).min() > 0
-    assert batch.arguments("gradient") == batch.arguments("train_step")
-    assert [a.shape for a in get_workload(Sized("vowels")).batch().arguments("step")] == [(32, 12), (32, 64)]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from support.cli import call, invoke
 from support.processes import ask_here
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.commands import compare
-from trigru.bench.commands.claims import claim_folder
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.files import save
 from trigru.bench.timing import worker
@@ -252,23 +251,6 @@ def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monk
     assert (folder / "results.json").read_bytes() == b"a former result"
     assert invoke(*STEP, "-o", str(folder)).exit_code == 0
     assert load(folder / "results.json").trigru.complete
-
-
-@pytest.mark.parametrize("timing", [False, True])
-def test_another_run_in_the_folder_or_on_the_machine_is_waited_for(tmp_path, monkeypatch, timing):
-    messages, other = [], ExitStack()
-    other.enter_context(claim_folder(tmp_path / ("second" if timing else "first"), timing=timing))
-
-    def say(sentence):
-        messages.append(sentence)
-        other.close()
-
-    monkeypatch.setattr("trigru.bench.commands.claims.say", say)
-    with claim_folder(tmp_path / "first"):
-        (message,) = messages
-    subject = "this machine" if timing else tmp_path / "first"
-    assert message.startswith(f"{subject} is in use by another trigru (process {os.getpid()}, since ")
-    assert message.endswith(" Waiting until it has ended.")
 
 
 def test_the_pytest_benchmark_suite_runs():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from support.cli import call, invoke
+from support.cli import invoke
 from support.runs import EQUAL, draw_run, save, with_machine, with_provenance
 
 
@@ -60,31 +60,6 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
     more = msgspec.structs.replace(old.trigru.plan, processes=old.trigru.plan.processes + 1)
     begun = files("begun", with_provenance(old, plan=more))
     assert [invoke("diff", folder, begun, *option).exit_code for option in options] == [2, 0]
-
-
-def test_two_full_runs_fit_on_two_screens_whatever_changed(files):
-    """A screen has 50 lines."""
-    styles = {"linen": 4, "nnx": 7, "equinox": 4}
-    arms = {"pure[jit]": 1.0, "pure[jit]#2": 1.0} | {
-        f"{p}[{n}]": 2.0 for p, many in styles.items() for n in range(many)
-    }
-    groups = tuple(f"{workload}/{phase}" for workload in ("tiny", "medium") for phase in ("forward", "step"))
-    shape = {"groups": groups, "processes": 2, "rounds": 3}
-    proof = [replace(EQUAL, port=port, kernel=kernel) for port in styles for kernel in ("stock", "fused")]
-    renamed = {name.replace("[3]", "[new]"): ratio for name, ratio in arms.items()}
-    old = with_provenance(draw_run(1, arms=arms, **shape), equality=proof)
-    new = draw_run(2, {"nnx": 2.0, "linen": 0.5, "equinox": 1.5}, arms=renamed, **shape)
-    new = with_machine(with_provenance(new, equality=proof, complete=False), device="NVIDIA", threads=1)
-    old, new = files("old", old), files("new", new)
-    lines = invoke("diff", old, new).stdout.splitlines()
-    assert len(lines) < 100
-    assert len(invoke("diff", old, new, "--details").stdout.splitlines()) > 150
-
-
-def test_files_that_have_nothing_in_common_are_refused(files, old):
-    code, out, err = call("diff", files("old", old), files("other", draw_run(1, groups=("medium/forward",))))
-    assert (code, out) == (2, "")
-    assert "error: the files have no arm in common" in err
 
 
 def test_a_report_has_what_was_proven_only_where_something_was(files, old):

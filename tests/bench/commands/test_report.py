@@ -3,12 +3,9 @@
 import shutil
 from pathlib import Path
 
-import msgspec
 import pytest
 from support.cli import call, invoke
 from support.runs import draw_run, save
-from trigru.bench.analysis.starts import load_starts
-from trigru.common.errors import InputError
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
@@ -60,17 +57,6 @@ def test_runs_and_others_stand_one_after_the_other(run):
     assert found.exit_code == 0
     assert found.stdout.index(f"{run}:") < found.stdout.index("cold_start.json:")
     assert found.stdout.count("cold_start.json:") == 1
-
-
-def test_damaged_cold_starts_are_refused_in_a_sentence(tmp_path):
-    path = tmp_path / "cold_start.json"
-    content = msgspec.json.decode((RESULTS / "cold_start.json").read_bytes())
-    for change, said in (({"schema": 9}, "schema 9, expected 2"), ({"datetime": "x"}, "not a file of this version's")):
-        path.write_bytes(msgspec.json.encode(content | change))
-        with pytest.raises(InputError, match=said):
-            load_starts(path)
-    with pytest.raises(InputError, match="No such file"):
-        load_starts(tmp_path / "absent.json")
 
 
 def test_what_changed_is_a_page(run, tmp_path):

@@ -1,6 +1,5 @@
 """The folder of a snapshot: whole or not at all, and damage is told."""
 
-import json
 import os
 
 import numpy as np
@@ -35,12 +34,6 @@ def test_what_is_written_is_read(folder):
     assert snapshot == a_snapshot()
     assert np.array_equal(arrays[name_of(ARRAY)], ARRAY)
     assert sorted(os.listdir(folder)) == [FILE, ARRAYS]
-
-
-def test_an_array_is_named_by_dtype_shape_and_bits():
-    names = [name_of(a) for a in (ARRAY, ARRAY.astype("f4"), ARRAY.reshape(7, 1), -ARRAY, ARRAY[::-1][::-1])]
-    assert len(set(names)) == 4
-    assert names[0] == names[4]
 
 
 def test_a_snapshot_is_replaced_and_nothing_else_is(folder):
@@ -125,11 +118,7 @@ def test_what_fails_leaves_the_earlier_snapshot(folder):
     ("file", "content", "said"),
     [
         (FILE, b"{", "not of a snapshot"),
-        (FILE, b"[]", "not of a snapshot"),
         (FILE, b'{"schema": 99}', "schema 99, expected 2"),
-        (FILE, b'{"schema": 2}', "not of a snapshot"),
-        (FILE, b"[" * 100_000, "not of a snapshot"),
-        (ARRAYS, b"", "not of a snapshot"),
         (ARRAYS, b"\xff" * 64, "not of a snapshot"),
     ],
 )
@@ -144,14 +133,6 @@ def test_a_flipped_bit_of_an_array_is_damage(folder):
     content[-3] ^= 1
     (folder / ARRAYS).write_bytes(content)
     with pytest.raises(SnapshotError, match="is damaged"):
-        load(folder)
-
-
-def test_a_field_that_is_unknown_is_damage(folder):
-    content = json.loads((folder / FILE).read_text())
-    content["subjects"][0]["more"] = 1
-    (folder / FILE).write_text(json.dumps(content))
-    with pytest.raises(SnapshotError, match="not of a snapshot"):
         load(folder)
 
 
@@ -193,13 +174,6 @@ def test_a_damaged_checkpoint_is_told(kept, content):
     (folder / CHECKPOINTS / "linen.safetensors").write_bytes(content)
     (found,) = unread(folder, snapshot)
     assert "not a readable safetensors file" in found.new
-
-
-def test_a_missing_checkpoint_is_told(kept):
-    folder, snapshot = kept
-    (folder / CHECKPOINTS / "linen.safetensors").unlink()
-    (found,) = unread(folder, snapshot)
-    assert "No such file" in found.new
 
 
 @pytest.mark.parametrize("file", ["../linen.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", ""])

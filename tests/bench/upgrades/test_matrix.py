@@ -80,7 +80,6 @@ def test_a_set_without_a_snapshot_is_exit_code_1(tmp_path, monkeypatch, trigru):
     [
         (b"{", "no matrix"),
         (b'{"schema": 9}', "schema 9"),
-        (b"[]", "no matrix"),
         (b'{"schema": 3}', "no matrix"),
         (b'{"schema": 2}', "schema 2, expected 3"),
     ],
@@ -91,11 +90,6 @@ def test_damage_is_a_sentence(tmp_path, content, said):
         read(tmp_path)
     with pytest.raises(MatrixFileError, match="No such file"):
         read(tmp_path / "absent")
-
-
-def test_a_row_is_a_plain_record(tmp_path, trigru):
-    found = fill(SETS[:1], tmp_path, Made(), command=[])
-    assert msgspec.json.decode(msgspec.json.encode(found), type=matrix.Matrix) == found
 
 
 def test_one_set_has_no_picture(tmp_path, trigru):
@@ -109,18 +103,6 @@ def test_rows_of_other_sets_stay_in_the_file(tmp_path, trigru):
     again = Made()
     fill(SETS[:2], tmp_path, again, command=[])
     assert again.made == []
-
-
-def test_a_run_that_is_stopped_early_forgets_no_row(tmp_path, trigru):
-    fill(SETS, tmp_path, Made(), command=[])
-
-    def stop(done, of, what):
-        if done == 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fill(SETS, tmp_path, Made(), command=[], told=stop)
-    assert len(read(tmp_path).rows) == 4
 
 
 def test_other_arguments_and_another_python_are_another_row(tmp_path, trigru):
