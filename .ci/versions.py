@@ -59,7 +59,7 @@ class Measured:
         )
         arm, baseline = frameworks(group, way)[port], baseline_of(group)
         log_ratio = np.log(arm.time_s) - np.log(baseline.time_s)
-        return effect_of(log_ratio, arm.process, self.run.trigru.plan.seed), arm.floor
+        return effect_of(log_ratio, arm.process), arm.floor
 
 
 def version_tables(results: Path) -> str:

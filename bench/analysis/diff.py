@@ -199,13 +199,13 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
         change
         for group, benchmarks in new.groups().items()
         if group in before and group not in others
-        for change in _changes(old, new, before[group], benchmarks)
+        for change in _changes(before[group], benchmarks)
     ]
     judged = judge_together(changes, fail_above)
     return Diff(old, new, judged, _proof_changes(old, new), problems, fail_above, anyway)
 
 
-def _changes(old: Results, new: Results, before: list[Benchmark], after: list[Benchmark]) -> Iterator[Change]:
+def _changes(before: list[Benchmark], after: list[Benchmark]) -> Iterator[Change]:
     """The changes of one group."""
     was = {b.arm.id: b for b in before}
     old_baseline, new_baseline = baseline_of(before), baseline_of(after)
@@ -215,8 +215,8 @@ def _changes(old: Results, new: Results, before: list[Benchmark], after: list[Be
         a = was[b.arm.id]
         role: Role = "A/A" if b.arm.role == "duplicate" else b.arm.role
         effects = (
-            _effect(b, None if role == "baseline" else new_baseline, new.trigru.plan.seed),
-            _effect(a, None if role == "baseline" else old_baseline, old.trigru.plan.seed),
+            _effect(b, None if role == "baseline" else new_baseline),
+            _effect(a, None if role == "baseline" else old_baseline),
         )
         comparison = compare_effects(*effects)
         floor = max(a.floor, b.floor)
@@ -251,11 +251,11 @@ def _is_too_slow(change: Change, fail_above: float) -> bool:
     return change.role == "arm" and change.verdict == "slower" and change.comparison.ratio > 1 + fail_above
 
 
-def _effect(benchmark: Benchmark, baseline: Benchmark | None, seed: int) -> Effect:
+def _effect(benchmark: Benchmark, baseline: Benchmark | None) -> Effect:
     """The logarithm of an arm's time, relative to the baseline's where there is one."""
     log_time = np.log(benchmark.time_s)
     log_ratio = log_time if baseline is None else log_time - np.log(baseline.time_s)
-    return effect_of(log_ratio, benchmark.process, seed)
+    return effect_of(log_ratio, benchmark.process)
 
 
 def _proof_changes(old: Results, new: Results) -> list[ProofChange]:

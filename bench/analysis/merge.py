@@ -34,7 +34,7 @@ def merge(run: Run) -> Results:
     untimed: list[Untimed] = []
     for group, arms in run.groups().items():
         timed = {line.process: line.timed for line in run.groups_timed if line.group == group}
-        of_group, without = _merge_group(arms, timed, run.untimed, plan.seed)
+        of_group, without = _merge_group(arms, timed, run.untimed)
         benchmarks += of_group
         untimed += without
     provenance = Provenance(
@@ -53,7 +53,7 @@ def merge(run: Run) -> Results:
 
 
 def _merge_group(
-    arms: list[Arm], timed: dict[int, list[Timed]], untimed: dict[str, Untimed], seed: int
+    arms: list[Arm], timed: dict[int, list[Timed]], untimed: dict[str, Untimed]
 ) -> tuple[list[Benchmark], list[Untimed]]:
     """An arm that has no number in one process has none at all."""
     seen = {arm.id: {p: t for p, of_process in timed.items() for t in of_process if t.arm == arm.id} for arm in arms}
@@ -68,7 +68,7 @@ def _merge_group(
     without = [untimed.get(arm.id) or Untimed(arm, "not measured in every process") for arm in lost]
     samples_s = {arm.id: np.concatenate([t.time_s for t in seen[arm.id].values()]) for arm in there}
     process = [number for number, t in seen[baseline.id].items() for _ in t.time_s]
-    ratios = {arm.id: compare(samples_s[arm.id], samples_s[baseline.id], process, seed) for arm in there}
+    ratios = {arm.id: compare(samples_s[arm.id], samples_s[baseline.id], process) for arm in there}
     floor = noise_floor(ratios[duplicate.id], len(set(process)))
     benchmarks = []
     for arm in there:

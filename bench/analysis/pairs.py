@@ -66,7 +66,7 @@ class Difference(Struct, frozen=True):
 
 def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference:
     """One arm of a group against another."""
-    ratio, word = _compared(results, one, other)
+    ratio, word = _compared(one, other)
     difference_s, low_s, high_s = ((r - 1) * np.median(other.time_s) for r in (ratio.ratio, ratio.low, ratio.high))
     mine, its = one.facts.program, other.facts.program
     same = None if mine is None or its is None else mine.fingerprint == its.fingerprint
@@ -77,10 +77,10 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     )  # fmt: skip
 
 
-def _compared(results: Results, one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
+def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     """The time of one over that of the other, and the verdict on the first."""
     process = one.process
-    ratio = as_ratio(effect_of(np.log(one.time_s) - np.log(other.time_s), process, results.trigru.plan.seed))
+    ratio = as_ratio(effect_of(np.log(one.time_s) - np.log(other.time_s), process))
     return ratio, verdict(ratio, one.floor, process)
 
 
@@ -115,7 +115,7 @@ class OtherClock:
 
 def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
     """What the other clock says of an arm; None where it was not read in rounds of the baseline and its duplicate."""
-    benchmarks, process, seed = results.groups()[b.group], b.other_process, results.trigru.plan.seed
+    benchmarks, process = results.groups()[b.group], b.other_process
     baseline = baseline_of(benchmarks)
     duplicate = next((found for found in benchmarks if found.arm.role == "duplicate"), None)
     if duplicate is None or not process or {*process} != {*b.process}:
@@ -123,8 +123,8 @@ def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
     if not baseline.other_process == duplicate.other_process == process:
         return None
     mine, base, copy = (np.log(found.other_s) for found in (b, baseline, duplicate))
-    floor = noise_floor(as_ratio(effect_of(copy - base, process, seed)), len({*process}))
-    ratio = as_ratio(effect_of(mine - base, process, seed))
+    floor = noise_floor(as_ratio(effect_of(copy - base, process)), len({*process}))
+    ratio = as_ratio(effect_of(mine - base, process))
     return OtherClock(ratio, floor, verdict(ratio, floor, process))
 
 
@@ -171,7 +171,7 @@ def _vanishes_as_leaves(results: Results, one: Benchmark, other: Benchmark) -> b
     first, then = as_leaves.get(one.arm.port), as_leaves.get(other.arm.port)
     if first is None or then is None:
         return False
-    return _compared(results, first, then)[1] == "indistinguishable"
+    return _compared(first, then)[1] == "indistinguishable"
 
 
 def _boundary_limit_s(results: Results, one: Benchmark, other: Benchmark) -> float:

@@ -78,7 +78,7 @@ def speedups(results: Results, peers: bool = False) -> list[Speedup]:
             if b.arm.kernel == STOCK or own is None:
                 continue
             others = [s for s in stock.values() if s.arm.port in results.trigru.plan.peers] if peers else [own]
-            found += [_speedup(results, b, other, own.name) for other in others]
+            found += [_speedup(b, other, own.name) for other in others]
     return found
 
 
@@ -88,7 +88,7 @@ def scalings(results: Results) -> list[Speedup]:
     for benchmarks in results.groups().values():
         alone = {_key(b): b for b in benchmarks if not b.arm.way and b.arm.copy == 1}
         several = [(b, alone.get(_key(b))) for b in benchmarks if b.arm.way]
-        found += [_speedup(results, b, one, one.name) for b, one in several if one is not None]
+        found += [_speedup(b, one, one.name) for b, one in several if one is not None]
     return found
 
 
@@ -118,6 +118,6 @@ def lone_processes(found: list[Speedup]) -> list[Speedup]:
     return [s for s in found if s.effect.processes == 1]
 
 
-def _speedup(results: Results, b: Benchmark, other: Benchmark, arm: str) -> Speedup:
-    effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.process, results.trigru.plan.seed)
+def _speedup(b: Benchmark, other: Benchmark, arm: str) -> Speedup:
+    effect = effect_of(np.log(b.time_s) - np.log(other.time_s), b.process)
     return Speedup(b, other, arm, 1, effect, b.floor, enough_rounds(b.process))

@@ -20,15 +20,15 @@ def expand(plan: Plan) -> list[Arm]:
     return [arm for arms in groups for arm in arms]
 
 
-def compiling_processes(processes: int, compile_anew: bool) -> int:
+def compiling_processes(processes: int) -> int:
     """How many of a run's processes compile its arms; the others take the programs of the last one that did.
 
     Compiling is a part of how processes differ, so two do; of a few, as in a first look, one.
 
-    >>> compiling_processes(10, False), compiling_processes(4, False), compiling_processes(4, True)
-    (2, 1, 4)
+    >>> compiling_processes(10), compiling_processes(4)
+    (2, 1)
     """
-    return processes if compile_anew else min(processes, 2 if processes > FEW_PROCESSES else 1)
+    return 2 if processes > FEW_PROCESSES else 1
 
 
 def packages_of_plan(plan: Plan) -> list[str]:

@@ -24,8 +24,8 @@ from ..timing.machine import memory
 DEFAULT_PHASES = ("forward", "train_step", "step")
 #: One time step has no loop, and runs the framework's cell with every kernel.
 KERNEL_PHASES = ("forward", "train_step")
-#: Fresh processes; the least duration of a sample of fewer than twenty calls; the longest silence of a process.
-PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S, LIMIT_S = 10, 4, 2.5e-3, 300.0
+#: Fresh processes; the least duration of a sample of fewer than twenty calls.
+PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3
 #: Of each group in each process; None for as many as fill a time.
 ROUNDS: int | None = None
 #: A group has about as many arms, and all of them are ready at the same time.
@@ -186,9 +186,6 @@ def _how(*, quick: bool, processes: int | None, dtype: str = "float32", precisio
         "processes": processes or (QUICK_PROCESSES if quick else PROCESSES),
         "rounds": ROUNDS,
         "sample_time_s": SAMPLE_TIME_S,
-        "limit_s": LIMIT_S,
-        "compile_anew": False,
-        "seed": 0,
         "dtype": dtype,
         "precision": precision,
     }

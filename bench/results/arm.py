@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from ...common.gru.kernels import STOCK
 from . import contradictions
-from .ranges import Count, Dtype, Label, Natural, NotNegative, Phase, Precision, Seconds, Size, Way
+from .ranges import Dtype, Label, Natural, Phase, Precision, Seconds, Size, Way
 
 Role = Literal["baseline", "duplicate", "arm"]
 
@@ -123,9 +123,6 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
         sample_time_s: least duration of a sample of fewer than twenty calls.
-        limit_s: a measuring process that says nothing for longer is ended, and the arm under way has no number.
-        seed: of the orders and the bootstrap.
-        compile_anew: every process compiles; else the later ones take the programs of the first or the second one.
         dtype, precision: of all arms; see `Arm`.
         devices: over how many each port's batch is spread; 1 is always among them.
     """
@@ -139,9 +136,6 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     processes: Annotated[int, Meta(ge=1, le=1000)]
     rounds: Natural | None
     sample_time_s: Seconds
-    limit_s: NotNegative
-    seed: Count
-    compile_anew: bool
     dtype: Dtype = "float32"
     precision: Precision = "highest"
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)

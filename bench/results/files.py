@@ -21,7 +21,7 @@ from .lines import MOST_BYTES, decode
 from .ranges import Count
 from .run import Begun, Ended, GroupTimed, Line, Resumed, Run, Started, Timed
 
-SCHEMA = 7
+SCHEMA = 8
 #: Name of the file in the folder of a run.
 FILE = "results.json"
 #: The file of cold starts in a folder, what it has and no run has, and the command that writes it.

@@ -27,8 +27,6 @@ class Request(Struct, frozen=True):
     processes: int
     rounds: int | None
     sample_time_s: float
-    seed: int
-    compile_anew: bool
     devices: int
     packages: list[str]
     backend: str | None

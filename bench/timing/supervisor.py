@@ -17,6 +17,8 @@ from .journal import Journal
 from .messages import MARKER, Answer, Request, Underway
 
 WORKER = "trigru.bench.timing.worker:answer_request"
+#: A measuring process that says nothing for longer is ended, and the arm under way has no number; in seconds.
+LIMIT_S = 300.0
 
 Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
@@ -49,13 +51,13 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
             while todo := journal.todo(process):
                 backend = journal.machine.backend if journal.machine else journal.begun.backend
                 request = Request(
-                    todo, process, plan.processes, plan.rounds, plan.sample_time_s, plan.seed, plan.compile_anew,
-                    max(plan.devices), packages_of_plan(plan), backend, folder,
+                    todo, process, plan.processes, plan.rounds, plan.sample_time_s, max(plan.devices),
+                    packages_of_plan(plan), backend, folder,
                 )  # fmt: skip
                 share = len({arm.group for arm in todo}) / whole
                 underway: Underway | None = None
                 try:
-                    with closing((ask or ask_process)(request, plan.limit_s)) as answers:
+                    with closing((ask or ask_process)(request, LIMIT_S)) as answers:
                         for answer in answers:
                             if isinstance(answer, Underway):
                                 underway = answer

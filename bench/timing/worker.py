@@ -118,7 +118,7 @@ def measure_group(
         [found for found, _ in ready],
         rounds,
         sample_time_s=request.sample_time_s,
-        seed=request.seed + request.process,
+        seed=request.process,
         pace=pace,
         warm=warm,
         progress=lambda share: answer(Underway(f"time {group}", part * 0.5 * share, group)),
@@ -138,7 +138,7 @@ def measure_group(
 
 def _shuffled(arms: list[Arm], request: Request) -> list[Arm]:
     """In each process another order of getting ready: an arm that always came first was seen to be 0.3 % slower."""
-    order = np.random.default_rng((request.seed, request.process)).permutation(len(arms))
+    order = np.random.default_rng(request.process).permutation(len(arms))
     return [arms[index] for index in order]
 
 
@@ -159,8 +159,8 @@ def _prepare(request: Request, arm: Arm) -> tuple[Ready, Build | None]:
     The last process that compiles keeps the program that XLA made of each arm, and the later ones take it from there.
     """
     folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
-    anew = request.compile_anew or jax.default_backend() != "cpu"  # a kept program holds what was tuned for it
-    compiling = compiling_processes(request.processes, anew)
+    tunes = jax.default_backend() != "cpu"  # a kept program holds what was tuned for it
+    compiling = request.processes if tunes else compiling_processes(request.processes)
     first = request.process == 0
     expected_of(arm)  # what the oracle compiles is not the arm's
     keeps = compiling - 1 <= request.process and compiling < request.processes

@@ -13,10 +13,11 @@ from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal
 from trigru.bench.timing.messages import MARKER, Answer, Request, Underway
+from trigru.bench.timing.supervisor import LIMIT_S
 
 from .runs import BUILD, MACHINE, plan
 
-PLAN = plan(phases=("step", "forward"), styles=("functional",), rounds=4, compile_anew=True)
+PLAN = plan(phases=("step", "forward"), styles=("functional",), rounds=4)
 ARMS = expand(PLAN)
 STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
@@ -100,7 +101,7 @@ class FakeProcesses:
     def __call__(self, request: Request, limit_s: float) -> Iterator[Answer]:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
-        assert limit_s == PLAN.limit_s
+        assert limit_s == LIMIT_S
         marker = Path(request.folder) / MARKER
         marker.write_bytes(bytes(4))
 

@@ -26,9 +26,6 @@ PLAN = Plan(
     processes=2,
     rounds=6,
     sample_time_s=1e-4,
-    limit_s=60.0,
-    seed=3,
-    compile_anew=True,
 )
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
@@ -240,14 +237,14 @@ def draw_run(
             own = rng.normal(0, luck, (processes, 1)) + rng.normal(0, noise, shape)
             time_s[name] = (10.0 ** (number - 5) * ratio * factor * np.exp(drift + own)).ravel()
         base_s = time_s["pure[jit]"]
-        floor = noise_floor(compare(time_s["pure[jit]#2"], base_s, process, seed))
+        floor = noise_floor(compare(time_s["pure[jit]#2"], base_s, process))
         for name, t in time_s.items():
             medians = np.median(np.log(t / base_s).reshape(shape), axis=1)
             ratio = float(np.exp(np.mean(medians)))
             facts = {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "floor": floor}
             facts["verdict"] = verdict(Comparison(ratio, ratio, ratio), floor)
             benchmarks.append(make_benchmark(make_arm(name, workload, phase), t, process, **facts))
-    return make_results(benchmarks, plan=plan(processes=processes, rounds=rounds, seed=seed))
+    return make_results(benchmarks, plan=plan(processes=processes, rounds=rounds))
 
 
 #: The speedup of the fused kernel, by workload, port and phase, in the runs of `draw_kernels`.

@@ -48,9 +48,9 @@ def merged(journal):
 def test_ratios_are_those_of_paired_rounds_within_processes(merged):
     times_s = {arm.id: np.array(samples(0, arm) + samples(1, arm)) for arm in (PURE, AGAIN, LINEN)}
     process = [0] * 4 + [1] * 4
-    floor = noise_floor(compare(times_s[AGAIN.id], times_s[PURE.id], process, PLAN.seed), processes=2)
+    floor = noise_floor(compare(times_s[AGAIN.id], times_s[PURE.id], process), processes=2)
     for b in merged.groups()[STEP]:
-        expected = compare(times_s[b.fullname], times_s[PURE.id], process, PLAN.seed)
+        expected = compare(times_s[b.fullname], times_s[PURE.id], process)
         assert b.process == process
         np.testing.assert_array_equal(b.time_s, times_s[b.fullname])
         assert (b.ratio, b.ratio_low, b.ratio_high) == (expected.ratio, expected.low, expected.high)
@@ -58,7 +58,7 @@ def test_ratios_are_those_of_paired_rounds_within_processes(merged):
     pure, again, linen = merged.groups()[STEP]
     assert pure.ratio == 1
     assert linen.verdict == "slower"
-    pooled = compare(times_s[LINEN.id], times_s[PURE.id], None, PLAN.seed)
+    pooled = compare(times_s[LINEN.id], times_s[PURE.id], None)
     assert linen.ratio_high != pooled.high, "processes count"
     assert again.ratio_low != 1
 

@@ -15,7 +15,7 @@ from trigru.bench.processes.child import Child, ChildDiedError, lines_of, xla_fl
 from trigru.bench.timing.messages import Request, Underway
 from trigru.bench.timing.supervisor import ask_process, run
 
-REQUEST = Request(ARMS, 0, 2, 4, 1e-4, 3, False, 1, [], "cpu", "/folder")
+REQUEST = Request(ARMS, 0, 2, 4, 1e-4, 1, [], "cpu", "/folder")
 LINE = '{"type":"Underway","what":"sit","share":0.5}'
 SAT = Underway("sit", 0.5)
 PATIENCE_S = 20.0

@@ -42,8 +42,9 @@ def test_an_arm_that_hangs_loses_its_cell_and_the_rest_is_measured(tmp_path, mon
     (tmp_path / "hangs" / "worker.py").write_text(HANGS)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setattr("trigru.bench.timing.supervisor.WORKER", "hangs.worker")
+    monkeypatch.setattr("trigru.bench.timing.supervisor.LIMIT_S", 12.0)
     styles = ("jit", "apply", "filter_jit")
-    asked = msgspec.structs.replace(PLAN, ports=("pure", "linen", "equinox"), styles=styles, limit_s=12.0)
+    asked = msgspec.structs.replace(PLAN, ports=("pure", "linen", "equinox"), styles=styles)
     journal = journal_at(tmp_path / PARTIAL, asked)
     run(journal, ignore)
     assert journal.complete

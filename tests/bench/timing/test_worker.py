@@ -41,8 +41,8 @@ def answers_to(tmp_path):
     """What this process answers to a request for these arms."""
 
     def answers_to(arms=ARMS, **changes):
-        asked = {"process": 0, "processes": 1, "rounds": 3, "sample_time_s": 1e-4, "seed": 7}
-        asked |= {"compile_anew": False, "devices": 1, "packages": [], "backend": "cpu", "folder": str(tmp_path)}
+        asked = {"process": 0, "processes": 1, "rounds": 3, "sample_time_s": 1e-4}
+        asked |= {"devices": 1, "packages": [], "backend": "cpu", "folder": str(tmp_path)}
         answers = []
         worker.measure(Request(arms, **asked | changes), answers.append)
         return answers
@@ -56,7 +56,7 @@ def timed_in(answers):
     return timed, {a.arm.name: a.reason for a in answers if isinstance(a, Untimed)}
 
 
-SHUFFLED = [0, 2, 1]  # in the first process, with the seed of `answers_to`
+SHUFFLED = [2, 0, 1]  # in the first process
 
 
 def test_it_says_what_it_will_do_before_it_does(answers_to):
@@ -107,7 +107,7 @@ def test_a_real_run_is_whole(journals, where):
 
 def test_in_each_process_arms_are_got_ready_in_another_order():
     def order(process):
-        request = Request(ARMS, process, 2, 3, 1e-4, 7, False, 1, [], "cpu", "folder")
+        request = Request(ARMS, process, 2, 3, 1e-4, 1, [], "cpu", "folder")
         return [arm.id for arm in worker._shuffled([make_arm(f"pure[{number}]") for number in range(9)], request)]
 
     assert order(0) == order(0)
@@ -207,7 +207,7 @@ def test_the_clock_is_set_by_the_request_and_later_processes_read_no_programs(cl
     timed, _ = timed_in(answers_to(process=1, rounds=6, sample_time_s=3e-4))
     ((rounds, options),) = clock
     assert (rounds, options["sample_time_s"]) == (6, 3e-4)
-    assert options["seed"] == 7 + 1, "each process has orders of its own"
+    assert options["seed"] == 1, "each process has orders of its own"
     assert {(t.build, t.program) for t in timed.values()} == {(None, None)}
     assert [(t.warm_up_calls, t.steady) for t in timed.values()] == [(17, True), (17, True), (17, False)]
 
@@ -236,7 +236,6 @@ def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_ow
     with programs_kept_in(None):  # as a measuring process does
         anew, taken = [(True, False)] * 3, [(False, True)] * 3
         assert of_each_arm(0) == anew
-        assert of_each_arm(1, compile_anew=True) == anew
         assert not kept.exists()
         assert of_each_arm(1) == anew, "a duplicate that takes the baseline's program has no luck of its own"
         assert len(list(kept.iterdir())) == 3
@@ -342,5 +341,5 @@ ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to 
 def test_a_group_gets_as_many_rounds_as_fit_its_time(monkeypatch, processes, asked, limits, given):
     for name, value in limits.items():
         monkeypatch.setattr(worker, name, value)
-    request = Request(ARMS, 0, processes, asked, 1e-5, 0, False, 1, [], "cpu", "/folder")
+    request = Request(ARMS, 0, processes, asked, 1e-5, 1, [], "cpu", "/folder")
     assert worker._affordable_rounds(request, [WarmUp(9, True, 1e-4)] * 3, CPU_PACE) == given
