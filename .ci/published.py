@@ -18,16 +18,13 @@ from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing.coldstart import ColdStart
 
 DOCS = Path(__file__).parents[1] / "docs"
-#: The title of a table that the page does without, for its length.
-CAUSES = "What causes the differences"
 
 
 def results() -> str:
     """The page of published results: the screen, the picture, and what is said of frameworks."""
     found, sweep = (load(DOCS / "results" / f"{name}.json.gz") for name in ("cpu", "sweep"))
     _, by_size = overhead_tables(sweep)
-    tables = [t for t in framework_tables(found) if t.title != CAUSES]
-    tables += [*overhead_tables(found), *equality_tables(found.trigru.equality or [])]
+    tables = [*framework_tables(found), *overhead_tables(found), *equality_tables(found.trigru.equality or [])]
     return "\n".join(
         [
             markdown("Results from one machine", provenance_lines(found), []),

@@ -171,14 +171,6 @@ class Diff:
         found = [(c.arm.group, c.comparison) for c in self.changes if c.role == "baseline"]
         return {group: c.ratio for group, c in found if abs(np.log(c.ratio)) > limit and not c.low <= 1 <= c.high}
 
-    def majorities(self) -> Iterator[tuple[str, str, int, int]]:
-        """Groups in which most arms moved the same way: group, "slower" or "faster", how many, of how many."""
-        for group, changes in grouped(self.judged, lambda change: change.arm.group).items():
-            for way in ("slower", "faster"):
-                moved = sum(change.verdict == way for change in changes)
-                if 2 * moved > len(changes):
-                    yield group, way, moved, len(changes)
-
 
 def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: bool = False) -> Diff:
     """Compare two runs: what was proven, and arm by arm.

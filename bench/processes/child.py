@@ -46,6 +46,12 @@ def xla_flags(*flags: str) -> dict[str, str]:
     return {"XLA_FLAGS": " ".join((os.environ.get("XLA_FLAGS", ""), *flags)).strip()} if flags else {}
 
 
+def shared_memory() -> dict[str, str]:
+    """The variable of a child that shares a GPU's memory with others, unless the user has said otherwise."""
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    return {} if name in os.environ else {name: "false"}
+
+
 def devices_of_cpu(devices: int | None) -> list[str]:
     """The flags of XLA that divide a CPU into so many devices; none for None, or for one."""
     return [f"--xla_force_host_platform_device_count={devices}"] if devices and devices > 1 else []

@@ -17,13 +17,13 @@ from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
+from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, shared_memory, xla_flags
 from ..processes.interrupts import check
 from ..processes.private import private_folder
 from ..processes.scratch import scratch
 from .messages import Answer, Answered, Asked, Begun, Request
 
-WORKER = "trigru.bench.proving.worker"
+WORKER = "trigru.bench.proving.worker:answer_request"
 #: Fewer questions than this for each process are answered sooner in this one: a process takes seconds to start.
 FEW = 20
 #: A process needs up to a gigabyte.
@@ -115,7 +115,7 @@ class Prover:
         )
 
     def _child(self) -> Child:
-        return Child(WORKER, xla_flags(*devices_of_cpu(self._devices)))
+        return Child(WORKER, shared_memory() | xla_flags(*devices_of_cpu(self._devices)))
 
     def _end_early(self) -> None:
         while self._early:

@@ -5,19 +5,11 @@
 
 import gc
 import os
-
-from ..processes.child import Parent, adopt
-
-if __name__ == "__main__":
-    PARENT = adopt(wait=False)  # before all other imports, which take seconds
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several of these share a GPU's memory
-
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import jax
-import msgspec
 
 from ...common.equality.verification import Examiner
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
@@ -47,13 +39,7 @@ def _taken(request: Request) -> Iterator[int]:
             yield number
 
 
-def main(parent: Parent) -> None:
-    """Answer one request."""
-    encoder = msgspec.json.Encoder()
-    request = msgspec.json.decode(parent.request, type=Request)
-    for answer in answer_questions(request):
-        parent.answer(encoder.encode(answer))
-
-
-if __name__ == "__main__":
-    main(PARENT)  # pyright: ignore[reportPossiblyUnboundVariable]
+def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
+    """Answer questions in a process of its own."""
+    for found in answer_questions(request):
+        answer(found)

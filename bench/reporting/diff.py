@@ -190,13 +190,6 @@ def _notes(diff: Diff) -> Iterator[str]:
             f"{' and '.join(unproven)}: no proof of equality. Only each arm's first results were compared with the "
             "oracle. `trigru compare` proves equality before it times."
         )
-    for group, way, moved, arms in diff.majorities():
-        yield f"In {_groups(diff, [group])}, {moved} of {arms} arms are {way}. pure[jit] itself may be what changed."
-    if twins := [c for c in diff.changes if c.role == "A/A" and c.moved]:
-        yield (
-            f"In {_groups(diff, [change.arm.group for change in twins])}, the second copy of pure[jit] moved, too: the "
-            "noise is above the floor there. Measure again on an idle machine."
-        )
 
 
 def _groups(diff: Diff, groups: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Tables of frameworks against plain JAX and against each other, as documented and called alike, and of causes."""
+"""Tables of frameworks against plain JAX and against each other, as documented and called alike; causes in words."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from ..analysis.statistics import Comparison
 from ..results.record import Results
 from .naming import name_of
 from .numbers import format_interval, format_ratio, format_time
-from .sections import Prose, Section, Words
+from .sections import Section, Words
 
 TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike, the parameters as one pytree"}
 
 
 def framework_tables(results: Results, found: Answer | None = None) -> list[Section]:
-    """The two closing tables, pairwise ratios, and what causes the differences.
+    """The two closing tables, and pairwise ratios.
 
     Args:
         found: the answer of the run, where it is known already.
@@ -24,7 +24,7 @@ def framework_tables(results: Results, found: Answer | None = None) -> list[Sect
     if not found.rows:
         return [] if results.benchmarks else [Section("No group was measured", ("workload",), [])]
     tables = [_against_plain(found, way) for way in TITLES]
-    return [*tables, _against_each_other(found), _causes(found)]
+    return [*tables, _against_each_other(found)]
 
 
 def explain(found: Difference) -> str:
@@ -113,25 +113,6 @@ def _against_each_other(found: Answer) -> Section:
         ("workload", Words("time / time"), "as documented", "called alike"),
         rows,
         ("Paired within rounds, with 95 % intervals. In brackets: indistinguishable. -: no number, or not timed.",),
-    )
-
-
-def _causes(found: Answer) -> Section:
-    rows = [
-        (_name(row), difference.one, explain(difference))
-        for row in found.rows
-        for difference in (*row.styles.values(), *row.pairs.get(FUNCTIONAL, ()))
-        if difference.is_real
-    ]
-    return Section(
-        "What causes the differences",
-        ("workload", Prose("arm"), Prose("why")),
-        rows,
-        (
-            "A framework's documented style against its functional one, and two frameworks called alike. That programs "
-            "differ is counted; a program of more operations need not take longer. A difference between equal programs "
-            "is that of the jit boundary, or unexplained.",
-        ),
     )
 
 

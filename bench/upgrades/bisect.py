@@ -62,7 +62,9 @@ def bisect(
     for of, wanted in ((good, True), (bad, False)):
         found = search.ask(of)
         if found is None:
-            raise BisectError(f"{of.name} cannot be judged: {search.why(of)}")
+            raise BisectError(
+                f"{of.name} cannot be judged: it does not install, or what is asked does not run with it."
+            )
         if found != wanted:
             is_it = "is as GOOD is" if not wanted else "is not good"
             raise BisectError(f"{of.name} {is_it}: there is nothing between GOOD and BAD to be found.")
@@ -98,9 +100,6 @@ class _Search:
             if self._known[key] is None:
                 self.skipped.append(of.name)
         return self._known[key]
-
-    def why(self, of: VersionSet) -> str:
-        return "it does not install, or what is asked does not run with it."
 
     def first_bad(self, sets: Sequence[VersionSet]) -> tuple[VersionSet, VersionSet]:
         """The nearest judged neighbours, of sets whose first is good and whose last is bad."""

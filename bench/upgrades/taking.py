@@ -1,6 +1,5 @@
 """A snapshot is taken: equality is proven, and a process for each framework collects the other facts."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
 from ...common.errors import brief
 from ...impls import get_port, port_names, unavailable, upstream
-from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, xla_flags
+from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, shared_memory, xla_flags
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.kept import digest, keep, kept, nothing_changed
@@ -132,9 +131,8 @@ def _framework(name: str, present: bool) -> _Framework:
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
-    variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")}
-    variables |= xla_flags(*devices_of_cpu(DEVICES if request.spread else None))
-    with Child(WORKER, variables) as child:
+    flags = xla_flags(*devices_of_cpu(DEVICES if request.spread else None))
+    with Child(WORKER, shared_memory() | flags) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
             yield msgspec.json.decode(line, type=Subject)
 

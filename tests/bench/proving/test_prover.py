@@ -65,13 +65,14 @@ def child_runs(two_processes, tmp_path, monkeypatch):
 import os, sys, time
 from trigru.bench.processes.child import adopt
 parent = adopt()
+from trigru.bench.processes.worker import work
 from trigru.bench.proving import worker
 asked = worker.find
 def find(question):
     {before}
     return asked(question)
 worker.find = find
-worker.main(parent)
+work(parent, "trigru.bench.proving.worker:answer_request")
 """)
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         monkeypatch.setattr(prover, "WORKER", "mine.worker")

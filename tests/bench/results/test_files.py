@@ -110,8 +110,8 @@ FAILED = msgspec.to_builtins(runs.EQUAL) | {"error": 1e-3}
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}: read it with trigru .* which wrote it"),
-        (("trigru",), {"schema": 1, "gpu": "H100"}, rf"schema 1, expected {SCHEMA}: read it with trigru \?, which"),
+        (("trigru", "schema"), 99, f"schema 99, expected {SCHEMA}: read it with the trigru that wrote it"),
+        (("trigru",), {"schema": 1, "gpu": "H100"}, f"schema 1, expected {SCHEMA}: read it with the trigru"),
         ((*BEGUN, "arms", 2, "dtype"), "float7", "matching regex"),
         ((*BEGUN, "arms", 2, "workload"), {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
         ((*BEGUN, "plan", "workloads"), [], "of length >= 1"),
