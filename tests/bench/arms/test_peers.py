@@ -10,7 +10,7 @@ from trigru.bench.arms.admission import get_reference
 from trigru.bench.arms.peers import PEERS, get_peer
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
-from trigru.common.errors import UnavailableError, UnknownNameError
+from trigru.common.errors import UnavailableError
 from trigru.common.parameters.record import leaves
 from trigru.common.port.task import PHASES
 
@@ -132,11 +132,6 @@ def test_a_library_that_cannot_be_had_is_named(monkeypatch, name, error, message
     with pytest.raises(UnavailableError) as caught:
         get_peer(name)
     assert message in str(caught.value)
-
-
-def test_unknown_peers_are_refused():
-    with pytest.raises(UnknownNameError, match="unknown peer 'tensorflow'. Known: torch"):
-        get_peer("tensorflow")
 
 
 def test_no_peer_is_imported_unless_asked_for():

@@ -1,6 +1,5 @@
 """`trigru diff` and its exit codes, and `trigru report`, from files."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -34,10 +33,6 @@ def test_a_run_does_not_differ_from_itself(files, old):
     same = invoke("diff", folder, f"{folder}/results.json")
     assert same.exit_code == 0, same.stderr
     assert same.stderr == ""
-    assert " ".join(same.stdout.split()).startswith(
-        "No change of equality or speed found: linen is proven equal, as before; of 8 arms, none is faster or slower"
-    )
-    assert "equal, as before" in same.stdout
     assert "tiny forward: float32" not in same.stdout
     assert "tiny forward: float32" in invoke("diff", folder, folder, "--details").stdout
 
@@ -47,12 +42,7 @@ def test_a_slower_arm_is_a_regression_and_problems_come_before_it(files, old):
     slow = with_provenance(draw_run(1, {"linen": 1.5}, groups=("tiny/forward",)), equality=[EQUAL])
     found = invoke("diff", folder, files("slow", slow))
     assert found.exit_code == 1
-    assert found.stdout.startswith(
-        "Speed changed: of 8 arms, 1 is slower (linen 1 of 1); linen is proven equal, as before."
-    )
-    assert "FAILED: 1 arm is slower by more than 5.0% (linen 1 of 1)." in found.stdout
-    assert "linen[apply]" in found.stdout
-    assert "\\n" not in found.stdout, "each sentence has a line"
+    assert "FAILED: 1 arm is slower by more than 5.0% (linen 1 of 1)." in found.stdout.splitlines()[2]
     assert invoke("diff", folder, files("again", slow), "--fail-above", "0.6").exit_code == 0
     elsewhere = files("elsewhere", with_machine(slow, device="another"))
     options = ((), ("--anyway",))
@@ -73,14 +63,6 @@ def test_a_report_has_what_was_proven_only_where_something_was(files, old):
     assert re.search(r"^masks +1e-15 *$", table, re.MULTILINE), "and what else was asked of it"
     unproven = invoke("report", files("unproven", with_provenance(old, equality=None)))
     assert "Not verified before timing" in unproven.stdout
-
-
-def test_several_runs_are_told_apart_on_the_screen_and_in_json(files, old):
-    folders = files("old", old), files("again", draw_run(2, groups=("tiny/forward",)))
-    said = invoke("report", *folders).stdout.splitlines()
-    assert [line for line in said if line.startswith(folders)] == [f"{folder}:" for folder in folders]
-    answers = json.loads(invoke("report", *folders, "--format", "json").stdout)["answers"]
-    assert [found["rows"][0]["phase"] for found in answers] == ["forward", "forward"]
 
 
 def test_pictures_of_an_earlier_run_do_not_stay_beside_what_is_said_of_another(files, old, tmp_path):

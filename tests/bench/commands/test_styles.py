@@ -39,14 +39,6 @@ def test_the_code_of_a_style_is_printed_by_name_or_label(arguments, styles):
     compile(comment + code, "program", "exec")
 
 
-def test_a_style_that_is_documented_somewhere_names_the_page():
-    comment, _ = printed("equinox", "filter_jit")
-    assert comment == (
-        "# Equinox, call style filter_jit (train_step, forward, step): eqx.filter_jit(f)(model, x)\n"
-        "# https://docs.kidger.site/equinox/all-of-equinox/\n"
-    )
-
-
 def test_without_a_port_all_styles_are_listed_with_labels_and_pages():
     found = invoke("styles")
     assert found.exit_code == 0

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from trigru.bench.analysis.equality import Proof, proofs_of
-from trigru.bench.reporting.equality import equality_json, equality_table, self_test_table
+from trigru.bench.reporting.equality import equality_json, equality_table
 from trigru.common.equality.verification import NOT_OFFERED, Measurement
-from trigru.impls.faults import FAULTS
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
 
 GOOD = Measurement("a", "sequence", None, "carry", "float64", 2e-16, 1e-12)
@@ -45,13 +44,6 @@ def test_a_proof_is_of_a_port_on_a_kernel():
         Proof("a", "fused", 1, (), 0, 2e-16, None),
     ]
     assert [proof.is_equal for proof in found] == [False, True]
-
-
-def test_the_self_test_names_what_noticed_each_fault():
-    noticed = {fault.name: ["sequence", "carry"] for fault in FAULTS} | {FAULTS[0].name: []}
-    table = self_test_table(noticed)
-    assert [row[2] for row in table.rows[:2]] == ["NONE", "sequence, carry"]
-    assert table.notes == (f"{len(FAULTS) - 1} of {len(FAULTS)} noticed.",)
 
 
 def test_machines_are_told_what_passed_and_what_is_offered():

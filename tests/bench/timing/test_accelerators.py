@@ -7,7 +7,7 @@ import pytest
 from support.runs import with_machine
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.timing import accelerators, machine
-from trigru.bench.timing.accelerators import describe_gpus, read_gpus, visible_gpu
+from trigru.bench.timing.accelerators import describe_gpus, read_gpus
 
 ONE = "NVIDIA H100 80GB HBM3, 580.65.06, 1980, 345, 700.00, Disabled, 81559, 4, 0\n"
 CONSUMER = "NVIDIA GeForce RTX 4090, 550.54.14, 3105, 210, 450.00, [N/A], 24564, 812, 3\n"
@@ -26,12 +26,6 @@ def test_each_gpu_is_described_and_what_is_not_known_is_left_out():
 @pytest.mark.parametrize("text", ["", "\n", "No devices were found\n", "NVIDIA H100, 580\n"])
 def test_another_answer_is_no_gpu(text):
     assert read_gpus(text) == []
-
-
-def test_a_user_who_hides_all_gpus_is_left_alone(monkeypatch):
-    monkeypatch.setattr("os.path.exists", lambda path: True)
-    assert visible_gpu({}) == {"CUDA_VISIBLE_DEVICES": "0"}
-    assert visible_gpu({"CUDA_VISIBLE_DEVICES": ""}) == {}
 
 
 def test_a_driver_that_fails_or_is_not_there_says_nothing(monkeypatch):

@@ -40,13 +40,6 @@ def test_progress_adds_up_to_the_whole_and_says_which_process(journal):
     assert seen[-1][0] == f"time {FORWARD} (2 of 2)"
 
 
-def test_one_process_is_not_numbered(tmp_path):
-    seen = []
-    journal = journal_at(tmp_path / "run", msgspec.structs.replace(PLAN, processes=1))
-    run(journal, lambda what, _: seen.append(what), FakeProcesses())
-    assert f"time {STEP}" in seen
-
-
 @pytest.mark.parametrize("before", ["proofs", "nothing"])
 def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(tmp_path, before):
     journal = journal_at(tmp_path / "run", backend="gpu" if before == "proofs" else None)
