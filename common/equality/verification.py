@@ -17,6 +17,7 @@ import numpy as np
 from ..compat import enable_x64
 from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError
 from ..gru.kernels import STOCK
+from ..port.compilation import configured
 from ..port.protocol import Port, WithKernel, check_port
 from .bounds import SAME_BOUND, relative_error
 from .checks import CHECKS, DTYPES, LEFT_OUT, Answers, Check
@@ -261,5 +262,6 @@ def _precision(dtype: str) -> Iterator[None]:
     """
     elsewhere = dtype == "float64" and jax.default_backend() == "tpu"
     device = jax.default_device(jax.devices("cpu")[0]) if elsewhere else nullcontext()
-    with device, enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+    how = configured({"jax_traceback_filtering": "off"})  # which takes longer than many a call that has to be refused
+    with device, how, enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
         yield

@@ -18,8 +18,9 @@ import optax
 
 from ...config import GRUConfig
 from ...errors import DefectError, listed
+from ...gru.kernels import STOCK
 from ...parameters.record import leaf_shapes, leaves
-from ...port.protocol import Params, Port
+from ...port.protocol import Params, Port, WithKernel
 from ...port.styles import make_task
 from ...port.task import Batch
 from ...program import Evaluator, one_set
@@ -106,7 +107,7 @@ class _Run:
     def program(self, model: Any, batch: Batch) -> tuple[str, Any]:
         """The traced program as text without addresses, and the prediction's shapes and dtypes."""
         traced, (prediction, _) = jax.make_jaxpr(self._differentiate, return_shape=True)(model, *batch[:3])
-        return _text(traced), prediction
+        return re.sub(r" at 0x[0-9a-f]+", "", str(traced)), prediction
 
     def _differentiate(self, model: Any, x: Any, targets: Any, lengths: Any) -> tuple[Any, Any]:
         self.traces += 1
@@ -117,10 +118,6 @@ class _Run:
 
         (_, prediction), (gradient,) = self._port.value_and_grad(objective, has_aux=True)(model)
         return prediction, gradient
-
-
-def _text(traced: Any) -> str:
-    return re.sub(r" at 0x[0-9a-f]+", "", str(traced))
 
 
 def _device(array: Any) -> Any:
@@ -180,23 +177,32 @@ def _make_twins(port: Port, kind: _Kind, run: _Run) -> None:
 
 
 def _keep_choices(port: Port, kind: _Kind, run: _Run) -> None:
-    """Require each choice in the program of a model, of each of its copies, and of each call style."""
+    """Require each choice in the program of a model, of each of its copies, and of each call style.
+
+    Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
+    """
     chosen = replace(kind.config, **CHOICES)
     model = port.load(chosen, kind.params)
+    structure = jax.tree.structure(model)
     program, prediction = run.program(model, kind.batch)
     dtypes = {str(array.dtype) for array in jax.tree.leaves(prediction)}
     if dtypes != {chosen.dtype}:
         raise DefectError(f"with dtype={chosen.dtype!r}, a model gives {', '.join(sorted(dtypes))}.")
-    for choice, default in (("unroll", 1), ("remat", False)):
-        plain = port.load(replace(chosen, **{choice: default}), kind.params)
-        if run.program(plain, kind.batch)[0] == program:
-            raise DefectError(f"{choice}={CHOICES[choice]} makes no difference to the program.")
     copies = {name: again(port, chosen, model) for name, again in COPIES.items()}
     for name, other in (copies | {"made": make_traced(port, chosen, 0)}).items():
-        if other is not None and run.program(other, kind.batch)[0] != program:
+        if other is None or jax.tree.structure(other) == structure:
+            continue
+        if run.program(other, kind.batch)[0] != program:
             raise DefectError(f"{name}, a model has another program: dtype, unroll, remat or kernel is lost.")
-    if kind.config.classes is None:
-        _keep_in_styles(port, kind, chosen)
+    if kind.config.classes is not None:
+        return
+    others = {"unroll": 1, "remat": False}
+    others |= {} if isinstance(port, WithKernel) else {"kernel": kernel for kernel in port.kernels if kernel != STOCK}
+    for choice, value in others.items():
+        plain = port.load(replace(chosen, **{choice: value}), kind.params)
+        if run.program(plain, kind.batch)[0] == program:
+            raise DefectError(f"{choice}={value} makes no difference to the program.")
+    _keep_in_styles(port, kind, chosen)
 
 
 def _keep_in_styles(port: Port, kind: _Kind, chosen: GRUConfig) -> None:
