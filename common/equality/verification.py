@@ -75,7 +75,7 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
             raise UnknownNameError("dtype", dtype, list(DTYPES))
     found = []
     for check in checks:
-        columns = [[None] if check.rows is None else check.rows(port) for port in ports]
+        columns = [[None] if check.rows is None else check.rows(port) or [None] for port in ports]
         for rows in itertools.zip_longest(*columns, fillvalue=LEFT_OUT):
             found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if row is not LEFT_OUT]
     return [question for question in found if question.dtype in dtypes]
@@ -224,6 +224,9 @@ def _measure(port: Port, check: Check) -> Iterator[Measurement]:
             error, problem = None, problem or "values that are not finite"
         return Measurement(port.name, check.name, None, quantity, "float64", error, bound, problem, _kernel_of(port))
 
+    if check.rows is not None:
+        yield measurement("call", None, 0.0, f"{NOT_OFFERED}: no row of the contract is about this")
+        return
     with _precision("float64"):
         try:
             given = check.answer(port)

@@ -60,7 +60,7 @@ CHECKS: tuple[Check, ...] = (
     Check("golden", "a change in oracle and port together: the answers are in a file", _answer_golden, golden_answers),
     training_check(
         "training",
-        "8 steps that part, by Adam, clipped AdamW and a learning rate of the initial carry's own: a parameter not "
+        "4 steps that part, by Adam, clipped AdamW and a learning rate of the initial carry's own: a parameter not "
         "updated, updated twice, or by another one's gradient; a norm or a decay that sees other leaves",
     ),
     start_check(

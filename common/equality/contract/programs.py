@@ -12,6 +12,7 @@ import optax
 
 from ...errors import DefectError
 from ...parameters.record import leaves
+from ...port.compilation import configured
 from ...port.protocol import Port, Program
 from ...port.styles import available_styles
 from ...port.task import Task
@@ -36,7 +37,8 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     compute = partial(_in_style, row, port, style) if style else partial(direct, row, port)
     sets = len(data.values)
     if row["transform"] in COMPILED:
-        found = _compiled(row, port, style, model, arrays, sets)
+        with configured({"jax_disable_most_optimizations": row["transform"] != "compiled"}):
+            found = _compiled(row, port, style, model, arrays, sets)
     else:
         traced = Traced(compute, model, *jax.tree.map(partial(_spec, row), arrays))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
@@ -314,7 +316,7 @@ def _run(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Ar
 def _compiled(row: Row, port: Port, style: str | None, model: Any, arrays: tuple[Any, ...], sets: int) -> list[Any]:
     """The results of each set, one after the other, from one program."""
     call = None if style else partial(direct, row, port)
-    if call and row["transform"] == "compiled":
+    if call and row["transform"] != "eager":
         call = jax.jit(call)
     program, found = None, []
     for n in range(sets):

@@ -25,6 +25,7 @@ TOLD = {
     "transform=per example": "vmap",
     "transform=apart": "frozen",
     "transform=compiled": "compiled",
+    "transform=quick": "compiled",
     "params=faint": "faint",
     "params=closed": "closed",
     "phase=penalty": "hvp",
