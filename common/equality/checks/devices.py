@@ -42,53 +42,32 @@ class Way:
     Args:
         name: as results name it.
         axes: "Auto" or "Explicit", of the mesh.
-        spread: what becomes of the function that is differentiated, on a mesh.
-        once: whether nothing may be exchanged in a loop, whatever the kernel.
+        mapped: whether the call stands in a `jax.shard_map`.
+        varying: whether parameters are made to vary over the devices there. Nothing may be exchanged in a loop then,
+            whatever the kernel.
     """
 
     name: str
-    axes: str
-    spread: Callable[[Callable[..., Any], Any], Callable[..., Any]]
-    once: bool = False
-
-
-def _as_it_is(function: Callable[..., Any], mesh: Any) -> Callable[..., Any]:
-    return function
-
-
-def _mapped(function: Callable[..., Any], mesh: Any, *, varying: bool = False) -> Callable[..., Any]:
-    """The function on each device's part; the loss, and the gradient of the parameters, are sums over devices."""
-
-    def local(model: Any, *data: Any) -> Any:
-        if varying:
-            model = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
-        (loss, aux), (gradient, *others) = function(model, *data)
-        gradient = jax.lax.psum(gradient, AXIS) if varying else gradient  # otherwise it is summed already
-        return (jax.lax.psum(loss, AXIS), aux), gradient, others
-
-    def whole(model: Any, *data: Any) -> Any:
-        specs = {"in_specs": (P(), *[P(AXIS)] * len(data)), "out_specs": ((P(), P(AXIS)), P(), P(AXIS))}
-        (loss, aux), gradient, others = jax.shard_map(local, mesh=mesh, **specs)(model, *data)
-        return (loss, aux), (gradient, *others)
-
-    return whole
-
-
-def _mapped_once(function: Callable[..., Any], mesh: Any) -> Callable[..., Any]:
-    return _mapped(function, mesh, varying=True)
+    axes: str = "Auto"
+    mapped: bool = False
+    varying: bool = False
 
 
 WAYS = (
-    Way("automatic axes", "Auto", _as_it_is),
-    Way("explicit axes", "Explicit", _as_it_is),
-    Way("shard_map", "Auto", _mapped),
-    Way("shard_map, varying parameters", "Auto", _mapped_once, once=True),
+    Way("automatic axes"),
+    Way("explicit axes", "Explicit"),
+    Way("shard_map", mapped=True),
+    Way("shard_map, varying parameters", mapped=True, varying=True),
 )
 
 
 def devices_check(name: str, catches: str) -> Check:
     """Each way, from the learned carry with masks and from a passed one."""
-    questions = {"from the start": MASKS, "from a carry": ("carry",)}
+    questions = {
+        f"{way.name}, {label}: ": (way, passed)
+        for way in WAYS
+        for label, passed in (("from the start", MASKS), ("from a carry", ("carry",)))
+    }
 
     def answer(port: Port) -> Answers:
         if jax.device_count() < 2:
@@ -97,22 +76,18 @@ def devices_check(name: str, catches: str) -> Check:
                 "JAX_PLATFORMS=cpu"
             )
         found, case = {}, wide(CASE)
-        for way in WAYS:
-            for label, passed in questions.items():
-                exchanged: list[Collective] = []
-                answers = _answers(port, case, passed, over_devices(way, exchanged))
-                _require_one_exchange(way, port, answers, exchanged)
-                found |= {f"{way.name}, {label}: {name}": array for name, array in answers.items()}
+        for label, (way, passed) in questions.items():
+            exchanged: list[Collective] = []
+            answers = _answers(port, case, passed, over_devices(way, exchanged))
+            _require_one_exchange(way, port, answers, exchanged)
+            found |= _labelled(label, answers)
         return found
 
     def expect() -> Answers:
-        expected = {label: _expected(wide(CASE), passed) for label, passed in questions.items()}
-        return {
-            f"{way.name}, {label}: {name}": array
-            for way in WAYS
-            for label, answers in expected.items()
-            for name, array in answers.items()
-        }
+        found, case = {}, wide(CASE)
+        for label, (_, passed) in questions.items():
+            found |= _labelled(label, _expected(case, passed))
+        return found
 
     return Check(name, catches, answer, expect)
 
@@ -120,28 +95,28 @@ def devices_check(name: str, catches: str) -> Check:
 def mesh_check(name: str, catches: str) -> Check:
     """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
     passed = ("carry", *MASKS)
-    ways = {way.name: way for way in WAYS if way.name in ("explicit axes", "shard_map")}
-
-    def told(label: str, answers: Answers) -> Answers:
-        return {f"{label}: {name}": array for name, array in answers.items()}
+    ways = {f"{way.name}: ": way for way in WAYS[1:3]}
 
     def answer(port: Port) -> Answers:
         def ask(label: str) -> Answers:
-            return told(label, _answers(port, CASE, passed, over_devices(ways[label], [], devices=1)))
+            return _labelled(label, _answers(port, CASE, passed, over_devices(ways[label], [], devices=1)))
 
         found: Answers = {"defects": np.zeros(())}  # an older JAX has neither
-        names = [*expect()]
         for label in ways:
-            found |= unless_left_out(partial(ask, label), [name for name in names if name.startswith(label)])
+            found |= unless_left_out(partial(ask, label), [name for name in expect() if name.startswith(label)])
         return found
 
     def expect() -> Answers:
         found: Answers = {"defects": np.zeros(())}
         for label in ways:
-            found |= told(label, _expected(CASE, passed))
+            found |= _labelled(label, _expected(CASE, passed))
         return found
 
     return Check(name, catches, answer, expect)
+
+
+def _labelled(label: str, answers: Answers) -> Answers:
+    return {f"{label}{name}": array for name, array in answers.items()}
 
 
 def _answers(port: Port, case: Case, passed: Sequence[str], transform: Any) -> Answers:
@@ -193,8 +168,9 @@ def over_devices(
         devices: how many; None for all.
     """
     kind = getattr(getattr(jax.sharding, "AxisType", None), way.axes, None)
-    needed = {"Explicit": hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard")}
-    if kind is None or not hasattr(jax, "shard_map") or not needed.get(way.axes, True):
+    explicit = way.axes == "Explicit"
+    lacks_explicit = not (hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard"))
+    if kind is None or not hasattr(jax, "shard_map") or (explicit and lacks_explicit):
         raise NotOfferedError(f"spreading a batch by {way.name} needs a newer JAX")
     some = jax.devices()[:devices]
     mesh = jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
@@ -203,8 +179,8 @@ def over_devices(
         def call(model: Any, *data: Any) -> Any:
             model = jax.device_put(model, NamedSharding(mesh, P()))
             data = jax.device_put(data, NamedSharding(mesh, P(AXIS)))
-            with jax.set_mesh(mesh) if way.axes == "Explicit" else nullcontext():
-                jitted = jit_without_optimization(way.spread(function, mesh))
+            with jax.set_mesh(mesh) if explicit else nullcontext():
+                jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
                 compiled = jitted.lower(model, *data).compile()
                 exchanged.extend(collectives_of(compiled.as_text()))
                 return gathered(compiled(model, *data))
@@ -214,12 +190,30 @@ def over_devices(
     return transform
 
 
+def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
+    """The function on each device's part; the loss, and the gradient of the parameters, are sums over devices."""
+
+    def local(model: Any, *data: Any) -> Any:
+        if way.varying:
+            model = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
+        (loss, aux), (gradient, *others) = function(model, *data)
+        gradient = jax.lax.psum(gradient, AXIS) if way.varying else gradient  # otherwise it is summed already
+        return (jax.lax.psum(loss, AXIS), aux), gradient, others
+
+    def whole(model: Any, *data: Any) -> Any:
+        specs = {"in_specs": (P(), *[P(AXIS)] * len(data)), "out_specs": ((P(), P(AXIS)), P(), P(AXIS))}
+        (loss, aux), gradient, others = jax.shard_map(local, mesh=mesh, **specs)(model, *data)
+        return (loss, aux), (gradient, *others)
+
+    return whole
+
+
 def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: list[Collective]) -> None:
     """Raise a DefectError where more is exchanged than each gradient of a parameter, once, and the loss."""
     fused = isinstance(port, WithKernel) and port.kernel == "fused"
     if not exchanged:
         raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
-    if not (fused or way.once):
+    if not (fused or way.varying):
         return
     if inside := [str(c) for c in exchanged if c.in_loop]:
         raise DefectError(f"{way.name}: devices exchange data at every step: {'; '.join(inside)}.")
