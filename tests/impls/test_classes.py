@@ -98,29 +98,6 @@ def test_equinox_time_major_checks_the_whole_batch():
         equinox.time_major(model, jnp.swapaxes(X, 0, 1), jnp.ones((5, 8)))
 
 
-@pytest.mark.parametrize("kernel", ["stock", "fused"])
-@pytest.mark.usefixtures("unchecked")
-def test_equinox_says_to_vmap(kernel):
-    with pytest.raises(InputError, match=r"jax\.vmap"):
-        equinox.GRU(4, 8, kernel=kernel, key=jax.random.key(0))(X)
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: linen.GRU(0).init(jax.random.key(0), X),
-        lambda: nnx_port.GRU(4, 0, rngs=nnx.Rngs(0)),
-        lambda: nnx_port.GRU(0, 4, rngs=nnx.Rngs(0)),
-        lambda: equinox.GRU(4, 0, key=jax.random.key(0)),
-        lambda: equinox.GRU(-1, 4, key=jax.random.key(0)),
-        lambda: pure.init(4, 0, key=jax.random.key(0)),
-    ],
-)
-def test_sizes_below_one_are_refused(build):
-    with pytest.raises(InputError, match="expected a whole number of at least 1"):
-        build()
-
-
 @pytest.mark.usefixtures("unchecked")
 def test_linen_knows_its_input_size_once_it_has_parameters():
     model = linen.GRU(8)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from ...config import GRUConfig
+from ...errors import NotOfferedError
 from ...gru.optimizers import carry_learning_rate
 from ...port.protocol import Port
 from ...port.styles import available_styles, make_task
@@ -74,7 +75,9 @@ def _trained(port: Port, what: str) -> Answers:
     optimizer, _, classes = _TRAINED[what]
     config, params, batch = _problem_of(classes)
     task = make_task(port, config, "train_step", optimizer)
-    style, *_ = available_styles(port, "train_step")
+    style = next(iter(available_styles(port, "train_step")), None)
+    if style is None:
+        raise NotOfferedError("no call style for a train step")
 
     def train(model: Any, *arrays: Any) -> Any:
         program = style.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]

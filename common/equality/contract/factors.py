@@ -191,7 +191,10 @@ COARSE_RULES = (
 #: What a covering design covers in float64, and in the other dtypes.
 SPACE = Space(FACTORS, RULES)
 COARSE_SPACE = Space(
-    (*(replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS), Factor("dtype", _DESIGNED)),
+    (
+        *(replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS),
+        Factor("dtype", _DESIGNED),
+    ),
     (*RULES, *COARSE_RULES),
 )
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ...errors import DefectError
+from ...errors import DefectError, NotOfferedError
 from ...parameters.record import leaves
 from ...port.compilation import configured
 from ...port.protocol import Port, Program
@@ -281,7 +281,9 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
     # its update needs the parameters, too
     optimizer = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE, momentum=MOMENTUM))
     task = _RowTask(row["phase"], predict, no_loss, optimizer)
-    (built,) = (known for known in available_styles(port, row["phase"]) if known.name == style)
+    built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
+    if built is None:
+        raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
     program = built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
     arrays = jax.tree.leaves(model)
     least = len(arrays) * (2 if row["phase"] == "train_step" else 1)

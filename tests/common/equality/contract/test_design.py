@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from trigru.common.equality.checks import get_checks
 from trigru.common.equality.contract import designs
 from trigru.common.equality.contract.data import config_of, data_of, sizes_of
 from trigru.common.equality.contract.designs import coverage_of, covered, design_of
@@ -24,8 +26,10 @@ from trigru.common.equality.contract.factors import (
     whole_row,
 )
 from trigru.common.equality.contract.shrinking import smallest, told, unusual
+from trigru.common.equality.verification import Examiner, Question, verify
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
+from trigru.impls.pure import PurePort
 
 ROOT = Path(__file__).parents[4]
 PURE = get_port("pure")
@@ -113,3 +117,24 @@ def test_a_row_that_fails_is_made_as_small_as_it_can_be():
         {"reverse": "yes", "entry": "chunks", "remat": "yes", "batch": "1", "time": "130", "dtype": "float32"}
     )
     assert unusual(smallest(row, SPACE, fails)) == {"entry": "chunks", "reverse": "yes"}
+
+
+@pytest.mark.parametrize("phases", [(), ("step",), ("forward", "gradient")], ids=str)
+def test_a_port_may_lack_a_style_for_a_phase(phases):
+    class Port(PurePort):
+        call_styles = tuple(
+            replace(style, phases=some) for style in PURE.call_styles if (some := tuple({*style.phases} & {*phases}))
+        )
+
+    rows = [row for row in design_of(Port()) if row["style"] != "none" and row["transform"] not in COMPILED]
+    examined = {row["phase"]: row for row in rows}
+    for phase, row in examined.items():
+        (found,) = Examiner(shrink=False).ask(Question(Port(), get_checks("contract")[0], row))
+        assert found.offered == (phase in phases)
+        assert found.passed == found.offered
+
+
+def test_a_check_that_selects_no_row_of_a_port_is_not_offered():
+    (contract,) = get_checks("contract")
+    (found,) = verify([PURE], checks=[replace(contract, rows=lambda port: [])], dtypes=["float64"])
+    assert not found.offered
