@@ -196,9 +196,10 @@ def _keep_choices(port: Port, kind: _Kind, run: _Run) -> None:
             raise DefectError(f"{name}, a model has another program: dtype, unroll, remat or kernel is lost.")
     if kind.config.classes is not None:
         return
-    others = {"unroll": 1, "remat": False}
-    others |= {} if isinstance(port, WithKernel) else {"kernel": kernel for kernel in port.kernels if kernel != STOCK}
-    for choice, value in others.items():
+    others: list[tuple[str, Any]] = [("unroll", 1), ("remat", False)]
+    if not isinstance(port, WithKernel):
+        others += [("kernel", kernel) for kernel in port.kernels if kernel != STOCK]
+    for choice, value in others:
         plain = port.load(replace(chosen, **{choice: value}), kind.params)
         if run.program(plain, kind.batch)[0] == program:
             raise DefectError(f"{choice}={value} makes no difference to the program.")

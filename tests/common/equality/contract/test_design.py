@@ -121,10 +121,10 @@ def test_a_row_that_fails_is_made_as_small_as_it_can_be():
 
 @pytest.mark.parametrize("phases", [(), ("step",), ("forward", "gradient")], ids=str)
 def test_a_port_may_lack_a_style_for_a_phase(phases):
+    some = [replace(style, phases=tuple({*style.phases} & {*phases})) for style in PURE.call_styles]
+
     class Port(PurePort):
-        call_styles = tuple(
-            replace(style, phases=some) for style in PURE.call_styles if (some := tuple({*style.phases} & {*phases}))
-        )
+        call_styles = tuple(style for style in some if style.phases)
 
     rows = [row for row in design_of(Port()) if row["style"] != "none" and row["transform"] not in COMPILED]
     examined = {row["phase"]: row for row in rows}
