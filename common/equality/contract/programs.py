@@ -28,6 +28,8 @@ Passed = tuple[Array, ...]  # x, carry, lengths, resets
 Run = Callable[..., Answers]
 #: Of results, those that are models: gradients, or moved parameters. Each is dumped under this prefix.
 MODELS = {"d model": "d ", "Δ model": "Δ "}
+#: In how many parts a model is differentiated apart: as many as a record has arrays.
+PARTS = 5
 
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
@@ -134,18 +136,20 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
 
 
 def _apart(port: Port, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Values and gradients, those of each array of the model and of each other argument while all else is constant."""
+    """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
     model, *others = arguments
     arrays, structure = jax.tree.flatten(model)
     values, found = None, []
-    for trained in range(len(arrays)):
-        held = [a if n == trained else jax.lax.stop_gradient(a) for n, a in enumerate(arrays)]
+    for trained in range(min(PARTS, len(arrays))):
 
-        def of_model(model: Any, trained: int = trained, held: list[Any] = held) -> Any:
-            own = jax.tree.leaves(model)[trained]
-            return function(structure.unflatten([*held[:trained], own, *held[trained + 1 :]]), *others)
+        def of_part(model: Any, trained: int = trained) -> Any:
+            held = [
+                own if n % PARTS == trained else jax.lax.stop_gradient(constant)
+                for n, (own, constant) in enumerate(zip(jax.tree.leaves(model), arrays, strict=True))
+            ]
+            return function(structure.unflatten(held), *others)
 
-        (_, values), (of_all, *_) = port.value_and_grad(of_model, has_aux=True)(model)
+        (_, values), (of_all, *_) = port.value_and_grad(of_part, has_aux=True)(model)
         found.append(of_all)
     gradients = [jax.tree.map(lambda *parts: sum(parts), *found)]
     for n in range(len(others)):
