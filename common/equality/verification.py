@@ -25,7 +25,8 @@ from .contract.data import dtypes_of
 from .contract.examination import Finding, examine
 from .contract.factors import COMPILED, SPACE, Row, style_of, whole_row
 from .contract.parting import parting_of
-from .contract.shrinking import smallest, told, unusual
+from .contract.selections import told
+from .contract.shrinking import smallest, unusual
 from .measurement import NOT_OFFERED, Measurement
 from .problems import brief_of, problem_of
 

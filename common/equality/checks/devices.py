@@ -7,7 +7,7 @@ to vary over the devices, so that their gradient is summed over the steps before
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,21 +18,19 @@ from jax.sharding import PartitionSpec as P
 
 from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
-from ...parameters.record import leaves
 from ...port.collectives import Collective, collectives_of, gathered
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
 from ...port.spread import AXIS
-from .. import oracle
-from ..cases import CASE, Case
-from ..contract.reference import scalar_of
+from ..contract.data import data_of
+from ..contract.factors import Row, whole_row
+from ..contract.programs import arguments_of, direct, named_answers
+from ..contract.reference import expect_one
 from .check import Answers, Check, unless_left_out
 
 MASKS = ("lengths", "resets")
 #: Examples on each device.
 EACH = 3
-#: The loss has two terms, and XLA may exchange each.
-LOSS_BYTES = 2 * 8
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,11 @@ WAYS = (
 
 def devices_check(name: str, catches: str) -> Check:
     """Each way, from the learned carry with masks and from a passed one."""
-    questions = {
-        f"{way.name}, {label}: ": (way, passed)
-        for way in WAYS
-        for label, passed in (("from the start", MASKS), ("from a carry", ("carry",)))
-    }
+    passed = {"from the start": MASKS, "from a carry": ("carry",)}
+
+    def questions() -> dict[str, tuple[Way, Row]]:
+        rows = {label: _row(names, EACH * jax.device_count()) for label, names in passed.items()}
+        return {f"{way.name}, {label}: ": (way, row) for way in WAYS for label, row in rows.items()}
 
     def answer(port: Port) -> Answers:
         if jax.device_count() < 2:
@@ -75,18 +73,18 @@ def devices_check(name: str, catches: str) -> Check:
                 "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
                 "JAX_PLATFORMS=cpu"
             )
-        found, case = {}, wide(CASE)
-        for label, (way, passed) in questions.items():
+        found: Answers = {}
+        for label, (way, row) in questions().items():
             exchanged: list[Collective] = []
-            answers = _answers(port, case, passed, over_devices(way, exchanged))
+            answers = _answers(port, row, over_devices(way, exchanged))
             _require_one_exchange(way, port, answers, exchanged)
             found |= _labelled(label, answers)
         return found
 
     def expect() -> Answers:
-        found, case = {}, wide(CASE)
-        for label, (_, passed) in questions.items():
-            found |= _labelled(label, _expected(case, passed))
+        found: Answers = {}
+        for label, (_, row) in questions().items():
+            found |= _labelled(label, expect_one(row))
         return found
 
     return Check(name, catches, answer, expect)
@@ -94,12 +92,12 @@ def devices_check(name: str, catches: str) -> Check:
 
 def mesh_check(name: str, catches: str) -> Check:
     """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
-    passed = ("carry", *MASKS)
+    row = _row(("carry", *MASKS), EACH)
     ways = {f"{way.name}: ": way for way in WAYS[1:3]}
 
     def answer(port: Port) -> Answers:
         def ask(label: str) -> Answers:
-            return _labelled(label, _answers(port, CASE, passed, over_devices(ways[label], [], devices=1)))
+            return _labelled(label, _answers(port, row, over_devices(ways[label], [], devices=1)))
 
         found: Answers = {"defects": np.zeros(())}  # an older JAX has neither
         for label in ways:
@@ -109,53 +107,27 @@ def mesh_check(name: str, catches: str) -> Check:
     def expect() -> Answers:
         found: Answers = {"defects": np.zeros(())}
         for label in ways:
-            found |= _labelled(label, _expected(CASE, passed))
+            found |= _labelled(label, expect_one(row))
         return found
 
     return Check(name, catches, answer, expect)
+
+
+def _row(passed: Sequence[str], batch: int) -> Row:
+    return whole_row({"batch": str(batch), **dict.fromkeys(passed, "passed")})
 
 
 def _labelled(label: str, answers: Answers) -> Answers:
     return {f"{label}{name}": array for name, array in answers.items()}
 
 
-def _answers(port: Port, case: Case, passed: Sequence[str], transform: Any) -> Answers:
-    """A port's values, and the gradients of their weighted sum, by a transformed function of model and data."""
-    masks = {name: getattr(case, name) for name in passed if name in MASKS}
-    own = (case.x, case.carry) if "carry" in passed else (case.x,)
-
-    def differentiate(model: Any, own: Any, masks: Any, weights: Any, d_carry: Any) -> Any:
-        def scalar(model: Any, *own: Any) -> Any:
-            found: Answers = dict(zip(("carry", "outputs"), port.apply(model, *own, **masks), strict=True))
-            return scalar_of(found, weights, d_carry), found
-
-        return port.value_and_grad(scalar, has_aux=True)(model, *own)
-
-    model = port.load(case.gru_config, case.params.gru)
-    (_, values), (gradient, *others) = transform(differentiate)(model, own, masks, case.targets, case.d_carry)
-    named = leaves(port.dump(gradient)) | dict(zip(("x", "carry"), others, strict=False))
-    return values | {f"d {name}": array for name, array in named.items()}
-
-
-def _expected(case: Case, passed: Sequence[str]) -> Answers:
-    carry, lengths, resets = (getattr(case, name) if name in passed else None for name in ("carry", *MASKS))
-    tape = oracle.forward(case.params.gru, case.x, carry, lengths, resets)
-    found = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
-    named = leaves(found.params) | {"x": found.x} | ({} if carry is None else {"carry": found.carry})
-    return {"carry": tape.carry, "outputs": tape.outputs} | {f"d {name}": array for name, array in named.items()}
-
-
-def wide(case: Case) -> Case:
-    """The case again and again, with other numbers, until every device has some examples of it."""
-    batch = EACH * jax.device_count()
-
-    def repeated(a: np.ndarray) -> np.ndarray:
-        whole = np.concatenate([a] * (-(-batch // len(a))))[:batch]
-        factors = 1 + np.arange(batch) / batch if np.issubdtype(a.dtype, np.floating) else np.ones(batch, a.dtype)
-        return (whole * factors.reshape(-1, *[1] * (a.ndim - 1))).astype(a.dtype)
-
-    names = ("x", "carry", "lengths", "resets", "targets", "d_carry")
-    return replace(case, **{name: repeated(getattr(case, name)) for name in names})
+def _answers(port: Port, row: Row, transform: Any) -> Answers:
+    """A port's answers to a row, by its function of model and data, transformed."""
+    data = data_of(row).of_set(0)
+    model, (passed, weights, d_carry, _) = arguments_of(row, port, data)
+    arrays = jax.tree.map(lambda a: a[0], (passed, weights, d_carry))
+    results = transform(lambda model, *arrays: direct(row, port, model, *arrays, None))(model, *arrays)
+    return named_answers(row, port, data, results)
 
 
 def over_devices(
@@ -191,25 +163,27 @@ def over_devices(
 
 
 def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
-    """The function on each device's part; the loss, and the gradient of the parameters, are sums over devices."""
+    """The function on each device's part; the gradient of the parameters is the sum over devices."""
 
-    def local(model: Any, *data: Any) -> Any:
-        if way.varying:
-            model = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
-        (loss, aux), (gradient, *others) = function(model, *data)
-        gradient = jax.lax.psum(gradient, AXIS) if way.varying else gradient  # otherwise it is summed already
-        return (jax.lax.psum(loss, AXIS), aux), gradient, others
+    def whole(model: Any, passed: Any, *data: Any) -> Any:
+        def local(model: Any, *data: Any) -> Any:
+            if way.varying:
+                model = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
+            found = function(model, *data)
+            if way.varying:  # otherwise it is summed already
+                found["d model"] = jax.lax.psum(found["d model"], AXIS)
+            return found
 
-    def whole(model: Any, *data: Any) -> Any:
-        specs = {"in_specs": (P(), *[P(AXIS)] * len(data)), "out_specs": ((P(), P(AXIS)), P(), P(AXIS))}
-        (loss, aux), gradient, others = jax.shard_map(local, mesh=mesh, **specs)(model, *data)
-        return (loss, aux), (gradient, *others)
+        names = ("carry", "outputs", "d model", "d x", *(() if passed[1] is None else ("d carry",)))
+        out_specs = {name: P() if name == "d model" else P(AXIS) for name in names}
+        in_specs = (P(), *[P(AXIS)] * (1 + len(data)))
+        return jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=out_specs)(model, passed, *data)
 
     return whole
 
 
 def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: list[Collective]) -> None:
-    """Raise a DefectError where more is exchanged than each gradient of a parameter, once, and the loss."""
+    """Raise a DefectError where more is exchanged than each gradient of a parameter, once."""
     fused = isinstance(port, WithKernel) and port.kernel == "fused"
     if not exchanged:
         raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
@@ -219,10 +193,10 @@ def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: lis
         raise DefectError(f"{way.name}: devices exchange data at every step: {'; '.join(inside)}.")
     own = [a for name, a in answers.items() if name.startswith("d ") and name not in ("d x", "d carry")]
     twice = np.asarray(answers["d initial_carry"]).nbytes  # as the start, and where there are resets
-    most = sum(np.asarray(a).nbytes for a in own) + twice + LOSS_BYTES
+    most = sum(np.asarray(a).nbytes for a in own) + twice
     total = sum(c.nbytes for c in exchanged)
     if total > most:
         raise DefectError(
             f"{way.name}: devices exchange {total:,} bytes ({'; '.join(map(str, exchanged))}), expected at most "
-            f"{most:,}: those of the gradient and of the loss."
+            f"{most:,}: those of the gradient."
         )

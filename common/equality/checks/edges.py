@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...errors import DefectError
-from ...parameters.record import leaves
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port
 from ...program import evaluate
-from .. import oracle
 from ..bounds import SAME_BOUND, relative_error
 from ..cases import CASE
+from ..contract.data import data_of
+from ..contract.factors import whole_row
+from ..contract.programs import arguments_of, direct, named_answers
+from ..contract.reference import expect_one
 from .check import Answers, Check, unless_left_out
 
 Array = Any
@@ -143,38 +145,30 @@ def _ends(port: Port, dtype: str, steps: int) -> np.ndarray:
 
 def export_check(name: str, catches: str) -> Check:
     """Results and gradient in programs that are exported for any batch size and three platforms, and read back."""
-    params = CASE.params.gru
+    rows = {"closed over, ": whole_row({"phase": "forward"}), "": whole_row({})}
 
     def answer(port: Port) -> Answers:
         import jax.export  # which older versions import on request alone
 
-        model, (size,) = port.load(CASE.gru_config, params), jax.export.symbolic_shape("size")
-        x = jax.ShapeDtypeStruct((size, *CASE.x.shape[1:]), CASE.x.dtype)
-
-        def differentiate(model: Any, x: Array) -> Any:
-            def scalar(model: Any, x: Array) -> Array:
-                carry, outputs = port.apply(model, x)
-                return jnp.sum(carry) + jnp.sum(outputs), (carry, outputs)
-
-            (_, found), (gradient, _) = port.value_and_grad(scalar, has_aux=True)(model, x)
-            return found, gradient
-
-        passed, gradient = exported(differentiate, model, x)(model, CASE.x)
-        closed_over = exported(lambda x: port.apply(model, x), x)(CASE.x)
-        return _named(passed, closed_over, port.dump(gradient))
+        found: Answers = {}
+        (size,) = jax.export.symbolic_shape("size")
+        for label, row in rows.items():
+            data = data_of(row).of_set(0)
+            model, (passed, weights, d_carry, _) = arguments_of(row, port, data)
+            arrays = jax.tree.map(lambda a: a[0], (passed, weights, d_carry))
+            specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), arrays)
+            call = partial(direct, row, port, along=None)
+            if label:
+                results = exported(partial(call, model), *specs)(*arrays)
+            else:
+                results = exported(call, model, *specs)(model, *arrays)
+            found |= {f"{label}{name}": array for name, array in named_answers(row, port, data, results).items()}
+        return found
 
     def expect() -> Answers:
-        tape = oracle.forward(params, CASE.x)
-        found = oracle.backward(params, tape, np.ones_like(tape.outputs), np.ones_like(tape.carry))
-        return _named((tape.carry, tape.outputs), (tape.carry, tape.outputs), found.params)
+        return {f"{label}{name}": array for label, row in rows.items() for name, array in expect_one(row).items()}
 
     return Check(name, catches, answer, expect)
-
-
-def _named(passed: Any, closed_over: Any, gradient: Any) -> Answers:
-    values = dict(zip(("carry", "outputs"), passed, strict=True))
-    values |= dict(zip(("carry, closed over", "outputs, closed over"), closed_over, strict=True))
-    return values | {f"d {name}": array for name, array in leaves(gradient).items()}
 
 
 def exported(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:

@@ -44,7 +44,7 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     else:
         traced = Traced(compute, model, *jax.tree.map(partial(_spec, row), arrays))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
-    return [_named(row, port, data, results) for results in found]
+    return [named_answers(row, port, data, results) for results in found]
 
 
 def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]]:
@@ -58,13 +58,13 @@ def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]
     return model, ((data.x, data.carry, data.lengths, data.resets), data.weights, data.d_carry, along)
 
 
-def _named(row: Row, port: Port, data: Data, results: Any) -> Answers:
+def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     """Answers by quantity, of results among which there are models, or as many of one as there are examples."""
     answers = {name: array for name, array in results.items() if name not in MODELS}
     if row["transform"] == "per example":
         batch = sizes_of(row).batch
         each = [jax.tree.map(lambda a, at=at: a[at], results["d model"]) for at in np.ndindex(batch)]
-        named = [_named(whole_row({}), port, data, {"d model": one}) for one in each]
+        named = [named_answers(whole_row({}), port, data, {"d model": one}) for one in each]
         return {
             name: np.stack([one[name] for one in named]).reshape(*batch, *named[0][name].shape) for name in named[0]
         }

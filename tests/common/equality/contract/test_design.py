@@ -25,7 +25,8 @@ from trigru.common.equality.contract.factors import (
     style_of,
     whole_row,
 )
-from trigru.common.equality.contract.shrinking import smallest, told, unusual
+from trigru.common.equality.contract.selections import told
+from trigru.common.equality.contract.shrinking import smallest, unusual
 from trigru.common.equality.verification import Examiner, Question, verify
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
