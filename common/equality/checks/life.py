@@ -23,7 +23,7 @@ from ...parameters.record import leaf_shapes, leaves
 from ...port.protocol import Params, Port, WithKernel
 from ...port.styles import make_task
 from ...port.task import Batch
-from ...program import Evaluator, one_set
+from ...program import Evaluator, equations, one_set
 from ..bounds import SAME_BOUND, relative_error
 from ..cases import CASE
 from ..contract.data import Data, config_of, data_of
@@ -215,19 +215,15 @@ def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
 
 
 def _computed(jaxpr: Any) -> Iterator[tuple[str, ...]]:
-    """Counts that tell kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
-    for equation in jaxpr.eqns:
-        name, params = equation.primitive.name, equation.params
+    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
+    for equation, _ in equations(jaxpr):
+        name = equation.primitive.name
         if name == "scan":
-            yield name, f"unroll={params['unroll']}"
+            yield name, f"unroll={equation.params['unroll']}"
         elif "dot_general" in name or "all_steps" in name:
             yield name, str(equation.outvars[0].aval.dtype)
         elif name.startswith(("custom_jvp", "custom_vjp", "checkpoint", "remat")):
             yield (name,)
-        for inner in jax.tree.leaves(list(params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                yield from _computed(inner)
 
 
 # Copies -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ...port.compilation import jit_without_optimization
 from ...port.programs import computed_functions, temp_bytes
 from ...port.protocol import DONATED, Port
 from ...port.styles import available_styles, make_task
-from ...program import scan_counts
+from ...program import equations, scan_counts
 from .check import Answers, Check
 from .training import ADAM
 
@@ -131,13 +131,6 @@ def _computes_more(plain: Cost, again: Cost) -> bool:
 
 def _stacked_bytes(jaxpr: Any) -> int:
     """Bytes that the loops of a traced program hand out step by step, and that others read."""
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "scan":
-            stacked = equation.outvars[scan_counts(equation)[1] :]
-            total += sum(v.aval.size * v.aval.dtype.itemsize for v in stacked)
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                total += _stacked_bytes(inner)
-    return total
+    loops = [equation for equation, _ in equations(jaxpr) if equation.primitive.name == "scan"]
+    stacked = [variable.aval for loop in loops for variable in loop.outvars[scan_counts(loop)[1] :]]
+    return sum(aval.size * aval.dtype.itemsize for aval in stacked)

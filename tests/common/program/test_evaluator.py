@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jax import lax
 from jax.extend.core import Primitive
 from trigru.common.compat import enable_x64
-from trigru.common.program import Evaluator, Traced, code_lines, evaluate
+from trigru.common.program import Evaluator, Traced, code_lines, equations, evaluate
 from trigru.common.program import evaluator as evaluating
 from trigru.common.program.rules import RULES
 
@@ -79,13 +79,7 @@ HALF = ("tanh", "logistic", "dot_general", "reduce_sum", "mul", "div", "exp", "e
 
 
 def primitives(jaxpr):
-    found = set()
-    for equation in jaxpr.eqns:
-        found.add(equation.primitive.name)
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            found |= primitives(inner) if hasattr(inner, "eqns") else set()
-    return found
+    return {equation.primitive.name for equation, _ in equations(jaxpr)}
 
 
 def assert_as_jax(function, *arguments, tolerance=1e-13):
