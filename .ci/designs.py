@@ -64,15 +64,15 @@ def can_be_completed(space: Space, row: Row) -> bool:
         return False
     if space.allows({**space.usual, **row}):
         return True
-    rest = [factor for factor in space.factors if factor.name in space.rules_of and factor.name not in row]
-    return _complete(space, row, rest)
+    ruled = {name for rule in space.rules for name in (*rule.when, *rule.then)}
+    return _complete(space, row, [factor for factor in space.factors if factor.name in ruled - row.keys()])
 
 
 def _complete(space: Space, row: Row, rest: Sequence[Factor]) -> bool:
     """By trying, that factor first which has the fewest levels left."""
     if not rest:
         return True
-    left = [(f, [level for level in f.levels if space.allows({**row, f.name: level}, f.name)]) for f in rest]
+    left = [(f, [level for level in f.levels if space.allows({**row, f.name: level})]) for f in rest]
     factor, levels = min(left, key=lambda pair: len(pair[1]))
     others = [other for other in rest if other is not factor]
     return any(_complete(space, {**row, factor.name: level}, others) for level in levels)

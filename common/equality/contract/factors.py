@@ -7,7 +7,6 @@ with levels that would be asked in vain in each combination. What changes data a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port
 from ...port.styles import available_styles, labels_of, styles_called
@@ -77,21 +76,9 @@ class Space:
         """The row of the usual levels."""
         return {factor.name: factor.usual for factor in self.factors}
 
-    @cached_property
-    def rules_of(self) -> dict[str, list[Rule]]:
-        """The rules about each factor that some rule is about, by its name."""
-        names = {name: None for rule in self.rules for name in (*rule.when, *rule.then)}
-        return {name: [rule for rule in self.rules if name in rule.when or name in rule.then] for name in names}
-
-    def allows(self, row: Mapping[str, str], changed: str | None = None) -> bool:
-        """Whether a row, or as much of it as is known, keeps every rule.
-
-        Args:
-            row: levels by factor.
-            changed: a factor; without its level the row is known to keep the rules.
-        """
-        rules = self.rules if changed is None else self.rules_of.get(changed, ())
-        return all(rule.allows(row) for rule in rules)
+    def allows(self, row: Mapping[str, str]) -> bool:
+        """Whether a row, or as much of it as is known, keeps every rule."""
+        return all(rule.allows(row) for rule in self.rules)
 
 
 FACTORS = (
