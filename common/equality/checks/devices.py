@@ -126,7 +126,7 @@ def _answers(port: Port, row: Row, transform: Any) -> Answers:
     data = data_of(row).of_set(0)
     model, (passed, weights, d_carry, _) = arguments_of(row, port, data)
     arrays = jax.tree.map(lambda a: a[0], (passed, weights, d_carry))
-    results = transform(lambda model, *arrays: direct(row, port, model, *arrays, None))(model, *arrays)
+    results = transform(lambda model, *arrays: direct(row, port, model, *arrays, along=None))(model, *arrays)
     return named_answers(row, port, data, results)
 
 

@@ -112,7 +112,7 @@ BAD_INITIALIZERS: dict[str, Any] = {
     "an initializer that gives another dtype": lambda key, shape, dtype: np.zeros(shape, np.float32),
     "no initializer": 0.0,
 }
-BAD_BATCH_SHAPES = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 0), (True,), np.ones((B, H)))
+BAD_BATCH_SHAPES: tuple[Any, ...] = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 0), (True,), np.ones((B, H)))
 #: Fields that no `GRUConfig` has, since it refuses them: so models are asked, as somebody asks who calls their class.
 BAD_FIELDS = (
     ("hidden_size", 0), ("hidden_size", 6.5), ("unroll", 0), ("unroll", True), ("remat", 1), ("dtype", "int32"),
@@ -199,7 +199,8 @@ def _good_calls(port: Port, model: Any, readout: Any) -> Iterator[tuple[str, Cal
         return dict(zip(("carry", "outputs"), results, strict=True))
 
     for what, changed in GOOD_APPLY.items():
-        yield what, lambda changed=changed: named(port.apply(model, **{"x": X} | changed))
+        arguments: dict[str, Any] = {"x": X} | changed
+        yield what, lambda arguments=arguments: named(port.apply(model, **arguments))
     yield "step", lambda: named(port.step(model, X[:, 0], CARRY))
     if readout is not None:
         yield "classify", lambda: {"logits": port.classify(readout, X, LENGTHS.astype(np.uint8))}
