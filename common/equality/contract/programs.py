@@ -15,7 +15,7 @@ from ...parameters.record import leaves
 from ...port.compilation import configured
 from ...port.protocol import Port, Program
 from ...port.styles import available_styles
-from ...port.task import Task
+from ...port.task import Task, mean_squared_error
 from ...program import Traced
 from .data import Data, config_of, sizes_of
 from .factors import COMPILED, Row, style_of, whole_row
@@ -243,7 +243,7 @@ def _transformed_run(row: Row, run: Run) -> Run:
 
 @dataclass(frozen=True)
 class _RowTask(Task):
-    """A row in a call style: what is passed is one tuple of arrays, without those that are None."""
+    """A row in a call style, with an objective of its own, of one tuple of arrays without those that are None."""
 
     def objective(self, model: Any, *arrays: Array) -> Array:
         *passed, weights, d_carry = arrays
@@ -279,12 +279,9 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         left = iter(arrays)
         return run(model, *(next(left) if given else None for given in is_passed))
 
-    def no_loss(prediction: Any, targets: Any) -> Any:
-        raise NotImplementedError("the objective is the row's")
-
     # its update needs the parameters, too
     optimizer = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE, momentum=MOMENTUM))
-    task = _RowTask(row["phase"], predict, no_loss, optimizer)
+    task = _RowTask(row["phase"], predict, mean_squared_error, optimizer)
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
@@ -347,11 +344,5 @@ def _require_readable(port: Port, model: Any) -> None:
 
 
 def _form(row: Row) -> Callable[[np.ndarray], Array]:
-    return _strided if row["arrays"] == "strided" else jax.device_put
-
-
-def _strided(array: np.ndarray) -> np.ndarray:
-    """The same values, not side by side in memory."""
-    held = np.zeros((*array.shape, 2), array.dtype)
-    held[..., 0] = array
-    return held[..., 0]
+    """The function that makes what is passed of an array: one of JAX's, or NumPy's with values not side by side."""
+    return (lambda array: np.stack([array, array], -1)[..., 0]) if row["arrays"] == "strided" else jax.device_put
