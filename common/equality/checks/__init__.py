@@ -57,7 +57,7 @@ CHECKS: tuple[Check, ...] = (
     conversion_check(
         "conversion",
         "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
-        "file; a damaged array that is taken for one",
+        "file",
     ),
     Check("golden", "a change in oracle and port together: the answers are in a file", _answer_golden, golden_answers),
     training_check(

@@ -95,7 +95,8 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
     """`carry_init` is called once, and what it gives arrives, within jit and outside of it; the default is zeros."""
     if np.any(_record(port, make_traced(port, config, 0))["initial_carry"]):
         raise DefectError("without carry_init, the initial carry is not zero.")
-    counted = replace(config, carry_init=_CarryInit(lambda key, shape, dtype: jnp.arange(shape[0], dtype=dtype)))
+    init = _CarryInit(lambda key, shape, dtype: jnp.arange(shape[0], dtype=dtype))
+    counted = replace(config, carry_init=init)
     traced = _traced_make(port, counted)
     draws = str(traced.closed).count("name=draw_carry")
     if draws != 1:
@@ -103,7 +104,7 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
     with configured({"jax_disable_most_optimizations": True}):
         eager = _record(port, port.make(counted, _key(0)))
     within = _record(port, traced(_key(0)))
-    counted.carry_init.require(config)  # pyright: ignore[reportOptionalMemberAccess, reportFunctionMemberAccess]
+    init.require(config)
     if not np.array_equal(within["initial_carry"], np.arange(config.hidden_size)):
         raise DefectError("what carry_init gives is not the initial carry.")
     for name, array in within.items():
@@ -185,7 +186,7 @@ def _require_cut_normal(what: str, drawn: Array, eps: float) -> None:
     """Require variance 1 of `lecun_normal` times the square root of the fan-in."""
     _require_spread(what, drawn, CUT_KURTOSIS, eps)
     most = np.abs(drawn).max() * CUT_DEVIATION
-    _require(f"{what} has entries that are off, in untruncated standard deviations,", most, CUT * (1 + 2 * eps))
+    _require(f"{what} has an entry away from 0, in untruncated standard deviations,", most, CUT * (1 + 2 * eps))
 
     def distribution(z: Array) -> Array:
         low = ndtr(-CUT)
