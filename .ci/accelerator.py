@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 #: What such a machine may lack.
-CARRIED = ("covertable", "filelock", "flatbuffers", "jinja2", "markupsafe", "msgspec", "platformdirs")
+CARRIED = ("filelock", "flatbuffers", "jinja2", "markupsafe", "msgspec", "platformdirs")
 #: pip matches a platform exactly.
 PLATFORMS = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + [
     "--platform=manylinux2014_x86_64"

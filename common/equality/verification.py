@@ -17,6 +17,7 @@ import numpy as np
 from ..compat import enable_x64
 from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError
 from ..gru.kernels import STOCK
+from ..port.compilation import configured
 from ..port.protocol import Port, WithKernel, check_port
 from .bounds import SAME_BOUND, relative_error
 from .checks import CHECKS, DTYPES, LEFT_OUT, Answers, Check
@@ -24,7 +25,8 @@ from .contract.data import dtypes_of
 from .contract.examination import Finding, examine
 from .contract.factors import COMPILED, SPACE, Row, style_of, whole_row
 from .contract.parting import parting_of
-from .contract.shrinking import smallest, told, unusual
+from .contract.selections import told
+from .contract.shrinking import smallest, unusual
 from .measurement import NOT_OFFERED, Measurement
 from .problems import brief_of, problem_of
 
@@ -74,7 +76,7 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
             raise UnknownNameError("dtype", dtype, list(DTYPES))
     found = []
     for check in checks:
-        columns = [[None] if check.rows is None else check.rows(port) for port in ports]
+        columns = [[None] if check.rows is None else check.rows(port) or [None] for port in ports]
         for rows in itertools.zip_longest(*columns, fillvalue=LEFT_OUT):
             found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if row is not LEFT_OUT]
     return [question for question in found if question.dtype in dtypes]
@@ -223,6 +225,9 @@ def _measure(port: Port, check: Check) -> Iterator[Measurement]:
             error, problem = None, problem or "values that are not finite"
         return Measurement(port.name, check.name, None, quantity, "float64", error, bound, problem, _kernel_of(port))
 
+    if check.rows is not None:
+        yield measurement("call", None, 0.0, f"{NOT_OFFERED}: no row of the contract is about this")
+        return
     with _precision("float64"):
         try:
             given = check.answer(port)
@@ -261,5 +266,6 @@ def _precision(dtype: str) -> Iterator[None]:
     """
     elsewhere = dtype == "float64" and jax.default_backend() == "tpu"
     device = jax.default_device(jax.devices("cpu")[0]) if elsewhere else nullcontext()
-    with device, enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+    how = configured({"jax_traceback_filtering": "off"})  # which takes longer than many a call that has to be refused
+    with device, how, enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
         yield

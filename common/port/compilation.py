@@ -52,7 +52,7 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
             with suppress(OSError):  # another process may remove it
                 if not entry.stat().st_size:
                     entry.unlink()
-    with _configure(ours), _damage_noticed() as damaged:
+    with configured(ours), _damage_noticed() as damaged:
         compilation_cache.reset_cache()
         try:
             yield
@@ -148,7 +148,8 @@ def _has_option(name: str, value: Any) -> bool:
 
 
 @contextmanager
-def _configure(values: dict[str, Any]) -> Iterator[None]:
+def configured(values: dict[str, Any]) -> Iterator[None]:
+    """JAX with these settings, by their names, within a context."""
     before = {name: jax.config.values[name] for name in values}
     try:
         _update(values)

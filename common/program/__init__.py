@@ -2,7 +2,17 @@
 
 from .evaluator import Evaluator, Observer, scan_counts
 from .sets import one_set
-from .source import CodeLine, code_lines
+from .source import CodeLine, code_lines, equations
 from .traced import Traced, evaluate
 
-__all__ = ["CodeLine", "Evaluator", "Observer", "Traced", "code_lines", "evaluate", "one_set", "scan_counts"]
+__all__ = [
+    "CodeLine",
+    "Evaluator",
+    "Observer",
+    "Traced",
+    "code_lines",
+    "equations",
+    "evaluate",
+    "one_set",
+    "scan_counts",
+]

@@ -103,10 +103,6 @@ def _select(which: Array, *cases: Array) -> Array:
     return np.choose(which, cases, mode="clip")
 
 
-def _clamp(least: Array, a: Array, most: Array) -> Array:
-    return np.minimum(np.maximum(a, least), most)
-
-
 def _iota(equation: Any, dtype: Any) -> Callable[..., Array] | None:
     params = equation.params
     if equation.invars:  # a shape that is not known
@@ -137,28 +133,6 @@ def _reduce(function: np.ufunc) -> Rule:
             return None
         inner = _adding(to) if function in (np.add, np.multiply) else to
         return lambda a: function.reduce(a.astype(inner, copy=False), axis=axes).astype(to, copy=False)
-
-    return rule
-
-
-def _accumulate(function: np.ufunc) -> Rule:
-    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array]:
-        axis, backwards = equation.params["axis"] + 1, equation.params["reverse"]
-
-        def run(a: Array) -> Array:
-            inner = _adding(a.dtype)
-            found = function.accumulate(np.flip(a, axis) if backwards else a, axis, dtype=inner).astype(a.dtype)
-            return np.flip(found, axis) if backwards else found
-
-        return run
-
-    return rule
-
-
-def _argument(function: Callable[..., Array]) -> Rule:
-    def rule(equation: Any, dtype: Any) -> Callable[[Array], Array]:
-        (axis,), to = equation.params["axes"], equation.params["index_dtype"]
-        return lambda a: function(a, axis + 1).astype(to)
 
     return rule
 
@@ -215,12 +189,8 @@ RULES: dict[str, Rule] = {
     "rsqrt": _elementwise(lambda a: np.ones((), a.dtype) / np.sqrt(a)),
     "logistic": _logistic,
     "erf": _elementwise(_widened(special.erf)),
-    "erfc": _elementwise(_widened(special.erfc)),
     "erf_inv": _elementwise(_widened(special.erfinv)),
-    "lgamma": _elementwise(_widened(special.gammaln)),
-    "digamma": _elementwise(_widened(special.digamma)),
     "select_n": _elementwise(_select),
-    "clamp": _elementwise(_clamp),
     "shift_right_logical": _elementwise(_shift_right_logical),
     "bitcast_convert_type": _bitcast,
     "integer_pow": _power,
@@ -233,11 +203,5 @@ RULES: dict[str, Rule] = {
     "reduce_min": _reduce(np.minimum),
     "reduce_or": _reduce(np.bitwise_or),
     "reduce_and": _reduce(np.bitwise_and),
-    "cumsum": _accumulate(np.add),
-    "cumprod": _accumulate(np.multiply),
-    "cummax": _accumulate(np.maximum),
-    "cummin": _accumulate(np.minimum),
-    "argmax": _argument(np.argmax),
-    "argmin": _argument(np.argmin),
     "dot_general": _dot_general,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Rules of primitives that move values and compute nothing. See `trigru.common.program.rules`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -85,41 +85,6 @@ def _pad(equation: Any, dtype: Any) -> Callable[..., Array] | None:
     return run
 
 
-def _places(starts: Sequence[Array], shape: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    """The window of each set of values, moved so that it is within the array."""
-    for n in range(max(map(len, starts))):
-        firsts = [int(start[n if len(start) > 1 else 0]) for start in starts]
-        within = [min(max(first, 0), whole - size) for first, whole, size in zip(firsts, shape, sizes, strict=True)]
-        yield tuple(slice(first, first + size) for first, size in zip(within, sizes, strict=True))
-
-
-def _dynamic_slice(equation: Any, dtype: Any) -> Callable[..., Array]:
-    sizes, shape = equation.params["slice_sizes"], equation.invars[0].aval.shape
-    if not shape:
-        return lambda a: a
-
-    def run(a: Array, *starts: Array) -> Array:
-        places = list(_places(starts, shape, sizes))
-        if len(places) == 1:
-            return a[(slice(None), *places[0])]
-        return np.stack([a[(n if len(a) > 1 else 0, *place)] for n, place in enumerate(places)])
-
-    return run
-
-
-def _dynamic_update_slice(equation: Any, dtype: Any) -> Callable[..., Array]:
-    shape, sizes = (atom.aval.shape for atom in equation.invars[:2])
-
-    def run(a: Array, new: Array, *starts: Array) -> Array:
-        a, new, *places = together([a, new, *starts])
-        found = a.copy()
-        for n, place in enumerate(_places(places, shape, sizes) if shape else [()] * len(a)):
-            found[(n, *place)] = new[n]
-        return found
-
-    return run
-
-
 SHAPES: dict[str, Callable[[Any, Any], Callable[..., Any] | None]] = {
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
@@ -133,6 +98,4 @@ SHAPES: dict[str, Callable[[Any, Any], Callable[..., Any] | None]] = {
     "unstack": _unstack,
     "split": _split,
     "pad": _pad,
-    "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _dynamic_update_slice,
 }

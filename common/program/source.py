@@ -1,5 +1,6 @@
-"""The lines of code that made an equation of a trace."""
+"""The equations of a trace, and the lines of code that made them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,3 +28,19 @@ def code_lines(equation: Any) -> tuple[CodeLine, ...]:
     frames = [] if traceback is None else traceback.frames
     lines = (CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames)
     return tuple(line for line in lines if not line.file.startswith((_JAX, "<frozen")))
+
+
+def equations(jaxpr: Any, loops: int = 0) -> Iterator[tuple[Any, int]]:
+    """Every equation of a trace, also of the functions that it calls, with the number of loops around it.
+
+    >>> closed = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 3, lambda _, y: -y, x))(2.0)
+    >>> {equation.primitive.name: loops for equation, loops in equations(closed.jaxpr)}["neg"]
+    1
+    """
+    for equation in jaxpr.eqns:
+        yield equation, loops
+        inside = loops + (equation.primitive.name in ("scan", "while"))
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from equations(inner, inside)

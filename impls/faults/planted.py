@@ -32,15 +32,6 @@ def _option(name: str, change: Callable[[Any], Any]) -> Applied:
     return Applied(apply)
 
 
-def _carry_ignored(call, model, x, carry, **options):
-    return call(model, x, None, **options)
-
-
-def _padding_times_zero(call, model, x, carry, **options):
-    carry, outputs = call(model, x, carry, **options)
-    return carry, outputs + 0 * jnp.sum(x)
-
-
 def _reset_to_zeros(call, model, x, carry, **options):
     if options.get("resets") is None or options.get("time_major"):
         return call(model, x, carry, **options)
@@ -52,17 +43,6 @@ def _reset_to_zeros(call, model, x, carry, **options):
 def _reverse_flipped(call, model, x, carry, **options):
     carry, outputs = call(model, x, carry, **options)
     return carry, outputs[..., ::-1, :] if options.get("reverse") else outputs
-
-
-def _no_resets_by_time(call, model, x, carry, *, time_major=False, resets=None, **options):
-    return call(model, x, carry, time_major=time_major, resets=None if time_major else resets, **options)
-
-
-def _in_a_sum_with_one(call, model, x, carry, **options):
-    """Outputs rounded to multiples of what is the last place of 1."""
-    carry, outputs = call(model, x, carry, **options)
-    place = float(jnp.finfo(outputs.dtype).eps)
-    return carry, outputs + jax.lax.stop_gradient(jnp.round(outputs / place) * place - outputs)
 
 
 def _drops_later_steps(call, model, x, carry, **options):
@@ -103,17 +83,6 @@ def _truthy_flags(call, model, x, carry, **options):
 def _other_unless_traced(call, model, x, carry, **options):
     carry, outputs = call(model, x, carry, **options)
     return carry, outputs if isinstance(x, Tracer) else outputs * (1 + 1e-9)
-
-
-def _no_forward_mode(call, model, x, carry, **options):
-    @jax.custom_vjp
-    def run(model, x, carry):
-        return call(model, x, carry, **options)
-
-    run.defvjp(
-        lambda *primals: jax.vjp(lambda *p: call(*p, **options), *primals), lambda pull, cotangent: pull(cotangent)
-    )
-    return run(model, x, carry)
 
 
 def _by_a_loop_from_zeros(call, model, x, carry, **options):
@@ -220,22 +189,15 @@ _NO_B_HN = Edited(lambda p: {"bias_n": jnp.zeros_like(p.bias_n)})
 FAULTS: tuple[Fault, ...] = (
     Fault("no-b-hn", "b_hn dropped", "sequence", _NO_B_HN),
     Fault("detached-start", "no gradient to the initial carry", "sequence", _DETACHED, {"phase": "gradient"}),
-    Fault("carry-ignored", "a passed carry ignored", "carry", Applied(_carry_ignored), {"entry": "whole"}),
     Fault("step-no-b-hn", "one step alone forgets b_hn", "step", _StepForgetsBHn()),
     Fault("readout-of-padding", "readout after the padding", "classifier", _ReadoutOfPadding(), {"lengths": "passed"}),
     Fault("length-off-by-one", "one step too many", "lengths", _option("lengths", lambda n: n + 1)),
-    Fault("nan-padding", "padding multiplied by 0", "lengths", Applied(_padding_times_zero), {"entry": "whole"}),
     Fault("reset-to-zeros", "an episode starts from zeros", "resets", Applied(_reset_to_zeros), {"entry": "whole"}),
     Fault("reverse-flipped", "backwards, outputs in the order of the run", "reverse", Applied(_reverse_flipped),
           {"time-major": "no"}),
-    Fault("time-major-no-resets", "time-major, resets ignored", "time-major", Applied(_no_resets_by_time),
-          {"resets": "passed"}),
-    Fault("faint-lost", "what is near 0 is lost in a sum with 1", "faint", Applied(_in_a_sum_with_one)),
     Fault("after-1024", "outputs after the 1024th step are zero", "long", Applied(_drops_later_steps)),
     Fault("dtype-ignored", "dtype ignored", "dtype", Applied(_dtype_ignored), {"dtype": "bfloat16 of float32"}),
     Fault("eager-other", "other values outside of jit", "eager", Applied(_other_unless_traced)),
-    Fault("no-forward-mode", "a gradient without a forward mode", "jvp", Applied(_no_forward_mode),
-          {"entry": "whole"}),
     Fault("style-other-model", "a call style runs another model", "styles", _Styled(_runs_another_model),
           {"style": "faulty", "phase": "forward"}),
     Fault("dump-transposed", "dumped matrices transposed", "conversion", _DumpTransposed()),

@@ -54,18 +54,6 @@ def test_bad_calls_are_refused_in_the_callers_terms(port, change, message):
         port.apply(model, arrays.pop("x"), arrays.pop("carry", None), **arrays)
 
 
-@pytest.mark.parametrize("lengths", [[2, 3], 2], ids=["list", "int"])
-@pytest.mark.usefixtures("unchecked")
-def test_lengths_that_are_no_array_are_refused_wherever_they_go(port, lengths):
-    shape = (2, 5, 4) if isinstance(lengths, list) else (5, 4)
-    model, classifier = (port.make(config, jax.random.key(0)) for config in (CONFIG, GRUConfig(4, 8, classes=3)))
-    for call in (port.apply, jax.jit(port.apply)) if isinstance(lengths, list) else (port.apply,):
-        with pytest.raises(InputError, match=rf"lengths: got a {type(lengths).__name__}, .* with jnp.asarray"):
-            call(model, jnp.ones(shape), lengths=lengths)
-    with pytest.raises(InputError, match=rf"lengths: got a {type(lengths).__name__}, .* with jnp.asarray"):
-        port.classify(classifier, jnp.ones(shape), lengths)
-
-
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint32])
 @pytest.mark.usefixtures("unchecked")
 def test_a_length_of_one_example_may_be_a_numpy_integer(port, dtype):
@@ -73,32 +61,6 @@ def test_a_length_of_one_example_may_be_a_numpy_integer(port, dtype):
     for call in (lambda n: port.apply(model, jnp.ones((5, 4)), lengths=n)[0],
                  lambda n: port.classify(classifier, jnp.ones((5, 4)), n)):  # fmt: skip
         assert_bits(call(dtype(2)), call(jnp.int32(2)))
-
-
-@pytest.mark.parametrize("x64", [False, True], ids=["x32", "x64"])
-@pytest.mark.usefixtures("unchecked")
-def test_lengths_that_32_bits_cannot_hold_are_the_whole_sequence(port, x64):
-    model, classifier = (port.make(config, jax.random.key(0)) for config in (CONFIG, GRUConfig(4, 8, classes=3)))
-    x = jnp.linspace(-1, 1, 60, dtype="float32").reshape(3, 5, 4)
-    wide, same = np.array([2**40, 2**32 + 2, -(2**40)]), np.array([5, 5, 0], "i4")
-    with jax.enable_x64(x64):
-        for got, want in (
-            (port.apply(model, x, lengths=wide), port.apply(model, x, lengths=same)),
-            (port.classify(classifier, x, wide), port.classify(classifier, x, same)),
-            (
-                port.apply(model, jnp.swapaxes(x, 0, 1), lengths=wide, time_major=True),
-                port.apply(model, jnp.swapaxes(x, 0, 1), lengths=same, time_major=True),
-            ),
-        ):
-            jax.tree.map(assert_bits, got, want)
-
-
-@pytest.mark.parametrize("dtype", ["int2", "int4", "uint4", ">i4"])
-@pytest.mark.usefixtures("unchecked")
-def test_lengths_may_have_any_integer_dtype_of_numpys(port, dtype):
-    model, x = port.load(CONFIG, random_params(CONFIG)), jnp.ones((2, 5, 4))
-    found = port.apply(model, x, lengths=np.array([1, 0]).astype(dtype))
-    jax.tree.map(assert_bits, found, port.apply(model, x, lengths=np.array([1, 0], "i4")))
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -113,19 +75,3 @@ def test_every_array_may_be_a_variable_of_nnxs(port):
         (lambda x, lengths: port.classify(classifier, x, lengths), (x, lengths)),
     ):  # fmt: skip
         jax.tree.map(assert_bits, call(*map(nnx.Variable, arrays)), call(*arrays))
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_bad_steps_are_refused(port):
-    model = port.load(CONFIG, random_params(CONFIG))
-    with pytest.raises(InputError, match=r"inputs have shape .* \((\*batch, )?features\), expected 4 features"):
-        port.step(model, np.ones((3, 5), "f4"))
-    with pytest.raises(InputError, match="carry has shape"):
-        port.step(model, np.ones((3, 4), "f4"), np.ones((3, 7), "f4"))
-    for reset, message in (
-        (True, "reset: got a bool, expected an array. Convert it with jnp.asarray"),
-        (np.ones(2, bool), r"reset has shape \(2,\), expected \(3,\): one per example of inputs \(3, 4\)"),
-        (np.ones(3, "i4"), "reset has dtype int32, expected bool"),
-    ):
-        with pytest.raises(InputError, match=message):
-            port.step(model, np.ones((3, 4), "f4"), reset=reset)

@@ -3,7 +3,6 @@
 import functools
 
 import equinox as eqx
-import jax
 import numpy as np
 import optax
 import pytest
@@ -99,19 +98,6 @@ def test_styles_are_called_by_name_or_by_label_in_the_order_of_the_port():
 def test_a_style_of_another_label_is_refused():
     with pytest.raises(UnknownNameError, match="label of call style x 'fastest'"):
         CallStyle("x", "", functional_program, labels=("fastest",))
-
-
-def test_a_donated_step_gives_up_its_own_arrays_and_never_those_of_the_model(port):
-    model = port.load(CONFIG, random_params(CONFIG))
-    before = port.dump(model)
-    task = make_task(port, CONFIG, "train_step", optax.adam(1e-3))
-    donated = get_style(port, "donated").build(port, model, task)
-    batch = X, np.ones((2, 5, 8), "f4")
-    (*held, _, _), _ = donated.lower(*batch).args_info
-    given_up = [array.donated for array in jax.tree.leaves(held)]
-    assert given_up == [True] * donated.leaves, "those of the model and of its optimiser"
-    donated.call(*batch)
-    jax.tree.map(np.testing.assert_array_equal, port.dump(model), before)
 
 
 def test_leaves_cross_the_boundary_as_a_list(port):

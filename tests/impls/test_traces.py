@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import nnx
 from jax.nn import initializers
 from trigru.common.config import GRUConfig
 
@@ -31,12 +30,3 @@ def test_models_made_alike_have_one_structure_and_one_trace(port, config):
     for model in models:
         run(model, X)
     assert len(traces) == 1
-
-
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_nnx_modules_made_alike_have_one_graphdef(config):
-    from trigru.impls.nnx import PORT
-
-    first, second = (PORT.make(config, jax.random.key(0)) for _ in range(2))
-    assert nnx.graphdef(first) == nnx.graphdef(second)
-    assert hash(nnx.graphdef(first)) == hash(nnx.graphdef(second))

@@ -1,17 +1,9 @@
 """What a traced program holds, however deep."""
 
 import jax
+from trigru.common.program import equations
 
-
-def equations(jaxpr, loops=0):
-    """Every equation of a program, with the number of loops around it."""
-    for equation in jaxpr.eqns:
-        yield equation, loops
-        inside = loops + (equation.primitive.name in ("scan", "while"))
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                yield from equations(inner, inside)
+__all__ = ["equations", "loops_of"]
 
 
 def loops_of(function, *arguments):

@@ -5,9 +5,11 @@ Adding a check is adding a row to CHECKS, or to a row's factors in `trigru.commo
 
 from ...errors import UnknownNameError
 from ...port.protocol import Port
+from ..contract import selections
 from ..contract.designs import design_of
-from ..contract.factors import COARSE, COMPILED, NO_STYLE, SCALE, Row, one_by_one, whole_row
+from ..contract.factors import SCALE, Row, one_by_one, whole_row
 from ..contract.programs import answers_of
+from ..contract.selections import Selection
 from ..golden import golden_answers, golden_data
 from .check import DTYPES, LEFT_OUT, Answers, Check
 from .conversion import conversion_check
@@ -55,12 +57,12 @@ CHECKS: tuple[Check, ...] = (
     conversion_check(
         "conversion",
         "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
-        "file; a damaged array that is taken for one",
+        "file",
     ),
     Check("golden", "a change in oracle and port together: the answers are in a file", _answer_golden, golden_answers),
     training_check(
         "training",
-        "8 steps that part, by Adam, clipped AdamW and a learning rate of the initial carry's own: a parameter not "
+        "4 steps that part, by Adam, clipped AdamW and a learning rate of the initial carry's own: a parameter not "
         "updated, updated twice, or by another one's gradient; a norm or a decay that sees other leaves",
     ),
     start_check(
@@ -97,46 +99,16 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def _selection(name: str, what: str, factor: str, *levels: str) -> Check:
-    """Those rows that have one of these levels."""
-
+def _selected(selection: Selection) -> Check:
     def rows(port: Port) -> list[Row]:
-        return [row for row in design_of(port) if row[factor] in levels]
+        return [row for row in design_of(port) if selection.has(row[selection.factor])]
 
-    return Check(name, f"rows of the contract {what}", rows=rows)
+    return Check(selection.name, f"rows of the contract {selection.what}", rows=rows)
 
 
 #: Rows of the contract by what they ask: for whoever wants to know about one thing.
 SELECTIONS: tuple[Check, ...] = (
-    _selection("sequence", "with a sequence in one call", "entry", "whole"),
-    _selection("chunks", "with a sequence in two calls", "entry", "chunks"),
-    _selection("step", "with a sequence step by step", "entry", "steps"),
-    _selection("classifier", "with a readout of the last valid state", "entry", "classifier"),
-    _selection("inference", "that are not differentiated", "phase", "forward"),
-    _selection("jvp", "in forward mode", "phase", "jvp"),
-    _selection("hvp", "with second derivatives", "phase", "hvp", "penalty"),
-    _selection("batch-axes", "with no batch axis, or several", "batch", "none", "2x3", "2x1x3"),
-    _selection("long", "of more than a thousand steps", "time", "1100", "1280"),
-    _selection("carry", "with a passed carry", "carry", "passed", "other dtype", "handed out"),
-    _selection("lengths", "with lengths", "lengths", "passed"),
-    _selection("resets", "with resets", "resets", "passed"),
-    _selection("reverse", "that run backwards", "reverse", "yes"),
-    _selection("time-major", "in which time comes first", "time-major", "yes"),
-    _selection("unroll", "with an unrolled loop", "unroll", "dividing", "not dividing", "beyond"),
-    _selection("remat", "that recompute the gates", "remat", "yes"),
-    _selection("vmap", "under `jax.vmap`", "transform", "vmap", "ensemble", "per example"),
-    _selection("frozen", "with the derivative of one argument while all others are held", "transform", "apart"),
-    _selection("eager", "that run outside of jit", "transform", "eager"),
-    _selection("compiled", "that run as XLA compiles them", "transform", *COMPILED),
-    _selection("faint", "with results near 0", "params", "faint"),
-    _selection("closed", "with gates near 0", "params", "closed"),
-    _selection("promotion", "with one array that is wider than the others", "wide", "carry", "inputs", "parameters"),
-    _selection("dtype", "in other dtypes than float64", "dtype", *COARSE),
-    Check(
-        "styles",
-        "rows of the contract in a call style",
-        rows=lambda port: [row for row in design_of(port) if row["style"] != NO_STYLE],
-    ),
+    *map(_selected, selections.SELECTIONS),
     Check(
         "singly",
         "one level of what a call depends on that is not the usual one",

@@ -7,7 +7,7 @@ to vary over the devices, so that their gradient is summed over the steps before
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,21 +18,19 @@ from jax.sharding import PartitionSpec as P
 
 from ...compat import vary_over
 from ...errors import DefectError, NotOfferedError
-from ...parameters.record import leaves
 from ...port.collectives import Collective, collectives_of, gathered
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
 from ...port.spread import AXIS
-from .. import oracle
-from ..cases import CASE, Case
-from ..contract.reference import scalar_of
+from ..contract.data import data_of
+from ..contract.factors import Row, whole_row
+from ..contract.programs import arguments_of, direct, named_answers
+from ..contract.reference import expect_one
 from .check import Answers, Check, unless_left_out
 
 MASKS = ("lengths", "resets")
 #: Examples on each device.
 EACH = 3
-#: The loss has two terms, and XLA may exchange each.
-LOSS_BYTES = 2 * 8
 
 
 @dataclass(frozen=True)
@@ -42,53 +40,32 @@ class Way:
     Args:
         name: as results name it.
         axes: "Auto" or "Explicit", of the mesh.
-        spread: what becomes of the function that is differentiated, on a mesh.
-        once: whether nothing may be exchanged in a loop, whatever the kernel.
+        mapped: whether the call stands in a `jax.shard_map`.
+        varying: whether parameters are made to vary over the devices there. Nothing may be exchanged in a loop then,
+            whatever the kernel.
     """
 
     name: str
-    axes: str
-    spread: Callable[[Callable[..., Any], Any], Callable[..., Any]]
-    once: bool = False
-
-
-def _as_it_is(function: Callable[..., Any], mesh: Any) -> Callable[..., Any]:
-    return function
-
-
-def _mapped(function: Callable[..., Any], mesh: Any, *, varying: bool = False) -> Callable[..., Any]:
-    """The function on each device's part; the loss, and the gradient of the parameters, are sums over devices."""
-
-    def local(model: Any, *data: Any) -> Any:
-        if varying:
-            model = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
-        (loss, aux), (gradient, *others) = function(model, *data)
-        gradient = jax.lax.psum(gradient, AXIS) if varying else gradient  # otherwise it is summed already
-        return (jax.lax.psum(loss, AXIS), aux), gradient, others
-
-    def whole(model: Any, *data: Any) -> Any:
-        specs = {"in_specs": (P(), *[P(AXIS)] * len(data)), "out_specs": ((P(), P(AXIS)), P(), P(AXIS))}
-        (loss, aux), gradient, others = jax.shard_map(local, mesh=mesh, **specs)(model, *data)
-        return (loss, aux), (gradient, *others)
-
-    return whole
-
-
-def _mapped_once(function: Callable[..., Any], mesh: Any) -> Callable[..., Any]:
-    return _mapped(function, mesh, varying=True)
+    axes: str = "Auto"
+    mapped: bool = False
+    varying: bool = False
 
 
 WAYS = (
-    Way("automatic axes", "Auto", _as_it_is),
-    Way("explicit axes", "Explicit", _as_it_is),
-    Way("shard_map", "Auto", _mapped),
-    Way("shard_map, varying parameters", "Auto", _mapped_once, once=True),
+    Way("automatic axes"),
+    Way("explicit axes", "Explicit"),
+    Way("shard_map", mapped=True),
+    Way("shard_map, varying parameters", mapped=True, varying=True),
 )
 
 
 def devices_check(name: str, catches: str) -> Check:
     """Each way, from the learned carry with masks and from a passed one."""
-    questions = {"from the start": MASKS, "from a carry": ("carry",)}
+    passed = {"from the start": MASKS, "from a carry": ("carry",)}
+
+    def questions() -> dict[str, tuple[Way, Row]]:
+        rows = {label: _row(names, EACH * jax.device_count()) for label, names in passed.items()}
+        return {f"{way.name}, {label}: ": (way, row) for way in WAYS for label, row in rows.items()}
 
     def answer(port: Port) -> Answers:
         if jax.device_count() < 2:
@@ -96,91 +73,61 @@ def devices_check(name: str, catches: str) -> Check:
                 "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
                 "JAX_PLATFORMS=cpu"
             )
-        found, case = {}, wide(CASE)
-        for way in WAYS:
-            for label, passed in questions.items():
-                exchanged: list[Collective] = []
-                answers = _answers(port, case, passed, over_devices(way, exchanged))
-                _require_one_exchange(way, port, answers, exchanged)
-                found |= {f"{way.name}, {label}: {name}": array for name, array in answers.items()}
+        found: Answers = {}
+        for label, (way, row) in questions().items():
+            exchanged: list[Collective] = []
+            answers = _answers(port, row, over_devices(way, exchanged))
+            _require_one_exchange(way, port, answers, exchanged)
+            found |= _labelled(label, answers)
         return found
 
     def expect() -> Answers:
-        expected = {label: _expected(wide(CASE), passed) for label, passed in questions.items()}
-        return {
-            f"{way.name}, {label}: {name}": array
-            for way in WAYS
-            for label, answers in expected.items()
-            for name, array in answers.items()
-        }
+        found: Answers = {}
+        for label, (_, row) in questions().items():
+            found |= _labelled(label, expect_one(row))
+        return found
 
     return Check(name, catches, answer, expect)
 
 
 def mesh_check(name: str, catches: str) -> Check:
     """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
-    passed = ("carry", *MASKS)
-    ways = {way.name: way for way in WAYS if way.name in ("explicit axes", "shard_map")}
-
-    def told(label: str, answers: Answers) -> Answers:
-        return {f"{label}: {name}": array for name, array in answers.items()}
+    row = _row(("carry", *MASKS), EACH)
+    ways = {f"{way.name}: ": way for way in WAYS[1:3]}
 
     def answer(port: Port) -> Answers:
         def ask(label: str) -> Answers:
-            return told(label, _answers(port, CASE, passed, over_devices(ways[label], [], devices=1)))
+            return _labelled(label, _answers(port, row, over_devices(ways[label], [], devices=1)))
 
         found: Answers = {"defects": np.zeros(())}  # an older JAX has neither
-        names = [*expect()]
         for label in ways:
-            found |= unless_left_out(partial(ask, label), [name for name in names if name.startswith(label)])
+            found |= unless_left_out(partial(ask, label), [name for name in expect() if name.startswith(label)])
         return found
 
     def expect() -> Answers:
         found: Answers = {"defects": np.zeros(())}
         for label in ways:
-            found |= told(label, _expected(CASE, passed))
+            found |= _labelled(label, expect_one(row))
         return found
 
     return Check(name, catches, answer, expect)
 
 
-def _answers(port: Port, case: Case, passed: Sequence[str], transform: Any) -> Answers:
-    """A port's values, and the gradients of their weighted sum, by a transformed function of model and data."""
-    masks = {name: getattr(case, name) for name in passed if name in MASKS}
-    own = (case.x, case.carry) if "carry" in passed else (case.x,)
-
-    def differentiate(model: Any, own: Any, masks: Any, weights: Any, d_carry: Any) -> Any:
-        def scalar(model: Any, *own: Any) -> Any:
-            found: Answers = dict(zip(("carry", "outputs"), port.apply(model, *own, **masks), strict=True))
-            return scalar_of(found, weights, d_carry), found
-
-        return port.value_and_grad(scalar, has_aux=True)(model, *own)
-
-    model = port.load(case.gru_config, case.params.gru)
-    (_, values), (gradient, *others) = transform(differentiate)(model, own, masks, case.targets, case.d_carry)
-    named = leaves(port.dump(gradient)) | dict(zip(("x", "carry"), others, strict=False))
-    return values | {f"d {name}": array for name, array in named.items()}
+def _row(passed: Sequence[str], batch: int) -> Row:
+    return whole_row({"batch": str(batch), **dict.fromkeys(passed, "passed")})
 
 
-def _expected(case: Case, passed: Sequence[str]) -> Answers:
-    carry, lengths, resets = (getattr(case, name) if name in passed else None for name in ("carry", *MASKS))
-    tape = oracle.forward(case.params.gru, case.x, carry, lengths, resets)
-    found = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
-    named = leaves(found.params) | {"x": found.x} | ({} if carry is None else {"carry": found.carry})
-    return {"carry": tape.carry, "outputs": tape.outputs} | {f"d {name}": array for name, array in named.items()}
+def _labelled(label: str, answers: Answers) -> Answers:
+    return {f"{label}{name}": array for name, array in answers.items()}
 
 
-def wide(case: Case) -> Case:
-    """The case again and again, with other numbers, until every device has some examples of it."""
-    batch = EACH * jax.device_count()
-
-    def repeated(a: np.ndarray) -> np.ndarray:
-        whole = np.concatenate([a] * (-(-batch // len(a))))[:batch]
-        factors = 1 + np.arange(batch) / batch if np.issubdtype(a.dtype, np.floating) else np.ones(batch, a.dtype)
-        return (whole * factors.reshape(-1, *[1] * (a.ndim - 1))).astype(a.dtype)
-
-    names = ("x", "carry", "lengths", "resets", "targets", "d_carry")
-    return replace(case, **{name: repeated(getattr(case, name)) for name in names})
+def _answers(port: Port, row: Row, transform: Any) -> Answers:
+    """A port's answers to a row, by its function of model and data, transformed."""
+    data = data_of(row).of_set(0)
+    model, (passed, weights, d_carry, _) = arguments_of(row, port, data)
+    arrays = jax.tree.map(lambda a: a[0], (passed, weights, d_carry))
+    results = transform(lambda model, *arrays: direct(row, port, model, *arrays, along=None))(model, *arrays)
+    return named_answers(row, port, data, results)
 
 
 def over_devices(
@@ -193,8 +140,9 @@ def over_devices(
         devices: how many; None for all.
     """
     kind = getattr(getattr(jax.sharding, "AxisType", None), way.axes, None)
-    needed = {"Explicit": hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard")}
-    if kind is None or not hasattr(jax, "shard_map") or not needed.get(way.axes, True):
+    explicit = way.axes == "Explicit"
+    lacks_explicit = not (hasattr(jax, "set_mesh") and hasattr(jax.sharding, "reshard"))
+    if kind is None or not hasattr(jax, "shard_map") or (explicit and lacks_explicit):
         raise NotOfferedError(f"spreading a batch by {way.name} needs a newer JAX")
     some = jax.devices()[:devices]
     mesh = jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
@@ -203,8 +151,8 @@ def over_devices(
         def call(model: Any, *data: Any) -> Any:
             model = jax.device_put(model, NamedSharding(mesh, P()))
             data = jax.device_put(data, NamedSharding(mesh, P(AXIS)))
-            with jax.set_mesh(mesh) if way.axes == "Explicit" else nullcontext():
-                jitted = jit_without_optimization(way.spread(function, mesh))
+            with jax.set_mesh(mesh) if explicit else nullcontext():
+                jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
                 compiled = jitted.lower(model, *data).compile()
                 exchanged.extend(collectives_of(compiled.as_text()))
                 return gathered(compiled(model, *data))
@@ -214,21 +162,41 @@ def over_devices(
     return transform
 
 
+def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
+    """The function on each device's part; the gradient of the parameters is the sum over devices."""
+
+    def whole(model: Any, passed: Any, *data: Any) -> Any:
+        def local(model: Any, *data: Any) -> Any:
+            if way.varying:
+                model = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
+            found = function(model, *data)
+            if way.varying:  # otherwise it is summed already
+                found["d model"] = jax.lax.psum(found["d model"], AXIS)
+            return found
+
+        names = ("carry", "outputs", "d model", "d x", *(() if passed[1] is None else ("d carry",)))
+        out_specs = {name: P() if name == "d model" else P(AXIS) for name in names}
+        in_specs = (P(), *[P(AXIS)] * (1 + len(data)))
+        return jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=out_specs)(model, passed, *data)
+
+    return whole
+
+
 def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: list[Collective]) -> None:
-    """Raise a DefectError where more is exchanged than each gradient of a parameter, once, and the loss."""
+    """Raise a DefectError where more is exchanged than each gradient of a parameter, once."""
     fused = isinstance(port, WithKernel) and port.kernel == "fused"
     if not exchanged:
         raise DefectError(f"{way.name}: nothing is exchanged, so that the gradient is that of a part of the batch.")
-    if not (fused or way.once):
+    if not (fused or way.varying):
         return
     if inside := [str(c) for c in exchanged if c.in_loop]:
         raise DefectError(f"{way.name}: devices exchange data at every step: {'; '.join(inside)}.")
     own = [a for name, a in answers.items() if name.startswith("d ") and name not in ("d x", "d carry")]
     twice = np.asarray(answers["d initial_carry"]).nbytes  # as the start, and where there are resets
-    most = sum(np.asarray(a).nbytes for a in own) + twice + LOSS_BYTES
+    most = sum(np.asarray(a).nbytes for a in own) + twice
     total = sum(c.nbytes for c in exchanged)
     if total > most:
         raise DefectError(
             f"{way.name}: devices exchange {total:,} bytes ({'; '.join(map(str, exchanged))}), expected at most "
-            f"{most:,}: those of the gradient and of the loss."
+            f"{most:,}: those of the gradient."
         )

@@ -18,7 +18,9 @@ from scipy.special import ndtr
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
 from ...parameters.record import ClassifierParams, leaf_shapes, leaves
+from ...port.compilation import configured
 from ...port.protocol import Port
+from ...program import Traced
 from ..bounds import relative_error
 from ..cases import CASE
 from .check import LEFT_OUT, Answers, Check, make_traced
@@ -32,6 +34,8 @@ CORRELATION_ERRORS = 6  # of many pairs
 CUT, CUT_DEVIATION, CUT_KURTOSIS = 2.0, 0.87962566103423978, 2.3656
 #: Kolmogorov and Smirnov's distance, times the square root of the number of draws, passed once in a quarter million.
 DISTANCE = 2.5
+#: Draws within jit and outside of it differ by rounding alone.
+SAME_DRAW = 1e-9
 
 Array = np.ndarray
 
@@ -63,17 +67,10 @@ def draws_check(name: str, catches: str) -> Check:
     return Check(name, catches, answer, expect)
 
 
-_NORMAL = initializers.normal(0.5)
-
-
-#: Draws within jit and outside of it differ by rounding alone.
-SAME_DRAW = 1e-9
-
-
 class _CarryInit:
     """An initializer of the initial carry that notes how it is called."""
 
-    def __init__(self, drawn: Callable[..., Any] = _NORMAL) -> None:
+    def __init__(self, drawn: Callable[..., Any]) -> None:
         self.calls: list[tuple[Any, Any]] = []  # shape and dtype
         self._drawn = drawn
 
@@ -95,23 +92,32 @@ class _CarryInit:
 
 
 def _require_carry_init(port: Port, config: GRUConfig) -> None:
-    """`carry_init` is called once, with a key of the model's own, and what it gives arrives; the default is zeros."""
-    init = _CarryInit()
-    drawn = replace(config, carry_init=init)
-    first, second = (_initial_carry(port, drawn, key) for key in (0, 1))
-    init.require(config)
-    if np.array_equal(first, second):
-        raise DefectError("carry_init is given the same key for two models with different ones.")
-    counted = _CarryInit(lambda key, shape, dtype: jnp.arange(shape[0], dtype=dtype))
-    if not np.array_equal(_initial_carry(port, replace(config, carry_init=counted), 0), np.arange(config.hidden_size)):
-        raise DefectError("what carry_init gives is not the initial carry.")
-    if np.any(_initial_carry(port, config, 0)):
+    """`carry_init` is called once, and what it gives arrives, within jit and outside of it; the default is zeros."""
+    if np.any(_record(port, make_traced(port, config, 0))["initial_carry"]):
         raise DefectError("without carry_init, the initial carry is not zero.")
-    _require_traced(port, drawn)
-    traced, eager = (leaves(port.dump(model)) for model in (make_traced(port, drawn, 0), port.make(drawn, _key(0))))
-    for name, array in traced.items():
+    init = _CarryInit(lambda key, shape, dtype: jnp.arange(shape[0], dtype=dtype))
+    counted = replace(config, carry_init=init)
+    traced = _traced_make(port, counted)
+    draws = str(traced.closed).count("name=draw_carry")
+    if draws != 1:
+        raise DefectError(f"carry_init is called {draws} times, expected once.")
+    with configured({"jax_disable_most_optimizations": True}):
+        eager = _record(port, port.make(counted, _key(0)))
+    within = _record(port, traced(_key(0)))
+    init.require(config)
+    if not np.array_equal(within["initial_carry"], np.arange(config.hidden_size)):
+        raise DefectError("what carry_init gives is not the initial carry.")
+    for name, array in within.items():
         if not relative_error(eager[name], array) <= SAME_DRAW:
             raise DefectError(f"outside of jit, make draws another {name} than within.")
+
+
+def _traced_make(port: Port, config: GRUConfig) -> Traced:
+    """The trace of `make`, as within jit, where many models are made at once."""
+    try:
+        return Traced(lambda key: port.make(config, key), _key(0))
+    except jax.errors.JAXTypeError as error:
+        raise DefectError(f"make cannot be traced by JAX, as by jax.jit: {type(error).__name__}.") from None
 
 
 def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParams]:
@@ -123,10 +129,11 @@ def _draw(port: Port, dtype: str, keys: tuple[int, ...]) -> list[ClassifierParam
 
 
 def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None) -> list[Any]:
-    """The parameters of made models; evaluated from the trace, which takes a fraction of the time, where that works."""
-    init = _CarryInit()
+    """The parameters of made models, evaluated from the trace."""
+    init = _CarryInit(initializers.normal(0.5))
     config = GRUConfig(D, H, classes, param_dtype=dtype, carry_init=init)
-    found: list[Any] = [port.dump(make_traced(port, config, key)) for key in keys]
+    traced = _traced_make(port, config)
+    found: list[Any] = [port.dump(traced(_key(key))) for key in keys]
     init.require(config)
     for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, classes).items()):
         array = leaves(params)[name]
@@ -137,24 +144,12 @@ def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None)
     return [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in found]
 
 
-def _require_traced(port: Port, config: GRUConfig) -> None:
-    """`make` within jit, as it is where many models are made at once, draws the initial carry once."""
-    try:
-        traced = jax.make_jaxpr(lambda key: port.make(config, key))(jax.random.key(0))
-    except jax.errors.JAXTypeError as error:
-        raise DefectError(f"make cannot be traced by JAX, as by jax.jit: {type(error).__name__}.") from None
-    draws = str(traced).count("name=draw_carry")
-    if draws != 1:
-        raise DefectError(f"carry_init is called {draws} times, expected once.")
-
-
 def _key(seed: int) -> Any:
     return jax.random.key(seed)
 
 
-def _initial_carry(port: Port, config: GRUConfig, key: int) -> Array:
-    params: Any = port.dump(make_traced(port, config, key))
-    return np.asarray(params.initial_carry)
+def _record(port: Port, model: Any) -> dict[str, Array]:
+    return {name: np.asarray(array) for name, array in leaves(port.dump(model)).items()}
 
 
 # Distributions ----------------------------------------------------------------------------------------------------
@@ -167,19 +162,14 @@ def _require_distributions(params: ClassifierParams, dtype: str) -> None:
     cut += [] if readout is None else [("the readout", readout.weight, H)]
     for what, block, fan_in in cut:
         _require_cut_normal(f"{what} in {dtype}", block * fan_in**0.5, eps)
-    for gate, block in zip("rzn", np.split(gru.weight_hh, 3), strict=True):
+    recurrent = np.split(gru.weight_hh, 3)
+    for gate, block in zip("rzn", recurrent, strict=True):
         what = f"recurrent gate {gate} in {dtype}"
-        off = np.abs(block @ block.T - np.eye(H)).max()
-        if not off <= 16 * eps:
-            raise DefectError(f"{what} is {off:.1e} from orthogonal, expected at most {16 * eps:.1e}.")
+        _require(f"{what} is apart from orthogonal", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
         _require_mean_and_shape(what, block * H**0.5, eps, ndtr)
-    traces = [np.trace(block) for block in np.split(gru.weight_hh, 3)]  # each of variance 1, whatever the size
-    if not abs(sum(traces)) <= ERRORS * len(traces) ** 0.5:
-        said = ", ".join(f"{trace:.1f}" for trace in traces)
-        raise DefectError(
-            f"recurrent gates in {dtype} have traces of {said}, expected 0 ± 1 each: not every orthogonal matrix is as "
-            "likely as another, as after a QR decomposition whose signs are not drawn."
-        )
+    # each trace has variance 1, whatever the size; not so where the signs of a QR decomposition are not drawn
+    traces = sum(np.trace(block) for block in recurrent)
+    _require(f"the sum of the traces of the recurrent gates in {dtype} is off", abs(traces), ERRORS * 3**0.5)
     biases = {"bias": gru.bias, "bias_n": gru.bias_n} | ({} if readout is None else {"readout.bias": readout.bias})
     for name, bias in biases.items():
         if np.any(bias):
@@ -187,12 +177,16 @@ def _require_distributions(params: ClassifierParams, dtype: str) -> None:
     _require_spread(f"initial_carry in {dtype}", gru.initial_carry / 0.5, 3.0, eps)
 
 
+def _require(what: str, off: float, bound: float) -> None:
+    if not off <= bound:
+        raise DefectError(f"{what} by {off:.3g}, expected at most {bound:.3g}.")
+
+
 def _require_cut_normal(what: str, drawn: Array, eps: float) -> None:
     """Require variance 1 of `lecun_normal` times the square root of the fan-in."""
     _require_spread(what, drawn, CUT_KURTOSIS, eps)
     most = np.abs(drawn).max() * CUT_DEVIATION
-    if not most <= CUT * (1 + 2 * eps):
-        raise DefectError(f"{what} has entries of {most:.3f} untruncated standard deviations, expected at most {CUT}.")
+    _require(f"{what} has an entry away from 0, in untruncated standard deviations,", most, CUT * (1 + 2 * eps))
 
     def distribution(z: Array) -> Array:
         low = ndtr(-CUT)
@@ -203,22 +197,15 @@ def _require_cut_normal(what: str, drawn: Array, eps: float) -> None:
 
 def _require_spread(what: str, drawn: Array, kurtosis: float, eps: float) -> None:
     bound = ERRORS * ((kurtosis - 1) / (4 * drawn.size)) ** 0.5 + 4 * eps
-    if not abs(drawn.std() - 1) <= bound:
-        raise DefectError(
-            f"{what} has {drawn.std():.3f} times the standard deviation that it should have, expected 1 ± {bound:.3f}."
-        )
+    _require(f"{what} has a standard deviation that is off", abs(drawn.std() - 1), bound)
 
 
 def _require_mean_and_shape(what: str, drawn: Array, eps: float, distribution: Callable[[Array], Array]) -> None:
-    bound = ERRORS / drawn.size**0.5 + 4 * eps
-    if not abs(drawn.mean()) <= bound:
-        raise DefectError(f"{what} has a mean of {drawn.mean():.3f} standard deviations, expected 0 ± {bound:.3f}.")
+    _require(f"{what} has a mean that is off", abs(drawn.mean()), ERRORS / drawn.size**0.5 + 4 * eps)
     known = distribution(np.sort(drawn, axis=None))
     ranks = np.arange(drawn.size + 1) / drawn.size
     distance = max(np.abs(known - ranks[1:]).max(), np.abs(known - ranks[:-1]).max())
-    bound = DISTANCE / drawn.size**0.5 + 4 * eps
-    if not distance <= bound:
-        raise DefectError(f"{what} has another distribution: {distance:.3f} off, expected at most {bound:.3f}.")
+    _require(f"{what} has another distribution, off", distance, DISTANCE / drawn.size**0.5 + 4 * eps)
 
 
 # Nothing twice ----------------------------------------------------------------------------------------------------

@@ -12,16 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...errors import DefectError
-from ...parameters.record import leaves
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port
 from ...program import evaluate
-from .. import oracle
 from ..bounds import SAME_BOUND, relative_error
 from ..cases import CASE
+from ..contract.data import data_of
+from ..contract.factors import whole_row
+from ..contract.programs import arguments_of, direct, named_answers
+from ..contract.reference import expect_one
 from .check import Answers, Check, unless_left_out
 
 Array = Any
+#: Batch shapes for which the initial carry is handed out.
+BATCHES = ((), (len(CASE.x),), (2, len(CASE.x)))
 EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
 #: Steps that 16 bits do not count; those up to which a half-precision number counts, and some more.
 COUNTED = 2**16 + 2
@@ -32,44 +36,38 @@ NARROW = {"int8": 2**7 + 3, "uint8": 2**8 + 3}
 
 def start_check(name: str, catches: str) -> Check:
     """The parameter is handed out, in the dtype of the computation, for each batch; and so is its tangent."""
+    params, config, B = CASE.params.gru, CASE.gru_config, len(CASE.x)
+    moved = jax.tree.map(lambda p: np.roll(p, 1), params)  # not along the parameters
 
     def answer(port: Port) -> Answers:
-        params, config, B = CASE.params.gru, CASE.gru_config, len(CASE.x)
+        def handed_out(model: Any) -> list[Array]:
+            return [port.initial_carry(model, batch) for batch in BATCHES]
+
         for dtype in (None, "float32", "bfloat16"):
-            model = port.load(replace(config, dtype=dtype), params)
-            computed = jnp.dtype(dtype or params.initial_carry.dtype)
-            for batch in ((), (B,), (2, B)):
-                found = evaluate(lambda model, batch=batch: port.initial_carry(model, batch), model)
-                shape = (*batch, *params.initial_carry.shape)
-                what = f"the initial carry for batch_shape={batch}"
-                what += f" of a model with dtype={dtype!r}" if dtype else ""
-                if (found.shape, found.dtype) != (shape, computed):
-                    raise DefectError(f"{what} is {found.dtype}{found.shape}, expected {computed}{shape}.")
-                error = relative_error(found, np.broadcast_to(params.initial_carry, shape))
-                if dtype and not error <= float(jnp.finfo(dtype).eps):
-                    raise DefectError(f"{what} is not the parameter.")
-        plain = port.load(config, params)
-        if not relative_error(port.initial_carry(plain, (B,)), np.tile(params.initial_carry, (B, 1))) <= SAME_BOUND:
-            raise DefectError("outside of jit, the initial carry is not the parameter.")
-        cast = jax.tree.map(lambda p: p.astype("float32"), plain)
-        given = jnp.result_type(port.initial_carry(cast, (B,)))
-        if given != jnp.float32:
-            raise DefectError(f"the initial carry of a model whose parameters were cast to float32 is {given}.")
-        model, along = (port.load(config, p) for p in (params, _moved()))
+            found = evaluate(handed_out, port.load(replace(config, dtype=dtype), params))
+            for batch, array in zip(BATCHES, found, strict=True):
+                _require_start(f"for batch_shape={batch}, dtype={dtype!r}", array, batch, dtype or "float64")
+        model, along = (port.load(config, p) for p in (params, moved))
+        _require_start("outside of jit", np.asarray(port.initial_carry(model, (B,))), (B,), "float64")
+        cast = jax.tree.map(lambda p: p.astype("float32"), model)
+        start = np.asarray(port.initial_carry(cast, (B,)))
+        _require_start("with parameters that were cast to float32", start, (B,), "float32")
         value, tangent = evaluate(partial(jax.jvp, lambda model: port.initial_carry(model, (B,))), (model,), (along,))
         return {"the initial carry": value, "its tangent": tangent}
 
     def expect() -> Answers:
-        carries = (params.initial_carry for params in (CASE.params.gru, _moved()))
-        value, tangent = (np.broadcast_to(carry, (len(CASE.x), *carry.shape)) for carry in carries)
+        value, tangent = (np.tile(p.initial_carry, (B, 1)) for p in (params, moved))
         return {"the initial carry": value, "its tangent": tangent}
 
     return Check(name, catches, answer, expect)
 
 
-def _moved() -> Any:
-    """Parameters that are not along those of the case."""
-    return jax.tree.map(lambda p: np.roll(p, 1), CASE.params.gru)
+def _require_start(what: str, found: Any, batch: tuple[int, ...], dtype: str) -> None:
+    want = np.broadcast_to(CASE.params.gru.initial_carry, (*batch, CASE.gru_config.hidden_size))
+    if (found.shape, str(found.dtype)) != (want.shape, dtype):
+        raise DefectError(f"the initial carry {what} is {found.dtype}{found.shape}, expected {dtype}{want.shape}.")
+    if not relative_error(found, want) <= max(SAME_BOUND, float(jnp.finfo(dtype).eps)):
+        raise DefectError(f"the initial carry {what} is not the parameter.")
 
 
 def held_check(name: str, catches: str) -> Check:
@@ -114,9 +112,9 @@ def counted_check(name: str, catches: str) -> Check:
 
         answers: Answers = {"carry": both(model, x, lengths)}
         for dtype, steps in COARSE.items():
+            quantity = f"ends in {dtype}"
             ends = partial(_ends, port, dtype, steps)
-            name = f"ends in {dtype}"
-            answers |= unless_left_out(lambda name=name, ends=ends: {name: ends()}, [name])
+            answers |= unless_left_out(lambda quantity=quantity, ends=ends: {quantity: ends()}, [quantity])
         for dtype, steps in NARROW.items():
             x, short = np.resize(CASE.x, (2, steps, CASE.x.shape[-1])), np.array([5, steps - 9], dtype)
             outputs = evaluate(lambda model, x, short: port.apply(model, x, lengths=short)[1], model, x, short)
@@ -142,8 +140,35 @@ def _ends(port: Port, dtype: str, steps: int) -> np.ndarray:
     carry, outputs = (np.asarray(array, np.float64) for array in found)
     there = np.any(outputs, axis=-1).sum(axis=-1)
     from_end = np.abs(outputs - carry[:, None])[:, ::-1].sum(axis=-1).argmin(axis=-1)  # earlier ones may be the same
-    last = steps - from_end
-    return np.stack([there, last]).astype(np.float64)
+    return np.stack([there, steps - from_end]).astype(np.float64)
+
+
+def export_check(name: str, catches: str) -> Check:
+    """Results and gradient in programs that are exported for any batch size and three platforms, and read back."""
+    rows = {"closed over, ": whole_row({"phase": "forward"}), "": whole_row({})}
+
+    def answer(port: Port) -> Answers:
+        import jax.export  # which older versions import on request alone
+
+        found: Answers = {}
+        (size,) = jax.export.symbolic_shape("size")
+        for label, row in rows.items():
+            data = data_of(row).of_set(0)
+            model, (passed, weights, d_carry, _) = arguments_of(row, port, data)
+            arrays = jax.tree.map(lambda a: a[0], (passed, weights, d_carry))
+            specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), arrays)
+            call = partial(direct, row, port, along=None)
+            if label:
+                results = exported(partial(call, model), *specs)(*arrays)
+            else:
+                results = exported(call, model, *specs)(model, *arrays)
+            found |= {f"{label}{name}": array for name, array in named_answers(row, port, data, results).items()}
+        return found
+
+    def expect() -> Answers:
+        return {f"{label}{name}": array for label, row in rows.items() for name, array in expect_one(row).items()}
+
+    return Check(name, catches, answer, expect)
 
 
 def exported(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
@@ -170,36 +195,3 @@ def exported(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
     artefact = jax.export.deserialize(jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(*arrays).serialize())
     call = jit_without_optimization(artefact.call)
     return lambda *arguments: jax.tree.unflatten(made["results"], call(*jax.tree.leaves(arguments)))
-
-
-def export_check(name: str, catches: str) -> Check:
-    """Results and gradient in programs that are exported for any batch size and three platforms, and read back."""
-
-    def answer(port: Port) -> Answers:
-        import jax.export  # which older versions import on request alone
-
-        model, (size,) = port.load(CASE.gru_config, CASE.params.gru), jax.export.symbolic_shape("size")
-        x = jax.ShapeDtypeStruct((size, *CASE.x.shape[1:]), CASE.x.dtype)
-
-        def differentiate(model: Any, x: Array) -> Any:
-            def scalar(model: Any, x: Array) -> Array:
-                carry, outputs = port.apply(model, x)
-                return jnp.sum(carry) + jnp.sum(outputs), (carry, outputs)
-
-            (_, found), (gradient, _) = port.value_and_grad(scalar, has_aux=True)(model, x)
-            return found, gradient
-
-        (carry, outputs), gradient = exported(differentiate, model, x)(model, CASE.x)
-        closed_over = exported(lambda x: port.apply(model, x), x)(CASE.x)
-        named = {f"d {name}": array for name, array in leaves(port.dump(gradient)).items()}
-        plain = dict(zip(("carry, closed over", "outputs, closed over"), closed_over, strict=True))
-        return {"carry": carry, "outputs": outputs} | plain | named
-
-    def expect() -> Answers:
-        tape = oracle.forward(CASE.params.gru, CASE.x)
-        found = oracle.backward(CASE.params.gru, tape, np.ones_like(tape.outputs), np.ones_like(tape.carry))
-        plain = {"carry, closed over": tape.carry, "outputs, closed over": tape.outputs}
-        named = {f"d {name}": array for name, array in leaves(found.params).items()}
-        return {"carry": tape.carry, "outputs": tape.outputs} | plain | named
-
-    return Check(name, catches, answer, expect)

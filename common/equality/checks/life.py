@@ -8,7 +8,7 @@ import copy
 import pickle
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,15 +18,18 @@ import optax
 
 from ...config import GRUConfig
 from ...errors import DefectError, listed
+from ...gru.kernels import STOCK
 from ...parameters.record import leaf_shapes, leaves
-from ...port.protocol import Params, Port
+from ...port.protocol import Params, Port, WithKernel
 from ...port.styles import make_task
 from ...port.task import Batch
-from ...program import Evaluator, one_set
-from .. import oracle
+from ...program import Evaluator, equations, one_set
 from ..bounds import SAME_BOUND, relative_error
 from ..cases import CASE
-from ..contract.programs import Undumped
+from ..contract.data import Data, config_of, data_of
+from ..contract.factors import Row, whole_row
+from ..contract.programs import Undumped, arguments_of, direct, named_answers
+from ..contract.reference import expect
 from .check import Answers, Check, make_traced, unless_left_out
 
 #: (port, configuration, model) -> the same model, another way; or None where the framework can't.
@@ -35,6 +38,8 @@ Copy = Callable[[Port, GRUConfig, Any], Any]
 SGD = optax.sgd(0.5)
 #: What is chosen beside the parameters; each choice has to stay.
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
+#: Whose life it is.
+KINDS = {"GRU": whole_row({}), "classifier": whole_row({"entry": "classifier", "lengths": "passed"})}
 
 
 def life_check(name: str, catches: str) -> Check:
@@ -42,106 +47,81 @@ def life_check(name: str, catches: str) -> Check:
 
     def answer(port: Port) -> Answers:
         found: Answers = {}
-        for kind in _KINDS:
-            ask = partial(_answer_kind, port, kind)
-            of_kind = ask() if kind.config.classes is None else unless_left_out(ask, kind.asked())
-            found |= {f"{kind.name}: {quantity}": array for quantity, array in of_kind.items()}
+        for kind, row in KINDS.items():
+            ask = partial(_answer_kind, port, row)
+            of_kind = unless_left_out(ask, _asked(row)) if kind == "classifier" else ask()
+            found |= {f"{kind}: {quantity}": array for quantity, array in of_kind.items()}
         return found
 
     def expect() -> Answers:
         return {
-            f"{kind.name}: {quantity}": _expected(params, batch)
-            for kind in _KINDS
-            for quantity, (params, batch) in kind.asked().items()
+            f"{kind}: {quantity}": _expected(row, data)
+            for kind, row in KINDS.items()
+            for quantity, data in _asked(row).items()
         }
 
     return Check(name, catches, answer, expect)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A GRU or a classifier, with its data."""
-
-    name: str
-    config: GRUConfig
-    params: Params
-    batch: Batch
-
-    def asked(self) -> dict[str, tuple[Params, Batch]]:
-        """Parameters and data by what is compared with the oracle."""
-        others = jax.tree.map(lambda p: np.roll(p, 1), self.params)
-        smaller = Batch(*(array if array is None else array[-1:] for array in self.batch))
-        return {
-            "loaded": (self.params, self.batch),
-            "other parameters": (others, self.batch),
-            "another batch size": (self.params, smaller),
-        }
-
-
-_KINDS = (
-    _Kind("GRU", CASE.gru_config, CASE.params.gru, Batch(CASE.x, CASE.targets)),
-    _Kind("classifier", CASE.config, CASE.params, Batch(CASE.x, CASE.labels, CASE.lengths)),
-)
+def _asked(row: Row) -> dict[str, Data]:
+    """Parameters and data by what is compared with the oracle."""
+    data = data_of(row).of_set(0)
+    arrays = {name: getattr(data, name) for name in ("x", "lengths", "weights", "d_carry")}
+    return {
+        "loaded": data,
+        "other parameters": replace(data, params=jax.tree.map(lambda p: np.roll(p, 1), data.params)),
+        "another batch size": replace(data, **{name: a if a is None else a[:, -1:] for name, a in arrays.items()}),
+    }
 
 
 class _Run:
-    """Prediction and gradient of a model, as one vector, evaluated from the trace of a jitted program.
+    """Values and gradients of a row, as one vector, evaluated from the trace of a jitted program.
 
     Attributes:
         traces: how often JAX traced it.
     """
 
-    def __init__(self, port: Port, config: GRUConfig):
+    def __init__(self, port: Port, row: Row):
         self.traces = 0
-        self._port, self._task = port, make_task(port, config, "gradient", SGD)
+        self._port, self._row = port, row
         self._jitted: Any = jax.jit(self._differentiate)
 
-    def __call__(self, model: Any, batch: Batch) -> np.ndarray:
-        arguments = model, *map(_device, batch[:3])
+    def __call__(self, model: Any, data: Data) -> np.ndarray:
+        arguments = model, *jax.tree.map(jax.device_put, self._arrays(data))
         traced = self._jitted.trace(*arguments)
         found = Evaluator(traced.jaxpr)(*map(one_set, jax.tree.leaves(arguments)))
-        prediction, gradient = jax.tree.unflatten(jax.tree.structure(traced.out_info), [a[0] for a in found])
-        return _vector(prediction, self._port.dump(gradient))
+        results = jax.tree.unflatten(jax.tree.structure(traced.out_info), [a[0] for a in found])
+        return _vector(named_answers(self._row, self._port, data, results))
 
-    def program(self, model: Any, batch: Batch) -> tuple[str, Any]:
-        """The traced program as text without addresses, and the prediction's shapes and dtypes."""
-        traced, (prediction, _) = jax.make_jaxpr(self._differentiate, return_shape=True)(model, *batch[:3])
-        return _text(traced), prediction
+    def program(self, model: Any, data: Data) -> tuple[str, Any]:
+        """The traced program as text without addresses, and the shapes and dtypes of the results."""
+        traced, results = jax.make_jaxpr(self._differentiate, return_shape=True)(model, *self._arrays(data))
+        return re.sub(r" at 0x[0-9a-f]+", "", str(traced)), results
 
-    def _differentiate(self, model: Any, x: Any, targets: Any, lengths: Any) -> tuple[Any, Any]:
+    def _arrays(self, data: Data) -> Any:
+        _, (passed, weights, d_carry, _) = arguments_of(self._row, self._port, data)
+        return jax.tree.map(lambda a: a[0], (passed, weights, d_carry))
+
+    def _differentiate(self, model: Any, *arrays: Any) -> Any:
         self.traces += 1
-
-        def objective(model: Any) -> tuple[Any, Any]:
-            prediction = self._task.predict(model, x, lengths)
-            return self._task.loss(prediction, targets), prediction
-
-        (_, prediction), (gradient,) = self._port.value_and_grad(objective, has_aux=True)(model)
-        return prediction, gradient
+        return direct(self._row, self._port, model, *arrays, along=None)
 
 
-def _text(traced: Any) -> str:
-    return re.sub(r" at 0x[0-9a-f]+", "", str(traced))
-
-
-def _device(array: Any) -> Any:
-    return None if array is None else jax.device_put(array)
-
-
-def _answer_kind(port: Port, kind: _Kind) -> Answers:
-    run, config = _Run(port, kind.config), kind.config
-    models = {what: _load_from_own(port, config, params) for what, (params, _) in kind.asked().items()}
-    found = {what: run(models[what], batch) for what, (_, batch) in kind.asked().items()}
-    loaded, first = models["loaded"], found["loaded"]
+def _answer_kind(port: Port, row: Row) -> Answers:
+    run, config, asked = _Run(port, row), config_of(row), _asked(row)
+    models = {what: _load_from_own(port, config, data.params) for what, data in asked.items()}
+    found = {what: run(models[what], data) for what, data in asked.items()}
+    data, loaded, first = asked["loaded"], models["loaded"], found["loaded"]
     if run.traces > 2:
         raise DefectError(f"{run.traces} traces of models that were loaded alike, in two batch sizes: expected 2.")
-    _make_twins(port, kind, run)
+    _make_twins(port, config, run, row, data)
     for name, again in COPIES.items():
         other = again(port, config, loaded)
         if other is not None:
-            _require_params(port.dump(other), kind.params, f"{name}, a model has other parameters")
-            _require_bits(run(other, kind.batch), first, f"{name}, a model gives other values or gradients")
-    _keep_choices(port, kind, run)
-    _require_bits(run(loaded, kind.batch), first, "after its copies were used, a model gives other bits")
+            _require_params(port.dump(other), data.params, f"{name}, a model has other parameters")
+            _require_bits(run(other, data), first, f"{name}, a model gives other values or gradients")
+    _keep_choices(port, config, run, data)
+    _require_bits(run(loaded, data), first, "after its copies were used, a model gives other bits")
     return found
 
 
@@ -155,58 +135,69 @@ def _load_from_own(port: Port, config: GRUConfig, params: Params) -> Any:
     return model
 
 
-def _make_twins(port: Port, kind: _Kind, run: _Run) -> None:
+def _make_twins(port: Port, config: GRUConfig, run: _Run, row: Row, data: Data) -> None:
     """Two models that are made alike are alike, and what `make` gave is what `dump` says."""
-    made, twin = (make_traced(port, kind.config, 0) for _ in range(2))
+    made, twin = (make_traced(port, config, 0) for _ in range(2))
     params = port.dump(made)
-    shapes = leaf_shapes(kind.config.input_size, kind.config.hidden_size, kind.config.classes)
-    said = {name: (np.shape(array), str(array.dtype)) for name, array in leaves(params).items()}
-    wrong = [name for name, shape in shapes.items() if said.get(name) != (shape, kind.config.param_dtype)]
+    shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
+    given = {name: (np.shape(array), str(array.dtype)) for name, array in leaves(params).items()}
+    wrong = [name for name, shape in shapes.items() if given.get(name) != (shape, config.param_dtype)]
     if wrong:
-        raise DefectError(f"made: {wrong[0]} is {said.get(wrong[0])}, expected {shapes[wrong[0]]} as configured.")
+        raise DefectError(f"made: {wrong[0]} is {given.get(wrong[0])}, expected {shapes[wrong[0]]} as configured.")
     _require_params(port.dump(twin), params, "made twice with one key, a model has other parameters")
-    loaded = port.load(kind.config, params)
+    loaded = port.load(config, params)
     _require_params(port.dump(loaded), params, "made, dumped and loaded, a model has other parameters")
-    answer, before = run(made, kind.batch), run.traces
+    answer, before = run(made, data), run.traces
     for what, other in (("made twice alike", twin), ("made and loaded", loaded)):
         if jax.tree.structure(other) != jax.tree.structure(made):
             raise DefectError(f"{what}, two models differ in jax.tree.structure: JAX compiles for each.")
-        _require_bits(run(other, kind.batch), answer, f"{what}, two models give other bits")
+        _require_bits(run(other, data), answer, f"{what}, two models give other bits")
         if run.traces > before:
             raise DefectError(f"{what}, two models are traced one by one, expected one trace for both.")
-    error = relative_error(answer, _expected(params, kind.batch))
+    error = relative_error(answer, _expected(row, replace(data, params=params)))
     if not error <= SAME_BOUND:
         raise DefectError(f"made: error {error:.1e} against the oracle on its own dumped parameters.")
 
 
-def _keep_choices(port: Port, kind: _Kind, run: _Run) -> None:
-    """Require each choice in the program of a model, of each of its copies, and of each call style."""
-    chosen = replace(kind.config, **CHOICES)
-    model = port.load(chosen, kind.params)
-    program, prediction = run.program(model, kind.batch)
-    dtypes = {str(array.dtype) for array in jax.tree.leaves(prediction)}
+def _keep_choices(port: Port, config: GRUConfig, run: _Run, data: Data) -> None:
+    """Require each choice in the program of a model, of each of its copies, and of each call style.
+
+    Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ.
+    """
+    chosen = replace(config, **CHOICES)
+    model = port.load(chosen, data.params)
+    structure = jax.tree.structure(model)
+    program, results = run.program(model, data)
+    dtypes = {str(array.dtype) for name, array in results.items() if name in ("carry", "outputs", "logits")}
     if dtypes != {chosen.dtype}:
         raise DefectError(f"with dtype={chosen.dtype!r}, a model gives {', '.join(sorted(dtypes))}.")
-    for choice, default in (("unroll", 1), ("remat", False)):
-        plain = port.load(replace(chosen, **{choice: default}), kind.params)
-        if run.program(plain, kind.batch)[0] == program:
-            raise DefectError(f"{choice}={CHOICES[choice]} makes no difference to the program.")
     copies = {name: again(port, chosen, model) for name, again in COPIES.items()}
     for name, other in (copies | {"made": make_traced(port, chosen, 0)}).items():
-        if other is not None and run.program(other, kind.batch)[0] != program:
+        if other is None or jax.tree.structure(other) == structure:
+            continue
+        if run.program(other, data)[0] != program:
             raise DefectError(f"{name}, a model has another program: dtype, unroll, remat or kernel is lost.")
-    if kind.config.classes is None:
-        _keep_in_styles(port, kind, chosen)
+    if config.classes is not None:
+        return
+    plain = {f"{name}={value}": port.load(replace(chosen, **{name: value}), data.params)
+             for name, value in (("unroll", 1), ("remat", False))}  # fmt: skip
+    own = port.kernel if isinstance(port, WithKernel) else STOCK
+    for kernel in set(port.kernels) - {own}:
+        plain[f"kernel={kernel!r}"] = WithKernel(port, kernel).load(chosen, data.params)
+    for what, other in plain.items():
+        if run.program(other, data)[0] == program:
+            raise DefectError(f"{what} makes no difference to the program.")
+    _keep_in_styles(port, chosen)
 
 
-def _keep_in_styles(port: Port, kind: _Kind, chosen: GRUConfig) -> None:
+def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
     """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
-    model = port.load(chosen, kind.params)
+    model, batch = port.load(chosen, CASE.params.gru), Batch(CASE.x, CASE.targets)
     for style in port.call_styles:
         if style.missing() is not None:
             continue
         phase = "gradient" if "gradient" in style.phases else style.phases[0]
-        task, arrays = make_task(port, chosen, phase, SGD), kind.batch.arguments(phase)
+        task, arrays = make_task(port, chosen, phase, SGD), batch.arguments(phase)
 
         def in_style(model: Any, *arrays: Any, style: Any = style, task: Any = task) -> Any:
             return style.build(Undumped(port), model, task).call(*arrays)
@@ -225,19 +216,15 @@ def _keep_in_styles(port: Port, kind: _Kind, chosen: GRUConfig) -> None:
 
 
 def _computed(jaxpr: Any) -> Iterator[tuple[str, ...]]:
-    """Counts that tell kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
-    for equation in jaxpr.eqns:
-        name, params = equation.primitive.name, equation.params
+    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
+    for equation, _ in equations(jaxpr):
+        name = equation.primitive.name
         if name == "scan":
-            yield name, f"unroll={params['unroll']}"
+            yield name, f"unroll={equation.params['unroll']}"
         elif "dot_general" in name or "all_steps" in name:
             yield name, str(equation.outvars[0].aval.dtype)
         elif name.startswith(("custom_jvp", "custom_vjp", "checkpoint", "remat")):
             yield (name,)
-        for inner in jax.tree.leaves(list(params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                yield from _computed(inner)
 
 
 # Copies -----------------------------------------------------------------------------------------------------------
@@ -271,18 +258,12 @@ COPIES: dict[str, Copy] = {
 # What is compared -------------------------------------------------------------------------------------------------
 
 
-def _expected(params: Any, batch: Batch) -> np.ndarray:
-    if batch.lengths is None:
-        tape = oracle.forward(params, batch.x)
-        _, gradient = oracle.sequence_loss(params, batch.x, batch.targets)
-        return _vector((tape.carry, tape.outputs), gradient)
-    _, gradient = oracle.classifier_loss(params, batch.x, batch.targets, batch.lengths)
-    return _vector(oracle.classify(params, batch.x, batch.lengths), gradient)
+def _expected(row: Row, data: Data) -> np.ndarray:
+    return _vector({name: array[0] for name, array in expect(row, data, np.float64).items()})
 
 
-def _vector(prediction: Any, gradient: Params | None = None) -> np.ndarray:
-    arrays = [*jax.tree.leaves(prediction), *([] if gradient is None else leaves(gradient).values())]
-    return np.concatenate([np.ravel(array) for array in arrays])
+def _vector(answers: Answers) -> np.ndarray:
+    return np.concatenate([np.ravel(answers[name]) for name in sorted(answers)])
 
 
 def _require_bits(found: np.ndarray, expected: np.ndarray, otherwise: str) -> None:

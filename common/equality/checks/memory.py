@@ -21,14 +21,14 @@ from ...port.compilation import jit_without_optimization
 from ...port.programs import computed_functions, temp_bytes
 from ...port.protocol import DONATED, Port
 from ...port.styles import available_styles, make_task
-from ...program import scan_counts
+from ...program import equations, scan_counts
 from .check import Answers, Check
 from .training import ADAM
 
 #: What is kept has to weigh more than parameters and their gradients. More inputs than steps that are unrolled, so that
 #: one is not taken for the other.
 BATCH, INPUTS, UNITS = 16, 5, 8
-SHORT, LONG = 16, 64
+LONG = 64
 UNROLLED = 4
 CLASSES = 2
 #: Of what is kept without remat, at most this share may be kept with it.
@@ -48,18 +48,10 @@ def memory_check(name: str, catches: str) -> Check:
     """Whether `remat` saves memory, in a loop and where there is none, and a train step donates what its style says."""
 
     def answer(port: Port) -> Answers:
-        def both(time: int, classes: int | None = None) -> tuple[Cost, Cost]:
-            plain, again = (gradient_cost(port, time, 1, remat, classes) for remat in (False, True))
-            return plain, again
+        def both(classes: int | None = None) -> list[Cost]:
+            return [gradient_cost(port, LONG, 1, remat, classes) for remat in (False, True)]
 
-        short, long = both(SHORT), both(LONG)
-        grown = [long[remat].kept - short[remat].kept for remat in (0, 1)]
-        if not grown[1] <= SHARE * grown[0]:
-            raise DefectError(
-                f"from {SHORT} to {LONG} steps, remat keeps {grown[1]:,} bytes more, {grown[0]:,} without it: "
-                "expected less."
-            )
-        _require_less("a GRU", SHARE, ("with remat", long[1]), ("without", long[0]))
+        _require_less("a GRU", *both())
         plain = gradient_cost(port, UNROLLED, UNROLLED, remat=False, traced=False)
         for unroll in (UNROLLED, UNROLLED + 1):  # more than there are, too
             again = gradient_cost(port, UNROLLED, unroll, remat=True, traced=False)
@@ -69,8 +61,7 @@ def memory_check(name: str, catches: str) -> Check:
                     "without it, and computes nothing again: it was merged with the forward pass."
                 )
         with suppress(NotOfferedError):
-            plain, again = both(LONG, classes=CLASSES)
-            _require_less("a classifier", SHARE, ("with remat", again), ("without", plain))
+            _require_less("a classifier", *both(classes=CLASSES))
         _require_donations(port)
         return {"defects": np.zeros(())}
 
@@ -80,7 +71,7 @@ def memory_check(name: str, catches: str) -> Check:
 def _require_donations(port: Port) -> None:
     """A style that gives up what its train step replaces gives up all of it: parameters and the optimiser's state."""
     config = GRUConfig(INPUTS, UNITS, param_dtype="float64")
-    batch = np.ones((BATCH, SHORT, INPUTS)), np.ones((BATCH, SHORT, UNITS))
+    batch = np.ones((BATCH, LONG, INPUTS)), np.ones((BATCH, LONG, UNITS))
     for style in available_styles(port, "train_step"):
         if DONATED not in style.labels:
             continue
@@ -100,11 +91,11 @@ def _require_donations(port: Port) -> None:
             )
 
 
-def _require_less(model: str, share: float, less: tuple[str, Cost], more: tuple[str, Cost]) -> None:
-    if not less[1].kept <= share * more[1].kept:
+def _require_less(model: str, plain: Cost, again: Cost) -> None:
+    if not again.kept <= SHARE * plain.kept:
         raise DefectError(
-            f"the gradient of {model} keeps {less[1].kept:,} bytes for {LONG} steps {less[0]}, {more[1].kept:,} "
-            f"{more[0]}: expected less."
+            f"the gradient of {model} keeps {again.kept:,} bytes for {LONG} steps with remat, {plain.kept:,} without: "
+            "expected less."
         )
 
 
@@ -140,13 +131,6 @@ def _computes_more(plain: Cost, again: Cost) -> bool:
 
 def _stacked_bytes(jaxpr: Any) -> int:
     """Bytes that the loops of a traced program hand out step by step, and that others read."""
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "scan":
-            stacked = equation.outvars[scan_counts(equation)[1] :]
-            total += sum(v.aval.size * v.aval.dtype.itemsize for v in stacked)
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                total += _stacked_bytes(inner)
-    return total
+    loops = [equation for equation, _ in equations(jaxpr) if equation.primitive.name == "scan"]
+    stacked = [variable.aval for loop in loops for variable in loop.outvars[scan_counts(loop)[1] :]]
+    return sum(aval.size * aval.dtype.itemsize for aval in stacked)

@@ -189,6 +189,8 @@ def values_of(row: Row) -> tuple[Values, ...]:
     """The sets of values that a row is asked about."""
     if row["phase"] in ("train_step", "penalty") or row["params"] != "random" or row["wide"] != "all":
         return (USUAL,)
+    if row["transform"] == "eager":  # each call compiles its loop
+        return (USUAL,)
     few = tuple(values for values in VALUES if values.everywhere)
     if row["transform"] in COMPILED:
         return (*few, AGAIN)

@@ -1,41 +1,33 @@
-"""The rows that each port is checked by: found once and stored in a file, since finding them takes ten seconds."""
+"""The rows that each port is checked by: found once by `.ci/designs.py`, and stored in a file."""
 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 from ...port.protocol import Port
-from .covering import combinations_of, cover, cover_pairs_with, covered
-from .factors import COARSE_SPACE, SPACE, Row, Space, named_rows, whole_row
+from .factors import COARSE_SPACE, SPACE, Factor, Row, Space, named_rows, whole_row
 
-#: Designs by the digest of their space.
+#: By the digest of a space: its rows, each a string of the numbers of its levels, and how many combinations of levels
+#: some row can have.
 FILE = Path(__file__).with_name("rows.json")
-
-
-@dataclass(frozen=True)
-class Design:
-    """Rows that cover a space.
-
-    Args:
-        combinations: how many pairs and triples of levels some row can have.
-        rows: each a string: for each factor, the number of its level.
-    """
-
-    combinations: int
-    rows: tuple[str, ...]
+#: Some levels of some factors, by the factor's name: what one row can cover.
+Combination = frozenset[tuple[str, str]]
 
 
 def design_of(port: Port) -> list[Row]:
     """The rows of a port: those of the designs in float64 and in other dtypes, and those that are named."""
-    designed = [
-        whole_row({f.name: f.levels[int(n)] for f, n in zip(space.factors, row, strict=True)})
-        for space in (SPACE, COARSE_SPACE)
-        for row in design(space).rows
+    return [row for space in (SPACE, COARSE_SPACE) for row in designed_rows(space)] + named_rows(port)
+
+
+def designed_rows(space: Space) -> list[Row]:
+    """The rows of a space that cover it."""
+    return [
+        whole_row({factor.name: factor.levels[int(n)] for factor, n in zip(space.factors, row, strict=True)})
+        for row in stored()[digest(space)]["rows"]
     ]
-    return designed + named_rows(port)
 
 
 def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
@@ -43,29 +35,37 @@ def coverage_of(rows: Iterable[Row]) -> tuple[int, int]:
 
     Rows in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
     """
-    levels = {factor.name: factor.levels for factor in SPACE.factors}
-    rows = [row for row in rows if all(row.get(name) in known for name, known in levels.items())]
-    checked = covered(SPACE, [row for row in rows if row["dtype"] == "float64"])
-    in_dtypes = covered(COARSE_SPACE, [row for row in rows if row["dtype"] != "float64"], "dtype")
-    return len(checked) + len(in_dtypes), design(SPACE).combinations + design(COARSE_SPACE).combinations
+    rows, count = list(rows), 0
+    for space, of in ((SPACE, "float64"), (COARSE_SPACE, None)):
+        levels = {factor.name: factor.levels for factor in space.factors}
+        usable = [row for row in rows if all(row[name] in known for name, known in levels.items())]
+        some = [row for row in usable if of in (None, row["dtype"])]
+        count += len(covered(space, some, None if of else "dtype"))
+    return count, sum(stored()[digest(space)]["combinations"] for space in (SPACE, COARSE_SPACE))
+
+
+def covered(space: Space, rows: Iterable[Row], only: str | None = None) -> set[Combination]:
+    """The pairs and triples of levels that rows hold; arguments are those of `combined`."""
+    some = combined(space, only)
+    return {frozenset((factor.name, row[factor.name]) for factor in factors) for row in rows for factors in some}
+
+
+def combined(space: Space, only: str | None = None) -> list[tuple[Factor, ...]]:
+    """The factors whose levels are to meet: each two, and three where that is asked for.
+
+    Args:
+        only: a factor; pairs with it alone.
+    """
+    pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
+    if only is not None:
+        return [pair for pair in pairs if only in (factor.name for factor in pair)]
+    return pairs + list(combinations([factor for factor in space.factors if factor.in_triples], 3))
 
 
 @cache
-def design(space: Space) -> Design:
-    """The design of a space: the file's, or found if the file has none."""
-    stored = json.loads(FILE.read_text()).get(digest(space)) if FILE.exists() else None
-    if stored:
-        return Design(stored["combinations"], tuple(stored["rows"]))
-    in_dtypes = any(factor.name == "dtype" for factor in space.factors)
-    rows = cover_pairs_with(space, "dtype") if in_dtypes else cover(space)
-    count = len(combinations_of(space, "dtype") if in_dtypes else combinations_of(space))
-    return Design(count, tuple("".join(str(f.levels.index(row[f.name])) for f in space.factors) for row in rows))
-
-
-def write_designs() -> None:
-    """Write the file anew."""
-    designs = {digest(space): asdict(design(space)) for space in (SPACE, COARSE_SPACE)}
-    FILE.write_text(json.dumps(designs, indent=1, sort_keys=True) + "\n")
+def stored() -> dict[str, dict]:
+    """The designs of the file."""
+    return json.loads(FILE.read_text())
 
 
 def digest(space: Space) -> str:

@@ -7,7 +7,6 @@ with levels that would be asked in vain in each combination. What changes data a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port
 from ...port.styles import available_styles, labels_of, styles_called
@@ -17,8 +16,9 @@ Row = dict[str, str]
 
 #: The function is called directly, and not in one of the port's call styles.
 NO_STYLE = "none"
-#: Transforms of rows that run as XLA compiles them. The others are evaluated from their trace.
-COMPILED = ("compiled", "eager")
+#: Transforms of rows that run as XLA compiles them, the first with all optimisations, the others with few. All other
+#: rows are evaluated from their trace.
+COMPILED = ("compiled", "quick", "eager")
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,9 @@ class Space:
         """The row of the usual levels."""
         return {factor.name: factor.usual for factor in self.factors}
 
-    @cached_property
-    def rules_of(self) -> dict[str, list[Rule]]:
-        """The rules about each factor that some rule is about, by its name."""
-        names = {name: None for rule in self.rules for name in (*rule.when, *rule.then)}
-        return {name: [rule for rule in self.rules if name in rule.when or name in rule.then] for name in names}
-
-    def allows(self, row: Mapping[str, str], changed: str | None = None) -> bool:
-        """Whether a row, or as much of it as is known, keeps every rule.
-
-        Args:
-            row: levels by factor.
-            changed: a factor; without its level the row is known to keep the rules.
-        """
-        rules = self.rules if changed is None else self.rules_of.get(changed, ())
-        return all(rule.allows(row) for rule in rules)
+    def allows(self, row: Mapping[str, str]) -> bool:
+        """Whether a row, or as much of it as is known, keeps every rule."""
+        return all(rule.allows(row) for rule in self.rules)
 
 
 FACTORS = (
@@ -101,7 +89,7 @@ FACTORS = (
     Factor("batch", ("3", "none", "1", "2x1x3")),
     Factor("time", ("17", "1", "2", "130")),
     Factor("inputs", ("5", "1", "18")),
-    Factor("hidden", ("6", "1", "129")),
+    Factor("hidden", ("6", "1", "33")),
     # what is passed
     Factor("carry", ("none", "passed", "other dtype"), in_triples=True),
     Factor("lengths", ("none", "passed"), in_triples=True),
@@ -122,6 +110,8 @@ FACTORS = (
 #: the same function; those in the others whether it is as accurate as NumPy is in them.
 DTYPES = ("float64", "float32", "bfloat16", "float16", "float32 of bfloat16", "bfloat16 of float32")
 COARSE = DTYPES[1:]
+#: Those of a covering design. A trace in float16 differs from one in bfloat16 in its range alone: it has named rows.
+_DESIGNED = tuple(dtype for dtype in COARSE if dtype != "float16")
 
 _ONE_CALL = {"unroll": ("1",), "remat": ("no",)}
 _NO_MASKS = {"lengths": ("none",), "reverse": ("no",), "time-major": ("no",)}
@@ -160,7 +150,7 @@ _MANY_STEPS = {"time": ("17", "130")}
 #: The levels of some factors in rows in the other dtypes. `life` checks that every call style keeps a dtype.
 SHORT = {
     "time": ("17", "1", "130"),
-    "hidden": ("6", "129"),
+    "hidden": ("6", "33"),
     "unroll": ("1", "not dividing"),
     "batch": ("3", "none", "2x1x3"),
     "style": (NO_STYLE, FUNCTIONAL),
@@ -188,7 +178,10 @@ COARSE_RULES = (
 #: What a covering design covers in float64, and in the other dtypes.
 SPACE = Space(FACTORS, RULES)
 COARSE_SPACE = Space(
-    (*(replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS), Factor("dtype", COARSE)),
+    (
+        *(replace(factor, levels=SHORT.get(factor.name, factor.levels)) for factor in FACTORS),
+        Factor("dtype", _DESIGNED),
+    ),
     (*RULES, *COARSE_RULES),
 )
 
@@ -210,12 +203,12 @@ NAMED: tuple[Row, ...] = (
     {"params": "closed"},
     {"params": "closed", "entry": "steps", "phase": "forward"},
     # steps past the first thousand, of which powers of two divide 1280
-    {"time": "1100", "lengths": "passed"},
-    {"time": "1280", "carry": "passed", "resets": "passed", "reverse": "yes", "remat": "yes"},
+    {"time": "1100", **_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes"},
+    {"time": "1280", "phase": "forward"},
     # derivatives of one argument while all others are held, of each example by itself, and of a gradient's norm
     {"transform": "apart", "carry": "passed", "resets": "passed"},
     {"transform": "per example", "batch": "2x3", **_MASKED},
-    {"phase": "penalty", "transform": "ensemble", **_MASKED},
+    {"phase": "penalty", "transform": "vmap", **_MASKED},
     # one of several arrays is wider than the others
     *({"wide": wide, "entry": entry, "carry": "passed", "phase": "forward"}
       for wide in ("carry", "inputs", "parameters") for entry in ("whole", "steps")),
@@ -223,6 +216,8 @@ NAMED: tuple[Row, ...] = (
     *({"dtype": dtype, "told": "yes", "entry": entry, "carry": "passed"}
       for dtype, entry in (("float32 of bfloat16", "whole"), ("float32 of bfloat16", "steps"), ("float64", "chunks"))),
     {"dtype": "float32 of bfloat16", "told": "yes", "entry": "classifier", "lengths": "passed"},
+    {"dtype": "float16", **_MASKED, "carry": "passed"},
+    {"dtype": "float16", "entry": "classifier", "phase": "forward"},
     # outside of jit, on NumPy's arrays and JAX's
     {"transform": "eager", "phase": "forward", "arrays": "strided", "carry": "passed", **_MASKED, "reverse": "yes",
      "lengths dtype": "uint8"},
@@ -247,28 +242,26 @@ SCALE: tuple[Row, ...] = tuple(
 def named_rows(port: Port) -> list[Row]:
     """The rows of a port beside those of its covering design, with their usual levels.
 
-    Each call style is compiled once: the documented one and the donated in a train step, the others in turn in a
-    gradient or a forward pass. Those that have none of the names that all ports share are not in the covering design:
-    they are evaluated in each phase here.
+    Each call style is compiled once: the documented one of a train step in that, the others in turn in a gradient or a
+    forward pass; those that frameworks are compared in, with all optimisations. Those that have no label are not in the
+    covering design: they are evaluated in each phase here.
     """
     phases = ("forward", "gradient", "train_step")
     styles = {phase: [style.name for style in available_styles(port, phase)] for phase in (*phases, "step")}
-    shared = {name for phase in phases for name, labels in labels_of(port, phase).items() if labels}
+    labels = {name: {label for phase in phases for label in labels_of(port, phase).get(name, ())} for phase in phases
+              for name in styles[phase]}  # fmt: skip
     masks = (
         {"lengths": "passed"},
         {"resets": "passed", "carry": "passed"},
         {"entry": "classifier", "lengths": "passed"},
     )
     rows = [*NAMED]
-    of_phase = {
-        name: [phase for phase in phases if name in styles[phase]] for known in styles.values() for name in known
-    }
-    for number, (name, some) in enumerate(of_phase.items()):
-        trained = name == styles["train_step"][0] or some == ["train_step"]
-        phase = "train_step" if trained else ("gradient", "forward")[number % 2]
-        levels = AS_COMPILED[number % len(AS_COMPILED)]
-        rows.append({"transform": "compiled", "phase": phase if phase in some else some[0], "style": name, **levels})
-        if name not in shared:
+    for number, (name, of_style) in enumerate(labels.items()):
+        some = [phase for phase in phases if name in styles[phase]]
+        phase = "train_step" if name in styles["train_step"][:1] else ("gradient", "forward")[number % 2]
+        row = {"phase": phase if phase in some else some[0], "style": name, **AS_COMPILED[number % len(AS_COMPILED)]}
+        rows.append(row | {"transform": "compiled" if of_style - {DONATED} else "quick"})
+        if not of_style:
             rows += [{"style": name, "phase": phase} | mask for phase, mask in zip(some, masks, strict=False)]
     rows += [{"style": name, "phase": "step", "time": "2", "carry": "passed"} for name in styles["step"]]
     return [whole_row(row) for row in rows]

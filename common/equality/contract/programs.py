@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ...errors import DefectError
+from ...errors import DefectError, NotOfferedError
 from ...parameters.record import leaves
+from ...port.compilation import configured
 from ...port.protocol import Port, Program
 from ...port.styles import available_styles
-from ...port.task import Task
+from ...port.task import Task, mean_squared_error
 from ...program import Traced
 from .data import Data, config_of, sizes_of
 from .factors import COMPILED, Row, style_of, whole_row
@@ -27,6 +28,8 @@ Passed = tuple[Array, ...]  # x, carry, lengths, resets
 Run = Callable[..., Answers]
 #: Of results, those that are models: gradients, or moved parameters. Each is dumped under this prefix.
 MODELS = {"d model": "d ", "Δ model": "Δ "}
+#: In how many parts a model is differentiated apart: as many as a record has arrays.
+PARTS = 5
 
 
 def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
@@ -36,11 +39,12 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     compute = partial(_in_style, row, port, style) if style else partial(direct, row, port)
     sets = len(data.values)
     if row["transform"] in COMPILED:
-        found = _compiled(row, port, style, model, arrays, sets)
+        with configured({"jax_disable_most_optimizations": row["transform"] != "compiled"}):
+            found = _compiled(row, port, style, model, arrays, sets)
     else:
         traced = Traced(compute, model, *jax.tree.map(partial(_spec, row), arrays))
         found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
-    return [_named(row, port, data, results) for results in found]
+    return [named_answers(row, port, data, results) for results in found]
 
 
 def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]]:
@@ -54,13 +58,13 @@ def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]
     return model, ((data.x, data.carry, data.lengths, data.resets), data.weights, data.d_carry, along)
 
 
-def _named(row: Row, port: Port, data: Data, results: Any) -> Answers:
+def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     """Answers by quantity, of results among which there are models, or as many of one as there are examples."""
     answers = {name: array for name, array in results.items() if name not in MODELS}
     if row["transform"] == "per example":
         batch = sizes_of(row).batch
         each = [jax.tree.map(lambda a, at=at: a[at], results["d model"]) for at in np.ndindex(batch)]
-        named = [_named(whole_row({}), port, data, {"d model": one}) for one in each]
+        named = [named_answers(whole_row({}), port, data, {"d model": one}) for one in each]
         return {
             name: np.stack([one[name] for one in named]).reshape(*batch, *named[0][name].shape) for name in named[0]
         }
@@ -132,18 +136,20 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
 
 
 def _apart(port: Port, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Values and gradients, those of each array of the model and of each other argument while all else is constant."""
+    """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
     model, *others = arguments
     arrays, structure = jax.tree.flatten(model)
     values, found = None, []
-    for trained in range(len(arrays)):
-        held = [a if n == trained else jax.lax.stop_gradient(a) for n, a in enumerate(arrays)]
+    for trained in range(min(PARTS, len(arrays))):
 
-        def of_model(model: Any, trained: int = trained, held: list[Any] = held) -> Any:
-            own = jax.tree.leaves(model)[trained]
-            return function(structure.unflatten([*held[:trained], own, *held[trained + 1 :]]), *others)
+        def of_part(model: Any, trained: int = trained) -> Any:
+            held = [
+                own if n % PARTS == trained else jax.lax.stop_gradient(constant)
+                for n, (own, constant) in enumerate(zip(jax.tree.leaves(model), arrays, strict=True))
+            ]
+            return function(structure.unflatten(held), *others)
 
-        (_, values), (of_all, *_) = port.value_and_grad(of_model, has_aux=True)(model)
+        (_, values), (of_all, *_) = port.value_and_grad(of_part, has_aux=True)(model)
         found.append(of_all)
     gradients = [jax.tree.map(lambda *parts: sum(parts), *found)]
     for n in range(len(others)):
@@ -237,7 +243,7 @@ def _transformed_run(row: Row, run: Run) -> Run:
 
 @dataclass(frozen=True)
 class _RowTask(Task):
-    """A row in a call style: what is passed is one tuple of arrays, without those that are None."""
+    """A row in a call style, with an objective of its own, of one tuple of arrays without those that are None."""
 
     def objective(self, model: Any, *arrays: Array) -> Array:
         *passed, weights, d_carry = arrays
@@ -273,13 +279,12 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         left = iter(arrays)
         return run(model, *(next(left) if given else None for given in is_passed))
 
-    def no_loss(prediction: Any, targets: Any) -> Any:
-        raise NotImplementedError("the objective is the row's")
-
     # its update needs the parameters, too
     optimizer = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE, momentum=MOMENTUM))
-    task = _RowTask(row["phase"], predict, no_loss, optimizer)
-    (built,) = (known for known in available_styles(port, row["phase"]) if known.name == style)
+    task = _RowTask(row["phase"], predict, mean_squared_error, optimizer)
+    built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
+    if built is None:
+        raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
     program = built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
     arrays = jax.tree.leaves(model)
     least = len(arrays) * (2 if row["phase"] == "train_step" else 1)
@@ -314,7 +319,7 @@ def _run(row: Row, program: Program, passed: Passed, weights: Array, d_carry: Ar
 def _compiled(row: Row, port: Port, style: str | None, model: Any, arrays: tuple[Any, ...], sets: int) -> list[Any]:
     """The results of each set, one after the other, from one program."""
     call = None if style else partial(direct, row, port)
-    if call and row["transform"] == "compiled":
+    if call and row["transform"] != "eager":
         call = jax.jit(call)
     program, found = None, []
     for n in range(sets):
@@ -339,11 +344,5 @@ def _require_readable(port: Port, model: Any) -> None:
 
 
 def _form(row: Row) -> Callable[[np.ndarray], Array]:
-    return _strided if row["arrays"] == "strided" else jax.device_put
-
-
-def _strided(array: np.ndarray) -> np.ndarray:
-    """The same values, not side by side in memory."""
-    held = np.zeros((*array.shape, 2), array.dtype)
-    held[..., 0] = array
-    return held[..., 0]
+    """The function that makes what is passed of an array: one of JAX's, or NumPy's with values not side by side."""
+    return (lambda array: np.stack([array, array], -1)[..., 0]) if row["arrays"] == "strided" else jax.device_put

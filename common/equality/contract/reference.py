@@ -77,6 +77,11 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
         return {name: a.astype(stored) if stored and is_of_parameters(name) else a for name, a in found.items()}
 
 
+def expect_one(row: Row) -> Answers:
+    """NumPy's answers to a row in float64, for the first set of values, without the axis of sets."""
+    return {name: array[0] for name, array in expect(row, data_of(row).of_set(0), np.float64).items()}
+
+
 def is_of_parameters(name: str) -> bool:
     """Whether a quantity is the gradient or the move of a parameter."""
     return name.startswith(("d ", "Δ ")) and name not in ("d x", "d carry")

@@ -7,17 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.cases import Case
-from trigru.common.equality.verification import assert_equivalent
 from trigru.common.gru.fused import Weights, fused_scan
 from trigru.common.port.protocol import WithKernel
 from trigru.impls import get_port
 from trigru.impls.pure import gru, init
-
-from ...support.rows import row_check
 
 B, T, D, H = 3, 7, 4, 5
 LENGTHS, RESETS = np.array([4, T, 0], "i4"), np.arange(B * T).reshape(B, T) % 5 == 3
@@ -36,27 +31,6 @@ def float64():
 
 
 FUSED = WithKernel(get_port("pure"), "fused")
-
-
-@st.composite
-def calls(draw):
-    """A row's levels, its sizes and its seed."""
-    batch, time, input_size = (draw(st.integers(1, most)) for most in (3, 9, 3))
-    levels = {name: "passed" for name in ("carry", "lengths", "resets") if draw(st.booleans())}
-    levels |= {name: "yes" for name in ("reverse", "remat") if draw(st.booleans())}
-    return levels, (batch, time, input_size, draw(st.integers(1, 4))), draw(st.integers(0, 2**16))
-
-
-@given(calls())
-@example(({"lengths": "passed", "resets": "passed", "reverse": "yes"}, (1, 5, 2, 3), 1))
-@example(({"carry": "passed", "resets": "passed", "remat": "yes"}, (2, 1, 2, 3), 2))
-@example(({"remat": "yes", "reverse": "yes", "lengths": "passed"}, (1, 7, 1, 1), 7))
-@settings(max_examples=20, deadline=None, derandomize=True)
-def test_any_call_is_the_oracles(call):
-    levels, sizes, seed = call
-    names = ("batch", "time", "inputs", "hidden")
-    check = row_check(seed=str(seed), **dict(zip(names, map(str, sizes), strict=True)), **levels)
-    assert_equivalent(FUSED, dtypes=["float64"], checks=[check])
 
 
 @pytest.mark.parametrize("remat", [False, True])
@@ -166,29 +140,3 @@ def test_any_axis_may_be_the_mapped_one(axis):
     first, other = found(params, x, 0), found(params, jnp.moveaxis(x, 0, axis), axis)
     for got, want in zip(jax.tree.leaves(other), jax.tree.leaves(first), strict=True):
         assert relative_error(got, want) <= 1e-12
-
-
-@pytest.mark.usefixtures("float64")
-def test_each_gradient_alone_is_that_of_all_together():
-    case = Case.random(B, T, D, H)
-    params = get_port("pure").load(case.gru_config, case.params.gru).params
-    everything = dict(params._asdict(), x=jnp.asarray(case.x), carry=jnp.asarray(case.carry))
-
-    def scalar(some, rest):
-        arrays = some | rest
-        x, carry = arrays.pop("x"), arrays.pop("carry")
-        carry, outputs = gru(type(params)(**arrays), x, carry, **masks(), kernel="fused")
-        return jnp.sum(outputs * case.targets) + jnp.sum(carry * case.d_carry)
-
-    @jax.jit
-    def gradients(everything):
-        alone = {}
-        for name in everything:
-            rest = {other: array for other, array in everything.items() if other != name}
-            alone |= jax.grad(scalar)({name: everything[name]}, rest)
-        return alone, jax.grad(scalar)(everything, {})
-
-    alone, together = gradients(everything)
-    for name in everything:
-        assert np.abs(together[name]).max() > 1e-3
-        assert relative_error(alone[name], together[name]) <= 1e-12

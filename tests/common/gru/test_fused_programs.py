@@ -1,6 +1,5 @@
 """What the fused kernel is for: how its gradient is computed, what it keeps, and what it costs."""
 
-import re
 from functools import partial
 
 import jax
@@ -125,22 +124,3 @@ def test_with_remat_it_runs_in_chunks_and_the_rest_comes_last(reverse):
     loops = loops_of(partial(gru, kernel="fused", remat=True, reverse=reverse), PARAMS, X)
     assert [loop.params["length"] for loop in loops] == [2, 3, 1]
     assert {loop.params["reverse"] for loop in loops} == {reverse}
-
-
-def test_remat_computes_again_in_the_compiled_program_too():
-    """Where there is no loop around it, as after the last whole chunk, XLA might take it from the forward pass."""
-    gradient = jax.jit(jax.grad(lambda params: jnp.sum(gru(params, X, kernel="fused", remat=True)[1] ** 2)))
-    assert len(re.findall(r" tanh\(", gradient.lower(PARAMS).compile().as_text())) == 2 + 2
-
-
-@pytest.mark.parametrize("name", ["pure", "equinox"])
-def test_remat_takes_less_memory(name):
-    """By XLA's analysis, for 32 sequences of 128 steps; Equinox has its batch from jax.vmap."""
-
-    def temporary_bytes(kernel, remat=False):
-        function, arguments = program_of(get_port(name), kernel, (32, 128, 64, 128), remat=remat)
-        return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
-
-    stock, fused, again = temporary_bytes("stock"), temporary_bytes("fused"), temporary_bytes("fused", remat=True)
-    assert fused <= stock
-    assert again <= stock / 2

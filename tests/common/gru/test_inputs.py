@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trigru.common.errors import InputError
-from trigru.common.gru.inputs import check_call, scan_inputs
+from trigru.common.gru.inputs import scan_inputs
 
 
 def test_without_masks_only_time_comes_first():
@@ -34,13 +33,6 @@ def test_a_scan_takes_lengths_in_any_form(lengths):
 def test_lengths_outside_the_sequence_count_as_none_or_all_of_it():
     _, _, active = scan_inputs(jnp.ones((2, 3, 1)), np.array([-4, 9], "int32"))
     np.testing.assert_array_equal(active.sum(0), [0, 3])
-
-
-@pytest.mark.parametrize("name", ["carry", "lengths", "resets"])
-@pytest.mark.parametrize("given", [[1, 3], 3, "x"])
-def test_what_is_no_array_is_said(name, given):
-    with pytest.raises(InputError, match=rf"{name}: got a {type(given).__name__}, expected an array. Convert it with"):
-        check_call(np.ones((2, 4, 2)), hidden_size=3, **{name: given})
 
 
 @pytest.mark.parametrize("x64", [False, True])

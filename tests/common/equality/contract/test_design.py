@@ -1,13 +1,17 @@
 """The rows that ports are asked cover what they are to cover, and keep the rules."""
 
 import json
+import sys
+from dataclasses import replace
+from importlib import import_module
 from itertools import combinations
+from pathlib import Path
 
 import pytest
+from trigru.common.equality.checks import get_checks
 from trigru.common.equality.contract import designs
-from trigru.common.equality.contract.covering import can_be_completed, combinations_of, cover, cover_pairs_with, covered
 from trigru.common.equality.contract.data import config_of, data_of, sizes_of
-from trigru.common.equality.contract.designs import coverage_of, design_of
+from trigru.common.equality.contract.designs import coverage_of, covered, design_of
 from trigru.common.equality.contract.factors import (
     COARSE_SPACE,
     COMPILED,
@@ -21,10 +25,14 @@ from trigru.common.equality.contract.factors import (
     style_of,
     whole_row,
 )
-from trigru.common.equality.contract.shrinking import smallest, told, unusual
+from trigru.common.equality.contract.selections import told
+from trigru.common.equality.contract.shrinking import smallest, unusual
+from trigru.common.equality.verification import Examiner, Question, verify
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
+from trigru.impls.pure import PurePort
 
+ROOT = Path(__file__).parents[4]
 PURE = get_port("pure")
 RULE = Rule({"a": ("1",), "b": ("1",)}, {"c": ("0",)}, "as an example")
 SMALL = Space(tuple(Factor(name, ("0", "1"), in_triples=name != "d") for name in "abcd"), (RULE,))
@@ -43,7 +51,7 @@ def test_less_rows_cover_less():
 def test_the_file_has_the_designs_of_the_present_factors():
     """Else run .ci/designs.py."""
     assert set(json.loads(designs.FILE.read_text())) == {designs.digest(SPACE), designs.digest(COARSE_SPACE)}
-    for row in design_of(PURE)[: len(designs.design(SPACE).rows)]:
+    for row in designs.designed_rows(SPACE):
         assert SPACE.allows(row)
 
 
@@ -51,7 +59,7 @@ def test_the_file_has_the_designs_of_the_present_factors():
 def test_each_style_is_compiled_once_and_asked_in_each_phase(name):
     port = get_port(name)
     rows = design_of(port)
-    compiled = [style_of(row, port) for row in rows if row["transform"] == "compiled"]
+    compiled = [style_of(row, port) for row in rows if row["transform"] in ("compiled", "quick")]
     assert sorted(map(str, compiled)) == sorted(s.name for s in port.call_styles if s.missing() is None)
     asked = {(style_of(row, port), row["phase"]) for row in rows if row["transform"] not in COMPILED}
     for phase in ("forward", "gradient", "train_step", "step"):
@@ -59,7 +67,10 @@ def test_each_style_is_compiled_once_and_asked_in_each_phase(name):
             assert (style.name, phase) in asked
 
 
-def test_combinations_of_a_small_space_are_those_that_can_be_had():
+def test_combinations_of_a_small_space_are_those_that_can_be_had(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    monkeypatch.delitem(sys.modules, "designs", raising=False)
+    finding = import_module("designs")
     every = [
         dict(zip("abcd", levels, strict=True))
         for levels in ((a, b, c, d) for a in "01" for b in "01" for c in "01" for d in "01")
@@ -67,13 +78,13 @@ def test_combinations_of_a_small_space_are_those_that_can_be_had():
     allowed = [row for row in every if RULE.allows(row)]
     expected = {frozenset(s) for row in allowed for s in combinations(row.items(), 2)}
     expected |= {frozenset(s) for row in allowed for s in combinations([p for p in row.items() if p[0] != "d"], 3)}
-    assert combinations_of(SMALL) == expected
-    rows = cover(SMALL)
+    assert finding.combinations_of(SMALL) == expected
+    rows = finding.cover(SMALL)
     assert covered(SMALL, rows) == expected
     assert all(SMALL.allows(row) for row in rows)
-    of_d = cover_pairs_with(SMALL, "d")
-    assert covered(SMALL, of_d, "d") == combinations_of(SMALL, "d")
-    assert not can_be_completed(SMALL, {"a": "1", "b": "1", "c": "1"})
+    of_d = finding.cover_pairs_with(SMALL, "d")
+    assert covered(SMALL, of_d, "d") == finding.combinations_of(SMALL, "d")
+    assert not finding.can_be_completed(SMALL, {"a": "1", "b": "1", "c": "1"})
 
 
 @pytest.mark.parametrize("row", [*named_rows(PURE), *one_by_one()], ids=lambda row: told(unusual(row)))
@@ -107,3 +118,24 @@ def test_a_row_that_fails_is_made_as_small_as_it_can_be():
         {"reverse": "yes", "entry": "chunks", "remat": "yes", "batch": "1", "time": "130", "dtype": "float32"}
     )
     assert unusual(smallest(row, SPACE, fails)) == {"entry": "chunks", "reverse": "yes"}
+
+
+@pytest.mark.parametrize("phases", [(), ("step",), ("forward", "gradient")], ids=str)
+def test_a_port_may_lack_a_style_for_a_phase(phases):
+    some = [replace(style, phases=tuple({*style.phases} & {*phases})) for style in PURE.call_styles]
+
+    class Port(PurePort):
+        call_styles = tuple(style for style in some if style.phases)
+
+    rows = [row for row in design_of(Port()) if row["style"] != "none" and row["transform"] not in COMPILED]
+    examined = {row["phase"]: row for row in rows}
+    for phase, row in examined.items():
+        (found,) = Examiner(shrink=False).ask(Question(Port(), get_checks("contract")[0], row))
+        assert found.offered == (phase in phases)
+        assert found.passed == found.offered
+
+
+def test_a_check_that_selects_no_row_of_a_port_is_not_offered():
+    (contract,) = get_checks("contract")
+    (found,) = verify([PURE], checks=[replace(contract, rows=lambda port: [])], dtypes=["float64"])
+    assert not found.offered

@@ -1,0 +1,37 @@
+"""Write the golden vectors anew, after a change of the equations: .ci/golden.py FILE."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+from trigru.common.equality import oracle
+from trigru.common.equality.cases import Case
+from trigru.common.files import write_whole
+from trigru.common.parameters.record import from_leaves
+
+SEED, SHAPE = 20, (4, 9, 3, 5)  # B, T, D, H
+
+
+def oracle_answers(inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The same from the oracle as it is now, for inputs by the names of the file."""
+    params = from_leaves(inputs)
+    tape = oracle.forward(params, inputs["x"], lengths=inputs["lengths"], resets=inputs["resets"])
+    found = oracle.backward(params, tape, inputs["targets"], inputs["d_carry"])
+    gradients = {f"d {name}": array for name, array in (found.params._asdict() | {"x": found.x}).items()}
+    return {"carry": tape.carry, "outputs": tape.outputs} | gradients
+
+
+def write(path: Path) -> None:
+    """Write the file anew, whole or not at all."""
+    case = Case.random(*SHAPE, seed=SEED)
+    inputs: dict[str, Any] = case.params.gru._asdict()
+    inputs |= {name: getattr(case, name) for name in ("x", "carry", "lengths", "resets", "targets", "d_carry")}
+    arrays = inputs | {f"answer {name}": array for name, array in oracle_answers(inputs).items()}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_whole(path, save(arrays, {"format": "trigru golden vectors", "seed": str(SEED)}))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
