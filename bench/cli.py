@@ -149,6 +149,34 @@ def verify(
 
 
 @app.command()
+def port(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="A Python file with reference, candidate and x; or two, as old.py:name new.py:name. They are run.",
+        ),
+    ],
+    inputs: Annotated[
+        str | None, typer.Option("--inputs", help="FILE:NAME of the inputs. Default: x of the last file.")
+    ] = None,
+    format: given.Format = "text",
+) -> None:
+    """Compare two models of your own: the same function? where do they part?
+
+    Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
+    """
+    if len(files) > 2:
+        raise typer.BadParameter("expected one file with both models, or two, the reference first.")
+    from .processes.probe import check_jax
+
+    check_jax()
+    from .commands.port import port
+
+    port(files, inputs, json=format == "json")
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The suffix gives the type of file to write.")],

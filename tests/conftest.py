@@ -131,15 +131,18 @@ def pytest_generate_tests(metafunc):
             module.name
             for folder in ("common", "impls", "bench")
             for module in pkgutil.walk_packages([str(ROOT / folder)], f"trigru.{folder}.", onerror=lambda _: None)
-            if ".test_" not in module.name and not _lacks_its_library(module.name)
+            if ".test_" not in module.name
+            and module.name != "trigru.impls.parity.public"  # which is trigru.parity
+            and not _lacks_its_library(module.name)
         ]
         metafunc.parametrize("module_name", names)
 
 
 def _lacks_its_library(name):
-    """A peer's module, where the peer is not installed."""
+    """A module of a peer, or of PyTorch, where that is not installed."""
     parts = name.split(".")
-    return "peers" in parts[:-1] and importlib.util.find_spec(parts[-1]) is None
+    library = "torch" if parts[-1] == "torch_program" else parts[-1] if "peers" in parts[:-1] else None
+    return library is not None and importlib.util.find_spec(library) is None
 
 
 @pytest.fixture(params=port_names())

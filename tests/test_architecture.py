@@ -30,6 +30,8 @@ ORDER = {
 }
 #: What stands beside the order, with all that it may import of its own folder, beside itself.
 BESIDE = {("bench", "upgrades"): {"reporting", "results", "processes", "proving", "timing.machine", "analysis.merge"}}
+#: Folders that are installed under another name.
+NAMED = {"impls/parity/public": "trigru.parity"}
 #: What a folder may import of the others.
 FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
@@ -43,7 +45,9 @@ def sources(folder):
 def test_an_installed_trigru_has_every_folder():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {path.parent for folder in FOLDERS for path in sources(folder)}
-    assert sorted(listed) == sorted(".".join(("trigru", *folder.relative_to(ROOT).parts)) for folder in folders)
+    paths = [folder.relative_to(ROOT) for folder in folders]
+    names = [NAMED.get(path.as_posix(), ".".join(("trigru", *path.parts))) for path in paths]
+    assert sorted(listed) == sorted(names)
 
 
 def test_an_installed_trigru_has_every_file_that_it_reads():
@@ -61,7 +65,8 @@ def test_an_installed_trigru_has_every_file_that_it_reads():
 
 def imported(path):
     """Of each import, the line and the dotted name of what is imported: absolute, a module or a name in one."""
-    package = ("trigru", *path.relative_to(ROOT).parts[:-1])
+    folder = path.relative_to(ROOT).parent
+    package = tuple(NAMED.get(folder.as_posix(), ".".join(("trigru", *folder.parts))).split("."))
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

@@ -121,7 +121,7 @@ class Examiner:
             return None
         with _precision("float64"), suppress(Exception):  # a port may fail in any way
             place = parting_of(row, port, self._reference)
-            return None if place is None else str(place)
+            return None if place is None else place.brief
         return None
 
 

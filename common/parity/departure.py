@@ -1,103 +1,224 @@
-"""The first equation of a program after which no value agrees with another program's.
+"""Where a program parts from another one that computes something else.
 
-Both programs are evaluated in NumPy, and each value gets a signature that no transposition, reshape or sign changes. A
-value agrees if the reference has one of the same signature, or if a value that is computed of it agrees: sums in
-another order and fused products leave values without a partner that later values have again. Where the programs part
-is the first equation whose result does not agree, and whose operands all do.
+Both are evaluated in float64, value by value. A value agrees if the reference has the same numbers in some layout, or
+if one that is computed of it agrees: sums in another order and fused products leave values without a partner that later
+values have again. The programs part at the steps whose operands all agree, and whose results do not. Which of them is
+the cause is found by trying: a value of the reference is put in place of the candidate's, and the rest played again.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 
-from ..program import CodeLine, Evaluator, code_lines
+from .agreement import Known, comparable
+from .tape import Step, Tape
 
-#: Relative difference of signatures that count as the same, far above rounding in float64.
-SAME = 1e-9
+#: The most steps at which programs part that are tried, and the most values of the reference for each.
+TRIED_STEPS, TRIED_VALUES = 24, 24
+#: How long values are put in place of others at most.
+TRYING_S = 10.0
 
 
 @dataclass(frozen=True)
 class Departure:
-    """An equation at which a program parts from another one.
+    """A step at which the candidate parts from the reference.
 
     Args:
-        operation: the name of the JAX primitive.
-        shape: of its result.
-        lines: that led to it, the innermost first, without JAX's own; empty if JAX kept none.
+        candidate: a step of the candidate; None where it lacks what the reference has.
+        reference: the step of the reference that computes what should stand there; None where that is not known.
+        heals: whether the outputs agree once the candidate has the reference's value there.
+        cause: a sentence, where it is known what would mend it; empty otherwise.
     """
 
-    operation: str
-    shape: tuple[int, ...]
-    lines: tuple[CodeLine, ...]
-
-    def __str__(self) -> str:
-        if not self.lines:
-            return f"{self.operation} of shape {self.shape}"
-        own = next((line for line in self.lines if "site-packages" not in line.file), self.lines[0])
-        where = [f"{'/'.join(line.file.split('/')[-2:])}:{line.line}" for line in dict.fromkeys((self.lines[0], own))]
-        return f"{', called at '.join(where)} ({self.operation} of shape {self.shape})"
+    candidate: Step | None
+    reference: Step | None
+    heals: bool = False
+    cause: str = ""
 
 
-class Trail:
-    """All values that a program computes for some arguments, in order.
+class Search:
+    """What two programs agree on.
 
     Args:
-        closed: the trace.
-        operands: arrays with an axis of sets of length 1 in front, as for `trigru.common.program.Evaluator`.
-        parts: into which another program may cut the last axis of an array, as gates: they count as values, too.
+        reference, candidate: their tapes, for the same arguments.
+        outputs: the numbers of the reference's outputs and of the candidate's that ought to be the same.
+        tolerance: the largest difference that rounding explains, relative to the largest magnitude.
     """
 
-    def __init__(self, closed: Any, operands: Sequence[Any], *, parts: int = 1):
-        self.steps: list[tuple[Any, Sequence[np.ndarray], Sequence[np.ndarray]]] = []
-        signatures: dict[int, list[tuple[float, ...]]] = {}
+    def __init__(self, reference: Tape, candidate: Tape, outputs: Sequence[tuple[int, int]], tolerance: float):
+        self.reference, self.candidate, self.tolerance = reference, candidate, tolerance
+        self._of_reference = Known(reference.values, tolerance)
+        self._of_candidate = Known(candidate.values, tolerance)
+        self.wrong = [pair for pair in outputs if not self._equal(*pair)]
+        self.agrees = _agreeing(candidate, self._of_reference, [c for _, c in self.wrong])
+        self.agrees_in_reference = _agreeing(reference, self._of_candidate, [r for r, _ in self.wrong])
 
-        def observe(equation: Any, given: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> None:
-            self.steps.append((equation, given, results))
+    def first(self) -> list[Step]:
+        """The steps whose operands all agree, and whose results do not, in the candidate's order."""
+        return list(_first_without(self.candidate, self.agrees, [c for _, c in self.wrong]))
 
-        Evaluator(closed, wide=True, observe=observe)(*operands)
-        for array in (array for _, given, results in self.steps for array in (*given, *results)):
-            cut = array.ndim > 1 and parts > 1 and array.shape[-1] % parts == 0
-            for part in (array, *(np.split(array, parts, axis=-1) if cut else ())):
-                if (signature := _signature(part)) is not None:
-                    signatures.setdefault(part.size, []).append(signature)
-        self._known = {size: np.array(some) for size, some in signatures.items()}
+    def counts(self) -> tuple[int, int]:
+        """How many values on the candidate's way to the outputs agree, and how many can be compared."""
+        reached = self.candidate.ancestors([c for _, c in self.wrong])
+        some = [n for n in reached if comparable(self.candidate.values[n])]
+        return sum(n in self.agrees for n in some), len(some)
 
-    def has(self, array: np.ndarray) -> bool:
-        """Whether a value of this signature occurs. What has none (numbers, flags, NaN) always does."""
-        signature = _signature(array)
-        if signature is None:
-            return True
-        known = self._known.get(array.size)
-        return known is not None and bool(np.isclose(known, signature, rtol=SAME, atol=0.0).all(1).any())
+    def _equal(self, r: int, c: int, value: np.ndarray | None = None) -> bool:
+        wanted, found = self.reference.values[r], self.candidate.values[c] if value is None else value
+        if np.shape(wanted) != np.shape(found):
+            return False
+        slack = self.tolerance * max(np.abs(wanted).max(initial=0), 1e-300)
+        return bool((np.abs(found - wanted) <= slack).all())
 
-
-def departure(reference: Trail, candidate: Trail) -> Departure | None:
-    """The equation at which the candidate parts from the reference; None if each value agrees, or none does."""
-    agrees: dict[int, bool] = {}
-
-    def known(array: np.ndarray) -> bool:
-        if id(array) not in agrees:
-            agrees[id(array)] = reference.has(array)
-        return agrees[id(array)]
-
-    # backwards: an operand agrees, too, if a result that tells something does
-    for _, given, results in reversed(candidate.steps):
-        if any(known(array) and _signature(array) is not None for array in results):
-            agrees.update((id(array), True) for array in given)
-    for equation, given, results in candidate.steps:
-        if all(map(known, given)) and not all(map(known, results)):
-            return Departure(equation.primitive.name, results[0].shape[1:], code_lines(equation))
-    return None
-
-
-def _signature(array: np.ndarray) -> tuple[float, ...] | None:
-    """Sums over the sorted magnitudes; None of what says nothing: numbers, integers, zeros, what is not finite."""
-    if array.size < 2 or array.dtype.kind != "f":
+    def healing(self, steps: Sequence[Step]) -> tuple[Step, Step] | None:
+        """A step of the candidate and one of the reference whose value makes the outputs equal in its place."""
+        ends = time.monotonic() + TRYING_S
+        for step in self._suspects(steps):
+            for result in step.results:
+                for number, value in self._in_its_place(result):
+                    if time.monotonic() > ends:
+                        return None
+                    new = self.candidate.played({result: value})
+                    if all(c in new and self._equal(r, c, new[c]) for r, c in self.wrong):
+                        return step, self.reference.steps[self.reference.maker[number]]
         return None
-    sizes = np.sort(np.abs(array), axis=None)
-    if not np.isfinite(sizes[-1]) or not sizes[-1] or sizes[0] == sizes[-1]:
-        return None
-    weights = np.arange(1, len(sizes) + 1) / len(sizes)
-    return float(sizes.sum()), float(sizes @ weights), float(sizes @ sizes)
+
+    def _suspects(self, steps: Sequence[Step]) -> Iterator[Step]:
+        """The steps at which the programs part, then those that follow from them, in their order."""
+        yield from steps
+        known = set(map(id, steps))
+        reached = self.candidate.ancestors([c for _, c in self.wrong])
+        later = [
+            step
+            for step in self.candidate.steps
+            if id(step) not in known
+            and not step.moves
+            and any(v in reached and v not in self.agrees for v in step.results)
+        ]
+        yield from later[:TRIED_STEPS]
+
+    def _in_its_place(self, result: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Values of the reference that nothing of the candidate agrees with, in the shape of one of the candidate's."""
+        value = self.candidate.values[result]
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fc":
+            return
+        tried = 0
+        for number, other in enumerate(self.reference.values):
+            if number in self.agrees_in_reference or number not in self.reference.maker or tried >= TRIED_VALUES:
+                continue
+            if not comparable(other) or other.size != value.size or other.dtype != value.dtype:
+                continue
+            tried += 1
+            for shaped in _shaped(other, value.shape):
+                yield number, shaped
+
+    def first_of_reference(self) -> list[Step]:
+        """The steps of the reference whose operands all agree, and whose results do not."""
+        return list(_first_without(self.reference, self.agrees_in_reference, [r for r, _ in self.wrong]))
+
+    def counterpart(self, step: Step) -> Step | None:
+        """The step of the reference that computes the like of some of the same operands, and another result."""
+        mine = [self.partners(n) for n in step.operands]
+        best, most = None, 0
+        for other in self.reference.steps:
+            if any(n in self.agrees_in_reference for n in other.results) or other.operation != step.operation:
+                continue
+            bases = {base(self.reference, n) for n in other.operands}
+            common = sum(not bases.isdisjoint(partners) for partners in mine)
+            if common > most:
+                best, most = other, common
+        return best
+
+    def wrong_operands(self, step: Step, other: Step | None) -> list[int]:
+        """The operands of a step that its counterpart has not; without a counterpart, all that were computed."""
+        values = [base(self.candidate, n) for n in step.operands]
+        if other is not None:
+            bases = {base(self.reference, n) for n in other.operands}
+            values = [v for v, n in zip(values, step.operands, strict=True) if bases.isdisjoint(self.partners(n))]
+        return [value for value in values if value in self.candidate.maker and not self.is_constant(value)]
+
+    def partners(self, number: int) -> set[int]:
+        """The values of the reference that are this one, without what only moves them."""
+        value = self.candidate.values[base(self.candidate, number)]
+        return {base(self.reference, n) for n in self._of_reference.same(value)} if comparable(value) else set()
+
+    def has(self, number: int) -> bool:
+        """Whether the reference has this very value of the candidate."""
+        value = self.candidate.values[number]
+        return comparable(value) and self._of_reference.partner(value) is not None
+
+    def is_constant(self, number: int) -> bool:
+        """Whether a value of the candidate depends on no argument."""
+        return number in self._constants
+
+    @cached_property
+    def _constants(self) -> set[int]:
+        tape = self.candidate
+        depends = set(tape.arguments)
+        for step in tape.steps:
+            if not depends.isdisjoint(step.operands):
+                depends.update(step.results)
+        return set(range(len(tape.values))) - depends
+
+
+def _agreeing(tape: Tape, known: Known, outputs: Sequence[int]) -> set[int]:
+    """The values that the other program has, too, or of which one is computed that it has; and all constants."""
+    reached = tape.ancestors(outputs)
+    agrees, wrong = set(), set(outputs)
+    for number in sorted(reached, reverse=True):
+        value = tape.values[number]
+        if not comparable(value):
+            continue
+        if number not in wrong and (known.partner(value) is not None or known.composed(value)):
+            agrees.add(number)
+    for step in reversed(tape.steps):
+        if not agrees.isdisjoint(step.results):
+            agrees.update(n for n in step.operands if n in reached)
+    agrees.update(n for n in reached if n not in tape.maker)
+    for step in tape.steps:  # what cannot be compared agrees if all that it is computed of does
+        if agrees.issuperset(n for n in step.operands if n in reached):
+            agrees.update(n for n in step.results if n in reached and n not in wrong and not comparable(tape.values[n]))
+    return agrees
+
+
+def _first_without(tape: Tape, agrees: set[int], outputs: Sequence[int]) -> Iterator[Step]:
+    """The steps on the way to some outputs whose operands agree, and whose results do not."""
+    reached = tape.ancestors(outputs)
+    for step in tape.steps:
+        if reached.isdisjoint(step.results) or not agrees.issuperset(n for n in step.operands if n in reached):
+            continue
+        if any(n in reached and n not in agrees for n in step.results):
+            yield step
+
+
+def _shaped(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """A value in the layouts of this shape: as it is, else with axes exchanged."""
+    if value.shape == shape:
+        yield value
+        return
+    squeezed = value.reshape([n for n in value.shape if n > 1])
+    wanted = [n for n in shape if n > 1]
+    if sorted(squeezed.shape) == sorted(wanted) and len(wanted) <= 4:
+        for order in permutations(range(squeezed.ndim)):
+            moved = squeezed.transpose(order)
+            if list(moved.shape) == wanted:
+                yield moved.reshape(shape)
+    elif value.size == np.prod(shape):
+        yield value.reshape(shape)
+
+
+def base(tape: Tape, number: int) -> int:
+    """What a value is, before numbers were moved."""
+    while (
+        number in tape.maker
+        and tape.steps[tape.maker[number]].moves
+        and len(tape.steps[tape.maker[number]].operands) == 1
+    ):
+        if tape.values[tape.steps[tape.maker[number]].operands[0]].size != tape.values[number].size:
+            break
+        number = tape.steps[tape.maker[number]].operands[0]
+    return number

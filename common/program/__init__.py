@@ -1,7 +1,8 @@
 """Evaluates programs that JAX has traced, in NumPy."""
 
-from .evaluator import Evaluator, Observer, scan_counts
-from .sets import one_set
+from .evaluator import Evaluator, scan_counts
+from .how import Observer, wide
+from .sets import is_key, one_set
 from .source import CodeLine, code_lines, equations
 from .traced import Traced, evaluate
 
@@ -13,6 +14,8 @@ __all__ = [
     "code_lines",
     "equations",
     "evaluate",
+    "is_key",
     "one_set",
     "scan_counts",
+    "wide",
 ]

@@ -15,23 +15,19 @@ runs on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from ..compat import enable_x64
-from ..port.compilation import jit_without_optimization
+from .handing import handed
+from .how import How, Observer
 from .rules import IDENTITIES, RULES
 from .sets import at_step, chosen, is_key, keys_of, of_steps
 
 Array = np.ndarray
-#: (equation, operands, results): called after each equation, also within calls, and in loops for each step.
-Observer = Callable[[Any, Sequence[Array], Sequence[Array]], None]
 #: Primitives that call a traced function, and stand for nothing else.
 CALLS = (
     *("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"),
@@ -41,40 +37,31 @@ CALLS = (
 CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 
 
-@dataclass(frozen=True)
-class How:
-    """How a trace is evaluated.
-
-    Args:
-        wide: compute in float64 and complex128 whatever the trace says of floating-point dtypes.
-        observe: called after each equation; None for nobody.
-    """
-
-    wide: bool = False
-    observe: Observer | None = None
-
-    def dtype(self, dtype: Any) -> Any:
-        """The dtype in which values are computed that have this one in the trace."""
-        if self.wide and jnp.issubdtype(dtype, jnp.complexfloating):
-            return np.dtype(np.complex128)
-        return np.dtype(np.float64) if self.wide and jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype)
-
-
 class Evaluator:
     """A traced program that NumPy evaluates.
 
     Args:
         closed: what `jax.make_jaxpr(function)(*arguments)` returns.
         wide: compute in float64, whatever floating-point dtypes the trace has.
-        observe: called after each equation with the equation, its operands and its results.
+        observe: follows the evaluation, equation by equation.
+        constants: changes the constants of the program: a function of an array and of its type in the trace.
+        draws: draw random bits; else they are those of 0.25 drawn uniformly from 0 to 1, wherever they are drawn.
 
     >>> closed = jax.make_jaxpr(lambda x: jnp.tanh(x).sum())(np.ones(3, "float32"))
     >>> Evaluator(closed)(np.zeros((2, 3), "float32"))
     [array([0., 0.], dtype=float32)]
     """
 
-    def __init__(self, closed: Any, *, wide: bool = False, observe: Observer | None = None):
-        self._how = How(wide, observe)
+    def __init__(
+        self,
+        closed: Any,
+        *,
+        wide: bool = False,
+        observe: Observer | None = None,
+        constants: Callable[[Array, Any], Array] | None = None,
+        draws: bool = True,
+    ):
+        self._how = How(wide, observe, constants, draws)
         self._avals, self._results = closed.in_avals, closed.out_avals
         self._run = function_of(closed, self._how)
 
@@ -97,9 +84,17 @@ class Evaluator:
             return list(self._run(*given))
 
 
-@lru_cache(maxsize=4096)
 def function_of(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
-    """A function of arrays that evaluates a closed trace. It is made once for each trace and way to evaluate it."""
+    """A function of arrays that evaluates a closed trace. It is made once for each trace, unless one observes it."""
+    return _kept(closed, how) if how.observe is None and how.constants is None else _function(closed, how)
+
+
+@lru_cache(maxsize=4096)
+def _kept(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
+    return _function(closed, how)
+
+
+def _function(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
     env: list[Any] = []  # constants now; operands and results when it runs
     slots: dict[Any, int] = {}
 
@@ -157,8 +152,12 @@ def _needed(jaxpr: Any) -> list[Any]:
 def _evaluation(equation: Any, how: How) -> Callable[..., Any]:
     """The function of an equation's operands."""
     name = equation.primitive.name
+    if name == "random_bits" and not how.draws:
+        out = equation.outvars[0].aval
+        bits = np.full((1, *out.shape), 1 << (8 * out.dtype.itemsize - 2), out.dtype)
+        return lambda *_: bits
     if any(map(is_key, (*equation.invars, *equation.outvars))) and name not in (*CALLS, *_LOOPS):
-        return _handed(equation, how)
+        return handed(equation, how)
     if name in CALLS:
         return function_of(_called(equation), how)
     if name in IDENTITIES:
@@ -167,17 +166,24 @@ def _evaluation(equation: Any, how: How) -> Callable[..., Any]:
         return _LOOPS[name](equation, how)
     rule = RULES.get(name)
     function = rule(equation, how.dtype) if rule else None
-    return function or _of_implementation(equation, how) or _handed(equation, how)
+    return function or _of_implementation(equation, how) or handed(equation, how)
 
 
 def _observed(equation: Any, how: How) -> Callable[..., Any]:
-    function = _evaluation(equation, how)
+    function, observer = _evaluation(equation, how), how.observe
+    assert observer is not None
+    enters = equation.primitive.name in (*CALLS, *_LOOPS)
 
     def run(*operands: Array) -> Any:
-        found = function(*operands)
-        assert how.observe is not None
-        how.observe(equation, operands, found if equation.primitive.multiple_results else [found])
-        return found
+        if not enters:
+            found = function(*operands)
+            observer.step(equation, function, operands, found if equation.primitive.multiple_results else [found])
+            return found
+        observer.enter(equation)
+        try:
+            return function(*operands)
+        finally:
+            observer.leave()
 
     return run
 
@@ -185,7 +191,8 @@ def _observed(equation: Any, how: How) -> Callable[..., Any]:
 def _constant(value: Any, aval: Any, how: How) -> Any:
     if is_key(aval):
         return keys_of([value])
-    return np.asarray(value, how.dtype(aval.dtype)).reshape(1, *aval.shape)
+    array = np.asarray(value, how.dtype(aval.dtype)).reshape(1, *aval.shape)
+    return array if how.constants is None else how.constants(array, aval)
 
 
 def _called(equation: Any) -> Any:
@@ -220,41 +227,6 @@ def _of_implementation(equation: Any, how: How) -> Callable[..., Any] | None:
     return function if equation.primitive.multiple_results else lambda *operands: function(*operands)[0]
 
 
-def _handed(equation: Any, how: How) -> Callable[..., Any]:
-    """An equation that JAX evaluates, for one set of values after the other."""
-    primitive = equation.primitive
-    params = {
-        name: how.dtype(value) if isinstance(value, np.dtype) and how.wide else value
-        for name, value in equation.params.items()
-    }
-
-    try:
-        call = _compiled(primitive, tuple(sorted(params.items())))
-    except TypeError:  # parameters that have no hash
-        call = partial(primitive.bind, **params)
-
-    def run(*operands: Any) -> Any:
-        found = []
-        for n in range(max(map(len, operands), default=1)):
-            some = [operand[n if len(operand) > 1 else 0] for operand in operands]
-            with enable_x64(True):
-                given = [a if isinstance(a, jax.Array) else jax.device_put(a) for a in some]
-                results = call(*given)
-            found.append(results if primitive.multiple_results else [results])
-        stacked = [
-            keys_of(list(column)) if is_key(variable) else np.stack([np.asarray(a) for a in column])
-            for variable, column in zip(equation.outvars, zip(*found, strict=True), strict=True)
-        ]
-        return stacked if primitive.multiple_results else stacked[0]
-
-    return run
-
-
-@lru_cache(maxsize=1024)
-def _compiled(primitive: Any, params: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
-    return jit_without_optimization(partial(primitive.bind, **dict(params)))
-
-
 # Loops ------------------------------------------------------------------------------------------------------------
 
 
@@ -264,17 +236,23 @@ def _scan(equation: Any, how: How) -> Callable[..., list[Array]]:
     order = range(length)[:: -1 if params["reverse"] else 1]
     stacked_avals = [variable.aval for variable in equation.outvars[carries:]]
 
+    def observed(function: Callable[..., Any], *operands: Any) -> Any:
+        result = function(*operands)
+        if how.observe is not None:
+            how.observe.step(equation, function, operands, [result])
+        return result
+
     def run(*operands: Array) -> list[Array]:
         fixed, carry = operands[:consts], operands[consts : consts + carries]
         by_time = operands[consts + carries :]
         columns: list[list[Any]] = [[None] * length for _ in stacked_avals]
         for t in order:
-            found = step(*fixed, *carry, *[at_step(a, t) for a in by_time])
+            found = step(*fixed, *carry, *[observed(partial(at_step, t=t), a) for a in by_time])
             carry = found[:carries]
             for column, value in zip(columns, found[carries:], strict=True):
                 column[t] = value
         whole = [
-            of_steps(column) if column else np.zeros((1, *aval.shape), how.dtype(aval.dtype))
+            observed(of_steps, *column) if column else np.zeros((1, *aval.shape), how.dtype(aval.dtype))
             for column, aval in zip(columns, stacked_avals, strict=True)
         ]
         return [*carry, *whole]

@@ -37,7 +37,7 @@ def at_step(a: Array, t: int) -> Array:
     return keys_of([key[t] for key in a]) if a.dtype == object else a[:, t]
 
 
-def of_steps(column: list[Array]) -> Array:
+def of_steps(*column: Array) -> Array:
     """The results of all steps, with the axis of steps behind that of sets."""
     if column[0].dtype == object:
         return keys_of([jnp.stack(keys) for keys in zip(*together(column), strict=True)])

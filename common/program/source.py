@@ -1,6 +1,6 @@
 """The equations of a trace, and the lines of code that made them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,30 +17,42 @@ class CodeLine(NamedTuple):
     function: str
 
 
-def code_lines(equation: Any) -> tuple[CodeLine, ...]:
+def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ...]:
     """The lines that led to an equation, the innermost first, without JAX's own. None where JAX kept no traceback.
+
+    Args:
+        equation: of a trace.
+        callers: the equations whose function or loop it is in, the outermost first: they know the lines outside of it.
 
     >>> closed = jax.make_jaxpr(lambda x: x + 1)(2.0)
     >>> code_lines(closed.eqns[0])[0].function
     '<lambda>'
     """
+    lines = _own(equation)
+    for caller in reversed(callers):
+        outer = _own(caller)
+        if lines[-len(outer) :] != outer:  # JAX keeps the lines within the function alone; older versions all of them
+            lines += outer
+    return lines
+
+
+def _own(equation: Any) -> tuple[CodeLine, ...]:
     traceback = getattr(getattr(equation, "source_info", None), "traceback", None)
     frames = [] if traceback is None else traceback.frames
     lines = (CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames)
-    return tuple(line for line in lines if not line.file.startswith((_JAX, "<frozen")))
+    return tuple(line for line in lines if not line.file.startswith((_JAX, "<")))
 
 
-def equations(jaxpr: Any, loops: int = 0) -> Iterator[tuple[Any, int]]:
-    """Every equation of a trace, also of the functions that it calls, with the number of loops around it.
+def equations(jaxpr: Any, callers: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Every equation of a trace, also of the functions that it calls, and the equations around it, outermost first.
 
     >>> closed = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 3, lambda _, y: -y, x))(2.0)
-    >>> {equation.primitive.name: loops for equation, loops in equations(closed.jaxpr)}["neg"]
+    >>> {equation.primitive.name: len(callers) for equation, callers in equations(closed.jaxpr)}["neg"]
     1
     """
     for equation in jaxpr.eqns:
-        yield equation, loops
-        inside = loops + (equation.primitive.name in ("scan", "while"))
+        yield equation, callers
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
-                yield from equations(inner, inside)
+                yield from equations(inner, (*callers, equation))

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from .evaluator import Evaluator, Observer
+from .evaluator import Evaluator
+from .how import Observer
 from .sets import one_set
 
 
@@ -16,7 +17,7 @@ class Traced:
         function: what `jax.jit` takes; its results are a pytree of arrays.
         arguments: pytrees of arrays, or of `jax.ShapeDtypeStruct`.
         wide: compute in float64, whatever floating-point dtypes the trace has.
-        observe: called after each equation.
+        observe: follows the evaluation, equation by equation.
 
     Attributes:
         closed: the trace.

@@ -6,7 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...parity.departure import Departure, Trail, departure
+from ...parity.causes import departures
+from ...parity.departure import Search
+from ...parity.locations import Location, location
+from ...parity.tape import Tape, TraceTape
 from ...port.protocol import Port
 from ...program import Traced
 from .data import Data, data_of
@@ -15,12 +18,12 @@ from .programs import arguments_of, direct
 
 #: The first sets of values of a row; in the others, saturated gates and zeros hide where programs part.
 INFORMATIVE = 2
-#: A framework may have one matrix for all gates, or one for each.
-GATES = 3
+#: The largest difference of values that are the same, relative to the largest magnitude.
+SAME = 1e-9
 
 
-def parting_of(row: Row, port: Port, reference: Port) -> Departure | None:
-    """The equation at which a port's forward pass of a row parts from the reference's; None if each value agrees.
+def parting_of(row: Row, port: Port, reference: Port) -> Location | None:
+    """The line at which a port's forward pass of a row parts from the reference's; None if the outputs agree.
 
     Derivatives are not compared: frameworks compute them from other values on the way, and both are right.
     """
@@ -28,14 +31,17 @@ def parting_of(row: Row, port: Port, reference: Port) -> Departure | None:
     data = data_of(row)
     for n in range(min(len(data.values), INFORMATIVE)):
         one = data.of_set(n)
-        if found := departure(_trail(row, reference, one, parts=GATES), _trail(row, port, one)):
-            return found
+        first, second = _tape(row, reference, one), _tape(row, port, one)
+        search = Search(first, second, list(zip(first.outputs, second.outputs, strict=True)), SAME)
+        for departure in departures(search):
+            if departure.candidate is not None:
+                return location(departure.candidate, second)
     return None
 
 
-def _trail(row: Row, port: Port, data: Data, *, parts: int = 1) -> Trail:
+def _tape(row: Row, port: Port, data: Data) -> Tape:
     model, arrays = arguments_of(row, port, data)
     specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), arrays)
     traced = Traced(partial(direct, row, port), model, *specs)
     operands: Any = jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays
-    return Trail(traced.closed, jax.tree.leaves(operands), parts=parts)
+    return TraceTape(traced.closed, jax.tree.leaves(operands))

@@ -1,0 +1,107 @@
+"""`trigru port`: compare two models of the user's own."""
+
+import importlib.util
+import json as json_format
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import typer
+
+from ...common.errors import InputError, brief
+from ...impls.parity import Model, compare
+from ..reporting.console import say, show_lines
+
+#: What a file gives, unless the user says otherwise.
+REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
+#: The exit code of each verdict.
+EXIT = {"same": 0, "another": 1, "unknown": 125}
+
+
+def port(files: list[str], inputs: str | None, *, json: bool) -> None:
+    """Compare the models of one or two files, and end with the exit code of the verdict.
+
+    Args:
+        files: one file with both models, or two as FILE:NAME, the reference first.
+        inputs: FILE:NAME of the inputs; None for `x` of the last file.
+        json: print JSON.
+
+    Raises:
+        InputError: a file that fails, or has not what is expected of it.
+    """
+    if len(files) == 1:
+        module = _load(files[0])
+        reference, candidate = _model(module, REFERENCE), _model(module, CANDIDATE)
+    else:
+        (module_r, name_r), (module, name_c) = _named(files[0], REFERENCE), _named(files[1], CANDIDATE)
+        reference, candidate = _model(module_r, name_r), _model(module, name_c)
+    where, name = (module, INPUTS) if inputs is None else _named(inputs, INPUTS)
+    if not hasattr(where, name):
+        raise InputError(
+            f"{where.__file__} has no {name!r}: expected an array, or a tuple of arrays, to call both models with."
+        )
+    given = getattr(where, name)
+    given = given if isinstance(given, tuple) else (given,)
+    result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
+    if json:
+        show_lines([json_format.dumps(result.as_json(), indent=2)])
+    else:
+        show_lines(str(result).splitlines())
+    raise typer.Exit(EXIT[result.verdict])
+
+
+def _named(text: str, name: str) -> tuple[ModuleType, str]:
+    """The module and the name of FILE:NAME."""
+    file, colon, given = text.rpartition(":")
+    if not colon or not file or "/" in given or given.endswith(".py"):
+        file, given = text, name
+    return _load(file), given
+
+
+def _load(file: str) -> ModuleType:
+    """Run a user's file, with its folder first among those where Python looks for modules, as when it is run alone."""
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise InputError(f"{file}: there is no such file.")
+    name = f"trigru_port_{path.stem}"
+    if (loaded := sys.modules.get(name)) is not None and loaded.__file__ == str(path):
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{file} is no Python file: expected one that ends with .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    say(f"Run {file}.")
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = _line_of(error, path)
+        raise InputError(f"{file} fails{line}: {type(error).__name__}: {brief(error)}") from error
+    except SystemExit as error:
+        raise InputError(
+            f"{file} ends by itself, with exit code {error.code}: expected models, and no script."
+        ) from error
+    return module
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f" at line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def _model(module: ModuleType, name: str) -> Model:
+    found: Any = getattr(module, name, None)
+    if found is None:
+        raise InputError(f"{module.__file__} has no {name!r}: expected a trigru.parity.Model of that name.")
+    if not isinstance(found, Model):
+        raise InputError(
+            f"{name!r} in {module.__file__} is of type {type(found).__name__}, expected a trigru.parity.Model, such as "
+            "Model.linen(module, variables), Model.nnx(module) or Model.equinox(model)."
+        )
+    return found

@@ -1,0 +1,150 @@
+"""Which values of two programs are the same numbers, in whatever layout."""
+
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+#: The most axes that a layout may exchange.
+MOST_AXES = 5
+#: Numbers beyond it may be there to mask others.
+LARGE = 1e6
+#: The most numbers of an array that is taken apart into single entries.
+MOST_ENTRIES = 1 << 16
+#: Into so many parts of one size an array may be cut along an axis, besides its single entries.
+PARTS = (2, 3, 4)
+
+
+class Known:
+    """The values of a program, so that others can be looked up among them.
+
+    Args:
+        values: arrays; None or an array of keys where a value cannot be compared.
+        tolerance: the largest difference of values that are the same, relative to the largest magnitude.
+    """
+
+    def __init__(self, values: Sequence[Any], tolerance: float):
+        self.tolerance = tolerance
+        self._values = [seen(value) if comparable(value) else None for value in values]
+        groups: dict[int, list[tuple[int, np.ndarray]]] = {}
+        for number, value in enumerate(self._values):
+            if value is not None:
+                groups.setdefault(value.size, []).append((number, _signature(value)))
+        self._groups = {
+            size: (np.array([n for n, _ in group]), np.array([signature for _, signature in group]))
+            for size, group in groups.items()
+        }
+        self._slices: dict[int, Known] = {}
+
+    def same(self, value: np.ndarray) -> Iterator[int]:
+        """The numbers of the values that are this one or its negative, in some order of their axes, the first first."""
+        value = seen(value)
+        numbers, signatures = self._groups.get(value.size, ((), np.zeros((0, 4))))
+        if not len(numbers):
+            return
+        mine = _signature(value)
+        near = np.abs(signatures - mine) <= 8 * self.tolerance * np.array([mine[0], mine[1], mine[1], mine[1]])
+        for number in np.asarray(numbers)[near.all(1)]:
+            if layout(value, self._values[number], self.tolerance):
+                yield int(number)
+
+    def partner(self, value: Any) -> int | None:
+        """The number of the first value that is this one; None where there is none."""
+        return next(self.same(value), None)
+
+    def composed(self, value: Any) -> bool:
+        """Whether each part of a value is known, cut along one of its axes, or it is a part of one that is."""
+        for parts in cuts(seen(value)):
+            some = [part for part in parts if telling(part)]
+            if some and all(self.partner(part) is not None for part in some):
+                return True
+        return self._is_part(value)
+
+    def _is_part(self, value: Any) -> bool:
+        size = seen(value).size
+        if size not in self._slices:
+            wholes = [v for v in self._values if v is not None and v.size > size and v.size % size == 0]
+            parts = [part for whole in wholes for some in cuts(whole) for part in some if part.size == size]
+            self._slices[size] = Known([part for part in parts if telling(part)], self.tolerance)
+        return self._slices[size].partner(value) is not None
+
+
+def comparable(value: Any) -> bool:
+    """Whether something is an array of numbers that tells values apart: not a flag, a counter, zeros or a constant."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fc" and telling(value)
+
+
+def telling(value: np.ndarray) -> bool:
+    """Whether an array has numbers that differ, none of them NaN."""
+    if value.size < 2 or np.isnan(value).any():
+        return False
+    value = seen(value)
+    return bool((value != value.flat[0]).any())
+
+
+def seen(value: np.ndarray) -> np.ndarray:
+    """An array of real numbers, with 0 for those that only mask others.
+
+    A complex array has one more axis, of its real and its imaginary part. Numbers that are a million times those that
+    are usual in it, as minus infinity under a softmax, are 0: it counts alone where they stand.
+    """
+    if value.dtype.kind == "c":
+        value = np.stack([np.real(value), np.imag(value)], axis=-1)
+    if max(value.max(initial=0), -value.min(initial=0)) <= LARGE:
+        return value
+    sizes = np.abs(value)
+    usual = np.median(sizes[(sizes > 0) & np.isfinite(sizes)]) if np.isfinite(sizes).any() else 0.0
+    least = LARGE * max(min(usual, 1.0), 1e-300)
+    return np.where(sizes > least, 0.0, value) if (sizes <= least).any() else value
+
+
+def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays of one size are the same or each other's negative, with axes exchanged, and reshaped."""
+    slack = tolerance * max(np.abs(b).max(initial=0), 1e-300)
+    for other in (b, -b):
+        if _close(a.reshape(-1), other.reshape(-1), slack):
+            return True
+        if _transposed(a, other.reshape(-1), slack) or _transposed(other, a.reshape(-1), slack):
+            return True
+    return False
+
+
+def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """An array taken apart along each of its axes, into single entries and into a few parts of one size."""
+    value = value.reshape([n for n in value.shape if n > 1])
+    for axis, length in enumerate(value.shape if value.ndim > 1 and value.size <= MOST_ENTRIES else ()):
+        if length <= 64:
+            yield list(np.moveaxis(value, axis, 0))
+    for axis, length in enumerate(value.shape):
+        for parts in PARTS:
+            if length % parts == 0 and length > parts:
+                yield np.split(value, parts, axis)
+
+
+def _transposed(a: np.ndarray, flat: np.ndarray, slack: float) -> bool:
+    a = a.reshape([n for n in a.shape if n > 1])
+    if not 1 < a.ndim <= MOST_AXES:
+        return False
+    probes = np.linspace(0, a.size - 1, min(a.size, 16)).astype(int)
+    for order in list(permutations(range(a.ndim)))[1:]:
+        moved = a.transpose(order)
+        places = np.unravel_index(probes, moved.shape)
+        if _close(moved[places], flat[probes], slack) and _close(moved.reshape(-1), flat, slack):
+            return True
+    return False
+
+
+def _close(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
+    return bool((np.abs(a - b) <= slack).all())
+
+
+def _signature(value: np.ndarray) -> np.ndarray:
+    """Numbers that no layout changes: the largest magnitude, and relative to it sums of magnitudes and of squares."""
+    flat = np.ascontiguousarray(value).reshape(-1)
+    largest = max(flat.max(), -flat.min())
+    if largest > 1e100:  # squares would overflow
+        flat = flat / largest
+    unit = 1.0 if largest > 1e100 else largest
+    sizes = np.abs(flat)
+    return np.array([largest, sizes.sum() / unit, flat @ flat / unit**2, abs(flat @ sizes) / unit**2])

@@ -1,0 +1,349 @@
+"""Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import InputError, brief
+from .departure import Search
+from .layouts import Layout
+from .matching import Match, match, unmatched, with_uses
+from .model import CALL, EVAL, TRAIN, Model, is_float
+from .obstacles import by_line
+from .places import paired_gradients, paired_outputs, places_of, rounded
+from .programs import Program, Result
+from .record import ANOTHER, SAME, UNKNOWN, Comparison, Matched, Parameters, Place
+from .refinement import Refinement
+from .training import STEPS, rates, trained
+from .values import (
+    AS_GIVEN,
+    OTHERS,
+    Arguments,
+    as_arrays,
+    error_of,
+    input_sets,
+    is_key,
+    key_set,
+    largest,
+    param_sets,
+    state_sets,
+    varied,
+    weights_of,
+)
+
+#: The largest difference in float64, relative to the largest magnitude, that is rounding.
+ROUNDING = 1e-9
+#: How much more it may be in a gradient, and after some steps of training.
+OF_GRADIENTS, OF_TRAINING = 100, 1000
+#: The most stopped gradients and rules of one's own that are left out, to see whether the gradients agree.
+OBSTACLES = 12
+#: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
+TIMES, DIGITS = 4.0, 64.0
+
+Say = Callable[[str], None]
+
+
+def compare(
+    reference: Model,
+    candidate: Model,
+    *inputs: Any,
+    mapping: Mapping[str, Any] | None = None,
+    say: Say = lambda message: None,
+) -> Comparison:
+    """Whether a candidate is the same function as a reference, with the reference's parameters in both.
+
+    Args:
+        reference, candidate: the models.
+        inputs: what both are called with: pytrees of arrays.
+        mapping: what leaves of the candidate are, where names and shapes don't tell:
+            `{candidate_path: reference_path}`, or `{candidate_path: (reference_path, function)}`, with a tuple of paths
+            for a function of several leaves.
+        say: takes a sentence about what is done next.
+
+    Returns:
+        The verdict, the places where the two part, matched parameters, and the largest difference of each quantity.
+
+    Raises:
+        InputError: a model that does not take the inputs, a reference that returns NaN, or a wrong mapping.
+    """
+    return _Comparing(reference, candidate, as_arrays(inputs), mapping, say).result
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A quantity that differs, and where it was computed; nowhere if that place is not looked for."""
+
+    reason: str
+    programs: tuple[Any, Any] | None = None
+    of_gradient: bool = False
+    of_rounding: bool = False
+
+
+class _Comparing:
+    def __init__(self, reference: Model, candidate: Model, inputs: tuple[Any, ...], mapping: Any, say: Say):
+        self.reference, self.candidate, self.inputs, self.say = reference, candidate, inputs, say
+        self.result = Comparison(reference.name, candidate.name)
+        self.failures: list[_Failure] = []
+        self.tolerance = ROUNDING
+        modes = list(self._modes())
+        say(f"Trace {reference.name} and {candidate.name}.")
+        first = self._programs(*modes[0], inputs)
+        self._match(*first, mapping)
+        for number, mode in enumerate(modes):
+            name = f" ({mode[1]})" if len(modes) > 1 else ""
+            self._mode(*(first if number == 0 else self._programs(*mode, inputs)), name)
+        if not self.failures:
+            self._variations(*modes[0])
+        if not self.failures:
+            self._accuracy(*first)
+        self._decide()
+
+    # What is compared -------------------------------------------------------------------------------------------
+
+    def _modes(self) -> Iterator[tuple[str, str]]:
+        modes = self.reference.modes, self.candidate.modes
+        both = [mode for mode in (EVAL, TRAIN, CALL) if mode in modes[0] and mode in modes[1]]
+        yield from ((mode, mode) for mode in both)
+        if not both:
+            yield modes[0][0], modes[1][0]
+
+    def _programs(self, mode_r: str, mode_c: str, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+        r, c = self.reference.program(inputs, mode_r), self.candidate.program(inputs, mode_c)
+        if len(r.outputs) != len(c.outputs):
+            raise InputError(
+                f"{self.candidate.name} returns {len(c.outputs)} arrays, {self.reference.name} {len(r.outputs)}. Give "
+                "outputs=, a function that turns the outputs of a model into those of the other."
+            )
+        return r, c
+
+    def _match(self, r: Any, c: Any, mapping: Any) -> None:
+        """Choose which leaf is which, first by names, then by function."""
+        inputs = input_sets(jax.tree.leaves(self.inputs))
+        self.arguments = Arguments(param_sets(r.param_values), state_sets(r.state_values), inputs)
+        self.own = Arguments(param_sets(c.param_values, seed=1000), state_sets(c.state_values), inputs)
+        self.state_matches = match(r.states, c.states)
+        self.matches: list[Match] = [Match(None) for _ in c.params]
+        reference = r.tape(self.arguments.one(OTHERS))
+        first = c.tape(self._given().one(OTHERS))
+        self.matches = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
+        self._by_values(r, c)
+        if any(len(m.options) > 1 for m in self.matches):
+            self.say("Match the parameters by what is computed of them.")
+            Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
+        self.result.parameters = self._parameters(r, c)
+        self.result.converted = [a[0] for a in self._given().params]
+
+    def _by_values(self, r: Any, c: Any) -> None:
+        """Where the candidate has the reference's very values, that tells which leaf is which."""
+        leaves = [a[None] for a in r.param_values]
+        for m, value in zip(self.matches, c.param_values, strict=True):
+            if m.by != "the mapping" and value.size > 1 and np.ptp(np.abs(value)) > 0:
+                for option in m.options:
+                    if np.allclose(option.convert(leaves)[0], value, rtol=1e-6, atol=0):
+                        m.layout, m.by = option, "values"
+                        break
+
+    def _parameters(self, r: Any, c: Any) -> Parameters:
+        pairs = tuple(
+            Matched(leaf.path, tuple(r.params[n].path for n in m.layout.sources), m.layout.how, m.by)
+            for leaf, m in zip(c.params, self.matches, strict=True)
+            if m.layout is not None
+        )
+        alone = tuple(leaf.path for leaf, m in zip(c.params, self.matches, strict=True) if m.layout is None)
+        return Parameters(pairs, tuple(r.params[n].path for n in unmatched(r.params, self.matches)), alone)
+
+    def _given(self) -> Arguments:
+        """The candidate's arguments: with the reference's values where its leaves are matched."""
+        params, state = (
+            [a if m.layout is None else m.layout.convert(leaves) for a, m in zip(own, matches, strict=True)]
+            for own, matches, leaves in (
+                (self.own.params, self.matches, self.arguments.params),
+                (self.own.state, self.state_matches, self.arguments.state),
+            )
+        )
+        return Arguments(params, state, self.own.inputs)
+
+    def _mode(self, r: Any, c: Any, name: str) -> None:
+        """Compare outputs, state, gradients and training."""
+        if r.draws or c.draws:
+            self.result.remarks.append(
+                f"Random numbers are drawn{name}: each is replaced by the same number in both, since two frameworks "
+                "draw differently from one key."
+            )
+        self.say(f"Compare outputs, gradients and training{name}.")
+        if self._outputs(r, c, name) and any(is_float(a) for a in r.outputs):
+            try:
+                r.gradient_trace, c.gradient_trace  # noqa: B018  # they are traced here
+            except InputError as error:
+                self.result.remarks.append(f"Gradients are not compared: {error}")
+                return
+            self._gradients(r, c, name)
+
+    def _outputs(self, r: Any, c: Any, name: str) -> bool:
+        given = self._given()
+        first, second = r.forward(self.arguments), c.forward(given)
+        if not all(np.isfinite(a[AS_GIVEN]).all() for a in first.outputs if a.dtype.kind in "fc"):
+            raise InputError(
+                f"{self.reference.name} returns NaN or infinity for these inputs: nothing can be compared with it."
+            )
+        tolerance = ROUNDING
+        if r.narrow_constants or c.narrow_constants:
+            moved = largest(first.outputs, r.forward(self.arguments, jitter=1).outputs)
+            moved += largest(second.outputs, c.forward(given, jitter=2).outputs)
+            tolerance = max(ROUNDING, 4 * moved)
+        self.tolerance = max(self.tolerance, tolerance)
+        same = self._record(f"outputs{name}", largest(first.outputs, second.outputs), tolerance, (r, c))
+        for leaf, m, new in zip(c.states, self.state_matches, second.state, strict=True):
+            if m.layout is not None:
+                error = largest([m.layout.convert(first.state)], [new])
+                same &= self._record(f"new state {leaf.path}{name}", error, tolerance, (r, c))
+        return same
+
+    def _gradients(self, r: Any, c: Any, name: str) -> None:
+        weights, tolerance = weights_of(r.outputs), OF_GRADIENTS * self.tolerance
+        first = r.gradient(self.arguments.first(2), weights)
+        second = c.gradient(self._given().first(2), weights)
+        for n, (a, b) in enumerate(zip(first.of_inputs, second.of_inputs, strict=False)):
+            which = f" {n + 1}" if len(first.of_inputs) > 1 else ""
+            error = largest([a], [b], first.of_inputs)
+            self._record(f"gradient of input{which}{name}", error, tolerance, (r, c), of_gradient=True)
+        worst = max(self._parameter_gradients(r, first, second), default=0.0)
+        if self._record(f"gradients of parameters{name}", worst, tolerance, (r, c), of_gradient=True):
+            self._training(r, c, name, weights)
+
+    def _parameter_gradients(self, r: Any, first: Result, second: Result) -> Iterator[float]:
+        """The largest difference of each leaf of the reference, where the candidate's gradient can be given back."""
+        sets = max(map(len, first.of_params))
+        totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
+        unknown = set(unmatched(r.params, self.matches))
+        for m, gradient in zip(self.matches, second.of_params, strict=True):
+            if isinstance(m.layout, Layout):
+                m.layout.give_back(np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals)
+            elif m.layout is not None:
+                unknown.update(m.layout.sources)
+        for n, (a, b) in enumerate(zip(first.of_params, totals, strict=True)):
+            if n not in unknown:
+                yield largest([a], [b], first.of_params)
+
+    def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
+        """Compare the parameters after a few steps of SGD and of Adam."""
+        mine, given = self.arguments.one(OTHERS), self._given().one(OTHERS)
+        optimizers = rates(mine.params, r.gradient(mine, weights).of_params)
+        for which, optimizer in optimizers.items():
+            first, second = trained(r, optimizer, mine, weights), trained(c, optimizer, given, weights)
+            errors = [
+                largest([m.layout.convert(first)], [b], first)
+                for m, b in zip(self.matches, second, strict=True)
+                if m.layout is not None
+            ]
+            error, tolerance = max(errors, default=0.0), OF_TRAINING * self.tolerance
+            self._record(f"{STEPS} steps of {which}{name}", error, tolerance, (r, c), of_gradient=True)
+
+    def _variations(self, mode_r: str, mode_c: str) -> None:
+        """A batch of one, and another length, where both take them."""
+        for name, inputs in varied(self.inputs):
+            try:
+                r = self.reference.program(inputs, mode_r)
+            except (InputError, TypeError, ValueError):
+                continue  # the model is made for the sizes that were given
+            try:
+                c = self.candidate.program(inputs, mode_c)
+            except (InputError, TypeError, ValueError) as error:
+                self.result.remarks.append(f"The reference takes {name}, the candidate does not: {brief(error)}")
+                continue
+            arrays = [key_set(a) if is_key(a) else np.asarray(a)[None] for a in jax.tree.leaves(inputs)]
+            first = r.forward(replace(self.arguments, inputs=arrays))
+            second = c.forward(replace(self._given(), inputs=arrays))
+            if all(np.isfinite(a).all() for a in first.outputs if a.dtype.kind in "fc"):
+                self._record(f"outputs, {name}", largest(first.outputs, second.outputs), self.tolerance, None)
+
+    def _accuracy(self, r: Any, c: Any) -> None:
+        """Whether the candidate is as accurate as the reference, in the dtypes that they have, compiled and not."""
+        if r.draws or c.draws:
+            return
+        self.say("Run both in their own dtypes.")
+        mine, given = self.arguments.one(AS_GIVEN), self._given().one(AS_GIVEN)
+        exact = r.forward(mine).outputs
+        try:
+            with jax.default_matmul_precision("highest"):
+                own = r.run(mine, self.inputs, jit=True)
+                found = {jit: c.run(given, self.inputs, jit=jit) for jit in (True, False)}
+        except Exception as error:
+            self.result.remarks.append(f"Not run in its own dtype: {type(error).__name__}: {brief(error)}")
+            return
+        epsilon = max((float(jnp.finfo(a.dtype).eps) for a in own if is_float(a)), default=0.0)
+        allowed = TIMES * error_of(own, exact) + DIGITS * epsilon
+        for jit, outputs in found.items():
+            error, name = error_of(outputs, exact), "error in its own dtype" + ("" if jit else ", not compiled")
+            self.result.errors[name] = error
+            if error > allowed:
+                reason = f"{name} is {error:.1e}, that of the reference {error_of(own, exact):.1e}"
+                self.failures.append(_Failure(reason, (r, c), of_rounding=True))
+
+    def _record(self, name: str, error: float, tolerance: float, programs: Any, *, of_gradient: bool = False) -> bool:
+        self.result.errors[name] = error
+        if error <= tolerance:
+            return True
+        reason = f"{name} differ by {error:.1e} of their largest magnitude"
+        self.failures.append(_Failure(reason, programs, of_gradient))
+        return False
+
+    # What is said ----------------------------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        result, parameters = self.result, self.result.parameters
+        if not self.failures:
+            result.verdict = SAME
+            result.reason = f"{', '.join(name for name in result.errors if not name.startswith('error'))} agree."
+            return
+        failure = self.failures[0]
+        unknown = bool(parameters.only_candidate and parameters.only_reference)
+        result.verdict = UNKNOWN if unknown else ANOTHER
+        result.reason = f"The {failure.reason}."
+        if unknown:
+            result.reason += " Parameters of both have no partner; a mapping may tell which they are."
+        if failure.programs is not None:
+            self.say("Look for the place where they part.")
+            result.places = list(self._places(failure))
+
+    def _places(self, failure: _Failure) -> Iterator[Place]:
+        assert failure.programs is not None
+        r, c = failure.programs
+        if failure.of_rounding:
+            yield from rounded(c)
+            return
+        mine, given = self.arguments.one(OTHERS), self._given().one(OTHERS)
+        if failure.of_gradient:
+            yield from self._without_obstacles(r, c)
+            weights = weights_of(r.outputs)
+            first, second = r.gradient_tape(mine, weights), c.gradient_tape(given, weights)
+            outputs = paired_gradients(r, c, first, second, self.matches)
+        else:
+            first, second = r.tape(mine), c.tape(given)
+            outputs = paired_outputs(r, c, first, second, self.state_matches)
+        search = Search(first, second, outputs, self.tolerance)
+        self.result.agreed = search.counts()
+        yield from places_of(search)
+
+    def _without_obstacles(self, r: Any, c: Any) -> Iterator[Place]:
+        """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own."""
+        if not (isinstance(r, Program) and isinstance(c, Program)):
+            return
+        weights, mine, given = weights_of(r.outputs), self.arguments.one(OTHERS), self._given().one(OTHERS)
+        first, second = r.gradient(mine, weights), c.gradient(given, weights)
+        for program, arguments in ((c, given), (r, mine)):
+            for here, some in list(by_line(program.closed).items())[:OBSTACLES]:
+                other = program.gradient_without(some, arguments, weights)
+                pair = (first, other) if program is c else (other, second)
+                errors = [*self._parameter_gradients(r, *pair)]
+                errors += [largest([a], [b], pair[0].of_inputs) for a, b in zip(pair[0].of_inputs, pair[1].of_inputs)]  # noqa: B905
+                if max(errors, default=0.0) > OF_GRADIENTS * self.tolerance:
+                    continue
+                if program is c:
+                    yield Place(here, None, "Without it, the gradients agree.")
+                else:
+                    yield Place(None, here, "If the reference did not have it, the gradients would agree.")

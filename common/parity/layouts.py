@@ -1,0 +1,182 @@
+"""The ways in which the parameters of one model hold those of another: transposed, reshaped, joined or split."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import permutations
+from math import prod
+
+import numpy as np
+
+#: The most axes that a layout exchanges.
+MOST_AXES = 5
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the numbers of a candidate's leaf stand in the reference's.
+
+    Args:
+        sources: the numbers of the reference's leaves, in the order in which they are joined.
+        index: for each number of the candidate's leaf its place in these leaves, flattened and one behind the other.
+        how: it in words.
+    """
+
+    sources: tuple[int, ...]
+    index: np.ndarray
+    how: str
+
+    def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
+        """The candidate's leaf of the reference's, each with an axis of sets in front."""
+        flat = [leaves[n].reshape(len(leaves[n]), -1) for n in self.sources]
+        return np.concatenate(flat, axis=1)[:, self.index]
+
+    def give_back(self, leaf: np.ndarray, totals: Sequence[np.ndarray]) -> None:
+        """Add a candidate's leaf, as a gradient, to arrays of the shapes of the reference's."""
+        place = 0
+        for n in self.sources:
+            size = totals[n][0].size
+            inside = (self.index >= place) & (self.index < place + size)
+            flat = totals[n].reshape(len(totals[n]), -1)
+            for one, some in zip(flat, leaf, strict=True):
+                np.add.at(one, self.index[inside] - place, some[inside])
+            place += size
+
+    def overlaps(self, other: "Layout") -> bool:
+        """Whether both hold some of the same numbers."""
+        return not set(self.sources).isdisjoint(other.sources) and bool(self._held & other._held)
+
+    def covers(self, other: "Layout") -> bool:
+        """Whether both hold the same numbers."""
+        return self._held == other._held
+
+    @cached_property
+    def _held(self) -> frozenset[tuple[int, int]]:
+        """The first and the last number of each source that it holds."""
+        flat = self.index.reshape(-1)
+        return frozenset({(self.sources[0], int(flat.min())), *((n, -1) for n in self.sources[1:])})
+
+    @cached_property
+    def key(self) -> tuple[tuple[int, ...], bytes]:
+        """The same for layouts that give the same leaf."""
+        return self.sources, self.index.tobytes()
+
+
+def whole(number: int, of: Shape, to: Shape) -> list[Layout]:
+    """The layouts of one leaf as another of the same size, the simplest first.
+
+    Args:
+        number: of the reference's leaf.
+        of, to: its shape, and that of the candidate's leaf.
+    """
+    return [Layout((number,), index, how) for index, how in _indices(of, to)]
+
+
+def joined(numbers: Sequence[int], of: Shape, to: Shape) -> list[Layout]:
+    """The layouts of several leaves of one shape, joined along an axis in this order."""
+    found, size, k = [], prod(of), len(numbers)
+    for axis, length in enumerate(to):
+        if length % k:
+            continue
+        part = (*to[:axis], length // k, *to[axis + 1 :])
+        for index, how in _indices(of, part):
+            parts = [index + n * size for n in range(k)]
+            words = f"joined along axis {axis}" if how == "as it is" else f"{how} and joined along axis {axis}"
+            found.append(Layout(tuple(numbers), np.concatenate(parts, axis), words))
+    return _unique(iter(found))
+
+
+def joined_any(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[Layout]:
+    """The layouts of several leaves, of one shape or of two, joined along an axis in this order."""
+    return joined(numbers, shapes[0], to) if len(set(shapes)) == 1 else joined_unequal(numbers, shapes, to)
+
+
+def joined_unequal(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[Layout]:
+    """The layouts of two leaves of different lengths, joined along an axis in this order."""
+    found = []
+    for axis, length in enumerate(to):
+        each = [prod(shape) * length // prod(to) for shape in shapes]
+        if sum(each) != length:
+            continue
+        targets = [(*to[:axis], n, *to[axis + 1 :]) for n in each]
+        if any(prod(target) != prod(shape) for target, shape in zip(targets, shapes, strict=True)):
+            continue
+        ways = [{how: index for index, how in _indices(of, part)} for of, part in zip(shapes, targets, strict=True)]
+        for how in ways[0].keys() & ways[1].keys():
+            parts = [ways[0][how], ways[1][how] + prod(shapes[0])]
+            words = f"joined along axis {axis}" if how == "as it is" else f"{how} and joined along axis {axis}"
+            found.append(Layout(tuple(numbers), np.concatenate(parts, axis), words))
+    return found
+
+
+def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[Layout]:
+    """The layouts of one of several pieces of a leaf, cut along an axis, as another leaf."""
+    found = []
+    for axis, length in enumerate(to):
+        together = (*to[:axis], length * pieces, *to[axis + 1 :])
+        for index, how in _indices(of, together):
+            part = np.split(index, pieces, axis)[which]
+            words = f"piece {which + 1} of {pieces} along axis {axis}"
+            found.append(Layout((number,), part, words if how == "as it is" else f"{how}, {words}"))
+    return _unique(iter(found))
+
+
+@lru_cache(maxsize=512)
+def _indices(of: Shape, to: Shape) -> tuple[tuple[np.ndarray, str], ...]:
+    """The places of the numbers of an array of one shape in an array of another, with the layout in words."""
+    kept: dict[bytes, tuple[np.ndarray, str]] = {}
+    for index, how in _ways(of, to):
+        kept.setdefault(index[_some(to)].tobytes(), (index, how))
+    return tuple(kept.values())
+
+
+def _some(shape: Shape) -> tuple[slice, ...]:
+    """A corner of an array, and its far end: enough to tell layouts apart."""
+    return tuple(slice(None, None, max(length // 4, 1)) for length in shape)
+
+
+def _ways(of: Shape, to: Shape) -> Iterator[tuple[np.ndarray, str]]:
+    places = np.arange(prod(of)).reshape(of)
+    if of == to:
+        yield places, "as it is"
+    a, b = [n for n in of if n > 1], [n for n in to if n > 1]
+    if a == b and of != to:
+        yield places.reshape(to), "reshaped"
+    if len(a) > MOST_AXES or len(b) > MOST_AXES:
+        return
+    for order in list(permutations(range(len(a))))[1:]:
+        moved = places.reshape(a).transpose(order)
+        if list(moved.shape) == b:
+            yield moved.reshape(to), "transposed"
+    if a != b:
+        for order in permutations(range(len(a))):
+            moved = places.reshape(a).transpose(order)
+            if _refines(moved.shape, b) or _refines(b, moved.shape):
+                same = order == tuple(range(len(a)))
+                yield moved.reshape(to), "reshaped" if same else "transposed and reshaped"
+        for order in list(permutations(range(len(b))))[1:]:  # the axes of the result, in the order of what is reshaped
+            before = [b[n] for n in order]
+            if _refines(before, a):
+                back = np.argsort(order)
+                yield places.reshape(before).transpose(back).reshape(to), "reshaped and transposed"
+
+
+def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
+    """Whether axes next to each other make up those of the other shape."""
+    rest = list(fine)
+    for length in coarse:
+        product = 1
+        while rest and product < length:
+            product *= rest.pop(0)
+        if product != length:
+            return False
+    return not rest
+
+
+def _unique(layouts: Iterator[Layout]) -> list[Layout]:
+    kept: dict[tuple[tuple[int, ...], bytes], Layout] = {}
+    for layout in layouts:
+        kept.setdefault(layout.key, layout)
+    return list(kept.values())

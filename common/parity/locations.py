@@ -1,0 +1,148 @@
+"""The line of code that a step of a program stands on."""
+
+import ast
+import linecache
+import re
+import sysconfig
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from ..program import CodeLine
+from .record import Location
+from .tape import Step, Tape
+
+_HERE = Path(__file__).parents[1]
+#: Folders of libraries: a line of another file is the user's.
+_LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if "lib" in name})
+#: trigru's own files that trace models.
+_TRACING = (
+    str(_HERE / "parity"),
+    str(_HERE / "program"),
+    str(_HERE / "equality"),
+    str(_HERE.parent / "impls" / "parity"),
+)
+
+#: The keywords of a module's constructor on which an operation depends.
+KEYWORDS = {
+    "conv_general_dilated": (
+        "padding",
+        "strides",
+        "stride",
+        "kernel_dilation",
+        "dilation",
+        "feature_group_count",
+        "groups",
+    ),
+    "add": ("epsilon", "eps"),
+    "max": ("epsilon", "eps"),
+    "mul": ("momentum",),
+}
+
+
+def location(step: Step, tape: Tape) -> Location | None:
+    """The line of the user's code that led to a step; None if JAX kept no traceback."""
+    operands = tuple(_described(tape.values[n]) for n in step.operands)
+    return located(step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands)
+
+
+def located(
+    lines: Sequence[CodeLine], operation: str, shape: tuple[int, ...], operands: tuple[str, ...] = ()
+) -> Location | None:
+    """The first of some lines that is of the user's code, the innermost first; None if there is no line."""
+    lines = [line for line in lines if not line.file.startswith(_TRACING)]
+    if not lines:
+        return None
+    own = next((line for line in lines if is_users(line)), lines[0])
+    library = "" if is_users(lines[0]) else f"{_short(lines[0].file)}:{lines[0].line}"
+    return Location(own.file, own.line, text_of(own), operation, shape, library, operands)
+
+
+def callers(step: Step) -> list[CodeLine]:
+    """The lines of the user's code that led to a step, the innermost first."""
+    return [line for line in step.lines() if is_users(line) and not line.file.startswith(_TRACING)]
+
+
+def is_users(line: CodeLine) -> bool:
+    """Whether a line is of the user's code, and not of a library."""
+    return not line.file.startswith(_LIBRARIES) and "site-packages" not in line.file
+
+
+def text_of(line: CodeLine) -> str:
+    """The text of a line, without the blanks around it."""
+    return linecache.getline(line.file, line.line).strip()
+
+
+def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
+    """The lines where the modules are made that a line calls as attributes, as `self.norm = LayerNorm(...)`.
+
+    Args:
+        lines: that led to a step, the innermost first.
+        operation: of the step; of a call of several lines, the one with the keyword that it depends on is taken.
+    """
+    place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
+    own = lines[place]
+    classes = {line.function.split(".")[0] for line in lines[:place]}
+    made = [found for found in _calls(own.file) if found.within(own.line)]
+    named = [found for found in made if re.search(rf"\b{found.attribute}\b", text_of(own))]
+    for found in sorted(named, key=lambda found: found.name not in classes) or [f for f in made if f.name in classes]:
+        keyword = next((line for name, line in found.keywords if name in KEYWORDS.get(operation, ())), found.line)
+        yield CodeLine(own.file, keyword, "__init__")
+
+
+class _Call(NamedTuple):
+    """A call whose result is, or is part of, an attribute of `self`, in a class of some lines."""
+
+    attribute: str
+    name: str
+    line: int
+    keywords: tuple[tuple[str | None, int], ...]
+    first: int
+    last: int
+
+    def within(self, line: int) -> bool:
+        """Whether another line is of the same class."""
+        return self.first <= line <= self.last and line != self.line
+
+
+@lru_cache(maxsize=64)
+def _calls(file: str) -> tuple[_Call, ...]:
+    """The calls that make the attributes of the classes of a file."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return ()
+    found = []
+    for outer in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        for node in ast.walk(outer):
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AnnAssign)
+                else []
+            )
+            own = [
+                t
+                for t in targets
+                if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and t.value.id == "self"
+            ]
+            for call in ast.walk(node) if own else ():
+                if isinstance(call, ast.Call):
+                    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                    keywords = tuple((word.arg, word.value.lineno) for word in call.keywords)
+                    found.append(_Call(own[0].attr, name, call.lineno, keywords, outer.lineno, outer.end_lineno or 0))
+    return tuple(found)
+
+
+def _described(value: object) -> str:
+    shape = getattr(value, "shape", ())[1:]
+    return f"{getattr(value, 'dtype', 'key')}{list(shape)}"
+
+
+def _short(file: str) -> str:
+    for folder in sorted(_LIBRARIES, key=len, reverse=True):
+        if file.startswith(folder):
+            return file[len(folder) + 1 :]
+    return file.rpartition("site-packages/")[2]

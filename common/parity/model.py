@@ -1,0 +1,137 @@
+"""A model: parameters, a function of them, and the modes in which it is called."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import InputError
+from .matching import Leaf
+
+#: A model is evaluated, trained, or has one mode alone.
+EVAL, TRAIN, CALL = "eval", "train", "call"
+
+#: (params, state, inputs, mode) -> (outputs, state)
+Call = Callable[[Any, Any, tuple[Any, ...], str], tuple[Any, Any]]
+
+
+class Model:
+    """A pytree of parameters and a function of it.
+
+    Args:
+        params: a pytree of arrays; those of floating-point numbers are compared and trained.
+        function: of the parameters and the inputs, `function(params, *inputs)`, that returns a pytree of arrays; with
+            a state, `function(params, state, *inputs)` that returns the outputs and the new state.
+        name: for reports.
+        state: a pytree of what goes in and comes out beside the parameters, such as batch statistics; None for none.
+        train, eval: keywords of the function while training, and while evaluating; None if there is one mode alone.
+        make: a function of a random key that returns the parameters of a new model, for comparing draws.
+        inputs: a function that turns the shared inputs into this model's: it returns one input, or a tuple of them.
+        outputs: a function that turns this model's outputs into the shared ones.
+
+    Raises:
+        InputError: no leaf of the parameters is an array of floating-point numbers.
+
+    >>> Model({"w": jnp.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
+    ['w']
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        function: Callable[..., Any],
+        *,
+        name: str = "model",
+        state: Any = None,
+        train: Mapping[str, Any] | None = None,
+        eval: Mapping[str, Any] | None = None,
+        make: Callable[[Any], Any] | None = None,
+        inputs: Callable[..., Any] | None = None,
+        outputs: Callable[[Any], Any] | None = None,
+    ):
+        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
+
+        def call(params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
+            if self.state is None:
+                return function(params, *inputs, **keywords[mode]), None
+            result = function(params, state, *inputs, **keywords[mode])
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise InputError(f"{name} has a state: its function has to return (outputs, state).")
+            return result
+
+        modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
+        self._set(name, params, state, call, modes, make, inputs, outputs)
+
+    def _set(
+        self,
+        name: str,
+        params: Any,
+        state: Any,
+        call: Call,
+        modes: tuple[str, ...],
+        make: Callable[[Any], Any] | None = None,
+        inputs: Callable[..., Any] | None = None,
+        outputs: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.name, self.params, self.state, self.modes, self.make = name, params, state, modes, make
+        self._call, self._inputs, self._outputs = call, inputs, outputs
+        if not any(map(is_float, jax.tree.leaves(params))):
+            raise InputError(f"{name} has no parameter: expected a pytree with arrays of floating-point numbers.")
+
+    def __call__(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
+        """The outputs and the new state, for the shared inputs."""
+        outputs, state = self._call(params, state, self.given(inputs), mode)
+        return self.shared(outputs), state
+
+    def given(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """This model's inputs, of the shared ones."""
+        found = inputs if self._inputs is None else self._inputs(*inputs)
+        return found if isinstance(found, tuple) else (found,)
+
+    def shared(self, outputs: Any) -> Any:
+        """The outputs in the layout that both models share."""
+        return outputs if self._outputs is None else self._outputs(outputs)
+
+    def program(self, inputs: tuple[Any, ...], mode: str) -> Any:
+        """The model in one mode, for inputs of these shapes, as a program that can be evaluated in float64."""
+        from .programs import Program
+
+        return Program(self, inputs, mode)
+
+    def paths(self) -> list[str]:
+        """The paths of the parameters, in the order of the leaves."""
+        return [leaf.path for leaf in leaves_of(self.params)[0]]
+
+
+def is_float(leaf: Any) -> bool:
+    """Whether a leaf is an array of real or complex numbers."""
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
+    """The leaves of floating-point numbers, their values in float64, and a function that puts others in their place."""
+    found = jax.tree_util.tree_flatten_with_path(tree)
+    everything, structure = [leaf for _, leaf in found[0]], found[1]
+    places = [n for n, leaf in enumerate(everything) if is_float(leaf)]
+    leaves = [Leaf(path_of(found[0][n][0]), tuple(everything[n].shape)) for n in places]
+    values = [np.asarray(everything[n]) for n in places]
+    values = [value.astype(np.complex128 if value.dtype.kind == "c" else np.float64) for value in values]
+
+    def rebuild(new: list[Any]) -> Any:
+        changed = list(everything)
+        for n, value in zip(places, new, strict=True):
+            changed[n] = value
+        return jax.tree.unflatten(structure, changed)
+
+    return leaves, values, rebuild
+
+
+def path_of(keys: tuple[Any, ...]) -> str:
+    """The keys on the way to a leaf, joined by slashes, without those of a variable's box."""
+    names = [str(next(getattr(key, n) for n in ("key", "idx", "name") if hasattr(key, n))) for key in keys]
+    while len(names) > 1 and names[-1] in ("value", "raw_value"):
+        names.pop()
+    return "/".join(names)

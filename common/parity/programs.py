@@ -1,0 +1,249 @@
+"""A model as a program: traced by JAX in float64 where it can be, and evaluated in NumPy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..compat import enable_x64
+from ..errors import InputError, brief
+from ..program import Evaluator, wide
+from .model import Model, is_float, leaves_of
+from .obstacles import without
+from .tape import Tape, TraceTape
+from .values import Arguments
+
+#: Arrays of at most so many constants are read as decimals.
+DECIMALS = 64
+#: Constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does.
+ROUNDING = 0.5
+#: Primitives that draw random numbers.
+RANDOM = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", "random_gamma")
+#: Dtypes without 64 bits.
+NARROWED = {"float64": "float32", "complex128": "complex64", "int64": "int32", "uint64": "uint32"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program returns for some sets of values, each array with the axis of sets in front.
+
+    Args:
+        outputs: the leaves of the outputs.
+        state: the floating-point leaves of the new state.
+        of_params, of_inputs: gradients; empty where none were computed.
+    """
+
+    outputs: list[Any]
+    state: list[Any]
+    of_params: list[Any]
+    of_inputs: list[Any]
+
+
+class Program:
+    """A model in one mode, for inputs of some shapes.
+
+    Args:
+        model: it.
+        inputs: a tuple of pytrees of arrays, whose shapes and dtypes count alone.
+        mode: of the model.
+
+    Raises:
+        InputError: the model does not take these inputs.
+    """
+
+    def __init__(self, model: Model, inputs: tuple[Any, ...], mode: str):
+        self.model, self.mode = model, mode
+        self.params, self.param_values, self._to_params = leaves_of(model.params)
+        self.states, self.state_values, self._to_state = leaves_of(model.state)
+        self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
+        self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
+        self.structure: Any = None
+        self.closed = self._traced(self._forward, ())
+
+    def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
+        """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
+        constants = _Constants(jitter)
+        found = Evaluator(self.closed, wide=True, constants=constants, draws=False)(*arguments.all())
+        self.narrow_constants = constants.narrow
+        outputs = len(found) - len(self.states)
+        return Result(found[:outputs], found[outputs:], [], [])
+
+    def gradient(self, arguments: Arguments, weights: Sequence[Any]) -> Result:
+        """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
+        return self._parts(self._evaluate_gradient(*arguments.all(), *weights))
+
+    def gradient_without(self, some: Sequence[Any], arguments: Arguments, weights: Sequence[Any]) -> Result:
+        """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
+        trace = self._traced(partial(self._backward, forward=without(self.closed, some)), self.outputs)
+        evaluator = Evaluator(trace, wide=True, constants=_Constants(0), draws=False)
+        return self._parts(evaluator(*arguments.all(), *weights))
+
+    def _parts(self, found: Sequence[Any]) -> Result:
+        n, s, p = len(found) - len(self.states) - len(self.params) - len(self._real), len(self.states), len(self.params)
+        return Result(list(found[:n]), list(found[n : n + s]), list(found[n + s : n + s + p]), list(found[n + s + p :]))
+
+    def tape(self, arguments: Arguments) -> Tape:
+        """All values on the way to the outputs, for one set."""
+        return TraceTape(self.closed, arguments.all(), _Constants(0))
+
+    def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
+        """All values on the way to the outputs and the gradients, for one set."""
+        return TraceTape(self.gradient_trace, [*arguments.all(), *weights], _Constants(0))
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether random numbers are drawn."""
+        return any(name in str(self.closed) for name in RANDOM)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The shapes and dtypes of the outputs."""
+        return list(self.closed.out_avals)[: len(self.closed.out_avals) - len(self.states)]
+
+    @cached_property
+    def gradient_trace(self) -> Any:
+        """The trace of outputs, new state, and gradients by parameters and inputs."""
+        return self._traced(self._backward, self.outputs)
+
+    @cached_property
+    def _evaluate_gradient(self) -> Any:
+        return Evaluator(self.gradient_trace, wide=True, constants=_Constants(0), draws=False)
+
+    def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
+        """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
+        own_p, own_s = (dtypes_of(tree) for tree in (self.model.params, self.model.state))
+        params = self._to_params([np.asarray(a[0], dtype) for a, dtype in zip(arguments.params, own_p, strict=True)])
+        state = self._to_state([np.asarray(a[0], dtype) for a, dtype in zip(arguments.state, own_s, strict=True)])
+
+        def function(params: Any, state: Any, inputs: Any) -> Any:
+            return self.model(params, state, inputs, self.mode)[0]
+
+        arrays, fixed = _partition((params, state, inputs))
+        whole = lambda arrays: function(*_combine(arrays, fixed))  # noqa: E731
+        return jax.tree.leaves((jax.jit(whole) if jit else whole)(arrays))
+
+    # The two functions that are traced ---------------------------------------------------------------------------
+
+    def _forward(self, *leaves: Any) -> list[Any]:
+        p, s = len(self.params), len(self.states)
+        params, state = self._to_params(list(leaves[:p])), self._to_state(list(leaves[p : p + s]))
+        inputs = jax.tree.unflatten(self._to_inputs, leaves[p + s :])
+        outputs, new = self.model(params, state, inputs, self.mode)
+        found, self.structure = jax.tree.flatten(outputs)
+        if not found:
+            raise InputError(f"{self.model.name} returns no array.")
+        new_leaves = [leaf for leaf in jax.tree.leaves(new) if is_float(leaf)]
+        if len(new_leaves) != s:
+            raise InputError(
+                f"{self.model.name} returns a state of {len(new_leaves)} arrays, expected {s}, as it took."
+            )
+        return [*map(jnp.asarray, found), *new_leaves]
+
+    def _backward(self, *leaves: Any, forward: Any = None) -> list[Any]:
+        p, s, x = len(self.params), len(self.states), len(self._input_leaves)
+        params, state = list(leaves[:p]), leaves[p : p + s]
+        inputs, weights = list(leaves[p + s : p + s + x]), leaves[p + s + x :]
+
+        def weighted(params: Any, reals: Any) -> Any:
+            given = list(inputs)
+            for n, leaf in zip(self._real, reals, strict=True):
+                given[n] = leaf
+            found = (forward or self._forward)(*params, *state, *given)
+            outputs = found[: len(found) - s]
+            terms = [jnp.sum(jnp.real(w * y)) for w, y in zip(weights, outputs, strict=True) if is_float(y)]
+            return sum(terms, jnp.zeros(())), found
+
+        gradient = jax.grad(weighted, argnums=(0, 1), has_aux=True)
+        (of_params, of_reals), found = gradient(params, [inputs[n] for n in self._real])
+        return [*found, *of_params, *of_reals]
+
+    def _traced(self, function: Any, more: Sequence[Any]) -> Any:
+        leaves = [*jax.tree.leaves(self._typed_leaves()), *self._input_leaves]
+        try:
+            with enable_x64(True):
+                return jax.make_jaxpr(function)(
+                    *[_spec(leaf, True) for leaf in leaves], *[_spec(a, True) for a in more]
+                )
+        except InputError:
+            raise
+        except Exception:  # what fails in float64 may be written for float32 alone
+            try:
+                return jax.make_jaxpr(function)(
+                    *[_spec(leaf, False) for leaf in leaves], *[_spec(a, False) for a in more]
+                )
+            except InputError:
+                raise
+            except Exception as error:
+                given = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in self._input_leaves)
+                reason = f"{type(error).__name__}: {brief(error)}"
+                raise InputError(f"{self.model.name} does not take the inputs {given}: {reason}") from error
+
+    def _typed_leaves(self) -> list[Any]:
+        return [
+            leaf for tree in (self.model.params, self.model.state) for leaf in jax.tree.leaves(tree) if is_float(leaf)
+        ]
+
+
+class _Constants:
+    """Changes the constants of a program: a narrow one becomes the shortest decimal that is rounded to it."""
+
+    def __init__(self, jitter: int):
+        self._random = np.random.default_rng(jitter) if jitter else None
+        self.narrow = False
+
+    def __call__(self, array: np.ndarray, aval: Any) -> np.ndarray:
+        if aval.dtype == np.float64 or not jnp.issubdtype(aval.dtype, jnp.floating):
+            return array
+        if array.size <= DECIMALS:
+            decimals = [_decimal(float(a), aval.dtype) for a in array.reshape(-1)]
+            array = np.array([value for value, _ in decimals]).reshape(array.shape)
+            moves = ~np.array([exact for _, exact in decimals]).reshape(array.shape)
+        else:
+            moves = array * 1024 != np.rint(array * 1024)
+        self.narrow = self.narrow or bool(moves.any())
+        if self._random is None or not moves.any():
+            return array
+        by = 1 + ROUNDING * float(jnp.finfo(aval.dtype).eps) * self._random.uniform(-1, 1, array.shape)
+        return np.where(moves, array * by, array)
+
+
+def _decimal(value: float, dtype: Any) -> tuple[float, bool]:
+    """The shortest decimal that is rounded to a number of a narrow dtype, and whether it is short: meant, then."""
+    if not np.isfinite(value):
+        return value, True
+    for digits in range(1, 10):
+        decimal = float(f"{value:.{digits}g}")
+        if float(np.asarray(decimal, dtype)) == value:
+            return decimal, digits <= max(int(-np.log10(float(jnp.finfo(dtype).eps))) - 1, 1) or value * 1024 == round(
+                value * 1024
+            )
+    return value, False
+
+
+def dtypes_of(tree: Any) -> list[Any]:
+    """The dtypes of the floating-point leaves of a tree."""
+    return [leaf.dtype for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+
+
+def _spec(leaf: Any, in_float64: bool) -> Any:
+    dtype = jnp.asarray(leaf).dtype if not hasattr(leaf, "dtype") else leaf.dtype
+    shape = np.shape(leaf) if not hasattr(leaf, "shape") else leaf.shape
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
+        return jax.ShapeDtypeStruct(shape, dtype)
+    return jax.ShapeDtypeStruct(shape, wide(dtype) if in_float64 else NARROWED.get(np.dtype(dtype).name, dtype))
+
+
+def _partition(tree: Any) -> tuple[list[Any], Any]:
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [leaf for leaf in leaves if hasattr(leaf, "dtype")]
+    return arrays, (leaves, structure)
+
+
+def _combine(arrays: Sequence[Any], fixed: Any) -> Any:
+    leaves, structure = fixed
+    rest = iter(arrays)
+    return jax.tree.unflatten(structure, [next(rest) if hasattr(leaf, "dtype") else leaf for leaf in leaves])

@@ -1,0 +1,178 @@
+"""Which leaf is which, where names do not tell: that by which the candidate's next value is the reference's."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from .agreement import Known, comparable
+from .departure import Search
+from .layouts import Layout
+from .matching import MOST_IN_ANY_ORDER, Match
+from .tape import Tape
+from .values import Arguments
+
+#: The largest difference of values that are the same, relative to the largest magnitude.
+TOLERANCE = 1e-9
+#: How long leaves are tried at most.
+TRYING_S = 15.0
+
+
+class Refinement:
+    """Tries other choices for the leaves of the candidate, while its outputs are not the reference's.
+
+    Args:
+        reference: the tape of the reference.
+        program: the candidate.
+        mine: the reference's arguments, of one set.
+        given: the candidate's; of those leaves that are matched, the values are not used.
+        matches: the first choice for each leaf of the candidate; changed in place.
+    """
+
+    def __init__(self, reference: Tape, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
+        self._reference, self._program, self._matches = reference, program, matches
+        self._leaves, self._given = mine.params, given
+        self._known = Known(reference.values, TOLERANCE)
+        self._ends = time.monotonic() + TRYING_S
+        self._scored: Tape | None = None
+        self._agreeing: set[int] = set()
+
+    def run(self) -> None:
+        """Choose until the outputs agree, or nothing helps."""
+        seen: set[int] = set()
+        while time.monotonic() < self._ends:
+            tape = self._tape()
+            if self._score(tape)[0] == len(tape.outputs):
+                return
+            search = Search(
+                self._reference, tape, list(zip(self._reference.outputs, tape.outputs, strict=True)), TOLERANCE
+            )
+            if not search.wrong:
+                return
+            near = self._near(tape, search)
+            if not near:
+                return
+            if self._in_another_order(tape) or self._one_at_a_time(tape, [c for c in near if c not in seen], seen):
+                continue
+            return
+
+    def _tape(self, chosen: dict[int, Layout] | None = None) -> Tape:
+        """The candidate's tape; where something is chosen, with that instead of the first choice."""
+        layouts = [(chosen or {}).get(n, m.layout) for n, m in enumerate(self._matches)]
+        pairs = zip(self._given.params, layouts, strict=True)
+        params = [own if layout is None else layout.convert(self._leaves) for own, layout in pairs]
+        return self._program.tape(replace(self._given, params=params))
+
+    def _near(self, tape: Tape, search: Search) -> list[int]:
+        """The leaves with a choice that go into the steps at which the programs part, the nearest first."""
+        number = {value: c for c, value in enumerate(tape.arguments[: len(self._matches)])}
+        found: list[int] = []
+        for step in search.first():
+            rest = list(step.operands)
+            reached = set()
+            while rest:
+                value = rest.pop(0)
+                if value in reached:
+                    continue
+                reached.add(value)
+                if value in number and number[value] not in found and len(self._matches[number[value]].options) > 1:
+                    found.append(number[value])
+                if value in tape.maker:
+                    rest.extend(tape.steps[tape.maker[value]].operands)
+        return found
+
+    def _one_at_a_time(self, tape: Tape, near: Sequence[int], seen: set[int]) -> bool:
+        """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
+        before = self._parting(tape)
+        for c in near[:12]:
+            seen.add(c)
+            match = self._matches[c]
+            for option in match.options:
+                if option is match.layout or time.monotonic() > self._ends:
+                    continue
+                chosen = self._with_exchange(c, option)
+                if chosen is None:
+                    continue
+                changed = {tape.arguments[n]: o.convert(self._leaves) for n, o in chosen.items()}
+                if self._score(tape, changed) <= self._score(tape):
+                    continue
+                after = self._parting(self._tape(chosen))
+                fewer = after[0] < before[0]
+                if fewer or (len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]):
+                    self._choose(chosen)
+                    return True
+        return False
+
+    def _with_exchange(self, c: int, option: Layout) -> dict[int, Layout] | None:
+        """An option for a leaf, and what the leaf takes that had these numbers before; None if it can take nothing."""
+        before = self._matches[c].layout
+        holder = next(
+            (
+                n
+                for n, m in enumerate(self._matches)
+                if n != c and isinstance(m.layout, Layout) and m.layout.overlaps(option)
+            ),
+            None,
+        )
+        if holder is None:
+            return {c: option}
+        swapped = (o for o in self._matches[holder].options if isinstance(before, Layout) and o.covers(before))
+        other = next(swapped, None)
+        return None if other is None else {c: option, holder: other}
+
+    def _parting(self, tape: Tape) -> tuple[int, int]:
+        """At how many steps the programs part, and the first of them."""
+        pairs = list(zip(self._reference.outputs, tape.outputs, strict=True))
+        search = Search(self._reference, tape, pairs, TOLERANCE)
+        steps = search.first() if search.wrong else []
+        return (len(steps), tape.steps.index(steps[0])) if steps else (-bool(not search.wrong), 0)
+
+    def _in_another_order(self, tape: Tape) -> bool:
+        """Join the leaves of all that are joined of as many in another order, the same in each."""
+        groups: dict[tuple[int, str], list[int]] = {}
+        for c, match in enumerate(self._matches):
+            if isinstance(match.layout, Layout) and len(match.layout.sources) > 1 and len(match.options) > 1:
+                module = self._program.params[c].path.rpartition("/")[0]
+                groups.setdefault((len(match.layout.sources), module), []).append(c)
+        best = self._score(tape)
+        for (count, _), group in groups.items():
+            for order in list(permutations(range(count)))[1:] if count <= MOST_IN_ANY_ORDER else []:
+                chosen = {}
+                for c in group:
+                    now = self._matches[c].layout
+                    assert isinstance(now, Layout)
+                    wanted = tuple(now.sources[n] for n in order)
+                    same = (o for o in self._matches[c].options if o.sources == wanted and o.how == now.how)
+                    if option := next(same, None):
+                        chosen[c] = option
+                if time.monotonic() > self._ends:
+                    return False
+                score = self._score(tape, {tape.arguments[c]: o.convert(self._leaves) for c, o in chosen.items()})
+                if score[0] > best[0]:
+                    self._choose(chosen)
+                    return True
+        return False
+
+    def _choose(self, chosen: dict[int, Layout]) -> None:
+        for c, option in chosen.items():
+            self._matches[c].layout, self._matches[c].by = option, "function"
+
+    def _score(self, tape: Tape, changed: dict | None = None) -> tuple[int, int]:
+        """How many outputs agree, and how many values."""
+        if self._scored is not tape:
+            self._scored = tape
+            self._agreeing = {n for n, value in enumerate(tape.values) if self._agrees(value)}
+        values = tape.played(changed) if changed else {}
+        agreeing = len(self._agreeing.difference(values)) + sum(map(self._agrees, values.values()))
+        right = 0
+        for r, c in zip(self._reference.outputs, tape.outputs, strict=True):
+            wanted, found = self._reference.values[r], values.get(c, tape.values[c])
+            slack = TOLERANCE * max(np.abs(wanted).max(initial=0), 1e-300) if wanted.dtype.kind in "fc" else 0
+            right += wanted.shape == found.shape and bool((np.abs(found - wanted) <= slack).all())
+        return right, agreeing
+
+    def _agrees(self, value: Any) -> bool:
+        return comparable(value) and self._known.partner(value) is not None

@@ -1,0 +1,176 @@
+"""All values that a program computes for some arguments, and how: it can be played again from a changed value on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..program import CodeLine, Evaluator, code_lines, is_key, wide
+
+#: Primitives that move numbers and compute none.
+MOVES = frozenset(
+    {
+        *("reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "rev", "concatenate", "pad"),
+        *("dynamic_slice", "dynamic_update_slice", "gather", "convert_element_type", "copy", "split", "stack"),
+        *("unstack", "scan", "reduce_precision", "stop_gradient", "real", "imag", "complex"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A value, or several, that one operation computed.
+
+    Args:
+        operation: the name of the primitive; `scan` where a loop takes or puts together the array of a step.
+        run: a function of the operands that returns the result, or a sequence of them.
+        operands, results: the numbers of values of the tape.
+        lines: a function without arguments that returns the lines that led to it, the innermost first.
+        summed: of a product or a convolution, the groups of axes of each operand that are summed over.
+    """
+
+    operation: str
+    run: Callable[..., Any]
+    operands: tuple[int, ...]
+    results: tuple[int, ...]
+    lines: Callable[[], tuple[CodeLine, ...]]
+    summed: tuple[tuple[tuple[int, ...], ...], ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        """Whether it moves numbers and computes none."""
+        return self.operation in MOVES
+
+
+class Tape:
+    """The values of a program, numbered in the order in which they were computed, and the steps between them.
+
+    Attributes:
+        values: arrays with an axis of sets in front, of length 1.
+        arguments, outputs: the numbers of the values that the program takes and returns.
+        maker: the step that computed a value, by its number; constants and arguments have none.
+        used: the steps that take a value, by its number.
+    """
+
+    def __init__(self):
+        self.values: list[Any] = []
+        self.steps: list[Step] = []
+        self.maker: dict[int, int] = {}
+        self.used: dict[int, list[int]] = {}
+        self.arguments: tuple[int, ...] = ()
+        self.outputs: tuple[int, ...] = ()
+
+    def add(self, value: Any) -> int:
+        """The number of a new value."""
+        self.values.append(value)
+        return len(self.values) - 1
+
+    def record(self, step: Step) -> None:
+        """Add a step, whose values have numbers."""
+        for value in set(step.operands):
+            self.used.setdefault(value, []).append(len(self.steps))
+        self.maker.update((value, len(self.steps)) for value in step.results if value not in step.operands)
+        self.steps.append(step)
+
+    def ancestors(self, values: Sequence[int]) -> set[int]:
+        """These values and all that they are computed of."""
+        reached, rest = set(), list(values)
+        while rest:
+            value = rest.pop()
+            if value in reached:
+                continue
+            reached.add(value)
+            if value in self.maker:
+                rest.extend(self.steps[self.maker[value]].operands)
+        return reached
+
+    def played(self, changed: Mapping[int, Any], until: int | None = None) -> dict[int, Any]:
+        """All values that are others where some are replaced, these among them, by their numbers.
+
+        Args:
+            changed: the values, by their numbers.
+            until: how many steps are played; None for all.
+        """
+        new: dict[int, Any] = dict(changed)
+        with np.errstate(all="ignore"):
+            for step in self.steps[:until]:
+                if new.keys().isdisjoint(step.operands) or not new.keys().isdisjoint(step.results):
+                    continue
+                found = step.run(*[new.get(value, self.values[value]) for value in step.operands])
+                new.update(zip(step.results, found if isinstance(found, list | tuple) else [found], strict=True))
+        return new
+
+    def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
+        """How far apart the numbers of an argument are, flattened, over which its first product sums, in groups."""
+        rest = [(number, np.arange(self.values[number].size).reshape(self.values[number].shape))]
+        while rest:
+            value, places = rest.pop(0)
+            for step in (self.steps[n] for n in self.used.get(value, ())):
+                if step.summed:
+                    groups = step.summed[step.operands.index(value)]
+                    return tuple(frozenset(_apart(places, axis + 1) for axis in group) for group in groups)
+                if step.moves and len(step.operands) == 1 and len(step.results) == 1:
+                    rest.append((step.results[0], step.run(places)))
+        return ()
+
+
+class TraceTape(Tape):
+    """The values of a program that JAX has traced, evaluated in float64.
+
+    Args:
+        closed: the trace.
+        arguments: arrays with an axis of sets of length 1 in front.
+        constants: changes the constants of the program, as `Evaluator` takes it.
+    """
+
+    def __init__(self, closed: Any, arguments: Sequence[np.ndarray], constants: Any = None):
+        super().__init__()
+        self._numbers: dict[int, int] = {}
+        self._callers: list[Any] = []
+        evaluator = Evaluator(closed, wide=True, observe=self, draws=False, constants=constants)
+        given = [
+            a if is_key(aval) else np.array(a, wide(aval.dtype))
+            for a, aval in zip(arguments, closed.in_avals, strict=True)
+        ]
+        self.arguments = tuple(map(self._number, given))
+        self.outputs = tuple(map(self._number, evaluator(*given)))
+
+    def enter(self, equation: Any) -> None:
+        """The steps that follow are of a function that this equation calls."""
+        self._callers.append(equation)
+
+    def leave(self) -> None:
+        """The end of the function that was entered last."""
+        self._callers.pop()
+
+    def step(
+        self, equation: Any, function: Callable[..., Any], operands: Sequence[Any], results: Sequence[Any]
+    ) -> None:
+        """Keep what an equation computed, unless it handed on a value."""
+        if all(id(result) in self._numbers for result in results):
+            return
+        ins, outs = tuple(map(self._number, operands)), tuple(map(self._number, results))
+        lines = partial(code_lines, equation, tuple(self._callers))
+        self.record(Step(equation.primitive.name, function, ins, outs, lines, _summed(equation)))
+
+    def _number(self, value: Any) -> int:
+        if id(value) not in self._numbers:
+            self._numbers[id(value)] = self.add(value)
+        return self._numbers[id(value)]
+
+
+def _apart(places: np.ndarray, axis: int) -> int:
+    """How far apart the first two numbers along an axis are; 0 if there is one alone."""
+    along = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)
+    return int(along[1, 0] - along[0, 0]) if len(along) > 1 else 0
+
+
+def _summed(equation: Any) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    if equation.primitive.name == "dot_general":
+        return tuple((tuple(axes),) for axes in equation.params["dimension_numbers"][0])
+    if equation.primitive.name == "conv_general_dilated":
+        numbers = equation.params["dimension_numbers"]
+        return tuple(tuple((axis,) for axis in spec[1:]) for spec in (numbers.lhs_spec, numbers.rhs_spec))
+    return ()

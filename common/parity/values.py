@@ -1,0 +1,182 @@
+"""The values with which models are compared: those that the user gave, and others of their kind."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import InputError, brief
+
+#: Parameters and inputs as given; others in the place of the parameters; and the inputs in another order, too.
+AS_GIVEN, OTHERS, SHUFFLED = range(3)
+_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a program is called with.
+
+    Args:
+        params, state, inputs: the leaves of each, with an axis of sets in front, whose length is 1 where all are alike.
+    """
+
+    params: list[Any]
+    state: list[Any]
+    inputs: list[Any]
+
+    def one(self, which: int) -> "Arguments":
+        """One set of values."""
+        return self._each(lambda a: a[which : which + 1] if len(a) > 1 else a)
+
+    def first(self, number: int) -> "Arguments":
+        """The first sets of values."""
+        return self._each(lambda a: a[:number])
+
+    def all(self) -> list[Any]:
+        """The leaves, one after the other."""
+        return [*self.params, *self.state, *self.inputs]
+
+    def _each(self, function: Any) -> "Arguments":
+        return Arguments(*([function(a) for a in leaves] for leaves in (self.params, self.state, self.inputs)))
+
+
+def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Inputs as arrays that JAX has without 64 bits.
+
+    Raises:
+        InputError: there is none, or one that is no array of numbers, or has NaN or infinity.
+    """
+
+    def array(leaf: Any) -> Any:
+        if is_key(leaf):
+            return leaf
+        found = np.asarray(leaf)
+        if found.dtype.kind not in "fciub" and not jnp.issubdtype(found.dtype, jnp.inexact):
+            raise InputError(f"an input is {brief(repr(leaf))}, expected an array of numbers.")
+        if jnp.issubdtype(found.dtype, jnp.inexact) and not np.isfinite(found.astype(np.complex128)).all():
+            raise InputError("an input has NaN or infinity, with which nothing can be compared: pass finite numbers.")
+        return found.astype(_NARROW.get(found.dtype.name, found.dtype))
+
+    if not jax.tree.leaves(inputs):
+        raise InputError("no input: expected an array, or a tuple of them, with which both models are called.")
+    return jax.tree.map(array, inputs)
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is an array of random keys."""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
+    """Parameters as they are, and twice moved at random, so that zeros and ones hide nothing."""
+    found = []
+    for n, value in enumerate(values):
+        rng = np.random.default_rng(seed + n)
+        size = float(np.sqrt(np.mean(np.abs(value) ** 2))) if value.size else 0.0
+        moved = value + 0.3 * (size or 0.2) * rng.standard_normal(value.shape)
+        found.append(np.stack([value, moved, moved]))
+    return found
+
+
+def state_sets(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """A state as it is, and twice moved; what is not negative, as a variance, stays so."""
+    found = []
+    for n, value in enumerate(values):
+        noise = np.random.default_rng(500 + n).standard_normal(value.shape)
+        positive = value.dtype.kind == "f" and bool((value >= 0).all())
+        moved = value * np.exp(0.3 * noise) + 0.1 * np.abs(noise) if positive else value + 0.3 * noise
+        found.append(np.stack([value, moved, moved]))
+    return found
+
+
+def input_sets(leaves: Sequence[Any]) -> list[Any]:
+    """Inputs as they are, twice, and with their numbers in another order. What has two values, as a mask, stays."""
+    rng = np.random.default_rng(7)
+    found = []
+    for leaf in leaves:
+        if is_key(leaf):
+            found.append(key_set(leaf))
+            continue
+        value = np.asarray(leaf)
+        if jnp.issubdtype(value.dtype, jnp.inexact):
+            value = value.astype(np.complex128 if value.dtype.kind == "c" else np.float64)
+            if value.size > 1 and np.ptp(np.abs(value)) == 0:
+                found.append(np.stack([value, value, value + 0.5 * rng.standard_normal(value.shape)]))
+                continue
+        few = len(np.unique(value)) <= 2
+        found.append(
+            np.stack([value, value, value if few else rng.permutation(value.reshape(-1)).reshape(value.shape)])
+        )
+    return found
+
+
+def key_set(key: Any) -> np.ndarray:
+    """An array of keys as one set of values."""
+    found = np.empty(1, object)
+    found[0] = key
+    return found
+
+
+def weights_of(outputs: Sequence[Any]) -> list[np.ndarray]:
+    """A weight for each number of the outputs: their weighted sum is what is differentiated."""
+    return [np.random.default_rng(90 + n).standard_normal(a.shape)[None] for n, a in enumerate(outputs)]
+
+
+def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Other inputs of the same kind: the first example alone, and a shorter second axis."""
+    leaves = [a for a in jax.tree.leaves(inputs) if not is_key(a)]
+    firsts = {a.shape[0] for a in leaves if a.ndim}
+    if len(firsts) == 1 and max(firsts) > 1:
+        yield "a batch of one", jax.tree.map(lambda a: a if is_key(a) or not a.ndim else a[:1], inputs)
+    seconds = {a.shape[1] for a in leaves if a.ndim > 2 or (a.ndim == 2 and a.dtype.kind in "iu")}
+    if len(seconds) == 1 and max(seconds) > 2:
+        (length,) = seconds
+
+        def cut(a: Any) -> Any:
+            return a[:, : length - 1] if not is_key(a) and a.ndim > 1 and a.shape[1] == length else a
+
+        yield "another length", jax.tree.map(cut, inputs)
+
+
+def largest(
+    wanted: Sequence[np.ndarray], found: Sequence[np.ndarray], among: Sequence[np.ndarray] | None = None
+) -> float:
+    """The largest difference of arrays, of each set relative to its largest magnitude; infinity for other shapes.
+
+    Args:
+        wanted, found: arrays with the axis of sets in front.
+        among: arrays whose largest magnitude counts a thousandth, so that rounding of a gradient that is 0 is none.
+    """
+    floor = max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3 if among is not None else 0.0
+    return max((_difference(a, b, floor) for a, b in zip(wanted, found, strict=True)), default=0.0)
+
+
+def _difference(a: np.ndarray, b: np.ndarray, floor: float) -> float:
+    if a.shape[1:] != b.shape[1:]:
+        return float("inf")
+    if a.dtype.kind not in "fc":
+        return float((a != b).any())
+    worst = 0.0
+    for n in range(max(len(a), len(b))):
+        x, y = a[n if len(a) > 1 else 0], b[n if len(b) > 1 else 0]
+        if not np.isfinite(x).all():
+            continue  # nothing can be compared with it
+        size, difference = max(np.abs(x).max(initial=0), floor), np.abs(x - y).max(initial=0)
+        if np.isnan(difference):
+            return float("inf")
+        worst = max(worst, float(difference / size if size else difference > 0))
+    return worst
+
+
+def error_of(outputs: Sequence[Any], exact: Sequence[np.ndarray]) -> float:
+    """The largest error of outputs in whatever dtype, relative to the largest magnitude.
+
+    Args:
+        outputs: arrays.
+        exact: those in float64, with the axis of sets in front.
+    """
+    real = [(np.asarray(a), b) for a, b in zip(outputs, exact, strict=True) if b.dtype.kind in "fc"]
+    return largest([b for _, b in real], [a.astype(b.dtype)[None] for a, b in real])
