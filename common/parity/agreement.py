@@ -11,7 +11,7 @@ MOST_AXES = 5
 #: Numbers beyond it may be there to mask others.
 LARGE = 1e6
 #: The most numbers of an array that is taken apart into single entries.
-MOST_ENTRIES = 1 << 16
+MOST_ENTRIES = 1 << 14
 #: Into so many parts of one size an array may be cut along an axis, besides its single entries.
 PARTS = (2, 3, 4)
 
@@ -63,6 +63,8 @@ class Known:
 
     def _is_part(self, value: Any) -> bool:
         size = seen(value).size
+        if size > MOST_ENTRIES:
+            return False
         if size not in self._slices:
             wholes = [v for v in self._values if v is not None and v.size > size and v.size % size == 0]
             parts = [part for whole in wholes for some in cuts(whole) for part in some if part.size == size]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ..program import CodeLine
 from .departure import Departure, Search
-from .locations import callers
+from .locations import callers, is_users
 from .tape import Step
 
 #: Operations that put numbers elsewhere, or choose among them: the result may be wrong, and of the right numbers.
@@ -27,30 +27,56 @@ def departures(search: Search) -> list[Departure]:
     healed = search.healing(steps)
     counterparts = [search.counterpart(step) for step in steps]
     shared = [Departure(step, None, cause=SHARED) for step in _shared(search, steps, counterparts)]
-    origins = [
-        Departure(origin, None, cause=OPERAND)
-        for step, other in zip(steps, counterparts, strict=True)
-        for origin in _origins(search, step, other)
-    ]
+    near: list[Departure] = []
+    far: list[Departure] = []
+    for step, other in zip(steps, counterparts, strict=True):
+        for origin in _origins(search, step, other):
+            (near if _function(origin) == _function(step) else far).append(Departure(origin, None, cause=OPERAND))
     apart = [
         Departure(step, other or (others[0] if others else None))
         for step, other in zip(steps, counterparts, strict=True)
         if not (healed and step is healed[0])
     ]
-    if healed is None:
-        return [*shared, *apart, *origins]
-    mended = Departure(*healed, heals=True)
-    if any(step is healed[0] for step in steps):
-        return [mended, *(origins if not _has_options(healed[0]) else []), *apart, *origins]
-    return [*shared, *apart, mended, *origins]
+    made = [Departure(step, None, cause=MADE) for step in steps[:1]]
+    called = [Departure(step, None, cause=CALLED) for step in steps[:1]]
+    constant = [d for d in apart if d.candidate and search.is_constant(d.candidate.results[0])]
+    apart = [d for d in apart if d not in constant]
+    first = healed[0] if healed and any(step is healed[0] for step in steps) else steps[0]
+    nearby = [*made, *near, *called] if _has_options(search, first) else [*near, *called, *made]
+    mended = [Departure(*healed, heals=True)] if healed else []
+    if mended and first is mended[0].candidate:
+        return [*mended, *constant, *nearby, *apart, *far]
+    if len({_line(step) for step in steps}) > 1:
+        return [*shared, *apart[:1], *mended, *apart[1:], *constant, *nearby, *far]
+    if len(steps) == 1:  # what does not heal alone, and is run once
+        return [*shared, *apart, *constant, *mended, *nearby, *far]
+    return [*shared, *apart[:1], *constant, *nearby[:1], *mended, *nearby[1:], *apart[1:], *far]
 
 
-def _has_options(step: Step) -> bool:
-    """Whether a step may be wrong although its operands are right: a product and a sum have nothing to choose."""
-    return step.operation not in ("dot_general", "mul", "add", "sub", "add_any", "concatenate")
+def _has_options(search: Search, step: Step) -> bool:
+    """Whether a step may be wrong although its operands are right: a product and a sum have nothing to choose.
+
+    But a library may add or multiply by what its module was made with, as an epsilon or a momentum.
+    """
+    if step.operation not in ("dot_general", "mul", "add", "sub", "add_any", "concatenate"):
+        return True
+    return _is_of_library(step) and any(search.is_constant(n) for n in step.operands)
+
+
+def _is_of_library(step: Step) -> bool:
+    """Whether a library computes it."""
+    lines = step.lines()
+    return bool(lines) and not is_users(lines[0])
+
+
+def _function(step: Step) -> tuple[str, str] | None:
+    """The user's function in which a step stands."""
+    line = _line(step)
+    return None if line is None else (line.file, line.function)
 
 
 MADE = "The module that computes it is made here."
+CALLED = "It is called here."
 SHARED = "What it makes is used where the reference uses another value."
 OPERAND = "It makes what is used there."
 
@@ -86,7 +112,11 @@ def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step |
     makers: list[int] = []
     for step, other in zip(steps, counterparts, strict=True):
         makers += {tape.maker[value] for value in search.wrong_operands(step, other)}
-    return [tape.steps[n] for n in dict.fromkeys(makers) if makers.count(n) > 1]
+    found = [n for n in dict.fromkeys(makers) if makers.count(n) > 1]
+    if not found and len({(_line(step), step.operation) for step in steps}) > 1:
+        every = [{tape.maker[v] for v in search.wrong_operands(step, None)} for step in steps]
+        found = sorted(set.intersection(*every))[:1]
+    return [tape.steps[n] for n in found]
 
 
 def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
@@ -110,7 +140,8 @@ def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
             rest.extend(made.operands)
     order = {id(s): n for n, s in enumerate(found)}
     direct = [tape.steps[tape.maker[v]] for v in wrong if other is not None]
-    found.sort(key=lambda s: (search.has(s.results[0]), s.operation not in CHOICES, order[id(s)]))
+    place = {id(s): n for n, s in enumerate(tape.steps)}
+    found.sort(key=lambda s: (search.has(s.results[0]), s.operation not in CHOICES, -place[id(s)], order[id(s)]))
     return [s for s in dict.fromkeys([*direct, *found]) if _line(s) not in (None, line)]
 
 

@@ -18,7 +18,7 @@ from .places import paired_gradients, paired_outputs, places_of, rounded
 from .programs import Program, Result
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Matched, Parameters, Place
 from .refinement import Refinement
-from .training import STEPS, rates, trained
+from .training import rates, steps_of, trained
 from .values import (
     AS_GIVEN,
     OTHERS,
@@ -241,7 +241,7 @@ class _Comparing:
                 if m.layout is not None
             ]
             error, tolerance = max(errors, default=0.0), OF_TRAINING * self.tolerance
-            self._record(f"{STEPS} steps of {which}{name}", error, tolerance, (r, c), of_gradient=True)
+            self._record(f"{steps_of(mine.params)} steps of {which}{name}", error, tolerance, (r, c), of_gradient=True)
 
     def _variations(self, mode_r: str, mode_c: str) -> None:
         """A batch of one, and another length, where both take them."""

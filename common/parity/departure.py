@@ -123,13 +123,15 @@ class Search:
     def counterpart(self, step: Step) -> Step | None:
         """The step of the reference that computes the like of some of the same operands, and another result."""
         mine = [self.partners(n) for n in step.operands]
-        best, most = None, 0
+        best, most = None, 0.0
         for other in self.reference.steps:
             if any(n in self.agrees_in_reference for n in other.results) or other.operation != step.operation:
                 continue
-            bases = {base(self.reference, n) for n in other.operands}
-            common = sum(not bases.isdisjoint(partners) for partners in mine)
-            if common > most:
+            bases = [base(self.reference, n) for n in other.operands]
+            hits = [not partners.isdisjoint(bases) for partners in mine]
+            same = [n in partners for n, partners in zip(bases, mine, strict=False)]
+            common = sum(hits) + 0.1 * sum(same) + 0.01 * same[0]
+            if any(hits) and common > most:
                 best, most = other, common
         return best
 

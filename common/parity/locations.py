@@ -87,7 +87,8 @@ def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
     made = [found for found in _calls(own.file) if found.within(own.line)]
     named = [found for found in made if re.search(rf"\b{found.attribute}\b", text_of(own))]
     for found in sorted(named, key=lambda found: found.name not in classes) or [f for f in made if f.name in classes]:
-        keyword = next((line for name, line in found.keywords if name in KEYWORDS.get(operation, ())), found.line)
+        places = dict(found.keywords)
+        keyword = next((places[name] for name in KEYWORDS.get(operation, ()) if name in places), found.line)
         yield CodeLine(own.file, keyword, "__init__")
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..program import CodeLine, code_lines, equations
-from .causes import MADE, departures
-from .departure import Search
+from .causes import CALLED, MADE, departures
+from .departure import Departure, Search
 from .locations import callers, located, location, makers, text_of
 from .programs import Program, dtypes_of
 from .record import Location, Place
@@ -16,31 +16,30 @@ from .tape import Tape
 
 
 def places_of(search: Search) -> Iterator[Place]:
-    """The places at which programs part, then the lines that led there: where a module is made, and who called it."""
-    found = departures(search)
+    """The places at which programs part, the likeliest cause first, each line once."""
     told: set[tuple[str, int]] = set()
-    later: list[Place] = []
-    for number, departure in enumerate(found):
-        here = location(departure.candidate, search.candidate) if departure.candidate else None
+    for departure in departures(search):
         there = location(departure.reference, search.reference) if departure.reference else None
-        if not (here or there) or (here and (here.file, here.line) in told):
-            continue
-        if here:
-            told.add((here.file, here.line))
-        yield Place(here, there, departure.cause)
-        if not (here and departure.candidate):
-            continue
+        for here in _lines_of(departure, search):
+            if here is not None and (here.file, here.line) not in told:
+                told.add((here.file, here.line))
+                yield Place(here, there, departure.cause)
+            elif here is None and there is not None:
+                yield Place(None, there, departure.cause)
+
+
+def _lines_of(departure: Departure, search: Search) -> Iterator[Location | None]:
+    """The line of a step, or those that make or call it, as the cause says."""
+    if departure.candidate is None:
+        yield None
+        return
+    here = location(departure.candidate, search.candidate)
+    if departure.cause not in (MADE, CALLED):
+        yield here
+    elif here is not None:
         made = list(makers(departure.candidate.lines(), here.operation)) if here.library else []
-        for line in [*made, *callers(departure.candidate)[1:3]]:
-            if (line.file, line.line) in told:
-                continue
-            told.add((line.file, line.line))
-            place = Place(_at(line, here), there, MADE if line in made else "It is called here.")
-            if number == 0 and line in made[:1] and (departure.heals or len(found) == 1):
-                yield place
-            else:
-                later.append(place)
-    yield from later
+        for line in made if departure.cause == MADE else callers(departure.candidate)[1:3]:
+            yield _at(line, here)
 
 
 def _at(line: CodeLine, location: Location) -> Location:

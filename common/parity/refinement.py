@@ -86,7 +86,7 @@ class Refinement:
 
     def _one_at_a_time(self, tape: Tape, near: Sequence[int], seen: set[int]) -> bool:
         """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
-        before = self._parting(tape)
+        before: tuple[int, int] | None = None
         for c in near[:12]:
             seen.add(c)
             match = self._matches[c]
@@ -99,6 +99,7 @@ class Refinement:
                 changed = {tape.arguments[n]: o.convert(self._leaves) for n, o in chosen.items()}
                 if self._score(tape, changed) <= self._score(tape):
                     continue
+                before = before or self._parting(tape)
                 after = self._parting(self._tape(chosen))
                 fewer = after[0] < before[0]
                 if fewer or (len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]):

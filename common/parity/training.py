@@ -12,6 +12,8 @@ from .values import Arguments
 
 #: How many steps; how far the first of SGD moves the largest parameter; and Adam's learning rate.
 STEPS, SGD_MOVES, ADAM_RATE = 10, 0.01, 1e-3
+#: A model of more numbers than these is trained for a few steps alone.
+LARGE, STEPS_IF_LARGE = 2_000_000, 3
 
 
 def rates(params: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -19,6 +21,11 @@ def rates(params: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> dict
     largest = max((np.abs(g).max(initial=0) for g in gradients), default=0.0)
     rate = SGD_MOVES * max(np.abs(p).max(initial=0) for p in params) / largest if largest else 0.0
     return {"SGD": optax.sgd(float(rate)), "Adam": optax.adam(ADAM_RATE)}
+
+
+def steps_of(params: Sequence[np.ndarray]) -> int:
+    """How many steps a model is trained for."""
+    return STEPS_IF_LARGE if sum(p.size for p in params) > LARGE else STEPS
 
 
 def trained(program: Any, optimizer: Any, arguments: Arguments, weights: Sequence[Any]) -> list[np.ndarray]:
@@ -42,7 +49,7 @@ def trained(program: Any, optimizer: Any, arguments: Arguments, weights: Sequenc
     with enable_x64(True):
         vector: Any = together(arguments.params)
         state = optimizer.init(vector)
-        for _ in range(STEPS):
+        for _ in range(steps_of(arguments.params)):
             gradient = together(program.gradient(replace(arguments, params=apart(vector)), weights).of_params)
             updates, state = optimizer.update(gradient, state, vector)
             vector = np.asarray(optax.apply_updates(vector, updates))
