@@ -5,12 +5,12 @@ import json as json_format
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import typer
 
 from ...common.errors import InputError, brief
-from ...impls.parity import Model, compare
+from ...common.parity.comparison import compare
+from ...common.parity.model import Model, checked
 from ..reporting.console import say, show_lines
 
 #: What a file gives, unless the user says otherwise.
@@ -77,6 +77,7 @@ def _load(file: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         line = _line_of(error, path)
         raise InputError(f"{file} fails{line}: {type(error).__name__}: {brief(error)}") from error
     except SystemExit as error:
@@ -96,12 +97,7 @@ def _line_of(error: BaseException, path: Path) -> str:
 
 
 def _model(module: ModuleType, name: str) -> Model:
-    found: Any = getattr(module, name, None)
+    found = getattr(module, name, None)
     if found is None:
         raise InputError(f"{module.__file__} has no {name!r}: expected a trigru.parity.Model of that name.")
-    if not isinstance(found, Model):
-        raise InputError(
-            f"{name!r} in {module.__file__} is of type {type(found).__name__}, expected a trigru.parity.Model, such as "
-            "Model.linen(module, variables), Model.nnx(module) or Model.equinox(model)."
-        )
-    return found
+    return checked(found, f"{name!r} in {module.__file__}")

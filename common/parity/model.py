@@ -105,6 +105,24 @@ class Model:
         return [leaf.path for leaf in leaves_of(self.params)[0]]
 
 
+def checked(model: Any, which: str) -> Model:
+    """The model.
+
+    Args:
+        model: anything.
+        which: it is, for the message.
+
+    Raises:
+        InputError: it is no model.
+    """
+    if not isinstance(model, Model):
+        raise InputError(
+            f"{which} is of type {type(model).__name__}, expected a trigru.parity.Model, such as "
+            "Model.linen(module, variables), Model.nnx(module) or Model.equinox(model)."
+        )
+    return model
+
+
 def is_float(leaf: Any) -> bool:
     """Whether a leaf is an array of real or complex numbers."""
     dtype = getattr(leaf, "dtype", None)

@@ -134,7 +134,8 @@ def report(result: Comparison) -> str:
         lines += ["", f"{result.agreed[0]} of {result.agreed[1]} values of the candidate agree with the reference."]
     if result.errors:
         lines += ["", "Largest differences in float64, relative to the largest magnitude:"]
-        lines += [f"  {name:<34} {error:.1e}" for name, error in result.errors.items()]
+        width = max(map(len, result.errors))
+        lines += [f"  {name:<{width}} {error:.1e}" for name, error in result.errors.items()]
     lines += ["", *_parameters(result.parameters)]
     lines += [f"Note: {remark}" for remark in result.remarks]
     return "\n".join(lines).rstrip()
