@@ -114,7 +114,7 @@ class _Comparing:
             yield from ((mode, CALL) for mode in mine)  # it has to be the same function in all of them
         elif mine == (CALL,):
             self.result.remarks.append(
-                "Training is not compared: only the candidate has a mode for it. Give train= and eval= to the reference."
+                "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
             )
             yield CALL, EVAL
         else:

@@ -112,6 +112,7 @@ class Model(base.Model):
 
         def call(params: Any, state: Any, inputs: Any, mode: str) -> tuple[Any, Any]:
             graph, _, random, _ = splits[mode]
+            random = jax.tree.map(lambda a: a, random)  # whose counters the call moves on
             copy = nnx.merge(graph, params, random, state)
             found = getattr(copy, method)(*inputs, **keywords[mode])
             return found, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
