@@ -16,7 +16,7 @@ from .model import CALL, EVAL, TRAIN, Model, checked, is_float
 from .obstacles import by_line
 from .places import paired_gradients, paired_outputs, places_of, rounded
 from .programs import Program, Result
-from .record import ANOTHER, SAME, UNKNOWN, Comparison, Matched, Parameters, Place
+from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement
 from .training import STEPS, rates, trained
 from .values import (
@@ -143,17 +143,8 @@ class _Comparing:
         if any(len(m.options) > 1 for m in self.matches):
             self.say("Match the parameters by what is computed of them.")
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
-        self.result.parameters = self._parameters(r, c)
+        self.result.parameters = Parameters.of(r.params, c.params, self.matches)
         self.result.converted = [a[0] for a in self._given().params]
-
-    def _parameters(self, r: Any, c: Any) -> Parameters:
-        pairs = tuple(
-            Matched(leaf.path, tuple(r.params[n].path for n in m.layout.sources), m.layout.how, m.by)
-            for leaf, m in zip(c.params, self.matches, strict=True)
-            if m.layout is not None
-        )
-        alone = tuple(leaf.path for leaf, m in zip(c.params, self.matches, strict=True) if m.layout is None)
-        return Parameters(pairs, tuple(r.params[n].path for n in unmatched(r.params, self.matches)), alone)
 
     def _given(self) -> Arguments:
         """The candidate's arguments: with the reference's values where its leaves are matched."""
@@ -229,7 +220,11 @@ class _Comparing:
                 yield largest([a], [b], first.of_params)
 
     def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
-        """Compare the parameters after a few steps of SGD and of Adam."""
+        """Compare the parameters after a few steps of SGD and of Adam, if both have the same ones."""
+        pairs = list(zip(c.params, self.matches, strict=True))
+        if some := [leaf.path for leaf, m in pairs if not isinstance(m.layout, Layout | None)]:
+            self.result.remarks.append(f"Training is not compared{name}: the mapping changes values of {listed(some)}.")
+            return
         mine, given = self.arguments.one(OTHERS), self._given().one(OTHERS)
         optimizers = rates(mine.params, r.gradient(mine, weights).of_params)
         for which, optimizer in optimizers.items():

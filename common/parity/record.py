@@ -1,8 +1,11 @@
 """What a comparison of two models says."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
+
+from .matching import Leaf, Match, unmatched
 
 SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
 
@@ -78,6 +81,17 @@ class Parameters:
     matched: tuple[Matched, ...] = ()
     only_reference: tuple[str, ...] = ()
     only_candidate: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]) -> "Parameters":
+        """The leaves of both, by what is known of each leaf of the candidate."""
+        pairs = tuple(
+            Matched(leaf.path, tuple(reference[n].path for n in m.layout.sources), m.layout.how, m.by)
+            for leaf, m in zip(candidate, matches, strict=True)
+            if m.layout is not None
+        )
+        alone = tuple(leaf.path for leaf, m in zip(candidate, matches, strict=True) if m.layout is None)
+        return cls(pairs, tuple(reference[n].path for n in unmatched(reference, matches)), alone)
 
 
 @dataclass
