@@ -44,10 +44,8 @@ def port(files: list[str], inputs: str | None, *, json: bool) -> None:
     given = getattr(where, name)
     given = given if isinstance(given, tuple) else (given,)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
-    if json:
-        show_lines([json_format.dumps(result.as_json(), indent=2)])
-    else:
-        show_lines(str(result).splitlines())
+    text = json_format.dumps(result.as_json(), indent=2) if json else str(result)
+    show_lines(text.splitlines())
     raise typer.Exit(EXIT[result.verdict])
 
 
