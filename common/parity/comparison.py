@@ -145,6 +145,10 @@ class _Comparing:
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
         self.result.parameters = Parameters.of(r.params, c.params, self.matches)
         self.result.converted = [a[0] for a in self._given().params]
+        states = Parameters.of(r.states, c.states, self.state_matches)
+        for whose, paths in (("reference", states.only_reference), ("candidate", states.only_candidate)):
+            if paths:
+                self.result.remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
 
     def _given(self) -> Arguments:
         """The candidate's arguments: with the reference's values where its leaves are matched."""
@@ -299,8 +303,8 @@ class _Comparing:
         unknown = bool(parameters.only_candidate and parameters.only_reference)
         result.verdict = UNKNOWN if unknown else ANOTHER
         result.reason = f"The {failure.reason}."
-        if unknown:
-            result.reason += " Parameters of both have no partner; a mapping may tell which they are."
+        if alone := [*parameters.only_candidate, *parameters.only_reference]:
+            result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
         if failure.programs is not None:
             self.say("Look for the place where they part.")
             result.places = list(self._places(failure))

@@ -158,6 +158,14 @@ def test_a_state_and_two_modes():
     assert (result.verdict, wrong(result)) == ("another", ["new state mean (train)"])
 
 
+def test_a_state_of_the_reference_alone_is_told():
+    def counted(params, state, x):
+        return forward(params, x), {"calls": state["calls"] + 1}
+
+    result = assert_same(candidate(counted, state={"calls": np.float32([1.0])}), candidate(forward), X)
+    assert result.remarks == ["Only the reference has this state, which is not compared: calls."]
+
+
 def test_a_candidate_of_one_mode_is_compared_in_each_of_the_reference():
     reference = Model(
         PARAMS, lambda params, x, noise: forward(params, x + noise), train={"noise": 1.0}, eval={"noise": 0.0}
@@ -198,7 +206,7 @@ class TestParameters:
         result = compare(REFERENCE, candidate(function, params), X)
         assert result.verdict == "unknown"
         assert (result.parameters.only_candidate, result.parameters.only_reference) == (("extra",), ("scale",))
-        assert "a mapping may tell" in result.reason
+        assert result.reason.endswith("Without a partner: extra and scale; a mapping may tell what they are.")
         with pytest.raises(AssertionError) as raised:
             assert_same(REFERENCE, candidate(function, params), X)
         assert str(raised.value) == str(result)
