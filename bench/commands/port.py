@@ -15,6 +15,8 @@ from ..reporting.console import say, show_lines
 
 #: What a file gives, unless the user says otherwise.
 REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
+#: The folder of the file that was run last.
+_FOLDERS: list[Path] = []
 #: The exit code of each verdict.
 EXIT = {"same": 0, "another": 1, "unknown": 125}
 
@@ -70,7 +72,7 @@ def _load(file: str) -> ModuleType:
         raise InputError(f"{file} is no Python file: expected one that ends with .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    _look_in(path.parent)
     say(f"Run {file}.")
     try:
         spec.loader.exec_module(module)
@@ -83,6 +85,23 @@ def _load(file: str) -> ModuleType:
             f"{file} ends by itself, with exit code {error.code}: expected models, and no script."
         ) from error
     return module
+
+
+def _look_in(folder: Path) -> None:
+    """Let files import what lies in a folder, and no longer what lies in that of the file before.
+
+    An old and a new version of a project have modules of the same names.
+    """
+    for other in [place for place in _FOLDERS if place != folder]:
+        _FOLDERS.remove(other)
+        sys.path[:] = [place for place in sys.path if place != str(other)]
+        for name, module in list(sys.modules.items()):
+            path = getattr(module, "__file__", None) or ""
+            if path.startswith(f"{other}/") and "site-packages" not in path and not name.startswith("trigru"):
+                del sys.modules[name]
+    if folder not in _FOLDERS:
+        _FOLDERS.append(folder)
+        sys.path.insert(0, str(folder))
 
 
 def _line_of(error: BaseException, path: Path) -> str:

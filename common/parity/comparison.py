@@ -12,7 +12,7 @@ from ..errors import InputError, brief, listed
 from .departure import Search
 from .layouts import Layout
 from .matching import Match, match, unmatched, with_uses
-from .model import CALL, EVAL, TRAIN, Model, checked, is_float
+from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
 from .obstacles import by_line
 from .places import paired_gradients, paired_outputs, places_of, rounded
 from .programs import Program, Result
@@ -73,7 +73,7 @@ def compare(
     """
     if mapping is not None and not isinstance(mapping, Mapping):
         raise InputError(f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}.")
-    models = checked(reference, "the reference"), checked(candidate, "the candidate")
+    models = named_apart(checked(reference, "the reference"), checked(candidate, "the candidate"))
     return _Comparing(*models, as_arrays(inputs), mapping, say).result
 
 

@@ -1,5 +1,6 @@
 """A model: parameters, a function of them, and the modes in which it is called."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -121,6 +122,16 @@ def checked(model: Any, which: str) -> Model:
             "Model.linen(module, variables), Model.nnx(module) or Model.equinox(model)."
         )
     return model
+
+
+def named_apart(reference: Model, candidate: Model) -> tuple[Model, Model]:
+    """Both models; if they have one name, with names by which reports can tell them apart."""
+    if reference.name != candidate.name:
+        return reference, candidate
+    models = copy.copy(reference), copy.copy(candidate)
+    for model, which in zip(models, ("reference", "candidate"), strict=True):
+        model.name = f"{model.name} ({which})"
+    return models
 
 
 def is_float(leaf: Any) -> bool:

@@ -78,6 +78,18 @@ mapping = {"a": ("w", lambda w: 2 * w)}
     assert "Note: Training is not compared" in out
 
 
+def test_two_folders_with_modules_of_the_same_name(port, tmp_path):
+    for folder, factor in (("old", 1), ("new", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "layers.py").write_text(f"FACTOR = {factor}\n", encoding="utf-8")
+        code = f"from layers import FACTOR\n{MODELS}reference = Model(params, lambda p, x: FACTOR * x @ p['w'])\n"
+        (tmp_path / folder / "model.py").write_text(code, encoding="utf-8")
+    left, out, _ = port("old/model.py:reference", "new/model.py:reference")
+    assert left == 1, out
+    left, out, _ = port("old/model.py:reference", "old/model.py:reference")
+    assert left == 0, out
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("code", "message"),

@@ -63,6 +63,12 @@ def test_the_same_function(same):
     assert max(same.errors.values()) < 1e-6
 
 
+def test_models_of_one_name_are_told_apart():
+    with pytest.raises(InputError, match=r"^reference \(candidate\) does not take"):
+        compare(REFERENCE, Model(PARAMS, lambda params, x: 1 / 0, name="reference"), X)
+    assert REFERENCE.name == "reference"
+
+
 def test_converted_parameters_are_those_of_the_reference(same):
     for path, value in zip(sorted(PARAMS), same.converted, strict=True):
         np.testing.assert_array_equal(value, PARAMS[path])
