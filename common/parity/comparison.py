@@ -286,7 +286,8 @@ class _Comparing:
         self.result.errors[name] = error
         if error <= tolerance:
             return True
-        reason = f"{name} differ by {error:.1e} of their largest magnitude"
+        verb = "differs" if name.startswith(("gradient of", "new state")) else "differ"
+        reason = f"{name} {verb} by {error:.1e} of their largest magnitude"
         self.failures.append(_Failure(reason, programs, of_gradient))
         return False
 
