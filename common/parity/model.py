@@ -35,6 +35,7 @@ class Model:
     Raises:
         InputError: no leaf of the parameters is an array of floating-point numbers.
 
+    >>> import jax.numpy as jnp
     >>> Model({"w": jnp.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
     ['w']
     """
