@@ -5,16 +5,18 @@ import json as json_format
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import typer
 
 from ...common.errors import InputError, brief
-from ...impls.parity import Model, compare
+from ...common.parity.comparison import compare
+from ...common.parity.model import Model, checked
 from ..reporting.console import say, show_lines
 
 #: What a file gives, unless the user says otherwise.
 REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
+#: The folder of the file that was run last.
+_FOLDERS: list[Path] = []
 #: The exit code of each verdict.
 EXIT = {"same": 0, "another": 1, "unknown": 125}
 
@@ -44,10 +46,8 @@ def port(files: list[str], inputs: str | None, *, json: bool) -> None:
     given = getattr(where, name)
     given = given if isinstance(given, tuple) else (given,)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
-    if json:
-        show_lines([json_format.dumps(result.as_json(), indent=2)])
-    else:
-        show_lines(str(result).splitlines())
+    text = json_format.dumps(result.as_json(), indent=2) if json else str(result)
+    show_lines(text.splitlines())
     raise typer.Exit(EXIT[result.verdict])
 
 
@@ -72,11 +72,12 @@ def _load(file: str) -> ModuleType:
         raise InputError(f"{file} is no Python file: expected one that ends with .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    _look_in(path.parent)
     say(f"Run {file}.")
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         line = _line_of(error, path)
         raise InputError(f"{file} fails{line}: {type(error).__name__}: {brief(error)}") from error
     except SystemExit as error:
@@ -84,6 +85,23 @@ def _load(file: str) -> ModuleType:
             f"{file} ends by itself, with exit code {error.code}: expected models, and no script."
         ) from error
     return module
+
+
+def _look_in(folder: Path) -> None:
+    """Let files import what lies in a folder, and no longer what lies in that of the file before.
+
+    An old and a new version of a project have modules of the same names.
+    """
+    for other in [place for place in _FOLDERS if place != folder]:
+        _FOLDERS.remove(other)
+        sys.path[:] = [place for place in sys.path if place != str(other)]
+        for name, module in list(sys.modules.items()):
+            path = getattr(module, "__file__", None) or ""
+            if path.startswith(f"{other}/") and "site-packages" not in path and not name.startswith("trigru"):
+                del sys.modules[name]
+    if folder not in _FOLDERS:
+        _FOLDERS.append(folder)
+        sys.path.insert(0, str(folder))
 
 
 def _line_of(error: BaseException, path: Path) -> str:
@@ -96,12 +114,7 @@ def _line_of(error: BaseException, path: Path) -> str:
 
 
 def _model(module: ModuleType, name: str) -> Model:
-    found: Any = getattr(module, name, None)
+    found = getattr(module, name, None)
     if found is None:
         raise InputError(f"{module.__file__} has no {name!r}: expected a trigru.parity.Model of that name.")
-    if not isinstance(found, Model):
-        raise InputError(
-            f"{name!r} in {module.__file__} is of type {type(found).__name__}, expected a trigru.parity.Model, such as "
-            "Model.linen(module, variables), Model.nnx(module) or Model.equinox(model)."
-        )
-    return found
+    return checked(found, f"{name!r} in {module.__file__}")

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import InputError, brief
+from ..errors import InputError, brief, listed
 from .departure import Search
 from .layouts import Layout
 from .matching import Match, match, unmatched, with_uses
-from .model import CALL, EVAL, TRAIN, Model, is_float
+from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
 from .obstacles import by_line
 from .places import paired_gradients, paired_outputs, places_of, rounded
 from .programs import Program, Result
-from .record import ANOTHER, SAME, UNKNOWN, Comparison, Matched, Parameters, Place
+from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement
 from .training import rates, steps_of, trained
 from .values import (
@@ -29,6 +29,7 @@ from .values import (
     is_key,
     key_set,
     largest,
+    match_by_values,
     param_sets,
     state_sets,
     varied,
@@ -68,9 +69,12 @@ def compare(
         The verdict, the places where the two part, matched parameters, and the largest difference of each quantity.
 
     Raises:
-        InputError: a model that does not take the inputs, a reference that returns NaN, or a wrong mapping.
+        InputError: no model, one that does not take the inputs, a reference that returns NaN, or a wrong mapping.
     """
-    return _Comparing(reference, candidate, as_arrays(inputs), mapping, say).result
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise InputError(f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}.")
+    models = named_apart(checked(reference, "the reference"), checked(candidate, "the candidate"))
+    return _Comparing(*models, as_arrays(inputs), mapping, say).result
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class _Comparing:
         first = self._programs(*modes[0], inputs)
         self._match(*first, mapping)
         for number, mode in enumerate(modes):
-            name = f" ({mode[1]})" if len(modes) > 1 else ""
+            name = f" ({mode[0]})" if len(modes) > 1 else ""
             self._mode(*(first if number == 0 else self._programs(*mode, inputs)), name)
         if not self.failures:
             self._variations(*modes[0])
@@ -105,11 +109,16 @@ class _Comparing:
     # What is compared -------------------------------------------------------------------------------------------
 
     def _modes(self) -> Iterator[tuple[str, str]]:
-        modes = self.reference.modes, self.candidate.modes
-        both = [mode for mode in (EVAL, TRAIN, CALL) if mode in modes[0] and mode in modes[1]]
-        yield from ((mode, mode) for mode in both)
-        if not both:
-            yield modes[0][0], modes[1][0]
+        mine, others = self.reference.modes, self.candidate.modes
+        if others == (CALL,):
+            yield from ((mode, CALL) for mode in mine)  # it has to be the same function in all of them
+        elif mine == (CALL,):
+            self.result.remarks.append(
+                "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
+            )
+            yield CALL, EVAL
+        else:
+            yield from ((mode, mode) for mode in (EVAL, TRAIN))
 
     def _programs(self, mode_r: str, mode_c: str, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
         r, c = self.reference.program(inputs, mode_r), self.candidate.program(inputs, mode_c)
@@ -130,31 +139,16 @@ class _Comparing:
         reference = r.tape(self.arguments.one(OTHERS))
         first = c.tape(self._given().one(OTHERS))
         self.matches = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
-        self._by_values(r, c)
+        match_by_values(self.matches, r.param_values, c.param_values)
         if any(len(m.options) > 1 for m in self.matches):
             self.say("Match the parameters by what is computed of them.")
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
-        self.result.parameters = self._parameters(r, c)
+        self.result.parameters = Parameters.of(r.params, c.params, self.matches)
         self.result.converted = [a[0] for a in self._given().params]
-
-    def _by_values(self, r: Any, c: Any) -> None:
-        """Where the candidate has the reference's very values, that tells which leaf is which."""
-        leaves = [a[None] for a in r.param_values]
-        for m, value in zip(self.matches, c.param_values, strict=True):
-            if m.by != "the mapping" and value.size > 1 and np.ptp(np.abs(value)) > 0:
-                for option in m.options:
-                    if np.allclose(option.convert(leaves)[0], value, rtol=1e-6, atol=0):
-                        m.layout, m.by = option, "values"
-                        break
-
-    def _parameters(self, r: Any, c: Any) -> Parameters:
-        pairs = tuple(
-            Matched(leaf.path, tuple(r.params[n].path for n in m.layout.sources), m.layout.how, m.by)
-            for leaf, m in zip(c.params, self.matches, strict=True)
-            if m.layout is not None
-        )
-        alone = tuple(leaf.path for leaf, m in zip(c.params, self.matches, strict=True) if m.layout is None)
-        return Parameters(pairs, tuple(r.params[n].path for n in unmatched(r.params, self.matches)), alone)
+        states = Parameters.of(r.states, c.states, self.state_matches)
+        for whose, paths in (("reference", states.only_reference), ("candidate", states.only_candidate)):
+            if paths:
+                self.result.remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
 
     def _given(self) -> Arguments:
         """The candidate's arguments: with the reference's values where its leaves are matched."""
@@ -230,7 +224,11 @@ class _Comparing:
                 yield largest([a], [b], first.of_params)
 
     def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
-        """Compare the parameters after a few steps of SGD and of Adam."""
+        """Compare the parameters after a few steps of SGD and of Adam, if both have the same ones."""
+        pairs = list(zip(c.params, self.matches, strict=True))
+        if some := [leaf.path for leaf, m in pairs if not isinstance(m.layout, Layout | None)]:
+            self.result.remarks.append(f"Training is not compared{name}: the mapping changes values of {listed(some)}.")
+            return
         mine, given = self.arguments.one(OTHERS), self._given().one(OTHERS)
         optimizers = rates(mine.params, r.gradient(mine, weights).of_params)
         for which, optimizer in optimizers.items():
@@ -246,20 +244,20 @@ class _Comparing:
     def _variations(self, mode_r: str, mode_c: str) -> None:
         """A batch of one, and another length, where both take them."""
         for name, inputs in varied(self.inputs):
+            arrays = [key_set(a) if is_key(a) else np.asarray(a)[None] for a in jax.tree.leaves(inputs)]
             try:
                 r = self.reference.program(inputs, mode_r)
-            except (InputError, TypeError, ValueError):
-                continue  # the model is made for the sizes that were given
+                first = r.forward(replace(self.arguments, inputs=arrays))
+            except Exception:  # the model is made for the sizes that were given
+                continue
             try:
                 c = self.candidate.program(inputs, mode_c)
-            except (InputError, TypeError, ValueError) as error:
+                second = c.forward(replace(self._given(), inputs=arrays))
+            except Exception as error:
                 self.result.remarks.append(f"The reference takes {name}, the candidate does not: {brief(error)}")
                 continue
-            arrays = [key_set(a) if is_key(a) else np.asarray(a)[None] for a in jax.tree.leaves(inputs)]
-            first = r.forward(replace(self.arguments, inputs=arrays))
-            second = c.forward(replace(self._given(), inputs=arrays))
             if all(np.isfinite(a).all() for a in first.outputs if a.dtype.kind in "fc"):
-                self._record(f"outputs, {name}", largest(first.outputs, second.outputs), self.tolerance, None)
+                self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance, None)
 
     def _accuracy(self, r: Any, c: Any) -> None:
         """Whether the candidate is as accurate as the reference, in the dtypes that they have, compiled and not."""
@@ -288,7 +286,8 @@ class _Comparing:
         self.result.errors[name] = error
         if error <= tolerance:
             return True
-        reason = f"{name} differ by {error:.1e} of their largest magnitude"
+        verb = "differs" if name.startswith(("gradient of", "new state")) else "differ"
+        reason = f"{name} {verb} by {error:.1e} of their largest magnitude"
         self.failures.append(_Failure(reason, programs, of_gradient))
         return False
 
@@ -298,14 +297,15 @@ class _Comparing:
         result, parameters = self.result, self.result.parameters
         if not self.failures:
             result.verdict = SAME
-            result.reason = f"{', '.join(name for name in result.errors if not name.startswith('error'))} agree."
+            agree = listed(name for name in result.errors if not name.startswith("error"))
+            result.reason = f"These agree: {agree}."
             return
         failure = self.failures[0]
         unknown = bool(parameters.only_candidate and parameters.only_reference)
         result.verdict = UNKNOWN if unknown else ANOTHER
         result.reason = f"The {failure.reason}."
-        if unknown:
-            result.reason += " Parameters of both have no partner; a mapping may tell which they are."
+        if alone := [*parameters.only_candidate, *parameters.only_reference]:
+            result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
         if failure.programs is not None:
             self.say("Look for the place where they part.")
             result.places = list(self._places(failure))

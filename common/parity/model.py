@@ -1,5 +1,6 @@
 """A model: parameters, a function of them, and the modes in which it is called."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ class Model:
     Raises:
         InputError: no leaf of the parameters is an array of floating-point numbers.
 
+    >>> import jax.numpy as jnp
     >>> Model({"w": jnp.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
     ['w']
     """
@@ -103,6 +105,34 @@ class Model:
     def paths(self) -> list[str]:
         """The paths of the parameters, in the order of the leaves."""
         return [leaf.path for leaf in leaves_of(self.params)[0]]
+
+
+def checked(model: Any, which: str) -> Model:
+    """The model.
+
+    Args:
+        model: anything.
+        which: it is, for the message.
+
+    Raises:
+        InputError: it is no model.
+    """
+    if not isinstance(model, Model):
+        raise InputError(
+            f"{which} is of type {type(model).__name__}, expected a trigru.parity.Model, such as "
+            "Model.linen(module, variables), Model.nnx(module) or Model.equinox(model)."
+        )
+    return model
+
+
+def named_apart(reference: Model, candidate: Model) -> tuple[Model, Model]:
+    """Both models; if they have one name, with names by which reports can tell them apart."""
+    if reference.name != candidate.name:
+        return reference, candidate
+    models = copy.copy(reference), copy.copy(candidate)
+    for model, which in zip(models, ("reference", "candidate"), strict=True):
+        model.name = f"{model.name} ({which})"
+    return models
 
 
 def is_float(leaf: Any) -> bool:

@@ -1,8 +1,11 @@
 """What a comparison of two models says."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
+
+from .matching import Leaf, Match, unmatched
 
 SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
 
@@ -79,6 +82,17 @@ class Parameters:
     only_reference: tuple[str, ...] = ()
     only_candidate: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]) -> "Parameters":
+        """The leaves of both, by what is known of each leaf of the candidate."""
+        pairs = tuple(
+            Matched(leaf.path, tuple(reference[n].path for n in m.layout.sources), m.layout.how, m.by)
+            for leaf, m in zip(candidate, matches, strict=True)
+            if m.layout is not None
+        )
+        alone = tuple(leaf.path for leaf, m in zip(candidate, matches, strict=True) if m.layout is None)
+        return cls(pairs, tuple(reference[n].path for n in unmatched(reference, matches)), alone)
+
 
 @dataclass
 class Comparison:
@@ -134,7 +148,8 @@ def report(result: Comparison) -> str:
         lines += ["", f"{result.agreed[0]} of {result.agreed[1]} values of the candidate agree with the reference."]
     if result.errors:
         lines += ["", "Largest differences in float64, relative to the largest magnitude:"]
-        lines += [f"  {name:<34} {error:.1e}" for name, error in result.errors.items()]
+        width = max(map(len, result.errors))
+        lines += [f"  {name:<{width}} {error:.1e}" for name, error in result.errors.items()]
     lines += ["", *_parameters(result.parameters)]
     lines += [f"Note: {remark}" for remark in result.remarks]
     return "\n".join(lines).rstrip()

@@ -47,7 +47,7 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Inputs as arrays that JAX has without 64 bits.
 
     Raises:
-        InputError: there is none, or one that is no array of numbers, or has NaN or infinity.
+        InputError: there is none, or one that is no array of numbers, is empty, or has NaN or infinity.
     """
 
     def array(leaf: Any) -> Any:
@@ -58,6 +58,8 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             raise InputError(f"an input is {brief(repr(leaf))}, expected an array of numbers.")
         if jnp.issubdtype(found.dtype, jnp.inexact) and not np.isfinite(found.astype(np.complex128)).all():
             raise InputError("an input has NaN or infinity, with which nothing can be compared: pass finite numbers.")
+        if not found.size:
+            raise InputError(f"an input of shape {found.shape} is empty, with which nothing can be compared.")
         return found.astype(_NARROW.get(found.dtype.name, found.dtype))
 
     if not jax.tree.leaves(inputs):
@@ -68,6 +70,22 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def is_key(leaf: Any) -> bool:
     """Whether a leaf is an array of random keys."""
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def match_by_values(matches: Sequence[Any], reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> None:
+    """Choose a layout by which the candidate has the reference's very values: that tells which leaf is which.
+
+    Args:
+        matches: what is known of each leaf of the candidate; it is changed.
+        reference, candidate: the values of the leaves of both, in float64.
+    """
+    leaves = [a[None] for a in reference]
+    for m, value in zip(matches, candidate, strict=True):
+        if m.by != "the mapping" and value.size > 1 and np.ptp(np.abs(value)) > 0:
+            for option in m.options:
+                if np.allclose(option.convert(leaves)[0], value, rtol=1e-6, atol=0):
+                    m.layout, m.by = option, "values"
+                    break
 
 
 def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:

@@ -49,7 +49,9 @@ class Model(base.Model):
             name, make, inputs, outputs: as `Model` takes them; `make` returns variables.
         """
         from flax.core import meta, unfreeze
+        from flax.linen import Module
 
+        _expect(module, Module, "flax.linen.Module")
         variables = meta.unbox(unfreeze(variables))
         if not isinstance(variables, Mapping) or "params" not in variables:
             raise InputError("variables have no collection 'params': expected what module.init(key, inputs) returns.")
@@ -97,6 +99,7 @@ class Model(base.Model):
         """
         from flax import nnx
 
+        _expect(module, nnx.Module, "flax.nnx.Module")
         splits = {}
         for mode in (EVAL, TRAIN, CALL):
             copy = nnx.merge(*nnx.split(module))
@@ -109,6 +112,7 @@ class Model(base.Model):
 
         def call(params: Any, state: Any, inputs: Any, mode: str) -> tuple[Any, Any]:
             graph, _, random, _ = splits[mode]
+            random = jax.tree.map(lambda a: a, random)  # whose counters the call moves on
             copy = nnx.merge(graph, params, random, state)
             found = getattr(copy, method)(*inputs, **keywords[mode])
             return found, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
@@ -199,6 +203,9 @@ class Model(base.Model):
             train, eval: keywords of the call while training, and while evaluating.
             name, inputs, outputs: as `Model` takes them; `inputs` and `outputs` get tensors.
         """
+        from torch.nn import Module  # pyright: ignore[reportMissingImports]
+
+        _expect(module, Module, "torch.nn.Module")
         return _TorchModel(module, method, {TRAIN: dict(train or {}), EVAL: dict(eval or {})}, name, inputs, outputs)
 
 
@@ -217,6 +224,11 @@ class _TorchModel(Model):
         from .torch_program import TorchProgram
 
         return TorchProgram(self, self._module, self._method, inputs, mode)
+
+
+def _expect(module: Any, kind: type, name: str) -> None:
+    if not isinstance(module, kind):
+        raise InputError(f"expected a {name}, got an object of type {type(module).__name__}.")
 
 
 def _has_modes(module: Any, nnx: Any) -> bool:

@@ -1,0 +1,128 @@
+"""`trigru port`: what it prints of a user's files, its exit codes, and a sentence for each bad file."""
+
+import json
+
+import pytest
+from support.cli import call
+
+MODELS = """
+import jax.numpy as jnp
+import numpy as np
+from trigru.parity import Model
+
+params = {"w": np.arange(1, 13, dtype=np.float32).reshape(4, 3) / 10}
+reference = Model(params, lambda p, x: jnp.tanh(x @ p["w"]), name="mine")
+x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+"""
+SAME = 'candidate = Model(params, lambda p, x: jnp.tanh((p["w"].T @ x.T).T), name="other")\n'
+ANOTHER = 'candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n'
+UNKNOWN = 'candidate = Model({"v": np.ones((5, 1), np.float32)}, lambda p, x: x[:, :3] * p["v"].sum(), name="other")\n'
+
+
+@pytest.fixture
+def port(tmp_path, monkeypatch):
+    """Writes files, and runs the command on the first, or as given."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, **files):
+        for name, code in files.items():
+            (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+        return call("port", *(arguments or [f"{next(iter(files))}.py"]))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("candidate", "code", "verdict"),
+    [
+        (SAME, 0, "other against mine: the same function. These agree: outputs,"),
+        (ANOTHER, 1, "other against mine: another function. The outputs differ by"),
+        (UNKNOWN, 125, "other against mine: cannot be told. The outputs differ by"),
+    ],
+    ids=["same", "another", "unknown"],
+)
+def test_the_exit_code_is_the_verdict(port, candidate, code, verdict):
+    left, out, err = port(my_port=MODELS + candidate)
+    assert left == code, out + err
+    assert out.startswith(verdict)
+    assert err.startswith("Run my_port.py.\nTrace mine and other.\n")
+
+
+def test_the_line_where_the_models_of_two_files_part(port):
+    left, out, _ = port(
+        "a.py", "b.py:candidate", "--inputs", "a.py:x", a=MODELS, b=MODELS.replace("x =", "y =") + ANOTHER
+    )
+    assert left == 1
+    assert '/b.py:9\n      candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n' in out
+    assert "  w = w, as it is (by values)\n" in out
+
+
+def test_json(port):
+    left, out, _ = port("my_port.py", "--format", "json", my_port=MODELS + ANOTHER)
+    found = json.loads(out)
+    assert (left, found["verdict"], found["reference"], found["candidate"]) == (1, "another", "mine", "other")
+    assert found["places"][0]["candidate"]["line"] == 9
+    assert found["parameters"]["matched"] == [{"candidate": "w", "reference": ["w"], "how": "as it is", "by": "values"}]
+
+
+def test_a_mapping_and_a_module_beside_the_file(port):
+    """The file may import what lies beside it."""
+    swapped = """
+from models import *
+candidate = Model({"a": params["w"] * 2}, lambda p, x: jnp.tanh(x @ p["a"] / 2))
+mapping = {"a": ("w", lambda w: 2 * w)}
+"""
+    left, out, _ = port("swapped.py", models=MODELS, swapped=swapped)
+    assert left == 0, out
+    assert "a = w, by the mapping" in out
+    assert "Note: Training is not compared" in out
+
+
+def test_two_folders_with_modules_of_the_same_name(port, tmp_path):
+    for folder, factor in (("old", 1), ("new", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "layers.py").write_text(f"FACTOR = {factor}\n", encoding="utf-8")
+        code = f"from layers import FACTOR\n{MODELS}reference = Model(params, lambda p, x: FACTOR * x @ p['w'])\n"
+        (tmp_path / folder / "model.py").write_text(code, encoding="utf-8")
+    left, out, _ = port("old/model.py:reference", "new/model.py:reference")
+    assert left == 1, out
+    left, out, _ = port("old/model.py:reference", "old/model.py:reference")
+    assert left == 0, out
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (None, "my_port.py: there is no such file."),
+        ("x = 1\n1 / 0", "my_port.py fails at line 2: ZeroDivisionError: division by zero"),
+        ("x = = 1", "my_port.py fails: SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit(3)", "my_port.py ends by itself, with exit code 3: expected models, and no script."),
+        ("import nothing_of_this_name", "fails at line 1: ModuleNotFoundError: No module named"),
+        ("x = 1", "my_port.py has no 'reference': expected a trigru.parity.Model of that name."),
+        ("reference = 3", "'reference' in "),
+        ("reference = 3", "is of type int, expected a trigru.parity.Model, such as Model.linen(module, variables)"),
+        (MODELS, "has no 'candidate'"),
+        (MODELS.replace("x =", "y =") + SAME, "has no 'x': expected an array, or a tuple of arrays"),
+        (MODELS + SAME + "x[:] = np.nan", "an input has NaN or infinity"),
+        (MODELS + SAME + "x = x[:, :3]", "mine does not take the inputs float32[2, 3]: TypeError"),
+        (MODELS + SAME + "x = x, x", "mine does not take the inputs float32[2, 4], float32[2, 4]: TypeError"),
+        (MODELS + SAME + "params['w'][:] = np.nan", "mine returns NaN or infinity for these inputs"),
+        (MODELS + "candidate = Model({}, lambda p, x: x)", "fails at line 9: InputError: model has no parameter"),
+        (MODELS + "candidate = Model(params, lambda p, x: (x, x))", "model returns 2 arrays, mine 1. Give outputs="),
+        (MODELS + SAME + "mapping = {'w': 'v'}", "the mapping names 'v', which is no parameter of the reference"),
+        (MODELS + SAME + "mapping = ['w']", "mapping is of type list"),
+    ],
+)
+def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
+    left, out, err = port("my_port.py", **({} if code is None else {"my_port": code}))
+    assert (left, out) == (2, "")
+    assert message in " ".join(err.split()), err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) < 10, err
+
+
+def test_three_files_are_refused(port):
+    left, _, err = port("a.py", "b.py", "c.py")
+    assert left == 2
+    assert "expected one file with both models, or two" in " ".join(err.split())

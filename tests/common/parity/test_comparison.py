@@ -1,0 +1,279 @@
+"""Two models in plain JAX: the verdict, the quantity that differs, the line, and which leaf is which."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.common.errors import InputError
+from trigru.parity import Model, assert_same, compare
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(5, 4)).astype(np.float32)
+PARAMS = {
+    name: RNG.normal(size=shape).astype(np.float32)
+    for name, shape in {"w": (4, 6), "b": (1, 6), "v": (6, 3), "scale": (1, 3)}.items()
+}
+
+
+def forward(params, x):
+    h = jax.nn.sigmoid(x @ params["w"] + params["b"])
+    return jnp.tanh(h @ params["v"]) * params["scale"]
+
+
+def fresh(params):
+    """Other values, so that they tell nothing."""
+    return jax.tree.map(lambda a: np.random.default_rng(a.size).normal(size=a.shape).astype(a.dtype), params)
+
+
+REFERENCE = Model(PARAMS, forward, name="reference")
+
+
+def candidate(function, params=PARAMS, **options):
+    return Model(fresh(params), function, name="candidate", **options)
+
+
+def marked(places):
+    """Whether one of the places is a line of this file with a mark."""
+    source = Path(__file__).read_text(encoding="utf-8").splitlines()
+    here = [place.candidate for place in places if place.candidate and place.candidate.file == __file__]
+    return any("# here" in source[location.line - 1] for location in here)
+
+
+def wrong(result):
+    """The quantities that differ."""
+    return [name for name, error in result.errors.items() if error > 1e-6]
+
+
+@pytest.fixture(scope="module")
+def same():
+    """A comparison of one function in two orders of computation."""
+
+    def otherwise(params, x):
+        h = 1 / (1 + jnp.exp(-(params["w"].T @ x.T).T - params["b"]))
+        return params["scale"] * jnp.tanh(h @ params["v"])
+
+    return assert_same(REFERENCE, candidate(otherwise), X)
+
+
+def test_the_same_function(same):
+    assert (same.verdict, same.places, same.remarks) == ("same", [], [])
+    assert {"outputs", "gradient of input", "10 steps of SGD", "outputs of a batch of one"} <= same.errors.keys()
+    assert max(same.errors.values()) < 1e-6
+
+
+def test_models_of_one_name_are_told_apart():
+    with pytest.raises(InputError, match=r"^reference \(candidate\) does not take"):
+        compare(REFERENCE, Model(PARAMS, lambda params, x: 1 / 0, name="reference"), X)
+    assert REFERENCE.name == "reference"
+
+
+def test_converted_parameters_are_those_of_the_reference(same):
+    for path, value in zip(sorted(PARAMS), same.converted, strict=True):
+        np.testing.assert_array_equal(value, PARAMS[path])
+
+
+def another_gate(params, x):
+    h = jax.nn.relu(x @ params["w"] + params["b"])  # here
+    return jnp.tanh(h @ params["v"]) * params["scale"]
+
+
+def another_constant(params, x):
+    h = jax.nn.sigmoid(x @ params["w"] + params["b"])
+    y = h @ params["v"] * 1.01  # here
+    return jnp.tanh(y) * params["scale"]
+
+
+def a_bias_too_late(params, x):
+    h = jax.nn.sigmoid(x @ params["w"]) + params["b"]  # here
+    return jnp.tanh(h @ params["v"]) * params["scale"]
+
+
+def in_a_loop(params, x):
+    def step(carry, x):
+        h = jax.nn.sigmoid(x @ params["w"] + params["b"])
+        return carry, jnp.tanh(h @ params["v"]) * params["scale"] - 0.1  # here
+
+    return jax.lax.scan(step, 0.0, x[:, None])[1][:, 0]
+
+
+@pytest.mark.parametrize("function", [another_gate, another_constant, a_bias_too_late, in_a_loop])
+def test_the_line_of_a_fault_is_among_the_first_two(function):
+    result = compare(REFERENCE, candidate(function), X)
+    assert result.verdict == "another"
+    assert wrong(result) == ["outputs"]
+    assert marked(result.places[:2]), str(result)
+
+
+def test_a_stopped_gradient_is_seen_in_the_gradients_alone():
+    def stopped(params, x):
+        h = jax.nn.sigmoid(x @ params["w"] + params["b"])
+        h = jax.lax.stop_gradient(h)  # here
+        return jnp.tanh(h @ params["v"]) * params["scale"]
+
+    result = compare(REFERENCE, candidate(stopped), X)
+    assert result.reason.startswith("The gradient of input differs by")
+    assert wrong(result) == ["gradient of input", "gradients of parameters"]
+    assert marked(result.places[:2]), str(result)
+
+
+def test_narrow_numbers_are_seen_in_the_accuracy_alone():
+    def narrow(params, x):
+        h = jax.nn.sigmoid(x @ params["w"] + params["b"])
+        h = h.astype(jnp.bfloat16)  # here
+        return jnp.tanh(h.astype(jnp.float32) @ params["v"]) * params["scale"]
+
+    result = compare(REFERENCE, candidate(narrow), X)
+    assert result.verdict == "another"
+    assert {name.split(",")[0] for name in wrong(result)} == {"error in its own dtype"}
+    assert marked(result.places[:2]), str(result)
+
+
+def test_a_fault_of_a_batch_of_one_alone():
+    def squeezed(params, x):
+        y = forward(params, x)
+        return y if len(x) > 1 else y + 1
+
+    assert wrong(compare(REFERENCE, candidate(squeezed), X)) == ["outputs of a batch of one"]
+
+
+def test_a_batch_of_one_that_the_candidate_does_not_take():
+    def refused(params, x):
+        if len(x) == 1:
+            raise ValueError("no batch")
+        return forward(params, x)
+
+    (remark,) = compare(REFERENCE, candidate(refused), X).remarks
+    assert "takes a batch of one" in remark
+    assert "no batch" in remark
+
+
+def test_a_state_and_two_modes():
+    def averaged(momentum):
+        def function(params, state, x, train):
+            mean = x.mean(0, keepdims=True) if train else state["mean"]
+            new = {"mean": momentum * state["mean"] + (1 - momentum) * mean} if train else state
+            return forward(params, x - mean), new
+
+        state = {"mean": np.ones((1, 4), np.float32)}
+        return candidate(function, state=state, train={"train": True}, eval={"train": False})
+
+    assert_same(averaged(0.9), averaged(0.9), X)
+    result = compare(averaged(0.9), averaged(0.8), X)
+    assert (result.verdict, wrong(result)) == ("another", ["new state mean (train)"])
+
+
+def test_a_state_of_the_reference_alone_is_told():
+    def counted(params, state, x):
+        return forward(params, x), {"calls": state["calls"] + 1}
+
+    result = assert_same(candidate(counted, state={"calls": np.float32([1.0])}), candidate(forward), X)
+    assert result.remarks == ["Only the reference has this state, which is not compared: calls."]
+
+
+def test_a_candidate_of_one_mode_is_compared_in_each_of_the_reference():
+    reference = Model(
+        PARAMS, lambda params, x, noise: forward(params, x + noise), train={"noise": 1.0}, eval={"noise": 0.0}
+    )
+    result = compare(reference, candidate(forward), X)
+    assert (result.verdict, wrong(result)) == ("another", ["outputs (train)"])
+    (remark,) = compare(candidate(forward), reference, X).remarks
+    assert "Training is not compared" in remark
+
+
+class TestParameters:
+    """Which leaf of the candidate is which of the reference."""
+
+    def test_fused_and_transposed(self):
+        def attend(q, k, v):
+            return jax.nn.softmax(q @ k.T) @ v
+
+        def apart(params, x):
+            return attend(x @ params["query"], x @ params["key"], x @ params["value"]) @ params["out"]
+
+        def function(params, x):
+            q, k, v = jnp.split(x @ params["qkv"].T, 3, axis=-1)
+            return attend(q, k, v) @ params["proj"].T
+
+        params = {name: RNG.normal(size=(4, 4)).astype(np.float32) for name in ("query", "key", "value", "out")}
+        attention = Model(params, apart)
+        params = {"qkv": np.ones((12, 4), np.float32), "proj": np.ones((4, 4), np.float32)}
+        result = assert_same(attention, candidate(function, params), X)
+        found = {pair.candidate: pair for pair in result.parameters.matched}
+        assert found["qkv"].reference == ("query", "key", "value")
+        assert (found["proj"].reference, found["proj"].how) == (("out",), "transposed")
+
+    def test_one_more_and_one_less(self):
+        def function(params, x):
+            return forward({**params, "scale": jnp.ones((1, 3))}, x) + params["extra"]
+
+        params = {"w": PARAMS["w"], "b": PARAMS["b"], "v": PARAMS["v"], "extra": np.ones((1, 1), np.float32)}
+        result = compare(REFERENCE, candidate(function, params), X)
+        assert result.verdict == "unknown"
+        assert (result.parameters.only_candidate, result.parameters.only_reference) == (("extra",), ("scale",))
+        assert result.reason.endswith("Without a partner: extra and scale; a mapping may tell what they are.")
+        with pytest.raises(AssertionError) as raised:
+            assert_same(REFERENCE, candidate(function, params), X)
+        assert str(raised.value) == str(result)
+
+    def test_a_mapping_has_the_last_word(self):
+        def by_logarithm(params, x):
+            return forward({**params, "scale": jnp.exp(params["log"])}, x)
+
+        reference = Model({"w": PARAMS["w"], "b": PARAMS["b"], "v": PARAMS["v"], "log": PARAMS["scale"]}, by_logarithm)
+        result = assert_same(reference, candidate(forward), X, mapping={"scale": ("log", np.exp)})
+        assert result.remarks == ["Training is not compared: the mapping changes values of scale."]
+        assert next(pair.by for pair in result.parameters.matched if pair.candidate == "scale") == "the mapping"
+        assert compare(reference, candidate(forward), X).verdict == "another"
+
+    @pytest.mark.usefixtures("unchecked")
+    @pytest.mark.parametrize(
+        ("mapping", "message"),
+        [
+            (["w"], "mapping is of type list"),
+            ({"u": "w"}, "names 'u', which is no parameter of the candidate. It has: b, scale, v, w"),
+            ({"w": "u"}, "names 'u', which is no parameter of the reference"),
+            ({"w": "v"}, r"array of shape \(6, 3\), expected \(4, 6\)"),
+            ({"w": ("w", lambda w: w / None)}, "the mapping of 'w' fails: TypeError"),
+        ],
+    )
+    def test_a_wrong_mapping_is_refused(self, mapping, message):
+        with pytest.raises(InputError, match=message):
+            compare(REFERENCE, candidate(forward), X, mapping=mapping)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("function", "inputs", "message"),
+    [
+        (lambda p, x: (forward(p, x), x), (X,), "candidate returns 2 arrays, reference 1. Give outputs="),
+        (lambda p, x: None, (X,), "candidate returns no array"),
+        (lambda p, x: x / 0 @ p, (X,), "candidate does not take the inputs .*: TypeError"),
+        (forward, (X[:, :2],), r"reference does not take the inputs float32\[5, 2\]"),
+        (forward, (X * np.nan,), "an input has NaN or infinity"),
+        (forward, (X[:0],), "is empty"),
+        (forward, (None,), "no input"),
+        (forward, (), "no input"),
+        (forward, ("text",), "an input is 'text', expected an array of numbers"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(function, inputs, message):
+    with pytest.raises(InputError, match=message):
+        compare(REFERENCE, candidate(function), *inputs)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_model_is_refused():
+    with pytest.raises(InputError, match="the candidate is of type function, expected a trigru.parity.Model"):
+        compare(REFERENCE, forward, X)
+
+
+def test_nan_is_refused_of_the_reference_and_told_of_the_candidate():
+    def nan(params, x):
+        return jnp.log(-jnp.exp(forward(params, x)))
+
+    with pytest.raises(InputError, match="returns NaN or infinity"):
+        compare(candidate(nan), REFERENCE, X)
+    result = compare(REFERENCE, candidate(nan), X)
+    assert (result.verdict, result.as_json()["errors"]) == ("another", {"outputs": None})

@@ -1,0 +1,72 @@
+"""Laws of layouts: what is converted is given back, and pieces of what is joined are the parts."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from trigru.common.parity.layouts import joined, joined_unequal, piece, whole
+
+AXES = st.integers(1, 4)
+SHAPES = st.lists(AXES, min_size=1, max_size=3).map(tuple)
+
+
+def filled(shape, seed):
+    """A set of values, all different."""
+    return np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(1, *shape) + 1000.0 * seed
+
+
+@st.composite
+def conversions(draw):
+    """A function of layouts, its arguments, the shapes of the reference's leaves, and a number to choose by."""
+    of = draw(SHAPES)
+    to = draw(st.permutations(of).map(tuple))
+    axis, k, number = draw(st.integers(0, len(to) - 1)), draw(st.integers(2, 3)), draw(st.integers(0, 1000))
+    longer = (*to[:axis], k * to[axis], *to[axis + 1 :])
+    other, both = ((*to[:axis], n, *to[axis + 1 :]) for n in (to[axis] + 1, 2 * to[axis] + 1))
+    return draw(
+        st.sampled_from(
+            [
+                (whole, (0, of, to), [of], number),
+                (joined, (range(k), of, longer), [of] * k, number),
+                (joined_unequal, ((0, 1), [to, other], both), [to, other], number),
+                (piece, (0, longer, to, number % k, k), [longer], number),
+            ]
+        )
+    )
+
+
+@given(conversions())
+def test_giving_back_is_the_transpose_of_converting(drawn):
+    function, arguments, shapes, number = drawn
+    options = function(*arguments)
+    layout = options[number % len(options)]
+    leaves = [filled(shape, seed) for seed, shape in enumerate(shapes)]
+    converted = layout.convert(leaves)
+    gradient = np.random.default_rng(9).normal(size=converted.shape)
+    totals = [np.zeros((1, *shape)) for shape in shapes]
+    layout.give_back(gradient, totals)
+    inside = sum((leaf * total).sum() for leaf, total in zip(leaves, totals, strict=True))
+    np.testing.assert_allclose((converted * gradient).sum(), inside, rtol=1e-9)
+    assert len(np.unique(converted)) == converted.size, "a number is there twice"
+
+
+@given(SHAPES, st.data())
+def test_a_piece_of_what_is_joined_is_the_part(shape, data):
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    k = data.draw(st.integers(2, 4))
+    together = (*shape[:axis], k * shape[axis], *shape[axis + 1 :])
+    parts = [filled(shape, seed) for seed in range(k)]
+    whole_leaf = np.concatenate(parts, axis + 1)
+    assert any(np.array_equal(way.convert(parts), whole_leaf) for way in joined(range(k), shape, together))
+    for number, part in enumerate(parts):
+        ways = piece(0, together, shape, number, k)
+        assert any(np.array_equal(way.convert([whole_leaf]), part) for way in ways)
+
+
+@given(SHAPES, st.data())
+def test_each_transposition_is_an_option(shape, data):
+    order = data.draw(st.permutations(range(len(shape))))
+    leaf = filled(shape, 0)
+    moved = leaf.transpose(0, *[n + 1 for n in order])
+    options = whole(0, shape, moved.shape[1:])
+    assert any(np.array_equal(option.convert([leaf]), moved) for option in options)
+    assert len({option.key for option in options}) == len(options)

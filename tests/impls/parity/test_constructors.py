@@ -1,0 +1,200 @@
+"""A model that is written in two frameworks is the same function, in each of its modes and with its state."""
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from trigru.common.errors import InputError
+from trigru.parity import Model, assert_same, compare
+
+X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+TOKENS = np.random.default_rng(1).integers(0, 7, size=(3, 5))
+TRAIN, EVAL = {"deterministic": False}, {"deterministic": True}
+
+
+class LinenBlock(nn.Module):
+    rate: float = 0.0
+
+    @nn.compact
+    def __call__(self, x, deterministic=True):
+        y = nn.gelu(nn.Dense(8)(nn.LayerNorm()(x)))
+        return x + nn.Dense(6)(nn.Dropout(self.rate)(y, deterministic=deterministic))
+
+
+class NNXBlock(nnx.Module):
+    def __init__(self, rate=0.0, *, rngs):
+        self.norm = nnx.LayerNorm(6, rngs=rngs)
+        self.up, self.down = nnx.Linear(6, 8, rngs=rngs), nnx.Linear(8, 6, rngs=rngs)
+        self.dropout = nnx.Dropout(rate, rngs=rngs)
+
+    def __call__(self, x):
+        return x + self.down(self.dropout(nnx.gelu(self.up(self.norm(x)))))
+
+
+class EquinoxBlock(eqx.Module):
+    norm: eqx.nn.LayerNorm
+    up: eqx.nn.Linear
+    down: eqx.nn.Linear
+    dropout: eqx.nn.Dropout
+
+    def __init__(self, rate=0.0, *, key):
+        self.norm = eqx.nn.LayerNorm(6, eps=1e-6)
+        self.up, self.down = eqx.nn.Linear(6, 8, key=key), eqx.nn.Linear(8, 6, key=key)
+        self.dropout = eqx.nn.Dropout(rate)
+
+    def __call__(self, x, key=None):
+        return x + self.down(self.dropout(jax.nn.gelu(self.up(self.norm(x))), key=key))
+
+
+def linen_block(rate=0.0):
+    module = LinenBlock(rate)
+    variables = module.init(jax.random.key(0), X)
+    if not rate:
+        return Model.linen(module, variables)
+    return Model.linen(module, variables, rngs={"dropout": jax.random.key(1)}, train=TRAIN, eval=EVAL)
+
+
+def test_linen_and_nnx():
+    result = assert_same(linen_block(), Model.nnx(NNXBlock(rngs=nnx.Rngs(0))), X)
+    assert {"outputs", "gradient of input", "gradients of parameters", "10 steps of Adam"} <= result.errors.keys()
+
+
+def test_linen_and_equinox_of_one_example():
+    assert_same(linen_block(), Model.equinox(EquinoxBlock(key=jax.random.key(2)), batched=True), X)
+
+
+def test_nnx_and_equinox_with_dropout():
+    block = NNXBlock(0.5, rngs=nnx.Rngs(0))
+    candidate = Model.equinox(EquinoxBlock(0.5, key=jax.random.key(2)), batched=True, key=jax.random.key(1))
+    result = assert_same(Model.nnx(block), candidate, X)
+    assert {"outputs (eval)", "outputs (train)"} <= result.errors.keys()
+    assert any("drawn (train)" in remark for remark in result.remarks)
+    assert block.dropout.rngs.count[...] == 0, "the user's module is as it was"
+
+
+def test_a_dropout_that_is_missing_while_training():
+    result = compare(linen_block(0.5), Model.equinox(EquinoxBlock(key=jax.random.key(2)), batched=True), X)
+    assert result.verdict == "another"
+    assert result.errors["outputs (eval)"] < 1e-9 < result.errors["outputs (train)"]
+
+
+class LinenNorm(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.Dense(3)(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+
+
+class NNXNorm(nnx.Module):
+    def __init__(self, momentum=0.9, *, rngs):
+        self.norm = nnx.BatchNorm(6, momentum=momentum, rngs=rngs)
+        self.dense = nnx.Linear(6, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.dense(self.norm(x))
+
+
+@pytest.fixture(scope="module")
+def batch_norm():
+    module = LinenNorm()
+    variables = module.init(jax.random.key(0), X, train=False)
+    return Model.linen(module, variables, train={"train": True}, eval={"train": False})
+
+
+def test_batch_statistics(batch_norm):
+    result = assert_same(batch_norm, Model.nnx(NNXNorm(rngs=nnx.Rngs(0))), X)
+    assert {"outputs (train)", "new state norm/mean (train)", "new state norm/var (train)"} <= result.errors.keys()
+
+
+def test_a_momentum_is_seen_in_the_new_state_alone(batch_norm):
+    result = compare(batch_norm, Model.nnx(NNXNorm(0.8, rngs=nnx.Rngs(0))), X)
+    assert result.verdict == "another"
+    wrong = {name for name, error in result.errors.items() if error > 1e-9}
+    assert wrong == {"new state norm/mean (train)", "new state norm/var (train)"}
+
+
+class LinenTokens(nn.Module):
+    @nn.compact
+    def __call__(self, tokens):
+        return nn.Dense(3)(nn.Embed(7, 4)(tokens).mean(axis=-2))
+
+
+class EquinoxTokens(eqx.Module):
+    embedding: eqx.nn.Embedding
+    dense: eqx.nn.Linear
+
+    def __init__(self, key):
+        self.embedding, self.dense = eqx.nn.Embedding(7, 4, key=key), eqx.nn.Linear(4, 3, key=key)
+
+    def __call__(self, tokens):
+        return self.dense(jax.vmap(self.embedding)(tokens).mean(axis=0))
+
+
+def test_integer_tokens():
+    module = LinenTokens()
+    reference = Model.linen(module, module.init(jax.random.key(0), TOKENS))
+    result = assert_same(reference, Model.equinox(EquinoxTokens(jax.random.key(1)), batched=True), TOKENS)
+    assert "gradient of input" not in result.errors
+
+
+def test_a_recurrent_network_that_is_written_for_float32_alone():
+    class RNN(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.RNN(nn.SimpleCell(4))(x)
+
+    def by_hand(params, x):
+        def step(h, x):
+            h = jnp.tanh(x @ params["i"] + params["b"] + h @ params["h"])
+            return h, h
+
+        return jax.vmap(lambda x: jax.lax.scan(step, jnp.zeros(4), x)[1])(x)
+
+    x = X.reshape(2, 4, 3)
+    module = RNN()
+    params = {"i": jnp.ones((3, 4)), "h": jnp.ones((4, 4)), "b": jnp.ones(4)}
+    assert_same(Model.linen(module, module.init(jax.random.key(0), x)), Model(params, by_hand), x)
+
+
+def test_methods_layouts_and_outputs():
+    """A model of channels first, with more outputs than the reference."""
+
+    class Convolution(nnx.Module):
+        def __init__(self):
+            self.conv = nnx.Conv(3, 4, (2, 2), rngs=nnx.Rngs(0))
+
+        def encode(self, x):
+            return self.conv(x)
+
+    def channels_first(params, x):
+        y = jax.lax.conv_general_dilated(x, params["weight"], (1, 1), "SAME")
+        return y + params["bias"].reshape(1, 4, 1, 1), x
+
+    candidate = Model(
+        {"weight": jnp.ones((4, 3, 2, 2)), "bias": jnp.zeros(4)},
+        channels_first,
+        inputs=lambda x: x.transpose(0, 3, 1, 2),
+        outputs=lambda found: found[0].transpose(0, 2, 3, 1),
+    )
+    x = np.random.default_rng(2).normal(size=(2, 4, 5, 3)).astype(np.float32)
+    result = assert_same(Model.nnx(Convolution(), method="encode"), candidate, x)
+    assert [pair.reference for pair in result.parameters.matched] == [("conv/bias",), ("conv/kernel",)]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Model.linen(3, {}), "expected a flax.linen.Module, got an object of type int"),
+        (lambda: Model.linen(nn.Dense(3), {"kernel": X}), "variables have no collection 'params'"),
+        (lambda: Model.nnx(nn.Dense(3)), "expected a flax.nnx.Module, got an object of type Dense"),
+        (lambda: Model.equinox(eqx.nn.Identity()), "equinox has no parameter"),
+        (lambda: Model({}, lambda params, x: x), "model has no parameter"),
+        (lambda: Model({"w": 1}, lambda params, x: x, name="mine"), "mine has no parameter"),
+    ],
+)
+def test_what_is_no_model_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
