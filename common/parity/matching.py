@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..errors import InputError, listed
+from ..errors import InputError, brief, listed
 from .layouts import Layout, joined, joined_any, joined_unequal, piece, whole
 from .names import alike as alike_names
 from .names import parts_of, words
@@ -92,6 +92,8 @@ def match(
     free_r, free_c = list(range(len(reference))), list(range(len(candidate)))
     for path, target in (mapping or {}).items():
         c = _find(path, candidate, "candidate")
+        if c not in free_c:
+            raise InputError(f"the mapping names {candidate[c].path!r} twice.")
         transform = _transform(target, reference, candidate[c])
         matches[c] = Match(transform, "the mapping")
         free_c.remove(c)
@@ -296,31 +298,39 @@ def _find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
 
 
 def _transform(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | Layout:
-    paths, function = (
-        target if isinstance(target, tuple) and len(target) == 2 and callable(target[1]) else (target, None)
-    )
-    sources = tuple(_find(path, reference, "reference") for path in ([paths] if isinstance(paths, str) else paths))
-    shapes = [reference[r].shape for r in sources]
-    places, start = [], 0
-    for shape in shapes:
-        places.append(np.arange(start, start + int(np.prod(shape)), dtype=np.float64).reshape(shape))
-        start += int(np.prod(shape))
-    try:
-        index = np.asarray(places[0] if function is None else function(*places))
-    except Exception as error:
-        raise InputError(f"the mapping of {leaf.path!r} fails: {type(error).__name__}: {error}") from error
-    if index.shape != leaf.shape:
+    is_pair = isinstance(target, tuple) and len(target) == 2 and callable(target[1])
+    paths, function = target if is_pair else (target, None)
+    paths = [paths] if isinstance(paths, str) else paths
+    if not isinstance(paths, tuple | list) or not all(isinstance(path, str) for path in paths):
         raise InputError(
-            f"the mapping gives {leaf.path!r} an array of shape {index.shape}, expected {leaf.shape}, of "
+            f"the mapping of {leaf.path!r} is {brief(repr(target))}, expected a path, or (path, function)."
+        )
+    if len(paths) != 1 and function is None:
+        raise InputError(f"the mapping of {leaf.path!r} has {len(paths)} paths: give a function of these leaves, too.")
+    sources = tuple(_find(path, reference, "reference") for path in paths)
+    shapes = [reference[r].shape for r in sources]
+
+    def result(flat: np.ndarray) -> np.ndarray:
+        """The candidate's leaf, of the numbers of all sources."""
+        ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
+        given = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+        try:
+            return np.asarray(given[0] if function is None else function(*given), np.float64)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {brief(error)}"
+            raise InputError(f"the mapping of {leaf.path!r} fails: {reason}") from error
+
+    size = sum(map(prod, shapes))
+    counted = result(np.arange(1.0, size + 1))
+    if counted.shape != leaf.shape:
+        raise InputError(
+            f"the mapping gives {leaf.path!r} an array of shape {counted.shape}, expected {leaf.shape}, of "
             f"{listed(map(str, shapes))}."
         )
-    numbers = np.rint(index).astype(int)
-    if (
-        np.array_equal(numbers, index)
-        and len(np.unique(numbers)) == index.size
-        and numbers.min(initial=0) >= 0
-        and numbers.max(initial=0) < start
-    ):
-        return Layout(sources, numbers, "by the mapping")
+    index = np.rint(counted).astype(int) - 1
+    if index.size == len(np.unique(index)) and index.min(initial=0) >= 0 and index.max(initial=0) < size:
+        values = np.random.default_rng(3).uniform(0.5, 1.5, size)
+        if np.allclose(result(values), values[index], rtol=1e-6, atol=0):  # values are kept, and not only their order
+            return Layout(sources, index, "by the mapping")
     assert function is not None
     return Transform(sources, function)

@@ -196,10 +196,16 @@ class _Constants:
         self.narrow = False
 
     def __call__(self, array: np.ndarray, aval: Any) -> np.ndarray:
-        if aval.dtype == np.float64 or not jnp.issubdtype(aval.dtype, jnp.floating):
+        if not jnp.issubdtype(aval.dtype, jnp.floating):
             return array
+        dtype = aval.dtype
+        if dtype == np.float64:
+            with np.errstate(over="ignore"):
+                if not (array == array.astype(np.float32)).all():
+                    return array
+            dtype = np.dtype(np.float32)  # no number of float64 has so few digits by chance
         if array.size <= DECIMALS:
-            decimals = [_decimal(float(a), aval.dtype) for a in array.reshape(-1)]
+            decimals = [_decimal(float(a), dtype) for a in array.reshape(-1)]
             array = np.array([value for value, _ in decimals]).reshape(array.shape)
             moves = ~np.array([exact for _, exact in decimals]).reshape(array.shape)
         else:
@@ -207,7 +213,7 @@ class _Constants:
         self.narrow = self.narrow or bool(moves.any())
         if self._random is None or not moves.any():
             return array
-        by = 1 + ROUNDING * float(jnp.finfo(aval.dtype).eps) * self._random.uniform(-1, 1, array.shape)
+        by = 1 + ROUNDING * float(jnp.finfo(dtype).eps) * self._random.uniform(-1, 1, array.shape)
         return np.where(moves, array * by, array)
 
 
