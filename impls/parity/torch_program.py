@@ -1,24 +1,24 @@
 """A module of PyTorch as a program: it runs in float64, and its operations are recorded as they run."""
 
 import copy
-import sys
-from collections.abc import Sequence
-from functools import cached_property, partial
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[reportMissingImports]
-from torch.utils._pytree import tree_map_only  # pyright: ignore[reportMissingImports]
+from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[reportMissingImports]
 
 from ...common.errors import InputError, brief
 from ...common.parity.matching import Leaf
 from ...common.parity.model import EVAL, TRAIN
 from ...common.parity.programs import Result
-from ...common.parity.tape import Step, Tape
+from ...common.parity.tape import Tape
 from ...common.parity.values import Arguments
-from ...common.program import CodeLine
+from .torch_tape import Recorder, Wide
 
 
 class TorchProgram:
@@ -29,7 +29,7 @@ class TorchProgram:
     def __init__(self, model: Any, module: torch.nn.Module, method: str, inputs: tuple[Any, ...], mode: str):
         self.model, self.mode, self._method = model, mode, method
         self._own = module
-        self._module = copy.deepcopy(module).double().requires_grad_(True)
+        self._module = _widened(module)
         if mode in (EVAL, TRAIN):
             self._module.train(mode == TRAIN)
         self._params, self._buffers = dict(self._module.named_parameters()), _floating(self._module.named_buffers())
@@ -81,16 +81,17 @@ class TorchProgram:
         """All values on the way to the outputs, for one set."""
         recorder = Recorder()
         with torch.no_grad():
-            outputs, new, given, leaves = self._once(arguments, 0, recorder)
-        return recorder.finished([*given, *leaves], [*outputs, *new])
+            outputs, new, _, _ = self._once(arguments, 0, recorder)
+        return recorder.finished([*outputs, *new])
 
     def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
         recorder = Recorder()
-        outputs, new, given, leaves = self._once(arguments, 0, recorder)
-        with recorder:
-            self._weighted(outputs, weights).backward()
-        return recorder.finished([*given, *leaves], [*outputs, *new, *map(_gradient, given), *map(_gradient, leaves)])
+        with torch.autograd.set_detect_anomaly(True, check_nan=False), warnings.catch_warnings(action="ignore"):
+            outputs, new, given, leaves = self._once(arguments, 0, recorder)
+            with recorder:
+                self._weighted(outputs, weights).backward()
+        return recorder.finished([*outputs, *new, *map(_gradient, given), *map(_gradient, leaves)])
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs in the module's own dtype. It is not compiled."""
@@ -104,7 +105,7 @@ class TorchProgram:
             given = [a.long() if a.dtype == torch.int32 else a for a in given]
             return [a.numpy() for a in self._called(own, given)]
 
-    def _once(self, arguments: Arguments, n: int = 0, recorder: "Recorder | None" = None) -> Any:
+    def _once(self, arguments: Arguments, n: int = 0, recorder: Recorder | None = None) -> Any:
         """The outputs, the buffers after the call, the parameters, and the inputs of floating-point numbers."""
 
         def pick(a: np.ndarray) -> Any:
@@ -116,23 +117,20 @@ class TorchProgram:
             a.double().requires_grad_(True) if a.is_floating_point() else a.long() if a.dtype == torch.int32 else a
             for a in leaves
         ]
-        tensors = dict(zip([*self._params, *self._buffers], [*given, *buffers], strict=True))
-
-        def call() -> Any:
-            named = {f"module.{key}": value for key, value in tensors.items()}
-            return torch.func.functional_call(_Called(self._module, self, leaves), named, ())
-
-        if recorder is None:
-            outputs = call()
-        else:
-            with recorder:
-                outputs = call()
+        counters = {name: a.clone() for name, a in self._module.named_buffers() if name not in self._buffers}
+        tensors = dict(zip([*self._params, *self._buffers], [*given, *buffers], strict=True)) | counters
+        named = {f"module.{key}": value for key, value in tensors.items()}
+        if recorder is not None:
+            recorder.begin([*given, *buffers, *leaves])
+        with _in_float64(), recorder or Wide():
+            outputs = torch.func.functional_call(_Called(self._module, self, leaves), named, ())
         return outputs, buffers, given, [leaves[i] for i in self._real]
 
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
         inputs = jax.tree.unflatten(self._to_inputs, leaves)
         given = self.model.given(inputs)
-        outputs = self.model.shared(getattr(module, self._method)(*given, **self.model.keywords[self.mode]))
+        with _plain():
+            outputs = self.model.shared(getattr(module, self._method)(*given, **self.model.keywords[self.mode]))
         return [
             a
             for a in jax.tree.leaves(outputs, is_leaf=lambda a: isinstance(a, torch.Tensor))
@@ -159,60 +157,37 @@ class _Called(torch.nn.Module):
         return self._program._called(self.module, self._leaves)
 
 
-class Recorder(TorchDispatchMode):
-    """Records each operation of PyTorch with its operands, its results, and the lines that led to it."""
-
-    def __init__(self):
-        super().__init__()
-        self._tape, self._kept, self._numbers = Tape(), [], {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and record it."""
-        kwargs = kwargs or {}
-        operands: list[Any] = []
-        tree_map_only(torch.Tensor, operands.append, (args, kwargs))
-        numbers = tuple(map(self._number, operands))
-        found = func(*args, **kwargs)
-        results = [a for a in (found if isinstance(found, tuple | list) else [found]) if isinstance(a, torch.Tensor)]
-        new = tuple(map(self._new, results))
-        lines = _lines()
-        self._tape.record(
-            Step(func.overloadpacket.__name__, partial(_again, func, args, kwargs), numbers, new, lambda: lines)
-        )
-        return found
-
-    def finished(self, arguments: Sequence[Any], outputs: Sequence[Any]) -> Tape:
-        """The tape."""
-        self._tape.arguments = tuple(map(self._number, arguments))
-        self._tape.outputs = tuple(map(self._number, outputs))
-        return self._tape
-
-    def _number(self, tensor: Any) -> int:
-        return self._numbers[id(tensor)] if id(tensor) in self._numbers else self._new(tensor)
-
-    def _new(self, tensor: Any) -> int:
-        self._kept.append(tensor)
-        self._numbers[id(tensor)] = self._tape.add(tensor.detach().numpy().copy()[None])
-        return self._numbers[id(tensor)]
+def _widened(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a module in float64, with the tensors that are plain attributes."""
+    copied = copy.deepcopy(module).double().requires_grad_(True)
+    for part in copied.modules():
+        for name, value in list(vars(part).items()):
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, name, value.double())
+    return copied
 
 
-def _again(func: Any, args: Any, kwargs: Any, *operands: Any) -> Any:
-    """An operation of other operands."""
-    rest = iter(operands)
-    args, kwargs = tree_map_only(torch.Tensor, lambda _: torch.from_numpy(np.array(next(rest)[0])), (args, kwargs))
-    found = func(*args, **kwargs)
-    results = [a for a in (found if isinstance(found, tuple | list) else [found]) if isinstance(a, torch.Tensor)]
-    return [a.detach().numpy()[None] for a in results]
+@contextmanager
+def _in_float64() -> Iterator[None]:
+    """A number that is made without a dtype has float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
-def _lines() -> tuple[CodeLine, ...]:
-    frame, found = sys._getframe(2), []
-    while frame is not None:
-        code = frame.f_code
-        if code.co_filename != __file__ and "/torch/utils/_" not in code.co_filename:
-            found.append(CodeLine(code.co_filename, frame.f_lineno, code.co_qualname))
-        frame = frame.f_back
-    return tuple(found)
+@contextmanager
+def _plain() -> Iterator[None]:
+    """Attention is computed step by step, and the layers of a transformer are not fused into one operation."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _floating(named: Any) -> dict[str, Any]:
