@@ -10,12 +10,12 @@ import numpy as np
 
 from ..errors import InputError, brief
 from .departure import Search
-from .layouts import Layout
-from .matching import Match, match, unmatched, with_uses
+from .gradients import not_compared, parameter_gradients
+from .matching import Match, Transform, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, is_float
 from .obstacles import by_line
 from .places import paired_gradients, paired_outputs, places_of, rounded
-from .programs import Program, Result
+from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Matched, Parameters, Place
 from .refinement import Refinement
 from .training import STEPS, rates, trained
@@ -135,6 +135,7 @@ class _Comparing:
             self.say("Match the parameters by what is computed of them.")
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
         self.result.parameters = self._parameters(r, c)
+        self.result.remarks += not_compared(r.params, c.params, self.matches)
         self.result.converted = [a[0] for a in self._given().params]
 
     def _by_values(self, r: Any, c: Any) -> None:
@@ -211,23 +212,10 @@ class _Comparing:
             which = f" {n + 1}" if len(first.of_inputs) > 1 else ""
             error = largest([a], [b], first.of_inputs)
             self._record(f"gradient of input{which}{name}", error, tolerance, (r, c), of_gradient=True)
-        worst = max(self._parameter_gradients(r, first, second), default=0.0)
-        if self._record(f"gradients of parameters{name}", worst, tolerance, (r, c), of_gradient=True):
+        worst = max(parameter_gradients(self.matches, first, second), default=0.0)
+        agree = self._record(f"gradients of parameters{name}", worst, tolerance, (r, c), of_gradient=True)
+        if agree and not any(isinstance(m.layout, Transform) for m in self.matches):
             self._training(r, c, name, weights)
-
-    def _parameter_gradients(self, r: Any, first: Result, second: Result) -> Iterator[float]:
-        """The largest difference of each leaf of the reference, where the candidate's gradient can be given back."""
-        sets = max(map(len, first.of_params))
-        totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
-        unknown = set(unmatched(r.params, self.matches))
-        for m, gradient in zip(self.matches, second.of_params, strict=True):
-            if isinstance(m.layout, Layout):
-                m.layout.give_back(np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals)
-            elif m.layout is not None:
-                unknown.update(m.layout.sources)
-        for n, (a, b) in enumerate(zip(first.of_params, totals, strict=True)):
-            if n not in unknown:
-                yield largest([a], [b], first.of_params)
 
     def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
         """Compare the parameters after a few steps of SGD and of Adam."""
@@ -339,7 +327,7 @@ class _Comparing:
             for here, some in list(by_line(program.closed).items())[:OBSTACLES]:
                 other = program.gradient_without(some, arguments, weights)
                 pair = (first, other) if program is c else (other, second)
-                errors = [*self._parameter_gradients(r, *pair)]
+                errors = [*parameter_gradients(self.matches, *pair)]
                 errors += [largest([a], [b], pair[0].of_inputs) for a, b in zip(pair[0].of_inputs, pair[1].of_inputs)]  # noqa: B905
                 if max(errors, default=0.0) > OF_GRADIENTS * self.tolerance:
                     continue

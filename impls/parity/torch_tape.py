@@ -236,8 +236,9 @@ def _lines() -> tuple[CodeLine, ...]:
             lines.append(CodeLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
             frame = frame.f_back
     ends = next((n for n, line in enumerate(lines) if line.file == _PROGRAM), len(lines))
-    inside = ("/torch/utils/_", "/torch/_ops.py", "/torch/_decomp/", "/torch/_refs/", "/torch/_prims", __file__)
-    return tuple(line for line in lines[:ends] if not any(part in line.file for part in inside))
+    return tuple(line for line in lines[:ends] if not any(part in line.file for part in (*_INSIDE, __file__)))
 
 
+#: Parts of the names of files that carry operations out.
+_INSIDE = ("/torch/_", "/torch/utils/_", "/jaxtyping/")
 _PROGRAM = __file__.replace("torch_tape", "torch_program")
