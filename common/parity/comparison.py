@@ -123,9 +123,11 @@ class _Comparing:
     def _match(self, r: Any, c: Any, mapping: Any) -> None:
         """Choose which leaf is which, first by names, then by function."""
         inputs = input_sets(jax.tree.leaves(self.inputs))
-        self.arguments = Arguments(param_sets(r.param_values), state_sets(r.state_values), inputs)
-        self.own = Arguments(param_sets(c.param_values, seed=1000), state_sets(c.state_values), inputs)
         self.state_matches = match(r.states, c.states)
+        alone = unmatched(r.states, self.state_matches)
+        state = state_sets(r.state_values, alone), state_sets(c.state_values, range(len(c.states)))
+        self.arguments = Arguments(param_sets(r.param_values), state[0], inputs)
+        self.own = Arguments(param_sets(c.param_values, seed=1000), state[1], inputs)
         self.matches: list[Match] = [Match(None) for _ in c.params]
         reference = r.tape(self.arguments.one(OTHERS))
         first = c.tape(self._given().one(OTHERS))

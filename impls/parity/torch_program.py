@@ -4,7 +4,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,8 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[report
 
 from ...common.errors import InputError, brief
 from ...common.parity.matching import Leaf
-from ...common.parity.model import EVAL, TRAIN
-from ...common.parity.programs import Result
+from ...common.parity.model import TRAIN
+from ...common.parity.programs import ROUNDING, Result
 from ...common.parity.tape import Tape
 from ...common.parity.values import Arguments
 from .torch_tape import Recorder, Wide
@@ -24,14 +24,10 @@ from .torch_tape import Recorder, Wide
 class TorchProgram:
     """A module of PyTorch in one mode. See `trigru.common.parity.programs.Program`, which has the same methods."""
 
-    narrow_constants = False
-
     def __init__(self, model: Any, module: torch.nn.Module, method: str, inputs: tuple[Any, ...], mode: str):
         self.model, self.mode, self._method = model, mode, method
         self._own = module
         self._module = _widened(module)
-        if mode in (EVAL, TRAIN):
-            self._module.train(mode == TRAIN)
         self._params, self._buffers = dict(self._module.named_parameters()), _floating(self._module.named_buffers())
         self.params = [Leaf(name.replace(".", "/"), tuple(p.shape)) for name, p in self._params.items()]
         self.states = [Leaf(name.replace(".", "/"), tuple(b.shape)) for name, b in self._buffers.items()]
@@ -39,10 +35,18 @@ class TorchProgram:
         self.state_values = [b.detach().numpy().copy() for b in self._buffers.values()]
         leaves, self._to_inputs = jax.tree.flatten(inputs)
         self._real = [n for n, a in enumerate(leaves) if a.dtype.kind == "f"]
+        running = Wide()
         try:
             with torch.no_grad():
-                arrays = [[a[None] for a in each] for each in (self.param_values, self.state_values, leaves)]
-                found = self._once(Arguments(*arrays))
+                given = Arguments(
+                    [a[None] for a in self.param_values],
+                    [a[None] for a in self.state_values],
+                    [a[None] for a in leaves],
+                )
+                self._module.train(True)
+                after = self._once(given)[1]
+                self._module.train(mode == TRAIN)
+                found = self._once(given, running=running)
         except Exception as error:
             given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in leaves)
             raise InputError(
@@ -50,19 +54,20 @@ class TorchProgram:
             ) from error
         self.outputs = [jax.ShapeDtypeStruct(a.shape, np.dtype(str(a.dtype).removeprefix("torch."))) for a in found[0]]
 
-    @cached_property
-    def draws(self) -> bool:
-        """Whether the module has a dropout that is on."""
-        return any(
-            isinstance(m, torch.nn.modules.dropout._DropoutNd) and m.p > 0 and m.training
-            for m in self._module.modules()
-        )
+        self.draws = running.draws
+        # A state that training leaves alone is a table of constants, with the rounding of float32.
+        self._fixed = [np.array_equal(a, b.numpy()) for a, b in zip(self.state_values, after, strict=True)]
+        fixed = [torch.from_numpy(a) for a, same in zip(self.state_values, self._fixed, strict=True) if same]
+        self.narrow_constants = any(map(_rounded, [*self._constants(), *fixed]))
 
     gradient_trace = None
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
-        """The outputs and the new state, for each set."""
-        with torch.no_grad():
+        """The outputs and the new state, for each set; with a jitter, narrow constants are moved in their rounding."""
+        if jitter:
+            pairs = zip(arguments.state, self._fixed, strict=True)
+            arguments = replace(arguments, state=[a * _factor(a.shape, jitter) if same else a for a, same in pairs])
+        with torch.no_grad(), _moved(self._constants(), jitter):
             found = [self._once(arguments, n) for n in range(_sets(arguments))]
         return Result(_stacked([a for a, _, _, _ in found]), _stacked([b for _, b, _, _ in found]), [], [])
 
@@ -105,7 +110,7 @@ class TorchProgram:
             given = [a.long() if a.dtype == torch.int32 else a for a in given]
             return [a.numpy() for a in self._called(own, given)]
 
-    def _once(self, arguments: Arguments, n: int = 0, recorder: Recorder | None = None) -> Any:
+    def _once(self, arguments: Arguments, n: int = 0, running: Wide | None = None) -> Any:
         """The outputs, the buffers after the call, the parameters, and the inputs of floating-point numbers."""
 
         def pick(a: np.ndarray) -> Any:
@@ -120,11 +125,15 @@ class TorchProgram:
         counters = {name: a.clone() for name, a in self._module.named_buffers() if name not in self._buffers}
         tensors = dict(zip([*self._params, *self._buffers], [*given, *buffers], strict=True)) | counters
         named = {f"module.{key}": value for key, value in tensors.items()}
-        if recorder is not None:
-            recorder.begin([*given, *buffers, *leaves])
-        with _in_float64(), recorder or Wide():
+        if isinstance(running, Recorder):
+            running.begin([*given, *buffers, *leaves])
+        with _in_float64(), running or Wide():
             outputs = torch.func.functional_call(_Called(self._module, self, leaves), named, ())
         return outputs, buffers, given, [leaves[i] for i in self._real]
+
+    def _constants(self) -> list[Any]:
+        """The tensors that the module has as plain attributes."""
+        return [a for part in self._module.modules() for _, a in _attributes(part)]
 
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
         inputs = jax.tree.unflatten(self._to_inputs, leaves)
@@ -161,10 +170,38 @@ def _widened(module: torch.nn.Module) -> torch.nn.Module:
     """A copy of a module in float64, with the tensors that are plain attributes."""
     copied = copy.deepcopy(module).double().requires_grad_(True)
     for part in copied.modules():
-        for name, value in list(vars(part).items()):
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(part, name, value.double())
+        for name, value in _attributes(part):
+            setattr(part, name, value.double())
     return copied
+
+
+def _attributes(part: torch.nn.Module) -> list[tuple[str, Any]]:
+    """The tensors that are plain attributes of a module: neither parameters nor buffers."""
+    return [(k, a) for k, a in vars(part).items() if isinstance(a, torch.Tensor) and a.is_floating_point()]
+
+
+def _rounded(tensor: Any) -> bool:
+    """Whether some of its numbers are rounded to float32, as 0.1 is."""
+    return bool((tensor * 1024 != torch.round(tensor * 1024)).any() and (tensor == tensor.float()).all())
+
+
+def _factor(shape: tuple[int, ...], jitter: int) -> np.ndarray:
+    """Factors near 1, by half of the last digit of a number of float32."""
+    by = np.random.default_rng(jitter).uniform(-1, 1, shape)
+    return np.asarray(1 + ROUNDING * np.finfo(np.float32).eps * by)
+
+
+@contextmanager
+def _moved(tensors: Sequence[Any], jitter: int) -> Iterator[None]:
+    """Tensors are others while this lasts, by half of their last digit, if there is a jitter."""
+    before = [a.clone() for a in tensors]
+    for a in tensors if jitter else ():
+        a.mul_(torch.from_numpy(_factor(tuple(a.shape), jitter)))
+    try:
+        yield
+    finally:
+        for a, value in zip(tensors, before, strict=True):
+            a.copy_(value)
 
 
 @contextmanager

@@ -45,14 +45,26 @@ WHOLES = (
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
 #: The number that is drawn uniformly from 0 to 1, each time, and from the normal distribution.
 UNIFORM, NORMAL = 0.25, -0.6744897501960817
+DRAWN = {
+    **dict.fromkeys(("rand", "rand_like", "uniform_", "uniform"), UNIFORM),
+    **dict.fromkeys(("randn", "randn_like", "normal_"), NORMAL),
+}
+RANDOM = {"bernoulli", "bernoulli_", *DRAWN}
 
 
 class Wide(TorchDispatchMode):
-    """Computes in float64 where a program asks for a narrower dtype, and draws the same number each time."""
+    """Computes in float64 where a program asks for a narrower dtype, and draws the same number each time.
+
+    Attributes:
+        draws: whether numbers were drawn.
+    """
+
+    draws = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation."""
         args, kwargs = tree_map_only(torch.dtype, _wide, (args, kwargs or {}))
+        self.draws = self.draws or func.overloadpacket.__name__ in RANDOM
         return _run(func, args, kwargs)
 
 
@@ -181,18 +193,13 @@ class _Share:
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
     """The result of an operation; of one that draws numbers, the same number each time."""
     name = func.overloadpacket.__name__
-    if name in ("bernoulli_", "bernoulli"):
-        target = args[0] if name.endswith("_") else args[0].clone()
-        chance = args[1] if len(args) > 1 else args[0]
-        return (
-            target.copy_(torch.as_tensor(chance > UNIFORM))
-            if torch.is_tensor(chance)
-            else target.fill_(float(chance > UNIFORM))
-        )
+    if name == "bernoulli":
+        return (args[0] > UNIFORM).to(args[0].dtype)
+    if name == "bernoulli_":
+        chance = args[1] if len(args) > 1 else 0.5
+        return args[0].copy_(torch.as_tensor(chance > UNIFORM).expand(args[0].shape))
     found = func(*args, **kwargs)
-    if name in ("rand", "rand_like", "randn", "randn_like"):
-        return found.fill_(NORMAL if "randn" in name else UNIFORM)
-    return found
+    return found.fill_(DRAWN[name]) if name in DRAWN else found
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

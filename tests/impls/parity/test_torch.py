@@ -267,10 +267,11 @@ class TorchInPlace(torch.nn.Module):
         super().__init__()
         self.first = torch.nn.Linear(6, 8)
         self.scale = torch.linspace(0.1, 1, 8)
+        self.register_buffer("table", torch.linspace(0.2, 3, 8).sin())
 
     def forward(self, x):
         h = torch.nn.functional.dropout(self.first(x), 0.5, self.training)
-        h = h.clone()
+        h = h + self.table
         h[:, 2:4] *= 0.1
         h.add_(torch.arange(8, dtype=torch.float32) * 0.1)
         return h.to(torch.float16).tanh() * self.scale
@@ -280,6 +281,7 @@ def in_place(first=0.1):
     def function(params, x, *, rate):
         h = x @ params["kernel"] + params["bias"][None]
         h = jnp.where(jax.random.bernoulli(jax.random.key(0), 1 - rate, h.shape), h / (1 - rate), 0.0)
+        h = h + jnp.sin(jnp.linspace(0.2, 3, 8))[None]
         h = h.at[:, 2:4].multiply(first)
         h = h + (jnp.arange(8) * 0.1)[None]
         return jnp.tanh(h) * jnp.linspace(0.1, 1, 8)[None]
@@ -288,10 +290,9 @@ def in_place(first=0.1):
     return Model(params, function, train={"rate": 0.5}, eval={"rate": 0.0})
 
 
-def test_what_is_written_in_place_cast_or_dropped_is_compared():
+def test_what_is_written_in_place_cast_dropped_or_rounded_is_the_same():
     result = compare(Model.torch(TorchInPlace()), in_place(), X)
-    assert max(error for name, error in result.errors.items() if not name.startswith("error")) < 1e-8, str(result)
-    assert len([remark for remark in result.remarks if "Random numbers" in remark]) == 1
+    assert result.verdict == "same", str(result)
 
 
 def test_a_fault_of_what_is_written_in_place_is_placed():
