@@ -11,6 +11,8 @@ import typer
 
 from ...common.errors import InputError, brief
 from ...impls.parity import Model, compare
+from ...impls.parity.saving import check_suffix
+from ...impls.parity.saving import save as write
 from ..reporting.console import say, show_lines
 
 #: What a file gives, unless the user says otherwise.
@@ -19,16 +21,17 @@ REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
 EXIT = {"same": 0, "another": 1, "unknown": 125}
 
 
-def port(files: list[str], inputs: str | None, *, json: bool) -> None:
+def port(files: list[str], inputs: str | None, *, save: Path | None = None, json: bool = False) -> None:
     """Compare the models of one or two files, and end with the exit code of the verdict.
 
     Args:
         files: one file with both models, or two as FILE:NAME, the reference first.
         inputs: FILE:NAME of the inputs; None for `x` of the last file.
+        save: a file to write the candidate to, with the reference's parameters; None to write none.
         json: print JSON.
 
     Raises:
-        InputError: a file that fails, or has not what is expected of it.
+        InputError: a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
     """
     if len(files) == 1:
         module = _load(files[0])
@@ -43,11 +46,16 @@ def port(files: list[str], inputs: str | None, *, json: bool) -> None:
         )
     given = getattr(where, name)
     given = given if isinstance(given, tuple) else (given,)
+    if save is not None:
+        check_suffix(save, candidate)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
     if json:
         show_lines([json_format.dumps(result.as_json(), indent=2)])
     else:
         show_lines(str(result).splitlines())
+    if save is not None:
+        write(save, candidate, result)
+        say(f"{candidate.name} is saved to {save}, with the parameters of {reference.name}.")
     raise typer.Exit(EXIT[result.verdict])
 
 

@@ -138,7 +138,8 @@ class _Comparing:
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
         self.result.parameters = self._parameters(r, c)
         self.result.remarks += not_compared(r.params, c.params, self.matches)
-        self.result.converted = [a[0] for a in self._given().params]
+        given = self._given().one(AS_GIVEN)
+        self.result.converted, self.result.converted_state = [a[0] for a in given.params], [a[0] for a in given.state]
 
     def _by_values(self, r: Any, c: Any) -> None:
         """Where the candidate has the reference's very values, that tells which leaf is which."""

@@ -94,6 +94,7 @@ class Comparison:
         remarks: sentences about what was not compared, or is worth knowing.
         agreed: how many values of the candidate the reference has, too, and how many it has on the way.
         converted: the candidate's parameters with the reference's values, in the order of its leaves.
+        converted_state: its state with the reference's values, as far as both have it.
     """
 
     reference: str
@@ -107,13 +108,14 @@ class Comparison:
     agreed: tuple[int, int] = (0, 0)
 
     converted: list[Any] = field(default_factory=list, repr=False)
+    converted_state: list[Any] = field(default_factory=list, repr=False)
 
     def __str__(self) -> str:
         return report(self)
 
     def as_json(self) -> dict[str, Any]:
         """It as values that JSON has; infinity is None."""
-        found = {key: value for key, value in asdict(self).items() if key != "converted"}
+        found = {key: value for key, value in asdict(self).items() if not key.startswith("converted")}
         found["errors"] = {name: error if isfinite(error) else None for name, error in self.errors.items()}
         return found
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ...common.errors import InputError
 from ...common.parity import model as base
@@ -15,10 +16,16 @@ __all__ = ["Model"]
 class Model(base.Model):
     __doc__ = base.Model.__doc__
 
+    #: The framework whose file formats can hold the model; empty for none.
+    framework = ""
+    #: A function of parameters and state that gives what is written in these.
+    whole: Callable[[Any, Any], Any] | None = None
+
     @classmethod
-    def _made(cls, *args: Any, **keywords: Any) -> "Model":
+    def _made(cls, framework: str, whole: Callable[[Any, Any], Any], *args: Any) -> "Model":
         model = cls.__new__(cls)
-        model._set(*args, **keywords)
+        model.framework, model.whole = framework, whole
+        model._set(*args)
         return model
 
     @classmethod
@@ -72,7 +79,11 @@ class Model(base.Model):
 
         modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
         of_key = None if make is None else lambda key: meta.unbox(unfreeze(make(key)))["params"]
-        return cls._made(name, variables["params"], state, call, modes, of_key, inputs, outputs)
+
+        def whole(params: Any, state: Any) -> Any:
+            return {"params": params, **state}
+
+        return cls._made("linen", whole, name, variables["params"], state, call, modes, of_key, inputs, outputs)
 
     @classmethod
     def nnx(
@@ -113,8 +124,13 @@ class Model(base.Model):
             found = getattr(copy, method)(*inputs, **keywords[mode])
             return found, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
 
+        def whole(params: Any, state: Any) -> Any:
+            merge = getattr(nnx, "merge_state", None) or nnx.State.merge
+            return nnx.to_pure_dict(merge(params, state))
+
+        modes = (EVAL, TRAIN) if two else (CALL,)
         of_key = None if make is None else lambda key: nnx.split(make(key), nnx.Param, ...)[1]
-        return cls._made(name, params, state, call, (EVAL, TRAIN) if two else (CALL,), of_key, inputs, outputs)
+        return cls._made("nnx", whole, name, params, state, call, modes, of_key, inputs, outputs)
 
     @classmethod
     def equinox(
@@ -176,8 +192,14 @@ class Model(base.Model):
             return found[0], eqx.filter(found[1], eqx.is_inexact_array)
 
         two = train is not None or eval is not None or _has_inference(model, eqx)
+
+        def saved(params: Any, states: Any) -> Any:
+            whole = eqx.combine(params, static)
+            return whole if state is None else (whole, eqx.combine(states, fixed_state))
+
+        modes = (EVAL, TRAIN) if two else (CALL,)
         of_key = None if make is None else lambda key: eqx.filter(make(key), eqx.is_inexact_array)
-        return cls._made(name, params, states, call, (EVAL, TRAIN) if two else (CALL,), of_key, inputs, outputs)
+        return cls._made("equinox", saved, name, params, states, call, modes, of_key, inputs, outputs)
 
     @classmethod
     def torch(
@@ -204,10 +226,11 @@ class Model(base.Model):
 
 class _TorchModel(Model):
     def __init__(self, module: Any, method: str, keywords: Any, name: str, inputs: Any, outputs: Any):
-        params = {key: value.detach().numpy() for key, value in module.named_parameters()}
+        params = {key: _array(value) for key, value in module.named_parameters()}
+        state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
         self.keywords = keywords
         self._module, self._method = module, method
-        self._set(name, params, None, self._refuse, (EVAL, TRAIN), None, inputs, outputs)
+        self._set(name, params, state, self._refuse, (EVAL, TRAIN), None, inputs, outputs)
 
     def _refuse(self, *_: Any) -> Any:
         raise InputError(f"{self.name} is a module of PyTorch, which JAX cannot call.")
@@ -217,6 +240,12 @@ class _TorchModel(Model):
         from .torch_program import TorchProgram
 
         return TorchProgram(self, self._module, self._method, inputs, mode)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """The numbers of a tensor; NumPy has no bfloat16."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _has_modes(module: Any, nnx: Any) -> bool:

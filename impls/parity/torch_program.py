@@ -28,7 +28,7 @@ class TorchProgram:
         self.model, self.mode, self._method = model, mode, method
         self._own = module
         self._module = _widened(module)
-        self._params, self._buffers = dict(self._module.named_parameters()), _floating(self._module.named_buffers())
+        self._params, self._buffers = _parameters(self._module), _floating(self._module)
         self.params = [Leaf(name.replace(".", "/"), tuple(p.shape)) for name, p in self._params.items()]
         self.states = [Leaf(name.replace(".", "/"), tuple(b.shape)) for name, b in self._buffers.items()]
         self.param_values = [p.detach().numpy().copy() for p in self._params.values()]
@@ -103,7 +103,7 @@ class TorchProgram:
         own = copy.deepcopy(self._own)
         own.train(self._module.training)
         with torch.no_grad():
-            targets = [*own.parameters(), *_floating(own.named_buffers()).values()]
+            targets = [*_parameters(own).values(), *_floating(own).values()]
             for target, value in zip(targets, [*arguments.params, *arguments.state], strict=True):
                 target.copy_(torch.from_numpy(np.array(value[0])))
             given = [torch.from_numpy(np.array(a)) for a in jax.tree.leaves(inputs)]
@@ -227,8 +227,14 @@ def _plain() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _floating(named: Any) -> dict[str, Any]:
-    return {name: a for name, a in named if a.is_floating_point()}
+def _parameters(module: torch.nn.Module) -> dict[str, Any]:
+    """The parameters in the order that JAX gives to the keys of a dictionary."""
+    return dict(sorted(module.named_parameters()))
+
+
+def _floating(module: torch.nn.Module) -> dict[str, Any]:
+    """The buffers of floating-point numbers, in the same order."""
+    return dict(sorted((name, a) for name, a in module.named_buffers() if a.is_floating_point()))
 
 
 def _gradient(tensor: Any) -> Any:

@@ -91,7 +91,7 @@ class Recorder(Wide):
         numbers = tuple(map(self._number, operands))
         found = _run(func, args, kwargs)
         again = _Again(func, tree_map_only(torch.Tensor, lambda _: _HOLE, (args, kwargs)))
-        name, lines = func.overloadpacket.__name__, _lines()
+        name, lines = str(func.overloadpacket.__name__), _lines()
         results = _tensors(found)
         if all(self._known(result) for result in results) and not self._written(operands):
             return found
@@ -232,7 +232,7 @@ def _summed(name: str, operands: Sequence[Any]) -> tuple[tuple[tuple[int, ...], 
 
 def _lines() -> tuple[CodeLine, ...]:
     """The lines that led to an operation, the innermost first; on the way back, those of the way there."""
-    node = torch._C._current_autograd_node()
+    node: Any = torch._C._current_autograd_node()
     if node is not None:
         texts = "".join(node.metadata.get("traceback_", ()))
         found = re.findall(r'File "(.*?)", line (\d+), in (.*)', texts)
