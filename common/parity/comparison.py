@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError, brief
 from .departure import Search
+from .draws import different_draws
 from .gradients import not_compared, parameter_gradients
 from .matching import Match, Transform, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, is_float
@@ -100,6 +101,7 @@ class _Comparing:
             self._variations(*modes[0])
         if not self.failures:
             self._accuracy(*first)
+        self.result.draws = different_draws(reference, candidate, self.matches)
         self._decide()
 
     # What is compared -------------------------------------------------------------------------------------------

@@ -92,6 +92,7 @@ class Comparison:
         parameters: which leaf is which.
         errors: the largest difference of each quantity in float64, relative to its largest magnitude.
         remarks: sentences about what was not compared, or is worth knowing.
+        draws: sentences about parameters that both models draw from different distributions.
         agreed: how many values of the candidate the reference has, too, and how many it has on the way.
         converted: the candidate's parameters with the reference's values, in the order of its leaves.
         converted_state: its state with the reference's values, as far as both have it.
@@ -105,8 +106,8 @@ class Comparison:
     parameters: Parameters = field(default_factory=Parameters)
     errors: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    draws: list[str] = field(default_factory=list)
     agreed: tuple[int, int] = (0, 0)
-
     converted: list[Any] = field(default_factory=list, repr=False)
     converted_state: list[Any] = field(default_factory=list, repr=False)
 
@@ -138,6 +139,8 @@ def report(result: Comparison) -> str:
         lines += ["", "Largest differences in float64, relative to the largest magnitude:"]
         lines += [f"  {name:<34} {error:.1e}" for name, error in result.errors.items()]
     lines += ["", *_parameters(result.parameters)]
+    if result.draws:
+        lines += ["", "Initial parameters are drawn differently:", *[f"  {sentence}" for sentence in result.draws], ""]
     lines += [f"Note: {remark}" for remark in result.remarks]
     return "\n".join(lines).rstrip()
 
