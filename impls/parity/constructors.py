@@ -120,7 +120,8 @@ class Model(base.Model):
 
         def call(params: Any, state: Any, inputs: Any, mode: str) -> tuple[Any, Any]:
             graph, _, random, _ = splits[mode]
-            copy = nnx.merge(graph, params, random, state)
+            anew = jax.tree.map(lambda leaf: leaf, random)  # a generator counts in the trace that made it
+            copy = nnx.merge(graph, params, anew, state)
             found = getattr(copy, method)(*inputs, **keywords[mode])
             return found, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
 
@@ -210,6 +211,7 @@ class Model(base.Model):
         train: Mapping[str, Any] | None = None,
         eval: Mapping[str, Any] | None = None,
         name: str = "torch",
+        make: Callable[[], Any] | None = None,
         inputs: Callable[..., Any] | None = None,
         outputs: Callable[[Any], Any] | None = None,
     ) -> "Model":
@@ -219,18 +221,21 @@ class Model(base.Model):
             module: it; it is not changed.
             method: the name of the method that is called.
             train, eval: keywords of the call while training, and while evaluating.
+            make: a function without arguments that returns a new module, with PyTorch's generator seeded; for draws.
             name, inputs, outputs: as `Model` takes them; `inputs` and `outputs` get tensors.
         """
-        return _TorchModel(module, method, {TRAIN: dict(train or {}), EVAL: dict(eval or {})}, name, inputs, outputs)
+        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {})}
+        return _TorchModel(module, method, keywords, name, make, inputs, outputs)
 
 
 class _TorchModel(Model):
-    def __init__(self, module: Any, method: str, keywords: Any, name: str, inputs: Any, outputs: Any):
-        params = {key: _array(value) for key, value in module.named_parameters()}
+    def __init__(self, module: Any, method: str, keywords: Any, name: str, make: Any, inputs: Any, outputs: Any):
+        params = _torch_params(module)
         state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
+        of_key = None if make is None else lambda key: _torch_params(_seeded(make, key))
         self.keywords = keywords
         self._module, self._method = module, method
-        self._set(name, params, state, self._refuse, (EVAL, TRAIN), None, inputs, outputs)
+        self._set(name, params, state, self._refuse, (EVAL, TRAIN), of_key, inputs, outputs)
 
     def _refuse(self, *_: Any) -> Any:
         raise InputError(f"{self.name} is a module of PyTorch, which JAX cannot call.")
@@ -240,6 +245,19 @@ class _TorchModel(Model):
         from .torch_program import TorchProgram
 
         return TorchProgram(self, self._module, self._method, inputs, mode)
+
+
+def _torch_params(module: Any) -> dict[str, np.ndarray]:
+    return {key: _array(value) for key, value in module.named_parameters()}
+
+
+def _seeded(make: Callable[[], Any], key: Any) -> Any:
+    """A new module of PyTorch, drawn from a key of JAX; PyTorch's own generator is left as it was."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(jax.random.bits(key)))
+        return make()
 
 
 def _array(tensor: Any) -> np.ndarray:

@@ -63,6 +63,19 @@ def test_an_mlp_is_the_same():
     }
 
 
+def test_a_draw_of_pytorch_is_uniform():
+    reference = Model.torch(TorchMLP(), make=TorchMLP)
+    before = torch.get_rng_state()
+    module = MLP()
+    made = Model.linen(module, module.init(jax.random.key(0), X), make=lambda key: module.init(key, X))
+    result = compare(reference, made, X)
+    assert (result.verdict, [sentence.partition(":")[0] for sentence in result.draws]) == (
+        "same",
+        ["first/bias", "first/kernel", "second/bias", "second/kernel"],
+    )
+    assert torch.equal(before, torch.get_rng_state())
+
+
 @pytest.mark.parametrize(
     ("keywords", "mine", "theirs"),
     [
