@@ -324,12 +324,11 @@ class _Comparing:
 
     def _without_obstacles(self, r: Any, c: Any) -> Iterator[Place]:
         """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own."""
-        if not (isinstance(r, Program) and isinstance(c, Program)):
-            return
         weights, mine, given = weights_of(r.outputs), self.arguments.one(OTHERS), self._given().one(OTHERS)
         first, second = r.gradient(mine, weights), c.gradient(given, weights)
         for program, arguments in ((c, given), (r, mine)):
-            for here, some in list(by_line(program.closed).items())[:OBSTACLES]:
+            lines = by_line(program.closed) if isinstance(program, Program) else {}
+            for here, some in list(lines.items())[:OBSTACLES]:
                 other = program.gradient_without(some, arguments, weights)
                 pair = (first, other) if program is c else (other, second)
                 errors = [*parameter_gradients(self.matches, *pair)]

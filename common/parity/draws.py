@@ -97,7 +97,8 @@ def _differences(a: np.ndarray, b: np.ndarray, chance: float) -> Iterator[str]:
         yield f"the mean is {b.mean():.3g} in the candidate, {a.mean():.3g} in the reference"
     if a.shape[1] > 1 and _apart(_log_spread(a), _log_spread(b), 1.0, chance):
         yield f"the standard deviation is {b.std():.3g} in the candidate, {a.std():.3g} in the reference"
-    if stats.ks_2samp(_some(a), _some(b), method="asymp")[1] < chance:
+    test: Any = stats.ks_2samp(_some(a), _some(b), method="asymp")
+    if test.pvalue < chance:
         largest = [np.abs(x).max() for x in (b, a)]
         yield (
             "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
@@ -110,7 +111,8 @@ def _apart(first: np.ndarray, second: np.ndarray, size: float, chance: float) ->
     if abs(first.mean() - second.mean()) <= ROUNDING * size:
         return False
     with np.errstate(all="ignore"):
-        return bool(stats.ttest_ind(first, second, equal_var=False)[1] < chance)
+        test: Any = stats.ttest_ind(first, second, equal_var=False)
+    return bool(test.pvalue < chance)
 
 
 def _log_spread(a: np.ndarray) -> np.ndarray:

@@ -108,7 +108,7 @@ class TorchProgram:
                 target.copy_(torch.from_numpy(np.array(value[0])))
             given = [torch.from_numpy(np.array(a)) for a in jax.tree.leaves(inputs)]
             given = [a.long() if a.dtype == torch.int32 else a for a in given]
-            return [a.numpy() for a in self._called(own, given)]
+            return [_own_dtype(a) for a in self._called(own, given)]
 
     def _once(self, arguments: Arguments, n: int = 0, running: Wide | None = None) -> Any:
         """The outputs, the buffers after the call, the parameters, and the inputs of floating-point numbers."""
@@ -235,6 +235,11 @@ def _parameters(module: torch.nn.Module) -> dict[str, Any]:
 def _floating(module: torch.nn.Module) -> dict[str, Any]:
     """The buffers of floating-point numbers, in the same order."""
     return dict(sorted((name, a) for name, a in module.named_buffers() if a.is_floating_point()))
+
+
+def _own_dtype(tensor: Any) -> np.ndarray:
+    """An array of the tensor's dtype; of bfloat16, too, which PyTorch does not hand on to NumPy."""
+    return tensor.float().numpy().astype(jax.numpy.bfloat16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
 def _gradient(tensor: Any) -> Any:

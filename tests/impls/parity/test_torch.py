@@ -36,11 +36,13 @@ class TorchMLP(torch.nn.Module):
 class MLP(linen.Module):
     epsilon: float = 1e-5
     approximate: bool = False
+    stopped: bool = False
 
     @linen.compact
     def __call__(self, x):
         h = linen.Dense(16, name="first")(x)
         h = linen.gelu(h, approximate=self.approximate)
+        h = jax.lax.stop_gradient(h) if self.stopped else h
         h = linen.LayerNorm(epsilon=self.epsilon, name="norm")(h)
         return linen.Dense(3, name="second")(h)
 
@@ -76,11 +78,27 @@ def test_a_draw_of_pytorch_is_uniform():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_a_stopped_gradient_is_placed():
+    result = compare(Model.torch(TorchMLP()), linen_mlp(stopped=True), X)
+    assert result.places[0].candidate.text == "h = jax.lax.stop_gradient(h) if self.stopped else h"
+    assert result.places[0].cause == "Without it, the gradients agree."
+
+
+def test_a_module_of_bfloat16_is_run_in_its_own_dtype():
+    module = torch.nn.Linear(6, 3).bfloat16()
+    reference = Model.torch(module, inputs=lambda x: x.to(module.weight.dtype))
+    params = {"kernel": jnp.ones((6, 3), jnp.bfloat16), "bias": jnp.ones(3, jnp.bfloat16)}
+    candidate = Model(params, lambda p, x: x.astype(p["bias"].dtype) @ p["kernel"] + p["bias"][None])
+    result = compare(reference, candidate, X)
+    assert result.verdict == "same", str(result)
+    assert 1e-4 < result.errors["error in its own dtype"] < 1e-1
+
+
 @pytest.mark.parametrize(
     ("keywords", "mine", "theirs"),
     [
         ({"approximate": True}, "h = linen.gelu(h, approximate=self.approximate)", "gelu(self.first(x))"),
-        ({"epsilon": 1e-6}, 'h = linen.LayerNorm(epsilon=self.epsilon, name="norm")(h)', "h = self.norm(h)"),
+        ({"epsilon": 1e-6}, "h = linen.LayerNorm(", "h = self.norm(h)"),
     ],
 )
 def test_a_fault_of_an_mlp_is_placed(keywords, mine, theirs):
