@@ -34,7 +34,7 @@ class Model:
     Raises:
         InputError: no leaf of the parameters is an array of floating-point numbers.
 
-    >>> Model({"w": jnp.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
+    >>> Model({"w": np.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
     ['w']
     """
 
