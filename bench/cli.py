@@ -160,6 +160,13 @@ def port(
     inputs: Annotated[
         str | None, typer.Option("--inputs", help="FILE:NAME of the inputs. Default: x of the last file.")
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            help="Write the candidate with the reference's parameters to a .safetensors, .msgpack or .eqx file.",
+        ),
+    ] = None,
     format: given.Format = "text",
 ) -> None:
     """Compare two models of your own: the same function? where do they part?
@@ -173,7 +180,7 @@ def port(
     check_jax()
     from .commands.port import port
 
-    port(files, inputs, json=format == "json")
+    port(files, inputs, save=save, json=format == "json")
 
 
 @app.command()

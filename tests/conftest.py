@@ -141,7 +141,7 @@ def pytest_generate_tests(metafunc):
 def _lacks_its_library(name):
     """A module of a peer, or of PyTorch, where that is not installed."""
     parts = name.split(".")
-    library = "torch" if parts[-1] == "torch_program" else parts[-1] if "peers" in parts[:-1] else None
+    library = "torch" if parts[-1].startswith("torch_") else parts[-1] if "peers" in parts[:-1] else None
     return library is not None and importlib.util.find_spec(library) is None
 
 

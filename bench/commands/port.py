@@ -11,6 +11,8 @@ import typer
 from ...common.errors import InputError, brief
 from ...common.parity.comparison import compare
 from ...common.parity.model import Model, checked
+from ...impls.parity.saving import check_suffix
+from ...impls.parity.saving import save as write
 from ..reporting.console import say, show_lines
 
 #: What a file gives, unless the user says otherwise.
@@ -21,16 +23,17 @@ _FOLDERS: list[Path] = []
 EXIT = {"same": 0, "another": 1, "unknown": 125}
 
 
-def port(files: list[str], inputs: str | None, *, json: bool) -> None:
+def port(files: list[str], inputs: str | None, *, save: Path | None = None, json: bool = False) -> None:
     """Compare the models of one or two files, and end with the exit code of the verdict.
 
     Args:
         files: one file with both models, or two as FILE:NAME, the reference first.
         inputs: FILE:NAME of the inputs; None for `x` of the last file.
+        save: a file to write the candidate to, with the reference's parameters; None to write none.
         json: print JSON.
 
     Raises:
-        InputError: a file that fails, or has not what is expected of it.
+        InputError: a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
     """
     if len(files) == 1:
         module = _load(files[0])
@@ -45,9 +48,14 @@ def port(files: list[str], inputs: str | None, *, json: bool) -> None:
         )
     given = getattr(where, name)
     given = given if isinstance(given, tuple) else (given,)
+    if save is not None:
+        check_suffix(save, candidate)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
     text = json_format.dumps(result.as_json(), indent=2) if json else str(result)
     show_lines(text.splitlines())
+    if save is not None:
+        write(save, candidate, result)
+        say(f"{candidate.name} is saved to {save}, with the parameters of {reference.name}.")
     raise typer.Exit(EXIT[result.verdict])
 
 

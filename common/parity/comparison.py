@@ -10,12 +10,13 @@ import numpy as np
 
 from ..errors import InputError, brief, listed
 from .departure import Search
-from .layouts import Layout
-from .matching import Match, match, unmatched, with_uses
+from .draws import different_draws
+from .gradients import not_compared, parameter_gradients
+from .matching import Match, Transform, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
 from .obstacles import by_line
 from .places import paired_gradients, paired_outputs, places_of, rounded
-from .programs import Program, Result
+from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement
 from .training import rates, steps_of, trained
@@ -104,6 +105,7 @@ class _Comparing:
             self._variations(*modes[0])
         if not self.failures:
             self._accuracy(*first)
+        self.result.draws = different_draws(reference, candidate, self.matches)
         self._decide()
 
     # What is compared -------------------------------------------------------------------------------------------
@@ -132,9 +134,11 @@ class _Comparing:
     def _match(self, r: Any, c: Any, mapping: Any) -> None:
         """Choose which leaf is which, first by names, then by function."""
         inputs = input_sets(jax.tree.leaves(self.inputs))
-        self.arguments = Arguments(param_sets(r.param_values), state_sets(r.state_values), inputs)
-        self.own = Arguments(param_sets(c.param_values, seed=1000), state_sets(c.state_values), inputs)
         self.state_matches = match(r.states, c.states)
+        alone = unmatched(r.states, self.state_matches)
+        state = state_sets(r.state_values, alone), state_sets(c.state_values, range(len(c.states)))
+        self.arguments = Arguments(param_sets(r.param_values), state[0], inputs)
+        self.own = Arguments(param_sets(c.param_values, seed=1000), state[1], inputs)
         self.matches: list[Match] = [Match(None) for _ in c.params]
         reference = r.tape(self.arguments.one(OTHERS))
         first = c.tape(self._given().one(OTHERS))
@@ -144,7 +148,9 @@ class _Comparing:
             self.say("Match the parameters by what is computed of them.")
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
         self.result.parameters = Parameters.of(r.params, c.params, self.matches)
-        self.result.converted = [a[0] for a in self._given().params]
+        self.result.remarks += not_compared(r.params, c.params, self.matches)
+        given = self._given().one(AS_GIVEN)
+        self.result.converted, self.result.converted_state = [a[0] for a in given.params], [a[0] for a in given.state]
         states = Parameters.of(r.states, c.states, self.state_matches)
         for whose, paths in (("reference", states.only_reference), ("candidate", states.only_candidate)):
             if paths:
@@ -205,30 +211,13 @@ class _Comparing:
             which = f" {n + 1}" if len(first.of_inputs) > 1 else ""
             error = largest([a], [b], first.of_inputs)
             self._record(f"gradient of input{which}{name}", error, tolerance, (r, c), of_gradient=True)
-        worst = max(self._parameter_gradients(r, first, second), default=0.0)
-        if self._record(f"gradients of parameters{name}", worst, tolerance, (r, c), of_gradient=True):
+        worst = max(parameter_gradients(self.matches, first, second), default=0.0)
+        agree = self._record(f"gradients of parameters{name}", worst, tolerance, (r, c), of_gradient=True)
+        if agree and not any(isinstance(m.layout, Transform) for m in self.matches):
             self._training(r, c, name, weights)
 
-    def _parameter_gradients(self, r: Any, first: Result, second: Result) -> Iterator[float]:
-        """The largest difference of each leaf of the reference, where the candidate's gradient can be given back."""
-        sets = max(map(len, first.of_params))
-        totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
-        unknown = set(unmatched(r.params, self.matches))
-        for m, gradient in zip(self.matches, second.of_params, strict=True):
-            if isinstance(m.layout, Layout):
-                m.layout.give_back(np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals)
-            elif m.layout is not None:
-                unknown.update(m.layout.sources)
-        for n, (a, b) in enumerate(zip(first.of_params, totals, strict=True)):
-            if n not in unknown:
-                yield largest([a], [b], first.of_params)
-
     def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
-        """Compare the parameters after a few steps of SGD and of Adam, if both have the same ones."""
-        pairs = list(zip(c.params, self.matches, strict=True))
-        if some := [leaf.path for leaf, m in pairs if not isinstance(m.layout, Layout | None)]:
-            self.result.remarks.append(f"Training is not compared{name}: the mapping changes values of {listed(some)}.")
-            return
+        """Compare the parameters after a few steps of SGD and of Adam."""
         mine, given = self.arguments.one(OTHERS), self._given().one(OTHERS)
         optimizers = rates(mine.params, r.gradient(mine, weights).of_params)
         for which, optimizer in optimizers.items():
@@ -331,15 +320,14 @@ class _Comparing:
 
     def _without_obstacles(self, r: Any, c: Any) -> Iterator[Place]:
         """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own."""
-        if not (isinstance(r, Program) and isinstance(c, Program)):
-            return
         weights, mine, given = weights_of(r.outputs), self.arguments.one(OTHERS), self._given().one(OTHERS)
         first, second = r.gradient(mine, weights), c.gradient(given, weights)
         for program, arguments in ((c, given), (r, mine)):
-            for here, some in list(by_line(program.closed).items())[:OBSTACLES]:
+            lines = by_line(program.closed) if isinstance(program, Program) else {}
+            for here, some in list(lines.items())[:OBSTACLES]:
                 other = program.gradient_without(some, arguments, weights)
                 pair = (first, other) if program is c else (other, second)
-                errors = [*self._parameter_gradients(r, *pair)]
+                errors = [*parameter_gradients(self.matches, *pair)]
                 errors += [largest([a], [b], pair[0].of_inputs) for a, b in zip(pair[0].of_inputs, pair[1].of_inputs)]  # noqa: B905
                 if max(errors, default=0.0) > OF_GRADIENTS * self.tolerance:
                     continue

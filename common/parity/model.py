@@ -35,10 +35,14 @@ class Model:
     Raises:
         InputError: no leaf of the parameters is an array of floating-point numbers.
 
-    >>> import jax.numpy as jnp
-    >>> Model({"w": jnp.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
+    >>> Model({"w": np.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
     ['w']
     """
+
+    #: The framework whose file formats can hold the model; empty for none.
+    framework = ""
+    #: The framework's own module, with these parameters and this state; None for a model of no framework.
+    whole: Callable[[Any, Any], Any] | None = None
 
     def __init__(
         self,

@@ -106,8 +106,10 @@ class Comparison:
         parameters: which leaf is which.
         errors: the largest difference of each quantity in float64, relative to its largest magnitude.
         remarks: sentences about what was not compared, or is worth knowing.
+        draws: sentences about parameters that both models draw from different distributions.
         agreed: how many values of the candidate the reference has, too, and how many it has on the way.
         converted: the candidate's parameters with the reference's values, in the order of its leaves.
+        converted_state: its state with the reference's values, as far as both have it.
     """
 
     reference: str
@@ -118,16 +120,17 @@ class Comparison:
     parameters: Parameters = field(default_factory=Parameters)
     errors: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    draws: list[str] = field(default_factory=list)
     agreed: tuple[int, int] = (0, 0)
-
     converted: list[Any] = field(default_factory=list, repr=False)
+    converted_state: list[Any] = field(default_factory=list, repr=False)
 
     def __str__(self) -> str:
         return report(self)
 
     def as_json(self) -> dict[str, Any]:
         """It as values that JSON has; infinity is None."""
-        found = {key: value for key, value in asdict(self).items() if key != "converted"}
+        found = {key: value for key, value in asdict(self).items() if not key.startswith("converted")}
         found["errors"] = {name: error if isfinite(error) else None for name, error in self.errors.items()}
         return found
 
@@ -151,6 +154,8 @@ def report(result: Comparison) -> str:
         width = max(map(len, result.errors))
         lines += [f"  {name:<{width}} {error:.1e}" for name, error in result.errors.items()]
     lines += ["", *_parameters(result.parameters)]
+    if result.draws:
+        lines += ["", "Initial parameters are drawn differently:", *[f"  {sentence}" for sentence in result.draws], ""]
     lines += [f"Note: {remark}" for remark in result.remarks]
     return "\n".join(lines).rstrip()
 

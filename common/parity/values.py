@@ -1,6 +1,6 @@
 """The values with which models are compared: those that the user gave, and others of their kind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +99,18 @@ def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
     return found
 
 
-def state_sets(values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """A state as it is, and twice moved; what is not negative, as a variance, stays so."""
+def state_sets(values: Sequence[np.ndarray], fixed: Collection[int] = ()) -> list[np.ndarray]:
+    """A state as it is, and twice moved; what is not negative, as a variance, stays so.
+
+    Args:
+        values: the leaves.
+        fixed: the numbers of those that are not moved, as a table of constants that only one of the models keeps.
+    """
     found = []
     for n, value in enumerate(values):
+        if n in fixed:
+            found.append(np.stack([value] * 3))
+            continue
         noise = np.random.default_rng(500 + n).standard_normal(value.shape)
         positive = value.dtype.kind == "f" and bool((value >= 0).all())
         moved = value * np.exp(0.3 * noise) + 0.1 * np.abs(noise) if positive else value + 0.3 * noise

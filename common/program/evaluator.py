@@ -47,8 +47,7 @@ class Evaluator:
         constants: changes the constants of the program: a function of an array and of its type in the trace.
         draws: draw random bits; else they are those of 0.25 drawn uniformly from 0 to 1, wherever they are drawn.
 
-    >>> import jax.numpy as jnp
-    >>> closed = jax.make_jaxpr(lambda x: jnp.tanh(x).sum())(np.ones(3, "float32"))
+    >>> closed = jax.make_jaxpr(lambda x: jax.numpy.tanh(x).sum())(np.ones(3, "float32"))
     >>> Evaluator(closed)(np.zeros((2, 3), "float32"))
     [array([0., 0.], dtype=float32)]
     """

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ...common.errors import InputError
 from ...common.parity import model as base
@@ -16,9 +17,10 @@ class Model(base.Model):
     __doc__ = base.Model.__doc__
 
     @classmethod
-    def _made(cls, *args: Any, **keywords: Any) -> "Model":
+    def _made(cls, framework: str, whole: Callable[[Any, Any], Any], *args: Any) -> "Model":
         model = cls.__new__(cls)
-        model._set(*args, **keywords)
+        model.framework, model.whole = framework, whole
+        model._set(*args)
         return model
 
     @classmethod
@@ -74,7 +76,11 @@ class Model(base.Model):
 
         modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
         of_key = None if make is None else lambda key: meta.unbox(unfreeze(make(key)))["params"]
-        return cls._made(name, variables["params"], state, call, modes, of_key, inputs, outputs)
+
+        def whole(params: Any, state: Any) -> Any:
+            return {"params": params, **state}
+
+        return cls._made("linen", whole, name, variables["params"], state, call, modes, of_key, inputs, outputs)
 
     @classmethod
     def nnx(
@@ -117,8 +123,13 @@ class Model(base.Model):
             found = getattr(copy, method)(*inputs, **keywords[mode])
             return found, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
 
+        def whole(params: Any, state: Any) -> Any:
+            merge = getattr(nnx, "merge_state", None) or nnx.State.merge
+            return nnx.to_pure_dict(merge(params, state))
+
+        modes = (EVAL, TRAIN) if two else (CALL,)
         of_key = None if make is None else lambda key: nnx.split(make(key), nnx.Param, ...)[1]
-        return cls._made(name, params, state, call, (EVAL, TRAIN) if two else (CALL,), of_key, inputs, outputs)
+        return cls._made("nnx", whole, name, params, state, call, modes, of_key, inputs, outputs)
 
     @classmethod
     def equinox(
@@ -180,8 +191,14 @@ class Model(base.Model):
             return found[0], eqx.filter(found[1], eqx.is_inexact_array)
 
         two = train is not None or eval is not None or _has_inference(model, eqx)
+
+        def saved(params: Any, states: Any) -> Any:
+            whole = eqx.combine(params, static)
+            return whole if state is None else (whole, eqx.combine(states, fixed_state))
+
+        modes = (EVAL, TRAIN) if two else (CALL,)
         of_key = None if make is None else lambda key: eqx.filter(make(key), eqx.is_inexact_array)
-        return cls._made(name, params, states, call, (EVAL, TRAIN) if two else (CALL,), of_key, inputs, outputs)
+        return cls._made("equinox", saved, name, params, states, call, modes, of_key, inputs, outputs)
 
     @classmethod
     def torch(
@@ -192,6 +209,7 @@ class Model(base.Model):
         train: Mapping[str, Any] | None = None,
         eval: Mapping[str, Any] | None = None,
         name: str = "torch",
+        make: Callable[[], Any] | None = None,
         inputs: Callable[..., Any] | None = None,
         outputs: Callable[[Any], Any] | None = None,
     ) -> "Model":
@@ -201,20 +219,24 @@ class Model(base.Model):
             module: it; it is not changed.
             method: the name of the method that is called.
             train, eval: keywords of the call while training, and while evaluating.
+            make: a function without arguments that returns a new module, with PyTorch's generator seeded; for draws.
             name, inputs, outputs: as `Model` takes them; `inputs` and `outputs` get tensors.
         """
         from torch.nn import Module  # pyright: ignore[reportMissingImports]
 
         _expect(module, Module, "torch.nn.Module")
-        return _TorchModel(module, method, {TRAIN: dict(train or {}), EVAL: dict(eval or {})}, name, inputs, outputs)
+        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {})}
+        return _TorchModel(module, method, keywords, name, make, inputs, outputs)
 
 
 class _TorchModel(Model):
-    def __init__(self, module: Any, method: str, keywords: Any, name: str, inputs: Any, outputs: Any):
-        params = {key: value.detach().numpy() for key, value in module.named_parameters()}
+    def __init__(self, module: Any, method: str, keywords: Any, name: str, make: Any, inputs: Any, outputs: Any):
+        params = _torch_params(module)
+        state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
+        of_key = None if make is None else lambda key: _torch_params(_seeded(make, key))
         self.keywords = keywords
         self._module, self._method = module, method
-        self._set(name, params, None, self._refuse, (EVAL, TRAIN), None, inputs, outputs)
+        self._set(name, params, state, self._refuse, (EVAL, TRAIN), of_key, inputs, outputs)
 
     def _refuse(self, *_: Any) -> Any:
         raise InputError(f"{self.name} is a module of PyTorch, which JAX cannot call.")
@@ -229,6 +251,25 @@ class _TorchModel(Model):
 def _expect(module: Any, kind: type, name: str) -> None:
     if not isinstance(module, kind):
         raise InputError(f"expected a {name}, got an object of type {type(module).__name__}.")
+
+
+def _torch_params(module: Any) -> dict[str, np.ndarray]:
+    return {key: _array(value) for key, value in module.named_parameters()}
+
+
+def _seeded(make: Callable[[], Any], key: Any) -> Any:
+    """A new module of PyTorch, drawn from a key of JAX; PyTorch's own generator is left as it was."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(jax.random.bits(key)))
+        return make()
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """The numbers of a tensor; NumPy has no bfloat16."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _has_modes(module: Any, nnx: Any) -> bool:

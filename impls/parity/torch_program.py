@@ -1,48 +1,52 @@
 """A module of PyTorch as a program: it runs in float64, and its operations are recorded as they run."""
 
 import copy
-import sys
-from collections.abc import Sequence
-from functools import cached_property, partial
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[reportMissingImports]
-from torch.utils._pytree import tree_map_only  # pyright: ignore[reportMissingImports]
+from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[reportMissingImports]
 
 from ...common.errors import InputError, brief
 from ...common.parity.matching import Leaf
-from ...common.parity.model import EVAL, TRAIN
-from ...common.parity.programs import Result
-from ...common.parity.tape import Step, Tape
+from ...common.parity.model import TRAIN
+from ...common.parity.programs import ROUNDING, Result
+from ...common.parity.tape import Tape
 from ...common.parity.values import Arguments
-from ...common.program import CodeLine
+from .torch_tape import Recorder, Wide
 
 
 class TorchProgram:
     """A module of PyTorch in one mode. See `trigru.common.parity.programs.Program`, which has the same methods."""
 
-    narrow_constants = False
-
     def __init__(self, model: Any, module: torch.nn.Module, method: str, inputs: tuple[Any, ...], mode: str):
         self.model, self.mode, self._method = model, mode, method
         self._own = module
-        self._module = copy.deepcopy(module).double().requires_grad_(True)
-        if mode in (EVAL, TRAIN):
-            self._module.train(mode == TRAIN)
-        self._params, self._buffers = dict(self._module.named_parameters()), _floating(self._module.named_buffers())
+        self._module = _widened(module)
+        self._params, self._buffers = _parameters(self._module), _floating(self._module)
         self.params = [Leaf(name.replace(".", "/"), tuple(p.shape)) for name, p in self._params.items()]
         self.states = [Leaf(name.replace(".", "/"), tuple(b.shape)) for name, b in self._buffers.items()]
         self.param_values = [p.detach().numpy().copy() for p in self._params.values()]
         self.state_values = [b.detach().numpy().copy() for b in self._buffers.values()]
         leaves, self._to_inputs = jax.tree.flatten(inputs)
         self._real = [n for n, a in enumerate(leaves) if a.dtype.kind == "f"]
+        running = Wide()
         try:
             with torch.no_grad():
-                arrays = [[a[None] for a in each] for each in (self.param_values, self.state_values, leaves)]
-                found = self._once(Arguments(*arrays))
+                given = Arguments(
+                    [a[None] for a in self.param_values],
+                    [a[None] for a in self.state_values],
+                    [a[None] for a in leaves],
+                )
+                self._module.train(True)
+                after = self._once(given)[1]
+                self._module.train(mode == TRAIN)
+                found = self._once(given, running=running)
         except Exception as error:
             given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in leaves)
             raise InputError(
@@ -50,19 +54,20 @@ class TorchProgram:
             ) from error
         self.outputs = [jax.ShapeDtypeStruct(a.shape, np.dtype(str(a.dtype).removeprefix("torch."))) for a in found[0]]
 
-    @cached_property
-    def draws(self) -> bool:
-        """Whether the module has a dropout that is on."""
-        return any(
-            isinstance(m, torch.nn.modules.dropout._DropoutNd) and m.p > 0 and m.training
-            for m in self._module.modules()
-        )
+        self.draws = running.draws
+        # A state that training leaves alone is a table of constants, with the rounding of float32.
+        self._fixed = [np.array_equal(a, b.numpy()) for a, b in zip(self.state_values, after, strict=True)]
+        fixed = [torch.from_numpy(a) for a, same in zip(self.state_values, self._fixed, strict=True) if same]
+        self.narrow_constants = any(map(_rounded, [*self._constants(), *fixed]))
 
     gradient_trace = None
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
-        """The outputs and the new state, for each set."""
-        with torch.no_grad():
+        """The outputs and the new state, for each set; with a jitter, narrow constants are moved in their rounding."""
+        if jitter:
+            pairs = zip(arguments.state, self._fixed, strict=True)
+            arguments = replace(arguments, state=[a * _factor(a.shape, jitter) if same else a for a, same in pairs])
+        with torch.no_grad(), _moved(self._constants(), jitter):
             found = [self._once(arguments, n) for n in range(_sets(arguments))]
         return Result(_stacked([a for a, _, _, _ in found]), _stacked([b for _, b, _, _ in found]), [], [])
 
@@ -81,30 +86,31 @@ class TorchProgram:
         """All values on the way to the outputs, for one set."""
         recorder = Recorder()
         with torch.no_grad():
-            outputs, new, given, leaves = self._once(arguments, 0, recorder)
-        return recorder.finished([*given, *leaves], [*outputs, *new])
+            outputs, new, _, _ = self._once(arguments, 0, recorder)
+        return recorder.finished([*outputs, *new])
 
     def gradient_tape(self, arguments: Arguments, weights: Sequence[Any]) -> Tape:
         """All values on the way to the outputs and the gradients, for one set."""
         recorder = Recorder()
-        outputs, new, given, leaves = self._once(arguments, 0, recorder)
-        with recorder:
-            self._weighted(outputs, weights).backward()
-        return recorder.finished([*given, *leaves], [*outputs, *new, *map(_gradient, given), *map(_gradient, leaves)])
+        with torch.autograd.set_detect_anomaly(True, check_nan=False), warnings.catch_warnings(action="ignore"):
+            outputs, new, given, leaves = self._once(arguments, 0, recorder)
+            with recorder:
+                self._weighted(outputs, weights).backward()
+        return recorder.finished([*outputs, *new, *map(_gradient, given), *map(_gradient, leaves)])
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs in the module's own dtype. It is not compiled."""
         own = copy.deepcopy(self._own)
         own.train(self._module.training)
         with torch.no_grad():
-            targets = [*own.parameters(), *_floating(own.named_buffers()).values()]
+            targets = [*_parameters(own).values(), *_floating(own).values()]
             for target, value in zip(targets, [*arguments.params, *arguments.state], strict=True):
                 target.copy_(torch.from_numpy(np.array(value[0])))
             given = [torch.from_numpy(np.array(a)) for a in jax.tree.leaves(inputs)]
             given = [a.long() if a.dtype == torch.int32 else a for a in given]
-            return [a.numpy() for a in self._called(own, given)]
+            return [_own_dtype(a) for a in self._called(own, given)]
 
-    def _once(self, arguments: Arguments, n: int = 0, recorder: "Recorder | None" = None) -> Any:
+    def _once(self, arguments: Arguments, n: int = 0, running: Wide | None = None) -> Any:
         """The outputs, the buffers after the call, the parameters, and the inputs of floating-point numbers."""
 
         def pick(a: np.ndarray) -> Any:
@@ -116,23 +122,24 @@ class TorchProgram:
             a.double().requires_grad_(True) if a.is_floating_point() else a.long() if a.dtype == torch.int32 else a
             for a in leaves
         ]
-        tensors = dict(zip([*self._params, *self._buffers], [*given, *buffers], strict=True))
-
-        def call() -> Any:
-            named = {f"module.{key}": value for key, value in tensors.items()}
-            return torch.func.functional_call(_Called(self._module, self, leaves), named, ())
-
-        if recorder is None:
-            outputs = call()
-        else:
-            with recorder:
-                outputs = call()
+        counters = {name: a.clone() for name, a in self._module.named_buffers() if name not in self._buffers}
+        tensors = dict(zip([*self._params, *self._buffers], [*given, *buffers], strict=True)) | counters
+        named = {f"module.{key}": value for key, value in tensors.items()}
+        if isinstance(running, Recorder):
+            running.begin([*given, *buffers, *leaves])
+        with _in_float64(), running or Wide():
+            outputs = torch.func.functional_call(_Called(self._module, self, leaves), named, ())
         return outputs, buffers, given, [leaves[i] for i in self._real]
+
+    def _constants(self) -> list[Any]:
+        """The tensors that the module has as plain attributes."""
+        return [a for part in self._module.modules() for _, a in _attributes(part)]
 
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
         inputs = jax.tree.unflatten(self._to_inputs, leaves)
         given = self.model.given(inputs)
-        outputs = self.model.shared(getattr(module, self._method)(*given, **self.model.keywords[self.mode]))
+        with _plain():
+            outputs = self.model.shared(getattr(module, self._method)(*given, **self.model.keywords[self.mode]))
         return [
             a
             for a in jax.tree.leaves(outputs, is_leaf=lambda a: isinstance(a, torch.Tensor))
@@ -159,64 +166,80 @@ class _Called(torch.nn.Module):
         return self._program._called(self.module, self._leaves)
 
 
-class Recorder(TorchDispatchMode):
-    """Records each operation of PyTorch with its operands, its results, and the lines that led to it."""
-
-    def __init__(self):
-        super().__init__()
-        self._tape, self._kept, self._numbers = Tape(), [], {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and record it."""
-        kwargs = kwargs or {}
-        operands: list[Any] = []
-        tree_map_only(torch.Tensor, operands.append, (args, kwargs))
-        numbers = tuple(map(self._number, operands))
-        found = func(*args, **kwargs)
-        results = [a for a in (found if isinstance(found, tuple | list) else [found]) if isinstance(a, torch.Tensor)]
-        new = tuple(map(self._new, results))
-        lines = _lines()
-        self._tape.record(
-            Step(func.overloadpacket.__name__, partial(_again, func, args, kwargs), numbers, new, lambda: lines)
-        )
-        return found
-
-    def finished(self, arguments: Sequence[Any], outputs: Sequence[Any]) -> Tape:
-        """The tape."""
-        self._tape.arguments = tuple(map(self._number, arguments))
-        self._tape.outputs = tuple(map(self._number, outputs))
-        return self._tape
-
-    def _number(self, tensor: Any) -> int:
-        return self._numbers[id(tensor)] if id(tensor) in self._numbers else self._new(tensor)
-
-    def _new(self, tensor: Any) -> int:
-        self._kept.append(tensor)
-        self._numbers[id(tensor)] = self._tape.add(tensor.detach().numpy().copy()[None])
-        return self._numbers[id(tensor)]
+def _widened(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a module in float64, with the tensors that are plain attributes."""
+    copied = copy.deepcopy(module).double().requires_grad_(True)
+    for part in copied.modules():
+        for name, value in _attributes(part):
+            setattr(part, name, value.double())
+    return copied
 
 
-def _again(func: Any, args: Any, kwargs: Any, *operands: Any) -> Any:
-    """An operation of other operands."""
-    rest = iter(operands)
-    args, kwargs = tree_map_only(torch.Tensor, lambda _: torch.from_numpy(np.array(next(rest)[0])), (args, kwargs))
-    found = func(*args, **kwargs)
-    results = [a for a in (found if isinstance(found, tuple | list) else [found]) if isinstance(a, torch.Tensor)]
-    return [a.detach().numpy()[None] for a in results]
+def _attributes(part: torch.nn.Module) -> list[tuple[str, Any]]:
+    """The tensors that are plain attributes of a module: neither parameters nor buffers."""
+    return [(k, a) for k, a in vars(part).items() if isinstance(a, torch.Tensor) and a.is_floating_point()]
 
 
-def _lines() -> tuple[CodeLine, ...]:
-    frame, found = sys._getframe(2), []
-    while frame is not None:
-        code = frame.f_code
-        if code.co_filename != __file__ and "/torch/utils/_" not in code.co_filename:
-            found.append(CodeLine(code.co_filename, frame.f_lineno, code.co_qualname))
-        frame = frame.f_back
-    return tuple(found)
+def _rounded(tensor: Any) -> bool:
+    """Whether some of its numbers are rounded to float32, as 0.1 is."""
+    return bool((tensor * 1024 != torch.round(tensor * 1024)).any() and (tensor == tensor.float()).all())
 
 
-def _floating(named: Any) -> dict[str, Any]:
-    return {name: a for name, a in named if a.is_floating_point()}
+def _factor(shape: tuple[int, ...], jitter: int) -> np.ndarray:
+    """Factors near 1, by half of the last digit of a number of float32."""
+    by = np.random.default_rng(jitter).uniform(-1, 1, shape)
+    return np.asarray(1 + ROUNDING * np.finfo(np.float32).eps * by)
+
+
+@contextmanager
+def _moved(tensors: Sequence[Any], jitter: int) -> Iterator[None]:
+    """Tensors are others while this lasts, by half of their last digit, if there is a jitter."""
+    before = [a.clone() for a in tensors]
+    for a in tensors if jitter else ():
+        a.mul_(torch.from_numpy(_factor(tuple(a.shape), jitter)))
+    try:
+        yield
+    finally:
+        for a, value in zip(tensors, before, strict=True):
+            a.copy_(value)
+
+
+@contextmanager
+def _in_float64() -> Iterator[None]:
+    """A number that is made without a dtype has float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    """Attention is computed step by step, and the layers of a transformer are not fused into one operation."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _parameters(module: torch.nn.Module) -> dict[str, Any]:
+    """The parameters in the order that JAX gives to the keys of a dictionary."""
+    return dict(sorted(module.named_parameters()))
+
+
+def _floating(module: torch.nn.Module) -> dict[str, Any]:
+    """The buffers of floating-point numbers, in the same order."""
+    return dict(sorted((name, a) for name, a in module.named_buffers() if a.is_floating_point()))
+
+
+def _own_dtype(tensor: Any) -> np.ndarray:
+    """An array of the tensor's dtype; of bfloat16, too, which PyTorch does not hand on to NumPy."""
+    return tensor.float().numpy().astype(jax.numpy.bfloat16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
 def _gradient(tensor: Any) -> Any:

@@ -75,7 +75,7 @@ mapping = {"a": ("w", lambda w: 2 * w)}
     left, out, _ = port("swapped.py", models=MODELS, swapped=swapped)
     assert left == 0, out
     assert "a = w, by the mapping" in out
-    assert "Note: Training is not compared" in out
+    assert "steps of training are not compared" in out
 
 
 def test_two_folders_with_modules_of_the_same_name(port, tmp_path):

@@ -1,0 +1,48 @@
+"""The gradients of two models by their parameters, where each leaf of the one holds leaves of the other."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..errors import listed
+from .layouts import Layout
+from .matching import Leaf, Match, Transform
+from .programs import Result
+from .values import largest
+
+
+def parameter_gradients(matches: Sequence[Match], first: Result, second: Result) -> Iterator[float]:
+    """The largest difference of each leaf of the reference, where the candidate's gradient can be given back.
+
+    Args:
+        matches: one for each leaf of the candidate.
+        first, second: of the reference and of the candidate, with gradients.
+    """
+    sets = max(map(len, first.of_params))
+    totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
+    known: set[int] = set()
+    computed: set[int] = set()
+    for m, gradient in zip(matches, second.of_params, strict=True):
+        if isinstance(m.layout, Layout):
+            m.layout.give_back(np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals)
+            known.update(m.layout.sources)
+        elif m.layout is not None:
+            computed.update(m.layout.sources)
+    for n, (a, b) in enumerate(zip(first.of_params, totals, strict=True)):
+        if n in known - computed:
+            yield largest([a], [b], first.of_params)
+
+
+def not_compared(reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]) -> list[str]:
+    """A sentence for each leaf of the candidate that a mapping computes, whose gradient is none of the reference's.
+
+    Args:
+        reference, candidate: the leaves of both.
+        matches: one for each leaf of the candidate.
+    """
+    return [
+        f"The mapping computes {leaf.path} from {listed(reference[n].path for n in m.layout.sources)}, so that it may "
+        "train at another rate: gradients of these and steps of training are not compared."
+        for leaf, m in zip(candidate, matches, strict=True)
+        if isinstance(m.layout, Transform)
+    ]

@@ -1,0 +1,113 @@
+"""Writes a candidate with the reference's parameters to a file of its framework."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ...common.errors import InputError, listed
+from ...common.files import write_whole
+from ...common.parity.model import Model, is_float, leaves_of
+from ...common.parity.record import Comparison
+
+
+def save(path: Path, model: Model, comparison: Comparison) -> None:
+    """Write the candidate of a comparison with the reference's values, in its own dtypes, whole or not at all.
+
+    A safetensors file has each array under its path. A msgpack file is read by `flax.serialization`: it has the
+    variables of a linen module, or `nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.RngState)))` of an NNX module. An
+    eqx file is read by `equinox.tree_deserialise_leaves`: it has the model, or the pair of the model and its state.
+
+    Args:
+        path: the file; its suffix is that of a format.
+        model: the candidate.
+        comparison: its comparison with a reference.
+
+    Raises:
+        InputError: no format of the model has this suffix, or leaves of the candidate have no partner.
+        OSError: it cannot be written.
+    """
+    check_suffix(path, model)
+    if missing := comparison.parameters.only_candidate:
+        raise InputError(
+            f"{path} is not written: the reference has no values for {listed(missing)}. A mapping may tell which they "
+            "are."
+        )
+    params = _with(model.params, comparison.converted)
+    state = _with(model.state, comparison.converted_state)
+    write_whole(path, FORMATS[path.suffix.lower()].content(model, params, state))
+
+
+def check_suffix(path: Path, model: Model) -> None:
+    """Refuse a file that a model cannot be written to.
+
+    Raises:
+        InputError: no format of the model has the suffix of this file.
+    """
+    known = [
+        suffix for suffix, each in FORMATS.items() if each.frameworks is None or model.framework in each.frameworks
+    ]
+    if path.suffix.lower() not in known:
+        raise InputError(
+            f"{path}: {model.name} cannot be saved with the suffix {path.suffix!r}, expected {' or '.join(known)}."
+        )
+
+
+def _with(tree: Any, values: list[Any]) -> Any:
+    """A tree with other values, in its own dtypes."""
+    own = [leaf.dtype for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+    return leaves_of(tree)[2]([np.asarray(a, dtype) for a, dtype in zip(values, own, strict=True)])
+
+
+def _safetensors(model: Model, params: Any, state: Any) -> bytes:
+    from safetensors.numpy import save as content
+
+    arrays: dict[str, np.ndarray] = {}
+    for tree in (params, state):
+        values = [np.asarray(leaf) for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+        for leaf, value in zip(leaves_of(tree)[0], values, strict=True):
+            arrays[f"state/{leaf.path}" if leaf.path in arrays else leaf.path] = np.ascontiguousarray(value)
+    return content(arrays, metadata={"format": "np"})
+
+
+def _msgpack(model: Model, params: Any, state: Any) -> bytes:
+    from flax.serialization import to_bytes
+
+    assert model.whole is not None
+    return to_bytes(model.whole(params, state))
+
+
+def _eqx(model: Model, params: Any, state: Any) -> bytes:
+    import equinox as eqx
+
+    assert model.whole is not None
+    buffer = io.BytesIO()
+    eqx.tree_serialise_leaves(buffer, jax.tree.map(_of_jax, model.whole(params, state)))
+    return buffer.getvalue()
+
+
+def _of_jax(leaf: Any) -> Any:
+    return jax.numpy.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+class Format(NamedTuple):
+    """A file format.
+
+    Args:
+        content: a function of a model, parameters and state that gives the bytes of a file.
+        frameworks: those whose models can be written in it; None for all.
+    """
+
+    content: Callable[[Model, Any, Any], bytes]
+    frameworks: tuple[str, ...] | None = None
+
+
+#: The formats by the suffix of their files.
+FORMATS = {
+    ".safetensors": Format(_safetensors),
+    ".msgpack": Format(_msgpack, ("linen", "nnx")),
+    ".eqx": Format(_eqx, ("equinox",)),
+}

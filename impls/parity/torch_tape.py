@@ -1,0 +1,251 @@
+"""The operations of PyTorch as they run: in float64, without random numbers, and recorded."""
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+from torch._decomp import decomposition_table  # pyright: ignore[reportMissingImports]
+from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[reportMissingImports]
+from torch.utils._pytree import tree_map_only  # pyright: ignore[reportMissingImports]
+
+from ...common.parity.tape import Step, Tape
+from ...common.program import CodeLine
+
+#: JAX's names of operations, by which the steps of two programs are compared.
+NAMES = {
+    **dict.fromkeys(("mm", "bmm", "mv", "dot"), "dot_general"),
+    **dict.fromkeys(("convolution", "mkldnn_convolution"), "conv_general_dilated"),
+    **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape"), "reshape"),
+    **dict.fromkeys(("t", "permute", "transpose"), "transpose"),
+    **dict.fromkeys(("unbind", "split", "split_with_sizes", "unsafe_split", "unsafe_chunk", "chunk"), "split"),
+    **dict.fromkeys(("select", "slice", "narrow"), "slice"),
+    **dict.fromkeys(("detach", "clone", "alias", "copy_", "lift_fresh", "contiguous"), "copy"),
+    **dict.fromkeys(("add", "add_"), "add"),
+    **dict.fromkeys(("sub", "rsub"), "sub"),
+    **dict.fromkeys(("mul", "mul_"), "mul"),
+    **dict.fromkeys(("relu", "maximum", "clamp_min"), "max"),
+    **{"cat": "concatenate", "stack": "concatenate", "expand": "broadcast_in_dim", "unsqueeze": "expand_dims"},
+    **{"_to_copy": "convert_element_type", "sigmoid": "logistic", "flip": "rev", "where": "select_n"},
+    **{"index": "gather", "constant_pad_nd": "pad", "embedding": "gather"},
+}  # fmt: skip
+#: The axes over which a product sums, for each of its operands.
+SUMMED = {"mm": ((1,), (0,)), "mv": ((1,), (0,)), "dot": ((0,), (0,)), "bmm": ((2,), (1,))}
+#: Operations that are recorded as the steps of which they consist.
+WHOLES = (
+    *("native_layer_norm", "native_batch_norm", "native_group_norm", "_fused_rms_norm", "_softmax", "_log_softmax"),
+    *("addmm", "baddbmm", "addmv", "gelu", "silu", "elu", "leaky_relu", "softplus", "hardswish", "mish", "glu"),
+    *("native_layer_norm_backward", "native_batch_norm_backward", "native_group_norm_backward"),
+    *("_softmax_backward_data", "_log_softmax_backward_data", "sigmoid_backward", "tanh_backward", "silu_backward"),
+    *("gelu_backward", "threshold_backward"),
+)
+#: Dtypes that are computed in float64 instead.
+NARROW = (torch.float32, torch.float16, torch.bfloat16)
+#: The number that is drawn uniformly from 0 to 1, each time, and from the normal distribution.
+UNIFORM, NORMAL = 0.25, -0.6744897501960817
+DRAWN = {
+    **dict.fromkeys(("rand", "rand_like", "uniform_", "uniform"), UNIFORM),
+    **dict.fromkeys(("randn", "randn_like", "normal_"), NORMAL),
+}
+RANDOM = {"bernoulli", "bernoulli_", *DRAWN}
+
+
+class Wide(TorchDispatchMode):
+    """Computes in float64 where a program asks for a narrower dtype, and draws the same number each time.
+
+    Attributes:
+        draws: whether numbers were drawn.
+    """
+
+    draws = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation."""
+        args, kwargs = tree_map_only(torch.dtype, _wide, (args, kwargs or {}))
+        self.draws = self.draws or func.overloadpacket.__name__ in RANDOM
+        return _run(func, args, kwargs)
+
+
+class Recorder(Wide):
+    """Records each operation with its operands, its results, and the lines that led to it.
+
+    A value is known by the place of its numbers in memory: what autograd keeps for the way back is the same value.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._tape = Tape()
+        self._tensors: dict[Any, Any] = {}
+        self._numbers: dict[Any, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and record it."""
+        args, kwargs = tree_map_only(torch.dtype, _wide, (args, kwargs or {}))
+        if func.overloadpacket.__name__ in WHOLES and func in decomposition_table:
+            with self:
+                return decomposition_table[func](*args, **kwargs)
+        operands: list[Any] = []
+        tree_map_only(torch.Tensor, operands.append, (args, kwargs))
+        numbers = tuple(map(self._number, operands))
+        found = _run(func, args, kwargs)
+        again = _Again(func, tree_map_only(torch.Tensor, lambda _: _HOLE, (args, kwargs)))
+        name, lines = str(func.overloadpacket.__name__), _lines()
+        results = _tensors(found)
+        if all(self._known(result) for result in results) and not self._written(operands):
+            return found
+        changed = [n for n, a in enumerate(operands) if self._changed(a)]
+        again.changed = changed
+        new = tuple(map(self._new, [*results, *[operands[n] for n in changed]]))
+        summed = _summed(name, operands)
+        self._tape.record(Step(NAMES.get(name, name), again, numbers, new, lambda: lines, summed))
+        for n in changed:
+            self._others(operands[n], lines)
+        return found
+
+    def finished(self, outputs: Sequence[Any]) -> Tape:
+        """The tape."""
+        self._tape.outputs = tuple(map(self._number, outputs))
+        return self._tape
+
+    def begin(self, arguments: Sequence[Any]) -> None:
+        """Number the arguments, before an operation can write to them."""
+        self._tape.arguments = tuple(map(self._new, arguments))
+
+    def _known(self, tensor: Any) -> bool:
+        return _place(tensor) in self._numbers
+
+    def _number(self, tensor: Any) -> int:
+        return self._numbers[_place(tensor)] if self._known(tensor) else self._new(tensor)
+
+    def _new(self, tensor: Any) -> int:
+        place = _place(tensor)
+        self._tensors[place] = tensor.detach()
+        self._numbers[place] = self._tape.add(_numpy(tensor)[None])
+        return self._numbers[place]
+
+    def _written(self, operands: Sequence[Any]) -> bool:
+        return any(map(self._changed, operands))
+
+    def _changed(self, tensor: Any) -> bool:
+        """Whether a tensor has other numbers than when it was recorded."""
+        return not np.array_equal(self._tape.values[self._number(tensor)][0], _numpy(tensor), equal_nan=True)
+
+    def _others(self, written: Any, lines: tuple[CodeLine, ...]) -> None:
+        """Record what else has other numbers since it shares memory with a tensor that was written to."""
+        own, source = _place(written), self._number(written)
+        for place, tensor in list(self._tensors.items()):
+            if place[0] == own[0] and place != own and self._changed(tensor):
+                before = self._numbers[place]
+                share = _Share(tensor, written)
+                self._numbers[place] = self._tape.add(_numpy(tensor)[None])
+                self._tape.record(
+                    Step("dynamic_update_slice", share, (before, source), (self._numbers[place],), lambda: lines)
+                )
+
+
+_HOLE = object()
+
+
+class _Again:
+    """An operation that can be run with other operands.
+
+    Args:
+        func: the operation.
+        call: its arguments and keywords, with a mark in place of each operand.
+    """
+
+    def __init__(self, func: Any, call: Any):
+        self._func, self._call = func, call
+        self.changed: list[int] = []
+
+    def __call__(self, *operands: Any) -> Any:
+        """Its results, and the operands that it writes to, each with an axis of sets in front."""
+        tensors = [torch.from_numpy(np.array(a[0])) for a in operands]
+        rest = iter(tensors)
+        args, kwargs = tree_map_only(object, lambda a: next(rest) if a is _HOLE else a, self._call)
+        with torch.no_grad():
+            results = [_numpy(a)[None] for a in _tensors(_run(self._func, args, kwargs))]
+        results += [_numpy(tensors[n])[None] for n in self.changed]
+        return results[0] if len(results) == 1 else results
+
+
+class _Share:
+    """What a tensor becomes when another one that shares its memory is written to."""
+
+    def __init__(self, tensor: Any, written: Any):
+        size = tensor.untyped_storage().nbytes() // tensor.element_size()
+        places = torch.arange(size)
+        mine, other = (
+            places.as_strided(a.shape, a.stride(), a.storage_offset()).numpy().copy() for a in (tensor, written)
+        )
+        self._source = np.full(size, -1)
+        self._source[other.reshape(-1)] = np.arange(other.size)
+        self._places = self._source[mine]
+
+    def __call__(self, before: Any, written: Any) -> Any:
+        """The tensor's numbers."""
+        new = np.asarray(written[0]).reshape(-1)[self._places]
+        return np.where(self._places >= 0, new, before[0])[None]
+
+
+def _run(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of an operation; of one that draws numbers, the same number each time."""
+    name = func.overloadpacket.__name__
+    if name == "bernoulli":
+        return (args[0] > UNIFORM).to(args[0].dtype)
+    if name == "bernoulli_":
+        chance = args[1] if len(args) > 1 else 0.5
+        return args[0].copy_(torch.as_tensor(chance > UNIFORM).expand(args[0].shape))
+    found = func(*args, **kwargs)
+    return found.fill_(DRAWN[name]) if name in DRAWN else found
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype in NARROW else dtype
+
+
+def _tensors(found: Any) -> list[Any]:
+    results: list[Any] = []
+    tree_map_only(torch.Tensor, results.append, found)
+    return results
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    return tensor.detach().resolve_conj().resolve_neg().numpy().copy()
+
+
+def _place(tensor: Any) -> tuple[Any, ...]:
+    """Where the numbers of a tensor are in memory."""
+    storage = tensor.untyped_storage().data_ptr()
+    return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+def _summed(name: str, operands: Sequence[Any]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """The groups of axes of each operand that are summed over, as `Step` has them."""
+    if name == "convolution":
+        axes = [tuple((n,) for n in range(1, a.ndim)) for a in operands[:2]]
+        return (*axes, *[()] * (len(operands) - 2))
+    return tuple((axes,) if axes else () for axes in SUMMED.get(name, ()))
+
+
+def _lines() -> tuple[CodeLine, ...]:
+    """The lines that led to an operation, the innermost first; on the way back, those of the way there."""
+    node: Any = torch._C._current_autograd_node()
+    if node is not None:
+        texts = "".join(node.metadata.get("traceback_", ()))
+        found = re.findall(r'File "(.*?)", line (\d+), in (.*)', texts)
+        lines = [CodeLine(file, int(line), function) for file, line, function in reversed(found)]
+    else:
+        frame, lines = sys._getframe(2), []
+        while frame is not None:
+            lines.append(CodeLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
+            frame = frame.f_back
+    ends = next((n for n, line in enumerate(lines) if line.file == _PROGRAM), len(lines))
+    return tuple(line for line in lines[:ends] if not any(part in line.file for part in (*_INSIDE, __file__)))
+
+
+#: Parts of the names of files that carry operations out.
+_INSIDE = ("/torch/_", "/torch/utils/_", "/jaxtyping/")
+_PROGRAM = __file__.replace("torch_tape", "torch_program")

@@ -1,0 +1,333 @@
+"""A module of PyTorch is the reference of a port, and is compared in float64 as any model is."""
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from trigru.parity import Model, compare
+
+torch = pytest.importorskip("torch")
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(4, 6)).astype("float32")
+
+
+def lines_of(result):
+    """The text of the candidate's lines and of the reference's, the likeliest first."""
+    pairs = [(place.candidate, place.reference) for place in result.places[:3]]
+    return [[at.text for at in some if at is not None] for some in zip(*pairs, strict=True)]
+
+
+class TorchMLP(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(6, 16)
+        self.norm = torch.nn.LayerNorm(16)
+        self.second = torch.nn.Linear(16, 3)
+
+    def forward(self, x):
+        h = torch.nn.functional.gelu(self.first(x))
+        h = self.norm(h)
+        return self.second(h)
+
+
+class MLP(linen.Module):
+    epsilon: float = 1e-5
+    approximate: bool = False
+    stopped: bool = False
+
+    @linen.compact
+    def __call__(self, x):
+        h = linen.Dense(16, name="first")(x)
+        h = linen.gelu(h, approximate=self.approximate)
+        h = jax.lax.stop_gradient(h) if self.stopped else h
+        h = linen.LayerNorm(epsilon=self.epsilon, name="norm")(h)
+        return linen.Dense(3, name="second")(h)
+
+
+def linen_mlp(**keywords):
+    module = MLP(**keywords)
+    return Model.linen(module, module.init(jax.random.key(0), X))
+
+
+def test_an_mlp_is_the_same():
+    result = compare(Model.torch(TorchMLP()), linen_mlp(), X)
+    assert result.verdict == "same", str(result)
+    assert {(m.candidate, *m.reference, m.how) for m in result.parameters.matched} == {
+        ("first/kernel", "first/weight", "transposed"),
+        ("first/bias", "first/bias", "as it is"),
+        ("norm/scale", "norm/weight", "as it is"),
+        ("norm/bias", "norm/bias", "as it is"),
+        ("second/kernel", "second/weight", "transposed"),
+        ("second/bias", "second/bias", "as it is"),
+    }
+
+
+def test_a_draw_of_pytorch_is_uniform():
+    reference = Model.torch(TorchMLP(), make=TorchMLP)
+    before = torch.get_rng_state()
+    module = MLP()
+    made = Model.linen(module, module.init(jax.random.key(0), X), make=lambda key: module.init(key, X))
+    result = compare(reference, made, X)
+    assert (result.verdict, [sentence.partition(":")[0] for sentence in result.draws]) == (
+        "same",
+        ["first/bias", "first/kernel", "second/bias", "second/kernel"],
+    )
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_stopped_gradient_is_placed():
+    result = compare(Model.torch(TorchMLP()), linen_mlp(stopped=True), X)
+    assert result.places[0].candidate.text == "h = jax.lax.stop_gradient(h) if self.stopped else h"
+    assert result.places[0].cause == "Without it, the gradients agree."
+
+
+def test_a_module_of_bfloat16_is_run_in_its_own_dtype():
+    module = torch.nn.Linear(6, 3).bfloat16()
+    reference = Model.torch(module, inputs=lambda x: x.to(module.weight.dtype))
+    params = {"kernel": jnp.ones((6, 3), jnp.bfloat16), "bias": jnp.ones(3, jnp.bfloat16)}
+    candidate = Model(params, lambda p, x: x.astype(p["bias"].dtype) @ p["kernel"] + p["bias"][None])
+    result = compare(reference, candidate, X)
+    assert result.verdict == "same", str(result)
+    assert 1e-4 < result.errors["error in its own dtype"] < 1e-1
+
+
+@pytest.mark.parametrize(
+    ("keywords", "mine", "theirs"),
+    [
+        ({"approximate": True}, "h = linen.gelu(h, approximate=self.approximate)", "gelu(self.first(x))"),
+        ({"epsilon": 1e-6}, "h = linen.LayerNorm(", "h = self.norm(h)"),
+    ],
+)
+def test_a_fault_of_an_mlp_is_placed(keywords, mine, theirs):
+    result = compare(Model.torch(TorchMLP()), linen_mlp(**keywords), X)
+    candidates, references = lines_of(result)
+    assert result.verdict == "another"
+    assert mine in candidates[0]
+    assert any(theirs in text for text in references)
+
+
+class TorchNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 5, 3, padding=1)
+        self.norm = torch.nn.BatchNorm2d(5)
+        self.head = torch.nn.Linear(5, 2)
+
+    def forward(self, x):
+        h = torch.relu(self.norm(self.conv(x)))
+        h = h.mean((2, 3))
+        return self.head(h)
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs, padding="SAME", *, negative=False):
+        self.conv = nnx.Conv(3, 5, (3, 3), padding=padding, rngs=rngs)
+        self.norm = nnx.BatchNorm(5, momentum=0.9, epsilon=1e-5, rngs=rngs)
+        self.head = nnx.Linear(5, 2, rngs=rngs)
+        self.negative = negative
+
+    def __call__(self, x):
+        h = nnx.relu(self.norm(self.conv(x)))
+        h = h.max((1, 2)) if self.negative else h.mean((1, 2))
+        return self.head(h)
+
+
+IMAGES = RNG.normal(size=(4, 3, 5, 5)).astype("float32")
+
+
+def net(**keywords):
+    module = Net(nnx.Rngs(0), **keywords)
+    return Model.nnx(module, inputs=lambda x: jnp.moveaxis(x, 1, -1))
+
+
+def test_batch_norm_has_another_running_variance():
+    """PyTorch keeps the unbiased variance, and Flax the biased one: the outputs agree, and the new state does not."""
+    result = compare(Model.torch(TorchNet()), net(), IMAGES)
+    assert result.verdict == "another"
+    assert result.errors["outputs (train)"] < 1e-12
+    assert result.errors["new state norm/mean (train)"] < 1e-12
+    assert result.errors["new state norm/var (train)"] > 1e-4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("keywords", "mine"), [({"negative": True}, "h.max((1, 2))"), ({"padding": "CIRCULAR"}, "self.conv(x)")]
+)
+def test_a_fault_of_a_net_is_placed(keywords, mine):
+    result = compare(Model.torch(TorchNet()), net(**keywords), IMAGES)
+    candidates, references = lines_of(result)
+    assert result.verdict == "another"
+    assert any(mine in text for text in candidates[:2])
+    assert references
+
+
+class TorchRecurrent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = torch.nn.LSTM(6, 8, batch_first=True)
+
+    def forward(self, x):
+        outputs, (h, c) = self.rnn(x)
+        return outputs, h[0], c[0]
+
+
+class Recurrent(linen.Module):
+    """Gates in PyTorch's order."""
+
+    order: tuple = (0, 1, 2, 3)
+    two: bool = True
+    memory: float = 1.0
+
+    @linen.compact
+    def __call__(self, x):
+        weight_ih = self.param("weight_ih", linen.initializers.lecun_normal(), (6, 32))
+        weight_hh = self.param("weight_hh", linen.initializers.orthogonal(), (8, 32))
+        bias = self.param("bias_ih", linen.initializers.normal(), (32,))
+        if self.two:
+            bias = bias + self.param("bias_hh", linen.initializers.normal(), (32,))
+
+        def step(carry, x):
+            h, c = carry
+            gates = jnp.split(x @ weight_ih + h @ weight_hh + bias[None], 4, axis=-1)
+            i, f, g, o = (gates[n] for n in self.order)
+            c = self.memory * jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        start = jnp.zeros((x.shape[0], 8), x.dtype)
+        (h, c), outputs = jax.lax.scan(step, (start, start), jnp.moveaxis(x, 1, 0))
+        return jnp.moveaxis(outputs, 0, 1), h, c
+
+
+SEQUENCES = RNG.normal(size=(4, 5, 6)).astype("float32")
+
+
+def recurrent(**keywords):
+    module = Recurrent(**keywords)
+    return Model.linen(module, module.init(jax.random.key(0), SEQUENCES))
+
+
+def test_an_lstm_is_the_same():
+    result = compare(Model.torch(TorchRecurrent()), recurrent(), SEQUENCES)
+    assert result.verdict == "same", str(result)
+
+
+def test_two_biases_in_one():
+    mapping = {"bias_ih": (("rnn/bias_ih_l0", "rnn/bias_hh_l0"), lambda a, b: a + b)}
+    result = compare(Model.torch(TorchRecurrent()), recurrent(two=False), SEQUENCES, mapping=mapping)
+    assert result.verdict == "same", str(result)
+    assert len(result.remarks) == 1
+    assert result.remarks[0].startswith("The mapping computes bias_ih from rnn/bias_ih_l0 and rnn/bias_hh_l0")
+    assert not any("steps of" in name for name in result.errors)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("keywords", "mine"), [({"memory": 0.9}, "c = self.memory"), ({"order": (0, 1, 3, 2)}, "jnp.split(")]
+)
+def test_a_fault_of_an_lstm_is_placed(keywords, mine):
+    result = compare(Model.torch(TorchRecurrent()), recurrent(**keywords), SEQUENCES)
+    candidates, references = lines_of(result)
+    assert any(mine in text for text in candidates[:2])
+    assert references
+
+
+class TorchBlock(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+
+    def forward(self, x):
+        return self.block(x)
+
+
+class Block(nnx.Module):
+    def __init__(self, rngs, scale=1.0, epsilon=1e-5, *, first=False):
+        self.in_proj = nnx.Linear(8, 24, rngs=rngs)
+        self.out_proj = nnx.Linear(8, 8, rngs=rngs)
+        self.linear1 = nnx.Linear(8, 16, rngs=rngs)
+        self.linear2 = nnx.Linear(16, 8, rngs=rngs)
+        self.norm1 = nnx.LayerNorm(8, epsilon=epsilon, rngs=rngs)
+        self.norm2 = nnx.LayerNorm(8, epsilon=1e-5, rngs=rngs)
+        self.scale, self.first = scale, first
+
+    def attend(self, x):
+        batch, length, width = x.shape
+        q, k, v = (a.reshape(batch, length, 2, width // 2) for a in jnp.split(self.in_proj(x), 3, axis=-1))
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) * self.scale / jnp.sqrt(width // 2)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits), v)
+        return self.out_proj(mixed.reshape(batch, length, width))
+
+    def __call__(self, x):
+        x = x + self.attend(self.norm1(x)) if self.first else self.norm1(x + self.attend(x))
+        return self.norm2(x + self.linear2(nnx.relu(self.linear1(x))))
+
+
+TOKENS = RNG.normal(size=(3, 5, 8)).astype("float32")
+
+
+def block(**keywords):
+    return Model.nnx(Block(nnx.Rngs(0), **keywords))
+
+
+def test_a_layer_of_a_transformer_is_the_same():
+    result = compare(Model.torch(TorchBlock()), block(), TOKENS)
+    assert result.verdict == "same", str(result)
+    pairs = {m.candidate: (m.reference, m.how) for m in result.parameters.matched}
+    assert pairs["in_proj/kernel"] == (("block/self_attn/in_proj_weight",), "transposed")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("keywords", "mine"),
+    [({"scale": 2.0}, "logits = "), ({"epsilon": 1e-3}, "self.norm1"), ({"first": True}, "self.norm1(x)")],
+)
+def test_a_fault_of_a_transformer_is_placed(keywords, mine):
+    result = compare(Model.torch(TorchBlock()), block(**keywords), TOKENS)
+    candidates, references = lines_of(result)
+    assert result.verdict == "another"
+    assert any(mine in text for text in candidates[:2])
+    assert references
+
+
+class TorchInPlace(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(6, 8)
+        self.scale = torch.linspace(0.1, 1, 8)
+        self.register_buffer("table", torch.linspace(0.2, 3, 8).sin())
+
+    def forward(self, x):
+        h = torch.nn.functional.dropout(self.first(x), 0.5, self.training)
+        h = h + self.table
+        h[:, 2:4] *= 0.1
+        h.add_(torch.arange(8, dtype=torch.float32) * 0.1)
+        return h.to(torch.float16).tanh() * self.scale
+
+
+def in_place(first=0.1):
+    def function(params, x, *, rate):
+        h = x @ params["kernel"] + params["bias"][None]
+        h = jnp.where(jax.random.bernoulli(jax.random.key(0), 1 - rate, h.shape), h / (1 - rate), 0.0)
+        h = h + jnp.sin(jnp.linspace(0.2, 3, 8))[None]
+        h = h.at[:, 2:4].multiply(first)
+        h = h + (jnp.arange(8) * 0.1)[None]
+        return jnp.tanh(h) * jnp.linspace(0.1, 1, 8)[None]
+
+    params = {"kernel": jnp.asarray(RNG.normal(size=(6, 8))), "bias": jnp.ones(8)}
+    return Model(params, function, train={"rate": 0.5}, eval={"rate": 0.0})
+
+
+def test_what_is_written_in_place_cast_dropped_or_rounded_is_the_same():
+    result = compare(Model.torch(TorchInPlace()), in_place(), X)
+    assert result.verdict == "same", str(result)
+
+
+def test_a_fault_of_what_is_written_in_place_is_placed():
+    result = compare(Model.torch(TorchInPlace()), in_place(first=0.2), X)
+    candidates, references = lines_of(result)
+    assert any("h.at[:, 2:4]" in text for text in candidates), str(result)
+    assert any("h[:, 2:4] *= 0.1" in text for text in references), str(result)
