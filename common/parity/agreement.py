@@ -95,10 +95,11 @@ def seen(value: np.ndarray) -> np.ndarray:
         value = np.stack([np.real(value), np.imag(value)], axis=-1)
     if max(value.max(initial=0), -value.min(initial=0)) <= LARGE:
         return value
+    value = np.where(np.isinf(value), np.sign(value) * 1e300, value)
     sizes = np.abs(value)
-    usual = np.median(sizes[(sizes > 0) & np.isfinite(sizes)]) if np.isfinite(sizes).any() else 0.0
+    usual = np.median(sizes[sizes > 0])
     least = LARGE * max(min(usual, 1.0), 1e-300)
-    return np.where(sizes > least, 0.0, value) if (sizes <= least).any() else value
+    return np.where(sizes > least, 0.0, value) if (sizes <= least).any() else value / sizes.max()
 
 
 def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
