@@ -151,7 +151,7 @@ def run_torch(case, asked, passed):
     bidirectional GRU has weights of torch's own, and nothing of it reaches the scalar.
     """
     H, D = case.params.gru.weight_hh.shape[1], case.x.shape[-1]
-    directions, dtype = 1 + asked.reverse, getattr(torch, case.dtype)
+    directions, dtype = 1 + asked.reverse, getattr(torch, str(case.x.dtype))
     module = torch.nn.GRU(D, H, batch_first=not asked.time_major, bidirectional=asked.reverse, dtype=dtype)
     set_weights(module, case.params.gru, "_l0_reverse" if asked.reverse else "_l0")
     x = torch.tensor(case.x, requires_grad=True)
