@@ -149,8 +149,8 @@ def over_devices(
 
     def transform(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(model: Any, *data: Any) -> Any:
-            model = jax.device_put(model, NamedSharding(mesh, P()))
-            data = jax.device_put(data, NamedSharding(mesh, P(AXIS)))
+            model = _spread(model, NamedSharding(mesh, P()))
+            data = _spread(data, NamedSharding(mesh, P(AXIS)))
             with jax.set_mesh(mesh) if explicit else nullcontext():
                 jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
                 compiled = jitted.lower(model, *data).compile()
@@ -200,3 +200,13 @@ def _require_one_exchange(way: Way, port: Port, answers: Answers, exchanged: lis
             f"{way.name}: devices exchange {total:,} bytes ({'; '.join(map(str, exchanged))}), expected at most "
             f"{most:,}: those of the gradient."
         )
+
+
+def _spread(arrays: Any, sharding: Any) -> Any:
+    """The arrays on several devices. `jax.device_put` refuses NaN on several hosts: it is not the same on each."""
+
+    def spread(array: Any) -> Any:
+        values = np.asarray(array)
+        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+    return jax.tree.map(spread, arrays)
