@@ -110,8 +110,12 @@ class Environments:
         """A folder with this trigru alone, so that its bounds on the frameworks do not bind a set."""
         folder = Path(self._place) / "trigru"
         (folder / "trigru").mkdir(parents=True)
-        for room in ("common", "impls", "bench"):
-            (folder / "trigru" / room).symlink_to(Path(__file__).parents[2] / room)
+        root = Path(__file__).parents[2]
+        installed = (root / "parity").is_dir()  # where it is read from a clone, it stands among its parts
+        rooms = {name: root / name for name in ("common", "impls", "bench")}
+        rooms["parity"] = root / ("parity" if installed else "impls/parity/public")
+        for name, room in rooms.items():
+            (folder / "trigru" / name).symlink_to(room)
         known = ((of, file) for of in distributions(name="trigru") for file in of.files or ())
         of, metadata = next((of, file) for of, file in known if file.name == "METADATA")
         (folder / metadata.parent.name).symlink_to(str(of.locate_file(metadata.parent)))
