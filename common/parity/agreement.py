@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-#: The most axes that a layout may exchange.
-MOST_AXES = 5
+from .layouts import MOST_AXES
+
 #: Numbers beyond it may be there to mask others.
 LARGE = 1e6
 #: The most numbers of an array that is taken apart into single entries.

@@ -61,7 +61,6 @@ class Program:
         self.states, self.state_values, self._to_state = leaves_of(model.state)
         self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
-        self.structure: Any = None
         self.closed = self._traced(self._forward, ())
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
@@ -133,7 +132,7 @@ class Program:
         params, state = self._to_params(list(leaves[:p])), self._to_state(list(leaves[p : p + s]))
         inputs = jax.tree.unflatten(self._to_inputs, leaves[p + s :])
         outputs, new = self.model(params, state, inputs, self.mode)
-        found, self.structure = jax.tree.flatten(outputs)
+        found = jax.tree.leaves(outputs)
         if not found:
             raise InputError(f"{self.model.name} returns no array.")
         new_leaves = [leaf for leaf in jax.tree.leaves(new) if is_float(leaf)]

@@ -91,3 +91,10 @@ def test_a_tape_is_played_again_from_a_changed_value_on():
     number = next(step.results[0] for step in changed.steps if step.operation == "max")
     new = changed.played({number: changed.values[changed.steps[changed.maker[number]].operands[0]]})
     np.testing.assert_allclose(new[changed.outputs[0]], tape(reference).values[tape(reference).outputs[0]], rtol=1e-12)
+
+
+def test_a_step_within_a_loop_knows_the_lines_outside_of_it():
+    step = next(step for step in tape(another_scale_in_a_loop).steps if step.operation == "tanh")
+    own = [line for line in step.lines() if line.file == __file__]
+    functions = [line.function.rpartition(".")[2] for line in own]
+    assert functions[:2] == ["step", "another_scale_in_a_loop"]

@@ -1,9 +1,12 @@
 """Laws of layouts: what is converted is given back, and pieces of what is joined are the parts."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trigru.common.errors import InputError
 from trigru.common.parity.layouts import joined, joined_unequal, piece, whole
+from trigru.common.parity.matching import Leaf, match
 
 AXES = st.integers(1, 4)
 SHAPES = st.lists(AXES, min_size=1, max_size=3).map(tuple)
@@ -70,3 +73,9 @@ def test_each_transposition_is_an_option(shape, data):
     options = whole(0, shape, moved.shape[1:])
     assert any(np.array_equal(option.convert([leaf]), moved) for option in options)
     assert len({option.key for option in options}) == len(options)
+
+
+def test_a_mapping_that_names_a_leaf_twice_is_refused():
+    leaves = [Leaf("layer/kernel", (2, 3))]
+    with pytest.raises(InputError, match="names 'layer/kernel' twice"):
+        match(leaves, leaves, {"layer.kernel": "layer/kernel", "kernel": "layer/kernel"})
