@@ -14,7 +14,7 @@ from ..results.files import read
 from ..results.record import Benchmark, Provenance, Results
 from ..results.run import Run, Timed
 from ..timing.machine import describe_machine
-from ..timing.messages import NO_BASELINE
+from ..timing.supervisor import NO_BASELINE
 from .statistics import compare, noise_floor, verdict
 
 

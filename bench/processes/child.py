@@ -57,6 +57,11 @@ def devices_of_cpu(devices: int | None) -> list[str]:
     return [f"--xla_force_host_platform_device_count={devices}"] if devices and devices > 1 else []
 
 
+def cores() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def interpreter(*arguments: str, python: str | None = None) -> list[str]:
     """The command that runs Python in safe-path mode, so that a file in the current folder is not imported.
 
@@ -131,7 +136,8 @@ class Child:
         if _exit_code(child, limit_s):
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            how = f"killed by signal {-child.returncode}" if child.returncode < 0 else last
+            killed = child.returncode < 0 and -child.returncode != signal.SIGABRT  # who aborts says why
+            how = f"killed by signal {-child.returncode}" if killed else last
             raise ChildDiedError(f"the measuring process died: {how or f'exit code {child.returncode}'}")
 
 

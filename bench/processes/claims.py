@@ -18,7 +18,7 @@ from platformdirs import user_cache_path
 
 from ...common.files import read_whole, write_whole
 from .interrupts import check
-from .private import private_folder
+from .scratch import private_folder
 
 #: Seconds from one look at a claim that is waited for to the next.
 LOOK_EVERY_S = 0.5

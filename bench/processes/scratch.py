@@ -1,4 +1,4 @@
-"""Temporary folders for processes that work together, which are removed even if those were killed."""
+"""Folders for processes: temporary ones, which are removed even if a process was killed, and private ones."""
 
 import os
 import shutil
@@ -30,3 +30,17 @@ def clear_remains() -> None:
             if is_own and not folder.is_symlink() and (folder / USED).is_file():
                 with FileLock(folder / USED, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def private_folder(folder: Path) -> Path | None:
+    """A folder that is made if it is missing; None where others can write into it, or this user cannot.
+
+    What others could put there would be believed, or run.
+    """
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022):
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+    return None

@@ -26,8 +26,10 @@ from platformdirs import user_cache_path
 from ...common.equality.measurement import Measurement
 from ...common.files import write_whole
 from ...impls import own_ports
-from ..processes.private import private_folder
+from ..processes.child import cores
+from ..processes.scratch import private_folder
 from .messages import Subject
+from .prover import processor
 
 #: Packages whose sources are read for the digest; of other files, sizes and times of change tell.
 READ = ("jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "ml_dtypes", "jaxtyping")
@@ -134,8 +136,8 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
     def add(*words: object) -> None:
         found.update("\0".join(map(str, words)).encode(errors="surrogateescape") + b"\n")
 
-    add(sys.version, os.path.realpath(sys.executable), sys.flags, platform.machine(), platform.libc_ver(), _processor())
-    add(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    add(sys.version, os.path.realpath(sys.executable), sys.flags, platform.machine(), platform.libc_ver(), processor())
+    add(cores())
     script = None if sys.flags.safe_path else os.path.dirname(os.path.abspath(sys.argv[0])) if sys.argv[0] else ""
     for name, value in sorted(environment.items()):
         if name.startswith(VARIABLES):
@@ -204,9 +206,3 @@ def _content(path: str) -> str:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         return type(error).__name__
-
-
-def _processor() -> str:
-    from .prover import processor
-
-    return processor()

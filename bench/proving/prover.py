@@ -17,13 +17,12 @@ from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, shared_memory, xla_flags
+from ..processes.child import SLICE_S, Child, ChildDiedError, cores, devices_of_cpu, shared_memory, xla_flags
 from ..processes.interrupts import check
-from ..processes.private import private_folder
-from ..processes.scratch import scratch
+from ..processes.scratch import private_folder, scratch
 from .messages import Answer, Answered, Asked, Begun, Request
 
-WORKER = "trigru.bench.proving.worker:answer_request"
+WORKER = "trigru.bench.proving.questions:answer_request"
 #: Fewer questions than this for each process are answered sooner in this one: a process takes seconds to start.
 FEW = 20
 #: A process needs up to a gigabyte.
@@ -65,7 +64,7 @@ class Prover:
 
     def __init__(self, *, keep: bool, fast: bool = False, early: bool = False, devices: int | None = None):
         self.programs = programs_folder() if keep else None
-        self.processes = 1 if _has_tpu() else min(_cores(), MOST_PROCESSES)
+        self.processes = 1 if _has_tpu() else min(cores(), MOST_PROCESSES)
         self.backend: str | None = None
         self._fast, self._devices = fast, devices
         self._early = [self._child() for _ in range(self.processes if early and self.processes > 1 else 0)]
@@ -170,7 +169,7 @@ def processor() -> str:
 
 
 def _here(request: Request) -> Generator[Answered, None, None]:
-    from .worker import answer_questions
+    from .questions import answer_questions
 
     with closing(answer_questions(request)) as answers:
         yield from (answer for answer in answers if isinstance(answer, Answered))
@@ -221,7 +220,3 @@ def _has_tpu() -> bool:
     """Whether JAX would look for a TPU, without starting it."""
     platforms = os.environ.get("JAX_PLATFORMS", "")
     return find_spec("libtpu") is not None and (not platforms or "tpu" in platforms)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,15 +1,25 @@
-"""Questions by name, and back."""
+"""Questions by name and back, and the process that answers them.
 
-from collections.abc import Iterable, Mapping, Sequence
+`trigru.bench.proving.prover` starts some of these, side by side.
+"""
+
+import gc
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
+
+import jax
 
 from ...common.equality.checks import CHECKS, Check, get_checks
 from ...common.equality.contract.factors import style_of
-from ...common.equality.verification import Question, questions
+from ...common.equality.verification import Examiner, Question, questions
+from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
 from ...common.port.protocol import Port, WithKernel
 from ...common.port.styles import styles_called
 from ...impls import get_port
-from .messages import Asked, Subject
+from .messages import Answer, Answered, Asked, Begun, Request, Subject
 
 #: What is asked of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells
 #: why; and the checks that have no rows.
@@ -62,3 +72,30 @@ def get_subject(subject: Subject) -> Port:
         return get_upstream(subject.name).PORT
     port = get_port(subject.name)
     return port if subject.kernel is None else WithKernel(port, subject.kernel)
+
+
+def answer_questions(request: Request) -> Generator[Answer, None, None]:
+    """Take the questions of a request that nobody else has taken, and answer them."""
+    gc.freeze()  # what is imported stays: to look at it again takes a tenth of the time of a trace
+    examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
+    with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
+        for number in _taken(request):
+            yield Begun(number)
+            asked = request.questions[number]
+            with count_programs() as programs:
+                measurements = examiner.ask(find(asked))
+            yield Answered(number, measurements, programs.compiled, programs.reused, jax.default_backend())
+
+
+def _taken(request: Request) -> Iterator[int]:
+    numbers = range(len(request.questions))
+    for number in (*numbers[request.start :], *numbers[: request.start]):
+        with suppress(FileExistsError):
+            os.close(os.open(Path(request.folder) / str(number), os.O_CREAT | os.O_EXCL))
+            yield number
+
+
+def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
+    """Answer questions in a process of its own."""
+    for found in answer_questions(request):
+        answer(found)

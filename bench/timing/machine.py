@@ -3,13 +3,14 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
+from ..processes.child import cores
 from ..results.run import Machine
-from .accelerators import describe_gpus
 
 PACKAGES = ("trigru", "jax", "jaxlib", "flax", "equinox", "optax", "numpy", "scipy", "pytest-benchmark")
 #: Folders of trigru whose changes can change what is measured.
@@ -28,6 +29,21 @@ _TAKES_PATH = re.compile(r"_(to|from|dir|path|file)$")
 _IS_PATH = re.compile(r"[/\\]|^['\"]?~")
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 PATH = "PATH"
+NVIDIA_SMI = "nvidia-smi"
+NVIDIA_SMI_LIMIT_S = 20.0
+#: NVIDIA's driver is asked for these, which JAX does not know: its name of each, and the name here.
+QUERIES = {
+    "name": "name",
+    "driver_version": "driver",
+    "clocks.max.sm": "most MHz",
+    "clocks.sm": "MHz",
+    "power.limit": "W at most",
+    "mig.mode.current": "MIG",
+    "memory.total": "MiB",
+    "memory.used": "MiB used",
+    "utilization.gpu": "% busy",
+}
+_ABSENT = ("[N/A]", "[Not Supported]", "N/A")
 
 
 def describe_machine(packages: Iterable[str] = ()) -> Machine:
@@ -48,7 +64,7 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
         versions=versions,
         device=cpu_name() if device.platform == "cpu" else device.device_kind,
         backend=device.platform,
-        threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        threads=cores(),
         xla_flags=environment.pop("XLA_FLAGS", ""),
         environment=environment,
         commit=commit_of_trigru(),
@@ -110,6 +126,42 @@ def cuda_packages(installed: Iterable[str | None]) -> list[str]:
     """
     names = {name.lower().replace("_", "-") for name in installed if name}
     return sorted(name for name in names if _CUDA.fullmatch(name))
+
+
+def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variable that leaves a process one GPU, the first, unless the user has said which it may see.
+
+    Empty where there is no GPU of NVIDIA's.
+    """
+    if "CUDA_VISIBLE_DEVICES" in environment or not os.path.exists("/dev/nvidia0"):
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": "0"}
+
+
+def describe_gpus() -> list[dict[str, str]]:
+    """What NVIDIA's driver says of each GPU, as text; empty without a driver, or if it does not answer."""
+    if shutil.which(NVIDIA_SMI) is None:
+        return []
+    command = [NVIDIA_SMI, f"--query-gpu={','.join(QUERIES)}", "--format=csv,noheader,nounits"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_LIMIT_S)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return read_gpus(found.stdout)
+
+
+def read_gpus(text: str) -> list[dict[str, str]]:
+    """Lines of the driver's answer, one for each GPU; what it does not know is left out.
+
+    >>> read_gpus("NVIDIA H100 80GB HBM3, 580.65.06, 1980, 345, 700.00, Disabled, 81559, 4, [N/A]")[0]["W at most"]
+    '700.00'
+    """
+    lines = [[value.strip() for value in line.split(",")] for line in text.splitlines() if line.strip()]
+    return [
+        {name: value for name, value in zip(QUERIES.values(), values, strict=True) if value not in _ABSENT}
+        for values in lines
+        if len(values) == len(QUERIES)
+    ]
 
 
 def memory() -> int | None:

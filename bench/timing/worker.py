@@ -22,9 +22,9 @@ from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Started, Timed
 from .machine import describe_machine
-from .messages import MARKER, NO_BASELINE, Answer, Request, Underway
 from .roofline import measure_ceilings, measure_loop_step
 from .sampling import Pace, Samples, WarmUp, calls_in_a_sample, pace_of, sample_rounds, warm_up
+from .supervisor import MARKER, NO_BASELINE, Answer, Request, Underway
 
 #: A round of the large workload takes seconds. A group gets no more rounds than fit this time, over all processes.
 GROUP_TIME_S = 40.0

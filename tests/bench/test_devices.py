@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.known import tables_in_markdown
 from trigru.bench.analysis.merge import load
 
 
@@ -64,16 +63,16 @@ def test_what_is_exchanged_is_read_from_the_programs(run):
     assert {b.facts.program.collectives for b in forward.values()} == {()}, "no gradient, nothing to exchange"
 
 
-def test_the_report_has_a_table_for_each_group_and_a_picture(folder, run):
-    tables = tables_in_markdown((folder / "report.md").read_text())
-    table = tables["tiny@batch=4 train_step: strong scaling"]
-    assert table.columns == ["arm", "devices", "a call", "speedup", "efficiency", "exchanged in a call"]
-    assert [row[:2] for row in table.rows[:2]] == [["nnx[nnx.jit]", "2, placed"], ["nnx[nnx.jit]", "2, shard_map"]]
-    assert "in a loop" in table.rows[0][-1]
-    assert "in a loop" not in table.rows[1][-1]
-    assert {title for title in tables if "scaling" in title} == {
-        f"tiny@batch=4 {phase}: strong scaling" for phase in ("forward", "train_step")
-    }
+def test_the_report_has_a_table_for_each_group_and_a_picture(folder):
+    text = (folder / "report.md").read_text()
+    for phase in ("forward", "train_step"):
+        assert f"## tiny@batch=4 {phase}: strong scaling\n" in text
+    placed, mapped = (
+        next(line for line in text.splitlines() if line.startswith(f"| nnx[nnx.jit] | 2, {way} ") and "KiB" in line)
+        for way in ("placed", "shard_map")
+    )
+    assert "in a loop" in placed
+    assert "in a loop" not in mapped
     assert "strong scaling" in (folder / "report.html").read_text()
 
 

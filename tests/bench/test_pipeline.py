@@ -1,275 +1,103 @@
-"""From the command line to the printed cell, on a machine whose costs are known: every number is what arithmetic says.
+"""From the command line to the printed cell, with processes that measure nothing and answer with times that are known.
 
-What is asked goes in through the command line; what is looked at is results.json, report.md and the screen.
+What the numbers between become is computed here once more, by the simplest arithmetic that gives them.
 """
 
 import re
-from itertools import groupby
 
 import numpy as np
 import pytest
-from support.known import (
-    DIVISIONS,
-    FIRST,
-    FLOOR,
-    PEERS,
-    PHASES,
-    SIZE_NAMES,
-    SIZES,
-    STOCK,
-    WORKLOADS,
-    Arm,
-    bench,
-    check,
-    groups,
-    interval,
-    limits,
-    mean_interval,
-    says,
-    short,
-    trigru,
-    verdict,
-)
-from support.virtual import virtual_machine
-from trigru.bench.reporting.answer import TRY_FUSED
+from support.cli import invoke
+from support.processes import FakeProcesses, samples
+from trigru.bench.analysis.merge import load
+from trigru.bench.arms.plan import expand
 
-FOLDED = ("arm", "why", "reason", "linen", "nnx", "equinox", "torch")
-KERNELS_TITLE = "The fused kernel against each framework's own cell"
+ASK_PROCESS = "trigru.bench.timing.supervisor.ask_process"
+OPTIONS = ("--workload", "tiny", "--workload", "question", "--phase", "forward", "--phase", "step")
+PORTS = ("--port", "linen", "--port", "nnx", "--style", "functional", "--kernel", "stock", "--kernel", "fused")
+SLOWER = 1.2  # what a third process would be hard put to explain
 
 
-def arms(run, division, **chosen):
-    return [arm for group in groups(division, **chosen) for arm in run.arms(group, DIVISIONS[division])]
+def compare(folder, *options, processes=None, expected=0):
+    """What `trigru compare` leaves and prints, of three processes that answer at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ASK_PROCESS, processes or FakeProcesses())
+        result = invoke("compare", "--no-proof", *options, "--processes", "3", "-o", str(folder))
+    assert result.exit_code == expected, result.output
+    return load(folder / "results.json"), result.stdout
 
 
-def star(arm):
-    return "*" * (not arm.same_program)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two workloads, two phases and both kernels: its folder, its arms and its screen."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, *compare(folder, *OPTIONS, *PORTS)
 
 
-def overhead_us(found):
-    return lambda arms_of: ("%" + star(arms_of[found]), *(1e6 * s for s in arms_of[found].overhead_s))
+def times_of(benchmark):
+    """The samples of each process, as the processes answered."""
+    return [samples(process, benchmark.arm) for process in range(3)]
 
 
-def per_leaf_us(by_phase):
-    """Between the phases with the fewest leaves and the most."""
-    few, many = by_phase["forward"], by_phase["train_step"]
-    span = many.called.leaves - few.called.leaves
-    widths = [arm.overhead_s[2] - arm.overhead_s[1] for arm in (few, many)]
-    return 1e6 * (many.overhead_s[0] - few.overhead_s[0]) / span, 1e6 * np.hypot(*widths) / 2 / span
-
-
-TIMES = {
-    "arm": lambda a: a.name,
-    "blocked": lambda a: (a.time_s,),
-    "pipelined": lambda a: (np.median(a.pipelined_s),) if a.pipelined_s else "-",
-    "/ pure[jit]": lambda a: a.other_ratio,
-    "steps/s": lambda a: (a.steps / a.time_s,),
-    "GFLOP/s, %": lambda a: a.rate,
-    "time / pure[jit]": lambda a: "1 (baseline)" if a is a.baseline or a.name == "pure[jit]" else a.ratio,
-    "verdict": lambda a: a.verdict,
-}
-PROGRAMS = {
-    "arm": lambda a: a.name,
-    **{column: lambda a, n=n: (1e-9 * a.build_ns[n],) for n, column in enumerate(("trace", "lower", "compile"))},
-    "first": lambda a: (1e-9 * a.first_ns,),
-    "leaves": lambda a: (a.called.leaves,),
-    **{
-        column: lambda a, name=name: "-" if a.port == "torch" else (a.called.counts[name],)
-        for column, name in (("dots", "dot"), ("while", "while"), ("fusion", "fusion"), ("transp", "transpose"))
-    },
-    "temp": lambda a: "-" if a.port == "torch" else (a.called.temp_bytes,),
-}
-
-
-@pytest.mark.parametrize("group", [*groups("stock"), *groups("fused")])
-def test_times_of_a_group(run, group):
-    workload, phase, _, division = group.split("/")
-    B, T, D, H = SIZES[workload]
-    kernel = {"stock": "stock", "fused": "fused against stock"}[division]
-    name = f"{workload} {phase}" + " fused" * (division == "fused")
-    table = run.tables[f"{name}: B={B} T={T} D={D} H={H}, float32, kernel {kernel}"]
-    found = run.arms(group, DIVISIONS[division])
-    check(table, TIMES, found)
-    for column in ("blocked", "time / pure[jit]"):
-        cells = [row[table.columns.index(column)] for row in table.rows]
-        assert len(set(cells)) == len(cells), f"{column}: a swap of these arms would not be seen"
-    assert table.notes[0].startswith(f"18 paired rounds in 3 processes, {found[0].steps} steps a call.")
-    assert table.notes[1].startswith(f"Noise floor ±{FLOOR:.1%}")
-    programs = run.tables[f"{name}: programs"]
-    prints = [row.pop() for row in programs.rows]
-    assert programs.columns.pop() == "print"
-    check(programs, PROGRAMS, found)
-    assert [said == prints[0] for said in prints] == [arm.same_program for arm in found]
-
-
-@pytest.mark.parametrize("group", [*groups("stock"), *groups("fused")])
-def test_samples_in_the_file(run, group):
-    """Each of its own arm: no call that was cold, and none that was waited for outside the clock."""
-    for arm in run.arms(group, DIVISIONS[group.split("/")[3]]):
-        found = run.measured[f"{group}/{arm.name}"]
-        np.testing.assert_allclose(found.time_s, np.repeat(arm.blocked_s, 6), 1e-5, err_msg=arm.name)
-        np.testing.assert_allclose(found.other_s, np.repeat(arm.pipelined_s, 2), 1e-5, err_msg=arm.name)
-        assert [timed.calls for timed in found.timed.values()] == arm.calls
-        assert found.process == list(np.repeat(range(3), 6))
-        assert all(found.steady)
-        assert found.facts.gate is not None
-        assert (found.facts.program is None) == (arm.port == "torch")
-
-
-def test_the_tax(run):
-    found = [
-        {group.split("/")[1]: Arm(run, group, name) for group in groups("stock", workloads=("tiny",))}
-        for name in STOCK[2:]
-    ]
-    columns = {
-        "arm": lambda by_phase: by_phase["step"].name,
-        **{phase: overhead_us(phase) for phase in PHASES},
-        "µs a leaf": per_leaf_us,
+def test_every_arm_of_the_plan_has_its_own_samples(whole):
+    _, run, _ = whole
+    assert [b.arm for b in run.benchmarks] == expand(run.trigru.plan)
+    assert {b.arm.workload.name for b in run.benchmarks} == {"tiny", "question"}
+    assert {(b.arm.phase, b.arm.division) for b in run.benchmarks} == {
+        (phase, kernel) for phase in ("forward", "step") for kernel in ("stock", "fused")
     }
-    check(run.tables["Framework overhead on tiny, in µs a call over pure[jit]"], columns, found)
+    for b in run.benchmarks:
+        assert b.time_s.tolist() == np.concatenate(times_of(b)).tolist(), b.fullname
+        assert b.process == [0] * 4 + [1] * 4 + [2] * 4
+        assert b.other_s == [0.5, 1.5, 2.5]
+        assert b.steady == [True, False, False]
 
 
-def fused(run, **chosen):
-    return [arm for arm in arms(run, "fused", **chosen) if ":" in arm.name]
+def test_ratios_are_paired_within_the_rounds_of_each_process(whole):
+    _, run, _ = whole
+    for group in run.groups().values():
+        baseline = np.log(times_of(group[0]))
+        for b in group:
+            log_ratio = np.median(np.log(times_of(b)) - baseline, axis=1).mean()
+            assert b.ratio == pytest.approx(np.exp(log_ratio), rel=2e-3), b.fullname
+            assert b.ratio_low <= b.ratio <= b.ratio_high
+            expected = "slower" if b.arm.port == "linen" else "indistinguishable"
+            assert b.arm.role != "arm" or b.verdict == expected, b.fullname
 
 
-def speedup(found):
-    """Stock over fused: of one arm, or the mean of several."""
-    logs = [arm.logs(arm.stock) for arm in found]
-    log, low, high = interval(logs[0]) if len(logs) == 1 else mean_interval(logs)
-    return 1 / log, 1 / high, 1 / low
+def test_report_prints_the_screen_again_and_a_cell_is_the_ratio_of_its_arm(whole):
+    folder, run, screen = whole
+    assert invoke("report", str(folder)).stdout == screen
+    table = (folder / "report.md").read_text()
+    for b in run.benchmarks:
+        if b.arm.role == "arm":
+            cells = [line for line in table.splitlines() if line.startswith(f"| {b.name} ")]
+            assert any(f"{b.ratio:.3f}" in line or f"{b.ratio:.2f}" in line for line in cells), b.fullname
 
 
-KERNEL = {"workload": lambda a: a.workload, "phase": lambda a: a.phase, "arm": lambda a: a.stock.name}
+def test_a_regression_fails_diff_and_is_named(whole, tmp_path):
+    folder, *_ = whole
+    slower = FakeProcesses(slowed={"linen[apply]": SLOWER})
+    compare(tmp_path, *OPTIONS, *PORTS, processes=slower)
+    result = invoke("diff", str(folder), str(tmp_path), "--fail-above", "0.05")
+    assert result.exit_code == 1
+    failed = [line for line in result.stdout.splitlines() if "linen[apply]" in line and "FAILED" in line]
+    ratios = [float(match[0]) for line in failed for match in [re.search(r"1\.\d+", line)] if match]
+    assert ratios
+    assert all(ratio == pytest.approx(SLOWER, rel=0.01) for ratio in ratios)
+    assert invoke("diff", str(folder), str(folder)).exit_code == 0
 
 
-def test_the_kernel_in_each_workload(run):
-    columns = KERNEL | {
-        "stock": lambda a: (a.stock.time_s,),
-        "fused": lambda a: (a.time_s,),
-        "speedup, stock / fused": lambda a: speedup([a]),
-        "verdict": lambda a: verdict([1 / x for x in speedup([a])]),
-    }
-    check(run.tables[KERNELS_TITLE], columns, fused(run))
+def test_an_arm_without_a_number_is_listed_with_the_reason(tmp_path):
+    options = ("--workload", "tiny", "--phase", "step", "--port", "linen", "--port", "nnx")
+    failing = FakeProcesses(fails={(2, "tiny/step/float32/stock/linen[apply]"): "not equal to the oracle: carry"})
+    run, _ = compare(tmp_path, *options, "--style", "functional", processes=failing)
+    assert [(u.arm.name, u.reason) for u in run.untimed] == [("linen[apply]", "not equal to the oracle: carry")]
+    assert "linen[apply]" not in {b.name for b in run.benchmarks}
+    assert "not equal to the oracle: carry" in (tmp_path / "report.md").read_text()
 
 
-def test_means_of_the_kernel(run):
-    means = [
-        [Arm(run, f"{w}/{phase}/float32/fused", f"{name}:fused") for w in WORKLOADS]
-        for phase in PHASES
-        for name in FIRST
-    ]
-    columns = {
-        "phase": lambda found: found[0].phase,
-        "arm": lambda found: found[0].stock.name,
-        "workloads": lambda found: str(len(found)),
-        "speedup, stock / fused": speedup,
-        "verdict": lambda found: verdict([1 / x for x in speedup(found)]),
-    }
-    check(run.tables[f"{KERNELS_TITLE}: geometric means over workloads"], columns, means)
-
-
-def test_what_the_kernel_does_with_the_machine(run):
-    gemm, _ = limits(run)
-
-    def rate(arm):
-        rate = arm.work.flops / arm.time_s * 1e-9
-        return rate, rate / gemm
-
-    columns = KERNEL | {
-        "stock temp": lambda a: (a.stock.called.temp_bytes,),
-        "temp": lambda a: (a.called.temp_bytes,),
-        "temp / stock": lambda a: (a.called.temp_bytes / a.stock.called.temp_bytes,),
-        "stock GFLOP/s, %": lambda a: rate(a.stock),
-        "GFLOP/s, %": rate,
-    }
-    title = "Temporary memory and GFLOP/s of each framework's own cell and of the fused kernel"
-    check(run.tables[title], columns, fused(run))
-
-
-@pytest.mark.parametrize("means", [False, True])
-def test_the_kernel_against_peers(run, means):
-    sets = [WORKLOADS] if means else [(w,) for w in WORKLOADS]
-    rows = [(found, phase, peer) for found in sets for phase in PHASES for peer in PEERS]
-
-    def against(name):
-        def cell(row):
-            workloads, phase, peer = row
-            logs = []
-            for workload in workloads:
-                group = f"{workload}/{phase}/float32/fused"
-                logs.append(Arm(run, group, peer).logs(Arm(run, group, f"{name}:fused")))
-            return short(mean_interval(logs) if means else interval(logs[0]))
-
-        return cell
-
-    columns = {
-        **({} if means else {"workload": lambda row: row[0][0]}),
-        "phase": lambda row: row[1],
-        "peer": lambda row: row[2],
-        **({"workloads": lambda row: str(len(row[0]))} if means else {}),
-        **{name.partition("[")[0]: against(name) for name in FIRST},
-    }
-    title = "The fused kernel against peers" + ": geometric means over workloads" * means
-    check(run.tables[title], columns, rows)
-
-
-def test_the_limits(run):
-    gemm, copy = limits(run)
-    text = (run.folder / "report.md").read_text()
-    (line,) = (line for line in text.splitlines() if line.startswith("Limits of the machine"))
-    assert says(re.sub(r".*run: ", "", line).replace("GB/s", "").replace("GFLOP/s", ""), (gemm, copy))
-    for process, by_dtype in enumerate(run.results["trigru"]["ceilings"]):
-        said = by_dtype["float32"]
-        assert (said["gemm_gflop_per_s"], said["copy_gbyte_per_s"]) == pytest.approx(
-            run.machine.limits(process), rel=1e-6
-        )
-
-
-def test_report_shows_the_same_screen_and_with_details_all_that_the_page_has(run):
-    with virtual_machine():
-        found = [trigru("report", run.folder, *options).stdout for options in ((), ("--details",))]
-    assert found[0] == run.screen
-    usual, end = (text.replace(f"{TRY_FUSED}\n", "") for text in found)  # a full screen, as on a busy machine, lacks it
-    assert end.endswith(usual[usual.index("Not verified") :])
-    detailed = re.sub(r"\s+", "", found[1])
-    for title, table in run.tables.items():
-        assert re.sub(r"\s+", "", title) in detailed, title
-        for row in table.rows:
-            columns = zip(table.columns, row, strict=True)
-            for folded, cells in groupby(columns, lambda column: column[0] in FOLDED):
-                text = re.sub(r"\s+", "", "".join(cell for _, cell in cells))
-                assert folded or text in detailed, f"{title}: {row}"
-
-
-# A sweep.
-
-
-@pytest.mark.parametrize("size", SIZE_NAMES)
-def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
-    values = (3, 90)
-    options = ("--workload", "tiny", "--size", f"{size}=3,90", "--phase", "forward", "--port", "linen")
-    run = bench(tmp_path, *options, "--port", "nnx")
-    rows = {}
-    for value in values:
-        group = f"tiny@{size}={value}/forward/float32/stock"
-        found = run.arms(group, STOCK[:5])
-        B, T, D, H = (value if size == s else n for s, n in zip(SIZE_NAMES, SIZES["tiny"], strict=True))
-        title = f"tiny@{size}={value} forward: B={B} T={T} D={D} H={H}, float32, kernel stock"
-        check(run.tables[title], TIMES, found)
-        for arm in found[2:]:
-            rows.setdefault(arm.name, {})[value] = arm
-    columns = {
-        "arm": lambda row: f"{row[3].name} forward",
-        **{str(v): lambda row, v=v: ("%" + star(row[v]), row[v].ratio[0] - 1) for v in values},
-        "under 1% from": lambda row: (
-            "beyond" if row[90].ratio[0] > 1.01 else "90" if row[90].ratio[2] < 1.01 else "90 by estimate"
-        ),
-    }
-    check(
-        run.tables[f"Framework overhead against size: share of pure[jit]'s time, by {size}"],
-        columns,
-        list(rows.values()),
-    )
-    on_screen = re.findall(r"Framework\s+overhead\s+(against\s+size|on)", run.screen)
-    assert [re.sub(r"\s+", " ", found) for found in on_screen] == ["against size"]
-    assert (tmp_path / "sweep.png").stat().st_size > 10_000
+def test_dtype_and_precision_are_those_of_all_arms(tmp_path):
+    options = ("--workload", "tiny", "--phase", "step", "--port", "linen", "--dtype", "bfloat16")
+    run, _ = compare(tmp_path, *options, "--precision", "default")
+    assert {b.group for b in run.benchmarks} == {"tiny/step/bfloat16@default/stock"}

@@ -50,7 +50,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     monkeypatch.chdir(tmp_path / "in")
     monkeypatch.setattr(compare, "compare", lambda *_, **__: None)
-    monkeypatch.setattr(prover, "_cores", lambda: 1)  # no processes early
+    monkeypatch.setattr(prover, "cores", lambda: 1)  # no processes early
     monkeypatch.setattr(verify, "verify_ports", lambda *_, **__: ([], {}))
     save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), tmp_path / "in" / "results.json")
     (tmp_path / "in" / "file").write_bytes(b"precious")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from trigru.bench.arms.plan import expand
 from trigru.bench.processes.child import ChildDiedError
@@ -12,8 +13,7 @@ from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal
-from trigru.bench.timing.messages import MARKER, Answer, Request, Underway
-from trigru.bench.timing.supervisor import LIMIT_S
+from trigru.bench.timing.supervisor import LIMIT_S, MARKER, Answer, Request, Underway
 
 from .runs import BUILD, MACHINE, plan
 
@@ -48,8 +48,8 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
     return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
 
 
-def timed(process: int, arm: Arm) -> Timed:
-    """An arm in a process, with facts that tell processes and arms apart."""
+def timed(process: int, arm: Arm, place: int | None = None) -> Timed:
+    """An arm in a process, with facts that tell processes and arms apart; at one place in all rounds, if said."""
     return Timed(
         arm=arm.id,
         device="another device" if arm.port == "linen" else MACHINE.device,
@@ -65,7 +65,9 @@ def timed(process: int, arm: Arm) -> Timed:
         time_s=samples(process, arm),
         clock="blocked",
         other_s=[0.5 + process],
-        position=[(place + ARMS.index(arm)) % 3 for place in range(4)] if arm in ARMS else [9] * 4,
+        position=[9 if place is None else place] * 4
+        if arm not in ARMS
+        else [(n + ARMS.index(arm)) % 3 for n in range(4)],
         started_s=[100.0 * process + second for second in range(4)],
     )
 
@@ -91,11 +93,13 @@ class FakeProcesses:
     Args:
         dies: what to raise, by process and what is under way: "compile ID", "time GROUP", or "time ID", an arm.
         fails: reasons, by process and the id of the arm that gets no number there.
+        slowed: by how much an arm takes longer, by its name.
     """
 
     dies: dict[tuple[int, str], BaseException] = field(default_factory=dict)
     fails: dict[tuple[int, str], str] = field(default_factory=dict)
     machine: Any = MACHINE
+    slowed: dict[str, float] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
     def __call__(self, request: Request, limit_s: float) -> Iterator[Answer]:
@@ -114,7 +118,8 @@ class FakeProcesses:
             enter(what)
 
         yield from underway("measure the machine's limits", 0.0)
-        yield Started(self.machine, STARTED.ceilings)
+        ceilings = {arm.arithmetic: STARTED.ceilings["float32"] for arm in request.arms}
+        yield Started(self.machine, ceilings)
         groups = dict.fromkeys(arm.group for arm in request.arms)
         for group in groups:
             ready = [arm for arm in request.arms if arm.group == group]
@@ -133,7 +138,11 @@ class FakeProcesses:
             else:
                 yield from (Untimed(arm, worker.NO_BASELINE) for arm in ready)
                 ready = []
-            yield GroupTimed(group, request.process, [timed(request.process, arm) for arm in ready])
+            yield GroupTimed(group, request.process, [self._timed(request, arm) for arm in ready])
+
+    def _timed(self, request: Request, arm: Arm) -> Timed:
+        found, factor = timed(request.process, arm, request.arms.index(arm)), self.slowed.get(arm.name, 1.0)
+        return msgspec.structs.replace(found, time_s=[s * factor for s in found.time_s])
 
     @property
     def asked(self) -> list[tuple[int, list[Arm]]]:

@@ -20,7 +20,7 @@ from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.files import save
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal, ResumeError
-from trigru.bench.timing.messages import Underway
+from trigru.bench.timing.supervisor import Underway
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError

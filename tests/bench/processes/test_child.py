@@ -11,9 +11,9 @@ from threading import Event
 import msgspec
 import pytest
 from support.processes import ARMS, journal_at
-from trigru.bench.processes.child import Child, ChildDiedError, lines_of, xla_flags
-from trigru.bench.timing.messages import Request, Underway
-from trigru.bench.timing.supervisor import ask_process, run
+from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, xla_flags
+from trigru.bench.timing.supervisor import Request, Underway, ask_process, run
+from trigru.impls.upstream.known import ends
 
 REQUEST = Request(ARMS, 0, 2, 4, 1e-4, 1, [], "cpu", "/folder")
 LINE = '{"type":"Underway","what":"sit","share":0.5}'
@@ -81,6 +81,7 @@ def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
 
 DEATHS = {
     "kill -11 $$": "died: killed by signal 11",
+    "echo 'Unknown flag' >&2; kill -6 $$": "died: Unknown flag",  # who aborts says why
     "echo Traceback >&2; echo 'ValueError: no such thing' >&2; exit 1": "died: ValueError: no such thing",
     "echo killed on purpose >&2; kill -9 $$": "died: killed by signal 9",
     f"printf '{LINE[:9]}'; kill -9 $$": "died: killed by signal 9",  # in the middle of an answer
@@ -109,37 +110,16 @@ def test_silence_for_longer_than_the_limit_ends_a_child_with_all_that_it_started
         assert ends_within(int((folder / name).read_text()), 1)
 
 
-def close(answers):
-    answers.close()
-
-
-def interrupt(answers):
-    with pytest.raises(KeyboardInterrupt):
-        answers.throw(KeyboardInterrupt())
-
-
-@pytest.mark.parametrize("leave", [close, interrupt])
-def test_leaving_ends_the_child(child_does, leave):
-    folder = child_does(f"head -n 1 > request; echo '{LINE}'; exec sleep 20")
-    answers = ask_process(REQUEST, PATIENCE_S)
-    assert next(answers) == SAT
-    pid = int((folder / "pid").read_text())
-    assert is_alive(pid)
-    assert os.getsid(pid) == pid, "a session of its own, which Ctrl-C does not reach"
-    start = time.monotonic()
-    leave(answers)
-    assert time.monotonic() - start < PATIENCE_S / 2, "it was left to end by itself"
-    assert not is_alive(pid)
-
-
 def test_a_run_that_is_interrupted_leaves_no_process_behind(child_does, tmp_path):
     folder = child_does(f"head -n 1 > request; echo '{LINE}'; exec sleep 20")
 
     def stop(what, share):
         raise KeyboardInterrupt
 
+    start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run(journal_at(tmp_path / "journal"), stop)
+    assert time.monotonic() - start < PATIENCE_S / 2, "it was left to end by itself"
     assert not is_alive(int((folder / "pid").read_text()))
 
 
@@ -217,3 +197,36 @@ def test_a_child_that_nobody_needs_any_more_is_ended(child_does):
             next(lines)
         assert time.monotonic() - start < PATIENCE_S / 2
     assert not is_alive(int((folder / "pid").read_text()))
+
+
+# Files in the current folder
+
+WORKERS = ("timing.worker", "timing.coldstart", "proving.questions", "upgrades.worker")
+#: Modules that Python, the workers and JAX import.
+NAMES = ("queue", "types", "signal", "msgspec", "jax", "numpy", "secrets")
+
+
+@pytest.fixture
+def marker(tmp_path, monkeypatch):
+    """A file that exists once one of the modules in the current folder has run."""
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'a').write('{name} ')")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "marker"
+
+
+@pytest.mark.parametrize("module", WORKERS)
+def test_a_worker_imports_nothing_from_the_current_folder(module, marker):
+    with (
+        Child(f"trigru.bench.{module}:answer_request") as child,
+        pytest.raises(ChildDiedError, match="measuring process died"),
+    ):
+        list(child.lines_of(b"no request", 60.0))
+    assert not marker.exists()
+
+
+def test_nor_does_what_is_tried_or_what_such_a_process_starts(marker):
+    assert ends("import queue, secrets")
+    inner = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import secrets'], check=True)"
+    subprocess.run(interpreter("-c", inner), env=environment(), check=True)
+    assert not marker.exists()

@@ -15,29 +15,25 @@ def send(number=signal.SIGTERM):
     os.kill(os.getpid(), number)
 
 
+@pytest.fixture(autouse=True)
+def default_handlers():
+    """As in a process that neither nohup nor a shell's background job started."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in NUMBERS}
+    yield
+    assert {number: signal.signal(number, handler) for number, handler in before.items()} == dict.fromkeys(
+        NUMBERS, signal.SIG_DFL
+    )
+
+
 @pytest.mark.parametrize("number", NUMBERS)
-def test_each_signal_is_raised_with_its_exit_code_at_the_next_step(number):
-    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores SIGHUP
+def test_the_first_signal_is_raised_with_its_exit_code_at_the_next_step(number):
     with listening():
         check()
         send(number)
+        send(signal.SIGTERM)
         with pytest.raises(Interrupted) as raised:
             check()
     assert raised.value.code == 128 + number
-    assert signal.signal(number, before) is signal.SIG_DFL
-
-
-def test_of_several_signals_the_first_is_that_of_the_exit_code():
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]  # a job in the background ignores SIGINT
-    with listening():
-        for number in numbers:
-            send(number)
-        with pytest.raises(Interrupted) as raised:
-            check()
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-    assert raised.value.code == 128 + signal.SIGINT
 
 
 def test_a_write_is_finished_first():

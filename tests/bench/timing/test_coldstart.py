@@ -1,8 +1,6 @@
-"""What is clocked between Python's start and the first train step, and how the starts are merged."""
+"""What is clocked between Python's start and the first train step, and in which order ports are started."""
 
 import json
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 
@@ -10,13 +8,12 @@ import msgspec
 import pytest
 from support.cli import run_code, shown
 from support.golden import check_golden
-from support.processes import ignore
 from trigru.bench.arms.admission import LEARNING_RATE
-from trigru.bench.commands import compare as benchmarking
+from trigru.bench.commands import compare
+from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing import coldstart
 from trigru.bench.timing.coldstart import ColdStart, ColdStartError, cold_starts, measure_cold_start, start_cold
-from trigru.common.errors import TrigruError
 from trigru.common.port.programs import Build
 from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
@@ -29,53 +26,20 @@ def a_start(port="pure", import_s=1.0, peak_bytes=2**28, on_device=None):
     return ColdStart(port, "jit", import_s, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.002, peak_bytes, on_device)
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """The ports that were started, in order; the n-th start imports for n seconds."""
-    ports = []
+def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(monkeypatch):
+    started, said = [], []
 
     def measure(port):
-        ports.append(port)
-        return a_start(port, import_s=float(len(ports)))
+        started.append(port)
+        return a_start(port, import_s=float(len(started)))
 
     monkeypatch.setattr(coldstart, "measure_cold_start", measure)
-    return ports
-
-
-@pytest.fixture
-def child(monkeypatch):
-    """Replaces what the fresh process runs by code of the test's own."""
-    popen = subprocess.Popen
-
-    def replace(code):
-        monkeypatch.setattr(subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", code], **options))
-
-    return replace
-
-
-# the order
-
-
-def test_every_pass_begins_with_another_port_and_the_warm_up_is_not_recorded(started):
-    found = cold_starts(["a", "b", "c"], 4, ignore)
+    found = cold_starts(["a", "b", "c"], 4, lambda *of: said.append(of))
     assert "".join(started) == "abc" + "abc" + "bca" + "cab" + "abc"
-    assert [cold.port for cold in found] == started[3:]
-    assert [cold.import_s for cold in found] == [float(number) for number in range(4, 16)]
-
-
-@pytest.mark.usefixtures("started")
-def test_progress_says_what_comes_next():
-    said = []
-    cold_starts(["a", "b"], 1, lambda *of: said.append(of))
-    what = [f"start {port} ({which})" for which in ("warm-up", "1 of 1") for port in "ab"]
-    assert said == list(zip(what, (0.0, 0.25, 0.25, 0.25), strict=True))
-
-
-def test_without_ports_nothing_is_started(started):
-    assert cold_starts([], 2, ignore) == started == []
-
-
-# the table
+    assert [(cold.port, cold.import_s) for cold in found] == [(started[n], n + 1.0) for n in range(3, 15)]
+    assert said[:2] == [("start a (warm-up)", 0.0), ("start b (warm-up)", 1 / 15)]
+    assert said[-1] == ("start c (4 of 4)", 1 / 15)
+    assert cold_starts([], 2, lambda *of: None) == []
 
 
 def test_the_table():
@@ -88,23 +52,16 @@ def test_the_table():
     assert cold_start_tables([]) == []
 
 
-# the file
-
-
-def test_the_file_has_the_date_and_the_load_before_and_after(tmp_path, monkeypatch, capsys):
+def test_the_file_has_the_date_and_the_load_before_and_after(tmp_path, monkeypatch):
     loads = iter((0.5, 1.5))
-    monkeypatch.setattr(benchmarking, "load_average", lambda: next(loads))
-    monkeypatch.setattr(benchmarking, "cold_starts", lambda ports, repeats, progress: [a_start(port) for port in ports])
+    monkeypatch.setattr(compare, "load_average", lambda: next(loads))
+    monkeypatch.setattr(compare, "cold_starts", lambda ports, repeats, progress: [a_start(port) for port in ports])
     begun = datetime.now(UTC)
-    benchmarking.start_cold(("pure",), tmp_path)
+    compare.start_cold(("pure",), tmp_path)
     content = json.loads((tmp_path / "cold_start.json").read_text())
     assert begun <= datetime.fromisoformat(content["datetime"]) <= datetime.now(UTC)
     assert (content["load_before"], content["load_after"]) == (0.5, 1.5)
     assert msgspec.convert(content["starts"], list[ColdStart]) == [a_start()]
-    assert "Runnable processes: 0.5 before, 1.5 after." in capsys.readouterr().out
-
-
-# the process
 
 
 def test_importing_the_module_imports_no_framework_so_that_the_clock_sees_it():
@@ -183,16 +140,17 @@ def test_a_port_that_cannot_start_is_told_in_its_own_words():
         measure_cold_start("jaxx")
 
 
-@pytest.mark.parametrize(
-    ("code", "sentence"),
-    [("import sys; sys.exit(7)", "the measuring process died: exit code 7"), ("", "it answered ''")],
-)
-def test_a_process_that_fails_is_told_in_a_sentence(child, code, sentence):
-    child(code)
-    with pytest.raises(TrigruError, match=f"^the cold start of 'pure' failed: {sentence}$"):
+@pytest.mark.parametrize("lines", [[], [b"{}"], [b'{"port":"pure"}\n', b"more"]])
+def test_a_process_without_a_whole_answer_has_failed(monkeypatch, lines):
+    monkeypatch.setattr("trigru.bench.processes.child.lines_of", lambda *_: iter(lines))
+    with pytest.raises(ColdStartError, match="^the cold start of 'pure' failed: it answered '"):
         measure_cold_start("pure")
 
 
-def test_what_a_process_answers_is_read(child):
-    child(f"import sys; print({msgspec.json.encode(a_start()).decode()!r}); print('a warning', file=sys.stderr)")
-    assert measure_cold_start("pure") == a_start()
+def test_a_process_that_dies_has_failed(monkeypatch):
+    def die(*_):
+        raise ChildDiedError("the measuring process died: exit code 7")
+
+    monkeypatch.setattr("trigru.bench.processes.child.lines_of", die)
+    with pytest.raises(ColdStartError, match=r"^the cold start of 'pure' failed: the measuring process died: exit"):
+        measure_cold_start("pure")

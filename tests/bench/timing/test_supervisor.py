@@ -9,8 +9,7 @@ from trigru.bench.analysis.merge import merge
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.run import GroupTimed
-from trigru.bench.timing.messages import Request
-from trigru.bench.timing.supervisor import ask_process, run
+from trigru.bench.timing.supervisor import Request, ask_process, run
 
 WITHOUT_LINEN = [arm for arm in ARMS if arm != LINEN]
 

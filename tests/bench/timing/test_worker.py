@@ -16,9 +16,8 @@ from trigru.bench.arms.plan import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
-from trigru.bench.timing.messages import MARKER, GroupTimed, Request, Started, Underway
 from trigru.bench.timing.sampling import CPU_PACE, Samples, WarmUp
-from trigru.bench.timing.supervisor import run
+from trigru.bench.timing.supervisor import MARKER, GroupTimed, Request, Started, Underway, run
 from trigru.common.errors import TrigruError
 from trigru.common.port.compilation import count_programs, programs_kept_in
 

@@ -1,0 +1,102 @@
+"""Claims, temporary folders and private folders: nobody else has what is claimed, or writes what is believed."""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from trigru.bench.processes import claims
+from trigru.bench.processes.claims import claimed, folder_claim
+from trigru.bench.processes.scratch import private_folder, scratch
+
+HOLDER = """
+import sys, time
+from trigru.bench.processes.claims import claimed
+with claimed("machine", "this machine", print):
+    print("claimed", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_who_has_a_claim_is_named_and_waited_for(monkeypatch, readable):
+    monkeypatch.setattr(claims, "LOOK_EVERY_S", 0.01)
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "claimed\n"
+        if not readable:
+            (claims._folder() / f"machine-{platform.node()}.json").write_bytes(b"{}")
+        messages = []
+
+        def waiting(sentence):
+            messages.append(sentence)
+            holder.kill()
+
+        with claimed("machine", "this machine", waiting):
+            (message,) = messages
+    owner = f"process {holder.pid}, since 20" if readable else "just begun"
+    assert f"this machine is in use by another trigru ({owner}" in message
+
+
+def test_a_claim_is_free_again_after_a_failure_and_where_nothing_can_be_written(monkeypatch):
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), claimed("machine", "it", pytest.fail):
+            _ = 1 / 0
+    with claimed("machine", "it", pytest.fail), claimed("another", "the other", pytest.fail):
+        pass
+    monkeypatch.setattr(claims, "_folder", lambda: None)
+    with claimed("machine", "it", pytest.fail), claimed("machine", "it", pytest.fail):
+        pass
+
+
+def test_a_folder_is_the_same_by_each_of_its_names(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    monkeypatch.chdir(tmp_path)
+    names = [Path("folder"), tmp_path / "folder", tmp_path / "link", Path("folder/../folder")]
+    assert len({folder_claim(name) for name in names}) == 1
+    assert folder_claim(tmp_path / "other") != folder_claim(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702], ids=["group", "others"])
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, mode):
+    folder = private_folder(tmp_path / "a" / "b")
+    assert folder == tmp_path / "a" / "b"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(mode)
+    assert private_folder(folder) is None
+    (tmp_path / "file").touch()
+    assert private_folder(tmp_path / "file") is None
+
+
+def test_claims_go_elsewhere_where_the_cache_is_not_private(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(claims.tempfile, "gettempdir", lambda: str(tmp_path))
+    claims._folder().chmod(0o777)
+    assert claims._folder() == tmp_path / f"trigru-claims-{os.getuid()}"
+
+
+KILLED = """
+import os
+from trigru.bench.processes.scratch import scratch
+with scratch() as folder:
+    print(folder, flush=True)
+    os._exit(9)
+"""
+
+
+def test_temporary_folders_go_and_those_of_killed_processes_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    command, variables = [sys.executable, "-c", KILLED], os.environ | {"TMPDIR": str(tmp_path)}
+    dead = subprocess.run(command, capture_output=True, text=True, env=variables).stdout.strip()
+    others = [tmp_path / name for name in ("trigru-2026-results", "trigru-scratch-results", "else")]
+    for folder in (Path(dead) / "programs", *others):
+        folder.mkdir()
+    with scratch() as used, scratch() as another:
+        assert Path(used).parent == tmp_path
+        (Path(used) / "file").write_text("of a process that lives")
+        assert {path.name for path in tmp_path.iterdir()} == {
+            Path(used).name, Path(another).name, *(folder.name for folder in others)
+        }  # fmt: skip
+    assert sorted(tmp_path.iterdir()) == sorted(others)
