@@ -1,1 +1,11 @@
 """The measurement of time, and the command line."""
+
+
+def main() -> None:
+    """Run the command line. Signals are heard from here on, since its imports take a second."""
+    from .processes.interrupts import listen
+
+    listen()
+    from .cli import main
+
+    main()

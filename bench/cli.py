@@ -1,5 +1,10 @@
 """The command line. `trigru --help` answers without importing JAX: heavy imports wait until a command runs."""
 
+from .processes.interrupts import listen
+
+if __name__ == "__main__":
+    listen()  # before all other imports, which take a second
+
 import io
 import sys
 from contextlib import nullcontext
@@ -11,7 +16,6 @@ import typer
 from .commands import arguments as given
 from .commands import upgrading
 from .commands.group import Commands
-from .processes.interrupts import listen
 from .reporting.console import say
 
 app = typer.Typer(

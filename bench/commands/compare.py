@@ -150,12 +150,16 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
     with shielded():
         try:
             save(run, results.untimed, folder / FILE)
-            written = write_pages(folder, [results], [result])
         except OSError:
             say(kept(journal))
             raise
         journal.close()
         show_run(results, found=result, details=details, json=json)
+        try:
+            written = write_pages(folder, [results], [result])
+        except OSError:
+            say(f"written: {folder / FILE}. Its page is not: trigru report {folder} --output {folder} writes it.")
+            raise
         say(f"written: {', '.join(map(str, (folder / FILE, *written)))}")
         say(f"all tables: trigru report {folder} --details")
     return results

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,14 +10,27 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ...common.errors import TrigruError
+
 PREFIX = "trigru-scratch-"
 #: A lock that is held as long as the folder is used. A folder without it is not ours.
 USED = ".used"
 
 
+class ScratchError(TrigruError):
+    """The folder for temporary files is not safe."""
+
+
 @contextmanager
 def scratch() -> Iterator[str]:
-    """A folder that is removed at the end of the context. What killed processes left is removed now."""
+    """A folder that is removed at the end of the context. What killed processes left is removed now.
+
+    Raises:
+        ScratchError: others can exchange files in the folder for temporary files.
+    """
+    mode = os.stat(tempfile.gettempdir()).st_mode
+    if hasattr(os, "getuid") and mode & 0o022 and not mode & stat.S_ISVTX:
+        raise ScratchError(f"others can exchange files in {tempfile.gettempdir()}. Set TMPDIR to a folder of your own.")
     clear_remains()
     with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, FileLock(Path(folder) / USED):
         yield folder

@@ -3,10 +3,7 @@
 import hashlib
 import os
 import re
-import signal
-import subprocess
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,8 +15,8 @@ from msgspec import Struct
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
-from ..processes.child import environment, interpreter
-from ..processes.interrupts import check
+from ..processes.child import interpreter
+from ..processes.commands import run_command
 from ..reporting.numbers import count
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
@@ -178,35 +175,9 @@ def run_trigru(made: Environment, arguments: Sequence[str], still: Callable[[], 
 
 
 def run_in(command: Sequence[str], limit_s: float, still: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Run a command that ends with this process; its exit code, and, if that is not 0, the last line that it said.
-
-    Args:
-        still: called every second while it runs.
-    """
-    variables = {name: value for name, value in environment().items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=variables,
-        start_new_session=True,
-    ) as running:
-        try:
-            for _ in range(int(limit_s)):
-                check()
-                still()
-                with suppress(subprocess.TimeoutExpired):
-                    _, said = running.communicate(timeout=1.0)
-                    lines = [line for line in said.splitlines() if line.strip()]
-                    last = lines[-1] if lines else f"exit code {running.returncode}"
-                    return running.returncode, brief(last) if running.returncode else ""
-            return 124, f"it took longer than {limit_s:g} s"
-        finally:
-            if running.poll() is None:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(running.pid, signal.SIGKILL)
+    """Run a command outside of this Python's environment; see `trigru.bench.processes.commands.run_command`."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    return run_command(command, variables, limit_s, still)
 
 
 def _compare(row: Row, before: Path | None, place: Path) -> None:

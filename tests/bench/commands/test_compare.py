@@ -253,6 +253,19 @@ def test_where_the_result_cannot_be_written_it_stays_in_the_journal(folder, monk
     assert load(folder / "results.json").trigru.complete
 
 
+def test_where_the_page_cannot_be_written_the_result_stands_and_blocks_no_other_run(folder, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compare, "write_pages", fail)
+        code, out, err = call(*STEP, "-o", str(folder))
+    assert (code, "Its page is not: trigru report" in err) == (2, True)
+    assert load(folder / "results.json").trigru.complete
+    assert invoke("report", str(folder)).stdout == out
+    assert invoke(*STEP, "--phase", "forward", "-o", str(folder)).exit_code == 0, "another plan"
+
+
 def test_the_pytest_benchmark_suite_runs():
     chosen = "tiny and forward and (pure or linen)"
     command = [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"]

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from support.processes import ARMS, journal_at
 from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, xla_flags
+from trigru.bench.processes.commands import run_command
 from trigru.bench.timing.supervisor import Request, Underway, ask_process, run
 from trigru.impls.upstream.known import ends
 
@@ -177,6 +178,35 @@ def test_a_parent_that_is_killed_leaves_no_child_alive_a_second_later(its_childr
         parent.send_signal(how)
         parent.wait()
     assert ends_within(pid, 1.0 + (moment == "starting"))
+
+
+COMMAND = """
+import os, sys
+from trigru.bench.processes.commands import run_command
+run_command(["sh", "-c", "sleep 60 & echo $! > $PID_FILE; wait"], os.environ, 60.0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_parent_that_is_killed_leaves_nothing_of_a_command_alive(its_children):
+    pid_file = its_children.parent / "pid"
+    with subprocess.Popen([sys.executable, "-c", COMMAND]) as parent:
+        until = time.monotonic() + PATIENCE_S
+        while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
+            assert time.monotonic() < until, "the command did not start"
+            time.sleep(0.01)
+        parent.kill()
+    assert ends_within(int(pid_file.read_text()), 5.0)
+
+
+def test_a_command_says_how_it_ended():
+    def run(code, limit_s=PATIENCE_S):
+        return run_command([sys.executable, "-c", code], os.environ, limit_s)
+
+    assert run("") == (0, "")
+    assert run("import sys; print('a\\nb', file=sys.stderr); sys.exit(3)") == (3, "b")
+    assert run("import time; time.sleep(60)", limit_s=0.1) == (124, "it took longer than 0.1 s")
+    assert run_command(["there-is-none"], os.environ, 1.0) == (127, "there-is-none: No such file or directory")
 
 
 def test_a_child_leaves_ctrl_c_to_its_parent_and_stdout_to_its_answers(its_children):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from trigru.bench.processes import claims
 from trigru.bench.processes.claims import claimed, folder_claim
-from trigru.bench.processes.scratch import private_folder, scratch
+from trigru.bench.processes.scratch import ScratchError, private_folder, scratch
 
 HOLDER = """
 import sys, time
@@ -100,3 +100,13 @@ def test_temporary_folders_go_and_those_of_killed_processes_too(tmp_path, monkey
             Path(used).name, Path(another).name, *(folder.name for folder in others)
         }  # fmt: skip
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_temporary_folder_where_others_can_exchange_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tmp_path.chmod(0o777)
+    with pytest.raises(ScratchError, match="Set TMPDIR to a folder of your own"), scratch():
+        pass
+    tmp_path.chmod(0o1777)
+    with scratch():
+        pass

@@ -130,7 +130,7 @@ def test_it_says_which_set_is_at_work_while_it_is(tmp_path, trigru):
 
 
 def test_no_package_of_the_caller_reaches_an_environment(monkeypatch):
-    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+    for name in ("PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/elsewhere")
     code = 'import os; raise SystemExit(any(value == "/elsewhere" for value in os.environ.values()))'
     assert matrix.run_in([sys.executable, "-c", code], 60.0) == (0, "")

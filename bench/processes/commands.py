@@ -1,0 +1,89 @@
+"""Other programs that work for this process, and end with it, however it ends, with all that they start."""
+
+import ctypes
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+
+import msgspec
+from msgspec import Struct
+
+from ...common.errors import brief
+from .child import SLICE_S, lines_of
+
+RUNNER = "trigru.bench.processes.commands:answer_request"
+#: The runner says every second that it lives; it has so long to do so, in seconds.
+SILENCE_S = 60.0
+
+
+class Request(Struct, frozen=True):
+    """A command with its whole environment, and the longest that it may take, in seconds."""
+
+    command: list[str]
+    variables: dict[str, str]
+    limit_s: float
+
+
+class Ended(Struct, frozen=True):
+    """The exit code, 124 if it took too long; and the last line on stderr, "" if it said none. None while it runs."""
+
+    code: int | None
+    last: str = ""
+
+
+def run_command(
+    command: Sequence[str], variables: Mapping[str, str], limit_s: float, still: Callable[[], None] = lambda: None
+) -> tuple[int, str]:
+    """Run a command; its exit code, and, if that is not 0, the last line that it said on stderr.
+
+    A process between this one and the command ends it: it alone would not notice that this one was killed.
+
+    Args:
+        variables: the command's whole environment.
+        limit_s: the longest that it may take, in seconds; then it is ended, and its exit code is 124.
+        still: called every second while it runs.
+
+    Raises:
+        ChildDiedError: the process between was killed.
+    """
+    request = msgspec.json.encode(Request(list(command), dict(variables), limit_s))
+    ended = Ended(None)
+    with closing(lines_of(RUNNER, request, SILENCE_S)) as lines:
+        for line in lines:
+            ended = msgspec.json.decode(line, type=Ended)
+            still()
+    code = 1 if ended.code is None else ended.code
+    return code, brief(ended.last or f"exit code {code}") if code else ""
+
+
+def answer_request(request: Request, answer: Callable[[Ended], None]) -> None:
+    """Run a command in a process of its own, whose group it belongs to."""
+    if sys.platform == "linux":  # the kernel would end this process with its parent before it has ended the command
+        ctypes.CDLL(None).prctl(1, 0)
+    with tempfile.TemporaryFile() as errors:
+        try:
+            running = subprocess.Popen(
+                request.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                env=request.variables,
+            )  # fmt: skip
+        except OSError as error:
+            answer(Ended(127, f"{request.command[0]}: {error.strerror}"))
+            return
+        until, said = time.monotonic() + request.limit_s, time.monotonic()
+        while running.poll() is None and time.monotonic() < until:
+            if time.monotonic() - said >= 1.0:
+                answer(Ended(None))
+                said = time.monotonic()
+            try:
+                running.wait(SLICE_S / 5)
+            except subprocess.TimeoutExpired:
+                continue
+        if running.poll() is None:
+            answer(Ended(124, f"it took longer than {request.limit_s:g} s"))
+            return
+        errors.seek(0)
+        lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+        answer(Ended(running.returncode, lines[-1] if lines else ""))
