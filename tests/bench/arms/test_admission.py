@@ -70,18 +70,12 @@ def _trained_by(update):
     return Faulty
 
 
-def _forgets_state(optimizer, gradient, state, model):
-    return optimizer.update(gradient, state, model)[0], state
-
-
-def _loses_updates(optimizer, gradient, state, model):
-    updates, state = optimizer.update(gradient, state, model)
-    return jax.tree.map(jnp.zeros_like, updates), state
-
-
-def _updates_twice(optimizer, gradient, state, model):
-    updates, state = optimizer.update(gradient, state, model)
-    return jax.tree.map(lambda update: 2 * update, updates), state
+WRONG_UPDATES = {
+    "forgets its state": lambda optimizer, gradient, state, model: (optimizer.update(gradient, state, model)[0], state),
+    "updates twice": lambda optimizer, gradient, state, model: jax.tree.map(
+        lambda update: 2 * update, optimizer.update(gradient, state, model)
+    ),
+}
 
 
 class NaNCarry(PurePort):
@@ -112,14 +106,13 @@ class Frozen(PurePort):
         (WrongStep, "step"),
         *((faulty, "gradient") for faulty in (Wrong, Frozen)),
         *((faulty, "train_step") for faulty in (Wrong, Frozen)),
-        *((_trained_by(update), "train_step") for update in (_forgets_state, _loses_updates, _updates_twice)),
+        *((_trained_by(update), "train_step") for update in WRONG_UPDATES.values()),
     ],
 )
-@pytest.mark.parametrize("workload", ["tiny", "question"])
-def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, faulty, phase, workload):
+def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, faulty, phase):
     monkeypatch.setattr(arms, "get_port", lambda name: faulty())
     with pytest.raises(NotEqualError, match="not equal to the oracle: .* times what is allowed"):
-        prepare(make_arm("pure[jit]", workload, phase))
+        prepare(make_arm("pure[jit]", phase=phase))
 
 
 def test_a_peer_is_held_to_the_oracle(monkeypatch):
@@ -151,13 +144,6 @@ def test_processes_share_answers_of_as_many_train_steps(monkeypatch, tmp_path):
             found = [get_reference(get_workload(TINY), "train_step", "float32", steps=steps) for steps in (1, 2)]
         assert [(reference.steps, len(reference.expected["losses"])) for reference in found] == [(1, 1), (2, 2)]
     assert len([*tmp_path.iterdir()]) == 2
-
-
-def test_the_reference_is_computed_in_float64():
-    for phase in PHASES:
-        found = get_reference(get_workload(TINY), phase, "float32")
-        assert {np.asarray(a).dtype.name for a in found.expected.values()} == {"float64"}
-        assert all(0 < bound < 1e-4 for bound in found.bounds.values())
 
 
 @pytest.mark.parametrize("worst", ["carry", "outputs"])
@@ -195,14 +181,16 @@ def test_an_arm_is_held_to_the_oracle_in_its_own_dtype(dtype, phase):
 
 def rounded_by(monkeypatch, backend, precision, dtype="float32"):
     """What may pass on a platform."""
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    monkeypatch.setattr("trigru.bench.arms.admission._known", {})
+    if jax.default_backend() != backend:  # what another platform answered is not asked for again
+        monkeypatch.setattr(jax, "default_backend", lambda: backend)
+        monkeypatch.setattr("trigru.bench.arms.admission._known", {})
     return get_reference(get_workload(Sized("vowels")), "gradient", dtype, precision).bounds
 
 
 def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkeypatch):
     """TF32 keeps 11 significant bits of what goes into a product, bfloat16 8, and float32 24."""
     exact = rounded_by(monkeypatch, "cpu", "highest")
+    assert all(0 < bound < 1e-4 for bound in exact.values())
     for backend, precision in (("cpu", "high"), ("cpu", "default"), ("gpu", "highest")):
         assert rounded_by(monkeypatch, backend, precision) == exact, (backend, precision)
     tf32, bfloat16 = rounded_by(monkeypatch, "gpu", "default"), rounded_by(monkeypatch, "tpu", "default")
@@ -214,10 +202,3 @@ def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkey
     for precision in ("high", "default"):
         own = rounded_by(monkeypatch, "gpu", precision, "bfloat16")
         assert own == rounded_by(monkeypatch, "gpu", "highest", "bfloat16"), "what it multiplies is short already"
-
-
-def test_references_of_two_precisions_are_two(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr("trigru.bench.arms.admission._known", {})
-    first, second = (get_reference(get_workload(TINY), "step", "float32", p) for p in ("highest", "default"))
-    assert first.bounds != second.bounds

@@ -39,13 +39,11 @@ def test_progress_adds_up_to_the_whole_and_says_which_process(journal):
     assert seen[-1][0] == f"time {FORWARD} (2 of 2)"
 
 
-@pytest.mark.parametrize("before", ["proofs", "nothing"])
-def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(tmp_path, before):
-    journal = journal_at(tmp_path / "run", backend="gpu" if before == "proofs" else None)
+@pytest.mark.parametrize("of_proofs", ["gpu", None])
+def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(tmp_path, of_proofs):
     processes = FakeProcesses()
-    run(journal, ignore, processes)
-    first = "gpu" if before == "proofs" else None
-    assert [request.backend for request in processes.requests] == [first, "cpu"]
+    run(journal_at(tmp_path / "run", backend=of_proofs), ignore, processes)
+    assert [request.backend for request in processes.requests] == [of_proofs, "cpu"]
 
 
 def asked(process, arms=ARMS):
@@ -122,12 +120,6 @@ def test_a_group_that_is_measured_is_not_lost_by_what_comes_after(journal):
     run(journal, ignore, die_between_groups)
     assert journal.untimed == {}
     assert journal.complete
-
-
-def test_an_arm_that_was_lost_keeps_its_reason_when_its_group_is_lost(journal):
-    run(journal, ignore, FakeProcesses({(0, f"compile {LINEN.id}"): KILLED, (0, f"time {STEP}"): KILLED}))
-    assert journal.untimed[LINEN.id].reason.endswith(f"while trying to compile {LINEN.id}")
-    assert journal.untimed.keys() == {arm.id for arm in ARMS[:3]}
 
 
 def test_a_later_process_does_not_try_again_what_has_no_number(journal):

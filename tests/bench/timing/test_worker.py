@@ -1,8 +1,7 @@
 """The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
 
 import shutil
-import sys
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import jax
 import msgspec
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from support.processes import ask_here, ignore, journal_at
 from support.runs import make_arm, plan
-from trigru.bench import cli
 from trigru.bench.analysis.merge import merge
 from trigru.bench.arms.plan import expand
 from trigru.bench.results.arm import Untimed
@@ -104,16 +102,6 @@ def test_a_real_run_is_whole(journals, where):
     assert [sorted(b.facts.position[r] for b in results.benchmarks) for r in range(3)] == [[0, 1, 2]] * 3
 
 
-def test_in_each_process_arms_are_got_ready_in_another_order():
-    def order(process):
-        request = Request(ARMS, process, 2, 3, 1e-4, 1, [], "cpu", "folder")
-        return [arm.id for arm in worker._shuffled([make_arm(f"pure[{number}]") for number in range(9)], request)]
-
-    assert order(0) == order(0)
-    assert order(0) != order(1)
-    assert sorted(order(0)) == sorted(order(1))
-
-
 def test_processes_agree_on_machine_and_program(journals):
     here, there = ({t.arm: t.program.fingerprint for t in j.groups_timed[0].timed} for j in journals)
     assert here == there
@@ -134,21 +122,6 @@ def test_another_platform_than_expected_is_said_before_anything_is_measured(answ
         answers_to(backend="gpu")
     assert str(caught.value) == said
     assert timed_in(answers_to(backend=None))[1] == {}
-
-
-def test_a_run_of_another_platform_than_was_verified_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
-    def verified(*_, prover, **__):
-        prover.backend = "gpu"
-        return [], {}
-
-    monkeypatch.setattr("trigru.bench.commands.compare.verify_ports", verified)
-    monkeypatch.setattr(sys, "argv", ["trigru", "compare", "--quick", "--port", "pure", "-o", str(tmp_path / "out")])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert caught.value.code == 2
-    said = capsys.readouterr().err
-    assert "the measuring process died: it found cpu, where gpu was expected. Is the device in use, or hidden?" in said
-    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, monkeypatch, tmp_path):
@@ -203,12 +176,21 @@ def clock(monkeypatch):
 
 
 def test_the_clock_is_set_by_the_request_and_later_processes_read_no_programs(clock, answers_to):
-    timed, _ = timed_in(answers_to(process=1, rounds=6, sample_time_s=3e-4))
+    answers = answers_to(process=1, rounds=6, sample_time_s=3e-4)
+    compiled = [a.arm for a in answers if isinstance(a, Underway) and a.what.startswith("compile")]
+    assert compiled != [ARMS[number].id for number in SHUFFLED], "each process gets ready in an order of its own"
+    timed, _ = timed_in(answers)
     ((rounds, options),) = clock
     assert (rounds, options["sample_time_s"]) == (6, 3e-4)
     assert options["seed"] == 1, "each process has orders of its own"
     assert {(t.build, t.program) for t in timed.values()} == {(None, None)}
-    assert [(t.warm_up_calls, t.steady) for t in timed.values()] == [(17, True), (17, True), (17, False)]
+    assert [(t.warm_up_calls, t.steady, t.calls) for t in timed.values()] == [(17, True, 5)] * 2 + [(17, False, 5)]
+    base, again, linen = timed.values()
+    assert [len(base.time_s), base.other_s] == [6, [0.1]]
+    assert np.divide(again.time_s, base.time_s) == pytest.approx(1.05, rel=1e-4)
+    assert np.divide(linen.time_s, base.time_s) == pytest.approx(1.02, rel=1e-4)
+    assert linen.position == [2, 0, 1, 2, 0, 1]
+    assert base.started_s == pytest.approx(base.time_s, abs=1e-3)
 
 
 def test_the_second_process_compiles_for_the_later_ones_and_the_first_for_its_own_times(
@@ -266,20 +248,13 @@ def test_limits_and_arms_are_measured_in_the_arms_precision(answers_to, monkeypa
     assert started.ceilings["bfloat16@high"].loop_step_s > 0
 
 
-def test_on_an_accelerator_every_process_compiles_since_programs_hold_what_was_tuned(answers_to, clock, monkeypatch):
+@pytest.mark.parametrize(("backend", "keeps"), [("cpu", True), ("gpu", False)])
+def test_on_an_accelerator_no_program_is_kept_since_it_holds_what_was_tuned(monkeypatch, backend, keeps):
     kept = []
-
-    @contextmanager
-    def programs_kept_in(folder):
-        kept.append(folder)
-        yield
-
-    monkeypatch.setattr(worker, "programs_kept_in", programs_kept_in)
-    for backend, keeps in (("cpu", True), ("gpu", False)):
-        kept.clear()
-        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
-        answers_to(process=2, processes=9)
-        assert [folder is not None for folder in kept] == [keeps] * 3
+    monkeypatch.setattr(worker, "programs_kept_in", lambda folder: kept.append(folder) or nullcontext())
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    worker._prepare(Request(ARMS, 2, 9, 3, 1e-4, 1, [], backend, "/folder"), PURE)
+    assert [folder is not None for folder in kept] == [keeps]
 
 
 @pytest.fixture
