@@ -112,7 +112,11 @@ def test_two_processes_measure_what_one_does_in_the_order_of_the_questions(early
 
 def test_few_questions_are_asked_by_this_process(monkeypatch):
     monkeypatch.setattr(prover, "WORKER", "there.is.none")
-    assert all(m.passed for answer in prove(FEW, ignore).answers for m in answer)
+    told, questions = [], [msgspec.structs.replace(FEW[n], compiled=n == 1) for n in (0, 1)]
+    found = prove(questions, lambda done, question: told.append(question))
+    assert told == questions[::-1], "those about programs as users have them come first"
+    assert [{m.check for m in answer} for answer in found.answers] == [{q.check} for q in questions]
+    assert all(m.passed for answer in found.answers for m in answer)
 
 
 def test_a_question_that_kills_hangs_or_ends_its_process_has_failed_and_the_rest_is_answered(

@@ -110,7 +110,7 @@ def test_an_arm_that_raises_while_timed_loses_its_own_numbers():
             raise MemoryError("out of memory")
         return jnp.zeros(())
 
-    failed, fine = sample([breaks_down, lambda: jnp.zeros(())], 8, sample_time_s=0.0, warm=[warm(), warm()])
+    fine, failed = sample([lambda: jnp.zeros(()), breaks_down], 8, sample_time_s=0.0, warm=[warm(), warm()])
     assert isinstance(failed, MemoryError)
     assert not np.isnan(fine.time_s).any()
 
