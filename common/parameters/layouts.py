@@ -171,7 +171,7 @@ def flatten(tree: Any) -> dict[str, Any]:
 
     A slash in a key becomes a dot, and the `value` that some versions of NNX put behind a parameter is left out.
 
-    >>> flatten({"cell": {"hn": {"bias": 1.0}}, "a/b": 2.0})
+    >>> flatten({"cell": {"hn": {"bias": {"value": 1.0}}}, "a/b": 2.0})
     {'a.b': 2.0, 'cell.hn.bias': 1.0}
     """
     import jax

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from support.arrays import same_bits
 from trigru.common.config import GRUConfig
@@ -43,14 +44,9 @@ def test_transposed_views_are_written_as_they_look(tmp_path):
     np.testing.assert_array_equal(GRUParams.open(tmp_path / "p").weight_ih, params.weight_ih)
 
 
-def test_the_file_says_what_it_is(path):
-    from safetensors import safe_open
-
+def test_any_safetensors_reader_finds_what_it_is_and_the_five_names(path):
     with safe_open(path, "numpy") as file:
         assert file.metadata() == {"format": "trigru.GRUParams", "version": "1"}
-
-
-def test_any_safetensors_reader_finds_the_five_names(path):
     assert {name: a.shape for name, a in load_file(path).items()} == GRUParams.shapes(4, 3)
 
 
@@ -74,6 +70,7 @@ def rewritten(path, **changes):
         ({"bias": np.full(9, np.nan, "f4")}, "bias has values that are not finite"),
         ({"weight_hh": np.full((9, 3), np.inf, "f4")}, "weight_hh has values that are not finite"),
         ({"bias": np.ones(9, "f8")}, "bias has dtype float64, but weight_ih has float32"),
+        ({n: np.ones(s, "i4") for n, s in GRUParams.shapes(4, 3).items()}, "dtype int32, expected float16, float32 or"),
         ({"extra": np.ones(1, "f4")}, "has the tensors bias, bias_n, extra, initial_carry"),
         ({"weight_ih": np.ones(9, "f4")}, "weight_ih must have two axes"),
     ],
@@ -84,12 +81,6 @@ def test_a_file_with_other_contents_is_refused(path, changes, message):
         GRUParams.open(path)
 
 
-def test_integers_are_refused(tmp_path):
-    save_file({name: np.ones(s, "i4") for name, s in GRUParams.shapes(4, 3).items()}, tmp_path / "p")
-    with pytest.raises(ParamsFileError, match="dtype int32, expected float16, float32 or float64"):
-        GRUParams.open(tmp_path / "p")
-
-
 def test_bfloat16_is_refused_on_both_ways(tmp_path):
     params = random_params(CONFIG)
     with pytest.raises(InputError, match="bfloat16, expected float16, float32 or float64"):
@@ -98,16 +89,6 @@ def test_bfloat16_is_refused_on_both_ways(tmp_path):
     (tmp_path / "p").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(ParamsFileError, match="has dtype 'BF16', expected F16, F32 or F64"):
         GRUParams.open(tmp_path / "p")
-
-
-def test_a_saved_file_is_as_public_as_any_other(path, tmp_path):
-    (tmp_path / "plain").write_text("")
-    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_a_missing_folder_is_made(tmp_path):
-    random_params(CONFIG).save(tmp_path / "new" / "p")
-    assert GRUParams.open(tmp_path / "new" / "p")
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -126,27 +107,11 @@ def test_truncated_files_are_refused(tmp_path_factory, data):
         GRUParams.open(path)
 
 
-def test_a_huge_claimed_size_is_refused(tmp_path):
-    header = json.dumps({"bias": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
-    (tmp_path / "p").write_bytes(struct.pack("<Q", len(header)) + header)
-    with pytest.raises(ParamsFileError):
-        GRUParams.open(tmp_path / "p")
-
-
 def test_bad_parameters_are_not_written_and_leave_nothing_behind(tmp_path):
     params = random_params(CONFIG)
     with pytest.raises(InputError, match="not saved: bias has values that are not finite"):
         params._replace(bias=np.full(9, np.nan, "f4")).save(tmp_path / "p")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_write_keeps_the_old_file(path, monkeypatch):
-    before = path.read_bytes()
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        random_params(CONFIG, seed=1).save(path)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_parameters_must_fit_the_configuration():
