@@ -21,6 +21,8 @@ from ...common.port.styles import styles_called
 from ...impls import get_port
 from .messages import Answer, Answered, Asked, Begun, Request, Subject
 
+#: Thresholds of the garbage collection: by default, it runs so often that it takes a tenth of the time of a trace.
+GARBAGE = 200_000, 20, 20
 #: What is asked of the frameworks' own parts: rows with one level that is not the usual one, so that what fails tells
 #: why; and the checks that have no rows.
 OF_PARTS = (*get_checks("singly"), *(check for check in CHECKS if check.rows is None))
@@ -77,6 +79,7 @@ def get_subject(subject: Subject) -> Port:
 def answer_questions(request: Request) -> Generator[Answer, None, None]:
     """Take the questions of a request that nobody else has taken, and answer them."""
     gc.freeze()  # what is imported stays: to look at it again takes a tenth of the time of a trace
+    gc.set_threshold(*GARBAGE)
     examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):
