@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import typer
 
 from ...common.errors import InputError, UnknownNameError
@@ -20,6 +19,7 @@ from ..reporting.exports import FORMATS, VALUES, Export, Kind
 from ..reporting.kernels import kernel_tables
 from ..reporting.overhead import overhead_tables
 from ..reporting.page.page import sheet
+from ..reporting.numbers import json_text
 from ..reporting.provenance import load_warnings, origin_of, provenance_lines
 from ..reporting.scaling import scaling_tables
 from ..reporting.sight import sight_lines
@@ -127,7 +127,7 @@ def show_run(results: Results, *, found: Answer | None = None, details: bool = F
     """
     found = found or answer(results)
     if json:
-        typer.echo(msgspec.json.encode(found).decode())
+        typer.echo(json_text(found))
         if not found.rows:
             say("the answer has no rows: no framework was timed as documented or called alike, with its own cell.")
         return

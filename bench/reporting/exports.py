@@ -2,12 +2,9 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import msgspec
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import answer
@@ -16,7 +13,7 @@ from ..analysis.tidy import Timing
 from ..results.grouping import grouped
 from ..results.record import Results
 from .inert import for_csv, for_markdown
-from .numbers import format_interval, format_time_range
+from .numbers import format_interval, format_time_range, json_text
 from .page.page import sheet
 from .provenance import origin_lines
 from .sections import Section, Words, latex, markdown_table
@@ -77,7 +74,7 @@ def as_csv(export: Export) -> str:
 def as_json(export: Export) -> str:
     """For a program: the tidy table, and of each run its answer."""
     content = {"rows": export.rows, "answers": [answer(run) for run in export.runs]}
-    return json.dumps(msgspec.to_builtins(content), indent=1) + "\n"
+    return json_text(content, indent=1) + "\n"
 
 
 FORMATS: dict[str, Callable[[Export], str]] = {

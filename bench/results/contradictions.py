@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from .grouping import grouped
+from .lines import first_twice
 
 if TYPE_CHECKING:
     from .arm import Arm, Plan
     from .run import Begun, GroupTimed, Line, Machine, Timed
 
 _COPY = {"baseline": 1, "duplicate": 2, "arm": 1}
-
-
-def first_twice(names: Iterable[str]) -> str | None:
-    """The first name that is there a second time."""
-    seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)
 
 
 def check_lengths(length: int, **lists: HasLength) -> None:
