@@ -6,20 +6,19 @@ from pathlib import Path
 from ...common.files import write_whole
 from ..analysis.answer import WAYS, Answer
 from ..analysis.diff import Diff
-from ..reporting.answer import answer_lines, proof_lines
+from ..reporting.answer import answer_lines, proof_lines, time_table
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.frameworks import framework_tables, time_table
-from ..reporting.kernels import kernel_tables
+from ..reporting.exports import framework_tables
 from ..reporting.overhead import overhead_tables
 from ..reporting.page.page import Part, page, sheet
 from ..reporting.plots.answer import answer_picture
 from ..reporting.plots.figures import Picture, remove_picture
 from ..reporting.plots.sweep import sweep_picture
 from ..reporting.provenance import load_warnings, origin_lines, provenance_lines
-from ..reporting.scaling import scaling_tables
 from ..reporting.sections import Section, markdown
 from ..reporting.sight import sight_lines
+from ..reporting.speedups import speedup_tables
 from ..reporting.times import timing_tables
 from ..results.record import Results
 
@@ -39,7 +38,7 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     if len(runs) > 1:
         return [folder / PAGE]
     (run,), (found,) = runs, answers
-    text = markdown("trigru", [*provenance_lines(run), *sight_lines(run)], tables_of(run, found))
+    text = markdown("trigru", [*provenance_lines(run), *sight_lines(run)], tables_of(run))
     write_whole(folder / TABLES, text.encode())
     written = [folder / PAGE, folder / TABLES]
     for name, picture in _pictures(run, found).items():
@@ -69,19 +68,15 @@ def names_of(runs: Sequence[Results]) -> list[str]:
     ]
 
 
-def tables_of(results: Results, found: Answer | None = None) -> list[Section]:
-    """All tables of a results file: first what was proven, then the times.
-
-    Args:
-        found: the answer of the run, where it is known already.
-    """
-    return [*equality_tables(results.trigru.equality or []), *time_tables(results, found)]
+def tables_of(results: Results) -> list[Section]:
+    """All tables of a results file: first what was proven, then the times."""
+    return [*equality_tables(results.trigru.equality or []), *time_tables(results)]
 
 
-def time_tables(results: Results, found: Answer | None = None) -> list[Section]:
+def time_tables(results: Results) -> list[Section]:
     """What it says of times."""
-    makers = (scaling_tables, overhead_tables, kernel_tables, timing_tables)
-    return [*framework_tables(results, found), *(section for make in makers for section in make(results))]
+    makers = (framework_tables, overhead_tables, speedup_tables, timing_tables)
+    return [section for make in makers for section in make(results)]
 
 
 def write_diff(folder: Path, found: Diff) -> list[Path]:
@@ -99,7 +94,7 @@ def _part(run: Results, found: Answer, name: str) -> Part:
     lines = answer_lines(found, warnings, times=False) if found.rows else [*warnings, *proof_lines(found)]
     pictures = [picture for picture in _pictures(run, found).values() if picture]
     times = [time_table(found, way) for way in WAYS if any(way in row.cells for row in found.rows)]
-    return Part(name, lines, pictures, [*times, *tables_of(run, found)], provenance_lines(run))
+    return Part(name, lines, pictures, [*times, *tables_of(run)], provenance_lines(run))
 
 
 def _pictures(run: Results, found: Answer) -> dict[str, Picture | None]:

@@ -16,13 +16,12 @@ from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
 from ..reporting.exports import FORMATS, VALUES, Export, Kind
-from ..reporting.kernels import kernel_tables
+from ..reporting.numbers import json_text
 from ..reporting.overhead import overhead_tables
 from ..reporting.page.page import sheet
-from ..reporting.numbers import json_text
 from ..reporting.provenance import load_warnings, origin_of, provenance_lines
-from ..reporting.scaling import scaling_tables
 from ..reporting.sight import sight_lines
+from ..reporting.speedups import speedup_tables
 from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
@@ -134,15 +133,15 @@ def show_run(results: Results, *, found: Answer | None = None, details: bool = F
     plan = results.trigru.plan
     failed = [m for m in results.trigru.equality or () if not m.passed]
     if details:
-        show(tables_of(results, found), above=provenance_lines(results), details=True)
+        show(tables_of(results), above=provenance_lines(results), details=True)
     else:
         ports = {(m.port, m.kernel) for m in failed}
         show(equality_tables([m for m in results.trigru.equality or () if (m.port, m.kernel) in ports]))
         if not (found.rows or len(plan.devices) > 1):
-            show(time_tables(results, found), above=provenance_lines(results))
+            show(time_tables(results), above=provenance_lines(results))
         else:
             swept = overhead_tables(results)[1:] if plan.swept else ()
-            show([*scaling_tables(results), *kernel_tables(results), *swept])
+            show([*speedup_tables(results), *swept])
     if found.rows:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:

@@ -2,27 +2,23 @@
 
 import re
 
-import pytest
-from support.known import WAYS, Arm, groups, says, short, verdict
+from support.known import WAYS, Arm, groups, says, verdict
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_the_closing_tables(run, way):
-    """Each framework in one call style, which each cell names, and never in the best of several."""
-    by_port = {name.partition("[")[0]: name for name in WAYS[way]}
-    table = run.tables[f"{way}: time / pure[jit]"]
-    ports = ["linen", "nnx", "equinox", "torch"]
-    assert table.columns == ["workload", *ports]
-    assert [row[0] for row in table.rows] == [" ".join(group.split("/")[:2]) for group in groups("stock")]
-    for group, row in zip(groups("stock"), table.rows, strict=True):
-        for port, cell in zip(ports, row[1:], strict=True):
-            if port not in by_port:
+def test_frameworks_against_plain_jax(run):
+    """Each framework in the style that a label names, and never in the best of several."""
+    table = run.tables["Frameworks against plain JAX"]
+    assert table.columns == ["workload", "phase", "port", "documented", "functional"]
+    by_port = [{name.partition("[")[0]: name for name in names} for names in WAYS.values()]
+    assert len(table.rows) == 4 * len(groups("stock"))
+    for workload, phase, port, *cells in table.rows:
+        for cell, names in zip(cells, by_port, strict=True):
+            if port not in names:
                 assert cell == "-"
                 continue
-            arm = Arm(run, group, by_port[port])
-            style, _, number = cell.partition(" ")
-            assert style == by_port[port].partition("[")[2][:-1]
-            assert says(number, short(arm.ratio)), f"{cell} of {arm.name} in {group}"
+            ratio = Arm(run, f"{workload}/{phase}/float32/stock", names[port]).ratio
+            dress = "(%)" if verdict(ratio) == "indistinguishable" else "%"
+            assert says(cell, (dress, *ratio)), f"{cell} of {names[port]} in {workload} {phase}"
 
 
 def test_the_screen_has_each_framework_in_both_ways_and_who_is_fastest(run):

@@ -139,56 +139,29 @@ def speedup(found):
     return 1 / log, 1 / high, 1 / low
 
 
-KERNEL = {"workload": lambda a: a.workload, "phase": lambda a: a.phase, "arm": lambda a: a.stock.name}
-
-
-def test_the_kernel_in_each_workload(run):
-    columns = KERNEL | {
-        "stock": lambda a: (a.stock.time_s,),
-        "fused": lambda a: (a.time_s,),
-        "speedup, stock / fused": lambda a: speedup([a]),
-        "verdict": lambda a: verdict([1 / x for x in speedup([a])]),
-    }
-    check(run.tables[KERNELS_TITLE], columns, fused(run))
-
-
-def test_means_of_the_kernel(run):
+def test_the_kernel_in_each_workload_and_on_average(run):
     means = [
         [Arm(run, f"{w}/{phase}/float32/fused", f"{name}:fused") for w in WORKLOADS]
         for phase in PHASES
         for name in FIRST
     ]
     columns = {
+        "workload": lambda found: found[0].workload if len(found) == 1 else f"mean of {len(found)}",
         "phase": lambda found: found[0].phase,
         "arm": lambda found: found[0].stock.name,
-        "workloads": lambda found: str(len(found)),
-        "speedup, stock / fused": speedup,
+        "stock": lambda found: (found[0].stock.time_s,) if len(found) == 1 else "-",
+        "fused": lambda found: (found[0].time_s,) if len(found) == 1 else "-",
+        "speedup": speedup,
         "verdict": lambda found: verdict([1 / x for x in speedup(found)]),
+        "memory": lambda found: (
+            (found[0].called.temp_bytes / found[0].stock.called.temp_bytes,) if len(found) == 1 else "-"
+        ),
     }
-    check(run.tables[f"{KERNELS_TITLE}: geometric means over workloads"], columns, means)
+    check(run.tables[KERNELS_TITLE], columns, [*means, *([arm] for arm in fused(run))])
 
 
-def test_what_the_kernel_does_with_the_machine(run):
-    gemm, _ = limits(run)
-
-    def rate(arm):
-        rate = arm.work.flops / arm.time_s * 1e-9
-        return rate, rate / gemm
-
-    columns = KERNEL | {
-        "stock temp": lambda a: (a.stock.called.temp_bytes,),
-        "temp": lambda a: (a.called.temp_bytes,),
-        "temp / stock": lambda a: (a.called.temp_bytes / a.stock.called.temp_bytes,),
-        "stock GFLOP/s, %": lambda a: rate(a.stock),
-        "GFLOP/s, %": rate,
-    }
-    title = "Temporary memory and GFLOP/s of each framework's own cell and of the fused kernel"
-    check(run.tables[title], columns, fused(run))
-
-
-@pytest.mark.parametrize("means", [False, True])
-def test_the_kernel_against_peers(run, means):
-    sets = [WORKLOADS] if means else [(w,) for w in WORKLOADS]
+def test_the_kernel_against_peers(run):
+    sets = [WORKLOADS, *((w,) for w in WORKLOADS)]
     rows = [(found, phase, peer) for found in sets for phase in PHASES for peer in PEERS]
 
     def against(name):
@@ -198,19 +171,17 @@ def test_the_kernel_against_peers(run, means):
             for workload in workloads:
                 group = f"{workload}/{phase}/float32/fused"
                 logs.append(Arm(run, group, peer).logs(Arm(run, group, f"{name}:fused")))
-            return short(mean_interval(logs) if means else interval(logs[0]))
+            return short(mean_interval(logs) if len(logs) > 1 else interval(logs[0]))
 
         return cell
 
     columns = {
-        **({} if means else {"workload": lambda row: row[0][0]}),
+        "workload": lambda row: row[0][0] if len(row[0]) == 1 else f"mean of {len(row[0])}",
         "phase": lambda row: row[1],
         "peer": lambda row: row[2],
-        **({"workloads": lambda row: str(len(row[0]))} if means else {}),
         **{name.partition("[")[0]: against(name) for name in FIRST},
     }
-    title = "The fused kernel against peers" + ": geometric means over workloads" * means
-    check(run.tables[title], columns, rows)
+    check(run.tables["The fused kernel against peers"], columns, rows)
 
 
 def test_the_limits(run):
