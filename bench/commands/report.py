@@ -9,7 +9,7 @@ import typer
 from ...common.errors import InputError, UnknownNameError
 from ...common.files import write_whole
 from ..analysis.answer import Answer, answer
-from ..analysis.merge import load, merge
+from ..analysis.merge import load
 from ..analysis.starts import load_starts
 from ..analysis.tidy import timings
 from ..reporting.answer import answer_lines, proof_lines
@@ -25,18 +25,9 @@ from ..reporting.speedups import speedup_tables
 from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
-from ..timing.journal import PARTIAL, Journal
 from .pages import PAGE, tables_of, time_tables, write_pages
 
 STARTS_PAGE = "cold_start.html"
-
-
-def load_run(path: Path) -> Results:
-    """A run, given the path of its results or of their folder; or as far as it came, given its journal's.
-
-    Raises a TrigruError if it cannot be read.
-    """
-    return merge(Journal.read(path)) if path.suffix == Path(PARTIAL).suffix else load(path)
 
 
 def export(paths: Sequence[Path], to: str, ratio: str, **chosen: Any) -> None:
@@ -84,7 +75,7 @@ def _load_each(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[OtherFi
     others: dict[Path, OtherFileError] = {}
     for path in paths:
         try:
-            run = load_run(path)
+            run = load(path)
         except OtherFileError as other:
             if others.setdefault(other.path.resolve(), other) is not other:
                 say(f"{path} is named twice, and is shown once.")

@@ -98,7 +98,7 @@ def test_where_it_comes_from(merged):
 
 def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
     proven = [
-        Measurement("linen", "sequence", None, "outputs", "float64", 1e-16, 1e-12),
+        *(Measurement(port, "sequence", None, "outputs", "float64", 1e-16, 1e-12) for port in ("pure", "linen")),
         Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: no such style", "fused"),
     ]
     fill(journal_at(tmp_path / "run", equality=proven))
@@ -177,6 +177,11 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
         for group in (STEP, FORWARD):
             lines = [timed(process, arm) for arm in journal.groups()[group]]
             program = msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}")
-            journal.add(GroupTimed(group, process, [msgspec.structs.replace(t, program=program) for t in lines]))
+            where = ["gpu" if "linen" in line.arm else "cpu" for line in lines]
+            tuned = [
+                msgspec.structs.replace(line, program=program, backend=backend)
+                for line, backend in zip(lines, where, strict=True)
+            ]
+            journal.add(GroupTimed(group, process, tuned))
     notes = [note for note in timing_tables(merge(journal))[0].notes if "tuned" in note]
     assert notes == ["linen[apply]: its processes were tuned in 2 ways, and its interval contains that."]
