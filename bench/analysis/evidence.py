@@ -46,7 +46,8 @@ def _check_asked(run: Run) -> None:
     """Whatever the plan has is there, with a number or a reason why it has none."""
     plan, groups = run.plan, run.groups()
     there = {arm.port for arm in run.begun.arms}
-    lacking = [name for name in (*plan.ports, *plan.peers) if name not in there]
+    has_all = plan.styles is None or {DOCUMENTED, FUNCTIONAL} & {*plan.styles}  # which every port has
+    lacking = [name for name in (*plan.ports, *plan.peers) if has_all and name not in there]
     lacking += [
         name
         for workload in plan.workloads

@@ -15,7 +15,6 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import answer
 from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
@@ -146,16 +145,15 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         say(f"no arm has a number: {folder} is as it was.")
         journal.close()
         raise typer.Exit(1)
-    result = answer(results)
     with shielded():
         try:
             save(run, results.untimed, folder / FILE)
-            written = write_pages(folder, [results], [result])
+            written = write_pages(folder, [results])
         except OSError:
             say(kept(journal))
             raise
         journal.close()
-        show_run(results, found=result, details=details, json=json)
+        show_run(results, details=details, json=json)
         say(f"written: {', '.join(map(str, (folder / FILE, *written)))}")
         say(f"all tables: trigru report {folder} --details")
     return results

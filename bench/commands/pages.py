@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...common.files import write_whole
-from ..analysis.answer import WAYS, Answer
+from ..analysis.answer import WAYS, Answer, answer
 from ..analysis.diff import Diff
 from ..reporting.answer import answer_lines, proof_lines, time_table
 from ..reporting.diff import diff_tables, outcome
@@ -25,7 +25,7 @@ from ..results.record import Results
 PAGE, TABLES, DIFF_PAGE = "report.html", "report.md", "diff.html"
 
 
-def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]) -> list[Path]:
+def write_pages(folder: Path, runs: Sequence[Results]) -> list[Path]:
     """Write the page of some runs; of a single one also its tables and pictures, in place of an earlier run's.
 
     Returns:
@@ -34,14 +34,14 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     Raises:
         OSError: a file cannot be written.
     """
-    write_whole(folder / PAGE, run_page(runs, answers).encode())
+    write_whole(folder / PAGE, run_page(runs).encode())
     if len(runs) > 1:
         return [folder / PAGE]
-    (run,), (found,) = runs, answers
+    (run,) = runs
     text = markdown("trigru", [*provenance_lines(run), *sight_lines(run)], tables_of(run))
     write_whole(folder / TABLES, text.encode())
     written = [folder / PAGE, folder / TABLES]
-    for name, picture in _pictures(run, found).items():
+    for name, picture in _pictures(run, answer(run)).items():
         if picture is None:
             remove_picture(name, folder)
         else:
@@ -49,10 +49,10 @@ def write_pages(folder: Path, runs: Sequence[Results], answers: Sequence[Answer]
     return written
 
 
-def run_page(runs: Sequence[Results], answers: Sequence[Answer]) -> str:
+def run_page(runs: Sequence[Results]) -> str:
     """The page of some runs, side by side and never ranked against each other."""
     names = names_of(runs) if len(runs) > 1 else [""]
-    return page("linen, NNX and Equinox", [_part(*of_run) for of_run in zip(runs, answers, names, strict=True)])
+    return page("linen, NNX and Equinox", [_part(*of_run) for of_run in zip(runs, names, strict=True)])
 
 
 def names_of(runs: Sequence[Results]) -> list[str]:
@@ -89,8 +89,8 @@ def write_diff(folder: Path, found: Diff) -> list[Path]:
     return [folder / DIFF_PAGE]
 
 
-def _part(run: Results, found: Answer, name: str) -> Part:
-    warnings = load_warnings(run.trigru)
+def _part(run: Results, name: str) -> Part:
+    found, warnings = answer(run), load_warnings(run.trigru)
     lines = answer_lines(found, warnings, times=False) if found.rows else [*warnings, *proof_lines(found)]
     pictures = [picture for picture in _pictures(run, found).values() if picture]
     times = [time_table(found, way) for way in WAYS if any(way in row.cells for row in found.rows)]

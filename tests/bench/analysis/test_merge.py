@@ -1,7 +1,6 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
 import msgspec
-import numpy as np
 import pytest
 from support.processes import (
     ARMS,
@@ -14,12 +13,10 @@ from support.processes import (
     fill,
     ignore,
     journal_at,
-    samples,
     timed,
 )  # fmt: skip
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import load, merge
-from trigru.bench.analysis.statistics import compare, noise_floor, verdict
 from trigru.bench.arms.work import work_of
 from trigru.bench.arms.workloads import Workload
 from trigru.bench.reporting.times import timing_tables
@@ -43,24 +40,6 @@ def journal(tmp_path):
 def merged(journal):
     run(journal, ignore, FakeProcesses())
     return merge(journal)
-
-
-def test_ratios_are_those_of_paired_rounds_within_processes(merged):
-    times_s = {arm.id: np.array(samples(0, arm) + samples(1, arm)) for arm in (PURE, AGAIN, LINEN)}
-    process = [0] * 4 + [1] * 4
-    floor = noise_floor(compare(times_s[AGAIN.id], times_s[PURE.id], process), processes=2)
-    for b in merged.groups()[STEP]:
-        expected = compare(times_s[b.fullname], times_s[PURE.id], process)
-        assert b.process == process
-        np.testing.assert_array_equal(b.time_s, times_s[b.fullname])
-        assert (b.ratio, b.ratio_low, b.ratio_high) == (expected.ratio, expected.low, expected.high)
-        assert (b.floor, b.verdict) == (floor, verdict(expected, floor))
-    pure, again, linen = merged.groups()[STEP]
-    assert pure.ratio == 1
-    assert linen.verdict == "slower"
-    pooled = compare(times_s[LINEN.id], times_s[PURE.id], None)
-    assert linen.ratio_high != pooled.high, "processes count"
-    assert again.ratio_low != 1
 
 
 def test_processes_are_joined_in_their_order(merged):
