@@ -23,8 +23,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 def results() -> str:
     """The page of published results: the screen, the picture, and what is said of frameworks."""
     found, sweep = (load(DOCS / "results" / f"{name}.json.gz") for name in ("cpu", "sweep"))
-    _, by_size = overhead_tables(sweep)
-    tables = [*framework_tables(found), *overhead_tables(found), *equality_tables(found.trigru.equality or [])]
+    (by_size,) = overhead_tables(sweep)
+    tables = [*framework_tables(found), *equality_tables(found.trigru.equality or [])]
     return "\n".join(
         [
             markdown("Results from one machine", provenance_lines(found), []),

@@ -87,15 +87,23 @@ def _counts(t: Timed, program: object = None) -> tuple[object, ...]:
 
 def _check_proofs(run: Run, timed: list[Arm]) -> None:
     """What has a number beside a proof was proven in float64, by checks that cover what was timed."""
-    if run.begun.equality is None:
+    found = run.begun.equality
+    if found is None:
         return
-    unknown = [m.check for m in run.begun.equality if not {*m.check.split("+")} <= _KNOWN]
+    unknown = [m.check for m in found if not {*m.check.split("+")} <= _KNOWN]
     if unknown:
         raise ValueError(f"its proof has the check {unknown[0]!r}, which is none")
-    proven = grouped((m for m in run.begun.equality if m.dtype == "float64" and holds(m)), lambda m: (m.port, m.kernel))
+    once = [m for m in found if m.passed or m.levels is None]  # rows may fail for one reason
+    measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in once]
+    if twice := first_twice(measured):
+        raise ValueError(f"its proof has {twice} twice")
+    failed = {(m.port, m.kernel) for m in found if not holds(m)}
+    proven = grouped((m for m in found if m.dtype == "float64" and holds(m)), lambda m: (m.port, m.kernel))
     needed = {check for phase in run.plan.phases for check in PHASE_CHECKS[phase]}
     for arm in timed:
         for kernel in () if arm.port in run.plan.peers else dict.fromkeys((STOCK, arm.kernel)):
+            if (arm.port, kernel) in failed:
+                raise ValueError(f"{arm.id} has a number, but was not proven equal")
             names = {m.check for m in proven.get((arm.port, kernel), ())}
             if not (names & {*_WHOLE} or needed <= names):
                 raise ValueError(f"{arm.id} has a number, but no proof in float64 of what was timed")

@@ -24,7 +24,7 @@ from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
-from ..reporting.sight import expectation
+from ..reporting.provenance import expectation
 from ..reporting.starts import cold_start_tables
 from ..results.arm import Arm, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save

@@ -15,9 +15,8 @@ from ..reporting.page.page import Part, page, sheet
 from ..reporting.plots.answer import answer_picture
 from ..reporting.plots.figures import Picture, remove_picture
 from ..reporting.plots.sweep import sweep_picture
-from ..reporting.provenance import load_warnings, origin_lines, provenance_lines
+from ..reporting.provenance import load_warnings, origin_lines, provenance_lines, sight_lines
 from ..reporting.sections import Section, markdown
-from ..reporting.sight import sight_lines
 from ..reporting.speedups import speedup_tables
 from ..reporting.times import timing_tables
 from ..results.record import Results

@@ -19,8 +19,7 @@ from ..reporting.exports import FORMATS, VALUES, Export, Kind
 from ..reporting.numbers import json_text
 from ..reporting.overhead import overhead_tables
 from ..reporting.page.page import sheet
-from ..reporting.provenance import load_warnings, origin_of, provenance_lines
-from ..reporting.sight import sight_lines
+from ..reporting.provenance import load_warnings, origin_of, provenance_lines, sight_lines
 from ..reporting.speedups import speedup_tables
 from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
@@ -107,8 +106,7 @@ def show_run(results: Results, *, details: bool = False, json: bool = False) -> 
         if not (found.rows or len(plan.devices) > 1):
             show(time_tables(results), above=provenance_lines(results))
         else:
-            swept = overhead_tables(results)[1:] if plan.swept else ()
-            show([*speedup_tables(results), *swept])
+            show([*speedup_tables(results), *overhead_tables(results)])
     if found.rows:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:

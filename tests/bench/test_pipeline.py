@@ -45,18 +45,6 @@ def star(arm):
     return "*" * (not arm.same_program)
 
 
-def overhead_us(found):
-    return lambda arms_of: ("%" + star(arms_of[found]), *(1e6 * s for s in arms_of[found].overhead_s))
-
-
-def per_leaf_us(by_phase):
-    """Between the phases with the fewest leaves and the most."""
-    few, many = by_phase["forward"], by_phase["train_step"]
-    span = many.called.leaves - few.called.leaves
-    widths = [arm.overhead_s[2] - arm.overhead_s[1] for arm in (few, many)]
-    return 1e6 * (many.overhead_s[0] - few.overhead_s[0]) / span, 1e6 * np.hypot(*widths) / 2 / span
-
-
 TIMES = {
     "arm": lambda a: a.name,
     "blocked": lambda a: (a.time_s,),
@@ -113,19 +101,6 @@ def test_samples_in_the_file(run, group):
         assert all(found.steady)
         assert found.facts.gate is not None
         assert (found.facts.program is None) == (arm.port == "torch")
-
-
-def test_the_tax(run):
-    found = [
-        {group.split("/")[1]: Arm(run, group, name) for group in groups("stock", workloads=("tiny",))}
-        for name in STOCK[2:]
-    ]
-    columns = {
-        "arm": lambda by_phase: by_phase["step"].name,
-        **{phase: overhead_us(phase) for phase in PHASES},
-        "µs a leaf": per_leaf_us,
-    }
-    check(run.tables["Framework overhead on tiny, in µs a call over pure[jit]"], columns, found)
 
 
 def fused(run, **chosen):
@@ -241,6 +216,5 @@ def test_a_sweep_changes_one_size_and_says_so(tmp_path, size):
         columns,
         list(rows.values()),
     )
-    on_screen = re.findall(r"Framework\s+overhead\s+(against\s+size|on)", run.screen)
-    assert [re.sub(r"\s+", " ", found) for found in on_screen] == ["against size"]
+    assert re.search(r"Framework\s+overhead\s+against\s+size", run.screen)
     assert (tmp_path / "sweep.png").stat().st_size > 10_000

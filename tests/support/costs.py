@@ -28,9 +28,9 @@ GEMM_GFLOP_PER_S, COPY_GBYTE_PER_S = 37.0, 3.1
 LIMIT_DISPATCH_NS = 5_000
 
 
-def labels_of(style: str) -> tuple[str, ...]:
+def labels_of(port: str, style: str) -> tuple[str, ...]:
     """Of a port's style, beside that of its first."""
-    return ("functional",) * (style in FUNCTIONAL)
+    return ("functional",) * (style in FUNCTIONAL and (port, style) != ("nnx", "jit"))
 
 
 class Called(NamedTuple):

@@ -206,10 +206,6 @@ class Arm:
         return ("(%)", *short(found)[1:]) if self.called.copy == 2 else short(found)  # the floor is the duplicate's own
 
     @property
-    def overhead_s(self) -> tuple[float, ...]:
-        return tuple((ratio - 1) * self.baseline.time_s for ratio in self.ratio)
-
-    @property
     def verdict(self) -> str:
         return "-" if self.name == "pure[jit]" else "A/A" if self.called.copy == 2 else verdict(self.ratio)
 

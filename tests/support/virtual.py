@@ -287,7 +287,9 @@ class _Port:
     def __init__(self, machine: Machine, name: str):
         self.name = self.title = name
         self.call_styles = tuple(
-            CallStyle(s, s, lambda _, of, task, s=s: machine.program(name, s, *of, task.phase), labels=labels_of(s))
+            CallStyle(
+                s, s, lambda _, of, task, s=s: machine.program(name, s, *of, task.phase), labels=labels_of(name, s)
+            )
             for port, s in STYLES
             if port == name
         )
