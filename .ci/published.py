@@ -9,11 +9,11 @@ from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.equality import equality_tables
-from trigru.bench.reporting.frameworks import framework_tables
-from trigru.bench.reporting.kernels import kernel_tables
+from trigru.bench.reporting.exports import framework_tables
 from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, markdown_table
+from trigru.bench.reporting.speedups import speedup_tables
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing.coldstart import ColdStart
 
@@ -23,8 +23,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 def results() -> str:
     """The page of published results: the screen, the picture, and what is said of frameworks."""
     found, sweep = (load(DOCS / "results" / f"{name}.json.gz") for name in ("cpu", "sweep"))
-    _, by_size = overhead_tables(sweep)
-    tables = [*framework_tables(found), *overhead_tables(found), *equality_tables(found.trigru.equality or [])]
+    (by_size,) = overhead_tables(sweep)
+    tables = [*framework_tables(found), *equality_tables(found.trigru.equality or [])]
     return "\n".join(
         [
             markdown("Results from one machine", provenance_lines(found), []),
@@ -66,7 +66,7 @@ def _kernel(name: str) -> str:
     """The fused kernel against the frameworks' own cells and peers, in one of the published runs."""
     found = load(DOCS / "results" / f"{name}.json.gz")
     parts = []
-    for section in kernel_tables(found):
+    for section in speedup_tables(found):
         parts += [f"**{section.title}**", markdown_table(section), *section.notes]
     return "\n\n".join([*parts, *provenance_lines(found)])
 

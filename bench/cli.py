@@ -269,7 +269,8 @@ def main() -> None:
     try:
         app()
     except (TrigruError, OSError) as error:
-        say(f"error: {error}")
+        where = "" if getattr(error, "filename", "") is not None else "stdout: "  # of a file, the error says which
+        say(f"error: {where}{error}")
         sys.exit(2)
 
 

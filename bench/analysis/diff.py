@@ -39,7 +39,7 @@ class Change:
         verdict: "faster", "slower" or "indistinguishable", than before; "-" for the baseline, which gets no verdict.
         chance: how often an arm that did not change seems slower by as much.
         believed: whether it is faster or slower beyond what chance makes of as many arms.
-        regression: slower by more than is allowed, and believed.
+        too_slow: slower by more than is allowed.
     """
 
     arm: Arm
@@ -51,7 +51,7 @@ class Change:
     verdict: str
     chance: float
     believed: bool = False
-    regression: bool = False
+    too_slow: bool = False
 
     @property
     def moved(self) -> bool:
@@ -62,6 +62,11 @@ class Change:
     def lost_in_noise(self) -> bool:
         """Whether the noise is so large that not even an unchanged time can be claimed."""
         return self.role == "arm" and not self.moved and self.floor > TOO_NOISY
+
+    @property
+    def regression(self) -> bool:
+        """Whether it is slower by more than is allowed, and believed."""
+        return self.too_slow and self.believed
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,6 @@ class ProofChange:
         if self.old is None or self.new is None:
             return ()
         return tuple(check for check in self.new.failed if check not in self.old.failed)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether checks fail now that did not fail before."""
-        return bool(self.newly_failed)
 
     @property
     def is_gained(self) -> bool:
@@ -138,14 +138,9 @@ class Diff:
         return [change for change in self.changes if change.regression]
 
     @property
-    def suspects(self) -> list[Change]:
-        """Arms that are slower by more than is allowed, and not believed among as many arms."""
-        return [c for c in self.judged if _is_too_slow(c, self.fail_above) and not c.regression]
-
-    @property
     def lost_proofs(self) -> list[ProofChange]:
         """Ports that were equal before and are not now."""
-        return [proof for proof in self.proofs if proof.is_lost]
+        return [proof for proof in self.proofs if proof.newly_failed]
 
     @property
     def exit_code(self) -> int:
@@ -159,11 +154,6 @@ class Diff:
         """What moved: regressions, then the largest changes first."""
         moved = [change for change in self.changes if change.moved]
         return sorted(moved, key=lambda change: (not change.regression, -abs(np.log(change.comparison.ratio))))
-
-    def noisy_groups(self) -> dict[str, float]:
-        """Groups whose noise hides all but large changes, with their floors."""
-        floors = {change.arm.group: change.floor for change in self.changes}
-        return {group: floor for group, floor in floors.items() if floor > TOO_NOISY}
 
     def moved_baselines(self) -> dict[str, float]:
         """Those whose time changed, either way, by more than an arm's may and more than its interval."""
@@ -193,35 +183,31 @@ def diff(old: Results, new: Results, *, fail_above: float = FAIL_ABOVE, anyway: 
         if group in before and group not in others
         for change in _changes(before[group], benchmarks)
     ]
-    judged = judge_together(changes, fail_above)
-    return Diff(old, new, judged, _proof_changes(old, new), problems, fail_above, anyway)
+    was, now = (
+        {(proof.port, proof.kernel): proof for proof in proofs_of(run.trigru.equality or ())} for run in (old, new)
+    )
+    proofs = [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
+    return Diff(old, new, judge_together(changes, fail_above), proofs, problems, fail_above, anyway)
 
 
 def _changes(before: list[Benchmark], after: list[Benchmark]) -> Iterator[Change]:
     """The changes of one group."""
-    was = {b.arm.id: b for b in before}
-    old_baseline, new_baseline = baseline_of(before), baseline_of(after)
+    was, bases = {b.arm.id: b for b in before}, (baseline_of(after), baseline_of(before))
     for b in after:
         if b.arm.id not in was:
             continue
-        a = was[b.arm.id]
+        both = b, was[b.arm.id]
         role: Role = "A/A" if b.arm.role == "duplicate" else b.arm.role
-        effects = (
-            _effect(b, None if role == "baseline" else new_baseline),
-            _effect(a, None if role == "baseline" else old_baseline),
-        )
-        comparison = compare_effects(*effects)
-        floor = max(a.floor, b.floor)
-        word = "-" if role == "baseline" else verdict(comparison, floor)
+        new, old = (_effect(*of, own_time=role == "baseline") for of in zip(both, bases, strict=True))
+        comparison, floor = compare_effects(new, old), max(one.floor for one in both)
         yield Change(
-            arm=b.arm,
-            role=role,
-            old_time_s=float(np.median(a.time_s)),
-            new_time_s=float(np.median(b.time_s)),
+            b.arm,
+            role,
+            *(float(np.median(one.time_s)) for one in reversed(both)),
             comparison=comparison,
             floor=floor,
-            verdict=word,
-            chance=chance_of_slower(*effects),
+            verdict="-" if role == "baseline" else verdict(comparison, floor),
+            chance=chance_of_slower(new, old),
         )
 
 
@@ -230,32 +216,21 @@ def judge_together(changes: list[Change], fail_above: float) -> list[Change]:
     arms = [change for change in changes if change.role == "arm"]
     believed: set[str] = set()
     for way, chances in (("slower", [c.chance for c in arms]), ("faster", [1 - c.chance for c in arms])):
-        believed |= {
-            c.arm.id for c, sure in zip(arms, beyond_chance(chances), strict=True) if sure and c.verdict == way
-        }
+        sure = beyond_chance(chances)
+        believed |= {c.arm.id for c, is_sure in zip(arms, sure, strict=True) if is_sure and c.verdict == way}
     return [
-        replace(c, believed=c.arm.id in believed, regression=c.arm.id in believed and _is_too_slow(c, fail_above))
+        replace(
+            c,
+            believed=c.arm.id in believed,
+            too_slow=c.role == "arm" and c.verdict == "slower" and c.comparison.ratio > 1 + fail_above,
+        )
         for c in changes
     ]
 
 
-def _is_too_slow(change: Change, fail_above: float) -> bool:
-    return change.role == "arm" and change.verdict == "slower" and change.comparison.ratio > 1 + fail_above
-
-
-def _effect(benchmark: Benchmark, baseline: Benchmark | None) -> Effect:
-    """The logarithm of an arm's time, relative to the baseline's where there is one."""
-    log_time = np.log(benchmark.time_s)
-    log_ratio = log_time if baseline is None else log_time - np.log(baseline.time_s)
-    return effect_of(log_ratio, benchmark.process)
-
-
-def _proof_changes(old: Results, new: Results) -> list[ProofChange]:
-    was, now = (
-        {(proof.port, proof.kernel): proof for proof in proofs_of(results.trigru.equality or ())}
-        for results in (old, new)
-    )
-    return [ProofChange(*key, was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
+def _effect(benchmark: Benchmark, baseline: Benchmark, *, own_time: bool) -> Effect:
+    """The logarithm of an arm's time relative to the baseline's, or of its own time."""
+    return effect_of(np.log(benchmark.time_s) - (0.0 if own_time else np.log(baseline.time_s)), benchmark.process)
 
 
 def _problems(old: Results, new: Results) -> Iterator[Problem]:
@@ -272,8 +247,7 @@ def _problems(old: Results, new: Results) -> Iterator[Problem]:
     for group, after in new.groups().items():
         was, now = _work(before.get(group)), _work(after)
         if was and was != now:
-            detail = f"{group} is not compared: {now}, was {was}"
-            yield Problem("groups of one name are other work", detail, group)
+            yield Problem("groups of one name are other work", f"{group} is not compared: {now}, was {was}", group)
 
 
 def _work(benchmarks: list[Benchmark] | None) -> str:

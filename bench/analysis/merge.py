@@ -5,22 +5,33 @@ from pathlib import Path
 
 import numpy as np
 
-from ...common.errors import TrigruError
+from ...common.errors import TrigruError, brief
 from ..arms.plan import packages_of_plan
 from ..arms.work import work_of
 from ..arms.workloads import workload_of
 from ..results.arm import Arm, Untimed
-from ..results.files import read
+from ..results.files import ResultsFileError, read
 from ..results.record import Benchmark, Provenance, Results
 from ..results.run import Run, Timed
+from ..timing.journal import PARTIAL, Journal
 from ..timing.machine import describe_machine
 from ..timing.supervisor import NO_BASELINE
+from .evidence import check_evidence
 from .statistics import compare, noise_floor, verdict
 
 
 def load(path: Path) -> Results:
-    """The run of a results file or a folder. Raises what `trigru.bench.results.files.read` does."""
-    return merge(read(path))
+    """The run of a results file or a folder, or of a journal as far as it came.
+
+    Raises:
+        TrigruError: it cannot be read, or contradicts itself.
+    """
+    run = Journal.read(path) if path.suffix == Path(PARTIAL).suffix else read(path)
+    try:
+        check_evidence(run)
+    except ValueError as error:
+        raise ResultsFileError(f"{path} contradicts itself, so nothing of it is shown: {brief(error)}.") from error
+    return merge(run)
 
 
 def merge(run: Run) -> Results:

@@ -1,4 +1,4 @@
-"""What a framework costs over plain JAX: per call, per leaf, and up to which model size it matters."""
+"""What a framework costs over plain JAX, and up to which model size it matters."""
 
 from dataclasses import dataclass
 
@@ -56,17 +56,3 @@ def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
             sure = overhead.size
         likely = overhead.size
     return (likely, False) if sure is None else (sure, True)
-
-
-def per_leaf_s(of_arm: list[Overhead]) -> tuple[float, float] | None:
-    """Seconds per leaf, from the phases with the fewest and the most leaves, and the half-width of the interval.
-
-    None where all phases have equally many leaves.
-    """
-    few, many = (extreme(of_arm, key=lambda o: o.benchmark.facts.leaves) for extreme in (min, max))
-    span = many.benchmark.facts.leaves - few.benchmark.facts.leaves
-    if not span:
-        return None
-    widths_s = [o.over.difference_high_s - o.over.difference_low_s for o in (many, few)]
-    error_s = sum(width_s**2 for width_s in widths_s) ** 0.5 / 2
-    return (many.over.difference_s - few.over.difference_s) / span, error_s / span

@@ -18,6 +18,8 @@ PARTS = ("import", "init", "trace", "lower", "compile", "first step")
 
 
 SCHEMA = 2
+#: Longer than any start is waited for.
+MOST_S = 1e4
 
 
 class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +40,12 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_date(self.datetime)
+        times_s = [s for cold in self.starts for s in (*_parts_s(cold), cold.second_call_s)]
+        peaks = [peak for cold in self.starts for peak in (cold.peak_bytes, cold.device_peak_bytes) if peak is not None]
+        if not self.starts or not all(0 <= time_s <= MOST_S for time_s in times_s) or min(peaks, default=0) < 0:
+            raise ValueError(f"it has no starts, or times that are not from 0 to {MOST_S:.0f} s, or memory below 0")
+        if any(len({cold.style for cold in of_port}) > 1 for of_port in _by_port(self.starts).values()):
+            raise ValueError("the starts of one port are of several call styles")
 
 
 def load_starts(path: Path) -> ColdStarts:
@@ -46,7 +54,7 @@ def load_starts(path: Path) -> ColdStarts:
         found = decode(read_whole(path, MOST_BYTES), ColdStarts)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write it with `trigru compare --cold-start`.") from error
-    except (ValueError, RecursionError) as error:  # also what msgspec says
+    except ValueError as error:  # also what msgspec says
         raise InputError(
             f"{path}: not a file of this version's `trigru compare --cold-start` ({brief(error)})."
         ) from error
@@ -82,7 +90,11 @@ class PortStart:
 
 def summarise_starts(found: list[ColdStart]) -> list[PortStart]:
     """Medians of each port's starts."""
-    return [_of_port(port, starts) for port, starts in grouped(found, lambda cold: cold.port).items()]
+    return [_of_port(port, starts) for port, starts in _by_port(found).items()]
+
+
+def _by_port(found: list[ColdStart]) -> dict[str, list[ColdStart]]:
+    return grouped(found, lambda cold: cold.port)
 
 
 def _of_port(port: str, starts: list[ColdStart]) -> PortStart:

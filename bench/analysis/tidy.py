@@ -156,6 +156,8 @@ def _pairs(run: Results, file: int, items: list[Item], style: str) -> Iterator[T
                 yield Timing(**what, remark=one.reason)
             elif isinstance(other, Untimed):
                 yield Timing(**what, remark=other.reason)
+            elif one.facts.backend != other.facts.backend:
+                yield Timing(**what, remark=f"one ran on {one.facts.device}, the other on {other.facts.device}")
             else:
                 d = difference(run, one, other)
                 remarks = [remark for b in (one, other) for remark in _remarks(b, b)]

@@ -15,7 +15,6 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
-from ..analysis.answer import answer
 from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
@@ -25,7 +24,7 @@ from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
-from ..reporting.sight import expectation
+from ..reporting.provenance import expectation
 from ..reporting.starts import cold_start_tables
 from ..results.arm import Arm, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
@@ -146,7 +145,6 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         say(f"no arm has a number: {folder} is as it was.")
         journal.close()
         raise typer.Exit(1)
-    result = answer(results)
     with shielded():
         try:
             save(run, results.untimed, folder / FILE)
@@ -154,9 +152,9 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
             say(kept(journal))
             raise
         journal.close()
-        show_run(results, found=result, details=details, json=json)
+        show_run(results, details=details, json=json)
         try:
-            written = write_pages(folder, [results], [result])
+            written = write_pages(folder, [results])
         except OSError:
             say(f"written: {folder / FILE}. Its page is not: trigru report {folder} --output {folder} writes it.")
             raise

@@ -10,6 +10,7 @@ import typer
 from ...common.errors import InputError, UnknownNameError
 from ...impls import port_names
 from ..analysis.diff import diff as compare_runs
+from ..analysis.merge import load as load_results
 from ..reporting.console import say, show
 from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..results.files import FILE
@@ -20,7 +21,6 @@ from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_tables
 from ..upgrades.versions import changed
 from .pages import write_diff
-from .report import load_run
 
 
 def diff(
@@ -92,7 +92,7 @@ def _take_now(folder: Path, old: Snapshot) -> None:
 
 
 def _diff_runs(old: Path, new: Path, *, details: bool, output: Path | None, **how: Any) -> int:
-    found = compare_runs(load_run(old), load_run(new), **how)
+    found = compare_runs(load_results(old), load_results(new), **how)
     check_comparable(found)
     show(diff_tables(found), above=[*outcome(found), ""], details=details)
     if output is not None:

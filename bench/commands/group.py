@@ -1,5 +1,9 @@
 """All commands together: what is the same for each of them."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -7,14 +11,26 @@ from typer.core import TyperGroup
 
 from ..processes.interrupts import check, listening
 from ..reporting.console import say
+from ..reporting.inert import shortened
 from . import former
+
+#: The exit code of a program whose reader has left: 128 + SIGPIPE.
+CLOSED_PIPE = 141
 
 
 class Commands(TyperGroup):
-    """Commands of which each ends with a word and its exit code if a signal asks it to."""
+    """Commands of which each ends with a word and its exit code if a signal asks it to, or if nobody reads it."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """The context of a command, in which its options are read and `--help` is printed."""
+        with _ending_as_documented():
+            return super().make_context(*args, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name. A former name of it or of an option ends with what to use instead."""
+        for word in args:
+            if any("\udc80" <= letter <= "\udcff" for letter in word):  # bytes that Python could not decode
+                ctx.fail(f"an argument is not UTF-8: {word.encode(errors='backslashreplace').decode()}")
         if args[0] in former.COMMANDS:
             ctx.fail(former.COMMANDS[args[0]])
         name, command, rest = super().resolve_command(ctx, args)
@@ -27,11 +43,29 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run one."""
-        with listening():
+        with listening(), _ending_as_documented():
             try:
                 done = super().invoke(ctx)
                 check()
+                sys.stdout.flush()
                 return done
             except KeyboardInterrupt as interrupted:
                 say("interrupted.")
                 raise typer.Exit(getattr(interrupted, "code", 130)) from None
+
+
+@contextmanager
+def _ending_as_documented() -> Iterator[None]:
+    """Exit with 141 if the reader of stdout has left; repeat no more of an argument than shows which it is."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as error:
+        if not any(isinstance(cause, BrokenPipeError) for cause in (error, error.__context__)):
+            raise  # Rich exits with 1 where its pipe is closed
+        with open(os.devnull, "wb") as nowhere:  # what is left to flush goes there
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise typer.Exit(CLOSED_PIPE) from None
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = shortened(message)  # pyright: ignore[reportAttributeAccessIssue]
+        raise

@@ -13,6 +13,7 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
 from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
+from ..analysis.evidence import PHASE_CHECKS
 from ..arms.arms import BASELINE
 from ..arms.peers import PEERS, get_peer
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
@@ -32,8 +33,6 @@ ROUNDS: int | None = None
 ARMS_AT_ONCE = 11
 #: What may be timed. The numbers of float64 are of no model that people run.
 TIMED_DTYPES, PRECISIONS = ("float32", "bfloat16", "float16"), ("highest", "high", "default")
-#: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
-_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles", "training"), "step": ("step",)}
 _CHECKS_OF_CLASSIFIER = ("classifier",)
 #: The workloads on several devices, whose batch these can share.
 SPREAD = ("medium", "large")
@@ -145,7 +144,7 @@ def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[str, 
 
 def checks_of(plan: Plan) -> tuple[Check, ...]:
     """The checks of what a plan times: of its phases, and of lengths and a readout if a workload has them."""
-    names = [name for phase in plan.phases for name in _CHECKS[phase]]
+    names = [name for phase in plan.phases for name in PHASE_CHECKS[phase]]
     if any(get_workload(workload).classes is not None for workload in plan.workloads):
         names += _CHECKS_OF_CLASSIFIER
     return get_checks(*dict.fromkeys(names))

@@ -4,40 +4,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import typer
 
 from ...common.errors import InputError, UnknownNameError
 from ...common.files import write_whole
-from ..analysis.answer import Answer, answer
-from ..analysis.merge import load, merge
+from ..analysis.answer import answer
+from ..analysis.merge import load
 from ..analysis.starts import load_starts
 from ..analysis.tidy import timings
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
 from ..reporting.exports import FORMATS, VALUES, Export, Kind
-from ..reporting.kernels import kernel_tables
+from ..reporting.numbers import json_text
 from ..reporting.overhead import overhead_tables
 from ..reporting.page.page import sheet
-from ..reporting.provenance import load_warnings, origin_of, provenance_lines
-from ..reporting.scaling import scaling_tables
-from ..reporting.sight import sight_lines
+from ..reporting.provenance import load_warnings, origin_of, provenance_lines, sight_lines
+from ..reporting.speedups import speedup_tables
 from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
-from ..timing.journal import PARTIAL, Journal
 from .pages import PAGE, tables_of, time_tables, write_pages
 
 STARTS_PAGE = "cold_start.html"
-
-
-def load_run(path: Path) -> Results:
-    """A run, given the path of its results or of their folder; or as far as it came, given its journal's.
-
-    Raises a TrigruError if it cannot be read.
-    """
-    return merge(Journal.read(path)) if path.suffix == Path(PARTIAL).suffix else load(path)
 
 
 def export(paths: Sequence[Path], to: str, ratio: str, **chosen: Any) -> None:
@@ -47,55 +36,34 @@ def export(paths: Sequence[Path], to: str, ratio: str, **chosen: Any) -> None:
     kinds: dict[str, Kind] = {kind: kind for kind in VALUES}
     if ratio not in kinds:
         raise UnknownNameError("ratio", ratio, list(kinds))
-    runs, others = _load_each(paths)
-    if others:
-        raise InputError(f"--format {to} prints the times of runs; {others[0].path} has none, and is JSON itself.")
-    over = "pairwise" if ratio == "pairwise" else "pure"
-    rows = timings(list(runs.values()), over, **chosen)
-    typer.echo(FORMATS[to](Export(rows, kinds[ratio], list(runs.values()))), nl=False)
+    runs = [load(path) for path in paths]
+    rows = timings(runs, "pairwise" if ratio == "pairwise" else "pure", **chosen)
+    typer.echo(FORMATS[to](Export(rows, kinds[ratio], runs)), nl=False)
 
 
 def report(paths: Sequence[Path], *, details: bool = False, output: Path | None = None) -> None:
-    """Show runs again, one after the other, each once; then cold starts.
+    """Show runs and cold starts again, one after the other.
 
     Args:
         output: a folder, where a page of all runs is written; of a single one also its tables and pictures.
     """
     if output is not None and output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file, expected a folder for {PAGE}. Pass another to --output.")
-    runs, others = _load_each(paths)
-    answers = [answer(run) for run in runs.values()]
-    written = write_pages(output, list(runs.values()), answers) if output is not None and runs else []
-    shown = len(runs) + len(others)
-    for number, ((path, run), found) in enumerate(zip(runs.items(), answers, strict=True)):
-        if shown > 1:
+    runs: list[Results] = []
+    written: list[Path] = []
+    for number, path in enumerate(paths):
+        if len(paths) > 1:
             show_lines([""] * bool(number) + [f"{path}:"])
-        show_run(run, found=found, details=details)
-    for number, other in enumerate(others, len(runs)):
-        if shown > 1:
-            show_lines([""] * bool(number) + [f"{other.path}:"])
-        written += show_starts(other.path, output)
+        try:
+            runs.append(load(path))
+        except OtherFileError as other:
+            written += show_starts(other.path, output)
+        else:
+            show_run(runs[-1], details=details)
+    if output is not None and runs:
+        written += write_pages(output, runs)
     if written:
         say(f"written: {', '.join(map(str, written))}")
-
-
-def _load_each(paths: Sequence[Path]) -> tuple[dict[Path, Results], list[OtherFileError]]:
-    """Runs by their paths, and files of other commands; what was named twice is there once."""
-    runs: dict[Path, Results] = {}
-    others: dict[Path, OtherFileError] = {}
-    for path in paths:
-        try:
-            run = load_run(path)
-        except OtherFileError as other:
-            if others.setdefault(other.path.resolve(), other) is not other:
-                say(f"{path} is named twice, and is shown once.")
-            continue
-        same = next((name for name, known in runs.items() if known == run), None)
-        if same is None:
-            runs[path] = run
-        else:
-            say(f"{path} is the same run as {same}, and is shown once.")
-    return runs, list(others.values())
 
 
 def show_starts(path: Path, output: Path | None) -> list[Path]:
@@ -117,32 +85,28 @@ def show_starts(path: Path, output: Path | None) -> list[Path]:
     return [output / STARTS_PAGE]
 
 
-def show_run(results: Results, *, found: Answer | None = None, details: bool = False, json: bool = False) -> None:
+def show_run(results: Results, *, details: bool = False, json: bool = False) -> None:
     """Print the answer of a run on one screen; with details, after all tables; with json, instead for machines.
 
     A failed proof, a kernel, a sweep and a run of other call styles have tables of their own above it.
-
-    Args:
-        found: the answer of the run, where it is known already.
     """
-    found = found or answer(results)
+    found = answer(results)
     if json:
-        typer.echo(msgspec.json.encode(found).decode())
+        typer.echo(json_text(found))
         if not found.rows:
             say("the answer has no rows: no framework was timed as documented or called alike, with its own cell.")
         return
     plan = results.trigru.plan
     failed = [m for m in results.trigru.equality or () if not m.passed]
     if details:
-        show(tables_of(results, found), above=provenance_lines(results), details=True)
+        show(tables_of(results), above=provenance_lines(results), details=True)
     else:
         ports = {(m.port, m.kernel) for m in failed}
         show(equality_tables([m for m in results.trigru.equality or () if (m.port, m.kernel) in ports]))
         if not (found.rows or len(plan.devices) > 1):
-            show(time_tables(results, found), above=provenance_lines(results))
+            show(time_tables(results), above=provenance_lines(results))
         else:
-            swept = overhead_tables(results)[1:] if plan.swept else ()
-            show([*scaling_tables(results), *kernel_tables(results), *swept])
+            show([*speedup_tables(results), *overhead_tables(results)])
     if found.rows:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:

@@ -1,6 +1,6 @@
 """The answer of a run on one screen: what was proven, what each framework takes, why, and what to write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import log
 from textwrap import wrap
 
@@ -14,11 +14,12 @@ from ..arms.plan import FEW_PROCESSES
 from ..arms.workloads import WORKLOADS, get_workload
 from ..results.arm import Sized
 from ..results.grouping import grouped
-from .frameworks import differing, fastest_of, pivot
 from .naming import HEADINGS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
 from .reasons import first_lines, reason_lines, slower_of, style_in
+from .sections import Section, Words
 
+TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike, the parameters as one pytree"}
 #: A dtype in which the whole contract is asked, and a first look is not.
 WHOLE = "bfloat16"
 #: Of a terminal.
@@ -156,6 +157,38 @@ def _times(found: Answer) -> list[str]:
     blocks = [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]
     lines = [line for block in blocks for line in _block(found, block)]
     return lines + differing(found) + legend_lines(found)
+
+
+def time_table(found: Answer, way: str) -> Section:
+    """What each framework takes in one way, and which is the fastest, a row for each phase of each workload."""
+    rows = pivot(found, way, lambda cell: format_time(cell.time_s) + "*" * bool(cell.differs))
+    return Section(
+        f"{TITLES[way]}: time of a call",
+        ("workload", *map(name_of, found.ports), Words("fastest")),
+        [(f"{row.workload} {row.phase}", *cells, fastest_of(row, way)) for row, cells in rows],
+        ("Medians per call. Fastest: no other is faster beyond chance, round by round.", *differing(found)),
+    )
+
+
+def pivot(found: Answer, way: str, show: Callable[[Cell], str]) -> list[tuple[Row, list[str]]]:
+    """Each row with a cell for each framework, as it is shown; "-" where it has no number."""
+    rows = [(row, row.cells.get(way, {})) for row in found.rows]
+    return [(row, [show(cells[port]) if port in cells else "-" for port in found.ports]) for row, cells in rows]
+
+
+def fastest_of(row: Row, way: str) -> str:
+    """The frameworks than which no other is faster, or why none is named."""
+    fastest = row.fastest.get(way, [])
+    compared = [cell for cell in row.cells.get(way, {}).values() if not cell.differs]
+    if len(fastest) == len(compared) > 1:
+        return "too noisy" if row.is_noisy else "not told apart"
+    return ", ".join(map(name_of, fastest)) or "-"
+
+
+def differing(found: Answer) -> list[str]:
+    """Why cells with a star are not compared."""
+    cells = [(port, cell) for row in found.rows for of_way in row.cells.values() for port, cell in of_way.items()]
+    return sorted({f"*{name_of(port)} is not compared: {cell.differs}." for port, cell in cells if cell.differs})
 
 
 def legend_lines(found: Answer) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..processes.interrupts import check
-from .inert import for_terminal
+from .inert import for_terminal, shortened
 
 if TYPE_CHECKING:
     from .sections import Section
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def say(message: str) -> None:
     """Print to stderr, where progress and messages go."""
-    typer.echo(for_terminal(message), err=True)
+    typer.echo(shortened(for_terminal(message)), err=True)
 
 
 def show(

@@ -13,6 +13,7 @@ from ...common.gru.kernels import STOCK
 from ...impls.upstream import Finding
 from ..analysis.equality import worst_of
 from ..results.grouping import grouped
+from .numbers import json_text
 from .sections import Prose, Section, Words
 
 #: What the note of a table says of rows, which are held to other bounds.
@@ -98,7 +99,7 @@ def equality_json(
     }
     if departures is not None:
         content["departures"] = [msgspec.to_builtins(finding) for finding in departures]
-    return msgspec.json.encode(content | {"measurements": found}).decode()
+    return json_text(content | {"measurements": found})
 
 
 def _failure(measurements: list[Measurement]) -> str:

@@ -2,21 +2,20 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
-
+from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import STOCK
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ..analysis.answer import answer
 from ..analysis.statistics import Comparison
-from ..analysis.tidy import Timing
+from ..analysis.tidy import Timing, timings
 from ..results.grouping import grouped
 from ..results.record import Results
 from .inert import for_csv, for_markdown
-from .numbers import format_interval, format_time_range
+from .numbers import format_interval, format_time_range, json_text
 from .page.page import sheet
 from .provenance import origin_lines
 from .sections import Section, Words, latex, markdown_table
@@ -29,6 +28,8 @@ VALUES: dict[Kind, str] = {
     "faster. In brackets: indistinguishable.",
     "time": "Time per call: the median of the rounds, and in brackets their quartiles.",
 }
+NOTHING = "-: no number; where no reason is named, not timed in this run."
+TITLES: dict[Kind, str] = {"pure": "Frameworks against plain JAX", "pairwise": "Frameworks against each other"}
 #: What tells rows apart, with the value that needs no column of its own where all rows have it.
 KEYS = {"file": 1, "workload": None, "phase": None, "dtype": "float32", "division": STOCK}
 
@@ -77,7 +78,7 @@ def as_csv(export: Export) -> str:
 def as_json(export: Export) -> str:
     """For a program: the tidy table, and of each run its answer."""
     content = {"rows": export.rows, "answers": [answer(run) for run in export.runs]}
-    return json.dumps(msgspec.to_builtins(content), indent=1) + "\n"
+    return json_text(content, indent=1) + "\n"
 
 
 FORMATS: dict[str, Callable[[Export], str]] = {
@@ -87,17 +88,46 @@ FORMATS: dict[str, Callable[[Export], str]] = {
 
 def pivoted(export: Export) -> Section:
     """The tidy table with a column for each framework and call style."""
-    rows = [row for row in export.rows if export.kind != "pure" or row.port != "pure" or row.kernel != STOCK]
-    columns = list(grouped(rows, _column))
+    rows = _shown(export)
+    return Section("Times", *_pivot(export, rows, (), _column), tuple(_notes(export, rows)))
+
+
+def framework_tables(results: Results) -> list[Section]:
+    """Frameworks against plain JAX and against each other, with a column for each way in which they are called."""
+    if not results.benchmarks:
+        return [Section("No group was measured", ("workload",), [])]
+    tables = []
+    for kind, title in TITLES.items():
+        try:
+            rows = timings([results], "pairwise" if kind == "pairwise" else "pure", styles=(DOCUMENTED, FUNCTIONAL))
+        except (InputError, UnknownNameError):  # no framework was timed so
+            continue
+        own = [row for row in rows if row.kernel == row.division == STOCK]
+        export = Export(own, kind, [results])
+        if shown := [row for row in _shown(export) if row.ratio is not None]:
+            columns, lines = _pivot(export, shown, ("port",), lambda row: row.style)
+            tables.append(Section(title, columns, lines, (VALUES[kind], *_remarks(shown), NOTHING)))
+    return tables
+
+
+def _shown(export: Export) -> list[Timing]:
+    """Without plain JAX over itself."""
+    return [row for row in export.rows if export.kind != "pure" or row.port != "pure" or row.kernel != STOCK]
+
+
+def _pivot(
+    export: Export, rows: list[Timing], beside: tuple[str, ...], column: Callable[[Timing], str]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows: what tells rows apart, and a cell for each of the columns."""
     keys = [
         name for name, usual in KEYS.items() if usual is None or any(getattr(row, name) != usual for row in export.rows)
     ]
-    cells = grouped(rows, lambda row: tuple(str(getattr(row, name)) for name in keys))
-    lines = []
-    for key, of_key in cells.items():
-        by_column = {_column(row): row for row in of_key}
+    keys += beside
+    columns, lines = list(grouped(rows, column)), []
+    for key, of_key in grouped(rows, lambda row: tuple(str(getattr(row, name)) for name in keys)).items():
+        by_column = {column(row): row for row in of_key}
         lines.append((*key, *(_cell(by_column.get(name), export.kind) for name in columns)))
-    return Section("Times", (*map(Words, keys), *columns), lines, tuple(_notes(export, rows)))
+    return (*map(Words, keys), *columns), lines
 
 
 def _column(row: Timing) -> str:
@@ -125,12 +155,19 @@ def _notes(export: Export, rows: list[Timing]) -> list[str]:
     for style, of_style in named.items():
         arms = dict.fromkeys(name for row in of_style for name in row.arm.split("/") if f"[{style}]" not in name)
         notes += [f"{style}: {', '.join(arms)}."] * bool(arms)
-    for remark, alike in grouped((row for row in rows if row.remark), lambda row: (row.arm, row.remark)).items():
-        places = ", ".join(dict.fromkeys(f"{row.workload} {row.phase}" for row in alike))
-        notes.append(f"{remark[0]}: {remark[1].rstrip('.')}" + (f" ({places})." if alike[0].ratio is None else "."))
+    notes += _remarks(rows)
     if len(export.runs) > 1:
         notes.append("Each file is a run of its own: do not compare numbers of different files.")
-    notes.append("-: no number; where no reason is named, not timed in this run.")
+    notes.append(NOTHING)
     for number, run in enumerate(export.runs, 1):
         notes.append((f"File {number}: " if len(export.runs) > 1 else "") + "; ".join(origin_lines(run)))
+    return notes
+
+
+def _remarks(rows: list[Timing]) -> list[str]:
+    """What is to be heeded of each arm, or why it has no number, once."""
+    notes = []
+    for (arm, remark), alike in grouped((row for row in rows if row.remark), lambda row: (row.arm, row.remark)).items():
+        places = ", ".join(dict.fromkeys(f"{row.workload} {row.phase}" for row in alike))
+        notes.append(f"{arm}: {remark.rstrip('.')}" + (f" ({places})." if alike[0].ratio is None else "."))
     return notes

@@ -9,6 +9,9 @@ _LINE_STARTS = re.compile(r"^(?=[#>+*=~|[\x60-])|^\d+(?=[.)](?:\s|$))")
 _SPECIAL = re.compile(r"\\(?=[!-/:-@\[-\x60{-~])|\||(?<=\])[(\[]|(?<=:)/(?=/)|(?<=\bwww)\.")
 #: What Markdown reads only in pairs. Within a word, an underscore is one.
 _PAIRED = (re.compile(r"\*"), re.compile(r"(?<![^\W_])_|_(?![^\W_])"), re.compile(r"~"), re.compile(r"\x60"))
+#: The most letters of a word in a message.
+MOST_LETTERS = 200
+_LONG_WORD = re.compile(rf"\S{{{MOST_LETTERS + 1},}}")
 #: What LaTeX would not set as it is.
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
@@ -62,6 +65,15 @@ def for_latex(text: str) -> str:
     text = "".join(c if c.isascii() or c in _LATEX else _escape(c) for c in for_terminal(text))
     text = _LIGATURES.sub("{}", "".join(_LATEX.get(c, c) for c in text))
     return _ARGUMENT.sub(r"{\1}", text)
+
+
+def shortened(text: str) -> str:
+    """A message in which no word is longer than a path is.
+
+    >>> len(shortened("x" * 15000 + " is no number")), shortened("too long")
+    (215, 'too long')
+    """
+    return _LONG_WORD.sub(lambda word: f"{word[0][:MOST_LETTERS]}…", text)
 
 
 def _is_shown(character: str) -> bool:

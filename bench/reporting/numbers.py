@@ -1,6 +1,10 @@
 """Numbers as text, each with its unit."""
 
+import json
 from math import floor, log10
+from typing import Any
+
+import msgspec
 
 from ..analysis.statistics import Comparison
 
@@ -14,6 +18,15 @@ def count(number: int, what: str) -> str:
     ('1 reason', '2 reasons')
     """
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """Records as JSON in ASCII, so that no terminal obeys what a name in them holds.
+
+    >>> json_text({"device": "a\x9bb"})
+    '{"device": "a\\\\u009bb"}'
+    """
+    return json.dumps(msgspec.to_builtins(content), indent=indent)
 
 
 def format_time(time_s: float) -> str:

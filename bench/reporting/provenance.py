@@ -1,14 +1,16 @@
-"""Where numbers come from, with warnings."""
+"""Where numbers come from, what a run can find, and warnings."""
 
 from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
-from ..results.arm import Arm
+from ..analysis.sight import least_expected, sight
+from ..results.arm import Arm, Plan
 from ..results.record import Machine, Provenance, Results
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
+ONE_PROCESS = "One process does not show how processes differ: small differences may be chance."
 #: Of what has no choice of it: cold starts, and training.
 ARITHMETIC = "Parameters and computation are float32; matrix products have JAX's default precision."
 
@@ -70,3 +72,24 @@ def short_group(arm: Arm) -> str:
     division = [arm.division] if arm.division != STOCK else []
     arithmetic = [arm.arithmetic] if arm.arithmetic != "float32" else []
     return " ".join((str(arm.workload), arm.phase, *division, *arithmetic))
+
+
+def expectation(plan: Plan) -> str:
+    """What a run of this plan will be able to find."""
+    least = f"{least_expected(plan.processes, plan.rounds):.1%}"
+    condition = "where calls are fast, and the machine is as quiet as that in docs/measurement.md"
+    if plan.processes == 1:
+        return f"{ONE_PROCESS} Differences below {least} may be, {condition}."
+    return f"{plan.processes} processes: a difference of {least} will be found four times in five, {condition}."
+
+
+def sight_lines(results: Results) -> list[str]:
+    """What a run could find. Empty if nothing was measured."""
+    groups = results.groups()
+    shown = sorted((least, short_group(groups[group][0].arm)) for group, least in sight(results).items())
+    if not shown:
+        return []
+    (low, first), (high, last) = shown[0], shown[-1]
+    spread = f"{low:.1%}" if len(shown) == 1 else f"{low:.1%} ({first}) to {high:.1%} ({last})"
+    lines = [f"Differences from the baseline that this run could find four times in five: {spread}."]
+    return lines + [ONE_PROCESS] * (results.trigru.plan.processes == 1)

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import NOISY_FLOOR
-from ..analysis.pairs import difference, other_clock, reference_of
+from ..analysis.pairs import Difference, difference, other_clock, reference_of
 from ..analysis.rates import baseline_of, rates_of
 from ..analysis.statistics import Comparison
 from ..results.record import Benchmark, Results
-from .frameworks import explain
 from .numbers import format_bytes, format_interval, format_rate, format_ratio, format_throughput, format_time
 from .provenance import short_group
 from .sections import Prose, Section, Words
@@ -33,6 +32,35 @@ def timing_tables(results: Results) -> list[Section]:
         rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
         sections.append(Section("Without a number", (Prose("arm"), Prose("reason")), rows))
     return sections
+
+
+def explain(found: Difference) -> str:
+    """Why an arm takes longer or shorter than another.
+
+    >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
+    'crossing the jit boundary: +3.0 [+2.0, +4.0] µs a call over a[y], whose program it runs'
+    >>> dots = (("dots", 6, 2),)
+    >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
+    'another program, of 6 dots where b[x] has 2: +300.0 [+200.0, +400.0] µs a call'
+    """
+    bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
+    cost = "{} [{}, {}] µs a call".format(*bounds)
+    mine = ", ".join(f"{count} {name}" for name, count, _ in found.counts)
+    its = ", ".join(str(count) for _, _, count in found.counts)
+    program = "another program, of " + (
+        f"{mine} where {found.other} has {its}"
+        if found.counts
+        else f"as many products, loops, transposes and fusions as that of {found.other}"
+    )
+    return {
+        "none": "no difference",
+        "equations": "other equations",
+        "unread": "no XLA program to look at",
+        "boundary": f"crossing the jit boundary: {cost} over {found.other}, whose program it runs",
+        "style": f"called in another way{'' if found.same_program else f', and {program}'}: {cost}",
+        "program": f"{program}: {cost}",
+        "unexplained": f"unexplained: {cost} over {found.other}, whose program it runs",
+    }[found.cause]
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:

@@ -5,21 +5,15 @@ from collections.abc import Sized as HasLength
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from .grouping import grouped
+from .lines import first_twice
 
 if TYPE_CHECKING:
     from .arm import Arm, Plan
     from .run import Begun, GroupTimed, Line, Machine, Timed
 
 _COPY = {"baseline": 1, "duplicate": 2, "arm": 1}
-
-
-def first_twice(names: Iterable[str]) -> str | None:
-    """The first name that is there a second time."""
-    seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)
 
 
 def check_lengths(length: int, **lists: HasLength) -> None:
@@ -98,7 +92,6 @@ def check_run(lines: "Sequence[Line]") -> None:
     if twice := first_twice([arm.id for arm in begun.arms]) or first_twice(u.arm.id for u in begun.untimed):
         raise ValueError(f"the arm {twice} is there twice")
     check_asked(begun.plan, begun.arms)
-    check_proven(begun.equality, [arm for arm in begun.arms if arm.id not in without])
     for group, of_group in groups.items():
         check_roles(group, of_group)
     started: list[Started] = []
@@ -166,15 +159,3 @@ def check_asked(plan: "Plan", arms: "Iterable[Arm]") -> None:
         fits = fits and arm.devices in plan.devices
         if not (is_own and fits and arm.division in divisions):
             raise ValueError(f"{arm.id} is not what the plan asked for")
-
-
-def check_proven(equality: Sequence[Measurement] | None, timed: "Iterable[Arm]") -> None:
-    """Raise a ValueError if something was proven twice, or if an arm has a number whose port failed its proof."""
-    passed = [m for m in equality or () if m.passed or m.levels is None]  # rows may fail for one reason
-    measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in passed]
-    if twice := first_twice(measured):
-        raise ValueError(f"trigru.equality has {twice} twice")
-    failed = {(m.port, m.kernel) for m in equality or () if not m.passed}
-    for arm in timed:
-        if failed & {(arm.port, STOCK), (arm.port, arm.kernel)}:
-            raise ValueError(f"{arm.id} has a number, but was not proven equal")

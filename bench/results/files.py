@@ -167,7 +167,7 @@ def read(path: Path) -> Run:
         raise ResultsFileError(f"{path}: {error.strerror}. Pass a results.json that trigru wrote.") from error
     except ResultsFileError:
         raise
-    except (ValueError, RecursionError) as error:  # also what msgspec, and the checks of the records, say
+    except ValueError as error:  # also what msgspec, and the checks of the records, say
         raise ResultsFileError(
             f"{path}: not a results file of trigru: {brief(error)}. Pass one that trigru wrote, or measure again."
         ) from error

@@ -73,7 +73,7 @@ class Journal(Run):
             Run.__init__(self, lines)
         except OSError as error:
             raise TrigruError(f"{path}: {error.strerror}.") from error
-        except (ValueError, RecursionError) as error:  # also msgspec's
+        except ValueError as error:  # also msgspec's
             raise ResumeError(f"{path}: not a run of this trigru: {brief(error)}") from error
         self._open(path)
         return self

@@ -11,113 +11,92 @@ from trigru.bench.commands import compare, verify
 from trigru.bench.proving import prover
 
 # fmt: off
-NUMBERS = (
-    "-1", "0", "1e999", "nan", "inf", "-inf", "", "abc", "9" * 400, "1.5", "0x10", "１２", "1_000", " 5 ", "\x1b[31m",
-)
+NUMBERS = ("-1", "0", "1e999", "nan", "-inf", "", "abc", "9" * 15_000, "1.5", "0x10", "１２", "1_000", "\x1b[31m")
 NAMES = (
-    "", " ", "nope", "é", "日本", "\x1b[31mred", "a" * 5000, "../..", "pure\n", "PURE", "-", "@", "=", "%s",
-    "[bold]x[/]", "\u202e", "tiny@hidden=0", "hidden=1,,2", "fused@save=", "stock@x=1",
+    "", "nope", "日本", "\x1b[31mred", "a" * 15_000, "../..", "pure\n", "PURE", "-", "@", "%s", "[bold]x[/]", "\u202e",
+    "tiny@hidden=0", "hidden=1,,2", "stock@x=1", "\udcff",
 )
 FOLDERS = (
-    "", " ", "a" * 300, "a/" * 3000, "file", "file/x", "/dev/null/x", "/proc/x", "é", "\x1b[31m", "~", "loop",
-    "to-file", "dangling", "\0", "-",
+    "", " ", "a" * 300, "a/" * 3000, "file", "file/x", "/dev/null/x", "/proc/x", "\x1b[31m", "loop", "dangling", "\0",
 )
-# fmt: on
 OPTIONS = {
-    ("compare",): {
-        NUMBERS: ("--processes",),
-        NAMES: ("--port", "--workload", "--phase", "--style", "--kernel", "--size"),
-        FOLDERS: ("--output",),
-    },
-    ("verify",): {NAMES: ("--port", "--dtype", "--check", "--kernel")},
-    ("diff", "results.json", "results.json"): {NUMBERS: ("--fail-above",)},
-    ("diff", "results.json"): {FOLDERS: ("",)},
-    ("report",): {FOLDERS: ("",)},
-    ("convert", "file.eqx"): {NAMES: ("--to",), FOLDERS: ("",)},
-    ("convert", "file.eqx", "x.eqx"): {NAMES: ("--to",)},
+    ("compare", NUMBERS): ("--processes",),
+    ("compare", NAMES): ("--port", "--workload", "--phase", "--style", "--kernel", "--size", "--dtype", "--devices"),
+    ("compare", FOLDERS): ("--output",),
+    ("verify", NAMES): ("--port", "--dtype", "--check", "--kernel"),
+    ("report results.json --format csv", NAMES): ("--workload", "--phase", "--style", "--ratio"),
+    ("diff results.json results.json", NUMBERS): ("--fail-above",),
+    ("diff results.json", FOLDERS): ("",),
+    ("report", FOLDERS): ("",),
+    ("convert file.eqx", FOLDERS): ("",),
 }
-CASES = [
-    (command, option, values)
-    for command, options in OPTIONS.items()
-    for values, names in options.items()
-    for option in names
-]
+# fmt: on
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The working folder, with files in the way. What takes long is not done."""
-    (tmp_path / "in").mkdir()
-    monkeypatch.chdir(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(compare, "compare", lambda *_, **__: None)
     monkeypatch.setattr(prover, "cores", lambda: 1)  # no processes early
     monkeypatch.setattr(verify, "verify_ports", lambda *_, **__: ([], {}))
-    save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), tmp_path / "in" / "results.json")
-    (tmp_path / "in" / "file").write_bytes(b"precious")
-    (tmp_path / "in" / "file.eqx").write_bytes(b"precious")
-    for link, target in (("loop", "loop"), ("to-file", "file"), ("dangling", "nothing")):
-        os.symlink(target, tmp_path / "in" / link)
-    return tmp_path / "in"
+    save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), tmp_path / "results.json")
+    for name in ("file", "file.eqx"):
+        (tmp_path / name).write_bytes(b"precious")
+    for link, target in (("loop", "loop"), ("dangling", "nothing")):
+        os.symlink(target, tmp_path / link)
+    return tmp_path
 
 
-@pytest.mark.parametrize(("command", "option", "values"), CASES, ids=lambda part: "".join(part)[:20])
-def test_an_option_that_nobody_means_is_taken_or_refused_in_a_sentence(folder, command, option, values):
-    for value in values:
-        words = [*command, f"{option}={value}"] if option else [*command, "--", value]
-        code, out, err = call(*words)
-        assert code in (0, 1, 2), (words, err)
-        said = (out + err).replace("\n", "")
-        assert said.isprintable(), (words, err)
-        assert "Traceback" not in said
-        assert code != 2 or err.startswith(("error: ", "Usage: ")), (words, err)
+@pytest.mark.parametrize(("command", "values"), OPTIONS, ids=lambda part: part[:20] if isinstance(part, str) else "")
+def test_an_option_that_nobody_means_is_taken_or_refused_in_a_sentence(folder, command, values):
+    for option in OPTIONS[command, values]:
+        for value in values:
+            words = [*command.split(), *([f"{option}={value}"] if option else ["--", value])]
+            code, out, err = call(*words)
+            assert code in (0, 1, 2), (words, err)
+            message = (out + err).replace("\n", "")
+            assert message.isprintable(), (words, err)
+            assert "Traceback" not in message
+            assert code != 2 or (err.startswith(("error: ", "Usage: ")) and len(err) < 3000), (words, err)
     assert (folder / "file").read_bytes() == (folder / "file.eqx").read_bytes() == b"precious"
 
 
-def test_there_are_many_values():
-    assert sum(len(values) for _, _, values in CASES) >= 300
-
-
 OF_SHELL = {
-    "COLUMNS": ("0", "-1", "x", "1", "9" * 30, ""),
-    "TERM": ("dumb", "", "nonsense"),
-    "NO_COLOR": ("", "1"),
-    "FORCE_COLOR": ("1",),
-    "LANG": ("C", "xx_YY", ""),
-    "LC_ALL": ("POSIX", "tr_TR.UTF-8"),
-    "PYTHONIOENCODING": ("ascii", "latin1", "utf-16", "cp437:strict"),
-    "HOME": ("", "/nonexistent", "/dev/null", "relative"),
-    "XDG_CACHE_HOME": ("", "/dev/null", "/proc/x", "relative", "a" * 300),
-    "TMPDIR": ("", "/nonexistent", "/dev/null"),
-}
+    "COLUMNS": ("0", "x", "1", "9" * 30), "TERM": ("dumb", ""), "LANG": ("C", "xx_YY"), "LC_ALL": ("tr_TR.UTF-8",),
+    "PYTHONIOENCODING": ("ascii", "utf-16"), "HOME": ("", "/dev/null"), "XDG_CACHE_HOME": ("/proc/x", "a" * 300),
+    "TMPDIR": ("", "/nonexistent"), "MPLBACKEND": ("nonsense",), "MPLCONFIGDIR": ("settings",),
+}  # fmt: skip
 OF_JAX = {
-    "JAX_PLATFORMS": ("cuda", "tpu", "x", "cpu,", "\x1b[31m", "a" * 5000),
-    "JAX_ENABLE_X64": ("maybe", "2", "-1", "1"),
-    "JAX_DEFAULT_MATMUL_PRECISION": ("best", "-1", "é"),
-    "JAX_NUMPY_RANK_PROMOTION": ("no",),
-    "JAX_COMPILATION_CACHE_DIR": ("/dev/null", "/proc/x"),
-    "JAX_NUM_CPU_DEVICES": ("0", "-1", "x"),
-    "JAX_LOG_COMPILES": ("1",),
-    "JAX_DEBUG_NANS": ("x",),
-    "XLA_FLAGS": ("--xla_no_such=1", "--", "x", "--xla_cpu_use_fusion_emitters=maybe"),
-}
+    "JAX_PLATFORMS": ("cuda", "x", "\x1b[31m", "a" * 5000), "JAX_ENABLE_X64": ("maybe",),
+    "JAX_DEFAULT_MATMUL_PRECISION": ("best",), "JAX_COMPILATION_CACHE_DIR": ("/dev/null",),
+    "JAX_NUM_CPU_DEVICES": ("0", "x"), "XLA_FLAGS": ("--xla_no_such=1", "x"), "TMPDIR": ("", "/nonexistent"),
+    "XDG_CACHE_HOME": ("/dev/null",),
+}  # fmt: skip
+REPORT, VERIFY = ("report", "results.json", "-o", "out"), ("verify", "--port", "pure", "--check", "step")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "command"),
-    [(n, v, ("report", "results.json")) for n, values in OF_SHELL.items() for v in values]
-    + [(n, v, ("verify", "--port", "pure", "--check", "sequence")) for n, values in OF_JAX.items() for v in values]
-    + [(n, v, ("verify", "--port", "pure", "--check", "sequence")) for n in ("XDG_CACHE_HOME", "TMPDIR", "HOME")
-       for v in OF_SHELL[n]],
-)  # fmt: skip
-def test_an_environment_that_nobody_means_is_worked_with_or_refused_in_a_sentence(tmp_path, name, value, command):
+    ("command", "name", "value"),
+    [(c, n, v) for c, of in ((REPORT, OF_SHELL), (VERIFY, OF_JAX)) for n, values in of.items() for v in values],
+)
+def test_an_environment_that_nobody_means_is_worked_with_or_refused_in_a_sentence(tmp_path, command, name, value):
     save(draw_run(1, groups=("tiny/forward",), processes=2, rounds=3), tmp_path / "results.json")
+    (tmp_path / "settings").mkdir()
+    for folder in (tmp_path, tmp_path / "settings"):
+        (folder / "matplotlibrc").write_bytes(b"text.usetex: True\nbackend: \xff\n")
     words = [sys.executable, "-m", "trigru.bench.cli", *command]
     environment = {key: old for key, old in os.environ.items() if key != "XLA_FLAGS"} | {name: value}
-    found = subprocess.run(words, capture_output=True, env=environment, cwd=tmp_path, timeout=300, check=False)
-    err = found.stderr.decode(errors="replace")
-    print(found.returncode, err[-500:])
-    assert found.returncode in (0, 2), err
+    done = subprocess.run(words, capture_output=True, env=environment, cwd=tmp_path, timeout=300, check=False)
+    err = done.stderr.decode(errors="replace")
+    assert done.returncode in (0, 2), err
     assert "Traceback" not in err
-    if found.returncode == 2:
-        assert err.count("\n") == 1, err
-        assert err.startswith("error: "), err
+    assert done.returncode == 0 or (err.count("\n") == 1 and err.startswith("error: ")), err
+
+
+def test_a_reader_that_leaves_ends_with_the_code_of_a_closed_pipe():
+    words = [sys.executable, "-m", "trigru.bench.cli", "compare", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert (process.wait(timeout=60), process.stderr and process.stderr.read()) == (141, b"")

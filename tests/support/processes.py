@@ -53,9 +53,9 @@ def timed(process: int, arm: Arm, place: int | None = None) -> Timed:
     return Timed(
         arm=arm.id,
         device="another device" if arm.port == "linen" else MACHINE.device,
-        backend="gpu" if arm.port == "linen" else MACHINE.backend,
-        differs="resets before the product" if arm.port == "linen" else None,
-        gate=None if arm.port == "linen" else 0.25 + 0.125 * process,
+        backend=MACHINE.backend,
+        differs=None,
+        gate=0.25 + 0.125 * process,
         leaves=5,
         build=BUILD if process == 0 else None,
         program=None,

@@ -1,6 +1,7 @@
 """Records of runs whose numbers are known: the one builder of results for all tests."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ PLAN = Plan(
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
 EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
+#: A proof of each port of the runs that are drawn.
+PROOF = [replace(EQUAL, port=port) for port in ("pure", "linen", "nnx", "equinox", "torch")]
 BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024, 1e6, 2e6)
 
@@ -244,7 +247,7 @@ def draw_run(
             facts = {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "floor": floor}
             facts["verdict"] = verdict(Comparison(ratio, ratio, ratio), floor)
             benchmarks.append(make_benchmark(make_arm(name, workload, phase), t, process, **facts))
-    return make_results(benchmarks, plan=plan(processes=processes, rounds=rounds))
+    return make_results(benchmarks, plan=plan(ports=("pure",), processes=processes, rounds=rounds))
 
 
 #: The speedup of the fused kernel, by workload, port and phase, in the runs of `draw_kernels`.

@@ -33,11 +33,11 @@ def answer_text(found: Answer) -> str:
 
 def answer_figure(found: Answer) -> "Figure":
     """A line for each framework in each row: hollow as documented, filled as called alike, both over plain JAX."""
-    from matplotlib.figure import Figure
-
     ports = [[port for port in found.ports if _cells(row, port)] for row in found.rows]
     height = sum(HEADING + len(of_row) + GAP for of_row in ports)
     with drawing():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(WIDTH, LINE * height + MARGINS + LEGEND), layout="constrained")
         axes = figure.subplots()
         ticks: dict[float, str] = {}

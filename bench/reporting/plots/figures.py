@@ -1,10 +1,13 @@
 """Pictures as files, and as a part of a page: colours and markers of the frameworks, and how a figure is written."""
 
 import io
+import os
 import re
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -71,15 +74,32 @@ def marker_of(number: int) -> str:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Within it, figures are made and written: with text that stays text, and the same bytes for the same figure."""
-    import matplotlib
+    _import_without_settings()
+    from matplotlib import style
 
     own: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "trigru", "font.size": 9, "text.parse_math": False}
     own |= {"axes.spines.top": False, "axes.spines.right": False} | dict.fromkeys(_DRAWN_IN_INK, INK)
-    # a user's own settings decide neither where things are nor how large text is
-    own |= {"figure.autolayout": False, "figure.constrained_layout.use": False, "figure.dpi": 100}
-    with matplotlib.rc_context(own), warnings.catch_warnings():
+    with style.context(["default", own]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names may have letters that the font lacks
         yield
+
+
+def _import_without_settings() -> None:
+    """Import matplotlib from a folder whose settings are empty: those of the user may not even be readable."""
+    if "matplotlib" in sys.modules:
+        return
+    own = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    before = {name: os.environ.get(name) for name in own}
+    with tempfile.TemporaryDirectory() as empty, chdir(empty):
+        Path("matplotlibrc").touch()
+        os.environ.update(own)
+        try:
+            import matplotlib  # noqa: F401
+        finally:
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
 
 
 def draw_ratio(

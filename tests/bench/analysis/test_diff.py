@@ -16,7 +16,6 @@ from trigru.bench.results.arm import Untimed
 from trigru.bench.results.grouping import grouped
 from trigru.common.errors import TrigruError
 
-FIRST = "tiny/forward/float32/stock"
 WRONG = replace(EQUAL, error=1.0)
 
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
@@ -26,25 +25,11 @@ def names_of(changes):
     return {change.arm.name for change in changes}
 
 
+def suspects(found):
+    return [c for c in found.judged if c.too_slow and not c.believed]
+
+
 # verdicts
-
-
-@pytest.mark.parametrize("processes", [3, 5])
-def test_runs_of_one_commit_show_no_regression(processes):
-    for seed in range(8):
-        found = diff(*(draw_run(s + seed, processes=processes, groups=GROUPS[:2]) for s in (100, 200)))
-        assert found.exit_code == 0, f"seed {seed}: {names_of(found.regressions)}"
-        assert len(found.changes) == 20
-        assert found.problems == []
-
-
-def test_a_ten_percent_slowdown_of_a_port_is_caught_and_no_other_port_named():
-    caught = 0
-    for seed in range(8):
-        found = diff(draw_run(300 + seed, groups=GROUPS[:2]), draw_run(400 + seed, {"nnx": 1.10}, groups=GROUPS[:2]))
-        assert {change.arm.port for change in found.regressions} <= {"nnx"}, f"seed {seed}"
-        caught += found.exit_code == 1 and len(found.regressions) > 4  # of 8
-    assert caught >= 7, f"{caught} of 8"
 
 
 def test_arms_that_seem_slower_alone_do_not_fail_together():
@@ -54,7 +39,7 @@ def test_arms_that_seem_slower_alone_do_not_fail_together():
     for seed in range(8):
         old, new = (draw_run(s + seed, arms=many, groups=GROUPS[:1], luck=0.05) for s in (100, 200))
         found = diff(*(with_facts(run, floor=0.01) for run in (old, new)))
-        failed, alone = failed + found.exit_code, alone + bool(found.suspects)
+        failed, alone = failed + found.exit_code, alone + bool(suspects(found))
     assert failed <= 1
     assert alone >= 2, f"{alone} of 8: nothing that chance could have shown"
 
@@ -98,14 +83,8 @@ def test_an_arm_is_believed_among_all_groups_arms_in_its_direction(unmoved, move
     slow = [ids[n] for n in believed if moved[n][0] == "slower"]
     assert [c.arm.id for c in found.regressions] == slow
     doubted = [ids[n] for n, (way, *_) in enumerate(moved) if way == "slower" and n not in believed]
-    assert [c.arm.id for c in found.suspects] == doubted
+    assert [c.arm.id for c in suspects(found)] == doubted
     assert found.exit_code == bool(slow)
-
-
-def test_what_is_believed_and_allowed_is_neither_a_regression_nor_a_suspect(unmoved):
-    found, (first, _) = judged(unmoved, ("slower", 1.2, 0.001), ("slower", 1.2, 0.01), fail_above=0.3)
-    assert [c.arm.id for c in found.changes if c.believed] == [first]
-    assert (found.regressions, found.suspects, found.exit_code) == ([], [], 0)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +135,6 @@ def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression(still):
 @pytest.mark.parametrize(("floor", "noisy"), [(TOO_NOISY, False), (np.nextafter(TOO_NOISY, 1), True)])
 def test_a_floor_is_too_noisy_above_its_limit(still, floor, noisy):
     found = diff(still[0], with_facts(still[0], floor=float(floor)))
-    assert list(found.noisy_groups()) == [FIRST] * noisy
     assert {c.lost_in_noise for c in found.changes if c.role == "arm"} == {noisy}
 
 

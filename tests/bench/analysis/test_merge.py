@@ -1,7 +1,6 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
 import msgspec
-import numpy as np
 import pytest
 from support.processes import (
     ARMS,
@@ -14,12 +13,10 @@ from support.processes import (
     fill,
     ignore,
     journal_at,
-    samples,
     timed,
 )  # fmt: skip
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import load, merge
-from trigru.bench.analysis.statistics import compare, noise_floor, verdict
 from trigru.bench.arms.work import work_of
 from trigru.bench.arms.workloads import Workload
 from trigru.bench.reporting.times import timing_tables
@@ -43,24 +40,6 @@ def journal(tmp_path):
 def merged(journal):
     run(journal, ignore, FakeProcesses())
     return merge(journal)
-
-
-def test_ratios_are_those_of_paired_rounds_within_processes(merged):
-    times_s = {arm.id: np.array(samples(0, arm) + samples(1, arm)) for arm in (PURE, AGAIN, LINEN)}
-    process = [0] * 4 + [1] * 4
-    floor = noise_floor(compare(times_s[AGAIN.id], times_s[PURE.id], process), processes=2)
-    for b in merged.groups()[STEP]:
-        expected = compare(times_s[b.fullname], times_s[PURE.id], process)
-        assert b.process == process
-        np.testing.assert_array_equal(b.time_s, times_s[b.fullname])
-        assert (b.ratio, b.ratio_low, b.ratio_high) == (expected.ratio, expected.low, expected.high)
-        assert (b.floor, b.verdict) == (floor, verdict(expected, floor))
-    pure, again, linen = merged.groups()[STEP]
-    assert pure.ratio == 1
-    assert linen.verdict == "slower"
-    pooled = compare(times_s[LINEN.id], times_s[PURE.id], None)
-    assert linen.ratio_high != pooled.high, "processes count"
-    assert again.ratio_low != 1
 
 
 def test_processes_are_joined_in_their_order(merged):
@@ -98,7 +77,7 @@ def test_where_it_comes_from(merged):
 
 def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
     proven = [
-        Measurement("linen", "sequence", None, "outputs", "float64", 1e-16, 1e-12),
+        *(Measurement(port, "sequence", None, "outputs", "float64", 1e-16, 1e-12) for port in ("pure", "linen")),
         Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: no such style", "fused"),
     ]
     fill(journal_at(tmp_path / "run", equality=proven))
@@ -177,6 +156,11 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
         for group in (STEP, FORWARD):
             lines = [timed(process, arm) for arm in journal.groups()[group]]
             program = msgspec.structs.replace(PROGRAM, tuned=f"tuned {process}")
-            journal.add(GroupTimed(group, process, [msgspec.structs.replace(t, program=program) for t in lines]))
+            where = ["gpu" if "linen" in line.arm else "cpu" for line in lines]
+            tuned = [
+                msgspec.structs.replace(line, program=program, backend=backend)
+                for line, backend in zip(lines, where, strict=True)
+            ]
+            journal.add(GroupTimed(group, process, tuned))
     notes = [note for note in timing_tables(merge(journal))[0].notes if "tuned" in note]
     assert notes == ["linen[apply]: its processes were tuned in 2 ways, and its interval contains that."]

@@ -85,12 +85,6 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     assert sight(with_benchmarks(run, wide)) == sight(run), "what several devices do says nothing of what one shows"
 
 
-def test_the_baseline_and_its_duplicate_are_on_one_device():
-    for name in ("pure[jit]", "pure[jit]#2"):
-        with pytest.raises(ValueError, match="cannot be the"):
-            msgspec.structs.replace(make_arm(name), devices=2, way="placed")
-
-
 def test_more_devices_than_there_are_is_a_reason():
     arm = spread("pure[jit]", 64)
     with pytest.raises(UnavailableError, match="64 devices were asked for, and there are"):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.cli import call, invoke
 from support.processes import ask_here
+from trigru.bench.analysis.evidence import PHASE_CHECKS
 from trigru.bench.analysis.merge import load, merge
 from trigru.bench.commands import compare
 from trigru.bench.processes.child import ChildDiedError
@@ -21,7 +22,6 @@ from trigru.bench.results.files import save
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal, ResumeError
 from trigru.bench.timing.supervisor import Underway
-from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError
 from trigru.impls import linen
@@ -48,7 +48,8 @@ STEP = (
 def folder(tmp_path, monkeypatch):
     """A folder with a former result; what is measured is measured in this process, and few checks are run."""
     monkeypatch.setattr(ASK_PROCESS, ask_here)
-    monkeypatch.setattr(compare, "checks_of", lambda plan: get_checks("golden"))
+    for phase in PHASE_CHECKS:
+        monkeypatch.setitem(PHASE_CHECKS, phase, ("golden",))
     (tmp_path / "results.json").write_bytes(b"a former result")
     return tmp_path
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
 def page(*runs):
-    return Page(run_page(runs, list(map(answer, runs))))
+    return Page(run_page(runs))
 
 
 @pytest.fixture(scope="module")

@@ -34,11 +34,10 @@ from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import FORMATS, Export
-from trigru.bench.reporting.kernels import kernel_tables
 from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import load_warnings, provenance_lines
-from trigru.bench.reporting.scaling import scaling_tables
 from trigru.bench.reporting.sections import markdown
+from trigru.bench.reporting.speedups import speedup_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import InputError
@@ -123,7 +122,7 @@ def test_the_times_of_pairs_in_two_runs(tmp_path):
 
 def test_the_tables_of_kernels():
     run = draw_kernels(np.random.default_rng(0))
-    check_golden("kernels", shown(kernel_tables(run)))
+    check_golden("kernels", shown(speedup_tables(run)))
 
 
 def test_the_tables_of_a_sweep():
@@ -147,7 +146,7 @@ def test_the_table_of_several_devices():
     program = msgspec.structs.replace(PROGRAM, collectives=(Collective("all-reduce", 1024, 50, True),))
     benchmarks = [make_benchmark(arm, [1e-3] * 6) for arm in arms]
     benchmarks.append(make_benchmark(two, [6e-4] * 6, program=program))
-    check_golden("devices", shown(scaling_tables(make_results(benchmarks, plan=plan(devices=(1, 2))))))
+    check_golden("devices", shown(speedup_tables(make_results(benchmarks, plan=plan(devices=(1, 2))))))
 
 
 def test_the_tables_of_equality():

@@ -1,101 +1,151 @@
-"""What records may not say together, in whichever file they stand."""
+"""Well-formed files that contradict themselves, or claim what they do not bear out: each is refused in a sentence."""
 
-from dataclasses import replace
+import copy
+import json
 
 import msgspec
 import pytest
-from support.processes import ARMS, FORWARD, LINEN, STARTED, STEP, begun, timed
-from support.runs import EQUAL, MACHINE, make_arm
-from trigru.bench.results.arm import Untimed
-from trigru.bench.results.contradictions import check_proven
-from trigru.bench.results.run import Ended, GroupTimed, Run
-from trigru.common.equality.measurement import Measurement
-
-changed = msgspec.structs.replace
-STRANGER = make_arm("nnx[pytree]")
+from support.runs import ARMS, MACHINE, PROOF, draw_run, save, with_provenance
+from trigru.bench.analysis.merge import load
+from trigru.bench.analysis.starts import load_starts
+from trigru.common.errors import TrigruError
 
 
-def group(arms=ARMS[:3], process=0, name=STEP, **facts):
-    return GroupTimed(name, process, [changed(timed(process, arm), **facts) for arm in arms])
+def begun(change):
+    return lambda file: change(file["trigru"]["begun"])
 
 
-LONGER = {"time_s": [1.0] * 5, "started_s": [0.0] * 5}
-#: What is said of the lines that a run has, by what makes them.
-RUNS = {
-    "it has no beginning": lambda: [STARTED],
-    "it has a second beginning, or goes on after its end": lambda: [begun(), begun()],
-    "it has a second beginning": lambda: [begun(), Ended("2026-01-31T12:00:00", "A CPU", 0.0), STARTED],
-    "a group was timed before its process started": lambda: [begun(), group()],
-    "process 0 has tiny/step/float32/stock twice": lambda: [begun(), STARTED, group(), group()],
-    "process 7 has tiny/step/float32/stock twice, or is none of the run": lambda: [begun(), STARTED, group(process=7)],
-    "or has other arms": lambda: [begun(), STARTED, group(ARMS[4:5])],
-    "process 0 has nothing twice": lambda: [begun(), STARTED, group(ARMS[:1], name="nothing")],
-    "nnx.* is no arm of the run": lambda: [begun(), Untimed(STRANGER, "it broke")],
-    "nnx.* is no arm of the run$": lambda: [begun(untimed=[Untimed(STRANGER, "it broke")])],
-    "lacks the limits of the machine": lambda: [begun(), changed(STARTED, ceilings={})],
-    "its processes ran on different machines": lambda: [
-        begun(), STARTED, changed(STARTED, machine=changed(MACHINE, threads=3))
-    ],
-    "position has 3 items, expected 4": lambda: [group(position=[0, 1, 2])],
-    "time_s of .* has 4 items, expected 5": lambda: [
-        GroupTimed(STEP, 0, [changed(timed(0, ARMS[0]), **LONGER, position=[0] * 5), timed(0, ARMS[1])])
-    ],
-    "two arms of group .* have one position": lambda: [group(position=[0] * 4)],
-    "is there twice": lambda: [group(ARMS[:1] * 2)],
-    "gate is there, and so is differs": lambda: [group(ARMS[:1], differs="in its biases")],
-    "has more rounds of .* than the plan": lambda: [
-        begun(), STARTED, group(ARMS[:1], **LONGER, position=[0] * 5)
-    ],
-    "it was timed by two clocks": lambda: [
-        begun(), STARTED, group(), group(ARMS[3:], name=FORWARD, clock="pipelined")
-    ],
-    "has a number, though the run began with a reason": lambda: [
-        begun(untimed=[Untimed(LINEN, "not proven equal")]), STARTED, group()
-    ],
-    "has no baseline, or several": lambda: [changed(begun(), arms=ARMS[1:])],
-    "the arm .* is there twice": lambda: [changed(begun(), arms=[*ARMS, ARMS[0]])],
-    "the arm .*linen.* is there twice": lambda: [begun(untimed=[Untimed(LINEN, "it broke")] * 2)],
-    "is not what the plan asked for": lambda: [changed(begun(), arms=[*ARMS, STRANGER])],
-    "has a number, but was not proven equal": lambda: [begun(equality=[replace(EQUAL, error=1.0)])],
-    "cannot be the baseline of its group": lambda: [changed(ARMS[1], role="baseline")],
-    "ports of the plan have linen twice": lambda: [changed(begun().plan, ports=("linen", "linen"))],
-    "datetime is 'yesterday', expected one like 2026-01-31": lambda: [Ended("yesterday", "A CPU", 0.0)],
+def arm(change, place=2):
+    """Of an arm, as the run began with it."""
+    return begun(lambda start: change(start["arms"][place]))
+
+
+def timed(change, place=2):
+    """Of what a process measured of an arm."""
+    return lambda file: change(file["benchmarks"][place]["extra_info"]["trigru"]["0"])
+
+
+def proof(**facts):
+    """Of each measurement."""
+    return begun(lambda start: [m.update(facts) for m in start["equality"]])
+
+
+def put(**facts):
+    return lambda record: record.update(facts)
+
+
+def both(*changes):
+    return lambda file: [change(file) for change in changes]
+
+
+def drop_port(file):
+    """Linen is in the plan, and nowhere else."""
+    file["benchmarks"] = [b for b in file["benchmarks"] if "/linen[" not in b["fullname"]]
+    start = file["trigru"]["begun"]
+    start["arms"] = [a for a in start["arms"] if a["port"] != "linen"]
+
+
+LIES = {
+    # what was asked for, and what is there
+    "the plan has linen, which has neither a number nor a reason": drop_port,
+    "the plan has torch9, which has neither": begun(lambda start: start["plan"]["peers"].append("torch9")),
+    "the plan has medium/forward": begun(lambda start: start["plan"]["workloads"].append({"name": "medium"})),
+    "the plan has tiny/step": begun(lambda start: start["plan"]["phases"].append("step")),
+    "is not what the plan asked for": begun(lambda start: start["plan"]["ports"].remove("linen")),
+    "ports of the plan have nnx twice": begun(lambda start: start["plan"]["ports"].append("nnx")),
+    "has no baseline, or several": arm(put(role="arm"), 0),
+    "cannot be the baseline of its group": arm(put(role="baseline"), 1),
+    "the arm .* is there twice": begun(lambda start: start["arms"].append(start["arms"][2])),
+    "pure.* cannot be the baseline": arm(put(devices=2, way="placed"), 0),
+    "two call styles with one label": both(arm(put(labels=["functional"]), 3), arm(put(labels=["functional"]), 5)),
+    "is spread in no way over 2 devices": arm(put(devices=2)),
+    # what was proven
+    "was not proven equal": proof(error=1.0),
+    "linen.* was not proven equal|pure.* was not proven equal": proof(error=5.0, bound=1e300),
+    "but no proof in float64 of what was timed": proof(dtype="float32"),
+    "has the check 'nonsense', which is none": proof(check="nonsense"),
+    "linen.* but no proof": begun(lambda start: start["equality"].pop(1)),
+    "pure.* has a number, but no proof": begun(put(equality=[])),
+    "has linen .* twice": begun(lambda start: start["equality"].append(start["equality"][1])),
+    # what was measured
+    "were not compared with the oracle": timed(put(gate=None)),
+    "first results were not compared": timed(put(gate=None, differs="other equations")),
+    "gate is there, and so is differs": timed(put(differs="other equations")),
+    "ran on gpu, and its process on cpu": timed(put(backend="gpu")),
+    "that of another arm, with other operations": timed(lambda t: t["program"].update(dots=9)),
+    "position has 2 items, expected 3": timed(lambda t: t["position"].pop()),
+    "time_s of .* has . items, expected": timed(
+        lambda t: [t[name].append(1) for name in ("time_s", "started_s", "position")]
+    ),
+    "have one position in a round": timed(put(position=[0, 0, 0])),
+    "has samples of .*, or is no arm of the run": timed(put(arm="another")),
+    "by two clocks": timed(put(clock="pipelined")),
+    # processes and machines
+    "ran on different machines": lambda file: file["trigru"]["started"][1]["machine"].update(threads=3),
+    "lacks the limits of the machine": lambda file: file["trigru"]["started"][0].update(ceilings={}),
+    "before its process started": lambda file: file["trigru"]["started"].pop(),
+    "is no arm of the run": lambda file: file["trigru"]["untimed"].append(
+        {"type": "Untimed", "arm": file["trigru"]["begun"]["arms"][2] | {"port": "nnx"}, "reason": "it broke"}
+    ),
+    "datetime is 'yesterday', expected one like": lambda file: file["trigru"]["ended"].update(datetime="yesterday"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("said", RUNS)
-def test_records_that_cannot_be_of_one_run_are_refused(said):
-    with pytest.raises(ValueError, match=said):
-        Run(RUNS[said]())
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """A small run with a proof, as its file has it."""
+    path = tmp_path_factory.mktemp("good") / "results.json"
+    arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
+    run = draw_run(1, arms=arms, groups=("tiny/forward",), processes=2, rounds=3)
+    save(with_provenance(run, equality=PROOF[:4]), path)
+    load(path)
+    return json.loads(path.read_bytes())
 
 
-def test_records_of_one_run_are_taken():
-    Run([begun(), STARTED, group(), group(ARMS[3:], name=FORWARD)])
+@pytest.mark.parametrize("message", LIES)
+def test_a_file_that_contradicts_itself_is_refused(good, tmp_path, message):
+    file, path = copy.deepcopy(good), tmp_path / "results.json"
+    LIES[message](file)
+    path.write_text(json.dumps(file))
+    with pytest.raises(TrigruError, match=message) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
 
 
-def row(error=1e-16, problem=None, **levels):
-    return Measurement("linen", "contract", None, "carry of zeros", "float64", error, 1e-12, problem, levels=levels)
+def test_what_can_be_computed_is_not_believed(good, tmp_path):
+    """A file has no place for ratios, intervals, verdicts and floors; what is for other readers is not read."""
+    file, path = copy.deepcopy(good), tmp_path / "results.json"
+    path.write_text(json.dumps(file))
+    whole = load(path)
+    for benchmark in file["benchmarks"]:
+        benchmark["stats"] = {"median": 1e-9}
+    file["machine_info"], file["commit_info"] = {"cpu": "another"}, {"id": "another"}
+    path.write_text(json.dumps(file))
+    assert load(path) == whole
 
 
-def test_rows_of_the_contract_may_measure_alike_but_not_be_asked_twice():
-    check_proven([row(time="1"), row(time="2"), row()], [])
-    with pytest.raises(ValueError, match="trigru.equality has linen .* twice"):
-        check_proven([row(time="1"), row(time="1")], [])
+STARTS = {
+    "it has no starts": lambda file: file.update(starts=[]),
+    "times that are not from 0": lambda file: file["starts"][0].update(import_s=-1.0),
+    "compile_s": lambda file: file["starts"][0]["build"].update(compile_s=1e308),
+    "memory below 0": lambda file: file["starts"][0].update(peak_bytes=-1),
+    "an integer has 401 digits": lambda file: file["starts"][0].update(peak_bytes=10**400),
+    "of several call styles": lambda file: file["starts"][0].update(style="another"),
+    "schema 1, expected": lambda file: file.update(schema=1),
+}
 
 
-def test_several_rows_may_fail_for_one_reason():
-    check_proven([row(1.0, reverse="yes"), row(1.0, reverse="yes")], [])
-
-
-@pytest.mark.parametrize(
-    ("failed", "refused"), [("stock", {"linen[apply]", "linen[apply]:fused"}), ("fused", {"linen[apply]:fused"})]
-)
-def test_an_arm_stands_on_the_proof_of_its_kernel_and_of_the_stock_cell(failed, refused):
-    wrong, found = replace(EQUAL, error=1.0, kernel=failed), set()
-    for name in ("linen[apply]", "linen[apply]:fused", "nnx[nnx.jit]:fused"):
-        try:
-            check_proven([wrong], [make_arm(name, division="fused")])
-        except ValueError as error:
-            assert "has a number, but was not proven equal" in str(error)  # noqa: PT017
-            found.add(name)
-    assert found == refused
+@pytest.mark.parametrize("message", STARTS)
+def test_cold_starts_that_cannot_be_are_refused(tmp_path, message):
+    build = {"trace_s": 0.1, "lower_s": 0.1, "compile_s": 0.1, "first_call_s": 0.5}
+    start = {"port": "pure", "style": "jit", "import_s": 1.0, "init_s": 0.1, "build": build, "second_call_s": 0.01}
+    file = {"schema": 2, "command": [], "datetime": "2026-01-31", "machine": msgspec.to_builtins(MACHINE)}
+    file |= {"load_before": None, "load_after": 0.5, "starts": [start | {"peak_bytes": None} for _ in range(2)]}
+    path = tmp_path / "cold_start.json"
+    path.write_text(json.dumps(file))
+    load_starts(path)
+    file = json.loads(path.read_text())
+    STARTS[message](file)
+    path.write_text(json.dumps(file))
+    with pytest.raises(TrigruError, match=message):
+        load_starts(path)

@@ -104,9 +104,6 @@ def test_a_file_that_lacks_a_fact_does_not_load(path, part):
         assert str(path) in str(caught.value)
 
 
-FAILED = msgspec.to_builtins(runs.EQUAL) | {"error": 1e-3}
-
-
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
@@ -115,14 +112,11 @@ FAILED = msgspec.to_builtins(runs.EQUAL) | {"error": 1e-3}
         ((*BEGUN, "arms", 2, "dtype"), "float7", "matching regex"),
         ((*BEGUN, "arms", 2, "workload"), {"name": "tiny", "sizes": {"hidden": 0}}, "int` >= 1"),
         ((*BEGUN, "plan", "workloads"), [], "of length >= 1"),
-        ((*BEGUN, "equality"), [FAILED], "has a number, but was not proven equal"),
         ((*OF_LINEN, "gate"), 1.5, r"float` <= 1.0 .*gate"),
-        ((*OF_LINEN, "arm"), "another", "has samples of another, or is no arm of the run"),
         ((*OF_LINEN, "new"), 1, "unknown field `new`"),
         *(((*OF_LINEN, "time_s"), data, "time_s") for data in ([True], [-1.0] * 3, [], "x", [1e9] * 3)),
         (("benchmarks", 2, "extra_info", "trigru"), {"-1": {}}, "int` >= 0"),
-        (("benchmarks", 2, "fullname"), "x", "x has samples of .*, or is no arm of the run"),
-        (("trigru", "interruptions"), 10**400, "int` <= "),
+        (("trigru", "interruptions"), 10**17, "int` <= "),
         (("benchmarks",), {}, "Expected `array`, got `object`"),
     ],
 )  # fmt: skip
