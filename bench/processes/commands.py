@@ -1,6 +1,7 @@
 """Other programs that work for this process, and end with it, however it ends, with all that they start."""
 
 import ctypes
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from ...common.errors import brief
 from .child import SLICE_S, lines_of
+from .interrupts import SIGNALS
 
 RUNNER = "trigru.bench.processes.commands:answer_request"
 #: The runner says every second that it lives; it has so long to do so, in seconds.
@@ -63,6 +65,8 @@ def answer_request(request: Request, answer: Callable[[Ended], None]) -> None:
     """Run a command in a process of its own, whose group it belongs to."""
     if sys.platform == "linux":  # the kernel would end this process with its parent before it has ended the command
         ctypes.CDLL(None).prctl(1, 0)
+    for number in SIGNALS:  # which a child ignores, but a command does not
+        signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryFile() as errors:
         try:
             running = subprocess.Popen(

@@ -205,6 +205,7 @@ def test_a_command_says_how_it_ended():
 
     assert run("") == (0, "")
     assert run("import sys; print('a\\nb', file=sys.stderr); sys.exit(3)") == (3, "b")
+    assert run("import os; os.kill(os.getpid(), 15)") == (-15, "exit code -15")
     assert run("import time; time.sleep(60)", limit_s=0.1) == (124, "it took longer than 0.1 s")
     assert run_command(["there-is-none"], os.environ, 1.0) == (127, "there-is-none: No such file or directory")
 
