@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,16 +24,16 @@ from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 #: What people do, as a workload and a phase of the published run.
 SITUATIONS = (
-    ("One time step a call, as an agent or a server does", "question", "step"),
-    ("Streaming: a chunk of 50 steps a call", "question", "forward"),
-    ("Training on one sequence at a time", "question", "train_step"),
+    ("One time step a call", "question", "step"),
+    ("Streaming, a chunk a call", "question", "forward"),
+    ("Training on one sequence", "question", "train_step"),
     ("Training on small batches", "vowels", "train_step"),
     ("Training a model of common size", "medium", "train_step"),
     ("Training a large model", "large", "train_step"),
 )
 #: Each framework as its documentation writes it, NNX in the ways that its guide to performance names, and in the
 #: style that all have; a call style is named by its label or its name.
-COLUMNS = (
+CALLED = (
     ("linen", DOCUMENTED, "linen, as documented"),
     ("nnx", DOCUMENTED, "NNX, as documented: `nnx.jit`"),
     ("nnx", "nnx.jit-tree", "NNX: `nnx.jit(f, graph=False)`"),
@@ -127,14 +128,16 @@ def decision_tables(results: Path) -> str:
     )
 
 
-def _times(measured: Measured, cell) -> str:
-    rows = []
+def _times(measured: Measured, cell: Callable[[Measured, Benchmark], str]) -> str:
+    """A row for each way of calling, a column for each situation that has a number."""
+    columns = {}
     for text, workload, phase in SITUATIONS:
-        arms = [measured.arm(workload, phase, port, style) for port, style, _ in COLUMNS]
+        arms = [measured.arm(workload, phase, port, style) for port, style, _ in CALLED]
         cells = ["not measured" if arm is None else cell(measured, arm) for arm in arms]
         if {*cells} - {"none", "not measured"}:
-            rows.append((f"{text}: {measured.size(workload, phase)}", *cells))
-    return table_of(("situation", *(heading for _, _, heading in COLUMNS)), rows)
+            columns[f"{text}: {measured.size(workload, phase)}"] = cells
+    rows = zip((heading for *_, heading in CALLED), *columns.values(), strict=True)
+    return table_of(("called", *columns), list(rows))
 
 
 def _waited(_: Measured, arm: Benchmark) -> str:
