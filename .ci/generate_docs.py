@@ -39,6 +39,8 @@ def recipes() -> str:
         page, found = text.splitlines()[0].removeprefix("# "), {}
         for part in re.split(r"^## ", text, flags=re.MULTILINE):
             tabs = re.findall(r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', part, re.MULTILINE | re.DOTALL)
+            shared = "".join(re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL))
+            tabs = [(title, code + shared) for title, code in tabs]
             titles |= dict.fromkeys(title for title, _ in tabs)
             found |= {part.splitlines()[0].removeprefix("# "): tabs} if tabs else {}
         for number, (heading, tabs) in enumerate(found.items()):
