@@ -76,7 +76,9 @@ def _kernel(name: str) -> str:
         for peer, some in grouped(peers, lambda s: s.other.name).items()
     ]
     means = table_of(("peer / fused, geometric mean", *map(_column, _ports(peers))), against)
-    return "\n\n".join([table_of(columns, rows), means, *provenance_lines(measured.run)])
+    machine = measured.run.trigru.machine
+    origin = f"{measured.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {measured.versions}."
+    return "\n\n".join([table_of(columns, rows), means, origin])
 
 
 def _port(speedup: Speedup) -> str:
