@@ -9,11 +9,13 @@ from pathlib import Path
 
 import catalogue  # this and what follows stand beside this script
 import published
+from claims import claim_tables
 from commands import commands
 from decision import decision_tables
 from keys import tables_of
 from pictures import draw
 from releases import release_tables
+from sentence import answer_sentences, upgrade_lines
 from trigru.bench.results.files import File
 from versions import version_tables
 
@@ -37,6 +39,8 @@ def recipes() -> str:
         page, found = text.splitlines()[0].removeprefix("# "), {}
         for part in re.split(r"^## ", text, flags=re.MULTILINE):
             tabs = re.findall(r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', part, re.MULTILINE | re.DOTALL)
+            shared = "".join(re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL))
+            tabs = [(title, code + shared) for title, code in tabs]
             titles |= dict.fromkeys(title for title, _ in tabs)
             found |= {part.splitlines()[0].removeprefix("# "): tabs} if tabs else {}
         for number, (heading, tabs) in enumerate(found.items()):
@@ -76,9 +80,16 @@ PARTS: dict[str, Callable[[], str]] = {
     "example": lambda: _fenced("python", EXAMPLE / "gru_by_hand.py"),
     "example-project": lambda: _fenced("toml", EXAMPLE / "pyproject.toml"),
     "results-json": lambda: tables_of(File),
+    "answer": lambda: answer_sentences(RESULTS, "docs/"),
+    "answer-index": lambda: answer_sentences(RESULTS),
+    "upgrade": lambda: upgrade_lines(RESULTS),
+    **{
+        f"claim-{part}": partial(claim_tables, RESULTS, part)
+        for part in ("nnx-equinox", "equinox-linen", "nnx-styles", "equinox-styles", "memory")
+    },
     "decision": lambda: decision_tables(RESULTS),
     "versions": lambda: version_tables(RESULTS),
-    **{f"releases-{part}": partial(release_tables, RESULTS, part) for part in ("sets", "picture", "frameworks", "met")},
+    **{f"releases-{part}": partial(release_tables, RESULTS, part) for part in ("sets", "picture", "met")},
     "commands": commands,
     "answers": answers,
     "recipes": recipes,

@@ -3,7 +3,7 @@
 .venv/bin/uv sync --group mutation
 .venv/bin/python .ci/mutation.py plan SESSION 540 [SEED]              in a clone, whose files are changed meanwhile
 .venv/bin/cosmic-ray exec .ci/mutation.toml SESSION              goes on where it was ended; takes hours
-.venv/bin/python .ci/mutation.py report SESSION... > docs/mutants.md     the score, and the survivors
+.venv/bin/python .ci/mutation.py report SESSION...                    the score, and the survivors
 
 A site is a place in the code and a kind of change. Of each site in the sample, one change is made: a number by one more
 or less, a comparison or an operator for another, `and` for `or`, a condition negated, a decorator removed, a loop that

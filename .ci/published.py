@@ -4,33 +4,33 @@ import json
 from pathlib import Path
 
 import msgspec
+from decision import Measured, in_one_piece, table_of  # beside this script
 from pictures import themed_picture
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
+from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
 from trigru.bench.reporting.answer import answer_lines
-from trigru.bench.reporting.equality import equality_tables
-from trigru.bench.reporting.exports import framework_tables
+from trigru.bench.reporting.naming import name_of
+from trigru.bench.reporting.numbers import format_interval
 from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, markdown_table
-from trigru.bench.reporting.speedups import speedup_tables
 from trigru.bench.reporting.starts import cold_start_tables
+from trigru.bench.results.grouping import grouped
 from trigru.bench.timing.coldstart import ColdStart
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 def results() -> str:
-    """The page of published results: the screen, the picture, and what is said of frameworks."""
+    """The page of published results: the screen, and pictures."""
     found, sweep = (load(DOCS / "results" / f"{name}.json.gz") for name in ("cpu", "sweep"))
     (by_size,) = overhead_tables(sweep)
-    tables = [*framework_tables(found), *equality_tables(found.trigru.equality or [])]
     return "\n".join(
         [
             markdown("Results from one machine", provenance_lines(found), []),
-            "`trigru report docs/results/cpu.json.gz --details` prints the times and the program of each arm.",
-            "",
-            "## On one screen",
+            "`trigru report docs/results/cpu.json.gz --details` prints the time, program and proof of each arm, "
+            "and `--format html` a page of them.",
             "",
             screen(),
             "",
@@ -48,7 +48,6 @@ def results() -> str:
             "",
             "\n\n".join(provenance_lines(sweep)),
             "",
-            markdown("", [], tables).removeprefix("# \n\n"),
         ]
     )
 
@@ -63,12 +62,40 @@ def cold_start() -> str:
 
 
 def _kernel(name: str) -> str:
-    """The fused kernel against the frameworks' own cells and peers, in one of the published runs."""
-    found = load(DOCS / "results" / f"{name}.json.gz")
-    parts = []
-    for section in speedup_tables(found):
-        parts += [f"**{section.title}**", markdown_table(section), *section.notes]
-    return "\n\n".join([*parts, *provenance_lines(found)])
+    """The fused kernel against each port's own cell, a row for each size, and against peers in the mean."""
+    measured = Measured(load(DOCS / "results" / f"{name}.json.gz"))
+    own, peers = speedups(measured.run), speedups(measured.run, peers=True)
+    columns = "own cell / fused", *map(_column, _ports(own))
+    rows = [
+        (measured.size(workload, of[0].phase), *map(_speedup, of))
+        for workload, of in grouped(own, lambda s: str(s.benchmark.arm.workload)).items()
+    ]
+    rows.append(("geometric mean", *(_speedup(mean_speedup(of)) for of in grouped(own, _port).values())))
+    against = [
+        (peer, *(_speedup(mean_speedup(of)) for of in grouped(some, _port).values()))
+        for peer, some in grouped(peers, lambda s: s.other.name).items()
+    ]
+    means = table_of(("peer / fused, geometric mean", *map(_column, _ports(peers))), against)
+    machine = measured.run.trigru.machine
+    origin = f"{measured.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {measured.versions}."
+    return "\n\n".join([table_of(columns, rows), means, origin])
+
+
+def _port(speedup: Speedup) -> str:
+    return speedup.benchmark.arm.port
+
+
+def _ports(found: list[Speedup]) -> list[str]:
+    return list(grouped(found, _port))
+
+
+def _column(port: str) -> str:
+    return "plain JAX: a scan by hand" if port == "pure" else name_of(port)
+
+
+def _speedup(found: Speedup) -> str:
+    text = in_one_piece(format_interval(found.ratio, 2))
+    return f"({text})" if found.verdict == "indistinguishable" else text
 
 
 def screen() -> str:
@@ -77,9 +104,4 @@ def screen() -> str:
     return "\n".join(["```text", *lines, "```"])
 
 
-PARTS = {
-    "cold-start": cold_start,
-    "kernel": lambda: _kernel("kernel"),
-    "inference": lambda: _kernel("inference"),
-    "screen": screen,
-}
+PARTS = {"cold-start": cold_start, "kernel": lambda: _kernel("kernel"), "inference": lambda: _kernel("inference")}

@@ -5,16 +5,16 @@ from pathlib import Path
 from pictures import themed_picture  # beside this script
 from trigru.bench.reporting.sections import Prose, Section, Words, markdown_table
 from trigru.bench.upgrades.matrix import Matrix, read
-from trigru.bench.upgrades.tables import matrix_picture, matrix_tables, subject_tables
+from trigru.bench.upgrades.tables import matrix_picture, matrix_tables
 
 #: What a user meets; other bits and other programs are counted above, and come with nearly every release.
 TOLD = ("broken", "function", "draws", "tree", "checkpoints", "memory", "warnings")
 
 
 def release_tables(results: Path, part: str) -> str:
-    """A part of the page: the sets, each framework over the sets, or what was met with each set."""
+    """A part of the page: the sets, the picture, or what was met with each set."""
     matrix = read(results / "releases.json")
-    return {"sets": _sets, "picture": _picture, "frameworks": _frameworks, "met": _met}[part](matrix)
+    return {"sets": _sets, "picture": _picture, "met": _met}[part](matrix)
 
 
 def _sets(matrix: Matrix) -> str:
@@ -27,12 +27,6 @@ def _picture(matrix: Matrix) -> str:
     picture = matrix_picture(matrix)
     assert picture is not None
     return themed_picture("releases", picture.description)
-
-
-def _frameworks(matrix: Matrix) -> str:
-    tables = [table for table in subject_tables(matrix) if ":" not in table.title]
-    parts = [part for table in tables for part in (f"**{table.title}**", markdown_table(table))]
-    return "\n\n".join([*parts, *tables[0].notes])
 
 
 def _met(matrix: Matrix) -> str:

@@ -30,7 +30,7 @@ MIN_FLOOR = 0.01
 
 #: The standard deviation of a log-ratio between runs, beyond what the processes of one run tell. The processes of a
 #: short run share the programs that one of them compiled, and one stretch of time. Seen in forty short runs:
-#: docs/measurement.md, "Do the intervals of a first look hold?".
+#: docs/measurement-method.md, "Statistics".
 BETWEEN_RUNS = 0.01
 
 

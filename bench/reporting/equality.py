@@ -89,7 +89,7 @@ def equality_json(
     versions: dict[str, str],
     departures: Iterable[Finding] | None = None,
 ) -> str:
-    """What `trigru verify` measured, for machines; the schema is in docs/equality.md."""
+    """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
     found = [msgspec.to_builtins(m) | {"offered": m.offered, "passed": m.passed} for m in measurements]
     content: dict[str, Any] = {
         "schema": 2,

@@ -1,7 +1,8 @@
 """Ports with one planted fault each: what `trigru verify` must notice. `trigru verify --self-test` runs them.
 
 There is one for each check, or two, for whoever wants to see a check fail. How much `verify` notices is measured by
-mutation testing (docs/mutants.md). Adding a fault is adding a row to the table in `trigru.impls.faults.planted`.
+mutation testing (docs/equality-method.md). Adding a fault is adding a row to the table in
+`trigru.impls.faults.planted`.
 """
 
 from .fault import Fault

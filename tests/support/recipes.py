@@ -5,7 +5,7 @@ import contextlib
 import re
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,30 +27,30 @@ _FENCE = re.compile(r"^( *)```python$")
 
 @dataclass(frozen=True)
 class Program:
-    """A block of code on a page.
+    """A tab's code on a page, and what the frameworks share below it.
 
     Args:
         page: its file's name.
         heading: that it stands below.
-        title: of its tab, or None.
+        title: of its tab.
         code: without the tab's indentation.
         line: of the page, before the code.
     """
 
     page: str
     heading: str
-    title: str | None
+    title: str
     code: str
     line: int
 
 
 def programs() -> list[Program]:
-    """Every block of every recipe, in order."""
+    """Every tab of every recipe, in order."""
     return [program for page in sorted(FOLDER.glob("*.md")) if page.stem != "index" for program in _of(page)]
 
 
 def _of(page: Path) -> list[Program]:
-    found, heading, title = [], "", None
+    found, heading, title = [], "", ""
     lines = iter(enumerate(page.read_text(encoding="utf-8").splitlines(), 1))
     for number, line in lines:
         if match := _HEADING.match(line):
@@ -63,8 +63,11 @@ def _of(page: Path) -> list[Program]:
                 if inside == f"{match[1]}```":
                     break
                 code.append(inside)
-            tab = title if match[1] else None
-            found.append(Program(page.name, heading, tab, textwrap.dedent("\n".join(code)) + "\n", number))
+            text = textwrap.dedent("\n".join(code)) + "\n"
+            if match[1]:
+                found.append(Program(page.name, heading, title, text, number))
+            else:  # what the frameworks share goes on each tab's code
+                found = [replace(p, code=p.code + text) if p.heading == heading else p for p in found]
     return found
 
 

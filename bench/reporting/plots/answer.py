@@ -65,10 +65,10 @@ def title_of(row: Row) -> str:
     """What is measured in a row.
 
     >>> from ...results.arm import Sized
-    >>> title_of(Row(Sized("question"), "", "train_step", 1e-3, 0.01, {}, {}, {}, {}))
-    'question, train step'
+    >>> title_of(Row(Sized("question"), "B=1 T=50 D=20 H=200", "train_step", 1e-3, 0.01, {}, {}, {}, {}))
+    'train step, B=1 T=50 D=20 H=200'
     """
-    return f"{row.workload}, {PHASES.get(row.phase, row.phase)}"
+    return f"{PHASES.get(row.phase, row.phase)}, {row.shape}"
 
 
 def _text(found: Answer, way: str) -> str:

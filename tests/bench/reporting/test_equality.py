@@ -61,7 +61,7 @@ def test_machines_are_told_what_passed_and_what_is_offered():
 
 
 def test_the_keys_are_those_of_the_documentation():
-    page = (Path(__file__).parents[3] / "docs" / "equality.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "checks.md").read_text(encoding="utf-8")
     section = page.partition("## For machines")[2].partition("##")[0]
     found = json.loads(equality_json([GOOD], {}, {}, [Finding("p", "w", "s", NEW)]))
     assert set(re.findall(r"^\| `(\w+)`", section, flags=re.M)) == set(found)

@@ -1,11 +1,9 @@
 """One step a call, compiled, with a donated carry."""
 
-import re
-
 import jax.numpy as jnp
 import numpy as np
 from support.arrays import assert_near
-from support.recipes import ROOT
+from trigru.impls import get_port
 
 RECIPE = "serving.md"
 STYLES = {
@@ -39,8 +37,6 @@ def test_it_is_one_program(recipe):
     assert recipe.step._cache_size() == 1
 
 
-def test_the_call_style_is_the_one_that_the_measurements_recommend(recipe):
-    page = (ROOT / "docs" / "which-framework.md").read_text(encoding="utf-8")
-    row = page.partition("### What to write")[2].partition("| One time step a call")[2].splitlines()[0]
-    recommended = dict(zip(("linen", "nnx", "equinox"), re.findall(r"`([\w-]+)`", row), strict=True))
-    assert STYLES[recommended[recipe.framework]] in recipe.program.code
+def test_the_call_style_is_the_functional_one(recipe):
+    name = next(style.name for style in get_port(recipe.framework).call_styles if "functional" in style.labels)
+    assert STYLES[name] in recipe.program.code

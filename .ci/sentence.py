@@ -1,0 +1,77 @@
+"""The answer of the published runs in a few sentences, and lines of an upgrade report, for README and index."""
+
+from pathlib import Path
+
+from decision import Measured  # beside this script
+from trigru.bench.analysis.answer import Cell
+from trigru.bench.analysis.merge import load
+from trigru.bench.analysis.statistics import Comparison
+from trigru.bench.reporting.naming import name_of
+from trigru.bench.reporting.numbers import format_interval, format_time
+from trigru.bench.upgrades.matrix import read
+from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
+
+STEP, SHORT, COMMON = ("question", "step"), ("question", "train_step"), ("medium", "train_step")
+#: The version set of the published matrix whose report is shown, and which of its changes.
+SHOWN, KINDS = "2025-09-15", ("broken", "warnings", "calls", "bits", "program")
+LINES, LONGEST = 10, 70
+
+
+def answer_sentences(results: Path, docs: str = "") -> str:
+    """One step as documented, the same called alike, training, and what other versions change.
+
+    Args:
+        docs: what leads from the page to the docs.
+    """
+    new, old = (Measured(load(results / f"{name}.json.gz")) for name in ("cpu", "cpu-py311"))
+    step, common = new.row(*STEP), new.row(*COMMON)
+    documented = sorted(step.cells[DOCUMENTED].items(), key=lambda item: item[1].ratio)
+    alike = [(port, step.cells[FUNCTIONAL][port]) for port, _ in documented[1:]]
+    apart = max((d for d in common.pairs[DOCUMENTED]), key=lambda d: max(d.ratio, 1 / d.ratio))
+    most = (apart.ratio, apart.low, apart.high)
+    most = most if apart.ratio > 1 else (1 / apart.ratio, 1 / apart.high, 1 / apart.low)
+    linen = [m.row(*SHORT).cells[DOCUMENTED]["linen"] for m in (new, old)]
+    versions = [m.run.trigru.machine.versions["jax"] for m in (new, old)]
+    first, *others = (f"{name_of(port)} {_time(cell)}" for port, cell in documented)
+    return "\n".join(
+        [
+            f"- **One time step a call, as documented** ({new.size(*STEP)}): "
+            f"{'; '.join((f'{first} times plain JAX', *others))}.",
+            f"- **The same with two lines more** ([functional]({docs}call-styles.md)): "
+            f"{'; '.join(f'{name_of(port)} {_time(cell)}' for port, cell in alike)}.",
+            f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes "
+            f"{format_interval(Comparison(*most), 2)} times as long as the fastest.",
+            f"- **Versions matter:** linen's train step on one sequence takes {_ratio(linen[0])} times plain JAX's "
+            f"with jax {versions[0]}, {_ratio(linen[1])} times with jax {versions[1]}.",
+        ]
+    )
+
+
+def _time(cell: Cell) -> str:
+    return f"{format_time(cell.time_s)}, {_ratio(cell)}"
+
+
+def _ratio(cell: Cell) -> str:
+    return format_interval(Comparison(cell.ratio, cell.low, cell.high), 2)
+
+
+def upgrade_lines(results: Path) -> str:
+    """What changed with a version set of the published matrix: a line for each kind and port, shortened."""
+    rows = read(results / "releases.json").rows
+    number = next(i for i, row in enumerate(rows) if row.name == SHOWN)
+    before, after = rows[number - 1], rows[number]
+    moved = [f"{name} {before.versions[name]} -> {after.versions[name]}" for name in ("jax", "flax")]
+    lines, seen = [f"Versions: {', '.join(moved)}, and others.", ""], set()
+    for change in sorted((m for m in after.moved if m.kind in KINDS), key=_order):
+        if ":" not in change.subject and (change.kind, change.subject) not in seen:
+            seen.add((change.kind, change.subject))
+            new = (change.new or "none").removeprefix(f"{change.subject}: ")
+            text = f"{change.what}: {change.old or 'none'} -> {new}"
+            text = text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()}…"
+            lines.append(f"{change.kind:9}{change.subject:15}{text}")
+    return "\n".join(["```text", *lines[:LINES], "```"])
+
+
+def _order(change) -> tuple[int, bool]:
+    """By kind; what is shown of values first."""
+    return KINDS.index(change.kind), change.what.startswith("check")
