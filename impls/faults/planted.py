@@ -131,6 +131,15 @@ class _LoadForgets(PurePort):
         return super().load(replace(config, unroll=1), params)
 
 
+class _LearnsWhatIsNotLearned(PurePort):
+    model_class = replace(
+        PORT.model_class,
+        construct=lambda *args, carry_init=None, **options: PORT.model_class.construct(
+            *args, carry_init=carry_init or initializers.zeros, **options
+        ),
+    )
+
+
 class _NotCut(PurePort):
     """Inputs' matrices by a normal distribution that is not cut."""
 
@@ -211,6 +220,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("style-forgets", "a call style loses remat", "life", _Styled(_forgets_remat)),
     Fault("not-cut", "a normal distribution that is not cut", "draws", _NotCut()),
     Fault("truthy-flags", "reverse=1 goes through", "refusals", Applied(_truthy_flags)),
+    Fault("none-learned", "carry_init=None is learned", "class", _LearnsWhatIsNotLearned()),
     Fault("remat-ignored", "remat ignored", "memory", Applied(_remat_ignored)),
     Fault("half-donated", "a donated step keeps the optimiser's state", "memory",
           _Styled(_gives_up_parameters_alone, labels=(DONATED,), phases=("train_step",))),

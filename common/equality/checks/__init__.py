@@ -12,6 +12,7 @@ from ..contract.programs import answers_of
 from ..contract.selections import Selection
 from ..golden import golden_answers, golden_data
 from .check import DTYPES, LEFT_OUT, Answers, Check
+from .classes import class_check
 from .conversion import conversion_check
 from .devices import devices_check, mesh_check
 from .draws import draws_check
@@ -90,6 +91,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     refusals_check(
         "refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused"
+    ),
+    class_check(
+        "class",
+        "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is not "
+        "learned, bad options that go through, and the ways in which programs of its framework make and call it",
     ),
     memory_check(
         "memory",
