@@ -268,8 +268,8 @@ def _by_filter_vmap(model, x, *, reverse=False, **given):
 
 
 def _by_time(model, x, *, resets=None, **given):
-    x, resets = (a if a is None else jnp.swapaxes(a, 0, 1) for a in (x, resets))
-    carry, outputs = time_major(model, x, resets=resets, **given)
+    by_time: Any = {"resets": None if resets is None else resets.swapaxes(0, 1), **given}
+    carry, outputs = time_major(model, x.swapaxes(0, 1), **by_time)
     return carry, jnp.swapaxes(outputs, 0, 1)
 
 

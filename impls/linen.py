@@ -210,7 +210,7 @@ class _Parent(nn.Module):
         return GRU(self.features, **self.options)(x, carry, **given)
 
 
-def _maker(init=lambda module, key, x: module.init(key, x), kind=GRU):
+def _maker(init=lambda module, key, x: module.init(key, x), kind: Any = GRU):
     """A function for `Use.make`, by the way in which variables are made."""
 
     def make(key, input_size, hidden_size, x=None, **options):

@@ -16,7 +16,7 @@ from ...common.errors import InputError
 from ...common.parameters.record import from_leaves, leaves
 from ...common.port.protocol import DONATED, CallStyle
 from ...common.port.styles import functional_program
-from ..pure import PORT, PurePort
+from ..pure import CLASS, PORT, PurePort
 from .fault import Applied, Edited, Fault, edit
 
 # In what is computed, and in what is passed. The first argument is the right call. ----------------------------------
@@ -131,13 +131,12 @@ class _LoadForgets(PurePort):
         return super().load(replace(config, unroll=1), params)
 
 
+def _construct_learned(*sizes, carry_init=None, **options):
+    return CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)
+
+
 class _LearnsWhatIsNotLearned(PurePort):
-    model_class = replace(
-        PORT.model_class,
-        construct=lambda *args, carry_init=None, **options: PORT.model_class.construct(
-            *args, carry_init=carry_init or initializers.zeros, **options
-        ),
-    )
+    model_class = replace(CLASS, construct=_construct_learned)
 
 
 class _NotCut(PurePort):

@@ -160,7 +160,7 @@ def _program(make: Callable[..., Any], call: Callable[..., Any]) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", str(made_and_called(_key(), X.astype("float32"))))
 
 
-def _ask_numpy_sizes(port: Port, listed: ModelClass) -> None:
+def _ask_numpy_sizes(port: Any, listed: ModelClass) -> None:
     _ask_alike(port, listed, {"unroll": 2}, {"unroll": np.int64(2)}, (np.int32(D), np.int64(H)))
     model = _filled(partial(listed.construct, input_size=D, hidden_size=H))
     shape = jax.eval_shape(lambda model: port.initial_carry(model, (np.int64(B),)), model).shape
@@ -220,7 +220,7 @@ def _ask_unlearned(port: Port, construct: Callable[..., Any], stored: str, compu
     model, learned = (_filled(partial(construct, **options, **more)) for more in ({"carry_init": None}, {}))
     if len(jax.tree.leaves(model)) != len(jax.tree.leaves(learned)) - 1:
         raise DefectError("the start is a parameter")
-    params = port.dump(model)
+    params: Any = port.dump(model)
     _require_same(params.initial_carry, np.zeros(H, stored), "the dumped start", 0)
     exact, x = jax.tree.map(lambda p: p.astype("float64"), params), X.astype(stored)
     resets = GIVEN["resets"]
@@ -240,7 +240,8 @@ def _ask_unlearned(port: Port, construct: Callable[..., Any], stored: str, compu
             _require_same(got, want.astype(computed or stored), what, bound)
     constants = {"carry": GIVEN["carry"].astype(computed or stored), "lengths": GIVEN["lengths"], "resets": resets}
     (_, (gradient,)) = evaluate(port.value_and_grad(lambda model: port.apply(model, x, **constants)[1].sum()), model)
-    _require_same(port.dump(gradient).initial_carry, np.zeros(H, stored), "the gradient of the start", 0)
+    of_start: Any = port.dump(gradient)
+    _require_same(of_start.initial_carry, np.zeros(H, stored), "the gradient of the start", 0)
 
 
 def _ask_narrowed(port: Port, listed: ModelClass) -> None:
@@ -280,7 +281,7 @@ def _ask_use(port: Port, listed: ModelClass, use: Use, kernel: dict[str, str], *
     if use.is_drawn:  # zeros would hide much
         options |= dict.fromkeys(("carry_init", *listed.initializers), initializers.normal(0.5))
     made = evaluate(make, _key()) if use.is_drawn else _filled(make)
-    params = port.dump(use.model(made))
+    params: Any = port.dump(use.model(made))
     shapes = [np.shape(array) for array in leaves(params).values()]
     if shapes != [(3 * H, D), (3 * H, H), (3 * H,), (H,), (H,)]:
         raise DefectError(f"its parameters have shapes {shapes}")
@@ -299,7 +300,7 @@ def _ask_use(port: Port, listed: ModelClass, use: Use, kernel: dict[str, str], *
 def _compare(use: Use, made: Any, params: GRUParams, given: dict[str, Any]) -> None:
     """A call is what the oracle computes."""
     x, given = _arranged(use, given)
-    flags = {name: value for name, value in given.items() if value is True}
+    flags: Any = {name: value for name, value in given.items() if value is True}
     arrays = {name: value for name, value in given.items() if value is not True}
     found = evaluate(lambda made, x, arrays: use.call(made, x, **arrays, **flags), made, x, arrays)
     if use.starts_from is not None and "carry" not in given:
