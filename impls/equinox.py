@@ -5,7 +5,8 @@ The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weigh
 """
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -336,8 +337,15 @@ class EquinoxPort(BasePort):
 
     def load(self, config, params):
         check_load(self, config, params)
-        model = eqx.filter_eval_shape(self.make, config, jax.random.key(0))
-        return eqx.tree_at(_leaves, model, [own_array(p) for p in self.layout.flat(params).values()])
+        return eqx.tree_at(
+            _leaves,
+            self._shapes(replace(config, carry_init=None)),
+            [own_array(p) for p in self.layout.flat(params).values()],
+        )
+
+    @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
+    def _shapes(self, config):
+        return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
     def dump(self, tree):
         return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))

@@ -5,6 +5,8 @@ in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from inspect import signature
 from typing import Any
 
@@ -343,9 +345,13 @@ class NNXPort(BasePort):
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
-        model = nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
+        model = nnx.merge(*self._shapes(replace(config, carry_init=None)))
         nnx.update(model, jax.tree.map(own_array, self.layout.tree(params)))
         return model
+
+    @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
+    def _shapes(self, config) -> Any:
+        return nnx.split(nnx.eval_shape(lambda: self.make(config, jax.random.key(0))))
 
     def dump(self, tree):
         return self.layout.record(flatten(compat.pure_dict(tree)))

@@ -17,10 +17,14 @@ from ...impls import get_port
 from .messages import Answer, Answered, Begun, Request
 from .questions import find
 
+#: Thresholds of the garbage collection: by default, it runs so often that it takes a tenth of the time of a trace.
+GARBAGE = 200_000, 20, 20
+
 
 def answer_questions(request: Request) -> Generator[Answer, None, None]:
     """Take the questions of a request that nobody else has taken, and answer them."""
     gc.freeze()  # what is imported stays: to look at it again takes a tenth of the time of a trace
+    gc.set_threshold(*GARBAGE)
     examiner = Examiner(shrink=request.shrink, reference=get_port("pure") if request.shrink else None)
     with programs_kept_in(None if request.programs is None else Path(request.programs), LEAST_KEPT_S):
         for number in _taken(request):

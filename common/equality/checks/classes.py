@@ -7,7 +7,7 @@ has. What stands in `trigru.common.port.classes` lists the rest: here it is comp
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -119,7 +119,7 @@ def _questions(port: Port, listed: ModelClass) -> Iterator[tuple[str, Callable[[
     if not kernel:
         yield "without options", partial(_ask_alike, port, listed, {}, DEFAULTS)
         yield "sizes of NumPy's", partial(_ask_numpy_sizes, port, listed)
-        yield "float64 without jax_enable_x64", partial(_ask_narrowed, port, listed)
+        yield "float64 without jax_enable_x64", partial(_ask_narrowed, listed)
         for name, value in BAD_OPTIONS:
             yield f"{name}={value!r}", partial(_ask_refused, port, listed, name, value)
     yield "initializers", partial(_ask_initializers, port, listed, construct)
@@ -244,14 +244,13 @@ def _ask_unlearned(port: Port, construct: Callable[..., Any], stored: str, compu
     _require_same(of_start.initial_carry, np.zeros(H, stored), "the gradient of the start", 0)
 
 
-def _ask_narrowed(port: Port, listed: ModelClass) -> None:
+def _ask_narrowed(listed: ModelClass) -> None:
     """Without jax_enable_x64, JAX makes float32 of float64, also in a class."""
     with enable_x64(False), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX says that it does so
-        params = port.dump(evaluate(lambda key: listed.construct(key, D, H, param_dtype="float64"), _key()))
-    for name, array in leaves(params).items():
-        if str(array.dtype) != "float32":
-            raise DefectError(f"{name} is {array.dtype}, expected float32")
+        model = jax.eval_shape(lambda key: listed.construct(key, D, H, param_dtype="float64"), _key())
+    if wide := [str(array.dtype) for array in jax.tree.leaves(model) if str(array.dtype) != "float32"]:
+        raise DefectError(f"a parameter is {wide[0]}, expected float32")
 
 
 # Ways of use ------------------------------------------------------------------------------------------------------
@@ -285,8 +284,8 @@ def _ask_use(port: Port, listed: ModelClass, use: Use, kernel: dict[str, str], *
     shapes = [np.shape(array) for array in leaves(params).values()]
     if shapes != [(3 * H, D), (3 * H, H), (3 * H,), (H,), (H,)]:
         raise DefectError(f"its parameters have shapes {shapes}")
-    for names in (use.takes,) if values_alone else ((), use.takes):
-        _compare(use, made, params, {name: GIVEN[name] for name in names})
+    for names in (use.takes,) if values_alone else (set(use.takes) - {"carry"}, {"carry"} & set(use.takes)):
+        _compare(use, made, params, {name: GIVEN[name] for name in use.takes if name in names})
     if use.refuses and not values_alone:
         for name, change in BAD_ARGUMENTS:
             if name in ("x", *use.takes):
@@ -323,6 +322,7 @@ def _arranged(use: Use, given: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
 # What is required -------------------------------------------------------------------------------------------------
 
 
+@cache
 def _key() -> Array:
     return jax.random.key(0)
 
