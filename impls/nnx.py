@@ -345,13 +345,13 @@ class NNXPort(BasePort):
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
-        model = nnx.merge(*self._shapes(replace(config, carry_init=None)))
+        model = nnx.clone(self._shapes(replace(config, carry_init=None)))
         nnx.update(model, jax.tree.map(own_array, self.layout.tree(params)))
         return model
 
     @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
     def _shapes(self, config) -> Any:
-        return nnx.split(nnx.eval_shape(lambda: self.make(config, jax.random.key(0))))
+        return nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
 
     def dump(self, tree):
         return self.layout.record(flatten(compat.pure_dict(tree)))

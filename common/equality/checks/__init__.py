@@ -67,9 +67,7 @@ CHECKS: tuple[Check, ...] = (
         "updated, updated twice, or by another one's gradient; a norm or a decay that sees other leaves",
     ),
     start_check(
-        "start",
-        "an initial carry that the model hands out and that is another one, of another shape or dtype, or is cut off "
-        "from a jvp",
+        "start", "an initial carry that the model hands out and that is another one, or of another shape or dtype"
     ),
     counted_check("counted", "lengths that are counted in 16 bits, of an integer or of the dtype that is computed in"),
     export_check(
