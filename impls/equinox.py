@@ -5,6 +5,8 @@ The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weigh
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +22,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.base import BasePort
+from ..common.port.classes import ModelClass, Use
 from ..common.port.protocol import CallStyle, check_load, check_x64, own_array
 from ..common.port.styles import functional_program, shared_styles
 
@@ -257,8 +260,60 @@ class Classifier(eqx.Module):
         return _cast(self.readout, carry.dtype)(carry)
 
 
+def _construct(key, input_size, hidden_size, x=None, **options):
+    return GRU(input_size, hidden_size, **options, key=key)
+
+
+def _by_filter_vmap(model, x, *, reverse=False, **given):
+    return eqx.filter_vmap(lambda x, given: model(x, **given, reverse=reverse))(x, given)
+
+
+def _by_time(model, x, *, resets=None, **given):
+    by_time: Any = {"resets": None if resets is None else resets.swapaxes(0, 1), **given}
+    carry, outputs = time_major(model, x.swapaxes(0, 1), **by_time)
+    return carry, jnp.swapaxes(outputs, 0, 1)
+
+
+def _of_second(models, x, **given):
+    def one(model, x, given):
+        return _by_filter_vmap(model, x, **given)
+
+    found = eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given)
+    return jax.tree.map(lambda a: a[1], found)
+
+
+_ARGUMENTS = ("carry", "lengths", "resets", "reverse")
+
+CLASS = ModelClass(
+    _construct,
+    uses=(
+        Use("one example", _construct, lambda model, x, **given: model(x, **given), takes=_ARGUMENTS, batched=False),
+        Use("time_major", _construct, _by_time, takes=_ARGUMENTS),
+        Use("eqx.filter_vmap", _construct, _by_filter_vmap, takes=_ARGUMENTS),
+        Use(
+            "made in eqx.filter_jit",
+            lambda *given, **options: eqx.filter_jit(partial(_construct, **options))(*given),
+            _by_filter_vmap,
+            takes=(),
+            draws_alike=True,
+        ),
+        Use(
+            "an ensemble by eqx.filter_vmap",
+            lambda key, *given, **options: eqx.filter_vmap(lambda key: _construct(key, *given, **options))(
+                jax.random.split(key, 2)
+            ),
+            _of_second,
+            lambda made: jax.tree.map(lambda a: a[1], made),
+            takes=("carry", "lengths", "resets"),
+        ),
+    ),
+)
+
+
 class EquinoxPort(BasePort):
     """`trigru.common.Port` of Equinox."""
+
+    model_class = CLASS
 
     name = "equinox"
     title = "Equinox"
@@ -282,8 +337,15 @@ class EquinoxPort(BasePort):
 
     def load(self, config, params):
         check_load(self, config, params)
-        model = eqx.filter_eval_shape(self.make, config, jax.random.key(0))
-        return eqx.tree_at(_leaves, model, [own_array(p) for p in self.layout.flat(params).values()])
+        return eqx.tree_at(
+            _leaves,
+            self._shapes(replace(config, carry_init=None)),
+            [own_array(p) for p in self.layout.flat(params).values()],
+        )
+
+    @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
+    def _shapes(self, config):
+        return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
     def dump(self, tree):
         return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))

@@ -20,6 +20,7 @@ from ..common.gru.initializers import for_carry, orthogonal
 from ..common.gru.inputs import check_batch_shape, computation_dtype
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.base import BasePort
+from ..common.port.classes import ModelClass, Use
 from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
 from ..common.port.styles import shared_styles
 
@@ -198,8 +199,97 @@ class Model:
     module: nn.Module = flax.struct.field(pytree_node=False)
 
 
+class _Parent(nn.Module):
+    """A module that makes a GRU where it calls it."""
+
+    features: int
+    options: Any
+
+    @nn.compact
+    def __call__(self, x, carry=None, **given):
+        return GRU(self.features, **self.options)(x, carry, **given)
+
+
+def _maker(init=lambda module, key, x: module.init(key, x), kind: Any = GRU):
+    """A function for `Use.make`, by the way in which variables are made."""
+
+    def make(key, input_size, hidden_size, x=None, **options):
+        module = kind(hidden_size, options) if kind is _Parent else kind(hidden_size, **options)
+        x = jnp.ones((1, 1, input_size), options.get("param_dtype", jnp.float32)) if x is None else x
+        return Model(init(module, key, x)["params"], module)
+
+    return make
+
+
+def _apply(made, x, carry=None, **given):
+    return made.module.apply({"params": made.params}, x, carry, **given)
+
+
+def _apply_lazily(made, x, **given):
+    how: Any = {"rngs": {"params": jax.random.key(0)}, "mutable": ["params"]}
+    return made.module.apply({}, x, **given, **how)[0]
+
+
+def _init_by_all(module, key, x):
+    B, T, _ = x.shape
+    given: Any = {"lengths": jnp.full((B,), T), "resets": jnp.ones((B, T), bool), "reverse": True}
+    return module.init(key, x, jnp.ones((B, module.features), x.dtype), **given)
+
+
+_BOXED = {
+    "kernel_init": nn.with_partitioning(initializers.lecun_normal(), (None, "model")),
+    "recurrent_kernel_init": nn.with_partitioning(orthogonal, (None, "model")),
+    "bias_init": nn.with_partitioning(initializers.zeros, ("model",)),
+}
+_ENSEMBLE: Any = nn.vmap(GRU, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=2)  # pyright: ignore[reportArgumentType]
+_ARRAYS = ("carry", "lengths", "resets")
+
+CLASS = ModelClass(
+    _maker(),
+    {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
+    gates_apart=True,
+    uses=(
+        Use(
+            "init by step",
+            _maker(lambda module, key, x: module.init(key, x[:, 0], method="step")),
+            _apply,
+            draws_alike=True,
+        ),
+        Use("init with all arguments", _maker(_init_by_all), _apply, draws_alike=True),
+        Use(
+            "init_with_output",
+            _maker(),
+            lambda made, x, **given: made.module.init_with_output(jax.random.key(0), x, **given)[0],
+            is_drawn=True,
+            refuses=False,  # of its sizes, it knows none before
+        ),
+        Use("a lazy apply", _maker(), _apply_lazily, is_drawn=True, refuses=False),
+        Use("bound", _maker(), lambda made, x, **given: made.module.bind({"params": made.params})(x, **given)),
+        Use(
+            "nested in nn.compact",
+            _maker(kind=_Parent),
+            _apply,
+            lambda made: Model(made.params["GRU_0"], GRU(made.module.features, **made.module.options)),
+        ),
+        Use("boxed", _maker(), _apply, lambda made: made.replace(params=nn.meta.unbox(made.params)), options=_BOXED,
+            draws_alike=True),
+        Use("in nn.jit", _maker(kind=nn.jit(GRU)), _apply, takes=_ARRAYS),
+        Use("in nn.remat", _maker(kind=nn.remat(GRU)), _apply, takes=_ARRAYS, draws_alike=True),
+        Use(
+            "an ensemble by nn.vmap",
+            _maker(kind=_ENSEMBLE),
+            lambda made, x: jax.tree.map(lambda a: a[1], _apply(made, x)),
+            lambda made: Model(jax.tree.map(lambda a: a[1], made.params), made.module),
+            takes=(),
+        ),
+    ),
+)  # fmt: skip
+
+
 class LinenPort(BasePort):
     """`trigru.common.Port` of Flax linen."""
+
+    model_class = CLASS
 
     name = "linen"
     title = "Flax linen"

@@ -5,6 +5,8 @@ in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from inspect import signature
 from typing import Any
 
@@ -19,6 +21,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, computation_dtype
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.base import BasePort
+from ..common.port.classes import ModelClass, Use
 from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
 from ..common.port.styles import functional_program, shared_styles
 from .compat import nnx as compat
@@ -243,8 +246,81 @@ class Classifier(nnx.Module):
 _LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
 
 
+def _construct(key, input_size, hidden_size, x=None, **options) -> Any:
+    return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
+
+
+def _second(tree):
+    return jax.tree.map(lambda a: a[1], tree)
+
+
+def _of_second(models, x, **given):
+    return _second(nnx.vmap(lambda model, x: model(x, **given), in_axes=(0, None))(models, x))
+
+
+def _in_rnn(model, x, carry=None, **flags):
+    rnn = nnx.RNN(model.cell, return_carry=True, keep_order=True, rngs=False)
+    return rnn(x, initial_carry=carry, **flags)
+
+
+def _from_ones(model, x):
+    rngs = nnx.Rngs(carry=jax.random.key(0))
+    return _in_rnn(model, x, model.cell.initialize_carry(x[:, 0].shape, rngs, initializers.ones))
+
+
+def _of_variables(model, x, *, reverse=False, time_major=False, **given):
+    held = {name: nnx.Variable(array) for name, array in {"x": x, **given}.items()}
+    return model(**held, reverse=reverse, time_major=time_major)
+
+
+CLASS = ModelClass(
+    _construct,
+    {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
+    uses=(
+        Use(
+            "one stream of Rngs",
+            lambda key, D, H, x, **options: GRU(D, H, **options, rngs=nnx.Rngs(key)),
+            lambda model, x, **given: model(x, **given),
+        ),
+        Use(
+            "made in nnx.jit",
+            lambda key, D, H, x, **options: nnx.jit(lambda key: _construct(key, D, H, **options))(key),
+            lambda model, x, **given: model(x, **given),
+            draws_alike=True,
+        ),
+        Use("split and merged", _construct, lambda model, x, **given: nnx.merge(*nnx.split(model))(x, **given)),
+        Use(
+            "closed over by a loop",
+            _construct,
+            lambda model, x, **given: jax.lax.map(lambda given: model(**given), {"x": x, **given}),
+            takes=("carry", "lengths", "resets"),
+        ),
+        Use(
+            "an ensemble by nnx.vmap",
+            lambda key, D, H, x, **options: nnx.vmap(lambda key: _construct(key, D, H, **options))(
+                jax.random.split(key, 2)
+            ),
+            _of_second,
+            _second,
+        ),
+        Use(
+            "its cell in nnx.RNN",
+            _construct,
+            _in_rnn,
+            takes=("carry", "reverse", "time_major"),
+            starts_from=0.0,
+            refuses=False,
+        ),
+        Use("initialize_carry", _construct, _from_ones, takes=(), starts_from=1.0, refuses=False),
+        Use("variables as arguments", _construct, _of_variables),
+    ),
+)
+
+
 class NNXPort(BasePort):
     """`trigru.common.Port` of Flax NNX."""
+
+    model_class = CLASS if compat.is_pytree() else None
 
     name = "nnx"
     title = "Flax NNX"
@@ -269,9 +345,13 @@ class NNXPort(BasePort):
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
-        model = nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
+        model = nnx.clone(self._shapes(replace(config, carry_init=None)))
         nnx.update(model, jax.tree.map(own_array, self.layout.tree(params)))
         return model
+
+    @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
+    def _shapes(self, config) -> Any:
+        return nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
 
     def dump(self, tree):
         return self.layout.record(flatten(compat.pure_dict(tree)))

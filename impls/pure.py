@@ -20,6 +20,7 @@ from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per
 from ..common.gru.inputs import check_batch_shape, computation_dtype
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.base import BasePort
+from ..common.port.classes import ModelClass, Use
 from ..common.port.protocol import check_load, check_x64, own_array
 from ..common.port.styles import shared_styles
 
@@ -206,12 +207,36 @@ class Model:
         return {"dtype": self.dtype, "unroll": self.unroll, "remat": self.remat, "kernel": self.kernel}
 
 
+def _construct(key, input_size, hidden_size, x=None, **options):
+    drawn = {name: options.pop(name) for name in ("carry_init", "param_dtype") if name in options}
+    return Model(init(input_size, hidden_size, **drawn, key=key), **options)
+
+
+def _ensemble(key, *sizes, **options):
+    return jax.vmap(lambda key: _construct(key, *sizes, **options))(jax.random.split(key, 2))
+
+
+def _of_second(models, x, **given):
+    carry, outputs = jax.vmap(lambda model: gru(model.params, x, **given, **model.options()))(models)
+    return carry[1], outputs[1]
+
+
+CLASS = ModelClass(
+    _construct,
+    uses=(
+        Use("gru alone", _construct, lambda model, x, **given: gru(model.params, x, **given), is_plain=True),
+        Use("an ensemble by jax.vmap", _ensemble, _of_second, lambda made: jax.tree.map(lambda a: a[1], made)),
+    ),
+)
+
+
 class PurePort(BasePort):
     """`trigru.common.Port` of plain JAX."""
 
     name = "pure"
     title = "plain JAX"
     packages = ("jax", "jaxlib")
+    model_class = CLASS
 
     def make(self, config, key):
         check_x64(config)

@@ -6,12 +6,14 @@ from typing import Any
 import jax
 
 from ..gru.kernels import KERNELS
+from .classes import ModelClass
 
 
 class BasePort:
     """The parts of a `trigru.common.Port` that do not depend on its framework."""
 
     kernels = KERNELS
+    model_class: ModelClass | None = None
 
     def value_and_grad(self, function: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
         """`jax.value_and_grad` with respect to the model and all arrays."""

@@ -231,6 +231,7 @@ class WithKernel:
         )  # fmt: skip
         self.dump, self.apply, self.step, self.classify = port.dump, port.apply, port.step, port.classify
         self.initial_carry, self.value_and_grad = port.initial_carry, port.value_and_grad
+        self.model_class = getattr(port, "model_class", None)
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         """Like the port, with this kernel."""

@@ -16,7 +16,7 @@ from ...common.errors import InputError
 from ...common.parameters.record import from_leaves, leaves
 from ...common.port.protocol import DONATED, CallStyle
 from ...common.port.styles import functional_program
-from ..pure import PORT, PurePort
+from ..pure import CLASS, PORT, PurePort
 from .fault import Applied, Edited, Fault, edit
 
 # In what is computed, and in what is passed. The first argument is the right call. ----------------------------------
@@ -131,6 +131,14 @@ class _LoadForgets(PurePort):
         return super().load(replace(config, unroll=1), params)
 
 
+def _construct_learned(*sizes, carry_init=None, **options):
+    return CLASS.construct(*sizes, carry_init=carry_init or initializers.zeros, **options)
+
+
+class _LearnsWhatIsNotLearned(PurePort):
+    model_class = replace(CLASS, construct=_construct_learned)
+
+
 class _NotCut(PurePort):
     """Inputs' matrices by a normal distribution that is not cut."""
 
@@ -211,6 +219,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("style-forgets", "a call style loses remat", "life", _Styled(_forgets_remat)),
     Fault("not-cut", "a normal distribution that is not cut", "draws", _NotCut()),
     Fault("truthy-flags", "reverse=1 goes through", "refusals", Applied(_truthy_flags)),
+    Fault("none-learned", "carry_init=None is learned", "class", _LearnsWhatIsNotLearned()),
     Fault("remat-ignored", "remat ignored", "memory", Applied(_remat_ignored)),
     Fault("half-donated", "a donated step keeps the optimiser's state", "memory",
           _Styled(_gives_up_parameters_alone, labels=(DONATED,), phases=("train_step",))),

@@ -56,6 +56,7 @@ class UpstreamEquinoxPort(EquinoxPort):
     name = "eqx.nn.GRUCell"
     title = "scan over eqx.nn.GRUCell"
     kernels = ("stock",)
+    model_class = None  # which is of trigru's own
 
     def initial_carry(self, model, batch_shape=()):
         raise NotOfferedError("eqx.nn.GRUCell hands out no learned state")

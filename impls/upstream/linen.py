@@ -51,6 +51,7 @@ class UpstreamLinenPort(LinenPort):
     name = "nn.RNN"
     title = "linen nn.RNN(nn.GRUCell)"
     kernels = ("stock",)
+    model_class = None  # which is of trigru's own
 
     def initial_carry(self, model, batch_shape=()):
         raise NotOfferedError("nn.RNN hands out no learned state")

@@ -51,6 +51,7 @@ class UpstreamNNXPort(NNXPort):
     name = "nnx.RNN"
     title = "nnx.RNN(nnx.GRUCell)"
     kernels = ("stock",)
+    model_class = None  # which is of trigru's own
     layout = replace(LAYOUT, cell="rnn.cell.", rows=tuple(row for row in LAYOUT.rows if row.field != "bias_n"))
 
     def initial_carry(self, model, batch_shape=()):

@@ -12,6 +12,7 @@ from ..contract.programs import answers_of
 from ..contract.selections import Selection
 from ..golden import golden_answers, golden_data
 from .check import DTYPES, LEFT_OUT, Answers, Check
+from .classes import class_check
 from .conversion import conversion_check
 from .devices import devices_check, mesh_check
 from .draws import draws_check
@@ -66,9 +67,7 @@ CHECKS: tuple[Check, ...] = (
         "updated, updated twice, or by another one's gradient; a norm or a decay that sees other leaves",
     ),
     start_check(
-        "start",
-        "an initial carry that the model hands out and that is another one, of another shape or dtype, or is cut off "
-        "from a jvp",
+        "start", "an initial carry that the model hands out and that is another one, or of another shape or dtype"
     ),
     counted_check("counted", "lengths that are counted in 16 bits, of an integer or of the dtype that is computed in"),
     export_check(
@@ -90,6 +89,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     refusals_check(
         "refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused"
+    ),
+    class_check(
+        "class",
+        "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is not "
+        "learned, bad options that go through, and the ways in which programs of its framework make and call it",
     ),
     memory_check(
         "memory",

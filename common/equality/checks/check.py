@@ -10,7 +10,9 @@ from ...config import GRUConfig
 from ...errors import NotOfferedError
 from ...port.protocol import Port
 from ...program import evaluate
+from ..contract.data import Data, data_of
 from ..contract.factors import Row
+from ..contract.programs import arguments_of
 from ..contract.reference import Answers
 
 #: In float64, a row asks whether a port is the same function; in the others, whether it is accurate enough.
@@ -34,6 +36,13 @@ def make_traced(port: Port, config: GRUConfig, seed: int) -> Any:
         return evaluate(lambda key: port.make(config, key), jax.random.key(seed))
     except jax.errors.JAXTypeError:
         return port.make(config, jax.random.key(seed))
+
+
+def one_set(row: Row, port: Port) -> tuple[Data, Any, tuple[Any, Any, Any]]:
+    """Data of one set of values, a model, and the arrays of its `direct` call without an axis of sets."""
+    data = data_of(row).of_set(0)
+    model, arrays = arguments_of(row, port, data)
+    return data, model, jax.tree.map(lambda a: a[0], arrays[:3])
 
 
 @dataclass(frozen=True)

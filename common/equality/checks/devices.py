@@ -22,11 +22,10 @@ from ...port.collectives import Collective, collectives_of, gathered
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
 from ...port.spread import AXIS
-from ..contract.data import data_of
 from ..contract.factors import Row, whole_row
-from ..contract.programs import arguments_of, direct, named_answers
+from ..contract.programs import direct, named_answers
 from ..contract.reference import expect_one
-from .check import Answers, Check, unless_left_out
+from .check import Answers, Check, one_set, unless_left_out
 
 MASKS = ("lengths", "resets")
 #: Examples on each device.
@@ -123,9 +122,7 @@ def _labelled(label: str, answers: Answers) -> Answers:
 
 def _answers(port: Port, row: Row, transform: Any) -> Answers:
     """A port's answers to a row, by its function of model and data, transformed."""
-    data = data_of(row).of_set(0)
-    model, (passed, weights, d_carry, _) = arguments_of(row, port, data)
-    arrays = jax.tree.map(lambda a: a[0], (passed, weights, d_carry))
+    data, model, arrays = one_set(row, port)
     results = transform(lambda model, *arrays: direct(row, port, model, *arrays, along=None))(model, *arrays)
     return named_answers(row, port, data, results)
 

@@ -16,10 +16,11 @@ import numpy as np
 
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
+from ...gru.kernels import STOCK
 from ...parameters.record import random_params
 from ...port.compilation import jit_without_optimization
 from ...port.programs import computed_functions, temp_bytes
-from ...port.protocol import DONATED, Port
+from ...port.protocol import DONATED, Port, WithKernel
 from ...port.styles import available_styles, make_task
 from ...program import equations, scan_counts
 from .check import Answers, Check
@@ -52,6 +53,7 @@ def memory_check(name: str, catches: str) -> Check:
             return [gradient_cost(port, LONG, 1, remat, classes) for remat in (False, True)]
 
         _require_less("a GRU", *both())
+        _require_lean_kernels(port)
         plain = gradient_cost(port, UNROLLED, UNROLLED, remat=False, traced=False)
         for unroll in (UNROLLED, UNROLLED + 1):  # more than there are, too
             again = gradient_cost(port, UNROLLED, unroll, remat=True, traced=False)
@@ -89,6 +91,23 @@ def _require_donations(port: Port) -> None:
                 f"a train step in the call style {style.name} gives up {sum(held)} of the {program.leaves} arrays "
                 "that it replaces."
             )
+
+
+def _require_lean_kernels(port: Port) -> None:
+    """No kernel keeps more for a gradient than the framework's own cell, whose every value on the way is kept."""
+    if isinstance(port, WithKernel):
+        return
+    for kernel in set(port.kernels) - {STOCK}:
+        stock, plain, again = (
+            gradient_cost(WithKernel(port, kind), LONG, 1, remat)
+            for kind, remat in ((STOCK, False), (kernel, False), (kernel, True))
+        )
+        if plain.kept > stock.kept:
+            raise DefectError(
+                f"the gradient of a GRU with kernel={kernel!r} keeps {plain.kept:,} bytes, expected at most the "
+                f"{stock.kept:,} of {STOCK!r}."
+            )
+        _require_less(f"a GRU with kernel={kernel!r}", plain, again)
 
 
 def _require_less(model: str, plain: Cost, again: Cost) -> None:

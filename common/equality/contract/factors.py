@@ -196,12 +196,14 @@ NAMED: tuple[Row, ...] = (
     {"batch": "17", "entry": "steps", "resets": "passed", "carry": "passed"},
     # the initial carry that the model hands out
     {"carry": "handed out", "batch": "2x1x3", "resets": "passed"},
-    {"carry": "handed out", "batch": "none"},
+    {"carry": "handed out", "batch": "none", "phase": "jvp"},
     # results near 0, where tanh(a) is a; gates near 0 beside a large state
     {"params": "faint", "inputs": "18"},
     {"params": "faint", "inputs": "18", "entry": "steps", "phase": "forward"},
     {"params": "closed"},
     {"params": "closed", "entry": "steps", "phase": "forward"},
+    # more steps than the dtype of lengths counts, in one call
+    {"time": "130", "lengths": "passed", "lengths dtype": "int8", "phase": "forward"},
     # steps past the first thousand, of which powers of two divide 1280
     {"time": "1100", **_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes"},
     {"time": "1280", "phase": "forward"},

@@ -1,0 +1,350 @@
+"""The check of a port's own class, made and called as programs of its framework do.
+
+The other checks make and call models through the port alone, which passes every option, and no more than its protocol
+has. What stands in `trigru.common.port.classes` lists the rest: here it is compared with the oracle.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import initializers
+
+from ...compat import enable_x64
+from ...errors import DefectError, InputError, NotOfferedError, brief
+from ...gru.kernels import STOCK
+from ...parameters.record import GRUParams, leaves
+from ...port.classes import ModelClass, Use
+from ...port.protocol import Port, WithKernel
+from ...program import evaluate
+from .. import oracle
+from ..bounds import SAME_BOUND, relative_error
+from ..contract.examination import examine
+from ..contract.factors import Row, whole_row
+from ..contract.selections import told
+from .check import Answers, Check
+
+Array = Any
+B, T, D, H = 3, 5, 4, 6  # all different, so that no axis passes for another
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(B, T, D))
+#: The arguments of a call: none, and all that a way of use takes.
+GIVEN: dict[str, Any] = {
+    "carry": RNG.normal(size=(B, H)),
+    "lengths": np.array([0, 5, 3], np.int32),
+    "resets": RNG.random((B, T)) < 0.4,
+    **{"reverse": True, "time_major": True},
+}
+#: What a class does where an option is left out.
+DEFAULTS: dict[str, Any] = {
+    "carry_init": initializers.zeros,
+    "dtype": None,
+    "param_dtype": jnp.float32,
+    "unroll": 1,
+    "remat": False,
+    "kernel": STOCK,
+}
+#: The dtypes of parameters and computation, and the error that they allow.
+UNLEARNED = (("float64", None, SAME_BOUND), ("bfloat16", None, 0.1), ("bfloat16", "float32", 1e-4))
+_MASKED = {"lengths": "passed", "resets": "passed", "carry": "passed"}
+#: Rows of the contract in which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
+OF_KERNELS: tuple[Row, ...] = (
+    {**_MASKED, "reverse": "yes", "remat": "yes"},
+    {**_MASKED, "phase": "jvp", "time-major": "yes", "unroll": "beyond"},
+    {**_MASKED, "phase": "hvp", "transform": "vmap"},
+    {"dtype": "bfloat16 of float32", "lengths": "passed"},
+)
+#: Options that no model has, and the calls that are refused for them.
+BAD_OPTIONS: tuple[tuple[str, Any], ...] = (
+    *(("hidden_size", size) for size in (0, -3, 2.0, True, "8", None)),
+    ("input_size", 0),
+    *(("unroll", steps) for steps in (0, 2.0, True, None)),
+    *(("remat", flag) for flag in (1, None, np.True_)),
+    *(("kernel", kernel) for kernel in (None, 1, "", "fast")),
+    *((name, wrong) for name in ("dtype", "param_dtype") for wrong in ("int32", complex, "float8_e4m3fn")),
+    ("param_dtype", None),
+    ("carry_init", 0.0),
+    ("carry_init", initializers.lecun_normal()),
+)
+#: Arguments that a class refuses itself; (B, H + 1) is a carry of other units.
+BAD_ARGUMENTS: tuple[tuple[str, Callable[[Array], Any]], ...] = (
+    ("x", lambda x: np.concatenate([x, x[..., :1]], axis=-1)),
+    ("x", lambda x: x.astype(np.int32)),
+    ("carry", lambda carry: np.concatenate([carry, carry[..., :1]], axis=-1)),
+    ("carry", lambda carry: carry.astype(np.int32)),
+    ("lengths", lambda lengths: lengths.astype(np.float64)),
+    ("resets", lambda resets: resets.astype(np.int32)),
+    ("reverse", lambda flag: 1),
+    ("time_major", lambda flag: 1),
+)
+#: How many defects are named.
+NAMED = 3
+
+
+def class_check(name: str, catches: str) -> Check:
+    """Options of the constructor, a start that is not learned, and the ways of use that the port lists."""
+
+    def answer(port: Port) -> Answers:
+        listed: ModelClass | None = getattr(port, "model_class", None)
+        if listed is None:
+            raise NotOfferedError("the port lists no class of its own as `model_class`")
+        problems = []
+        for what, question in _questions(port, listed):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    question()
+            except DefectError as error:
+                problems.append(f"{what}: {str(error).rstrip('.')}")
+            except Exception as error:  # a class may fail in any way
+                problems.append(f"{what}: {type(error).__name__}: {brief(error).rstrip('.')}")
+            if len(problems) == NAMED:
+                break
+        if problems:
+            raise DefectError(f"{'; '.join(problems)}.")
+        return {"defects": np.zeros(())}
+
+    return Check(name, catches, answer, lambda: {"defects": np.zeros(())})
+
+
+def _questions(port: Port, listed: ModelClass) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Each comparison, with a name. It raises if the class differs."""
+    kernel = {"kernel": port.kernel} if isinstance(port, WithKernel) else {}
+    construct = partial(listed.construct, **kernel)
+    if not kernel:
+        yield "without options", partial(_ask_alike, port, listed, {}, DEFAULTS)
+        yield "sizes of NumPy's", partial(_ask_numpy_sizes, port, listed)
+        yield "float64 without jax_enable_x64", partial(_ask_narrowed, listed)
+        for name, value in BAD_OPTIONS:
+            yield f"{name}={value!r}", partial(_ask_refused, port, listed, name, value)
+    yield "initializers", partial(_ask_initializers, port, listed, construct)
+    for case in UNLEARNED:
+        yield f"carry_init=None in {case[0]}", partial(_ask_unlearned, port, construct, *case)
+    for use in listed.uses:
+        yield use.name, partial(_ask_use, port, listed, use, kernel)
+    for other in () if kernel else set(port.kernels) - {STOCK}:
+        fast = {"kernel": other}
+        unlearned = partial(_ask_unlearned, port, partial(listed.construct, **fast), *UNLEARNED[1])
+        yield f"carry_init=None, kernel={other!r}", unlearned
+        for row in OF_KERNELS:
+            yield f"{told(row)}, kernel={other!r}", partial(_ask_row, WithKernel(port, other), row)
+        for use in listed.uses:
+            yield f"{use.name}, kernel={other!r}", partial(_ask_use, port, listed, use, fast, values_alone=True)
+
+
+# The constructor --------------------------------------------------------------------------------------------------
+
+
+def _ask_alike(
+    port: Port, listed: ModelClass, options: Mapping[str, Any], others: Mapping[str, Any], sizes: Any = (D, H)
+) -> None:
+    """Models with some options, and with others and perhaps other sizes, are one."""
+    programs, structures = [], []
+    for some, (input_size, hidden_size) in ((options, (D, H)), (others, sizes)):
+        make = partial(listed.construct, input_size=input_size, hidden_size=hidden_size, **some)
+        structures.append(jax.tree.structure(jax.eval_shape(make, _key())))
+        programs.append(_program(make, port.apply))
+    for what, (one, other) in {"structure": structures, "program": programs}.items():
+        if one != other:
+            raise DefectError(f"a model has another {what} than with {dict(others)} and sizes {sizes}")
+
+
+def _program(make: Callable[..., Any], call: Callable[..., Any]) -> str:
+    """The program of a model that is made and called, as text without addresses."""
+    made_and_called = jax.make_jaxpr(lambda key, x: call(make(key), x))
+    return re.sub(r" at 0x[0-9a-f]+", "", str(made_and_called(_key(), X.astype("float32"))))
+
+
+def _ask_numpy_sizes(port: Any, listed: ModelClass) -> None:
+    _ask_alike(port, listed, {"unroll": 2}, {"unroll": np.int64(2)}, (np.int32(D), np.int64(H)))
+    model = _filled(partial(listed.construct, input_size=D, hidden_size=H))
+    shape = jax.eval_shape(lambda model: port.initial_carry(model, (np.int64(B),)), model).shape
+    if shape != (B, H):
+        raise DefectError(f"the initial carry of a batch of {B} has shape {shape}")
+
+
+def _ask_refused(port: Port, listed: ModelClass, name: str, value: Any) -> None:
+    """A bad option of a class is refused before anything is computed: made and called, and called for one step."""
+    options = {"input_size": D, "hidden_size": H, name: value}
+    calls: list[Callable[[Any], Any]] = [lambda model: model if name == "input_size" else port.apply(model, X)]
+    if name == "dtype":
+        calls += [lambda model: port.step(model, X[:, 0]), lambda model: port.initial_carry(model, (B,))]
+    for call in calls:
+        _require_refused(lambda key, call=call: call(listed.construct(key, **options)), _key())
+
+
+def _ask_initializers(port: Port, listed: ModelClass, construct: Callable[..., Any]) -> None:
+    """Each initializer is called for its arrays, with a key for each, and the arrays have what it drew."""
+    fields = {"carry_init": ("initial_carry",), **listed.initializers}
+    calls: dict[str, set[tuple[Any, str]]] = {name: set() for name in fields}
+
+    def initializer(name: str, number: int) -> Callable[..., Any]:
+        def draw(key: Array, shape: Any, dtype: Any = None) -> Array:
+            calls[name].add((tuple(shape), str(jnp.dtype(dtype or float))))
+            return _coded(shape, number) + jax.random.uniform(key, (), jnp.float64).astype(dtype)  # one for the key
+
+        return draw
+
+    named = {name: initializer(name, number) for number, name in enumerate(fields)}
+    model = evaluate(lambda key: construct(key, D, H, param_dtype="float64", **named), _key())
+    params, parts, offsets = port.dump(model), 3 if listed.gates_apart else 1, []
+    for number, (name, arrays) in enumerate(fields.items()):
+        expected = set()
+        for field in arrays:
+            array = np.asarray(getattr(params, field))
+            for block in np.split(array, parts if field in ("weight_ih", "weight_hh", "bias") else 1):
+                expected.add((block.T.shape, "float64"))
+                off = block - _coded(block.T.shape, number).T
+                if not np.ptp(off) <= SAME_BOUND or not 0 <= off.mean() <= 1:
+                    raise DefectError(f"what {name} draws is not {field}")
+                offsets.append(off.mean())
+        if calls[name] != expected:
+            raise DefectError(f"{name} is called with {sorted(calls[name])}, expected {sorted(expected)}")
+    if np.diff(np.sort(offsets)).min(initial=1) < SAME_BOUND:
+        raise DefectError("two arrays are drawn by one key")
+
+
+def _coded(shape: Any, number: int) -> np.ndarray:
+    """Numbers of which each tells its place, and the initializer that drew it."""
+    return 10.0 * (number + 1) + np.arange(np.prod(shape)).reshape(shape) / 100
+
+
+def _ask_unlearned(port: Port, construct: Callable[..., Any], stored: str, computed: str | None, bound: float) -> None:
+    """A start that is not learned is no parameter; it is zeros, in the dtype of the parameters or that is asked for."""
+    options: dict[str, Any] = {"input_size": D, "hidden_size": H, "param_dtype": stored, "dtype": computed}
+    model, learned = (_filled(partial(construct, **options, **more)) for more in ({"carry_init": None}, {}))
+    if len(jax.tree.leaves(model)) != len(jax.tree.leaves(learned)) - 1:
+        raise DefectError("the start is a parameter")
+    params: Any = port.dump(model)
+    _require_same(params.initial_carry, np.zeros(H, stored), "the dumped start", 0)
+    exact, x = jax.tree.map(lambda p: p.astype("float64"), params), X.astype(stored)
+    resets = GIVEN["resets"]
+
+    def call(model: Any, x: Array) -> Any:
+        return {
+            "a sequence": port.apply(model, x, resets=resets),
+            "a step": port.step(model, x[:, 0], reset=resets[:, 0]),
+            "the start": port.initial_carry(model, (B,)),
+        }
+
+    found = evaluate(call, model, x)
+    tape, first = (oracle.forward(exact, a.astype("float64"), resets=r) for a, r in ((x, resets), (x[:, :1], None)))
+    wanted = {"a sequence": (tape.carry, tape.outputs), "a step": (first.carry,) * 2, "the start": np.zeros((B, H))}
+    for what, arrays in wanted.items():
+        for got, want in zip(jax.tree.leaves(found[what]), jax.tree.leaves(arrays), strict=True):
+            _require_same(got, want.astype(computed or stored), what, bound)
+    constants = {"carry": GIVEN["carry"].astype(computed or stored), "lengths": GIVEN["lengths"], "resets": resets}
+    (_, (gradient,)) = evaluate(port.value_and_grad(lambda model: port.apply(model, x, **constants)[1].sum()), model)
+    of_start: Any = port.dump(gradient)
+    _require_same(of_start.initial_carry, np.zeros(H, stored), "the gradient of the start", 0)
+
+
+def _ask_narrowed(listed: ModelClass) -> None:
+    """Without jax_enable_x64, JAX makes float32 of float64, also in a class."""
+    with enable_x64(False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX says that it does so
+        model = jax.eval_shape(lambda key: listed.construct(key, D, H, param_dtype="float64"), _key())
+    if wide := [str(array.dtype) for array in jax.tree.leaves(model) if str(array.dtype) != "float32"]:
+        raise DefectError(f"a parameter is {wide[0]}, expected float32")
+
+
+# Ways of use ------------------------------------------------------------------------------------------------------
+
+
+def _ask_row(port: Port, levels: Row) -> None:
+    row = whole_row(levels)
+    with enable_x64(row["dtype"] == "float64"):
+        finding = examine(row, port)
+    if not finding.passed:
+        raise DefectError(f"{finding.quantity}: {finding.problem or finding.error}")
+
+
+def _ask_use(port: Port, listed: ModelClass, use: Use, kernel: dict[str, str], *, values_alone: bool = False) -> None:
+    """A way of use draws what it should, gives what the oracle does, and refuses bad arguments."""
+    options: dict[str, Any] = {"param_dtype": "float64", **kernel, **use.options}
+    make = lambda key: use.make(key, D, H, X, **options)  # noqa: E731
+    if use.draws_alike and not values_alone:
+        drawn = leaves(port.dump(use.model(evaluate(make, _key()))))
+        alike = port.dump(evaluate(lambda key: listed.construct(key, D, H, **options), _key()))
+        for name, array in leaves(alike).items():
+            _require_same(drawn[name], np.asarray(array), f"the drawn {name}", SAME_BOUND)
+    if use.is_plain and not values_alone:
+        bare = partial(listed.construct, input_size=D, hidden_size=H)
+        if _program(bare, use.call) != _program(bare, port.apply):
+            raise DefectError("it has another program than a model without options")
+    if use.is_drawn:  # zeros would hide much
+        options |= dict.fromkeys(("carry_init", *listed.initializers), initializers.normal(0.5))
+    made = evaluate(make, _key()) if use.is_drawn else _filled(make)
+    params: Any = port.dump(use.model(made))
+    shapes = [np.shape(array) for array in leaves(params).values()]
+    if shapes != [(3 * H, D), (3 * H, H), (3 * H,), (H,), (H,)]:
+        raise DefectError(f"its parameters have shapes {shapes}")
+    for names in (use.takes,) if values_alone else (set(use.takes) - {"carry"}, {"carry"} & set(use.takes)):
+        _compare(use, made, params, {name: GIVEN[name] for name in use.takes if name in names})
+    if use.refuses and not values_alone:
+        for name, change in BAD_ARGUMENTS:
+            if name in ("x", *use.takes):
+                x, given = _arranged(use, {} if name == "x" else {name: GIVEN[name]})
+                bad = {"x": x, **given} | {name: change(x if name == "x" else given[name])}
+                _require_refused(lambda made, bad=bad: use.call(made, **bad), made, f"a bad {name}: ")
+        if not use.batched:
+            _require_refused(lambda made: use.call(made, X), made, "a batch: ")
+
+
+def _compare(use: Use, made: Any, params: GRUParams, given: dict[str, Any]) -> None:
+    """A call is what the oracle computes."""
+    x, given = _arranged(use, given)
+    flags: Any = {name: value for name, value in given.items() if value is True}
+    arrays = {name: value for name, value in given.items() if value is not True}
+    found = evaluate(lambda made, x, arrays: use.call(made, x, **arrays, **flags), made, x, arrays)
+    if use.starts_from is not None and "carry" not in given:
+        arrays["carry"] = np.full((B, H), use.starts_from)
+    tape = oracle.forward(params, x, **arrays, **flags)
+    for name, got, want in zip(("carry", "outputs"), found, (tape.carry, tape.outputs), strict=True):
+        _require_same(got, want, f"{name} with {', '.join(given) or 'x alone'}", SAME_BOUND)
+
+
+def _arranged(use: Use, given: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    """The inputs and the arguments as a way of use takes them: of one example, or with time first."""
+    x, given = X, dict(given)
+    if not use.batched:  # the last example, which is neither empty nor full
+        x, given = x[-1], {name: value if value is True else value[-1] for name, value in given.items()}
+    if "time_major" in given:
+        x, given = np.moveaxis(x, 1, 0), given | ({"resets": given["resets"].T} if "resets" in given else {})
+    return x, given
+
+
+# What is required -------------------------------------------------------------------------------------------------
+
+
+@cache
+def _key() -> Array:
+    return jax.random.key(0)
+
+
+def _filled(make: Callable[..., Any]) -> Any:
+    """What `make` gives, with random numbers in every array."""
+    rng, shapes = np.random.default_rng(1), jax.eval_shape(make, _key())
+    return jax.tree.map(lambda array: rng.normal(size=array.shape).astype(array.dtype), shapes)
+
+
+def _require_refused(call: Callable[[Any], Any], argument: Any, what: str = "") -> None:
+    try:
+        jax.eval_shape(call, argument)
+    except InputError:
+        return
+    except Exception as error:  # whatever comes from inside a framework
+        raise DefectError(f"{what}{type(error).__name__}, expected an InputError") from error
+    raise DefectError(f"{what}not refused")
+
+
+def _require_same(got: Array, want: np.ndarray, what: str, bound: float) -> None:
+    if (np.shape(got), str(got.dtype)) != (want.shape, str(want.dtype)):
+        raise DefectError(f"{what}: {got.dtype}{np.shape(got)}, expected {want.dtype}{want.shape}")
+    if not (error := relative_error(got, want)) <= bound:
+        raise DefectError(f"{what}: error {error:.1e}")

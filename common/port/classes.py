@@ -1,0 +1,63 @@
+"""A port's own class, described as data, so that the check `class` uses it as programs of its framework do.
+
+A port lists its class as `model_class`, which it may leave out: `Port` does not need it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: The arguments of a call beside x, by the names that the classes share.
+ARGUMENTS = ("carry", "lengths", "resets", "reverse", "time_major")
+
+
+@dataclass(frozen=True)
+class Use:
+    """A way in which programs of a framework make a model, or call it.
+
+    Args:
+        name: as failures tell it.
+        make: (key, input_size, hidden_size, x, **options) -> what is called, a pytree. `x` is the example that a
+            framework may need; options are those of the class.
+        call: (made, x, **arguments) -> carry and outputs, as of the port's `apply`.
+        model: (made) -> the port's model with its parameters.
+        takes: of ARGUMENTS.
+        options: (of the class) that it is made with.
+        batched: False where a call takes one example.
+        is_drawn: the call draws the parameters, by the key 0, as `make` does. Others get random parameters.
+        draws_alike: whether it draws what the port's class draws by the same key.
+        starts_from: the number that fills the carry from which it starts if none is passed; None for the learned one.
+        is_plain: without options and arguments, its program is that of the port's `apply`.
+        refuses: whether the class itself sees the arguments, and refuses bad ones.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    call: Callable[..., Any]
+    model: Callable[[Any], Any] = lambda made: made
+    takes: tuple[str, ...] = ARGUMENTS
+    options: Mapping[str, Any] = field(default_factory=dict)
+    batched: bool = True
+    is_drawn: bool = False
+    draws_alike: bool = False
+    starts_from: float | None = None
+    is_plain: bool = False
+    refuses: bool = True
+
+
+@dataclass(frozen=True)
+class ModelClass:
+    """The class of a port.
+
+    Args:
+        construct: (key, input_size, hidden_size, **options) -> a model of the port. Options are those of the class:
+            carry_init, dtype, param_dtype, unroll, remat, kernel, and initializers.
+        initializers: options, each an initializer, by the arrays of the canonical record that they draw.
+        gates_apart: whether these are called for each gate, or for the fused matrices (D, 3H) and (H, 3H).
+        uses: the ways of use.
+    """
+
+    construct: Callable[..., Any]
+    initializers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gates_apart: bool = False
+    uses: tuple[Use, ...] = ()
