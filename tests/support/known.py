@@ -31,7 +31,7 @@ STOCK = (
     "pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[jit]", "nnx[split]", "equinox[filter_jit]", "equinox[partition]",
     "torch[compiled]",
 )  # fmt: skip
-#: What stands for each framework in the two closing tables.
+#: What stands for each framework in the two ways of calling it.
 WAYS = {
     "As documented": ("linen[apply]", "nnx[jit]", "equinox[filter_jit]", "torch[compiled]"),
     "Called alike, the parameters as one pytree": ("linen[apply]", "nnx[split]", "equinox[partition]"),
