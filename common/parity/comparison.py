@@ -14,11 +14,12 @@ from .draws import different_draws
 from .gradients import not_compared, parameter_gradients
 from .matching import Match, Transform, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
-from .obstacles import by_line
+from .obstacles import by_line, rule_lines
 from .places import paired_gradients, paired_outputs, places_of, rounded
 from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement
+from .starts import moved_starts
 from .training import rates, steps_of, trained
 from .values import (
     AS_GIVEN,
@@ -312,7 +313,7 @@ class _Comparing:
             first, second = r.gradient_tape(mine, weights), c.gradient_tape(given, weights)
             outputs = paired_gradients(r, c, first, second, self.matches)
         else:
-            first, second = r.tape(mine), c.tape(given)
+            first, second = moved_starts(r.tape(mine), c.tape(given))
             outputs = paired_outputs(r, c, first, second, self.state_matches)
         search = Search(first, second, outputs, self.tolerance)
         self.result.agreed = search.counts()
@@ -332,6 +333,8 @@ class _Comparing:
                 if max(errors, default=0.0) > OF_GRADIENTS * self.tolerance:
                     continue
                 if program is c:
+                    rules = [rule for equation in some[:1] for rule in rule_lines(equation)]
+                    yield from (Place(rule, None, "Without this rule, the gradients agree.") for rule in rules)
                     yield Place(here, None, "Without it, the gradients agree.")
                 else:
                     yield Place(None, here, "If the reference did not have it, the gradients would agree.")
