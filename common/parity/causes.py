@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from ..program import CodeLine
 from .choices import carried, lines_of_choice
 from .departure import Departure, Search
+from .hypotheses import mend_of
 from .locations import callers, is_users
-from .mending import Mending
+from .mending import Mended, Mending
 from .tape import Step
 
 #: Operations that put numbers elsewhere, or choose among them: the result may be wrong, and of the right numbers.
@@ -30,12 +31,17 @@ def departures(search: Search) -> list[Departure]:
     mended_by = mending.of_results(steps)
     healed = (mended_by.step, mended_by.other) if mended_by else None
     counterparts = [search.counterpart(step) for step in steps]
-    return [*_of_choice(search, mending, steps), *_of_function(search, steps, counterparts, healed, others)]
+    choices = _of_choice(search, mending, steps, mended_by)
+    mend = mend_of(search, mending.again(), steps, mended_by)
+    changed = [Departure(mend.step, search.counterpart(mend.step), heals=True, mend=mend.sentence)] if mend else []
+    return [*changed, *choices, *_of_function(search, steps, counterparts, healed, others)]
 
 
-def _of_choice(search: Search, mending: Mending, steps: Sequence[Step]) -> list[Departure]:
+def _of_choice(search: Search, mending: Mending, steps: Sequence[Step], result: Mended | None) -> list[Departure]:
     """The lines that chose a wrong operand, if another one mends the candidate."""
     mended = mending.of_operands([*steps, *carried(search, steps)])
+    if mended is None and result is not None and result.step.moves and len(result.step.operands) > 1:
+        mended = result
     if mended is None:
         return []
     lines = list(dict.fromkeys(lines_of_choice(search, mended)))

@@ -8,7 +8,6 @@ the cause is found by trying: a value of the reference is put in place of the ca
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -120,16 +119,7 @@ class Search:
 
     def is_constant(self, number: int) -> bool:
         """Whether a value of the candidate depends on no argument."""
-        return number in self._constants
-
-    @cached_property
-    def _constants(self) -> set[int]:
-        tape = self.candidate
-        depends = set(tape.arguments)
-        for step in tape.steps:
-            if not depends.isdisjoint(step.operands):
-                depends.update(step.results)
-        return set(range(len(tape.values))) - depends
+        return number in self.candidate.constants
 
 
 def _agreeing(tape: Tape, known: Known, outputs: Sequence[int]) -> set[int]:

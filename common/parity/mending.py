@@ -57,8 +57,16 @@ class Mending:
         """Whether the outputs are equal with other values, or other functions of some steps. It is played again."""
         if self.late:
             return False
-        new = self.candidate.played(changed, runs)
-        return all(c in new and self._search.equal(r, c, new[c]) for r, c in self._search.wrong)
+        try:
+            new = self.candidate.played(changed, runs)
+        except (ValueError, IndexError, TypeError):  # what follows does not take values of this shape
+            return False
+        kept = all(np.shape(value) == np.shape(self.candidate.values[number]) for number, value in new.items())
+        return kept and all(c in new and self._search.equal(r, c, new[c]) for r, c in self._search.wrong)
+
+    def again(self) -> "Mending":
+        """The same, with as much time."""
+        return Mending(self._search)
 
     @property
     def late(self) -> bool:

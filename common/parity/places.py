@@ -23,9 +23,9 @@ def places_of(search: Search) -> Iterator[Place]:
         for here in _lines_of(departure, search):
             if here is not None and (here.file, here.line) not in told:
                 told.add((here.file, here.line))
-                yield Place(here, there, departure.cause)
+                yield Place(here, there, departure.cause, departure.mend)
             elif here is None and there is not None:
-                yield Place(None, there, departure.cause)
+                yield Place(None, there, departure.cause, departure.mend)
 
 
 def _lines_of(departure: Departure, search: Search) -> Iterator[Location | None]:

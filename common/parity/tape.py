@@ -30,8 +30,7 @@ class Step:
         operands, results: the numbers of values of the tape.
         lines: a function without arguments that returns the lines that led to it, the innermost first.
         summed: of a product or a convolution, the groups of axes of each operand that are summed over.
-        site: a function without arguments that returns the same for the steps of one equation, which a loop has in
-            each of its rounds; None where lines alone tell.
+        equations: the equation of JAX that it is, behind those around it; empty where there is none.
     """
 
     operation: str
@@ -40,7 +39,12 @@ class Step:
     results: tuple[int, ...]
     lines: Callable[[], tuple[CodeLine, ...]]
     summed: tuple[tuple[tuple[int, ...], ...], ...] = ()
-    site: Callable[[], Any] | None = None
+    equations: tuple[Any, ...] = ()
+
+    @property
+    def equation(self) -> Any:
+        """The equation of JAX that it is; None where there is none."""
+        return self.equations[-1] if self.equations else None
 
     @property
     def moves(self) -> bool:
@@ -119,6 +123,15 @@ class Tape:
         return found
 
     @cached_property
+    def constants(self) -> set[int]:
+        """The values that depend on no argument."""
+        depends = set(self.arguments)
+        for step in self.steps:
+            if not depends.isdisjoint(step.operands):
+                depends.update(step.results)
+        return set(range(len(self.values))) - depends
+
+    @cached_property
     def sites(self) -> dict[Any, list[int]]:
         """The numbers of the steps that stand on one line and are the same, in their order, by operation and place."""
         found: dict[Any, list[int]] = {}
@@ -128,11 +141,8 @@ class Tape:
 
     def site(self, step: Step) -> Any:
         """What the steps of one line have in common."""
-        return (
-            step.operation,
-            step.site() if step.site else step.lines(),
-            tuple(np.shape(self.values[n]) for n in step.results),
-        )
+        shapes = tuple(np.shape(self.values[n]) for n in step.results)
+        return step.operation, _site(step.equations) if step.equations else step.lines(), shapes
 
     def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
         """How far apart the numbers of an argument are, flattened, over which its first product sums, in groups."""
@@ -185,8 +195,8 @@ class TraceTape(Tape):
             return
         ins, outs = tuple(map(self._number, operands)), tuple(map(self._number, results))
         lines = partial(code_lines, equation, tuple(self._callers))
-        site = partial(_site, (*self._callers, equation))
-        self.record(Step(equation.primitive.name, function, ins, outs, lines, _summed(equation), site))
+        around = (*self._callers, equation)
+        self.record(Step(equation.primitive.name, function, ins, outs, lines, _summed(equation), around))
 
     def _number(self, value: Any) -> int:
         if id(value) not in self._numbers:
