@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
+from .copies import copies
 from .departure import Search
 from .draws import different_draws
 from .gradients import not_compared, parameter_gradients
@@ -20,7 +21,7 @@ from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement
 from .starts import moved_starts
-from .training import rates, steps_of, trained
+from .training import difference_of_steps, rates, steps_of, trained
 from .values import (
     AS_GIVEN,
     OTHERS,
@@ -148,6 +149,7 @@ class _Comparing:
         if any(len(m.options) > 1 for m in self.matches):
             self.say("Match the parameters by what is computed of them.")
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
+        self.result.remarks += copies(r, c, self.arguments.one(OTHERS), self.own.one(OTHERS), self.matches)
         self.result.parameters = Parameters.of(r.params, c.params, self.matches)
         self.result.remarks += not_compared(r.params, c.params, self.matches)
         given = self._given().one(AS_GIVEN)
@@ -230,6 +232,12 @@ class _Comparing:
             ]
             error, tolerance = max(errors, default=0.0), OF_TRAINING * self.tolerance
             self._record(f"{steps_of(mine.params)} steps of {which}{name}", error, tolerance, (r, c), of_gradient=True)
+        if all(getattr(model, "optimizer", None) is not None for model in (self.reference, self.candidate)):
+            error, where = difference_of_steps(r, c, mine, given, self.matches, weights)
+            self.result.errors[f"steps of their own optimizers{name}"] = error
+            if error > OF_TRAINING * self.tolerance:
+                reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
+                self.failures.append(_Failure(reason))
 
     def _variations(self, mode_r: str, mode_c: str) -> None:
         """A batch of one, and another length, where both take them."""

@@ -85,6 +85,10 @@ class Program:
         n, s, p = len(found) - len(self.states) - len(self.params) - len(self._real), len(self.states), len(self.params)
         return Result(list(found[:n]), list(found[n : n + s]), list(found[n + s : n + s + p]), list(found[n + s + p :]))
 
+    def tree(self, leaves: Sequence[np.ndarray]) -> Any:
+        """The model's own pytree of parameters, of leaves with an axis of one set in front."""
+        return self._to_params([jnp.asarray(a[0]) for a in leaves])
+
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs, for one set."""
         return TraceTape(self.closed, arguments.all(), _Constants(0))
