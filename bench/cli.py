@@ -171,6 +171,9 @@ def port(
             help="Write the candidate with the reference's parameters to a .safetensors, .msgpack or .eqx file.",
         ),
     ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Also time both, if they are the same function: forward, and a step of SGD.")
+    ] = False,
     format: given.Format = "text",
 ) -> None:
     """Compare two models of your own: the same function? where do they part?
@@ -184,7 +187,7 @@ def port(
     check_jax()
     from .commands.port import port
 
-    port(files, inputs, save=save, json=format == "json")
+    port(files, inputs, save=save, time=time, json=format == "json")
 
 
 @app.command()

@@ -11,9 +11,11 @@ import typer
 from ...common.errors import InputError, brief
 from ...common.parity.comparison import compare
 from ...common.parity.model import Model, checked
+from ...common.parity.record import SAME
 from ...impls.parity.saving import check_suffix
 from ...impls.parity.saving import save as write
 from ..reporting.console import say, show_lines
+from .port_time import cost_lines
 
 #: What a file gives, unless the user says otherwise.
 REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
@@ -23,13 +25,16 @@ _FOLDERS: list[Path] = []
 EXIT = {"same": 0, "another": 1, "unknown": 125}
 
 
-def port(files: list[str], inputs: str | None, *, save: Path | None = None, json: bool = False) -> None:
+def port(
+    files: list[str], inputs: str | None, *, save: Path | None = None, time: bool = False, json: bool = False
+) -> None:
     """Compare the models of one or two files, and end with the exit code of the verdict.
 
     Args:
         files: one file with both models, or two as FILE:NAME, the reference first.
         inputs: FILE:NAME of the inputs; None for `x` of the last file.
         save: a file to write the candidate to, with the reference's parameters; None to write none.
+        time: time both, if they are the same function.
         json: print JSON.
 
     Raises:
@@ -51,7 +56,11 @@ def port(files: list[str], inputs: str | None, *, save: Path | None = None, json
     if save is not None:
         check_suffix(save, candidate)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
-    text = json_format.dumps(result.as_json(), indent=2) if json else str(result)
+    cost = list(cost_lines(reference, candidate, given, result)) if time and result.verdict == SAME else []
+    if time and not cost:
+        say("They are not timed, since they are not the same function.")
+    facts = result.as_json() | ({"cost": cost} if time else {})
+    text = json_format.dumps(facts, indent=2) if json else "\n".join([str(result), *(["", *cost] if cost else [])])
     show_lines(text.splitlines())
     if save is not None:
         write(save, candidate, result)

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from ..program import CodeLine
+from .choices import carried, lines_of_choice
 from .departure import Departure, Search
+from .hypotheses import mend_of
 from .locations import callers, is_users
+from .mending import Mended, Mending
 from .tape import Step
 
 #: Operations that put numbers elsewhere, or choose among them: the result may be wrong, and of the right numbers.
@@ -24,8 +27,34 @@ def departures(search: Search) -> list[Departure]:
     others = search.first_of_reference()
     if not steps:
         return [Departure(None, other) for other in others]
-    healed = search.healing(steps)
+    mending = Mending(search)
+    mended_by = mending.of_results(steps)
+    healed = (mended_by.step, mended_by.other) if mended_by else None
     counterparts = [search.counterpart(step) for step in steps]
+    choices = _of_choice(search, mending, steps, mended_by)
+    mend = mend_of(search, mending.again(), steps, mended_by)
+    changed = [Departure(mend.step, search.counterpart(mend.step), heals=True, mend=mend.sentence)] if mend else []
+    return [*changed, *choices, *_of_function(search, steps, counterparts, healed, others)]
+
+
+def _of_choice(search: Search, mending: Mending, steps: Sequence[Step], result: Mended | None) -> list[Departure]:
+    """The lines that chose a wrong operand, if another one mends the candidate."""
+    mended = mending.of_operands([*steps, *carried(search, steps)])
+    if mended is None and result is not None and result.step.moves and len(result.step.operands) > 1:
+        mended = result
+    if mended is None:
+        return []
+    lines = list(dict.fromkeys(lines_of_choice(search, mended)))
+    return [Departure(mended.step, mended.other, heals=True, cause=CHOICE, line=line) for line in lines]
+
+
+def _of_function(
+    search: Search,
+    steps: Sequence[Step],
+    counterparts: Sequence[Step | None],
+    healed: tuple[Step, Step] | None,
+    others: Sequence[Step],
+) -> list[Departure]:
     shared = [Departure(step, None, cause=SHARED) for step in _shared(search, steps, counterparts)]
     near: list[Departure] = []
     far: list[Departure] = []
@@ -77,6 +106,7 @@ def _function(step: Step) -> tuple[str, str] | None:
 
 MADE = "The module that computes it is made here."
 CALLED = "It is called here."
+CHOICE = "With another value here, the outputs agree."
 SHARED = "What it makes is used where the reference uses another value."
 OPERAND = "It makes what is used there."
 

@@ -9,17 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
+from .copies import copies
 from .departure import Search
 from .draws import different_draws
 from .gradients import not_compared, parameter_gradients
 from .matching import Match, Transform, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
-from .obstacles import by_line
+from .obstacles import by_line, rule_lines
 from .places import paired_gradients, paired_outputs, places_of, rounded
 from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement
-from .training import rates, steps_of, trained
+from .starts import moved_starts
+from .training import difference_of_steps, rates, steps_of, trained
 from .values import (
     AS_GIVEN,
     OTHERS,
@@ -147,6 +149,7 @@ class _Comparing:
         if any(len(m.options) > 1 for m in self.matches):
             self.say("Match the parameters by what is computed of them.")
             Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
+        self.result.remarks += copies(r, c, self.arguments.one(OTHERS), self.own.one(OTHERS), self.matches)
         self.result.parameters = Parameters.of(r.params, c.params, self.matches)
         self.result.remarks += not_compared(r.params, c.params, self.matches)
         given = self._given().one(AS_GIVEN)
@@ -229,6 +232,12 @@ class _Comparing:
             ]
             error, tolerance = max(errors, default=0.0), OF_TRAINING * self.tolerance
             self._record(f"{steps_of(mine.params)} steps of {which}{name}", error, tolerance, (r, c), of_gradient=True)
+        if all(getattr(model, "optimizer", None) is not None for model in (self.reference, self.candidate)):
+            error, where = difference_of_steps(r, c, mine, given, self.matches, weights)
+            self.result.errors[f"steps of their own optimizers{name}"] = error
+            if error > OF_TRAINING * self.tolerance:
+                reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
+                self.failures.append(_Failure(reason))
 
     def _variations(self, mode_r: str, mode_c: str) -> None:
         """A batch of one, and another length, where both take them."""
@@ -312,7 +321,7 @@ class _Comparing:
             first, second = r.gradient_tape(mine, weights), c.gradient_tape(given, weights)
             outputs = paired_gradients(r, c, first, second, self.matches)
         else:
-            first, second = r.tape(mine), c.tape(given)
+            first, second = moved_starts(r.tape(mine), c.tape(given))
             outputs = paired_outputs(r, c, first, second, self.state_matches)
         search = Search(first, second, outputs, self.tolerance)
         self.result.agreed = search.counts()
@@ -332,6 +341,8 @@ class _Comparing:
                 if max(errors, default=0.0) > OF_GRADIENTS * self.tolerance:
                     continue
                 if program is c:
+                    rules = [rule for equation in some[:1] for rule in rule_lines(equation)]
+                    yield from (Place(rule, None, "Without this rule, the gradients agree.") for rule in rules)
                     yield Place(here, None, "Without it, the gradients agree.")
                 else:
                     yield Place(None, here, "If the reference did not have it, the gradients would agree.")

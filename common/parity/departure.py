@@ -6,21 +6,14 @@ values have again. The programs part at the steps whose operands all agree, and 
 the cause is found by trying: a value of the reference is put in place of the candidate's, and the rest played again.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import permutations
 
 import numpy as np
 
+from ..program import CodeLine
 from .agreement import Known, comparable
 from .tape import Step, Tape
-
-#: The most steps at which programs part that are tried, and the most values of the reference for each.
-TRIED_STEPS, TRIED_VALUES = 24, 24
-#: How long values are put in place of others at most.
-TRYING_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,13 +24,17 @@ class Departure:
         candidate: a step of the candidate; None where it lacks what the reference has.
         reference: the step of the reference that computes what should stand there; None where that is not known.
         heals: whether the outputs agree once the candidate has the reference's value there.
-        cause: a sentence, where it is known what would mend it; empty otherwise.
+        cause: a sentence that says how the place was chosen; empty otherwise.
+        line: another line than that of the step; None for that.
+        mend: a sentence about what makes the outputs equal, tried out; empty where nothing is known to.
     """
 
     candidate: Step | None
     reference: Step | None
     heals: bool = False
     cause: str = ""
+    line: CodeLine | None = None
+    mend: str = ""
 
 
 class Search:
@@ -53,7 +50,7 @@ class Search:
         self.reference, self.candidate, self.tolerance = reference, candidate, tolerance
         self._of_reference = Known(reference.values, tolerance)
         self._of_candidate = Known(candidate.values, tolerance)
-        self.wrong = [pair for pair in outputs if not self._equal(*pair)]
+        self.wrong = [pair for pair in outputs if not self.equal(*pair)]
         self.agrees = _agreeing(candidate, self._of_reference, [c for _, c in self.wrong])
         self.agrees_in_reference = _agreeing(reference, self._of_candidate, [r for r, _ in self.wrong])
 
@@ -67,54 +64,13 @@ class Search:
         some = [n for n in reached if comparable(self.candidate.values[n])]
         return sum(n in self.agrees for n in some), len(some)
 
-    def _equal(self, r: int, c: int, value: np.ndarray | None = None) -> bool:
+    def equal(self, r: int, c: int, value: np.ndarray | None = None) -> bool:
+        """Whether an output of the candidate, or another value in its place, is that of the reference."""
         wanted, found = self.reference.values[r], self.candidate.values[c] if value is None else value
         if np.shape(wanted) != np.shape(found):
             return False
         slack = self.tolerance * max(np.abs(wanted).max(initial=0), 1e-300)
         return bool((np.abs(found - wanted) <= slack).all())
-
-    def healing(self, steps: Sequence[Step]) -> tuple[Step, Step] | None:
-        """A step of the candidate and one of the reference whose value makes the outputs equal in its place."""
-        ends = time.monotonic() + TRYING_S
-        for step in self._suspects(steps):
-            for result in step.results:
-                for number, value in self._in_its_place(result):
-                    if time.monotonic() > ends:
-                        return None
-                    new = self.candidate.played({result: value})
-                    if all(c in new and self._equal(r, c, new[c]) for r, c in self.wrong):
-                        return step, self.reference.steps[self.reference.maker[number]]
-        return None
-
-    def _suspects(self, steps: Sequence[Step]) -> Iterator[Step]:
-        """The steps at which the programs part, then those that follow from them, in their order."""
-        yield from steps
-        known = set(map(id, steps))
-        reached = self.candidate.ancestors([c for _, c in self.wrong])
-        later = [
-            step
-            for step in self.candidate.steps
-            if id(step) not in known
-            and not step.moves
-            and any(v in reached and v not in self.agrees for v in step.results)
-        ]
-        yield from later[:TRIED_STEPS]
-
-    def _in_its_place(self, result: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Values of the reference that nothing of the candidate agrees with, in the shape of one of the candidate's."""
-        value = self.candidate.values[result]
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fc":
-            return
-        tried = 0
-        for number, other in enumerate(self.reference.values):
-            if number in self.agrees_in_reference or number not in self.reference.maker or tried >= TRIED_VALUES:
-                continue
-            if not comparable(other) or other.size != value.size or other.dtype != value.dtype:
-                continue
-            tried += 1
-            for shaped in _shaped(other, value.shape):
-                yield number, shaped
 
     def first_of_reference(self) -> list[Step]:
         """The steps of the reference whose operands all agree, and whose results do not."""
@@ -122,18 +78,21 @@ class Search:
 
     def counterpart(self, step: Step) -> Step | None:
         """The step of the reference that computes the like of some of the same operands, and another result."""
+        return next(iter(self.counterparts(step)), None)
+
+    def counterparts(self, step: Step) -> list[Step]:
+        """All such steps, those first that have most in common with a step of the candidate."""
         mine = [self.partners(n) for n in step.operands]
-        best, most = None, 0.0
+        scored = []
         for other in self.reference.steps:
-            if any(n in self.agrees_in_reference for n in other.results) or other.operation != step.operation:
+            if other.operation != step.operation or any(n in self.agrees_in_reference for n in other.results):
                 continue
             bases = [base(self.reference, n) for n in other.operands]
             hits = [not partners.isdisjoint(bases) for partners in mine]
             same = [n in partners for n, partners in zip(bases, mine, strict=False)]
-            common = sum(hits) + 0.1 * sum(same) + 0.01 * same[0]
-            if any(hits) and common > most:
-                best, most = other, common
-        return best
+            if any(hits):
+                scored.append((-(sum(hits) + 0.1 * sum(same) + 0.01 * same[0]), len(scored), other))
+        return [other for *_, other in sorted(scored, key=lambda entry: entry[:2])]
 
     def wrong_operands(self, step: Step, other: Step | None) -> list[int]:
         """The operands of a step that its counterpart has not; without a counterpart, all that were computed."""
@@ -148,6 +107,11 @@ class Search:
         value = self.candidate.values[base(self.candidate, number)]
         return {base(self.reference, n) for n in self._of_reference.same(value)} if comparable(value) else set()
 
+    def partners_of_reference(self, number: int) -> list[int]:
+        """The values of the candidate that are this one of the reference."""
+        value = self.reference.values[number]
+        return list(self._of_candidate.same(value)) if comparable(value) else []
+
     def has(self, number: int) -> bool:
         """Whether the reference has this very value of the candidate."""
         value = self.candidate.values[number]
@@ -155,16 +119,7 @@ class Search:
 
     def is_constant(self, number: int) -> bool:
         """Whether a value of the candidate depends on no argument."""
-        return number in self._constants
-
-    @cached_property
-    def _constants(self) -> set[int]:
-        tape = self.candidate
-        depends = set(tape.arguments)
-        for step in tape.steps:
-            if not depends.isdisjoint(step.operands):
-                depends.update(step.results)
-        return set(range(len(tape.values))) - depends
+        return number in self.candidate.constants
 
 
 def _agreeing(tape: Tape, known: Known, outputs: Sequence[int]) -> set[int]:
@@ -195,22 +150,6 @@ def _first_without(tape: Tape, agrees: set[int], outputs: Sequence[int]) -> Iter
             continue
         if any(n in reached and n not in agrees for n in step.results):
             yield step
-
-
-def _shaped(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """A value in the layouts of this shape: as it is, else with axes exchanged."""
-    if value.shape == shape:
-        yield value
-        return
-    squeezed = value.reshape([n for n in value.shape if n > 1])
-    wanted = [n for n in shape if n > 1]
-    if sorted(squeezed.shape) == sorted(wanted) and len(wanted) <= 4:
-        for order in permutations(range(squeezed.ndim)):
-            moved = squeezed.transpose(order)
-            if list(moved.shape) == wanted:
-                yield moved.reshape(shape)
-    elif value.size == np.prod(shape):
-        yield value.reshape(shape)
 
 
 def base(tape: Tape, number: int) -> int:

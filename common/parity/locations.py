@@ -4,7 +4,7 @@ import ast
 import linecache
 import re
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +64,18 @@ def callers(step: Step) -> list[CodeLine]:
     return [line for line in step.lines() if is_users(line) and not line.file.startswith(_TRACING)]
 
 
+def shared_line(tape: Tape, step: Step, agrees: Collection[int]) -> CodeLine | None:
+    """The line that calls the function of a step, if that is called elsewhere with results that agree; else None."""
+    own = callers(step)
+    if len(own) > 1 and not all(n in agrees for n in step.results):
+        for other in tape.steps:
+            if other.operation == step.operation and all(n in agrees for n in other.results):
+                lines = callers(other)
+                if lines[:1] == own[:1] and len(lines) > 1 and lines[1] != own[1]:
+                    return own[1]
+    return None
+
+
 def is_users(line: CodeLine) -> bool:
     """Whether a line is of the user's code, and not of a library."""
     return not line.file.startswith(_LIBRARIES) and "site-packages" not in line.file
@@ -92,6 +104,74 @@ def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
         yield CodeLine(own.file, keyword, "__init__")
 
 
+def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeLine]:
+    """The lines that hand a value on and compute nothing, as `return carry, memory` or `skip = h`.
+
+    Args:
+        made, used: the lines that led to where it is made, and to where it is used, the innermost first.
+    """
+    own = next((line for line in made if is_users(line)), None)
+    function = None if own is None else _function_at(own)
+    if own is None or function is None:
+        return []
+    there = next((line for line in used if line.file == own.file and _function_at(line) is function), None)
+    found = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and there is None and _is_plain(node.value):
+            found.append(node)
+        if isinstance(node, ast.Assign) and there is not None and _is_plain(node.value):
+            names = {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+            if own.line < node.lineno < there.line and any(re.search(rf"\b{n}\b", text_of(there)) for n in names):
+                found.append(node)
+    return [
+        own._replace(line=node.lineno) for node in found if _function_at(own._replace(line=node.lineno)) is function
+    ]
+
+
+def statements(line: CodeLine, most: int = 3) -> list[CodeLine]:
+    """The first lines of a function that compute something.
+
+    Args:
+        line: the first of the function.
+        most: how many lines.
+    """
+    function = next((node for node in _functions(line.file) if node.lineno >= line.line), None)
+    nodes = [] if function is None else function.body
+    some = [node for node in nodes if not isinstance(node, ast.Expr) and not _is_plain(getattr(node, "value", None))]
+    return [line._replace(line=node.lineno) for node in some[:most]]
+
+
+def _is_plain(node: ast.expr | None) -> bool:
+    """Whether an expression hands values on: names, parts of them, and tuples of those."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return bool(node.elts) and all(map(_is_plain, node.elts))
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return _is_plain(node.value)
+    return isinstance(node, ast.Name)
+
+
+def _function_at(line: CodeLine) -> ast.AST | None:
+    """The innermost function in which a line stands."""
+    around = [node for node in _functions(line.file) if node.lineno <= line.line <= (node.end_lineno or 0)]
+    return max(around, key=lambda node: node.lineno, default=None)
+
+
+@lru_cache(maxsize=64)
+def _functions(file: str) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
+    tree = _tree(file)
+    nodes = () if tree is None else ast.walk(tree)
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return tuple(sorted(functions, key=lambda node: node.lineno))
+
+
+@lru_cache(maxsize=64)
+def _tree(file: str) -> ast.Module | None:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return None
+
+
 class _Call(NamedTuple):
     """A call whose result is, or is part of, an attribute of `self`, in a class of some lines."""
 
@@ -110,12 +190,8 @@ class _Call(NamedTuple):
 @lru_cache(maxsize=64)
 def _calls(file: str) -> tuple[_Call, ...]:
     """The calls that make the attributes of the classes of a file."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return ()
-    found = []
-    for outer in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+    tree, found = _tree(file), []
+    for outer in (node for node in (() if tree is None else ast.walk(tree)) if isinstance(node, ast.ClassDef)):
         for node in ast.walk(outer):
             targets = (
                 node.targets

@@ -31,6 +31,7 @@ class Model:
         make: a function of a random key that returns the parameters of a new model, for comparing draws.
         inputs: a function that turns the shared inputs into this model's: it returns one input, or a tuple of them.
         outputs: a function that turns this model's outputs into the shared ones.
+        optimizer: of Optax, with which this model is trained; None if training itself is not to be compared.
 
     Raises:
         InputError: no leaf of the parameters is an array of floating-point numbers.
@@ -56,6 +57,7 @@ class Model:
         make: Callable[[Any], Any] | None = None,
         inputs: Callable[..., Any] | None = None,
         outputs: Callable[[Any], Any] | None = None,
+        optimizer: Any = None,
     ):
         keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
 
@@ -68,7 +70,7 @@ class Model:
             return result
 
         modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
-        self._set(name, params, state, call, modes, make, inputs, outputs)
+        self._set(name, params, state, call, modes, make, inputs, outputs, optimizer)
 
     def _set(
         self,
@@ -80,7 +82,9 @@ class Model:
         make: Callable[[Any], Any] | None = None,
         inputs: Callable[..., Any] | None = None,
         outputs: Callable[[Any], Any] | None = None,
+        optimizer: Any = None,
     ) -> None:
+        self.optimizer = optimizer
         self.name, self.params, self.state, self.modes, self.make = name, params, state, modes, make
         self._call, self._inputs, self._outputs = call, inputs, outputs
         if not any(map(is_float, jax.tree.leaves(params))):

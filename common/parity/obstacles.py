@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
-from ..program import code_lines, equations
-from .locations import located
+from ..program import CodeLine, code_lines, equations
+from .locations import is_users, located, statements
 from .record import Location
 
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
@@ -27,6 +27,17 @@ def by_line(closed: Any) -> dict[Location, list[Any]]:
         if here is not None:
             found.setdefault(here, []).append(equation)
     return found
+
+
+def rule_lines(equation: Any) -> list[Location]:
+    """The first lines of the user's function that a custom derivative takes backward; none for a stopped gradient."""
+    function = getattr(equation.params.get("bwd"), "f", None)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    lines = statements(CodeLine(code.co_filename, code.co_firstlineno, code.co_name))
+    places = (located([line], equation.primitive.name, equation.outvars[0].aval.shape) for line in lines)
+    return [place for place in places if place is not None and is_users(lines[0])]
 
 
 def without(closed: Any, targets: Sequence[Any]) -> Callable[..., list[Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 from ..program import CodeLine, code_lines, equations
 from .causes import CALLED, MADE, departures
 from .departure import Departure, Search
-from .locations import callers, located, location, makers, text_of
+from .locations import callers, located, location, makers, shared_line, text_of
 from .programs import Program, dtypes_of
 from .record import Location, Place
 from .tape import Tape
@@ -23,9 +23,9 @@ def places_of(search: Search) -> Iterator[Place]:
         for here in _lines_of(departure, search):
             if here is not None and (here.file, here.line) not in told:
                 told.add((here.file, here.line))
-                yield Place(here, there, departure.cause)
+                yield Place(here, there, departure.cause, departure.mend)
             elif here is None and there is not None:
-                yield Place(None, there, departure.cause)
+                yield Place(None, there, departure.cause, departure.mend)
 
 
 def _lines_of(departure: Departure, search: Search) -> Iterator[Location | None]:
@@ -34,7 +34,11 @@ def _lines_of(departure: Departure, search: Search) -> Iterator[Location | None]
         yield None
         return
     here = location(departure.candidate, search.candidate)
-    if departure.cause not in (MADE, CALLED):
+    if departure.line is not None and here is not None:
+        yield here if here.line == departure.line.line else _at(departure.line, here)
+    elif departure.cause not in (MADE, CALLED):
+        if here is not None and (line := shared_line(search.candidate, departure.candidate, search.agrees)):
+            yield _at(line, here)
         yield here
     elif here is not None:
         made = list(makers(departure.candidate.lines(), here.operation)) if here.library else []

@@ -1,6 +1,6 @@
 """A model as a program: traced by JAX in float64 where it can be, and evaluated in NumPy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -85,6 +85,10 @@ class Program:
         n, s, p = len(found) - len(self.states) - len(self.params) - len(self._real), len(self.states), len(self.params)
         return Result(list(found[:n]), list(found[n : n + s]), list(found[n + s : n + s + p]), list(found[n + s + p :]))
 
+    def tree(self, leaves: Sequence[np.ndarray]) -> Any:
+        """The model's own pytree of parameters, of leaves with an axis of one set in front."""
+        return self._to_params([jnp.asarray(a[0]) for a in leaves])
+
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs, for one set."""
         return TraceTape(self.closed, arguments.all(), _Constants(0))
@@ -114,16 +118,25 @@ class Program:
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
+        function, params, rest = self.own(arguments, inputs)
+        return jax.tree.leaves((jax.jit(function) if jit else function)(params, rest))
+
+    def own(self, arguments: Arguments, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], list[Any]]:
+        """The model in its own dtypes: a function of two lists of arrays that returns the outputs, and these lists.
+
+        The first list has the parameters, the second all other arrays that the model takes.
+        """
         own_p, own_s = (dtypes_of(tree) for tree in (self.model.params, self.model.state))
         params = self._to_params([np.asarray(a[0], dtype) for a, dtype in zip(arguments.params, own_p, strict=True)])
         state = self._to_state([np.asarray(a[0], dtype) for a, dtype in zip(arguments.state, own_s, strict=True)])
+        (first, fixed_params), (rest, fixed) = _partition(params, is_float), _partition((params, state, inputs))
 
-        def function(params: Any, state: Any, inputs: Any) -> Any:
-            return self.model(params, state, inputs, self.mode)[0]
+        def function(floats: Any, others: Any) -> Any:
+            _, state, inputs = _combine(others, fixed)
+            whole = _combine(floats, fixed_params, is_float)
+            return self.model(whole, state, inputs, self.mode)[0]
 
-        arrays, fixed = _partition((params, state, inputs))
-        whole = lambda arrays: function(*_combine(arrays, fixed))  # noqa: E731
-        return jax.tree.leaves((jax.jit(whole) if jit else whole)(arrays))
+        return function, first, rest
 
     # The two functions that are traced ---------------------------------------------------------------------------
 
@@ -242,13 +255,16 @@ def _spec(leaf: Any, in_float64: bool) -> Any:
     return jax.ShapeDtypeStruct(shape, wide(dtype) if in_float64 else NARROWED.get(np.dtype(dtype).name, dtype))
 
 
-def _partition(tree: Any) -> tuple[list[Any], Any]:
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype")
+
+
+def _partition(tree: Any, wanted: Callable[[Any], bool] = _is_array) -> tuple[list[Any], Any]:
     leaves, structure = jax.tree.flatten(tree)
-    arrays = [leaf for leaf in leaves if hasattr(leaf, "dtype")]
-    return arrays, (leaves, structure)
+    return [leaf for leaf in leaves if wanted(leaf)], (leaves, structure)
 
 
-def _combine(arrays: Sequence[Any], fixed: Any) -> Any:
+def _combine(arrays: Sequence[Any], fixed: Any, wanted: Callable[[Any], bool] = _is_array) -> Any:
     leaves, structure = fixed
     rest = iter(arrays)
-    return jax.tree.unflatten(structure, [next(rest) if hasattr(leaf, "dtype") else leaf for leaf in leaves])
+    return jax.tree.unflatten(structure, [next(rest) if wanted(leaf) else leaf for leaf in leaves])

@@ -49,12 +49,14 @@ class Place:
     Args:
         candidate: the line at which it does; None if it lacks what the reference has.
         reference: the line of the reference at which it went another way; None if that is not known.
-        cause: what would mend it, or how the place was chosen; empty if neither is known.
+        cause: how the place was chosen; empty if that is where values part first.
+        mend: a change that makes the outputs equal, tried out; empty if none is known.
     """
 
     candidate: Location | None
     reference: Location | None
     cause: str = ""
+    mend: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def report(result: Comparison) -> str:
     if result.places:
         lines += ["", "Where they part:"]
         for number, place in enumerate(result.places[:4], 1):
-            lines.append(f"  {number}. {place.cause}".rstrip())
+            lines.append(f"  {number}. {' '.join(filter(None, (place.mend, place.cause)))}".rstrip())
             lines += [f"    candidate {place.candidate}"] if place.candidate else []
             lines += [f"    reference {place.reference}"] if place.reference else []
     if result.agreed[1]:

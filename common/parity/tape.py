@@ -1,8 +1,9 @@
 """All values that a program computes for some arguments, and how: it can be played again from a changed value on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class Step:
         operands, results: the numbers of values of the tape.
         lines: a function without arguments that returns the lines that led to it, the innermost first.
         summed: of a product or a convolution, the groups of axes of each operand that are summed over.
+        equations: the equation of JAX that it is, behind those around it; empty where there is none.
     """
 
     operation: str
@@ -37,6 +39,12 @@ class Step:
     results: tuple[int, ...]
     lines: Callable[[], tuple[CodeLine, ...]]
     summed: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    equations: tuple[Any, ...] = ()
+
+    @property
+    def equation(self) -> Any:
+        """The equation of JAX that it is; None where there is none."""
+        return self.equations[-1] if self.equations else None
 
     @property
     def moves(self) -> bool:
@@ -86,21 +94,55 @@ class Tape:
                 rest.extend(self.steps[self.maker[value]].operands)
         return reached
 
-    def played(self, changed: Mapping[int, Any], until: int | None = None) -> dict[int, Any]:
+    def played(
+        self, changed: Mapping[int, Any], runs: Mapping[int, Callable[..., Any]] | None = None
+    ) -> dict[int, Any]:
         """All values that are others where some are replaced, these among them, by their numbers.
 
         Args:
             changed: the values, by their numbers.
-            until: how many steps are played; None for all.
+            runs: other functions of the operands for some steps, by the numbers of these.
         """
-        new: dict[int, Any] = dict(changed)
+        new, runs = dict(changed), runs or {}
         with np.errstate(all="ignore"):
-            for step in self.steps[:until]:
-                if new.keys().isdisjoint(step.operands) or not new.keys().isdisjoint(step.results):
+            for number, step in enumerate(self.steps):
+                if not new.keys().isdisjoint(step.results):
                     continue
-                found = step.run(*[new.get(value, self.values[value]) for value in step.operands])
+                if number not in runs and new.keys().isdisjoint(step.operands):
+                    continue
+                run = runs.get(number, step.run)
+                found = run(*[new.get(value, self.values[value]) for value in step.operands])
                 new.update(zip(step.results, found if isinstance(found, list | tuple) else [found], strict=True))
         return new
+
+    def changed(self, changed: Mapping[int, Any]) -> "Tape":
+        """The tape with other values in the place of some, and all that follows from them."""
+        found = copy(self)
+        new = self.played(changed)
+        found.values = [new.get(number, value) for number, value in enumerate(self.values)]
+        return found
+
+    @cached_property
+    def constants(self) -> set[int]:
+        """The values that depend on no argument."""
+        depends = set(self.arguments)
+        for step in self.steps:
+            if not depends.isdisjoint(step.operands):
+                depends.update(step.results)
+        return set(range(len(self.values))) - depends
+
+    @cached_property
+    def sites(self) -> dict[Any, list[int]]:
+        """The numbers of the steps that stand on one line and are the same, in their order, by operation and place."""
+        found: dict[Any, list[int]] = {}
+        for number, step in enumerate(self.steps):
+            found.setdefault(self.site(step), []).append(number)
+        return found
+
+    def site(self, step: Step) -> Any:
+        """What the steps of one line have in common."""
+        shapes = tuple(np.shape(self.values[n]) for n in step.results)
+        return step.operation, _site(step.equations) if step.equations else step.lines(), shapes
 
     def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
         """How far apart the numbers of an argument are, flattened, over which its first product sums, in groups."""
@@ -153,12 +195,20 @@ class TraceTape(Tape):
             return
         ins, outs = tuple(map(self._number, operands)), tuple(map(self._number, results))
         lines = partial(code_lines, equation, tuple(self._callers))
-        self.record(Step(equation.primitive.name, function, ins, outs, lines, _summed(equation)))
+        around = (*self._callers, equation)
+        self.record(Step(equation.primitive.name, function, ins, outs, lines, _summed(equation), around))
 
     def _number(self, value: Any) -> int:
         if id(value) not in self._numbers:
             self._numbers[id(value)] = self.add(value)
         return self._numbers[id(value)]
+
+
+def _site(equations: Sequence[Any]) -> Any:
+    """Where equations were made, within the lines: two products on one line are told apart."""
+    tracebacks = [getattr(equation.source_info, "traceback", None) for equation in equations]
+    frames = [traceback.raw_frames() if traceback else ((), (id(equations[-1]),)) for traceback in tracebacks]
+    return tuple((*map(id, codes), *offsets) for codes, offsets in frames)
 
 
 def _apart(places: np.ndarray, axis: int) -> int:

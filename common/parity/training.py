@@ -1,19 +1,26 @@
 """A few steps of training of a program, in float64."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 
 from ..compat import enable_x64
-from .values import Arguments
+from .matching import Match
+from .model import is_float
+from .values import Arguments, largest
 
 #: How many steps; how far the first of SGD moves the largest parameter; and Adam's learning rate.
 STEPS, SGD_MOVES, ADAM_RATE = 10, 0.01, 1e-3
 #: A model of more numbers than these is trained for a few steps alone.
 LARGE, STEPS_IF_LARGE = 2_000_000, 3
+#: How many steps are compared that each model makes with an optimizer of its own.
+OWN_STEPS = 3
+#: Beyond it updates differ for certain, and no further step is made.
+DIFFERENT = 1e-4
 
 
 def rates(params: Sequence[np.ndarray], gradients: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -54,3 +61,47 @@ def trained(program: Any, optimizer: Any, arguments: Arguments, weights: Sequenc
             updates, state = optimizer.update(gradient, state, vector)
             vector = np.asarray(optax.apply_updates(vector, updates))
     return apart(vector)
+
+
+def difference_of_steps(
+    r: Any, c: Any, mine: Arguments, given: Arguments, matches: Sequence[Match], weights: Sequence[Any]
+) -> tuple[float, str]:
+    """The largest difference of an update of the first step in which updates differ, and which update that is.
+
+    Args:
+        r, c: the programs of both; their models have optimizers.
+        mine, given: the arguments of both, of one set.
+        matches: one for each leaf of the candidate.
+        weights: of the outputs, whose weighted sum goes down.
+    """
+    worst, where = 0.0, ""
+    for step, (first, second) in enumerate(
+        zip(_own_steps(r, mine, weights), _own_steps(c, given, weights), strict=True)
+    ):
+        for leaf, m, before, after in zip(c.params, matches, given.params, second, strict=True):
+            error = 0.0 if m.layout is None else largest([m.layout.convert(first) - before], [after - before], first)
+            if error > worst:
+                worst, where = error, f"update of {leaf.path} after step {step + 1}"
+        if worst > DIFFERENT:
+            break
+    return worst, where
+
+
+def _own_steps(program: Any, arguments: Arguments, weights: Sequence[Any]) -> Iterator[list[np.ndarray]]:
+    """The parameters after each step with the model's own optimizer, which sees the model's own pytree.
+
+    Args:
+        program: of which the gradient is taken; its model has an optimizer.
+        arguments: one set of values.
+        weights: of the outputs, whose weighted sum goes down.
+    """
+    optimizer = program.model.optimizer
+    params = list(arguments.params)
+    with enable_x64(True):
+        state = optimizer.init(program.tree(params))
+        for _ in range(OWN_STEPS):
+            gradient = program.gradient(replace(arguments, params=params), weights).of_params
+            updates, state = optimizer.update(program.tree(gradient), state, program.tree(params))
+            new = optax.apply_updates(program.tree(params), updates)
+            params = [np.asarray(leaf)[None] for leaf in jax.tree.leaves(new) if is_float(leaf)]
+            yield params

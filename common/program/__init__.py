@@ -1,6 +1,6 @@
 """Evaluates programs that JAX has traced, in NumPy."""
 
-from .evaluator import Evaluator, scan_counts
+from .evaluator import Evaluator, alternative, scan_counts
 from .how import Observer, wide
 from .sets import is_key, one_set
 from .source import CodeLine, code_lines, equations
@@ -11,6 +11,7 @@ __all__ = [
     "Evaluator",
     "Observer",
     "Traced",
+    "alternative",
     "code_lines",
     "equations",
     "evaluate",

@@ -207,6 +207,16 @@ def _closed(jaxpr: Any) -> Any:
     return ClosedJaxpr(jaxpr, ())
 
 
+def alternative(equation: Any, **params: Any) -> Callable[..., Any]:
+    """The function of an equation's operands, in float64, if some of its parameters were others.
+
+    Args:
+        equation: of a trace; its result has the same shape then.
+        params: of the primitive.
+    """
+    return _evaluation(equation.replace(params={**equation.params, **params}), How(wide=True))
+
+
 # What has no rule -------------------------------------------------------------------------------------------------
 
 

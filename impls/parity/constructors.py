@@ -38,6 +38,7 @@ class Model(base.Model):
         make: Callable[[Any], Any] | None = None,
         inputs: Callable[..., Any] | None = None,
         outputs: Callable[[Any], Any] | None = None,
+        optimizer: Any = None,
     ) -> "Model":
         """A module of Flax linen.
 
@@ -48,7 +49,7 @@ class Model(base.Model):
             rngs: random keys, as `module.apply` takes them.
             mutable: the collections that change in a call; all but `params` while training, none otherwise.
             train, eval: keywords of the call while training, and while evaluating, as `{"deterministic": True}`.
-            name, make, inputs, outputs: as `Model` takes them; `make` returns variables.
+            name, make, inputs, outputs, optimizer: as `Model` takes them; `make` returns variables.
         """
         from flax.core import meta, unfreeze
         from flax.linen import Module
@@ -80,7 +81,9 @@ class Model(base.Model):
         def whole(params: Any, state: Any) -> Any:
             return {"params": params, **state}
 
-        return cls._made("linen", whole, name, variables["params"], state, call, modes, of_key, inputs, outputs)
+        return cls._made(
+            "linen", whole, name, variables["params"], state, call, modes, of_key, inputs, outputs, optimizer
+        )
 
     @classmethod
     def nnx(
@@ -94,6 +97,7 @@ class Model(base.Model):
         make: Callable[[Any], Any] | None = None,
         inputs: Callable[..., Any] | None = None,
         outputs: Callable[[Any], Any] | None = None,
+        optimizer: Any = None,
     ) -> "Model":
         """A module of Flax NNX. It is put into both of its modes, by `module.train()` and `module.eval()`.
 
@@ -101,7 +105,7 @@ class Model(base.Model):
             module: it; it is not changed.
             method: the name of the method that is called.
             train, eval: keywords of the call while training, and while evaluating.
-            name, make, inputs, outputs: as `Model` takes them; `make` returns a module.
+            name, make, inputs, outputs, optimizer: as `Model` takes them; `make` returns a module.
         """
         from flax import nnx
 
@@ -129,7 +133,7 @@ class Model(base.Model):
 
         modes = (EVAL, TRAIN) if two else (CALL,)
         of_key = None if make is None else lambda key: nnx.split(make(key), nnx.Param, ...)[1]
-        return cls._made("nnx", whole, name, params, state, call, modes, of_key, inputs, outputs)
+        return cls._made("nnx", whole, name, params, state, call, modes, of_key, inputs, outputs, optimizer)
 
     @classmethod
     def equinox(
@@ -147,6 +151,7 @@ class Model(base.Model):
         make: Callable[[Any], Any] | None = None,
         inputs: Callable[..., Any] | None = None,
         outputs: Callable[[Any], Any] | None = None,
+        optimizer: Any = None,
     ) -> "Model":
         """A module of Equinox. Where it has an `inference` flag, that is off while training and on while evaluating.
 
@@ -158,7 +163,7 @@ class Model(base.Model):
             key: a random key, passed on as the keyword `key`; a batch gets one for each example.
             axis_name: of the batch, as batch normalization asks for it.
             train, eval: keywords of the call while training, and while evaluating.
-            name, make, inputs, outputs: as `Model` takes them; `make` returns a module.
+            name, make, inputs, outputs, optimizer: as `Model` takes them; `make` returns a module.
         """
         import equinox as eqx
 
@@ -198,7 +203,7 @@ class Model(base.Model):
 
         modes = (EVAL, TRAIN) if two else (CALL,)
         of_key = None if make is None else lambda key: eqx.filter(make(key), eqx.is_inexact_array)
-        return cls._made("equinox", saved, name, params, states, call, modes, of_key, inputs, outputs)
+        return cls._made("equinox", saved, name, params, states, call, modes, of_key, inputs, outputs, optimizer)
 
     @classmethod
     def torch(

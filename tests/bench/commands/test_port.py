@@ -126,3 +126,22 @@ def test_three_files_are_refused(port):
     left, _, err = port("a.py", "b.py", "c.py")
     assert left == 2
     assert "expected one file with both models, or two" in " ".join(err.split())
+
+
+def test_the_time_of_models_that_are_the_same_function(port, monkeypatch):
+    monkeypatch.setattr("trigru.bench.commands.port_time.ROUNDS", 6)
+    left, out, _ = port("my_port.py", "--time", "--format", "json", my_port=MODELS + SAME)
+    (head, *lines) = json.loads(out)["cost"]
+    assert (left, head.partition(" of ")[0]) == (0, "Time")
+    assert [line.partition(":")[0].strip() for line in lines[:2]] == [
+        "forward, each call waited for",
+        "forward, in a loop",
+    ]
+    assert any("temporary memory" in line for line in lines)
+
+
+def test_models_of_another_function_are_not_timed(port):
+    left, out, err = port("my_port.py", "--time", my_port=MODELS + ANOTHER)
+    assert left == 1
+    assert "Time of" not in out
+    assert "They are not timed, since they are not the same function." in err

@@ -1,0 +1,321 @@
+"""What would mend a candidate: small changes of a step, tried out until one makes the outputs equal.
+
+Each hypothesis is a function of a step that yields sentences, and the step as it would be then. Only what makes all
+outputs equal is reported. Adding a hypothesis is adding a row to `HYPOTHESES`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from ..program import alternative
+from .departure import Search, base
+from .mending import Mended, Mending
+from .tape import Step, Tape
+
+Array = np.ndarray
+#: What would stand in a sentence after "with", and a function of the operands in the place of the step's own.
+Change = tuple[str, Callable[..., Any]]
+
+#: The most steps that are changed, and the most constants of the reference in the place of one.
+STEPS, CONSTANTS = 48, 12
+#: Into so many blocks an axis is cut, whose order is changed.
+BLOCKS = (2, 3, 4)
+#: Comparisons, each of which may stand for another.
+COMPARISONS = {"ge": np.greater_equal, "gt": np.greater, "le": np.less_equal, "lt": np.less, "eq": np.equal}
+#: Functions of a number that stand for one another in models.
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "sigmoid": special.expit,
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky relu of slope 0.01": lambda x: np.where(x > 0, x, 0.01 * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "silu": lambda x: x * special.expit(x),
+    "gelu by erf": lambda x: 0.5 * x * (1 + special.erf(x / np.sqrt(2))),
+    "gelu by tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "softplus": lambda x: np.logaddexp(x, 0),
+    "exp": np.exp,
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "abs": np.abs,
+    "the value itself": lambda x: x,
+}
+
+
+@dataclass(frozen=True)
+class Mend:
+    """A change of a step that makes the outputs equal.
+
+    Args:
+        step: of the candidate.
+        sentence: what the change is.
+    """
+
+    step: Step
+    sentence: str
+
+
+def mend_of(search: Search, mending: Mending, steps: Sequence[Step], mended: Mended | None) -> Mend | None:
+    """The first change with which the outputs are equal; None if there is none.
+
+    Args:
+        search: what both programs agree on.
+        mending: it plays the candidate again.
+        steps: at which the programs part.
+        mended: a step that mends the candidate with a value of the reference, if there is one.
+    """
+    tape = search.candidate
+    reached = tape.ancestors([c for _, c in search.wrong])
+    wrong = [s for s in tape.steps if any(n in reached and n not in search.agrees for n in s.results)]
+    near = [*([mended.step] if mended else []), *steps]
+    before = tape.ancestors([n for step in [*near, *wrong[:STEPS]] for n in step.operands])
+    bases = {base(tape, n) for step in steps[:4] for n in step.operands}
+    whole = [s for s in tape.steps if any(n in bases or (n in before and s.operation in WHOLE) for n in s.results)]
+    tried: set[Any] = set()
+    order = {id(step): n for n, step in enumerate(tape.steps)}
+    for step in [*near, *sorted([*whole[:STEPS], *wrong[:STEPS]], key=lambda s: order[id(s)])]:
+        site = tape.site(step)
+        if site in tried:
+            continue
+        tried.add(site)
+        for hypothesis in HYPOTHESES:
+            for sentence, run in hypothesis(search, step):
+                if mending.heals({}, dict.fromkeys(tape.sites[site], run)):
+                    return Mend(step, _sentence(sentence))
+        if mending.late:
+            break
+    if found := _of_functions(search, mending, near):
+        return found
+    relation = "" if mended is None else _relation(search, mended)
+    return Mend(mended.step, _sentence(relation)) if mended is not None and relation else None
+
+
+def _sentence(change: str) -> str:
+    return f"With {change}, the outputs agree."
+
+
+# Changes of one step ----------------------------------------------------------------------------------------------
+
+
+def _constants(search: Search, step: Step) -> Iterator[Change]:
+    """A constant of the reference, of the like of its step, in the place of the candidate's."""
+    others = [other for other in search.reference.steps if other.operation == step.operation]
+    near = [other for other in others if any(n not in search.agrees_in_reference for n in other.results)]
+    known = [c for other in [*near, *others] for n in other.operands if (c := _scalar(search.reference, n)) is not None]
+    for place, number in enumerate(step.operands):
+        own = _scalar(search.candidate, number)
+        if own is None or step.operation in ("select_n", "pad"):
+            continue
+        of_integer = search.candidate.values[number].dtype.kind in "iu"
+        more = [own - 1, own + 1, -own] if of_integer else [1 - own, -own, *([1 / own] if own else [])]
+        for other in list(dict.fromkeys([*known[:CONSTANTS], *more])):
+            if other != own and (not of_integer or other == int(other)):
+                yield f"{other:.6g} instead of {own:.6g}", _with_constant(step.run, place, other)
+
+
+def _with_constant(run: Callable[..., Any], place: int, constant: float) -> Callable[..., Any]:
+    def changed(*operands: Any) -> Any:
+        new = np.full_like(operands[place], constant)
+        return run(*operands[:place], new, *operands[place + 1 :])
+
+    return changed
+
+
+def _comparisons(search: Search, step: Step) -> Iterator[Change]:
+    for name, function in COMPARISONS.items() if step.operation in COMPARISONS else ():
+        if name != step.operation:
+            yield f"`{name}` instead of `{step.operation}`", lambda a, b, f=function: f(a, b)
+
+
+def _exchanged(search: Search, step: Step) -> Iterator[Change]:
+    """Operands in another order, or one of them with its axes exchanged."""
+    shapes = [np.shape(search.candidate.values[n]) for n in step.operands]
+    if step.operation in ("sub", "div", "pow", "dot_general") and len(shapes) == 2 and shapes[0] == shapes[1]:
+        yield "the operands exchanged", lambda a, b: step.run(b, a)
+    if step.operation == "select_n" and len(shapes) == 3:
+        yield "the two cases exchanged", lambda which, a, b: step.run(which, b, a)
+    if step.operation in ("dot_general", "conv_general_dilated"):
+        for place, shape in enumerate(shapes):
+            axes = [n for n in range(1, len(shape)) if shape[n] > 1]
+            for a, b in ((a, b) for a in axes for b in axes if a < b and shape[a] == shape[b]):
+                change = _with(step.run, place, lambda value, a=a, b=b: value.swapaxes(a, b))
+                yield f"axes {a - 1} and {b - 1} of operand {place + 1} exchanged", change
+            if step.operation == "conv_general_dilated" and place:
+                numbers = step.equation.params["dimension_numbers"] if step.equation else None
+                spatial = [n + 1 for n in numbers.rhs_spec[2:]] if numbers else range(3, len(shape))
+                yield "the kernel flipped", _with(step.run, place, lambda value, axes=spatial: np.flip(value, axes))
+
+
+def _with(run: Callable[..., Any], place: int, change: Callable[[Array], Array]) -> Callable[..., Any]:
+    return lambda *operands: run(*operands[:place], change(operands[place]), *operands[place + 1 :])
+
+
+def _places(search: Search, step: Step) -> Iterator[Change]:
+    """A part that starts elsewhere along an axis."""
+    if step.operation not in ("slice", "dynamic_slice") or not step.operands:
+        return
+    whole, part = search.candidate.values[step.operands[0]], search.candidate.values[step.results[0]]
+    axes = [n for n, (a, b) in enumerate(zip(whole.shape, part.shape, strict=True)) if a != b]
+    if len(axes) != 1 or whole.shape[axes[0]] > 64:
+        return
+    (axis,) = axes
+    length = part.shape[axis]
+    starts = range(whole.shape[axis] - length + 1)
+    own = next((s for s in starts if np.array_equal(_part(whole, axis, s, length), part)), None)
+    for start in starts if own is not None else ():
+        if start != own:
+            yield (
+                f"entry {start} instead of {own} of axis {axis - 1}",
+                lambda a, *_, s=start: _part(a, axis, s, length),
+            )
+
+
+def _part(a: Array, axis: int, start: int, length: int) -> Array:
+    return np.take(a, range(start, start + length), axis)
+
+
+def _parameters(search: Search, step: Step) -> Iterator[Change]:
+    """Other axes, or another padding, of as many entries."""
+    if step.equation is None:
+        return
+    params, shape = step.equation.params, step.equation.outvars[0].aval.shape
+    if axes := params.get("axes") if step.operation.startswith(("reduce_", "arg")) else None:
+        given = step.equation.invars[0].aval.shape
+        for other in permutations(range(len(given)), len(axes)):
+            kept = tuple(n for a, n in enumerate(given) if a not in other)
+            if kept == shape and set(other) != set(axes) and list(other) == sorted(other):
+                yield f"axes {list(other)} instead of {list(axes)}", alternative(step.equation, axes=other)
+    if (axis := params.get("axis")) is not None and step.operation.startswith("cum"):
+        for other in (n for n in range(len(shape)) if n != axis):
+            yield f"axis {other} instead of {axis}", alternative(step.equation, axis=other)
+    if "padding" in params and step.operation in ("conv_general_dilated", "reduce_window_sum", "reduce_window_max"):
+        own = tuple(map(tuple, params["padding"]))
+        most = max(n for pad in own for n in pad) + 1
+        for pad in product(range(min(most, 4) + 1), repeat=2):
+            new = tuple(pad if max(axis) or step.operation.startswith("conv") else axis for axis in own)
+            if new != own:
+                yield f"padding {new} instead of {own}", alternative(step.equation, padding=new)
+
+
+def _orders(search: Search, step: Step) -> Iterator[Change]:
+    """The result negative, or its blocks along the last axis in another order."""
+    value = search.candidate.values[step.results[0]]
+    if len(step.results) > 1 or not isinstance(value, np.ndarray) or value.dtype.kind != "f" or step.moves:
+        return
+    yield "the other sign", lambda *operands: -step.run(*operands)
+    if value.ndim > 1 and step.operation in ("add", "dot_general"):
+        for blocks in (k for k in BLOCKS if value.shape[-1] % k == 0 and value.shape[-1] > k):
+            for order in list(permutations(range(blocks)))[1:]:
+                words = f"the {blocks} blocks of its last axis in the order {list(order)}"
+                yield words, lambda *operands, o=order: _reordered(step.run(*operands), o)
+
+
+def _reordered(a: Array, order: Sequence[int]) -> Array:
+    parts = np.split(a, len(order), -1)
+    return np.concatenate([parts[n] for n in order], -1)
+
+
+def _unary(search: Search, step: Step) -> Iterator[Change]:
+    """Another function of a number."""
+    if step.operation in ("tanh", "logistic", "exp", "sqrt", "square", "abs", "erf", "log"):
+        own = "sigmoid" if step.operation == "logistic" else step.operation
+        for name, function in FUNCTIONS.items():
+            if name != own:
+                yield f"{name} instead of {own}", lambda x, f=function: f(x)
+
+
+Hypothesis = Callable[[Search, Step], Iterator[Change]]
+HYPOTHESES: tuple[Hypothesis, ...] = (_constants, _comparisons, _unary, _places, _parameters, _exchanged, _orders)
+#: Operations that are changed although their results agree, or cannot be compared.
+WHOLE = frozenset({*COMPARISONS, "argmax", "argmin", "add", "sub", "select_n", "slice", "dynamic_slice"})
+
+
+# Changes of several steps -----------------------------------------------------------------------------------------
+
+
+def _of_functions(search: Search, mending: Mending, steps: Sequence[Step]) -> Mend | None:
+    """Another function of an operand, in the place of all that is computed of it in the next steps."""
+    tape = search.candidate
+    for step in steps[:4]:
+        first = tape.steps.index(step)
+        for place, number in enumerate(step.operands):
+            x = tape.values[number]
+            if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.size < 2 or number in tape.arguments:
+                continue
+            functions = _functions_of(x)
+            with np.errstate(all="ignore"):
+                values = {name: function(x) for name, function in functions.items()}
+            for last in range(min(first + 16, len(tape.steps)) - 1, first - 1, -1):
+                result = tape.values[tape.steps[last].results[0]]
+                own = next((name for name, v in values.items() if np.shape(result) == x.shape and _same(v, result)), "")
+                for name, function in functions.items():
+                    if own and name != own and _heals_as(mending, (first, place, last), function):
+                        return Mend(step, _sentence(f"{name} instead of {own}"))
+    return None
+
+
+def _heals_as(mending: Mending, where: tuple[int, int, int], function: Callable[[Array], Array]) -> bool:
+    """Whether the outputs are equal if a step returns a function of what an earlier one takes, in each round."""
+    tape, (first, place, last) = mending.candidate, where
+    changed: dict[int, Array] = {}
+    rounds = zip(*(tape.sites[tape.site(tape.steps[n])] for n in (first, last)), strict=False)
+    for begins, ends in rounds:
+        number = tape.steps[begins].operands[place]
+        x = tape.played(changed).get(number, tape.values[number]) if changed else tape.values[number]
+        with np.errstate(all="ignore"):
+            changed[tape.steps[ends].results[0]] = function(x)
+    return mending.heals(changed)
+
+
+def _functions_of(x: Array) -> dict[str, Callable[[Array], Array]]:
+    axes = range(1, x.ndim)
+    return FUNCTIONS | {f"softmax over axis {n - 1}": lambda x, n=n: special.softmax(x, n) for n in axes}
+
+
+def _same(a: Array, b: Array) -> bool:
+    return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True))
+
+
+def _relation(search: Search, mended: Mended) -> str:
+    """How the reference's value follows from the candidate's that it mends; empty if that is not simple."""
+    numbers = [(mended.value, mended.with_value)]
+    if mended.other is not None and mended.other.operation == mended.step.operation and len(mended.step.operands) == 1:
+        numbers.append((mended.step.operands[0], mended.other.operands[0]))
+    pairs = ((search.candidate.values[c], search.reference.values[r]) for c, r in numbers)
+    return next(filter(None, (_relation_of(search, *pair) for pair in pairs)), "")
+
+
+def _relation_of(search: Search, mine: Array, other: Array) -> str:
+    if np.size(mine) != np.size(other) or np.size(mine) < 2 or mine.shape != other.shape:
+        return ""
+    with np.errstate(all="ignore"):
+        ratio, difference = other / mine, other - mine
+    if _is_constant(ratio, search.tolerance):
+        return f"{ratio.flat[0]:.6g} times the value"
+    if _is_constant(difference, search.tolerance):
+        return f"{difference.flat[0]:.6g} added to the value"
+    for number in search.reference.arguments:
+        leaf = search.reference.values[number]
+        if not isinstance(leaf, np.ndarray) or leaf.ndim != 2 or leaf.shape[-1] != mine.shape[-1]:
+            continue
+        rest = difference - leaf.reshape(*[1] * (mine.ndim - 1), -1)
+        if np.abs(rest).max() <= search.tolerance * np.abs(leaf).max():
+            return "a parameter of the reference added to the value"
+    return ""
+
+
+def _is_constant(a: Array, tolerance: float) -> bool:
+    first = a.flat[0]
+    return bool(np.isfinite(a).all() and first and (np.abs(a - first) <= 10 * tolerance * abs(first)).all())
+
+
+def _scalar(tape: Tape, number: int) -> float | None:
+    """The number of a constant array that has one number alone; None for another array."""
+    value = tape.values[number]
+    if number not in tape.constants or not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        return None
+    return float(value.flat[0]) if value.size and (value == value.flat[0]).all() else None
