@@ -6,10 +6,12 @@ from pathlib import Path
 from ...common.equality.measurement import Measurement
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
-from ..upgrades.folder import save, snapshot_in
+from ..upgrades.folder import Kept, save, snapshot_in
+from ..upgrades.models import snapshot_of, subject_of
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import snapshot_table
 from ..upgrades.taking import take
+from .port import models_of
 
 
 def snapshot(
@@ -51,4 +53,22 @@ def take_into(
             told=lambda done, of, what: progress.to(done / of, f"snapshot: {done} of {of} done, {what} the last"),
         )
     save(folder, found, arrays)
+    return found
+
+
+def snapshot_of_file(file: str, folder: Path) -> None:
+    """Take a snapshot of the models of a user's file, and replace the one in a folder."""
+    with snapshot_in(folder) as beside:
+        found = take_file_into(beside, file)
+    show([snapshot_table(found)])
+    say(f"written: {folder}")
+    say(f"after an upgrade: trigru diff {folder} --now")
+
+
+def take_file_into(folder: Path, file: str) -> Snapshot:
+    """Take a snapshot of the models of a user's file, and write it into a folder that is there."""
+    models, inputs = models_of(file)
+    kept = Kept()
+    found = snapshot_of([subject_of(model, inputs, kept, source=file) for model in models])
+    save(folder, found, kept.arrays)
     return found

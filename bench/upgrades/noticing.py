@@ -5,6 +5,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from .record import Subject, When
@@ -16,6 +17,7 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 _OWN = Path(__file__).parents[2]
 
 
+@cache
 def place_of(file: str) -> str:
     """A file's name from the folder of its package on; it may otherwise identify a user.
 

@@ -26,6 +26,7 @@ from ..proving.questions import OF_PARTS, expand
 from ..results.files import command_line
 from ..timing.machine import describe_machine
 from .folder import decode
+from .parts import NAMES
 from .record import DEVICES, SCHEMA, Snapshot, Subject
 from .worker import Request, name_of
 
@@ -112,26 +113,28 @@ class _Framework:
     name: str
     kernels: tuple[str, ...] = ()
     upstream: bool = False
-
-    @property
-    def ports(self) -> list[Named]:
-        """The port, on its own cell and on each kernel."""
-        return [Named("port", self.name), *(Named("port", self.name, kernel) for kernel in self.kernels)]
+    parts: bool = False
 
     @property
     def named(self) -> list[Named]:
-        """The subjects to inspect."""
-        return [*self.ports, *([Named("upstream", self.name)] if self.upstream else [])]
+        """The port, on its own cell and on each kernel, and the framework's own."""
+        ports = [Named("port", self.name), *(Named("port", self.name, kernel) for kernel in self.kernels)]
+        return [*ports, *([Named("upstream", self.name)] if self.upstream else [])]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all subjects, in the order in which they are inspected."""
+        return [*map(name_of, self.named), *([NAMES[self.name]] if self.parts else [])]
 
 
 def _framework(name: str, present: bool) -> _Framework:
     kernels = tuple(kernel for kernel in KERNELS if present and kernel in get_port(name).kernels)
-    return _Framework(name, kernels, present and name in upstream.NAMES)
+    return _Framework(name, kernels, present and name in upstream.NAMES, present and name in NAMES)
 
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
-    flags = xla_flags(*devices_of_cpu(DEVICES if request.spread else None))
+    flags = xla_flags(*devices_of_cpu(DEVICES))
     with Child(WORKER, shared_memory() | flags) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
             yield msgspec.json.decode(line, type=Subject)
@@ -142,7 +145,7 @@ def _look(
 ) -> tuple[list[Subject], dict[str, np.ndarray]]:
     """The facts that child processes, one for each framework, find."""
     done: list[str] = []
-    of = sum(len(framework.named) + len(framework.ports) for framework in frameworks)
+    of = sum(len(framework.names) for framework in frameworks)
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
 
         def tell(what: str) -> None:
@@ -153,23 +156,15 @@ def _look(
             framework = frameworks[number]
             arrays = str(Path(place) / f"arrays-{number}")
             kept = None if programs is None else str(programs)
-            request = Request(framework.name, framework.named, str(folder), arrays, kept)
+            request = Request(framework.name, framework.named, str(folder), arrays, kept, framework.parts)
             found: list[Subject] = []
             try:
                 for subject in _looked(request, stop):
                     found.append(subject)
                     tell(subject.name)
             except ChildDiedError as error:
-                for named in framework.named[len(found) :]:
-                    found.append(Subject(name_of(named), framework.name, problems={"import": str(error)}))
-            spread = msgspec.structs.replace(request, named=framework.ports, arrays=f"{arrays}-spread", spread=True)
-            try:
-                for subject, shared in zip(found, _looked(spread, stop), strict=False):
-                    subject.programs |= shared.programs
-                    subject.problems |= shared.problems
-                    tell(f"{subject.name} on two devices")
-            except ChildDiedError as error:
-                found[0].problems["programs on two devices"] = str(error)
+                for name in framework.names[len(found) :]:
+                    found.append(Subject(name, framework.name, problems={"import": str(error)}))
             return found
 
         stop = Event()
