@@ -69,7 +69,7 @@ def collect(subject: Subject, kept: Kept, name: str, given: Example | Called) ->
         def half_of_squares(reals: list[Any]) -> Any:
             results = forward(reals, *inputs)
             some = [a for a in jax.tree.leaves(results) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)]
-            return sum([jnp.sum(jnp.abs(a) ** 2) / 2 for a in some], jnp.zeros(())), results
+            return sum([jnp.sum(jnp.real(a * jnp.conj(a))) / 2 for a in some], jnp.zeros(())), results
 
         gradient, results = jax.grad(half_of_squares, has_aux=True)(reals)
         return results, gradient

@@ -28,7 +28,12 @@ def place_of(file: str) -> str:
     shortened = _PACKAGES.sub("", path.as_posix())
     if shortened == path.as_posix() and path.is_relative_to(_OWN):
         return f"trigru/{path.relative_to(_OWN).as_posix()}"
-    return shortened if not shortened.startswith(("/", "<")) and not path.drive else path.name
+    if not shortened.startswith(("/", "<")) and not path.drive:
+        return shortened
+    root = path.parent
+    while (root / "__init__.py").is_file():  # a package that stands elsewhere
+        root = root.parent
+    return path.relative_to(root).as_posix()
 
 
 @contextmanager

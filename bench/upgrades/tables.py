@@ -1,7 +1,7 @@
 """Tables of the changes between two snapshots, of a snapshot's content, and of a matrix, and its picture."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..reporting.numbers import count
 from ..reporting.plots.figures import Picture, colour_of, drawing, marker_of
@@ -16,7 +16,7 @@ from .versions import changed
 MOST_LINES, LONGEST = 20, 160
 
 
-def change_lines(found: Sequence[Change], fail_on: Iterable[str]) -> list[str]:
+def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]:
     """The verdict, then a line or two for each change, causes first; one that several parts have is told once."""
     if not found:
         return ["Nothing changed."]
@@ -26,17 +26,23 @@ def change_lines(found: Sequence[Change], fail_on: Iterable[str]) -> list[str]:
     head = f"FAILED: {counts}{of}." if failing else f"Nothing that fails changed: {counts}."
     lines: list[str] = []
     left = 0
-    for alike in grouped(sorted(found, key=lambda change: change not in failing), _sameness).values():
+    ordered = sorted(found, key=lambda change: change not in failing)
+    for alike in grouped(ordered, lambda change: _sameness(change, fail_on)).values():
         told = _lines_of(alike)
         if left or len(lines) + len(told) > MOST_LINES:
-            left += len(alike)
+            left += 1
         else:
             lines += told
-    return [head, "", *lines, *([f"{count(left, 'more change')}: --details lists all."] if left else [])]
+    return [head, "", *lines, *([f"{left} more like these: --details lists all."] if left else [])]
 
 
-def _sameness(change: Change) -> tuple[str, ...]:
-    return change.kind, change.line or change.what, change.line or f"{change.old} {change.new}"
+def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
+    """What the changes have in common that are told as one: the kind where it does not fail, else the line or words."""
+    if change.kind not in fail_on:
+        return (change.kind,)
+    if change.line:
+        return change.kind, change.line.partition(" (")[0]
+    return change.kind, change.what, change.old, change.new
 
 
 def _lines_of(alike: Sequence[Change]) -> list[str]:
@@ -44,7 +50,8 @@ def _lines_of(alike: Sequence[Change]) -> list[str]:
     names = list(dict.fromkeys(change.subject for change in alike))
     subjects = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
     was = f", was {_short(first.old)}" if first.old else ""
-    lines = [f"{first.kind}: {subjects}: {_short(first.what)}: {_short(first.new or 'none')}{was}"]
+    more = f" ({len(alike)} such changes)" if len(alike) > len(names) else ""
+    lines = [f"{first.kind}: {subjects}: {_short(first.what)}: {_short(first.new or 'none')}{was}{more}"]
     return [*lines, *([f"    at {first.line}"] if first.line else [])]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...common.parity.agreement import comparable, seen
-from ...common.parity.tape import TraceTape
+from ...common.parity.tape import MOVES, TraceTape
 from ...common.program import CodeLine
 from .folder import Kept
 from .noticing import place_of
@@ -98,8 +98,8 @@ class _Side:
         """The first step whose operands the other has, too, and whose result it has not."""
         known = np.isfinite(self.signatures[:, 0])
         agrees = {int(n) for n in np.flatnonzero(known) if _has(other.signatures, self.signatures[n])}
-        for _, operands, results in reversed(self.steps):
-            if not agrees.isdisjoint(results):
+        for where, operands, results in reversed(self.steps):
+            if not agrees.isdisjoint(results) and not self._takes_part(where, operands, results):
                 agrees.update(operands)
         made = {value for _, _, results in self.steps for value in results}
         agrees |= set(range(len(self.signatures))) - made
@@ -109,6 +109,14 @@ class _Side:
                     return where
                 agrees.update(results)
         return None
+
+    def _takes_part(self, where: str, operands: list[int], results: list[int]) -> bool:
+        """Whether a step hands on a part of what it takes, so that the whole may differ where the part does not."""
+        operation = where.rpartition("(")[2].partition(" ")[0]
+        sizes = self.signatures[:, 0]
+        return operation in MOVES and bool(
+            np.nanmax(sizes[operands], initial=0) > np.nanmin(sizes[results], initial=1e9)
+        )
 
 
 def _has(signatures: np.ndarray, wanted: np.ndarray) -> bool:

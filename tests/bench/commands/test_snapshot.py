@@ -90,7 +90,7 @@ def test_many_changes_are_counted_and_with_details_listed(folders):
     old, new = (folders(f"f{k}", draws=draws[k], tree=trees[k]) for k in (0, 1))
     short, long = (invoke("diff", old, new, *more).stdout for more in ((), ("--details",)))
     assert "gru: 9 of 9 draws" not in short
-    assert "11 more changes: --details lists all." in short
+    assert "11 more like these: --details lists all." in short
     assert len(short.splitlines()) < 26
     assert long.count("float32()") >= 30
 
