@@ -22,6 +22,9 @@ from ..upgrades.versions import changed
 from .pages import write_diff
 from .report import load_run
 
+#: The exit code where nothing can be judged, as `git bisect run` takes it.
+UNKNOWN = 125
+
 
 def diff(
     old: Path, new: Path | None, *, fail_on: Sequence[str], details: bool, output: Path | None = None, **how: Any
@@ -106,7 +109,8 @@ def _diff_snapshots(old: Path, new: Path, fail_on: Sequence[str], *, details: bo
     """Whether something changed that makes it fail."""
     was, is_now = load(old), load(new)
     if not {s.name for s in was[0].subjects} & {s.name for s in is_now[0].subjects}:
-        raise InputError("the snapshots have no port in common.")
+        say("the snapshots have no port in common, so that nothing is compared.")
+        raise typer.Exit(UNKNOWN)
     found: list[Change] = [*unread(old, was[0]), *changes(was, is_now)]
     other = changed(was[0].machine.versions, is_now[0].machine.versions)
     versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."

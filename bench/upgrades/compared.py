@@ -96,7 +96,8 @@ def _styles(pair: Pair) -> Iterator[Change]:
 
 def _values(pair: Pair) -> Iterator[Change]:
     """One change for the calls that changed in one way: the first array that rounding does not explain."""
-    found = [_moved(pair, where, was, now) for where, was, now in _alike(pair.old.values, pair.new.values)]
+    moved = (_moved(pair, where, was, now) for where, was, now in _alike(pair.old.values, pair.new.values))
+    found = [change for change in moved if change is not None]
     for (kind, line), some in grouped(found, lambda change: (change.kind, change.line)).items():
         worst = some[0]
         more = _more(some)
@@ -107,10 +108,13 @@ def _more(some: Sequence[object]) -> str:
     return f" and {count(len(some) - 1, 'more call')}" if some[1:] else ""
 
 
-def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change:
-    if was.keys() != now.keys():
-        return pair.change("function", f"{where}: results", ", ".join(was), ", ".join(now), pair.line(where))
+def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change | None:
+    results = [[name for name in names if not name.startswith("gradient of")] for names in (was, now)]
+    if results[0] != results[1]:
+        return pair.change("function", f"{where}: results", *map(", ".join, results))
     differing = [name for name, _, _ in _alike(was, now)]
+    if not differing:
+        return None  # gradients of parameters that are new or gone
     pairs = {name: pair.arrays(was[name], now[name]) for name in differing}
     comparable = {name: (a, b) for name, (a, b) in pairs.items() if a is not None and b is not None}
     if not comparable:
@@ -213,7 +217,9 @@ def _calls(pair: Pair) -> Iterator[Change]:
 
 
 def _is_compared(pair: Pair, name: str) -> bool:
-    return name in (TRACES, WAITS, "leaves") or same_python(pair.was[0], pair.now[0])
+    """Whether a count says something: those of Python depend on its version, and all but two on the parameters."""
+    alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
+    return alike or name in (TRACES, WAITS)
 
 
 def _dearer(name: str, was: int, now: int) -> bool:
@@ -222,13 +228,20 @@ def _dearer(name: str, was: int, now: int) -> bool:
 
 
 def _signatures(pair: Pair) -> Iterator[Change]:
-    """Arguments of what a user calls: those that are gone or have another default, and new ones."""
+    """What is gone of the arguments of something, has another default or must be passed; and others that are new."""
     for name, was, now in _alike(pair.old.signatures, pair.new.signatures):
-        for argument, default, other in _alike(was, {**dict.fromkeys(was, "is gone"), **now}):
-            yield pair.change("arguments", f"{name}: {argument}", default or "no default", other or "no default")
-        for argument in now.keys() - was.keys():
-            kind = "better" if now[argument] or argument.startswith("*") else "arguments"
-            yield pair.change(kind, f"{name}: {argument}", "none", now[argument] or "no default")
+        other = [argument for argument in was if now.get(argument) != was[argument]]
+        new = [argument for argument in now if argument not in was]
+        needed = [argument for argument in new if not now[argument] and not argument.startswith("*")]
+        if other or needed:
+            sides = (_said(was, other), _said(now, [*(a for a in other if a in now), *needed]))
+            yield pair.change("arguments", name, sides[0] or "none", sides[1] or "gone")
+        elif new:
+            yield pair.change("better", name, "", f"also takes {_said(now, new)}")
+
+
+def _said(arguments: dict[str, str], names: Iterable[str]) -> str:
+    return ", ".join(f"{name}={arguments[name]}" if arguments[name] else name for name in names)
 
 
 def _warnings(pair: Pair) -> Iterator[Change]:

@@ -54,7 +54,7 @@ def call_facts(
     counted = count_python(dispatch)
     return {
         TRACES: 1 + round(again),
-        WAITS: int(1e3 * min(waits_s)),
+        WAITS: int(1e3 * max(min(waits_s), 0.0)),
         "leaves": leaves_in,
         "functions": counted["call"],
         "builtins": counted["c_call"],

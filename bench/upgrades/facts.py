@@ -132,22 +132,28 @@ def _checkpoints(looked: Looked) -> None:
 def _trails(looked: Looked) -> None:
     for phase in TRACED:
         with survived(looked.subject, "trails", phase), _offered(), noticed(looked.subject, "call"):
-            closed, arguments = _trace(looked, phase)
+            closed, results, arguments = _trace(looked, phase)
             trail, outputs = trail_of(closed, arguments, looked.kept)
             looked.subject.trails[phase] = trail
-            named = {f"result {number}": array for number, array in enumerate(outputs)}
-            looked.subject.values[f"{phase} in float64"] = looked.kept.keep_all(named)
+            names = [*paths_of(results[0], "result"), *paths_of(results[1], "gradient of ")]
+            looked.subject.values[f"{phase} in float64"] = looked.kept.keep_all(dict(zip(names, outputs, strict=True)))
             looked.equations[phase] = count_equations(closed.jaxpr)
 
 
-def _trace(looked: Looked, phase: str) -> tuple[Any, list[Any]]:
-    """The trace of a phase's function by the port's own means, before any style, and the leaves of its arguments."""
+def _trace(looked: Looked, phase: str) -> tuple[Any, tuple[Any, Any], list[Any]]:
+    """A phase's function by the port's own means, before any style: its trace, its results and the gradient, and the
+    leaves of its arguments.
+    """
     port, config = looked.port, _configs("float32")["gru"]
     task = make_task(port, config, phase, OPTIMIZER)
-    function: Any = port.value_and_grad(task.objective) if phase == "gradient" else task.predict
+    differentiated = port.value_and_grad(task.objective)
+
+    def function(*given: Any) -> tuple[Any, Any]:
+        return differentiated(*given) if phase == "gradient" else (task.predict(*given), ())
+
     arguments = _loaded(looked, config), *_batch("float32").arguments(phase)
-    closed = jax.make_jaxpr(lambda *given: jax.tree.leaves(function(*given)))(*arguments)
-    return closed, jax.tree.leaves(arguments)
+    closed, results = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    return closed, results, jax.tree.leaves(arguments)
 
 
 def _programs(looked: Looked) -> None:

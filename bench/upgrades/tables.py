@@ -42,7 +42,7 @@ def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
         return (change.kind,)
     if change.line:
         return change.kind, change.line.partition(" (")[0]
-    return change.kind, change.what, change.old, change.new
+    return (change.kind, *([change.what] if change.kind != "draws" else []), change.old, change.new)
 
 
 def _lines_of(alike: Sequence[Change]) -> list[str]:

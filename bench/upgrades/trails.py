@@ -23,6 +23,8 @@ from .record import Trail
 TOLERANCE = 1e-9
 #: The numbers of a signature: the size, the largest magnitude, and the sums of magnitudes and of squares.
 SIGNATURE = 4
+#: Where trigru itself, or JAX, made an operation.
+NO_LINE = "no line"
 #: Folders of trigru that drive a program, and whose lines are not of the model.
 _DRIVING = tuple(
     str(Path(__file__).parents[2] / room) for room in ("bench", "common/parity", "common/program", "common/port")
@@ -54,7 +56,7 @@ def _line_of(lines: Sequence[CodeLine]) -> str:
     """The innermost line of a model or a library, by its place in a package, and the user's line that led there."""
     lines = [line for line in lines if not line.file.startswith(_DRIVING)]
     if not lines:
-        return "no line"
+        return NO_LINE
     inner, users = lines[0], (line for line in lines if place_of(line.file) == Path(line.file).name)
     own = next(users, None)
     found = f"{place_of(inner.file)}:{inner.line}"
@@ -105,9 +107,10 @@ class _Side:
         agrees |= set(range(len(self.signatures))) - made
         for where, operands, results in self.steps:
             if agrees.issuperset(operands):
-                if any(known[value] and value not in agrees for value in results):
+                if all(value in agrees or not known[value] for value in results):
+                    agrees.update(results)
+                elif not where.startswith(NO_LINE):
                     return where
-                agrees.update(results)
         return None
 
     def _takes_part(self, where: str, operands: list[int], results: list[int]) -> bool:
