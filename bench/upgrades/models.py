@@ -10,10 +10,10 @@ import numpy as np
 from ...common.errors import InputError
 from ...common.parity.model import CALL, Model
 from ..results.files import command_line
-from ..timing.machine import describe_machine
 from .folder import Kept
 from .functions import Example, collect, paths_of
 from .record import SCHEMA, Snapshot, Subject
+from .versions import machine_with_versions
 
 #: Under it stands what a function was called with.
 ARGUMENTS = "the arguments"
@@ -61,4 +61,4 @@ def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
 def snapshot_of(subjects: Sequence[Subject]) -> Snapshot:
     """A snapshot of subjects, without a proof of equality."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    return Snapshot(SCHEMA, command_line(), when, describe_machine(), None, [], list(subjects))
+    return Snapshot(SCHEMA, command_line(), when, machine_with_versions(), None, [], list(subjects))

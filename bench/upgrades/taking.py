@@ -24,10 +24,10 @@ from ..proving.messages import Subject as Named
 from ..proving.prover import Prover
 from ..proving.questions import OF_PARTS, expand
 from ..results.files import command_line
-from ..timing.machine import describe_machine
 from .folder import decode
 from .parts import NAMES
 from .record import DEVICES, SCHEMA, Snapshot, Subject
+from .versions import machine_with_versions
 from .worker import Request, name_of
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
@@ -89,7 +89,7 @@ def take(
     packages = sorted({package for name in present for package in get_port(name).packages})
     subjects, arrays = _look([_framework(name, name in present) for name in names], folder, prover.programs, told)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    machine = describe_machine(packages)
+    machine = machine_with_versions(packages)
     return Snapshot(SCHEMA, command_line(), when, machine, measured, departures, subjects), arrays
 
 
