@@ -10,7 +10,7 @@ from ..upgrades.folder import Kept, save, snapshot_in
 from ..upgrades.models import snapshot_of, subject_of
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import snapshot_table
-from ..upgrades.taking import take
+from ..upgrades.taking import PROCESSES, take
 from .port import models_of
 
 
@@ -43,15 +43,17 @@ def take_into(
     folder: Path, names: Sequence[str], *, equality: bool | Sequence[Measurement], anew: bool = False, prover: Prover
 ) -> Snapshot:
     """Take a snapshot under a progress bar, and write it into a folder that is there."""
+    estimated = False
     with Progress("snapshot") as progress:
-        found, arrays = take(
-            names,
-            folder,
-            equality=equality,
-            anew=anew,
-            prover=prover,
-            told=lambda done, of, what: progress.to(done / of, f"snapshot: {done} of {of} done, {what} the last"),
-        )
+
+        def told(done_s: float, of_s: float, what: str) -> None:
+            nonlocal estimated
+            if not estimated:
+                say(f"snapshot: about {of_s / PROCESSES:.0f} s on two idle cores")
+            estimated = True
+            progress.to(done_s / of_s, f"snapshot: {what} done")
+
+        found, arrays = take(names, folder, equality=equality, anew=anew, prover=prover, told=told)
     save(folder, found, arrays)
     return found
 
