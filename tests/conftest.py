@@ -65,6 +65,7 @@ LONG = (
     "bench/timing/test_hanging.py",
     "bench/timing/test_worker.py::test_the_second_process_compiles",
     "bench/upgrades/test_facts.py",
+    "bench/upgrades/test_parts.py::test_every_part",
     "common/equality/test_verification.py::test_a_failed_row_is_told_by_the_fewest_levels",
     "common/equality/test_verification.py::test_assert_equivalent_names_what_differs",
     "docs",

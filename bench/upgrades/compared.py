@@ -137,8 +137,9 @@ def _draws(pair: Pair) -> Iterator[Change]:
     """One change for the draws of a model that changed in one way."""
     for model, was, now in _alike(pair.old.draws, pair.new.draws):
         both = {path: pair.arrays(array, now[path]) for path, array in was.items() if now.get(path, array) != array}
-        ways = {path: how_different(a, b) for path, (a, b) in both.items() if a is not None and b is not None}
-        alike = {path: _way(*both[path], how) for path, how in ways.items()}
+        known = {path: (a, b) for path, (a, b) in both.items() if a is not None and b is not None}
+        ways = {path: how_different(*two) for path, two in known.items()}
+        alike = {path: _way(*two, ways[path]) for path, two in known.items()}
         for (kind, way), some in grouped(alike.items(), lambda item: item[1]).items():
             paths = [path for path, _ in some]
             new = ways[paths[0]] if way == OTHERS else way

@@ -31,7 +31,9 @@ def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
         name = request.node.name.replace("/", "_") + (f"-{calls}" if calls > 1 else "")
         place = Path(request.node.path).parent / FOLDER / Path(request.node.path).stem / name
         accept = f"pytest --trigru-update '{request.node.nodeid}'"
-        message = _compare(place, thing, arguments, fail_on, accept, update=request.config.getoption("trigru_update"))
+        message = _compare(
+            place, thing, arguments, fail_on, accept, update=bool(request.config.getoption("trigru_update"))
+        )
         if message:
             pytest.fail(message, pytrace=False)
 

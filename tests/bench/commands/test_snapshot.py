@@ -1,6 +1,7 @@
 """`trigru snapshot`, and `trigru diff` of snapshots, with their exit codes."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -136,6 +137,29 @@ def test_another_schema_is_refused(folders):
     code, _, err = call("diff", old, new)
     assert code == 2
     assert "schema 7, expected 3" in err
+
+
+MINE = """
+import jax.numpy as jnp
+import numpy as np
+from trigru.parity import Model
+
+x = np.linspace(-1, 1, 12, dtype="f4").reshape(4, 3)
+reference = Model({{"w": np.linspace(0, 1, 6, dtype="f4").reshape(3, 2)}}, lambda p, x: jnp.tanh(x @ p["w"]) {more})
+"""
+
+
+def test_a_model_of_a_file_is_told_by_the_line_that_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE.format(more=""))
+    assert invoke("snapshot", "mine.py").exit_code == 0
+    monkeypatch.delitem(sys.modules, "trigru_port_mine")
+    (tmp_path / "mine.py").write_text(MINE.format(more="* 2"))
+    done = invoke("diff", "snapshot", "--now")
+    assert done.exit_code == 1, done.stderr
+    assert "function: model: call in float64: result and 1 more call: 2 times as large" in done.stdout
+    assert "before: mine.py:7 (mul of shape 4x2)" in done.stdout
+    assert invoke("snapshot", "mine.py", "--port", "pure").exit_code == 2
 
 
 def test_what_is_not_offered_is_no_failure(tmp_path, monkeypatch, capsys):
