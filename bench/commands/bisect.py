@@ -7,14 +7,14 @@ import typer
 
 from ...common.errors import InputError, UnknownNameError
 from ...impls import port_names
-from ..reporting.console import say, show, show_lines
+from ..reporting.console import say, show_lines
 from ..upgrades.bisect import Culprit, bisect
 from ..upgrades.changes import KINDS, Change, changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.folder import Arrays, is_snapshot, load
 from ..upgrades.matrix import place_of, run_in, run_trigru
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_tables
+from ..upgrades.tables import change_lines
 from ..upgrades.versions import VersionSet, read_set
 
 #: The kinds that need a proof of equality; the others are quicker without.
@@ -55,7 +55,7 @@ def find(
     show_lines(_answer(found, "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}"))
     if fact is not None:
         between = [c for c in snapshots.changes(found.good, found.bad) or () if c.kind != "better"]
-        show(change_tables(between, (fact,)))
+        show_lines(change_lines(between, (fact,)))
 
 
 def _answer(found: Culprit, by: str) -> list[str]:

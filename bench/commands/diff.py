@@ -11,16 +11,19 @@ from ...common.errors import InputError, UnknownNameError
 from ...impls import port_names
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
-from ..reporting.console import say, show
+from ..reporting.console import say, show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..results.files import FILE
 from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
 from ..upgrades.folder import is_snapshot, load
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_tables
+from ..upgrades.tables import change_lines, change_tables
 from ..upgrades.versions import changed
 from .pages import write_diff
+
+#: The exit code where nothing can be judged, as `git bisect run` takes it.
+UNKNOWN = 125
 
 
 def diff(
@@ -78,14 +81,16 @@ def _take_now(folder: Path, old: Snapshot) -> None:
     """A snapshot of what is installed, of what an older one has."""
     from ..processes.probe import check_jax
     from ..proving.prover import Prover
-    from .snapshot import take_into
+    from .snapshot import take_file_into, take_into
 
     check_jax()
     names = list(dict.fromkeys(subject.framework for subject in old.subjects))
+    if names[0].endswith(".py"):
+        folder.mkdir()
+        take_file_into(folder, names[0])
+        return
     if not set(names) & set(port_names()):
-        raise InputError(
-            f"OLD is of {', '.join(names)}, and of no port: compare it by trigru.bench.upgrades.assert_unchanged."
-        )
+        raise InputError(f"OLD is of {', '.join(names)}, and of no port: the test that took it compares it.")
     with Prover(keep=True) as prover:
         folder.mkdir()
         take_into(folder, names, equality=old.equality is not None, prover=prover)
@@ -104,15 +109,13 @@ def _diff_snapshots(old: Path, new: Path, fail_on: Sequence[str], *, details: bo
     """Whether something changed that makes it fail."""
     was, is_now = load(old), load(new)
     if not {s.name for s in was[0].subjects} & {s.name for s in is_now[0].subjects}:
-        raise InputError("the snapshots have no port in common.")
+        say("the snapshots have no port in common, so that nothing is compared.")
+        raise typer.Exit(UNKNOWN)
     found: list[Change] = [*unread(old, was[0]), *changes(was, is_now)]
-    failing = [change for change in found if change.kind in fail_on]
     other = changed(was[0].machine.versions, is_now[0].machine.versions)
     versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
-    above = [versions, *reservations(was[0], is_now[0]), ""]
-    if not found:
-        above.insert(0, "Nothing changed.")
-    show(change_tables(found, fail_on), above=above, details=details)
-    if failing:
-        say(f"{len(failing)} of {len(found)} changes are of kinds that fail: --fail-on says which.")
-    return bool(failing)
+    head, *lines = change_lines(found, fail_on)
+    show_lines([head, versions, *reservations(was[0], is_now[0]), *lines])
+    if details:
+        show(change_tables(found, fail_on), details=True)
+    return any(change.kind in fail_on for change in found)

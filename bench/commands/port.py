@@ -5,12 +5,13 @@ import json as json_format
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import typer
 
 from ...common.errors import InputError, brief
 from ...common.parity.comparison import compare
-from ...common.parity.model import Model, checked
+from ...common.parity.model import Model, checked, named_apart
 from ...common.parity.record import SAME
 from ...impls.parity.saving import check_suffix
 from ...impls.parity.saving import save as write
@@ -135,3 +136,14 @@ def _model(module: ModuleType, name: str) -> Model:
     if found is None:
         raise InputError(f"{module.__file__} has no {name!r}: expected a trigru.parity.Model of that name.")
     return checked(found, f"{name!r} in {module.__file__}")
+
+
+def models_of(file: str) -> tuple[list[Model], tuple[Any, ...]]:
+    """The models of a file, which may lack the candidate, and the inputs that they are called with."""
+    module = _load(file)
+    if not hasattr(module, INPUTS):
+        raise InputError(f"{file} has no {INPUTS!r}: expected an array, or a tuple of arrays, to call models with.")
+    models = [found for name in (REFERENCE, CANDIDATE) if (found := getattr(module, name, None)) is not None]
+    given = getattr(module, INPUTS)
+    named = named_apart(*models) if len(models) == 2 else models or [_model(module, REFERENCE)]
+    return [checked(model, file) for model in named], given if isinstance(given, tuple) else (given,)

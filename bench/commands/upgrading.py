@@ -18,8 +18,8 @@ FailOn = Annotated[
     str | None,
     typer.Option(
         "--fail-on",
-        help="The kinds of changes between snapshots that make exit code 1, with commas. By default: broken, function, "
-        "draws, tree, checkpoints, slower. Others: memory, calls, warnings, bits, program; or all, or none.",
+        help="The kinds of changes between snapshots that make exit code 1, with commas. By default all but "
+        "memory, bits and program; or all, or none.",
     ),
 ]
 Equality = Annotated[
@@ -30,12 +30,23 @@ Folder = Annotated[
 ]
 
 
+File = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FILE]", help="Of models of your own instead, as `trigru port` takes it; one is enough."),
+]
+
+
 def snapshot(
-    ports: given.Ports = None, equality: Equality = True, anew: given.Anew = False, output: Folder = Path("snapshot")
+    file: File = None,
+    ports: given.Ports = None,
+    equality: Equality = True,
+    anew: given.Anew = False,
+    output: Folder = Path("snapshot"),
 ) -> None:
     """Write down all that is true of what is installed, apart from the clock: `trigru diff` compares it.
 
-    Equality, the bits of results and of training, draws, trees, checkpoints, programs, Python calls and warnings.
+    Equality, the bits of results and of training, each value with its line of code, draws, trees, checkpoints,
+    programs, Python calls and warnings; of the ports, and of the frameworks' own parts as people use them.
     """
     if anew and not equality:
         raise typer.BadParameter("--anew is about equality: it does not go with --no-equality.")
@@ -45,6 +56,14 @@ def snapshot(
     from ..proving.prover import Prover
     from .claims import claim_folder
 
+    if file is not None:
+        if ports:
+            raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
+        with claim_folder(output, timing=False):
+            from .snapshot import snapshot_of_file
+
+            snapshot_of_file(str(file), output)
+        return
     with claim_folder(output, timing=False), Prover(keep=given.keeps(), early=equality and not ports) as prover:
         from . import options
         from .snapshot import snapshot
@@ -122,13 +141,7 @@ Command = Annotated[
     list[str] | None,
     typer.Argument(metavar="COMMAND", help="After --, run in each environment: exit code 0 is good, 125 means skip."),
 ]
-Fact = Annotated[
-    str | None,
-    typer.Option(
-        "--fact",
-        help="A kind of change: broken, function, draws, tree, checkpoints, memory, calls, warnings, bits or program.",
-    ),
-]
+Fact = Annotated[str | None, typer.Option("--fact", help="A kind of change, as function, draws, tree, calls or bits.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="A further package that COMMAND needs (repeatable).")]
 BisectFolder = Annotated[Path, typer.Option("--output", "-o", parser=given.read_folder, help="Folder for snapshots.")]
 

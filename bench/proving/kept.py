@@ -64,7 +64,7 @@ class KeptProof(Struct, frozen=True, forbid_unknown_fields=True):
 def keep(subject: Subject, backend: str | None, measurements: Iterable[Measurement]) -> None:
     """Keep a proof, if it is complete and of the CPU. Where there is no private folder for it, none is kept."""
     measurements, folder = list(measurements), _folder()
-    if folder is None or backend != "cpu" or not _may_be_kept(subject) or not all(m.passed for m in measurements):
+    if folder is None or backend != "cpu" or not _may_be_kept(subject) or not _is_whole(subject, measurements):
         return
     when = datetime.now(UTC).isoformat(timespec="seconds")
     proof = KeptProof(digest(), subject, when, backend, measurements)
@@ -91,14 +91,19 @@ def kept(subject: Subject) -> KeptProof | None:
         proof = msgspec.json.decode(path.read_bytes(), type=KeptProof)
     except (OSError, ValueError, msgspec.DecodeError):  # none, or damaged
         return None
-    whole = proof.measurements and all(m.passed for m in proof.measurements)
+    whole = _is_whole(subject, proof.measurements)
     return proof if whole and (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu") else None
 
 
+def _is_whole(subject: Subject, measurements: list[Measurement]) -> bool:
+    """Whether all passed; a framework's own part departs from the contract."""
+    return bool(measurements) and (subject.source == "upstream" or all(m.passed for m in measurements))
+
+
 def _may_be_kept(subject: Subject) -> bool:
-    """Whether a port is trigru's own, and JAX has nothing but a CPU."""
+    """Whether a port is trigru's own, or a framework's own part, and JAX has nothing but a CPU."""
     accelerated = any(find_spec(name) is not None for name in ("libtpu", "jax_plugins"))
-    return subject.source == "port" and subject.name in own_ports() and not accelerated
+    return subject.source in ("port", "upstream") and subject.name in own_ports() and not accelerated
 
 
 def _folder() -> Path | None:

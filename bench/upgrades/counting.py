@@ -3,6 +3,7 @@
 import gc
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,21 +33,46 @@ def program_facts(lowered: Any, equations: int | None) -> dict[str, int | str | 
     }
 
 
-def call_facts(dispatch: Callable[[], Any], leaves_in: int, traces: int) -> dict[str, int]:
-    """What is kept of a call.
+#: Warm calls of which the quickest says whether a call waits; frameworks fill caches of their own in the first few.
+WARM_CALLS = 6
+MOST_CALLS = 40
+#: A call that computes for longer, in seconds, is interrupted by other processes, and counts as one that does not wait.
+SHORT_S = 3e-3
+TRACES, WAITS = f"traces in {WARM_CALLS} calls", "ms of waiting"
+
+
+def call_facts(
+    call: Callable[[], Any], dispatch: Callable[[], Any], leaves_in: int, traced: Callable[[], float]
+) -> dict[str, int]:
+    """What is kept of a call that ran once already.
 
     Args:
+        call: run it, and wait for the result.
+        dispatch: run it, and do not wait.
         leaves_in: arrays that cross the jit boundary inwards.
-        traces: how often three calls of one shape run the Python code of the model; once is enough.
+        traced: how often it was traced; once is enough.
     """
+    before, waits_s = traced(), [_waited_s(call) for _ in range(WARM_CALLS)]
+    again = traced() - before
+    while min(waits_s) >= 1e-3 and len(waits_s) < MOST_CALLS:  # on a busy machine a call waits for the processor
+        waits_s.append(_waited_s(call))
     counted = count_python(dispatch)
     return {
-        "traces in three calls": traces,
+        TRACES: 1 + round(again),
+        WAITS: int(1e3 * min(waits_s)),
         "leaves": leaves_in,
         "functions": counted["call"],
         "builtins": counted["c_call"],
         "lines": counted["line"],
     }
+
+
+def _waited_s(call: Callable[[], Any]) -> float:
+    """How long a call did nothing: the time that passed without the processor's; 0 for one that computes for long."""
+    start, start_cpu = time.perf_counter(), time.process_time()
+    call()
+    passed_s, computed_s = time.perf_counter() - start, time.process_time() - start_cpu
+    return max(passed_s - computed_s, 0.0) if computed_s < SHORT_S else 0.0
 
 
 def count_python(call: Callable[[], Any]) -> Counter[str]:
@@ -84,7 +110,6 @@ def count_python(call: Callable[[], Any]) -> Counter[str]:
 @contextmanager
 def _no_garbage() -> Iterator[None]:
     enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield

@@ -22,6 +22,41 @@ def bound_of(dtype: Any) -> float:
     return min(units * float(ml_dtypes.finfo(dtype).eps), LARGEST_BOUND)
 
 
+#: So many units in the last place are told as such.
+FEW_ULPS = 64
+
+
+def how_different(a: np.ndarray, b: np.ndarray) -> str:
+    """How an array differs from an earlier one, in words.
+
+    >>> how_different(np.array([1.0, 2.0]), np.array([1.01, 2.02])), how_different(np.arange(3.0), np.arange(3.0)[::-1])
+    ('1.01 times as large', 'the same numbers in another order')
+    """
+    if (a.shape, a.dtype) != (b.shape, b.dtype):
+        return f"{b.dtype}{b.shape} instead of {a.dtype}{a.shape}"
+    if not is_floating(a):
+        return f"{_numbers(b)} instead of {_numbers(a)}"
+    off, few = relative_difference(a, b), ulps(a, b)
+    if few <= FEW_ULPS:
+        return f"by {few:.0f} unit{'s' * (few >= 2)} in the last place"
+    if off <= bound_of(a.dtype):
+        return f"by {off:.1e} of the largest number"
+    x, y = _reals(a).ravel(), _reals(b).ravel()
+    if np.array_equal(np.sort(x), np.sort(y)):
+        return "the same numbers in another order"
+    ratio = float(x @ y / (x @ x)) if x @ x else np.inf
+    if np.isfinite(ratio) and ratio and np.allclose(y, ratio * x, rtol=1e-5, atol=1e-6 * np.abs(y).max()):
+        return f"{ratio:.5g} times as large"
+    if not y.any() or not x.any():
+        return f"{_numbers(b)} instead of {_numbers(a)}"
+    worst = int(np.argmax(_differences(x, y)))
+    return f"by {off:.2g} of the largest number, {y[worst]:.5g} instead of {x[worst]:.5g}"
+
+
+def _numbers(array: np.ndarray) -> str:
+    return ", ".join(f"{number:.4g}" for number in np.ravel(array)[:3]) + (", ..." if np.size(array) > 3 else "")
+
+
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
     """The largest difference, relative to the largest finite magnitude of the first; inf where one is not finite."""
     a, b = _reals(a), _reals(b)

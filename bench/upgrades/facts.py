@@ -1,9 +1,9 @@
 """The facts that a snapshot keeps of one port or framework's own part, and how each is collected.
 
-`trigru.bench.upgrades.changes` says what adding a fact takes.
+`trigru.bench.upgrades.compared` says what adding a fact takes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +14,6 @@ import jax
 import numpy as np
 import optax
 
-from ...common.compat import enable_x64
 from ...common.config import GRUConfig
 from ...common.errors import NotOfferedError, UnavailableError
 from ...common.parameters.layouts import CANONICAL, Layout
@@ -26,21 +25,20 @@ from ...common.port.task import PHASES, Batch
 from ...impls.checkpoints.containers import CONTAINERS
 from .counting import call_facts, count_equations, program_facts
 from .folder import CHECKPOINTS, Kept
+from .functions import paths_of, tree_of
 from .noticing import noticed, survived
 from .record import DEVICES, Subject
+from .trails import trail_of
 
 #: The model and the data, all random and fixed; no two sizes are equal.
 B, T, D, H, C = 3, 7, 5, 6, 4
 STEPS = 20
-OPTIMIZERS: dict[str, optax.GradientTransformation] = {
-    "adam": optax.adam(1e-2),
-    "sgd": optax.sgd(0.5, momentum=0.9),
-    "clipped adamw": optax.chain(optax.clip_by_global_norm(0.05), optax.adamw(1e-2, weight_decay=0.1)),
-}
-FIRST = "adam"
+OPTIMIZER = optax.adam(1e-2)
 KEYS = (0, 1)
-#: Warm calls before one is counted: frameworks fill caches of their own in the first few.
-WARM_CALLS = 3
+#: The phases of each call style; the others are of the documented one alone.
+OF_EACH_STYLE = ("forward", "train_step")
+#: The phases of which a trail is kept: the first computes the forward pass, too.
+TRACED = ("gradient", "step")
 
 
 @dataclass(frozen=True)
@@ -51,23 +49,21 @@ class Where:
         style: the call style.
         phase: of `trigru.common.port.task.PHASES`.
         dtype: of parameters and inputs.
-        optimizer: of the train steps; "" in other phases.
         way: how the batch is spread over two devices; "" on one.
     """
 
     style: str
     phase: str
     dtype: str
-    optimizer: str = ""
     way: str = ""
 
     def __str__(self) -> str:
         """The name under which facts of it are kept."""
         spread = f"{self.way} on two devices" if self.way else ""
-        return " ".join(part for part in (self.phase, self.style, self.optimizer, self.dtype, spread) if part)
+        return " ".join(part for part in (self.phase, self.style, self.dtype, spread) if part)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Looked:
     """The subject under inspection.
 
@@ -76,17 +72,21 @@ class Looked:
         subject: what is found.
         folder: of the snapshot.
         kept: the arrays that are found.
+        made: a model as the framework draws it, once it was.
+        equations: in the traces of phases, those in loops included.
     """
 
     port: Port
     subject: Subject
     folder: Path
     kept: Kept = field(default_factory=Kept)
+    made: Any = None
+    equations: dict[str, int] = field(default_factory=dict)
 
 
-def look(looked: Looked, facts: Mapping[str, Callable[[Looked], None]] | None = None) -> None:
-    """Collect facts, by default all `FACTS`. What fails is a problem of its own, and the others go on."""
-    for name, collect in (FACTS if facts is None else facts).items():
+def look(looked: Looked) -> None:
+    """Collect all `FACTS`. What fails is a problem of its own, and the others go on."""
+    for name, collect in FACTS.items():
         with survived(looked.subject, name):
             collect(looked)
 
@@ -99,8 +99,9 @@ def _draws(looked: Looked) -> None:
     for model, config in _configs("float32").items():
         for key in KEYS:
             with survived(looked.subject, "draws", f"{model}, key {key}"), _offered(), noticed(looked.subject, "make"):
-                made = paths_of(looked.port.make(config, jax.random.key(key)))
-                drawn = {f"{path} of key {key}": looked.kept.keep(leaf) for path, leaf in made.items()}
+                made = looked.port.make(config, jax.random.key(key))
+                looked.made = made if model == "gru" else looked.made
+                drawn = {f"{path} of key {key}": looked.kept.keep(leaf) for path, leaf in paths_of(made).items()}
                 looked.subject.draws.setdefault(model, {}).update(drawn)
 
 
@@ -128,53 +129,65 @@ def _checkpoints(looked: Looked) -> None:
             looked.subject.files[file] = {name: str(np.shape(array)) for name, array in read.items()}
 
 
-def _values(looked: Looked) -> None:
-    for phase in PHASES:
-        for number, style in enumerate(_styles_of(looked, phase)):
-            documented = number == 0  # the others have the same values, unless something is wrong with one
-            for dtype in ("float32", "float64") if documented else ("float32",):
-                for optimizer in OPTIMIZERS if documented and phase == "train_step" else (FIRST,):
-                    where = Where(style.name, phase, dtype, optimizer if phase == "train_step" else "")
-                    _run(looked, "values", where, partial(_keep_values, looked, where))
+def _trails(looked: Looked) -> None:
+    for phase in TRACED:
+        with survived(looked.subject, "trails", phase), _offered(), noticed(looked.subject, "call"):
+            closed, results, arguments = _trace(looked, phase)
+            trail, outputs = trail_of(closed, arguments, looked.kept)
+            looked.subject.trails[phase] = trail
+            names = [*paths_of(results[0], "result"), *paths_of(results[1], "gradient of ")]
+            looked.subject.values[f"{phase} in float64"] = looked.kept.keep_all(dict(zip(names, outputs, strict=True)))
+            looked.equations[phase] = count_equations(closed.jaxpr)
 
 
-def _keep_values(looked: Looked, where: Where, program: "Built") -> None:
-    looked.subject.values[str(where)] = looked.kept.keep_all(_answers(program, where))
+def _trace(looked: Looked, phase: str) -> tuple[Any, tuple[Any, Any], list[Any]]:
+    """A phase's function by the port's own means, before any style: its trace, its results and the gradient, and the
+    leaves of its arguments.
+    """
+    port, config = looked.port, _configs("float32")["gru"]
+    task = make_task(port, config, phase, OPTIMIZER)
+    differentiated = port.value_and_grad(task.objective)
+
+    def function(*given: Any) -> tuple[Any, Any]:
+        return differentiated(*given) if phase == "gradient" else (task.predict(*given), ())
+
+    arguments = _loaded(looked, config), *_batch("float32").arguments(phase)
+    closed, results = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    return closed, results, jax.tree.leaves(arguments)
 
 
 def _programs(looked: Looked) -> None:
-    equations = {phase: _equations(looked, phase) for phase in PHASES}
-    for where in _each_style(looked):
-        _run(looked, "programs", where, partial(_keep_program, looked, where, equations[where.phase]))
+    """Values, programs and calls: each program is built, traced and compiled once."""
+    for phase in PHASES:
+        styles = _styles_of(looked, phase)
+        for style in styles if phase in OF_EACH_STYLE else styles[:1]:
+            where = Where(style.name, phase, "float32")
+            _run(looked, where, partial(_keep, looked, where))
 
 
-def _keep_program(looked: Looked, where: Where, equations: int | None, program: "Built") -> None:
+def _keep(looked: Looked, where: Where, program: "Built") -> None:
+    subject, name = looked.subject, str(where)
+    subject.values[name] = looked.kept.keep_all(_answers(program, where))
     if program.lower is not None:
-        looked.subject.programs[str(where)] = program_facts(program.lower(), equations)
+        subject.programs[name] = program_facts(program.lower(), looked.equations.get(where.phase))
+    subject.calls[name] = call_facts(program.call, program.dispatch, program.leaves, program.traced)
 
 
 def _spread_programs(looked: Looked) -> None:
     """The exchange between two devices in a train step of the documented style, for each way to spread."""
+    if looked.subject.name.partition(":")[0] != looked.subject.framework:
+        return  # a framework's own part
     with suppress(UnavailableError):  # one device, or an older JAX
         spread_of(DEVICES, "placed")
         for way in WAYS["train_step"]:
             for style in available_styles(looked.port, "train_step")[:1]:
-                where = Where(style.name, "train_step", "float32", FIRST, way)
-                _run(looked, "programs", where, partial(_keep_program, looked, where, None))
+                where = Where(style.name, "train_step", "float32", way)
+                _run(looked, where, partial(_keep_program, looked, where))
 
 
-def _calls(looked: Looked) -> None:
-    for where in _each_style(looked):
-        _run(looked, "calls", where, partial(_keep_calls, looked, where))
-
-
-def _keep_calls(looked: Looked, where: Where, program: "Built") -> None:
-    program.call()
-    first = program.traced()
-    for _ in range(WARM_CALLS):
-        program.call()
-    traces = 1 + (program.traced() - first) / max(first, 1)
-    looked.subject.calls[str(where)] = call_facts(program.dispatch, program.leaves, round(traces))
+def _keep_program(looked: Looked, where: Where, program: "Built") -> None:
+    if program.lower is not None:
+        looked.subject.programs[str(where)] = program_facts(program.lower(), None)
 
 
 def _styles_of(looked: Looked, phase: str) -> list[CallStyle]:
@@ -183,26 +196,16 @@ def _styles_of(looked: Looked, phase: str) -> list[CallStyle]:
     return found if looked.subject.name == looked.subject.framework else found[:1]
 
 
-def _each_style(looked: Looked) -> Iterator[Where]:
-    for phase in PHASES:
-        for style in _styles_of(looked, phase):
-            yield Where(style.name, phase, "float32", FIRST if phase == "train_step" else "")
-
-
-#: By the fields of `Subject`.
+#: By what they collect. Of programs also the values and the calls.
 FACTS: dict[str, Callable[[Looked], None]] = {
     "styles": _styles,
     "draws": _draws,
     "tree": _tree,
     "checkpoints": _checkpoints,
-    "values": _values,
+    "trails": _trails,
     "programs": _programs,
-    "calls": _calls,
+    "programs on two devices": _spread_programs,
 }
-
-
-#: In a process that has two devices, of ports alone.
-SPREAD: dict[str, Callable[[Looked], None]] = {"programs": _spread_programs}
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ class Built:
         call: run it, and wait for the result.
         dispatch: run it, and do not wait.
         lower: what XLA is given; None where that cannot be had.
-        traced: how often the Python code of the model ran.
+        traced: how often it was traced, after a first call.
         params, read: of `trigru.common.port.protocol.Program`.
         leaves: arrays that cross the jit boundary inwards.
     """
@@ -221,7 +224,7 @@ class Built:
     call: Callable[[], Any]
     dispatch: Callable[[], Any]
     lower: Callable[[], Any] | None
-    traced: Callable[[], int]
+    traced: Callable[[], float]
     params: Callable[[], Any]
     read: Callable[[Any], Any]
     leaves: int
@@ -236,18 +239,18 @@ def _offered() -> Iterator[None]:
         return
 
 
-def _run(looked: Looked, fact: str, where: Where, collect: Callable[[Built], None]) -> None:
+def _run(looked: Looked, where: Where, collect: Callable[[Built], None]) -> None:
     """Build a program and collect something of it; what fails is a problem of the subject."""
     when = "train" if where.phase == "train_step" else "call"
-    wide = where.dtype == "float64"
-    with survived(looked.subject, fact, where), _offered(), noticed(looked.subject, when), enable_x64(wide):
-        collect(_build(looked.port, where))
+    with survived(looked.subject, where), _offered(), noticed(looked.subject, when):
+        collect(_build(looked, where))
 
 
-def _build(port: Port, where: Where) -> Built:
-    ran = 0
+def _build(looked: Looked, where: Where) -> Built:
+    port = looked.port
+    ran, first = 0, 0
     config = _configs(where.dtype)["gru"]
-    task = make_task(port, config, where.phase, OPTIMIZERS[where.optimizer or FIRST])
+    task = make_task(port, config, where.phase, OPTIMIZER)
 
     def predict(*arguments: Any, **options: Any) -> Any:
         nonlocal ran
@@ -255,7 +258,7 @@ def _build(port: Port, where: Where) -> Built:
         return task.predict(*arguments, **options)
 
     style = next(style for style in port.call_styles if style.name == where.style)
-    model = port.load(config, random_params(config))
+    model = _loaded(looked, config)
     counted, batch = replace(task, predict=predict), _batch(where.dtype, DEVICES * B if where.way else B)
     if where.way:
         spread = spread_of(DEVICES, where.way)
@@ -265,15 +268,17 @@ def _build(port: Port, where: Where) -> Built:
     arguments = [program.put(array) for array in batch.arguments(where.phase)]
 
     def call() -> Any:
+        nonlocal first
         result = program.call(*arguments)
         program.wait(result)
+        first = first or ran
         return result
 
     return Built(
         call,
         lambda: program.call(*arguments),
         program.lower and partial(program.lower, *arguments),
-        lambda: ran,
+        lambda: ran / max(first, 1),
         program.params,
         program.read,
         program.leaves,
@@ -295,6 +300,15 @@ def _answers(program: Built, where: Where) -> dict[str, Any]:
     return dict(zip(("carry", "outputs"), result, strict=True))
 
 
+def _loaded(looked: Looked, config: GRUConfig) -> Any:
+    """A model with fixed random parameters; one that trigru does not know yet is as the framework draws it."""
+    model = looked.port.load(config, random_params(config))
+    known = {path: leaf for path, leaf in paths_of(model).items() if not isinstance(leaf, jax.ShapeDtypeStruct)}
+    if looked.made is None or known.keys() == paths_of(looked.made).keys():
+        return model
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: known.get(jax.tree_util.keystr(path), leaf), looked.made)
+
+
 def _together(arrays: dict[str, Any]) -> np.ndarray:
     return np.concatenate([np.ravel(array) for array in arrays.values()])
 
@@ -307,28 +321,3 @@ def _batch(dtype: str, examples: int = B) -> Batch:
     rng, sizes = np.random.default_rng(1), ((examples, T, D), (examples, T, H), (examples, H))
     x, targets, carry = (rng.normal(size=size).astype(dtype) for size in sizes)
     return Batch(x, targets, None, carry)  # the frameworks' own parts have no lengths in common
-
-
-def paths_of(model: Any) -> dict[str, Any]:
-    """The arrays of a model's tree by their path, in its order."""
-    found = jax.tree_util.tree_flatten_with_path(model)[0]
-    return {jax.tree_util.keystr(path): leaf for path, leaf in found if hasattr(leaf, "dtype")}
-
-
-def tree_of(model: Any) -> dict[str, str]:
-    """The leaves of a model's tree by their path, in its order: dtype and shape."""
-    return {path: f"{leaf.dtype}{np.shape(leaf)}" for path, leaf in paths_of(model).items()}
-
-
-def _equations(looked: Looked, phase: str) -> int | None:
-    """Equations of a phase's function, by the port's own means, before any style; None where they cannot be had."""
-    port, config, batch = looked.port, _configs("float32")["gru"], _batch("float32")
-    found: int | None = None
-    with survived(looked.subject, "programs", f"jaxpr of {phase}"), _offered(), noticed(looked.subject, "call"):
-        task = make_task(port, config, phase, OPTIMIZERS[FIRST])
-        model = port.load(config, random_params(config))
-        inference = phase in ("forward", "step")
-        function: Any = task.predict if inference else port.value_and_grad(task.objective)
-        traced = jax.make_jaxpr(lambda *arguments: jax.tree.leaves(function(*arguments)))
-        found = count_equations(traced(model, *batch.arguments(phase)).jaxpr)
-    return found

@@ -181,4 +181,6 @@ def load(folder: Path) -> tuple[Snapshot, Arrays]:
 def _named(snapshot: Snapshot) -> set[str]:
     """The arrays that a record names."""
     facts = [facts for s in snapshot.subjects for facts in (s.values, s.draws, s.checkpoints)]
-    return {array for of in facts for names in of.values() for array in names.values()}
+    kept = [trail for s in snapshot.subjects for trail in s.trails.values()]
+    trails = {array for trail in kept for array in (trail.steps, trail.signatures)}
+    return trails | {array for of in facts for names in of.values() for array in names.values()}

@@ -5,6 +5,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from .record import Subject, When
@@ -16,6 +17,7 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 _OWN = Path(__file__).parents[2]
 
 
+@cache
 def place_of(file: str) -> str:
     """A file's name from the folder of its package on; it may otherwise identify a user.
 
@@ -26,7 +28,12 @@ def place_of(file: str) -> str:
     shortened = _PACKAGES.sub("", path.as_posix())
     if shortened == path.as_posix() and path.is_relative_to(_OWN):
         return f"trigru/{path.relative_to(_OWN).as_posix()}"
-    return shortened if not shortened.startswith(("/", "<")) and not path.drive else path.name
+    if not shortened.startswith(("/", "<")) and not path.drive:
+        return shortened
+    root = path.parent
+    while (root / "__init__.py").is_file():  # a package that stands elsewhere
+        root = root.parent
+    return path.relative_to(root).as_posix()
 
 
 @contextmanager

@@ -12,15 +12,32 @@ from ...common.equality.measurement import Measurement
 from ..results.ranges import Count
 from ..results.record import Machine
 
-SCHEMA = 2
+SCHEMA = 3
 #: That share a batch.
 DEVICES = 2
 #: What is done to a subject, in this order.
 When = Literal["import", "make", "call", "train"]
 #: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.
 MEMORY, PRINT = "temporary memory", "fingerprint"
+#: Bytes that the forward pass keeps for the gradient.
+KEPT = "kept for the gradient"
 #: By name, in the order in which they are computed.
 ArrayNames = dict[str, str]
+
+
+class Trail(Struct, forbid_unknown_fields=True):
+    """What a program computes, value by value, and on which lines.
+
+    Args:
+        lines: each line once, with what it computes, as "flax/linen/recurrent.py:593 (mul of shape 4x8)".
+        steps: the name of an array of whole numbers, one operation after the other: its line, how many operands and
+            results it has, the numbers of these operands, and those of the results.
+        signatures: the name of an array with a row of numbers for each value, NaN for one that cannot be compared.
+    """
+
+    lines: list[str]
+    steps: str
+    signatures: str
 
 
 class Subject(Struct, forbid_unknown_fields=True):
@@ -37,7 +54,9 @@ class Subject(Struct, forbid_unknown_fields=True):
         tree: the leaves of the model's tree by path, in its order, with dtype and shape.
         files: the arrays in each file of parameters that it writes, by name, with their shapes.
         checkpoints: the parameters that were written into each of these files, by their canonical names.
+        signatures: of each function or class that a user calls, the arguments with their defaults; "" for none.
         values: of each call, the arrays that came out.
+        trails: of each traced program, its values and the lines that compute them.
         programs: of each call, operations in its program, by kind, and what XLA made of it.
         calls: of each call, its cost apart from its program, in counts: they stand for dispatch time and have no noise.
         warnings: what warned, by when and where, without the number of the line, which moves with each release.
@@ -52,7 +71,9 @@ class Subject(Struct, forbid_unknown_fields=True):
     tree: dict[str, str] = {}
     files: dict[str, dict[str, str]] = {}
     checkpoints: dict[str, ArrayNames] = {}
+    signatures: dict[str, dict[str, str]] = {}
     values: dict[str, ArrayNames] = {}
+    trails: dict[str, Trail] = {}
     programs: dict[str, dict[str, int | str | None]] = {}
     calls: dict[str, dict[str, Count]] = {}
     warnings: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
 """Tables of the changes between two snapshots, of a snapshot's content, and of a matrix, and its picture."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..reporting.numbers import count
 from ..reporting.plots.figures import Picture, colour_of, drawing, marker_of
@@ -12,31 +12,63 @@ from .matrix import Matrix, Row
 from .record import Snapshot
 from .versions import changed
 
-#: Rows of one kind for each subject; more are counted.
-MOST_ROWS = 3
-#: The longest text of a cell.
-LONGEST = 160
+#: The most lines about changes on a screen, and the longest text of one thing in them.
+MOST_LINES, LONGEST = 20, 160
+
+
+def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]:
+    """The verdict, then a line or two for each change, causes first; one that several parts have is told once."""
+    if not found:
+        return ["Nothing changed."]
+    failing = [change for change in found if change.kind in fail_on]
+    counts = _said(Counter(change.kind for change in failing or found))
+    of = f" of {len(found)}" if failing and len(failing) < len(found) else ""
+    head = f"FAILED: {counts}{of}." if failing else f"Nothing that fails changed: {counts}."
+    lines: list[str] = []
+    left = 0
+    ordered = sorted(found, key=lambda change: change not in failing)
+    for alike in grouped(ordered, lambda change: _sameness(change, fail_on)).values():
+        told = _lines_of(alike)
+        if left or len(lines) + len(told) > MOST_LINES:
+            left += 1
+        else:
+            lines += told
+    return [head, "", *lines, *([f"{left} more like these: --details lists all."] if left else [])]
+
+
+def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
+    """What the changes have in common that are told as one: the kind where it does not fail, else the line or words."""
+    if change.kind not in fail_on:
+        return (change.kind,)
+    if change.line:
+        return change.kind, change.line.partition(" (")[0]
+    return (change.kind, *([change.what] if change.kind != "draws" else []), change.old, change.new)
+
+
+def _lines_of(alike: Sequence[Change]) -> list[str]:
+    first = alike[0]
+    names = list(dict.fromkeys(change.subject for change in alike))
+    subjects = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
+    was = f", was {_short(first.old)}" if first.old else ""
+    more = f" ({len(alike)} such changes)" if len(alike) > len(names) else ""
+    lines = [f"{first.kind}: {subjects}: {_short(first.what)}: {_short(first.new or 'none')}{was}{more}"]
+    return [*lines, *([f"    at {first.line}"] if first.line else [])]
 
 
 def change_tables(found: Sequence[Change], fail_on: Iterable[str]) -> list[Section]:
-    """A table for each kind of change, the worst first; as details, every change."""
+    """As details, a table for each kind of change, causes first, with every change."""
     sections = []
     for kind, some in by_kind(found).items():
         status = "FAILED" if kind in fail_on else "no failure"
         title = f"{kind}: {KINDS[kind]} ({count(len(some), 'change')}, {status})"
-        columns = (Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
-        rows = [_row(change) for change in some]
-        shown = [row for of in grouped(rows, lambda row: row[0]).values() for row in of[:MOST_ROWS]]
-        left_out = len(rows) - len(shown)
-        notes = (f"{left_out} more; --details lists them.",) if left_out else ()
-        sections.append(Section(title, columns, shown, notes))
-        if left_out:
-            sections.append(Section(f"{title}, each", columns, rows, detail=True))
+        columns = (Words("port or part"), Prose("what"), Prose("old"), Prose("new"), Prose("line"))
+        sections.append(Section(title, columns, [_row(change) for change in some], detail=True))
     return sections
 
 
 def _row(change: Change) -> tuple[str, ...]:
-    return change.subject, *(_short(text) for text in (change.what, change.old or "none", change.new or "none"))
+    texts = (change.what, change.old or "none", change.new or "none")
+    return change.subject, *map(_short, texts), change.line or "-"
 
 
 def _short(text: str) -> str:
@@ -116,7 +148,7 @@ def _set_of(row: Row, name: str, *, first: bool) -> tuple[str, ...]:
 
 
 def _details(row: Row) -> Section:
-    columns = (Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"))
+    columns = (Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"), Prose("line"))
     return Section(f"Changed with {row.name}", columns, [(m.kind, *_row(m)) for m in row.moved], detail=True)
 
 

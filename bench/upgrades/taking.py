@@ -24,9 +24,10 @@ from ..proving.messages import Subject as Named
 from ..proving.prover import Prover
 from ..proving.questions import OF_PARTS, expand
 from ..results.files import command_line
-from ..timing.machine import describe_machine
 from .folder import decode
+from .parts import NAMES
 from .record import DEVICES, SCHEMA, Snapshot, Subject
+from .versions import machine_with_versions
 from .worker import Request, name_of
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
@@ -37,11 +38,16 @@ PROCESSES = 2
 #: Kernels that are looked at beside each framework's own cell.
 KERNELS = ("fused",)
 
-#: Called with what is done, of how much, and the name of the last.
-Told = Callable[[int, int, str], None]
+#: Seconds of a processor that a question of a proof takes, and a port, each of its kernels, a framework's own GRU and
+#: its parts; and the share of these where compiled programs are kept, of which there are more than a few.
+CHECK_S, PORT_S, KERNEL_S, OWN_S, PARTS_S = 0.17, 9.0, 3.0, 4.5, 5.5
+WARM, FEW_PROGRAMS = 0.35, 50
+
+#: Called with the seconds of work that are done, of how many, and the name of the last.
+Told = Callable[[float, float, str], None]
 
 
-def _silent(done: int, of: int, what: str) -> None:
+def _silent(done_s: float, of_s: float, what: str) -> None:
     pass
 
 
@@ -71,25 +77,37 @@ def take(
     parts = [name for name in upstream.NAMES if name in present]
     measured = None if isinstance(equality, bool) else list(equality)
     departures: list[tuple[str, str, str]] = []
+    frameworks = [_framework(name, name in present) for name in names]
+    looking_s = sum(framework.cost_s for framework in frameworks) * (WARM if _are_kept(prover.programs) else 1.0)
+    asked: list[Asked] = []
     if equality is True:
         ports = [Named("port", name) for name in present]
+        subjects = [*ports, *(Named("upstream", name) for name in parts)]
         digest()  # before anything is checked
-        known = {} if anew else {port: proof.measurements for port in ports if (proof := kept(port))}
-        usual = expand([port for port in ports if port not in known], DTYPES, CHECKS)
-        of_parts = expand([Named("upstream", name) for name in parts], DTYPES, OF_PARTS)
-        found = _prove(usual + of_parts, prover, told)
-        for port in (port for port in ports if port not in known):
-            known[port] = [m for q, answer in zip(usual, found, strict=False) if q.subject == port for m in answer]
+        known = {} if anew else {subject: proof.measurements for subject in subjects if (proof := kept(subject))}
+        new = [subject for subject in subjects if subject not in known]
+        asked += expand([subject for subject in new if subject.source == "port"], DTYPES, CHECKS)
+        asked += expand([subject for subject in new if subject.source == "upstream"], DTYPES, OF_PARTS)
+        total_s = CHECK_S * len(asked) + looking_s
+        found = _prove(asked, prover, lambda done, what: told(CHECK_S * done, total_s, what))
+        for subject in new:
+            answers = zip(asked, found, strict=True)
+            known[subject] = [m for q, answer in answers if q.subject == subject for m in answer]
             if prover.programs is not None and nothing_changed():
-                keep(port, prover.backend, known[port])
+                keep(subject, prover.backend, known[subject])
         measured = [m for port in ports for m in known[port]]
-        others = [m for answer in found[len(usual) :] for m in answer]
-        departures = [departure for name in parts for departure in _departures(name, others)]
+        departures = [d for name in parts for d in _departures(name, known[Named("upstream", name)])]
+    begun_s = CHECK_S * len(asked)
+
+    def further(done_s: float, what: str) -> None:
+        told(begun_s + done_s * looking_s / sum(f.cost_s for f in frameworks), begun_s + looking_s, what)
+
+    further(0.0, "the proof")
     packages = sorted({package for name in present for package in get_port(name).packages})
-    subjects, arrays = _look([_framework(name, name in present) for name in names], folder, prover.programs, told)
+    looked_at, arrays = _look(frameworks, folder, prover.programs, further)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    machine = describe_machine(packages)
-    return Snapshot(SCHEMA, command_line(), when, machine, measured, departures, subjects), arrays
+    machine = machine_with_versions(packages)
+    return Snapshot(SCHEMA, command_line(), when, machine, measured, departures, looked_at), arrays
 
 
 def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, str]]:
@@ -100,9 +118,14 @@ def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, 
         return [(name, "is there", f"{type(error).__name__}: {brief(error)}")]
 
 
-def _prove(asked: list[Asked], prover: Prover, told: Told) -> list[list[Measurement]]:
-    done = prover.prove(asked, lambda number, last: told(number, len(asked), f"{last.subject.name} {last.check}"))
-    return done.answers
+def _prove(asked: list[Asked], prover: Prover, told: Callable[[int, str], None]) -> list[list[Measurement]]:
+    told(0, "nothing")
+    return prover.prove(asked, lambda number, last: told(number, f"{last.subject.name} {last.check}")).answers
+
+
+def _are_kept(programs: Path | None) -> bool:
+    """Whether there are compiled programs of an earlier run."""
+    return programs is not None and sum(1 for _ in programs.glob("*-cache")) > FEW_PROGRAMS
 
 
 @dataclass(frozen=True)
@@ -112,64 +135,62 @@ class _Framework:
     name: str
     kernels: tuple[str, ...] = ()
     upstream: bool = False
-
-    @property
-    def ports(self) -> list[Named]:
-        """The port, on its own cell and on each kernel."""
-        return [Named("port", self.name), *(Named("port", self.name, kernel) for kernel in self.kernels)]
+    parts: bool = False
 
     @property
     def named(self) -> list[Named]:
-        """The subjects to inspect."""
-        return [*self.ports, *([Named("upstream", self.name)] if self.upstream else [])]
+        """The port, on its own cell and on each kernel, and the framework's own."""
+        ports = [Named("port", self.name), *(Named("port", self.name, kernel) for kernel in self.kernels)]
+        return [*ports, *([Named("upstream", self.name)] if self.upstream else [])]
+
+    @property
+    def cost_s(self) -> float:
+        """Seconds of a processor that it takes to look at it."""
+        return PORT_S + KERNEL_S * len(self.kernels) + OWN_S * self.upstream + PARTS_S * self.parts
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all subjects, in the order in which they are inspected."""
+        return [*map(name_of, self.named), *([NAMES[self.name]] if self.parts else [])]
 
 
 def _framework(name: str, present: bool) -> _Framework:
     kernels = tuple(kernel for kernel in KERNELS if present and kernel in get_port(name).kernels)
-    return _Framework(name, kernels, present and name in upstream.NAMES)
+    return _Framework(name, kernels, present and name in upstream.NAMES, present and name in NAMES)
 
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
-    flags = xla_flags(*devices_of_cpu(DEVICES if request.spread else None))
+    flags = xla_flags(*devices_of_cpu(DEVICES))
     with Child(WORKER, shared_memory() | flags) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
             yield msgspec.json.decode(line, type=Subject)
 
 
 def _look(
-    frameworks: Sequence[_Framework], folder: Path, programs: Path | None, told: Told
+    frameworks: Sequence[_Framework], folder: Path, programs: Path | None, told: Callable[[float, str], None]
 ) -> tuple[list[Subject], dict[str, np.ndarray]]:
     """The facts that child processes, one for each framework, find."""
-    done: list[str] = []
-    of = sum(len(framework.named) + len(framework.ports) for framework in frameworks)
+    done_s: list[float] = []
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
 
-        def tell(what: str) -> None:
-            done.append(what)
-            told(len(done), of, what)
+        def tell(framework: _Framework, what: str) -> None:
+            done_s.append(framework.cost_s / len(framework.names))
+            told(sum(done_s), what)
 
         def look(number: int) -> list[Subject]:
             framework = frameworks[number]
             arrays = str(Path(place) / f"arrays-{number}")
             kept = None if programs is None else str(programs)
-            request = Request(framework.name, framework.named, str(folder), arrays, kept)
+            request = Request(framework.name, framework.named, str(folder), arrays, kept, framework.parts)
             found: list[Subject] = []
             try:
                 for subject in _looked(request, stop):
                     found.append(subject)
-                    tell(subject.name)
+                    tell(framework, subject.name)
             except ChildDiedError as error:
-                for named in framework.named[len(found) :]:
-                    found.append(Subject(name_of(named), framework.name, problems={"import": str(error)}))
-            spread = msgspec.structs.replace(request, named=framework.ports, arrays=f"{arrays}-spread", spread=True)
-            try:
-                for subject, shared in zip(found, _looked(spread, stop), strict=False):
-                    subject.programs |= shared.programs
-                    subject.problems |= shared.problems
-                    tell(f"{subject.name} on two devices")
-            except ChildDiedError as error:
-                found[0].problems["programs on two devices"] = str(error)
+                for name in framework.names[len(found) :]:
+                    found.append(Subject(name, framework.name, problems={"import": str(error)}))
             return found
 
         stop = Event()

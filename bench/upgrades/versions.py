@@ -1,14 +1,20 @@
 """Version sets: what a user may have installed, named by versions, by a day, or by a range of days."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from importlib.metadata import PackageNotFoundError, distribution
 
 from dateutil.relativedelta import relativedelta
+from msgspec.structs import replace
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from ...common.errors import InputError
+from ..results.run import Machine
+from ..timing.machine import describe_machine
 
 #: The distributions whose releases a set is about; all else that trigru needs is taken as new as it comes.
 SUBJECTS = ("jax", "jaxlib", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "numpy", "scipy", "ml-dtypes")
@@ -122,6 +128,49 @@ def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
             requirement.marker = None
             others.append(str(requirement))
     return subjects, others
+
+
+def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
+    """The versions of distributions and of all that they require, where they are here; with the origin of a checkout.
+
+    >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= installed().keys()
+    True
+    """
+    found: dict[str, str] = {}
+    rest = list(names)
+    while rest:
+        name = canonicalize_name(rest.pop())
+        if name in found:
+            continue
+        try:
+            of = distribution(name)
+        except PackageNotFoundError:
+            continue
+        found[name] = of.version + _origin(of.read_text("direct_url.json"))
+        rest += [
+            requirement.name
+            for requirement in map(Requirement, of.requires or ())
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ]
+    return found
+
+
+def _origin(direct_url: str | None) -> str:
+    """How a distribution was installed that is of no release; a path may identify a user."""
+    url = json.loads(direct_url) if direct_url else {}
+    commit = url.get("vcs_info", {}).get("commit_id", "")
+    if commit:
+        return f" of commit {commit[:12]}"
+    return ", editable" if url.get("dir_info", {}).get("editable") else ", of a local file" if url else ""
+
+
+def machine_with_versions(packages: Iterable[str] = ()) -> Machine:
+    """The machine, with the versions of all that is required, and the commit of trigru."""
+    machine = describe_machine()
+    versions = machine.versions | installed(["trigru", *packages])
+    if machine.commit:
+        versions["trigru"] += f" of commit {machine.commit[:12]}" + "-dirty" * machine.commit.endswith("-dirty")
+    return replace(machine, versions=versions)
 
 
 def changed(old: dict[str, str], new: dict[str, str]) -> list[str]:

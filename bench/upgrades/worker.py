@@ -19,7 +19,7 @@ class Request(Struct, frozen=True):
         folder: of the snapshot.
         arrays: how the files begin in which the process leaves the arrays of each subject.
         programs: the folder in which compiled programs are kept; None keeps none.
-        spread: whether it looks at the programs of a batch that two devices share, and at nothing else.
+        parts: whether the framework's own parts are looked at, too.
     """
 
     framework: str
@@ -27,7 +27,7 @@ class Request(Struct, frozen=True):
     folder: str
     arrays: str
     programs: str | None
-    spread: bool = False
+    parts: bool = False
 
 
 def name_of(named: Named) -> str:
@@ -57,8 +57,9 @@ def look_at(request: Request) -> Iterator[Subject]:
 
     from ...common.files import write_whole
     from ..proving.questions import get_subject
-    from .facts import SPREAD, Looked, look
+    from .facts import Looked, look
     from .folder import Kept, encode
+    from .parts import look_at_parts
 
     with programs_kept_in(None if request.programs is None else Path(request.programs)):
         for number, named in enumerate(request.named):
@@ -67,8 +68,13 @@ def look_at(request: Request) -> Iterator[Subject]:
             with survived(subject, "import"):
                 looked = Looked(get_subject(named), subject, Path(request.folder), kept)
                 subject.name = _name(named, looked.port.name)
-                look(looked, SPREAD if request.spread else None)
+                look(looked)
             write_whole(Path(f"{request.arrays}.{number}"), encode(kept.arrays))
+            yield subject
+        if request.parts:
+            kept = Kept()
+            subject = look_at_parts(request.framework, kept)
+            write_whole(Path(f"{request.arrays}.parts"), encode(kept.arrays))
             yield subject
 
 

@@ -43,7 +43,6 @@ def test_a_proof_that_is_kept_comes_back():
         (PURE, "cpu", [PASSED, replace(PASSED, error=1e-11)]),
         (PURE, "cpu", [replace(PASSED, error=None, problem="not offered: lengths")]),
         (Subject("port", "a stranger's"), "cpu", [PASSED]),
-        (Subject("upstream", "linen"), "cpu", [PASSED]),
         (Subject("fault", "no-b-hn"), "cpu", [PASSED]),
     ],
 )

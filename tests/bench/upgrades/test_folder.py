@@ -118,7 +118,7 @@ def test_what_fails_leaves_the_earlier_snapshot(folder):
     ("file", "content", "said"),
     [
         (FILE, b"{", "not of a snapshot"),
-        (FILE, b'{"schema": 99}', "schema 99, expected 2"),
+        (FILE, b'{"schema": 99}', "schema 99, expected 3"),
         (ARRAYS, b"\xff" * 64, "not of a snapshot"),
     ],
 )

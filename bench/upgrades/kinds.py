@@ -1,0 +1,52 @@
+"""A change between two snapshots, and the kinds of changes by their meaning to a user."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from ..results.grouping import grouped
+
+#: What a change can be, causes before what follows from them, and what it means.
+KINDS = {
+    "tree": "has other leaves",
+    "arguments": "takes other arguments, or has other defaults",
+    "function": "computes something else, beyond rounding",
+    "draws": "draws other parameters from the same key",
+    "checkpoints": "writes other files, or no longer reads old ones",
+    "broken": "no longer works, or is no longer equal to the oracle",
+    "slower": "takes longer, by the clock",
+    "calls": "traces again, waits, or runs more Python in a call",
+    "kept": "keeps more for the gradient",
+    "warnings": "warns anew",
+    "memory": "its program needs more memory",
+    "bits": "rounds in another way",
+    "program": "is another program",
+    "better": "works now, costs less, or is new",
+}
+#: Those that fail unless somebody says otherwise.
+FAILING = (*("tree", "arguments", "function", "draws", "checkpoints", "broken", "slower", "calls", "kept", "warnings"),)
+
+
+class Change(Struct, frozen=True, forbid_unknown_fields=True):
+    """One fact that is not as it was.
+
+    Args:
+        kind: of KINDS.
+        subject: a name of `Subject`.
+        what: the fact, in words.
+        old, new: what it was, and is.
+        line: of code that computes something else, and what stood there before; "" where none is known.
+    """
+
+    kind: str
+    subject: str
+    what: str
+    old: str
+    new: str
+    line: str = ""
+
+
+def by_kind(found: Iterable[Change]) -> Mapping[str, list[Change]]:
+    """Changes of each kind, causes first."""
+    of_kind = grouped(found, lambda change: change.kind)
+    return {kind: of_kind[kind] for kind in sorted(of_kind, key=list(KINDS).index)}

@@ -1,0 +1,64 @@
+"""Snapshots of models and functions of a user's own."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...common.errors import InputError
+from ...common.parity.model import CALL, Model
+from ..results.files import command_line
+from .folder import Kept
+from .functions import Example, collect, paths_of
+from .record import SCHEMA, Snapshot, Subject
+from .versions import machine_with_versions
+
+#: Under it stands what a function was called with.
+ARGUMENTS = "the arguments"
+
+
+def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str = "", source: str = "") -> Subject:
+    """The facts of a model or a function.
+
+    Args:
+        thing: a `trigru.parity.Model`, a callable pytree with arrays, as a module, or a function of arrays.
+        arguments: that it is called with; a function is differentiated by all of them, a model by its parameters.
+        kept: where arrays are kept.
+        name: of the subject; by default its own.
+        source: where it comes from; by default its name.
+
+    Raises:
+        InputError: it fails.
+    """
+    name = name or getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
+    subject = Subject(name, source or name)
+    for mode, example in _examples(thing, arguments).items():
+        collect(subject, kept, mode, example)
+        subject.tree |= {f"parameter {path}": f"{a.dtype}{np.shape(a)}" for path, a in paths_of(example.params).items()}
+    if subject.problems:
+        raise InputError(f"{name} fails: {next(iter(subject.problems.values()))}")
+    subject.values[ARGUMENTS] = kept.keep_all(paths_of(arguments))
+    return subject
+
+
+def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
+    if isinstance(thing, Model):
+
+        def example(mode: str) -> Example:
+            def function(params: Any, *inputs: Any) -> Any:
+                return thing(params, thing.state, inputs, mode)[0]
+
+            return Example(function, thing.params, arguments, compiled=True)
+
+        return {mode: example(mode) for mode in thing.modes}
+    if any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing)):
+        return {CALL: Example(lambda module, *xs: module(*xs), thing, arguments, compiled=True)}
+    return {CALL: Example(lambda given: thing(*given), arguments, compiled=True)}
+
+
+def snapshot_of(subjects: Sequence[Subject]) -> Snapshot:
+    """A snapshot of subjects, without a proof of equality."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    return Snapshot(SCHEMA, command_line(), when, machine_with_versions(), None, [], list(subjects))

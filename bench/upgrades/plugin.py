@@ -1,0 +1,71 @@
+"""The pytest plugin: the fixture `unchanged`. It imports nothing heavy before it is used."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: The folder beside a test in which its snapshots are kept.
+FOLDER = "snapshots"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that accepts what is installed."""
+    text = "write the snapshots of the fixture `unchanged` anew, instead of comparing with them"
+    parser.getgroup("trigru").addoption("--trigru-update", action="store_true", help=text)
+
+
+@pytest.fixture
+def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Fails a test if a model or a function does something else than when its snapshot was taken.
+
+    `unchanged(model_or_function, *arguments, fail_on=None)` compares with a folder beside the test, which
+    `pytest --trigru-update` writes. What fails are the kinds of changes of `trigru diff`, unless `fail_on` names some.
+    """
+    calls = 0
+
+    def check(thing: Any, *arguments: Any, fail_on: Collection[str] | None = None) -> None:
+        nonlocal calls
+        calls += 1
+        name = request.node.name.replace("/", "_") + (f"-{calls}" if calls > 1 else "")
+        place = Path(request.node.path).parent / FOLDER / Path(request.node.path).stem / name
+        accept = f"pytest --trigru-update '{request.node.nodeid}'"
+        message = _compare(
+            place, thing, arguments, fail_on, accept, update=bool(request.config.getoption("trigru_update"))
+        )
+        if message:
+            pytest.fail(message, pytrace=False)
+
+    return check
+
+
+def _compare(
+    place: Path, thing: Any, arguments: tuple[Any, ...], fail_on: Collection[str] | None, accept: str, *, update: bool
+) -> str:
+    """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
+    from .changes import FAILING, changes
+    from .folder import Kept, is_snapshot, load, save, snapshot_in
+    from .models import ARGUMENTS, snapshot_of, subject_of
+    from .tables import change_lines
+    from .versions import changed
+
+    kept = Kept()
+    now = snapshot_of([subject_of(thing, arguments, kept, name=place.name)])
+    if update:
+        with snapshot_in(place) as beside:
+            save(beside, now, kept.arrays)
+        return ""
+    if not is_snapshot(place):
+        return f"there is no snapshot in {place}. Take one with versions that you trust: {accept}"
+    old = load(place)
+    was, new = (s.subjects[0].values.pop(ARGUMENTS, {}) for s in (old[0], now))
+    if was != new:
+        return f"the arguments are others than those of the snapshot, so nothing is compared. Take it anew: {accept}"
+    found = changes(old, (now, kept.arrays))
+    if not any(change.kind in (FAILING if fail_on is None else fail_on) for change in found):
+        return ""
+    moved = changed(old[0].machine.versions, now.machine.versions)
+    versions = f"Versions: {', '.join(moved)}." if moved else "The versions are those of the snapshot."
+    lines = change_lines(found, FAILING if fail_on is None else fail_on)
+    return "\n".join([versions, *lines, f"To accept it: {accept}"])

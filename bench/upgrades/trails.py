@@ -1,0 +1,139 @@
+"""The trail of a program: a signature of each value and the line that computed it, by which two versions are compared.
+
+A program is evaluated in NumPy, in float64, equation by equation. Where it computes something else after an upgrade,
+its trail parts from the older one at a line: the first whose operands both have, and whose result only one has.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...common.parity.agreement import comparable, seen
+from ...common.parity.tape import MOVES, TraceTape
+from ...common.program import CodeLine
+from .folder import Kept
+from .noticing import place_of
+from .record import Trail
+
+#: Signatures that are closer, relative to their size, are of one value: float64 evaluates a function no better.
+TOLERANCE = 1e-9
+#: The numbers of a signature: the size, the largest magnitude, and the sums of magnitudes and of squares.
+SIGNATURE = 4
+#: Where trigru itself, or JAX, made an operation.
+NO_LINE = "no line"
+#: Folders of trigru that drive a program, and whose lines are not of the model.
+_DRIVING = tuple(
+    str(Path(__file__).parents[2] / room) for room in ("bench", "common/parity", "common/program", "common/port")
+)
+
+
+def trail_of(closed: Any, arguments: Sequence[Any], kept: Kept) -> tuple[Trail, list[np.ndarray]]:
+    """The trail of a trace, and its outputs in float64.
+
+    Args:
+        closed: of JAX, as `jax.make_jaxpr` returns it.
+        arguments: the arrays that it takes.
+        kept: where the signatures are kept.
+    """
+    tape = TraceTape(closed, [np.asarray(argument)[None] for argument in arguments])
+    numbers: dict[str, int] = {}
+    steps: list[int] = []
+    for step in tape.steps:
+        shape = "x".join(map(str, np.shape(tape.values[step.results[0]])[1:]))
+        where = f"{_line_of(step.lines())} ({step.operation} of shape {shape or 'scalar'})"
+        number = numbers.setdefault(where, len(numbers))
+        steps += [number, len(step.operands), len(step.results), *step.operands, *step.results]
+    signatures = kept.keep(np.array([_signature(value) for value in tape.values]).reshape(-1, SIGNATURE))
+    found = Trail(list(numbers), kept.keep(np.array(steps, np.int32)), signatures)
+    return found, [tape.values[number][0] for number in tape.outputs]
+
+
+def _line_of(lines: Sequence[CodeLine]) -> str:
+    """The innermost line of a model or a library, by its place in a package, and the user's line that led there."""
+    lines = [line for line in lines if not line.file.startswith(_DRIVING)]
+    if not lines:
+        return NO_LINE
+    inner, users = lines[0], (line for line in lines if place_of(line.file) == Path(line.file).name)
+    own = next(users, None)
+    found = f"{place_of(inner.file)}:{inner.line}"
+    return found if own is None or own == inner else f"{found}, from {place_of(own.file)}:{own.line}"
+
+
+def _signature(value: Any) -> list[float]:
+    """Numbers that no layout changes; NaN where a value cannot be compared."""
+    if not comparable(value):
+        return [np.nan] * SIGNATURE
+    sizes = np.abs(seen(value)).reshape(-1)
+    largest = sizes.max()
+    shares = sizes / largest
+    return [float(sizes.size), float(largest), float(shares.sum()), float(shares @ shares)]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A trail, with the arrays that it names."""
+
+    trail: Trail
+    arrays: Mapping[str, np.ndarray]
+
+    @cached_property
+    def signatures(self) -> np.ndarray:
+        """Of each value."""
+        return self.arrays[self.trail.signatures]
+
+    @cached_property
+    def steps(self) -> list[tuple[str, list[int], list[int]]]:
+        """Of each step where it is, its operands and its results."""
+        numbers = iter(self.arrays[self.trail.steps].tolist())
+        found = []
+        for where in numbers:
+            operands, results = next(numbers), next(numbers)
+            values = [next(numbers) for _ in range(operands + results)]
+            found.append((self.trail.lines[where], values[:operands], values[operands:]))
+        return found
+
+    def first_without(self, other: "_Side") -> str | None:
+        """The first step whose operands the other has, too, and whose result it has not."""
+        known = np.isfinite(self.signatures[:, 0])
+        agrees = {int(n) for n in np.flatnonzero(known) if _has(other.signatures, self.signatures[n])}
+        for where, operands, results in reversed(self.steps):
+            if not agrees.isdisjoint(results) and not self._takes_part(where, operands, results):
+                agrees.update(operands)
+        made = {value for _, _, results in self.steps for value in results}
+        agrees |= set(range(len(self.signatures))) - made
+        for where, operands, results in self.steps:
+            if agrees.issuperset(operands):
+                if all(value in agrees or not known[value] for value in results):
+                    agrees.update(results)
+                elif not where.startswith(NO_LINE):
+                    return where
+        return None
+
+    def _takes_part(self, where: str, operands: list[int], results: list[int]) -> bool:
+        """Whether a step hands on a part of what it takes, so that the whole may differ where the part does not."""
+        operation = where.rpartition("(")[2].partition(" ")[0]
+        sizes = self.signatures[:, 0]
+        return operation in MOVES and bool(
+            np.nanmax(sizes[operands], initial=0) > np.nanmin(sizes[results], initial=1e9)
+        )
+
+
+def _has(signatures: np.ndarray, wanted: np.ndarray) -> bool:
+    with np.errstate(invalid="ignore"):
+        return bool((np.abs(signatures - wanted) <= TOLERANCE * np.abs(wanted)).all(1).any())
+
+
+def parting(
+    old: Trail, new: Trail, arrays: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]
+) -> tuple[str | None, str | None]:
+    """The first line of the new trail that computes something else, and that of the old one which it stands for.
+
+    Args:
+        arrays: that the old and the new trail name.
+    """
+    was, now = (_Side(trail, some) for trail, some in zip((old, new), arrays, strict=True))
+    return now.first_without(was), was.first_without(now)

@@ -1,0 +1,56 @@
+"""The fixture `unchanged`: what it writes, what it passes, and what a test that fails prints."""
+
+import pytest
+import trigru.bench.upgrades.models
+import trigru.bench.upgrades.tables  # noqa: F401  (both once for all runs)
+from support.cli import run_code
+
+pytest_plugins = ["pytester"]
+
+TEST = """
+import numpy as np
+import jax.numpy as jnp
+
+class Scaled:
+    def __call__(self, w, x):
+        return jnp.tanh(x @ w) * {scale}
+
+def test_mine(unchanged):
+    unchanged(Scaled(), np.linspace({first}, 1, 6, dtype="f4").reshape(2, 3), np.ones((4, 2), "f4"))
+"""
+
+
+@pytest.fixture
+def run(pytester, request):
+    """Runs a test in a folder of its own."""
+    plugin = () if request.config.pluginmanager.hasplugin("trigru") else ("-p", "trigru.bench.upgrades.plugin")
+
+    def run(*options, scale=1, first=0):
+        pytester.makepyfile(test_it=TEST.format(scale=scale, first=first))
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *plugin, *options)
+
+    return run
+
+
+def test_a_test_passes_until_its_function_changes_and_says_where(run, pytester):
+    run().stdout.fnmatch_lines(["*there is no snapshot in*Take one*pytest --trigru-update*"])
+    run("--trigru-update").assert_outcomes(passed=1)
+    assert (pytester.path / "snapshots/test_it/test_mine/snapshot.json").is_file()
+    run().assert_outcomes(passed=1)
+    changed = run(scale=1.01)
+    changed.assert_outcomes(failed=1)
+    changed.stdout.fnmatch_lines(
+        [
+            "The versions are those of the snapshot.",
+            "FAILED: function 1 of *",
+            "function: test_mine: call in float64: result and 1 more call: 1.01 times as large",
+            "    at test_it.py:6 (mul of shape 4x3)*",
+            "To accept it: pytest --trigru-update 'test_it.py::test_mine'",
+        ]
+    )
+    run(first=0.5).stdout.fnmatch_lines(["the arguments are others than those of the snapshot*"])
+
+
+def test_a_suite_that_does_not_use_it_imports_nothing_heavy():
+    code = "import sys, trigru.bench.upgrades.plugin; print({'jax', 'numpy', 'flax'} & set(sys.modules))"
+    assert run_code(code) == "set()\n"
