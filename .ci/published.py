@@ -67,7 +67,7 @@ def _kernel(name: str) -> str:
     own, peers = speedups(measured.run), speedups(measured.run, peers=True)
     columns = "own cell / fused", *map(_column, _ports(own))
     rows = [
-        (measured.size(workload, of[0].phase), *map(_speedup, of))
+        (measured.size(workload, of[0].benchmark.arm.phase), *map(_speedup, of))
         for workload, of in grouped(own, lambda s: str(s.benchmark.arm.workload)).items()
     ]
     rows.append(("geometric mean", *(_speedup(mean_speedup(of)) for of in grouped(own, _port).values())))

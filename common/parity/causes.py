@@ -52,7 +52,7 @@ def _of_function(
     search: Search,
     steps: Sequence[Step],
     counterparts: Sequence[Step | None],
-    healed: tuple[Step, Step] | None,
+    healed: tuple[Step, Step | None] | None,
     others: Sequence[Step],
 ) -> list[Departure]:
     shared = [Departure(step, None, cause=SHARED) for step in _shared(search, steps, counterparts)]

@@ -146,8 +146,11 @@ def _exchanged(search: Search, step: Step) -> Iterator[Change]:
                 yield f"axes {a - 1} and {b - 1} of operand {place + 1} exchanged", change
             if step.operation == "conv_general_dilated" and place:
                 numbers = step.equation.params["dimension_numbers"] if step.equation else None
-                spatial = [n + 1 for n in numbers.rhs_spec[2:]] if numbers else range(3, len(shape))
-                yield "the kernel flipped", _with(step.run, place, lambda value, axes=spatial: np.flip(value, axes))
+                spatial = [n + 1 for n in numbers.rhs_spec[2:]] if numbers else list(range(3, len(shape)))
+                yield (
+                    "the kernel flipped",
+                    _with(step.run, place, lambda value, axes=spatial: np.flip(value, tuple(axes))),
+                )
 
 
 def _with(run: Callable[..., Any], place: int, change: Callable[[Array], Array]) -> Callable[..., Any]:

@@ -85,7 +85,7 @@ class Mending:
                 every = [self.candidate.steps[n].results[place] for n in rounds]
                 for numbers in self._in_their_place(every) if len(rounds) > 1 else ():
                     shaped = [self._as(n, v) for n, v in zip(numbers, every, strict=True)]
-                    if None not in map(type, shaped) and self.heals(dict(zip(every, shaped, strict=True))):
+                    if all(value is not None for value in shaped) and self.heals(dict(zip(every, shaped, strict=True))):
                         return self._mended(step, result, numbers[0])
                 for number, value in self._in_its_place(result):
                     if self.heals({result: value}):
