@@ -15,7 +15,7 @@ def expand(plan: Plan) -> list[Arm]:
         for workload in plan.workloads
         for phase in plan.phases
         for kernel in plan.kernels
-        for arms in [arms_of(workload, phase, plan.ports, plan.styles, [kernel], plan.peers, *arithmetic, plan.devices)]
+        for arms in [arms_of(workload, phase, plan.ports, plan.styles, [kernel], *arithmetic, plan.devices)]
     ]
     return [arm for arms in groups for arm in arms]
 
@@ -33,4 +33,4 @@ def compiling_processes(processes: int) -> int:
 
 def packages_of_plan(plan: Plan) -> list[str]:
     """The distributions whose versions can change what is measured."""
-    return [package for name in (*plan.ports, *plan.peers) for package in packages_of(name)]
+    return [package for name in plan.ports for package in packages_of(name)]
