@@ -12,11 +12,9 @@ import published
 from claims import claim_tables
 from commands import commands
 from decision import decision_tables
-from keys import tables_of
 from pictures import draw
 from releases import release_tables
 from sentence import answer_sentences, upgrade_lines
-from trigru.bench.results.files import File
 from versions import version_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -79,7 +77,6 @@ PARTS: dict[str, Callable[[], str]] = {
     **published.PARTS,
     "example": lambda: _fenced("python", EXAMPLE / "gru_by_hand.py"),
     "example-project": lambda: _fenced("toml", EXAMPLE / "pyproject.toml"),
-    "results-json": lambda: tables_of(File),
     "answer": lambda: answer_sentences(RESULTS, "docs/"),
     "answer-index": lambda: answer_sentences(RESULTS),
     "upgrade": lambda: upgrade_lines(RESULTS),

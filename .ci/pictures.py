@@ -11,7 +11,7 @@ INKS = {"": "#1f2328", "-dark": "#e3e6ea"}
 
 def draw(docs: Path, *, check: bool) -> list[Path]:
     """Draw what was drawn of other results, or says other numbers than these have, unless this is a check; name it."""
-    from trigru.bench.reporting.plots.figures import label_of, themed
+    from trigru.bench.reporting.plots import label_of, themed
 
     stale = []
     for name, (results, picture_of) in _pictures().items():
@@ -36,19 +36,17 @@ def themed_picture(name: str, text: str) -> str:
 
 def _pictures() -> dict[str, tuple[str, Callable[[Path], tuple[Any, str]]]]:
     """For each picture: its results, and the function that draws it and describes it in words."""
-    from trigru.bench.analysis.merge import load
-    from trigru.bench.reporting.plots.sweep import sweep_picture
     from trigru.bench.upgrades.matrix import read
     from trigru.bench.upgrades.tables import matrix_picture
 
-    def both(picture: Any) -> tuple[Any, str]:
+    def releases(path: Path) -> tuple[Any, str]:
+        picture = matrix_picture(read(path))
         return picture.figure, picture.description
 
     return {
         "answer": ("cpu.json.gz", lambda path: _summary(path, quick=True)),
         "answer-all": ("cpu.json.gz", lambda path: _summary(path, quick=False)),
-        "sweep": ("sweep.json.gz", lambda path: both(sweep_picture(load(path)))),
-        "releases": ("releases.json", lambda path: both(matrix_picture(read(path)))),
+        "releases": ("releases.json", releases),
     }
 
 
@@ -58,7 +56,7 @@ def _summary(path: Path, *, quick: bool) -> tuple[Any, str]:
     from trigru.bench.analysis.answer import answer
     from trigru.bench.analysis.merge import load
     from trigru.bench.arms.workloads import QUICK
-    from trigru.bench.reporting.plots.answer import answer_figure, answer_text
+    from trigru.bench.reporting.plots import answer_figure, answer_text
 
     found = answer(load(path))
     if quick:

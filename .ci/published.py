@@ -40,8 +40,6 @@ def results() -> str:
             "",
             "Another run, on a slower machine of the same name (see the limits below): not to be compared.",
             "",
-            themed_picture("sweep", "Throughput and cost over plain JAX against hidden size"),
-            "",
             markdown_table(by_size),
             "",
             *(f"- {note}" for note in by_size.notes),

@@ -46,7 +46,7 @@ Sizes = Annotated[
     typer.Option(
         "--size",
         help="The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several "
-        "values, as in hidden=8,32,128, plot the cost against the size (repeatable).",
+        "values, as in hidden=8,32,128, show the cost by size (repeatable).",
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look: fewer workloads, styles and processes.")]
@@ -90,10 +90,7 @@ Folder = Annotated[
     Path, typer.Option("--output", "-o", parser=read_folder, help="Folder for results.json and report.html.")
 ]
 PageFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", parser=read_folder, help="Folder for report.html; of one run also for tables and pictures."
-    ),
+    Path | None, typer.Option("--output", "-o", parser=read_folder, help="Folder for report.html, of one run.")
 ]
 DiffFolder = Annotated[
     Path | None,

@@ -35,7 +35,7 @@ from ..timing.journal import PARTIAL, Journal, ResumeError
 from ..timing.machine import commit_of_trigru, cpu_name, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of, read_dtypes
-from .pages import write_pages
+from .pages import write_page
 from .report import show_run
 from .verify import verify_ports
 
@@ -154,11 +154,11 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         journal.close()
         show_run(results, details=details, json=json)
         try:
-            written = write_pages(folder, [results])
+            page = write_page(folder, results)
         except OSError:
             say(f"written: {folder / FILE}. Its page is not: trigru report {folder} --output {folder} writes it.")
             raise
-        say(f"written: {', '.join(map(str, (folder / FILE, *written)))}")
+        say(f"written: {folder / FILE}, {page}")
         say(f"all tables: trigru report {folder} --details")
     return results
 

@@ -8,7 +8,7 @@ import typer
 from ...common.errors import InputError
 from ...common.files import write_whole
 from ..reporting.console import Progress, say, show
-from ..reporting.page.page import sheet
+from ..reporting.page import sheet
 from ..reporting.sections import markdown
 from ..results.files import command_line
 from ..upgrades.environments import Environments

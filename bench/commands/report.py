@@ -18,13 +18,13 @@ from ..reporting.equality import equality_tables
 from ..reporting.exports import FORMATS, VALUES, Export, Kind
 from ..reporting.numbers import json_text
 from ..reporting.overhead import overhead_tables
-from ..reporting.page.page import sheet
+from ..reporting.page import sheet
 from ..reporting.provenance import load_warnings, origin_of, provenance_lines, sight_lines
 from ..reporting.speedups import speedup_tables
 from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
 from ..results.record import Results
-from .pages import PAGE, tables_of, time_tables, write_pages
+from .pages import PAGE, tables_of, time_tables, write_page
 
 STARTS_PAGE = "cold_start.html"
 
@@ -45,44 +45,34 @@ def report(paths: Sequence[Path], *, details: bool = False, output: Path | None 
     """Show runs and cold starts again, one after the other.
 
     Args:
-        output: a folder, where a page of all runs is written; of a single one also its tables and pictures.
+        output: a folder, where the page of a single file is written.
     """
+    if output is not None and len(paths) > 1:
+        raise InputError("--output writes the page of one run: name one.")
     if output is not None and output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file, expected a folder for {PAGE}. Pass another to --output.")
-    runs: list[Results] = []
-    written: list[Path] = []
     for number, path in enumerate(paths):
         if len(paths) > 1:
             show_lines([""] * bool(number) + [f"{path}:"])
         try:
-            runs.append(load(path))
+            run = load(path)
         except OtherFileError as other:
-            written += show_starts(other.path, output)
-        else:
-            show_run(runs[-1], details=details)
-    if output is not None and runs:
-        written += write_pages(output, runs)
-    if written:
-        say(f"written: {', '.join(map(str, written))}")
+            show_starts(other.path, output)
+            continue
+        show_run(run, details=details)
+        if output is not None:
+            say(f"written: {write_page(output, run)}")
 
 
-def show_starts(path: Path, output: Path | None) -> list[Path]:
-    """Print the tables of cold starts.
-
-    Args:
-        output: a folder, where a page of them is written.
-
-    Returns:
-        What was written.
-    """
+def show_starts(path: Path, output: Path | None) -> None:
+    """Print the tables of cold starts; with a folder, write a page of them into it."""
     found = load_starts(path)
     tables = cold_start_tables(found.starts, found.datetime, (found.load_before, found.load_after))
     origin = origin_of(found.datetime, found.machine, found.command)
     show(tables, above=origin)
-    if output is None:
-        return []
-    write_whole(output / STARTS_PAGE, sheet("cold starts", [], [], tables, origin).encode())
-    return [output / STARTS_PAGE]
+    if output is not None:
+        write_whole(output / STARTS_PAGE, sheet("cold starts", [], [], tables, origin).encode())
+        say(f"written: {output / STARTS_PAGE}")
 
 
 def show_run(results: Results, *, details: bool = False, json: bool = False) -> None:

@@ -16,7 +16,7 @@ from ..results.grouping import grouped
 from ..results.record import Results
 from .inert import for_csv, for_markdown
 from .numbers import format_interval, format_time_range, json_text
-from .page.page import sheet
+from .page import sheet
 from .provenance import origin_lines
 from .sections import Section, Words, latex, markdown_table
 

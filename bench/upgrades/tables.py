@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..reporting.numbers import count
-from ..reporting.plots.figures import Picture, colour_of, drawing, marker_of
+from ..reporting.plots import Picture, colour_of, drawing, marker_of
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
 from .changes import KINDS, Change, by_kind
@@ -181,7 +181,7 @@ def matrix_picture(matrix: Matrix) -> Picture | None:
         if (known[0][0], known[-1][0]) == (0, len(rows) - 1)
     ]
     text = f"Lines of Python in one train step, over {len(rows)} version sets: {'; '.join(ends)}."
-    return Picture("matrix", figure, text)
+    return Picture(figure, text)
 
 
 def _label(row: Row) -> str:

@@ -63,13 +63,3 @@ def test_a_report_has_what_was_proven_only_where_something_was(files, old):
     assert re.search(r"^masks +1e-15 *$", table, re.MULTILINE), "and what else was asked of it"
     unproven = invoke("report", files("unproven", with_provenance(old, equality=None)))
     assert "Not verified before timing" in unproven.stdout
-
-
-def test_pictures_of_an_earlier_run_do_not_stay_beside_what_is_said_of_another(files, old, tmp_path):
-    def written(name, results):
-        assert invoke("report", files(name, results), "--output", str(tmp_path / "shown")).exit_code == 0
-        return {path.name for path in (tmp_path / "shown").iterdir()}
-
-    alone = draw_run(1, arms={"pure[jit]": 1.0, "pure[jit]#2": 1.0}, groups=("tiny/forward",))
-    assert written("old", old) == {"report.html", "report.md", "answer.png", "answer.svg"}
-    assert written("alone", alone) == {"report.html", "report.md"}

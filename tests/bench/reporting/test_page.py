@@ -1,4 +1,4 @@
-"""The page of some runs: every table of theirs, every string as text, no script and nothing from elsewhere."""
+"""The page of a run: every table of it, every string as text, no script and nothing from elsewhere."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from support.runs import (
     with_provenance,
 )
 from trigru.bench.analysis.answer import answer
-from trigru.bench.commands.pages import names_of, run_page, tables_of
+from trigru.bench.commands.pages import run_page, tables_of
 from trigru.bench.reporting.numbers import format_time
 from trigru.bench.results.arm import Untimed
 
@@ -29,8 +29,8 @@ OWN_ELEMENTS = {
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
 
-def page(*runs):
-    return Page(run_page(runs))
+def page(run):
+    return Page(run_page(run))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
     benchmarks = [make_benchmark(arm, b.time_s, b.process) for arm, b in zip(named, run.benchmarks, strict=True)]
     untimed = [Untimed(make_arm(f"{HOSTILE}[x]"), HOSTILE)]
     hostile = msgspec.structs.replace(with_benchmarks(hostile, benchmarks), untimed=untimed)
-    read = page(hostile, run)
+    read = page(hostile)
     assert {tag for tag, _ in read.elements} <= OWN_ELEMENTS, "no script is among them"
     for tag, attributes in read.elements:
         assert not {name for name in attributes if name.startswith("on")}, tag
@@ -80,14 +80,6 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
     assert "script" not in policy
     assert not {"\x1b", "\u202e"} & {*read.html}
     assert "<img src=x onerror=alert(1)>" in read.text
-
-
-def test_runs_stand_side_by_side_under_their_names(run):
-    other = with_machine(draw_run(8, groups=("tiny/forward",), processes=3), device="Another CPU")
-    names = names_of([run, other])
-    assert [name[:11] for name in names] == ["A CPU, 2026", "Another CPU"]
-    assert [text for text in page(run, other).texts if text in names] == names
-    assert names_of([run, run]) == [f"{names[0]} (1)", f"{names[0]} (2)"]
 
 
 def test_a_kernel_has_its_own_tables(rng):

@@ -1,4 +1,4 @@
-"""Pictures as files, and as a part of a page: colours and markers of the frameworks, and how a figure is written."""
+"""Pictures as a part of a page: the answer of a run, and the colours, markers and axes that all pictures share."""
 
 import io
 import os
@@ -13,9 +13,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ....common.files import write_whole
-from ...analysis.statistics import Comparison
-from ..inert import for_terminal
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ..analysis.answer import WAYS, Answer, Cell, Row
+from ..analysis.statistics import Comparison
+from .inert import for_terminal
+from .naming import PHASES, name_of
+from .numbers import format_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,31 +34,102 @@ MARKERS = "osD^vPX"
 #: The colour of text: almost black in a file, and in a page whatever its text has.
 INK = "#010203"
 GREY = "#888888"
-#: Of each picture, one for documents and one for pages.
-SUFFIXES = (".png", ".svg")
+ANSWER_TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike: the parameters as one pytree"}
+#: Inches: of the picture, as wide as a phone's screen, of a line in it, of its margins and of its legend.
+WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.0, 0.25
+#: Lines: the heading of a row, and the gap below a row.
+HEADING, GAP = 1.0, 0.4
 _DRAWN_IN_INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, the name of its files without a suffix, and what it shows in words."""
+    """A figure, and what it shows in words."""
 
-    name: str
     figure: "Figure"
     description: str
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write it into a folder, once for each suffix; returns the files."""
-        paths = [folder / f"{self.name}{suffix}" for suffix in SUFFIXES]
-        for path in paths:
-            write_figure(self.figure, path, self.description)
-        return paths
+
+def answer_picture(found: Answer) -> Picture | None:
+    """Each framework's time over that of plain JAX, in both ways; None where none was timed in either."""
+    return Picture(answer_figure(found), answer_text(found)) if found.rows else None
 
 
-def remove_picture(name: str, folder: Path) -> None:
-    """Remove the files of an earlier picture of that name."""
-    for suffix in SUFFIXES:
-        (folder / f"{name}{suffix}").unlink(missing_ok=True)
+def answer_text(found: Answer) -> str:
+    """What the picture shows, in words."""
+    return " ".join(_text(found, way) for way in WAYS if any(way in row.cells for row in found.rows))
+
+
+def answer_figure(found: Answer) -> "Figure":
+    """A line for each framework in each row: hollow as documented, filled as called alike, both over plain JAX."""
+    ports = [[port for port in found.ports if _cells(row, port)] for row in found.rows]
+    height = sum(HEADING + len(of_row) + GAP for of_row in ports)
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(WIDTH, LINE * height + MARGINS + LEGEND), layout="constrained")
+        axes = figure.subplots()
+        ticks: dict[float, str] = {}
+        y = 0.0
+        for row, of_row in zip(found.rows, ports, strict=True):
+            at = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
+            axes.annotate(for_terminal(title_of(row)), (0.01, y), weight="bold", **at)
+            y += HEADING
+            shade_floor(axes, y - 0.5, row.floor, len(of_row))
+            for port in of_row:
+                text = _draw(axes, y, found, port, _cells(row, port))
+                axes.annotate(text, (1.02, y), **at)
+                ticks[y] = name_of(port)
+                y += 1
+            y += GAP
+        axes.set_ylim(height, -0.7)
+        axes.set_yticks(list(ticks), list(map(for_terminal, ticks.values())))
+        axes.tick_params(axis="y", length=0)
+        ratio_axis(axes, "time / plain JAX's, 95 % intervals\nshaded: the noise floor")
+        figure.suptitle("○ as documented     ● called alike", fontsize=9)
+    return figure
+
+
+def title_of(row: Row) -> str:
+    """What is measured in a row.
+
+    >>> from ..results.arm import Sized
+    >>> title_of(Row(Sized("question"), "B=1 T=50 D=20 H=200", "train_step", 1e-3, 0.01, {}, {}, {}, {}))
+    'train step, B=1 T=50 D=20 H=200'
+    """
+    return f"{PHASES.get(row.phase, row.phase)}, {row.shape}"
+
+
+def _text(found: Answer, way: str) -> str:
+    rows = [
+        f"{title_of(row)}: "
+        + ", ".join(f"{name_of(port)} {format_time(cell.time_s)}" for port, cell in row.cells[way].items())
+        for row in found.rows
+        if way in row.cells
+    ]
+    return f"{ANSWER_TITLES[way]}: time of a call over that of plain JAX, with 95 % intervals. {'; '.join(rows)}."
+
+
+def _cells(row: Row, port: str) -> dict[str, Cell]:
+    """What a framework takes in each way in which it was timed."""
+    return {way: cells[port] for way, cells in row.cells.items() if port in cells}
+
+
+def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cell]) -> str:
+    """Draw a framework's line; returns its times."""
+    colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))
+    first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
+    moves = then is not None and then.style != first.style
+    draw_ratio(axes, y, _ratio(first), colour, marker, filled=not moves)
+    if then is None or not moves:
+        return format_time(first.time_s)
+    axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
+    draw_ratio(axes, y, _ratio(then), colour, marker)
+    return f"{format_time(first.time_s)} → {format_time(then.time_s)}"
+
+
+def _ratio(cell: Cell) -> Comparison:
+    return Comparison(cell.ratio, cell.low, cell.high)
 
 
 def colour_of(port: str, ports: Sequence[str]) -> str:
@@ -139,21 +213,10 @@ def ratio_axis(axes: "Axes", label: str) -> None:
     axes.set_xlabel(label)
 
 
-def write_figure(figure: "Figure", path: Path, description: str = "") -> None:
-    """Write a picture, whole or not at all. The suffix of its path gives the format.
-
-    Args:
-        description: its text alternative, where the format has one.
-    """
-    with drawing():
-        content = _saved(figure, path.suffix[1:])
-    write_whole(path, described(content.decode(), description).encode() if path.suffix == ".svg" else content)
-
-
 def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) -> str:
     """A picture as SVG without a background, drawn in this ink: for pages of one theme."""
     with drawing():
-        text = _saved(figure, "svg", transparent=True).decode()
+        text = _saved(figure)
     text = text.replace(BLUE, LIGHT_BLUE) if dark else text
     return described(text.replace(INK, ink), description)
 
@@ -161,7 +224,7 @@ def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) 
 def inline(figure: "Figure", description: str) -> str:
     """A picture as a part of a page, in the colour of its text and in the page's blue, with a text alternative."""
     with drawing():
-        text = _saved(figure, "svg", transparent=True).decode()
+        text = _saved(figure)
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg ") :], flags=re.DOTALL)
     text = text.replace(INK, "currentColor").replace(BLUE, f"var(--blue, {BLUE})")
     return described(text, description)
@@ -177,12 +240,12 @@ def label_of(description: str) -> str:
     return f'role="img" aria-label="{escape(for_terminal(description), quote=True)}"'
 
 
-def _saved(figure: "Figure", kind: str, *, transparent: bool = False) -> bytes:
+def _saved(figure: "Figure") -> str:
+    """As SVG without a background."""
     engine = figure.get_layout_engine()
-    if engine is not None:  # once, and not again for each file: it takes longer than to draw
+    if engine is not None:  # once, and not again for each theme: it takes longer than to draw
         engine.execute(figure)
         figure.set_layout_engine(None)
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else None
-    figure.savefig(buffer, format=kind, dpi=110, transparent=transparent, metadata=metadata)
-    return buffer.getvalue()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue().decode()

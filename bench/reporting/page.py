@@ -1,0 +1,57 @@
+"""A page: one HTML file of sentences, pictures and tables. It opens without a network and runs no script."""
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from .inert import for_terminal
+from .plots import Picture, inline
+from .sections import Section
+
+
+def sheet(
+    title: str,
+    lines: Sequence[str],
+    pictures: Iterable[Picture],
+    sections: Sequence[Section],
+    provenance: Sequence[str],
+) -> str:
+    """A page of sentences, pictures and tables, and where the numbers come from.
+
+    All of its text is escaped, and has its control characters shown.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        finalize=_inert,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["coded"] = _coded
+    drawn = [Markup(inline(picture.figure, picture.description)) for picture in pictures]
+    return (
+        environment.get_template("page.html")
+        .render(
+            title=title, lines=lines, pictures=drawn, sections=sections, provenance=provenance,
+            style=Markup(_text("page.css")),
+        )
+        .lstrip()
+    )  # fmt: skip
+
+
+def _inert(value: Any) -> Any:
+    return for_terminal(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _coded(line: str) -> Markup:
+    """A sentence, with what stands between grave accents as code."""
+    parts = (escape(for_terminal(part)) for part in line.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
+def _text(name: str) -> str:
+    return (files("trigru.bench.reporting") / name).read_text("utf-8")

@@ -1,1 +1,0 @@
-"""The page of some runs: one HTML file that needs nothing else."""

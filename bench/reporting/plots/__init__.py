@@ -1,1 +1,0 @@
-"""Pictures, each a figure that is written as a file or put into a page."""
