@@ -12,9 +12,9 @@ from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.naming import name_of
 from trigru.bench.reporting.numbers import format_interval
-from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, markdown_table
+from trigru.bench.reporting.speedups import overhead_tables
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.results.grouping import grouped
 from trigru.bench.timing.coldstart import ColdStart

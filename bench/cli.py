@@ -84,7 +84,7 @@ def compare(
     from .processes.probe import check_jax
 
     check_jax()  # before anything imports JAX
-    from .commands.claims import claim_folder
+    from .commands.options import claim_folder
     from .proving.prover import Prover
 
     proves = not (no_proof or cold_start)

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ...common.errors import TrigruError, brief
-from ..arms.plan import packages_of_plan
-from ..arms.work import work_of
-from ..arms.workloads import workload_of
+from ..arms.arms import packages_of_plan
+from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm, Untimed
 from ..results.files import ResultsFileError, read
 from ..results.record import Benchmark, Provenance, Results

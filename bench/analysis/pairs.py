@@ -24,6 +24,8 @@ BOUNDARY_LIMIT_S = 2e-3
 #: It may cost this many times as much as on the smallest workload, where the caches have little else to hold, or as
 #: this time.
 BOUNDARY_FACTOR, BOUNDARY_LEAST_S = 3, 1e-4
+#: An overhead below this share of the baseline's time is negligible.
+NEGLIGIBLE = 0.01
 
 #: "none": there is no difference to explain. "equations": one arm computes something else. "unread": a program could
 #: not be read. "boundary": the same program, called in another way. "style": called in another way, and not the same
@@ -187,3 +189,50 @@ def _boundary_limit_s(results: Results, one: Benchmark, other: Benchmark) -> flo
     if smallest_flops == one.flops:
         return BOUNDARY_LIMIT_S
     return max(BOUNDARY_FACTOR * least_s, BOUNDARY_LEAST_S)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """How much longer than the baseline a call of an arm takes.
+
+    Args:
+        size: the swept size of the workload; None where none was swept.
+        over: the arm against the baseline. If XLA runs the baseline's program, the overhead is only that of crossing
+            the jit boundary.
+    """
+
+    benchmark: Benchmark
+    size: int | None
+    over: Difference
+
+    @property
+    def share(self) -> float:
+        """Of the baseline's time."""
+        return self.over.ratio - 1
+
+
+def overheads(results: Results) -> list[Overhead]:
+    """The overhead of every arm of the stock division, without the baseline."""
+    swept = results.trigru.plan.swept or ""
+    return [
+        Overhead(b, b.arm.workload.sizes.get(swept), difference(results, b, baseline_of(benchmarks)))
+        for benchmarks in results.groups().values()
+        for b in benchmarks
+        if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")
+    ]
+
+
+def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
+    """The size from which an arm's overhead is negligible, and whether the intervals confirm it.
+
+    Args:
+        of_arm: of one arm and phase, one for each size.
+    """
+    sure, likely = None, None
+    for overhead in sorted(of_arm, key=lambda o: o.size or 0, reverse=True):
+        if overhead.share >= NEGLIGIBLE:
+            break
+        if overhead.over.high - 1 < NEGLIGIBLE and sure == likely:
+            sure = overhead.size
+        likely = overhead.size
+    return (likely, False) if sure is None else (sure, True)

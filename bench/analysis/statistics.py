@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import bootstrap, t
 
 from ...common.errors import InputError
-from ..arms.plan import FEW_PROCESSES
+from ..arms.arms import FEW_PROCESSES
 
 CONFIDENCE = 0.95
 #: Fewer rounds, in a single process, bear no 95 % interval, and so no verdict.

@@ -1,4 +1,4 @@
-"""The arms of a group, and how an arm is prepared for timing.
+"""From a plan to the arms that are measured, and how an arm is prepared for timing.
 
 An arm is one port in one call style, on one phase of one workload: `trigru.bench.results.arm.Arm`.
 """
@@ -13,12 +13,14 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Program
 from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...impls import get_port, get_style, unavailable
-from ..results.arm import Arm, Sized
+from ..results.arm import Arm, Plan, Sized
 from .admission import OPTIMIZER, Reference, get_reference
 from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
+#: With so many processes or fewer, one of them compiles.
+FEW_PROCESSES = 4
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,35 @@ class Ready:
     def wait(self, outputs: Any) -> Any:
         """Block until outputs are ready."""
         return self.program.wait(outputs)
+
+
+def expand(plan: Plan) -> list[Arm]:
+    """All arms of a plan, group by group. Each kernel has a division."""
+    arithmetic = plan.dtype, plan.precision
+    groups = [
+        arms
+        for workload in plan.workloads
+        for phase in plan.phases
+        for kernel in plan.kernels
+        for arms in [arms_of(workload, phase, plan.ports, plan.styles, [kernel], *arithmetic, plan.devices)]
+    ]
+    return [arm for arms in groups for arm in arms]
+
+
+def compiling_processes(processes: int) -> int:
+    """How many of a run's processes compile its arms; the others take the programs of the last one that did.
+
+    Compiling is a part of how processes differ, so two do; of a few, as in a first look, one.
+
+    >>> compiling_processes(10), compiling_processes(4)
+    (2, 1)
+    """
+    return 2 if processes > FEW_PROCESSES else 1
+
+
+def packages_of_plan(plan: Plan) -> list[str]:
+    """The distributions whose versions can change what is measured."""
+    return [package for name in plan.ports for package in packages_of(name)]
 
 
 def arms_of(

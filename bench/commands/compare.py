@@ -15,11 +15,11 @@ from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
+from ...impls import unavailable
 from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
-from ..arms.arms import BASELINE, packages_of, unavailable
-from ..arms.plan import expand, packages_of_plan
+from ..arms.arms import BASELINE, expand, packages_of, packages_of_plan
 from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..proving.prover import Prover

@@ -1,7 +1,8 @@
 """Read the options that users write: they become a plan, or an error that says what was expected."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from math import lcm
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
+from ..processes.claims import TIMING, claimed, folder_claim
+from ..processes.probe import check_jax
+from ..reporting.console import say
 from ..reporting.numbers import format_bytes
 from ..results.arm import Plan, Sized
 from ..timing.machine import memory
@@ -163,6 +167,28 @@ def check_folder(folder: Path) -> None:
         raise NotADirectoryError(f"{existing} is a file, expected a folder to write results into.")
     if not os.access(existing, os.W_OK):
         raise PermissionError(f"{existing} is not writable. Pass another folder with --output.")
+
+
+@contextmanager
+def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
+    """Within this context, no other trigru writes into the folder, and none times on this machine: it is waited for.
+
+    Args:
+        timing: whether this command times.
+
+    Raises:
+        OSError: the folder cannot be written.
+        JaxEnvironmentError: JAX does not start here.
+    """
+    check_folder(folder)
+    check_jax()
+    machine = claimed(TIMING, "this machine", _say_waiting) if timing else nullcontext()
+    with claimed(folder_claim(folder), str(folder), _say_waiting), machine:
+        yield
+
+
+def _say_waiting(sentence: str) -> None:
+    say(f"{sentence} Waiting until it has ended.")
 
 
 def _how(*, quick: bool, processes: int | None, dtype: str = "float32", precision: str = "highest") -> dict[str, Any]:

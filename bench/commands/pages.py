@@ -9,12 +9,11 @@ from ..reporting.answer import answer_lines, proof_lines, time_table
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
 from ..reporting.exports import framework_tables
-from ..reporting.overhead import overhead_tables
 from ..reporting.page import sheet
 from ..reporting.plots import answer_picture
 from ..reporting.provenance import load_warnings, origin_lines, provenance_lines, sight_lines
 from ..reporting.sections import Section
-from ..reporting.speedups import speedup_tables
+from ..reporting.speedups import overhead_tables, speedup_tables
 from ..reporting.times import timing_tables
 from ..results.record import Results
 

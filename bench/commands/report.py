@@ -17,10 +17,9 @@ from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
 from ..reporting.exports import FORMATS, VALUES, Export, Kind
 from ..reporting.numbers import json_text
-from ..reporting.overhead import overhead_tables
 from ..reporting.page import sheet
 from ..reporting.provenance import load_warnings, origin_of, provenance_lines, sight_lines
-from ..reporting.speedups import speedup_tables
+from ..reporting.speedups import overhead_tables, speedup_tables
 from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
 from ..results.record import Results

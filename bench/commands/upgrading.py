@@ -54,7 +54,7 @@ def snapshot(
 
     check_jax()  # before anything imports JAX
     from ..proving.prover import Prover
-    from .claims import claim_folder
+    from .options import claim_folder
 
     if file is not None:
         if ports:
@@ -124,7 +124,7 @@ def matrix(
 
     Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
     """
-    from .claims import claim_folder
+    from .options import claim_folder
 
     with claim_folder(output, timing=False):
         from .matrix import matrix, read_sets
@@ -160,7 +160,7 @@ def bisect(
 
     Environments and snapshots are kept, so that it goes on where it was stopped.
     """
-    from .claims import claim_folder
+    from .options import claim_folder
 
     with claim_folder(output, timing=False):
         from .bisect import find

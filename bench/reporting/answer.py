@@ -10,7 +10,7 @@ from ...impls import get_port
 from ..analysis.answer import WAYS, Answer, Cell, Row
 from ..analysis.equality import Proof
 from ..analysis.pairs import OtherClock
-from ..arms.plan import FEW_PROCESSES
+from ..arms.arms import FEW_PROCESSES
 from ..arms.workloads import WORKLOADS, get_workload
 from ..results.arm import Sized
 from ..results.grouping import grouped

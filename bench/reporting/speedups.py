@@ -1,11 +1,13 @@
-"""Tables of what a kernel gains over each framework's own cell and over peers, and several devices over one.
+"""Tables across groups: what a kernel gains over each framework's own cell, several devices over one, and the overhead
+of a framework by size.
 
-Ratios are speedups, the other's time over the arm's own: above 1, the arm is faster.
+Speedups are the other's time over the arm's own: above 1, the arm is faster.
 """
 
 import numpy as np
 
 from ...common.port.programs import ProgramFacts
+from ..analysis.pairs import NEGLIGIBLE, Overhead, negligible_from, overheads
 from ..analysis.speedups import Speedup, means_of, scalings, speedups
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -127,3 +129,34 @@ def _exchanged(program: ProgramFacts | None) -> str:
 
 def _median(b: Benchmark) -> str:
     return format_time(float(np.median(b.time_s)))
+
+
+def overhead_tables(results: Results) -> list[Section]:
+    """Overhead against the swept size; no table where none is swept."""
+    found = overheads(results)
+    sizes = sorted({overhead.size for overhead in found if overhead.size is not None})
+    if len(sizes) < 2:
+        return []
+    rows = []
+    for phase in dict.fromkeys(o.benchmark.arm.phase for o in found):
+        for arm in dict.fromkeys(o.benchmark.name for o in found):
+            mine = {o.size: o for o in found if (o.benchmark.name, o.benchmark.arm.phase) == (arm, phase)}
+            cells = [_share(mine[size]) if size in mine else "-" for size in sizes]
+            size, is_sure = negligible_from(list(mine.values()))
+            rows.append(
+                (f"{arm} {phase}", *cells, "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure))
+            )
+    table = Section(
+        f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
+        (Prose("arm"), *map(str, sizes), f"under {NEGLIGIBLE:.0%} from"),
+        rows,
+        (
+            f"Under {NEGLIGIBLE:.0%}: from this size on, the upper end of the interval stays below it. "
+            '"by estimate": the estimates do, but the intervals do not. *: it runs another program.',
+        ),
+    )
+    return [table]
+
+
+def _share(overhead: Overhead) -> str:
+    return f"{overhead.share:+.1%}" + ("" if overhead.over.same_program else "*")

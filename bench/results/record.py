@@ -22,7 +22,7 @@ class Benchmark(Struct, frozen=True):
         timed: its samples, by process.
         shape: sizes of the workload, as text.
         steps: time steps of a call, without padding.
-        flops, moved_bytes: the least work of a call; see `trigru.bench.arms.work`.
+        flops, moved_bytes: the least work of a call; see `trigru.bench.arms.workloads.work_of`.
         ratio, ratio_low, ratio_high: time / baseline time, paired within rounds, with its 95 % interval.
         floor: the group's noise floor, as a fraction.
         verdict: "faster", "slower" or "indistinguishable", than the baseline.

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ..arms.plan import packages_of_plan
+from ..arms.arms import packages_of_plan
 from ..processes.child import ChildDiedError, devices_of_cpu, lines_of, xla_flags
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Untimed

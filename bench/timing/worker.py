@@ -16,8 +16,7 @@ from ...common.errors import TrigruError
 from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import Build, ProgramFacts, read_program, watch_build
 from ..arms.admission import keep_in
-from ..arms.arms import Ready, expected_of, prepare
-from ..arms.plan import compiling_processes
+from ..arms.arms import Ready, compiling_processes, expected_of, prepare
 from ..results.arm import Arm, Untimed
 from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Started, Timed

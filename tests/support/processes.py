@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from trigru.bench.arms.plan import expand
+from trigru.bench.arms.arms import expand
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed

@@ -17,8 +17,7 @@ from support.processes import (
 )  # fmt: skip
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import load, merge
-from trigru.bench.arms.work import work_of
-from trigru.bench.arms.workloads import Workload
+from trigru.bench.arms.workloads import Workload, work_of
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import save

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.runs import make_arm, make_benchmark, make_results, plan, with_benchmarks, with_facts
 from trigru.bench.analysis.answer import answer
-from trigru.bench.analysis.overhead import overheads
+from trigru.bench.analysis.pairs import overheads
 from trigru.bench.analysis.sight import sight
 from trigru.bench.analysis.speedups import scalings, speedups
 from trigru.bench.analysis.tidy import timings

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.runs import draw_kernels, make_arm, make_benchmark, with_benchmarks
+from support.runs import draw_kernels, make_arm, make_benchmark, make_results, with_benchmarks
+from trigru.bench.analysis.rates import best_ceilings
 from trigru.bench.analysis.speedups import mean_speedup, speedups
+from trigru.bench.results.run import Ceilings
 
 
 @pytest.fixture
@@ -48,3 +50,9 @@ def test_each_style_of_a_port_is_held_against_its_own_stock_arm(results):
     found = [s for s in speedups(with_benchmarks(results, results.benchmarks + others)) if s.arm.startswith("nnx")]
     for arm in ("nnx[nnx.jit]", "nnx[pytree]"):
         assert sorted(s.ratio.ratio for s in found if s.arm == arm) == pytest.approx([1.0, 2.0, 4.0], rel=1e-3)
+
+
+def test_the_best_of_each_limit_counts():
+    seen = [{"float32": Ceilings(100.0, 40.0, 2e-6)}, {"float32": Ceilings(90.0, 50.0, 1e-6)}]
+    results = make_results([make_benchmark(make_arm("pure[jit]"), [1e-3, 1e-3], process=[0, 1])], ceilings=seen)
+    assert best_ceilings(results, "float32") == Ceilings(100.0, 50.0, 1e-6)

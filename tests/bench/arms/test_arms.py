@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
-from trigru.bench.arms.arms import arms_of, prepare
-from trigru.bench.arms.plan import expand, packages_of_plan
+from trigru.bench.arms.arms import arms_of, expand, packages_of_plan, prepare
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels

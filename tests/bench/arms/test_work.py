@@ -8,8 +8,7 @@ import numpy as np
 import optax
 import pytest
 from trigru.bench.arms import work
-from trigru.bench.arms.work import Work, work_of
-from trigru.bench.arms.workloads import WORKLOADS, Workload, get_workload
+from trigru.bench.arms.workloads import WORKLOADS, Work, Workload, get_workload, work_of
 from trigru.bench.results.arm import Sized
 from trigru.bench.timing import roofline
 from trigru.bench.timing.roofline import measure_ceilings

@@ -34,10 +34,9 @@ from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import departures_table, equality_tables
 from trigru.bench.reporting.exports import FORMATS, Export
-from trigru.bench.reporting.overhead import overhead_tables
 from trigru.bench.reporting.provenance import load_warnings, provenance_lines
 from trigru.bench.reporting.sections import markdown
-from trigru.bench.reporting.speedups import speedup_tables
+from trigru.bench.reporting.speedups import overhead_tables, speedup_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import InputError

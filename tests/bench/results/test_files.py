@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import runs
-from support.runs import MACHINE, make_arm, make_benchmark, make_results, save, with_provenance
+from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, save, with_provenance
 from trigru.bench.analysis.merge import load
 from trigru.bench.commands.pages import tables_of
 from trigru.bench.results.arm import Arm, Plan, Untimed
@@ -167,3 +167,18 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / "absent.json")
     with pytest.raises(ResultsFileError, match=r"results.json: No such file"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("workloads", "swept"),
+    [
+        (["tiny@hidden=4", "tiny@hidden=6"], "hidden"),
+        (["tiny@batch=2@hidden=4", "tiny@batch=2@hidden=6"], "hidden"),  # another size is fixed
+        (["tiny@batch=2@hidden=4", "tiny@batch=3@hidden=6"], None),
+        (["tiny@hidden=4", "question@hidden=6"], None),
+        (["tiny", "tiny@hidden=4", "tiny@hidden=6"], None),
+        (["tiny@hidden=4"], None),
+    ],
+)
+def test_a_sweep_varies_one_size_of_one_workload(workloads, swept):
+    assert plan(workloads=workloads).swept == swept

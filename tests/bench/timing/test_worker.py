@@ -10,7 +10,7 @@ import pytest
 from support.processes import ask_here, ignore, journal_at
 from support.runs import make_arm, plan
 from trigru.bench.analysis.merge import merge
-from trigru.bench.arms.plan import expand
+from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import Untimed
 from trigru.bench.timing import roofline, worker
 from trigru.bench.timing.machine import machine_differences
