@@ -4,29 +4,10 @@ import numpy as np
 from scipy.stats import t
 
 from ..results.record import Benchmark, Results
-from .statistics import CONFIDENCE, MIN_FLOOR, between_runs
+from .statistics import CONFIDENCE, between_runs
 
 #: A difference counts as seen if a run finds it with this probability.
 POWER = 0.8
-#: Standard deviations of the log-ratio of two samples of one round, between processes and between rounds. They are
-#: those of the published calibrations, over all workloads.
-BETWEEN_PROCESSES, BETWEEN_ROUNDS = 0.007, 0.032
-#: How many rounds a group of fast calls gets in a process if no number is asked for.
-USUAL_ROUNDS = 22
-
-
-def least_expected(processes: int, rounds: int | None) -> float:
-    """The least difference that a run may hope to see, as a fraction, on a machine as quiet as the calibrations'.
-
-    Args:
-        rounds: of each process; None for as many as fit.
-
-    >>> round(least_expected(10, 22), 3), round(least_expected(4, 22), 3), round(least_expected(1, 22), 3)
-    (0.013, 0.037, 0.031)
-    """
-    of_median = (np.pi / 2 / (rounds or USUAL_ROUNDS)) ** 0.5 * BETWEEN_ROUNDS
-    error = ((BETWEEN_PROCESSES**2 + of_median**2) / processes) ** 0.5
-    return _least(error, MIN_FLOOR, processes)
 
 
 def least_seen(b: Benchmark) -> float:

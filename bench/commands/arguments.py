@@ -92,10 +92,7 @@ Folder = Annotated[
 PageFolder = Annotated[
     Path | None, typer.Option("--output", "-o", parser=read_folder, help="Folder for report.html, of one run.")
 ]
-DiffFolder = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", parser=read_folder, help="Folder for diff.html and a picture of what changed."),
-]
+DiffFolder = Annotated[Path | None, typer.Option("--output", "-o", parser=read_folder, help="Folder for diff.html.")]
 FailAbove = Annotated[
     float, typer.Option(min=0.0, max=1000.0, help="The share by which an arm may be slower than before.")
 ]

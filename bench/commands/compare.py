@@ -24,7 +24,6 @@ from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
-from ..reporting.provenance import expectation
 from ..reporting.starts import cold_start_tables
 from ..results.arm import Arm, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
@@ -86,7 +85,6 @@ def compare(
             with shielded():
                 path.unlink(missing_ok=True)
                 journal = Journal(path, begun)
-        say(expectation(plan))
         with Progress("compare") as progress:
             run(journal, progress.add)
     except (KeyboardInterrupt, TrigruError, OSError) as error:

@@ -51,7 +51,7 @@ def matrix(
     origin = [f"{found.datetime}, {found.device}: {' '.join(found.command)}"]
     write_whole(folder / TABLES, markdown("Version sets", origin, sections).encode())
     write_whole(folder / PAGE, sheet("version sets", [], pictures, sections, origin).encode())
-    written = [folder / name for name in (FILE, TABLES, PAGE)] + [path for p in pictures for path in p.write(folder)]
+    written = [folder / name for name in (FILE, TABLES, PAGE)]
     show(sections, details=details)
     say(f"written: {', '.join(map(str, written))}")
     if any(row.reason for row in found.rows):

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
-from ..analysis.sight import least_expected, sight
-from ..results.arm import Arm, Plan
+from ..analysis.sight import sight
+from ..results.arm import Arm
 from ..results.record import Machine, Provenance, Results
 
 #: If more than this share of the cores was busy before the run, there is a warning.
@@ -72,15 +72,6 @@ def short_group(arm: Arm) -> str:
     division = [arm.division] if arm.division != STOCK else []
     arithmetic = [arm.arithmetic] if arm.arithmetic != "float32" else []
     return " ".join((str(arm.workload), arm.phase, *division, *arithmetic))
-
-
-def expectation(plan: Plan) -> str:
-    """What a run of this plan will be able to find."""
-    least = f"{least_expected(plan.processes, plan.rounds):.1%}"
-    condition = "where calls are fast, and the machine is as quiet as that in docs/measurement.md"
-    if plan.processes == 1:
-        return f"{ONE_PROCESS} Differences below {least} may be, {condition}."
-    return f"{plan.processes} processes: a difference of {least} will be found four times in five, {condition}."
 
 
 def sight_lines(results: Results) -> list[str]:

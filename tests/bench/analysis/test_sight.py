@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from support.runs import make_arm, make_benchmark, make_results
-from trigru.bench.analysis.sight import BETWEEN_PROCESSES, BETWEEN_ROUNDS, least_expected, least_seen, sight
+from trigru.bench.analysis.sight import least_seen, sight
 from trigru.bench.analysis.statistics import MIN_FLOOR, as_ratio, effect_of, verdict
 
 TRIALS = 300
+#: Standard deviations of the log-ratio of two samples of one round, as in the published calibrations.
+BETWEEN_PROCESSES, BETWEEN_ROUNDS = 0.007, 0.032
 
 
 def drawn(rng, processes, rounds):
@@ -21,21 +23,20 @@ def drawn(rng, processes, rounds):
 
 
 @pytest.mark.parametrize(("processes", "rounds"), [(3, 40), (4, 12), (5, 12), (10, 36)])
-def test_what_is_expected_to_be_seen_is_found_four_times_in_five(rng, processes, rounds):
-    least = least_expected(processes, rounds)
-    assert least > MIN_FLOOR
-    found, seen = 0, []
-    for _ in range(TRIALS):
-        log_ratio, process = drawn(rng, processes, rounds)
-        ratio = as_ratio(effect_of(log_ratio + np.log1p(least), process, resamples=60))
-        found += verdict(ratio, MIN_FLOOR) == "slower"
+def test_what_a_run_can_see_is_found_four_times_in_five(rng, processes, rounds):
+    draws, seen = [drawn(rng, processes, rounds) for _ in range(TRIALS)], []
+    for log_ratio, process in draws:
+        ratio = as_ratio(effect_of(log_ratio, process, resamples=60))
         b = make_benchmark(
             make_arm("linen[apply]"), np.exp(log_ratio), process,
             ratio=ratio.ratio, ratio_low=ratio.low, ratio_high=ratio.high, floor=MIN_FLOOR,
         )  # fmt: skip
         seen.append(least_seen(b))
-    assert found / TRIALS == pytest.approx(0.8, abs=0.1)
-    assert np.median(seen) == pytest.approx(least, rel=0.25)
+    least = np.median(seen)
+    assert least > MIN_FLOOR
+    shifted = [as_ratio(effect_of(of + np.log1p(least), process, resamples=60)) for of, process in draws]
+    found = [verdict(ratio, MIN_FLOOR) == "slower" for ratio in shifted]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.15)
 
 
 def test_a_run_sees_nothing_below_its_noise_floor_and_less_with_fewer_processes():
@@ -47,7 +48,6 @@ def test_a_run_sees_nothing_below_its_noise_floor_and_less_with_fewer_processes(
     assert of(1.0, 1.0, 0.03, 2) == pytest.approx(1.03 * np.exp(0.841621 * 0.01) - 1), "runs of two differ by 1 %"
     assert of(0.98, 1.02, 0.03, 5) > 0.03
     assert 0.1 < of(0.9, 1.1, 0.01, 5) < 0.2
-    assert least_expected(2, 10) > least_expected(3, 10) > least_expected(3, 1000) > 0
 
 
 def test_of_a_group_it_is_the_arm_in_the_middle_and_the_baseline_is_none():
