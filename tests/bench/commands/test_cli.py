@@ -25,7 +25,7 @@ COMMANDS = {
     "matrix": {"--from", "--every", "--port", "--python", "--equality", "--no-equality", "--details", "--output"},
     "bisect": {"--port", "--python", "--with", "--fact", "--output"},
     "styles": set(),
-    "port": {"--inputs", "--save", "--format"},
+    "port": {"--inputs", "--save", "--format", "--time"},
     "convert": {"--to"},
 }  # fmt: skip
 
