@@ -99,9 +99,10 @@ def _own_steps(program: Any, arguments: Arguments, weights: Sequence[Any]) -> It
     params = list(arguments.params)
     with enable_x64(True):
         state = optimizer.init(program.tree(params))
-        for _ in range(OWN_STEPS):
+    for _ in range(OWN_STEPS):
+        with enable_x64(True):  # not around the yield: whoever goes on would compute in 64 bits, too
             gradient = program.gradient(replace(arguments, params=params), weights).of_params
             updates, state = optimizer.update(program.tree(gradient), state, program.tree(params))
             new = optax.apply_updates(program.tree(params), updates)
             params = [np.asarray(leaf)[None] for leaf in jax.tree.leaves(new) if is_float(leaf)]
-            yield params
+        yield params
