@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from trigru.bench.arms import work
+from trigru.bench.arms import workloads
 from trigru.bench.arms.workloads import WORKLOADS, Work, Workload, get_workload, work_of
 from trigru.bench.results.arm import Sized
 from trigru.bench.timing import roofline
@@ -26,9 +26,9 @@ def test_operations_of_the_phases_follow_from_those_of_a_step(workload, monkeypa
     B, D, H, C = workload.batch_size, workload.input_size, workload.hidden_size, workload.classes or 0
     step, forward, gradient, train = (work_of(workload, phase).flops for phase in PHASES)
     assert forward == step / B * workload.steps + 2 * B * H * C
-    assert train - gradient == work.ADAM_FLOPS * workload.parameters()
-    monkeypatch.setattr(work, "CELL_FLOPS", 0)
-    monkeypatch.setattr(work, "CELL_GRADIENT_FLOPS", 0)
+    assert train - gradient == workloads.ADAM_FLOPS * workload.parameters()
+    monkeypatch.setattr(workloads, "CELL_FLOPS", 0)
+    monkeypatch.setattr(workloads, "CELL_GRADIENT_FLOPS", 0)
     forward, gradient = (work_of(workload, phase).flops for phase in ("forward", "gradient"))
     assert gradient == 3 * forward - workload.steps * 2 * 3 * H * D, "three forward passes less the inputs' gradient"
 
@@ -86,7 +86,7 @@ def test_xla_counts_about_as_much_for_adam():
         return optax.apply_updates(updates, params), state
 
     counted = xla_flops(move, params, adam.init(params), params)
-    assert counted == pytest.approx(work.ADAM_FLOPS * 1000, rel=0.3)
+    assert counted == pytest.approx(workloads.ADAM_FLOPS * 1000, rel=0.3)
 
 
 def test_padded_steps_are_no_work():
