@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
@@ -263,3 +265,13 @@ def test_where_the_page_cannot_be_written_the_result_stands_and_blocks_no_other_
     assert load(folder / "results.json").trigru.complete
     assert invoke("report", str(folder)).stdout == out
     assert invoke(*STEP, "--phase", "forward", "-o", str(folder)).exit_code == 0, "another plan"
+
+
+def test_the_pytest_benchmark_suite_runs():
+    chosen = "tiny and forward and (pure or linen)"
+    command = [sys.executable, "-m", "pytest", "bench", "--benchmark-only", "-k", chosen, "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert result.returncode == 0, result.stdout
+    assert "4 passed" in result.stdout
+    assert "tiny/forward/float32/stock" in result.stdout
