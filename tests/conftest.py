@@ -128,7 +128,8 @@ def pytest_generate_tests(metafunc):
             module.name
             for folder in ("common", "impls", "bench")
             for module in pkgutil.walk_packages([str(ROOT / folder)], f"trigru.{folder}.", onerror=lambda _: None)
-            if module.name != "trigru.impls.parity.public"  # which is trigru.parity
+            if ".test_" not in module.name
+            and module.name != "trigru.impls.parity.public"  # which is trigru.parity
             and not _lacks_its_library(module.name)
         ]
         metafunc.parametrize("module_name", names)

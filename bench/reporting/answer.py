@@ -16,7 +16,6 @@ from ..results.arm import Sized
 from ..results.grouping import grouped
 from .naming import HEADINGS, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
-from .provenance import ONE_PROCESS
 from .reasons import first_lines, reason_lines, slower_of, style_in
 from .sections import Section, Words
 
@@ -119,7 +118,7 @@ def limit_lines(found: Answer) -> list[str]:
         noisiest = f" (noisiest row: {most})" if most != usual else ""
         lines[0] += f" Differences below {usual}{noisiest} may have been missed."
     if found.processes == 1:
-        lines.append(ONE_PROCESS)
+        lines.append("One process does not show how processes differ: small differences may be chance.")
     elif found.processes <= FEW_PROCESSES:
         lines.append("Few processes: 92 % of such 95 % intervals held what a long run found (docs/measurement.md).")
     if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
