@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 WORKLOADS = [f"--workload={name}" for name in ("question", "medium", "long", "large")]
 #: jit, as each framework's user writes it without state to hand on
 STYLES = [f"--style={name}" for name in ("jit", "apply", "split-merge", "partition")]
+#: torch's own GRU, beside all ports.
+TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")]
 KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
 INFERENCE = ["--phase=forward", *KERNEL[1:]]
 #: Runnable processes in the last minute, below which a machine is idle.
@@ -28,8 +30,8 @@ RESULTS = {
     "cpu": ("3.13", ["compare"]),
     "cpu-py311": ("3.11", ["compare"]),
     "sweep": ("3.13", ["compare", "--no-proof", "--size=hidden=8,32,128,512", "--phase=train_step"]),
-    "kernel": ("3.11", ["compare", "--no-proof", "--kernel=fused", *KERNEL, *STYLES]),
-    "inference": ("3.11", ["compare", "--no-proof", "--kernel=fused", *INFERENCE, *STYLES]),
+    "kernel": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *KERNEL, *STYLES]),
+    "inference": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
     "cold_start": ("3.13", ["compare", "--cold-start"]),
 }
 
@@ -72,9 +74,10 @@ def _measure(name: str, folder: Path) -> str | None:
 
 
 def _environment(python: str, folder: Path) -> Path:
-    """The environment of a Python, with the pinned versions."""
+    """The environment of a Python, with the pinned versions, and torch, where its wheels are."""
     if not folder.exists():
-        command = ["uv", "sync", f"--python={python}"]
+        more = ["--extra=peers"] if python == "3.11" else []
+        command = ["uv", "sync", f"--python={python}", *more]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder)}, check=True)
     return folder
 

@@ -48,7 +48,7 @@ def before_any_command(
 
 @app.command()
 def compare(
-    ports: given.Ports = None,
+    ports: given.TimedPorts = None,
     workloads: given.Workloads = None,
     sizes: given.Sizes = None,
     phases: given.Phases = None,
@@ -114,6 +114,7 @@ def verify(
     kernels: given.ProvenKernels = None,
     format: given.Format = "text",
     devices: given.Devices = None,
+    hosts: given.Hosts = None,
     self_test: given.SelfTest = False,
     upstream: given.Upstream = False,
     anew: given.Anew = False,
@@ -128,10 +129,17 @@ def verify(
         raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
     if upstream and kernels:
         raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
+    if hosts and (checks or dtypes or self_test or upstream or anew):
+        raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --format alone.")
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
     check_jax()
+    if hosts:
+        from .commands import verify
+
+        verify.verify_together(ports, kernels, hosts, json=json, devices=devices)
+        return
     with Prover(keep=keeps, early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
 

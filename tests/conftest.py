@@ -59,6 +59,7 @@ LONG = (
     "bench/proving/test_prover.py::test_a_question_that_kills_hangs_or_ends",
     "bench/proving/test_prover.py::test_damaged_programs",
     "bench/test_devices.py",
+    "bench/test_hosts.py",
     "bench/timing/test_coldstart.py::test_a_start",
     "bench/timing/test_worker.py::test_the_second_process_compiles",
     "bench/upgrades/test_facts.py",
@@ -136,8 +137,10 @@ def pytest_generate_tests(metafunc):
 
 
 def _lacks_its_library(name):
-    """A module of PyTorch, where that is not installed."""
-    return name.split(".")[-1].startswith("torch_") and importlib.util.find_spec("torch") is None
+    """A module of a peer, or of PyTorch, where that is not installed."""
+    parts = name.split(".")
+    library = "torch" if parts[-1].startswith("torch_") else parts[-1] if "peers" in parts[:-1] else None
+    return library is not None and importlib.util.find_spec(library) is None
 
 
 @pytest.fixture(params=port_names())

@@ -40,6 +40,7 @@ class Reference:
         params: canonical; every arm loads them.
         expected: quantities by name, float64.
         bounds: the largest error that passes, by name.
+        steps: how many calls are compared: train steps, or 1.
     """
 
     phase: str
@@ -47,6 +48,7 @@ class Reference:
     batch: Batch
     expected: dict[str, np.ndarray]
     bounds: dict[str, float]
+    steps: int
     _walk: Trajectory | None
 
     def hold(self, program: Program, call: Callable[[], Any]) -> float:
@@ -70,7 +72,7 @@ class Reference:
 
     def _answers(self, program: Program, call: Callable[[], Any]) -> dict[str, Any]:
         if self._walk is not None:
-            losses = np.stack([np.asarray(call()) for _ in range(TRAIN_STEPS)])
+            losses = np.stack([np.asarray(call()) for _ in range(self.steps)])
             return {"losses": losses} | self._walk.moved(program.params())
         result = call()
         if self.phase == "gradient":
@@ -105,9 +107,11 @@ def keep_in(folder: Path) -> Iterator[None]:
         _folder = None
 
 
-def get_reference(workload: Workload, phase: str, dtype: str, precision: str = "highest") -> Reference:
-    """The oracle's answers for a phase of a workload; for "train_step", of two steps."""
-    key = workload.name, phase, dtype, precision
+def get_reference(
+    workload: Workload, phase: str, dtype: str, precision: str = "highest", steps: int = TRAIN_STEPS
+) -> Reference:
+    """The oracle's answers for a phase of a workload; for "train_step", of that many steps."""
+    key = workload.name, phase, dtype, precision, steps
     if key in _known:
         return _known[key]
     path = _folder and _folder / f"{'-'.join(map(str, key))}.pickle"
@@ -115,13 +119,13 @@ def get_reference(workload: Workload, phase: str, dtype: str, precision: str = "
         _known[key] = pickle.loads(path.read_bytes())
     else:
         bits = OPERAND_BITS.get((jax.default_backend(), precision)) if dtype == "float32" else None
-        _known[key] = _ask(workload, phase, dtype, bits)
+        _known[key] = _ask(workload, phase, dtype, bits, steps)
         if path:
             write_whole(path, pickle.dumps(_known[key]))
     return _known[key]
 
 
-def _ask(workload: Workload, phase: str, dtype: str, bits: int | None) -> Reference:
+def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: int) -> Reference:
     def cast(tree: Any, to: Any) -> Any:
         return jax.tree.map(lambda a: a.astype(to) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
@@ -129,17 +133,17 @@ def _ask(workload: Workload, phase: str, dtype: str, bits: int | None) -> Refere
 
     if phase == "train_step":
         with enable_x64(True):
-            walk = trajectory(cast(params, "float64"), cast(batch, "float64"), OPTIMIZER, TRAIN_STEPS, weighted=True)
+            walk = trajectory(cast(params, "float64"), cast(batch, "float64"), OPTIMIZER, steps, weighted=True)
         with oracle.operands_rounded(bits):
-            rounded = trajectory(params, cast(batch, own), OPTIMIZER, TRAIN_STEPS, weighted=True, dtype=own)
+            rounded = trajectory(params, cast(batch, own), OPTIMIZER, steps, weighted=True, dtype=own)
         exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)
     else:
-        walk = None
+        walk, steps = None, 1
         exact = _ANSWERS[phase](cast(params, "float64"), cast(batch, "float64"))
         with oracle.operands_rounded(bits):
             in_dtype = _ANSWERS[phase](cast(params, own), cast(batch, own))
     bounds = {name: accuracy_bound(in_dtype[name], exact[name], dtype, bits) for name in exact}
-    return Reference(phase, params, batch, exact, bounds, walk)
+    return Reference(phase, params, batch, exact, bounds, steps, walk)
 
 
 def _forward(params: Any, batch: Batch) -> dict[str, Any]:

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Program
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
 from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
-from ...impls import get_port, get_style, unavailable
+from ...impls import get_port, get_style
 from ..results.arm import Arm, Plan, Sized
-from .admission import OPTIMIZER, Reference, get_reference
+from .admission import OPTIMIZER, TRAIN_STEPS, Reference, get_reference
+from .peers import PEERS, Peer, get_peer
 from .workloads import get_workload, workload_of
 
 #: The port and style that ratios are relative to.
@@ -55,7 +57,7 @@ def expand(plan: Plan) -> list[Arm]:
         for workload in plan.workloads
         for phase in plan.phases
         for kernel in plan.kernels
-        for arms in [arms_of(workload, phase, plan.ports, plan.styles, [kernel], *arithmetic, plan.devices)]
+        for arms in [arms_of(workload, phase, plan.ports, plan.styles, [kernel], plan.peers, *arithmetic, plan.devices)]
     ]
     return [arm for arms in groups for arm in arms]
 
@@ -73,7 +75,7 @@ def compiling_processes(processes: int) -> int:
 
 def packages_of_plan(plan: Plan) -> list[str]:
     """The distributions whose versions can change what is measured."""
-    return [package for name in plan.ports for package in packages_of(name)]
+    return [package for name in (*plan.ports, *plan.peers) for package in packages_of(name)]
 
 
 def arms_of(
@@ -82,6 +84,7 @@ def arms_of(
     ports: Sequence[str],
     styles: Sequence[str] | None = None,
     kernels: Sequence[str] = (STOCK,),
+    peers: Sequence[str] = (),
     dtype: str = "float32",
     precision: str = "highest",
     devices: Sequence[int] = (1,),
@@ -94,6 +97,7 @@ def arms_of(
             documented and the functional one, and where a kernel is compared with the stock cell, or one device with
             several, for the documented.
         kernels: of one division, whose name they share. Each port has its stock arm in every division.
+        peers: names; all styles of each.
         dtype, precision: of all of them.
         devices: over how many each port's batch is spread, in each way.
     """
@@ -106,19 +110,21 @@ def arms_of(
     def make(
         port: str, style: str | None, kernel: str, role: Any = "arm", copy: int = 1, over: int = 1, way: str = ""
     ) -> Arm:
-        labels = labels_of_port[port].get(style or "", ())
+        labels = labels_by_source[port].get(style or "", ())
         return Arm(
             workload, phase, dtype, division, port, style, kernel, role, copy, labels, precision,
             over, way,
         )  # fmt: skip
 
-    labels_of_port = {
-        name: {} if unavailable(name) else labels_of(get_port(name), phase) for name in (BASELINE[0], *ports)
-    }
+    labels_by_source = {name: _labels_of(name, phase) for name in (BASELINE[0], *ports, *peers)}
 
     own = [STOCK, *(kernel for kernel in kernels if kernel != STOCK)]
     found = [make(*BASELINE, STOCK, "baseline"), make(*BASELINE, STOCK, "duplicate", 2)]
-    for name in ports:
+    for name in (*ports, *peers):
+        if name in peers:
+            known = [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]
+            found += [make(name, style, STOCK) for style in known]
+            continue
         asked = [None] if unavailable(name) else styles_called(get_port(name), styles, phase)
         several = [(over, way) for over in devices if over > 1 for way in WAYS.get(phase, ("placed",))]
         found += [
@@ -131,14 +137,40 @@ def arms_of(
     return found
 
 
+def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
+    """What the styles of a port or a peer are called, by name; of a peer, the first is the documented one."""
+    if unavailable(name):
+        return {}
+    source = get_source(name)
+    return {source.call_styles[0].name: (DOCUMENTED,)} if isinstance(source, Peer) else labels_of(source, phase)
+
+
+def get_source(name: str) -> Port | Peer:
+    """A port, or a peer, by name."""
+    return get_peer(name) if name in PEERS else get_port(name)
+
+
+def unavailable(name: str) -> str | None:
+    """Why a port or a peer cannot be used here, or None."""
+    try:
+        get_source(name)
+    except UnavailableError as error:
+        return str(error)
+    return None
+
+
 def packages_of(name: str) -> tuple[str, ...]:
-    """The distributions that can change a port's results; empty where it is not available."""
-    return () if unavailable(name) else get_port(name).packages
+    """The distributions that can change a port's or a peer's results; empty where it is not available."""
+    return () if unavailable(name) else get_source(name).packages
 
 
 def expected_of(arm: Arm) -> Reference:
-    """What an arm has to compute, by the oracle."""
-    return get_reference(workload_of(arm), arm.phase, arm.dtype, arm.precision)
+    """What an arm has to compute, by the oracle.
+
+    Peers may have two biases where the model has one. Then they train like the model for one step only.
+    """
+    steps = 1 if arm.port in PEERS else TRAIN_STEPS
+    return get_reference(workload_of(arm), arm.phase, arm.dtype, arm.precision, steps)
 
 
 def prepare(arm: Arm) -> Ready:
@@ -148,17 +180,22 @@ def prepare(arm: Arm) -> Ready:
         UnavailableError: the port or the style is not available here.
         NotEqualError: the results are not those of the oracle.
     """
-    port = get_port(arm.port)
+    source = get_source(arm.port)
     config = workload_of(arm).config(arm.phase, arm.kernel, arm.dtype)
     expected = expected_of(arm)
     start = time.perf_counter()
-    style = get_style(port, arm.style or "?")
-    task, model = make_task(port, config, arm.phase, OPTIMIZER), port.load(config, expected.params)
-    if arm.devices > 1:
-        spread = spread_of(arm.devices, arm.way)
-        program = replace(style.build(port, spread.model(model), spread.task(task)), put=spread.put)
+    style = get_style(source, arm.style or "?")
+    if isinstance(source, Peer):
+        if arm.dtype != "float32":
+            raise UnavailableError(f"{arm.port} is timed in float32 alone.")
+        program = style.build(config, expected.params, arm.phase)
     else:
-        program = style.build(port, model, task)
+        task, model = make_task(source, config, arm.phase, OPTIMIZER), source.load(config, expected.params)
+        if arm.devices > 1:
+            spread = spread_of(arm.devices, arm.way)
+            program = replace(style.build(source, spread.model(model), spread.task(task)), put=spread.put)
+        else:
+            program = style.build(source, model, task)
     arguments = [program.put(array) for array in expected.batch.arguments(arm.phase)]
     first_call_s = 0.0
 

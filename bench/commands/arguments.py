@@ -20,6 +20,12 @@ def keeps() -> bool:
 
 
 Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
+TimedPorts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--port", help="Only this port, or torch, whose own GRU is timed beside them (repeatable). Default: all ports."
+    ),
+]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]
 Phases = Annotated[
     list[str] | None,
@@ -112,6 +118,14 @@ Devices = Annotated[
         min=2,
         max=64,
         help="Ask also with the batch spread over so many parts of a CPU as devices, or over all accelerators.",
+    ),
+]
+Hosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts",
+        help="Check many devices together with other hosts: auto where JAX finds them (SLURM, Open MPI, Kubernetes, "
+        "Cloud TPU), else the first one's HOST:PORT, how many there are, and which this is, as in 10.0.0.1:8476,2,0.",
     ),
 ]
 SelfTest = Annotated[

@@ -9,10 +9,10 @@ COMMANDS: dict[str, str] = {
 #: By the name of the option, whichever command had it.
 OPTIONS: dict[str, str] = {
     "--calibrate": "--calibrate is a script of the repository now: bench/studies/calibration.py.",
-    "--coordinator": "--coordinator is gone: nothing runs on several hosts; --devices takes those of one.",
-    "--host": "--host is gone: nothing runs on several hosts; --devices takes those of one.",
-    "--distributed": "--distributed is gone: nothing runs on several hosts; --devices takes those of one.",
-    "--hosts": "--hosts is gone: nothing runs on several hosts; --devices takes those of one.",
+    "--coordinator": "--coordinator is a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0.",
+    "--host": "--host is a part of --hosts of `trigru verify`, as in --hosts 10.0.0.1:8476,2,0.",
+    "--distributed": "--distributed is --hosts auto of `trigru verify`.",
+    "--hosts": "--hosts is an option of `trigru verify` alone.",
     "--rounds": "--rounds is gone: a group gets as many rounds as fill its time; --processes says how often.",
     "--sweep": "--sweep is now --size with several values, as in --size hidden=8,32,128.",
     "--seed": "--seed is gone: the orders of arms and the bootstrap are drawn with the seed 0.",
@@ -36,7 +36,7 @@ OPTIONS: dict[str, str] = {
     "--thorough": "--thorough is gone: all default checks always run; --check scale checks accuracy at large sizes.",
     "--last": "--last is gone: say with --from at which day to begin.",
     "--allow-pickle": "--allow-pickle is not needed: .pt and .pth files are read by torch.load(weights_only=True).",
-    "--peers": "--peers is gone: what torch, Haiku, Keras and ONNX Runtime took stands in docs/kernel.md.",
+    "--peers": "--peers is now a port to name: --port torch, beside the others.",
 }
 #: The commands that had an option, where its name could be meant otherwise in others.
 ONLY: dict[str, tuple[str, ...]] = {"--json": ("compare", "verify", "report"), "--phase": ("styles",)}

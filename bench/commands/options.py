@@ -15,6 +15,8 @@ from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
+from ..arms.arms import BASELINE
+from ..arms.peers import PEERS, get_peer
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
 from ..processes.claims import TIMING, claimed, folder_claim
 from ..processes.probe import check_jax
@@ -55,7 +57,7 @@ def make_plan(
     """A plan from the command line's options. An option that was not given is None or False; `_how` has the others."""
     own = [sized for of in workloads or [OWN] for text in sizes or () for sized in parse_size(text, parse_workload(of))]
     quick = quick or is_quick(sizes)
-    names = read_ports(ports)
+    names, peers = read_sources(ports)
     timed = read_kernels(kernels, names)
     stock_alone = all(kernel == STOCK for kernel in timed)
     usual = STANDARD if stock_alone else tuple(workload.name for workload in WORKLOADS)
@@ -79,6 +81,7 @@ def make_plan(
         workloads=tuple(workload for number, workload in enumerate(chosen) if workload not in chosen[:number]),
         phases=asked_phases,
         ports=names,
+        peers=peers,
         styles=tuple(dict.fromkeys(styles)) if styles else first_look,
         kernels=timed,
         **_how(quick=quick, **how),
@@ -122,6 +125,15 @@ def read_ports(names: list[str] | None) -> tuple[str, ...]:
     for name in names or ():
         get_port(name)
     return tuple(dict.fromkeys(names or port_names()))
+
+
+def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ports and the peers asked for; all ports and no peer by default. A peer alone is timed beside plain JAX."""
+    peers = tuple(dict.fromkeys(name for name in names or () if name in PEERS))
+    for peer in peers:
+        get_peer(peer)  # raises with what is missing
+    ports = [name for name in names or () if name not in PEERS]
+    return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 
 def read_kernels(names: list[str] | None, ports: tuple[str, ...]) -> tuple[str, ...]:

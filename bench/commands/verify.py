@@ -9,13 +9,15 @@ from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check, get_che
 from ...common.equality.contract.designs import coverage_of
 from ...common.equality.contract.script import script_of
 from ...common.equality.measurement import Measurement
+from ...common.equality.verification import verify as verify_equal
 from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import faults, get_port, pure, unavailable, upstream
+from ..processes.hosts import check_same, join, quiet, read_hosts
 from ..proving.kept import KeptProof, digest, keep, kept, nothing_changed
 from ..proving.messages import Asked, Subject
 from ..proving.prover import Proof, Prover
-from ..proving.questions import OF_PARTS, expand
+from ..proving.questions import OF_PARTS, expand, get_subject
 from ..reporting.console import Progress, say, show
 from ..reporting.equality import (
     departures_table,
@@ -115,11 +117,7 @@ def verify(
         ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
         devices=devices, anew=anew, prover=prover,
     )  # fmt: skip
-    if json:
-        packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages)))
-    else:
-        show(equality_tables(measurements))
+    _tell(measurements, missing, ports, json=json)
     failed = sum(not m.passed for m in measurements)
     _write_scripts(measurements)
     if failed:
@@ -129,6 +127,41 @@ def verify(
         raise typer.BadParameter("nothing was measured: most checks are in float64 only (docs/equality.md).")
     unchecked = f" Not checked: {', '.join(missing)}." if missing else ""
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
+
+
+def _tell(measurements: list[Measurement], missing: dict[str, str], ports: Sequence[str], *, json: bool) -> None:
+    """Print measurements."""
+    if json:
+        packages = [package for name in ports if name not in missing for package in get_port(name).packages]
+        typer.echo(equality_json(measurements, missing, versions_of(packages)))
+    else:
+        show(equality_tables(measurements))
+
+
+def verify_together(
+    names: list[str] | None, kernels: list[str] | None, where: str, *, json: bool, devices: int | None
+) -> None:
+    """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
+
+    Args:
+        where: the hosts, as users write them.
+        devices: of all hosts together, parts of a CPU each; None for what they have.
+    """
+    ports = read_ports(names)
+    join(read_hosts(where), devices)
+    import jax
+
+    missing = _missing(ports)
+    subjects = _subjects(ports, read_kernels(kernels, ports), missing)
+    with quiet():
+        check_same(jax.__version__, *map(_named, subjects))
+        asked = [get_subject(subject) for subject in subjects]
+        measurements = verify_equal(asked, dtypes=("float64",), checks=ON_DEVICES)
+    if not jax.process_index():
+        _tell(measurements, missing, ports, json=json)
+    say(f"host {jax.process_index()} of {jax.process_count()} has done its part.")
+    if any(not m.passed for m in measurements):
+        raise typer.Exit(1)
 
 
 def _write_scripts(measurements: list[Measurement]) -> None:

@@ -46,7 +46,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
         workload, phase, dtype, precision: the work. Arms are compared where they have these and the division in common.
             dtype is that of the computation, and precision JAX's of matrix products. Parameters are float32.
         division: "stock", or the name of the kernel that the group compares with each framework's own cell.
-        port: its name; in files of earlier versions, also that of another library, a peer.
+        port: its name, or a peer's.
         style: the call style; None where the port is not available, so that its styles are not known.
         kernel: the arm's own.
         role: ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise
@@ -118,19 +118,19 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """What was asked for.
 
     Args:
-        workloads, phases, ports, kernels: by name; each arm is one of each.
+        workloads, phases, ports, peers, kernels: by name; each arm is one of each.
         styles: call styles; None for all.
         processes: fresh interpreters, each of which measures everything.
         rounds: for each group in each process, fewer if they would take too long; None for as many as fit a time.
         sample_time_s: least duration of a sample of fewer than twenty calls.
         dtype, precision: of all arms; see `Arm`.
         devices: over how many each port's batch is spread; 1 is always among them.
-        peers: other libraries, which earlier versions timed beside the ports.
     """
 
     workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
     ports: tuple[str, ...]
+    peers: tuple[str, ...]
     styles: tuple[str, ...] | None
     kernels: Annotated[tuple[str, ...], Meta(min_length=1)]
     processes: Annotated[int, Meta(ge=1, le=1000)]
@@ -139,7 +139,6 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     dtype: Dtype = "float32"
     precision: Precision = "highest"
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)
-    peers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         contradictions.check_plan(self)

@@ -88,6 +88,10 @@ def measure_group(
         answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
         try:
             found, build = _prepare(request, arm)
+            if (found.program.backend or machine.backend) != machine.backend:
+                raise OtherPlatformError(
+                    f"it runs on {found.program.device}, and the ports on {machine.device}: they do not compare."
+                )
             ready.append((found, build))
         except Exception as error:  # only this arm loses its number
             lose(arm, error)
@@ -168,8 +172,8 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
     program = ready.program
     return Timed(
         arm=ready.arm.id,
-        device=machine.device,
-        backend=machine.backend,
+        device=program.device or machine.device,
+        backend=program.backend or machine.backend,
         differs=None,
         gate=ready.gate,
         leaves=program.leaves,
@@ -218,6 +222,6 @@ def _reason(error: Exception) -> str:
 
 
 def answer_request(request: Request, answer: Callable[[Answer], None]) -> None:
-    """Measure in a process of its own."""
+    """Measure in a process of its own, together with those of other hosts where there are some."""
     jax.config.update("jax_enable_compilation_cache", False)  # no program from another run
     measure(request, answer)

@@ -160,6 +160,7 @@ class Program:
         read: canonical record of the gradient that `call` returned.
         put: an array of the batch, as `call` takes it, on the device.
         wait: until what `call` returned is computed.
+        device, backend: that it runs on, where that is not JAX's default device.
     """
 
     call: Callable[..., Any]
@@ -169,6 +170,8 @@ class Program:
     read: Callable[[Any], Params]
     put: Callable[[Any], Any] = jax.device_put
     wait: Callable[[Any], Any] = jax.block_until_ready
+    device: str | None = None
+    backend: str | None = None
 
 
 def check_port(port: Any) -> None:

@@ -21,6 +21,7 @@ PLAN = Plan(
     workloads=(parse_workload("tiny"),),
     phases=("forward",),
     ports=("pure", "linen"),
+    peers=(),
     styles=None,
     kernels=("stock",),
     processes=2,

@@ -15,10 +15,11 @@ from support.runs import make_arm
 from trigru.bench.arms import arms
 from trigru.bench.arms.admission import NotEqualError, get_reference, keep_in
 from trigru.bench.arms.arms import prepare
+from trigru.bench.arms.peers import Peer, PeerStyle
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.port.protocol import CallStyle
-from trigru.common.port.styles import available_styles, functional_program
+from trigru.common.port.styles import available_styles, functional_program, make_task
 from trigru.common.port.task import PHASES
 from trigru.impls.pure import Model, PurePort
 
@@ -114,18 +115,35 @@ def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, faulty, phase):
         prepare(make_arm("pure[jit]", phase=phase))
 
 
+def test_a_peer_is_held_to_the_oracle(monkeypatch):
+    def build_times(factor):
+        def build(config, params, phase):
+            port = PurePort()
+            model = port.load(config, jax.tree.map(lambda p: (factor * p).astype(p.dtype), params))
+            return functional_program(port, model, make_task(port, config, phase, arms.OPTIMIZER))
+
+        return build
+
+    styles = (PeerStyle("eager", "", build_times(1.0)), PeerStyle("compile", "", build_times(1.01)))
+    monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", "", ("torch",), styles))
+    right, wrong = (make_arm(f"torch[{style.name}]", phase="train_step") for style in styles)
+    assert 0 < prepare(right).gate <= 1
+    with pytest.raises(NotEqualError, match="not equal to the oracle"):
+        prepare(wrong)
+
+
 def test_the_first_call_is_the_first_of_those_that_are_compared(monkeypatch):
     monkeypatch.setattr(arms, "time", SimpleNamespace(perf_counter=map(float, count()).__next__))
     assert prepare(make_arm("pure[jit]", phase="train_step")).first_call_s == 1.0
 
 
-def test_processes_share_answers(monkeypatch, tmp_path):
+def test_processes_share_answers_of_as_many_train_steps(monkeypatch, tmp_path):
     for _ in range(2):  # asked, then read
         monkeypatch.setattr("trigru.bench.arms.admission._known", {})
         with keep_in(tmp_path):
-            found = get_reference(get_workload(TINY), "train_step", "float32")
-        assert len(found.expected["losses"]) == 2
-    assert len([*tmp_path.iterdir()]) == 1
+            found = [get_reference(get_workload(TINY), "train_step", "float32", steps=steps) for steps in (1, 2)]
+        assert [(reference.steps, len(reference.expected["losses"])) for reference in found] == [(1, 1), (2, 2)]
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 @pytest.mark.parametrize("worst", ["carry", "outputs"])
@@ -139,6 +157,11 @@ def test_the_gate_is_the_largest_share_of_what_is_allowed(worst):
     answers[worst] = answers[worst][0]
     with pytest.raises(NotEqualError, match=rf"{worst} has shape \((8, )?8,?\), expected \(1, 8(, 8)?\)"):
         expected.hold(program, lambda: tuple(answers.values()))
+
+
+def test_peers_which_may_keep_two_biases_are_held_to_one_train_step():
+    steps = [arms.expected_of(make_arm(name, phase="train_step")).steps for name in ("torch[eager]", "linen[apply]")]
+    assert steps == [1, 2]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -6,6 +6,7 @@ import pytest
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
 from trigru.bench.arms.arms import arms_of, expand, packages_of_plan, prepare
+from trigru.bench.arms.peers import Peer, PeerStyle
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.datasets import japanese_vowels
@@ -40,10 +41,17 @@ def test_benchmark_ids_are_pinned(division):
     assert [arm.role for arm in found] == ["baseline", "duplicate"] + ["arm"] * (len(names) - 2)
 
 
-def test_a_plan_hands_on_styles_and_ports():
-    asked = plan(ports=("nnx",), styles=("pytree",))
-    assert [arm.name for arm in expand(asked)[2:]] == ["nnx[pytree]"]
-    assert "flax" in packages_of_plan(asked)
+@pytest.fixture
+def peer(monkeypatch):
+    """A peer, torch, with two styles."""
+    styles = tuple(PeerStyle(name, "", lambda *_: None) for name in ("eager", "compile"))
+    monkeypatch.setattr(arms, "get_peer", lambda name: Peer("torch", "", ("torch",), styles))
+
+
+def test_a_plan_hands_on_styles_and_peers(peer):
+    asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
+    assert [arm.name for arm in expand(asked)[2:]] == ["nnx[pytree]", "torch[eager]", "torch[compile]"]
+    assert {"flax", "torch"} <= set(packages_of_plan(asked))
 
 
 def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called():
@@ -72,17 +80,21 @@ def test_the_baseline_is_listed_once_and_other_styles_of_its_port_as_others(monk
 
 
 def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):
-    monkeypatch.setattr(arms, "unavailable", lambda name: f"{name} is not installed")
-    asked = plan(ports=("nnx",), styles=("pytree",))
-    assert [arm.name for arm in expand(asked)[2:]] == ["nnx[?]"]
+    def refuse(name):
+        raise UnavailableError(f"{name} is not installed")
+
+    monkeypatch.setattr(arms, "get_port", refuse)
+    monkeypatch.setattr(arms, "get_peer", refuse)
+    asked = plan(ports=("nnx",), peers=("torch",), styles=("pytree",))
+    assert [arm.name for arm in expand(asked)[2:]] == ["nnx[?]", "torch[?]"]
     assert packages_of_plan(asked) == []
 
 
-def test_where_matrix_products_dominate_two_styles_of_a_port_are_enough():
-    names = [arm.name for arm in arms_of(Sized("large"), "forward", PORTS)]
+def test_where_matrix_products_dominate_two_styles_of_a_port_are_enough(peer):
+    names = [arm.name for arm in arms_of(Sized("large"), "forward", PORTS, peers=["torch"])]
     own = ["pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[nnx.jit]", "nnx[split-merge]"]
     own += ["equinox[filter_jit]", "equinox[partition]"]
-    assert names == own
+    assert names == [*own, "torch[eager]", "torch[compile]"]
     assert [arm.name for arm in arms_of(Sized("large"), "forward", ["nnx"], ["pytree"])][2:] == ["nnx[pytree]"]
 
 

@@ -16,7 +16,7 @@ COMMANDS = {
         "--output",
     },
     "verify": {
-        "--port", "--dtype", "--check", "--kernel", "--format", "--devices", "--self-test", "--upstream",
+        "--port", "--dtype", "--check", "--kernel", "--format", "--devices", "--hosts", "--self-test", "--upstream",
         "--anew",
     },
     "report": {"--format", "--ratio", "--workload", "--phase", "--style", "--details", "--output"},
@@ -111,7 +111,7 @@ def test_bad_input_is_said_in_a_line_and_exits_2(tmp_path, arguments, message, m
     ("arguments", "message"),
     [
         ("bench --quick", "`trigru compare --no-proof`"),
-        ("compare --peers", "--peers is gone"),
+        ("compare --peers", "--port torch"),
         ("compare --rounds=3", "--rounds is gone"),
         ("compare --sweep hidden=8,9", "--size hidden=8,32,128"),
         ("compare --resume", "--fresh deletes it"),

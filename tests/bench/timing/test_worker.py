@@ -140,6 +140,22 @@ def test_the_arm_that_is_being_timed_is_marked_and_none_after_that(answers_to, m
     assert not any((tmp_path / MARKER).read_bytes())
 
 
+def test_a_program_elsewhere_than_on_jaxs_device_has_no_number_and_says_where(answers_to, monkeypatch):
+    real = worker.prepare
+
+    def prepare(arm):
+        ready = real(arm)
+        if arm.port == "linen":
+            ready.program.device, ready.program.backend = "A GPU", "cuda"
+        return ready
+
+    monkeypatch.setattr(worker, "prepare", prepare)
+    timed, without = timed_in(answers_to())
+    assert list(timed) == ["pure[jit]", "pure[jit]#2"]
+    assert without["linen[apply]"].startswith("it runs on A GPU, and the ports on ")
+    assert timed["pure[jit]"].backend == "cpu"
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Times that are known: the baseline about 1 s, its duplicate 1.05, linen 1.02 times that."""

@@ -1,0 +1,209 @@
+"""PyTorch's GRU with a learned initial state: `torch.nn.GRU` and one `nn.Parameter` beside it.
+
+The equations are the oracle's. The parameters are not: torch adds one bias to the product with the input, `b_ih`, and
+another to the product with the state, `b_hh`. The model has only one bias for r and one for z.
+
+    b_ih = bias                     (3H,)
+    b_hh = (0, 0, bias_n)           (3H,)
+
+Both biases of a pair get the same gradient. So under Adam each moves as far as the model's one bias, and their sum
+moves twice as far. Outputs, gradients and the first step's moves equal the model's; later steps do not.
+
+torch.compile does not compile `nn.GRU`: Dynamo breaks its graph there. With `torch._dynamo.config.allow_rnn` it would
+unroll the time steps. The style is what a user of `torch.compile(model)` gets: a broken graph.
+"""
+
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# If the library is not installed, a type checker takes this module, which has its name, for the library.
+
+import os
+import shutil
+import sys
+import sysconfig
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import torch
+import torch._dynamo  # optimisers import it when they are made, which fails in two threads at once
+import torch._inductor.utils
+from torch import nn
+from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from ....common.config import GRUConfig
+from ....common.parameters.layouts import TORCH
+from ....common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
+from ....common.port.protocol import Params, Program
+from ..admission import LEARNING_RATE
+from . import Peer, PeerStyle
+
+
+class LearnedGRU(nn.Module):
+    """A GRU that starts from a learned state."""
+
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.gru = nn.GRU(input_size, hidden_size, batch_first=True)
+        self.initial_carry = nn.Parameter(torch.zeros(hidden_size))
+
+    def forward(self, x, carry=None, lengths=None):
+        """Final carry (B, H) and outputs (B, T, H) of x (B, T, D); lengths (B,) are int64, on the CPU."""
+        if carry is None:
+            carry = self.initial_carry.expand(x.shape[0], -1).contiguous()  # (B, H); cuDNN takes no other
+        if lengths is not None:
+            x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        outputs, carry = self.gru(x, carry.unsqueeze(0))  # (B, T, H) or packed, (1, B, H)
+        return carry[0], outputs
+
+
+class Classifier(nn.Module):
+    """Logits from the final carry."""
+
+    def __init__(self, input_size: int, hidden_size: int, classes: int):
+        super().__init__()
+        self.rnn = LearnedGRU(input_size, hidden_size)
+        self.readout = nn.Linear(hidden_size, classes)
+
+    def forward(self, x, lengths=None):
+        """Logits (B, C)."""
+        carry, _ = self.rnn(x, lengths=lengths)
+        return self.readout(carry)
+
+
+class Integers(NamedTuple):
+    """Integers of the batch in both places: lengths are needed on the CPU, labels on the device of the logits."""
+
+    host: torch.Tensor
+    device: torch.Tensor
+
+
+class OnDevice:
+    """A CUDA tensor that NumPy can read; it is copied only then."""
+
+    def __init__(self, tensor: torch.Tensor):
+        self.tensor = tensor
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.tensor.cpu().numpy()
+        return array if dtype is None else array.astype(dtype)
+
+
+def _build(config: GRUConfig, params: Params, phase: str, wrap: Any = lambda model: model) -> Program:
+    fast = jax.config.jax_default_matmul_precision != "highest"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = _load(config, params, device)
+    model, tensors = wrap(module), list(module.parameters())
+
+    def objective(x, targets, lengths=None):
+        if config.classes is not None:
+            return cross_entropy(model(x, _host(lengths)), targets.device)
+        return mse_loss(model(x, lengths=_host(lengths))[1], targets)
+
+    @torch.inference_mode()
+    def forward(x, lengths=None):
+        return model(x, lengths=_host(lengths))
+
+    @torch.inference_mode()
+    def step(frame, carry):
+        carry, outputs = model(frame.unsqueeze(1), carry)  # (B, H), (B, 1, H)
+        return carry, outputs[:, 0]
+
+    def gradient(*arrays):
+        loss = objective(*arrays)
+        return loss.detach(), torch.autograd.grad(loss, tensors)
+
+    optimizer = torch.optim.Adam(tensors, lr=LEARNING_RATE)
+
+    def train_step(*arrays):
+        optimizer.zero_grad()
+        loss = objective(*arrays)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    run = {"forward": forward, "gradient": gradient, "train_step": train_step, "step": step}[phase]
+    names = [name for name, _ in module.named_parameters()]
+
+    def read(gradient: Any) -> Params:
+        return _dump(dict(zip(names, gradient, strict=True)))
+
+    def put(array: Any) -> Any:
+        tensor = torch.tensor(np.asarray(array))
+        return tensor.to(device) if tensor.is_floating_point() else Integers(tensor.long(), tensor.long().to(device))
+
+    return Program(
+        call=run if device == "cpu" else lambda *arrays: _readable(run(*arrays)),
+        params=lambda: _dump(dict(module.named_parameters())),
+        lower=None,
+        leaves=len(tensors) * (4 if phase == "train_step" else 1),  # Adam keeps a step and two moments of each
+        read=read,
+        put=put,
+        wait=_synchronize if device == "cuda" else lambda result: result,
+        device=torch.cuda.get_device_name() if device == "cuda" else "CPU",
+        backend="gpu" if device == "cuda" else "cpu",  # as JAX says
+    )
+
+
+def _load(config: GRUConfig, params: Params, device: str) -> nn.Module:
+    if isinstance(params, ClassifierParams):
+        module = Classifier(config.input_size, config.hidden_size, len(params.readout.bias))
+    else:
+        module = LearnedGRU(config.input_size, config.hidden_size)
+    module = module.to(device=device, dtype=getattr(torch, config.param_dtype))
+    module.load_state_dict({name: torch.tensor(array) for name, array in TORCH.flat(params).items()})
+    return module
+
+
+def _dump(found: dict[str, torch.Tensor]) -> Params:
+    arrays = {name.removeprefix("rnn."): tensor.detach().cpu().numpy().copy() for name, tensor in found.items()}
+    gru = GRUParams(
+        weight_ih=arrays["gru.weight_ih_l0"],
+        weight_hh=arrays["gru.weight_hh_l0"],
+        bias=arrays["gru.bias_ih_l0"],
+        bias_n=np.split(arrays["gru.bias_hh_l0"], 3)[2],
+        initial_carry=arrays["initial_carry"],
+    )
+    if "readout.weight" not in arrays:
+        return gru
+    return ClassifierParams(gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"]))
+
+
+def _host(lengths: Any) -> Any:
+    return None if lengths is None else lengths.host
+
+
+def _readable(result: Any) -> Any:
+    if isinstance(result, torch.Tensor):
+        return OnDevice(result)
+    return tuple(OnDevice(part) if isinstance(part, torch.Tensor) else part for part in result)
+
+
+def _synchronize(result: Any) -> Any:
+    torch.cuda.synchronize()
+    return result
+
+
+def _no_compiler() -> str | None:
+    """Why torch.compile cannot work here, as far as this is known without compiling."""
+    if torch.cuda.is_available():
+        return None if find_spec("triton") else "torch.compile needs Triton for a GPU: pip install triton."
+    compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    if shutil.which(compiler) is None:
+        return f"torch.compile needs a C++ compiler on a CPU, and {compiler} is not on the path."
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    return None if os.path.exists(header) else f"torch.compile needs Python's headers, and there is no {header}."
+
+
+PEER = Peer(
+    name="torch",
+    title="PyTorch",
+    packages=("torch",),
+    call_styles=(
+        PeerStyle("eager", "loss.backward(); optimizer.step()", _build),
+        PeerStyle("compile", "model = torch.compile(model)", partial(_build, wrap=torch.compile), _no_compiler),
+    ),
+)
