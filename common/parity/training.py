@@ -97,11 +97,12 @@ def _own_steps(program: Any, arguments: Arguments, weights: Sequence[Any]) -> It
     """
     optimizer = program.model.optimizer
     params = list(arguments.params)
-    with enable_x64(True):
-        state = optimizer.init(program.tree(params))
-        for _ in range(OWN_STEPS):
+    state = None
+    for _ in range(OWN_STEPS):
+        with enable_x64(True):  # not around the yield: two of these run in turns
+            state = optimizer.init(program.tree(params)) if state is None else state
             gradient = program.gradient(replace(arguments, params=params), weights).of_params
             updates, state = optimizer.update(program.tree(gradient), state, program.tree(params))
             new = optax.apply_updates(program.tree(params), updates)
             params = [np.asarray(leaf)[None] for leaf in jax.tree.leaves(new) if is_float(leaf)]
-            yield params
+        yield params
