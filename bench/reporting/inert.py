@@ -71,7 +71,7 @@ def shortened(text: str) -> str:
     """A message in which no word is longer than a path is.
 
     >>> len(shortened("x" * 15000 + " is no number")), shortened("too long")
-    (215, 'too long')
+    (214, 'too long')
     """
     return _LONG_WORD.sub(lambda word: f"{word[0][:MOST_LETTERS]}…", text)
 
