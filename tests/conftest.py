@@ -153,12 +153,6 @@ def case():
     return Case.random(3, 7, 5, 6).astype("float32")
 
 
-@pytest.fixture(autouse=True)
-def nothing_proven(monkeypatch):
-    """No test takes a proof that another one kept: what a test patches is in no file."""
-    monkeypatch.setattr("trigru.bench.proving.kept._folder", lambda: None)
-
-
 #: What a test may change for itself alone, by name.
 SETTINGS = {
     "jax_enable_x64": lambda: jax.config.jax_enable_x64,
@@ -167,7 +161,6 @@ SETTINGS = {
     "jax_disable_most_optimizations": lambda: jax.config.read("jax_disable_most_optimizations"),
     "handlers of signals": lambda: [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
     "folder": os.getcwd,
-    "environment": lambda: {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
 }
 
 
@@ -177,6 +170,15 @@ def settings_kept():
     before = {name: read() for name, read in SETTINGS.items()}
     yield
     assert {name: read() for name, read in SETTINGS.items()} == before
+
+
+@pytest.fixture(autouse=True)
+def nothing_proven(settings_kept, monkeypatch):
+    """No test takes a proof that another one kept: what a test patches is in no file.
+
+    Settings are compared last, after what `monkeypatch` changed is as it was.
+    """
+    monkeypatch.setattr("trigru.bench.proving.kept._folder", lambda: None)
 
 
 @pytest.fixture
