@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pkgutil
+import signal
 import tempfile
 import zlib
 from importlib.metadata import version
@@ -31,14 +32,14 @@ _CACHE = tempfile.TemporaryDirectory(prefix="trigru-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS, SAID = pytest.StashKey[Programs](), pytest.StashKey[list[str]]()
+PROGRAMS = pytest.StashKey[Programs]()
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # for tests alone: never set where anything is timed
 jax.config.update("jax_compilation_cache_dir", os.environ.get("TRIGRU_TEST_CACHE", str(ROOT / ".jax_cache")))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-# the same HLO, but LLVM takes less time over it; `optimized` is for tests that want programs as users have them
+# the same HLO, but LLVM takes less time over it
 jax.config.update("jax_disable_most_optimizations", True)
 
 
@@ -46,7 +47,6 @@ def pytest_configure(config):
     """Count the programs that XLA makes and those that it takes from its cache."""
     counting = count_programs()
     config.stash[PROGRAMS] = counting.__enter__()
-    config.stash[SAID] = []
     config.add_cleanup(lambda: counting.__exit__(None, None, None))
 
 
@@ -100,16 +100,13 @@ def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):
         programs = session.config.stash[PROGRAMS]
         session.config.workeroutput["programs"] = programs.compiled, programs.reused
-        session.config.workeroutput["said"] = session.config.stash[SAID]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     """Takes a worker's counts; a worker that died has none."""
     programs = node.config.stash[PROGRAMS]
-    output = getattr(node, "workeroutput", {})
-    node.config.stash[SAID] += output.get("said", [])
-    compiled, reused = output.get("programs", (0, 0))
+    compiled, reused = getattr(node, "workeroutput", {}).get("programs", (0, 0))
     programs.compiled, programs.reused = programs.compiled + compiled, programs.reused + reused
 
 
@@ -117,8 +114,6 @@ def pytest_terminal_summary(terminalreporter):
     """So that the cache cannot hide what compiles anew at each run. Child processes of tests are not counted."""
     programs = terminalreporter.config.stash[PROGRAMS]
     cache = jax.config.jax_compilation_cache_dir
-    for said in terminalreporter.config.stash[SAID]:
-        terminalreporter.write_line(said)
     terminalreporter.write_line(f"programs: {programs.compiled} compiled, {programs.reused} taken from {cache}")
 
 
@@ -158,9 +153,31 @@ def case():
     return Case.random(3, 7, 5, 6).astype("float32")
 
 
+#: What a test may change for itself alone, by name.
+SETTINGS = {
+    "jax_enable_x64": lambda: jax.config.jax_enable_x64,
+    "jax_default_matmul_precision": lambda: jax.config.jax_default_matmul_precision,
+    "jax_numpy_rank_promotion": lambda: jax.config.jax_numpy_rank_promotion,
+    "jax_disable_most_optimizations": lambda: jax.config.read("jax_disable_most_optimizations"),
+    "handlers of signals": lambda: [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+    "folder": os.getcwd,
+}
+
+
 @pytest.fixture(autouse=True)
-def nothing_proven(monkeypatch):
-    """No test takes a proof that another one kept: what a test patches is in no file."""
+def settings_kept():
+    """No test passes on its settings, on which the next ones would depend."""
+    before = {name: read() for name, read in SETTINGS.items()}
+    yield
+    assert {name: read() for name, read in SETTINGS.items()} == before
+
+
+@pytest.fixture(autouse=True)
+def nothing_proven(settings_kept, monkeypatch):
+    """No test takes a proof that another one kept: what a test patches is in no file.
+
+    Settings are compared last, after what `monkeypatch` changed is as it was.
+    """
     monkeypatch.setattr("trigru.bench.proving.kept._folder", lambda: None)
 
 
@@ -173,34 +190,11 @@ def unchecked():
 
 
 @pytest.fixture
-def unchecked_where_refused(request):
-    """Lets bad calls past the type checker, where a port is asked to refuse them itself; and arrays of NumPy."""
-    asked = request.node.callspec.params
-    names = {getattr(asked.get("check"), "name", None), getattr(asked.get("fault"), "check", None)}
-    if {"refusals", "eager", "compiled"} & names:
-        request.getfixturevalue("unchecked")
-
-
-@pytest.fixture
-def optimized():
-    """Programs are compiled as users have them, but for the emitters that turn a fusion into machine code."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-
-
-@pytest.fixture
 def rng(request):
     """A generator of the test's own, the same at each run; its seed is printed when the test fails."""
     seed = zlib.crc32(request.node.nodeid.encode())
     print(f"seed {seed}")
     return np.random.default_rng(seed)
-
-
-@pytest.fixture
-def say_at_end(request):
-    """Prints a line after all tests: what was counted."""
-    return request.config.stash[SAID].append
 
 
 @pytest.fixture(scope="module")

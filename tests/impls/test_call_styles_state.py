@@ -2,11 +2,6 @@
 
 from pathlib import Path
 
-import equinox as eqx
-import flax
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -45,42 +40,3 @@ def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
     first, second = program.call(X), program.call(X)
     moved = bool((model.norm.mean[...] != 0).any())
     assert (bool((first != second).any()), moved) == SAID[mask, statistics]
-
-
-def test_linen_takes_a_key_and_refuses_to_lose_statistics():
-    class Net(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            x = nn.Dropout(0.5, deterministic=False)(x)
-            return nn.BatchNorm(use_running_average=False)(x)
-
-    model, key = Net(), jax.random.key(0)
-    variables = model.init({"params": key, "dropout": key}, X)
-
-    @jax.jit
-    def apply(variables, x, key):
-        return model.apply(variables, x, rngs={"dropout": key}, mutable=["batch_stats"])
-
-    (first, changed), (second, _), (other, _) = (apply(variables, X, jax.random.key(k)) for k in (1, 1, 2))
-    assert (first == second).all()
-    assert (first != other).any()
-    assert (changed["batch_stats"]["BatchNorm_0"]["mean"] != 0).any()
-    with pytest.raises(flax.errors.ModifyScopeVariableError):
-        jax.jit(lambda v, x: model.apply(v, x, rngs={"dropout": key}))(variables, X)
-
-
-def test_equinox_takes_a_key_and_returns_statistics():
-    norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(4, axis_name="batch", mode="ema")
-    dropout = eqx.nn.Dropout(0.5)
-
-    @eqx.filter_jit
-    def apply(norm, state, x, key):
-        x = dropout(x, key=key)
-        return jax.vmap(norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
-
-    (first, changed), (second, _), (other, _) = (apply(norm, state, X, jax.random.key(k)) for k in (1, 1, 2))
-    assert (first == second).all()
-    assert (first != other).any()
-    means = [leaf for leaf in jax.tree.leaves(changed) if jnp.shape(leaf) == (4,)]
-    assert means
-    assert any((mean != 0).any() for mean in means)

@@ -10,11 +10,9 @@ from trigru.common.config import GRUConfig
 from trigru.common.equality import oracle
 from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.cases import Case
-from trigru.common.equality.checks import get_checks
-from trigru.common.equality.verification import assert_equivalent
 from trigru.common.errors import InputError
 from trigru.common.parameters.record import GRUParams
-from trigru.impls import equinox, get_port, linen, pure
+from trigru.impls import equinox, linen, pure
 from trigru.impls import nnx as nnx_port
 
 from ..support.arrays import assert_near
@@ -38,17 +36,6 @@ def test_nnx_has_one_b_hn_also_in_a_flax_that_brings_its_own(name, monkeypatch):
     model(X)
 
 
-def test_the_type_checker_is_on():
-    from jaxtyping import TypeCheckError
-
-    with pytest.raises(TypeCheckError):
-        pure.gru_step(pure.init(4, 8, key=jax.random.key(0)), jnp.ones((2, 4)), jnp.ones((3, 8)))
-
-
-def test_nnx_keeps_no_random_state():
-    assert jax.tree.leaves(nnx.state(nnx_port.GRU(4, 8, rngs=nnx.Rngs(0)), nnx.RngState)) == []
-
-
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("batch", [(4,), (4, 4)], ids=str)
 def test_equinox_runs_time_major_where_no_axis_can_be_told_by_its_length(batch, reverse, rng):
@@ -64,14 +51,6 @@ def test_equinox_runs_time_major_where_no_axis_can_be_told_by_its_length(batch, 
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_linen_knows_its_input_size_once_it_has_parameters():
-    model = linen.GRU(8)
-    variables = model.init(jax.random.key(0), X)
-    with pytest.raises(InputError, match="expected 4 features"):
-        model.apply(variables, jnp.ones((2, 5, 3)))
-
-
-@pytest.mark.usefixtures("unchecked")
 def test_a_carry_that_does_not_fit_names_the_batch():
     model = linen.GRU(64)
     with pytest.raises(InputError) as error:
@@ -80,12 +59,6 @@ def test_a_carry_that_does_not_fit_names_the_batch():
         "carry has shape (4, 32), expected (8, 64): batch 8 from inputs (8, 20, 12), hidden_size 64. "
         "Pass one state per example, or carry=None for the learned initial state."
     )
-
-
-@pytest.mark.parametrize("name", ["pure", "linen", "nnx", "equinox"])
-@pytest.mark.usefixtures("unchecked")
-def test_a_class_does_what_its_port_says(name):
-    assert_equivalent(get_port(name), checks=get_checks("class"))
 
 
 def test_flaxs_cells_sum_the_gradients_of_half_precision_parameters_in_half_precision():

@@ -10,6 +10,8 @@ import pytest
 from trigru.bench.proving.questions import OF_PARTS
 from trigru.common.config import GRUConfig
 from trigru.common.equality.cases import Case
+from trigru.common.equality.checks import Check
+from trigru.common.equality.contract.factors import whole_row
 from trigru.common.equality.verification import Measurement, verify
 from trigru.impls import unavailable, upstream
 from trigru.impls.upstream import DEPARTURES, GONE, NAMES, NEW, ON_RECORD, Departure, find_departures, get_upstream
@@ -17,7 +19,6 @@ from trigru.impls.upstream.known import KNOWN, STACKED_DRAWS, ends
 
 from ..support.arrays import assert_bits
 from ..support.jaxprs import loops_of
-from ..support.rows import row_check
 
 pytestmark = pytest.mark.usefixtures("rank_promotion")
 available = [name for name in NAMES if not unavailable(name)]
@@ -91,7 +92,12 @@ def test_the_parts_are_driven_as_their_users_would(name):
     """Backwards and time-major without masks, which they do not have; nothing to b_hn, which NNX does not have."""
     port = get_upstream(name).PORT
     if name != "nnx":  # which has no b_hn
-        found = verify([port], checks=[row_check(reverse="yes"), row_check(time_major="yes")])
+        found = verify(
+            [port],
+            checks=[
+                Check("row", "", rows=lambda port: [whole_row({flag: "yes"}) for flag in ("reverse", "time-major")])
+            ],
+        )
         assert [str(m) for m in found if not m.passed] == []
     drawn = GRUConfig(4, 6, carry_init=jax.nn.initializers.constant(0.25), unroll=2)
     model = port.make(drawn, jax.random.key(0))

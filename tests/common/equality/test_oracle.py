@@ -113,30 +113,17 @@ def test_loss_gradients_are_finite_differences(classes):
         np.testing.assert_allclose(leaves(gradient)[name], expected, rtol=0, atol=2e-8, err_msg=name)
 
 
-def test_length_zero_returns_the_starting_carry():
-    case = Case.random(2, 4, 2, 3)
-    zero = np.zeros(2, int)
-    learned = oracle.forward(case.params.gru, case.x, None, zero)
-    np.testing.assert_array_equal(learned.carry, np.broadcast_to(case.params.gru.initial_carry, (2, 3)))
-    passed = oracle.forward(case.params.gru, case.x, case.carry, zero)
-    np.testing.assert_array_equal(passed.carry, case.carry)
-    assert not passed.outputs.any()
-
-
 def test_it_computes_in_the_dtype_that_it_is_given():
     case = Case.random(2, 4, 2, 3).astype("float32")
     tape = oracle.forward(case.params.gru, case.x, case.carry)
     gradients = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
     arrays = [tape.carry, tape.outputs, gradients.x, gradients.carry, *gradients.params]
+    for loss, gradient in (
+        oracle.sequence_loss(case.params.gru, case.x, case.targets),
+        oracle.classifier_loss(case.params, case.x, case.labels, case.lengths),
+    ):
+        arrays += [np.asarray(loss), *leaves(gradient).values()]
     assert {a.dtype.name for a in arrays} == {"float32"}
-
-
-def test_nan_in_the_padding_reaches_nothing():
-    case = Case.random(3, 5, 2, 3)
-    x = np.where(np.arange(5)[:, None] < case.lengths[:, None, None], case.x, np.nan)
-    tape = oracle.forward(case.params.gru, x, lengths=case.lengths)
-    gradients = oracle.backward(case.params.gru, tape, case.targets, case.d_carry)
-    assert all(np.isfinite(a).all() for a in (tape.outputs, tape.carry, gradients.x, *gradients.params))
 
 
 def test_large_logits_stay_finite():
@@ -145,15 +132,6 @@ def test_large_logits_stay_finite():
     loss, gradient = oracle.classifier_loss(params, case.x, case.labels)
     assert np.isfinite(loss)
     assert all(np.isfinite(a).all() for a in leaves(gradient).values())
-
-
-def test_losses_keep_the_dtype():
-    case = Case.random(2, 3, 2, 3).astype("float32")
-    for loss, gradient in (
-        oracle.sequence_loss(case.params.gru, case.x, case.targets),
-        oracle.classifier_loss(case.params, case.x, case.labels, case.lengths),
-    ):
-        assert {np.asarray(a).dtype.name for a in (loss, *leaves(gradient).values())} == {"float32"}
 
 
 def test_what_goes_into_a_product_is_rounded_within_its_context_alone(rng):
@@ -173,17 +151,6 @@ def test_what_goes_into_a_product_is_rounded_within_its_context_alone(rng):
     error, coarse = (np.abs(got - exact).max() for got in (tf32, bfloat16))
     assert 2 < coarse / error < 40
     assert tf32.dtype == np.float32
-
-
-def test_rounding_keeps_so_many_bits_of_each_number(rng):
-    numbers = np.concatenate([rng.normal(size=99), 10.0 ** np.arange(-30, 30), [0.0, -1.0]]).astype(np.float32)
-    for bits in (8, 11):
-        rounded = oracle.round_to(numbers, bits)
-        assert np.abs(rounded - numbers).max() <= 2.0**-bits * np.abs(numbers).max()
-        nonzero = numbers != 0
-        assert (np.abs(rounded - numbers)[nonzero] / np.abs(numbers)[nonzero]).max() <= 2.0**-bits
-        np.testing.assert_array_equal(oracle.round_to(rounded, bits), rounded)
-    np.testing.assert_array_equal(oracle.round_to(numbers, 8), numbers.astype(ml_dtypes.bfloat16).astype(np.float32))
 
 
 def test_a_bound_is_no_finer_than_what_goes_into_products():

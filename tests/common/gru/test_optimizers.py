@@ -11,31 +11,11 @@ from flax import nnx
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError
 from trigru.common.gru.optimizers import carry_learning_rate
-from trigru.common.parameters.record import leaves, random_params
-from trigru.common.port.styles import functional_program, make_task
-from trigru.common.port.task import Batch
+from trigru.common.parameters.record import random_params
 from trigru.impls import get_port
 
 CONFIG = GRUConfig(3, 4)
 RATE = 0.5
-
-
-def moved(port, tx, batch, config=CONFIG):
-    """How each canonical parameter moves in one step, and its gradient, in the port's first call style."""
-    params = random_params(config, 1)
-    model = port.load(config, params)
-    task = make_task(port, config, "train_step", tx)
-    arrays = [jnp.asarray(array) for array in batch.arguments("train_step")]
-    _, (gradient, *_) = jax.jit(port.value_and_grad(lambda m: task.objective(m, *arrays)))(model)
-    program = port.call_styles[0].build(port, port.load(config, params), task)
-    program.call(*batch.arguments("train_step"))
-    before, after = leaves(params), leaves(program.params())
-    return {name: after[name] - before[name] for name in before}, leaves(port.dump(gradient))
-
-
-@pytest.fixture
-def batch(rng):
-    return Batch(rng.normal(size=(2, 5, 3)).astype("f4"), rng.normal(size=(2, 5, 4)).astype("f4"))
 
 
 OWN = {"carry": optax.sgd(2 * RATE)}
@@ -76,23 +56,6 @@ def test_it_is_found_by_its_name_wherever_it_is(name, tree, moves):
     tx = carry_learning_rate(optax.sgd(1.0), scale=2.0, name=name)
     updates, _ = tx.update(tree, tx.init(tree), tree)
     assert jax.tree.leaves(updates) == moves
-
-
-def test_a_classifier_has_it_one_level_down(rng):
-    port = get_port("linen")
-    config = GRUConfig(3, 4, classes=2)
-    batch = Batch(rng.normal(size=(2, 5, 3)).astype("f4"), np.array([0, 1], "i4"), np.array([5, 2], "i4"))
-    moves, _ = moved(port, carry_learning_rate(optax.sgd(RATE), scale=0.0), batch, config)
-    assert [name for name, move in moves.items() if not move.any()] == ["initial_carry"]
-
-
-def test_the_length_is_undone_by_what_divides_by_the_gradient_and_the_scale_is_not(batch):
-    port = get_port("pure")
-    adam, _ = moved(port, optax.adam(1e-2), batch)
-    longer, _ = moved(port, carry_learning_rate(optax.adam(1e-2), length=1000), batch)
-    faster, _ = moved(port, carry_learning_rate(optax.adam(1e-2), scale=10.0), batch)
-    np.testing.assert_allclose(longer["initial_carry"], adam["initial_carry"], rtol=1e-3)
-    np.testing.assert_allclose(faster["initial_carry"], 10 * adam["initial_carry"], rtol=1e-3)
 
 
 def test_a_frozen_carry_has_no_optimiser_state():
@@ -140,11 +103,8 @@ def test_an_array_in_a_box_is_found_and_a_module_of_that_name_is_not():
 
 
 def test_a_tree_without_names_is_refused():
-    port = get_port("pure")
-    model = port.load(CONFIG, random_params(CONFIG))
-    task = make_task(port, CONFIG, "train_step", carry_learning_rate(optax.sgd(1.0), scale=0.0))
     with pytest.raises(InputError, match=r"no path of a parameter ends in 'initial_carry': \[0\], \[1\]"):
-        functional_program(port, jax.tree.leaves(model), task)
+        carry_learning_rate(optax.sgd(1.0), scale=0.0).init([jnp.ones(2), jnp.ones(2)])
 
 
 def test_a_schedule_of_its_own():

@@ -90,13 +90,6 @@ def test_the_cell_may_be_anywhere(prefix):
     assert same_bits(found, PARAMS)
 
 
-def test_random_state_is_left_out():
-    tree = CANONICAL.flat(PARAMS) | {"rngs": {"carry": {"count": np.zeros((), "u4")}}}
-    found, _, notes = recognise(tree, KNOWN)
-    assert same_bits(found, PARAMS)
-    assert notes == ("it has random state (rngs), which is no parameter: left out.",)
-
-
 def test_arrays_are_copies():
     """A torch optimiser changes its parameters in place."""
     tree = {name: array.copy() for name, array in CANONICAL.flat(PARAMS).items()}
@@ -125,24 +118,16 @@ def without(name):
             "as torch: it is a bidirectional GRU, and the model here runs one way",
         ),
         (without("weight_hh_l0"), "as torch: it lacks weight_hh_l0"),
-        (without("bias_hh_l0"), "as torch: it lacks bias_hh_l0"),
         (without("weight_ih_l0"), r"Expected one layout's, in one place: canonical has weight_ih"),
         (changed(h0=np.ones(3, "f4")), "as torch: it has h0 beside"),
-        (lambda state: {}, "has the arrays none. Expected one layout's"),
         (lambda state: state | {f"a.{n}": a for n, a in state.items()}, "as torch: it has 2 cells, at a, the top"),
         (lambda state: {"a": state, "a.bias_ih_l0": 0}, r"has two arrays called a\.bias_ih_l0"),
         (changed(weight_hh_l0=np.ones((12, 3), "f4")), r"weight_hh_l0 has shape \(12, 3\), expected \(9, 3\)"),
-        (changed(weight_hh_l0=np.ones((9, 4), "f4")), r"weight_ih_l0 has shape \(9, 2\), expected \(12, 2\)"),
-        (changed(weight_hh_l0=np.float32(1)), r"weight_hh_l0 has shape \(\), expected two axes"),
-        (changed(weight_ih_l0=np.ones((9, 0), "f4")), "with at least one entry"),
         (changed(weight_ih_l0=np.ones(9, "f4")), r"weight_ih_l0 has shape \(9,\), expected two axes"),
         (changed(initial_carry=np.ones((2, 1, 3), "f4")), r"initial_carry has shape \(2, 1, 3\), expected \(3,\)"),
         (changed(bias_ih_l0=np.ones(9)), "bias_ih_l0 has dtype float64, but weight_ih_l0 has float32"),
         (changed(bias_hh_l0=np.full(9, np.nan, "f4")), "bias_hh_l0 has values that are not finite"),
-        (changed(bias_hh_l0="text"), r"bias_hh_l0 has shape \(\)"),
         (lambda state: {n: a.astype("bfloat16") for n, a in state.items()}, "has dtype bfloat16, expected float16"),
-        (lambda state: {n: a.astype("i4") for n, a in state.items()}, "has dtype int32, expected float16"),
-        (lambda state: {n: a.astype("g") for n, a in state.items()}, "expected float16, float32 or float64"),
         (changed(**{"readout.weight": np.ones((2, 3), "f4")}), "as torch: it lacks readout.bias"),
         (
             changed(**{"readout.weight": np.ones((2, 4), "f4"), "readout.bias": np.ones(2, "f4")}),

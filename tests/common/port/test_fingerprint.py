@@ -1,7 +1,5 @@
 """What a fingerprint tells apart, and what it takes for the same."""
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +18,6 @@ def base(x, w, b):
     return jnp.tanh(x @ w + b) - 2.0 * w
 
 
-def two(x, w):
-    return jnp.sin(x) @ w, jnp.cos(w)
-
-
 def loop(trips, body):
     """Two carried arrays through a loop that XLA keeps."""
     return lambda a, b: jax.lax.fori_loop(0, trips, lambda _, carry: body(*carry), (a, b))
@@ -40,23 +34,16 @@ def in_a_scope(x, w, b):
 SAME = {
     "arguments in another order": (lambda b, w, x: base(x, w, b), ROW, X, X),
     "leaves sorted in another way": (lambda p: base(p["z"], p["y"], p["a"]), {"a": ROW, "y": X, "z": X}),
-    "arguments renamed": (lambda inputs, kernel, bias: base(inputs, kernel, bias), X, X, ROW),
     "another scope in the metadata": (in_a_scope, X, X, ROW),
     "jitted inside, by another name": (lambda x, w, b: jax.jit(base)(x, w, b), X, X, ROW),
 }
 
 OTHER = {
     "another constant": (lambda x, w, b: jnp.tanh(x @ w + b) - 3.0 * w, X, X, ROW),
-    "another operation": (lambda x, w, b: jnp.sin(x @ w + b) - 2.0 * w, X, X, ROW),
-    "another shape": (base, jnp.ones((5, 5)), jnp.ones((5, 5)), jnp.ones((1, 5))),
     "another dtype": (base, X.astype("float16"), X.astype("float16"), ROW.astype("float16")),
-    "one more product": (lambda x, w, b: base(x, w, b) @ x, X, X, ROW),
-    "contracted over the other dimension of x": (lambda x, w, b: base(x.T, w, b), X, X, ROW),
-    "contracted over the other dimension of w": (lambda x, w, b: jnp.tanh(x @ w.T + b) - 2.0 * w, X, X, ROW),
     "operands of the difference swapped": (lambda x, w, b: 2.0 * w - jnp.tanh(x @ w + b), X, X, ROW),
     "transposed result": (lambda x, w, b: base(x, w, b).T, X, X, ROW),
     "one more result": (lambda x, w, b: (base(x, w, b), x + 1), X, X, ROW),
-    "one more argument": (lambda x, w, b, _: base(x, w, b) + _, X, X, ROW, jnp.ones((1, 1))),
 }
 
 
@@ -68,17 +55,6 @@ def test_the_same_computation_has_the_same_fingerprint(name):
 @pytest.mark.parametrize("name", OTHER)
 def test_another_computation_has_another_fingerprint(name):
     assert fingerprint_of(*OTHER[name]) != BASE
-
-
-def test_other_computations_differ_among_each_other():
-    prints = [fingerprint_of(*case) for case in OTHER.values()]
-    assert len(set(prints)) == len(prints)
-    assert all(re.fullmatch(r"[0-9a-f]{12}", found) for found in prints)
-
-
-def test_the_order_of_results_does_not_count():
-    assert fingerprint_of(two, X, X) == fingerprint_of(lambda x, w: two(x, w)[::-1], X, X)
-    assert fingerprint_of(two, X, X) != fingerprint_of(lambda x, w: (jnp.sin(x) @ w, jnp.sin(w)), X, X)
 
 
 def test_loops_are_told_apart_by_body_and_trip_count():
@@ -135,6 +111,7 @@ EDITS_THAT_COUNT = {
 EDITS_THAT_DO_NOT = {
     "backend's configuration": ('["2"]', '["3"]'),
     "metadata": ('op_name="jit(f)/tanh" stack_frame_id=5', 'op_name="vmap(g)/tanh" source_line=7'),
+    "braces in metadata": ("jit(f)/tanh", "jit(f)/a{b}c/tanh"),
     "no metadata": (', metadata={op_name="jit(f)/tanh" stack_frame_id=5}', ""),
     "name of an instruction": ("%sine", "%sine.clone.2"),
     "name of a computation": ("%fused", "%fused_computation.3"),
@@ -168,18 +145,9 @@ def test_constants_that_xla_does_not_print_are_one():
     assert prints[0] == prints[1]
 
 
-def test_which_of_two_alike_arguments_is_which_does_not_count():
-    square, product = (lambda a, b: a * a + jnp.sin(b)), (lambda a, b: a * b + jnp.sin(b))
-    assert fingerprint_of(square, X, X) == fingerprint_of(product, X, X)
-
-
 def test_which_carried_array_is_which_does_not_count():
     ahead, behind = loop(8, lambda a, b: (b, jnp.sin(a) + b)), loop(8, lambda a, b: (jnp.sin(a) + b, a))
     assert fingerprint_of(ahead, X, X) == fingerprint_of(behind, X, X)
-
-
-def test_braces_in_metadata_do_not_count():
-    assert fingerprint(edited("jit(f)/tanh", "jit(f)/a{b}c/tanh")) == fingerprint(HLO)
 
 
 def test_a_computation_of_another_thread_counts():

@@ -95,16 +95,6 @@ def test_bad_parameters_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".msgpack", ".eqx"])
-def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch, suffix):
-    path = tmp_path / f"p{suffix}"
-    path.write_bytes(b"old")
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write(path, PARAMS, "equinox" if suffix == ".eqx" else "linen")
-    assert [(file, file.read_bytes()) for file in tmp_path.iterdir()] == [(path, b"old")]
-
-
 def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UnavailableError, match="torch files need torch, which is not installed: uv run --extra peers"):
