@@ -84,7 +84,7 @@ class Reference:
 
 
 #: The oracle's answers so far, and the folder in which the processes of a run share them.
-_known: dict[tuple[str, str, str, str], Reference] = {}
+_known: dict[tuple[str, str, str, str, int], Reference] = {}
 #: Significant bits of what goes into a float32 product, by platform and precision, where it is rounded: to TF32, to
 #: bfloat16, or to two or three of these (https://docs.jax.dev/en/latest/jax.lax.html#jax.lax.Precision).
 OPERAND_BITS = {
