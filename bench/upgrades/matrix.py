@@ -18,6 +18,7 @@ from ...common.files import read_whole, write_whole
 from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
+from ..results.lines import MOST_BYTES, decode
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .folder import SnapshotError, load
@@ -144,13 +145,15 @@ def read(folder: Path) -> Matrix:
     """The matrix of a folder. Raises a MatrixFileError if it is none."""
     path = folder / FILE if folder.is_dir() else folder
     try:
-        content = msgspec.json.decode(read_whole(path))
+        content = decode(read_whole(path, MOST_BYTES))
         if isinstance(content, dict) and isinstance(content.get("schema"), int) and content["schema"] != SCHEMA:
             raise MatrixFileError(f"{path}: schema {content['schema']}, expected {SCHEMA}. Fill the matrix again.")
         return msgspec.convert(content, type=Matrix)
+    except MatrixFileError:
+        raise
     except OSError as error:
         raise MatrixFileError(f"{path}: {error.strerror}. Pass a folder that trigru matrix wrote.") from error
-    except msgspec.MsgspecError as error:
+    except ValueError as error:
         raise MatrixFileError(f"{path}: no matrix of trigru: {brief(error)}.") from error
 
 
