@@ -23,7 +23,7 @@ from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .folder import SnapshotError, load
 from .record import Snapshot
-from .versions import SUBJECTS, VersionSet
+from .versions import SUBJECTS, VersionSet, is_source
 
 SCHEMA, FILE = 3, "matrix.json"
 #: The longest that a snapshot of one set may take; in seconds.
@@ -111,7 +111,8 @@ def fill(
         place = folder / place_of(of, environments.python, arguments)
         row = known.pop(of.name, None)
         as_before = row is not None and (row.python, row.arguments) == (environments.python, list(arguments))
-        if row is None or not as_before or not row.done or not (row.lasting or _is_readable(place)):
+        may_differ = any(map(is_source, of.requirements))
+        if row is None or may_differ or not as_before or not row.done or not (row.lasting or _is_readable(place)):
             day = "" if of.day is None else of.day.isoformat()
             row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
             _fill_row(row, of, place, environments, still)
