@@ -45,7 +45,11 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
     if np.array_equal(np.sort(x), np.sort(y)):
         return "the same numbers in another order"
     ratio = float(x @ y / (x @ x)) if x @ x else np.inf
-    if np.isfinite(ratio) and ratio and np.allclose(y, ratio * x, rtol=1e-5, atol=1e-6 * np.abs(y).max()):
+    if (
+        np.isfinite(ratio)
+        and f"{ratio:.5g}" not in ("0", "1")
+        and np.allclose(y, ratio * x, rtol=1e-5, atol=1e-6 * np.abs(y).max())
+    ):
         return f"{ratio:.5g} times as large"
     if not y.any() or not x.any():
         return f"{_numbers(b)} instead of {_numbers(a)}"
