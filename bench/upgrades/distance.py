@@ -54,7 +54,8 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
     if not y.any() or not x.any():
         return f"{_numbers(b)} instead of {_numbers(a)}"
     worst = int(np.argmax(_differences(x, y)))
-    return f"by {off:.2g} of the largest number, {y[worst]:.5g} instead of {x[worst]:.5g}"
+    new, old = f"{y[worst]:.5g}", f"{x[worst]:.5g}"
+    return f"by {off:.2g} of the largest number" + (f", {new} instead of {old}" if new != old else "")
 
 
 def _numbers(array: np.ndarray) -> str:
