@@ -15,11 +15,13 @@ from ..reporting.console import say, show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..results.files import FILE
 from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
+from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.folder import is_snapshot, load
+from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_lines, change_tables
-from ..upgrades.versions import changed
+from ..upgrades.versions import changed, with_candidates
 from .pages import write_diff
 
 #: The exit code where nothing can be judged, as `git bisect run` takes it.
@@ -27,12 +29,20 @@ UNKNOWN = 125
 
 
 def diff(
-    old: Path, new: Path | None, *, fail_on: Sequence[str], details: bool, output: Path | None = None, **how: Any
+    old: Path,
+    new: Path | None,
+    *,
+    candidates: Sequence[str] = (),
+    fail_on: Sequence[str],
+    details: bool,
+    output: Path | None = None,
+    **how: Any,
 ) -> None:
     """Compare what two folders hold: snapshots, runs or both.
 
     Args:
         old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
+        candidates: requirements that are installed instead of what is, in an environment of its own.
         fail_on: kinds of changes between snapshots that end with exit code 1.
         output: a folder, where a page and a picture of two runs are written.
         how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
@@ -45,7 +55,7 @@ def diff(
                 f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
             )
         with tempfile.TemporaryDirectory() as place:
-            _take_now(Path(place) / "now", load(old)[0])
+            _take_now(Path(place) / "now", load(old)[0], candidates)
             failed = _diff_snapshots(old, Path(place) / "now", fail_on, details=details)
             code = int(failed)
     elif (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
@@ -77,22 +87,33 @@ def read_kinds(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind for name in named for kind in known[name]))
 
 
-def _take_now(folder: Path, old: Snapshot) -> None:
-    """A snapshot of what is installed, of what an older one has."""
+def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
+    """A snapshot of what is installed, or of candidates in its place, of what an older one has."""
+    names = list(dict.fromkeys(subject.framework for subject in old.subjects))
+    own = names[0].endswith(".py")
+    if not own and not set(names) & set(port_names()):
+        raise InputError(f"OLD is of {', '.join(names)}, and of no port: the test that took it compares it.")
+    if candidates:
+        of = names[:1] if own else [*(f"--port={name}" for name in names), *["--no-equality"] * (old.equality is None)]
+        try:
+            made = Environments().get(with_candidates(candidates))
+            problem = run_trigru(made, ["snapshot", *of, "-o", str(folder)])
+        except EnvironmentFailedError as error:
+            problem = str(error)
+        if problem:
+            say(f"{' '.join(candidates)} has no snapshot, so that nothing is compared: {problem}")
+            raise typer.Exit(UNKNOWN)
+        return
     from ..processes.probe import check_jax
     from ..proving.prover import Prover
     from .snapshot import take_file_into, take_into
 
     check_jax()
-    names = list(dict.fromkeys(subject.framework for subject in old.subjects))
-    if names[0].endswith(".py"):
-        folder.mkdir()
+    folder.mkdir()
+    if own:
         take_file_into(folder, names[0])
         return
-    if not set(names) & set(port_names()):
-        raise InputError(f"OLD is of {', '.join(names)}, and of no port: the test that took it compares it.")
     with Prover(keep=True) as prover:
-        folder.mkdir()
         take_into(folder, names, equality=old.equality is not None, prover=prover)
 
 

@@ -14,6 +14,14 @@ New = Annotated[Path | None, typer.Argument(metavar="NEW", help="The newer one; 
 Now = Annotated[
     bool, typer.Option("--now", help="Compare OLD with a snapshot of what is installed, taken on the spot.")
 ]
+Candidates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        help="With --now: this instead of what is installed, in an environment of its own: a version, as flax==0.12.0, "
+        "the folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main (repeatable).",
+    ),
+]
 FailOn = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +83,7 @@ def diff(
     old: Old,
     new: New = None,
     now: Now = False,
+    candidates: Candidates = None,
     fail_on: FailOn = None,
     fail_above: given.FailAbove = 0.05,
     anyway: given.Anyway = False,
@@ -88,15 +97,30 @@ def diff(
     """
     if (new is None) != now:
         raise typer.BadParameter("pass NEW, or --now, and not both.")
+    if candidates and not now:
+        raise typer.BadParameter("--with is of --now.")
     from .diff import diff, read_kinds
 
     kinds = read_kinds(fail_on)
-    diff(old, new, fail_on=kinds, details=details, output=output, fail_above=fail_above, anyway=anyway)
+    diff(
+        old,
+        new,
+        candidates=candidates or (),
+        fail_on=kinds,
+        details=details,
+        output=output,
+        fail_above=fail_above,
+        anyway=anyway,
+    )
 
 
 Sets = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SET", help='Version sets: "jax==0.6.2 flax==0.11.2", or a day, as 2025-01-31.'),
+    typer.Argument(
+        metavar="SET",
+        help='Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the folder of a clone, or a commit, as '
+        "git+file:///home/me/flax@main.",
+    ),
 ]
 First = Annotated[
     str | None, typer.Option("--from", help="From this day or month on: what a user who installed on each day got.")

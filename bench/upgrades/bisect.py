@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from packaging.version import Version
+
 from ...common.errors import InputError, TrigruError
 from .versions import SUBJECTS, VersionSet
 
@@ -56,8 +58,10 @@ def bisect(
     if by_days and good.day >= bad.day:  # pyright: ignore[reportOperatorIssue]
         raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}.")
     if not by_days:
-        for of in (good, bad):
-            _named(of)
+        was, now = _named(good), _named(bad)
+        other = [name for name in now if was.get(name, now[name]) != now[name]]
+        if other and all(Version(was[name]) > Version(now[name]) for name in other):
+            raise InputError(f"GOOD, {good.name}, has to be before BAD, {bad.name}: exchange them.")
     search = _Search(judge)
     for of, wanted in ((good, True), (bad, False)):
         found = search.ask(of)

@@ -45,12 +45,17 @@ def how_different(a: np.ndarray, b: np.ndarray) -> str:
     if np.array_equal(np.sort(x), np.sort(y)):
         return "the same numbers in another order"
     ratio = float(x @ y / (x @ x)) if x @ x else np.inf
-    if np.isfinite(ratio) and ratio and np.allclose(y, ratio * x, rtol=1e-5, atol=1e-6 * np.abs(y).max()):
+    if (
+        np.isfinite(ratio)
+        and f"{ratio:.5g}" not in ("0", "1")
+        and np.allclose(y, ratio * x, rtol=1e-5, atol=1e-6 * np.abs(y).max())
+    ):
         return f"{ratio:.5g} times as large"
     if not y.any() or not x.any():
         return f"{_numbers(b)} instead of {_numbers(a)}"
     worst = int(np.argmax(_differences(x, y)))
-    return f"by {off:.2g} of the largest number, {y[worst]:.5g} instead of {x[worst]:.5g}"
+    new, old = f"{y[worst]:.5g}", f"{x[worst]:.5g}"
+    return f"by {off:.2g} of the largest number" + (f", {new} instead of {old}" if new != old else "")
 
 
 def _numbers(array: np.ndarray) -> str:

@@ -3,7 +3,6 @@
 import atexit
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from ...common.errors import TrigruError, UnavailableError, brief
 from ..processes.child import environment, interpreter
-from .versions import SUBJECTS, VersionSet, requirements_of
+from .versions import SUBJECTS, VersionSet, is_source, name_of, requirements_of
 
 #: The longest that an installation may take, in seconds.
 LIMIT_S = 900.0
@@ -79,13 +78,14 @@ class Environments:
         Raises:
             EnvironmentFailedError: it cannot be installed.
         """
-        limits = ["--no-build"]  # wheels alone
+        sources = [requirement for requirement in of.requirements if is_source(requirement)]
+        limits = [] if sources else ["--no-build"]  # wheels alone, but for a clone
         for name in SUBJECTS if of.day is not None else ():  # all else is no part of the question
             limits += ["--exclude-newer-package", f"{name}={of.day}T23:59:59Z"]
-        named = {re.split(r"[^\w.-]", requirement)[0] for requirement in of.requirements}
+        named = set(map(name_of, of.requirements))
         subjects, others = requirements_of(requires("trigru") or ())
         wanted = [*of.requirements, *(name for name in subjects if name not in named), *others, *self._more]
-        command = self._command([*limits, *(f"--with={requirement}" for requirement in wanted)])
+        command = self._command([*limits, *map(_option, wanted)])
         command += ["env", f"PYTHONPATH={self._trigru}"]
         return Environment(tuple(command), json.loads(_run([*command, *interpreter("-c", _VERSIONS, python="python")])))
 
@@ -120,6 +120,11 @@ class Environments:
         of, metadata = next((of, file) for of, file in known if file.name == "METADATA")
         (folder / metadata.parent.name).symlink_to(str(of.locate_file(metadata.parent)))
         return folder
+
+
+def _option(requirement: str) -> str:
+    """The option that installs something: a folder in place, so that what is edited there counts."""
+    return f"--with-editable={requirement}" if os.path.isdir(requirement) else f"--with={requirement}"
 
 
 def _run(command: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """The folder of a snapshot: its record, the arrays that it names, and the checkpoints. Nothing in it is unpickled."""
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -17,12 +16,12 @@ import numpy as np
 
 from ...common.errors import TrigruError, brief
 from ...common.files import UNFINISHED, read_whole, write_whole
+from ..results.lines import MOST_BYTES
+from ..results.lines import decode as decode_json
 from .record import SCHEMA, ArrayNames, Snapshot
 
 FILE, ARRAYS, CHECKPOINTS = "snapshot.json", "snapshot.safetensors", "snapshot.checkpoints"
 NAMES = (CHECKPOINTS, ARRAYS, FILE)
-#: The most bytes that are read of each file.
-MOST_BYTES = 2**28
 #: Hexadecimal digits of a hash that name an array.
 DIGITS = 16
 
@@ -109,8 +108,8 @@ def _exchange(path: Path, beside: Path) -> None:
 def _has_record(path: Path) -> bool:
     """Whether the file of the record is one, of any schema."""
     try:
-        content = msgspec.json.decode(read_whole(path / FILE, MOST_BYTES))
-    except (OSError, msgspec.MsgspecError, RecursionError):
+        content = decode_json(read_whole(path / FILE, MOST_BYTES))
+    except (OSError, ValueError):
         return False
     return isinstance(content, dict) and {"schema", "subjects"} <= content.keys()
 
@@ -139,7 +138,7 @@ def decode(content: bytes) -> dict[str, np.ndarray]:
     """The arrays of `encode`."""
     from safetensors.numpy import load as from_bytes
 
-    head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    head = decode_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
     dtypes = {name: getattr(ml_dtypes, dtype) for name, dtype in head.get("__metadata__", {}).items()}
     return {name: a.view(dtypes[name]) if name in dtypes else a for name, a in from_bytes(content).items()}
 
@@ -157,7 +156,7 @@ def load(folder: Path) -> tuple[Snapshot, Arrays]:
     """
     file = folder / FILE
     try:
-        content = msgspec.json.decode(read_whole(file, MOST_BYTES))
+        content = decode_json(read_whole(file, MOST_BYTES))
         schema = content.get("schema") if isinstance(content, dict) else None
         if isinstance(schema, int) and schema != SCHEMA:
             raise SnapshotError(f"{file}: schema {schema}, expected {SCHEMA}. Take the snapshot again.")

@@ -18,11 +18,12 @@ from ...common.files import read_whole, write_whole
 from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
+from ..results.lines import MOST_BYTES, decode
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .folder import SnapshotError, load
 from .record import Snapshot
-from .versions import SUBJECTS, VersionSet
+from .versions import SUBJECTS, VersionSet, is_source
 
 SCHEMA, FILE = 3, "matrix.json"
 #: The longest that a snapshot of one set may take; in seconds.
@@ -110,7 +111,8 @@ def fill(
         place = folder / place_of(of, environments.python, arguments)
         row = known.pop(of.name, None)
         as_before = row is not None and (row.python, row.arguments) == (environments.python, list(arguments))
-        if row is None or not as_before or not row.done or not (row.lasting or _is_readable(place)):
+        may_differ = any(map(is_source, of.requirements))
+        if row is None or may_differ or not as_before or not row.done or not (row.lasting or _is_readable(place)):
             day = "" if of.day is None else of.day.isoformat()
             row = Row(of.name, list(of.requirements), day, environments.python, list(arguments))
             _fill_row(row, of, place, environments, still)
@@ -144,13 +146,15 @@ def read(folder: Path) -> Matrix:
     """The matrix of a folder. Raises a MatrixFileError if it is none."""
     path = folder / FILE if folder.is_dir() else folder
     try:
-        content = msgspec.json.decode(read_whole(path))
+        content = decode(read_whole(path, MOST_BYTES))
         if isinstance(content, dict) and isinstance(content.get("schema"), int) and content["schema"] != SCHEMA:
             raise MatrixFileError(f"{path}: schema {content['schema']}, expected {SCHEMA}. Fill the matrix again.")
         return msgspec.convert(content, type=Matrix)
+    except MatrixFileError:
+        raise
     except OSError as error:
         raise MatrixFileError(f"{path}: {error.strerror}. Pass a folder that trigru matrix wrote.") from error
-    except msgspec.MsgspecError as error:
+    except ValueError as error:
         raise MatrixFileError(f"{path}: no matrix of trigru: {brief(error)}.") from error
 
 

@@ -40,7 +40,7 @@ KERNELS = ("fused",)
 
 #: Seconds of a processor that a question of a proof takes, and a port, each of its kernels, a framework's own GRU and
 #: its parts; and the share of these where compiled programs are kept, of which there are more than a few.
-CHECK_S, PORT_S, KERNEL_S, OWN_S, PARTS_S = 0.17, 9.0, 3.0, 4.5, 5.5
+CHECK_S, PORT_S, KERNEL_S, OWN_S, PARTS_S = 0.17, 8.0, 1.5, 2.5, 3.5
 WARM, FEW_PROGRAMS = 0.35, 50
 
 #: Called with the seconds of work that are done, of how many, and the name of the last.

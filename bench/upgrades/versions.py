@@ -1,11 +1,14 @@
 """Version sets: what a user may have installed, named by versions, by a day, or by a range of days."""
 
 import json
+import os
 import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 from dateutil.relativedelta import relativedelta
 from msgspec.structs import replace
@@ -38,7 +41,9 @@ class VersionSet:
 
 
 def read_set(text: str) -> VersionSet:
-    """A set as users write it: a day, as 2025-01-31 or 2025-01, or versions, as "jax==0.6.2 flax==0.11.2".
+    """A set as users write it: a day, as 2025-01-31 or 2025-01, or what is installed, as "jax==0.6.2 ./flax".
+
+    Beside versions, a part may be the folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main.
 
     Raises:
         InputError: it is neither.
@@ -54,15 +59,58 @@ def read_set(text: str) -> VersionSet:
         return VersionSet(day.isoformat(), (), day)
     parts = tuple(text.split(" "))
     for part in parts:
+        if is_source(part):
+            source_name(part)  # that it has one
+            continue
         try:
             requirement = Requirement(part)
         except InvalidRequirement as error:
             raise InputError(
-                f"version set {text!r}: {part!r} is neither a day, as 2025-01-31, nor a version, as jax==0.6.2."
+                f"version set {text!r}: {part!r} is neither a day, as 2025-01-31, nor a version, as jax==0.6.2, nor "
+                "a path or commit, as ./flax or git+file:///home/me/flax@main."
             ) from error
         if requirement.url or not requirement.specifier:
             raise InputError(f"version set {text!r}: {part!r} names no version. Write {requirement.name}==...")
     return VersionSet(text, parts)
+
+
+def is_source(requirement: str) -> bool:
+    """Whether a requirement is a path or an address, which may hold other code the next time, and not a version."""
+    return "@ " not in requirement and ("/" in requirement or os.sep in requirement or requirement.endswith(".whl"))
+
+
+def source_name(source: str) -> str:
+    """The distribution in a folder, a wheel, or at an address, which ends with its name and maybe a commit.
+
+    Raises:
+        InputError: the folder has no pyproject.toml that names one.
+
+    >>> source_name("git+file:///home/me/flax@0123abc"), source_name("/tmp/equinox-0.13.2-py3-none-any.whl")
+    ('flax', 'equinox')
+    """
+    place = Path(source)
+    if not place.is_dir():
+        last = source.partition("#")[0].rpartition("/")[2].partition("@")[0]
+        return canonicalize_name(last.split("-")[0] if last.endswith(".whl") else last.removesuffix(".git"))
+    try:
+        return canonicalize_name(tomllib.loads((place / "pyproject.toml").read_text())["project"]["name"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{source}: expected the folder of a package, with a name in its pyproject.toml.") from error
+
+
+def with_candidates(candidates: Iterable[str]) -> VersionSet:
+    """What is installed here, with other versions, paths or commits of some packages."""
+    of = read_set(" ".join(candidates))
+    named = {name_of(requirement) for requirement in of.requirements}
+    named |= {"jaxlib"} if "jax" in named else set()
+    here = {name: number.partition(" ")[0].rstrip(",") for name, number in installed().items()}
+    kept = [f"{name}=={here[name]}" for name in SUBJECTS if name in here and name not in named]
+    return VersionSet(of.name, (*of.requirements, *kept))
+
+
+def name_of(requirement: str) -> str:
+    """The distribution that a requirement is of."""
+    return source_name(requirement) if is_source(requirement) else canonicalize_name(Requirement(requirement).name)
 
 
 def read_day(text: str) -> date:

@@ -46,7 +46,7 @@ def look_at(request: Request) -> Iterator[Subject]:
     """Look at the subjects of a request, one after the other; its arrays are written before it is told."""
     imported, reason = Subject("", request.framework), None
     with noticed(imported, "import"), survived(imported, "import"):
-        from ...common.port.compilation import programs_kept_in
+        from ...common.port.compilation import compiled_quickly, programs_kept_in
         from ...impls import unavailable
 
         reason = unavailable(request.framework)
@@ -73,7 +73,8 @@ def look_at(request: Request) -> Iterator[Subject]:
             yield subject
         if request.parts:
             kept = Kept()
-            subject = look_at_parts(request.framework, kept)
+            with compiled_quickly():
+                subject = look_at_parts(request.framework, kept)
             write_whole(Path(f"{request.arrays}.parts"), encode(kept.arrays))
             yield subject
 

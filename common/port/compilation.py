@@ -31,6 +31,13 @@ def jit_without_optimization(function: Callable[..., Any]) -> Any:
 
 
 @contextmanager
+def compiled_quickly() -> Iterator[None]:
+    """Compile without LLVM's optimisations what is compiled meanwhile, also by a framework; XLA's own are the same."""
+    with configured({"jax_disable_most_optimizations": True}):
+        yield
+
+
+@contextmanager
 def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None]:
     """Take compiled programs from a folder, and keep new ones there; None compiles everything anew and keeps nothing.
 

@@ -47,7 +47,8 @@ def arguments_of(name: str) -> dict[str, str]:
     for part in rest:
         thing = getattr(thing, part, None) or import_module(f"{thing.__name__}.{part}")
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-    arguments = inspect.signature(thing).parameters.values()
+    taken = inspect.signature(thing.__init__ if isinstance(thing, type) else thing).parameters  # not of a metaclass
+    arguments = [argument for argument in taken.values() if argument.name != "self"]
     return {stars.get(a.kind, "") + a.name: "" if a.default is a.empty else text_of(a.default) for a in arguments}
 
 

@@ -63,7 +63,7 @@ def test_it_holds_what_two_devices_exchange(taken):
         for call, program in s.programs.items()
         if call.endswith("on two devices")
     }
-    assert set(exchanged) == {(name, way) for name in ("pure", "pure:fused") for way in ("placed", "shard_map")}
+    assert set(exchanged) == {("pure", way) for way in ("placed", "shard_map")}
     assert all("all-reduce" in said for said in exchanged.values())
     assert {key for key, said in exchanged.items() if "in a loop" in said} == {("pure", "placed")}
 

@@ -98,7 +98,7 @@ def test_what_two_folders_both_hold_is_compared(write, tmp_path, holds):
 
 def test_now_is_of_the_frameworks_that_a_snapshot_has():
     with pytest.raises(InputError, match="OLD is of mine, and of no port"):
-        command._take_now(Path("x"), snapshot_of(Subject("mine", "mine")))
+        command._take_now(Path("x"), snapshot_of(Subject("mine", "mine")), ())
 
 
 # bisect

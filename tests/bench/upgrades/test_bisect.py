@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 from trigru.bench.upgrades.bisect import BisectError, bisect
-from trigru.bench.upgrades.versions import VersionSet
+from trigru.bench.upgrades.versions import VersionSet, read_set
 from trigru.common.errors import InputError
 
 START = date(2025, 1, 1)
@@ -106,12 +106,14 @@ def test_an_end_that_cannot_be_judged_is_told():
         World(("jax", "0.5.0"), broken=[("flax", "0.10.3")]).search()
 
 
-def test_days_in_the_wrong_order_are_refused():
+def test_ends_in_the_wrong_order_are_refused():
     world = World(("jax", "0.5.0"))
     with pytest.raises(InputError, match="has to be before"):
         world.search(40, 0)
     with pytest.raises(InputError, match="has to be before"):
         world.search(20, 20)
+    with pytest.raises(InputError, match="has to be before BAD"):
+        bisect(*map(read_set, ("jax==0.10.0", "jax==0.9.1")), world.judge, world.resolve, RELEASES.__getitem__)
     sets = VersionSet("a", ("jax>=0.4",)), VersionSet("b", ("jax==0.5.0",))
     for two in (sets, sets[::-1]):
         with pytest.raises(InputError, match="a: expected exact versions"):

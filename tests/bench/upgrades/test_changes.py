@@ -155,7 +155,7 @@ def scaled(array, share):
         ([A, A], [NEAR, scaled(A, 2e-13)], "bits", "outputs", "by 2.0e-13 of the largest number"),
         ([A, A], [NEAR, A], "bits", "carry", "by 1 unit in the last place"),
         ([A, A], [NEAR, scaled(A, 0.01)], "function", "outputs", "1.01 times as large"),
-        ([F, A], [scaled(F, 1e-5), scaled(A, 1e-8)], "function", "outputs", "1 times as large"),
+        ([F, A], [scaled(F, 1e-5), scaled(A, 1e-8)], "function", "outputs", "by 1e-08 of the largest number"),
         ([A, F], [NEAR, scaled(F, 1e-2)], "function", "outputs", "1.01 times as large"),
         ([F, A], [scaled(F, 1e-5), NEAR], "bits", "carry", "by 1.0e-05 of the largest number"),
         ([A, A], [A[::-1], A], "function", "carry", "the same numbers in another order"),

@@ -58,6 +58,14 @@ def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
     assert made.versions == {"jax": "0.6.2"}
 
 
+def test_a_clone_is_installed_in_place_and_may_be_built(uv, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'flax'\n")
+    Environments().get(read_set(f"{tmp_path} git+file:///home/me/equinox@main"))
+    (install,) = commands(uv)
+    assert {f"--with-editable={tmp_path}", "--with=git+file:///home/me/equinox@main", "--with=jax"} <= set(install)
+    assert not {"--no-build", "--with=flax", "--with=equinox"} & set(install)
+
+
 def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_path):
     command = Environments("3.13").get(read_set("jax==0.6.2")).command
     folder = Path(command[-1].partition("=")[2])

@@ -95,3 +95,4 @@ def test_arguments_are_kept_with_their_defaults():
     assert found["start"] == ""
     assert found["num"] == "50"
     assert arguments_of("optax.adam")["nesterov"] == "False"
+    assert arguments_of("flax.nnx.RNN")["unroll"] == "1", "its metaclass takes anything"

@@ -5,7 +5,16 @@ from datetime import date, timedelta
 import pytest
 import typer
 from trigru.bench.commands.matrix import read_sets
-from trigru.bench.upgrades.versions import changed, days_between, read_day, read_set, requirements_of, today
+from trigru.bench.upgrades.versions import (
+    changed,
+    days_between,
+    name_of,
+    read_day,
+    read_set,
+    requirements_of,
+    today,
+    with_candidates,
+)  # fmt: skip
 from trigru.common.errors import InputError
 
 
@@ -38,6 +47,18 @@ def test_versions_in_any_spacing():
 def test_what_is_no_set_is_refused(text, said):
     with pytest.raises(InputError, match=said):
         read_set(text)
+
+
+def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path):
+    with pytest.raises(InputError, match="expected the folder of a package"):
+        read_set(str(tmp_path))
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'Ml_Dtypes'\n")
+    text = f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main optax==0.2.5"
+    found = read_set(text)
+    assert list(map(name_of, found.requirements)) == ["ml-dtypes", "jax", "flax", "optax"]
+    kept = {part.partition("==")[0] for part in with_candidates([text]).requirements if "==" in part}
+    assert {"optax", "equinox", "numpy"} <= kept
+    assert not {"ml-dtypes", "jax", "jaxlib", "flax"} & kept
 
 
 def test_a_day_to_come_is_refused():
