@@ -1,4 +1,4 @@
-"""What a framework costs over plain JAX, and up to which model size it matters."""
+"""The cost of a framework over plain JAX, and up to which model size it matters."""
 
 from dataclasses import dataclass
 
