@@ -1,6 +1,7 @@
 """The answer of the published runs in a few sentences, and lines of an upgrade report, for README and index."""
 
 from pathlib import Path
+from textwrap import shorten
 
 from decision import Measured  # beside this script
 from trigru.bench.analysis.answer import Cell
@@ -8,13 +9,14 @@ from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.naming import name_of
 from trigru.bench.reporting.numbers import format_interval, format_time
+from trigru.bench.upgrades.changes import FAILING
 from trigru.bench.upgrades.matrix import read
+from trigru.bench.upgrades.tables import change_lines
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 STEP, SHORT, COMMON = ("question", "step"), ("question", "train_step"), ("medium", "train_step")
-#: The version set of the published matrix whose report is shown, and which of its changes.
-SHOWN, KINDS = "2025-09-15", ("broken", "warnings", "calls", "bits", "program")
-LINES, LONGEST = 10, 70
+#: The version set of the published matrix whose report is shown, how many of its lines, and their longest.
+SHOWN, LINES, LONGEST = "2025-09-15", 6, 100
 
 
 def answer_sentences(results: Path, docs: str = "") -> str:
@@ -56,22 +58,11 @@ def _ratio(cell: Cell) -> str:
 
 
 def upgrade_lines(results: Path) -> str:
-    """What changed with a version set of the published matrix: a line for each kind and port, shortened."""
+    """The first lines that `trigru diff` prints for a version set of the published matrix, cut at the right."""
     rows = read(results / "releases.json").rows
     number = next(i for i, row in enumerate(rows) if row.name == SHOWN)
     before, after = rows[number - 1], rows[number]
     moved = [f"{name} {before.versions[name]} -> {after.versions[name]}" for name in ("jax", "flax")]
-    lines, seen = [f"Versions: {', '.join(moved)}, and others.", ""], set()
-    for change in sorted((m for m in after.moved if m.kind in KINDS), key=_order):
-        if ":" not in change.subject and (change.kind, change.subject) not in seen:
-            seen.add((change.kind, change.subject))
-            new = (change.new or "none").removeprefix(f"{change.subject}: ")
-            text = f"{change.what}: {change.old or 'none'} -> {new}"
-            text = text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()}…"
-            lines.append(f"{change.kind:9}{change.subject:15}{text}")
-    return "\n".join(["```text", *lines[:LINES], "```"])
-
-
-def _order(change) -> tuple[int, bool]:
-    """By kind; what is shown of values first."""
-    return KINDS.index(change.kind), change.what.startswith("check")
+    head, *lines = change_lines(after.moved, FAILING)
+    lines = [head, f"Versions: {', '.join(moved)}, and others.", *lines]
+    return "\n".join(["```text", *(shorten(line, LONGEST, placeholder="...") for line in lines[:LINES]), "```"])

@@ -1,1 +1,1 @@
-"""What the samples show: numbers, without text."""
+"""Judgement of the samples: numbers, without text."""

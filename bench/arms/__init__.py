@@ -1,1 +1,1 @@
-"""What is timed: workloads, the arms of a plan, and their admission, in which the oracle decides."""
+"""Workloads, the arms of a plan, and their admission, in which the oracle decides."""

@@ -1,1 +1,1 @@
-"""What people see: text, tables and pictures. No arithmetic."""
+"""Text, tables and pictures for readers. No arithmetic."""

@@ -1,4 +1,4 @@
-"""What the command line shows while it works."""
+"""The output of the command line while it works."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What changed between two runs: sentences on what they say together, then tables."""
+"""The changes between two runs: sentences on what they say together, then tables."""
 
 from collections.abc import Iterable, Iterator
 

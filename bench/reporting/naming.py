@@ -1,4 +1,4 @@
-"""What sentences and headings call ports, phases, ways of calling and workloads."""
+"""Names of ports, phases, ways of calling and workloads in sentences and headings."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""What the numbers depend on: the machine, and the versions of all that matters."""
+"""The machine, and the versions of all that the numbers depend on."""
 
 import os
 import platform

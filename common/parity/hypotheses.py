@@ -1,4 +1,4 @@
-"""What would mend a candidate: small changes of a step, tried out until one makes the outputs equal.
+"""Mends of a candidate: small changes of a step, tried out until one makes the outputs equal.
 
 Each hypothesis is a function of a step that yields sentences, and the step as it would be then. Only what makes all
 outputs equal is reported. Adding a hypothesis is adding a row to `HYPOTHESES`.

@@ -1,4 +1,4 @@
-"""What makes the outputs of a candidate equal: values of the reference are put in the place of its own.
+"""Making the outputs of a candidate equal: values of the reference are put in the place of its own.
 
 What follows from a value is played again. Where a loop has a step in each of its rounds, all of them get the values
 that the reference has in its rounds.

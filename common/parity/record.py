@@ -1,4 +1,4 @@
-"""What a comparison of two models says."""
+"""The record of a comparison of two models."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
