@@ -13,7 +13,8 @@ from .copies import copies
 from .departure import Search
 from .draws import different_draws
 from .gradients import not_compared, parameter_gradients
-from .matching import Match, Transform, match, unmatched, with_uses
+from .layouts import Transform
+from .matching import Match, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
 from .obstacles import by_line, rule_lines
 from .places import paired_gradients, paired_outputs, places_of, rounded
