@@ -162,7 +162,8 @@ class Refinement:
         """Exchange leaves whose paths differ in one name, as those of gates, alike wherever the names occur."""
         leaves = self._program.params
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
-        for family in families(leaves, [c for c, m in enumerate(self._matches) if m.by != "the mapping" and m.layout]):
+        layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, Layout)}
+        for family in families(leaves, [c for c in layouts if self._matches[c].by != "the mapping"]):
             names = zip(*(leaves[c].path.split("/") for c in family), strict=True)
             varied = next(column for column in names if len(set(column)) > 1)
             groups.setdefault(frozenset(varied), []).append(dict(zip(varied, family, strict=True)))
@@ -172,7 +173,7 @@ class Refinement:
                 if time.monotonic() > self._ends:
                     return False
                 places = dict(zip(sorted(names), order, strict=True))
-                chosen = {group[n]: self._matches[group[places[n]]].layout for group in some for n in group}
+                chosen = {group[n]: layouts[group[places[n]]] for group in some for n in group}
                 changed = {tape.arguments[c]: o.convert(self._leaves) for c, o in chosen.items()}
                 if self._score(tape, changed)[0] > best[0]:
                     self._choose(chosen)
