@@ -3,6 +3,7 @@
 import importlib.util
 import json as json_format
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ from ...common.parity.record import SAME
 from ...impls.parity.saving import check_suffix
 from ...impls.parity.saving import save as write
 from ..reporting.console import say, show_lines
-from .port_time import cost_lines
+from .port_time import cost_lines, cost_of
 
 #: What a file gives, unless the user says otherwise.
 REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
@@ -57,11 +58,12 @@ def port(
     if save is not None:
         check_suffix(save, candidate)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
-    cost = list(cost_lines(reference, candidate, given, result)) if time and result.verdict == SAME else []
+    cost = cost_of(reference, candidate, given, result) if time and result.verdict == SAME else []
     if time and not cost:
         say("They are not timed, since they are not the same function.")
-    facts = result.as_json() | ({"cost": cost} if time else {})
-    text = json_format.dumps(facts, indent=2) if json else "\n".join([str(result), *(["", *cost] if cost else [])])
+    facts = result.as_json() | ({"cost": [asdict(phase) for phase in cost]} if time else {})
+    lines = [str(result), *(["", *cost_lines(cost)] if cost else [])]
+    text = json_format.dumps(facts, indent=2) if json else "\n".join(lines)
     show_lines(text.splitlines())
     if save is not None:
         write(save, candidate, result)

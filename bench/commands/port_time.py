@@ -1,7 +1,7 @@
 """`trigru port --time`: what a port costs, over the model that it is a port of."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from ...common.parity.programs import Program
 from ...common.parity.record import Comparison as Result
 from ...common.parity.values import Arguments, as_arrays, input_sets, param_sets, state_sets
 from ...common.port.programs import ProgramFacts, read_program
-from ..analysis.statistics import Comparison, compare, noise_floor, verdict
+from ..analysis.statistics import compare, noise_floor, verdict
 from ..timing.sampling import Pace, sample_rounds
 
 #: Rounds of three arms each, and how long a sample lasts.
@@ -30,23 +30,45 @@ COUNTS = ("dots", "fusions", "whiles", "transposes")
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a candidate costs in one phase and by one clock.
+class Timed:
+    """The time of a candidate by one clock.
 
     Args:
-        phase, clock: what was called, and how.
-        ratio: the candidate's time over the reference's.
-        floor: what a second copy of the reference differs by, as a fraction.
+        clock: "blocked" if each call is waited for, "pipelined" if calls are in flight.
+        ratio, low, high: the candidate's time over the reference's, and its interval.
+        noise_floor: what a second copy of the reference differs by, as a fraction.
         verdict: "faster", "slower" or "indistinguishable".
         time_s: seconds per call of the reference and of the candidate.
     """
 
-    phase: str
     clock: str
-    ratio: Comparison
-    floor: float
+    ratio: float
+    low: float
+    high: float
+    noise_floor: float
     verdict: str
     time_s: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """What a reference and a candidate cost in one phase, in this order.
+
+    Args:
+        phase: "forward" or "train step".
+        timed: by each clock.
+        build_s: seconds to trace and compile.
+        temp_bytes: temporary memory in bytes; None if XLA does not say.
+        operations: how many there are in the compiled programs, of the kinds of which one has more.
+        same_program: whether both compile to the same program.
+    """
+
+    phase: str
+    timed: tuple[Timed, ...]
+    build_s: tuple[float, float]
+    temp_bytes: tuple[int | None, int | None]
+    operations: dict[str, tuple[int, int]]
+    same_program: bool
 
 
 class _Arm:
@@ -64,8 +86,8 @@ class _Arm:
         return jax.block_until_ready(outputs)
 
 
-def cost_lines(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Result) -> Iterator[str]:
-    """The lines of the report on time and memory.
+def cost_of(reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Result) -> list[PhaseCost]:
+    """What both models cost, in each phase.
 
     Args:
         reference, candidate: models of JAX that are the same function.
@@ -76,22 +98,48 @@ def cost_lines(reference: Model, candidate: Model, inputs: tuple[Any, ...], resu
         InputError: a model that JAX cannot compile.
     """
     arrays = as_arrays(inputs)
+    return [_phase_cost(reference, candidate, arrays, phase, result) for phase in PHASES]
+
+
+def _phase_cost(reference: Model, candidate: Model, inputs: tuple[Any, ...], phase: str, result: Result) -> PhaseCost:
+    r, c = (
+        model.program(inputs, PHASES[phase] if PHASES[phase] in model.modes else model.modes[0])
+        for model in (reference, candidate)
+    )
+    if not isinstance(r, Program) or not isinstance(c, Program):
+        raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
+    mine = _arguments(r.param_values, r.state_values, inputs)
+    given = _arguments(result.converted, result.converted_state, inputs)
+    arms = [_arm(*pair, inputs, phase) for pair in ((r, mine), (c, given), (r, mine))]
+    first, second = (arm.facts for arm in arms[:2])
+    counts = {n: (getattr(first, n), getattr(second, n)) for n in COUNTS}
+    return PhaseCost(
+        phase,
+        tuple(_costs(arms)),
+        (arms[0].build_s, arms[1].build_s),
+        (first.temp_bytes, second.temp_bytes),
+        {name: pair for name, pair in counts.items() if pair[0] != pair[1]},
+        first.fingerprint == second.fingerprint,
+    )
+
+
+def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
+    """The lines of the report on time and memory."""
     yield "Time of the candidate over that of the reference, both compiled by jax.jit and called alike:"
-    for phase, mode in PHASES.items():
-        r, c = (
-            model.program(arrays, mode if mode in model.modes else model.modes[0]) for model in (reference, candidate)
-        )
-        if not isinstance(r, Program) or not isinstance(c, Program):
-            raise InputError("--time compares models of JAX: a module of PyTorch is not compiled by it.")
-        mine = _arguments(r.param_values, r.state_values, inputs)
-        given = _arguments(result.converted, result.converted_state, inputs)
-        arms = [_arm(*pair, arrays, phase) for pair in ((r, mine), (c, given), (r, mine))]
-        for cost in _costs(phase, arms):
-            ratio, times = cost.ratio, ", ".join(f"{t * 1e6:.3g} µs" for t in cost.time_s)
-            interval = f"{ratio.ratio:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
-            floor = f"noise floor {cost.floor:.1%}"
-            yield f"  {phase}, {CLOCKS[cost.clock]}: {interval}, {cost.verdict}; {floor} ({times})"
-        yield from _of_programs(phase, *arms[:2])
+    for cost in costs:
+        for timed in cost.timed:
+            times = ", ".join(f"{t * 1e6:.3g} µs" for t in timed.time_s)
+            interval = f"{timed.ratio:.3f} ({timed.low:.3f} to {timed.high:.3f})"
+            floor = f"noise floor {timed.noise_floor:.1%}"
+            yield f"  {cost.phase}, {CLOCKS[timed.clock]}: {interval}, {timed.verdict}; {floor} ({times})"
+        r, c = cost.build_s
+        yield f"  {cost.phase}, to trace and compile: {c:.2f} s, the reference {r:.2f} s"
+        mine, theirs = cost.temp_bytes
+        if mine is not None and theirs is not None:
+            yield f"  {cost.phase}, temporary memory: {theirs / 1e6:.3g} MB, the reference {mine / 1e6:.3g} MB"
+        more = [f"{b} {name} against {a}" for name, (a, b) in cost.operations.items()]
+        same = "the same program" if cost.same_program else "as many operations of each kind, another program"
+        yield f"  {cost.phase}, compiled: {', '.join(more) or same}"
 
 
 def _arguments(params: Any, state: Any, inputs: tuple[Any, ...]) -> Arguments:
@@ -112,7 +160,7 @@ def _arm(program: Program, arguments: Arguments, inputs: tuple[Any, ...], phase:
     return _Arm(function if phase == "forward" else step, (params, rest))
 
 
-def _costs(phase: str, arms: list[_Arm]) -> Iterator[Cost]:
+def _costs(arms: list[_Arm]) -> Iterator[Timed]:
     for clock in CLOCKS:
         samples = sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, pace=Pace(clock))
         times = []
@@ -123,14 +171,4 @@ def _costs(phase: str, arms: list[_Arm]) -> Iterator[Cost]:
         reference, candidate, copy = times
         ratio, floor = compare(candidate, reference), noise_floor(compare(copy, reference))
         both = float(np.median(reference)), float(np.median(candidate))
-        yield Cost(phase, clock, ratio, floor, verdict(ratio, floor, [0] * ROUNDS), both)
-
-
-def _of_programs(phase: str, reference: _Arm, candidate: _Arm) -> Iterator[str]:
-    r, c = reference.facts, candidate.facts
-    yield f"  {phase}, to trace and compile: {candidate.build_s:.2f} s, the reference {reference.build_s:.2f} s"
-    if r.temp_bytes is not None and c.temp_bytes is not None:
-        yield f"  {phase}, temporary memory: {c.temp_bytes / 1e6:.3g} MB, the reference {r.temp_bytes / 1e6:.3g} MB"
-    more = [f"{getattr(c, n)} {n} against {getattr(r, n)}" for n in COUNTS if getattr(c, n) != getattr(r, n)]
-    same = "the same program" if r.fingerprint == c.fingerprint else "as many operations of each kind, another program"
-    yield f"  {phase}, compiled: {', '.join(more) or same}"
+        yield Timed(clock, ratio.ratio, ratio.low, ratio.high, floor, verdict(ratio, floor, [0] * ROUNDS), both)

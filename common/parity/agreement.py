@@ -26,7 +26,7 @@ class Known:
 
     def __init__(self, values: Sequence[Any], tolerance: float):
         self.tolerance = tolerance
-        self._values = [seen(value) if comparable(value) else None for value in values]
+        self._values: list[Any] = [seen(value) if comparable(value) else None for value in values]
         groups: dict[int, list[tuple[int, np.ndarray]]] = {}
         for number, value in enumerate(self._values):
             if value is not None:
@@ -40,14 +40,23 @@ class Known:
     def same(self, value: np.ndarray) -> Iterator[int]:
         """The numbers of the values that are this one or its negative, in some order of their axes, the first first."""
         value = seen(value)
+        return (number for number in self._near(value) if layout(value, self._values[number], self.tolerance))
+
+    def shuffled(self, value: np.ndarray) -> Iterator[int]:
+        """The numbers of the values that have the same entries, in whatever order."""
+        value = np.sort(seen(value), axis=None)
+        for number in self._near(value):
+            other = np.sort(self._values[number], axis=None)
+            if _close(value, other, self.tolerance * np.abs(other).max()):
+                yield number
+
+    def _near(self, value: np.ndarray) -> Iterator[int]:
+        """The numbers of the values whose signature is that of an array."""
         numbers, signatures = self._groups.get(value.size, ((), np.zeros((0, 4))))
-        if not len(numbers):
-            return
-        mine = _signature(value)
-        near = np.abs(signatures - mine) <= 8 * self.tolerance * np.array([mine[0], mine[1], mine[1], mine[1]])
-        for number in np.asarray(numbers)[near.all(1)]:
-            if layout(value, self._values[number], self.tolerance):
-                yield int(number)
+        if len(numbers):
+            mine = _signature(value)
+            near = np.abs(signatures - mine) <= 8 * self.tolerance * np.array([mine[0], mine[1], mine[1], mine[1]])
+            yield from (int(number) for number in np.asarray(numbers)[near.all(1)])
 
     def partner(self, value: Any) -> int | None:
         """The number of the first value that is this one; None where there is none."""

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from ..program import CodeLine
+from .agreement import comparable
 from .choices import carried, lines_of_choice
 from .departure import Departure, Search
 from .hypotheses import mend_of
 from .locations import callers, is_users
-from .mending import Mended, Mending
-from .tape import Step
+from .mending import Mended, Mending, in_shape
+from .tape import Step, Tape
 
 #: Operations that put numbers elsewhere, or choose among them: the result may be wrong, and of the right numbers.
 CHOICES = frozenset(
@@ -34,6 +37,10 @@ def departures(search: Search) -> list[Departure]:
     choices = _of_choice(search, mending, steps, mended_by)
     mend = mend_of(search, mending.again(), steps, mended_by)
     changed = [Departure(mend.step, search.counterpart(mend.step), heals=True, mend=mend.sentence)] if mend else []
+    if mend and _is_of_library(mend.of or mend.step):
+        changed.append(Departure(mend.of or mend.step, None, cause=MADE))
+    elif not mend:
+        changed = [Departure(step, other, cause=REORDERED) for step, other in _reordered(search, mending)]
     return [*changed, *choices, *_of_function(search, steps, counterparts, healed, others)]
 
 
@@ -82,6 +89,23 @@ def _of_function(
     return [*shared, *apart[:1], *constant, *nearby[:1], *mended, *nearby[1:], *apart[1:], *far]
 
 
+def _reordered(search: Search, mending: Mending) -> Iterator[tuple[Step, Step | None]]:
+    """The first step that moves numbers to other places than the reference, if the reference's order mends it."""
+    tape = search.candidate
+    reached = tape.ancestors([c for _, c in search.wrong])
+    moves = [step for step in tape.steps if step.moves and step.results[0] in reached]
+    moves = [step for step in moves if comparable(tape.values[step.results[0]])]
+    for step in sorted(moves, key=lambda step: search.has(step.results[0])):
+        number = step.results[0]
+        value = tape.values[number]
+        for other in search.shuffled(value):
+            ways = in_shape(search.reference.values[other], value.shape)
+            if any(mending.heals({number: way}) for way in ways if not np.array_equal(way, value)):
+                maker = search.reference.maker.get(other)
+                yield step, None if maker is None else search.reference.steps[maker]
+                return
+
+
 def _has_options(search: Search, step: Step) -> bool:
     """Whether a step may be wrong although its operands are right: a product and a sum have nothing to choose.
 
@@ -107,6 +131,7 @@ def _function(step: Step) -> tuple[str, str] | None:
 MADE = "The module that computes it is made here."
 CALLED = "It is called here."
 CHOICE = "With another value here, the outputs agree."
+REORDERED = "The reference has these numbers in another order, and with that order the outputs agree."
 SHARED = "What it makes is used where the reference uses another value."
 OPERAND = "It makes what is used there."
 
@@ -146,7 +171,20 @@ def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step |
     if not found and len({(_line(step), step.operation) for step in steps}) > 1:
         every = [{tape.maker[v] for v in search.wrong_operands(step, None)} for step in steps]
         found = sorted(set.intersection(*every))[:1]
-    return [tape.steps[n] for n in found]
+    moved = (_last_common(tape, tape.steps[n], steps) for n in found)
+    return [step for n, last in zip(found, moved, strict=True) for step in dict.fromkeys([last, tape.steps[n]])]
+
+
+def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
+    """The last step that moves what a step made, before several others take it."""
+    number = made.results[0]
+    while True:
+        users = [tape.steps[n] for n in dict.fromkeys(tape.used.get(number, ()))]
+        last = len(users) == 1 and users[0].moves and len(users[0].operands) == len(users[0].results) == 1
+        if not last or any(users[0] is step for step in steps):
+            break
+        number = users[0].results[0]
+    return tape.steps[tape.maker[number]] if number in tape.maker else made
 
 
 def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:

@@ -13,9 +13,10 @@ from .copies import copies
 from .departure import Search
 from .draws import different_draws
 from .gradients import not_compared, parameter_gradients
-from .matching import Match, Transform, match, unmatched, with_uses
+from .layouts import Transform
+from .matching import Match, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
-from .obstacles import by_line, rule_lines
+from .obstacles import by_line, rule_lines, with_rules
 from .places import paired_gradients, paired_outputs, places_of, rounded
 from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
@@ -325,7 +326,8 @@ class _Comparing:
             outputs = paired_outputs(r, c, first, second, self.state_matches)
         search = Search(first, second, outputs, self.tolerance)
         self.result.agreed = search.counts()
-        yield from places_of(search)
+        places = places_of(search)
+        yield from with_rules(places, c.closed) if failure.of_gradient and isinstance(c, Program) else places
 
     def _without_obstacles(self, r: Any, c: Any) -> Iterator[Place]:
         """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own."""

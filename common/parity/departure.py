@@ -117,6 +117,10 @@ class Search:
         value = self.candidate.values[number]
         return comparable(value) and self._of_reference.partner(value) is not None
 
+    def shuffled(self, value: np.ndarray) -> Iterator[int]:
+        """The values of the reference that have the same numbers, in whatever order."""
+        return self._of_reference.shuffled(value)
+
     def is_constant(self, number: int) -> bool:
         """Whether a value of the candidate depends on no argument."""
         return number in self.candidate.constants

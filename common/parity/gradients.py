@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..errors import listed
-from .layouts import Layout
-from .matching import Leaf, Match, Transform
+from .layouts import Layout, Leaf, Transform
+from .matching import Match
 from .programs import Result
 from .values import largest
 

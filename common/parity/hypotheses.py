@@ -53,10 +53,12 @@ class Mend:
     Args:
         step: of the candidate.
         sentence: what the change is.
+        of: the step of the module that lacks something; None for the step itself.
     """
 
     step: Step
     sentence: str
+    of: Step | None = None
 
 
 def mend_of(search: Search, mending: Mending, steps: Sequence[Step], mended: Mended | None) -> Mend | None:
@@ -90,8 +92,11 @@ def mend_of(search: Search, mending: Mending, steps: Sequence[Step], mended: Men
             break
     if found := _of_functions(search, mending, near):
         return found
-    relation = "" if mended is None else _relation(search, mended)
-    return Mend(mended.step, _sentence(relation)) if mended is not None and relation else None
+    relation, number = ("", 0) if mended is None else _relation(search, mended)
+    if mended is None or not relation:
+        return None
+    maker = tape.maker.get(base(tape, number))
+    return Mend(mended.step, _sentence(relation), None if maker is None else tape.steps[maker])
 
 
 def _sentence(change: str) -> str:
@@ -283,13 +288,15 @@ def _same(a: Array, b: Array) -> bool:
     return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True))
 
 
-def _relation(search: Search, mended: Mended) -> str:
-    """How the reference's value follows from the candidate's that it mends; empty if that is not simple."""
+def _relation(search: Search, mended: Mended) -> tuple[str, int]:
+    """How the reference's value follows from the candidate's that it mends, and which that is; empty if not simply."""
     numbers = [(mended.value, mended.with_value)]
     if mended.other is not None and mended.other.operation == mended.step.operation and len(mended.step.operands) == 1:
         numbers.append((mended.step.operands[0], mended.other.operands[0]))
-    pairs = ((search.candidate.values[c], search.reference.values[r]) for c, r in numbers)
-    return next(filter(None, (_relation_of(search, *pair) for pair in pairs)), "")
+    for c, r in numbers:
+        if relation := _relation_of(search, search.candidate.values[c], search.reference.values[r]):
+            return relation, c
+    return "", mended.value
 
 
 def _relation_of(search: Search, mine: Array, other: Array) -> str:

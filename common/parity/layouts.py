@@ -1,10 +1,11 @@
 """The ways in which the parameters of one model hold those of another: transposed, reshaped, joined or split."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import permutations
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,44 @@ import numpy as np
 MOST_AXES = 5
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A parameter.
+
+    Args:
+        path: the names on the way to it, joined by slashes.
+        shape: of the array.
+        used: when it is used first, among all leaves of the model.
+        summed: how far apart its numbers are, flattened, over which the first product with it sums, in groups; empty
+            if it is in none.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    used: tuple[int, int] = (0, 0)
+    summed: tuple[frozenset[int], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A user's function of leaves of the reference that gives a leaf of the candidate."""
+
+    sources: tuple[int, ...]
+    function: Callable[..., Any]
+    how: str = "by the mapping"
+
+    def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
+        """The candidate's leaf, of the reference's with an axis of sets in front."""
+        some = [leaves[n] for n in self.sources]
+        sets = max(map(len, some))
+        return np.stack([np.asarray(self.function(*[a[n if len(a) > 1 else 0] for a in some])) for n in range(sets)])
 
 
 @dataclass(frozen=True)

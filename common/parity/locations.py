@@ -34,7 +34,9 @@ KEYWORDS = {
         "dilation",
         "feature_group_count",
         "groups",
+        "use_bias",
     ),
+    "dot_general": ("use_bias",),
     "add": ("epsilon", "eps"),
     "max": ("epsilon", "eps"),
     "mul": ("momentum",),
@@ -86,19 +88,21 @@ def text_of(line: CodeLine) -> str:
     return linecache.getline(line.file, line.line).strip()
 
 
-def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
+def makers(lines: Sequence[CodeLine], operation: str, turn: int = 0) -> Iterator[CodeLine]:
     """The lines where the modules are made that a line calls as attributes, as `self.norm = LayerNorm(...)`.
 
     Args:
         lines: that led to a step, the innermost first.
         operation: of the step; of a call of several lines, the one with the keyword that it depends on is taken.
+        turn: how often the same line has come to such a step before, as in a loop over modules.
     """
     place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
     own = lines[place]
     classes = {line.function.split(".")[0] for line in lines[:place]}
     made = [found for found in _calls(own.file) if found.within(own.line)]
-    named = [found for found in made if re.search(rf"\b{found.attribute}\b", text_of(own))]
-    for found in sorted(named, key=lambda found: found.name not in classes) or [f for f in made if f.name in classes]:
+    named = [found for found in made if re.search(found.pattern, text_of(own))]
+    of_class = [found for found in made if any(found.name.startswith(name) for name in classes)]
+    for found in sorted(named, key=lambda found: found.name not in classes) or of_class[turn:] + of_class[:turn]:
         places = dict(found.keywords)
         keyword = next((places[name] for name in KEYWORDS.get(operation, ()) if name in places), found.line)
         yield CodeLine(own.file, keyword, "__init__")
@@ -173,9 +177,12 @@ def _tree(file: str) -> ast.Module | None:
 
 
 class _Call(NamedTuple):
-    """A call whose result is, or is part of, an attribute of `self`, in a class of some lines."""
+    """A call whose result is, or is part of, an attribute or a variable, in a class of some lines.
 
-    attribute: str
+    `pattern` matches the code that calls it.
+    """
+
+    pattern: str
     name: str
     line: int
     keywords: tuple[tuple[str | None, int], ...]
@@ -189,7 +196,7 @@ class _Call(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _calls(file: str) -> tuple[_Call, ...]:
-    """The calls that make the attributes of the classes of a file."""
+    """The calls that make the attributes and variables of the classes of a file."""
     tree, found = _tree(file), []
     for outer in (node for node in (() if tree is None else ast.walk(tree)) if isinstance(node, ast.ClassDef)):
         for node in ast.walk(outer):
@@ -200,16 +207,13 @@ def _calls(file: str) -> tuple[_Call, ...]:
                 if isinstance(node, ast.AnnAssign)
                 else []
             )
-            own = [
-                t
-                for t in targets
-                if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and t.value.id == "self"
-            ]
+            own = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
+            own += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
             for call in ast.walk(node) if own else ():
                 if isinstance(call, ast.Call):
                     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
                     keywords = tuple((word.arg, word.value.lineno) for word in call.keywords)
-                    found.append(_Call(own[0].attr, name, call.lineno, keywords, outer.lineno, outer.end_lineno or 0))
+                    found.append(_Call(own[0], name, call.lineno, keywords, outer.lineno, outer.end_lineno or 0))
     return tuple(found)
 
 

@@ -1,17 +1,17 @@
 """Which parameter of the candidate is which of the reference, by names and shapes."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, permutations
-from math import prod
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..errors import InputError, brief, listed
-from .layouts import Layout, joined, joined_any, joined_unequal, piece, whole
+from ..errors import InputError
+from .layouts import Layout, Leaf, Transform, joined, joined_any, joined_unequal, piece, whole
+from .mapping import find, transform_of
 from .names import alike as alike_names
 from .names import parts_of, words
 from .tape import Tape
@@ -20,44 +20,6 @@ from .tape import Tape
 MOST_IN_ANY_ORDER, MOST_JOINED, MOST_IN_A_FAMILY = 4, 64, 6
 #: Names tell two leaves apart if one is this much more alike than the next.
 MARGIN = 0.1
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A parameter.
-
-    Args:
-        path: the names on the way to it, joined by slashes.
-        shape: of the array.
-        used: when it is used first, among all leaves of the model.
-        summed: how far apart its numbers are, flattened, over which the first product with it sums, in groups; empty
-            if it is in none.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    used: tuple[int, int] = (0, 0)
-    summed: tuple[frozenset[int], ...] = ()
-
-    @property
-    def size(self) -> int:
-        """How many numbers it has."""
-        return prod(self.shape)
-
-
-@dataclass(frozen=True)
-class Transform:
-    """A user's function of leaves of the reference that gives a leaf of the candidate."""
-
-    sources: tuple[int, ...]
-    function: Callable[..., Any]
-    how: str = "by the mapping"
-
-    def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
-        """The candidate's leaf, of the reference's with an axis of sets in front."""
-        some = [leaves[n] for n in self.sources]
-        sets = max(map(len, some))
-        return np.stack([np.asarray(self.function(*[a[n if len(a) > 1 else 0] for a in some])) for n in range(sets)])
 
 
 @dataclass
@@ -91,17 +53,17 @@ def match(
     matches = [Match(None) for _ in candidate]
     free_r, free_c = list(range(len(reference))), list(range(len(candidate)))
     for path, target in (mapping or {}).items():
-        c = _find(path, candidate, "candidate")
+        c = find(path, candidate, "candidate")
         if c not in free_c:
             raise InputError(f"the mapping names {candidate[c].path!r} twice.")
-        transform = _transform(target, reference, candidate[c])
+        transform = transform_of(target, reference, candidate[c])
         matches[c] = Match(transform, "the mapping")
         free_c.remove(c)
         free_r = [r for r in free_r if r not in transform.sources]
     _join(reference, candidate, matches, free_r, free_c)
-    free_r, free_c = unmatched(reference, matches), [c for c in free_c if matches[c].layout is None]
+    free_r, free_c = unmatched(reference, matches), _without_layout(matches)
     _split(reference, candidate, matches, free_r, free_c)
-    free_r, free_c = unmatched(reference, matches), [c for c in free_c if matches[c].layout is None]
+    free_r, free_c = unmatched(reference, matches), _without_layout(matches)
     if not free_r or not free_c:
         return matches
     named = np.array([[alike_names(reference[r].path, candidate[c].path) for r in free_r] for c in free_c])
@@ -122,7 +84,14 @@ def match(
             rivals = [k for k in np.argsort(-alike[i]) if fits[i, k] and (k == j or named[i, k] > named[i, j] - MARGIN)]
             some = [option for k in [j, *[k for k in rivals if k != j]] for option in options[i, k]]
             matches[free_c[i]] = Match(some[0], options=some)
+    # what another leaf of its size hid: a leaf may be several of the other model's although one of them has its size
+    for several in (_join, _split):
+        several(reference, candidate, matches, unmatched(reference, matches), _without_layout(matches))
     return matches
+
+
+def _without_layout(matches: Sequence[Match]) -> list[int]:
+    return [c for c, m in enumerate(matches) if m.layout is None]
 
 
 def with_uses(leaves: Sequence[Leaf], tape: Tape) -> list[Leaf]:
@@ -171,7 +140,7 @@ def _usual(option: Layout, reference: Sequence[Leaf], leaf: Leaf) -> bool:
     return turned == ("transposed" in option.how)
 
 
-def _families(leaves: Sequence[Leaf], free: Sequence[int]) -> list[list[int]]:
+def families(leaves: Sequence[Leaf], free: Sequence[int]) -> list[list[int]]:
     """Leaves of one shape whose paths differ in one name."""
     groups: dict[Any, list[int]] = {}
     for n in free:
@@ -232,15 +201,17 @@ def _bundles(
     wholes: Sequence[Leaf], parts: Sequence[Leaf], free_w: list[int], free_p: list[int]
 ) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
     """Each leaf that is several of the other model's in one, with the orders of these, the likeliest first."""
-    modules: list[set[str]] = []
+    modules: dict[str, list[str]] = {}
     taken: set[int] = set()
-    alone = [
-        w for w in free_w if not any(parts[p].size == wholes[w].size and _may_be(parts[p], wholes[w]) for p in free_p)
-    ]
+    alone = [w for w in free_w if not any(_may_be(parts[p], wholes[w], of_one_size=True) for p in free_p)]
     for w in sorted(alone, key=lambda w: -len(wholes[w].shape)):
-        size = wholes[w].size
+        size, module = wholes[w].size, _module(wholes[w])
         found: dict[tuple[int, ...], float] = {}
-        for family in _families(parts, [p for p in free_p if p not in taken]):
+        if beside := _beside(parts, [p for p in free_p if p not in taken], modules.get(module, []), size):
+            taken.update(beside)
+            yield w, list(permutations(beside)) if len(beside) <= MOST_IN_ANY_ORDER else [beside]
+            continue
+        for family in families(parts, [p for p in free_p if p not in taken]):
             each = parts[family[0]].size
             if size % each or not 1 < size // each <= MOST_JOINED:
                 continue
@@ -248,7 +219,7 @@ def _bundles(
                 continue
             for some in _orders(parts, family, size // each):
                 alike = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
-                found[some] = alike + 0.2 * (_parents(parts, some) in modules)
+                found[some] = alike
         for pair in _of_a_module(parts, [p for p in free_p if p not in taken]):
             if sum(parts[p].size for p in pair) == size and joined_unequal(
                 pair, [parts[p].shape for p in pair], wholes[w].shape
@@ -256,81 +227,45 @@ def _bundles(
                 found[pair] = sum(alike_names(parts[p].path, wholes[w].path) for p in pair) / 2
         if found:
             ways = sorted(found, key=lambda some: -round(20 * found[some]))
-            modules.append(_parents(parts, ways[0]))
+            modules[module] = [_module(parts[p]) for p in ways[0]]
             taken.update(ways[0])
             yield w, ways
 
 
-def _may_be(a: Leaf, b: Leaf) -> bool:
-    """Whether both may be the same kind of parameter: a weight is no bias."""
+def _beside(leaves: Sequence[Leaf], free: Sequence[int], modules: list[str], size: int) -> tuple[int, ...]:
+    """The only leaves of some modules that make up so many numbers, as biases beside kernels; none if there are more.
+
+    Args:
+        leaves: all, of which some are free.
+        modules: in the order in which their other leaves are joined.
+        size: how many numbers all have together.
+    """
+    some = [n for module in modules for n in free if _module(leaves[n]) == module]
+    some = [n for n in some if leaves[n].size * len(modules) == size]
+    return tuple(some) if len(some) == len(modules) == len({_module(leaves[n]) for n in some}) else ()
+
+
+def _may_be(a: Leaf, b: Leaf, *, of_one_size: bool = False) -> bool:
+    """Whether both may be the same kind of parameter: a weight is no bias, and one of their size has as many axes."""
+    if of_one_size and (a.size != b.size or _is_vector(a) != _is_vector(b)):
+        return False
     roles = {parts_of(a.path).role, parts_of(b.path).role}
     return len(roles) == 1 or "" in roles
+
+
+def _is_vector(leaf: Leaf) -> bool:
+    return sum(length > 1 for length in leaf.shape) <= 1
 
 
 def _of_a_module(leaves: Sequence[Leaf], free: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Pairs of leaves of one module, of different shapes and the same kind."""
     for pair in permutations(free, 2):
         a, b = (leaves[n] for n in pair)
-        together = a.path.rpartition("/")[0] == b.path.rpartition("/")[0]
+        together = _module(a) == _module(b)
         if together and a.shape != b.shape and len(a.shape) == len(b.shape) > 1 and _may_be(a, b):
             yield pair
 
 
-def _parents(leaves: Sequence[Leaf], numbers: Sequence[int]) -> set[str]:
-    """The modules that have these leaves."""
-    return {leaves[n].path.rpartition("/")[0] for n in numbers}
-
-
-def _find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
-    wanted = re.sub(r"[.\[\]']+", "/", path).strip("/")
-    for n, leaf in enumerate(leaves):
-        if leaf.path == wanted:
-            return n
-    ends = [
-        n
-        for n, leaf in enumerate(leaves)
-        if f"/{leaf.path}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{leaf.path}")
-    ]
-    if len(ends) == 1:
-        return ends[0]
-    known = ", ".join(leaf.path for leaf in leaves[:20])
-    raise InputError(f"the mapping names {path!r}, which is no parameter of the {whose}. It has: {known}.")
-
-
-def _transform(target: Any, reference: Sequence[Leaf], leaf: Leaf) -> Transform | Layout:
-    is_pair = isinstance(target, tuple) and len(target) == 2 and callable(target[1])
-    paths, function = target if is_pair else (target, None)
-    paths = [paths] if isinstance(paths, str) else paths
-    if not isinstance(paths, tuple | list) or not all(isinstance(path, str) for path in paths):
-        raise InputError(
-            f"the mapping of {leaf.path!r} is {brief(repr(target))}, expected a path, or (path, function)."
-        )
-    if len(paths) != 1 and function is None:
-        raise InputError(f"the mapping of {leaf.path!r} has {len(paths)} paths: give a function of these leaves, too.")
-    sources = tuple(_find(path, reference, "reference") for path in paths)
-    shapes = [reference[r].shape for r in sources]
-
-    def result(flat: np.ndarray) -> np.ndarray:
-        """The candidate's leaf, of the numbers of all sources."""
-        ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
-        given = [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
-        try:
-            return np.asarray(given[0] if function is None else function(*given), np.float64)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {brief(error)}"
-            raise InputError(f"the mapping of {leaf.path!r} fails: {reason}") from error
-
-    size = sum(map(prod, shapes))
-    counted = result(np.arange(1.0, size + 1))
-    if counted.shape != leaf.shape:
-        raise InputError(
-            f"the mapping gives {leaf.path!r} an array of shape {counted.shape}, expected {leaf.shape}, of "
-            f"{listed(map(str, shapes))}."
-        )
-    index = np.rint(counted).astype(int) - 1
-    if index.size == len(np.unique(index)) and index.min(initial=0) >= 0 and index.max(initial=0) < size:
-        values = np.random.default_rng(3).uniform(0.5, 1.5, size)
-        if np.allclose(result(values), values[index], rtol=1e-6, atol=0):  # values are kept, and not only their order
-            return Layout(sources, index, "by the mapping")
-    assert function is not None
-    return Transform(sources, function)
+def _module(leaf: Leaf) -> str:
+    """The path of the module that has a leaf."""
+    return leaf.path.rpartition("/")[0]

@@ -174,7 +174,7 @@ class Mending:
             if not comparable(other) or other.size != value.size or other.dtype != value.dtype:
                 continue
             tried += 1
-            for shaped in _shaped(other, value.shape):
+            for shaped in in_shape(other, value.shape):
                 yield number, shaped
 
     def _in_their_place(self, results: Sequence[int]) -> Iterator[list[int]]:
@@ -196,14 +196,14 @@ class Mending:
     def _as(self, number: int, like: int) -> np.ndarray | None:
         """A value of the reference in the shape of one of the candidate; None if there is none."""
         value = self.reference.values[number]
-        return next(_shaped(value, self.candidate.values[like].shape), None) if isinstance(value, np.ndarray) else None
+        return next(in_shape(value, self.candidate.values[like].shape), None) if isinstance(value, np.ndarray) else None
 
 
 def _with_operand(run: Callable[..., Any], place: int, value: Any) -> Callable[..., Any]:
     return lambda *operands: run(*operands[:place], value, *operands[place + 1 :])
 
 
-def _shaped(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+def in_shape(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """A value in the layouts of this shape: as it is, else with axes exchanged."""
     if value.shape == shape:
         yield value

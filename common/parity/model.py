@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError
-from .matching import Leaf
+from .layouts import Leaf
 
 #: A model is evaluated, trained, or has one mode alone.
 EVAL, TRAIN, CALL = "eval", "train", "call"

@@ -24,6 +24,10 @@ SYNONYMS: dict[str, str] = {
 JOINED: dict[str, tuple[str, ...]] = {"qkv": ("query", "key", "value"), "kv": ("key", "value")}
 for _letter in "qkvo":
     JOINED |= {f"{_letter}proj": (_letter,), f"w{_letter}": (_letter,)}
+#: Names of the gates of recurrent cells, and of what is computed for each of them.
+for _gate in "ifgorzn":
+    JOINED |= {f"i{_gate}": ("input", _gate), f"h{_gate}": ("hidden", _gate)}
+    JOINED |= {f"w{_gate}": ("weight", _gate), f"u{_gate}": ("hidden", "weight", _gate), f"b{_gate}": ("bias", _gate)}
 
 
 def words(path: str) -> list[str]:

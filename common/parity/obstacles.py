@@ -1,6 +1,6 @@
 """Equations of a trace that change derivatives and no values: they can be left out, to see what they do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from ..program import CodeLine, code_lines, equations
 from .locations import is_users, located, statements
-from .record import Location
+from .record import Location, Place
 
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
 STOPS, RULES = frozenset({"stop_gradient"}), frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
@@ -38,6 +38,21 @@ def rule_lines(equation: Any) -> list[Location]:
     lines = statements(CodeLine(code.co_filename, code.co_firstlineno, code.co_name))
     places = (located([line], equation.primitive.name, equation.outvars[0].aval.shape) for line in lines)
     return [place for place in places if place is not None and is_users(lines[0])]
+
+
+def with_rules(places: Iterable[Place], closed: Any) -> Iterator[Place]:
+    """The places, and before a call of a function with a derivative of its own the lines of that.
+
+    Args:
+        places: where gradients part.
+        closed: the trace of the candidate.
+    """
+    rules = {(here.file, here.line): some[0] for here, some in by_line(closed).items()}
+    for place in places:
+        equation = place.candidate and rules.pop((place.candidate.file, place.candidate.line), None)
+        for rule in rule_lines(equation) if equation else ():
+            yield Place(rule, place.reference, "It is the rule for the derivative of what is called there.")
+        yield place
 
 
 def without(closed: Any, targets: Sequence[Any]) -> Callable[..., list[Any]]:

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
 
-from .matching import Leaf, Match, unmatched
+from .layouts import Leaf
+from .matching import Match, unmatched
 
 SAME, ANOTHER, UNKNOWN = "same", "another", "unknown"
 

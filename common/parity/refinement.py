@@ -11,7 +11,7 @@ import numpy as np
 from .agreement import Known, comparable
 from .departure import Search
 from .layouts import Layout
-from .matching import MOST_IN_ANY_ORDER, Match
+from .matching import MOST_IN_ANY_ORDER, Match, families
 from .tape import Tape
 from .values import Arguments
 
@@ -55,7 +55,8 @@ class Refinement:
             near = self._near(tape, search)
             if not near:
                 return
-            if self._in_another_order(tape) or self._one_at_a_time(tape, [c for c in near if c not in seen], seen):
+            fresh = [c for c in near if c not in seen]
+            if self._in_another_order(tape) or self._exchanged(tape) or self._one_at_a_time(tape, fresh, seen):
                 continue
             return
 
@@ -153,6 +154,28 @@ class Refinement:
                     return False
                 score = self._score(tape, {tape.arguments[c]: o.convert(self._leaves) for c, o in chosen.items()})
                 if score[0] > best[0]:
+                    self._choose(chosen)
+                    return True
+        return False
+
+    def _exchanged(self, tape: Tape) -> bool:
+        """Exchange leaves whose paths differ in one name, as those of gates, alike wherever the names occur."""
+        leaves = self._program.params
+        groups: dict[frozenset[str], list[dict[str, int]]] = {}
+        layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, Layout)}
+        for family in families(leaves, [c for c in layouts if self._matches[c].by != "the mapping"]):
+            names = zip(*(leaves[c].path.split("/") for c in family), strict=True)
+            varied = next(column for column in names if len(set(column)) > 1)
+            groups.setdefault(frozenset(varied), []).append(dict(zip(varied, family, strict=True)))
+        best = self._score(tape)
+        for names, some in groups.items():
+            for order in list(permutations(sorted(names)))[1:] if len(names) <= MOST_IN_ANY_ORDER else []:
+                if time.monotonic() > self._ends:
+                    return False
+                places = dict(zip(sorted(names), order, strict=True))
+                chosen = {group[n]: layouts[group[places[n]]] for group in some for n in group}
+                changed = {tape.arguments[c]: o.convert(self._leaves) for c, o in chosen.items()}
+                if self._score(tape, changed)[0] > best[0]:
                     self._choose(chosen)
                     return True
         return False

@@ -153,7 +153,10 @@ class Tape:
                 if step.summed:
                     groups = step.summed[step.operands.index(value)]
                     return tuple(frozenset(_apart(places, axis + 1) for axis in group) for group in groups)
-                if step.moves and len(step.operands) == 1 and len(step.results) == 1:
+                if step.operation == "concatenate":
+                    others = (places if n == value else np.full(self.values[n].shape, -1) for n in step.operands)
+                    rest.append((step.results[0], step.run(*others)))
+                elif step.moves and len(step.operands) == 1 and len(step.results) == 1:
                     rest.append((step.results[0], step.run(places)))
         return ()
 
@@ -212,9 +215,11 @@ def _site(equations: Sequence[Any]) -> Any:
 
 
 def _apart(places: np.ndarray, axis: int) -> int:
-    """How far apart the first two numbers along an axis are; 0 if there is one alone."""
+    """How far apart the first two numbers of at least 0 along an axis are; 0 if there is one alone."""
     along = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)
-    return int(along[1, 0] - along[0, 0]) if len(along) > 1 else 0
+    column = along[:, np.argmax((along >= 0).any(0))]
+    some = column[column >= 0][:2]
+    return int(some[1] - some[0]) if len(some) > 1 else 0
 
 
 def _summed(equation: Any) -> tuple[tuple[tuple[int, ...], ...], ...]:

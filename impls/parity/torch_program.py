@@ -13,7 +13,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[reportMissingImports]
 
 from ...common.errors import InputError, brief
-from ...common.parity.matching import Leaf
+from ...common.parity.layouts import Leaf
 from ...common.parity.model import TRAIN
 from ...common.parity.programs import ROUNDING, Result
 from ...common.parity.tape import Tape

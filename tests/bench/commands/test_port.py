@@ -4,6 +4,7 @@ import json
 
 import pytest
 from support.cli import call
+from trigru.bench.commands.port_time import PhaseCost, Timed, cost_lines
 
 MODELS = """
 import jax.numpy as jnp
@@ -131,13 +132,25 @@ def test_three_files_are_refused(port):
 def test_the_time_of_models_that_are_the_same_function(port, monkeypatch):
     monkeypatch.setattr("trigru.bench.commands.port_time.ROUNDS", 6)
     left, out, _ = port("my_port.py", "--time", "--format", "json", my_port=MODELS + SAME)
-    (head, *lines) = json.loads(out)["cost"]
-    assert (left, head.partition(" of ")[0]) == (0, "Time")
-    assert [line.partition(":")[0].strip() for line in lines[:2]] == [
-        "forward, each call waited for",
-        "forward, in a loop",
+    costs = json.loads(out)["cost"]
+    assert (left, [cost["phase"] for cost in costs]) == (0, ["forward", "train step"])
+    for cost in costs:
+        assert [timed["clock"] for timed in cost["timed"]] == ["blocked", "pipelined"]
+        assert all(timed["low"] <= timed["ratio"] <= timed["high"] for timed in cost["timed"])
+        assert all(seconds > 0 for seconds in (*cost["build_s"], *cost["timed"][0]["time_s"]))
+        assert len(cost["temp_bytes"]) == 2
+
+
+def test_the_report_on_the_cost():
+    timed = Timed("pipelined", 1.25, 1.2, 1.3, 0.01, "slower", (2e-4, 2.5e-4))
+    cost = PhaseCost("forward", (timed,), (0.5, 0.75), (1_000_000, 2_500_000), {"dots": (2, 3)}, False)
+    _, *lines = cost_lines([cost])
+    assert lines == [
+        "  forward, in a loop: 1.250 (1.200 to 1.300), slower; noise floor 1.0% (200 µs, 250 µs)",
+        "  forward, to trace and compile: 0.75 s, the reference 0.50 s",
+        "  forward, temporary memory: 2.5 MB, the reference 1 MB",
+        "  forward, compiled: 3 dots against 2",
     ]
-    assert any("temporary memory" in line for line in lines)
 
 
 def test_models_of_another_function_are_not_timed(port):

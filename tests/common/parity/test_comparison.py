@@ -204,6 +204,39 @@ class TestParameters:
         assert found["qkv"].reference == ("query", "key", "value")
         assert (found["proj"].reference, found["proj"].how) == (("out",), "transposed")
 
+    def test_gates_whose_names_do_not_tell(self):
+        def step(w, u, b, x):
+            first, second, third, fourth = (x @ w[n] + x @ u[n] + b[n] for n in range(4))
+            return jax.nn.sigmoid(first) * jnp.tanh(second) + jax.nn.relu(third) * jnp.sin(fourth)
+
+        def function(params, x, names):
+            return step(*([params[k][n] for n in names] for k in "wub"), x)
+
+        def parameters(names):
+            return {k: {n: RNG.normal(size=(1 if k == "b" else 4, 4)).astype(np.float32) for n in names} for k in "wub"}
+
+        gates = Model(parameters("ABCD"), lambda params, x: function(params, x, "ABCD"))
+        result = assert_same(gates, candidate(lambda params, x: function(params, x, "rtsq"), parameters("rtsq")), X)
+        assert {pair.candidate: pair.reference for pair in result.parameters.matched}["u/q"] == ("u/D",)
+
+    def test_a_leaf_that_is_split_although_another_one_has_its_size(self):
+        def joined(params, x):
+            mean, spread = jnp.split(x @ params["encode"] @ params["moments"]["w"] + params["moments"]["b"], 2, -1)
+            return mean + jnp.exp(spread) * params["scale"]["w"]
+
+        def apart(params, x):
+            h = x @ params["encode"]
+            mean, spread = (h @ params[name]["w"] + params[name]["b"] for name in ("mean", "spread"))
+            return mean + jnp.exp(spread) * params["scale"]["w"]
+
+        def parameters(**shapes):
+            return {name: RNG.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+        common = parameters(encode=(4, 6)) | {"scale": parameters(w=(5, 2))}
+        one = common | {"moments": parameters(w=(6, 4), b=(1, 4))}
+        two = common | {name: parameters(w=(6, 2), b=(1, 2)) for name in ("mean", "spread")}
+        assert_same(Model(one, joined), candidate(apart, two), X)
+
     def test_one_more_and_one_less(self):
         def function(params, x):
             return forward({**params, "scale": jnp.ones((1, 3))}, x) + params["extra"]

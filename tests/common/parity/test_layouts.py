@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trigru.common.errors import InputError
-from trigru.common.parity.layouts import joined, joined_unequal, piece, whole
-from trigru.common.parity.matching import Leaf, match
+from trigru.common.parity.layouts import Leaf, joined, joined_unequal, piece, whole
+from trigru.common.parity.matching import match
 
 AXES = st.integers(1, 4)
 SHAPES = st.lists(AXES, min_size=1, max_size=3).map(tuple)

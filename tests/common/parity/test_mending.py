@@ -125,6 +125,27 @@ def twice_of_another(x):
     return b @ W + 0 * a
 
 
+def in_order(x):
+    first, second = jnp.sin(x), jnp.cos(x)
+    return jnp.tanh(jnp.concatenate([first, second], axis=-1) @ np.concatenate([W, U]))
+
+
+def exchanged(x):
+    first, second = jnp.sin(x), jnp.cos(x)
+    both = jnp.concatenate([second, first], axis=-1)  # here
+    return jnp.tanh(both @ np.concatenate([W, U]))
+
+
+def around(x):
+    y = x + (jnp.sin(x).T @ np.ones((5, 5)) / 5).T
+    return jnp.tanh(y) @ W + jnp.square(y) @ U
+
+
+def nothing_around(x):
+    y = (jnp.sin(x).T @ np.ones((5, 5)) / 5).T  # here
+    return jnp.tanh(y) @ W + jnp.square(y) @ U
+
+
 def tape(function):
     with enable_x64(True):
         return TraceTape(jax.make_jaxpr(function)(X), [X[None]])
@@ -162,6 +183,8 @@ def test_what_makes_the_outputs_equal_is_reported(candidate, change):
         (recurrent, memory_of_before),
         (skipped, skipped_too_early),
         (twice, twice_of_another),
+        (in_order, exchanged),
+        (around, nothing_around),
     ],
 )
 def test_the_line_that_takes_a_wrong_value_is_among_the_first_two(reference, candidate):
