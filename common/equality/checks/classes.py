@@ -56,7 +56,7 @@ _MASKED = {"lengths": "passed", "resets": "passed", "carry": "passed"}
 OF_KERNELS: tuple[Row, ...] = (
     {**_MASKED, "reverse": "yes", "remat": "yes"},
     {**_MASKED, "phase": "jvp", "time-major": "yes", "unroll": "beyond"},
-    {**_MASKED, "phase": "hvp", "transform": "vmap"},
+    {**_MASKED, "phase": "penalty", "transform": "per example"},
     {"dtype": "bfloat16 of float32", "lengths": "passed"},
 )
 #: Options that no model has, and the calls that are refused for them.

@@ -5,6 +5,7 @@ whose axes are automatic or explicit, and by `jax.shard_map`, once as it stands 
 to vary over the devices, so that their gradient is summed over the steps before it is summed over the devices.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ...compat import vary_over
-from ...errors import DefectError, NotOfferedError
+from ...errors import DefectError, NotOfferedError, brief
 from ...port.collectives import Collective, collectives_of, gathered
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port, WithKernel
@@ -28,6 +29,8 @@ from ..contract.reference import expect_one
 from .check import Answers, Check, one_set, unless_left_out
 
 MASKS = ("lengths", "resets")
+#: What is passed beside the inputs.
+PASSED = ((), ("carry",), MASKS, ("carry", *MASKS))
 #: Examples on each device.
 EACH = 3
 
@@ -96,6 +99,8 @@ def mesh_check(name: str, catches: str) -> Check:
 
     def answer(port: Port) -> Answers:
         def ask(label: str) -> Answers:
+            if ways[label].mapped:
+                _require_traceable(port)
             return _labelled(label, _answers(port, row, over_devices(ways[label], [], devices=1)))
 
         found: Answers = {"defects": np.zeros(())}  # an older JAX has neither
@@ -110,6 +115,30 @@ def mesh_check(name: str, catches: str) -> Check:
         return found
 
     return Check(name, catches, answer, expect)
+
+
+def _require_traceable(port: Port) -> None:
+    """Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary.
+
+    The batch varies over the devices; the model does not, nor does a carry or a mask that is the same on all.
+    """
+    mesh = jax.make_mesh((1,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+    for entry, passed in itertools.product(("whole", "steps"), PASSED):
+        row = _row(passed, EACH) | {"entry": entry, "phase": "forward"}
+        _, model, (arrays, *_) = one_set(row, port)
+        alike = [n for n, array in enumerate(arrays) if n and array is not None]
+        for whole in ([], *([n] for n in alike)):  # those that are not spread
+            specs = tuple(P() if n in whole else P(AXIS) for n in range(len(arrays)))
+
+            def call(model: Any, *passed: Any, row: Row = row) -> Any:
+                return direct(row, port, model, passed, None, None, along=None)
+
+            mapped = jax.shard_map(call, mesh=mesh, in_specs=(P(), *specs), out_specs=P(AXIS))
+            try:
+                jax.eval_shape(mapped, model, *arrays)
+            except (TypeError, ValueError) as error:
+                given = ", ".join(passed) or "inputs alone"
+                raise DefectError(f"{entry}, {given}: no trace in a jax.shard_map: {brief(error)}") from error
 
 
 def _row(passed: Sequence[str], batch: int) -> Row:

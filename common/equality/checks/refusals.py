@@ -3,6 +3,7 @@
 A bad call is a row: the arguments that it changes. What a port does not offer, it need not refuse.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ import numpy as np
 
 from ...compat import enable_x64
 from ...config import GRUConfig
-from ...errors import DefectError, InputError, NotOfferedError
+from ...errors import DefectError, InputError, NotOfferedError, brief
 from ...parameters.record import GRUParams, random_params
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
@@ -172,6 +173,7 @@ def refusals_check(name: str, catches: str) -> Check:
             found = evaluate(good, port.load(CONFIG, _PARAMS), _readout_of(port))
         except InputError as error:
             raise DefectError(f"a good call on NumPy arrays is refused: {trying}: {error}") from error
+        _without_x64(lambda: _require_narrow(port))
         return dict.fromkeys(expect(), LEFT_OUT) | found | _without_x64(lambda: _moved_by_more_bits(port))
 
     def expect() -> Answers:
@@ -223,6 +225,27 @@ def _moved_by_more_bits(port: Port) -> Answers:
         lambda gru, readout: tuple(answers(gru, readout, lengths) for lengths in (BEYOND, WITHIN)), *models
     )
     return {f"lengths beyond 32 bits: {name}": np.float64(abs(beyond[name] - within[name]).max(-1)) for name in within}
+
+
+def _require_narrow(port: Port) -> None:
+    """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but what JAX does by itself."""
+    plain = replace(CONFIG, param_dtype="float32")
+    x, resets, lengths = X[0], RESETS[0], np.asarray(T, np.int64)  # one example: jax.vmap may warn by itself
+
+    def calls(model: Any) -> Any:
+        applied = [port.apply(model, x, carry, lengths=lengths, resets=resets) for carry in (None, CARRY[0])]
+        return applied, [port.step(model, x[0], carry, reset=resets[0]) for carry in (None, CARRY[0])]
+
+    model = port.load(plain, random_params(plain))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module=r"jax\b")
+        try:
+            dtypes = {str(array.dtype) for array in jax.tree.leaves(jax.eval_shape(calls, model))}
+        except Warning as warning:
+            raise DefectError(f"a good call on NumPy's 64-bit arrays warns: {brief(warning)}") from warning
+    if dtypes != {"float32"}:
+        raise DefectError(f"without jax_enable_x64, results are {', '.join(sorted(dtypes))}, expected float32.")
 
 
 def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -207,10 +207,11 @@ NAMED: tuple[Row, ...] = (
     # steps past the first thousand, of which powers of two divide 1280
     {"time": "1100", **_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes"},
     {"time": "1280", "phase": "forward"},
-    # derivatives of one argument while all others are held, of each example by itself, and of a gradient's norm
+    # derivatives of one argument while all others are held, of each example by itself, and of gradients
     {"transform": "apart", "carry": "passed", "resets": "passed"},
     {"transform": "per example", "batch": "2x3", **_MASKED},
     {"phase": "penalty", "transform": "vmap", **_MASKED},
+    {"phase": "penalty", "transform": "per example", **_MASKED},
     # one of several arrays is wider than the others
     *({"wide": wide, "entry": entry, "carry": "passed", "phase": "forward"}
       for wide in ("carry", "inputs", "parameters") for entry in ("whole", "steps")),

@@ -37,20 +37,19 @@ def answers_of(row: Row, port: Port, data: Data) -> list[Answers]:
     model, arrays = arguments_of(row, port, data)
     style = style_of(row, port)
     compute = partial(_in_style, row, port, style) if style else partial(direct, row, port)
-    sets = len(data.values)
     if row["transform"] in COMPILED:
         with configured({"jax_disable_most_optimizations": row["transform"] != "compiled"}):
-            found = _compiled(row, port, style, model, arrays, sets)
+            found = _compiled(row, port, style, model, arrays, len(data.values))
     else:
         traced = Traced(compute, model, *jax.tree.map(partial(_spec, row), arrays))
-        found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), sets)
+        found = traced.of_sets((jax.tree.map(lambda a: np.asarray(a)[None], model), *arrays), len(data.values))
     return [named_answers(row, port, data, results) for results in found]
 
 
 def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]]:
     """The arguments of a row's function: a model, and arrays with the axis of sets."""
     along = None
-    if row["phase"] in ("jvp", "hvp"):
+    if row["phase"] in ("jvp", "hvp", "penalty"):
         of_params, *of_arrays = direction_of(data)
         of_model = jax.tree.map(lambda a: np.asarray(a)[None], port.load(config_of(row), of_params))
         along = of_model, *of_arrays
@@ -61,7 +60,7 @@ def arguments_of(row: Row, port: Port, data: Data) -> tuple[Any, tuple[Any, ...]
 def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     """Answers by quantity, of results among which there are models, or as many of one as there are examples."""
     answers = {name: array for name, array in results.items() if name not in MODELS}
-    if row["transform"] == "per example":
+    if row["transform"] == "per example" and row["phase"] == "gradient":
         batch = sizes_of(row).batch
         each = [jax.tree.map(lambda a, at=at: a[at], results["d model"]) for at in np.ndindex(batch)]
         named = [named_answers(whole_row({}), port, data, {"d model": one}) for one in each]
@@ -111,21 +110,28 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
 
     if phase == "forward":
         return run(model, *passed)
-    if phase == "gradient":
-        if row["transform"] == "per example":
-            one = lambda model, *data: gradient(model, data[:4], *data[4:])[1][0]  # noqa: E731
-            for _ in sizes_of(row).batch:
-                one = jax.vmap(one, (None, *[0] * 6))
-            return {"d model": one(model, *passed, weights, d_carry)}
-        values, gradients = gradient(model, passed)
-        return values | named(gradients)
+
+    def of_model(model: Any) -> Any:
+        if row["transform"] != "per example":
+            return gradient(model, passed)[1][0]
+        one = lambda model, *data: gradient(model, data[:4], *data[4:])[1][0]  # noqa: E731
+        for _ in sizes_of(row).batch:
+            one = jax.vmap(one, (None, *[0] * 6))
+        return one(model, *passed, weights, d_carry)
+
     if phase == "penalty":
 
-        def half_norm(model: Any) -> Array:
-            (of_model, *_) = gradient(model, passed)[1]
-            return sum(jnp.vdot(g, g) for g in jax.tree.leaves(of_model)) / 2  # pyright: ignore[reportReturnType]
+        def slope(model: Any) -> Array:
+            """The derivative along a direction, whose gradient is the product with the Hessian."""
+            pairs = zip(jax.tree.leaves(of_model(model)), jax.tree.leaves(along[0]), strict=True)
+            return sum(jnp.sum(g * v) for g, v in pairs)  # pyright: ignore[reportReturnType]
 
-        return named(port.value_and_grad(half_norm)(model)[1])
+        return named(port.value_and_grad(slope)(model)[1])
+    if row["transform"] == "per example":
+        return {"d model": of_model(model)}
+    if phase == "gradient":
+        values, gradients = gradient(model, passed)
+        return values | named(gradients)
 
     def of_point(model: Any, x: Array, carry: Array) -> Any:
         given = x, carry, *passed[2:]
@@ -160,11 +166,10 @@ def _apart(port: Port, function: Callable[..., Any], arguments: tuple[Any, ...])
 
 def _entry(row: Row, port: Port) -> Run:
     flags = {name.replace("-", "_"): True for name in ("reverse", "time-major") if row[name] == "yes"}
-    handed_out = row["carry"] == "handed out"
 
     def whole(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         masks = {name: mask for name, mask in (("lengths", lengths), ("resets", resets)) if mask is not None}
-        if handed_out:
+        if row["carry"] == "handed out":
             carry = port.initial_carry(model, x.shape[:-2])
         if "time_major" in flags:
             axis = x.ndim - 2
@@ -180,9 +185,8 @@ def _entry(row: Row, port: Port) -> Run:
         for part in reversed(cuts) if "reverse" in flags else cuts:
             first, last = int(part[0]), int(part[-1]) + 1
             rest = None if lengths is None else _less(lengths, first)
-            chunk = whole(
-                model, x[..., first:last, :], carry, rest, None if resets is None else resets[..., first:last]
-            )
+            some = None if resets is None else resets[..., first:last]
+            chunk = whole(model, x[..., first:last, :], carry, rest, some)
             carry, found[first] = chunk["carry"], chunk["outputs"]
         return {"carry": carry, "outputs": jnp.concatenate([found[first] for first in sorted(found)], axis=-2)}
 
@@ -197,10 +201,8 @@ def _entry(row: Row, port: Port) -> Run:
         first, rest = (jax.tree.map(lambda a, part=part: a[part], by_time) for part in (0, slice(1, None)))
         carry, output = step(carry, first)
         carry, others = jax.lax.scan(step, carry, rest)
-        return {
-            "carry": carry,
-            "outputs": jnp.concatenate([output[..., None, :], jnp.moveaxis(others, 0, -2)], axis=-2),
-        }
+        outputs = jnp.concatenate([output[..., None, :], jnp.moveaxis(others, 0, -2)], axis=-2)
+        return {"carry": carry, "outputs": outputs}
 
     def classifier(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Answers:
         return {"logits": port.classify(model, x, lengths)}

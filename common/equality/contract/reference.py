@@ -62,7 +62,9 @@ def expect(row: Row, data: Data, dtype: Any, stored: Any = None) -> Answers:
             return _train(row, data, given, weights, d_carry, stored or dtype)
         if phase in ("jvp", "hvp", "penalty"):
             second = phase != "jvp"
-            along = direction_of(data) if phase != "penalty" else _gradient_of(row, data, given, weights, d_carry)
+            along = direction_of(data)
+            if phase == "penalty":  # of parameters alone, summed over the examples
+                along, row = (along[0], *jax.tree.map(np.zeros_like, given[1:])), row | {"transform": "jit"}
             step = np.asarray(COMPLEX_STEP, dtype) * 1j
             moved = jax.tree.map(lambda a, v: a + step * v.astype(dtype), given, along)
             params, x, carry = moved
@@ -92,14 +94,6 @@ def direction_of(data: Data) -> tuple[Any, np.ndarray, np.ndarray | None]:
     rng = np.random.default_rng(1)
     one = data.params, data.x[:1], None if data.carry is None else data.carry[:1]
     return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), one)
-
-
-def _gradient_of(row: Row, data: Data, given: Any, weights: Any, d_carry: Any) -> tuple[Any, Any, Any]:
-    """The gradient of the parameters, of one set, as a direction; nothing along the others."""
-    start, x, carry = given
-    found = _evaluate(row, data, start, x, carry, weights, d_carry, gradient=True)
-    params = from_leaves({name: found[f"d {name}"][0] for name in leaves(given[0])})
-    return params, *jax.tree.map(np.zeros_like, given[1:])
 
 
 def _evaluate(
