@@ -109,7 +109,7 @@ def test_processes_agree_on_machine_and_program(journals):
 
 
 def test_it_measures_what_it_is_handed_whatever_its_own_registry_has(answers_to, monkeypatch):
-    for name in ("arms.arms_of", "plan.arms_of", "plan.expand"):
+    for name in ("arms.arms_of", "arms.expand"):
         monkeypatch.setattr(f"trigru.bench.arms.{name}", lambda *_: pytest.fail("asked for arms of its own"))
     handed = [PURE, AGAIN, make_arm("nnx[pytree]", phase="step")]
     timed, without = timed_in(answers_to(handed))
