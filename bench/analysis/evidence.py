@@ -4,11 +4,15 @@ Ratios, intervals, floors and verdicts are computed from the samples. What canno
 is the word of the file.
 """
 
+from datetime import UTC, datetime
+from itertools import pairwise
+
 from ...common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from ...common.equality.contract.factors import FACTORS
 from ...common.equality.contract.selections import OTHERS, PLAIN
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.lines import first_twice
@@ -23,6 +27,12 @@ _KNOWN = {*_NAMES, *_FORMER, *OTHERS, *OTHERS.values(), *(factor.name for factor
 PHASE_CHECKS = {
     "forward": ("styles",), "gradient": ("styles",), "train_step": ("styles", "training"), "step": ("step",),
 }  # fmt: skip
+#: Labels that every port of a run has in each of its groups.
+BOTH = (DOCUMENTED, FUNCTIONAL)
+#: How far readings of a machine's clocks may be apart, in seconds.
+_APART_S = 1e-3
+#: No call computes so many times faster than the largest matrix product of the same run.
+_TOO_FAST = 20.0
 #: A check of the whole function; the second is the name that earlier versions gave it.
 _WHOLE = ("contract", "sequence")
 
@@ -39,6 +49,8 @@ def check_evidence(run: Run) -> None:
     for arm, t in timed:
         if t.program and _counts(t) != _counts(t, programs[t.program.fingerprint]):
             raise ValueError(f"the program of {arm.id} is that of another arm, with other operations")
+    _check_starts(run)
+    _check_speed(run, timed)
     _check_proofs(run, [arm for arm, _ in timed])
 
 
@@ -55,8 +67,52 @@ def _check_asked(run: Run) -> None:
         for kernel in plan.kernels
         if (name := f"{workload}/{phase}/{plan.arithmetic}/{kernel}") not in groups
     ]
+    for of_phase in grouped(run.begun.arms, lambda arm: (arm.phase, arm.division)).values():
+        named = {(arm.port, label) for arm in of_phase for label in BOTH if label in arm.labels}
+        for group, arms in grouped(of_phase, lambda arm: arm.group).items():
+            there = {(arm.port, label) for arm in arms for label in (arm.labels if arm.style else BOTH)}
+            lacking += [f"{group}/{port}[{label}]" for port, label in sorted(named - there)]
+    over = {arm.devices for arm in run.begun.arms}
+    lacking += [f"{devices} devices" for devices in plan.devices if devices not in over and plan.ports]
     if lacking:
         raise ValueError(f"the plan has {lacking[0]}, which has neither a number nor a reason")
+
+
+def _check_starts(run: Run) -> None:
+    """Samples of a run were taken one after the other, and it ended after it began."""
+    spans = []
+    for process, lines in grouped(run.groups_timed, lambda line: line.process).items():
+        taken = sorted(
+            (began_s, began_s + t.calls * time_s)
+            for line in lines
+            for t in line.timed
+            for began_s, time_s in zip(t.started_s, t.time_s, strict=True)
+        )
+        _check_in_turn(taken, f"samples of process {process}")
+        spans.append((taken[0][0], taken[-1][1]))
+    _check_in_turn(sorted(spans), "processes")
+    begun, ended = run.begun.since, run.ended.datetime if run.ended else ""
+    if begun and ended and _moment(begun) > _moment(ended):
+        raise ValueError(f"it began on {begun} and ended on {ended}")
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _check_in_turn(spans: list[tuple[float, float]], of: str) -> None:
+    if any(last > following + _APART_S for (_, last), (following, _) in pairwise(spans)):
+        raise ValueError(f"two {of} ran at the same time")
+
+
+def _check_speed(run: Run, timed: list[tuple[Arm, Timed]]) -> None:
+    """No call is many times faster than the machine is said to be."""
+    for arm, t in timed:
+        work = work_of(workload_of(arm), arm.phase, arm.dtype)
+        most = max(process.ceilings[arm.arithmetic].gemm_gflop_per_s for process in run.started) * 1e9 * _TOO_FAST
+        if work.flops > most * arm.devices * min(t.time_s):
+            raise ValueError(f"{arm.id} computes faster than the machine can")
 
 
 def _check_labels(arms: list[Arm]) -> None:
@@ -77,8 +133,12 @@ def _check_admitted(run: Run, arm: Arm, t: Timed) -> None:
     is_peer = arm.port in run.plan.peers
     if t.gate is None and not (is_peer and t.differs):
         raise ValueError(f"{arm.id} has a number, but its first results were not compared with the oracle")
-    if not is_peer and run.machine is not None and t.backend != run.machine.backend:
+    if is_peer or run.machine is None:
+        return
+    if t.backend != run.machine.backend:
         raise ValueError(f"{arm.id} ran on {t.backend}, and its process on {run.machine.backend}")
+    if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
+        raise ValueError(f"{arm.id} was timed by the {t.clock} clock on {t.backend}")
 
 
 def _counts(t: Timed, program: object = None) -> tuple[object, ...]:
@@ -87,9 +147,13 @@ def _counts(t: Timed, program: object = None) -> tuple[object, ...]:
 
 def _check_proofs(run: Run, timed: list[Arm]) -> None:
     """What has a number beside a proof was proven in float64, by checks that cover what was timed."""
-    found = run.begun.equality
+    found, machine = run.begun.equality, run.machine
     if found is None:
         return
+    if machine is not None and run.begun.backend not in (None, machine.backend):
+        raise ValueError(f"its proof was made on {run.begun.backend}, and its samples on {machine.backend}")
+    if machine is not None and run.begun.versions not in ({}, machine.versions):
+        raise ValueError("its proof was made with other versions than its samples")
     unknown = [m.check for m in found if not {*m.check.split("+")} <= _KNOWN]
     if unknown:
         raise ValueError(f"its proof has the check {unknown[0]!r}, which is none")

@@ -1,5 +1,6 @@
 """Measuring processes that measure nothing: what they answer, and when they die, is known."""
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,10 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
 
 def timed(process: int, arm: Arm, place: int | None = None) -> Timed:
     """An arm in a process, with facts that tell processes and arms apart; at one place in all rounds, if said."""
+    position = [9 if place is None else place] * 4
+    if arm in ARMS:
+        position = [(n + ARMS.index(arm)) % 3 for n in range(4)]
+    group = zlib.crc32(arm.group.encode()) % 997
     return Timed(
         arm=arm.id,
         device="another device" if arm.port == "linen" else MACHINE.device,
@@ -65,10 +70,8 @@ def timed(process: int, arm: Arm, place: int | None = None) -> Timed:
         time_s=samples(process, arm),
         clock="blocked",
         other_s=[0.5 + process],
-        position=[9 if place is None else place] * 4
-        if arm not in ARMS
-        else [(n + ARMS.index(arm)) % 3 for n in range(4)],
-        started_s=[100.0 * process + second for second in range(4)],
+        position=position,
+        started_s=[1e7 * process + 1e4 * group + 1e3 * n + 30.0 * here for n, here in enumerate(position)],
     )
 
 

@@ -133,7 +133,7 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     facts["ceilings"] *= processes if len(facts["ceilings"]) == 1 else 1
     groups = grouped(benchmarks, lambda b: b.group).values()
     placed = {b.fullname: placed_at(b, n) for g in groups for n, b in enumerate(g)}
-    placed = [placed[b.fullname] for b in benchmarks]
+    placed = taken_in_turn([placed[b.fullname] for b in benchmarks])
     return Results(placed, "2026-11-04T10:00:00+00:00", Provenance(**facts), [])
 
 
@@ -154,6 +154,26 @@ def records_of(results: Results) -> list[Line]:
             for (process, group), timed in sorted(parts.items(), key=lambda p: p[0][0])
         ),
         Ended(results.datetime, "A CPU", facts.load_after),
+    ]
+
+
+def taken_in_turn(benchmarks: list[Benchmark]) -> list[Benchmark]:
+    """The same arms, each sample of which begins when the one before it ends."""
+    began_s: dict[tuple[str, int], list[float]] = {}
+    now_s = 0.0
+    for process in sorted({process for b in benchmarks for process in b.timed}):
+        for group in grouped(benchmarks, lambda b: b.group).values():
+            there = [(b.arm.id, b.timed[process]) for b in group if process in b.timed]
+            for number in range(max((len(timed.time_s) for _, timed in there), default=0)):
+                for name, timed in there:
+                    if number < len(timed.time_s):
+                        began_s.setdefault((name, process), []).append(now_s)
+                        now_s += timed.calls * timed.time_s[number]
+    return [
+        msgspec.structs.replace(
+            b, timed={p: msgspec.structs.replace(t, started_s=began_s[b.arm.id, p]) for p, t in b.timed.items()}
+        )
+        for b in benchmarks
     ]
 
 

@@ -87,6 +87,18 @@ LIES = {
     "is no arm of the run": lambda file: file["trigru"]["untimed"].append(
         {"type": "Untimed", "arm": file["trigru"]["begun"]["arms"][2] | {"port": "nnx"}, "reason": "it broke"}
     ),
+    "two samples of process 0 ran at the same time": timed(put(time_s=[1.0] * 3, started_s=[0.0] * 3)),
+    "two processes ran at the same time": lambda file: [
+        parts.update({"1": parts["0"]}) for b in file["benchmarks"] for parts in [b["extra_info"]["trigru"]]
+    ],
+    "computes faster than the machine can": timed(put(time_s=[1e-12] * 3)),
+    "the plan has 2 devices": begun(lambda start: start["plan"]["devices"].append(2)),
+    "its proof was made on gpu": begun(put(backend="gpu")),
+    "its proof was made with other versions": begun(put(versions={"jax": "9.9"})),
+    "and ended on": begun(put(since="2099-01-01T00:00:00+00:00")),
+    "timed by the pipelined clock on cpu": lambda file: [
+        part.update(clock="pipelined") for b in file["benchmarks"] for part in b["extra_info"]["trigru"].values()
+    ],
     "datetime is 'yesterday', expected one like": lambda file: file["trigru"]["ended"].update(datetime="yesterday"),
 }  # fmt: skip
 
@@ -110,6 +122,21 @@ def test_a_file_that_contradicts_itself_is_refused(good, tmp_path, message):
     with pytest.raises(TrigruError, match=message) as caught:
         load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_style_that_one_of_two_sizes_lacks_is_missed(tmp_path):
+    path = tmp_path / "results.json"
+    arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
+    save(draw_run(1, arms=arms, groups=("tiny/forward", "medium/forward"), processes=2, rounds=3), path)
+    file = json.loads(path.read_bytes())
+    start = file["trigru"]["begun"]
+    lost = next(a for a in start["arms"] if a["workload"]["name"] == "medium" and a["labels"] == ["documented"])
+    start["arms"].remove(lost)
+    name = f"medium/forward/float32/stock/{lost['port']}[{lost['style']}]"
+    file["benchmarks"] = [b for b in file["benchmarks"] if b["fullname"] != name]
+    path.write_text(json.dumps(file))
+    with pytest.raises(TrigruError, match="which has neither a number nor a reason"):
+        load(path)
 
 
 def test_what_can_be_computed_is_not_believed(good, tmp_path):
