@@ -70,12 +70,14 @@ def answer_figure(found: Answer) -> "Figure":
         figure = Figure(figsize=(WIDTH, LINE * height + MARGINS + LEGEND), layout="constrained")
         axes = figure.subplots()
         ticks: dict[float, str] = {}
+        spans: list[tuple[float, float]] = []
         y = 0.0
         for row, of_row in zip(found.rows, ports, strict=True):
             at = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
             axes.annotate(for_terminal(title_of(row)), (0.01, y), weight="bold", **at)
             y += HEADING
             shade_floor(axes, y - 0.5, row.floor, len(of_row))
+            spans.append((y - 0.5, y - 0.5 + len(of_row)))
             for port in of_row:
                 text = _draw(axes, y, found, port, _cells(row, port))
                 axes.annotate(text, (1.02, y), **at)
@@ -85,7 +87,7 @@ def answer_figure(found: Answer) -> "Figure":
         axes.set_ylim(height, -0.7)
         axes.set_yticks(list(ticks), list(map(for_terminal, ticks.values())))
         axes.tick_params(axis="y", length=0)
-        ratio_axis(axes, "time / plain JAX's, 95 % intervals\nshaded: the noise floor")
+        ratio_axis(axes, "time / plain JAX's, 95 % intervals\nshaded: the noise floor", spans)
         figure.suptitle("○ as documented     ● called alike", fontsize=9)
     return figure
 
@@ -196,8 +198,8 @@ def shade_floor(axes: "Axes", y: float, floor: float, lines: int) -> None:
     axes.add_patch(Rectangle((low, y), 1 + floor - low, lines, color=GREY, alpha=0.35, linewidth=0))
 
 
-def ratio_axis(axes: "Axes", label: str) -> None:
-    """A logarithmic axis of ratios, with plain numbers, and a line at 1."""
+def ratio_axis(axes: "Axes", label: str, spans: Sequence[tuple[float, float]]) -> None:
+    """A logarithmic axis of ratios, with plain numbers, and a grid in some spans: it does not cross what is between."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes.set_xscale("log")
@@ -208,8 +210,11 @@ def ratio_axis(axes: "Axes", label: str) -> None:
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=marks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-    axes.axvline(1, color=INK, linewidth=0.8)
-    axes.grid(axis="x", alpha=0.3)
+    for mark in axes.get_xticks():
+        if low <= mark <= high:
+            looks: dict[str, Any] = {"color": INK} if mark == 1 else {"color": GREY, "alpha": 0.3}
+            axes.vlines([mark] * len(spans), *zip(*spans, strict=True), linewidth=0.8, zorder=0.5, **looks)
+    axes.set_xlim(low, high)
     axes.set_xlabel(label)
 
 
