@@ -23,6 +23,7 @@ _HANDED_ON = {
     "port.classes": ("ModelClass", "Use"),
     "port.protocol": ("CallStyle", "Port", "Program", "check_config", "check_load"),
     "port.styles": ("functional_program", "shared_styles"),
+    "compat": ("vary_alike",),
 }
 _MODULE_OF = {name: module for module, names in _HANDED_ON.items() for name in names}
 

@@ -76,10 +76,14 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
             raise UnknownNameError("dtype", dtype, list(DTYPES))
     found = []
     for check in checks:
-        columns = [[None] if check.rows is None else check.rows(port) or [None] for port in ports]
+        columns = [_columns(check, port) if len(checks) == 1 or check.is_for(port) else [] for port in ports]
         for rows in itertools.zip_longest(*columns, fillvalue=LEFT_OUT):
             found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if row is not LEFT_OUT]
     return [question for question in found if question.dtype in dtypes]
+
+
+def _columns(check: Check, port: Port) -> list[Row | None]:
+    return [None] if check.rows is None else [*check.rows(port)] or [None]
 
 
 class Examiner:

@@ -36,7 +36,10 @@ def departures(search: Search) -> list[Departure]:
     counterparts = [search.counterpart(step) for step in steps]
     choices = _of_choice(search, mending, steps, mended_by)
     mend = mend_of(search, mending.again(), steps, mended_by)
-    changed = [Departure(mend.step, search.counterpart(mend.step), heals=True, mend=mend.sentence)] if mend else []
+    changed: list[Departure] = []
+    if mend:
+        other = search.counterpart(mend.step) or (others[0] if others else None)
+        changed = [Departure(mend.step, other, heals=True, mend=mend.sentence)]
     if mend and _is_of_library(mend.of or mend.step):
         changed.append(Departure(mend.of or mend.step, None, cause=MADE))
     elif not mend:

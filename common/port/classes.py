@@ -61,3 +61,8 @@ class ModelClass:
     initializers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gates_apart: bool = False
     uses: tuple[Use, ...] = ()
+
+
+def class_of(port: object) -> ModelClass | None:
+    """The class that a port lists, if it lists one."""
+    return getattr(port, "model_class", None)

@@ -30,7 +30,6 @@ class Departure:
     source: str = ""  # where it is reported or documented
 
 
-_NO_CLASS = "its adapter lists no class to use", ("class",)
 #: Flax's two RNNs, linen's and NNX's, depart alike.
 _OF_BOTH = (
     ("has no episode resets", ("golden", "resets")),
@@ -40,7 +39,6 @@ _OF_BOTH = (
     ("dtype gives way to the carry's", ("carry", "life")),
     ("parameters in half precision can't be made", ("draws",)),
     ("takes integers as inputs; no bad call is refused", ("refusals",)),
-    _NO_CLASS,
 )
 _WITH_BIASES = (
     *("sequence", "chunks", "step", "classifier", "inference", "jvp", "hvp", "batch-axes", "long", "inputs", "hidden"),
@@ -67,7 +65,6 @@ DEPARTURES = (
     Departure("eqx.nn.GRUCell", "has no episode resets", ("resets", "golden")),
     Departure("eqx.nn.GRUCell", "draws weights and biases uniformly", ("draws",)),
     Departure("eqx.nn.GRUCell", "computes in its parameters' dtype alone", ("carry", "life")),
-    Departure("eqx.nn.GRUCell", *_NO_CLASS),
 )
 
 

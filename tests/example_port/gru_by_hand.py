@@ -19,6 +19,7 @@ from trigru.common import (
     computation_dtype,
     for_carry,
     shared_styles,
+    vary_alike,
 )
 
 GATES = "r", "z", "n"
@@ -71,7 +72,8 @@ class GRU:
     def _promote(self, x, carry):
         dtype = computation_dtype(self.dtype, self.initial_carry, x, carry)
         gru = jax.tree.map(lambda p: p.astype(dtype), self)
-        return gru, x.astype(dtype), gru.initial_carry if carry is None else carry.astype(dtype)
+        x, h = x.astype(dtype), gru.initial_carry if carry is None else carry.astype(dtype)
+        return gru, x, vary_alike(h, x)[0]  # in a jax.shard_map, a loop's carry varies as its inputs do
 
 
 class Classifier(NamedTuple):

@@ -56,6 +56,7 @@ class Check:
         expect: () -> the same arrays as they should be.
         exact: compare bits.
         rows: instead of both, (port) -> rows of the contract.
+        is_for: (port) -> a true value where it is asked among other checks; by name, it is asked of every port.
         by_levels: measurements of rows have the names of their unusual levels, and not the check's.
     """
 
@@ -65,4 +66,5 @@ class Check:
     expect: Callable[[], Answers] = dict
     exact: bool = False
     rows: Callable[[Port], list[Row]] | None = None
+    is_for: Callable[[Port], object] = lambda port: True
     by_levels: bool = False

@@ -19,7 +19,7 @@ from ...compat import enable_x64
 from ...errors import DefectError, InputError, NotOfferedError, brief
 from ...gru.kernels import STOCK
 from ...parameters.record import GRUParams, leaves
-from ...port.classes import ModelClass, Use
+from ...port.classes import ModelClass, Use, class_of
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
@@ -90,8 +90,7 @@ def class_check(name: str, catches: str) -> Check:
     """Options of the constructor, a start that is not learned, and the ways of use that the port lists."""
 
     def answer(port: Port) -> Answers:
-        listed: ModelClass | None = getattr(port, "model_class", None)
-        if listed is None:
+        if (listed := class_of(port)) is None:
             raise NotOfferedError("the port lists no class of its own as `model_class`")
         problems = []
         for what, question in _questions(port, listed):
@@ -109,7 +108,7 @@ def class_check(name: str, catches: str) -> Check:
             raise DefectError(f"{'; '.join(problems)}.")
         return {"defects": np.zeros(())}
 
-    return Check(name, catches, answer, lambda: {"defects": np.zeros(())})
+    return Check(name, catches, answer, lambda: {"defects": np.zeros(())}, is_for=class_of)
 
 
 def _questions(port: Port, listed: ModelClass) -> Iterator[tuple[str, Callable[[], None]]]:
