@@ -49,7 +49,7 @@ def trail_of(closed: Any, arguments: Sequence[Any], kept: Kept) -> tuple[Trail, 
         steps += [number, len(step.operands), len(step.results), *step.operands, *step.results]
     signatures = kept.keep(np.array([_signature(value) for value in tape.values]).reshape(-1, SIGNATURE))
     found = Trail(list(numbers), kept.keep(np.array(steps, np.int32)), signatures)
-    return found, [tape.values[number][0] for number in tape.outputs]
+    return found, [np.asarray(tape.values[number][0]) for number in tape.outputs]
 
 
 def _line_of(lines: Sequence[CodeLine]) -> str:
