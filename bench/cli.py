@@ -1,10 +1,11 @@
 """The command line. `trigru --help` answers without importing JAX: heavy imports wait until a command runs."""
 
-from .processes.interrupts import listen
+from .processes.interrupts import ignore, listen
 
 if __name__ == "__main__":
     listen()  # before all other imports, which take a second
 
+import atexit
 import io
 import sys
 from contextlib import nullcontext
@@ -263,7 +264,8 @@ for command in (upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.
 
 def main() -> None:
     """Run the command line. A user's mistake ends with a message and exit code 2."""
-    listen()  # to the end: what comes after the last word changes nothing
+    listen()
+    atexit.register(ignore)  # the exit code is settled: a signal during Python's own end changes nothing
     for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding cannot show is replaced
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -47,6 +47,12 @@ def listen() -> dict[int, Any]:
     return before
 
 
+def ignore() -> None:
+    """Ignore the signals from now on: the process has ended, and Python's own handlers are gone before it is."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def listening() -> Iterator[None]:
     """Within this context, signals are noted."""

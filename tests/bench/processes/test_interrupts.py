@@ -102,3 +102,21 @@ SEND = "os.kill(os.getpid(), signal.SIGTERM)\n"
 def test_what_a_process_does_about_signals(code, said, exit_code):
     done = subprocess.run([sys.executable, "-c", IMPORTS + code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == (said, exit_code)
+
+
+#: A process whose last object sends a signal when Python has put back its own handlers.
+LATE = """
+import builtins, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+from trigru.bench.cli import main
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, 2)
+builtins.late = Late()
+sys.argv = ["trigru", "--version"]
+main()
+"""
+
+
+def test_a_signal_during_the_end_of_python_changes_no_exit_code():
+    assert subprocess.run([sys.executable, "-c", LATE], stdout=subprocess.DEVNULL).returncode == 0
