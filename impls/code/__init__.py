@@ -1,7 +1,7 @@
 """The code of each call style, complete and runnable: what `trigru styles` prints, and the docs show.
 
-A program is made from the parts of a template. A port says how its model is made and called; a row of STYLES says what
-crosses the jit boundary.
+A program is made from the parts of a template. A row of PORTS says how a model is made and called; a row of STYLES says
+what crosses the jit boundary.
 """
 
 import re
@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from flax.training.train_state import TrainState
+from trigru.impls.$port import GRU, gru, gru_step, init
 """
 
 X = "x = jax.random.normal(jax.random.key(1), (16, 20, 8))  # (batch, time, inputs)"
@@ -62,8 +63,8 @@ def train_step(model, optimizer, x, targets):
     return loss
 
 
-${bind_train_step}for count in range(3):
-    loss = ${cached}train_step(${both}x, targets)  # changes the model and the optimizer in place
+${bind}for count in range(3):
+    loss = ${passed}x, targets)  # changes the model and the optimizer in place
     print(f"train step {count}: loss {loss}")
 """
 
@@ -93,7 +94,7 @@ def forward($model, x):
     return $call
 
 
-${bind_forward}carry, outputs = ${cached}forward(${first}x)
+${bind}carry, outputs = ${passed}x)
 print(f"forward: carry {carry.shape}, outputs {outputs.shape}")
 """
 
@@ -103,64 +104,38 @@ def step($model, frame, carry=None):
     return $step
 
 
-${bind_step}carry = None  # the learned one
+${bind}carry = None  # the learned one
 for frame in x.swapaxes(0, 1):
-    carry, output = ${cached}step(${first}frame, carry)
+    carry, output = ${passed}frame, carry)
 print(f"step: output {output.shape}")
-"""
-
-GRADIENT = """
-$jit
-def gradient($model, x, targets):
-    return $value_and_grad(loss_of)($model, x, targets)
-
-
-${bind_gradient}loss, gradients = ${cached}gradient(${first}x, targets)
-of_carry = $of_carry
-print(f"gradient: loss {loss}, norm of the initial carry's gradient {jnp.linalg.norm(of_carry)}")
 """
 
 
 @dataclass(frozen=True)
 class _Port:
-    """How a port's model is made, called, and takes a step; `$it` stands for the model or its parameters."""
+    """How a model is made, called, and takes a step; `$it` is the model, or linen's and plain JAX's parameters."""
 
-    model: str
-    imported: tuple[str, ...]
     make: str
     call: str
     step: str
-    of_carry: str = "$gradients.initial_carry"
 
 
 PORTS = {
     "pure": _Port(
-        "params",
-        ("gru", "gru_step", "init"),
         f"params = init(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
         "gru($it, x)",
         "gru_step($it, frame, carry)",
     ),
     "linen": _Port(
-        "params",
-        ("GRU",),
         f"module = GRU(features=32, carry_init=nn.initializers.normal(0.1))\n{X}\n"
         'params = module.init(jax.random.key(0), x)["params"]',
         'module.apply({"params": $it}, x)',
         'module.apply({"params": $it}, frame, carry, method="step")',
-        '$gradients["initial_carry"]',
     ),
     "nnx": _Port(
-        "model",
-        ("GRU",),
-        f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}",
-        "$it(x)",
-        "$it.step(frame, carry)",
-        '$gradients["initial_carry"][...]',
+        f"model = GRU(8, 32, nnx.initializers.normal(0.1), rngs=nnx.Rngs(0))\n{X}", "$it(x)", "$it.step(frame, carry)"
     ),
     "equinox": _Port(
-        "model",
-        ("GRU",),
         f"model = GRU(8, 32, jax.nn.initializers.normal(0.1), key=jax.random.key(0))\n{X}",
         "jax.vmap($it)(x)",
         "jax.vmap($it.step)(frame, carry)",
@@ -170,53 +145,55 @@ PORTS = {
 
 @dataclass(frozen=True)
 class _Style:
-    """The arguments at the jit boundary, how the model is made of them, and what is jitted by which transform."""
+    """The argument at the jit boundary, how it is made, how the model is made of it, and the functions in use."""
 
-    model: str
+    model: str = "params"
     setup: str = ""
-    it: str = "$model"
+    it: str = "$tree"
     jit: str = "@jax.jit"
     params: str = "$model"
     value_and_grad: str = "jax.value_and_grad"
     apply_updates: str = "optax.apply_updates"
-    of_carry: str = ""  # other than the port's
-    cached: str = ""
+    cached: bool = False
     train_step: str = OPTAX
 
 
-DONATED = "@partial(jax.jit, donate_argnums=(0, 1))  # the old parameters and state cannot be used again"
-SPLIT = "graphdef, params = nnx.split(model)"
-PARTITION = "params, static = eqx.partition(model, eqx.is_array)"
-NNX = {"jit": "@nnx.jit", "value_and_grad": "nnx.value_and_grad", "train_step": NNX_OPTIMIZER}
-FLATTEN = "leaves, treedef = jax.tree.flatten(params)"
+def _shared(functional: str, setup: str = "", it: str = "$tree") -> dict[str, _Style]:
+    """The styles that every port has: `functional` by its name there."""
+    flat = f"{setup}\nleaves, treedef = jax.tree.flatten(params)".strip()
+    donated = "@partial(jax.jit, donate_argnums=(0, 1))  # the old parameters and state cannot be used again"
+    return {
+        functional: _Style(setup=setup, it=it),
+        "leaves": _Style("leaves", flat, it),
+        "donated": _Style(setup=setup, it=it, jit=donated),
+    }
+
+
+def _in_place(jit: str = "@nnx.jit", *, cached: bool = False) -> _Style:
+    """A style of NNX's that changes the model and the optimiser that it is passed."""
+    return _Style("model", jit=jit, value_and_grad="nnx.value_and_grad", cached=cached, train_step=NNX_OPTIMIZER)
+
 
 STYLES = {
-    ("pure", "jit"): _Style("params"),
-    ("pure", "leaves"): _Style("leaves", FLATTEN, "treedef.unflatten(leaves)"),
-    ("pure", "donated"): _Style("params", jit=DONATED),
-    ("linen", "apply"): _Style("params"),
-    ("linen", "leaves"): _Style("leaves", FLATTEN, "treedef.unflatten(leaves)"),
-    ("linen", "donated"): _Style("params", jit=DONATED),
-    ("linen", "train_state"): _Style("params", train_step=TRAIN_STATE),
-    ("nnx", "nnx.jit"): _Style("model", **NNX),
-    ("nnx", "nnx.jit-tree"): _Style("model", **NNX | {"jit": "@partial(nnx.jit, graph=False)"}),
-    ("nnx", "cached_partial"): _Style("model", cached="cached_", **NNX),
-    ("nnx", "pytree"): _Style("model", of_carry="gradients.initial_carry[...]"),
-    ("nnx", "split-merge"): _Style("params", SPLIT, "nnx.merge(graphdef, params)"),
-    ("nnx", "donated"): _Style("params", SPLIT, "nnx.merge(graphdef, params)", DONATED),
-    ("nnx", "leaves"): _Style("leaves", f"{SPLIT}\n{FLATTEN}", "nnx.merge(graphdef, treedef.unflatten(leaves))"),
-    ("equinox", "filter_jit"): _Style(
-        "model",
-        jit="@eqx.filter_jit",
-        params="eqx.filter(model, eqx.is_array)",
-        value_and_grad="eqx.filter_value_and_grad",
-        apply_updates="eqx.apply_updates",
-    ),
-    ("equinox", "partition"): _Style("params", PARTITION, "eqx.combine(params, static)"),
-    ("equinox", "donated"): _Style("params", PARTITION, "eqx.combine(params, static)", DONATED),
-    ("equinox", "leaves"): _Style(
-        "leaves", f"{PARTITION}\n{FLATTEN}", "eqx.combine(treedef.unflatten(leaves), static)"
-    ),
+    "pure": _shared("jit"),
+    "linen": {"train_state": _Style(train_step=TRAIN_STATE), **_shared("apply")},
+    "nnx": {
+        "nnx.jit": _in_place(),
+        "nnx.jit-tree": _in_place("@partial(nnx.jit, graph=False)"),
+        "cached_partial": _in_place(cached=True),
+        "pytree": _Style("model"),
+        **_shared("split-merge", "graphdef, params = nnx.split(model)", "nnx.merge(graphdef, $tree)"),
+    },
+    "equinox": {
+        "filter_jit": _Style(
+            "model",
+            jit="@eqx.filter_jit",
+            params="eqx.filter(model, eqx.is_array)",
+            value_and_grad="eqx.filter_value_and_grad",
+            apply_updates="eqx.apply_updates",
+        ),
+        **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine($tree, static)"),
+    },
 }
 
 
@@ -234,7 +211,7 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
 
     Args:
         port: the name of one of trigru's own.
-        styles: the call style to show each phase in, in the order in which they are shown.
+        styles: the call style to show each phase in, of forward, step and train_step, in the order of the program.
 
     Raises:
         UnavailableError: there is no code of the port.
@@ -259,37 +236,33 @@ def code_of(port: str, styles: Mapping[str, str]) -> str:
     """
     if not has_code(port):
         raise UnavailableError(f"there is no code of port {port!r}: only trigru's own ports have some.")
-    parts = [part for phase, style in styles.items() for part in _parts(PORTS[port], STYLES[port, style], phase)]
+    parts = [part for phase, style in styles.items() for part in _parts(PORTS[port], STYLES[port][style], phase)]
     body = _join(dict.fromkeys(parts))
     return f"{_imports(port, body)}\n\n{body}\n"
 
 
 def _parts(port: _Port, style: _Style, phase: str) -> list[str]:
     """The parts of a program that a phase needs."""
-    common = "\n".join(filter(None, (port.make, style.setup)))
+    made = "\n".join(filter(None, (port.make, style.setup)))
     if style.train_step == TRAIN_STATE:
-        parts = [common, TARGETS + TRAIN_STATE]
-    elif phase == "train_step":
-        parts = [common, TARGETS, LOSS, style.train_step]
+        parts = [made, TARGETS + TRAIN_STATE]
     else:
-        parts = [common, *{"forward": [FORWARD], "step": [STEP], "gradient": [TARGETS, LOSS, GRADIENT]}[phase]]
-    slots = _slots(port, style)
+        own = {"forward": (FORWARD,), "step": (STEP,), "train_step": (TARGETS, LOSS, style.train_step)}
+        parts = [made, *own[phase]]
+    slots = _slots(port, style, phase)
     return [_fill(part, slots).strip("\n") for part in parts]
 
 
-def _slots(port: _Port, style: _Style) -> dict[str, str]:
-    slots = vars(style) | {"call": port.call, "step": port.step, "of_carry": style.of_carry or port.of_carry}
-    slots["gradients"] = "treedef.unflatten(gradients)" if style.model == "leaves" else "gradients"
-    slots |= {"first": "" if style.cached else "$model, ", "both": "" if style.cached else "model, optimizer, "}
-    for phase in ("train_step", "forward", "step", "gradient"):
-        held = "model, optimizer" if phase == "train_step" else "model"
-        bind = f"cached_{phase} = nnx.cached_partial({phase}, {held})\n"
-        slots[f"bind_{phase}"] = bind if style.cached else ""
-    return slots
+def _slots(port: _Port, style: _Style, phase: str) -> dict[str, str]:
+    """The text for each slot of a part; it may have slots again."""
+    passed = "model, optimizer" if phase == "train_step" else "$model"
+    call = f"cached_{phase}(" if style.cached else f"{phase}({passed}, "
+    bind = f"cached_{phase} = nnx.cached_partial({phase}, {passed})\n" if style.cached else ""
+    tree = "treedef.unflatten(leaves)" if style.model == "leaves" else style.model
+    return vars(style) | {"call": port.call, "step": port.step, "passed": call, "bind": bind, "tree": tree}
 
 
 def _fill(part: str, slots: Mapping[str, str]) -> str:
-    """A part with its slots filled; what fills one may have slots again."""
     while "$" in part:
         part = Template(part).substitute(slots)
     return part
@@ -298,7 +271,7 @@ def _fill(part: str, slots: Mapping[str, str]) -> str:
 def _imports(port: str, body: str) -> str:
     """The imports that code needs."""
     lines = []
-    for line in (*IMPORTS.splitlines(), f"from trigru.impls.{port} import {', '.join(PORTS[port].imported)}"):
+    for line in _fill(IMPORTS, {"port": port}).splitlines():
         head, names = line.rsplit("import ", 1)
         used = [name for name in names.split(", ") if re.search(rf"(?<![.\w]){name.split()[-1]}[.(]", body)]
         if used:
