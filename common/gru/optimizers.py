@@ -23,12 +23,7 @@ from jaxtyping import Array, Float
 
 from ..compat import partition
 from ..config import check_sizes
-from ..errors import InputError, brief, either
-
-#: The largest factor of an update: beyond it, products would soon overflow float32.
-LARGEST = 1e30
-#: What an NNX variable and linen's boxes call the array that they hold.
-_IN_BOXES = ("value", "raw_value")
+from ..errors import InputError, brief
 
 
 def carry_learning_rate(
@@ -52,16 +47,16 @@ def carry_learning_rate(
             keeps the state, and its range is checked where it has a value.
         length: T, the steps over which the loss is a mean; the initial carry's gradient is multiplied by it.
         carry: the transformation of the initial carry instead of `tx`: without weight decay, or with a schedule, say.
-        name: of the array, in a model of your own; not "value" or "raw_value", which is what a box calls its array.
+        name: of the array, in a model of your own.
 
     Returns:
         A transformation made by `optax.partition`. Each part sees its own gradients alone: to clip by the norm of all,
         chain the clipping before it.
 
     Raises:
-        InputError: scale is negative, above 1e30 or neither a Python number nor a floating-point scalar, length is
-            below 1 or as large, name is that of what a box holds, or both scale=0 and what it would leave without
-            effect were given; at `init`, no parameter is an initial carry.
+        InputError: scale is negative, not finite, or neither a Python number nor a floating-point scalar, length is
+            below 1, or both scale=0 and what it would leave without effect were given; at `init`, no parameter is an
+            initial carry.
 
     >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
     >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
@@ -73,32 +68,24 @@ def carry_learning_rate(
     array = isinstance(scale, jax.Array | np.ndarray)
     if not _is_scale(scale):
         raise InputError(
-            f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "
+            f"scale is {brief(repr(scale))}, expected a finite Python number from 0 on, or a floating-point JAX "
             "scalar: 1 leaves the rate alone, 0 freezes. A schedule goes into carry=, as a transformation of its own."
         )
     if length is not None:
         check_sizes(length=length)
-        if length > LARGEST:
-            raise InputError(f"length is {brief(length)}, expected at most {LARGEST:g}.")
-    if not isinstance(name, str) or name in _IN_BOXES:
-        raise InputError(
-            f"name is {brief(repr(name))}, expected the name of an array, such as 'initial_carry'. In states of NNX "
-            f"and in boxes of linen's every array is called {either(_IN_BOXES)}: say the name of what holds it."
-        )
-    if not array and scale == 0 and (carry is not None or length is not None):
+    frozen = not array and scale == 0
+    if frozen and (carry is not None or length is not None):
         raise InputError("scale is 0, which freezes: carry= and length= would have no effect. Leave them out.")
-    if not array and scale == 0:
-        own = optax.set_to_zero()
-    else:
-        before = [] if length is None else [optax.scale(float(length))]
-        after = [_scale_by(scale)] if array else [] if scale == 1 else [optax.scale(float(scale))]
-        own = optax.chain(*before, tx if carry is None else carry, *after)
+    before = [] if length is None else [optax.scale(float(length))]
+    after = [_scale_by(scale)] if array else [] if scale == 1 else [optax.scale(float(scale))]
+    own = optax.set_to_zero() if frozen else optax.chain(*before, tx if carry is None else carry, *after)
 
     def labels(params: Any) -> Any:
         found = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _ends_in(path, name) else "rest", params)
         if "carry" not in jax.tree.leaves(found):
+            paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
             raise InputError(
-                f"no path of a parameter ends in {name!r}: {_paths(params)}. "
+                f"no path of a parameter ends in {name!r}: {', '.join(paths[:6])}{', ...' * (len(paths) > 6)}. "
                 "Pass the tree with its names, not a list of its leaves, or say name=."
             )
         return found
@@ -108,12 +95,9 @@ def carry_learning_rate(
 
 def _is_scale(scale: Any) -> bool:
     if isinstance(scale, jax.Array | np.ndarray):
-        if scale.ndim or not jnp.issubdtype(scale.dtype, jnp.floating):
-            return False
-    elif not isinstance(scale, Real) or isinstance(scale, bool):
-        return False
-    known: Any = scale
-    return isinstance(scale, Tracer) or bool(0 <= known <= LARGEST)
+        scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
+        return scalar and (isinstance(scale, Tracer) or bool(0 <= scale < jnp.inf))
+    return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= scale < float("inf")
 
 
 def _scale_by(scale: Any) -> optax.GradientTransformation:
@@ -122,12 +106,7 @@ def _scale_by(scale: Any) -> optax.GradientTransformation:
 
 
 def _ends_in(path: tuple[Any, ...], name: str) -> bool:
-    """Whether an array has this name, alone or in a box."""
-    while path and getattr(path[-1], "name", None) in _IN_BOXES:
+    """Whether an array has this name, alone or in a box of linen's or NNX's."""
+    while path and getattr(path[-1], "name", None) in ("value", "raw_value"):
         path = path[:-1]
     return bool(path) and name in (getattr(path[-1], "name", None), getattr(path[-1], "key", None))
-
-
-def _paths(params: Any) -> str:
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    return ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")

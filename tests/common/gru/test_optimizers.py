@@ -8,17 +8,18 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError
 from trigru.common.gru.optimizers import carry_learning_rate
-from trigru.common.parameters.record import random_params
-from trigru.impls import get_port
 
-CONFIG = GRUConfig(3, 4)
 RATE = 0.5
-
-
 OWN = {"carry": optax.sgd(2 * RATE)}
+
+
+def moved(tree, gradients=None, **options):
+    """The updates of a step by SGD with rate 1, for gradients of 1."""
+    tx = carry_learning_rate(options.pop("tx", optax.sgd(1.0)), **options)
+    gradients = jax.tree.map(jnp.ones_like, tree) if gradients is None else gradients
+    return tx.update(gradients, tx.init(tree), tree)[0]
 
 
 @pytest.mark.parametrize(
@@ -35,27 +36,9 @@ OWN = {"carry": optax.sgd(2 * RATE)}
 )
 def test_the_rate_is_multiplied(options, factor):
     gradient = {"initial_carry": jnp.array([1.0, -2.0]), "cell": jnp.array([3.0, 4.0])}
-    tx = carry_learning_rate(optax.sgd(RATE), **options)
-    updates, _ = tx.update(gradient, tx.init(gradient), gradient)
+    updates = moved(gradient, gradient, tx=optax.sgd(RATE), **options)
     np.testing.assert_allclose(updates["initial_carry"], -RATE * factor * gradient["initial_carry"], rtol=1e-6)
     np.testing.assert_allclose(updates["cell"], -RATE * gradient["cell"], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "tree", "moves"),
-    [
-        ("initial_carry", {"a": {"initial_carry": 1.0, "cell": 1.0}, "b": {"initial_carry": 1.0}}, [-1, -2, -2]),
-        ("h0", {"h0": 1.0, "w": 1.0}, [-2, -1]),
-        ("initial_carry", {"initial_carry": 1.0}, [-2]),
-        ("initial_carry", {"initial_carry": {"w": 1.0, "initial_carry": 1.0}, "initial_carry_proj": 1.0}, [-2, -1, -1]),
-    ],
-    ids=["layers", "another name", "alone", "a module of that name"],
-)
-def test_it_is_found_by_its_name_wherever_it_is(name, tree, moves):
-    tree = jax.tree.map(jnp.asarray, tree)
-    tx = carry_learning_rate(optax.sgd(1.0), scale=2.0, name=name)
-    updates, _ = tx.update(tree, tx.init(tree), tree)
-    assert jax.tree.leaves(updates) == moves
 
 
 def test_a_frozen_carry_has_no_optimiser_state():
@@ -64,42 +47,45 @@ def test_a_frozen_carry_has_no_optimiser_state():
     assert all(leaf.shape != (3,) for leaf in jax.tree.leaves(state))
 
 
-def test_trees_as_users_pass_them():
-    """`nnx.Optimizer` on the module, NNX's state, and Equinox's filtered and partitioned modules."""
-    tx = carry_learning_rate(optax.sgd(1.0), scale=0.0)
-    params = random_params(CONFIG, 2)
-    model = get_port("nnx").load(CONFIG, params)
-    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
-    optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
-    np.testing.assert_array_equal(model.initial_carry[...], params.initial_carry)
-    np.testing.assert_allclose(model.cell.hn_bias[...], params.bias_n - 1, rtol=1e-6)
-    module = get_port("equinox").load(CONFIG, params)
-    for tree in (nnx.state(model, nnx.Param), eqx.filter(module, eqx.is_array), eqx.partition(module, eqx.is_array)[0]):
-        updates, _ = tx.update(tree, tx.init(tree), tree)
-        moves = [bool(jnp.any(leaf)) for leaf in jax.tree.leaves(updates)]
-        assert moves.count(False) == 1
+class Nested(nnx.Module):
+    """A module that is called `initial_carry`, and an array."""
+
+    def __init__(self):
+        self.initial_carry = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+        self.inner = nnx.Dict(initial_carry=nnx.Param(jnp.ones(3)))
 
 
-def test_an_array_in_a_box_is_found_and_a_module_of_that_name_is_not():
-    """A partitioned linen parameter, and NNX and Equinox modules that are called `initial_carry`."""
-    tx = carry_learning_rate(optax.sgd(1.0), scale=2.0)
+class Module(eqx.Module):
+    initial_carry: eqx.nn.Linear
+    inner: dict
 
-    class Nested(nnx.Module):
-        def __init__(self):
-            self.initial_carry = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
-            self.inner = nnx.Dict(initial_carry=nnx.Param(jnp.ones(3)))
 
-    class Module(eqx.Module):
-        initial_carry: eqx.nn.Linear
-        inner: dict
+#: Trees as users pass them, and how many arrays in them are no initial carries, before and after it.
+TREES = {
+    "layers": ({"a": {"cell": 1.0, "initial_carry": 1.0}, "b": {"initial_carry": 1.0}}, 1),
+    "alone": ({"initial_carry": 1.0}, 0),
+    "a dict of that name": ({"initial_carry": {"w": 1.0, "initial_carry": 1.0}, "initial_carry_proj": 1.0}, 2),
+    "a box of linen's": ({"initial_carry": nn.Partitioned(jnp.ones(3), ("units",)), "w": jnp.ones(2)}, 1),
+    "a module of NNX": (lambda: nnx.state(Nested()), 2),
+    "a module of Equinox": (
+        lambda: eqx.filter(
+            Module(eqx.nn.Linear(2, 3, key=jax.random.key(0)), {"initial_carry": jnp.ones(3)}), eqx.is_array
+        ),
+        2,
+    ),
+}
 
-    module = Module(eqx.nn.Linear(2, 3, key=jax.random.key(0)), {"initial_carry": jnp.ones(3)})
-    boxed = {"initial_carry": nn.Partitioned(jnp.ones(3), ("units",)), "w": jnp.ones(2)}
-    for tree, others in ((nnx.state(Nested()), 2), (eqx.filter(module, eqx.is_array), 2), (boxed, 1)):
-        ones = jax.tree.map(jnp.ones_like, tree)
-        updates, _ = tx.update(ones, tx.init(tree), tree)
-        moves = [leaf.ravel()[0] for leaf in jax.tree.leaves(updates)]
-        assert sorted(moves) == [-2] + [-1] * others
+
+@pytest.mark.parametrize("name", TREES)
+def test_arrays_of_the_name_are_found_and_modules_of_it_are_not(name):
+    tree, others = TREES[name]
+    tree = jax.tree.map(jnp.asarray, tree() if callable(tree) else tree)
+    moves = [float(leaf.ravel()[0]) for leaf in jax.tree.leaves(moved(tree, scale=2.0))]
+    assert sorted(moves) == [-2] * (len(moves) - others) + [-1] * others
+
+
+def test_another_name_is_found():
+    assert moved({"h0": jnp.ones(()), "w": jnp.ones(())}, scale=2.0, name="h0") == {"h0": -2, "w": -1}
 
 
 def test_a_tree_without_names_is_refused():
@@ -107,32 +93,19 @@ def test_a_tree_without_names_is_refused():
         carry_learning_rate(optax.sgd(1.0), scale=0.0).init([jnp.ones(2), jnp.ones(2)])
 
 
-def test_a_schedule_of_its_own():
-    own = optax.sgd(optax.piecewise_constant_schedule(1.0, {1: 0.5}))
-    tree = {"initial_carry": jnp.ones(2), "cell": jnp.ones(2)}
-    tx = carry_learning_rate(optax.sgd(1.0), carry=own)
-    _, state = tx.update(tree, tx.init(tree), tree)
-    updates, _ = tx.update(tree, state, tree)
-    np.testing.assert_array_equal(updates["initial_carry"], -0.5)
-    np.testing.assert_array_equal(updates["cell"], -1)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_scale_may_be_traced_and_keeps_the_dtype_of_the_updates(dtype):
     tree = {"initial_carry": jnp.ones(2, dtype), "cell": jnp.ones(2, dtype)}
 
-    def moved(scale):
-        tx = carry_learning_rate(optax.sgd(1.0), scale=scale, length=3)
-        updates, _ = tx.update(tree, tx.init(tree), tree)
-        return updates
+    def updates(scale):
+        return moved(tree, scale=scale, length=3)
 
     scales = jnp.array([0.0, 0.5, 2.0])
-    for found in (jax.vmap(moved)(scales), jax.jit(jax.vmap(moved))(scales)):
-        assert {str(leaf.dtype) for leaf in jax.tree.leaves(found)} == {dtype}
-        np.testing.assert_array_equal(found["initial_carry"][:, 0].astype("f4"), -3 * scales)
-        np.testing.assert_array_equal(found["cell"].astype("f4"), -1)
-    slope = jax.grad(lambda scale: moved(scale)["initial_carry"].sum().astype("f4"))(2.0)
-    assert slope == -6
+    found = jax.jit(jax.vmap(updates))(scales)
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(found)} == {dtype}
+    np.testing.assert_array_equal(found["initial_carry"][:, 0].astype("f4"), -3 * scales)
+    np.testing.assert_array_equal(found["cell"].astype("f4"), -1)
+    assert jax.grad(lambda scale: updates(scale)["initial_carry"].sum().astype("f4"))(2.0) == -6
 
 
 FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
@@ -141,13 +114,9 @@ FROZEN = "scale is 0, which freezes: carry= and length= would have no effect"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({"scale": scale}, "scale is .*, expected a Python number from 0 to 1e\\+30, or a floating-point JAX scalar")
-          for scale in (-1.0, float("nan"), float("inf"), True, "fast", 1e31, 10**400,
-                        jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
-        ({"length": 10**400}, "length is 1000.*, expected at most 1e"),
-        *(({"length": length}, "length is .*, expected a whole number of at least 1") for length in (0, -3, 2.5)),
-        *(({"name": name}, "name is .*, expected the name of an array.* is called value or raw_value: say the name of")
-          for name in ("value", "raw_value", None, 0)),
+        *(({"scale": scale}, "scale is .*, expected a finite Python number from 0 on, or a floating-point JAX scalar")
+          for scale in (-1.0, float("nan"), float("inf"), True, "fast", jnp.float32(-1), jnp.int32(1), jnp.ones(1))),
+        *(({"length": length}, "length is .*, expected a whole number of at least 1") for length in (0, 2.5)),
         ({"scale": 0.0, "length": 3}, FROZEN),
         ({"scale": 0.0, "carry": optax.sgd(1.0)}, FROZEN),
     ],
