@@ -66,6 +66,14 @@ class GRUConfig:
             said = type(self.carry_init).__name__
             raise InputError(f"carry_init is a {said}, expected a JAX initializer (key, shape, dtype) -> array.")
 
+    def model_options(self) -> dict[str, Any]:
+        """The keyword arguments of a port's class beside its sizes."""
+        import jax
+
+        options = {name: getattr(self, name) for name in ("dtype", "unroll", "remat", "kernel")}
+        start = self.carry_init or jax.nn.initializers.zeros
+        return {"carry_init": start, "param_dtype": jax.numpy.dtype(self.param_dtype), **options}
+
 
 def check_sizes(**sizes: Any) -> None:
     """Raise InputError for a size that is not a whole number of at least 1.

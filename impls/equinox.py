@@ -14,16 +14,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
-from ..common.gru import recurrence
-from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, check_call, clip_lengths, computation_dtype
+from ..common.gru import initializers, inputs, recurrence
 from ..common.parameters.layouts import NO_BIASES, Layout, Row
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
-from ..common.port.protocol import CallStyle, check_load, check_x64, own_array
+from ..common.port.protocol import CallStyle, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 
 __all__ = ["GRU", "PORT", "time_major"]
@@ -70,7 +67,7 @@ class GRU(eqx.Module):
         self,
         input_size: int,
         hidden_size: int,
-        carry_init: Callable[..., Any] | None = initializers.zeros,
+        carry_init: Callable[..., Any] | None = jax.nn.initializers.zeros,
         *,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
@@ -87,13 +84,14 @@ class GRU(eqx.Module):
             lambda cell: (cell.weight_ih, cell.weight_hh, cell.bias, cell.bias_n),
             eqx.filter_eval_shape(eqx.nn.GRUCell, D, H, dtype=param_dtype, key=key),  # shapes alone: nothing is drawn
             (
-                fan_in_per_gate(key_i, (D, 3 * H), param_dtype).T,
-                orthogonal_per_gate(key_h, (H, 3 * H), param_dtype).T,
+                initializers.fan_in_per_gate(key_i, (D, 3 * H), param_dtype).T,
+                initializers.orthogonal_per_gate(key_h, (H, 3 * H), param_dtype).T,
                 jnp.zeros((3 * H,), param_dtype),
                 jnp.zeros((H,), param_dtype),
             ),
         )
-        self.initial_carry = None if carry_init is None else for_carry(carry_init)(key_c, (H,), param_dtype)
+        draw = initializers.for_carry(carry_init)
+        self.initial_carry = None if carry_init is None else draw(key_c, (H,), param_dtype)
         self.dtype, self.remat, self.kernel = dtype, remat, kernel
 
     def __call__(
@@ -125,13 +123,7 @@ class GRU(eqx.Module):
         if self.kernel == "fused":
             weights = recurrence.Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
             return loop.run_fused(weights, remat=self.remat)
-
-        def advance(h, inputs):
-            return recurrence.advance(lambda h, x: cell(x, h), h, loop.initial, inputs)
-
-        if self.remat:
-            advance = eqx.filter_checkpoint(advance, prevent_cse=loop.prevent_cse)
-        return jax.lax.scan(advance, loop.h, loop.by_time, reverse=reverse, unroll=self.unroll)
+        return loop.run(lambda h, x: cell(x, h), remat=self.remat)
 
     def step(
         self,
@@ -151,9 +143,7 @@ class GRU(eqx.Module):
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        check_batch_shape(batch_shape)
-        h = jnp.asarray(self._initial(), computation_dtype(self.dtype, self._initial()))
-        return jnp.broadcast_to(h, (*batch_shape, h.size))
+        return inputs.initial_carry(self._initial(), batch_shape, self.dtype)
 
     def _initial(self):
         bias_n: Any = self.cell.bias_n
@@ -167,6 +157,20 @@ class GRU(eqx.Module):
 
 def _cast(tree, dtype):
     return jax.tree.map(lambda p: jnp.asarray(p, dtype), tree)
+
+
+# The port ---------------------------------------------------------------------------------------------------
+
+LAYOUT = Layout(
+    "equinox",
+    "Equinox",
+    (
+        Row("weight_ih", "weight_ih"),
+        Row("weight_hh", "weight_hh"),
+        Row("bias", "bias", if_absent=NO_BIASES),
+        Row("bias_n", "bias_n", if_absent=NO_BIASES),
+    ),
+)
 
 
 def time_major(
@@ -196,47 +200,7 @@ def time_major(
     >>> carry.shape, outputs.shape
     ((2, 8), (5, 2, 8))
     """
-    return _run_batch(gru, x, carry, lengths, resets, reverse=reverse, time_major=True)
-
-
-def _run_batch(model, x, carry, lengths, resets, *, reverse, time_major):
-    check_call(
-        x,
-        carry,
-        input_size=model.cell.input_size,
-        hidden_size=model.cell.hidden_size,
-        lengths=lengths,
-        resets=resets,
-        reverse=reverse,
-        time_major=time_major,
-    )
-
-    if lengths is not None:
-        lengths = clip_lengths(lengths, np.shape(x)[0 if time_major else -2])  # jax.vmap makes 32 bits of 64
-    if carry is not None:
-        carry = jnp.asarray(carry)  # under jax.vmap, a constant of NumPy's would reach the kernel's own derivative
-
-    def one(x, resets, carry, lengths):
-        return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
-
-    batch = int(time_major)  # the axis of x, resets and outputs to map next
-    for _ in range(np.ndim(x) - 2):
-        one = jax.vmap(one, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
-    return one(x, resets, carry, lengths)
-
-
-# The port ---------------------------------------------------------------------------------------------------
-
-LAYOUT = Layout(
-    "equinox",
-    "Equinox",
-    (
-        Row("weight_ih", "weight_ih"),
-        Row("weight_hh", "weight_hh"),
-        Row("bias", "bias", if_absent=NO_BIASES),
-        Row("bias_n", "bias_n", if_absent=NO_BIASES),
-    ),
-)
+    return PORT.apply(gru, x, carry, lengths=lengths, resets=resets, reverse=reverse, time_major=True)
 
 
 class Classifier(eqx.Module):
@@ -247,7 +211,7 @@ class Classifier(eqx.Module):
 
     def __init__(self, gru: Any, classes: int, *, key: PRNGKeyArray):
         hidden_size, dtype = gru.cell.hidden_size, gru.cell.weight_ih.dtype
-        weight = initializers.lecun_normal()(key, (hidden_size, classes), dtype).T
+        weight = jax.nn.initializers.lecun_normal()(key, (hidden_size, classes), dtype).T
         self.gru = gru
         self.readout = eqx.tree_at(
             lambda linear: (linear.weight, linear.bias),
@@ -321,18 +285,8 @@ class EquinoxPort(BasePort):
     layout = LAYOUT
 
     def make(self, config, key):
-        check_x64(config)
-        gru = GRU(
-            config.input_size,
-            config.hidden_size,
-            config.carry_init or initializers.zeros,
-            dtype=config.dtype,
-            param_dtype=jnp.dtype(config.param_dtype),
-            unroll=config.unroll,
-            remat=config.remat,
-            kernel=config.kernel,
-            key=key,
-        )
+        check_config(self, config)
+        gru = GRU(config.input_size, config.hidden_size, **config.model_options(), key=key)
         return gru if config.classes is None else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
 
     def load(self, config, params):
@@ -351,18 +305,28 @@ class EquinoxPort(BasePort):
         return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
-        return _run_batch(model, x, carry, lengths, resets, reverse=reverse, time_major=time_major)
+        masks: Any = {"lengths": lengths, "resets": resets}
+        inputs.check_call(x, carry, **_sizes(model), **masks, reverse=reverse, time_major=time_major)
+        if lengths is not None:
+            lengths = inputs.clip_lengths(lengths, np.shape(x)[0 if time_major else -2])  # jax.vmap makes 32 bits of 64
+        if carry is not None:
+            carry = jnp.asarray(carry)  # under jax.vmap, a constant of NumPy's would reach the kernel's own derivative
+
+        def one(x, resets, carry, lengths):
+            return model(x, carry, lengths=lengths, resets=resets, reverse=reverse)
+
+        batch = int(time_major)  # the axis of x, resets and outputs to map next
+        for _ in range(np.ndim(x) - 2):
+            one = jax.vmap(one, in_axes=(batch, batch, 0, 0), out_axes=(0, batch))
+        return one(x, resets, carry, lengths)
 
     def step(self, model, x, carry=None, *, reset=None):
-        check_call(
-            x, carry, input_size=model.cell.input_size, hidden_size=model.cell.hidden_size, reset=reset, time=False
-        )
+        inputs.check_call(x, carry, **_sizes(model), reset=reset, time=False)
         return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
-        cell = model.gru.cell
-        check_call(x, input_size=cell.input_size, hidden_size=cell.hidden_size, lengths=lengths)
-        lengths = None if lengths is None else clip_lengths(lengths, np.shape(x)[-2])
+        inputs.check_call(x, **_sizes(model.gru), lengths=lengths)
+        lengths = None if lengths is None else inputs.clip_lengths(lengths, np.shape(x)[-2])
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
     def value_and_grad(self, function, *, has_aux=False):
@@ -397,6 +361,10 @@ class EquinoxPort(BasePort):
 def _partition(model):
     arrays, static = eqx.partition(model, eqx.is_array)
     return arrays, lambda arrays: eqx.combine(arrays, static)
+
+
+def _sizes(gru: Any) -> dict[str, int]:
+    return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
 
 
 def _leaves(model: Any) -> list[Any]:

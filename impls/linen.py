@@ -5,6 +5,7 @@ kernels, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bia
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -12,16 +13,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from flax.training.train_state import TrainState
-from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.gru import recurrence
-from ..common.gru.initializers import for_carry, orthogonal
-from ..common.gru.inputs import check_batch_shape, computation_dtype
+from ..common.gru import initializers, inputs, recurrence
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
-from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
+from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["GRU", "PORT", "Model"]
@@ -58,15 +56,15 @@ class GRU(nn.Module):
     """
 
     features: int
-    carry_init: Callable[..., Any] | None = initializers.zeros
+    carry_init: Callable[..., Any] | None = nn.initializers.zeros
     dtype: Any = None
     param_dtype: Any = jnp.float32
     unroll: int = 1
     remat: bool = False
     kernel: str = "stock"
-    kernel_init: Callable[..., Any] = initializers.lecun_normal()
-    recurrent_kernel_init: Callable[..., Any] = orthogonal
-    bias_init: Callable[..., Any] = initializers.zeros
+    kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
+    recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal
+    bias_init: Callable[..., Any] = nn.initializers.zeros
 
     def setup(self):
         fields: Any = {"dtype": self.dtype, "param_dtype": self.param_dtype}
@@ -78,7 +76,7 @@ class GRU(nn.Module):
         if self.carry_init is None:
             self.initial_carry = jnp.zeros((self.features,), self.param_dtype)
         else:
-            start = for_carry(self.carry_init)
+            start = initializers.for_carry(self.carry_init)
             self.initial_carry = self.param("initial_carry", start, (self.features,), self.param_dtype)
 
     def __call__(
@@ -141,9 +139,7 @@ class GRU(nn.Module):
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        check_batch_shape(batch_shape)
-        h = jnp.asarray(self.initial_carry, computation_dtype(self.dtype, self.initial_carry))
-        return jnp.broadcast_to(h, (*batch_shape, self.features))
+        return inputs.initial_carry(self.initial_carry, batch_shape, self.dtype)
 
     def _sizes(self):
         cell = self._params()
@@ -202,23 +198,18 @@ class Model:
 class _Parent(nn.Module):
     """A module that makes a GRU where it calls it."""
 
-    features: int
-    options: Any
+    make: Callable[[], GRU]
 
     @nn.compact
     def __call__(self, x, carry=None, **given):
-        return GRU(self.features, **self.options)(x, carry, **given)
+        return self.make()(x, carry, **given)
 
 
-def _maker(init=lambda module, key, x: module.init(key, x), kind: Any = GRU):
-    """A function for `Use.make`, by the way in which variables are made."""
-
-    def make(key, input_size, hidden_size, x=None, **options):
-        module = kind(hidden_size, options) if kind is _Parent else kind(hidden_size, **options)
-        x = jnp.ones((1, 1, input_size), options.get("param_dtype", jnp.float32)) if x is None else x
-        return Model(init(module, key, x)["params"], module)
-
-    return make
+def _construct(key, input_size, hidden_size, x=None, *, init: Any = nn.Module.init, kind: Any = GRU, **options):
+    """A model of a kind of module, whose variables are made by `init(module, key, x)`."""
+    module = kind(hidden_size, **options)
+    x = jnp.ones((1, 1, input_size), options.get("param_dtype", jnp.float32)) if x is None else x
+    return Model(init(module, key, x)["params"], module)
 
 
 def _apply(made, x, carry=None, **given):
@@ -237,47 +228,47 @@ def _init_by_all(module, key, x):
 
 
 _BOXED = {
-    "kernel_init": nn.with_partitioning(initializers.lecun_normal(), (None, "model")),
-    "recurrent_kernel_init": nn.with_partitioning(orthogonal, (None, "model")),
-    "bias_init": nn.with_partitioning(initializers.zeros, ("model",)),
+    "kernel_init": nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model")),
+    "recurrent_kernel_init": nn.with_partitioning(initializers.orthogonal, (None, "model")),
+    "bias_init": nn.with_partitioning(nn.initializers.zeros, ("model",)),
 }
 _ENSEMBLE: Any = nn.vmap(GRU, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=2)  # pyright: ignore[reportArgumentType]
 _ARRAYS = ("carry", "lengths", "resets")
 
 CLASS = ModelClass(
-    _maker(),
+    _construct,
     {"kernel_init": ("weight_ih",), "recurrent_kernel_init": ("weight_hh",), "bias_init": ("bias", "bias_n")},
     gates_apart=True,
     uses=(
         Use(
             "init by step",
-            _maker(lambda module, key, x: module.init(key, x[:, 0], method="step")),
+            partial(_construct, init=lambda module, key, x: module.init(key, x[:, 0], method="step")),
             _apply,
             draws_alike=True,
         ),
-        Use("init with all arguments", _maker(_init_by_all), _apply, draws_alike=True),
+        Use("init with all arguments", partial(_construct, init=_init_by_all), _apply, draws_alike=True),
         Use(
             "init_with_output",
-            _maker(),
+            _construct,
             lambda made, x, **given: made.module.init_with_output(jax.random.key(0), x, **given)[0],
             is_drawn=True,
             refuses=False,  # of its sizes, it knows none before
         ),
-        Use("a lazy apply", _maker(), _apply_lazily, is_drawn=True, refuses=False),
-        Use("bound", _maker(), lambda made, x, **given: made.module.bind({"params": made.params})(x, **given)),
+        Use("a lazy apply", _construct, _apply_lazily, is_drawn=True, refuses=False),
+        Use("bound", _construct, lambda made, x, **given: made.module.bind({"params": made.params})(x, **given)),
         Use(
             "nested in nn.compact",
-            _maker(kind=_Parent),
+            partial(_construct, kind=lambda features, **options: _Parent(partial(GRU, features, **options))),
             _apply,
-            lambda made: Model(made.params["GRU_0"], GRU(made.module.features, **made.module.options)),
+            lambda made: Model(made.params["GRU_0"], made.module.make()),
         ),
-        Use("boxed", _maker(), _apply, lambda made: made.replace(params=nn.meta.unbox(made.params)), options=_BOXED,
+        Use("boxed", _construct, _apply, lambda made: made.replace(params=nn.meta.unbox(made.params)), options=_BOXED,
             draws_alike=True),
-        Use("in nn.jit", _maker(kind=nn.jit(GRU)), _apply, takes=_ARRAYS),
-        Use("in nn.remat", _maker(kind=nn.remat(GRU)), _apply, takes=_ARRAYS, draws_alike=True),
+        Use("in nn.jit", partial(_construct, kind=nn.jit(GRU)), _apply, takes=_ARRAYS),
+        Use("in nn.remat", partial(_construct, kind=nn.remat(GRU)), _apply, takes=_ARRAYS, draws_alike=True),
         Use(
             "an ensemble by nn.vmap",
-            _maker(kind=_ENSEMBLE),
+            partial(_construct, kind=_ENSEMBLE),
             lambda made, x: jax.tree.map(lambda a: a[1], _apply(made, x)),
             lambda made: Model(jax.tree.map(lambda a: a[1], made.params), made.module),
             takes=(),
@@ -297,7 +288,7 @@ class LinenPort(BasePort):
     layout = LAYOUT
 
     def make(self, config, key):
-        check_x64(config)
+        check_config(self, config)
         module = self._module(config)
         x = jnp.ones((1, 1, config.input_size), config.param_dtype)
         return Model(module.init(key, x)["params"], module)
@@ -322,15 +313,7 @@ class LinenPort(BasePort):
         return model.module.apply({"params": model.params}, x, lengths)
 
     def _module(self, config) -> Any:
-        gru = GRU(
-            config.hidden_size,
-            config.carry_init or initializers.zeros,
-            dtype=config.dtype,
-            param_dtype=jnp.dtype(config.param_dtype),
-            unroll=config.unroll,
-            remat=config.remat,
-            kernel=config.kernel,
-        )
+        gru = GRU(config.hidden_size, **config.model_options())
         return gru if config.classes is None else Classifier(gru, config.classes)
 
     call_styles = (

@@ -13,16 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.gru import recurrence
-from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, computation_dtype
+from ..common.gru import initializers, inputs, recurrence
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
-from ..common.port.protocol import CallStyle, Program, check_load, check_x64, own_array
+from ..common.port.protocol import CallStyle, Program, check_config, check_load, own_array
 from ..common.port.styles import functional_program, shared_styles
 from .compat import nnx as compat
 
@@ -42,9 +39,9 @@ class GRUCell(nnx.RNNCellBase):
         in_features: int,
         hidden_features: int,
         *,
-        kernel_init: Callable[..., Any] = fan_in_per_gate,
-        recurrent_kernel_init: Callable[..., Any] = orthogonal_per_gate,
-        bias_init: Callable[..., Any] = initializers.zeros,
+        kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
+        recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
+        bias_init: Callable[..., Any] = nnx.initializers.zeros,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
@@ -68,9 +65,9 @@ class GRUCell(nnx.RNNCellBase):
         h = (1.0 - z) * n + z * h
         return h, h
 
-    def initialize_carry(self, input_shape, rngs=None, carry_init=initializers.zeros):
+    def initialize_carry(self, input_shape, rngs=None, carry_init=nnx.initializers.zeros):
         """A carry for inputs of a shape (*batch, D), as `nnx.RNN` asks for it: zeros, unless `carry_init` draws."""
-        draw: Any = carry_init or initializers.zeros
+        draw: Any = carry_init or nnx.initializers.zeros
         key = jax.random.key(0) if rngs is None else getattr(rngs, "carry", rngs)()
         return draw(key, (*input_shape[:-1], self.hidden_features), self.param_dtype)
 
@@ -115,11 +112,11 @@ class GRU(nnx.Module):
         self,
         in_features: int,
         hidden_features: int,
-        carry_init: Callable[..., Any] | None = initializers.zeros,
+        carry_init: Callable[..., Any] | None = nnx.initializers.zeros,
         *,
-        kernel_init: Callable[..., Any] = fan_in_per_gate,
-        recurrent_kernel_init: Callable[..., Any] = orthogonal_per_gate,
-        bias_init: Callable[..., Any] = initializers.zeros,
+        kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
+        recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
+        bias_init: Callable[..., Any] = nnx.initializers.zeros,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
         unroll: int = 1,
@@ -130,14 +127,10 @@ class GRU(nnx.Module):
         D, H = in_features, hidden_features
         fields: Any = {"dtype": dtype, "param_dtype": param_dtype}
         recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
-        inits: Any = {
-            "kernel_init": kernel_init,
-            "recurrent_kernel_init": recurrent_kernel_init,
-            "bias_init": bias_init,
-        }
+        inits = {"kernel_init": kernel_init, "recurrent_kernel_init": recurrent_kernel_init, "bias_init": bias_init}
         self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
-        learned = carry_init is not None
-        self.initial_carry = nnx.Param(for_carry(carry_init)(rngs.params(), (H,), param_dtype)) if learned else None
+        draw = initializers.for_carry(carry_init)
+        self.initial_carry = None if carry_init is None else nnx.Param(draw(rngs.params(), (H,), param_dtype))
         self.unroll, self.remat, self.kernel = unroll, remat, kernel
 
     def __call__(
@@ -167,16 +160,9 @@ class GRU(nnx.Module):
         loop = recurrence.begin(x, carry, self._initial(), **masks, unroll=self.unroll, **self._sizes())
         if self.kernel == "fused":
             return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
-
-        def advance(h, inputs):
-            return recurrence.advance(lambda h, x: self.cell(h, x)[0], h, loop.initial, inputs)
-
-        if self.remat:
-            advance = nnx.remat(advance, prevent_cse=loop.prevent_cse)
-        # jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
+        # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over
-        carry, outputs = jax.lax.scan(advance, loop.h, loop.by_time, reverse=reverse, unroll=self.unroll)
-        return carry, jnp.moveaxis(outputs, 0, loop.time_axis)
+        return loop.run(lambda h, x: self.cell(h, x)[0], remat=self.remat)
 
     def step(
         self,
@@ -195,9 +181,7 @@ class GRU(nnx.Module):
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        check_batch_shape(batch_shape)
-        h = jnp.asarray(self._initial(), computation_dtype(self.cell.dtype, self._initial()))
-        return jnp.broadcast_to(h, (*batch_shape, h.size))
+        return inputs.initial_carry(self._initial(), batch_shape, self.cell.dtype)
 
     def _initial(self):
         cell = self.cell
@@ -265,7 +249,7 @@ def _in_rnn(model, x, carry=None, **flags):
 
 def _from_ones(model, x):
     rngs = nnx.Rngs(carry=jax.random.key(0))
-    return _in_rnn(model, x, model.cell.initialize_carry(x[:, 0].shape, rngs, initializers.ones))
+    return _in_rnn(model, x, model.cell.initialize_carry(x[:, 0].shape, rngs, nnx.initializers.ones))
 
 
 def _of_variables(model, x, *, reverse=False, time_major=False, **given):
@@ -328,19 +312,9 @@ class NNXPort(BasePort):
     layout = LAYOUT
 
     def make(self, config, key) -> Any:
-        check_x64(config)
+        check_config(self, config)
         rngs = nnx.Rngs(params=key)  # no stream but the one that models name
-        gru = GRU(
-            config.input_size,
-            config.hidden_size,
-            config.carry_init or initializers.zeros,
-            dtype=config.dtype,
-            param_dtype=jnp.dtype(config.param_dtype),
-            unroll=config.unroll,
-            remat=config.remat,
-            kernel=config.kernel,
-            rngs=rngs,
-        )
+        gru = GRU(config.input_size, config.hidden_size, **config.model_options(), rngs=rngs)
         return gru if config.classes is None else Classifier(gru, config.classes, rngs=rngs)
 
     def load(self, config, params) -> Any:

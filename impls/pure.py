@@ -6,22 +6,19 @@ canonical (3H, features_in), which XLA transposes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
-from ..common.gru import recurrence
-from ..common.gru.initializers import fan_in_per_gate, for_carry, orthogonal_per_gate
-from ..common.gru.inputs import check_batch_shape, computation_dtype
+from ..common.gru import initializers, inputs, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
-from ..common.port.protocol import check_load, check_x64, own_array
+from ..common.port.protocol import check_config, check_load, own_array
 from ..common.port.styles import shared_styles
 
 __all__ = ["PORT", "Params", "get_initial_carry", "gru", "gru_step", "init"]
@@ -40,7 +37,7 @@ class Params(NamedTuple):
 def init(
     input_size: int,
     hidden_size: int,
-    carry_init: Callable[..., Any] | None = initializers.zeros,
+    carry_init: Callable[..., Any] | None = jax.nn.initializers.zeros,
     *,
     param_dtype: Any = jnp.float32,
     key: PRNGKeyArray,
@@ -62,11 +59,11 @@ def init(
     D, H = input_size, hidden_size
     key_i, key_h, key_c = jax.random.split(key, 3)
     return Params(
-        kernel_i=fan_in_per_gate(key_i, (D, 3 * H), param_dtype),
-        kernel_h=orthogonal_per_gate(key_h, (H, 3 * H), param_dtype),
+        kernel_i=initializers.fan_in_per_gate(key_i, (D, 3 * H), param_dtype),
+        kernel_h=initializers.orthogonal_per_gate(key_h, (H, 3 * H), param_dtype),
         bias=jnp.zeros((3 * H,), param_dtype),
         bias_n=jnp.zeros((H,), param_dtype),
-        initial_carry=None if carry_init is None else for_carry(carry_init)(key_c, (H,), param_dtype),
+        initial_carry=None if carry_init is None else initializers.for_carry(carry_init)(key_c, (H,), param_dtype),
     )
 
 
@@ -118,14 +115,7 @@ def gru(
     params = _cast(params, loop.dtype)
     if kernel == "fused":
         return loop.run_fused(recurrence.Weights(*params[:4]), remat=remat)
-
-    def advance(h, inputs):
-        return recurrence.advance(lambda h, x: _cell(params, h, x), h, loop.initial, inputs)
-
-    if remat:
-        advance = jax.checkpoint(advance, prevent_cse=loop.prevent_cse)
-    carry, outputs = jax.lax.scan(advance, loop.h, loop.by_time, reverse=reverse, unroll=unroll)
-    return carry, jnp.moveaxis(outputs, 0, loop.time_axis)
+    return loop.run(lambda h, x: _cell(params, h, x), remat=remat)
 
 
 def gru_step(
@@ -151,10 +141,8 @@ def get_initial_carry(
     params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
 ) -> Float[Array, "*batch hidden"]:
     """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-    check_batch_shape(batch_shape)
     recurrence.check_model(dtype=dtype)
-    h = jnp.asarray(_initial(params), computation_dtype(dtype, params.kernel_i))
-    return jnp.broadcast_to(h, (*batch_shape, h.size))
+    return inputs.initial_carry(_initial(params), batch_shape, dtype)
 
 
 def _cell(params: Params, h: Array, x: Array) -> Array:
@@ -239,15 +227,13 @@ class PurePort(BasePort):
     model_class = CLASS
 
     def make(self, config, key):
-        check_x64(config)
-        recurrence.check_model(kernel=config.kernel, dtype=None)
-        carry_init, dtype = config.carry_init or initializers.zeros, jnp.dtype(config.param_dtype)
-        params = init(config.input_size, config.hidden_size, carry_init, param_dtype=dtype, key=key)
-        if config.classes is not None:
-            shape = (config.hidden_size, config.classes)
-            kernel = initializers.lecun_normal()(jax.random.fold_in(key, 1), shape, dtype)
-            params = Classifier(params, kernel, jnp.zeros((config.classes,), dtype))
-        return Model(params, config.dtype, config.unroll, config.remat, config.kernel)
+        check_config(self, config)
+        model = _construct(key, config.input_size, config.hidden_size, **config.model_options())
+        if config.classes is None:
+            return model
+        shape, dtype = (config.hidden_size, config.classes), config.param_dtype
+        kernel = jax.nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), shape, dtype)
+        return replace(model, params=Classifier(model.params, kernel, jnp.zeros(shape[1:], dtype)))
 
     def load(self, config, params):
         check_load(self, config, params)

@@ -59,9 +59,10 @@ def check_call(
     leading = ["time"] * (time and time_major) + ["*batch"] * batched + ["time"] * (time and not time_major)
     axes = ", ".join([*leading, "features"])
     trailing = 2 if time else 1
-    for name, array in (("inputs", x), ("carry", carry), ("lengths", lengths), ("resets", resets), ("reset", reset)):
-        if name == "inputs" or array is not None:
-            _check_array(name, array)
+    passed = {"carry": carry, "lengths": lengths, "resets": resets, "reset": reset}
+    passed = {"inputs": x} | {name: array for name, array in passed.items() if array is not None}
+    for name, array in passed.items():
+        _check_array(name, array)
     shape = np.shape(x)
     if len(shape) < trailing or (not batched and len(shape) > trailing):
         hint = "" if batched else " This model takes one example: batch it with jax.vmap."
@@ -84,25 +85,17 @@ def check_call(
                 "Pass one state per example, or carry=None for the learned initial state."
             )
         _check_floating("carry", carry)
-    if lengths is not None:
-        if np.shape(lengths) != batch:
-            raise InputError(
-                f"lengths have shape {np.shape(lengths)}, expected {batch}: one per example of inputs {shape}."
-            )
-        if not jnp.issubdtype(_dtype(lengths), jnp.integer) or jnp.issubdtype(_dtype(lengths), np.timedelta64):
-            raise InputError(f"lengths have dtype {_dtype(lengths)}, expected an integer one.")
-    if resets is not None:
-        if np.shape(resets) != shape[:-1]:
-            raise InputError(
-                f"resets have shape {np.shape(resets)}, expected {shape[:-1]}: one per step of inputs {shape}."
-            )
-        if _dtype(resets) != np.dtype(bool):
-            raise InputError(f"resets have dtype {_dtype(resets)}, expected bool.")
-    if reset is not None:
-        if np.shape(reset) != batch:
-            raise InputError(f"reset has shape {np.shape(reset)}, expected {batch}: one per example of inputs {shape}.")
-        if _dtype(reset) != np.dtype(bool):
-            raise InputError(f"reset has dtype {_dtype(reset)}, expected bool.")
+    for name, expected, each, kind, wanted in (
+        ("lengths", batch, "example", np.integer, "an integer one"),
+        ("resets", shape[:-1], "step", np.bool_, "bool"),
+        ("reset", batch, "example", np.bool_, "bool"),
+    ):
+        if name in passed:
+            found, dtype, verb = np.shape(passed[name]), _dtype(passed[name]), "has" if name == "reset" else "have"
+            if found != expected:
+                raise InputError(f"{name} {verb} shape {found}, expected {expected}: one per {each} of inputs {shape}.")
+            if not jnp.issubdtype(dtype, kind) or jnp.issubdtype(dtype, np.timedelta64):
+                raise InputError(f"{name} {verb} dtype {dtype}, expected {wanted}.")
 
 
 def is_array(thing: Any) -> bool:
@@ -113,6 +106,12 @@ def is_array(thing: Any) -> bool:
     """
     own = isinstance(thing, jax.Array | np.ndarray | np.generic) or hasattr(thing, "__jax_array__")
     return own and not isinstance(thing, np.ma.MaskedArray)
+
+
+def initial_carry(h: Any, batch_shape: tuple[int, ...], dtype: Any) -> Any:
+    """A model's initial carry (H,), broadcast to (*batch_shape, H), in a dtype or, for None, in its own."""
+    check_batch_shape(batch_shape)
+    return jnp.broadcast_to(jnp.asarray(h, dtype), (*batch_shape, h.size))
 
 
 def check_batch_shape(batch_shape: Any) -> None:

@@ -7,6 +7,7 @@ check the arrays and give what its scan reads, and passes its cell to `advance`.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -37,6 +38,17 @@ class Loop(NamedTuple):
         It can be off inside a loop, whose body XLA does not merge with the forward pass; fully unrolled there is none.
         """
         return self.unroll >= self.by_time[0].shape[0]
+
+    def run(self, cell: Callable[[Array, Array], Array], *, remat: bool) -> tuple[Array, Array]:
+        """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) -> the next h."""
+
+        def step(h: Array, inputs: Any) -> tuple[Array, Array]:
+            return advance(cell, h, self.initial, inputs)
+
+        if remat:
+            step = jax.checkpoint(step, prevent_cse=self.prevent_cse)
+        carry, outputs = jax.lax.scan(step, self.h, self.by_time, reverse=self.reverse, unroll=self.unroll)
+        return carry, jnp.moveaxis(outputs, 0, self.time_axis)
 
     def run_fused(self, weights: Weights, *, remat: bool) -> tuple[Array, Array]:
         """The final carry (*batch, H) and the outputs by `trigru.common.gru.fused`."""
