@@ -48,23 +48,19 @@ class GRUConfig:
     carry_init: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        self.check()
-        plain: dict[str, Callable[..., Any]] = dict.fromkeys(("input_size", "hidden_size", "classes", "unroll"), int)
-        for name, kind in (plain | dict.fromkeys(("dtype", "param_dtype"), _name_of)).items():
-            given = getattr(self, name)
-            if given is not None:
-                object.__setattr__(self, name, kind(given))
-
-    def check(self) -> None:
-        """Raise InputError for a field that no model can have."""
-        check_sizes(input_size=self.input_size, hidden_size=self.hidden_size, unroll=self.unroll)
-        check_flag(remat=self.remat)
+        sizes: dict[str, Any] = {"input_size": self.input_size, "hidden_size": self.hidden_size, "unroll": self.unroll}
         if self.classes is not None:
-            check_sizes(classes=self.classes)
-        check_dtypes(dtype=self.dtype, param_dtype=self.param_dtype)
+            sizes["classes"] = self.classes
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        check_sizes(**sizes)
+        check_flag(remat=self.remat)
+        check_dtypes(**dtypes)
         if self.carry_init is not None and not callable(self.carry_init):
-            said = type(self.carry_init).__name__
-            raise InputError(f"carry_init is a {said}, expected a JAX initializer (key, shape, dtype) -> array.")
+            kind = type(self.carry_init).__name__
+            raise InputError(f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array.")
+        plain = {name: int(size) for name, size in sizes.items()} | {n: _name_of(dtype) for n, dtype in dtypes.items()}
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     def model_options(self) -> dict[str, Any]:
         """The keyword arguments of a port's class beside its sizes."""

@@ -190,7 +190,6 @@ def check_port(port: Any) -> None:
 
 def check_config(port: Port, config: GRUConfig) -> None:
     """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
-    config.check()
     if config.kernel not in port.kernels:
         raise InputError(f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}.")
     check_x64(config)
