@@ -9,10 +9,9 @@ import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
 from trigru.common.config import GRUConfig
-from trigru.common.errors import UnknownNameError
 from trigru.common.parameters.record import random_params
-from trigru.common.port.protocol import DONATED, LABELS, CallStyle
-from trigru.common.port.styles import functional_program, make_task, styles_called
+from trigru.common.port.protocol import DONATED, LABELS
+from trigru.common.port.styles import make_task, styles_called
 from trigru.common.port.task import PHASES
 from trigru.impls import get_port, get_style
 
@@ -77,27 +76,11 @@ def test_what_crosses_the_jit_boundary_is_counted(port):
         assert program.leaves == LEAVES[port.name] + (style.name in COUNTING)
 
 
-# labels
-
-
 @pytest.mark.parametrize("phase", PHASES)
 def test_every_port_has_each_shared_style_once_in_each_phase(port, phase):
     for label in LABELS:
         expected = 1 if label != DONATED or phase == "train_step" else 0
         assert len(styles_called(port, (label,), phase)) == expected, label
-
-
-def test_styles_are_called_by_name_or_by_label_in_the_order_of_the_port():
-    port = get_port("linen")
-    assert styles_called(port, ("documented",), "train_step") == ["train_state"]
-    assert styles_called(port, ("documented",), "forward") == ["apply"]
-    assert styles_called(port, ("donated", "train_state"), "train_step") == ["train_state", "donated"]
-    assert styles_called(port, None, "step") == ["apply", "leaves"]
-
-
-def test_a_style_of_another_label_is_refused():
-    with pytest.raises(UnknownNameError, match="label of call style x 'fastest'"):
-        CallStyle("x", "", functional_program, labels=("fastest",))
 
 
 def test_leaves_cross_the_boundary_as_a_list(port):

@@ -4,15 +4,13 @@ import json
 import re
 import struct
 
-import jax.numpy as jnp  # noqa: F401  registers bfloat16
+import jax.numpy  # noqa: F401  registers bfloat16
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
-from trigru.common.parameters.record import GRUParams, check_params, config_of, leaves, random_params
+from trigru.common.parameters.record import GRUParams, check_params, config_of, leaf_shapes, leaves, random_params
 
 CONFIG = GRUConfig(4, 3)
 
@@ -43,77 +41,51 @@ def test_random_params_hide_nothing():
         assert (array < 0).any(), name
 
 
-def rewritten(path, **changes):
-    save_file({**load_file(path), **changes}, path)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"bias_n": np.ones(4, "f4")}, r"weight_ih has shape \(9, 4\), expected \(12, 4\): .* hidden_size 4"),
-        ({"bias": np.ones((9, 1), "f4")}, r"bias has shape \(9, 1\), expected \(9,\)"),
         ({"bias": np.full(9, np.nan, "f4")}, "bias has values that are not finite"),
-        ({"weight_hh": np.full((9, 3), np.inf, "f4")}, "weight_hh has values that are not finite"),
-        ({"bias": np.ones(9, "f8")}, "bias has dtype float64, but weight_ih has float32"),
-        ({n: np.ones(s, "i4") for n, s in GRUParams.shapes(4, 3).items()}, "dtype int32, expected float16, float32 or"),
+        ({n: np.ones(s, "i4") for n, s in leaf_shapes(4, 3).items()}, "dtype int32, expected float16, float32 or"),
         ({"extra": np.ones(1, "f4")}, "has the tensors bias, bias_n, extra, initial_carry"),
         ({"weight_ih": np.ones(9, "f4")}, "weight_ih must have two axes"),
     ],
 )
 def test_a_file_with_other_contents_is_refused(path, changes, message):
-    rewritten(path, **changes)
+    save_file({**load_file(path), **changes}, path)
     with pytest.raises(ParamsFileError, match=message):
         GRUParams.open(path)
 
 
-def test_bfloat16_is_refused_on_both_ways(tmp_path):
-    params = random_params(CONFIG)
-    with pytest.raises(InputError, match="bfloat16, expected float16, float32 or float64"):
-        GRUParams(*(p.astype("bfloat16") for p in params)).save(tmp_path / "p")
-    header = json.dumps({"bias": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+def test_a_missing_file_and_a_dtype_that_numpy_lacks_are_named(tmp_path):
+    torch = {"bias": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}
+    header = json.dumps(torch).encode()
     (tmp_path / "p").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(ParamsFileError, match="has dtype 'BF16', expected F16, F32 or F64"):
         GRUParams.open(tmp_path / "p")
-
-
-def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ParamsFileError, match="absent: No such file or directory. Pass a safetensors file"):
         GRUParams.open(tmp_path / "absent")
-
-
-@given(st.data())
-@settings(max_examples=60, deadline=None)
-def test_truncated_files_are_refused(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("truncated") / "p"
-    random_params(CONFIG).save(path)
-    content = path.read_bytes()
-    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    with pytest.raises(ParamsFileError, match="truncated"):
-        GRUParams.open(path)
 
 
 def test_bad_parameters_are_not_written_and_leave_nothing_behind(tmp_path):
     params = random_params(CONFIG)
     with pytest.raises(InputError, match="not saved: bias has values that are not finite"):
         params._replace(bias=np.full(9, np.nan, "f4")).save(tmp_path / "p")
+    with pytest.raises(InputError, match="bfloat16, expected float16, float32 or float64"):
+        GRUParams(*(p.astype("bfloat16") for p in params)).save(tmp_path / "p")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parameters_must_fit_the_configuration():
+def test_parameters_must_fit_the_configuration(unchecked):
     check_params(random_params(CONFIG), CONFIG)
     with pytest.raises(InputError, match=r"weight_ih has shape \(9, 4\), expected \(9, 5\)"):
         check_params(random_params(CONFIG), GRUConfig(5, 3))
     with pytest.raises(InputError, match="dtype float32, expected float64"):
         check_params(random_params(CONFIG), GRUConfig(4, 3, param_dtype="float64"))
+    with pytest.raises(InputError, match="bias is a list, expected an array. Convert it with np.asarray"):
+        check_params(random_params(CONFIG)._replace(bias=[0.0] * 9), CONFIG)
     with pytest.raises(InputError, match="expected ClassifierParams"):
         check_params(random_params(CONFIG), GRUConfig(4, 3, classes=2))
-
-
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("size", [0, -1, 2.0, True])
-def test_sizes_are_whole_and_positive(size):
-    with pytest.raises(InputError, match="hidden_size is .*expected a whole number of at least 1"):
-        GRUConfig(4, size)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +102,3 @@ def test_the_configuration_of_what_is_none_is_said(unchecked, changes, said):
         config_of(random_params(CONFIG)._replace(**changes))
     with pytest.raises(InputError, match="parameters are a dict, expected GRUParams"):
         config_of(random_params(CONFIG)._asdict())
-
-
-def test_a_list_is_no_parameter(unchecked):
-    with pytest.raises(InputError, match="bias is a list, expected an array. Convert it with np.asarray"):
-        check_params(random_params(CONFIG)._replace(bias=[0.0] * 9), CONFIG)

@@ -7,4 +7,3 @@ CONFIG = GRUConfig(2, 3)
 PARAMS = random_params(CONFIG)
 NO_CARRY = "it has no initial_carry: the initial state is 0."
 FRAMEWORKS = ("linen", "nnx", "equinox")
-DTYPES = ("float32", "float64", "float16")

@@ -90,8 +90,6 @@ def test_what_cannot_be_written_is_said(tmp_path, name, layout, message):
 def test_bad_parameters_are_not_written(tmp_path):
     with pytest.raises(InputError, match="not written: as canonical: bias has values that are not finite"):
         write(tmp_path / "p.eqx", PARAMS._replace(bias=np.full(9, np.inf, "f4")))
-    with pytest.raises(InputError, match=r"not written: as canonical: bias has shape \(2,\)"):
-        write(tmp_path / "p.eqx", PARAMS._replace(bias=np.ones(2, "f4")))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,13 +102,10 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
         read(tmp_path / "p.pt")
 
 
-@pytest.mark.parametrize("name", ["p.safetensors", "p.msgpack", "p.eqx"])
-def test_another_byte_order_becomes_this_machines(name, tmp_path):
+def test_another_byte_order_becomes_this_machines(tmp_path):
     swapped = GRUParams(*(array.astype(">f4") for array in PARAMS))
-    found = convert(swapped._asdict())
-    assert {array.dtype.str for array in found.params} == {"<f4"}
-    write(tmp_path / name, swapped, "equinox" if name == "p.eqx" else "linen")
-    assert same_bits(read(tmp_path / name).params, PARAMS)
-    arrays = [np.asfortranarray(array) for array in swapped]
-    eqx.tree_serialise_leaves(tmp_path / "p.eqx", arrays)
+    for name, layout in (("p.safetensors", "linen"), ("p.msgpack", "linen"), ("p.eqx", "equinox")):
+        write(tmp_path / name, swapped, layout)
+        assert same_bits(read(tmp_path / name).params, PARAMS)
+    eqx.tree_serialise_leaves(tmp_path / "p.eqx", [np.asfortranarray(array) for array in swapped])
     assert same_bits(read(tmp_path / "p.eqx").params, PARAMS)

@@ -12,13 +12,12 @@ from ...support.arrays import assert_near, same_bits
 from .support import FRAMEWORKS
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("options", [{}, {"bias": False}], ids=["biases", "none"])
-def test_every_port_computes_what_the_torch_gru_did(tmp_path, dtype, options):
+def test_every_port_computes_what_the_torch_gru_did(tmp_path, options):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    gru = torch.nn.GRU(2, 3, batch_first=True, dtype=getattr(torch, dtype), **options)
-    x = np.random.default_rng(0).normal(size=(4, 7, 2)).astype(dtype)
+    gru = torch.nn.GRU(2, 3, batch_first=True, dtype=torch.float64, **options)
+    x = np.random.default_rng(0).normal(size=(4, 7, 2))
     with torch.no_grad():
         expected = gru(torch.tensor(x))[0].numpy()
     torch.save(gru.state_dict(), tmp_path / "gru.pt")
@@ -29,7 +28,7 @@ def test_every_port_computes_what_the_torch_gru_did(tmp_path, dtype, options):
         for name in ("pure", *FRAMEWORKS):
             port = get_port(name)
             _, outputs = port.apply(port.load(config_of(found.params), found.params), jnp.asarray(x))
-            assert_near(outputs, expected, 1e-14 if dtype == "float64" else 1e-5, name)
+            assert_near(outputs, expected, 1e-14, name)
 
 
 def test_a_torch_state_dict_comes_back_through_every_framework(tmp_path):
@@ -47,7 +46,6 @@ def test_a_torch_state_dict_comes_back_through_every_framework(tmp_path):
     ):  # fmt: skip
         write(tmp_path / target, read(tmp_path / source).params, layout)
     after = torch.load(tmp_path / "e.pth", weights_only=True)
-    assert list(after) == sorted(after, key=list(after).index)
     assert set(after) == set(before)
     for name, tensor in before.items():
         assert torch.equal(after[name].view(torch.int32), tensor.view(torch.int32)), name
