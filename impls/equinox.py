@@ -7,7 +7,6 @@ The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weigh
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
-from operator import attrgetter
 from typing import Any
 
 import equinox as eqx
@@ -16,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
+from ..common.compat import dotted
 from ..common.gru import initializers, inputs, recurrence
-from ..common.parameters.layouts import NO_BIASES, Layout, Row
+from ..common.parameters.layouts import NO_BIASES, Layout, Row, flatten
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
 from ..common.port.protocol import CallStyle, check_config, check_load, own_array
@@ -291,18 +291,15 @@ class EquinoxPort(BasePort):
 
     def load(self, config, params):
         check_load(self, config, params)
-        return eqx.tree_at(
-            _leaves,
-            self._shapes(replace(config, carry_init=None)),
-            [own_array(p) for p in self.layout.flat(params).values()],
-        )
+        flat, shapes = self.layout.flat(params), self._shapes(replace(config, carry_init=None))
+        return jax.tree_util.tree_map_with_path(lambda path, _: own_array(flat[dotted(path)]), shapes)
 
     @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
     def _shapes(self, config):
         return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
     def dump(self, tree):
-        return self.layout.record(dict(zip(_names(tree), _leaves(tree), strict=True)))
+        return self.layout.record(flatten(tree))
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
         masks: Any = {"lengths": lengths, "resets": resets}
@@ -365,15 +362,6 @@ def _partition(model):
 
 def _sizes(gru: Any) -> dict[str, int]:
     return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
-
-
-def _leaves(model: Any) -> list[Any]:
-    """The arrays in the order of the layout."""
-    return [attrgetter(name)(model) for name in _names(model)]
-
-
-def _names(model: Any) -> tuple[str, ...]:
-    return tuple(LAYOUT.table(classifier=isinstance(model, Classifier)))
 
 
 def _over_batch(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
