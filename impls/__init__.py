@@ -40,20 +40,17 @@ def get_port(name: str) -> Port:
     """
     if name not in port_names():
         raise UnknownNameError("port", name, port_names())
+    own = name in own_ports()
     try:
-        port = (
-            importlib.import_module(f".{name}", __name__).PORT if name in own_ports() else _third_party()[name].load()
-        )
-    except Exception as error:  # a broken framework must not take the others with it
-        raise UnavailableError(f"port {name!r} is not available: {type(error).__name__}: {error}") from error
-    if isinstance(port, type):
-        raise UnavailableError(f"port {name!r} is not available: its entry point gives a class, expected an object.")
-    try:
+        port = importlib.import_module(f".{name}", __name__).PORT if own else _third_party()[name].load()
+        if isinstance(port, type):
+            raise InputError("its entry point gives a class, expected an object.")
         check_port(port)
-    except InputError as error:
-        raise UnavailableError(f"port {name!r} is not available: {error}") from error
-    if port.name != name:
-        raise UnavailableError(f"port {name!r} is not available: it calls itself {port.name!r}; both must agree.")
+        if port.name != name:
+            raise InputError(f"it calls itself {port.name!r}; both must agree.")
+    except Exception as error:  # a broken framework must not take the others with it
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        raise UnavailableError(f"port {name!r} is not available: {reason}") from error
     return port
 
 

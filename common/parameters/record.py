@@ -13,7 +13,7 @@ Gradients use the same record. On disk it is a safetensors file with these five 
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,18 +36,6 @@ class GRUParams(NamedTuple):
     bias: Any  # (3H,)
     bias_n: Any  # (H,)
     initial_carry: Any  # (H,)
-
-    @staticmethod
-    def shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """The shape of each field for D = input_size and H = hidden_size."""
-        d, h = input_size, hidden_size
-        return {
-            "weight_ih": (3 * h, d),
-            "weight_hh": (3 * h, h),
-            "bias": (3 * h,),
-            "bias_n": (h,),
-            "initial_carry": (h,),
-        }
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, whole or not at all; one that exists is replaced.
@@ -110,10 +98,9 @@ def from_leaves(arrays: Mapping[str, Any]) -> Any:
 
 def leaf_shapes(input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
     """The shape of each of `leaves`, for D = input_size, H = hidden_size and, of a classifier, C = classes."""
-    shapes = GRUParams.shapes(input_size, hidden_size)
-    if classes is not None:
-        shapes |= {"readout.weight": (classes, hidden_size), "readout.bias": (classes,)}
-    return shapes
+    D, H, C = input_size, hidden_size, classes
+    shapes = {"weight_ih": (3 * H, D), "weight_hh": (3 * H, H), "bias": (3 * H,), "bias_n": (H,), "initial_carry": (H,)}
+    return shapes | ({} if C is None else {"readout.weight": (C, H), "readout.bias": (C,)})
 
 
 def random_params(config: GRUConfig, seed: int = 0) -> Any:
@@ -164,15 +151,14 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
     """
     if not isinstance(params, GRUParams | ClassifierParams):
         raise InputError(f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams.")
-    arrays, classes = leaves(params), None
+    arrays = leaves(params)
     for name, array in arrays.items():
         ndim = 2 if "weight" in name else 1
         if np.ndim(array) != ndim or not hasattr(array, "dtype"):
             raise InputError(f"{name} is {_kind(array)}, expected an array of {ndim} axes.")
-    if isinstance(params, ClassifierParams):
-        classes = len(arrays["readout.bias"])
-    hidden_size, input_size, dtype = len(arrays["bias_n"]), arrays["weight_ih"].shape[1], str(arrays["weight_ih"].dtype)
-    return GRUConfig(input_size, hidden_size, classes, param_dtype=dtype, **options)
+    weight_ih, bias_n = arrays["weight_ih"], arrays["bias_n"]
+    classes = len(arrays["readout.bias"]) if isinstance(params, ClassifierParams) else None
+    return GRUConfig(weight_ih.shape[1], len(bias_n), classes, param_dtype=str(weight_ih.dtype), **options)
 
 
 def array_problem(
@@ -210,13 +196,10 @@ def _kind(array: Any) -> str:
 
 def _problem(tensors: dict[str, np.ndarray]) -> str | None:
     """The reason why these arrays are not a GRU's parameters, or None."""
-    if set(tensors) != set(GRUParams._fields):
-        return f"has the tensors {_names(tensors)}, expected {_names(GRUParams._fields)}."
+    names = sorted(GRUParams._fields)
+    if sorted(tensors) != names:
+        return f"has the tensors {', '.join(sorted(tensors)) or 'none'}, expected {', '.join(names)}."
     if tensors["weight_ih"].ndim != 2 or tensors["bias_n"].ndim != 1:
         return "weight_ih must have two axes and bias_n one."
     D, H = tensors["weight_ih"].shape[1], tensors["bias_n"].shape[0]
-    return array_problem(tensors, GRUParams.shapes(D, H), f": weight_ih and bias_n say input_size {D}, hidden_size {H}")
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+    return array_problem(tensors, leaf_shapes(D, H), f": weight_ih and bias_n say input_size {D}, hidden_size {H}")

@@ -5,15 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import (
-    InputError,
-    ParamsFileError,
-    TrigruError,
-    UnavailableError,
-    UnknownNameError,
-    brief,
-    either,
-)  # fmt: skip
+from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError, brief, either
 from ...common.parameters.detection import recognise
 from ...common.parameters.layouts import CANONICAL, TORCH, Layout
 from ...common.parameters.record import ClassifierParams, GRUParams
@@ -100,8 +92,9 @@ def read(path: str | os.PathLike[str]) -> Converted:
     except Exception as error:  # a damaged file may fail anywhere in the library that reads it
         if isinstance(error, OSError) and error.filename == str(path):
             raise ParamsFileError(f"{path}: {error.strerror}.") from error
+        reason = f"{type(error).__name__}: {brief(error)}"
         raise ParamsFileError(
-            f"{path}: not a readable {container.title} ({_in_words(error)}). It may be damaged; write it again."
+            f"{path}: not a readable {container.title} ({reason}). It may be damaged; write it again."
         ) from error
 
 
@@ -144,10 +137,6 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
     except ModuleNotFoundError as error:
         raise _not_installed(container, error) from error
     return chosen.name
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {brief(error)}"
 
 
 def _layout(name: str) -> Layout:

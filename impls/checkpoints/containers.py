@@ -8,7 +8,6 @@ their layout is found later. A library is imported only by the container that ne
 # torch is optional.
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,15 +70,14 @@ def _write_msgpack(path: Path, layout: Layout, params: Params) -> None:
 
 
 def _read_eqx(path: Path) -> Any:
-    """Arrays without names: their number says which they are. A first line of hyperparameters, in JSON, is skipped."""
+    """Arrays without names: their number says which they are. A first line of hyperparameters is skipped."""
     content = read_whole(path)
     if content.startswith(b"{"):
-        line, _, content = content.partition(b"\n")
-        json.loads(line)
+        _, _, content = content.partition(b"\n")
     file, arrays = io.BytesIO(content), []
     while file.tell() < len(content):
         arrays.append(np.lib.format.read_array(file, allow_pickle=False))
-    layout = _equinox()
+    layout: Layout = get_port("equinox").layout  # pyright: ignore[reportAttributeAccessIssue]
     cell, gru, classifier = len(layout.rows), len(layout.table()), len(layout.table(classifier=True))
     if len(arrays) not in (cell, gru, classifier):
         raise InputError(
@@ -97,10 +95,6 @@ def _write_eqx(path: Path, layout: Layout, params: Params) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _equinox() -> Layout:
-    return get_port("equinox").layout  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def _read_torch(path: Path) -> Any:
     import torch
 
@@ -115,30 +109,12 @@ def _write_torch(path: Path, layout: Layout, params: Params) -> None:
     write_whole(path, buffer.getvalue())
 
 
-FLAX = ("linen", "nnx")
-
 CONTAINERS = (
     Container("safetensors file", (".safetensors",), read_tensors, _write_safetensors, "safetensors"),
-    Container(
-        "msgpack file", (".msgpack",), _read_msgpack, _write_msgpack, "flax.serialization", FLAX, "pip install flax"
-    ),
-    Container(
-        "Equinox file",
-        (".eqx",),
-        _read_eqx,
-        _write_eqx,
-        "eqx.tree_deserialise_leaves",
-        ("equinox",),
-        "pip install equinox",
-    ),
-    Container(
-        "torch file",
-        (".pt", ".pth"),
-        _read_torch,
-        _write_torch,
-        "torch.load",
-        ("torch",),
-        "uv run --extra peers, or pip install torch",
-        optional=True,
-    ),
-)
+    Container("msgpack file", (".msgpack",), _read_msgpack, _write_msgpack, "flax.serialization", ("linen", "nnx"),
+              "pip install flax"),
+    Container("Equinox file", (".eqx",), _read_eqx, _write_eqx, "eqx.tree_deserialise_leaves", ("equinox",),
+              "pip install equinox"),
+    Container("torch file", (".pt", ".pth"), _read_torch, _write_torch, "torch.load", ("torch",),
+              "uv run --extra peers, or pip install torch", optional=True),
+)  # fmt: skip
