@@ -43,13 +43,13 @@ def linear(function: Callable[..., Any]) -> Callable[..., Any]:
     if _transposes_scans():
         return function
 
-    def told(*arguments: Any) -> Any:
+    def transposable(*arguments: Any) -> Any:
         import jax
         import jax.numpy as jnp
 
         return jax.jvp(function, tuple(map(jnp.zeros_like, arguments)), arguments)[1]
 
-    return told
+    return transposable
 
 
 @cache
@@ -71,9 +71,9 @@ def varying_axes(array: Any) -> frozenset[str]:
     """The axes of a `jax.shard_map` over which an array varies; none where JAX does not say, as before 0.7."""
     import jax
 
-    found = jax.typeof(array) if hasattr(jax, "typeof") else None
-    of_type = getattr(found, "manual_axis_type", None)  # from JAX 0.10 on
-    return frozenset(getattr(found, "vma", ()) if of_type is None else of_type.varying)
+    aval = jax.typeof(array) if hasattr(jax, "typeof") else None
+    of_type = getattr(aval, "manual_axis_type", None)  # from JAX 0.10 on
+    return frozenset(getattr(aval, "vma", ()) if of_type is None else of_type.varying)
 
 
 def vary_over(array: Any, axes: Sequence[str]) -> Any:

@@ -105,8 +105,8 @@ def check_dtypes(*, dtype: Any = None, param_dtype: Any = "float32") -> None:
     """
     for name, given in (("dtype", dtype), ("param_dtype", param_dtype)):
         if _name_of(given) not in DTYPES and not (given is None and name == "dtype"):
-            said = given if isinstance(given, str) else getattr(given, "__name__", given)
-            raise InputError(f"{name} is {said!r}, expected a floating-point dtype: {either(DTYPES)}.")
+            shown = given if isinstance(given, str) else getattr(given, "__name__", given)
+            raise InputError(f"{name} is {shown!r}, expected a floating-point dtype: {either(DTYPES)}.")
 
 
 def _name_of(dtype: Any) -> str | None:
@@ -116,7 +116,7 @@ def _name_of(dtype: Any) -> str | None:
     if dtype is None or isinstance(dtype, jax.Array | np.ndarray):
         return None
     try:
-        found = jax.numpy.dtype(dtype)
+        known = jax.numpy.dtype(dtype)
     except (TypeError, ValueError):
         return None
-    return found.name if found.isnative else None
+    return known.name if known.isnative else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: The most bytes that are read of a file unless its reader says otherwise.
 MOST_BYTES = 8 * 2**30
-#: What a file is called until it is whole. Its name does not grow with that of the file.
+#: The name of a file begins with this until it is whole. Its name does not grow with that of the file.
 UNFINISHED = ".trigru-"
 
 
@@ -24,15 +24,15 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
             the user.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with open(descriptor, "rb") as file:
-        content = file.read(most + 1) if found.st_size <= most else b""
-        if max(found.st_size, len(content)) <= most and path.suffix == ".gz":
+        content = file.read(most + 1) if status.st_size <= most else b""
+        if max(status.st_size, len(content)) <= most and path.suffix == ".gz":
             content = _decompress(content, most + 1)
-        if max(found.st_size, len(content)) > most:
+        if max(status.st_size, len(content)) > most:
             raise OSError(errno.EFBIG, f"has more than {most} bytes, which are not read", str(path))
         return content
 

@@ -242,8 +242,8 @@ def _of_second(models, x, **given):
     def one(model, x, given):
         return _by_filter_vmap(model, x, **given)
 
-    found = eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given)
-    return jax.tree.map(lambda a: a[1], found)
+    both = eqx.filter_vmap(one, in_axes=(eqx.if_array(0), None, None))(models, x, given)
+    return jax.tree.map(lambda a: a[1], both)
 
 
 _ARGUMENTS = ("carry", "lengths", "resets", "reverse")

@@ -253,8 +253,8 @@ def _from_ones(model, x):
 
 
 def _of_variables(model, x, *, reverse=False, time_major=False, **given):
-    held = {name: nnx.Variable(array) for name, array in {"x": x, **given}.items()}
-    return model(**held, reverse=reverse, time_major=time_major)
+    variables = {name: nnx.Variable(array) for name, array in {"x": x, **given}.items()}
+    return model(**variables, reverse=reverse, time_major=time_major)
 
 
 CLASS = ModelClass(
@@ -396,16 +396,16 @@ def _in_place(port, model, task, jit, partial=None):
         return loss
 
     if task.phase == "train_step":
-        held = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
+        bound = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
         jitted = jit(train_step)
     else:
-        held = (model,)
+        bound = (model,)
         jitted = jit(gradient if task.phase == "gradient" else forward)
-    bound = partial(jitted, *held) if partial else lambda *arrays: jitted(*held, *arrays)
+    call = partial(jitted, *bound) if partial else lambda *arrays: jitted(*bound, *arrays)
     lower = compat.lowered_by(jitted)
-    leaves = len(jax.tree.leaves(nnx.state(held)))
+    leaves = len(jax.tree.leaves(nnx.state(bound)))
     return Program(
-        bound, lambda: port.dump(model), lower and (lambda *arrays: lower(*held, *arrays)), leaves, port.dump
+        call, lambda: port.dump(model), lower and (lambda *arrays: lower(*bound, *arrays)), leaves, port.dump
     )
 
 

@@ -41,8 +41,8 @@ def for_carry(initializer: Callable[..., Any]) -> Callable[..., Any]:
             carry = jnp.asarray(drawn) if is_array(drawn) else None
         except Exception as error:  # whatever comes from inside a function of the user's
             hint = _TWO_AXES if isinstance(error, ValueError) else "It is called as carry_init(key, shape, dtype)."
-            said = f"{type(error).__name__}: {brief(error).rstrip('.')}"
-            raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {said}. {hint}") from error
+            reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
+            raise InputError(f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}") from error
         if carry is None:
             raise InputError(f"carry_init gave a {type(drawn).__name__}, expected an array of shape {shape}.")
         if carry.shape != shape:

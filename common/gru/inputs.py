@@ -79,9 +79,9 @@ def check_call(
     if carry is not None:
         expected = (*batch, hidden_size)
         if np.shape(carry) != expected:
-            said = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
+            examples = f"batch {', '.join(map(str, batch))} from inputs {shape}, " if batch else ""
             raise InputError(
-                f"carry has shape {np.shape(carry)}, expected {expected}: {said}hidden_size {hidden_size}. "
+                f"carry has shape {np.shape(carry)}, expected {expected}: {examples}hidden_size {hidden_size}. "
                 "Pass one state per example, or carry=None for the learned initial state."
             )
         _check_floating("carry", carry)
@@ -91,9 +91,11 @@ def check_call(
         ("reset", batch, "example", np.bool_, "bool"),
     ):
         if name in passed:
-            found, dtype, verb = np.shape(passed[name]), _dtype(passed[name]), "has" if name == "reset" else "have"
-            if found != expected:
-                raise InputError(f"{name} {verb} shape {found}, expected {expected}: one per {each} of inputs {shape}.")
+            actual, dtype, verb = np.shape(passed[name]), _dtype(passed[name]), "has" if name == "reset" else "have"
+            if actual != expected:
+                raise InputError(
+                    f"{name} {verb} shape {actual}, expected {expected}: one per {each} of inputs {shape}."
+                )
             if not jnp.issubdtype(dtype, kind) or jnp.issubdtype(dtype, np.timedelta64):
                 raise InputError(f"{name} {verb} dtype {dtype}, expected {wanted}.")
 
@@ -226,12 +228,12 @@ def _dtype(array: Any) -> Any:
 def _check_array(name: str, array: Any) -> None:
     if is_array(array):
         return
-    said = f"{name}: got a {type(array).__name__}"
+    problem = f"{name}: got a {type(array).__name__}"
     if isinstance(array, jax.ShapeDtypeStruct):
-        raise InputError(f"{said}, which has no values, expected an array. Pass it to jax.eval_shape of the call.")
+        raise InputError(f"{problem}, which has no values, expected an array. Pass it to jax.eval_shape of the call.")
     if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{said}, expected an array without a mask. Fill it, as with .filled(0).")
-    raise InputError(f"{said}, expected an array. Convert it with jnp.asarray.")
+        raise InputError(f"{problem}, expected an array without a mask. Fill it, as with .filled(0).")
+    raise InputError(f"{problem}, expected an array. Convert it with jnp.asarray.")
 
 
 def _check_floating(name: str, array: Any) -> None:

@@ -81,14 +81,14 @@ def carry_learning_rate(
     own = optax.set_to_zero() if frozen else optax.chain(*before, tx if carry is None else carry, *after)
 
     def labels(params: Any) -> Any:
-        found = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _ends_in(path, name) else "rest", params)
-        if "carry" not in jax.tree.leaves(found):
+        groups = jax.tree_util.tree_map_with_path(lambda path, _: "carry" if _ends_in(path, name) else "rest", params)
+        if "carry" not in jax.tree.leaves(groups):
             paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
             raise InputError(
                 f"no path of a parameter ends in {name!r}: {', '.join(paths[:6])}{', ...' * (len(paths) > 6)}. "
                 "Pass the tree with its names, not a list of its leaves, or say name=."
             )
-        return found
+        return groups
 
     return partition({"carry": own, "rest": tx}, labels)
 

@@ -56,7 +56,8 @@ def recognise(tree: Any, layouts: Iterable[Layout]) -> tuple[GRUParams | Classif
     notes += dict.fromkeys(row.if_absent for row in absent.values() if row.if_absent)
     shapes, dtype = layout.shapes_of(arrays), next(iter(arrays.values())).dtype
     arrays |= {name: np.zeros(shapes[name], dtype) for name in absent}
-    if any(row.field == "bias_hh" and _adds(arrays[name]) for name, row in match.table.items()):
+    second = [arrays[name][: -len(arrays[name]) // 3] for name, row in match.table.items() if row.field == "bias_hh"]
+    if any(map(np.any, second)):
         notes.append(ADDED)
     params = layout.record(arrays)
     problem = CANONICAL.problem(CANONICAL.flat(params))
@@ -82,7 +83,12 @@ class _Match:
 
 
 def _best(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> _Match:
-    matches = [match for layout in layouts for match in _matches(layout, flat)]
+    matches = [
+        _match(layout, flat, at, places)
+        for layout in layouts
+        if (places := [name.removesuffix(layout.rows[0].name) for name in _ending(flat, layout.rows[0].name)])
+        for at in places
+    ]
     fits = [match for match in matches if not match.problem]
     if not fits:
         raise InputError(_no_layout(flat, matches, layouts))
@@ -94,19 +100,14 @@ def _best(flat: Mapping[str, Any], layouts: tuple[Layout, ...]) -> _Match:
     return first
 
 
-def _matches(layout: Layout, flat: Mapping[str, Any]) -> list[_Match]:
-    """One match for each place that has the first array of the layout's cell."""
-    places = [name.removesuffix(layout.rows[0].name) for name in _ending(flat, layout.rows[0].name)]
-    return [_held(layout, flat, at, places) for at in places]
-
-
-def _held(layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]) -> _Match:
+def _match(layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]) -> _Match:
+    """A layout compared with the names of a tree, if its cell is in one of the places that have the first array."""
     table = layout.table(classifier=any(_ending(flat, row.name) for row in layout.readout))
     called = {}
     for name, row in table.items():
-        found = _ending(flat, row.name) if row is CARRY or row in layout.readout else [at + row.name]
-        if len(found) == 1 and found[0] in flat:
-            called[name] = found[0]
+        names = [at + row.name] if row in layout.rows else _ending(flat, row.name)
+        if len(names) == 1 and names[0] in flat:
+            called[name] = names[0]
     there = {table[name].if_absent for name in called}
     lacks = [
         f"{at}{row.name}" if row in layout.rows else row.name
@@ -114,13 +115,13 @@ def _held(layout: Layout, flat: Mapping[str, Any], at: str, places: list[str]) -
         if name not in called and (row.if_absent is None or (row in layout.rows and row.if_absent in there))
     ]
     beside = sorted(set(flat) - set(called.values()))
-    said = [f"it is {why}" for part, why in layout.refused if any(part in name for name in beside)]
-    if not said and len(places) > 1:
-        said = [f"it has {len(places)} cells, at {_names(place.rstrip('.') or 'the top' for place in places)}"]
-    elif not said:
-        said = [f"it lacks {_names(lacks)}"] if lacks else []
-        said += [f"it has {_names(beside)} beside"] if beside else []
-    return _Match(layout, at, table, called, "; ".join(said[:2]))
+    problems = [f"it is {why}" for part, why in layout.refused if any(part in name for name in beside)]
+    if not problems and len(places) > 1:
+        problems = [f"it has {len(places)} cells, at {_names(place.rstrip('.') or 'the top' for place in places)}"]
+    elif not problems:
+        problems = [f"it lacks {_names(lacks)}"] if lacks else []
+        problems += [f"it has {_names(beside)} beside"] if beside else []
+    return _Match(layout, at, table, called, "; ".join(problems[:2]))
 
 
 def _no_layout(flat: Mapping[str, Any], matches: list[_Match], layouts: tuple[Layout, ...]) -> str:
@@ -132,13 +133,8 @@ def _no_layout(flat: Mapping[str, Any], matches: list[_Match], layouts: tuple[La
     return f"has the arrays {_names(flat)}. Expected {whose}, in one place: {expected}."
 
 
-def _adds(bias_hh: np.ndarray) -> bool:
-    r, z, _ = np.split(bias_hh, 3)
-    return bool(r.any() or z.any())
-
-
 def _ending(flat: Iterable[str], name: str) -> list[str]:
-    return [found for found in flat if f".{found}".endswith(f".{name}")]
+    return [other for other in flat if f".{other}".endswith(f".{name}")]
 
 
 def _array(name: str, leaf: Any) -> np.ndarray:

@@ -29,7 +29,7 @@ class Row(NamedTuple):
             (3H,): zeros for r and z, then bias_n.
         gate: of "r", "z", "n" where it holds that gate's third of the field alone.
         transposed: whether it multiplies from the right.
-        if_absent: what is said when a file lacks it and zeros stand for it; None where it must be there. Rows that say
+        if_absent: the note if a file lacks it and zeros stand for it; None where it must be there. Rows that say
             the same are absent together.
     """
 
@@ -75,8 +75,8 @@ class Layout:
     def table(self, *, classifier: bool = False) -> dict[str, Row]:
         """The row of each array by its whole name, in the framework's order."""
         gru = self.gru if classifier else ""
-        found = {f"{gru}{self.cell}{row.name}": row for row in self.rows} | {f"{gru}{CARRY.name}": CARRY}
-        return found | ({row.name: row for row in self.readout} if classifier else {})
+        table = {f"{gru}{self.cell}{row.name}": row for row in self.rows} | {f"{gru}{CARRY.name}": CARRY}
+        return table | ({row.name: row for row in self.readout} if classifier else {})
 
     def flat(self, params: GRUParams | ClassifierParams) -> dict[str, np.ndarray]:
         """The arrays of this layout by name. Values keep every bit; some are views."""
@@ -128,12 +128,12 @@ class Layout:
     def shapes(self, input_size: int, hidden_size: int, classes: int | None = None) -> dict[str, tuple[int, ...]]:
         """The shape of each array for D = input_size, H = hidden_size and, of a classifier, C = classes."""
         fields = leaf_shapes(input_size, hidden_size, classes) | {"bias_hh": (3 * hidden_size,)}
-        found = {}
+        shapes = {}
         for name, row in self.table(classifier=classes is not None).items():
             first, *rest = fields[row.field]
             shape = (first // 3 if row.gate else first, *rest)
-            found[name] = shape[::-1] if row.transposed else shape
-        return found
+            shapes[name] = shape[::-1] if row.transposed else shape
+        return shapes
 
     def shapes_of(self, flat: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
         """The shapes that arrays of this layout should have, by the sizes that its two matrices say.
@@ -176,13 +176,13 @@ def flatten(tree: Any) -> dict[str, Any]:
     """
     import jax
 
-    found = {}
+    flat = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         name = dotted(path).replace("/", ".").removesuffix(".value")
-        if name in found:
+        if name in flat:
             raise InputError(f"has two arrays called {name}: expected one.")
-        found[name] = leaf
-    return found
+        flat[name] = leaf
+    return flat
 
 
 def _gate(row: Row, array: np.ndarray) -> np.ndarray:
