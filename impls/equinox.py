@@ -90,8 +90,8 @@ class GRU(eqx.Module):
                 jnp.zeros((H,), param_dtype),
             ),
         )
-        draw = initializers.for_carry(carry_init)
-        self.initial_carry = None if carry_init is None else draw(key_c, (H,), param_dtype)
+        start = None if carry_init is None else initializers.for_carry(carry_init)(key_c, (H,), param_dtype)
+        self.initial_carry = start
         self.dtype, self.remat, self.kernel = dtype, remat, kernel
 
     def __call__(
@@ -360,7 +360,7 @@ def _partition(model):
     return arrays, lambda arrays: eqx.combine(arrays, static)
 
 
-def _sizes(gru: Any) -> dict[str, int]:
+def _sizes(gru: Any) -> dict[str, Any]:
     return {"input_size": gru.cell.input_size, "hidden_size": gru.cell.hidden_size}
 
 

@@ -129,8 +129,8 @@ class GRU(nnx.Module):
         recurrence.check_model(in_features=D, hidden_features=H, unroll=unroll, remat=remat, kernel=kernel, **fields)
         inits = {"kernel_init": kernel_init, "recurrent_kernel_init": recurrent_kernel_init, "bias_init": bias_init}
         self.cell = GRUCell(D, H, **inits, **fields, rngs=rngs)
-        draw = initializers.for_carry(carry_init)
-        self.initial_carry = None if carry_init is None else nnx.Param(draw(rngs.params(), (H,), param_dtype))
+        start = None if carry_init is None else initializers.for_carry(carry_init)(rngs.params(), (H,), param_dtype)
+        self.initial_carry = None if start is None else nnx.Param(start)
         self.unroll, self.remat, self.kernel = unroll, remat, kernel
 
     def __call__(

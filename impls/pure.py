@@ -228,7 +228,7 @@ class PurePort(BasePort):
 
     def make(self, config, key):
         check_config(self, config)
-        model = _construct(key, config.input_size, config.hidden_size, **config.model_options())
+        model: Any = _construct(key, config.input_size, config.hidden_size, **config.model_options())
         if config.classes is None:
             return model
         shape, dtype = (config.hidden_size, config.classes), config.param_dtype

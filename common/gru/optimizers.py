@@ -94,10 +94,11 @@ def carry_learning_rate(
 
 
 def _is_scale(scale: Any) -> bool:
+    number: Any = scale
     if isinstance(scale, jax.Array | np.ndarray):
         scalar = scale.ndim == 0 and jnp.issubdtype(scale.dtype, jnp.floating)
-        return scalar and (isinstance(scale, Tracer) or bool(0 <= scale < jnp.inf))
-    return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= scale < float("inf")
+        return scalar and (isinstance(scale, Tracer) or bool(0 <= number < jnp.inf))
+    return isinstance(scale, Real) and not isinstance(scale, bool) and 0 <= number < float("inf")
 
 
 def _scale_by(scale: Any) -> optax.GradientTransformation:

@@ -18,11 +18,12 @@ from trigru.impls import code, get_port, get_style
 from trigru.impls.code import code_of
 
 OWN = ("pure", "linen", "nnx", "equinox")
+PHASES = ("forward", "step", "train_step")  # that programs show
 STYLES = [
     (port, style.name, phase)
     for port in OWN
     for style in get_port(port).call_styles
-    for phase in ("forward", "step", "train_step")
+    for phase in PHASES
     if phase in style.phases
 ]
 #: What every program makes.

@@ -1,5 +1,7 @@
 """Parameters between frameworks, in memory."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import flax.linen as nn
 import jax
@@ -11,12 +13,11 @@ from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, UnavailableError, UnknownNameError
 from trigru.common.parameters.layouts import TORCH
 from trigru.common.parameters.record import config_of, leaves, random_params
-from trigru.impls import get_port, linen
-from trigru.impls import nnx as nnx_port
+from trigru.impls import get_port
 from trigru.impls.checkpoints import convert, layouts
 from trigru.impls.upstream import get_upstream
 
-from ...support.arrays import assert_bits, assert_near, same_bits
+from ...support.arrays import assert_bits, same_bits
 from .support import CONFIG, FRAMEWORKS, NO_CARRY, PARAMS
 
 
@@ -31,15 +32,6 @@ def test_a_model_of_every_framework_is_recognised(name, classes):
         assert (found.layout, found.notes) == (name, ())
         assert same_bits(found.params, params)
         assert config_of(found.params) == config
-
-
-def test_a_tree_is_what_the_framework_loads():
-    found, x = convert(PARAMS._asdict()), jnp.ones((2, 5, 2))
-    gru = linen.GRU(3)
-    _, expected = gru.apply({"params": found.to("linen")}, x)
-    model = nnx_port.GRU(2, 3, rngs=nnx.Rngs(0))
-    nnx.update(model, jax.tree.map(jnp.asarray, found.to("nnx")))
-    assert_near(model(x)[1], expected, 1e-6)
 
 
 NO_BIASES = ("it has no biases: they are 0.", NO_CARRY)
@@ -107,20 +99,17 @@ def test_an_unknown_layout_is_refused():
         convert(TORCH.flat(PARAMS)).to("keras")
 
 
-def test_a_port_of_a_third_party_has_its_layout_by_itself(monkeypatch):
-    from dataclasses import replace
-
+def test_layouts_are_those_of_the_ports_that_are_available(monkeypatch):
     class Third:
         layout = replace(TORCH, name="third")
 
-    monkeypatch.setattr("trigru.impls.checkpoints.port_names", lambda: ["third"])
-    monkeypatch.setattr("trigru.impls.checkpoints.unavailable", lambda name: None)
-    monkeypatch.setattr("trigru.impls.checkpoints.get_port", lambda name: Third)
+    reasons = {"nnx": "no such framework here", "third": None}
+    for name, value in (
+        ("port_names", lambda: [*reasons]),
+        ("unavailable", reasons.get),
+        ("get_port", lambda _: Third),
+    ):
+        monkeypatch.setattr(f"trigru.impls.checkpoints.{name}", value)
     assert list(layouts()) == ["canonical", "third", "torch"]
-
-
-def test_a_layout_of_a_missing_framework_says_so(monkeypatch):
-    monkeypatch.setattr("trigru.impls.checkpoints.unavailable", lambda name: "no such framework here")
-    assert list(layouts()) == ["canonical", "torch"]
     with pytest.raises(UnavailableError, match="layout 'nnx' is not available: no such framework here"):
         convert(PARAMS._asdict()).to("nnx")
