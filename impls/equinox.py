@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.compat import dotted
-from ..common.gru import initializers, inputs, recurrence
+from ..common.gru import initializers, recurrence
+from ..common.gru.inputs import check_call, clip_lengths
 from ..common.parameters.layouts import NO_BIASES, Layout, Row, flatten
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
@@ -143,7 +144,7 @@ class GRU(eqx.Module):
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return inputs.initial_carry(self._initial(), batch_shape, self.dtype)
+        return recurrence.initial_carry(self._initial(), batch_shape, self.dtype)
 
     def _initial(self):
         bias_n: Any = self.cell.bias_n
@@ -303,9 +304,9 @@ class EquinoxPort(BasePort):
 
     def apply(self, model, x, carry=None, *, lengths=None, resets=None, reverse=False, time_major=False):
         masks: Any = {"lengths": lengths, "resets": resets}
-        inputs.check_call(x, carry, **_sizes(model), **masks, reverse=reverse, time_major=time_major)
+        check_call(x, carry, **_sizes(model), **masks, reverse=reverse, time_major=time_major)
         if lengths is not None:
-            lengths = inputs.clip_lengths(lengths, np.shape(x)[0 if time_major else -2])  # jax.vmap makes 32 bits of 64
+            lengths = clip_lengths(lengths, np.shape(x)[0 if time_major else -2])  # jax.vmap makes 32 bits of 64
         if carry is not None:
             carry = jnp.asarray(carry)  # under jax.vmap, a constant of NumPy's would reach the kernel's own derivative
 
@@ -318,12 +319,12 @@ class EquinoxPort(BasePort):
         return one(x, resets, carry, lengths)
 
     def step(self, model, x, carry=None, *, reset=None):
-        inputs.check_call(x, carry, **_sizes(model), reset=reset, time=False)
+        check_call(x, carry, **_sizes(model), reset=reset, time=False)
         return _over_batch(lambda x, carry, reset: model.step(x, carry, reset=reset), np.ndim(x) - 1)(x, carry, reset)
 
     def classify(self, model, x, lengths=None):
-        inputs.check_call(x, **_sizes(model.gru), lengths=lengths)
-        lengths = None if lengths is None else inputs.clip_lengths(lengths, np.shape(x)[-2])
+        check_call(x, **_sizes(model.gru), lengths=lengths)
+        lengths = None if lengths is None else clip_lengths(lengths, np.shape(x)[-2])
         return _over_batch(model, np.ndim(x) - 2)(x, lengths)
 
     def value_and_grad(self, function, *, has_aux=False):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax.training.train_state import TrainState
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.gru import initializers, inputs, recurrence
+from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
@@ -139,7 +139,7 @@ class GRU(nn.Module):
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return inputs.initial_carry(self.initial_carry, batch_shape, self.dtype)
+        return recurrence.initial_carry(self.initial_carry, batch_shape, self.dtype)
 
     def _sizes(self):
         cell = self._params()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
-from ..common.gru import initializers, inputs, recurrence
+from ..common.gru import initializers, recurrence
 from ..common.parameters.layouts import Layout, Row, flatten
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
@@ -181,7 +181,7 @@ class GRU(nnx.Module):
 
     def get_initial_carry(self, batch_shape: tuple[int, ...] = ()) -> Float[Array, "*batch hidden"]:
         """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
-        return inputs.initial_carry(self._initial(), batch_shape, self.cell.dtype)
+        return recurrence.initial_carry(self._initial(), batch_shape, self.cell.dtype)
 
     def _initial(self):
         cell = self.cell

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
-from ..common.gru import initializers, inputs, recurrence
+from ..common.gru import initializers, recurrence
 from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ..common.port.base import BasePort
 from ..common.port.classes import ModelClass, Use
@@ -142,7 +142,7 @@ def get_initial_carry(
 ) -> Float[Array, "*batch hidden"]:
     """The initial carry, broadcast to (*batch_shape, H), in `dtype` or that of the parameters."""
     recurrence.check_model(dtype=dtype)
-    return inputs.initial_carry(_initial(params), batch_shape, dtype)
+    return recurrence.initial_carry(_initial(params), batch_shape, dtype)
 
 
 def _cell(params: Params, h: Array, x: Array) -> Array:

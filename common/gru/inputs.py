@@ -110,12 +110,6 @@ def is_array(thing: Any) -> bool:
     return own and not isinstance(thing, np.ma.MaskedArray)
 
 
-def initial_carry(h: Any, batch_shape: tuple[int, ...], dtype: Any) -> Any:
-    """A model's initial carry (H,), broadcast to (*batch_shape, H), in a dtype or, for None, in its own."""
-    check_batch_shape(batch_shape)
-    return jnp.broadcast_to(jnp.asarray(h, dtype), (*batch_shape, h.size))
-
-
 def check_batch_shape(batch_shape: Any) -> None:
     """Raise InputError unless this is a tuple of sizes.
 

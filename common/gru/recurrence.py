@@ -1,7 +1,7 @@
-"""The shared parts of the ports' models: the start of a call, one step with resets and padding, the fused loop.
+"""The shared parts of the ports' models: the start of a call, the loop, stock or fused, with resets and padding.
 
-A model's cell, its scan and its parameters are its framework's. It begins a call by `begin` or `begin_step`, which
-check the arrays and give what its scan reads, and passes its cell to `advance`.
+A model's cell and its parameters are its framework's. It begins a call by `begin` or `begin_step`, which check the
+arrays and give what a scan reads, and passes its cell to `Loop.run`; linen, whose scan is its own, to `advance`.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from jaxtyping import Array, Bool, Float
 from ..config import check_dtypes, check_flag, check_sizes
 from ..errors import InputError
 from .fused import Weights, fused_scan
-from .inputs import check_call, computation_dtype, scan_inputs, start
+from .inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
 from .kernels import KERNELS
 
-__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model"]
+__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model", "initial_carry"]
 
 
 class Loop(NamedTuple):
@@ -130,6 +130,12 @@ def begin_step(
     if reset is not None:
         h = jnp.where(jnp.asarray(reset)[..., None], start(jnp.asarray(initial_carry, dtype), x, time=False), h)
     return h, x
+
+
+def initial_carry(h: Any, batch_shape: tuple[int, ...], dtype: Any) -> Any:
+    """A model's initial carry (H,), broadcast to (*batch_shape, H), in a dtype or, for None, in its own."""
+    check_batch_shape(batch_shape)
+    return jnp.broadcast_to(jnp.asarray(h, dtype), (*batch_shape, h.size))
 
 
 def advance(cell: Callable[[Array, Array], Array], h: Array, initial: Array, inputs: Any) -> tuple[Array, Array]:
