@@ -14,9 +14,9 @@ from ..config import check_dtypes, check_flag, check_sizes
 from ..errors import InputError
 from .fused import Weights, fused_scan
 from .inputs import check_call, computation_dtype, scan_inputs, start
-from .kernels import KERNELS
+from .kernels import AUTO, KERNELS, is_fused
 
-__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model"]
+__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model", "is_fused"]
 
 
 class Loop(NamedTuple):
@@ -62,8 +62,8 @@ def check_model(
     """
     check_sizes(**sizes, unroll=unroll)
     check_flag(remat=remat)
-    if not isinstance(kernel, str) or kernel not in KERNELS:
-        raise InputError(f"kernel is {kernel!r}, expected {' or '.join(KERNELS)}.")
+    if not isinstance(kernel, str) or kernel not in (*KERNELS, AUTO):
+        raise InputError(f"kernel is {kernel!r}, expected {', '.join(KERNELS)} or {AUTO}.")
     check_dtypes(dtype=dtype, param_dtype=param_dtype)
 
 
