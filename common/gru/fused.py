@@ -177,8 +177,8 @@ def _multiplies_first(x: Array) -> bool:
     *batch, D = x.shape[1:]
     if not all(isinstance(size, int) for size in (*batch, D)):
         return False  # symbolic sizes
-    least = max(64, 16 * math.prod(batch or [16]))
-    return D >= least
+    needed = max(64, 16 * math.prod(batch or [16]))
+    return needed <= D
 
 
 def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:

@@ -127,7 +127,7 @@ def test_with_remat_it_runs_in_chunks_and_the_rest_comes_last(reverse):
 
 
 @pytest.mark.parametrize(
-    "vendor, dtype, stands_for",
+    ("vendor", "dtype", "stands_for"),
     [("AuthenticAMD", "float32", "fused"), ("AuthenticAMD", "bfloat16", "stock"), ("GenuineIntel", "float32", "stock")],
 )
 def test_auto_runs_the_program_that_was_measured_to_be_the_faster(port, monkeypatch, vendor, dtype, stands_for):
