@@ -41,7 +41,8 @@ class GRU(eqx.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster.
+        kernel: "stock" scans `eqx.nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster;
+            "auto" is "fused" on processors where it was measured to be the faster one.
         key: for the parameters.
 
     Raises:
@@ -121,7 +122,7 @@ class GRU(eqx.Module):
         masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse}
         loop = recurrence.begin(x, carry, self._initial(), **masks, unroll=self.unroll, **self._sizes())
         cell = _cast(self.cell, loop.dtype)
-        if self.kernel == "fused":
+        if recurrence.is_fused(self.kernel, loop.dtype):
             weights = recurrence.Weights(cell.weight_ih.T, cell.weight_hh.T, cell.bias, cell.bias_n)
             return loop.run_fused(weights, remat=self.remat)
         return loop.run(lambda h, x: cell(x, h), remat=self.remat)

@@ -38,7 +38,8 @@ class GRU(nn.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster.
+        kernel: "stock" scans `nn.GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster;
+            "auto" is "fused" on processors where it was measured to be the faster one.
         kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
 
     Raises:
@@ -104,7 +105,7 @@ class GRU(nn.Module):
         """
         masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
         loop = recurrence.begin(x, carry, self.initial_carry, **masks, unroll=self.unroll, **self._sizes())
-        if self.kernel == "fused" and self._params():  # else the cell makes its parameters first
+        if recurrence.is_fused(self.kernel, loop.dtype) and self._params():  # else the cell makes its parameters first
             return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
 
         def advance(gru, h, inputs):

@@ -92,7 +92,8 @@ class GRU(nnx.Module):
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock" scans `GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster.
+        kernel: "stock" scans `GRUCell`; "fused" runs `common.gru.fused`, whose backward pass is faster;
+            "auto" is "fused" on processors where it was measured to be the faster one.
         rngs: for the parameters.
 
     Raises:
@@ -158,7 +159,7 @@ class GRU(nnx.Module):
         """
         masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
         loop = recurrence.begin(x, carry, self._initial(), **masks, unroll=self.unroll, **self._sizes())
-        if self.kernel == "fused":
+        if recurrence.is_fused(self.kernel, loop.dtype):
             return loop.run_fused(self._weights(loop.dtype), remat=self.remat)
         # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
         # cannot be one that the surrounding jit, grad or scan closes over

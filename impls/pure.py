@@ -96,7 +96,8 @@ def gru(
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them: less memory, more time.
-        kernel: "stock", or "fused", `common.gru.fused`: the same values, a faster backward pass.
+        kernel: "stock", "fused", which is `common.gru.fused`: the same values, a faster backward pass; or "auto", which
+            is "fused" on processors where it was measured to be the faster one.
 
     Returns:
         The final carry (*batch, H) and the outputs (*batch, T, H).
@@ -113,7 +114,7 @@ def gru(
     masks: Any = {"lengths": lengths, "resets": resets, "reverse": reverse, "time_major": time_major}
     loop = recurrence.begin(x, carry, _initial(params), dtype=dtype, unroll=unroll, **masks, **_sizes(params))
     params = _cast(params, loop.dtype)
-    if kernel == "fused":
+    if recurrence.is_fused(kernel, loop.dtype):
         return loop.run_fused(recurrence.Weights(*params[:4]), remat=remat)
     return loop.run(lambda h, x: _cell(params, h, x), remat=remat)
 

@@ -157,15 +157,28 @@ def _run(
 
     The state before a step is that before a reset.
     """
+    first = _multiplies_first(x)
 
     def advance(h: Array, step: Any) -> tuple[Array, Any]:
         x, reset, on = step
         before, h = h, _restart(reset, initial, h)
-        after, gates = _cell(weights, h, x @ weights.kernel_i)
+        after, gates = _cell(weights, h, x if first else x @ weights.kernel_i)
         after = _pause(on, after, before)  # and not h: where a step does not count, nor does its reset
         return after, keep(before, after, gates)
 
-    return _scan(how, advance, h, (x, resets, active))
+    return _scan(how, advance, h, (x @ weights.kernel_i if first else x, resets, active))
+
+
+def _multiplies_first(x: Array) -> bool:
+    """Whether inputs are multiplied before the loop: reading W_i at each step costs more than keeping x W_i.
+
+    Measured on CPUs (docs/kernel.md). Without an axis of a batch, there may be one that `jax.vmap` maps.
+    """
+    *batch, D = x.shape[1:]
+    if not all(isinstance(size, int) for size in (*batch, D)):
+        return False  # symbolic sizes
+    needed = max(64, 16 * math.prod(batch or [16]))
+    return needed <= D
 
 
 def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:

@@ -1,4 +1,38 @@
-"""Kernels by name."""
+"""Kernels by name, and the one that `auto` stands for."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 #: The first scans the framework's own cell, the second is `trigru.common.gru.fused`.
 STOCK, FUSED = KERNELS = ("stock", "fused")
+#: The faster of the two where that was measured, else `stock`.
+AUTO = "auto"
+#: Vendors of processors on which the fused kernel's train step was nowhere slower than the faster of two scans by hand,
+#: at 24 sizes in float32 (`.ci/kernel.py`; docs/kernel.md has the table).
+MEASURED = ("AuthenticAMD",)
+
+
+def is_fused(kernel: str, dtype: Any) -> bool:
+    """Whether a model runs the fused kernel.
+
+    Args:
+        kernel: "stock", "fused" or "auto".
+        dtype: of the computation.
+    """
+    if kernel != AUTO:
+        return kernel == FUSED
+    return jax.default_backend() == "cpu" and jnp.dtype(dtype) == jnp.float32 and vendor() in MEASURED
+
+
+@cache
+def vendor() -> str:
+    """The vendor of the processor, as Linux names it; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")

@@ -32,7 +32,7 @@ def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
         like: inputs (T, *batch, D).
         terms: (K,) or (T, *batch, K).
     """
-    there = [term if term.ndim == len(shape) else each(term, like) for term in terms if not is_zero(term)]
+    there = [term for term in terms if not is_zero(term)]
     zero = jnp.zeros((), like.dtype)
     return reduce(jnp.add, [broadcast_as(term, shape, like) for term in there or [zero]])
 

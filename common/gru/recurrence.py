@@ -15,9 +15,9 @@ from ..config import check_dtypes, check_flag, check_sizes
 from ..errors import InputError
 from .fused import Weights, fused_scan
 from .inputs import check_batch_shape, check_call, computation_dtype, scan_inputs, start
-from .kernels import KERNELS
+from .kernels import AUTO, KERNELS, is_fused
 
-__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model", "initial_carry"]
+__all__ = ["Loop", "Weights", "advance", "begin", "begin_step", "check_model", "initial_carry", "is_fused"]
 
 
 class Loop(NamedTuple):
@@ -74,8 +74,8 @@ def check_model(
     """
     check_sizes(**sizes, unroll=unroll)
     check_flag(remat=remat)
-    if not isinstance(kernel, str) or kernel not in KERNELS:
-        raise InputError(f"kernel is {kernel!r}, expected {' or '.join(KERNELS)}.")
+    if not isinstance(kernel, str) or kernel not in (*KERNELS, AUTO):
+        raise InputError(f"kernel is {kernel!r}, expected {', '.join(KERNELS)} or {AUTO}.")
     check_dtypes(dtype=dtype, param_dtype=param_dtype)
 
 

@@ -1,5 +1,6 @@
-"""The page of the four models shows code that runs as it is, from the ports' files."""
+"""The page of the models shows code that runs as it is, from the ports' files, and whole classes beside each other."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -36,3 +37,19 @@ def test_the_page_has_the_code_in_its_tabs(tabs):
     shown = tabs.on_page_markdown("    <!-- model of impls/pure.py -->")
     assert shown.startswith("    ```python\n")
     assert shown.endswith("```")
+
+
+def test_the_classes_beside_each_other_are_whole(tabs):
+    """Every statement is there, but for docstrings."""
+    for path in tabs.BESIDE.values():
+        body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+        (model,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == "GRU")
+        expected = [ast.unparse(without_docstring(node)) for node in model.body[1:]]
+        parts = ast.parse("\n".join(tabs.parts_of(path).values())).body
+        assert sorted(ast.unparse(node) for node in parts) == sorted(expected)
+
+
+def without_docstring(node):
+    if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+        node.body = node.body[1:]
+    return node

@@ -124,3 +124,18 @@ def test_with_remat_it_runs_in_chunks_and_the_rest_comes_last(reverse):
     loops = loops_of(partial(gru, kernel="fused", remat=True, reverse=reverse), PARAMS, X)
     assert [loop.params["length"] for loop in loops] == [2, 3, 1]
     assert {loop.params["reverse"] for loop in loops} == {reverse}
+
+
+@pytest.mark.parametrize(
+    ("vendor", "dtype", "stands_for"),
+    [("AuthenticAMD", "float32", "fused"), ("AuthenticAMD", "bfloat16", "stock"), ("GenuineIntel", "float32", "stock")],
+)
+def test_auto_runs_the_program_that_was_measured_to_be_the_faster(port, monkeypatch, vendor, dtype, stands_for):
+    monkeypatch.setattr("trigru.common.gru.kernels.vendor", lambda: vendor)
+
+    def program(kernel):
+        model = port.make(GRUConfig(D, H, dtype=dtype, kernel=kernel), jax.random.key(0))
+        return jax.jit(lambda x: port.apply(model, x)).lower(X).as_text()
+
+    assert program("auto") == program(stands_for)
+    assert program("stock") != program("fused")
