@@ -183,7 +183,7 @@ def _writing(measured: Measured) -> str:
 
 
 def _saving(measured: Measured, workload: str, phase: str, port: str, styles: tuple[str, ...]) -> str:
-    """What each style saves beside the documented one, where it was shown to."""
+    """The time that each style saves beside the documented one, where it was shown to save any."""
     documented, found = measured.arm(workload, phase, port, DOCUMENTED), []
     for style in styles:
         arm = measured.arm(workload, phase, port, style)

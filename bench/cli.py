@@ -7,6 +7,7 @@ if __name__ == "__main__":
 
 import atexit
 import io
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -247,10 +248,19 @@ for command in (upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.
     app.command()(command)
 
 
+def _open_closed_streams() -> None:
+    """A stream that the shell has closed leads nowhere, so that no other file gets its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line. A user's mistake ends with a message and exit code 2."""
     listen()
     atexit.register(ignore)  # the exit code is settled: a signal during Python's own end changes nothing
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding cannot show is replaced
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -114,7 +114,7 @@ def packages_of_plan(plan: Plan) -> list[str]:
 
 
 def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
-    """What the styles of a port or a peer are called, by name; of a peer, the first is the documented one."""
+    """The labels of the styles of a port or a peer, by name; of a peer, the first is the documented one."""
     if unavailable(name):
         return {}
     source = get_source(name)
@@ -141,7 +141,7 @@ def packages_of(name: str) -> tuple[str, ...]:
 
 
 def expected_of(arm: Arm) -> Reference:
-    """What an arm has to compute, by the oracle.
+    """The answers of the oracle that an arm is compared with.
 
     Peers may have two biases where the model has one. Then they train like the model for one step only.
     """

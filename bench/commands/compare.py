@@ -119,7 +119,7 @@ def parts(journal: Journal) -> str:
 
 
 def kept(journal: Journal) -> str:
-    """What is left of a run that ended early."""
+    """A sentence about the results that a run which ended early leaves."""
     if not journal.groups_timed and not journal.begun.equality:
         journal.close()
         return "nothing was measured, and nothing written."

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from ..processes.interrupts import check, listening
 from ..reporting.console import say
-from ..reporting.inert import shortened
+from ..reporting.inert import for_terminal, shortened
 from . import former
 
 #: The exit code of a program whose reader has left: 128 + SIGPIPE.
@@ -53,7 +53,8 @@ class Commands(TyperGroup):
         """The command that the arguments name. A former name of it or of an option ends with what to use instead."""
         for word in args:
             if any("\udc80" <= letter <= "\udcff" for letter in word):  # bytes that Python could not decode
-                ctx.fail(f"an argument is not UTF-8: {word.encode(errors='backslashreplace').decode()}")
+                shown = for_terminal(word.encode(errors="backslashreplace").decode())
+                ctx.fail(f"an argument is not UTF-8: {shown}")
         if args[0] in former.COMMANDS:
             ctx.fail(former.COMMANDS[args[0]])
         name, command, rest = super().resolve_command(ctx, args)
