@@ -2,6 +2,7 @@
 
 import textwrap
 
+from decision import table_of  # beside this script
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.reporting.styles import style_rows
 from trigru.bench.upgrades.changes import KINDS
@@ -26,15 +27,14 @@ def checks() -> str:
             return f"`--check {check.name}`"
         return "`--devices`" if check in ON_DEVICES else "by default"
 
-    rows = [f"| {c.name} | {c.catches} | {run(c)} |" for c in (*CHECKS, *SELECTIONS, *ON_DEVICES)]
-    return "\n".join(["| check | what it catches | runs |", "| --- | --- | --- |", *rows])
+    rows = [(c.name, c.catches, run(c)) for c in (*CHECKS, *SELECTIONS, *ON_DEVICES)]
+    return table_of(("check", "what it catches", "runs"), rows)
 
 
 def factors() -> str:
     """The table of what a call depends on."""
-    rows = [f"| {factor.name} | {', '.join(factor.levels)} |" for factor in FACTORS]
-    own = [f"| dtype | {', '.join(DTYPES)} |"]
-    return "\n".join(["| factor | levels, the usual one first |", "| --- | --- |", *rows, *own])
+    rows = [(factor.name, ", ".join(factor.levels)) for factor in FACTORS]
+    return table_of(("factor", "levels, the usual one first"), [*rows, ("dtype", ", ".join(DTYPES))])
 
 
 def coverage() -> str:
@@ -58,28 +58,25 @@ def rules() -> str:
 
 def faults() -> str:
     """The table of faults."""
-    rows = [f"| {fault.name} | {fault.what} | {fault.check} |" for fault in FAULTS]
-    return "\n".join(["| fault | what is wrong | the check that is there for it |", "| --- | --- | --- |", *rows])
+    columns = "fault", "what is wrong", "the check that is there for it"
+    return table_of(columns, [(fault.name, fault.what, fault.check) for fault in FAULTS])
 
 
 def departures() -> str:
     """The table of departures."""
-    rows = []
-    for d in DEPARTURES:
-        what = f"[{d.what}]({d.source})" if d.source else d.what
-        rows.append(f"| `{d.part}` | {what} | {', '.join(d.checks)} |")
-    return "\n".join(["| part | departure | shows in |", "| --- | --- | --- |", *rows])
+    rows = [(f"`{d.part}`", f"[{d.what}]({d.source})" if d.source else d.what, ", ".join(d.checks)) for d in DEPARTURES]
+    return table_of(("part", "departure", "shows in"), rows)
 
 
 def known_faults() -> str:
     """The table of JAX's own faults."""
-    rows = [f"| `{k.part}` | {k.what} | {k.package} before {k.fixed_in} |" for k in KNOWN]
-    return "\n".join(["| program | what happens | seen with |", "| --- | --- | --- |", *rows])
+    rows = [(f"`{k.part}`", k.what, f"{k.package} before {k.fixed_in}") for k in KNOWN]
+    return table_of(("program", "what happens", "seen with"), rows)
 
 
 def changes() -> str:
     """The table of what can change between two snapshots."""
-    return "\n".join(["| kind | it |", "| --- | --- |", *(f"| `{kind}` | {what} |" for kind, what in KINDS.items())])
+    return table_of(("kind", "it"), [(f"`{kind}`", what) for kind, what in KINDS.items()])
 
 
 def workloads() -> str:
@@ -103,8 +100,8 @@ def styles() -> str:
         source = f" ([source]({row.style.source}))" if row.style.source else ""
         return row.port.title, f"`{row.style.name}`", row.labels, f"`{row.style.summary}`{source}"
 
-    rows = [f"| {' | '.join(cells(row))} |" for row in style_rows(_own_ports())]
-    return "\n".join(["| port | call style | label | what its user writes |", "| --- | --- | --- | --- |", *rows])
+    columns = "port", "call style", "label", "what its user writes"
+    return table_of(columns, [cells(row) for row in style_rows(_own_ports())])
 
 
 def _own_ports():
@@ -124,16 +121,14 @@ def _train_step(label: str) -> str:
 def containers() -> str:
     """The table of containers and the layouts that they are written in, and that of each layout's arrays."""
     known = layouts()
-    table = [f"| container | suffix | {' | '.join(known)} | read by |", "| --- " * (3 + len(known)) + "|"]
+    rows = []
     for c in CONTAINERS:
         suffixes = ", ".join(f"`{suffix}`" for suffix in c.suffixes)
         takes = ["yes" if c.layouts is None or name in c.layouts else "–" for name in known]
-        table.append(f"| {c.title} | {suffixes} | {' | '.join(takes)} | `{c.reader}` |")
-    arrays = ["| layout | arrays |", "| --- | --- |"]
-    arrays += [
-        f"| `{n}`: {layout.title} | {', '.join(f'`{a}`' for a in layout.table())} |" for n, layout in known.items()
-    ]
-    return "\n".join([*table, "", *arrays])
+        rows.append((c.title, suffixes, *takes, f"`{c.reader}`"))
+    arrays = [(f"`{n}`: {of.title}", ", ".join(f"`{a}`" for a in of.table())) for n, of in known.items()]
+    tables = table_of(("container", "suffix", *known, "read by"), rows), table_of(("layout", "arrays"), arrays)
+    return "\n\n".join(tables)
 
 
 PARTS = {

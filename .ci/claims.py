@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from decision import SITUATIONS, Measured, in_one_piece, table_of  # beside this script
+from decision import SITUATIONS, Measured, in_one_piece, ratio_text, table_of  # beside this script
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import Difference, difference
 from trigru.bench.analysis.statistics import Comparison
-from trigru.bench.reporting.numbers import format_bytes, format_interval, format_time_range
+from trigru.bench.reporting.numbers import format_bytes, format_time_range
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 #: The smallest model of the run, whose calls take as long as those that most issues timed, then the situations.
@@ -74,5 +74,4 @@ def _memory(measured: Measured) -> str:
 
 
 def _ratio(found: Difference) -> str:
-    text = in_one_piece(format_interval(Comparison(found.ratio, found.low, found.high), 2))
-    return f"({text})" if found.verdict == "indistinguishable" else text
+    return ratio_text(Comparison(found.ratio, found.low, found.high), found.verdict)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,9 +150,13 @@ def _in_flight(measured: Measured, arm: Benchmark) -> str:
 
 
 def _cell(time_s: float, ratio: Comparison, verdict: str) -> str:
-    text = format_interval(ratio, 2)
-    shown = f"({text})" if verdict == "indistinguishable" else text
-    return f"{in_one_piece(format_time(time_s))}, {in_one_piece(shown)}"
+    return f"{in_one_piece(format_time(time_s))}, {ratio_text(ratio, verdict)}"
+
+
+def ratio_text(ratio: Comparison, verdict: str) -> str:
+    """A ratio with its interval; in round brackets where it is indistinguishable from 1."""
+    text = in_one_piece(format_interval(ratio, 2))
+    return f"({text})" if verdict == "indistinguishable" else text
 
 
 def in_one_piece(text: str) -> str:
@@ -179,7 +183,7 @@ def _writing(measured: Measured) -> str:
 
 
 def _saving(measured: Measured, workload: str, phase: str, port: str, styles: tuple[str, ...]) -> str:
-    """What each style saves beside the documented one, where it was shown to."""
+    """The time that each style saves beside the documented one, where it was shown to save any."""
     documented, found = measured.arm(workload, phase, port, DOCUMENTED), []
     for style in styles:
         arm = measured.arm(workload, phase, port, style)
@@ -218,6 +222,6 @@ def _else(found: Answer, results: Path) -> str:
     return table_of(("", *map(name_of, found.ports), "what to do"), rows)
 
 
-def table_of(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))

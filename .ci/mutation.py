@@ -19,7 +19,6 @@ import subprocess
 import sys
 import warnings
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +39,6 @@ JUDGES = {
 #: Why a mutant is not noticed, by the line that was changed and what it became: because it changes nothing, or because
 #: nothing asks for what it changes.
 EXPLAINED = Path(__file__).with_name("survivors.json")
-PAGE = """# Small changes that verify notices
-
-Whether `verify` asks enough is measured by mutation testing: `.ci/mutation.py` lets [cosmic-ray](https://cosmic-ray.readthedocs.io)
-make one small change in a port, or in what ports share, at each of several hundred places that are drawn at random, in
-each file as many as its share of all places. A change is noticed if `verify` fails for the ports that the file belongs
-to; no other test is asked. Messages, docstrings and annotations are left out.
-
-The score of {date}, with its 95 % interval:
-"""
 CHANGES_NOTHING, NOT_ASKED = "changes nothing", "not asked"
 
 
@@ -122,23 +112,15 @@ def report(*sessions: str) -> None:
                 equal[files[job]] += 1
             else:
                 survived[files[job]].append(change)
-    print(PAGE.format(date=datetime.now(UTC).date()))
-    print("| file | mutants | noticed | score |\n| --- | ---: | ---: | ---: |")
     for file in JUDGES:
-        mutants = killed[file] + len(survived[file])
-        print(
-            f"| `{file}` | {mutants} | {killed[file]} | {killed[file] / mutants:.1%} |" if mutants else f"| `{file}` |"
-        )
+        print(f"{file}: {killed[file]} of {killed[file] + len(survived[file])} noticed")
     noticed, missed = killed.total(), sum(map(len, survived.values()))
     low, high = binomtest(noticed, noticed + missed).proportion_ci(method="wilson")
-    share = noticed / (noticed + missed)
-    print(f"| all | {noticed + missed} | {noticed} | {share:.1%} [{low:.1%}, {high:.1%}] |")
-    print(f"\nNot counted: {equal.total()} that change nothing, and {stillborn} that do not compile.\n")
-    print("## Not noticed\n\n| file | was, and became | why |\n| --- | --- | --- |")
-    for file in JUDGES:
-        for change in sorted(survived[file]):
-            said = change.replace("|", "\\|")
-            print(f"| `{Path(file).name}` | `{said}` | {explained[NOT_ASKED].get(change, 'UNEXPLAINED')} |")
+    print(f"all: {noticed} of {noticed + missed} noticed [{low:.1%}, {high:.1%}]")
+    print(f"not counted: {equal.total()} that change nothing, and {stillborn} that do not compile")
+    for file, changes in survived.items():
+        for change in sorted(changes):
+            print(f"{file}: {change}: {explained[NOT_ASKED].get(change, 'UNEXPLAINED')}")
 
 
 def _one_of(mutants: list[Any], rng: random.Random) -> Any:

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 import msgspec
-from decision import Measured, in_one_piece, table_of  # beside this script
+from decision import Measured, ratio_text, table_of  # beside this script
 from pictures import themed_picture
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.naming import name_of
-from trigru.bench.reporting.numbers import format_interval
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.reporting.sections import markdown, markdown_table
 from trigru.bench.reporting.speedups import overhead_tables
@@ -92,8 +91,7 @@ def _column(port: str) -> str:
 
 
 def _speedup(found: Speedup) -> str:
-    text = in_one_piece(format_interval(found.ratio, 2))
-    return f"({text})" if found.verdict == "indistinguishable" else text
+    return ratio_text(found.ratio, found.verdict)
 
 
 def screen() -> str:

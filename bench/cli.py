@@ -7,10 +7,11 @@ if __name__ == "__main__":
 
 import atexit
 import io
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -73,12 +74,6 @@ def compare(
     A port that is not proven equal gets no number. A run that was stopped is continued by the same command, and another
     trigru that times on this machine is waited for. Exit code 1 if any check failed.
     """
-    chosen = bool(workloads or sizes or phases or styles or kernels or devices)
-    usual = (dtype, precision, format) == ("float32", "highest", "text")
-    if cold_start and (chosen or quick or processes or no_proof or anew or fresh or details or not usual):
-        raise typer.BadParameter("--cold-start takes --port and --output alone.")
-    if no_proof and anew:
-        raise typer.BadParameter("--anew is about the proof, which --no-proof leaves out.")
     unfinished = (output / "results.partial.jsonl").exists()
     if anew and unfinished and not fresh:
         raise typer.BadParameter("the folder holds an unfinished run with its proof: --anew needs --fresh, too.")
@@ -122,16 +117,6 @@ def verify(
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
     json, keeps = format == "json", given.keeps()
-    if anew and (checks or dtypes or upstream or self_test):
-        raise typer.BadParameter("--anew goes with neither --check, --dtype, --upstream nor --self-test.")
-    if self_test and (ports or dtypes or checks or kernels or json or upstream or devices):
-        raise typer.BadParameter("--self-test takes no other option: each fault is run through its own check.")
-    if devices and (checks or dtypes or upstream):
-        raise typer.BadParameter("--devices asks one check more: it takes no --check, no --dtype and no --upstream.")
-    if upstream and kernels:
-        raise typer.BadParameter("--upstream takes no --kernel: it verifies the frameworks' own parts.")
-    if hosts and (checks or dtypes or self_test or upstream or anew):
-        raise typer.BadParameter("--hosts takes --port, --kernel, --devices and --format alone.")
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
@@ -149,8 +134,9 @@ def verify(
         elif upstream:
             verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
         else:
-            how: Any = {"json": json, "devices": devices, "anew": anew or not keeps}
-            verify.verify(ports, dtypes, checks, kernels, prover=prover, **how)
+            verify.verify(
+                ports, dtypes, checks, kernels, json=json, devices=devices, anew=anew or not keeps, prover=prover
+            )
 
 
 @app.command()
@@ -262,10 +248,19 @@ for command in (upgrading.snapshot, upgrading.diff, upgrading.matrix, upgrading.
     app.command()(command)
 
 
+def _open_closed_streams() -> None:
+    """A stream that the shell has closed leads nowhere, so that no other file gets its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line. A user's mistake ends with a message and exit code 2."""
     listen()
     atexit.register(ignore)  # the exit code is settled: a signal during Python's own end changes nothing
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding cannot show is replaced
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

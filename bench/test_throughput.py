@@ -6,23 +6,17 @@ verdicts use `trigru compare`, which interleaves arms. The ids are those of resu
 
 import jax
 import pytest
-from trigru.bench.arms.arms import arms_of, prepare
+from trigru.bench.arms.arms import expand, prepare
 from trigru.bench.arms.workloads import WORKLOADS
-from trigru.bench.results.arm import Arm, Sized
+from trigru.bench.commands.options import make_plan
+from trigru.bench.results.arm import Arm
 from trigru.common.errors import UnavailableError
 from trigru.common.port.task import PHASES
-from trigru.impls import port_names
 
-ARMS = [
-    arm
-    for workload in WORKLOADS
-    for phase in PHASES
-    for arm in arms_of(Sized(workload.name), phase, port_names())
-    if arm.copy == 1
-]
+PLAN = make_plan(None, [workload.name for workload in WORKLOADS], list(PHASES), None, None, quick=False)
 
 
-@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.id)
+@pytest.mark.parametrize("arm", [arm for arm in expand(PLAN) if arm.copy == 1], ids=lambda arm: arm.id)
 def test_throughput(benchmark, arm: Arm) -> None:
     """Compare one arm with the oracle, then time it, blocking on the outputs."""
     benchmark.group = arm.group

@@ -4,12 +4,13 @@ An arm is one port in one call style, on one phase of one workload: `trigru.benc
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK
+from ...common.port.programs import Build
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, Port, Program
 from ...common.port.spread import WAYS, spread_of
 from ...common.port.styles import labels_of, make_task, styles_called
@@ -32,6 +33,7 @@ class Ready:
     Args:
         gate: largest error of these, as a share of what is allowed.
         first_call_s: seconds to build the program and to get its first result.
+        build: the parts of that; None where they were not measured.
     """
 
     arm: Arm
@@ -39,6 +41,7 @@ class Ready:
     arguments: list[Any]
     gate: float
     first_call_s: float
+    build: Build | None = None
 
     def call(self) -> Any:
         """Start what the phase computes."""
@@ -50,16 +53,48 @@ class Ready:
 
 
 def expand(plan: Plan) -> list[Arm]:
-    """All arms of a plan, group by group. Each kernel has a division."""
-    arithmetic = plan.dtype, plan.precision
-    groups = [
-        arms
+    """All arms of a plan, group by group. Each kernel has a division.
+
+    A group begins with the baseline and its duplicate. A port has its stock arm in every division; one that is not
+    available has one arm, without a style. A plan without call styles has all of them; of a large workload the
+    documented and the functional one; and where a kernel is compared with the stock cell, or one device with several,
+    the documented one. Peers have all their styles.
+    """
+    return [
+        arm
         for workload in plan.workloads
         for phase in plan.phases
         for kernel in plan.kernels
-        for arms in [arms_of(workload, phase, plan.ports, plan.styles, [kernel], plan.peers, *arithmetic, plan.devices)]
+        for arm in _group(plan, workload, phase, kernel)
     ]
-    return [arm for arms in groups for arm in arms]
+
+
+def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[Arm]:
+    styles = plan.styles
+    if styles is None and (division != STOCK or len(plan.devices) > 1):
+        styles = (DOCUMENTED,)
+    elif styles is None and get_workload(workload).few_styles:
+        styles = (DOCUMENTED, FUNCTIONAL)
+
+    def make(port: str, style: str | None, kernel: str = STOCK, role: Any = "arm", **more: Any) -> Arm:
+        labels = _labels_of(port, phase).get(style or "", ())
+        work = workload, phase, plan.dtype, division
+        copy = 2 if role == "duplicate" else 1
+        return Arm(*work, port, style, kernel, role, copy, labels, plan.precision, **more)
+
+    yield make(*BASELINE, role="baseline")
+    yield make(*BASELINE, role="duplicate")
+    several = [(over, way) for over in plan.devices if over > 1 for way in WAYS.get(phase, ("placed",))]
+    for name in plan.ports:
+        for style in [None] if unavailable(name) else styles_called(get_port(name), styles, phase):
+            for kernel in dict.fromkeys((STOCK, division)):
+                if (name, style, kernel) != (*BASELINE, STOCK):
+                    yield make(name, style, kernel)
+                for over, way in several if style else ():
+                    yield make(name, style, kernel, devices=over, way=way)
+    for name in plan.peers:
+        for style in [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]:
+            yield make(name, style)
 
 
 def compiling_processes(processes: int) -> int:
@@ -78,67 +113,8 @@ def packages_of_plan(plan: Plan) -> list[str]:
     return [package for name in (*plan.ports, *plan.peers) for package in packages_of(name)]
 
 
-def arms_of(
-    workload: Sized,
-    phase: str,
-    ports: Sequence[str],
-    styles: Sequence[str] | None = None,
-    kernels: Sequence[str] = (STOCK,),
-    peers: Sequence[str] = (),
-    dtype: str = "float32",
-    precision: str = "highest",
-    devices: Sequence[int] = (1,),
-) -> list[Arm]:
-    """The arms of one group. The baseline and its duplicate always come first.
-
-    Args:
-        ports: names. A port that is not available has one arm, without a style.
-        styles: only the ports' call styles with these names or labels. None for all; of a large workload for the
-            documented and the functional one, and where a kernel is compared with the stock cell, or one device with
-            several, for the documented.
-        kernels: of one division, whose name they share. Each port has its stock arm in every division.
-        peers: names; all styles of each.
-        dtype, precision: of all of them.
-        devices: over how many each port's batch is spread, in each way.
-    """
-    (division,) = set(kernels)
-    if styles is None and (division != STOCK or len(devices) > 1):
-        styles = (DOCUMENTED,)
-    elif styles is None and get_workload(workload).few_styles:
-        styles = (DOCUMENTED, FUNCTIONAL)
-
-    def make(
-        port: str, style: str | None, kernel: str, role: Any = "arm", copy: int = 1, over: int = 1, way: str = ""
-    ) -> Arm:
-        labels = labels_by_source[port].get(style or "", ())
-        return Arm(
-            workload, phase, dtype, division, port, style, kernel, role, copy, labels, precision,
-            over, way,
-        )  # fmt: skip
-
-    labels_by_source = {name: _labels_of(name, phase) for name in (BASELINE[0], *ports, *peers)}
-
-    own = [STOCK, *(kernel for kernel in kernels if kernel != STOCK)]
-    found = [make(*BASELINE, STOCK, "baseline"), make(*BASELINE, STOCK, "duplicate", 2)]
-    for name in (*ports, *peers):
-        if name in peers:
-            known = [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]
-            found += [make(name, style, STOCK) for style in known]
-            continue
-        asked = [None] if unavailable(name) else styles_called(get_port(name), styles, phase)
-        several = [(over, way) for over in devices if over > 1 for way in WAYS.get(phase, ("placed",))]
-        found += [
-            make(name, style, kernel, over=over, way=way)
-            for style in asked
-            for kernel in own
-            for over, way in [(1, ""), *(several if style else ())]
-            if not (kernel == STOCK and (name, style) == BASELINE and over == 1)
-        ]
-    return found
-
-
 def _labels_of(name: str, phase: str) -> dict[str, tuple[str, ...]]:
-    """What the styles of a port or a peer are called, by name; of a peer, the first is the documented one."""
+    """The labels of the styles of a port or a peer, by name; of a peer, the first is the documented one."""
     if unavailable(name):
         return {}
     source = get_source(name)
@@ -165,7 +141,7 @@ def packages_of(name: str) -> tuple[str, ...]:
 
 
 def expected_of(arm: Arm) -> Reference:
-    """What an arm has to compute, by the oracle.
+    """The answers of the oracle that an arm is compared with.
 
     Peers may have two biases where the model has one. Then they train like the model for one step only.
     """

@@ -1,4 +1,4 @@
-"""What is timed, from sizes where dispatch dominates to those where matrix products do, and the least work of a call.
+"""The workloads, from sizes where dispatch dominates to those where matrix products do, and the least work of a call.
 
 Adding a workload is adding a row to `WORKLOADS`.
 """

@@ -68,10 +68,11 @@ TimedDevices = Annotated[
     ),
 ]
 Dtype = Annotated[
-    str, typer.Option("--dtype", help="Of the computation: float32, bfloat16 or float16. Parameters are float32.")
+    Literal["float32", "bfloat16", "float16"],
+    typer.Option("--dtype", help="Of the computation: float32, bfloat16 or float16. Parameters are float32."),
 ]
 Precision = Annotated[
-    str,
+    Literal["highest", "high", "default"],
     typer.Option(
         "--precision",
         help="JAX's, of float32 matrix products: highest, high or default. The last two round on an accelerator.",
@@ -148,10 +149,11 @@ ColdStart = Annotated[
 
 # Of `trigru report`.
 ReportFormat = Annotated[
-    str, typer.Option("--format", help="text, markdown, csv, latex (with booktabs), json or html.")
+    Literal["text", "markdown", "csv", "latex", "json", "html"],
+    typer.Option("--format", help="text, markdown, csv, latex (with booktabs), json or html."),
 ]
 Ratio = Annotated[
-    str,
+    Literal["pure", "pairwise", "time"],
     typer.Option(
         "--ratio",
         help="pure: time / plain JAX's. pairwise: each two frameworks in the same call style. time: seconds per call.",

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ..analysis.equality import proofs_of
 from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
 from ..arms.arms import BASELINE, expand, packages_of, packages_of_plan
+from ..processes.child import shared_memory
 from ..processes.claims import now
 from ..processes.interrupts import shielded
 from ..proving.prover import Prover
@@ -41,14 +41,6 @@ from .verify import verify_ports
 COLD_STARTS = 5
 #: Over which equality is checked, as by `trigru verify --devices`.
 MOST_DEVICES = 64
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What was proven before timing: measurements, and the platform on which they were made."""
-
-    measurements: list[Measurement]
-    backend: str | None
 
 
 def compare(
@@ -74,14 +66,14 @@ def compare(
         anew: take no proof that is kept.
         details, json: see `trigru.bench.commands.report.show_run`.
     """
-    path, load_before, proof = folder / PARTIAL, load_average(), None
+    path, load_before, equality = folder / PARTIAL, load_average(), None
     journal = None if fresh else unfinished_run(path, plan, proven=prover is not None, quick=quick)
     if journal is None and prover is not None:
         with _no_memory_kept():
-            proof = _prove(plan, prover, quick=quick, anew=anew)
+            equality = _prove(plan, prover, quick=quick, anew=anew)
     try:
         if journal is None:
-            begun = _begun(plan, proof, load_before)
+            begun = _begun(plan, equality, prover and prover.backend, load_before)
             with shielded():
                 path.unlink(missing_ok=True)
                 journal = Journal(path, begun)
@@ -127,7 +119,7 @@ def parts(journal: Journal) -> str:
 
 
 def kept(journal: Journal) -> str:
-    """What is left of a run that ended early."""
+    """A sentence about the results that a run which ended early leaves."""
     if not journal.groups_timed and not journal.begun.equality:
         journal.close()
         return "nothing was measured, and nothing written."
@@ -161,7 +153,7 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
     return results
 
 
-def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> Proof:
+def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> list[Measurement]:
     """Compare with the oracle what a plan times."""
     names = tuple(dict.fromkeys((BASELINE[0], *plan.ports)))
     kernels = [STOCK, *(kernel for kernel in plan.kernels if kernel != STOCK)]  # stock in every division
@@ -170,13 +162,12 @@ def _prove(plan: Plan, prover: Prover, *, quick: bool, anew: bool) -> Proof:
     styles = dict.fromkeys(plan.phases, of_phase) if quick else None
     devices = min(max(plan.devices), MOST_DEVICES) if len(plan.devices) > 1 else None
     measurements, _ = verify_ports(names, *scope, kernels, styles, devices=devices, prover=prover, anew=anew)
-    return Proof(measurements, prover.backend)
+    return measurements
 
 
-def _begun(plan: Plan, proof: Proof | None, load: float | None) -> Begun:
+def _begun(plan: Plan, equality: list[Measurement] | None, backend: str | None, load: float | None) -> Begun:
     """The first line of a run's journal."""
     arms = expand(plan)
-    equality, backend = (proof.measurements, proof.backend) if proof else (None, None)
     untimed = unproven_arms(arms, equality or [])
     untimed += [Untimed(arm, unavailable(arm.port) or "") for arm in arms if arm.style is None]
     software = versions_of(packages_of_plan(plan)), commit_of_trigru()
@@ -211,12 +202,10 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
 @contextmanager
 def _no_memory_kept() -> Iterator[None]:
     """On a GPU, take only the memory that is needed, and leave the rest to the measuring processes."""
-    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "false"
+    variables = shared_memory()
+    os.environ |= variables
     try:
         yield
     finally:
-        del os.environ[name]
+        for name in variables:
+            del os.environ[name]

@@ -11,11 +11,34 @@ from typer.core import TyperGroup
 
 from ..processes.interrupts import check, listening
 from ..reporting.console import say
-from ..reporting.inert import shortened
+from ..reporting.inert import for_terminal, shortened
 from . import former
 
 #: The exit code of a program whose reader has left: 128 + SIGPIPE.
 CLOSED_PIPE = 141
+#: Of a command: an option, those that it does not go with, and why.
+CLASHES = {
+    "compare": (
+        (
+            "--cold-start",
+            "--workload --size --phase --style --kernel --quick --processes --dtype --precision --devices --no-proof "
+            "--anew --fresh --details --format",
+            "it takes --port and --output alone",
+        ),
+        ("--no-proof", "--anew", "that is about the proof"),
+    ),
+    "verify": (
+        ("--anew", "--check --dtype --upstream --self-test", "only a proof of all default checks is kept"),
+        (
+            "--self-test",
+            "--port --dtype --check --kernel --format --upstream --devices --hosts",
+            "each fault is run through its own check",
+        ),
+        ("--devices", "--check --dtype --upstream", "it adds one check to all others"),
+        ("--upstream", "--kernel", "it verifies the frameworks' own parts"),
+        ("--hosts", "--check --dtype --upstream --anew", "it takes --port, --kernel, --devices and --format alone"),
+    ),
+}
 
 
 class Commands(TyperGroup):
@@ -30,15 +53,21 @@ class Commands(TyperGroup):
         """The command that the arguments name. A former name of it or of an option ends with what to use instead."""
         for word in args:
             if any("\udc80" <= letter <= "\udcff" for letter in word):  # bytes that Python could not decode
-                ctx.fail(f"an argument is not UTF-8: {word.encode(errors='backslashreplace').decode()}")
+                shown = for_terminal(word.encode(errors="backslashreplace").decode())
+                ctx.fail(f"an argument is not UTF-8: {shown}")
         if args[0] in former.COMMANDS:
             ctx.fail(former.COMMANDS[args[0]])
         name, command, rest = super().resolve_command(ctx, args)
         known = {option for parameter in command.params for option in parameter.opts} if command else set()
         own = rest[: rest.index("--")] if "--" in rest else rest
-        for option in (word.partition("=")[0] for word in own):
+        given = list(dict.fromkeys(word.partition("=")[0] for word in own))
+        for option in given:
             if option in former.OPTIONS and option not in known and name in former.ONLY.get(option, (name,)):
                 ctx.fail(former.OPTIONS[option])
+        for option, others, reason in CLASHES.get(name or "", ()):
+            other = next((word for word in given if word in others.split()), None)
+            if option in given and other:
+                ctx.fail(f"{option} does not go with {other}: {reason}.")
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from math import lcm
 from pathlib import Path
-from typing import Any
 
 from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
@@ -35,9 +34,6 @@ PROCESSES, QUICK_PROCESSES, SAMPLE_TIME_S = 10, 4, 2.5e-3
 ROUNDS: int | None = None
 #: A group has about as many arms, and all of them are ready at the same time.
 ARMS_AT_ONCE = 11
-#: What may be timed. The numbers of float64 are of no model that people run.
-TIMED_DTYPES, PRECISIONS = ("float32", "bfloat16", "float16"), ("highest", "high", "default")
-_CHECKS_OF_CLASSIFIER = ("classifier",)
 #: The workloads on several devices, whose batch these can share.
 SPREAD = ("medium", "large")
 
@@ -52,9 +48,11 @@ def make_plan(
     quick: bool,
     sizes: list[str] | None = None,
     devices: str | None = None,
-    **how: Any,
+    processes: int | None = None,
+    dtype: str = "float32",
+    precision: str = "highest",
 ) -> Plan:
-    """A plan from the command line's options. An option that was not given is None or False; `_how` has the others."""
+    """A plan from the command line's options. An option that was not given is None or False."""
     own = [sized for of in workloads or [OWN] for text in sizes or () for sized in parse_size(text, parse_workload(of))]
     quick = quick or is_quick(sizes)
     names, peers = read_sources(ports)
@@ -84,7 +82,11 @@ def make_plan(
         peers=peers,
         styles=tuple(dict.fromkeys(styles)) if styles else first_look,
         kernels=timed,
-        **_how(quick=quick, **how),
+        processes=processes or (QUICK_PROCESSES if quick else PROCESSES),
+        rounds=ROUNDS,
+        sample_time_s=SAMPLE_TIME_S,
+        dtype=dtype,
+        precision=precision,
         devices=over,
     )
 
@@ -150,7 +152,7 @@ def checks_of(plan: Plan) -> tuple[Check, ...]:
     """The checks of what a plan times: of its phases, and of lengths and a readout if a workload has them."""
     names = [name for phase in plan.phases for name in PHASE_CHECKS[phase]]
     if any(get_workload(workload).classes is not None for workload in plan.workloads):
-        names += _CHECKS_OF_CLASSIFIER
+        names.append("classifier")
     return get_checks(*dict.fromkeys(names))
 
 
@@ -201,16 +203,3 @@ def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
 
 def _say_waiting(sentence: str) -> None:
     say(f"{sentence} Waiting until it has ended.")
-
-
-def _how(*, quick: bool, processes: int | None, dtype: str = "float32", precision: str = "highest") -> dict[str, Any]:
-    """The fields of a plan that say how to measure."""
-    choose("dtype to time", [dtype], TIMED_DTYPES)
-    choose("precision", [precision], PRECISIONS)
-    return {
-        "processes": processes or (QUICK_PROCESSES if quick else PROCESSES),
-        "rounds": ROUNDS,
-        "sample_time_s": SAMPLE_TIME_S,
-        "dtype": dtype,
-        "precision": precision,
-    }

@@ -47,7 +47,7 @@ def tables_of(results: Results) -> list[Section]:
 
 
 def time_tables(results: Results) -> list[Section]:
-    """What it says of times."""
+    """The tables of times."""
     makers = (framework_tables, overhead_tables, speedup_tables, timing_tables)
     return [section for make in makers for section in make(results)]
 

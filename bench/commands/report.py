@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from ...common.errors import InputError, UnknownNameError
+from ...common.errors import InputError
 from ...common.files import write_whole
 from ..analysis.answer import answer
 from ..analysis.merge import load
@@ -15,7 +15,7 @@ from ..analysis.tidy import timings
 from ..reporting.answer import answer_lines, proof_lines
 from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
-from ..reporting.exports import FORMATS, VALUES, Export, Kind
+from ..reporting.exports import FORMATS, Export, Kind
 from ..reporting.numbers import json_text
 from ..reporting.page import sheet
 from ..reporting.provenance import load_warnings, origin_of, provenance_lines, sight_lines
@@ -28,16 +28,11 @@ from .pages import PAGE, tables_of, time_tables, write_page
 STARTS_PAGE = "cold_start.html"
 
 
-def export(paths: Sequence[Path], to: str, ratio: str, **chosen: Any) -> None:
+def export(paths: Sequence[Path], to: str, ratio: Kind, **chosen: Any) -> None:
     """Print the table of some runs in a format, as `trigru.bench.analysis.tidy.timings` makes it of what was chosen."""
-    if to not in FORMATS:
-        raise UnknownNameError("format", to, ["text", *FORMATS])
-    kinds: dict[str, Kind] = {kind: kind for kind in VALUES}
-    if ratio not in kinds:
-        raise UnknownNameError("ratio", ratio, list(kinds))
     runs = [load(path) for path in paths]
     rows = timings(runs, "pairwise" if ratio == "pairwise" else "pure", **chosen)
-    typer.echo(FORMATS[to](Export(rows, kinds[ratio], runs)), nl=False)
+    typer.echo(FORMATS[to](Export(rows, ratio, runs)), nl=False)
 
 
 def report(paths: Sequence[Path], *, details: bool = False, output: Path | None = None) -> None:

@@ -1,6 +1,7 @@
 """`trigru verify`: compare ports, planted faults and the frameworks' own parts with the oracle."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import typer
@@ -27,7 +28,6 @@ from ..reporting.equality import (
     label,
     self_test_table,
 )
-from ..results.grouping import grouped
 from ..timing.machine import versions_of
 from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
 
@@ -66,15 +66,14 @@ def verify_ports(
     for subject, proof in known.items():
         measurements += proof.measurements
         say(f"{_named(subject)}: proven at {proof.when} by the same code; --anew proves again.")
-    found = hold(left, dtypes, checks, styles, prover=prover)
-    measurements += [measurement for of_subject in found.values() for measurement in of_subject]
+    found = _measure(left, dtypes, CHECKS if checks is None else checks, styles, prover=prover)
+    measurements += chain(*found.values())
     if may_keep and found and nothing_changed():
         for subject, of_subject in found.items():
             keep(subject, prover.backend, of_subject)
     if devices is not None:
         with Prover(keep=prover.programs is not None, devices=devices) as other:
-            found = hold(subjects, ("float64",), ON_DEVICES, prover=other)
-            measurements += [measurement for of_subject in found.values() for measurement in of_subject]
+            measurements += chain(*_measure(subjects, ("float64",), ON_DEVICES, prover=other).values())
     return measurements, missing
 
 
@@ -184,9 +183,9 @@ def report_upstream(
     chosen = choose("port with an upstream part", names, upstream.NAMES)
     missing = _missing(chosen)
     present = [name for name in chosen if name not in missing]
-    subjects, asked = [Subject("upstream", name) for name in present], read_checks(checks) or OF_PARTS
-    found = hold(subjects, read_dtypes(dtypes), asked, prover=prover)
-    measurements = [measurement for of_subject in found.values() for measurement in of_subject]
+    subjects = [Subject("upstream", name) for name in present]
+    found = _measure(subjects, read_dtypes(dtypes), read_checks(checks) or OF_PARTS, prover=prover)
+    measurements = list(chain(*found.values()))
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
     if json:
         packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
@@ -202,7 +201,7 @@ def report_upstream(
 
 def report_self_test(*, prover: Prover) -> None:
     """Run the checks on the planted faults. Exit 1 if a fault goes unnoticed."""
-    noticed, sound = hold_faults(prover=prover)
+    noticed, sound = _notice_faults(prover=prover)
     show([self_test_table(noticed)])
     if not sound:
         say("the port without a fault failed, too: the above says nothing.")
@@ -210,33 +209,31 @@ def report_self_test(*, prover: Prover) -> None:
         raise typer.Exit(1)
 
 
-def hold(
+def _measure(
     subjects: list[Subject],
     dtypes: tuple[str, ...],
-    checks: Iterable[Check] | None,
+    checks: Iterable[Check],
     styles: Mapping[str, Sequence[str] | None] | None = None,
     *,
     prover: Prover,
 ) -> dict[Subject, list[Measurement]]:
     """As `trigru.common.verify`, in several processes where there is much to ask. Measurements by subject."""
-    return _hold(expand(subjects, dtypes, CHECKS if checks is None else checks, styles), prover=prover)
-
-
-def _hold(asked: list[Asked], *, prover: Prover) -> dict[Subject, list[Measurement]]:
+    asked = expand(subjects, dtypes, checks, styles)
     proof = _prove("verify", asked, prover=prover)
-    answered = [(q, answer) for q, answer in zip(asked, proof.answers, strict=True) if q.row and q not in proof.died]
-    for (subject, check), some in grouped(answered, lambda pair: (pair[0].subject, pair[0].check)).items():
-        if check == "contract":
-            rows = [q.row for q, answer in some if q.row and all(m.offered and m.error is not None for m in answer)]
-            held, of = coverage_of(rows)
-            say(f"{_named(subject)}: {len(rows)} rows cover {held} of {of} pairs and triples of levels.")
     found: dict[Subject, list[Measurement]] = {}
+    rows: dict[Subject, list[dict[str, str]]] = {}
     for question, answer in zip(asked, proof.answers, strict=True):
         found.setdefault(question.subject, []).extend(answer)
+        is_answered = question not in proof.died and all(m.offered and m.error is not None for m in answer)
+        if question.row and question.check == "contract" and is_answered:
+            rows.setdefault(question.subject, []).append(question.row)
+    for subject, of_subject in rows.items():
+        covered, of = coverage_of(of_subject)
+        say(f"{_named(subject)}: {len(of_subject)} rows cover {covered} of {of} pairs and triples of levels.")
     return found
 
 
-def hold_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
+def _notice_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     """The check that notices each fault, by its name, and whether the port without a fault passes the same questions.
 
     A fault is asked by the check that is there for it: of rows, by those of the design that have its levels.

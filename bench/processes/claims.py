@@ -11,9 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from filelock import FileLock, Timeout
-from msgspec import Struct
 from platformdirs import user_cache_path
 
 from ...common.files import read_whole, write_whole
@@ -22,18 +20,6 @@ from .scratch import private_folder
 
 #: Seconds from one look at a claim that is waited for to the next.
 LOOK_EVERY_S = 0.5
-
-
-class Owner(Struct, frozen=True):
-    """Who has a claim."""
-
-    process: int
-    since: str
-    command: list[str]
-
-    def __str__(self) -> str:
-        """For a sentence."""
-        return f"process {self.process}, since {self.since} UTC: {' '.join(self.command)}"
 
 
 def folder_claim(folder: Path) -> str:
@@ -66,7 +52,7 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
         yield
         return
     name = f"{name}-{platform.node()}"
-    lock, owner = FileLock(folder / f"{name}.lock"), folder / f"{name}.json"
+    lock, owner = FileLock(folder / f"{name}.lock"), folder / f"{name}.txt"
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -78,16 +64,17 @@ def claimed(name: str, what: str, waiting: Callable[[str], None]) -> Iterator[No
                 break
             time.sleep(LOOK_EVERY_S)
     try:
-        write_whole(owner, msgspec.json.encode(Owner(os.getpid(), now(), [Path(sys.argv[0]).name, *sys.argv[1:]])))
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        write_whole(owner, f"process {os.getpid()}, since {now()} UTC: {command}".encode(errors="replace"))
         yield
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
 
 
-def _owner(path: Path) -> Owner | str:
-    with suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode(read_whole(path, 2**16), type=Owner)
+def _owner(path: Path) -> str:
+    with suppress(OSError, ValueError):
+        return read_whole(path, 2**16).decode()
     return "just begun"
 
 

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ...common.errors import InputError, TrigruError
 from .child import devices_of_cpu, xla_flags
@@ -18,39 +17,29 @@ class HostsError(TrigruError):
     """The hosts did not come together, or were started with different commands."""
 
 
-@dataclass(frozen=True)
-class Hosts:
-    """The hosts of a command.
-
-    Args:
-        coordinator: HOST:PORT at which host 0 listens; None where JAX finds the hosts.
-        count: how many there are.
-        index: this one, from 0.
-    """
-
-    coordinator: str | None = None
-    count: int | None = None
-    index: int | None = None
+#: HOST:PORT at which host 0 listens, how many hosts there are, and which this is, from 0; None where JAX finds them.
+Hosts = tuple[str | None, int | None, int | None]
 
 
 def read_hosts(text: str) -> Hosts:
     """Read hosts as users write them: "auto", or HOST:PORT,COUNT,INDEX. Raises an InputError.
 
     >>> read_hosts("10.0.0.1:8476,2,0")
-    Hosts(coordinator='10.0.0.1:8476', count=2, index=0)
+    ('10.0.0.1:8476', 2, 0)
     """
     if text == FOUND:
-        return Hosts()
+        return None, None, None
     coordinator, *numbers = text.split(",")
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
+    readable = all(number.isdecimal() and len(number) < 10 for number in (port, *numbers))
+    if not host or len(numbers) != 2 or not readable:
         raise InputError(
             f"cannot read the hosts {text!r}: expected {FOUND}, or as 10.0.0.1:8476,2,0 on the first of two."
         )
     count, index = map(int, numbers)
     if not index < count:
         raise InputError(f"host {index} is not among {count} hosts, which count from 0.")
-    return Hosts(coordinator, count, index)
+    return coordinator, count, index
 
 
 def join(hosts: Hosts, devices: int | None = None) -> None:
@@ -65,12 +54,13 @@ def join(hosts: Hosts, devices: int | None = None) -> None:
     """
     import jax
 
+    coordinator, count, index = hosts
     if devices is not None:
-        if hosts.count is None or devices % hosts.count:
-            raise InputError(f"{hosts.count or 'found'} hosts cannot have {devices} parts of a CPU in equal numbers.")
-        os.environ |= xla_flags(*devices_of_cpu(devices // hosts.count))
+        if count is None or devices % count:
+            raise InputError(f"{count or 'found'} hosts cannot have {devices} parts of a CPU in equal numbers.")
+        os.environ |= xla_flags(*devices_of_cpu(devices // count))
     try:
-        jax.distributed.initialize(hosts.coordinator, hosts.count, hosts.index, initialization_timeout=START_S)
+        jax.distributed.initialize(coordinator, count, index, initialization_timeout=START_S)
     except Exception as error:
         raise HostsError(f"this host could not join the others: {str(error).strip().partition(chr(10))[0]}") from error
 

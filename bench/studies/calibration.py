@@ -9,25 +9,15 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-import optax
 from scipy.stats import binomtest
-from timed import Arms, verdicts_of
-from trigru.bench.arms.workloads import get_workload
-from trigru.bench.results.arm import Sized
-from trigru.common.parameters.record import random_params
-from trigru.common.port.styles import make_task
-from trigru.impls import get_port, get_style
+from timed import Arms, measure, program_of
 
 WORKLOADS, GROUPS, COPIES, SLOWED = ("tiny", "question", "vowels"), 10, 7, (0.02, 0.03, 0.05)
 
 
 def arm(workload: str, slowed: float = 0.0) -> tuple[Any, ...]:
     """A copy of the baseline, compiled anew: a function, its arguments, and the share by which it is slowed."""
-    sized, port = get_workload(Sized(workload)), get_port("pure")
-    config = sized.config("forward")
-    model, task = port.load(config, random_params(config)), make_task(port, config, "forward", optax.identity())
-    built = get_style(port, "jit").build(port, model, task)
-    return built.call, tuple(built.put(array) for array in sized.batch().arguments("forward")), slowed
+    return *program_of("pure", "jit", workload), slowed
 
 
 def arms(workload: str) -> Arms:
@@ -41,7 +31,8 @@ def main() -> None:
     counts: Counter[tuple[str, str]] = Counter()
     for workload in WORKLOADS:
         for group in range(GROUPS):
-            for name, verdict in verdicts_of(partial(arms, workload), f"{workload}, group {group + 1}").items():
+            _, _, *others = measure(partial(arms, workload), f"{workload}, group {group + 1}").items()
+            for name, (_, _, verdict) in others:
                 counts["identical" if name.startswith("copy") else name, verdict] += 1
     for truth in dict.fromkeys(truth for truth, _ in counts):
         of = {verdict: counts[truth, verdict] for verdict in ("slower", "faster", "indistinguishable")}

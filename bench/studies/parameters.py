@@ -6,19 +6,14 @@ draws; `trigru verify` shows that the programs compute the same. docs/results/cl
 machine.
 """
 
-from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
 
 import jax
-import optax
-from timed import Arms, compare
+from timed import Arms, compare, program_of
 from trigru.bench.arms.workloads import get_workload
 from trigru.bench.results.arm import Sized
 from trigru.common.parameters.record import GRUParams
 from trigru.common.port.protocol import FUNCTIONAL
-from trigru.common.port.styles import make_task, styles_called
-from trigru.impls import get_port, get_style
 from trigru.impls.upstream import get_upstream
 
 FRAMEWORKS, WORKLOAD = ("linen", "equinox"), "question"
@@ -31,20 +26,10 @@ def drawn(framework: str) -> GRUParams:
     return source.dump(source.make(get_workload(Sized(WORKLOAD)).config(), jax.random.key(0)))
 
 
-def arm(program: str, drawn_by: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """The forward phase of a framework's functional style on given parameters."""
-    workload, port = get_workload(Sized(WORKLOAD)), get_port(program)
-    config = workload.config("forward")
-    (style,) = styles_called(port, (FUNCTIONAL,), "forward")
-    task = make_task(port, config, "forward", optax.identity())
-    built = get_style(port, style).build(port, port.load(config, drawn(drawn_by)), task)
-    return built.call, tuple(built.put(array) for array in workload.batch().arguments("forward"))
-
-
 def arms() -> Arms:
     """Each framework's program on the parameters that each framework draws."""
     return {
-        f"{program}, drawn by {drawn_by}": partial(arm, program, drawn_by)
+        f"{program}, drawn by {drawn_by}": partial(program_of, program, FUNCTIONAL, WORKLOAD, drawn(drawn_by))
         for program in FRAMEWORKS
         for drawn_by in FRAMEWORKS
     }

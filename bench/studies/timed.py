@@ -8,14 +8,30 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from trigru.bench.analysis.statistics import Comparison, as_ratio, effect_of, noise_floor, verdict
+from trigru.bench.arms.workloads import get_workload
+from trigru.bench.results.arm import Sized
 from trigru.bench.timing.sampling import sample_rounds
+from trigru.common.parameters.record import random_params
+from trigru.common.port.styles import make_task, styles_called
+from trigru.impls import get_port, get_style
 
 #: By name, what makes a jitted function and its arguments, and perhaps the share by which its samples are stretched;
 #: the first arm is the baseline.
 Arms = dict[str, Callable[[], tuple[Any, ...]]]
 DUPLICATE = "duplicate"
 PROCESSES, ROUNDS, SAMPLE_TIME_S = 8, 22, 2.5e-3
+
+
+def program_of(port: str, label: str, workload: str, params: Any = None) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The forward phase of a port in a call style, and its arguments. By default the parameters are random."""
+    sized, source = get_workload(Sized(workload)), get_port(port)
+    config = sized.config("forward")
+    (style,) = styles_called(source, (label,), "forward")
+    model = source.load(config, random_params(config) if params is None else params)
+    built = get_style(source, style).build(source, model, make_task(source, config, "forward", optax.identity()))
+    return built.call, tuple(built.put(array) for array in sized.batch().arguments("forward"))
 
 
 @dataclass(frozen=True)
@@ -50,12 +66,6 @@ def compare(make_arms: Callable[[], Arms]) -> None:
     """Time arms, and print the ratio of each to the first."""
     for name, (time_ms, r, found) in measure(make_arms).items():
         print(f"{name}: {time_ms:.4g} ms, {r.ratio:.3f} [{r.low:.3f}, {r.high:.3f}], {found}")
-
-
-def verdicts_of(make_arms: Callable[[], Arms], what: str) -> dict[str, str]:
-    """The verdict on each arm but the first and its duplicate."""
-    _, _, *others = measure(make_arms, what).items()
-    return {name: found for name, (_, _, found) in others}
 
 
 def measure(make_arms: Callable[[], Arms], what: str = "arms") -> dict[str, tuple[float, Comparison, str]]:

@@ -88,15 +88,12 @@ def measure_cold_start(port: str, limit_s: float = LIMIT_S) -> ColdStart:
     """Start a port in a fresh interpreter. Raises a ColdStartError if it ends without an answer."""
     from ..processes.child import ChildDiedError, lines_of
 
+    target = "trigru.bench.timing.coldstart:answer_request"
     try:
-        answer = b"".join(lines_of("trigru.bench.timing.coldstart:answer_request", msgspec.json.encode(port), limit_s))
-    except ChildDiedError as error:
-        raise ColdStartError(f"the cold start of {port!r} failed: {error}") from error
-    try:
+        answer = b"".join(lines_of(target, msgspec.json.encode(port), limit_s))
         return msgspec.json.decode(answer, type=ColdStart)
-    except msgspec.MsgspecError as error:
-        said = answer.decode(errors="replace")
-        raise ColdStartError(f"the cold start of {port!r} failed: it answered {said!r}") from error
+    except (ChildDiedError, msgspec.MsgspecError) as error:
+        raise ColdStartError(f"the cold start of {port!r} failed: {error}") from error
 
 
 def start_cold(port: str, since_s: float) -> ColdStart:

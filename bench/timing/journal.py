@@ -1,4 +1,4 @@
-"""What a run has measured so far, in a file that survives the run: one line of JSON for each record."""
+"""The journal of a run: a file with one line of JSON for each record, which survives the run."""
 
 import os
 from pathlib import Path
@@ -66,7 +66,7 @@ class Journal(Run):
 
     @classmethod
     def read(cls, path: Path) -> "Journal":
-        """What a file has. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
+        """The journal in a file. Raises a TrigruError if it is missing, and a ResumeError if it is not a journal."""
         self = cls.__new__(cls)
         try:
             lines = [decode(line, Line) for line in _whole(read_whole(path, MOST_BYTES)).splitlines()]

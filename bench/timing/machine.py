@@ -139,7 +139,7 @@ def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_gpus() -> list[dict[str, str]]:
-    """What NVIDIA's driver says of each GPU, as text; empty without a driver, or if it does not answer."""
+    """The answer of NVIDIA's driver about each GPU, as text; empty without a driver, or if it does not answer."""
     if shutil.which(NVIDIA_SMI) is None:
         return []
     command = [NVIDIA_SMI, f"--query-gpu={','.join(QUERIES)}", "--format=csv,noheader,nounits"]

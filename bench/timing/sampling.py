@@ -37,7 +37,7 @@ class CompiledWhileTimingError(TrigruError):
 
 @runtime_checkable
 class Subject(Protocol):
-    """What is timed."""
+    """A program that can be called and waited for."""
 
     def call(self) -> Any:
         """Start a call, and return its outputs, which may not be ready."""

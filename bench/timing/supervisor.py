@@ -26,7 +26,7 @@ NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing 
 
 
 class Request(Struct, frozen=True):
-    """What a process has to measure.
+    """The request to a measuring process.
 
     Args:
         arms: those still to be measured, group by group.
@@ -48,7 +48,7 @@ class Request(Struct, frozen=True):
 
 
 class Underway(Struct, frozen=True, tag=True):
-    """What comes next, and the share of the process's work that was done since the last such message."""
+    """The next piece of work, and the share of the process's work that was done since the last such message."""
 
     what: str
     share: float

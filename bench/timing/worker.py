@@ -6,6 +6,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 
 from ...common.errors import TrigruError
 from ...common.port.compilation import programs_kept_in
-from ...common.port.programs import Build, ProgramFacts, read_program, watch_build
+from ...common.port.programs import ProgramFacts, read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, compiling_processes, expected_of, prepare
 from ..results.arm import Arm, Untimed
@@ -83,55 +84,54 @@ def measure_group(
     def lose(arm: Arm, error: Exception | str) -> None:
         answer(Untimed(arm, error if isinstance(error, str) else _reason(error)))
 
-    ready: list[tuple[Ready, Build | None]] = []
+    ready: list[Ready] = []
     for arm in _shuffled(arms, request):
         answer(Underway(f"compile {arm.id}", part * 0.5 / len(arms), group, arm.id))
         try:
-            found, build = _prepare(request, arm)
+            found = _prepare(request, arm)
             if (found.program.backend or machine.backend) != machine.backend:
                 raise OtherPlatformError(
                     f"it runs on {found.program.device}, and the ports on {machine.device}: they do not compare."
                 )
-            ready.append((found, build))
+            ready.append(found)
         except Exception as error:  # only this arm loses its number
             lose(arm, error)
 
-    ready.sort(key=lambda found: arms.index(found[0].arm))
+    ready.sort(key=lambda found: arms.index(found.arm))
     pace, warm = pace_of(machine.backend), list[WarmUp]()
     for found in list(ready):
-        arm = found[0].arm
-        answer(Underway(f"warm up {arm.id}", 0.0, group, arm.id))
+        answer(Underway(f"warm up {found.arm.id}", 0.0, group, found.arm.id))
         try:
-            warm.append(warm_up(found[0], request.sample_time_s, pace))
+            warm.append(warm_up(found, request.sample_time_s, pace))
         except Exception as error:
             ready.remove(found)
-            lose(arm, error)
-    if not {"baseline", "duplicate"} <= {found.arm.role for found, _ in ready}:
-        for found, _ in ready:
+            lose(found.arm, error)
+    if not {"baseline", "duplicate"} <= {found.arm.role for found in ready}:
+        for found in ready:
             lose(found.arm, NO_BASELINE)
         return GroupTimed(group, request.process, [])
 
     answer(Underway(f"time {group}", 0.0, group))
     rounds = _affordable_rounds(request, warm, pace)
     samples = sample_rounds(
-        [found for found, _ in ready],
+        ready,
         rounds,
         sample_time_s=request.sample_time_s,
         seed=request.process,
         pace=pace,
         warm=warm,
         progress=lambda share: answer(Underway(f"time {group}", part * 0.5 * share, group)),
-        entering=lambda index: mark(ready[index][0].arm),
+        entering=lambda index: mark(ready[index].arm),
     )
     mark(None)
     timed = []
-    for (found, build), sample in zip(ready, samples, strict=True):
+    for found, sample in zip(ready, samples, strict=True):
         if isinstance(sample, Exception):
             lose(found.arm, sample)
         else:
             answer(Underway(f"read the program of {found.arm.id}", 0.0, group, found.arm.id))
             reads = request.process == 0 or machine.backend != "cpu"  # where each process tunes its own
-            timed.append(_timed(found, build, sample, machine, reads))
+            timed.append(_timed(found, sample, machine, reads))
     return GroupTimed(group, request.process, timed)
 
 
@@ -152,7 +152,7 @@ def _marker(request: Request) -> Callable[[Arm | None], None]:
     return mark
 
 
-def _prepare(request: Request, arm: Arm) -> tuple[Ready, Build | None]:
+def _prepare(request: Request, arm: Arm) -> Ready:
     """An arm, and in the first process how long it took to build.
 
     The last process that compiles keeps the program that XLA made of each arm, and the later ones take it from there.
@@ -160,15 +160,14 @@ def _prepare(request: Request, arm: Arm) -> tuple[Ready, Build | None]:
     folder = Path(request.folder) / PROGRAMS / hashlib.sha256(arm.id.encode()).hexdigest()
     tunes = jax.default_backend() != "cpu"  # a kept program holds what was tuned for it
     compiling = request.processes if tunes else compiling_processes(request.processes)
-    first = request.process == 0
     expected_of(arm)  # what the oracle compiles is not the arm's
     keeps = compiling - 1 <= request.process and compiling < request.processes
     with programs_kept_in(folder if keeps else None), watch_build() as account:
         ready = prepare(arm)
-    return ready, account(ready.first_call_s) if first else None
+    return ready if request.process else replace(ready, build=account(ready.first_call_s))
 
 
-def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine, reads: bool) -> Timed:
+def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Timed:
     program = ready.program
     return Timed(
         arm=ready.arm.id,
@@ -177,7 +176,7 @@ def _timed(ready: Ready, build: Build | None, samples: Samples, machine: Machine
         differs=None,
         gate=ready.gate,
         leaves=program.leaves,
-        build=build,
+        build=ready.build,
         program=_read_if_possible(ready) if reads else None,
         calls=samples.calls,
         warm_up_calls=samples.warm_up.calls,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from trigru.bench.processes.hosts import Hosts, read_hosts
+from trigru.bench.processes.hosts import read_hosts
 from trigru.common.errors import InputError
 
 
@@ -39,13 +39,15 @@ def test_hosts_that_are_started_differently_say_so():
         assert "the hosts were started with different ports, kernels or versions." in err
 
 
-@pytest.mark.parametrize("text", ["here", "here,2,0", "here:0x,2,0", "here:80,2", "here:80,2,x", ":80,2,0"])
+@pytest.mark.parametrize(
+    "text", ["here", "here,2,0", "here:0x,2,0", "here:80,2", "here:80,2,x", ":80,2,0", f"here:80,{'9' * 5000},0"]
+)
 def test_hosts_that_cannot_be_read_are_refused(text):
     with pytest.raises(InputError, match="cannot read the hosts"):
         read_hosts(text)
 
 
 def test_hosts_are_found_or_described():
-    assert read_hosts("auto") == Hosts()
+    assert read_hosts("auto") == (None, None, None)
     with pytest.raises(InputError, match="host 2 is not among 2 hosts"):
         read_hosts("here:80,2,2")

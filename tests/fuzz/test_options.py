@@ -14,7 +14,7 @@ from trigru.bench.proving import prover
 NUMBERS = ("-1", "0", "1e999", "nan", "-inf", "", "abc", "9" * 15_000, "1.5", "0x10", "１２", "1_000", "\x1b[31m")
 NAMES = (
     "", "nope", "日本", "\x1b[31mred", "a" * 15_000, "../..", "pure\n", "PURE", "-", "@", "%s", "[bold]x[/]", "\u202e",
-    "tiny@hidden=0", "hidden=1,,2", "stock@x=1", "\udcff",
+    "tiny@hidden=0", "hidden=1,,2", "stock@x=1", "\udcff\x1b[31m",
 )
 FOLDERS = (
     "", " ", "a" * 300, "a/" * 3000, "file", "file/x", "/dev/null/x", "/proc/x", "\x1b[31m", "loop", "dangling", "\0",
@@ -100,3 +100,9 @@ def test_a_reader_that_leaves_ends_with_the_code_of_a_closed_pipe():
         assert process.stdout
         process.stdout.close()
         assert (process.wait(timeout=60), process.stderr and process.stderr.read()) == (141, b"")
+
+
+def test_a_stream_that_is_closed_is_written_to_in_vain():
+    words = [sys.executable, "-m", "trigru.bench.cli", "styles", "nnx"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&- <&-', "sh", *words], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.runs import make_arm, plan
 from trigru.bench.arms import arms
-from trigru.bench.arms.arms import arms_of, expand, packages_of_plan, prepare
+from trigru.bench.arms.arms import expand, packages_of_plan, prepare
 from trigru.bench.arms.peers import Peer, PeerStyle
 from trigru.bench.arms.workloads import QUICK, STANDARD, WORKLOADS, get_workload
 from trigru.bench.results.arm import Sized
@@ -15,9 +15,7 @@ from trigru.common.port.protocol import CallStyle
 from trigru.common.port.styles import functional_program
 from trigru.impls.pure import PurePort
 
-PORTS = ["pure", "linen", "nnx", "equinox"]
-TINY = Sized("tiny")
-
+PORTS = ("pure", "linen", "nnx", "equinox")
 #: Results of different versions are matched by ids. The fused division has each port in its first style.
 NAMES = {
     "stock": """pure[jit] pure[jit]#2 pure[leaves] pure[donated]
@@ -29,12 +27,11 @@ NAMES = {
         nnx[nnx.jit] nnx[nnx.jit]:fused
         equinox[filter_jit] equinox[filter_jit]:fused""",
 }
-KERNELS = {"stock": ["stock"], "fused": ["fused"]}
 
 
 @pytest.mark.parametrize("division", NAMES)
 def test_benchmark_ids_are_pinned(division):
-    found = arms_of(TINY, "train_step", PORTS, kernels=KERNELS[division])
+    found = expand(plan(ports=PORTS, phases=("train_step",), kernels=(division,)))
     names = NAMES[division].split()
     assert [arm.id for arm in found] == [f"tiny/train_step/float32/{division}/{name}" for name in names]
     assert found == [make_arm(name, phase="train_step", division=division) for name in names]
@@ -56,7 +53,7 @@ def test_a_plan_hands_on_styles_and_peers(peer):
 
 def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called():
     def of(*styles, phase="forward"):
-        asked = plan(ports=("pure", "linen", "nnx", "equinox"), styles=styles, phases=(phase,))
+        asked = plan(ports=PORTS, styles=styles, phases=(phase,))
         return [arm.name for arm in expand(asked)[2:]]
 
     assert of("documented") == ["linen[apply]", "nnx[nnx.jit]", "equinox[filter_jit]"]
@@ -71,12 +68,8 @@ def test_labels_ask_for_the_same_styles_of_every_port_whatever_they_are_called()
 
 def test_the_baseline_is_listed_once_and_other_styles_of_its_port_as_others(monkeypatch):
     monkeypatch.setattr(PurePort, "call_styles", (*PurePort.call_styles, CallStyle("scan", "", functional_program)))
-    assert [arm.name for arm in arms_of(TINY, "step", ["pure"])] == [
-        "pure[jit]",
-        "pure[jit]#2",
-        "pure[leaves]",
-        "pure[scan]",
-    ]
+    found = expand(plan(ports=("pure",), phases=("step",)))
+    assert [arm.name for arm in found] == ["pure[jit]", "pure[jit]#2", "pure[leaves]", "pure[scan]"]
 
 
 def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):
@@ -91,11 +84,13 @@ def test_what_is_not_to_be_had_has_one_arm_of_an_unknown_style(monkeypatch):
 
 
 def test_where_matrix_products_dominate_two_styles_of_a_port_are_enough(peer):
-    names = [arm.name for arm in arms_of(Sized("large"), "forward", PORTS, peers=["torch"])]
+    large = plan(workloads=("large",), ports=PORTS, peers=("torch",))
+    names = [arm.name for arm in expand(large)]
     own = ["pure[jit]", "pure[jit]#2", "linen[apply]", "nnx[nnx.jit]", "nnx[split-merge]"]
     own += ["equinox[filter_jit]", "equinox[partition]"]
     assert names == [*own, "torch[eager]", "torch[compile]"]
-    assert [arm.name for arm in arms_of(Sized("large"), "forward", ["nnx"], ["pytree"])][2:] == ["nnx[pytree]"]
+    chosen = plan(workloads=("large",), ports=("nnx",), styles=("pytree",))
+    assert [arm.name for arm in expand(chosen)[2:]] == ["nnx[pytree]"]
 
 
 def test_workloads_are_pinned():

@@ -12,11 +12,9 @@ from trigru.bench.results.arm import Plan
 from trigru.common.equality.checks import DTYPES
 from trigru.common.errors import InputError, UnknownNameError
 
-HOW = {"quick": False, "processes": None}
-
 
 def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):
-    made = make_plan(ports, workloads, phases, styles, kernels, **HOW | how)
+    made = make_plan(ports, workloads, phases, styles, kernels, **{"quick": False} | how)
     assert msgspec.json.decode(msgspec.json.encode(made), type=Plan) == made
     return made
 
@@ -26,22 +24,6 @@ def test_how_long_and_how_often_is_the_plans():
     assert (usual.processes, usual.rounds) == (10, None)
     assert (quick.processes, quick.sample_time_s, usual.sample_time_s) == (4, 2.5e-3, 2.5e-3)
     assert chosen.processes == 2
-
-
-@pytest.mark.parametrize(
-    ("field", "known", "default"),
-    [
-        ("dtype", ("float32", "bfloat16", "float16"), "float32"),
-        ("precision", ("highest", "high", "default"), "highest"),
-    ],
-)
-def test_a_plan_has_each_word_that_is_known_and_no_other(field, known, default):
-    plain = asked()
-    assert getattr(plain, field) == default
-    for word in known:
-        assert getattr(asked(**(HOW | {field: word})), field) == word
-    with pytest.raises(UnknownNameError, match=f"Known: {', '.join(known)}"):
-        asked(**(HOW | {field: "no"}))
 
 
 def test_what_is_named_twice_is_in_a_plan_once_and_in_its_order():

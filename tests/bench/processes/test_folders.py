@@ -27,7 +27,7 @@ def test_who_has_a_claim_is_named_and_waited_for(monkeypatch, readable):
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "claimed\n"
         if not readable:
-            (claims._folder() / f"machine-{platform.node()}.json").write_bytes(b"{}")
+            (claims._folder() / f"machine-{platform.node()}.txt").write_bytes(b"\xff")
         messages = []
 
         def waiting(sentence):

@@ -115,24 +115,13 @@ def test_an_arm_that_raises_while_timed_loses_its_own_numbers():
     assert not np.isnan(fine.time_s).any()
 
 
-@pytest.fixture
-def pass_s(monkeypatch):
-    """Lets time pass on a clock of the test's own, which takes 100 ns to be read."""
-    now_ns = [0]
-
-    def pass_s(seconds):
-        now_ns[0] += round(seconds * 1e9)
-        return now_ns[0]
-
-    monkeypatch.setattr(time, "perf_counter_ns", lambda: pass_s(100e-9))
-    return pass_s
-
-
-def test_arms_are_warm_before_the_clock_counts(pass_s):
+def test_arms_are_warm_before_the_clock_counts(virtual):
     called = []
 
     def arm():
-        called.append(pass_s(0.05 * 0.6 ** min(len(called) + 1, 5)))  # each faster than the one before, as caches fill
+        called.append(
+            virtual.pass_s(0.05 * 0.6 ** min(len(called) + 1, 5))
+        )  # each faster than the one before, as caches fill
 
     found = warm_up(Arm(arm), sample_time_s=0.0)
     assert found.steady
@@ -140,16 +129,16 @@ def test_arms_are_warm_before_the_clock_counts(pass_s):
     assert found.call_time_s == pytest.approx(0.05 * 0.6**5, rel=1e-3)
 
 
-def test_steady_stretches_that_a_faster_one_parts_do_not_end_a_warm_up(pass_s):
+def test_steady_stretches_that_a_faster_one_parts_do_not_end_a_warm_up(virtual):
     times_s = [1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 2e-4]
     left = iter(times_s)
-    assert warm_up(Arm(lambda: pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
+    assert warm_up(Arm(lambda: virtual.pass_s(next(left))), sample_time_s=0.0).calls == len(times_s)
 
 
-def test_a_warm_up_that_does_not_end_is_reported(pass_s, monkeypatch):
+def test_a_warm_up_that_does_not_end_is_reported(virtual, monkeypatch):
     monkeypatch.setattr("trigru.bench.timing.sampling.MAX_WARM_UP_S", 0.2)
     delay_s = iter(np.geomspace(0.1, 0.01, 50))
-    assert not warm_up(Arm(lambda: pass_s(next(delay_s))), sample_time_s=0.0).steady
+    assert not warm_up(Arm(lambda: virtual.pass_s(next(delay_s))), sample_time_s=0.0).steady
 
 
 class Queue:
@@ -171,6 +160,9 @@ class Clock:
     """In place of `time`: it moves by what is done, and by a nanosecond when it is looked at."""
 
     now_s = free_s = 0.0
+
+    def pass_s(self, seconds):
+        self.now_s += seconds
 
     def perf_counter_ns(self):
         self.now_s += 1e-9
