@@ -11,7 +11,7 @@ from ..reporting.console import say, show_lines
 from ..upgrades.bisect import Culprit, bisect
 from ..upgrades.changes import KINDS, Change, changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
-from ..upgrades.folder import Arrays, is_snapshot, load
+from ..upgrades.files import Arrays, is_snapshot, load
 from ..upgrades.matrix import place_of, run_in, run_trigru
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_lines

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from ...common.errors import InputError, UnknownNameError
+from ...common.errors import InputError, UnjudgedError, UnknownNameError
 from ...impls import port_names
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
@@ -16,16 +16,13 @@ from ..reporting.diff import check_comparable, diff_tables, outcome
 from ..results.files import FILE
 from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
-from ..upgrades.folder import is_snapshot, load
+from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_lines, change_tables
 from ..upgrades.versions import changed, with_candidates
 from .pages import write_diff
-
-#: The exit code where nothing can be judged, as `git bisect run` takes it.
-UNKNOWN = 125
 
 
 def diff(
@@ -55,18 +52,17 @@ def diff(
                 f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
             )
         with tempfile.TemporaryDirectory() as place:
-            _take_now(Path(place) / "now", load(old)[0], candidates)
-            failed = _diff_snapshots(old, Path(place) / "now", fail_on, details=details)
-            code = int(failed)
+            was = load(old)
+            _take_now(Path(place) / "now", was[0], candidates)
+            codes = [_diff_snapshots(was, load(Path(place) / "now"), fail_on, details=details)]
     elif (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-        failed = _diff_snapshots(old, new, fail_on, details=details)
-        both = all((folder / FILE).is_file() for folder in (old, new))
-        slower = _diff_runs(old, new, details=details, output=output, **how) if both else 0
-        code = max(int(failed), slower if "slower" in fail_on or slower > 1 else 0)
+        codes = [_diff_snapshots(load(old), load(new), fail_on, details=details)]
+        if all((folder / FILE).is_file() for folder in (old, new)):
+            codes.append(_diff_runs(old, new, details=details, output=output, **how))
     else:
-        code = _diff_runs(old, new, details=details, output=output, **how)
-    if code:
-        raise typer.Exit(code)
+        codes = [_diff_runs(old, new, details=details, output=output, **how)]
+    if any(codes):
+        raise typer.Exit(1 if 1 in codes else max(codes))
 
 
 def _are_runs(old: Path, new: Path) -> bool:
@@ -90,8 +86,10 @@ def read_kinds(text: str | None) -> tuple[str, ...]:
 def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
     """A snapshot of what is installed, or of candidates in its place, of what an older one has."""
     names = list(dict.fromkeys(subject.framework for subject in old.subjects))
-    own = names[0].endswith(".py")
-    if not own and not set(names) & set(port_names()):
+    own = any(name.endswith(".py") for name in names)
+    if own:
+        _check_own(names)
+    elif not set(names) & set(port_names()):
         raise InputError(f"OLD is of {', '.join(names)}, and of no port: the test that took it compares it.")
     if candidates:
         of = names[:1] if own else [*(f"--port={name}" for name in names), *["--no-equality"] * (old.equality is None)]
@@ -101,20 +99,27 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
         except EnvironmentFailedError as error:
             problem = str(error)
         if problem:
-            say(f"{' '.join(candidates)} has no snapshot, so that nothing is compared: {problem}")
-            raise typer.Exit(UNKNOWN)
+            raise UnjudgedError(f"{' '.join(candidates)} has no snapshot, so that nothing is compared: {problem}")
         return
     from ..processes.probe import check_jax
     from ..proving.prover import Prover
-    from .snapshot import take_file_into, take_into
+    from .snapshot import snapshot, snapshot_of_file
 
     check_jax()
-    folder.mkdir()
     if own:
-        take_file_into(folder, names[0])
+        snapshot_of_file(folder, names[0])
         return
     with Prover(keep=True) as prover:
-        take_into(folder, names, equality=old.equality is not None, prover=prover)
+        snapshot(folder, names, equality=old.equality is not None, prover=prover)
+
+
+def _check_own(names: Sequence[str]) -> None:
+    """Refuse to run the file that a snapshot names, which may be anybody's, unless it is below the current folder."""
+    if len(names) > 1 or not Path(names[0]).resolve().is_relative_to(Path.cwd().resolve()):
+        raise InputError(
+            f"OLD is of {', '.join(names)}, not below this folder, and is not run since OLD says so. "
+            "Take the newer one yourself: trigru snapshot FILE -o NEW, then trigru diff OLD NEW."
+        )
 
 
 def _diff_runs(old: Path, new: Path, *, details: bool, output: Path | None, **how: Any) -> int:
@@ -126,17 +131,15 @@ def _diff_runs(old: Path, new: Path, *, details: bool, output: Path | None, **ho
     return found.exit_code
 
 
-def _diff_snapshots(old: Path, new: Path, fail_on: Sequence[str], *, details: bool) -> bool:
-    """Whether something changed that makes it fail."""
-    was, is_now = load(old), load(new)
-    if not {s.name for s in was[0].subjects} & {s.name for s in is_now[0].subjects}:
-        say("the snapshots have no port in common, so that nothing is compared.")
-        raise typer.Exit(UNKNOWN)
-    found: list[Change] = [*unread(old, was[0]), *changes(was, is_now)]
-    other = changed(was[0].machine.versions, is_now[0].machine.versions)
+def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str], *, details: bool) -> int:
+    """1 if something changed that makes it fail, else 0."""
+    if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
+        raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
+    found: list[Change] = [*unread(old), *changes(old, new)]
+    other = changed(old[0].machine.versions, new[0].machine.versions)
     versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
     head, *lines = change_lines(found, fail_on)
-    show_lines([head, versions, *reservations(was[0], is_now[0]), *lines])
+    show_lines([head, versions, *lines, *reservations(old[0], new[0])])
     if details:
         show(change_tables(found, fail_on), details=True)
-    return any(change.kind in fail_on for change in found)
+    return int(any(change.kind in fail_on for change in found))

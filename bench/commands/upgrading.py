@@ -68,15 +68,16 @@ def snapshot(
         if ports:
             raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
         with claim_folder(output, timing=False):
-            from .snapshot import snapshot_of_file
+            from .snapshot import snapshot_of_file, tell
 
-            snapshot_of_file(str(file), output)
+            tell(output, snapshot_of_file(output, str(file)))
         return
     with claim_folder(output, timing=False), Prover(keep=given.keeps(), early=equality and not ports) as prover:
-        from . import options
-        from .snapshot import snapshot
+        from .options import read_ports
+        from .snapshot import snapshot, tell
 
-        snapshot(output, options.read_ports(ports), equality=equality, anew=anew or not given.keeps(), prover=prover)
+        anew = anew or not given.keeps()
+        tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
 
 
 def diff(
@@ -93,7 +94,7 @@ def diff(
     """Show what changed between two snapshots, by what it means, or between two runs.
 
     Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
-    --fail-above, beyond chance among all arms; 2 if the files do not compare.
+    --fail-above, beyond chance among all arms; 125 if the files do not compare.
     """
     if (new is None) != now:
         raise typer.BadParameter("pass NEW, or --now, and not both.")

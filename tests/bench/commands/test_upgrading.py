@@ -12,7 +12,7 @@ from trigru.bench.commands import bisect
 from trigru.bench.commands import diff as command
 from trigru.bench.commands.diff import read_kinds
 from trigru.bench.upgrades.changes import FAILING, KINDS, Change
-from trigru.bench.upgrades.folder import load
+from trigru.bench.upgrades.files import load
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.versions import read_set
 from trigru.common.errors import InputError, UnknownNameError
@@ -41,9 +41,9 @@ def test_a_diff_reads_the_checkpoints_of_the_older_snapshot_and_goes_from_old_to
         for name, lines, jax in (("linen", 100, "0.5.0"), ("nnx", 200, "0.6.0"))
     )  # fmt: skip
     read = []
-    monkeypatch.setattr(command, "unread", lambda folder, of: read.append((folder, of)) or [])
+    monkeypatch.setattr(command, "unread", lambda of: read.append(of) or [])
     found = invoke("diff", str(old), str(new))
-    assert read == [(old, load(old)[0])]
+    assert read == [load(old)]
     assert "Versions: jax 0.5.0 -> 0.6.0." in found.stdout
     assert "calls: pure: train_step jit adam float32: 200 lines, was 100 lines" in found.stdout
 
@@ -96,9 +96,30 @@ def test_what_two_folders_both_hold_is_compared(write, tmp_path, holds):
     assert isinstance(page.exception, InputError) == ("r" not in compared)
 
 
+def test_what_does_not_compare_is_exit_code_125(write, tmp_path):
+    places = [write(name, Subject("pure", "pure")) for name in ("old", "new")]
+    for place, workload in zip(places, ("tiny", "question"), strict=True):
+        save(draw_run(1, groups=(f"{workload}/forward",), processes=2, rounds=3), place / "results.json")
+    code, _, err = call("diff", *map(str, places))
+    assert (code, "no arm in common" in err) == (125, True), err
+    code, _, err = call("diff", str(places[0]), str(write("other", Subject("mine", "mine"))))
+    assert (code, "no port in common" in err) == (125, True)
+
+
 def test_now_is_of_the_frameworks_that_a_snapshot_has():
     with pytest.raises(InputError, match="OLD is of mine, and of no port"):
         command._take_now(Path("x"), snapshot_of(Subject("mine", "mine")), ())
+
+
+@pytest.mark.parametrize("file", ["/tmp/evil.py", "../evil.py", "link/evil.py"])
+def test_a_file_elsewhere_is_not_run_because_a_snapshot_names_it(tmp_path, monkeypatch, file):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("link").symlink_to(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit('it ran')")
+    for subjects in ([Subject("model", file)], [Subject("model", "mine.py"), Subject("model", file)]):
+        with pytest.raises(InputError, match="is not run since OLD says so"):
+            command._take_now(Path("x"), snapshot_of(*subjects), ())
 
 
 # bisect
