@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
+from ..reporting.findings import Finding, Format, written
+from ..reporting.sections import Section
 from ..results.files import FILE
 from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
@@ -20,7 +23,7 @@ from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_lines, change_tables
+from ..upgrades.tables import change_lines, change_tables, said_of
 from ..upgrades.versions import changed, with_candidates
 from .pages import write_diff
 
@@ -32,6 +35,7 @@ def diff(
     candidates: Sequence[str] = (),
     fail_on: Sequence[str],
     details: bool,
+    format: Format = "text",
     output: Path | None = None,
     **how: Any,
 ) -> None:
@@ -41,6 +45,7 @@ def diff(
         old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
         candidates: requirements that are installed instead of what is, in an environment of its own.
         fail_on: kinds of changes between snapshots that end with exit code 1.
+        format: of what is printed.
         output: a folder, where a page and a picture of two runs are written.
         how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
     """
@@ -54,15 +59,40 @@ def diff(
         with tempfile.TemporaryDirectory() as place:
             was = load(old)
             _take_now(Path(place) / "now", was[0], candidates)
-            codes = [_diff_snapshots(was, load(Path(place) / "now"), fail_on, details=details)]
+            results = [_diff_snapshots(was, load(Path(place) / "now"), fail_on)]
     elif (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-        codes = [_diff_snapshots(load(old), load(new), fail_on, details=details)]
+        results = [_diff_snapshots(load(old), load(new), fail_on)]
         if all((folder / FILE).is_file() for folder in (old, new)):
-            codes.append(_diff_runs(old, new, details=details, output=output, **how))
+            results.append(_diff_runs(old, new, output=output, **how))
     else:
-        codes = [_diff_runs(old, new, details=details, output=output, **how)]
-    if any(codes):
-        raise typer.Exit(1 if 1 in codes else max(codes))
+        results = [_diff_runs(old, new, output=output, **how)]
+    if format == "text":
+        for result in results:
+            show_lines([*result.head, *result.lines])
+            show(result.sections, above=[""], details=details)
+    else:
+        head = [line for result in results for line in result.head]
+        findings = [finding for result in results for finding in result.findings]
+        typer.echo(written(format, "trigru diff", head, findings))
+    if codes := {result.code for result in results} - {0}:
+        raise typer.Exit(min(codes))
+
+
+@dataclass
+class _Result:
+    """The result of comparing two snapshots or two runs.
+
+    Args:
+        head: sentences on the whole.
+        lines: that follow on a screen.
+        sections: tables below them.
+    """
+
+    code: int
+    head: list[str]
+    findings: list[Finding]
+    lines: list[str] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
 
 
 def _are_runs(old: Path, new: Path) -> bool:
@@ -122,24 +152,26 @@ def _check_own(names: Sequence[str]) -> None:
         )
 
 
-def _diff_runs(old: Path, new: Path, *, details: bool, output: Path | None, **how: Any) -> int:
+def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Result:
     found = compare_runs(load_results(old), load_results(new), **how)
     check_comparable(found)
-    show(diff_tables(found), above=[*outcome(found), ""], details=details)
     if output is not None:
         say(f"written: {', '.join(map(str, write_diff(output, found)))}")
-    return found.exit_code
+    findings = [
+        *(Finding("broken", p.port, f"no longer equal: {', '.join(p.newly_failed)}", True) for p in found.lost_proofs),
+        *(Finding(c.verdict, c.arm.id, f"{c.comparison.ratio:.3g} times as long", c.regression) for c in found.moved),
+    ]
+    return _Result(found.exit_code, outcome(found), findings, sections=diff_tables(found))
 
 
-def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str], *, details: bool) -> int:
-    """1 if something changed that makes it fail, else 0."""
+def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
         raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
     found: list[Change] = [*unread(old), *changes(old, new)]
     other = changed(old[0].machine.versions, new[0].machine.versions)
     versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
     head, *lines = change_lines(found, fail_on)
-    show_lines([head, versions, *lines, *reservations(old[0], new[0])])
-    if details:
-        show(change_tables(found, fail_on), details=True)
-    return int(any(change.kind in fail_on for change in found))
+    doubts = reservations(old[0], new[0])
+    findings = [Finding(c.kind, c.subject, said_of(c), c.kind in fail_on, c.line) for c in found]
+    failed = any(finding.failed for finding in findings)
+    return _Result(int(failed), [head, versions], findings, [*lines, *doubts], change_tables(found, fail_on))

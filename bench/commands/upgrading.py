@@ -1,7 +1,7 @@
 """The commands that answer whether an upgrade changed something. Their options; heavy imports wait."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ FailOn = Annotated[
         help="The kinds of changes between snapshots that make exit code 1, with commas. By default all but "
         "memory, bits and program; or all, or none.",
     ),
+]
+FindingsFormat = Annotated[
+    Literal["text", "json", "junit", "markdown", "github"],
+    typer.Option("--format", help="text; for machines json, junit, markdown or github (annotations, and a summary)."),
 ]
 Equality = Annotated[
     bool, typer.Option("--equality/--no-equality", help="Also prove equality, which takes most of the time.")
@@ -89,6 +93,7 @@ def diff(
     fail_above: given.FailAbove = 0.05,
     anyway: given.Anyway = False,
     details: given.Details = False,
+    format: FindingsFormat = "text",
     output: given.DiffFolder = None,
 ) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.
@@ -109,6 +114,7 @@ def diff(
         candidates=candidates or (),
         fail_on=kinds,
         details=details,
+        format=format,
         output=output,
         fail_above=fail_above,
         anyway=anyway,

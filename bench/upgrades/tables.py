@@ -51,10 +51,14 @@ def _lines_of(alike: Sequence[Change]) -> list[str]:
     first = alike[0]
     names = list(dict.fromkeys(change.subject for change in alike))
     subjects = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
-    was = f", was {_short(first.old)}" if first.old else ""
     more = f" ({len(alike)} such changes)" if len(alike) > len(names) else ""
-    lines = [f"{first.kind}: {subjects}: {_short(first.what)}: {_short(first.new or 'none')}{was}{more}"]
-    return [*lines, *([f"    at {first.line}"] if first.line else [])]
+    return [f"{first.kind}: {subjects}: {said_of(first)}{more}", *([f"    at {first.line}"] if first.line else [])]
+
+
+def said_of(change: Change) -> str:
+    """A change in words, without its kind and subject."""
+    was = f", was {_short(change.old)}" if change.old else ""
+    return f"{_short(change.what)}: {_short(change.new or 'none')}{was}"
 
 
 def change_tables(found: Sequence[Change], fail_on: Iterable[str]) -> list[Section]:

@@ -20,7 +20,7 @@ COMMANDS = {
         "--anew",
     },
     "report": {"--format", "--ratio", "--workload", "--phase", "--style", "--details", "--output"},
-    "diff": {"--fail-above", "--anyway", "--details", "--now", "--with", "--fail-on", "--output"},
+    "diff": {"--fail-above", "--anyway", "--details", "--now", "--with", "--fail-on", "--format", "--output"},
     "snapshot": {"--port", "--equality", "--no-equality", "--anew", "--output"},
     "matrix": {"--from", "--every", "--port", "--python", "--equality", "--no-equality", "--details", "--output"},
     "bisect": {"--port", "--python", "--with", "--fact", "--output"},

@@ -1,5 +1,6 @@
 """Which snapshots `trigru diff`, `bisect`, `matrix` and `snapshot` take, read and compare, and in which order."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -96,14 +97,18 @@ def test_what_two_folders_both_hold_is_compared(write, tmp_path, holds):
     assert isinstance(page.exception, InputError) == ("r" not in compared)
 
 
-def test_what_does_not_compare_is_exit_code_125(write, tmp_path):
-    places = [write(name, Subject("pure", "pure")) for name in ("old", "new")]
-    for place, workload in zip(places, ("tiny", "question"), strict=True):
-        save(draw_run(1, groups=(f"{workload}/forward",), processes=2, rounds=3), place / "results.json")
-    code, _, err = call("diff", *map(str, places))
-    assert (code, "no arm in common" in err) == (125, True), err
-    code, _, err = call("diff", str(places[0]), str(write("other", Subject("mine", "mine"))))
+def test_snapshots_that_do_not_compare_are_exit_code_125(write):
+    code, _, err = call("diff", *(str(write(name, Subject(name, name))) for name in ("pure", "mine")))
     assert (code, "no port in common" in err) == (125, True)
+
+
+def test_changes_are_printed_for_machines_too(write):
+    old, new = (str(write(f"{lines}", Subject("pure", "pure", calls=step_calls(lines)))) for lines in (100, 200))
+    done = invoke("diff", old, new, "--format", "json")
+    assert done.exit_code == 1
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["kind"], finding["subject"], finding["failed"]) == ("calls", "pure", True)
+    assert finding["text"] == "train_step jit adam float32: 200 lines, was 100 lines"
 
 
 def test_now_is_of_the_frameworks_that_a_snapshot_has():
