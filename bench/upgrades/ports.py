@@ -50,8 +50,10 @@ def look_at_port(port: Port, subject: Subject, kept: Kept) -> None:
 def _save(port: Port, subject: Subject, kept: Kept) -> None:
     """A file of parameters in each format that needs no pickle."""
     layout = getattr(port, "layout", None)
+    if not isinstance(layout, Layout):
+        return
     params = random_params(CLASSIFIER, seed=2)
-    for container in CONTAINERS if isinstance(layout, Layout) else ():
+    for container in CONTAINERS:
         if container.optional or (container.layouts and layout.name not in container.layouts):
             continue
         suffix = container.suffixes[0]
