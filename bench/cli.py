@@ -264,14 +264,14 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding cannot show is replaced
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    from ..common.errors import TrigruError
+    from ..common.errors import TrigruError, UnjudgedError
 
     try:
         app()
     except (TrigruError, OSError) as error:
         where = "" if getattr(error, "filename", "") is not None else "stdout: "  # of a file, the error says which
         say(f"error: {where}{error}")
-        sys.exit(2)
+        sys.exit(125 if isinstance(error, UnjudgedError) else 2)
 
 
 if __name__ == "__main__":

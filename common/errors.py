@@ -18,6 +18,10 @@ class NotOfferedError(TrigruError, NotImplementedError):
     """Something of the contract that a port doesn't have: a check that needs it counts as not offered, not as wrong."""
 
 
+class UnjudgedError(TrigruError):
+    """What was asked cannot be judged, as of files that do not compare: a command ends with exit code 125."""
+
+
 class DefectError(TrigruError, AssertionError):
     """A fault of a port that a check found without comparing arrays: the check has failed."""
 

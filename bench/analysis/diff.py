@@ -144,10 +144,10 @@ class Diff:
 
     @property
     def exit_code(self) -> int:
-        """1 if equality was lost; else 2 if problems were not accepted; else 1 if there is a regression; else 0."""
+        """1 if equality was lost; else 125 if problems were not accepted; else 1 if there is a regression; else 0."""
         if self.lost_proofs:
             return 1
-        return 2 if self.problems and not self.anyway else int(bool(self.regressions))
+        return 125 if self.problems and not self.anyway else int(bool(self.regressions))
 
     @property
     def moved(self) -> list[Change]:

@@ -11,7 +11,7 @@ from ..reporting.console import say, show_lines
 from ..upgrades.bisect import Culprit, bisect
 from ..upgrades.changes import KINDS, Change, changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
-from ..upgrades.folder import Arrays, is_snapshot, load
+from ..upgrades.files import Arrays, is_snapshot, load
 from ..upgrades.matrix import place_of, run_in, run_trigru
 from ..upgrades.record import Snapshot
 from ..upgrades.tables import change_lines
@@ -40,8 +40,8 @@ def find(
     """Find the release, and print it with what differs. Raises a BisectError if nothing is found between them."""
     if (fact is None) == (not command):
         raise typer.BadParameter("pass --fact, or a command after --, and not both.")
-    if fact is not None and (fact not in KINDS or fact in ("better", "slower")):
-        raise UnknownNameError("fact", fact, [kind for kind in KINDS if kind not in ("better", "slower")])
+    if fact is not None and (fact not in KINDS or fact == "better"):
+        raise UnknownNameError("fact", fact, [kind for kind in KINDS if kind != "better"])
     for name in ports or ():
         if name not in port_names():
             raise UnknownNameError("port", name, port_names())

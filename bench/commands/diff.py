@@ -2,30 +2,30 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from ...common.errors import InputError, UnknownNameError
+from ...common.errors import InputError, UnjudgedError, UnknownNameError
 from ...impls import port_names
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
+from ..reporting.findings import Finding, Format, written
+from ..reporting.sections import Section
 from ..results.files import FILE
 from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
 from ..upgrades.environments import EnvironmentFailedError, Environments
-from ..upgrades.folder import is_snapshot, load
+from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_lines, change_tables
+from ..upgrades.tables import change_lines, change_tables, said_of
 from ..upgrades.versions import changed, with_candidates
 from .pages import write_diff
-
-#: The exit code where nothing can be judged, as `git bisect run` takes it.
-UNKNOWN = 125
 
 
 def diff(
@@ -35,6 +35,7 @@ def diff(
     candidates: Sequence[str] = (),
     fail_on: Sequence[str],
     details: bool,
+    format: Format = "text",
     output: Path | None = None,
     **how: Any,
 ) -> None:
@@ -44,6 +45,7 @@ def diff(
         old, new: folders, or files of runs; without a new one, a snapshot of what is installed is taken.
         candidates: requirements that are installed instead of what is, in an environment of its own.
         fail_on: kinds of changes between snapshots that end with exit code 1.
+        format: of what is printed.
         output: a folder, where a page and a picture of two runs are written.
         how: of runs, as `trigru.bench.analysis.diff.diff` takes it.
     """
@@ -55,18 +57,42 @@ def diff(
                 f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
             )
         with tempfile.TemporaryDirectory() as place:
-            _take_now(Path(place) / "now", load(old)[0], candidates)
-            failed = _diff_snapshots(old, Path(place) / "now", fail_on, details=details)
-            code = int(failed)
+            was = load(old)
+            _take_now(Path(place) / "now", was[0], candidates)
+            results = [_diff_snapshots(was, load(Path(place) / "now"), fail_on)]
     elif (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-        failed = _diff_snapshots(old, new, fail_on, details=details)
-        both = all((folder / FILE).is_file() for folder in (old, new))
-        slower = _diff_runs(old, new, details=details, output=output, **how) if both else 0
-        code = max(int(failed), slower if "slower" in fail_on or slower > 1 else 0)
+        results = [_diff_snapshots(load(old), load(new), fail_on)]
+        if all((folder / FILE).is_file() for folder in (old, new)):
+            results.append(_diff_runs(old, new, output=output, **how))
     else:
-        code = _diff_runs(old, new, details=details, output=output, **how)
-    if code:
-        raise typer.Exit(code)
+        results = [_diff_runs(old, new, output=output, **how)]
+    if format == "text":
+        for result in results:
+            show_lines([*result.head, *result.lines])
+            show(result.sections, above=[""], details=details)
+    else:
+        head = [line for result in results for line in result.head]
+        findings = [finding for result in results for finding in result.findings]
+        typer.echo(written(format, "trigru diff", head, findings))
+    if codes := {result.code for result in results} - {0}:
+        raise typer.Exit(min(codes))
+
+
+@dataclass
+class _Result:
+    """The result of comparing two snapshots or two runs.
+
+    Args:
+        head: sentences on the whole.
+        lines: that follow on a screen.
+        sections: tables below them.
+    """
+
+    code: int
+    head: list[str]
+    findings: list[Finding]
+    lines: list[str] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
 
 
 def _are_runs(old: Path, new: Path) -> bool:
@@ -90,8 +116,10 @@ def read_kinds(text: str | None) -> tuple[str, ...]:
 def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
     """A snapshot of what is installed, or of candidates in its place, of what an older one has."""
     names = list(dict.fromkeys(subject.framework for subject in old.subjects))
-    own = names[0].endswith(".py")
-    if not own and not set(names) & set(port_names()):
+    own = any(name.endswith(".py") for name in names)
+    if own:
+        _check_own(names)
+    elif not set(names) & set(port_names()):
         raise InputError(f"OLD is of {', '.join(names)}, and of no port: the test that took it compares it.")
     if candidates:
         of = names[:1] if own else [*(f"--port={name}" for name in names), *["--no-equality"] * (old.equality is None)]
@@ -101,42 +129,49 @@ def _take_now(folder: Path, old: Snapshot, candidates: Sequence[str]) -> None:
         except EnvironmentFailedError as error:
             problem = str(error)
         if problem:
-            say(f"{' '.join(candidates)} has no snapshot, so that nothing is compared: {problem}")
-            raise typer.Exit(UNKNOWN)
+            raise UnjudgedError(f"{' '.join(candidates)} has no snapshot, so that nothing is compared: {problem}")
         return
     from ..processes.probe import check_jax
     from ..proving.prover import Prover
-    from .snapshot import take_file_into, take_into
+    from .snapshot import snapshot, snapshot_of_file
 
     check_jax()
-    folder.mkdir()
     if own:
-        take_file_into(folder, names[0])
+        snapshot_of_file(folder, names[0])
         return
     with Prover(keep=True) as prover:
-        take_into(folder, names, equality=old.equality is not None, prover=prover)
+        snapshot(folder, names, equality=old.equality is not None, prover=prover)
 
 
-def _diff_runs(old: Path, new: Path, *, details: bool, output: Path | None, **how: Any) -> int:
+def _check_own(names: Sequence[str]) -> None:
+    """Refuse to run the file that a snapshot names, which may be anybody's, unless it is below the current folder."""
+    if len(names) > 1 or not Path(names[0]).resolve().is_relative_to(Path.cwd().resolve()):
+        raise InputError(
+            f"OLD is of {', '.join(names)}, not below this folder, and is not run since OLD says so. "
+            "Take the newer one yourself: trigru snapshot FILE -o NEW, then trigru diff OLD NEW."
+        )
+
+
+def _diff_runs(old: Path, new: Path, *, output: Path | None, **how: Any) -> _Result:
     found = compare_runs(load_results(old), load_results(new), **how)
     check_comparable(found)
-    show(diff_tables(found), above=[*outcome(found), ""], details=details)
     if output is not None:
         say(f"written: {', '.join(map(str, write_diff(output, found)))}")
-    return found.exit_code
+    findings = [
+        *(Finding("broken", p.port, f"no longer equal: {', '.join(p.newly_failed)}", True) for p in found.lost_proofs),
+        *(Finding(c.verdict, c.arm.id, f"{c.comparison.ratio:.3g} times as long", c.regression) for c in found.moved),
+    ]
+    return _Result(found.exit_code, outcome(found), findings, sections=diff_tables(found))
 
 
-def _diff_snapshots(old: Path, new: Path, fail_on: Sequence[str], *, details: bool) -> bool:
-    """Whether something changed that makes it fail."""
-    was, is_now = load(old), load(new)
-    if not {s.name for s in was[0].subjects} & {s.name for s in is_now[0].subjects}:
-        say("the snapshots have no port in common, so that nothing is compared.")
-        raise typer.Exit(UNKNOWN)
-    found: list[Change] = [*unread(old, was[0]), *changes(was, is_now)]
-    other = changed(was[0].machine.versions, is_now[0].machine.versions)
+def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
+    if not {s.name for s in old[0].subjects} & {s.name for s in new[0].subjects}:
+        raise UnjudgedError("the snapshots have no port in common, so that nothing is compared.")
+    found: list[Change] = [*unread(old), *changes(old, new)]
+    other = changed(old[0].machine.versions, new[0].machine.versions)
     versions = f"Versions: {', '.join(other)}." if other else "Both are of the same versions."
     head, *lines = change_lines(found, fail_on)
-    show_lines([head, versions, *reservations(was[0], is_now[0]), *lines])
-    if details:
-        show(change_tables(found, fail_on), details=True)
-    return any(change.kind in fail_on for change in found)
+    doubts = reservations(old[0], new[0])
+    findings = [Finding(c.kind, c.subject, said_of(c), c.kind in fail_on, c.line) for c in found]
+    failed = any(finding.failed for finding in findings)
+    return _Result(int(failed), [head, versions], findings, [*lines, *doubts], change_tables(found, fail_on))

@@ -1,7 +1,7 @@
 """The commands that answer whether an upgrade changed something. Their options; heavy imports wait."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ FailOn = Annotated[
         help="The kinds of changes between snapshots that make exit code 1, with commas. By default all but "
         "memory, bits and program; or all, or none.",
     ),
+]
+FindingsFormat = Annotated[
+    Literal["text", "json", "junit", "markdown", "github"],
+    typer.Option("--format", help="text; for machines json, junit, markdown or github (annotations, and a summary)."),
 ]
 Equality = Annotated[
     bool, typer.Option("--equality/--no-equality", help="Also prove equality, which takes most of the time.")
@@ -68,15 +72,16 @@ def snapshot(
         if ports:
             raise typer.BadParameter("--port is about trigru's ports: it does not go with FILE.")
         with claim_folder(output, timing=False):
-            from .snapshot import snapshot_of_file
+            from .snapshot import snapshot_of_file, tell
 
-            snapshot_of_file(str(file), output)
+            tell(output, snapshot_of_file(output, str(file)))
         return
     with claim_folder(output, timing=False), Prover(keep=given.keeps(), early=equality and not ports) as prover:
-        from . import options
-        from .snapshot import snapshot
+        from .options import read_ports
+        from .snapshot import snapshot, tell
 
-        snapshot(output, options.read_ports(ports), equality=equality, anew=anew or not given.keeps(), prover=prover)
+        anew = anew or not given.keeps()
+        tell(output, snapshot(output, read_ports(ports), equality=equality, anew=anew, prover=prover))
 
 
 def diff(
@@ -88,12 +93,13 @@ def diff(
     fail_above: given.FailAbove = 0.05,
     anyway: given.Anyway = False,
     details: given.Details = False,
+    format: FindingsFormat = "text",
     output: given.DiffFolder = None,
 ) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.
 
     Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
-    --fail-above, beyond chance among all arms; 2 if the files do not compare.
+    --fail-above, beyond chance among all arms; 125 if the files do not compare.
     """
     if (new is None) != now:
         raise typer.BadParameter("pass NEW, or --now, and not both.")
@@ -108,6 +114,7 @@ def diff(
         candidates=candidates or (),
         fail_on=kinds,
         details=details,
+        format=format,
         output=output,
         fail_above=fail_above,
         anyway=anyway,

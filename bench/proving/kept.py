@@ -133,7 +133,8 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
 
     Args:
         environment: variables.
-        search: where Python looks for modules. The first entry is left out where it is the script's folder.
+        search: where Python looks for modules. The current folder and the script's are left out, unless PYTHONPATH has
+            them: what lies there then stands before the packages.
         own: folders whose files are read whole: trigru's, and those of packages that are installed editable.
     """
     found = hashlib.sha256()
@@ -150,8 +151,10 @@ def digest_of(environment: "os._Environ[str] | dict[str, str]", search: Iterable
     for folder in own:
         for path, _ in _files(str(folder), everything=True):
             add("own", path, _content(path))
+    path = environment.get("PYTHONPATH")
+    named = {os.path.abspath(place) for place in path.split(os.pathsep)} if path else set()
     for place in search:
-        if place in ("", os.getcwd(), script):
+        if place in ("", os.getcwd(), script) and os.path.abspath(place) not in named:
             continue
         add("search", place)
         for name in sorted(os.listdir(place)) if os.path.isdir(place) else [""]:

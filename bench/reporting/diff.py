@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from ...common.errors import InputError, listed
+from ...common.errors import UnjudgedError, listed
 from ..analysis.diff import TOO_NOISY, Change, Diff, Problem, ProofChange
 from ..analysis.equality import Proof
 from ..results.grouping import grouped
@@ -25,13 +25,15 @@ _VERDICT = (
 
 
 def check_comparable(diff: Diff) -> None:
-    """Raise InputError if there is nothing to compare: no arm in common, and no proof of equality in both files."""
+    """Raise UnjudgedError if there is nothing to compare: no arm in common, and no proof of equality in both files."""
     if diff.judged or any(p.old and p.new for p in diff.proofs):
         return
     other_work = [problem.detail for problem in diff.problems if problem.group]
     old, new = (", ".join(results.groups()) or "nothing" for results in (diff.old, diff.new))
     why = "; ".join(other_work) or f"OLD has {old}; NEW has {new}"
-    raise InputError(f"the files have no arm in common to judge. {why}. Measure the same workloads, phases and ports.")
+    raise UnjudgedError(
+        f"the files have no arm in common to judge. {why}. Measure the same workloads, phases and ports."
+    )
 
 
 def outcome(diff: Diff) -> list[str]:
@@ -195,7 +197,7 @@ def _problems(diff: Diff) -> Section:
         "Where the files do not compare",
         (Prose("reason"), Prose("what")),
         [_problem(problem) for problem in diff.problems],
-        (accepts if diff.anyway else f"The files do not compare in full: exit code 2. {accepts}",),
+        (accepts if diff.anyway else f"The files do not compare in full: exit code 125. {accepts}",),
     )
 
 

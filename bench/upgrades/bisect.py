@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from packaging.version import Version
 
-from ...common.errors import InputError, TrigruError
+from ...common.errors import InputError, TrigruError, UnjudgedError
 from .versions import SUBJECTS, VersionSet
 
 #: Whether a set is good: None where it cannot be told, since it does not install or run.
@@ -52,7 +52,8 @@ def bisect(
         releases: of a package, all its versions, from the oldest to the newest.
 
     Raises:
-        BisectError: the good set is not good, the bad one is, or what lies between cannot be judged.
+        BisectError: the good set is not good, the bad one is, or no framework moved between the nearest days.
+        UnjudgedError: one of the two cannot be judged.
     """
     by_days = good.day is not None and bad.day is not None
     if by_days and good.day >= bad.day:  # pyright: ignore[reportOperatorIssue]
@@ -66,7 +67,7 @@ def bisect(
     for of, wanted in ((good, True), (bad, False)):
         found = search.ask(of)
         if found is None:
-            raise BisectError(
+            raise UnjudgedError(
                 f"{of.name} cannot be judged: it does not install, or what is asked does not run with it."
             )
         if found != wanted:

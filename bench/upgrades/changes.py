@@ -1,25 +1,45 @@
-"""The changes between two snapshots, by their meaning to a user."""
+"""The changes between two snapshots, by their meaning to a user.
 
-from collections.abc import Iterator
-from typing import Any
+Adding a fact is adding a field to `Subject`, what collects it (`ports`, `functions` or `parts`), and a function that
+compares it to `COMPARED`.
+"""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
+from ...impls.upstream import NEW
+from ..reporting.numbers import count
+from ..results.grouping import grouped
 from ..timing.machine import machine_differences
-from .compared import COMPARED, Pair, Read, same_python
+from .counting import TRACES, WAITS
+from .distance import bound_of, how_different, is_floating, relative_difference
+from .files import Read
 from .kinds import FAILING, KINDS, Change, by_kind
-from .record import Snapshot
+from .record import KEPT, MEMORY, PRINT, ArrayNames, Snapshot, Subject
+from .trails import parting
 
-__all__ = ["FAILING", "KINDS", "Change", "by_kind", "changes", "reservations"]
+__all__ = ["COMPARED", "FAILING", "KINDS", "Change", "by_kind", "changes", "reservations"]
+
+#: A program's memory has grown if it did by more than this share, and Python in a call by more than that.
+MEMORY_SHARE, CALLS_SHARE = 0.02, 0.05
+_T = TypeVar("_T")
 
 
 def changes(old: Read, new: Read) -> list[Change]:
     """Every change, causes first. What only one of the two looked at is no change."""
-    found: list[Change] = list(_equality(old[0], new[0]))
+    found: list[Change] = []
     now = {subject.name: subject for subject in new[0].subjects}
     for was in old[0].subjects:
         if was.name in now:
             for compared in COMPARED.values():
                 found += compared(Pair(was, now[was.name], old, new))
+    found += _equality(old[0], new[0])
     kinds = list(KINDS)
     return sorted(found, key=lambda change: kinds.index(change.kind))
 
@@ -44,29 +64,234 @@ def reservations(old: Snapshot, new: Snapshot) -> list[str]:
     return said
 
 
+def same_python(old: Snapshot, new: Snapshot) -> bool:
+    """Whether both are of one minor version of Python, whose counts alone compare."""
+    was, now = (s.machine.versions.get("python", "").split(".")[:2] for s in (old, new))
+    return was == now
+
+
 def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    """Checks that passed and fail now, and the reverse."""
+    """One change for the checks of a port that passed and fail now, and for the reverse; then the departures."""
     if old.equality is None or new.equality is None:
         return
-
-    def by_check(snapshot: Snapshot) -> dict[tuple[str, str], list[Any]]:
-        found: dict[tuple[str, str], list[Any]] = {}
-        for m in snapshot.equality or ():
-            # a row that fails is told under the names of its levels, and not under that of its check
-            what = (m.check, m.style, m.quantity, m.dtype) if m.levels is None else ("contract",)
-            port = m.port + f":{m.kernel}" * (m.kernel != STOCK)
-            found.setdefault((port, " ".join(part for part in what if part)), []).append(m)
-        return found
-
-    was, now = by_check(old), by_check(new)
+    was, now = (grouped(snapshot.equality or (), _check_of) for snapshot in (old, new))
+    moved: list[tuple[str, str, str, Measurement]] = []
     for port, check in sorted(was.keys() & now.keys()):
         before, after = ([m for m in some[port, check] if m.offered and not m.passed] for some in (was, now))
-        if after and not before:
-            yield Change("broken", port, f"check {check}", "equal", str(after[0]))
-        elif before and not after:
-            yield Change("better", port, f"check {check}", str(before[0]), "equal")
+        if bool(before) != bool(after):
+            moved.append(("broken" if after else "better", port, check, (after or before)[0]))
+    for (kind, port), some in grouped(moved, lambda found: found[:2]).items():
+        what, said = f"check {some[0][2]}{_more(some, 'more check')}", str(some[0][3])
+        yield Change(kind, port, what, *(("equal", said) if kind == "broken" else (said, "equal")))
     before, after = ({(part, what): status for part, what, status in s.departures} for s in (old, new))
-    for part, what in sorted(before.keys() | after.keys()):
-        was_said, is_said = (some.get((part, what), "not on record") for some in (before, after))
-        if was_said != is_said:
-            yield Change("function", part, f"departure: {what}", was_said, is_said)
+    other = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    statuses = {key: (before.get(key, "not on record"), after.get(key, "not on record")) for key in other}
+    for (part, (status, is_now)), some in grouped(other, lambda key: (key[0], statuses[key])).items():
+        kind = "broken" if is_now == NEW else "function"
+        yield Change(kind, part, f"departure: {some[0][1]}{_more(some, 'more departure')}", status, is_now)
+
+
+def _check_of(m: Measurement) -> tuple[str, str]:
+    """The port and the check; a row that fails is told under the names of its levels, and not under its check's."""
+    what = (m.check, m.style, m.quantity, m.dtype) if m.levels is None else ("contract",)
+    return m.port + f":{m.kernel}" * (m.kernel != STOCK), " ".join(part for part in what if part)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One subject in two snapshots."""
+
+    old: Subject
+    new: Subject
+    was: Read
+    now: Read
+
+    def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
+        return Change(kind, self.new.name, what, old, new, line)
+
+    def line(self, where: str) -> str:
+        """The line at which a program that has a trail, or is of a phase that has one, parts from the older one."""
+        names = self.old.trails.keys() & self.new.trails.keys()
+        name = max((name for name in names if where.startswith(name)), key=len, default="forward")
+        return self._partings.setdefault(name, self._parting(name)) if name in names else ""
+
+    @cached_property
+    def _partings(self) -> dict[str, str]:
+        return {}
+
+    def _parting(self, name: str) -> str:
+        now, was = parting(self.old.trails[name], self.new.trails[name], (self.was[1], self.now[1]))
+        return f"{now or 'no line'}; before: {was or 'no line'}" if now or was else ""
+
+    def moved(self, was: ArrayNames, now: ArrayNames) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The arrays that both have under a name, and that are not alike."""
+        return {name: (self.was[1][a], self.now[1][b]) for name, a, b in _alike(was, now)}
+
+
+def _alike(old: dict[str, _T], new: dict[str, _T]) -> Iterator[tuple[str, _T, _T]]:
+    """What both looked at and is not as it was: where, what it was, and what it is."""
+    return ((where, was, new[where]) for where, was in old.items() if where in new and new[where] != was)
+
+
+def _more(some: Sequence[object], what: str) -> str:
+    return f" and {count(len(some) - 1, what)}" if some[1:] else ""
+
+
+def _missing(pair: Pair) -> Iterator[Change]:
+    if bool(pair.old.missing) != bool(pair.new.missing):
+        kind = "better" if pair.old.missing else "broken"
+        yield pair.change(kind, "import", pair.old.missing or "works", pair.new.missing or "works")
+
+
+def _problems(pair: Pair) -> Iterator[Change]:
+    """What does not work any more: one error in several calls is one change."""
+    before, after = pair.old.problems, pair.new.problems
+    anew = grouped([what for what in after if what not in before], lambda what: after[what])
+    for said, calls in anew.items():
+        yield pair.change("broken", f"{calls[0]}{_more(calls, 'more call')}", "works", said)
+    for what, said in before.items():
+        if what not in after and not pair.new.missing:
+            yield pair.change("better", what, said, "works")
+
+
+def _styles(pair: Pair) -> Iterator[Change]:
+    for name, was in pair.old.styles.items() if not pair.new.missing else ():
+        now = pair.new.styles.get(name, "is gone")
+        if bool(was) != bool(now):
+            yield pair.change("broken" if now else "better", f"style {name}", was or "works", now or "works")
+
+
+def _values(pair: Pair) -> Iterator[Change]:
+    """One change for the calls that changed in one way: the first array that rounding does not explain."""
+    moved = (_moved(pair, where, was, now) for where, was, now in _alike(pair.old.values, pair.new.values))
+    found = [change for change in moved if change is not None]
+    for (kind, line), some in grouped(found, lambda change: (change.kind, change.line)).items():
+        worst = some[0]
+        yield pair.change(kind, f"{worst.what}{_more(some, 'more call')}", worst.old, worst.new, line)
+
+
+def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change | None:
+    results = [[name for name in names if not name.startswith("gradient of")] for names in (was, now)]
+    if results[0] != results[1]:
+        return pair.change("function", f"{where}: results", *map(", ".join, results))
+    differing = pair.moved(was, now)
+    if not differing:
+        return None  # gradients of parameters that are new or gone
+    excess = {name: _excess(*both) for name, both in differing.items()}
+    beyond = [name for name in excess if excess[name] > 1]
+    worst = beyond[0] if beyond else max(excess, key=lambda name: excess[name])
+    kind = "function" if beyond else "bits"
+    return pair.change(kind, f"{where}: {worst}", "", how_different(*differing[worst]), pair.line(where))
+
+
+def _excess(a: np.ndarray, b: np.ndarray) -> float:
+    """How many times the difference is what rounding explains."""
+    if (a.shape, a.dtype) != (b.shape, b.dtype) or not is_floating(a):
+        return np.inf
+    return relative_difference(a, b) / bound_of(a.dtype)
+
+
+def _draws(pair: Pair) -> Iterator[Change]:
+    """One change for the draws of a model that changed in one way."""
+    for model, was, now in _alike(pair.old.draws, pair.new.draws):
+        ways = [(path, _way(*both), how_different(*both)) for path, both in pair.moved(was, now).items()]
+        for (kind, _), some in grouped(ways, lambda draw: draw[1]).items():
+            path, _, how = some[0]
+            yield pair.change(kind, f"{model}: {len(some)} of {len(was)} draws, the first {path}", "", how)
+
+
+def _way(a: np.ndarray, b: np.ndarray) -> tuple[str, str]:
+    """The kind of a change of draws, and in which way they differ: scaled, in another order, rounded or others."""
+    if _excess(a, b) <= 1:  # rounded, as an orthogonal matrix may be
+        return "bits", ""
+    how = how_different(a, b)
+    return "draws", how if how.endswith(("large", "order")) else ""
+
+
+def _tree(pair: Pair) -> Iterator[Change]:
+    before, after = pair.old.tree, pair.new.tree
+    if not before or not after:
+        return
+    gone, added = ([path for path in a if path not in b] for a, b in ((before, after), (after, before)))
+    if gone or added:
+        yield pair.change("tree", "leaves", ", ".join(gone) or "none", ", ".join(added) or "none")
+    elif list(before) != list(after):
+        yield pair.change("tree", "order of the leaves", ", ".join(before), ", ".join(after))
+    for path, was, now in _alike(before, after):
+        yield pair.change("tree", f"leaf {path}", was, now)
+
+
+def _programs(pair: Pair) -> Iterator[Change]:
+    for where, was, now in _alike(pair.old.programs, pair.new.programs):
+        for fact, kind in ((MEMORY, "memory"), (KEPT, "kept")):
+            a, b = was.get(fact), now.get(fact)
+            if isinstance(a, int) and isinstance(b, int) and abs(b - a) > MEMORY_SHARE * max(a, 1):
+                yield pair.change(kind if b > a else "better", f"{where}: {fact}", f"{a} B", f"{b} B")
+        other = [name for name, _, _ in _alike(was, now) if name not in (MEMORY, KEPT, PRINT)]
+        old, new = (", ".join(f"{name} {some[name]}" for name in other) for some in (was, now))
+        if other or was.get(PRINT) != now.get(PRINT):
+            yield pair.change("program", where, old or "", new or "the same counts of operations")
+
+
+def _calls(pair: Pair) -> Iterator[Change]:
+    """One change for the calls that cost more in one way. Counts of Python compare within one version of it."""
+    found: list[tuple[Change, tuple[str, ...]]] = []
+    for where, was, now in _alike(pair.old.calls, pair.new.calls):
+        for kind, a, b in (("calls", was, now), ("better", now, was)):
+            other = tuple(name for name, x, y in _alike(a, b) if _dearer(name, x, y) and _is_compared(pair, name))
+            if other:
+                old, new = (", ".join(f"{some[name]} {name}" for name in other) for some in (was, now))
+                found.append((pair.change(kind, where, old, new), other))
+    for some in grouped(found, lambda entry: (entry[0].kind, entry[1])).values():
+        first = some[0][0]
+        yield pair.change(first.kind, f"{first.what}{_more(some, 'more call')}", first.old, first.new)
+
+
+def _is_compared(pair: Pair, name: str) -> bool:
+    """Whether a count says something: those of Python depend on its version, and all but two on the parameters."""
+    alike = same_python(pair.was[0], pair.now[0]) and pair.old.tree.keys() == pair.new.tree.keys()
+    return alike or name in (TRACES, WAITS)
+
+
+def _dearer(name: str, was: int, now: int) -> bool:
+    """Whether a count grew by so much that a user may notice."""
+    return now > was if name in (TRACES, WAITS, "leaves") else now > was * (1 + CALLS_SHARE)
+
+
+def _signatures(pair: Pair) -> Iterator[Change]:
+    """What is gone of the arguments of something, has another default or must be passed; and others that are new."""
+    for name, was, now in _alike(pair.old.signatures, pair.new.signatures):
+        other = [argument for argument in was if now.get(argument) != was[argument]]
+        new = [argument for argument in now if argument not in was]
+        needed = [argument for argument in new if not now[argument] and not argument.startswith("*")]
+        if other or needed:
+            sides = (_said(was, other), _said(now, [*(a for a in other if a in now), *needed]))
+            yield pair.change("arguments", name, sides[0] or "none", sides[1] or "gone")
+        elif new:
+            yield pair.change("better", name, "", f"also takes {_said(now, new)}")
+
+
+def _said(arguments: dict[str, str], names: Iterable[str]) -> str:
+    return ", ".join(f"{name}={arguments[name]}" if arguments[name] else name for name in names)
+
+
+def _warnings(pair: Pair) -> Iterator[Change]:
+    for where, texts in pair.new.warnings.items():
+        for text in texts:
+            if text not in pair.old.warnings.get(where, ()):
+                yield pair.change("warnings", where, "", text)
+
+
+#: By the fields of `Subject`. A file is compared where it is read: `reading`.
+COMPARED: dict[str, Callable[[Pair], Iterable[Change]]] = {
+    "missing": _missing,
+    "problems": _problems,
+    "styles": _styles,
+    "values": _values,
+    "draws": _draws,
+    "tree": _tree,
+    "signatures": _signatures,
+    "programs": _programs,
+    "calls": _calls,
+    "warnings": _warnings,
+}

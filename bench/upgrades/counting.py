@@ -13,12 +13,8 @@ from ...common.port.programs import read_program
 from .record import MEMORY, PRINT
 
 
-def program_facts(lowered: Any, equations: int | None) -> dict[str, int | str | None]:
-    """What is kept of a program.
-
-    Args:
-        equations: of the function before it is lowered, those in loops included; None where they cannot be counted.
-    """
+def program_facts(lowered: Any) -> dict[str, int | str | None]:
+    """What is kept of a program."""
     xla = read_program(lowered)
     return {
         "dots": xla.dots,
@@ -26,7 +22,6 @@ def program_facts(lowered: Any, equations: int | None) -> dict[str, int | str | 
         "loops": xla.whiles,
         "transposes": xla.transposes,
         "StableHLO operations": count_operations(lowered),
-        "jaxpr equations": equations,
         "exchange": "; ".join(map(str, xla.collectives)) or "nothing",
         MEMORY: xla.temp_bytes,
         PRINT: xla.fingerprint,

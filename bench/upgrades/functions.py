@@ -1,6 +1,7 @@
-"""The facts of a function of parameters and inputs: a part of a framework as people use it, or a model of one's own."""
+"""The facts of functions and calls: of ports, of a framework's parts as people use them, and of models of one's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...common.port.compilation import compiled_quickly
 from .counting import call_facts, count_equations, program_facts
-from .folder import Kept
+from .files import Kept
 from .noticing import noticed, survived
 from .record import KEPT, Subject
 from .trails import trail_of
+
+#: Takes a function, and returns one that also counts how often Python runs it.
+Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A tree that is drawn from a fixed key."""
+
+    tree: Any
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Example:
         params: a pytree; what is no array in it is left as it is.
         inputs: pytrees of arrays.
         drawn: parameters that were drawn from a fixed key; None where nothing is drawn.
-        compiled: whether it is also compiled and called, and not only traced.
+        compiled: whether it is also compiled and called, as users have it, and not only traced.
     """
 
     function: Callable[..., Any]
@@ -39,27 +51,64 @@ class Called:
     """A call that is made as it is: it crosses the jit boundary by itself, or cannot be traced.
 
     Args:
-        make: takes a function that counts how often another one is run by Python, and returns what is called.
+        make: returns what is called, or a `Call` that says more of it.
+        compiled: whether it is compiled as users have it, whose bits count, or without LLVM's optimisations.
     """
 
-    make: Callable[[Callable[[Callable[..., Any]], Callable[..., Any]]], Callable[[], Any]]
+    make: "Callable[[Ran], Callable[[], Any] | Call]"
+    compiled: bool = False
 
 
-def collect(subject: Subject, kept: Kept, name: str, given: Example | Called) -> None:
-    """Collect what is true of a function: results and gradients, its trail, its program and what a call costs."""
-    if isinstance(given, Called):
-        _collect_call(subject, kept, name, given)
-        return
-    if given.drawn is not None:
-        subject.draws[name] = kept.keep_all(paths_of(given.drawn))
-        subject.tree |= {f"{name} {path}": leaf for path, leaf in tree_of(given.drawn).items()}
+@dataclass(frozen=True)
+class Call:
+    """A call with its program.
+
+    Args:
+        run: make the call, and do not wait.
+        results: its results by name, of a function that makes the call and waits.
+        lower: what XLA is given; None where that cannot be had.
+        leaves: arrays that cross the jit boundary inwards.
+        wait: until what it returned is computed.
+    """
+
+    run: Callable[[], Any]
+    results: Callable[[Callable[[], Any]], dict[str, Any]] = lambda run: paths_of(run(), "result")
+    lower: Callable[[], Any] | None = None
+    leaves: int = 0
+    wait: Callable[[Any], Any] = jax.block_until_ready
+
+
+Rows = Mapping[str, Callable[[], Drawn | Example | Called]]
+
+
+def look_at(subject: Subject, kept: Kept, rows: Rows) -> None:
+    """Collect the facts of each row. What fails is a problem of its own, and the others go on."""
+    for name, make in rows.items():
+        with survived(subject, name):
+            with noticed(subject, "make"), compiled_quickly():
+                given = make()
+            collect(subject, kept, name, given)
+
+
+def collect(subject: Subject, kept: Kept, name: str, given: Drawn | Example | Called) -> None:
+    """Collect the facts of one thing: draws, results and gradients, trail, program, and the cost of a call."""
+    drawn = given.tree if isinstance(given, Drawn) else given.drawn if isinstance(given, Example) else None
+    if drawn is not None:
+        subject.draws[name] = kept.keep_all(paths_of(drawn))
+        subject.tree |= {f"{name} {path}": leaf for path, leaf in tree_of(drawn).items()}
+    with survived(subject, name), noticed(subject, "call"):
+        if isinstance(given, Example):
+            _collect_function(subject, kept, name, given)
+        elif isinstance(given, Called):
+            with nullcontext() if given.compiled else compiled_quickly():
+                _collect_call(subject, kept, name, given)
+
+
+def _collect_function(subject: Subject, kept: Kept, name: str, given: Example) -> None:
     leaves, structure = jax.tree.flatten(given.params)
     real = [n for n, leaf in enumerate(leaves) if is_real(leaf)]
-    ran = 0
 
     def forward(reals: list[Any], *inputs: Any) -> Any:
-        nonlocal ran
-        ran += 1
         changed = list(leaves)
         for n, leaf in zip(real, reals, strict=True):
             changed[n] = leaf
@@ -75,27 +124,25 @@ def collect(subject: Subject, kept: Kept, name: str, given: Example | Called) ->
         return results, gradient
 
     arguments = [[leaves[n] for n in real], *given.inputs]
-    with survived(subject, name), noticed(subject, "call"):
-        closed, shapes = jax.make_jaxpr(both, return_shape=True)(*arguments)
-        subject.tree |= {f"{name} {path}": leaf for path, leaf in tree_of(shapes[0], "result").items()}
-        subject.trails[name], wide = trail_of(closed, jax.tree.leaves(arguments), kept)
-        paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
-        names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
-        subject.values[f"{name} in float64"] = kept.keep_all(dict(zip(names, wide, strict=True)))
-        subject.programs[name] = {"jaxpr equations": count_equations(closed.jaxpr)}
-        subject.programs[name][KEPT] = _kept_bytes(forward, arguments)
-        if given.compiled:
-            jitted: Any = jax.jit(both)
-            results = dict(zip(names, jax.tree.leaves(jitted(*arguments)), strict=True))
-            subject.values[name] = kept.keep_all(results)
-            subject.programs[name] |= program_facts(jitted.lower(*arguments), count_equations(closed.jaxpr))
-            first = ran
-            subject.calls[name] = call_facts(
-                lambda: jax.block_until_ready(jitted(*arguments)),
+    closed, shapes = jax.make_jaxpr(both, return_shape=True)(*arguments)
+    subject.tree |= {f"{name} {path}": leaf for path, leaf in tree_of(shapes[0], "result").items()}
+    subject.trails[name], wide = trail_of(closed, jax.tree.leaves(arguments), kept)
+    paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
+    names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
+    subject.values[f"{name} in float64"] = kept.keep_all(dict(zip(names, wide, strict=True)))
+    subject.programs[name] = {"jaxpr equations": count_equations(closed.jaxpr), KEPT: _kept_bytes(forward, arguments)}
+    if given.compiled:
+
+        def make(ran: Ran) -> Call:
+            jitted: Any = jax.jit(ran(both))
+            return Call(
                 lambda: jitted(*arguments),
+                lambda run: dict(zip(names, jax.tree.leaves(run()), strict=True)),
+                lambda: jitted.lower(*arguments),
                 len(jax.tree.leaves(arguments)),
-                lambda: (ran - first) / max(first, 1),
             )
+
+        _collect_call(subject, kept, name, Called(make))
 
 
 def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> None:
@@ -109,19 +156,25 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
 
         return run
 
-    with survived(subject, name), noticed(subject, "call"):
-        call = given.make(counted)
-        subject.values[name] = kept.keep_all(paths_of(call(), "result"))
-        first = ran
-        subject.calls[name] = call_facts(
-            lambda: jax.block_until_ready(call()), call, 0, lambda: (ran - first) / max(first, 1)
-        )
+    made = given.make(counted)
+    call = made if isinstance(made, Call) else Call(made)
+
+    def run() -> Any:
+        nonlocal first
+        result = call.run()
+        call.wait(result)
+        first = first or ran
+        return result
+
+    subject.values[name] = kept.keep_all(call.results(run))
+    if call.lower is not None:
+        subject.programs.setdefault(name, {}).update(program_facts(call.lower()))
+    subject.calls[name] = call_facts(run, call.run, call.leaves, lambda: ran / max(first, 1))
 
 
 def _kept_bytes(forward: Callable[..., Any], arguments: list[Any]) -> int:
     """Bytes of what the forward pass keeps for the gradient."""
-    reals, *inputs = arguments
-    saved = jax.eval_shape(lambda reals: jax.vjp(lambda reals: forward(reals, *inputs), reals)[1], reals)
+    saved = jax.eval_shape(lambda reals, *x: jax.vjp(lambda reals: forward(reals, *x), reals)[1], *arguments)
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(saved))
 
 

@@ -14,7 +14,6 @@ KINDS = {
     "draws": "draws other parameters from the same key",
     "checkpoints": "writes other files, or no longer reads old ones",
     "broken": "no longer works, or is no longer equal to the oracle",
-    "slower": "takes longer, by the clock",
     "calls": "traces again, waits, or runs more Python in a call",
     "kept": "keeps more for the gradient",
     "warnings": "warns anew",
@@ -24,7 +23,7 @@ KINDS = {
     "better": "works now, costs less, or is new",
 }
 #: Those that fail unless somebody says otherwise.
-FAILING = (*("tree", "arguments", "function", "draws", "checkpoints", "broken", "slower", "calls", "kept", "warnings"),)
+FAILING = ("tree", "arguments", "function", "draws", "checkpoints", "broken", "calls", "kept", "warnings")
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):

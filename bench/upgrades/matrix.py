@@ -21,7 +21,7 @@ from ..reporting.numbers import count
 from ..results.lines import MOST_BYTES, decode
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
-from .folder import SnapshotError, load
+from .files import SnapshotError, load
 from .record import Snapshot
 from .versions import SUBJECTS, VersionSet, is_source
 

@@ -1,17 +1,17 @@
 """Snapshots of models and functions of a user's own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import jax
-import numpy as np
 
+from ...common.equality.measurement import Measurement
 from ...common.errors import InputError
 from ...common.parity.model import CALL, Model
 from ..results.files import command_line
-from .folder import Kept
-from .functions import Example, collect, paths_of
+from .files import Kept
+from .functions import Example, collect, paths_of, tree_of
 from .record import SCHEMA, Snapshot, Subject
 from .versions import machine_with_versions
 
@@ -36,7 +36,7 @@ def subject_of(thing: Any, arguments: tuple[Any, ...], kept: Kept, *, name: str 
     subject = Subject(name, source or name)
     for mode, example in _examples(thing, arguments).items():
         collect(subject, kept, mode, example)
-        subject.tree |= {f"parameter {path}": f"{a.dtype}{np.shape(a)}" for path, a in paths_of(example.params).items()}
+        subject.tree |= tree_of(example.params, "parameter ")
     if subject.problems:
         raise InputError(f"{name} fails: {next(iter(subject.problems.values()))}")
     subject.values[ARGUMENTS] = kept.keep_all(paths_of(arguments))
@@ -58,7 +58,17 @@ def _examples(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
     return {CALL: Example(lambda given: thing(*given), arguments, compiled=True)}
 
 
-def snapshot_of(subjects: Sequence[Subject]) -> Snapshot:
-    """A snapshot of subjects, without a proof of equality."""
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    return Snapshot(SCHEMA, command_line(), when, machine_with_versions(), None, [], list(subjects))
+def snapshot_of(
+    subjects: Sequence[Subject],
+    equality: list[Measurement] | None = None,
+    departures: Sequence[tuple[str, str, str]] = (),
+    packages: Iterable[str] = (),
+) -> Snapshot:
+    """A snapshot of subjects, as of now.
+
+    Args:
+        equality, departures: of `Snapshot`.
+        packages: whose versions count, beside those that trigru requires.
+    """
+    when, machine = datetime.now(UTC).isoformat(timespec="seconds"), machine_with_versions(packages)
+    return Snapshot(SCHEMA, command_line(), when, machine, equality, list(departures), list(subjects))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from ...common.errors import NotOfferedError
 from .record import Subject, When
 
 #: Folders in which packages stand.
@@ -53,9 +54,11 @@ def noticed(subject: Subject, when: When) -> Iterator[None]:
 
 @contextmanager
 def survived(subject: Subject, *what: object) -> Iterator[None]:
-    """Adds an exception to a subject, under what was being collected, and goes on."""
+    """Adds an exception to a subject, under what was being collected, and goes on; what is not offered is left out."""
     try:
         yield
+    except NotOfferedError:  # it is no problem
+        return
     except Exception as error:  # a framework may fail in any way
         frames = traceback.extract_tb(error.__traceback__)
         last = next((f for f in reversed(frames) if place_of(f.filename) != place_of(__file__)), None)

@@ -45,7 +45,7 @@ def _compare(
 ) -> str:
     """Take the snapshot of a call, and write it or compare it; what is wrong, or ""."""
     from .changes import FAILING, changes
-    from .folder import Kept, is_snapshot, load, save, snapshot_in
+    from .files import Kept, is_snapshot, load, save
     from .models import ARGUMENTS, snapshot_of, subject_of
     from .tables import change_lines
     from .versions import changed
@@ -53,8 +53,7 @@ def _compare(
     kept = Kept()
     now = snapshot_of([subject_of(thing, arguments, kept, name=place.name)])
     if update:
-        with snapshot_in(place) as beside:
-            save(beside, now, kept.arrays)
+        save(place, now, kept.arrays)
         return ""
     if not is_snapshot(place):
         return f"there is no snapshot in {place}. Take one with versions that you trust: {accept}"

@@ -1,40 +1,58 @@
-"""Whether the checkpoints of a snapshot are still read, by what is installed, bit for bit."""
+"""Whether the files of parameters in a snapshot are still read, by what is installed, bit for bit."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from ...common.errors import TrigruError, UnavailableError, brief
 from ...common.parameters.layouts import CANONICAL
 from ...impls import checkpoints, port_names, unavailable
 from ...impls.checkpoints.containers import CONTAINERS
-from .changes import Change
-from .folder import CHECKPOINTS, name_of
-from .record import Snapshot
+from .files import Read, name_of
+from .kinds import Change
+from .record import CONTENT, ArrayNames
 
 
-def unread(folder: Path, snapshot: Snapshot) -> Iterator[Change]:
-    """The checkpoints in a snapshot's folder that what is installed does not read, or reads as something else.
+def unread(old: Read) -> Iterator[Change]:
+    """The files that what is installed does not read, or reads as something else. No code in one is run."""
+    snapshot, arrays = old
+    known = {suffix for container in CONTAINERS for suffix in container.suffixes if not container.optional}
+    for subject in snapshot.subjects:
+        if subject.framework not in port_names() or unavailable(subject.framework):
+            continue
+        for suffix, written in subject.checkpoints.items():
+            content = arrays.get(written.get(CONTENT, ""))
+            said = _problem(suffix, content, written) if content is not None and suffix in known else ""
+            if said:
+                yield Change("checkpoints", subject.name, f"reading a file as {suffix}", "reads", said)
 
-    They are not trusted: none runs code, and none stands elsewhere.
-    """
-    here = [s for s in snapshot.subjects if s.framework in port_names() and not unavailable(s.framework)]
-    for subject in here:
-        for file, arrays in subject.checkpoints.items():
-            said = _problem(folder / CHECKPOINTS, file, arrays)
-            if said is not None:
-                yield Change("checkpoints", subject.name, f"reading {file}", "reads", said)
+
+def _problem(suffix: str, content: np.ndarray, written: ArrayNames) -> str:
+    """How a file differs from what was written into it; "" if it does not, or if its reader is not installed."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / f"parameters{suffix}"
+        path.write_bytes(content.tobytes())
+        try:
+            converted = checkpoints.read(path)
+            flat = checkpoints.layouts()["equinox"].flat(converted.params) if suffix == ".eqx" else {}
+            other = _other_leaves(path, list(flat.values())) if flat else []
+        except UnavailableError:
+            return ""
+        except (TrigruError, OSError) as error:
+            return brief(error)
+    found = {CONTENT: content, **CANONICAL.flat(converted.params)}
+    other += [name for name, array in written.items() if name not in found or name_of(found[name]) != array]
+    return f"other bits in {', '.join(other)}" if other else ""
 
 
-def _problem(folder: Path, file: str, arrays: dict[str, str]) -> str | None:
-    if file in ("", ".", "..") or Path(file).name != file or (folder / file).is_symlink():
-        return "its name leads to another folder"
-    if Path(file).suffix not in {suffix for c in CONTAINERS for suffix in c.suffixes if not c.optional}:
-        return None  # of a trigru that wrote other formats, too, or a pickle
+def _other_leaves(path: Path, expected: list[np.ndarray]) -> list[str]:
+    """The leaves that Equinox itself reads as something else than trigru, which reads its files on its own."""
+    import equinox as eqx
+
     try:
-        found = CANONICAL.flat(checkpoints.read(folder / file).params)
-    except UnavailableError:
-        return None  # what reads it is not installed here
-    except (TrigruError, OSError) as error:
-        return brief(error)
-    other = [name for name, array in arrays.items() if name not in found or name_of(found[name]) != array]
-    return f"other bits in {', '.join(other)}" if other else None
+        leaves = eqx.tree_deserialise_leaves(path, [np.zeros_like(array) for array in expected])
+    except Exception as error:  # a release may fail in any way
+        return [f"eqx.tree_deserialise_leaves: {type(error).__name__}: {brief(error)}"]
+    return [f"leaf {n}" for n, (a, b) in enumerate(zip(leaves, expected, strict=True)) if name_of(a) != name_of(b)]

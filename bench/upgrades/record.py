@@ -1,7 +1,7 @@
 """The record of a snapshot: all that is true of what is installed, apart from the clock.
 
 It is data alone. Arrays are kept by their content: a fact names an array by the first hexadecimal digits of its hash,
-and `trigru.bench.upgrades.folder` keeps each array once, however many facts name it.
+and `trigru.bench.upgrades.files` keeps each array once, however many facts name it.
 """
 
 from typing import Literal
@@ -12,15 +12,19 @@ from ...common.equality.measurement import Measurement
 from ..results.ranges import Count
 from ..results.record import Machine
 
-SCHEMA = 3
+SCHEMA = 4
 #: That share a batch.
 DEVICES = 2
 #: What is done to a subject, in this order.
-When = Literal["import", "make", "call", "train"]
+When = Literal["import", "make", "call"]
 #: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.
 MEMORY, PRINT = "temporary memory", "fingerprint"
 #: Bytes that the forward pass keeps for the gradient.
 KEPT = "kept for the gradient"
+#: The content of a file, beside the arrays in it.
+CONTENT = "content"
+#: What the subject of a framework's own parts is called, by the name of the port with the same framework.
+PARTS_OF = {"pure": "jax, optax", "linen": "linen's parts", "nnx": "nnx's parts", "equinox": "equinox's parts"}
 #: By name, in the order in which they are computed.
 ArrayNames = dict[str, str]
 
@@ -41,19 +45,20 @@ class Trail(Struct, forbid_unknown_fields=True):
 
 
 class Subject(Struct, forbid_unknown_fields=True):
-    """A port with one of its kernels, or a framework's own part. Its facts are those of `missing` and below.
+    """A port with one of its kernels, a framework's own parts, or a model of a user's.
 
-    A call is told by its phase, style, optimizer, dtype and devices, as in "train_step apply adam float32".
+    Its facts are those of `missing` and below. A call of a port is told by its phase, style, dtype and devices, as in
+    "train_step apply float32".
 
     Args:
-        name: "linen", "linen:fused" or "nn.RNN".
+        name: "linen", "linen:fused" or "linen's parts".
         framework: the name of the port that has the same framework.
         missing: why it is not there; "" if it is.
         styles: its call styles, with the reason where the installed versions lack one, else "".
-        draws: of each model, the parameters that it draws, by path and key.
-        tree: the leaves of the model's tree by path, in its order, with dtype and shape.
-        files: the arrays in each file of parameters that it writes, by name, with their shapes.
-        checkpoints: the parameters that were written into each of these files, by their canonical names.
+        draws: of each model, the parameters that it draws from a fixed key, by path.
+        tree: the leaves of models and results by path, in their order, with dtype and shape.
+        checkpoints: of each format of files by its suffix, the content of a file of parameters, as bytes under the name
+            of CONTENT, and these parameters by their canonical names.
         signatures: of each function or class that a user calls, the arguments with their defaults; "" for none.
         values: of each call, the arrays that came out.
         trails: of each traced program, its values and the lines that compute them.
@@ -69,7 +74,6 @@ class Subject(Struct, forbid_unknown_fields=True):
     styles: dict[str, str] = {}
     draws: dict[str, ArrayNames] = {}
     tree: dict[str, str] = {}
-    files: dict[str, dict[str, str]] = {}
     checkpoints: dict[str, ArrayNames] = {}
     signatures: dict[str, dict[str, str]] = {}
     values: dict[str, ArrayNames] = {}

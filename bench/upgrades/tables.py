@@ -12,8 +12,9 @@ from .matrix import Matrix, Row
 from .record import Snapshot
 from .versions import changed
 
-#: The most lines about changes on a screen, and the longest text of one thing in them.
-MOST_LINES, LONGEST = 20, 160
+#: The most lines about changes on a screen, which has twenty with what stands around them; and the longest text of one
+#: thing in them.
+MOST_LINES, LONGEST = 14, 160
 
 
 def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]:
@@ -26,7 +27,8 @@ def change_lines(found: Sequence[Change], fail_on: Collection[str]) -> list[str]
     head = f"FAILED: {counts}{of}." if failing else f"Nothing that fails changed: {counts}."
     lines: list[str] = []
     left = 0
-    ordered = sorted(found, key=lambda change: change not in failing)
+    kinds = list(KINDS)
+    ordered = sorted(found, key=lambda c: (c.kind not in fail_on, kinds.index(c.kind), not c.line))
     for alike in grouped(ordered, lambda change: _sameness(change, fail_on)).values():
         told = _lines_of(alike)
         if left or len(lines) + len(told) > MOST_LINES:
@@ -49,10 +51,14 @@ def _lines_of(alike: Sequence[Change]) -> list[str]:
     first = alike[0]
     names = list(dict.fromkeys(change.subject for change in alike))
     subjects = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
-    was = f", was {_short(first.old)}" if first.old else ""
     more = f" ({len(alike)} such changes)" if len(alike) > len(names) else ""
-    lines = [f"{first.kind}: {subjects}: {_short(first.what)}: {_short(first.new or 'none')}{was}{more}"]
-    return [*lines, *([f"    at {first.line}"] if first.line else [])]
+    return [f"{first.kind}: {subjects}: {said_of(first)}{more}", *([f"    at {first.line}"] if first.line else [])]
+
+
+def said_of(change: Change) -> str:
+    """A change in words, without its kind and subject."""
+    was = f", was {_short(change.old)}" if change.old else ""
+    return f"{_short(change.what)}: {_short(change.new or 'none')}{was}"
 
 
 def change_tables(found: Sequence[Change], fail_on: Iterable[str]) -> list[Section]:
@@ -79,15 +85,11 @@ def snapshot_table(snapshot: Snapshot) -> Section:
     """How much a snapshot holds of each port and part."""
     rows = []
     for s in snapshot.subjects:
-        counted = (s.values, s.draws, s.tree, s.files, s.programs, s.calls, s.warnings)
-        rows.append((s.name, *(str(_count(facts)) for facts in counted), s.missing or str(len(s.problems))))
+        warned = sum(map(len, s.warnings.values()))
+        counted = (*map(len, (s.values, s.draws, s.tree, s.checkpoints, s.programs, s.calls)), warned)
+        rows.append((s.name, *map(str, counted), s.missing or str(len(s.problems))))
     columns = ("port or part", "values", "draws", "leaves", "files", "programs", "calls", "warnings", Prose("problems"))
     return Section("What the snapshot holds", columns, rows)
-
-
-def _count(facts: Mapping[str, object]) -> int:
-    """How many there are; of several in a place, each."""
-    return sum(len(of) if isinstance(of, list) else 1 for of in facts.values())
 
 
 def matrix_tables(matrix: Matrix) -> list[Section]:

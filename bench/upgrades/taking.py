@@ -1,12 +1,9 @@
-"""A snapshot is taken: equality is proven, and a process for each framework collects the other facts."""
+"""Taking a snapshot: equality is proven, and a process for each framework collects the other facts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,12 +20,10 @@ from ..proving.messages import Asked
 from ..proving.messages import Subject as Named
 from ..proving.prover import Prover
 from ..proving.questions import OF_PARTS, expand
-from ..results.files import command_line
-from .folder import decode
-from .parts import NAMES
-from .record import DEVICES, SCHEMA, Snapshot, Subject
-from .versions import machine_with_versions
-from .worker import Request, name_of
+from .files import Arrays, decode
+from .models import snapshot_of
+from .record import DEVICES, PARTS_OF, Snapshot, Subject
+from .worker import Request
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.
@@ -38,34 +33,23 @@ PROCESSES = 2
 #: Kernels that are looked at beside each framework's own cell.
 KERNELS = ("fused",)
 
-#: Seconds of a processor that a question of a proof takes, and a port, each of its kernels, a framework's own GRU and
-#: its parts; and the share of these where compiled programs are kept, of which there are more than a few.
-CHECK_S, PORT_S, KERNEL_S, OWN_S, PARTS_S = 0.17, 8.0, 1.5, 2.5, 3.5
+#: Seconds of a processor that a question of a proof takes, and a port, one of its kernels, and a framework's parts; and
+#: the share of the latter where compiled programs are kept, of which there are more than a few.
+CHECK_S, PORT_S, KERNEL_S, PARTS_S = 0.17, 8.0, 1.5, 5.0
 WARM, FEW_PROGRAMS = 0.35, 50
 
 #: Called with the seconds of work that are done, of how many, and the name of the last.
 Told = Callable[[float, float, str], None]
 
 
-def _silent(done_s: float, of_s: float, what: str) -> None:
-    pass
-
-
 def take(
-    names: Sequence[str],
-    folder: Path,
-    *,
-    equality: bool | Sequence[Measurement] = True,
-    anew: bool = False,
-    prover: Prover,
-    told: Told = _silent,
-) -> tuple[Snapshot, dict[str, np.ndarray]]:
-    """Collect what is true of some ports, and write their checkpoints into a folder.
+    names: Sequence[str], *, equality: bool = True, anew: bool = False, prover: Prover, told: Told = lambda *_: None
+) -> tuple[Snapshot, Arrays]:
+    """Collect what is true of some ports, and of their frameworks' parts.
 
     Args:
         names: of the ports; one that is not there is a fact, too.
-        folder: of the snapshot.
-        equality: whether equality is proven, which takes most of the time; or what was measured of it already.
+        equality: whether equality is proven, which takes most of the time.
         anew: take no proof that is kept.
         prover: asks for it, and says where compiled programs are kept.
         told: of the progress.
@@ -74,40 +58,41 @@ def take(
         The snapshot, and the arrays that it names.
     """
     present = [name for name in names if name in port_names() and not unavailable(name)]
-    parts = [name for name in upstream.NAMES if name in present]
-    measured = None if isinstance(equality, bool) else list(equality)
-    departures: list[tuple[str, str, str]] = []
-    frameworks = [_framework(name, name in present) for name in names]
-    looking_s = sum(framework.cost_s for framework in frameworks) * (WARM if _are_kept(prover.programs) else 1.0)
-    asked: list[Asked] = []
-    if equality is True:
-        ports = [Named("port", name) for name in present]
-        subjects = [*ports, *(Named("upstream", name) for name in parts)]
-        digest()  # before anything is checked
-        known = {} if anew else {subject: proof.measurements for subject in subjects if (proof := kept(subject))}
-        new = [subject for subject in subjects if subject not in known]
-        asked += expand([subject for subject in new if subject.source == "port"], DTYPES, CHECKS)
-        asked += expand([subject for subject in new if subject.source == "upstream"], DTYPES, OF_PARTS)
-        total_s = CHECK_S * len(asked) + looking_s
-        found = _prove(asked, prover, lambda done, what: told(CHECK_S * done, total_s, what))
-        for subject in new:
-            answers = zip(asked, found, strict=True)
-            known[subject] = [m for q, answer in answers if q.subject == subject for m in answer]
-            if prover.programs is not None and nothing_changed():
-                keep(subject, prover.backend, known[subject])
-        measured = [m for port in ports for m in known[port]]
-        departures = [d for name in parts for d in _departures(name, known[Named("upstream", name)])]
-    begun_s = CHECK_S * len(asked)
+    of_each = {name: _subjects_of(name, name in present) for name in names}
+    looking_s = _total_s(of_each) * (WARM if _are_kept(prover.programs) else 1.0)
+    proven_s = 0.0
 
-    def further(done_s: float, what: str) -> None:
-        told(begun_s + done_s * looking_s / sum(f.cost_s for f in frameworks), begun_s + looking_s, what)
+    def proving(done: int, of: int, last: str) -> None:
+        nonlocal proven_s
+        proven_s = CHECK_S * of
+        told(CHECK_S * done, proven_s + looking_s, last)
 
+    measured, departures = _prove(present, prover, proving, anew=anew) if equality else (None, [])
+    further = lambda share, last: told(proven_s + share * looking_s, proven_s + looking_s, last)  # noqa: E731
     further(0.0, "the proof")
+    subjects, arrays = _look(of_each, prover.programs, further)
     packages = sorted({package for name in present for package in get_port(name).packages})
-    looked_at, arrays = _look(frameworks, folder, prover.programs, further)
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    machine = machine_with_versions(packages)
-    return Snapshot(SCHEMA, command_line(), when, machine, measured, departures, looked_at), arrays
+    return snapshot_of(subjects, measured, departures, packages), arrays
+
+
+def _prove(
+    present: Sequence[str], prover: Prover, told: Callable[[int, int, str], None], *, anew: bool
+) -> tuple[list[Measurement], list[tuple[str, str, str]]]:
+    """The measurements of ports, and where the frameworks' own parts depart from the contract."""
+    ports = [Named("port", name) for name in present]
+    parts = [Named("upstream", name) for name in upstream.NAMES if name in present]
+    digest()  # before anything is checked
+    known = {} if anew else {s: proof.measurements for s in (*ports, *parts) if (proof := kept(s))}
+    new = [[subject for subject in some if subject not in known] for some in (ports, parts)]
+    asked: list[Asked] = [*expand(new[0], DTYPES, CHECKS), *expand(new[1], DTYPES, OF_PARTS)]
+    told(0, len(asked), "nothing")
+    proof = prover.prove(asked, lambda number, last: told(number, len(asked), f"{last.subject.name} {last.check}"))
+    for subject in (*new[0], *new[1]):
+        answers = zip(asked, proof.answers, strict=True)
+        known[subject] = [m for question, answer in answers if question.subject == subject for m in answer]
+        if prover.programs is not None and nothing_changed():
+            keep(subject, prover.backend, known[subject])
+    return [m for port in ports for m in known[port]], [d for s in parts for d in _departures(s.name, known[s])]
 
 
 def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, str]]:
@@ -118,45 +103,25 @@ def _departures(name: str, measured: list[Measurement]) -> list[tuple[str, str, 
         return [(name, "is there", f"{type(error).__name__}: {brief(error)}")]
 
 
-def _prove(asked: list[Asked], prover: Prover, told: Callable[[int, str], None]) -> list[list[Measurement]]:
-    told(0, "nothing")
-    return prover.prove(asked, lambda number, last: told(number, f"{last.subject.name} {last.check}")).answers
-
-
 def _are_kept(programs: Path | None) -> bool:
     """Whether there are compiled programs of an earlier run."""
     return programs is not None and sum(1 for _ in programs.glob("*-cache")) > FEW_PROGRAMS
 
 
-@dataclass(frozen=True)
-class _Framework:
-    """A port by name, with its kernels, and the framework's own part, if there is one."""
-
-    name: str
-    kernels: tuple[str, ...] = ()
-    upstream: bool = False
-    parts: bool = False
-
-    @property
-    def named(self) -> list[Named]:
-        """The port, on its own cell and on each kernel, and the framework's own."""
-        ports = [Named("port", self.name), *(Named("port", self.name, kernel) for kernel in self.kernels)]
-        return [*ports, *([Named("upstream", self.name)] if self.upstream else [])]
-
-    @property
-    def cost_s(self) -> float:
-        """Seconds of a processor that it takes to look at it."""
-        return PORT_S + KERNEL_S * len(self.kernels) + OWN_S * self.upstream + PARTS_S * self.parts
-
-    @property
-    def names(self) -> list[str]:
-        """The names of all subjects, in the order in which they are inspected."""
-        return [*map(name_of, self.named), *([NAMES[self.name]] if self.parts else [])]
+def _subjects_of(name: str, present: bool) -> list[str]:
+    """The subjects of a framework, in the order in which they are looked at."""
+    if not present:
+        return [name]
+    kernels = [f"{name}:{kernel}" for kernel in KERNELS if kernel in get_port(name).kernels]
+    return [name, *kernels, *([PARTS_OF[name]] if name in PARTS_OF else [])]
 
 
-def _framework(name: str, present: bool) -> _Framework:
-    kernels = tuple(kernel for kernel in KERNELS if present and kernel in get_port(name).kernels)
-    return _Framework(name, kernels, present and name in upstream.NAMES, present and name in NAMES)
+def _cost_s(subject: str) -> float:
+    return PARTS_S if subject in PARTS_OF.values() else KERNEL_S if ":" in subject else PORT_S
+
+
+def _total_s(of_each: dict[str, list[str]]) -> float:
+    return sum(_cost_s(subject) for subjects in of_each.values() for subject in subjects)
 
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
@@ -168,40 +133,36 @@ def _looked(request: Request, stop: Event) -> Iterator[Subject]:
 
 
 def _look(
-    frameworks: Sequence[_Framework], folder: Path, programs: Path | None, told: Callable[[float, str], None]
-) -> tuple[list[Subject], dict[str, np.ndarray]]:
-    """The facts that child processes, one for each framework, find."""
-    done_s: list[float] = []
+    of_each: dict[str, list[str]], programs: Path | None, told: Callable[[float, str], None]
+) -> tuple[list[Subject], Arrays]:
+    """The facts that child processes, one for each framework, find; they tell of their share and the last subject."""
+    done: list[str] = []
+    stop = Event()
+
+    def look(request: Request) -> list[Subject]:
+        found: list[Subject] = []
+        try:
+            for subject in _looked(request, stop):
+                found.append(subject)
+                done.append(subject.name)
+                told(sum(map(_cost_s, done)) / _total_s(of_each), subject.name)
+        except ChildDiedError as error:
+            lost = request.names[len(found) :]
+            found += [Subject(name, request.framework, problems={"import": str(error)}) for name in lost]
+        return found
+
     with scratch() as place, ThreadPoolExecutor(PROCESSES) as pool:
-
-        def tell(framework: _Framework, what: str) -> None:
-            done_s.append(framework.cost_s / len(framework.names))
-            told(sum(done_s), what)
-
-        def look(number: int) -> list[Subject]:
-            framework = frameworks[number]
-            arrays = str(Path(place) / f"arrays-{number}")
-            kept = None if programs is None else str(programs)
-            request = Request(framework.name, framework.named, str(folder), arrays, kept, framework.parts)
-            found: list[Subject] = []
-            try:
-                for subject in _looked(request, stop):
-                    found.append(subject)
-                    tell(framework, subject.name)
-            except ChildDiedError as error:
-                for name in framework.names[len(found) :]:
-                    found.append(Subject(name, framework.name, problems={"import": str(error)}))
-            return found
-
-        stop = Event()
-        looking = [pool.submit(look, number) for number in range(len(frameworks))]
+        kept_in = None if programs is None else str(programs)
+        looking = [
+            pool.submit(look, Request(name, subjects, str(Path(place) / f"arrays-{name}"), kept_in))
+            for name, subjects in of_each.items()
+        ]
         try:
             while wait(looking, timeout=SLICE_S).not_done:
                 check()
         finally:
             stop.set()
-        subjects = [subject for future in looking for subject in future.result()]
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray] = {}
         for file in sorted(Path(place).glob("arrays-*")):
-            arrays |= decode(file.read_bytes())
-    return subjects, arrays
+            arrays |= decode(file.read_bytes())[0]
+        return [subject for future in looking for subject in future.result()], arrays

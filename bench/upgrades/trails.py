@@ -15,7 +15,7 @@ import numpy as np
 from ...common.parity.agreement import comparable, seen
 from ...common.parity.tape import MOVES, TraceTape
 from ...common.program import CodeLine
-from .folder import Kept
+from .files import Kept
 from .noticing import place_of
 from .record import Trail
 

@@ -6,7 +6,6 @@ import os
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from support.processes import fill, journal_at
@@ -15,7 +14,7 @@ from support.snapshots import snapshot_of
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
 from trigru.bench.commands.report import show_run, show_starts
-from trigru.bench.upgrades import folder
+from trigru.bench.upgrades import files
 from trigru.bench.upgrades.record import Subject
 from trigru.common.config import GRUConfig
 from trigru.common.errors import TrigruError
@@ -87,9 +86,8 @@ def write_journal(path):
 
 def write_snapshot(path):
     array = np.linspace(0.0, 1.0, 3)
-    (path.parent / folder.ARRAYS).write_bytes(folder.encode({folder.name_of(array): array}))
-    facts = {"values": {"forward jit": {"carry": folder.name_of(array)}}, "tree": {".w": "float32(2,)"}}
-    path.write_bytes(msgspec.json.encode(snapshot_of(Subject("pure", "pure", **facts))))
+    facts = {"values": {"forward jit": {"carry": files.name_of(array)}}, "tree": {".w": "float32(2,)"}}
+    files.save(path.parent, snapshot_of(Subject("pure", "pure", **facts)), {files.name_of(array): array})
 
 
 def write_starts(path):
@@ -101,7 +99,7 @@ def write_starts(path):
 READERS = {
     "results": ("results.json", write_results, show_all),
     "journal": ("results.partial.jsonl", write_journal, show_all),
-    "snapshot": (folder.FILE, write_snapshot, lambda path: folder.load(path.parent)),
+    "snapshot": (files.FILE, write_snapshot, lambda path: files.load(path.parent)),
     "cold starts": ("cold_start.json", write_starts, lambda path: (load_starts(path), show_starts(path, None))),
     "safetensors": ("params.safetensors", lambda path: write(path, PARAMS, "canonical"), read),
     "msgpack": ("params.msgpack", lambda path: write(path, PARAMS, "linen"), read),

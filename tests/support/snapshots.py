@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from support.runs import MACHINE
 from trigru.bench.results.run import Machine
-from trigru.bench.upgrades.folder import save
+from trigru.bench.upgrades.files import save
 from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
 from trigru.common.equality.measurement import Measurement
 
@@ -23,7 +23,6 @@ def snapshot_of(
 
 def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:
     """Write a snapshot of these subjects and facts into a folder, which is made if it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
     save(folder, snapshot_of(*subjects, **facts), dict(arrays or {}))
 
 

@@ -13,31 +13,24 @@ import jax
 import numpy as np
 
 from ....common.compat import enable_x64
-from ..folder import Kept
-from ..functions import Called, Example, collect
-from ..noticing import noticed, survived
+from ..files import Kept
+from ..functions import Called, Example, look_at
+from ..noticing import survived
 from ..record import Subject
 
-#: The modules that have a table, by the name of the port with the same framework; and what its subject is called.
-NAMES = {"pure": "jax, optax", "linen": "linen's parts", "nnx": "nnx's parts", "equinox": "equinox's parts"}
 #: Sizes: batch, time, inputs and features.
 B, T, D, H = 3, 4, 5, 6
 Parts = Mapping[str, Callable[[], Example | Called]]
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def look_at_parts(framework: str, kept: Kept) -> Subject:
+def look_at_parts(subject: Subject, kept: Kept) -> None:
     """The facts of a framework's own parts. What fails is a problem of its own, and the others go on."""
-    subject = Subject(NAMES[framework], framework)
-    module = import_module(f".{framework}", __name__)
-    for name, make in module.PARTS.items():
-        with survived(subject, name), noticed(subject, "make"):
-            given = make()
-            collect(subject, kept, name, given)
+    module = import_module(f".{subject.framework}", __name__)
+    look_at(subject, kept, module.PARTS)
     for name in module.SIGNATURES:
         with survived(subject, "arguments of", name):
             subject.signatures[name] = arguments_of(name)
-    return subject
 
 
 def arguments_of(name: str) -> dict[str, str]:

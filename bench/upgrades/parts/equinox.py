@@ -7,21 +7,23 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ..functions import Called, Example
+from ..functions import Called, Example, Ran
 from . import B, D, H, Parts, T, normal, without_zeros, zeros_under_x64
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
 KEY = jax.random.key(0)
-Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _of(make: Callable[[], Any], *inputs: Any, call: Callable[..., Any] = lambda m, *x: m(*x)) -> Callable[[], Example]:
+def _of(
+    make: Callable[[], Any], *inputs: Any, call: Callable[..., Any] = lambda m, *x: m(*x), compiled: bool = False
+) -> Callable[[], Example]:
     """A module that is called with inputs."""
 
     def example() -> Example:
         drawn = make()
-        return Example(call, without_zeros(drawn), inputs, eqx.filter(drawn, eqx.is_array))
+        return Example(call, without_zeros(drawn), inputs, eqx.filter(drawn, eqx.is_array), compiled)
 
     return example
 
@@ -56,7 +58,8 @@ def _file(ran: Ran) -> Callable[[], Any]:
         cell, file = _cell(), io.BytesIO()
         eqx.tree_serialise_leaves(file, cell)
         file.seek(0)
-        return eqx.filter(eqx.tree_deserialise_leaves(file, cell), eqx.is_array)
+        read = eqx.filter(eqx.tree_deserialise_leaves(file, cell), eqx.is_array)
+        return read, np.frombuffer(file.getvalue(), np.uint8)
 
     return call
 
@@ -75,7 +78,7 @@ PARTS: Parts = {
     "eqx.nn.GRUCell": _of(_cell, FRAME, CARRY),
     "eqx.nn.GRUCell without bias": _of(lambda: _cell(use_bias=False), FRAME, CARRY),
     "eqx.nn.GRUCell under x64": lambda: Called(lambda _: zeros_under_x64(lambda: eqx.filter(_cell(), eqx.is_array))),
-    "lax.scan of eqx.nn.GRUCell": _of(_cell, CARRY, STEPS, call=_scanned),
+    "lax.scan of eqx.nn.GRUCell": _of(_cell, CARRY, STEPS, call=_scanned, compiled=True),
     "eqx.filter_checkpoint": _of(
         _cell, CARRY, STEPS, call=lambda cell, h, x: _scanned(cell, h, x, eqx.filter_checkpoint)
     ),

@@ -11,13 +11,15 @@ import numpy as np
 import optax
 from flax.training.train_state import TrainState
 
-from ..functions import Called, Example
+from ..functions import Called, Example, Ran
 from . import B, D, H, Parts, T, normal, of_shapes, without_zeros, zeros_under_x64
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 
 
-def _of(make: Callable[[], nn.Module], *inputs: Any, draws: bool = False, **options: Any) -> Callable[[], Example]:
+def _of(
+    make: Callable[[], nn.Module], *inputs: Any, draws: bool = False, compiled: bool = False, **options: Any
+) -> Callable[[], Example]:
     """A module that is called with inputs; where it draws, its parameters are those that it draws itself."""
 
     def example() -> Example:
@@ -26,7 +28,7 @@ def _of(make: Callable[[], nn.Module], *inputs: Any, draws: bool = False, **opti
         drawn = module.init(key, *inputs, **options) if draws else None
         shapes = None if draws else jax.eval_shape(lambda: module.init(key, *inputs, **options))
         params = without_zeros(drawn) if draws else of_shapes(shapes)
-        return Example(lambda v, *x: module.apply(v, *x, **options), params, inputs, drawn)
+        return Example(lambda v, *x: module.apply(v, *x, **options), params, inputs, drawn, compiled)
 
     return example
 
@@ -56,9 +58,14 @@ def _train_state() -> Example:
     return Example(step, params, (x,))
 
 
-def _bytes(_: Any) -> Callable[[], Any]:
+def _bytes(_: Ran) -> Callable[[], Any]:
     tree = {"a": CARRY, "b": np.arange(3)}
-    return lambda: flax.serialization.from_bytes(tree, flax.serialization.to_bytes(tree))
+
+    def call() -> Any:
+        content = flax.serialization.to_bytes(tree)
+        return flax.serialization.from_bytes(tree, content), np.frombuffer(content, np.uint8)
+
+    return call
 
 
 LENGTHS = np.array([1, 4, 2])
@@ -70,7 +77,7 @@ PARTS: Parts = {
     "nn.GRUCell under x64": lambda: Called(
         lambda _: zeros_under_x64(lambda: _cell().init(jax.random.key(0), CARRY, FRAME))
     ),
-    "nn.RNN": _of(lambda: nn.RNN(_cell()), X, draws=True),
+    "nn.RNN": _of(lambda: nn.RNN(_cell()), X, draws=True, compiled=True),
     "nn.RNN with a carry": _of(lambda: nn.RNN(_cell(), return_carry=True), X, initial_carry=CARRY),
     "nn.RNN with lengths": _of(lambda: nn.RNN(_cell(), return_carry=True), X, seq_lengths=LENGTHS),
     "nn.RNN in reverse": _of(lambda: nn.RNN(_cell(), reverse=True, keep_order=True), X),

@@ -9,11 +9,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-from ..functions import Called, Example
+from ..functions import Called, Example, Ran
 from . import B, D, H, Parts, T, normal, without_zeros, zeros_under_x64
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
-Ran = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _call(module: Any, *inputs: Any, **options: Any) -> Any:
@@ -21,7 +20,7 @@ def _call(module: Any, *inputs: Any, **options: Any) -> Any:
 
 
 def _of(
-    make: Callable[[Any], Any], *inputs: Any, call: Callable[..., Any] = _call, **options: Any
+    make: Callable[[Any], Any], *inputs: Any, call: Callable[..., Any] = _call, compiled: bool = False, **options: Any
 ) -> Callable[[], Example]:
     """A module that is called with inputs."""
 
@@ -32,7 +31,7 @@ def _of(
             own = jax.tree.map(lambda a: a, rest)  # random streams, which a call moves on
             return call(nnx.merge(graph, params, own), *inputs, **options)
 
-        return Example(function, without_zeros(drawn), inputs, drawn)
+        return Example(function, without_zeros(drawn), inputs, drawn, compiled)
 
     return example
 
@@ -106,7 +105,7 @@ PARTS: Parts = {
     "nnx.GRUCell under x64": lambda: Called(
         lambda _: zeros_under_x64(lambda: nnx.state(_cell(nnx.Rngs(0)), nnx.Param))
     ),
-    "nnx.RNN": _of(_rnn, X),
+    "nnx.RNN": _of(_rnn, X, compiled=True),
     "nnx.RNN with a carry": _of(lambda rngs: _rnn(rngs, return_carry=True), X, initial_carry=CARRY),
     "nnx.RNN with lengths": _of(lambda rngs: _rnn(rngs, return_carry=True), X, seq_lengths=LENGTHS),
     "nnx.RNN in reverse": _of(lambda rngs: _rnn(rngs, reverse=True, keep_order=True), X),

@@ -1,5 +1,6 @@
 """Which snapshots `trigru diff`, `bisect`, `matrix` and `snapshot` take, read and compare, and in which order."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from trigru.bench.commands import bisect
 from trigru.bench.commands import diff as command
 from trigru.bench.commands.diff import read_kinds
 from trigru.bench.upgrades.changes import FAILING, KINDS, Change
-from trigru.bench.upgrades.folder import load
+from trigru.bench.upgrades.files import load
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.versions import read_set
 from trigru.common.errors import InputError, UnknownNameError
@@ -41,9 +42,9 @@ def test_a_diff_reads_the_checkpoints_of_the_older_snapshot_and_goes_from_old_to
         for name, lines, jax in (("linen", 100, "0.5.0"), ("nnx", 200, "0.6.0"))
     )  # fmt: skip
     read = []
-    monkeypatch.setattr(command, "unread", lambda folder, of: read.append((folder, of)) or [])
+    monkeypatch.setattr(command, "unread", lambda of: read.append(of) or [])
     found = invoke("diff", str(old), str(new))
-    assert read == [(old, load(old)[0])]
+    assert read == [load(old)]
     assert "Versions: jax 0.5.0 -> 0.6.0." in found.stdout
     assert "calls: pure: train_step jit adam float32: 200 lines, was 100 lines" in found.stdout
 
@@ -96,9 +97,34 @@ def test_what_two_folders_both_hold_is_compared(write, tmp_path, holds):
     assert isinstance(page.exception, InputError) == ("r" not in compared)
 
 
+def test_snapshots_that_do_not_compare_are_exit_code_125(write):
+    code, _, err = call("diff", *(str(write(name, Subject(name, name))) for name in ("pure", "mine")))
+    assert (code, "no port in common" in err) == (125, True)
+
+
+def test_changes_are_printed_for_machines_too(write):
+    old, new = (str(write(f"{lines}", Subject("pure", "pure", calls=step_calls(lines)))) for lines in (100, 200))
+    done = invoke("diff", old, new, "--format", "json")
+    assert done.exit_code == 1
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["kind"], finding["subject"], finding["failed"]) == ("calls", "pure", True)
+    assert finding["text"] == "train_step jit adam float32: 200 lines, was 100 lines"
+
+
 def test_now_is_of_the_frameworks_that_a_snapshot_has():
     with pytest.raises(InputError, match="OLD is of mine, and of no port"):
         command._take_now(Path("x"), snapshot_of(Subject("mine", "mine")), ())
+
+
+@pytest.mark.parametrize("file", ["/tmp/evil.py", "../evil.py", "link/evil.py"])
+def test_a_file_elsewhere_is_not_run_because_a_snapshot_names_it(tmp_path, monkeypatch, file):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("link").symlink_to(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit('it ran')")
+    for subjects in ([Subject("model", file)], [Subject("model", "mine.py"), Subject("model", file)]):
+        with pytest.raises(InputError, match="is not run since OLD says so"):
+            command._take_now(Path("x"), snapshot_of(*subjects), ())
 
 
 # bisect
@@ -125,18 +151,6 @@ def bisected(folder, *more):
     return call("bisect", "jax==0.1.0", "jax==0.6.0", *more, "-o", str(folder))
 
 
-def test_after_a_bisect_by_a_fact_what_changed_between_the_neighbours_is_shown(tmp_path, monkeypatch, snapshots):
-    monkeypatch.setattr(bisect, "Environments", lambda python, more: Made())
-    code, out, err = bisected(tmp_path, "--fact", "tree", "--port", "nnx")
-    assert code == 0, err
-    assert out.startswith("It changed with jax 0.3.0 -> 0.4.0.\n4 version sets were judged")
-    assert "FAILED: tree 2" in out
-    assert "tree: nnx, nnx.RNN: leaves: b" in out
-    for other in ("warns anew", "lines", "costs less"):
-        assert other not in out
-    assert [line.rpartition(": ")[2] for line in err.splitlines()] == ["as before", "changed", "as before", "changed"]
-
-
 def test_what_does_not_install_is_said_and_passed_over(tmp_path, monkeypatch, snapshots):
     monkeypatch.setattr(bisect, "Environments", lambda python, more: Made({"jax==0.3.0": True}))
     code, out, err = bisected(tmp_path, "--fact", "tree")
@@ -145,6 +159,8 @@ def test_what_does_not_install_is_said_and_passed_over(tmp_path, monkeypatch, sn
     assert "1 could not be judged: jax==0.3.0" in out
     assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in err
     assert "FAILED: tree 3" in out, "without --port all are looked at"
+    assert "tree: nnx, nnx.RNN and 1 more: leaves: b" in out
+    assert not any(other in out for other in ("warns anew", "lines", "costs less"))
     judge = bisect._by_command(["true"], Made({"jax==0.1.0": True}))
     assert judge(read_set("jax==0.1.0")) is None
 

@@ -165,6 +165,17 @@ def test_what_changes_nothing_is_no_part_of_it(environment, tmp_path):
     assert digest_of(**environment) == before
 
 
+def test_the_current_folder_is_part_of_it_where_pythonpath_has_it(environment, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    environment["search"] = [str(tmp_path / "here"), *environment["search"]]
+    for path, is_part in (("", False), (str(tmp_path / "here"), True)):
+        environment["environment"]["PYTHONPATH"] = path
+        before = digest_of(**environment)
+        touch(tmp_path / "here/jax.py", f"# mine {path}")
+        assert (digest_of(**environment) != before) is is_part
+
+
 def test_the_packages_of_trigru_are_read_whole():
     assert {path.name for path in keeping.own_roots()} >= {"common", "impls", "bench"}
 

@@ -39,7 +39,7 @@ from trigru.bench.reporting.sections import markdown
 from trigru.bench.reporting.speedups import overhead_tables, speedup_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
-from trigru.common.errors import InputError
+from trigru.common.errors import UnjudgedError
 from trigru.common.port.collectives import Collective
 from trigru.impls.upstream import GONE, NEW, ON_RECORD, Finding
 
@@ -203,7 +203,7 @@ def test_what_differs_is_no_comparison_unless_it_is_accepted():
 
 
 def test_files_without_anything_to_judge_are_refused():
-    with pytest.raises(InputError, match="the files have no arm in common"):
+    with pytest.raises(UnjudgedError, match="the files have no arm in common"):
         check_comparable(diff(draw_run(1, **SMALL), draw_run(2, groups=("question/forward",))))
 
 

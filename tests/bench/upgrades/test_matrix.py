@@ -116,13 +116,6 @@ def test_other_arguments_and_another_python_are_another_row(tmp_path, trigru):
     assert other.made == [SETS[0].name]
 
 
-def test_what_one_python_never_gets_another_may(tmp_path, trigru):
-    fill(SETS[:1], tmp_path, Made({SETS[0].name: True}), command=[])
-    other = Made()
-    other.python = "3.11"
-    assert fill(SETS[:1], tmp_path, other, command=[]).rows[0].reason == ""
-
-
 def test_it_says_which_set_is_at_work_while_it_is(tmp_path, trigru):
     told = []
     fill(SETS[:2], tmp_path, Made(), command=[], told=lambda *said: told.append(said))

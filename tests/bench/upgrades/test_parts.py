@@ -10,10 +10,10 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.counting import TRACES, WAITS
-from trigru.bench.upgrades.folder import Kept
+from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import Called, Example, collect
-from trigru.bench.upgrades.parts import NAMES, arguments_of, look_at_parts
-from trigru.bench.upgrades.record import KEPT, Subject
+from trigru.bench.upgrades.parts import arguments_of, look_at_parts
+from trigru.bench.upgrades.record import KEPT, PARTS_OF, Subject
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 
@@ -30,10 +30,12 @@ def told(old, new):
     return {(change.kind, change.what): change for change in changes(of(old), of(new))}
 
 
-@pytest.mark.parametrize("framework", NAMES)
+@pytest.mark.parametrize("framework", PARTS_OF)
 def test_every_part_works_and_is_the_same_when_looked_at_again(framework):
     first, again = Kept(), Kept()
-    old, new = (look_at_parts(framework, kept) for kept in (first, again))
+    old, new = (Subject("parts", framework) for _ in range(2))
+    look_at_parts(old, first)
+    look_at_parts(new, again)
     assert old.problems == {}
     assert old.signatures
     found = changes((snapshot_of(old), first.arrays), (snapshot_of(new), again.arrays))

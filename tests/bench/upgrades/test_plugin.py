@@ -4,6 +4,7 @@ import pytest
 import trigru.bench.upgrades.models
 import trigru.bench.upgrades.tables  # noqa: F401  (both once for all runs)
 from support.cli import run_code
+from trigru.bench.upgrades.files import FILE
 
 pytest_plugins = ["pytester"]
 
@@ -35,7 +36,7 @@ def run(pytester, request):
 def test_a_test_passes_until_its_function_changes_and_says_where(run, pytester):
     run().stdout.fnmatch_lines(["*there is no snapshot in*Take one*pytest --trigru-update*"])
     run("--trigru-update").assert_outcomes(passed=1)
-    assert (pytester.path / "snapshots/test_it/test_mine/snapshot.json").is_file()
+    assert (pytester.path / "snapshots/test_it/test_mine" / FILE).is_file()
     run().assert_outcomes(passed=1)
     changed = run(scale=1.01)
     changed.assert_outcomes(failed=1)

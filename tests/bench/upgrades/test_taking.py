@@ -6,14 +6,14 @@ from trigru.bench.upgrades import taking
 from trigru.bench.upgrades.record import Subject
 
 
-def test_what_a_process_had_not_told_when_it_died_is_a_problem(tmp_path, monkeypatch):
+def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
     def looked(request, stop):
         yield Subject("pure", "pure")
         raise ChildDiedError("it was killed")
 
     monkeypatch.setattr(taking, "_looked", looked)
     with Prover(keep=False) as prover:
-        found, _ = taking.take(("pure",), tmp_path, equality=False, prover=prover)
+        found, _ = taking.take(("pure",), equality=False, prover=prover)
     assert {s.name: s.problems.get("import") for s in found.subjects} == {
         "pure": None,
         "pure:fused": "it was killed",

@@ -1,0 +1,83 @@
+"""What a command found, for machines: JSON, JUnit's XML, Markdown, and annotations of GitHub, by one writer."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+
+from .inert import for_terminal
+from .numbers import json_text
+from .sections import Prose, Section, Words, markdown
+
+Format = Literal["text", "json", "junit", "markdown", "github"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked.
+
+    Args:
+        kind: "function", or the name of a check.
+        subject: of what, as "linen".
+        text: what was found.
+        failed: whether the command fails for it.
+        line: of code, as "flax/linen/recurrent.py:593 (mul of shape 4x6)"; "" where none is known.
+    """
+
+    kind: str
+    subject: str
+    text: str
+    failed: bool
+    line: str = ""
+
+
+def written(format: Format, title: str, head: Sequence[str], findings: Sequence[Finding]) -> str:
+    """The findings in a format; of GitHub's, a summary goes where its runner wants it.
+
+    Args:
+        title: of the command, as "trigru diff".
+        head: sentences on the whole.
+    """
+    failed = sum(finding.failed for finding in findings)
+    if format == "json":
+        content = {"schema": 1, "title": title, "passed": not failed, "head": list(head)}
+        return json_text(content | {"findings": [asdict(finding) for finding in findings]})
+    if format == "junit":
+        return _junit(title, head, findings)
+    rows = [(f.kind, f.subject, f.text, "FAILED" if f.failed else "", f.line or "-") for f in findings]
+    columns = (Words("kind"), Words("of"), Prose("found"), Words("fails"), Prose("line"))
+    page = markdown(title, head, [Section(f"{len(findings)} found, {failed} failed", columns, rows)])
+    if format == "markdown":
+        return page
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(f"{page}\n")
+    return "\n".join([*map(for_terminal, head), *map(_annotation, findings)])
+
+
+def _junit(title: str, head: Sequence[str], findings: Sequence[Finding]) -> str:
+    """A test case for each; one that passes where nothing was found."""
+    failed = sum(finding.failed for finding in findings)
+    suite = ElementTree.Element("testsuite", name=title, tests=str(len(findings) or 1), failures=str(failed))
+    for finding in findings or [Finding("all", title, "", failed=False)]:
+        name = for_terminal(f"{finding.kind}: {finding.subject}")
+        case = ElementTree.SubElement(suite, "testcase", classname=title.replace(" ", "."), name=name)
+        text = for_terminal(finding.text)
+        if finding.failed:
+            ElementTree.SubElement(case, "failure", message=text).text = for_terminal(finding.line)
+        elif text:
+            ElementTree.SubElement(case, "system-out").text = text
+    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(for_terminal, head))
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def _annotation(finding: Finding) -> str:
+    """An annotation of GitHub, at the line where it is of a file of this folder."""
+    file, _, line = finding.line.partition(" ")[0].rpartition(":")
+    place = f"file={file},line={line}," if file and line.isdigit() and Path(file).is_file() else ""
+    text = f"{finding.text} {finding.line}".strip()
+    title, text = (for_terminal(words).replace("%", "%25") for words in (f"{finding.kind}: {finding.subject}", text))
+    title = title.replace(":", "%3A").replace(",", "%2C")
+    return f"::{'error' if finding.failed else 'notice'} {place}title={title}::{text}"

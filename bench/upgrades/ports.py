@@ -1,0 +1,135 @@
+"""The facts of a port: what it offers, draws and saves, its functions, and its calls in each style."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from ...common.config import GRUConfig
+from ...common.errors import UnavailableError
+from ...common.parameters.layouts import CANONICAL, Layout
+from ...common.parameters.record import leaves, random_params
+from ...common.port.protocol import CallStyle, Port, Program
+from ...common.port.spread import WAYS, spread_of
+from ...common.port.styles import available_styles, make_task
+from ...common.port.task import PHASES, Batch
+from ...impls.checkpoints.containers import CONTAINERS
+from .files import Kept
+from .functions import Call, Called, Drawn, Example, Ran, look_at, paths_of
+from .noticing import noticed, survived
+from .record import CONTENT, DEVICES, Subject
+
+#: The model and the data, all random and fixed; no two sizes are equal.
+B, T, D, H, C = 3, 7, 5, 6, 4
+GRU, CLASSIFIER = GRUConfig(D, H), GRUConfig(D, H, classes=C)
+STEPS = 20
+OPTIMIZER = optax.adam(1e-2)
+#: The phases of each call style; the others are of the documented one alone.
+OF_EACH_STYLE = ("forward", "train_step")
+#: The phases whose functions have a trail, their gradient with it.
+TRACED = ("forward", "step")
+
+
+def look_at_port(port: Port, subject: Subject, kept: Kept) -> None:
+    """The facts of a port, or of one of its kernels. What fails is a problem of its own, and the others go on."""
+    with survived(subject, "styles"):
+        subject.styles = {style.name: style.missing() or "" for style in port.call_styles}
+    whole = subject.name == subject.framework  # a kernel has no files of its own, and one style
+    if whole:
+        _save(port, subject, kept)
+    look_at(subject, kept, dict(_rows(port, whole=whole)))
+
+
+def _save(port: Port, subject: Subject, kept: Kept) -> None:
+    """A file of parameters in each format that needs no pickle."""
+    layout = getattr(port, "layout", None)
+    if not isinstance(layout, Layout):
+        return
+    params = random_params(CLASSIFIER, seed=2)
+    for container in CONTAINERS:
+        if container.optional or (container.layouts and layout.name not in container.layouts):
+            continue
+        suffix = container.suffixes[0]
+        with survived(subject, container.title), noticed(subject, "call"), tempfile.TemporaryDirectory() as place:
+            path = Path(place) / f"parameters{suffix}"
+            container.write(path, layout, params)
+            content = np.frombuffer(path.read_bytes(), np.uint8)
+            subject.checkpoints[suffix] = kept.keep_all({CONTENT: content, **CANONICAL.flat(params)})
+
+
+def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Drawn | Example | Called]]]:
+    for name, config in (("gru", GRU), ("classifier", CLASSIFIER)):
+        yield name, lambda config=config: Drawn(port.make(config, jax.random.key(1)))
+    model = cache(partial(_loaded, port))
+    for phase in TRACED:
+        task = make_task(port, GRU, phase, OPTIMIZER)
+        yield phase, lambda task=task: Example(task.predict, model(), _batch(B).arguments(task.phase))
+    for phase in PHASES:
+        styles = available_styles(port, phase)
+        for style in styles if whole and phase in OF_EACH_STYLE else styles[:1]:
+            documented = whole and style is styles[0]
+            name = f"{phase} {style.name} float32"
+            yield name, lambda of=(style, phase), full=documented: Called(partial(_call, port, model, *of), full)
+    with suppress(UnavailableError):  # one device, or an older JAX
+        spread_of(DEVICES, "placed")
+        style = available_styles(port, "train_step")[0]
+        for way in WAYS["train_step"] if whole else ():
+            name = f"train_step {style.name} float32 {way} on two devices"
+            yield name, lambda way=way: Called(partial(_call, port, model, style, "train_step", way=way))
+
+
+def _call(port: Port, model: Callable[[], Any], style: CallStyle, phase: str, ran: Ran, way: str = "") -> Call:
+    """A phase in a call style, on one device or spread over two."""
+    task, given, put = make_task(port, GRU, phase, OPTIMIZER), model(), None
+    task = replace(task, predict=ran(task.predict))
+    if way:
+        spread = spread_of(DEVICES, way)
+        task, given, put = spread.task(task), spread.model(given), spread.put
+    program = style.build(port, given, task)
+    batch = _batch(DEVICES * B if way else B)
+    arguments = [(put or program.put)(array) for array in batch.arguments(phase)]
+    return Call(
+        lambda: program.call(*arguments),
+        partial(_results, program, phase),
+        program.lower and partial(program.lower, *arguments),
+        program.leaves,
+        program.wait,
+    )
+
+
+def _results(program: Program, phase: str, run: Callable[[], Any]) -> dict[str, Any]:
+    """The results, in the order in which they are computed."""
+    if phase == "train_step":
+        found = {}
+        for step in range(1, STEPS + 1):
+            found[f"loss at step {step}"] = run()
+            moved = leaves(program.params()).values()
+            found[f"parameters after step {step}"] = np.concatenate([np.ravel(array) for array in moved])
+        return found
+    result = run()
+    if phase == "gradient":
+        loss, gradient = result
+        return {"loss": loss} | {f"gradient of {name}": a for name, a in leaves(program.read(gradient)).items()}
+    return dict(zip(("carry", "outputs"), result, strict=True))
+
+
+def _loaded(port: Port) -> Any:
+    """A model with fixed random parameters; one that trigru does not know yet is as the framework draws it."""
+    model, drawn = port.load(GRU, random_params(GRU)), port.make(GRU, jax.random.key(0))
+    known = {path: leaf for path, leaf in paths_of(model).items() if not isinstance(leaf, jax.ShapeDtypeStruct)}
+    if known.keys() == paths_of(drawn).keys():
+        return model
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: known.get(jax.tree_util.keystr(path), leaf), drawn)
+
+
+def _batch(examples: int) -> Batch:
+    rng, sizes = np.random.default_rng(1), ((examples, T, D), (examples, T, H), (examples, H))
+    x, targets, carry = (rng.normal(size=size).astype("float32") for size in sizes)
+    return Batch(x, targets, None, carry)

@@ -1,0 +1,256 @@
+"""The facts of a port: the same each time, and others where one thing was changed in what is installed."""
+
+import warnings
+from copy import copy
+from dataclasses import replace
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+from support.snapshots import snapshot_of
+from trigru.bench.upgrades import ports, reading
+from trigru.bench.upgrades.changes import changes
+from trigru.bench.upgrades.counting import TRACES
+from trigru.bench.upgrades.files import Kept
+from trigru.bench.upgrades.functions import look_at
+from trigru.bench.upgrades.ports import look_at_port
+from trigru.bench.upgrades.reading import unread
+from trigru.bench.upgrades.record import CONTENT, Subject
+from trigru.common.errors import NotOfferedError
+from trigru.common.port.protocol import WithKernel
+from trigru.common.port.styles import functional_program
+from trigru.impls import get_port
+
+
+def changed(port, **members):
+    """A port of which some members are others."""
+    other = copy(port)
+    for name, value in members.items():
+        setattr(other, name, value)
+    return other
+
+
+def look(port, *beginnings):
+    """A snapshot of the rows of a port with these beginnings alone, and its arrays."""
+    subject, kept = Subject(port.name, port.name), Kept()
+    look_at(subject, kept, {name: row for name, row in ports._rows(port, whole=True) if name.startswith(beginnings)})
+    return snapshot_of(subject), kept.arrays
+
+
+def saved(port):
+    """A snapshot of the files of a port alone, and its arrays."""
+    subject, kept = Subject(port.name, port.name), Kept()
+    ports._save(port, subject, kept)
+    return snapshot_of(subject), kept.arrays
+
+
+def kinds(old, new):
+    return {(change.kind, change.what) for change in changes(old, new)}
+
+
+@pytest.fixture
+def pure():
+    """Plain JAX in one call style, so that little is compiled."""
+    port = get_port("pure")
+    return changed(port, call_styles=port.call_styles[:1])
+
+
+def with_outputs(port, of):
+    """A port whose outputs are a function of what they were."""
+
+    def apply(model, x, carry=None, **options):
+        carry, outputs = port.apply(model, x, carry, **options)
+        return carry, of(outputs)
+
+    return changed(port, apply=apply)
+
+
+def test_every_fact_is_the_same_when_looked_at_again(pure):
+    found = []
+    for _ in range(2):
+        subject, kept = Subject("pure", "pure"), Kept()
+        look_at_port(pure, subject, kept)
+        found.append((snapshot_of(subject), kept.arrays))
+    assert changes(*found) == []
+    (subject,) = found[0][0].subjects
+    assert subject.problems == {}
+    assert all((subject.styles, subject.draws, subject.tree, subject.trails, subject.values, subject.calls))
+    assert any(line.startswith("trigru/impls/pure.py:") for line in subject.trails["forward"].lines)
+
+
+def test_every_port_draws_and_traces_and_a_kernel_has_no_files(port):
+    found, _ = look(port, "gru", "classifier", "forward", "step")
+    (subject,) = found.subjects
+    assert subject.problems == {}
+    assert subject.draws.keys() == {"gru", "classifier"}
+    assert subject.trails.keys() == {"forward", "step"}
+    kernel = Subject(f"{port.name}:fused", port.name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports, "look_at", lambda *_: None)
+        look_at_port(WithKernel(port, "fused"), kernel, Kept())
+    assert kernel.checkpoints == {}
+
+
+def test_another_rounding_is_other_bits_and_no_other_function(pure):
+    rounded = with_outputs(pure, lambda outputs: outputs * (1 + jnp.finfo(outputs.dtype).eps))
+    found = kinds(look(pure, "forward "), look(rounded, "forward "))
+    assert {kind for kind, _ in found} <= {"bits", "program", "better"}
+    assert any(kind == "bits" and what.startswith("forward") for kind, what in found)
+
+
+def test_another_function_is_told_by_the_line_that_computes_it(pure):
+    found = changes(look(pure, "forward"), look(with_outputs(pure, jnp.sin), "forward"))
+    lines = {change.line for change in found if change.kind == "function"}
+    assert len(lines) == 1
+    line = lines.pop()
+    assert "test_ports.py" in line.partition("; before: ")[0]
+    assert "(sin of shape 3x7x6)" in line
+    assert "trigru/common/port/task.py" not in line
+
+
+def test_other_random_bits_draw_others_in_every_framework(port):
+    old, before = look(port, "gru"), jax.config.jax_threefry_partitionable
+    try:
+        jax.config.update("jax_threefry_partitionable", not before)
+        found = kinds(old, look(port, "gru"))
+    finally:
+        jax.config.update("jax_threefry_partitionable", before)
+    assert "draws" in {kind for kind, _ in found}
+
+
+def test_a_renamed_parameter_is_another_tree():
+    port = get_port("linen")
+
+    def make(config, key):
+        model = port.make(config, key)
+        params = dict(model.params)
+        params["start"] = params.pop("initial_carry")
+        return model.replace(params=params)
+
+    found = changes(look(port, "gru"), look(changed(port, make=make), "gru"))
+    (tree,) = [change for change in found if change.kind == "tree" and change.what == "leaves"]
+    assert "initial_carry" in tree.old
+    assert "start" in tree.new
+
+
+def test_a_warning_at_a_call_is_told_with_its_place(pure):
+    def warned(outputs):
+        warnings.warn("apply will go.\nSoon.", DeprecationWarning, stacklevel=1)
+        return outputs
+
+    found = changes(look(pure, "forward"), look(with_outputs(pure, warned), "forward"))
+    (change,) = [change for change in found if change.kind == "warnings"]
+    assert change.new == "DeprecationWarning: apply will go."
+    assert change.what.startswith("at call, ")
+    assert "test_ports.py" in change.what
+
+
+def test_python_in_a_call_is_counted_even_where_it_calls_nothing(pure):
+    def build(port, model, task):
+        program = pure.call_styles[0].build(port, model, task)
+
+        def slower(*arrays):
+            total = 0
+            for number in range(1000):
+                total += number
+            return program.call(*arrays)
+
+        return replace(program, call=slower)
+
+    dearer = changed(pure, call_styles=(replace(pure.call_styles[0], build=build),))
+    found = changes(look(pure, "step"), look(dearer, "step"))
+    assert {change.kind for change in found} == {"calls"}
+    assert all("lines" in change.new for change in found)
+
+
+def test_a_trace_at_every_second_call_is_counted(pure):
+    def flaky(function):
+        calls = 0
+
+        def call(*arguments):
+            nonlocal calls
+            calls += 1
+            return jax.jit((lambda *a: function(*a)) if calls % 2 else function)(*arguments)
+
+        call.lower = jax.jit(function).lower
+        return call
+
+    styles = (replace(pure.call_styles[0], build=partial(functional_program, jit=flaky)),)
+    again, once = (look(p, "train_step")[0].subjects[0] for p in (changed(pure, call_styles=styles), pure))
+    assert {calls[TRACES] for name, calls in once.calls.items() if "devices" not in name} == {1}
+    assert all(calls[TRACES] > 1 for name, calls in again.calls.items() if "devices" not in name)
+
+
+def test_an_exception_in_one_style_breaks_that_style_alone():
+    port = get_port("pure")
+
+    def fail(*_):
+        raise RuntimeError("gone\nin this release")
+
+    first, second, *_ = port.call_styles
+    old = look(changed(port, call_styles=(first, second)), "forward", "train_step")
+    (found,) = changes(old, look(changed(port, call_styles=(first, replace(second, build=fail))), "forward", "train_"))
+    assert (found.kind, found.what) == ("broken", f"forward {second.name} float32 and 1 more call")
+    assert found.new.startswith("RuntimeError in ")
+    assert found.new.endswith(": gone")
+
+
+def test_what_is_not_offered_is_no_problem_and_what_fails_is_one_of_its_own(pure):
+    def make(config, key):
+        if config.classes:
+            raise NotOfferedError("a classifier")
+        return pure.make(config, key)
+
+    (subject,) = look(changed(pure, make=make), "gru", "classifier")[0].subjects
+    assert (subject.problems, subject.draws.keys()) == ({}, {"gru"})
+
+    def fail(*_, **__):
+        raise RuntimeError("broken")
+
+    subject = Subject("pure", "pure")
+    look_at_port(changed(pure, make=fail, load=fail), subject, Kept())
+    failed = {what.split()[0] for what in subject.problems}
+    assert failed == {"gru", "classifier", "forward", "gradient", "train_step", "step"}
+
+
+# Files of parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "suffixes"), [("linen", {".safetensors", ".msgpack"}), ("equinox", {".safetensors", ".eqx"})]
+)
+def test_files_of_each_format_without_pickle_are_kept_and_read_again(name, suffixes):
+    snapshot, arrays = saved(get_port(name))
+    (subject,) = snapshot.subjects
+    assert subject.problems == {}
+    assert subject.checkpoints.keys() == suffixes
+    assert list(unread((snapshot, arrays))) == []
+    for suffix, names in subject.checkpoints.items():
+        damaged = arrays | {names[CONTENT]: arrays[names[CONTENT]][:-9]}
+        (found,) = unread((snapshot, damaged))
+        assert (found.kind, found.subject, found.what) == ("checkpoints", name, f"reading a file as {suffix}")
+        other = snapshot_of(Subject(name, name, checkpoints={suffix: names | {"readout_bias": names["bias_n"]}}))
+        (found,) = unread((other, arrays))
+        assert found.new == "other bits in readout_bias"
+
+
+def test_a_file_that_equinox_itself_reads_otherwise_is_told(monkeypatch):
+    old = saved(get_port("equinox"))
+
+    def fail(*_):
+        raise RuntimeError("no longer")
+
+    for read, said in ((fail, "eqx.tree_deserialise_leaves: RuntimeError"), (lambda _, like: like, "leaf 0")):
+        monkeypatch.setattr(eqx, "tree_deserialise_leaves", read)
+        (found,) = unread(old)
+        assert said in found.new
+
+
+def test_a_pickle_is_not_read(monkeypatch):
+    snapshot, arrays = saved(get_port("linen"))
+    (subject,) = snapshot.subjects
+    subject.checkpoints = {".pt": subject.checkpoints[".msgpack"], "/../x": subject.checkpoints[".msgpack"]}
+    monkeypatch.setattr(reading.checkpoints, "read", None)
+    assert list(unread((snapshot, arrays))) == []
