@@ -30,7 +30,7 @@ from ..contract.data import Data, config_of, data_of
 from ..contract.factors import Row, whole_row
 from ..contract.programs import Undumped, arguments_of, direct, named_answers
 from ..contract.reference import expect
-from .check import Answers, Check, make_traced, unless_left_out
+from .check import Answers, Part, make_traced
 
 #: (port, configuration, model) -> the same model, another way; or None where the framework can't.
 Copy = Callable[[Port, GRUConfig, Any], Any]
@@ -40,27 +40,6 @@ SGD = optax.sgd(0.5)
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
 #: Whose life it is.
 KINDS = {"GRU": whole_row({}), "classifier": whole_row({"entry": "classifier", "lengths": "passed"})}
-
-
-def life_check(name: str, catches: str) -> Check:
-    """A GRU's life, and a classifier's."""
-
-    def answer(port: Port) -> Answers:
-        found: Answers = {}
-        for kind, row in KINDS.items():
-            ask = partial(_answer_kind, port, row)
-            of_kind = unless_left_out(ask, _asked(row)) if kind == "classifier" else ask()
-            found |= {f"{kind}: {quantity}": array for quantity, array in of_kind.items()}
-        return found
-
-    def expect() -> Answers:
-        return {
-            f"{kind}: {quantity}": _expected(row, data)
-            for kind, row in KINDS.items()
-            for quantity, data in _asked(row).items()
-        }
-
-    return Check(name, catches, answer, expect)
 
 
 def _asked(row: Row) -> dict[str, Data]:
@@ -271,3 +250,10 @@ def _require_bits(found: np.ndarray, expected: np.ndarray, otherwise: str) -> No
 def _require_params(found: Params, expected: Params, otherwise: str) -> None:
     for name, array in leaves(expected).items():
         _require_bits(np.asarray(leaves(found)[name]), np.asarray(array), f"{otherwise}, {name}")
+
+
+def _expect_kind(row: Row) -> Answers:
+    return {quantity: _expected(row, data) for quantity, data in _asked(row).items()}
+
+
+PARTS = tuple(Part(partial(_answer_kind, row=row), partial(_expect_kind, row), kind) for kind, row in KINDS.items())

@@ -23,10 +23,11 @@ from trigru.common.equality.contract.factors import (
     named_rows,
     one_by_one,
     style_of,
+    unusual,
     whole_row,
 )
 from trigru.common.equality.contract.selections import told
-from trigru.common.equality.contract.shrinking import smallest, unusual
+from trigru.common.equality.contract.shrinking import smallest
 from trigru.common.equality.verification import Examiner, Question, verify
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
