@@ -16,10 +16,12 @@ import numpy as np
 from jax.nn import initializers
 
 from ...compat import enable_x64
+from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
 from ...gru.kernels import STOCK
-from ...parameters.record import GRUParams, leaves
+from ...parameters.record import GRUParams, leaves, random_params
 from ...port.classes import ModelClass, Use, class_of
+from ...port.compilation import configured
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
@@ -99,6 +101,8 @@ def _questions(port: Port, listed: ModelClass) -> Iterator[tuple[str, Callable[[
         yield f"carry_init=None in {case[0]}", partial(_ask_unlearned, port, construct, *case)
     for use in listed.uses:
         yield use.name, partial(_ask_use, port, listed, use, kernel)
+    for other in port.kernels if listed.assign and not kernel else ():
+        yield f"changed in place, kernel={other!r}", partial(_ask_assigned, WithKernel(port, other), listed)
     for other in () if kernel else set(port.kernels) - {STOCK}:
         fast = {"kernel": other}
         unlearned = partial(_ask_unlearned, port, partial(listed.construct, **fast), *UNLEARNED[1])
@@ -214,6 +218,18 @@ def _ask_unlearned(port: Port, construct: Callable[..., Any], stored: str, compu
     (_, (gradient,)) = evaluate(port.value_and_grad(lambda model: port.apply(model, x, **constants)[1].sum()), model)
     of_start: Any = port.dump(gradient)
     require_same(of_start.initial_carry, np.zeros(H, stored), "the gradient of the start", 0)
+
+
+def _ask_assigned(port: Port, listed: ModelClass) -> None:
+    """A model that is called, given other parameters in place, and called again outside of jit computes with these."""
+    config = GRUConfig(D, H, param_dtype="float64")
+    model, other = (port.load(config, random_params(config, seed)) for seed in range(2))
+    with configured({"jax_disable_most_optimizations": True}):
+        port.apply(model, X)
+        listed.assign(model, other)  # pyright: ignore[reportOptionalCall]
+        found, expected = (port.apply(some, X) for some in (model, other))
+    for got, want in zip(found, expected, strict=True):
+        require_same(got, np.asarray(want), "results", SAME_BOUND)
 
 
 def _ask_narrowed(listed: ModelClass) -> None:
