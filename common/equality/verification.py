@@ -220,6 +220,11 @@ def _kernel_of(port: Port) -> str:
 def _measure(port: Port, check: Check) -> Iterator[Measurement]:
     """A check that has no rows, in float64. What the port raises in one of its parts ends that part."""
     missing, measured = NotOfferedError("no row of the contract is about this"), False
+
+    def measurement(found: Finding, label: str = "") -> Measurement:
+        quantity = f"{label}: {found.quantity}" if label else found.quantity
+        return Measurement(port.name, check.name, None, quantity, "float64", *found[1:], _kernel_of(port))
+
     with _precision("float64"):
         for part in check.parts:
             try:
@@ -229,13 +234,10 @@ def _measure(port: Port, check: Check) -> Iterator[Measurement]:
                 continue
             except Exception as error:  # a port may fail in any way; the others go on
                 findings = [_failure(port, error)]
-            measured, label = True, f"{part.label}: " if part.label else ""
-            for found in findings:
-                of_check = port.name, check.name, None, f"{label}{found.quantity}", "float64"
-                yield Measurement(*of_check, found.error, found.bound, found.problem, _kernel_of(port))
+            measured = True
+            yield from (measurement(found, part.label) for found in findings)
     if not measured:
-        found = _failure(port, missing)
-        yield Measurement(port.name, check.name, None, "call", "float64", None, 0.0, found.problem, _kernel_of(port))
+        yield measurement(_failure(port, missing))
 
 
 def _compared(part: Part, port: Port, *, exact: bool) -> Iterator[Finding]:

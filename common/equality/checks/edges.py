@@ -2,7 +2,6 @@
 batch whose size is not known when a program is exported.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -110,52 +109,39 @@ def _expect_counted() -> Answers:
 
 
 def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
-    """Answers of a program that is exported for any batch size and three platforms, and read back."""
+    """Answers of an artefact of jax.export for any batch size and three platforms, written to bytes and read back.
+
+    Args:
+        closed: whether the program is closed over the model, which is an argument otherwise.
+    """
     import jax.export  # which older versions import on request alone
 
     (size,) = jax.export.symbolic_shape("size")
     data, model, arrays = one_set(row, port)
     specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), arrays)
-    call = partial(direct, row, port, along=None)
-    if closed:
-        results = exported(partial(call, model), *specs)(*arrays)
-    else:
-        results = exported(call, model, *specs)(model, *arrays)
-    return named_answers(row, port, data, results)
+    models = () if closed else (model,)
+    leaves, structure = jax.tree.flatten((*models, *specs))
+    of_results: Any = None
 
-
-def exported(function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
-    """The function as an artefact of jax.export for three platforms, written to bytes and read back.
-
-    Args:
-        example: arguments, or their types, of which a size may be a symbol.
-
-    Raises:
-        DefectError: it calls back into Python, which no artefact can hold.
-    """
-    import jax.export  # which older versions import on request alone
-
-    arrays, structure = jax.tree.flatten(example)
-    made: dict[str, Any] = {}
-
-    def flat(*arrays: Any) -> list[Array]:
-        results, made["results"] = jax.tree.flatten(function(*jax.tree.unflatten(structure, arrays)))
-        return results
+    def flat(*leaves: Any) -> list[Array]:
+        nonlocal of_results
+        *given, passed, weights, d_carry = jax.tree.unflatten(structure, leaves)
+        results = direct(row, port, *(given or [model]), passed, weights, d_carry, along=None)
+        arrays, of_results = jax.tree.flatten(results)
+        return arrays
 
     jitted: Any = jax.jit(flat)
-    if effects := jitted.trace(*arrays).jaxpr.effects:
+    if effects := jitted.trace(*leaves).jaxpr.effects:
         raise DefectError(f"calls back into Python, which no artefact can hold: {', '.join(map(str, effects))}.")
-    artefact = jax.export.deserialize(jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(*arrays).serialize())
-    call = jit_without_optimization(artefact.call)
-    return lambda *arguments: jax.tree.unflatten(made["results"], call(*jax.tree.leaves(arguments)))
+    artefact = jax.export.deserialize(jax.export.export(jitted, platforms=EXPORT_PLATFORMS)(*leaves).serialize())
+    found = jit_without_optimization(artefact.call)(*jax.tree.leaves((*models, *arrays)))
+    return named_answers(row, port, data, jax.tree.unflatten(of_results, found))
 
 
 _FORWARD, _GRADIENT = whole_row({"phase": "forward"}), whole_row({})
-START, HELD, COUNTS = (
-    (Part(_answer_start, _expect_start),),
-    (Part(_answer_held, _expect_held),),
-    (Part(_answer_counted, _expect_counted),),
-)
+START = (Part(_answer_start, _expect_start),)
+HELD = (Part(_answer_held, _expect_held),)
+COUNTS = (Part(_answer_counted, _expect_counted),)
 EXPORT = (
     Part(partial(_answer_export, row=_FORWARD, closed=True), partial(expect_one, _FORWARD), "closed over"),
     Part(partial(_answer_export, row=_GRADIENT, closed=False), partial(expect_one, _GRADIENT), "passed"),

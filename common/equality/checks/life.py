@@ -167,6 +167,7 @@ def _keep_choices(port: Port, config: GRUConfig, run: _Run, data: Data) -> None:
 def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
     """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
     model, batch = port.load(chosen, CASE.params.gru), Batch(CASE.x, CASE.targets)
+    known: dict[str, set[tuple[str, ...]]] = {}  # of a model that is called directly
     for style in port.call_styles:
         if style.missing() is not None:
             continue
@@ -181,8 +182,9 @@ def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
                 return task.predict(model, *arrays)
             return port.value_and_grad(lambda model: task.objective(model, *arrays))(model)
 
-        found, expected = (set(_computed(jax.make_jaxpr(f)(model, *arrays).jaxpr)) for f in (in_style, directly))
-        if lost := expected - found:
+        if phase not in known:
+            known[phase] = set(_computed(jax.make_jaxpr(directly)(model, *arrays).jaxpr))
+        if lost := known[phase] - set(_computed(jax.make_jaxpr(in_style)(model, *arrays).jaxpr)):
             raise DefectError(
                 f"in the call style {style.name}, the model loses its kernel, dtype, unroll or remat: its program has "
                 f"no {listed(map(str, sorted(lost)))}."

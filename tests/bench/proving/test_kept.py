@@ -157,14 +157,6 @@ def test_the_interpreter_and_the_machine_are_part_of_it(name, environment, monke
     assert digest_of(**environment) != before
 
 
-def test_what_changes_nothing_is_no_part_of_it(environment, tmp_path):
-    before = digest_of(**environment)
-    environment["environment"]["HOME"] = "other"
-    touch(tmp_path / "site/jax/__pycache__/core.pyc", "compiled")
-    touch(tmp_path / "site/other/readme.md", "text")
-    assert digest_of(**environment) == before
-
-
 def test_the_packages_of_trigru_are_read_whole():
     assert {path.name for path in keeping.own_roots()} >= {"common", "impls", "bench"}
 
