@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -71,10 +72,8 @@ def _answer(port: Port, row: Row, way: Way, devices: int | None = None) -> Answe
             "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
             "JAX_PLATFORMS=cpu"
         )
-    exchanged: list[Collective] = []
     data, model, arrays = one_set(row, port)
-    transform = over_devices(way, exchanged, devices)
-    results = transform(lambda model, *arrays: direct(row, port, model, *arrays, along=None))(model, *arrays)
+    results, exchanged = _over_devices(partial(direct, row, port, along=None), way, devices, model, arrays)
     answers = named_answers(row, port, data, results)
     if devices is None:
         _require_one_exchange(way, port, answers, exchanged)
@@ -111,13 +110,12 @@ def _row(passed: Sequence[str], batch: int) -> Row:
     return whole_row({"batch": str(batch), **dict.fromkeys(passed, "passed")})
 
 
-def over_devices(
-    way: Way, exchanged: list[Collective], devices: int | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A transform of (model, *data): the batch, which is each array's first axis, over devices.
+def _over_devices(
+    function: Callable[..., Any], way: Way, devices: int | None, model: Any, data: Sequence[Any]
+) -> tuple[Any, list[Collective]]:
+    """The results of a function of (model, *data), whose batch is each array's first axis, and what was exchanged.
 
     Args:
-        exchanged: gets what the compiled program exchanges.
         devices: how many; None for all.
     """
     kind = getattr(getattr(jax.sharding, "AxisType", None), way.axes, None)
@@ -127,20 +125,11 @@ def over_devices(
         raise NotOfferedError(f"spreading a batch by {way.name} needs a newer JAX")
     some = jax.devices()[:devices]
     mesh = jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
-
-    def transform(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(model: Any, *data: Any) -> Any:
-            model = _spread(model, NamedSharding(mesh, P()))
-            data = _spread(data, NamedSharding(mesh, P(AXIS)))
-            with jax.set_mesh(mesh) if explicit else nullcontext():
-                jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
-                compiled = jitted.lower(model, *data).compile()
-                exchanged.extend(collectives_of(compiled.as_text()))
-                return gathered(compiled(model, *data))
-
-        return call
-
-    return transform
+    model, data = _spread(model, NamedSharding(mesh, P())), _spread(data, NamedSharding(mesh, P(AXIS)))
+    with jax.set_mesh(mesh) if explicit else nullcontext():
+        jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
+        compiled = jitted.lower(model, *data).compile()
+        return gathered(compiled(model, *data)), collectives_of(compiled.as_text())
 
 
 def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
