@@ -87,7 +87,7 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
     for check in checks:
         columns = [_columns(check, port) if len(checks) == 1 or check.is_for(port) else [] for port in ports]
         for rows in itertools.zip_longest(*columns, fillvalue=()):
-            found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if row != ()]
+            found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if not isinstance(row, tuple)]
     return [question for question in found if question.dtype in dtypes]
 
 

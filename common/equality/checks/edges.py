@@ -126,7 +126,7 @@ def _answer_export(port: Port, row: Row, *, closed: bool) -> Answers:
     def flat(*leaves: Any) -> list[Array]:
         nonlocal of_results
         *given, passed, weights, d_carry = jax.tree.unflatten(structure, leaves)
-        results = direct(row, port, *(given or [model]), passed, weights, d_carry, along=None)
+        results = direct(row, port, (given or [model])[0], passed, weights, d_carry, along=None)
         arrays, of_results = jax.tree.flatten(results)
         return arrays
 
