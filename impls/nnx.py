@@ -250,7 +250,8 @@ def _in_rnn(model, x, carry=None, **flags):
 
 def _from_ones(model, x):
     rngs = nnx.Rngs(carry=jax.random.key(0))
-    return _in_rnn(model, x, model.cell.initialize_carry(x[:, 0].shape, rngs, nnx.initializers.ones))
+    starts = [model.cell.initialize_carry(x[:, 0].shape, some, nnx.initializers.ones) for some in (rngs, rngs.carry)]
+    return _in_rnn(model, x, sum(starts) / 2)
 
 
 def _of_variables(model, x, *, reverse=False, time_major=False, **given):
@@ -299,6 +300,7 @@ CLASS = ModelClass(
         Use("initialize_carry", _construct, _from_ones, takes=(), starts_from=1.0, refuses=False),
         Use("variables as arguments", _construct, _of_variables),
     ),
+    assign=lambda model, other: nnx.update(model, nnx.state(other)),
 )
 
 

@@ -15,20 +15,29 @@ import jax
 import numpy as np
 
 from ..compat import enable_x64
-from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError
+from ..config import GRUConfig
+from ..errors import DefectError, InputError, NotOfferedError, UnknownNameError, brief
 from ..gru.kernels import STOCK
+from ..parameters.record import random_params
 from ..port.compilation import configured
 from ..port.protocol import Port, WithKernel, check_port
 from .bounds import SAME_BOUND, relative_error
-from .checks import CHECKS, DTYPES, LEFT_OUT, Answers, Check
+from .checks import CHECKS, DTYPES, Answers, Check, Part
 from .contract.data import dtypes_of
-from .contract.examination import Finding, examine
-from .contract.factors import COMPILED, SPACE, Row, style_of, whole_row
+from .contract.examination import NOT_FINITE, Finding, examine, problem_of
+from .contract.factors import COMPILED, SPACE, Row, style_of, unusual, whole_row
 from .contract.parting import parting_of
 from .contract.selections import told
-from .contract.shrinking import smallest, unusual
+from .contract.shrinking import smallest
 from .measurement import NOT_OFFERED, Measurement
-from .problems import brief_of, problem_of
+
+#: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that is no array.
+NO_PYTREE = (
+    "TypeError: Error interpreting argument",
+    "is not a valid JAX type",
+    "TypeError: Cannot interpret value of",
+    "has no attribute 'astype'",
+)
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,8 @@ def questions(ports: Iterable[Port], dtypes: Iterable[str], checks: Iterable[Che
     found = []
     for check in checks:
         columns = [_columns(check, port) if len(checks) == 1 or check.is_for(port) else [] for port in ports]
-        for rows in itertools.zip_longest(*columns, fillvalue=LEFT_OUT):
-            found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if row is not LEFT_OUT]
+        for rows in itertools.zip_longest(*columns, fillvalue=()):
+            found += [Question(p, check, row) for p, row in zip(ports, rows, strict=True) if not isinstance(row, tuple)]
     return [question for question in found if question.dtype in dtypes]
 
 
@@ -96,7 +105,7 @@ class Examiner:
 
     def __init__(self, *, shrink: bool = True, reference: Port | None = None):
         self._shrink, self._reference = shrink, reference
-        self._failed: dict[tuple[str, str], list[tuple[Row, Finding, str | None]]] = {}
+        self._failed: dict[tuple[str, str], list[Measurement]] = {}
 
     def ask(self, question: Question) -> list[Measurement]:
         """The measurement of a row, or one for each quantity of a check. A check that raises has failed."""
@@ -106,18 +115,18 @@ class Examiner:
 
     def _ask_row(self, question: Question, row: Row) -> Measurement:
         """The answer farthest from the oracle in a row; if the row fails, in the smallest row that still fails."""
-        port, found = question.port, _examine(row, question.port)
-        if question.check.by_levels or found.passed or not found.offered or not self._shrink:
-            name = None if question.check.by_levels else question.check.name
-            return _measure_row(port, unusual(row), found, name)
-        known = self._failed.setdefault((port.name, _kernel_of(port)), [])
-        before = next((failure for failure in known if failure[0].items() <= row.items()), None)
+        port, measured = question.port, _examine(row, question.port)
+        if question.check.by_levels:
+            return measured
+        if not (self._shrink and _fails(measured)):
+            return replace(measured, check=question.check.name)
+        known = self._failed.setdefault((port.name, measured.kernel), [])
+        before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
         if before is None:
-            levels, finding = _smallest(port, row, found)
-            before = levels, finding, self._place(port, whole_row(levels))
+            before = _smallest(port, row, measured)
+            before = replace(before, place=self._place(port, whole_row(before.levels or {})))
             known.append(before)
-        levels, finding, place = before
-        return replace(_measure_row(port, levels, finding), place=place)
+        return before
 
     def _place(self, port: Port, row: Row) -> str | None:
         """The line at which a row that fails parts from the reference, if there is one to tell."""
@@ -174,92 +183,104 @@ def assert_equivalent(port: Port, **options: Any) -> None:
         raise AssertionError("not equivalent to the oracle:\n" + "\n".join(map(str, failures)))
 
 
-def _measure_row(port: Port, levels: Row, found: Finding, check: str | None = None) -> Measurement:
-    """A finding of a row with these levels, under the name of a check or, without one, under those of its levels."""
-    row = whole_row(levels)
-    dtype, _, _ = dtypes_of(row["dtype"])
-    result = found.quantity, dtype, found.error, found.bound, found.problem
-    return Measurement(port.name, check or told(levels), style_of(row, port), *result, _kernel_of(port), levels)
+def _smallest(port: Port, row: Row, measured: Measurement) -> Measurement:
+    """The measurement of the fewest levels of a row that fails with which it still does."""
+
+    def fails(smaller: Row) -> bool:
+        nonlocal measured
+        of_smaller = _examine(smaller, port)
+        measured = of_smaller if _fails(of_smaller) else measured
+        return _fails(of_smaller)
+
+    smallest(row, SPACE, fails)
+    return measured
+
+
+def _fails(measured: Measurement) -> bool:
+    """Whether the port has what was asked, and it is wrong."""
+    return measured.offered and not measured.passed
+
+
+def _examine(row: Row, port: Port) -> Measurement:
+    """The measurement of a row, under the names of its levels; a port may fail in any way."""
+    with _precision(row["dtype"]):
+        try:
+            found = examine(row, port)
+        except Exception as error:
+            found = _failure(port, error)
+    levels, (dtype, _, _) = unusual(row), dtypes_of(row["dtype"])
+    return Measurement(port.name, told(levels), style_of(row, port), found.quantity, dtype, found.error, found.bound,
+                       found.problem, _kernel_of(port), levels)  # fmt: skip
 
 
 def _kernel_of(port: Port) -> str:
     return port.kernel if isinstance(port, WithKernel) else STOCK
 
 
-def _smallest(port: Port, row: Row, found: Finding) -> tuple[Row, Finding]:
-    """The fewest levels of a row that fails with which it still does, and what is found with them."""
-
-    def fails(smaller: Row) -> bool:
-        nonlocal found
-        of_smaller = _examine(smaller, port)
-        found = of_smaller if _fails(of_smaller) else found
-        return _fails(of_smaller)
-
-    return unusual(smallest(row, SPACE, fails)), found
-
-
-def _fails(found: Finding) -> bool:
-    """Whether the port has what was asked, and it is wrong."""
-    return found.offered and not found.passed
-
-
-def _examine(row: Row, port: Port) -> Finding:
-    """The finding of a row; a port may fail in any way."""
-    with _precision(row["dtype"]):
-        try:
-            return examine(row, port)
-        except Exception as error:
-            return Finding(*_failure(port, error))
-
-
-def _failure(port: Port, error: Exception) -> tuple[str, None, float, str]:
-    """Quantity, error, bound and problem of an exception."""
-    if isinstance(error, NotOfferedError):
-        return "call", None, 0.0, f"{NOT_OFFERED}: {error}"
-    if isinstance(error, DefectError):
-        return "defect", None, 0.0, brief_of(error)
-    return "call", None, 0.0, problem_of(port, error)
-
-
 def _measure(port: Port, check: Check) -> Iterator[Measurement]:
-    """A check that has no rows, in float64."""
+    """A check that has no rows, in float64. What the port raises in one of its parts ends that part."""
+    missing, measured = NotOfferedError("no row of the contract is about this"), False
 
-    def measurement(quantity: str, error: float | None, bound: float, problem: str | None = None) -> Measurement:
-        if error is not None and not np.isfinite(error):
-            error, problem = None, problem or "values that are not finite"
-        return Measurement(port.name, check.name, None, quantity, "float64", error, bound, problem, _kernel_of(port))
+    def measurement(found: Finding, label: str = "") -> Measurement:
+        quantity = f"{label}: {found.quantity}" if label else found.quantity
+        return Measurement(port.name, check.name, None, quantity, "float64", *found[1:], _kernel_of(port))
 
-    if check.rows is not None:
-        yield measurement("call", None, 0.0, f"{NOT_OFFERED}: no row of the contract is about this")
-        return
     with _precision("float64"):
-        try:
-            given = check.answer(port)
-            answers = {name: np.asarray(array) for name, array in given.items() if array is not LEFT_OUT}
-            if given and not answers:
-                raise NotOfferedError("nothing of what is asked here")
-        except Exception as error:  # a port may fail in any way; the others go on
-            yield measurement(*_failure(port, error))
-            return
-        for quantity, want in _expected(check).items():
-            if given.get(quantity) is LEFT_OUT:
+        for part in check.parts:
+            try:
+                findings = list(_compared(part, port, exact=check.exact))
+            except NotOfferedError as error:
+                missing = error
                 continue
-            got = answers.get(quantity)
-            if got is None or got.shape != np.shape(want):
-                said = "nothing" if got is None else f"shape {got.shape}"
-                yield measurement(quantity, None, 0.0, f"{said}, expected shape {np.shape(want)}")
-            elif got.dtype != want.dtype:
-                yield measurement(quantity, None, 0.0, f"dtype {got.dtype}, expected {want.dtype}")
-            elif check.exact:
-                same = got.tobytes() == want.tobytes()
-                yield measurement(quantity, relative_error(got, want), 0.0, None if same else "bits differ")
-            else:
-                yield measurement(quantity, relative_error(got, want), SAME_BOUND)
+            except Exception as error:  # a port may fail in any way; the others go on
+                findings = [_failure(port, error)]
+            measured = True
+            yield from (measurement(found, part.label) for found in findings)
+    if not measured:
+        yield measurement(_failure(port, missing))
+
+
+def _compared(part: Part, port: Port, *, exact: bool) -> Iterator[Finding]:
+    """A finding for each quantity of a part."""
+    expected, given = _expected(part), part.answer(port)
+    answers = expected if given is None else {name: np.asarray(array) for name, array in given.items()}
+    for quantity, want in expected.items():
+        got, error, bound = answers.get(quantity), None, 0.0
+        problem = problem_of(got, want, str(want.dtype))
+        if problem is None and not np.isfinite(error := relative_error(got, want)):
+            error, problem = None, NOT_FINITE
+        elif problem is None and not exact:
+            bound = SAME_BOUND
+        elif problem is None and got is not None and got.tobytes() != want.tobytes():
+            problem = "bits differ"
+        yield Finding(quantity, error, bound, problem)
 
 
 @cache
-def _expected(check: Check) -> Answers:
-    return check.expect()
+def _expected(part: Part) -> Answers:
+    return part.expect()
+
+
+def _failure(port: Port, error: Exception) -> Finding:
+    """The finding of an exception; it says so if the framework does not let JAX transform its models."""
+    if isinstance(error, NotOfferedError):
+        return Finding("call", None, 0.0, f"{NOT_OFFERED}: {error}")
+    if isinstance(error, DefectError):
+        return Finding("defect", None, 0.0, brief(error))
+    message = f"{type(error).__name__}: {brief(error)}"
+    if any(words in message for words in NO_PYTREE) and not _has_pytrees(port):
+        packages = ", ".join(port.packages)
+        message = f"{NOT_OFFERED}: a model that is a pytree, with the installed versions of {packages} ({message})"
+    return Finding("call", None, 0.0, message)
+
+
+def _has_pytrees(port: Port) -> bool:
+    config = GRUConfig(1, 1)
+    try:
+        leaves = jax.tree.leaves(port.load(config, random_params(config)))
+    except Exception:  # a port may fail in any way
+        return True
+    return all(hasattr(leaf, "dtype") for leaf in leaves)
 
 
 @contextmanager

@@ -55,12 +55,15 @@ class ModelClass:
         initializers: options, each an initializer, by the arrays of the canonical record that they draw.
         gates_apart: whether these are called for each gate, or for the fused matrices (D, 3H) and (H, 3H).
         uses: the ways of use.
+        assign: (model, other) -> None: gives a model the parameters of another one in place, where the framework's
+            models can be changed.
     """
 
     construct: Callable[..., Any]
     initializers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gates_apart: bool = False
     uses: tuple[Use, ...] = ()
+    assign: Callable[[Any, Any], None] | None = None
 
 
 def class_of(port: object) -> ModelClass | None:

@@ -5,8 +5,7 @@ mutation testing (docs/equality-method.md). Adding a fault is adding a row to th
 `trigru.impls.faults.planted`.
 """
 
-from .fault import Fault
-from .planted import FAULTS
+from .planted import FAULTS, Fault
 
 __all__ = ["FAULTS", "Fault", "get_fault"]
 

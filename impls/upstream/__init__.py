@@ -34,7 +34,7 @@ class Departure:
 _OF_BOTH = (
     ("has no episode resets", ("golden", "resets")),
     ("seq_lengths 0 returns the padded end's carry", ("lengths", "held", "training")),
-    ("outputs past a length are not zero", ("lengths", "held", "counted")),
+    ("outputs past a length are not zero", ("lengths", "held")),
     ("NaN in the padding reaches gradients", ("lengths",)),
     ("dtype gives way to the carry's", ("carry", "life")),
     ("parameters in half precision can't be made", ("draws",)),

@@ -4,6 +4,7 @@ Adding a check is adding a row to CHECKS, or to a row's factors in `trigru.commo
 """
 
 from ...errors import UnknownNameError
+from ...port.classes import class_of
 from ...port.protocol import Port
 from ..contract import selections
 from ..contract.designs import design_of
@@ -11,18 +12,10 @@ from ..contract.factors import SCALE, Row, one_by_one, whole_row
 from ..contract.programs import answers_of
 from ..contract.selections import Selection
 from ..golden import golden_answers, golden_data
-from .check import DTYPES, LEFT_OUT, Answers, Check
-from .classes import class_check
-from .conversion import conversion_check
-from .devices import devices_check, mesh_check
-from .draws import draws_check
-from .edges import counted_check, export_check, held_check, start_check
-from .life import life_check
-from .memory import memory_check
-from .refusals import refusals_check
-from .training import training_check
+from . import classes, conversion, devices, draws, edges, life, memory, refusals, training
+from .check import DTYPES, Answers, Check, Part
 
-__all__ = ["CHECKS", "DTYPES", "LEFT_OUT", "ON_DEVICES", "SELECTIONS", "Answers", "Check", "get_checks"]
+__all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "SELECTIONS", "Answers", "Check", "Part", "get_checks"]
 
 
 def get_checks(*names: str) -> "tuple[Check, ...]":
@@ -55,50 +48,75 @@ CHECKS: tuple[Check, ...] = (
         "compiled, a program that is less accurate than NumPy",
         rows=design_of,
     ),
-    conversion_check(
+    Check(
         "conversion",
         "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
         "file",
+        conversion.PARTS,
+        exact=True,
     ),
-    Check("golden", "a change in oracle and port together: the answers are in a file", _answer_golden, golden_answers),
-    training_check(
+    Check(
+        "golden",
+        "a change in oracle and port together: the answers are in a file",
+        (Part(_answer_golden, golden_answers),),
+    ),
+    Check(
         "training",
         "4 steps that part, by Adam, clipped AdamW and a learning rate of the initial carry's own: a parameter not "
         "updated, updated twice, or by another one's gradient; a norm or a decay that sees other leaves",
+        training.PARTS,
     ),
-    start_check(
-        "start", "an initial carry that the model hands out and that is another one, or of another shape or dtype"
+    Check(
+        "start",
+        "an initial carry that the model hands out and that is another one, or of another shape or dtype",
+        edges.START,
     ),
-    counted_check("counted", "lengths that are counted in 16 bits, of an integer or of the dtype that is computed in"),
-    export_check(
+    Check("counted", "lengths that are counted in 16 bits", edges.COUNTS),
+    Check(
         "export",
         "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its batch "
         "size, or that differs when it is read back",
+        edges.EXPORT,
     ),
-    mesh_check("mesh", "a call that `jax.shard_map` or a mesh of explicit axes does not take, be it of one device"),
-    held_check("held", "padding that is computed and multiplied by zero, so that what is not finite goes through it"),
-    life_check(
+    Check(
+        "mesh",
+        "a call that `jax.shard_map` or a mesh of explicit axes does not take, be it of one device",
+        devices.ON_ONE,
+    ),
+    Check(
+        "held",
+        "padding that is computed and multiplied by zero, so that what is not finite goes through it",
+        edges.HELD,
+    ),
+    Check(
         "life",
         "a model that is another one when it is called again, made again, copied, pickled, flattened or loaded anew; a "
         "choice (dtype, unroll, remat, kernel) that is lost on the way or in a call style",
+        life.PARTS,
     ),
-    draws_check(
+    Check(
         "draws",
         "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
         "`carry_init` that is not asked, or for something else",
+        draws.PARTS,
     ),
-    refusals_check(
-        "refusals", "a bad call that goes through, or fails inside the framework; a good one that is refused"
+    Check(
+        "refusals",
+        "a bad call that goes through, or fails inside the framework; a good one that is refused",
+        refusals.PARTS,
     ),
-    class_check(
+    Check(
         "class",
         "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is not "
         "learned, bad options that go through, and the ways in which programs of its framework make and call it",
+        classes.PARTS,
+        is_for=class_of,
     ),
-    memory_check(
+    Check(
         "memory",
         "`remat` that keeps as much as is kept without it, or is merged with the forward pass when unrolled; a donated "
         "train step that keeps what it replaces",
+        memory.PARTS,
     ),
 )
 
@@ -128,9 +146,10 @@ SELECTIONS: tuple[Check, ...] = (
 
 #: What needs several devices, and is asked by name or by `--devices`.
 ON_DEVICES: tuple[Check, ...] = (
-    devices_check(
+    Check(
         "devices",
         "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that exchange "
         "data at every step where that can be avoided",
+        devices.ON_ALL,
     ),
 )

@@ -18,7 +18,7 @@ from ...parameters.layouts import CANONICAL, TORCH, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import Params, Port
 from ..cases import CASE
-from .check import Answers, Check
+from .check import Part
 
 #: Records with a -0.0, whose sign an addition loses; of one unit, of which no shape tells axes apart; and in each dtype
 #: of storage.
@@ -30,21 +30,16 @@ RECORDS: tuple[Params, ...] = (
 )  # fmt: skip
 
 
-def conversion_check(name: str, catches: str) -> Check:
-    """The check of dumped parameters, through both layouts and the port's own, and through a file."""
-
-    def answer(port: Port) -> Answers:
-        for params in RECORDS:
-            is_gru = isinstance(params, GRUParams)
-            with suppress(*() if is_gru else (NotOfferedError,)):
-                for way, found in _ways(port, params):
-                    if _facts(found) != _facts(params):
-                        config = config_of(params)
-                        kind = "parameters" if is_gru else "a classifier's parameters"
-                        raise DefectError(f"{config.param_dtype} {kind} of {config.hidden_size} units change in {way}.")
-        return {"bits that differ": np.zeros(())}
-
-    return Check(name, catches, answer, lambda: {"bits that differ": np.zeros(())}, exact=True)
+def _require_bits(port: Port) -> None:
+    """Dumped parameters keep their bits through both layouts and the port's own, and through a file."""
+    for params in RECORDS:
+        is_gru = isinstance(params, GRUParams)
+        with suppress(*() if is_gru else (NotOfferedError,)):
+            for way, found in _ways(port, params):
+                if _facts(found) != _facts(params):
+                    config = config_of(params)
+                    kind = "parameters" if is_gru else "a classifier's parameters"
+                    raise DefectError(f"{config.param_dtype} {kind} of {config.hidden_size} units change in {way}.")
 
 
 def _ways(port: Port, params: Params) -> Iterator[tuple[str, Params]]:
@@ -78,3 +73,6 @@ def _facts(params: Any) -> dict[str, Any]:
     """The name, dtype, shape and bits of each array of a record."""
     arrays = {name: np.asarray(array) for name, array in leaves(params).items()}
     return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+
+
+PARTS = (Part(_require_bits),)

@@ -26,7 +26,7 @@ from ...port.spread import AXIS
 from ..contract.factors import Row, whole_row
 from ..contract.programs import direct, named_answers
 from ..contract.reference import expect_one
-from .check import Answers, Check, one_set, unless_left_out
+from .check import Answers, Part, one_set
 
 MASKS = ("lengths", "resets")
 #: What is passed beside the inputs.
@@ -61,61 +61,25 @@ WAYS = (
 )
 
 
-def devices_check(name: str, catches: str) -> Check:
-    """Each way, from the learned carry with masks and from a passed one."""
-    passed = {"from the start": MASKS, "from a carry": ("carry",)}
+def _answer(port: Port, row: Row, way: Way, devices: int | None = None) -> Answers:
+    """A port's answers to a row, with its batch over devices.
 
-    def questions() -> dict[str, tuple[Way, Row]]:
-        rows = {label: _row(names, EACH * jax.device_count()) for label, names in passed.items()}
-        return {f"{way.name}, {label}: ": (way, row) for way in WAYS for label, row in rows.items()}
-
-    def answer(port: Port) -> Answers:
-        if jax.device_count() < 2:
-            raise NotOfferedError(
-                "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
-                "JAX_PLATFORMS=cpu"
-            )
-        found: Answers = {}
-        for label, (way, row) in questions().items():
-            exchanged: list[Collective] = []
-            answers = _answers(port, row, over_devices(way, exchanged))
-            _require_one_exchange(way, port, answers, exchanged)
-            found |= _labelled(label, answers)
-        return found
-
-    def expect() -> Answers:
-        found: Answers = {}
-        for label, (_, row) in questions().items():
-            found |= _labelled(label, expect_one(row))
-        return found
-
-    return Check(name, catches, answer, expect)
-
-
-def mesh_check(name: str, catches: str) -> Check:
-    """On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not."""
-    row = _row(("carry", *MASKS), EACH)
-    ways = {f"{way.name}: ": way for way in WAYS[1:3]}
-
-    def answer(port: Port) -> Answers:
-        def ask(label: str) -> Answers:
-            found = _labelled(label, _answers(port, row, over_devices(ways[label], [], devices=1)))
-            if ways[label].mapped:  # which an older JAX has not: the line above says so
-                _require_traceable(port)
-            return found
-
-        found: Answers = {"defects": np.zeros(())}  # an older JAX has neither
-        for label in ways:
-            found |= unless_left_out(partial(ask, label), [name for name in expect() if name.startswith(label)])
-        return found
-
-    def expect() -> Answers:
-        found: Answers = {"defects": np.zeros(())}
-        for label in ways:
-            found |= _labelled(label, expect_one(row))
-        return found
-
-    return Check(name, catches, answer, expect)
+    Args:
+        devices: how many; None for all, and at least two.
+    """
+    if devices is None and jax.device_count() < 2:
+        raise NotOfferedError(
+            "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
+            "JAX_PLATFORMS=cpu"
+        )
+    data, model, arrays = one_set(row, port)
+    results, exchanged = _over_devices(partial(direct, row, port, along=None), way, devices, model, arrays)
+    answers = named_answers(row, port, data, results)
+    if devices is None:
+        _require_one_exchange(way, port, answers, exchanged)
+    elif way.mapped:
+        _require_traceable(port)
+    return answers
 
 
 def _require_traceable(port: Port) -> None:
@@ -124,46 +88,34 @@ def _require_traceable(port: Port) -> None:
     The batch varies over the devices; the model does not, nor does a carry or a mask that is the same on all.
     """
     mesh = jax.make_mesh((1,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
-    for entry, passed in itertools.product(("whole", "steps"), PASSED):
+    for entry, passed, varies in itertools.product(("whole", "steps"), PASSED, (True, False)):
+        if not (passed or varies):
+            continue
         row = _row(passed, EACH) | {"entry": entry, "phase": "forward"}
         _, model, (arrays, *_) = one_set(row, port)
-        alike = [n for n, array in enumerate(arrays) if n and array is not None]
-        for whole in ([], *([n] for n in alike)):  # those that are not spread
-            specs = tuple(P() if n in whole else P(AXIS) for n in range(len(arrays)))
 
-            def call(model: Any, *passed: Any, row: Row = row) -> Any:
-                return direct(row, port, model, passed, None, None, along=None)
+        def call(model: Any, *passed: Any, row: Row = row) -> Any:
+            return direct(row, port, model, passed, None, None, along=None)
 
-            mapped = jax.shard_map(call, mesh=mesh, in_specs=(P(), *specs), out_specs=P(AXIS))
-            try:
-                jax.eval_shape(mapped, model, *arrays)
-            except (TypeError, ValueError) as error:
-                given = ", ".join(passed) or "inputs alone"
-                raise DefectError(f"{entry}, {given}: no trace in a jax.shard_map: {brief(error)}") from error
+        spread, alike = P(AXIS), P(AXIS) if varies else P()
+        mapped = jax.shard_map(call, mesh=mesh, in_specs=(P(), spread, *[alike] * 3), out_specs=spread)
+        try:
+            jax.eval_shape(mapped, model, *arrays)
+        except (TypeError, ValueError) as error:
+            given = ", ".join(passed) or "inputs alone"
+            raise DefectError(f"{entry}, {given}: no trace in a jax.shard_map: {brief(error)}") from error
 
 
 def _row(passed: Sequence[str], batch: int) -> Row:
     return whole_row({"batch": str(batch), **dict.fromkeys(passed, "passed")})
 
 
-def _labelled(label: str, answers: Answers) -> Answers:
-    return {f"{label}{name}": array for name, array in answers.items()}
-
-
-def _answers(port: Port, row: Row, transform: Any) -> Answers:
-    """A port's answers to a row, by its function of model and data, transformed."""
-    data, model, arrays = one_set(row, port)
-    results = transform(lambda model, *arrays: direct(row, port, model, *arrays, along=None))(model, *arrays)
-    return named_answers(row, port, data, results)
-
-
-def over_devices(
-    way: Way, exchanged: list[Collective], devices: int | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A transform of (model, *data): the batch, which is each array's first axis, over devices.
+def _over_devices(
+    function: Callable[..., Any], way: Way, devices: int | None, model: Any, data: Sequence[Any]
+) -> tuple[Any, list[Collective]]:
+    """The results of a function of (model, *data), whose batch is each array's first axis, and what was exchanged.
 
     Args:
-        exchanged: gets what the compiled program exchanges.
         devices: how many; None for all.
     """
     kind = getattr(getattr(jax.sharding, "AxisType", None), way.axes, None)
@@ -173,20 +125,11 @@ def over_devices(
         raise NotOfferedError(f"spreading a batch by {way.name} needs a newer JAX")
     some = jax.devices()[:devices]
     mesh = jax.make_mesh((len(some),), (AXIS,), axis_types=(kind,), devices=some)
-
-    def transform(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(model: Any, *data: Any) -> Any:
-            model = _spread(model, NamedSharding(mesh, P()))
-            data = _spread(data, NamedSharding(mesh, P(AXIS)))
-            with jax.set_mesh(mesh) if explicit else nullcontext():
-                jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
-                compiled = jitted.lower(model, *data).compile()
-                exchanged.extend(collectives_of(compiled.as_text()))
-                return gathered(compiled(model, *data))
-
-        return call
-
-    return transform
+    model, data = _spread(model, NamedSharding(mesh, P())), _spread(data, NamedSharding(mesh, P(AXIS)))
+    with jax.set_mesh(mesh) if explicit else nullcontext():
+        jitted = jit_without_optimization(_mapped(function, way, mesh) if way.mapped else function)
+        compiled = jitted.lower(model, *data).compile()
+        return gathered(compiled(model, *data)), collectives_of(compiled.as_text())
 
 
 def _mapped(function: Callable[..., Any], way: Way, mesh: Any) -> Callable[..., Any]:
@@ -237,3 +180,23 @@ def _spread(arrays: Any, sharding: Any) -> Any:
         return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
     return jax.tree.map(spread, arrays)
+
+
+def _part(label: str, passed: Sequence[str], way: Way, devices: int | None = None) -> Part:
+    def row() -> Row:
+        return _row(passed, EACH * (devices or jax.device_count()))
+
+    return Part(lambda port: _answer(port, row(), way, devices), lambda: expect_one(row()), label)
+
+
+#: Each way, from the learned carry with masks and from a passed one.
+ON_ALL = tuple(
+    _part(f"{way.name}, {start}", passed, way)
+    for way in WAYS
+    for start, passed in (("from the start", MASKS), ("from a carry", ("carry",)))
+)
+#: On a mesh of one device, which every machine has, JAX tells arrays that vary over it from those that do not.
+ON_ONE = (
+    *(_part(way.name, ("carry", *MASKS), way, devices=1) for way in WAYS[1:3]),
+    Part(lambda port: None),  # an older JAX has neither
+)

@@ -23,11 +23,9 @@ from ...port.protocol import Port
 from ...program import Traced
 from ..bounds import relative_error
 from ..cases import CASE
-from .check import LEFT_OUT, Answers, Check, make_traced
+from .check import Part, make_traced
 
 D, H, C = 72, 96, 48  # a fan-in of inputs is none of units
-#: float16 is drawn as bfloat16 is, from as many bits.
-DTYPES = ("float64", "float32", "bfloat16")
 ERRORS = 5  # standard errors
 CORRELATION_ERRORS = 6  # of many pairs
 #: Of a normal distribution that is cut at two standard deviations: its own, and its kurtosis.
@@ -40,31 +38,14 @@ SAME_DRAW = 1e-9
 Array = np.ndarray
 
 
-def draws_check(name: str, catches: str) -> Check:
-    """Statistics of all that is drawn, in every dtype of storage."""
-
-    def answer(port: Port) -> Answers:
-        _require_carry_init(port, CASE.gru_config)
-        for dtype in DTYPES[1:]:
-            _require_distributions(_draw(port, dtype, keys=(0,))[0], dtype)
-        first, second = _draw(port, DTYPES[0], keys=(0, 1))
-        _require_distributions(first, DTYPES[0])
-        _require_apart(dict(_blocks(first, "")) | dict(_blocks(second, " of another key")))
-        gates = np.split(first.gru.weight_hh, 3)
-        return {
-            "recurrent gates, times their transposes": np.stack([gate @ gate.T for gate in gates]),
-            "biases": np.concatenate([first.gru.bias, first.gru.bias_n]),
-            "the readout's bias": LEFT_OUT if first.readout is None else first.readout.bias,
-        }
-
-    def expect() -> Answers:
-        return {
-            "recurrent gates, times their transposes": np.stack([np.eye(H)] * 3),
-            "biases": np.zeros(3 * H + H),
-            "the readout's bias": np.zeros(C),
-        }
-
-    return Check(name, catches, answer, expect)
+def _require_draws(port: Port) -> None:
+    """Statistics of all that is drawn, in the finest and the coarsest dtype of storage."""
+    _require_carry_init(port, CASE.gru_config)
+    (coarse,) = _draw(port, "bfloat16", keys=(0,))
+    _require_distributions(coarse, "bfloat16")
+    first, second = _draw(port, "float64", keys=(0, 1))
+    _require_distributions(first, "float64")
+    _require_apart(dict(_blocks(first, "")) | dict(_blocks(second, " of another key")))
 
 
 class _CarryInit:
@@ -102,8 +83,8 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
     if draws != 1:
         raise DefectError(f"carry_init is called {draws} times, expected once.")
     with configured({"jax_disable_most_optimizations": True}):
-        eager = _record(port, port.make(counted, _key(0)))
-    within = _record(port, traced(_key(0)))
+        eager = _record(port, port.make(counted, jax.random.key(0)))
+    within = _record(port, traced(jax.random.key(0)))
     init.require(config)
     if not np.array_equal(within["initial_carry"], np.arange(config.hidden_size)):
         raise DefectError("what carry_init gives is not the initial carry.")
@@ -115,7 +96,7 @@ def _require_carry_init(port: Port, config: GRUConfig) -> None:
 def _traced_make(port: Port, config: GRUConfig) -> Traced:
     """The trace of `make`, as within jit, where many models are made at once."""
     try:
-        return Traced(lambda key: port.make(config, key), _key(0))
+        return Traced(lambda key: port.make(config, key), jax.random.key(0))
     except jax.errors.JAXTypeError as error:
         raise DefectError(f"make cannot be traced by JAX, as by jax.jit: {type(error).__name__}.") from None
 
@@ -133,7 +114,7 @@ def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None)
     init = _CarryInit(initializers.normal(0.5))
     config = GRUConfig(D, H, classes, param_dtype=dtype, carry_init=init)
     traced = _traced_make(port, config)
-    found: list[Any] = [port.dump(traced(_key(key))) for key in keys]
+    found: list[Any] = [port.dump(traced(jax.random.key(key))) for key in keys]
     init.require(config)
     for params, (name, shape) in itertools.product(found, leaf_shapes(D, H, classes).items()):
         array = leaves(params)[name]
@@ -142,10 +123,6 @@ def _draw_of(port: Port, dtype: str, keys: tuple[int, ...], classes: int | None)
         if not np.isfinite(np.asarray(array, np.float64)).all():
             raise DefectError(f"{name} is drawn with values in {dtype} that are not finite.")
     return [jax.tree.map(lambda array: np.asarray(array, np.float64), params) for params in found]
-
-
-def _key(seed: int) -> Any:
-    return jax.random.key(seed)
 
 
 def _record(port: Port, model: Any) -> dict[str, Array]:
@@ -160,20 +137,24 @@ def _require_distributions(params: ClassifierParams, dtype: str) -> None:
     gru, readout = params
     cut = [(f"input gate {gate}", block, D) for gate, block in zip("rzn", np.split(gru.weight_ih, 3), strict=True)]
     cut += [] if readout is None else [("the readout", readout.weight, H)]
-    for what, block, fan_in in cut:
-        _require_cut_normal(f"{what} in {dtype}", block * fan_in**0.5, eps)
+    for what, block, fan_in in cut:  # by `lecun_normal`: of variance 1 times the square root of the fan-in
+        drawn = block * fan_in**0.5
+        _require_spread(f"{what} in {dtype}", drawn, CUT_KURTOSIS, eps)
+        most = np.abs(drawn).max() * CUT_DEVIATION
+        off = f"{what} in {dtype} has an entry away from 0, in untruncated standard deviations,"
+        _require(off, most, CUT * (1 + 2 * eps))
+        _require_shape(f"{what} in {dtype}", drawn, eps, _cut_normal)
     recurrent = np.split(gru.weight_hh, 3)
     for gate, block in zip("rzn", recurrent, strict=True):
         what = f"recurrent gate {gate} in {dtype}"
         _require(f"{what} is apart from orthogonal", np.abs(block @ block.T - np.eye(H)).max(), 16 * eps)
-        _require_mean_and_shape(what, block * H**0.5, eps, ndtr)
+        _require_shape(what, block * H**0.5, eps, ndtr)
     # each trace has variance 1, whatever the size; not so where the signs of a QR decomposition are not drawn
     traces = sum(np.trace(block) for block in recurrent)
     _require(f"the sum of the traces of the recurrent gates in {dtype} is off", abs(traces), ERRORS * 3**0.5)
     biases = {"bias": gru.bias, "bias_n": gru.bias_n} | ({} if readout is None else {"readout.bias": readout.bias})
     for name, bias in biases.items():
-        if np.any(bias):
-            raise DefectError(f"{name} in {dtype} is not zero.")
+        _require(f"{name} in {dtype} is away from 0", np.abs(bias).max(), 0.0)
     _require_spread(f"initial_carry in {dtype}", gru.initial_carry / 0.5, 3.0, eps)
 
 
@@ -182,30 +163,23 @@ def _require(what: str, off: float, bound: float) -> None:
         raise DefectError(f"{what} by {off:.3g}, expected at most {bound:.3g}.")
 
 
-def _require_cut_normal(what: str, drawn: Array, eps: float) -> None:
-    """Require variance 1 of `lecun_normal` times the square root of the fan-in."""
-    _require_spread(what, drawn, CUT_KURTOSIS, eps)
-    most = np.abs(drawn).max() * CUT_DEVIATION
-    _require(f"{what} has an entry away from 0, in untruncated standard deviations,", most, CUT * (1 + 2 * eps))
-
-    def distribution(z: Array) -> Array:
-        low = ndtr(-CUT)
-        return (ndtr(z * CUT_DEVIATION) - low) / (1 - 2 * low)
-
-    _require_mean_and_shape(what, drawn, eps, distribution)
-
-
 def _require_spread(what: str, drawn: Array, kurtosis: float, eps: float) -> None:
+    """Require variance 1."""
     bound = ERRORS * ((kurtosis - 1) / (4 * drawn.size)) ** 0.5 + 4 * eps
     _require(f"{what} has a standard deviation that is off", abs(drawn.std() - 1), bound)
 
 
-def _require_mean_and_shape(what: str, drawn: Array, eps: float, distribution: Callable[[Array], Array]) -> None:
-    _require(f"{what} has a mean that is off", abs(drawn.mean()), ERRORS / drawn.size**0.5 + 4 * eps)
+def _require_shape(what: str, drawn: Array, eps: float, distribution: Callable[[Array], Array]) -> None:
+    """Require a distribution; its mean, too, is off where all numbers are."""
     known = distribution(np.sort(drawn, axis=None))
     ranks = np.arange(drawn.size + 1) / drawn.size
     distance = max(np.abs(known - ranks[1:]).max(), np.abs(known - ranks[:-1]).max())
     _require(f"{what} has another distribution, off", distance, DISTANCE / drawn.size**0.5 + 4 * eps)
+
+
+def _cut_normal(z: Array) -> Array:
+    low = ndtr(-CUT)
+    return (ndtr(z * CUT_DEVIATION) - low) / (1 - 2 * low)
 
 
 # Nothing twice ----------------------------------------------------------------------------------------------------
@@ -240,3 +214,6 @@ def _views(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
 def _as_long(x: Array, y: Array) -> tuple[Array, Array]:
     size = min(x.size, y.size)
     return x[:size], y[:size]
+
+
+PARTS = (Part(_require_draws),)

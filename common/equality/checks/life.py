@@ -30,7 +30,7 @@ from ..contract.data import Data, config_of, data_of
 from ..contract.factors import Row, whole_row
 from ..contract.programs import Undumped, arguments_of, direct, named_answers
 from ..contract.reference import expect
-from .check import Answers, Check, make_traced, unless_left_out
+from .check import Answers, Part, make_traced
 
 #: (port, configuration, model) -> the same model, another way; or None where the framework can't.
 Copy = Callable[[Port, GRUConfig, Any], Any]
@@ -40,27 +40,6 @@ SGD = optax.sgd(0.5)
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
 #: Whose life it is.
 KINDS = {"GRU": whole_row({}), "classifier": whole_row({"entry": "classifier", "lengths": "passed"})}
-
-
-def life_check(name: str, catches: str) -> Check:
-    """A GRU's life, and a classifier's."""
-
-    def answer(port: Port) -> Answers:
-        found: Answers = {}
-        for kind, row in KINDS.items():
-            ask = partial(_answer_kind, port, row)
-            of_kind = unless_left_out(ask, _asked(row)) if kind == "classifier" else ask()
-            found |= {f"{kind}: {quantity}": array for quantity, array in of_kind.items()}
-        return found
-
-    def expect() -> Answers:
-        return {
-            f"{kind}: {quantity}": _expected(row, data)
-            for kind, row in KINDS.items()
-            for quantity, data in _asked(row).items()
-        }
-
-    return Check(name, catches, answer, expect)
 
 
 def _asked(row: Row) -> dict[str, Data]:
@@ -188,6 +167,7 @@ def _keep_choices(port: Port, config: GRUConfig, run: _Run, data: Data) -> None:
 def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
     """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
     model, batch = port.load(chosen, CASE.params.gru), Batch(CASE.x, CASE.targets)
+    known: dict[str, set[tuple[str, ...]]] = {}  # of a model that is called directly
     for style in port.call_styles:
         if style.missing() is not None:
             continue
@@ -202,8 +182,9 @@ def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
                 return task.predict(model, *arrays)
             return port.value_and_grad(lambda model: task.objective(model, *arrays))(model)
 
-        found, expected = (set(_computed(jax.make_jaxpr(f)(model, *arrays).jaxpr)) for f in (in_style, directly))
-        if lost := expected - found:
+        if phase not in known:
+            known[phase] = set(_computed(jax.make_jaxpr(directly)(model, *arrays).jaxpr))
+        if lost := known[phase] - set(_computed(jax.make_jaxpr(in_style)(model, *arrays).jaxpr)):
             raise DefectError(
                 f"in the call style {style.name}, the model loses its kernel, dtype, unroll or remat: its program has "
                 f"no {listed(map(str, sorted(lost)))}."
@@ -271,3 +252,10 @@ def _require_bits(found: np.ndarray, expected: np.ndarray, otherwise: str) -> No
 def _require_params(found: Params, expected: Params, otherwise: str) -> None:
     for name, array in leaves(expected).items():
         _require_bits(np.asarray(leaves(found)[name]), np.asarray(array), f"{otherwise}, {name}")
+
+
+def _expect_kind(row: Row) -> Answers:
+    return {quantity: _expected(row, data) for quantity, data in _asked(row).items()}
+
+
+PARTS = tuple(Part(partial(_answer_kind, row=row), partial(_expect_kind, row), kind) for kind, row in KINDS.items())

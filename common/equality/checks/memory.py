@@ -23,7 +23,7 @@ from ...port.programs import computed_functions, temp_bytes
 from ...port.protocol import DONATED, Port, WithKernel
 from ...port.styles import available_styles, make_task
 from ...program import equations, scan_counts
-from .check import Answers, Check
+from .check import Part
 from .training import ADAM
 
 #: What is kept has to weigh more than parameters and their gradients. More inputs than steps that are unrolled, so that
@@ -45,29 +45,21 @@ class Cost(NamedTuple):
     functions: float | None
 
 
-def memory_check(name: str, catches: str) -> Check:
-    """Whether `remat` saves memory, in a loop and where there is none, and a train step donates what its style says."""
-
-    def answer(port: Port) -> Answers:
-        def both(classes: int | None = None) -> list[Cost]:
-            return [gradient_cost(port, LONG, 1, remat, classes) for remat in (False, True)]
-
-        _require_less("a GRU", *both())
-        _require_lean_kernels(port)
-        plain = gradient_cost(port, UNROLLED, UNROLLED, remat=False, traced=False)
-        for unroll in (UNROLLED, UNROLLED + 1):  # more than there are, too
-            again = gradient_cost(port, UNROLLED, unroll, remat=True, traced=False)
-            if not (again.kept <= SHARE * plain.kept or _computes_more(plain, again)):
-                raise DefectError(
-                    f"with unroll={unroll} and {UNROLLED} steps, remat keeps {again.kept:,} bytes, {plain.kept:,} "
-                    "without it, and computes nothing again: it was merged with the forward pass."
-                )
-        with suppress(NotOfferedError):
-            _require_less("a classifier", *both(classes=CLASSES))
-        _require_donations(port)
-        return {"defects": np.zeros(())}
-
-    return Check(name, catches, answer, lambda: {"defects": np.zeros(())})
+def _require_savings(port: Port) -> None:
+    """`remat` saves memory, in a loop and where there is none, and a train step donates what its style says."""
+    for model, classes in (("a GRU", None), ("a classifier", CLASSES)):
+        with suppress(*() if classes is None else (NotOfferedError,)):
+            _require_less(model, *(gradient_cost(port, LONG, 1, remat, classes) for remat in (False, True)))
+    _require_lean_kernels(port)
+    plain = gradient_cost(port, UNROLLED, UNROLLED, remat=False, traced=False)
+    for unroll in (UNROLLED, UNROLLED + 1):  # more than there are, too
+        again = gradient_cost(port, UNROLLED, unroll, remat=True, traced=False)
+        if not (again.kept <= SHARE * plain.kept or _computes_more(plain, again)):
+            raise DefectError(
+                f"with unroll={unroll} and {UNROLLED} steps, remat keeps {again.kept:,} bytes, {plain.kept:,} "
+                "without it, and computes nothing again: it was merged with the forward pass."
+            )
+    _require_donations(port)
 
 
 def _require_donations(port: Port) -> None:
@@ -153,3 +145,6 @@ def _stacked_bytes(jaxpr: Any) -> int:
     loops = [equation for equation, _ in equations(jaxpr) if equation.primitive.name == "scan"]
     stacked = [variable.aval for loop in loops for variable in loop.outvars[scan_counts(loop)[1] :]]
     return sum(aval.size * aval.dtype.itemsize for aval in stacked)
+
+
+PARTS = (Part(_require_savings),)

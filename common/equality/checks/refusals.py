@@ -15,12 +15,12 @@ import numpy as np
 
 from ...compat import enable_x64
 from ...config import GRUConfig
-from ...errors import DefectError, InputError, NotOfferedError, brief
+from ...errors import DefectError, NotOfferedError
 from ...parameters.record import GRUParams, random_params
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
-from .check import LEFT_OUT, Answers, Check
+from .check import Answers, Part, require_all, require_refused
 
 B, T, D, H, C = 3, 5, 4, 6, 2  # all different, so that no axis passes for another
 CONFIG = GRUConfig(D, H, param_dtype="float64")
@@ -30,8 +30,6 @@ X, CARRY = RNG.normal(size=(B, T, D)), RNG.normal(size=(B, H))
 X_BY_TIME = np.moveaxis(X, 1, 0)
 RESETS = RNG.random((B, T)) < 0.3
 LENGTHS = np.array([0, 5, 3], np.int32)
-#: How many calls that went through are named; then no more are tried, since each takes long.
-NAMED = 3
 
 #: The arguments of a call that are changed, by what is wrong with them.
 BadCalls = dict[str, dict[str, Any]]
@@ -146,85 +144,46 @@ GOOD_APPLY: dict[str, dict[str, Any]] = {
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
-def refusals_check(name: str, catches: str) -> Check:
-    """Bad calls of `apply`, `step`, `classify`, `load` and `make`; and good ones, on NumPy arrays in every place."""
-
-    def answer(port: Port) -> Answers:
-        through: list[str] = []
-        for what, call in _bad_calls(port):
-            if problem := _let_through(call):
-                through.append(f"{what}: {problem}")
-            if len(through) == NAMED:
-                break
-        if through:
-            raise DefectError(f"not refused by an InputError: {'; '.join(through)}.")
-        trying = ""
-
-        def good(model: Any, readout: Any) -> Answers:
-            nonlocal trying
-            found = {}
-            for what, call in _good_calls(port, model, readout):
-                trying = what
-                with suppress(NotOfferedError):
-                    found |= {f"{what}: {quantity}": array for quantity, array in call().items()}
-            return found
-
-        try:
-            found = evaluate(good, port.load(CONFIG, _PARAMS), _readout_of(port))
-        except InputError as error:
-            raise DefectError(f"a good call on NumPy arrays is refused: {trying}: {error}") from error
-        _without_x64(lambda: _require_narrow(port))
-        return dict.fromkeys(expect(), LEFT_OUT) | found | _without_x64(lambda: _moved_by_more_bits(port))
-
-    def expect() -> Answers:
-        found = {}
-        for what, changed in GOOD_APPLY.items():
-            options: dict[str, Any] = {"x": X} | changed
-            tape = oracle.forward(_PARAMS, **options)
-            found |= {f"{what}: carry": tape.carry, f"{what}: outputs": tape.outputs}
-        step = oracle.forward(_PARAMS, X[:, :1], CARRY).carry
-        logits = oracle.classify(random_params(READOUT), X, LENGTHS)
-        found |= {"step: carry": step, "step: outputs": step, "classify: logits": logits}
-        return found | {f"lengths beyond 32 bits: {name}": np.zeros(B) for name in ("carry", "logits")}
-
-    return Check(name, catches, answer, expect)
+def _require_refusals(port: Port) -> None:
+    require_all((what, partial(require_refused, call)) for what, call in _bad_calls(port))
 
 
-def _good_calls(port: Port, model: Any, readout: Any) -> Iterator[tuple[str, Callable[[], Answers]]]:
-    """Each good call with a description."""
-
-    def named(results: Any) -> Answers:
-        return dict(zip(("carry", "outputs"), results, strict=True))
-
-    for what, changed in GOOD_APPLY.items():
-        arguments: dict[str, Any] = {"x": X} | changed
-        yield what, lambda arguments=arguments: named(port.apply(model, **arguments))
-    yield "step", lambda: named(port.step(model, X[:, 0], CARRY))
-    if readout is not None:
-        yield "classify", lambda: {"logits": port.classify(readout, X, LENGTHS.astype(np.uint8))}
+def _answer_apply(port: Port, changed: dict[str, Any]) -> Answers:
+    arguments: dict[str, Any] = {"x": X} | changed
+    return _named(evaluate(lambda model: port.apply(model, **arguments), port.load(CONFIG, _PARAMS)))
 
 
-def _readout_of(port: Port, config: GRUConfig = READOUT) -> Any:
-    """A classifier, or None where the port has none."""
-    with suppress(NotOfferedError):
-        return port.load(config, random_params(config))
-    return None
+def _expect_apply(changed: dict[str, Any]) -> Answers:
+    options: dict[str, Any] = {"x": X} | changed
+    tape = oracle.forward(_PARAMS, **options)
+    return _named((tape.carry, tape.outputs))
 
 
-def _moved_by_more_bits(port: Port) -> Answers:
-    """By how much each example's answers differ where its length has more than 32 bits."""
-    plain, readout = (replace(config, param_dtype="float32") for config in (CONFIG, READOUT))
+def _answer_step(port: Port) -> Answers:
+    return _named(evaluate(lambda model: port.step(model, X[:, 0], CARRY), port.load(CONFIG, _PARAMS)))
+
+
+def _named(results: Any) -> Answers:
+    return dict(zip(("carry", "outputs"), results, strict=True))
+
+
+def _answer_classify(port: Port) -> Answers:
+    lengths, model = LENGTHS.astype(np.uint8), port.load(READOUT, random_params(READOUT))
+    return {"logits": evaluate(lambda model: port.classify(model, X, lengths), model)}
+
+
+def _answer_beyond(port: Port, config: GRUConfig) -> Answers:
+    """By how much each example's answers differ where its length has more than 32 bits, without jax_enable_x64."""
     x = X.astype("float32")
 
-    def answers(model: Any, readout: Any, lengths: np.ndarray) -> dict[str, jax.Array]:
-        found = {"carry": port.apply(model, x, lengths=lengths)[0]}
-        return found | ({} if readout is None else {"logits": port.classify(readout, x, lengths)})
+    def answers(model: Any) -> list[jax.Array]:
+        if config.classes:
+            return [port.classify(model, x, lengths) for lengths in (BEYOND, WITHIN)]
+        return [port.apply(model, x, lengths=lengths)[0] for lengths in (BEYOND, WITHIN)]
 
-    models = port.load(plain, random_params(plain)), _readout_of(port, readout)
-    beyond, within = evaluate(
-        lambda gru, readout: tuple(answers(gru, readout, lengths) for lengths in (BEYOND, WITHIN)), *models
-    )
-    return {f"lengths beyond 32 bits: {name}": np.float64(abs(beyond[name] - within[name]).max(-1)) for name in within}
+    with enable_x64(False):
+        beyond, within = evaluate(answers, port.load(config, random_params(config)))
+    return {"differences": np.float64(abs(beyond - within).max(-1))}
 
 
 def _require_narrow(port: Port) -> None:
@@ -236,35 +195,32 @@ def _require_narrow(port: Port) -> None:
         applied = [port.apply(model, x, carry, lengths=lengths, resets=resets) for carry in (None, CARRY[0])]
         return applied, [port.step(model, x[0], carry, reset=resets[0]) for carry in (None, CARRY[0])]
 
-    model = port.load(plain, random_params(plain))
-    with warnings.catch_warnings():
+    with enable_x64(False), warnings.catch_warnings():
+        model = port.load(plain, random_params(plain))
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", module=r"jax\b")
-        try:
-            dtypes = {str(array.dtype) for array in jax.tree.leaves(jax.eval_shape(calls, model))}
-        except Warning as warning:
-            raise DefectError(f"a good call on NumPy's 64-bit arrays warns: {brief(warning)}") from warning
+        dtypes = {str(array.dtype) for array in jax.tree.leaves(jax.eval_shape(calls, model))}
     if dtypes != {"float32"}:
-        raise DefectError(f"without jax_enable_x64, results are {', '.join(sorted(dtypes))}, expected float32.")
+        raise DefectError(f"results are {', '.join(sorted(dtypes))}, expected float32.")
 
 
 def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Each bad call with a description."""
-    model, readout = port.load(CONFIG, _PARAMS), _readout_of(port)
-    key = jax.random.key(0)
+    model, key = port.load(CONFIG, _PARAMS), jax.random.key(0)
 
     def traced(flag: str) -> Any:
         return jax.jit(lambda value: port.apply(model, X, **{flag: value}))(np.asarray(False))
 
-    def made(config: GRUConfig) -> Any:
-        return port.make(config, key)
+    def narrow(call: Callable[..., Any], *arguments: Any) -> Any:
+        with enable_x64(False):
+            return call(*arguments)
 
     tables: dict[str, tuple[Callable[..., Any], Any, BadCalls]] = {
         "apply": (partial(port.apply, model), X, BAD_APPLY),
         "step": (partial(port.step, model), X[:, 0], BAD_STEP),
     }
-    if readout is not None:
-        tables["classify"] = partial(port.classify, readout), X, BAD_CLASSIFY
+    with suppress(NotOfferedError):
+        tables["classify"] = partial(port.classify, port.load(READOUT, random_params(READOUT))), X, BAD_CLASSIFY
     for name, (call, x, table) in tables.items():
         for what, changed in table.items():
             yield f"{name}, {what}", partial(call, **{"x": x} | changed)
@@ -275,27 +231,24 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
     for what, params in BAD_LOAD.items():
         yield f"load, {what}", partial(port.load, CONFIG, params)
     for what, init in BAD_INITIALIZERS.items():
-        yield f"make, {what}", lambda init=init: made(replace(CONFIG, carry_init=init))
+        yield f"make, {what}", lambda init=init: port.make(replace(CONFIG, carry_init=init), key)
     yield "load, a GRU's parameters for a classifier", partial(port.load, READOUT, _PARAMS)
-    yield "load, float64 without jax_enable_x64", lambda: _without_x64(lambda: port.load(CONFIG, _PARAMS))
-    yield "make, float64 without jax_enable_x64", lambda: _without_x64(lambda: made(CONFIG))
+    yield "load, float64 without jax_enable_x64", partial(narrow, port.load, CONFIG, _PARAMS)
+    yield "make, float64 without jax_enable_x64", partial(narrow, port.make, CONFIG, key)
     if not isinstance(port, WithKernel):  # which has one kernel, whatever is asked for
         unknown = replace(CONFIG, kernel="no such kernel")
-        yield "load, an unknown kernel", lambda: port.load(unknown, _PARAMS)
-        yield "make and apply, an unknown kernel", lambda: port.apply(made(unknown), X)
+        yield "load, an unknown kernel", partial(port.load, unknown, _PARAMS)
+        yield "make and apply, an unknown kernel", lambda: port.apply(port.make(unknown, key), X)
 
 
-def _without_x64(call: Callable[[], Any]) -> Any:
-    with enable_x64(False):
-        return call()
-
-
-def _let_through(call: Callable[[], Any]) -> str | None:
-    """The result or exception that came instead of an InputError, or None. Something not offered counts as refused."""
-    try:
-        call()
-    except (InputError, NotOfferedError):
-        return None
-    except Exception as error:  # whatever comes from inside a framework
-        return type(error).__name__
-    return "a result"
+PARTS = (
+    Part(_require_refusals),
+    *(Part(partial(_answer_apply, changed=changed), partial(_expect_apply, changed), what)
+      for what, changed in GOOD_APPLY.items()),
+    Part(_answer_step, lambda: _named([oracle.forward(_PARAMS, X[:, :1], CARRY).carry] * 2), "step"),
+    Part(_answer_classify, lambda: {"logits": oracle.classify(random_params(READOUT), X, LENGTHS)}, "classify"),
+    *(Part(partial(_answer_beyond, config=replace(config, param_dtype="float32")),
+           lambda: {"differences": np.zeros(B)}, f"{what}, lengths beyond 32 bits")
+      for what, config in (("apply", CONFIG), ("classify", READOUT))),
+    Part(_require_narrow, label="without jax_enable_x64"),
+)  # fmt: skip

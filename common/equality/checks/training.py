@@ -16,7 +16,7 @@ from ...program import evaluate
 from ..cases import CASE
 from ..contract.programs import Undumped
 from ..oracle_training import Trajectory, trajectory
-from .check import Answers, Check, unless_left_out
+from .check import Answers, Part
 
 STEPS = 4
 ADAM = optax.adam(1e-2)
@@ -28,20 +28,18 @@ _REST, _SCALE, _LENGTH = optax.adamw(1e-2, weight_decay=0.1), 3.0, 17
 CARRY_RATE = carry_learning_rate(_REST, scale=_SCALE, length=_LENGTH, carry=_OWN)
 
 
-def _by_field(
-    tx: optax.GradientTransformation, own: optax.GradientTransformation, scale: float, length: int
-) -> optax.GradientTransformation:
-    """The expected effect of `carry_learning_rate` on canonical records, in which no path has to be found."""
+def _by_field() -> optax.GradientTransformation:
+    """The expected effect of `CARRY_RATE` on canonical records, in which no path has to be found."""
 
     def init(params: Any) -> Any:
-        return tx.init(params), own.init(params)
+        return _REST.init(params), _OWN.init(params)
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
-        longer = updates._replace(initial_carry=length * updates.initial_carry)
-        rest, rest_state = tx.update(updates, state[0], params)
-        mine, my_state = own.update(longer, state[1], params)
-        moved: Any = (rest, mine)
-        return moved[0]._replace(initial_carry=scale * moved[1].initial_carry), (rest_state, my_state)
+        rest, rest_state = _REST.update(updates, state[0], params)
+        longer = updates._replace(initial_carry=_LENGTH * updates.initial_carry)
+        own, own_state = _OWN.update(longer, state[1], params)
+        moved: Any = (rest, own)
+        return moved[0]._replace(initial_carry=_SCALE * moved[1].initial_carry), (rest_state, own_state)
 
     return optax.GradientTransformation(init, update)
 
@@ -50,28 +48,13 @@ def _by_field(
 _TRAINED = {
     "adam": (ADAM, ADAM, False),
     "clipped adamw": (ADAMW_CLIPPED, ADAMW_CLIPPED, False),
-    "carry rate": (CARRY_RATE, _by_field(_REST, _OWN, _SCALE, _LENGTH), False),
+    "carry rate": (CARRY_RATE, _by_field(), False),
     "classifier": (ADAM, ADAM, True),
 }
 
 
-def training_check(name: str, catches: str) -> Check:
-    """Losses and moves of some steps, by each optimiser."""
-
-    def answer(port: Port) -> Answers:
-        found: Answers = {}
-        for what in _TRAINED:
-            names = [f"{what}: {quantity}" for quantity in _reference(what).answers()]
-            found |= unless_left_out(partial(_trained, port, what), names)
-        return found
-
-    def expect() -> Answers:
-        return {f"{what}: {name}": a for what in _TRAINED for name, a in _reference(what).answers().items()}
-
-    return Check(name, catches, answer, expect)
-
-
 def _trained(port: Port, what: str) -> Answers:
+    """Losses and moves of some steps."""
     optimizer, _, classes = _TRAINED[what]
     config, params, batch = _problem_of(classes)
     task = make_task(port, config, "train_step", optimizer)
@@ -85,8 +68,7 @@ def _trained(port: Port, what: str) -> Answers:
         return jnp.stack(losses), program.params()
 
     losses, model = evaluate(train, port.load(config, params), *batch.arguments("train_step"))
-    moved = _reference(what).moved(port.dump(model))
-    return {f"{what}: {name}": array for name, array in ({"losses": losses} | moved).items()}
+    return {"losses": losses} | _reference(what).moved(port.dump(model))
 
 
 def _problem_of(classes: bool) -> tuple[GRUConfig, Any, Batch]:
@@ -100,3 +82,10 @@ def _reference(what: str) -> Trajectory:
     _, optimizer, classes = _TRAINED[what]
     _, params, batch = _problem_of(classes)
     return trajectory(params, batch, optimizer, STEPS, weighted=False)
+
+
+def _expect(what: str) -> Answers:
+    return _reference(what).answers()
+
+
+PARTS = tuple(Part(partial(_trained, what=what), partial(_expect, what), what) for what in _TRAINED)

@@ -1,17 +1,16 @@
 """A row asked of a port, and what its errors are held to."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import log2
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from ...port.protocol import Port
 from ..bounds import ACCURACY_FACTOR, ACCURACY_ULPS, SAME_BOUND
-from ..measurement import NOT_OFFERED
 from .data import OTHER_DTYPES, Data, dtypes_of
 from .factors import Row
 from .programs import answers_of
@@ -33,9 +32,8 @@ MOST = 0.75
 NOT_FINITE = "values that are not finite"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The answer of a row that is farthest from the oracle.
+class Finding(NamedTuple):
+    """An answer compared with the oracle's.
 
     Args:
         quantity: which of the answers, and on which values.
@@ -49,18 +47,8 @@ class Finding:
     problem: str | None = None
 
     @property
-    def passed(self) -> bool:
-        """Whether there is an error, within its bound."""
-        return self.problem is None and self.error is not None and self.error <= self.bound
-
-    @property
-    def offered(self) -> bool:
-        """Whether the port has what the row is about."""
-        return self.problem is None or not self.problem.startswith(NOT_OFFERED)
-
-    @property
     def share(self) -> float:
-        """The error over its bound; infinite where there is a problem instead."""
+        """The error over its bound, at most 1 if it passes; infinite where there is a problem instead."""
         return np.inf if self.problem is not None or self.error is None else self.error / self.bound
 
 
@@ -75,9 +63,9 @@ def examine(row: Row, port: Port) -> Finding:
     for n, got in enumerate(answers_of(row, port, data)):
         one = {name: array[n] for name, array in reference.items()}, {name: a[n] for name, a in in_dtype.items()}
         of_set = _compare(row, data.of_set(n), got, *one)
-        found += [replace(f, quantity=f"{f.quantity} of {data.values[n].name}") for f in of_set]
+        found += [f._replace(quantity=f"{f.quantity} of {data.values[n].name}") for f in of_set]
         farthest = max(found, key=lambda finding: finding.share, default=farthest)
-        if not farthest.passed:
+        if not farthest.share <= 1:
             break
     return farthest
 
@@ -92,7 +80,7 @@ def _compare(row: Row, data: Data, got: Answers, reference: Answers, in_dtype: A
     evaluated: list[tuple[Answers, Answers]] = []
     for name, want in reference.items():
         expected = {"d x": given, "d carry": carry}.get(name, stored if is_of_parameters(name) else computed)
-        problem = _problem(got.get(name), want, expected)
+        problem = problem_of(got.get(name), want, expected)
         if problem:
             yield Finding(name, None, 0.0, problem)
             continue
@@ -145,7 +133,7 @@ def _least(row: Row, data: Data, name: str, saturating: bool) -> float:
     return 0.0
 
 
-def _problem(array: Any, reference: Any, dtype: str) -> str | None:
+def problem_of(array: Any, reference: Any, dtype: str) -> str | None:
     """Why an answer cannot be compared, or None."""
     if array is None or np.shape(array) != np.shape(reference):
         said = "nothing" if array is None else f"shape {np.shape(array)}"

@@ -207,6 +207,8 @@ NAMED: tuple[Row, ...] = (
     # steps past the first thousand, of which powers of two divide 1280
     {"time": "1100", **_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes"},
     {"time": "1280", "phase": "forward"},
+    # more steps than half precision counts
+    {"time": "260", "lengths": "passed", "dtype": "bfloat16", "phase": "forward"},
     # derivatives of one argument while all others are held, of each example by itself, and of gradients
     {"transform": "apart", "carry": "passed", "resets": "passed"},
     {"transform": "per example", "batch": "2x3", **_MASKED},
@@ -295,6 +297,12 @@ def whole_row(levels: Row) -> Row:
         "told": "no",
     }
     return usual | levels
+
+
+def unusual(row: Row) -> Row:
+    """Its levels that are not the usual ones."""
+    usual = whole_row({})
+    return {name: level for name, level in row.items() if level != usual.get(name)}
 
 
 def style_of(row: Row, port: Port) -> str | None:

@@ -23,9 +23,3 @@ def smallest(row: Row, space: Space, fails: Callable[[Row], bool]) -> Row:
                 row = simpler if fails(simpler) else row
         if row == before:
             return row
-
-
-def unusual(row: Row) -> Row:
-    """Its levels that are not the usual ones."""
-    usual = whole_row({})
-    return {name: level for name, level in row.items() if level != usual.get(name)}

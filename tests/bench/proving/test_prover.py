@@ -205,12 +205,3 @@ def test_programs_are_kept_in_a_private_folder_of_the_user(monkeypatch, tmp_path
     assert folder.parent == tmp_path / "trigru" / "programs"
     folder.chmod(0o777)
     assert prover.programs_folder() is None, "who can write there can run code here"
-
-
-@pytest.mark.usefixtures("two_processes")
-def test_processes_that_were_started_early_for_nothing_end():
-    with Prover(keep=False, early=True) as early:
-        children = list(early._early)
-        assert len(children) == 2
-        early.prove(FEW[:1], ignore)
-        assert all(child._process.poll() is not None for child in children)

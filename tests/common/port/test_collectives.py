@@ -78,9 +78,3 @@ def test_those_in_a_branch_are_found():
     called = "  ROOT %c = f32[2]{0} conditional(%p, %x, %x), true_computation=%yes, false_computation=%no\n"
     text = f"{branch}\nENTRY %main (x: f32[2]) -> f32[2] {{\n{called}}}\n"
     assert collectives_of(text) == [Collective("all-reduce", 8, 1, in_loop=False)]
-
-
-def test_words():
-    assert str(Collective("all-reduce", 65536, 50, in_loop=True)) == "all-reduce of 65,536 bytes, 50 times, in a loop"
-    assert str(Collective("all-gather", 8, 1, in_loop=False)) == "all-gather of 8 bytes"
-    assert str(Collective("all-gather", 8, None, in_loop=True)) == "all-gather of 8 bytes, unknown times, in a loop"

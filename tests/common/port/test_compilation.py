@@ -37,18 +37,6 @@ def test_a_program_that_was_read_lately_stays(folder, monkeypatch):
     assert kept(folder) == [0, 9]
 
 
-def test_what_cannot_be_removed_costs_nothing(folder, monkeypatch):
-    monkeypatch.setattr(compilation, "CACHE_BYTES", 1)
-
-    def refuse(*_, **__):
-        raise PermissionError
-
-    monkeypatch.setattr("pathlib.Path.unlink", refuse)
-    with programs_kept_in(folder):
-        pass
-    assert kept(folder) == list(range(10))
-
-
 def test_an_empty_program_goes_and_one_that_another_process_removed_costs_nothing(folder):
     (folder / "jit_f-0-cache").write_bytes(b"")
     (folder / "jit_gone-cache").symlink_to(folder / "nowhere")  # as one that is removed after it was listed

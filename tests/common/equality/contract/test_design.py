@@ -15,7 +15,6 @@ from trigru.common.equality.contract.designs import coverage_of, covered, design
 from trigru.common.equality.contract.factors import (
     COARSE_SPACE,
     COMPILED,
-    NAMED,
     SPACE,
     Factor,
     Rule,
@@ -23,11 +22,12 @@ from trigru.common.equality.contract.factors import (
     named_rows,
     one_by_one,
     style_of,
+    unusual,
     whole_row,
 )
 from trigru.common.equality.contract.selections import told
-from trigru.common.equality.contract.shrinking import smallest, unusual
-from trigru.common.equality.verification import Examiner, Question, verify
+from trigru.common.equality.contract.shrinking import smallest
+from trigru.common.equality.verification import Examiner, Question
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
 from trigru.impls.pure import PurePort
@@ -41,11 +41,6 @@ SMALL = Space(tuple(Factor(name, ("0", "1"), in_triples=name != "d") for name in
 def test_a_design_covers_all_pairs_and_triples_that_can_be_had():
     covered_, of = coverage_of(design_of(PURE))
     assert covered_ == of > 1500
-
-
-def test_less_rows_cover_less():
-    covered_, of = coverage_of(design_of(PURE)[1:])
-    assert covered_ < of
 
 
 def test_the_file_has_the_designs_of_the_present_factors():
@@ -96,12 +91,6 @@ def test_a_named_row_has_data_and_a_model(row):
         assert (getattr(data, name) is not None) == (row[name] not in ("none", "handed out"))
 
 
-def test_levels_of_named_rows_are_unusual():
-    usual = whole_row({})
-    for row in NAMED:
-        assert unusual(whole_row(row)) == {name: level for name, level in row.items() if level != usual[name]}
-
-
 def test_sets_of_values_differ_and_keep_the_parameters():
     data = data_of(whole_row({"lengths": "passed", "resets": "passed", "carry": "passed"}))
     assert len({a.tobytes() for a in data.x}) == len(data.values) > 4
@@ -133,9 +122,3 @@ def test_a_port_may_lack_a_style_for_a_phase(phases):
         (found,) = Examiner(shrink=False).ask(Question(Port(), get_checks("contract")[0], row))
         assert found.offered == (phase in phases)
         assert found.passed == found.offered
-
-
-def test_a_check_that_selects_no_row_of_a_port_is_not_offered():
-    (contract,) = get_checks("contract")
-    (found,) = verify([PURE], checks=[replace(contract, rows=lambda port: [])], dtypes=["float64"])
-    assert not found.offered
