@@ -70,7 +70,7 @@ class Layout:
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
         """The candidate's leaf of the reference's, each with an axis of sets in front."""
         flat = [leaves[n].reshape(len(leaves[n]), -1) for n in self.sources]
-        return np.concatenate(flat, axis=1)[:, self.index]
+        return np.take(flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), self.index, axis=1)
 
     def give_back(self, leaf: np.ndarray, totals: Sequence[np.ndarray]) -> None:
         """Add a candidate's leaf, as a gradient, to arrays of the shapes of the reference's."""
