@@ -138,13 +138,13 @@ class _Comparing:
         """Choose which leaf is which, first by names, then by function."""
         inputs = input_sets(jax.tree.leaves(self.inputs))
         self.state_matches = match(r.states, c.states)
-        alone = unmatched(r.states, self.state_matches)
-        state = state_sets(r.state_values, alone), state_sets(c.state_values, range(len(c.states)))
-        self.arguments = Arguments(param_sets(r.param_values), state[0], inputs)
-        own = Arguments(param_sets(c.param_values, seed=1000), state[1], inputs)
-        self.matches: list[Match] = [Match(None) for _ in c.params]
-        reference, first = r.tape(self.arguments.one(OTHERS)), c.tape(self._converted(own).one(OTHERS))
-        self.matches = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
+        state = state_sets(r.state_values, unmatched(r.states, self.state_matches))
+        self.arguments = Arguments(param_sets(r.param_values), state, inputs)
+        own_state = zip(state_sets(c.state_values, range(len(c.states))), self.state_matches, strict=True)
+        given_state = [a if m.layout is None else m.layout.convert(state) for a, m in own_state]
+        own = Arguments(param_sets(c.param_values, seed=1000), given_state, inputs)
+        reference, first = r.tape(self.arguments.one(OTHERS)), c.tape(own.one(OTHERS))
+        self.matches: list[Match] = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
         del first  # all values of a large program: they are not needed again
         match_by_values(self.matches, r.param_values, c.param_values)
         if any(len(m.options) > 1 for m in self.matches):
@@ -153,24 +153,15 @@ class _Comparing:
         self.result.remarks += copies(r, c, self.arguments.one(OTHERS), own.one(OTHERS), self.matches)
         self.result.parameters = Parameters.of(r.params, c.params, self.matches)
         self.result.remarks += not_compared(r.params, c.params, self.matches)
-        self.given = self._converted(own)
+        pairs = zip(own.params, self.matches, strict=True)
+        params = [a if m.layout is None else m.layout.convert(self.arguments.params) for a, m in pairs]
+        self.given = replace(own, params=params)
         given = self.given.one(AS_GIVEN)
         self.result.converted, self.result.converted_state = [a[0] for a in given.params], [a[0] for a in given.state]
         states = Parameters.of(r.states, c.states, self.state_matches)
         for whose, paths in (("reference", states.only_reference), ("candidate", states.only_candidate)):
             if paths:
                 self.result.remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
-
-    def _converted(self, own: Arguments) -> Arguments:
-        """The candidate's arguments: with the reference's values where its leaves are matched."""
-        params, state = (
-            [a if m.layout is None else m.layout.convert(leaves) for a, m in zip(values, matches, strict=True)]
-            for values, matches, leaves in (
-                (own.params, self.matches, self.arguments.params),
-                (own.state, self.state_matches, self.arguments.state),
-            )
-        )
-        return Arguments(params, state, own.inputs)
 
     def _mode(self, r: Any, c: Any, name: str) -> None:
         """Compare outputs, state, gradients and training."""
