@@ -59,10 +59,10 @@ class Search:
         if not self.wrong:
             return
         self._of_reference, self._of_candidate = reference.known(tolerance), candidate.known(tolerance)
-        of_both = self._of_candidate, self._of_reference
+        theirs, own = self._of_reference, self._of_candidate
         self.reached = candidate.ancestors([c for _, c in self.wrong])
-        self.same, self.agrees = _agreeing(candidate, *of_both, [c for _, c in self.wrong])
-        _, self.agrees_in_reference = _agreeing(reference, *reversed(of_both), [r for r, _ in self.wrong])
+        self.same, self.agrees = _agreeing(candidate, own, theirs, [c for _, c in self.wrong])
+        _, self.agrees_in_reference = _agreeing(reference, theirs, own, [r for r, _ in self.wrong])
 
     def first(self) -> list[Step]:
         """The steps whose operands all agree, and whose results do not, in the candidate's order."""
