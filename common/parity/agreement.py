@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,19 @@ MOST_ENTRIES = 1 << 14
 PARTS = (2, 3, 4)
 
 
+class Signed(NamedTuple):
+    """An array as `seen` shows it, with its signature: to compute both takes longer than to compare them."""
+
+    value: np.ndarray
+    signature: np.ndarray
+
+    @classmethod
+    def of(cls, value: np.ndarray) -> "Signed":
+        """An array with its signature."""
+        shown = seen(value)
+        return cls(shown, _signature(shown))
+
+
 class Known:
     """The values of a program, so that others can be looked up among them.
 
@@ -26,39 +39,43 @@ class Known:
 
     def __init__(self, values: Sequence[Any], tolerance: float):
         self.tolerance = tolerance
-        self._values: list[Any] = [seen(value) if comparable(value) else None for value in values]
+        self.signed = [Signed.of(value) if comparable(value) else None for value in values]
         groups: dict[int, list[tuple[int, np.ndarray]]] = {}
-        for number, value in enumerate(self._values):
-            if value is not None:
-                groups.setdefault(value.size, []).append((number, _signature(value)))
+        for number, some in enumerate(self.signed):
+            if some is not None:
+                groups.setdefault(some.value.size, []).append((number, some.signature))
         self._groups = {
             size: (np.array([n for n, _ in group]), np.array([signature for _, signature in group]))
             for size, group in groups.items()
         }
         self._slices: dict[int, Known] = {}
 
-    def same(self, value: np.ndarray) -> Iterator[int]:
+    def same(self, value: np.ndarray | Signed) -> Iterator[int]:
         """The numbers of the values that are this one or its negative, in some order of their axes, the first first."""
-        value = seen(value)
-        return (number for number in self._near(value) if layout(value, self._values[number], self.tolerance))
+        some = value if isinstance(value, Signed) else Signed.of(value)
+        return (n for n, other in self._near(some) if layout(some.value, other, self.tolerance))
 
     def shuffled(self, value: np.ndarray) -> Iterator[int]:
         """The numbers of the values that have the same entries, in whatever order."""
-        value = np.sort(seen(value), axis=None)
-        for number in self._near(value):
-            other = np.sort(self._values[number], axis=None)
-            if _close(value, other, self.tolerance * np.abs(other).max()):
+        some = Signed.of(value)
+        mine = np.sort(some.value, axis=None)
+        for number, other in self._near(some):
+            other = np.sort(other, axis=None)
+            if _close(mine, other, self.tolerance * np.abs(other).max()):
                 yield number
 
-    def _near(self, value: np.ndarray) -> Iterator[int]:
-        """The numbers of the values whose signature is that of an array."""
-        numbers, signatures = self._groups.get(value.size, ((), np.zeros((0, 4))))
-        if len(numbers):
-            mine = _signature(value)
-            near = np.abs(signatures - mine) <= 8 * self.tolerance * np.array([mine[0], mine[1], mine[1], mine[1]])
-            yield from (int(number) for number in np.asarray(numbers)[near.all(1)])
+    def _near(self, some: Signed) -> Iterator[tuple[int, np.ndarray]]:
+        """The values whose signature is that of an array, with their numbers."""
+        if some.value.size in self._groups:
+            numbers, signatures = self._groups[some.value.size]
+            largest, sizes, *_ = some.signature
+            near = np.abs(signatures - some.signature) <= 8 * self.tolerance * np.array([largest, sizes, sizes, sizes])
+            for number in map(int, numbers[near.all(1)]):
+                other = self.signed[number]
+                assert other is not None
+                yield number, other.value
 
-    def partner(self, value: Any) -> int | None:
+    def partner(self, value: np.ndarray | Signed) -> int | None:
         """The number of the first value that is this one; None where there is none."""
         return next(self.same(value), None)
 
@@ -75,7 +92,9 @@ class Known:
         if size > MOST_ENTRIES:
             return False
         if size not in self._slices:
-            wholes = [v for v in self._values if v is not None and v.size > size and v.size % size == 0]
+            wholes = [
+                s.value for s in self.signed if s is not None and s.value.size > size and s.value.size % size == 0
+            ]
             parts = [part for whole in wholes for some in cuts(whole) for part in some if part.size == size]
             self._slices[size] = Known([part for part in parts if telling(part)], self.tolerance)
         return self._slices[size].partner(value) is not None
@@ -154,9 +173,9 @@ def _close(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
 def _signature(value: np.ndarray) -> np.ndarray:
     """Numbers that no layout changes: the largest magnitude, and relative to it sums of magnitudes and of squares."""
     flat = np.ascontiguousarray(value).reshape(-1)
-    largest = max(flat.max(), -flat.min())
-    if largest > 1e100:  # squares would overflow
-        flat = flat / largest
-    unit = 1.0 if largest > 1e100 else largest
     sizes = np.abs(flat)
+    largest = sizes.max()
+    if largest > 1e100:  # squares would overflow
+        flat, sizes = flat / largest, sizes / largest
+    unit = 1.0 if largest > 1e100 else largest
     return np.array([largest, sizes.sum() / unit, flat @ flat / unit**2, abs(flat @ sizes) / unit**2])

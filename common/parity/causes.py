@@ -26,7 +26,7 @@ def departures(search: Search) -> list[Departure]:
     """The steps at which the candidate parts from the reference; none if all outputs agree."""
     if not search.wrong:
         return []
-    steps = _with_data(search, search.first())
+    steps = search.first()
     others = search.first_of_reference()
     if not steps:
         return [Departure(None, other) for other in others]
@@ -78,18 +78,16 @@ def _of_function(
     ]
     made = [Departure(step, None, cause=MADE) for step in steps[:1]]
     called = [Departure(step, None, cause=CALLED) for step in steps[:1]]
-    constant = [d for d in apart if d.candidate and search.is_constant(d.candidate.results[0])]
-    apart = [d for d in apart if d not in constant]
     first = healed[0] if healed and any(step is healed[0] for step in steps) else steps[0]
     nearby = [*made, *near, *called] if _has_options(search, first) else [*near, *called, *made]
     mended = [Departure(*healed, heals=True)] if healed else []
     if mended and first is mended[0].candidate:
-        return [*mended, *constant, *nearby, *apart, *far]
+        return [*mended, *nearby, *apart, *far]
     if len({_line(step) for step in steps}) > 1:
-        return [*shared, *apart[:1], *mended, *apart[1:], *constant, *nearby, *far]
+        return [*shared, *apart[:1], *mended, *apart[1:], *nearby, *far]
     if len(steps) == 1:  # what does not heal alone, and is run once
-        return [*shared, *apart, *constant, *mended, *nearby, *far]
-    return [*shared, *apart[:1], *constant, *nearby[:1], *mended, *nearby[1:], *apart[1:], *far]
+        return [*shared, *apart, *mended, *nearby, *far]
+    return [*shared, *apart[:1], *nearby[:1], *mended, *nearby[1:], *apart[1:], *far]
 
 
 def _reordered(search: Search, mending: Mending) -> Iterator[tuple[Step, Step | None]]:
@@ -137,31 +135,6 @@ CHOICE = "With another value here, the outputs agree."
 REORDERED = "The reference has these numbers in another order, and with that order the outputs agree."
 SHARED = "What it makes is used where the reference uses another value."
 OPERAND = "It makes what is used there."
-
-
-def _with_data(search: Search, steps: Sequence[Step]) -> list[Step]:
-    """The steps, those last that compute constants; first, where these meet the data."""
-    data = [step for step in steps if not search.is_constant(step.results[0])]
-    for step in (step for step in steps if search.is_constant(step.results[0])):
-        meets = next(_meeting(search, step), None)
-        if meets is not None and all(meets is not other for other in data):
-            data.append(meets)
-        data.append(step)
-    order = {id(step): n for n, step in enumerate(search.candidate.steps)}
-    constant = [step for step in data if search.is_constant(step.results[0])]
-    return [*sorted((s for s in data if not search.is_constant(s.results[0])), key=lambda s: order[id(s)]), *constant]
-
-
-def _meeting(search: Search, step: Step) -> Iterator[Step]:
-    """The steps that compute with a constant and with data, of the constants that follow from a step."""
-    tape, reached = search.candidate, set(step.results)
-    for later in tape.steps:
-        if reached.isdisjoint(later.operands):
-            continue
-        if search.is_constant(later.results[0]):
-            reached.update(later.results)
-        elif not any(n in search.agrees for n in later.results):
-            yield later
 
 
 def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step | None]) -> list[Step]:

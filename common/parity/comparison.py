@@ -138,38 +138,30 @@ class _Comparing:
         """Choose which leaf is which, first by names, then by function."""
         inputs = input_sets(jax.tree.leaves(self.inputs))
         self.state_matches = match(r.states, c.states)
-        alone = unmatched(r.states, self.state_matches)
-        state = state_sets(r.state_values, alone), state_sets(c.state_values, range(len(c.states)))
-        self.arguments = Arguments(param_sets(r.param_values), state[0], inputs)
-        self.own = Arguments(param_sets(c.param_values, seed=1000), state[1], inputs)
-        self.matches: list[Match] = [Match(None) for _ in c.params]
-        reference = r.tape(self.arguments.one(OTHERS))
-        first = c.tape(self._given().one(OTHERS))
-        self.matches = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
+        state = state_sets(r.state_values, unmatched(r.states, self.state_matches))
+        self.arguments = Arguments(param_sets(r.param_values), state, inputs)
+        own_state = zip(state_sets(c.state_values, range(len(c.states))), self.state_matches, strict=True)
+        given_state = [a if m.layout is None else m.layout.convert(state) for a, m in own_state]
+        own = Arguments(param_sets(c.param_values, seed=1000), given_state, inputs)
+        reference, first = r.tape(self.arguments.one(OTHERS)), c.tape(own.one(OTHERS))
+        self.matches: list[Match] = match(with_uses(r.params, reference), with_uses(c.params, first), mapping)
+        del first  # all values of a large program: they are not needed again
         match_by_values(self.matches, r.param_values, c.param_values)
         if any(len(m.options) > 1 for m in self.matches):
             self.say("Match the parameters by what is computed of them.")
-            Refinement(reference, c, self.arguments.one(OTHERS), self._given().one(OTHERS), self.matches).run()
-        self.result.remarks += copies(r, c, self.arguments.one(OTHERS), self.own.one(OTHERS), self.matches)
+            Refinement(reference, c, self.arguments.one(OTHERS), own.one(OTHERS), self.matches).run()
+        self.result.remarks += copies(r, c, self.arguments.one(OTHERS), own.one(OTHERS), self.matches)
         self.result.parameters = Parameters.of(r.params, c.params, self.matches)
         self.result.remarks += not_compared(r.params, c.params, self.matches)
-        given = self._given().one(AS_GIVEN)
+        pairs = zip(own.params, self.matches, strict=True)
+        params = [a if m.layout is None else m.layout.convert(self.arguments.params) for a, m in pairs]
+        self.given = replace(own, params=params)
+        given = self.given.one(AS_GIVEN)
         self.result.converted, self.result.converted_state = [a[0] for a in given.params], [a[0] for a in given.state]
         states = Parameters.of(r.states, c.states, self.state_matches)
         for whose, paths in (("reference", states.only_reference), ("candidate", states.only_candidate)):
             if paths:
                 self.result.remarks.append(f"Only the {whose} has this state, which is not compared: {listed(paths)}.")
-
-    def _given(self) -> Arguments:
-        """The candidate's arguments: with the reference's values where its leaves are matched."""
-        params, state = (
-            [a if m.layout is None else m.layout.convert(leaves) for a, m in zip(own, matches, strict=True)]
-            for own, matches, leaves in (
-                (self.own.params, self.matches, self.arguments.params),
-                (self.own.state, self.state_matches, self.arguments.state),
-            )
-        )
-        return Arguments(params, state, self.own.inputs)
 
     def _mode(self, r: Any, c: Any, name: str) -> None:
         """Compare outputs, state, gradients and training."""
@@ -188,7 +180,7 @@ class _Comparing:
             self._gradients(r, c, name)
 
     def _outputs(self, r: Any, c: Any, name: str) -> bool:
-        given = self._given()
+        given = self.given
         first, second = r.forward(self.arguments), c.forward(given)
         if not all(np.isfinite(a[AS_GIVEN]).all() for a in first.outputs if a.dtype.kind in "fc"):
             raise InputError(
@@ -210,7 +202,7 @@ class _Comparing:
     def _gradients(self, r: Any, c: Any, name: str) -> None:
         weights, tolerance = weights_of(r.outputs), OF_GRADIENTS * self.tolerance
         first = r.gradient(self.arguments.first(2), weights)
-        second = c.gradient(self._given().first(2), weights)
+        second = c.gradient(self.given.first(2), weights)
         for n, (a, b) in enumerate(zip(first.of_inputs, second.of_inputs, strict=False)):
             which = f" {n + 1}" if len(first.of_inputs) > 1 else ""
             error = largest([a], [b], first.of_inputs)
@@ -222,7 +214,7 @@ class _Comparing:
 
     def _training(self, r: Any, c: Any, name: str, weights: Any) -> None:
         """Compare the parameters after a few steps of SGD and of Adam."""
-        mine, given = self.arguments.one(OTHERS), self._given().one(OTHERS)
+        mine, given = self.arguments.one(OTHERS), self.given.one(OTHERS)
         optimizers = rates(mine.params, r.gradient(mine, weights).of_params)
         for which, optimizer in optimizers.items():
             first, second = trained(r, optimizer, mine, weights), trained(c, optimizer, given, weights)
@@ -251,7 +243,7 @@ class _Comparing:
                 continue
             try:
                 c = self.candidate.program(inputs, mode_c)
-                second = c.forward(replace(self._given(), inputs=arrays))
+                second = c.forward(replace(self.given, inputs=arrays))
             except Exception as error:
                 self.result.remarks.append(f"The reference takes {name}, the candidate does not: {brief(error)}")
                 continue
@@ -263,7 +255,7 @@ class _Comparing:
         if r.draws or c.draws:
             return
         self.say("Run both in their own dtypes.")
-        mine, given = self.arguments.one(AS_GIVEN), self._given().one(AS_GIVEN)
+        mine, given = self.arguments.one(AS_GIVEN), self.given.one(AS_GIVEN)
         exact = r.forward(mine).outputs
         try:
             with jax.default_matmul_precision("highest"):
@@ -315,7 +307,7 @@ class _Comparing:
         if failure.of_rounding:
             yield from rounded(c)
             return
-        mine, given = self.arguments.one(OTHERS), self._given().one(OTHERS)
+        mine, given = self.arguments.one(OTHERS), self.given.one(OTHERS)
         if failure.of_gradient:
             yield from self._without_obstacles(r, c)
             weights = weights_of(r.outputs)
@@ -331,7 +323,7 @@ class _Comparing:
 
     def _without_obstacles(self, r: Any, c: Any) -> Iterator[Place]:
         """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own."""
-        weights, mine, given = weights_of(r.outputs), self.arguments.one(OTHERS), self._given().one(OTHERS)
+        weights, mine, given = weights_of(r.outputs), self.arguments.one(OTHERS), self.given.one(OTHERS)
         first, second = r.gradient(mine, weights), c.gradient(given, weights)
         for program, arguments in ((c, given), (r, mine)):
             lines = by_line(program.closed) if isinstance(program, Program) else {}

@@ -8,11 +8,12 @@ the cause is found by trying: a value of the reference is put in place of the ca
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..program import CodeLine
-from .agreement import Known, comparable
+from .agreement import MOST_ENTRIES, Known, comparable
 from .tape import Step, Tape
 
 
@@ -44,15 +45,24 @@ class Search:
         reference, candidate: their tapes, for the same arguments.
         outputs: the numbers of the reference's outputs and of the candidate's that ought to be the same.
         tolerance: the largest difference that rounding explains, relative to the largest magnitude.
+
+    Attributes:
+        wrong: the outputs that differ.
+        reached: the values of the candidate on the way to these outputs, and these.
+        same: those of them that the reference has, too.
+        agrees, agrees_in_reference: the values that agree, of each program.
     """
 
     def __init__(self, reference: Tape, candidate: Tape, outputs: Sequence[tuple[int, int]], tolerance: float):
         self.reference, self.candidate, self.tolerance = reference, candidate, tolerance
-        self._of_reference = Known(reference.values, tolerance)
-        self._of_candidate = Known(candidate.values, tolerance)
         self.wrong = [pair for pair in outputs if not self.equal(*pair)]
-        self.agrees = _agreeing(candidate, self._of_reference, [c for _, c in self.wrong])
-        self.agrees_in_reference = _agreeing(reference, self._of_candidate, [r for r, _ in self.wrong])
+        if not self.wrong:
+            return
+        self._of_reference, self._of_candidate = reference.known(tolerance), candidate.known(tolerance)
+        theirs, own = self._of_reference, self._of_candidate
+        self.reached = candidate.ancestors([c for _, c in self.wrong])
+        self.same, self.agrees = _agreeing(candidate, own, theirs, [c for _, c in self.wrong])
+        _, self.agrees_in_reference = _agreeing(reference, theirs, own, [r for r, _ in self.wrong])
 
     def first(self) -> list[Step]:
         """The steps whose operands all agree, and whose results do not, in the candidate's order."""
@@ -60,8 +70,7 @@ class Search:
 
     def counts(self) -> tuple[int, int]:
         """How many values on the candidate's way to the outputs agree, and how many can be compared."""
-        reached = self.candidate.ancestors([c for _, c in self.wrong])
-        some = [n for n in reached if comparable(self.candidate.values[n])]
+        some = [n for n in self.reached if self._of_candidate.signed[n] is not None]
         return sum(n in self.agrees for n in some), len(some)
 
     def equal(self, r: int, c: int, value: np.ndarray | None = None) -> bool:
@@ -104,18 +113,23 @@ class Search:
 
     def partners(self, number: int) -> set[int]:
         """The values of the reference that are this one, without what only moves them."""
-        value = self.candidate.values[base(self.candidate, number)]
-        return {base(self.reference, n) for n in self._of_reference.same(value)} if comparable(value) else set()
+        some = self._of_candidate.signed[base(self.candidate, number)]
+        return set() if some is None else {base(self.reference, n) for n in self._of_reference.same(some)}
 
     def partners_of_reference(self, number: int) -> list[int]:
         """The values of the candidate that are this one of the reference."""
-        value = self.reference.values[number]
-        return list(self._of_candidate.same(value)) if comparable(value) else []
+        some = self._of_reference.signed[number]
+        return [] if some is None else list(self._of_candidate.same(some))
 
     def has(self, number: int) -> bool:
         """Whether the reference has this very value of the candidate."""
-        value = self.candidate.values[number]
-        return comparable(value) and self._of_reference.partner(value) is not None
+        some = self._of_candidate.signed[number]
+        return some is not None and self._of_reference.partner(some) is not None
+
+    def has_some(self, values: Sequence[Any]) -> bool:
+        """Whether the reference has one of these values; those that cannot be compared are in each program."""
+        some = [value for value in values if comparable(value)]
+        return not some or any(self._of_reference.partner(value) is not None for value in some)
 
     def shuffled(self, value: np.ndarray) -> Iterator[int]:
         """The values of the reference that have the same numbers, in whatever order."""
@@ -126,24 +140,29 @@ class Search:
         return number in self.candidate.constants
 
 
-def _agreeing(tape: Tape, known: Known, outputs: Sequence[int]) -> set[int]:
-    """The values that the other program has, too, or of which one is computed that it has; and all constants."""
+def _agreeing(tape: Tape, own: Known, other: Known, outputs: Sequence[int]) -> tuple[set[int], set[int]]:
+    """The values that the other program has, too; and these with all of which one is computed, and all constants.
+
+    So does what the other program has in parts; a large value is taken apart only where all that it is computed of
+    agrees. What cannot be compared agrees there, too.
+    """
+    wrong = set(outputs)
     reached = tape.ancestors(outputs)
-    agrees, wrong = set(), set(outputs)
-    for number in sorted(reached, reverse=True):
-        value = tape.values[number]
-        if not comparable(value):
-            continue
-        if number not in wrong and (known.partner(value) is not None or known.composed(value)):
-            agrees.add(number)
+    signed = {n: some for n in reached - wrong if (some := own.signed[n]) is not None}
+    same = {n for n, some in signed.items() if other.partner(some) is not None}
+    small = (n for n, some in signed.items() if n not in same and some.value.size <= MOST_ENTRIES)
+    agrees = same | {n for n in small if other.composed(tape.values[n])}
     for step in reversed(tape.steps):
         if not agrees.isdisjoint(step.results):
             agrees.update(n for n in step.operands if n in reached)
     agrees.update(n for n in reached if n not in tape.maker)
-    for step in tape.steps:  # what cannot be compared agrees if all that it is computed of does
+    for step in tape.steps:
         if agrees.issuperset(n for n in step.operands if n in reached):
-            agrees.update(n for n in step.results if n in reached and n not in wrong and not comparable(tape.values[n]))
-    return agrees
+            for n in step.results:
+                some = own.signed[n]
+                if n in reached and n not in wrong and n not in agrees and (some is None or other.composed(some.value)):
+                    agrees.add(n)
+    return same, agrees
 
 
 def _first_without(tape: Tape, agrees: set[int], outputs: Sequence[int]) -> Iterator[Step]:

@@ -227,17 +227,8 @@ def _reordered(a: Array, order: Sequence[int]) -> Array:
     return np.concatenate([parts[n] for n in order], -1)
 
 
-def _unary(search: Search, step: Step) -> Iterator[Change]:
-    """Another function of a number."""
-    if step.operation in ("tanh", "logistic", "exp", "sqrt", "square", "abs", "erf", "log"):
-        own = "sigmoid" if step.operation == "logistic" else step.operation
-        for name, function in FUNCTIONS.items():
-            if name != own:
-                yield f"{name} instead of {own}", lambda x, f=function: f(x)
-
-
 Hypothesis = Callable[[Search, Step], Iterator[Change]]
-HYPOTHESES: tuple[Hypothesis, ...] = (_constants, _comparisons, _unary, _places, _parameters, _exchanged, _orders)
+HYPOTHESES: tuple[Hypothesis, ...] = (_constants, _comparisons, _places, _parameters, _exchanged, _orders)
 #: Operations that are changed although their results agree, or cannot be compared.
 WHOLE = frozenset({*COMPARISONS, "argmax", "argmin", "add", "sub", "select_n", "slice", "dynamic_slice"})
 

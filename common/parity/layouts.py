@@ -70,7 +70,7 @@ class Layout:
     def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
         """The candidate's leaf of the reference's, each with an axis of sets in front."""
         flat = [leaves[n].reshape(len(leaves[n]), -1) for n in self.sources]
-        return np.concatenate(flat, axis=1)[:, self.index]
+        return np.take(flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), self.index, axis=1)
 
     def give_back(self, leaf: np.ndarray, totals: Sequence[np.ndarray]) -> None:
         """Add a candidate's leaf, as a gradient, to arrays of the shapes of the reference's."""
@@ -113,41 +113,22 @@ def whole(number: int, of: Shape, to: Shape) -> list[Layout]:
     return [Layout((number,), index, how) for index, how in _indices(of, to)]
 
 
-def joined(numbers: Sequence[int], of: Shape, to: Shape) -> list[Layout]:
-    """The layouts of several leaves of one shape, joined along an axis in this order."""
-    found, size, k = [], prod(of), len(numbers)
+def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[Layout]:
+    """The layouts of several leaves, each as long as it has to be, joined along an axis in this order."""
+    found, starts = [], np.cumsum([0, *map(prod, shapes)])
     for axis, length in enumerate(to):
-        if length % k:
+        parts = [(*to[:axis], prod(shape) * length // prod(to), *to[axis + 1 :]) for shape in shapes]
+        if sum(part[axis] for part in parts) != length or list(map(prod, parts)) != list(map(prod, shapes)):
             continue
-        part = (*to[:axis], length // k, *to[axis + 1 :])
-        for index, how in _indices(of, part):
-            parts = [index + n * size for n in range(k)]
-            words = f"joined along axis {axis}" if how == "as it is" else f"{how} and joined along axis {axis}"
-            found.append(Layout(tuple(numbers), np.concatenate(parts, axis), words))
+        ways = [_by_words(*pair) for pair in zip(shapes, parts, strict=True)]
+        for key in ways[0]:
+            if all(key in some for some in ways):
+                index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
+                words = (
+                    f"joined along axis {axis}" if key[0] == "as it is" else f"{key[0]} and joined along axis {axis}"
+                )
+                found.append(Layout(tuple(numbers), index, f"{words}joined along axis {axis}"))
     return _unique(iter(found))
-
-
-def joined_any(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[Layout]:
-    """The layouts of several leaves, of one shape or of two, joined along an axis in this order."""
-    return joined(numbers, shapes[0], to) if len(set(shapes)) == 1 else joined_unequal(numbers, shapes, to)
-
-
-def joined_unequal(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[Layout]:
-    """The layouts of two leaves of different lengths, joined along an axis in this order."""
-    found = []
-    for axis, length in enumerate(to):
-        each = [prod(shape) * length // prod(to) for shape in shapes]
-        if sum(each) != length:
-            continue
-        targets = [(*to[:axis], n, *to[axis + 1 :]) for n in each]
-        if any(prod(target) != prod(shape) for target, shape in zip(targets, shapes, strict=True)):
-            continue
-        ways = [{how: index for index, how in _indices(of, part)} for of, part in zip(shapes, targets, strict=True)]
-        for how in ways[0].keys() & ways[1].keys():
-            parts = [ways[0][how], ways[1][how] + prod(shapes[0])]
-            words = f"joined along axis {axis}" if how == "as it is" else f"{how} and joined along axis {axis}"
-            found.append(Layout(tuple(numbers), np.concatenate(parts, axis), words))
-    return found
 
 
 def piece(number: int, of: Shape, to: Shape, which: int, pieces: int) -> list[Layout]:
@@ -169,6 +150,14 @@ def _indices(of: Shape, to: Shape) -> tuple[tuple[np.ndarray, str], ...]:
     for index, how in _ways(of, to):
         kept.setdefault(index[_some(to)].tobytes(), (index, how))
     return tuple(kept.values())
+
+
+def _by_words(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
+    """The same by the layout in words, and a number for those of the same words."""
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for index, how in _indices(of, to):
+        found[how, sum(words == how for words, _ in found)] = index
+    return found
 
 
 def _some(shape: Shape) -> tuple[slice, ...]:

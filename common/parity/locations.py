@@ -88,13 +88,12 @@ def text_of(line: CodeLine) -> str:
     return linecache.getline(line.file, line.line).strip()
 
 
-def makers(lines: Sequence[CodeLine], operation: str, turn: int = 0) -> Iterator[CodeLine]:
+def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
     """The lines where the modules are made that a line calls as attributes, as `self.norm = LayerNorm(...)`.
 
     Args:
         lines: that led to a step, the innermost first.
         operation: of the step; of a call of several lines, the one with the keyword that it depends on is taken.
-        turn: how often the same line has come to such a step before, as in a loop over modules.
     """
     place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
     own = lines[place]
@@ -102,7 +101,7 @@ def makers(lines: Sequence[CodeLine], operation: str, turn: int = 0) -> Iterator
     made = [found for found in _calls(own.file) if found.within(own.line)]
     named = [found for found in made if re.search(found.pattern, text_of(own))]
     of_class = [found for found in made if any(found.name.startswith(name) for name in classes)]
-    for found in sorted(named, key=lambda found: found.name not in classes) or of_class[turn:] + of_class[:turn]:
+    for found in sorted(named, key=lambda found: found.name not in classes) or of_class:
         places = dict(found.keywords)
         keyword = next((places[name] for name in KEYWORDS.get(operation, ()) if name in places), found.line)
         yield CodeLine(own.file, keyword, "__init__")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ..errors import InputError
-from .layouts import Layout, Leaf, Transform, joined, joined_any, joined_unequal, piece, whole
+from .layouts import Layout, Leaf, Transform, joined, piece, whole
 from .mapping import find, transform_of
 from .names import alike as alike_names
 from .names import parts_of, words
@@ -172,7 +172,7 @@ def _join(reference: Any, candidate: Any, matches: list[Match], free_r: list[int
             layout
             for parts in ways
             for layout in _ordered(
-                joined_any(parts, [reference[p].shape for p in parts], candidate[c].shape), reference, candidate[c]
+                joined(parts, [reference[p].shape for p in parts], candidate[c].shape), reference, candidate[c]
             )
         ]
         if options:
@@ -215,13 +215,14 @@ def _bundles(
             each = parts[family[0]].size
             if size % each or not 1 < size // each <= MOST_JOINED:
                 continue
-            if not joined(range(size // each), parts[family[0]].shape, wholes[w].shape):
+            count = size // each
+            if not joined(range(count), [parts[family[0]].shape] * count, wholes[w].shape):
                 continue
-            for some in _orders(parts, family, size // each):
+            for some in _orders(parts, family, count):
                 alike = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
                 found[some] = alike
         for pair in _of_a_module(parts, [p for p in free_p if p not in taken]):
-            if sum(parts[p].size for p in pair) == size and joined_unequal(
+            if sum(parts[p].size for p in pair) == size and joined(
                 pair, [parts[p].shape for p in pair], wholes[w].shape
             ):
                 found[pair] = sum(alike_names(parts[p].path, wholes[w].path) for p in pair) / 2

@@ -58,11 +58,15 @@ class Mending:
         if self.late:
             return False
         try:
-            new = self.candidate.played(changed, runs)
+            new = self.candidate.played(changed, runs, self._goes_on)
         except (ValueError, IndexError, TypeError):  # what follows does not take values of this shape
             return False
         kept = all(np.shape(value) == np.shape(self.candidate.values[number]) for number, value in new.items())
         return kept and all(c in new and self._search.equal(r, c, new[c]) for r, c in self._search.wrong)
+
+    def _goes_on(self, values: Sequence[Any]) -> bool:
+        """Whether there is time, and one of these values of the candidate is the reference's."""
+        return not self.late and self._search.has_some(values)
 
     def again(self) -> "Mending":
         """The same, with as much time."""

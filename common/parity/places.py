@@ -12,7 +12,7 @@ from .departure import Departure, Search
 from .locations import callers, located, location, makers, shared_line, text_of
 from .programs import Program, dtypes_of
 from .record import Location, Place
-from .tape import Step, Tape
+from .tape import Tape
 
 
 def places_of(search: Search) -> Iterator[Place]:
@@ -41,20 +41,9 @@ def _lines_of(departure: Departure, search: Search) -> Iterator[Location | None]
             yield _at(line, here)
         yield here
     elif here is not None:
-        made = list(makers(departure.candidate.lines(), here.operation, _turn(search, departure.candidate)))
-        made = made if here.library else []
+        made = makers(departure.candidate.lines(), here.operation) if here.library else ()
         for line in made if departure.cause == MADE else callers(departure.candidate)[1:3]:
             yield _at(line, here)
-
-
-def _turn(search: Search, step: Step) -> int:
-    """How many steps of this operation the same lines led to before."""
-    lines, turn = callers(step), 0
-    for other in search.candidate.steps:
-        if other is step:
-            break
-        turn += other.operation == step.operation and callers(other) == lines
-    return turn
 
 
 def _at(line: CodeLine, location: Location) -> Location:

@@ -6,9 +6,7 @@ from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
-import numpy as np
-
-from .agreement import Known, comparable
+from .agreement import comparable
 from .departure import Search
 from .layouts import Layout
 from .matching import MOST_IN_ANY_ORDER, Match, families
@@ -35,43 +33,36 @@ class Refinement:
     def __init__(self, reference: Tape, program: Any, mine: Arguments, given: Arguments, matches: list[Match]):
         self._reference, self._program, self._matches = reference, program, matches
         self._leaves, self._given = mine.params, given
-        self._known = Known(reference.values, TOLERANCE)
         self._ends = time.monotonic() + TRYING_S
-        self._scored: Tape | None = None
-        self._agreeing: set[int] = set()
 
     def run(self) -> None:
         """Choose until the outputs agree, or nothing helps."""
         seen: set[int] = set()
-        while time.monotonic() < self._ends:
-            tape = self._tape()
-            if self._score(tape)[0] == len(tape.outputs):
-                return
-            search = Search(
-                self._reference, tape, list(zip(self._reference.outputs, tape.outputs, strict=True)), TOLERANCE
-            )
-            if not search.wrong:
-                return
-            near = self._near(tape, search)
-            if not near:
-                return
+        self._search = self._searched()
+        while self._search.wrong and time.monotonic() < self._ends:
+            near = self._near()
             fresh = [c for c in near if c not in seen]
-            if self._in_another_order(tape) or self._exchanged(tape) or self._one_at_a_time(tape, fresh, seen):
-                continue
-            return
+            if not near or not (self._in_another_order() or self._exchanged() or self._one_at_a_time(fresh, seen)):
+                return
+            self._search = self._searched()
 
-    def _tape(self, chosen: dict[int, Layout] | None = None) -> Tape:
-        """The candidate's tape; where something is chosen, with that instead of the first choice."""
+    def _searched(self, chosen: dict[int, Layout] | None = None) -> Search:
+        """What both agree on; where something is chosen, with that instead of the first choice."""
+        tape = self._tape(chosen)
+        return Search(self._reference, tape, list(zip(self._reference.outputs, tape.outputs, strict=True)), TOLERANCE)
+
+    def _tape(self, chosen: dict[int, Layout] | None) -> Tape:
         layouts = [(chosen or {}).get(n, m.layout) for n, m in enumerate(self._matches)]
         pairs = zip(self._given.params, layouts, strict=True)
         params = [own if layout is None else layout.convert(self._leaves) for own, layout in pairs]
         return self._program.tape(replace(self._given, params=params))
 
-    def _near(self, tape: Tape, search: Search) -> list[int]:
+    def _near(self) -> list[int]:
         """The leaves with a choice that go into the steps at which the programs part, the nearest first."""
+        tape = self._search.candidate
         number = {value: c for c, value in enumerate(tape.arguments[: len(self._matches)])}
         found: list[int] = []
-        for step in search.first():
+        for step in self._search.first():
             rest = list(step.operands)
             reached = set()
             while rest:
@@ -85,7 +76,7 @@ class Refinement:
                     rest.extend(tape.steps[tape.maker[value]].operands)
         return found
 
-    def _one_at_a_time(self, tape: Tape, near: Sequence[int], seen: set[int]) -> bool:
+    def _one_at_a_time(self, near: Sequence[int], seen: set[int]) -> bool:
         """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
         before: tuple[int, int] | None = None
         for c in near[:12]:
@@ -97,11 +88,10 @@ class Refinement:
                 chosen = self._with_exchange(c, option)
                 if chosen is None:
                     continue
-                changed = {tape.arguments[n]: o.convert(self._leaves) for n, o in chosen.items()}
-                if self._score(tape, changed) <= self._score(tape):
+                if self._score(chosen) <= self._score({}):
                     continue
-                before = before or self._parting(tape)
-                after = self._parting(self._tape(chosen))
+                before = before or _parting(self._search)
+                after = _parting(self._searched(chosen))
                 fewer = after[0] < before[0]
                 if fewer or (len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]):
                     self._choose(chosen)
@@ -125,21 +115,14 @@ class Refinement:
         other = next(swapped, None)
         return None if other is None else {c: option, holder: other}
 
-    def _parting(self, tape: Tape) -> tuple[int, int]:
-        """At how many steps the programs part, and the first of them."""
-        pairs = list(zip(self._reference.outputs, tape.outputs, strict=True))
-        search = Search(self._reference, tape, pairs, TOLERANCE)
-        steps = search.first() if search.wrong else []
-        return (len(steps), tape.steps.index(steps[0])) if steps else (-bool(not search.wrong), 0)
-
-    def _in_another_order(self, tape: Tape) -> bool:
+    def _in_another_order(self) -> bool:
         """Join the leaves of all that are joined of as many in another order, the same in each."""
         groups: dict[tuple[int, str], list[int]] = {}
         for c, match in enumerate(self._matches):
             if isinstance(match.layout, Layout) and len(match.layout.sources) > 1 and len(match.options) > 1:
                 module = self._program.params[c].path.rpartition("/")[0]
                 groups.setdefault((len(match.layout.sources), module), []).append(c)
-        best = self._score(tape)
+        best = self._score({})[0]
         for (count, _), group in groups.items():
             for order in list(permutations(range(count)))[1:] if count <= MOST_IN_ANY_ORDER else []:
                 chosen = {}
@@ -152,13 +135,12 @@ class Refinement:
                         chosen[c] = option
                 if time.monotonic() > self._ends:
                     return False
-                score = self._score(tape, {tape.arguments[c]: o.convert(self._leaves) for c, o in chosen.items()})
-                if score[0] > best[0]:
+                if self._score(chosen)[0] > best:
                     self._choose(chosen)
                     return True
         return False
 
-    def _exchanged(self, tape: Tape) -> bool:
+    def _exchanged(self) -> bool:
         """Exchange leaves whose paths differ in one name, as those of gates, alike wherever the names occur."""
         leaves = self._program.params
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
@@ -167,15 +149,14 @@ class Refinement:
             names = zip(*(leaves[c].path.split("/") for c in family), strict=True)
             varied = next(column for column in names if len(set(column)) > 1)
             groups.setdefault(frozenset(varied), []).append(dict(zip(varied, family, strict=True)))
-        best = self._score(tape)
+        best = self._score({})[0]
         for names, some in groups.items():
             for order in list(permutations(sorted(names)))[1:] if len(names) <= MOST_IN_ANY_ORDER else []:
                 if time.monotonic() > self._ends:
                     return False
                 places = dict(zip(sorted(names), order, strict=True))
                 chosen = {group[n]: layouts[group[places[n]]] for group in some for n in group}
-                changed = {tape.arguments[c]: o.convert(self._leaves) for c, o in chosen.items()}
-                if self._score(tape, changed)[0] > best[0]:
+                if self._score(chosen)[0] > best:
                     self._choose(chosen)
                     return True
         return False
@@ -184,19 +165,24 @@ class Refinement:
         for c, option in chosen.items():
             self._matches[c].layout, self._matches[c].by = option, "function"
 
-    def _score(self, tape: Tape, changed: dict | None = None) -> tuple[int, int]:
-        """How many outputs agree, and how many values."""
-        if self._scored is not tape:
-            self._scored = tape
-            self._agreeing = {n for n, value in enumerate(tape.values) if self._agrees(value)}
-        values = tape.played(changed) if changed else {}
-        agreeing = len(self._agreeing.difference(values)) + sum(map(self._agrees, values.values()))
-        right = 0
-        for r, c in zip(self._reference.outputs, tape.outputs, strict=True):
-            wanted, found = self._reference.values[r], values.get(c, tape.values[c])
-            slack = TOLERANCE * max(np.abs(wanted).max(initial=0), 1e-300) if wanted.dtype.kind in "fc" else 0
-            right += wanted.shape == found.shape and bool((np.abs(found - wanted) <= slack).all())
-        return right, agreeing
+    def _score(self, chosen: dict[int, Layout]) -> tuple[int, int]:
+        """With other choices for some leaves, how many outputs agree, and how many values on the way to the others."""
+        search, tape = self._search, self._search.candidate
+        changed = {tape.arguments[c]: option.convert(self._leaves) for c, option in chosen.items()}
+        values = tape.played(changed, goes_on=self._goes_on)
+        agreeing = len(search.same.difference(values)) + sum(
+            n in search.reached and search.has_some([value]) for n, value in values.items() if comparable(value)
+        )
+        outputs = zip(self._reference.outputs, tape.outputs, strict=True)
+        return sum(search.equal(r, c, values.get(c)) for r, c in outputs), agreeing
 
-    def _agrees(self, value: Any) -> bool:
-        return comparable(value) and self._known.partner(value) is not None
+    def _goes_on(self, values: Sequence[Any]) -> bool:
+        return time.monotonic() < self._ends and self._search.has_some(values)
+
+
+def _parting(search: Search) -> tuple[int, int]:
+    """At how many steps the programs part, and the first of them."""
+    steps = search.first() if search.wrong else []
+    if not steps:
+        return -bool(not search.wrong), 0
+    return len(steps), next(n for n, step in enumerate(search.candidate.steps) if step is steps[0])

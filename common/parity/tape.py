@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..program import CodeLine, Evaluator, code_lines, is_key, wide
+from .agreement import Known
 
 #: Primitives that move numbers and compute none.
 MOVES = frozenset(
@@ -18,6 +19,10 @@ MOVES = frozenset(
         *("unstack", "scan", "reduce_precision", "stop_gradient", "real", "imag", "complex"),
     }
 )
+
+
+#: After so many new values, a program that is played again may stop.
+PART = 64
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,13 @@ class Tape:
         self.used: dict[int, list[int]] = {}
         self.arguments: tuple[int, ...] = ()
         self.outputs: tuple[int, ...] = ()
+        self._known: dict[float, Known] = {}
+
+    def known(self, tolerance: float) -> Known:
+        """Its values, so that others can be looked up among them."""
+        if tolerance not in self._known:
+            self._known[tolerance] = Known(self.values, tolerance)
+        return self._known[tolerance]
 
     def add(self, value: Any) -> int:
         """The number of a new value."""
@@ -95,15 +107,19 @@ class Tape:
         return reached
 
     def played(
-        self, changed: Mapping[int, Any], runs: Mapping[int, Callable[..., Any]] | None = None
+        self,
+        changed: Mapping[int, Any],
+        runs: Mapping[int, Callable[..., Any]] | None = None,
+        goes_on: Callable[[Sequence[Any]], bool] | None = None,
     ) -> dict[int, Any]:
         """All values that are others where some are replaced, these among them, by their numbers.
 
         Args:
             changed: the values, by their numbers.
             runs: other functions of the operands for some steps, by the numbers of these.
+            goes_on: whether to go on, given the new values of the last steps; it is called after some steps each.
         """
-        new, runs = dict(changed), runs or {}
+        new, runs, last = dict(changed), runs or {}, []
         with np.errstate(all="ignore"):
             for number, step in enumerate(self.steps):
                 if not new.keys().isdisjoint(step.results):
@@ -112,12 +128,19 @@ class Tape:
                     continue
                 run = runs.get(number, step.run)
                 found = run(*[new.get(value, self.values[value]) for value in step.operands])
-                new.update(zip(step.results, found if isinstance(found, list | tuple) else [found], strict=True))
+                found = found if isinstance(found, list | tuple) else [found]
+                new.update(zip(step.results, found, strict=True))
+                last += found
+                if goes_on is not None and len(last) >= PART:
+                    if not goes_on(last):
+                        break
+                    last = []
         return new
 
     def changed(self, changed: Mapping[int, Any]) -> "Tape":
         """The tape with other values in the place of some, and all that follows from them."""
         found = copy(self)
+        found._known = {}
         new = self.played(changed)
         found.values = [new.get(number, value) for number, value in enumerate(self.values)]
         return found

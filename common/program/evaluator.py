@@ -121,21 +121,33 @@ def _function(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
         function = _observed(equation, how) if how.observe else _evaluation(equation, how)
         instructions.append((function, ins, outs if several else outs[0], several))
     results = [read(atom) for atom in jaxpr.outvars]
+    unused = _unused([(*ins, *(outs if several else (outs,))) for _, ins, outs, several in instructions], results)
 
     def run(*operands: Array) -> list[Array]:
         values = env.copy()
         for slot, operand in zip(inputs, operands, strict=True):
             values[slot] = operand
-        for function, ins, outs, several in instructions:
+        for (function, ins, outs, several), last in zip(instructions, unused, strict=True):
             found = function(*[values[n] for n in ins])
             if several:
                 for slot, value in zip(outs, found, strict=True):
                     values[slot] = value
             else:
                 values[outs] = found
+            for slot in last:
+                values[slot] = None
         return [values[n] for n in results]
 
     return run
+
+
+def _unused(slots: Sequence[Sequence[int]], results: Sequence[int]) -> list[list[int]]:
+    """The slots that each instruction is the last to use, so that their memory is free after it."""
+    later, found = set(results), []
+    for some in reversed(slots):
+        found.append([n for n in some if n not in later])
+        later.update(some)
+    return found[::-1]
 
 
 def _needed(jaxpr: Any) -> list[Any]:

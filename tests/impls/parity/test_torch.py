@@ -14,12 +14,6 @@ RNG = np.random.default_rng(3)
 X = RNG.normal(size=(4, 6)).astype("float32")
 
 
-def lines_of(result):
-    """The text of the candidate's lines and of the reference's, the likeliest first."""
-    pairs = [(place.candidate, place.reference) for place in result.places[:3]]
-    return [[at.text for at in some if at is not None] for some in zip(*pairs, strict=True)]
-
-
 class TorchMLP(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -94,21 +88,6 @@ def test_a_module_of_bfloat16_is_run_in_its_own_dtype():
     assert 1e-4 < result.errors["error in its own dtype"] < 1e-1
 
 
-@pytest.mark.parametrize(
-    ("keywords", "mine", "theirs"),
-    [
-        ({"approximate": True}, "h = linen.gelu(h, approximate=self.approximate)", "gelu(self.first(x))"),
-        ({"epsilon": 1e-6}, "h = linen.LayerNorm(", "h = self.norm(h)"),
-    ],
-)
-def test_a_fault_of_an_mlp_is_placed(keywords, mine, theirs):
-    result = compare(Model.torch(TorchMLP()), linen_mlp(**keywords), X)
-    candidates, references = lines_of(result)
-    assert result.verdict == "another"
-    assert mine in candidates[0]
-    assert any(theirs in text for text in references)
-
-
 class TorchNet(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -150,18 +129,6 @@ def test_batch_norm_has_another_running_variance():
     assert result.errors["outputs (train)"] < 1e-12
     assert result.errors["new state norm/mean (train)"] < 1e-12
     assert result.errors["new state norm/var (train)"] > 1e-4
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("keywords", "mine"), [({"negative": True}, "h.max((1, 2))"), ({"padding": "CIRCULAR"}, "self.conv(x)")]
-)
-def test_a_fault_of_a_net_is_placed(keywords, mine):
-    result = compare(Model.torch(TorchNet()), net(**keywords), IMAGES)
-    candidates, references = lines_of(result)
-    assert result.verdict == "another"
-    assert any(mine in text for text in candidates[:2])
-    assert references
 
 
 class TorchRecurrent(torch.nn.Module):
@@ -224,17 +191,6 @@ def test_two_biases_in_one():
     assert not any("steps of" in name for name in result.errors)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("keywords", "mine"), [({"memory": 0.9}, "c = self.memory"), ({"order": (0, 1, 3, 2)}, "jnp.split(")]
-)
-def test_a_fault_of_an_lstm_is_placed(keywords, mine):
-    result = compare(Model.torch(TorchRecurrent()), recurrent(**keywords), SEQUENCES)
-    candidates, references = lines_of(result)
-    assert any(mine in text for text in candidates[:2])
-    assert references
-
-
 class TorchBlock(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -280,19 +236,6 @@ def test_a_layer_of_a_transformer_is_the_same():
     assert pairs["in_proj/kernel"] == (("block/self_attn/in_proj_weight",), "transposed")
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("keywords", "mine"),
-    [({"scale": 2.0}, "logits = "), ({"epsilon": 1e-3}, "self.norm1"), ({"first": True}, "self.norm1(x)")],
-)
-def test_a_fault_of_a_transformer_is_placed(keywords, mine):
-    result = compare(Model.torch(TorchBlock()), block(**keywords), TOKENS)
-    candidates, references = lines_of(result)
-    assert result.verdict == "another"
-    assert any(mine in text for text in candidates[:2])
-    assert references
-
-
 class TorchInPlace(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -326,8 +269,26 @@ def test_what_is_written_in_place_cast_dropped_or_rounded_is_the_same():
     assert result.verdict == "same", str(result)
 
 
-def test_a_fault_of_what_is_written_in_place_is_placed():
-    result = compare(Model.torch(TorchInPlace()), in_place(first=0.2), X)
-    candidates, references = lines_of(result)
-    assert any("h.at[:, 2:4]" in text for text in candidates), str(result)
-    assert any("h[:, 2:4] *= 0.1" in text for text in references), str(result)
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("module", "candidate", "x", "mine", "theirs"),
+    [
+        (TorchMLP, lambda: linen_mlp(approximate=True), X, "h = linen.gelu(", "gelu(self.first(x))"),
+        (TorchMLP, lambda: linen_mlp(epsilon=1e-6), X, "h = linen.LayerNorm(", "h = self.norm(h)"),
+        (TorchInPlace, lambda: in_place(first=0.2), X, "h.at[:, 2:4]", "h[:, 2:4] *= 0.1"),
+        pytest.param(TorchNet, lambda: net(negative=True), IMAGES, "h.max((1, 2))", "", marks=LONG),
+        pytest.param(TorchNet, lambda: net(padding="CIRCULAR"), IMAGES, "self.conv(x)", "", marks=LONG),
+        pytest.param(TorchRecurrent, lambda: recurrent(memory=0.9), SEQUENCES, "c = self.memory", "", marks=LONG),
+        pytest.param(TorchRecurrent, lambda: recurrent(order=(0, 1, 3, 2)), SEQUENCES, "jnp.split(", "", marks=LONG),
+        pytest.param(TorchBlock, lambda: block(scale=2.0), TOKENS, "logits = ", "", marks=LONG),
+        pytest.param(TorchBlock, lambda: block(epsilon=1e-3), TOKENS, "self.norm1", "", marks=LONG),
+        pytest.param(TorchBlock, lambda: block(first=True), TOKENS, "self.norm1(x)", "", marks=LONG),
+    ],
+)
+def test_a_fault_is_placed(module, candidate, x, mine, theirs):
+    result = compare(Model.torch(module()), candidate(), x)
+    assert result.verdict == "another"
+    assert any(place.candidate and mine in place.candidate.text for place in result.places[:2]), str(result)
+    assert any(place.reference and theirs in place.reference.text for place in result.places[:3]), str(result)

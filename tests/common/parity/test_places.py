@@ -1,0 +1,166 @@
+"""Of two programs that part, the line of the fault is named, and what would mend it.
+
+A fault is a change of the text of a program: the first line that differs is to be among the first two that are named.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from trigru.common.compat import enable_x64
+from trigru.common.parity.departure import Search
+from trigru.common.parity.places import places_of
+from trigru.common.parity.starts import moved_starts
+from trigru.common.parity.tape import TraceTape
+
+RNG = np.random.default_rng(0)
+X, W, U, V = (RNG.normal(size=shape) for shape in ((5, 6), (6, 6), (6, 6), (6, 3)))
+
+NORMED = """
+def model(x):
+    h = x @ W
+    y = (h - h.mean(-1, keepdims=True)) / jnp.sqrt(h.var(-1, keepdims=True) + 1e-6)
+    weights = jax.nn.softmax(jax.nn.gelu(y) @ U, axis=-1)
+    kept = jnp.where(weights > jnp.sort(weights, axis=-1)[:, 1:2], weights, 0)
+    return kept @ U
+"""
+RECURRENT = """
+def model(x):
+    def step(carry, x):
+        h, c = carry
+        new = jnp.tanh(x @ W + h @ U) + 0.5 * c
+        h = jnp.tanh(new)
+        return (h, new), h
+
+    return jax.lax.scan(step, (jnp.zeros(6), jnp.zeros(6)), x)[1]
+"""
+SKIPPED = """
+def model(x):
+    h = jnp.tanh(x @ W)
+    y = h + 0.5
+    skip = y
+    return jnp.concatenate([jnp.sin(y @ U), skip], axis=-1) @ jnp.concatenate([W, U])
+"""
+TWICE = """
+def model(x):
+    def half(x):
+        return jnp.tanh(x * 0.5)
+
+    a = half(x @ W)
+    b = half(a @ U)
+    return b @ W + 0 * a
+"""
+JOINED = """
+def model(x):
+    first, second = jnp.sin(x), jnp.cos(x)
+    both = jnp.concatenate([first, second], axis=-1)
+    return jnp.tanh(both @ np.concatenate([W, U]))
+"""
+AROUND = """
+def model(x):
+    y = x + (jnp.sin(x).T @ np.ones((5, 5)) / 5).T
+    return jnp.tanh(y) @ W + jnp.square(y) @ U
+"""
+GATED = """
+def model(x):
+    h = jax.nn.sigmoid(x @ W)
+    h = h @ V + 0.5
+    return jnp.tanh(h)
+"""
+IN_A_LOOP = """
+def model(x):
+    def step(carry, x):
+        h = jax.nn.sigmoid(x @ W)
+        return carry, jnp.tanh(h @ V + 0.5)
+
+    return jax.lax.scan(step, 0.0, x)[1]
+"""
+TRANSPOSED = """
+def model(x):
+    h = 1 / (1 + jnp.exp(-(W.T @ x.T)))
+    return jnp.tanh(0.5 + (V.T @ h).T)
+"""
+
+
+@pytest.fixture
+def tape_of(tmp_path):
+    """The tape of a program of some text, which stands in a file of its own."""
+
+    def run(text, name):
+        path = tmp_path / f"{name}.py"
+        path.write_text(text, encoding="utf-8")
+        scope = {"jax": jax, "jnp": jnp, "np": np, "W": W, "U": U, "V": V}
+        exec(compile(text, str(path), "exec"), scope)
+        with enable_x64(True):
+            return TraceTape(jax.make_jaxpr(scope["model"])(X), [X[None]])
+
+    return run
+
+
+def search(first, second):
+    return Search(first, second, list(zip(first.outputs, second.outputs, strict=True)), 1e-9)
+
+
+@pytest.mark.parametrize("text", [GATED, IN_A_LOOP, TRANSPOSED])
+def test_the_same_function_parts_nowhere(tape_of, text):
+    assert list(places_of(search(tape_of(GATED, "reference"), tape_of(text, "candidate")))) == []
+
+
+def test_parts_of_a_fused_array_agree(tape_of):
+    fused = "def model(x):\n    return jnp.split(jnp.sin(x @ W), 2, axis=-1)\n"
+    apart = "def model(x):\n    return [jnp.sin(x @ W[:, :3]), jnp.sin(x @ W[:, 3:])]\n"
+    assert list(places_of(search(tape_of(fused, "reference"), tape_of(apart, "candidate")))) == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "old", "new", "change"),
+    [
+        (NORMED, NORMED, "1e-6", "1e-5", "1e-06 instead of 1e-05"),
+        (NORMED, NORMED, "gelu(y)", "gelu(y, approximate=False)", "gelu by tanh instead of gelu by erf"),
+        (NORMED, NORMED, "1:2", "2:3", "entry 1 instead of 2 of axis 1"),
+        (NORMED, NORMED, "weights >", "weights <", "`gt` instead of `lt`"),
+        (NORMED, NORMED, "x @ W", "x @ W.T", "axes 0 and 1 of operand 2 exchanged"),
+        (RECURRENT, RECURRENT, "(h, new), h", "(h, new), new", ""),
+        (RECURRENT, RECURRENT, "tanh(new)", "tanh(c)", ""),
+        (SKIPPED, SKIPPED, "skip = y", "skip = h", ""),
+        (TWICE, TWICE, "half(a @ U)", "half(x @ U)", ""),
+        (JOINED, JOINED, "[first, second]", "[second, first]", ""),
+        (AROUND, AROUND, "y = x + (", "y = (", ""),
+        (GATED, GATED, "    h = h @ V", "    h = jnp.maximum(h, 0.4)\n    h = h @ V", ""),
+        (GATED, GATED, "    h = h @ V", "    h = h[:, ::-1]\n    h = h @ V", ""),
+        (GATED, GATED, "h @ V + 0.5", "h @ V", ""),
+        (GATED, IN_A_LOOP, "h @ V + 0.5", "h @ V * 0.9 + 0.5", ""),
+    ],
+)
+def test_the_line_of_a_fault_is_among_the_first_two(tape_of, reference, candidate, old, new, change):
+    faulty = candidate.replace(old, new)
+    line = next(n for n, (a, b) in enumerate(zip(candidate.split("\n"), faulty.split("\n"), strict=False), 1) if a != b)
+    first, second = moved_starts(tape_of(reference, "reference"), tape_of(faulty, "candidate"))
+    places = list(places_of(search(first, second)))
+    assert line in [place.candidate.line for place in places[:2] if place.candidate]
+    assert places[0].candidate.text in map(str.strip, faulty.split("\n"))
+    if change:
+        assert places[0].candidate.line == line
+        assert places[0].mend == f"With {change}, the outputs agree."
+
+
+def test_a_tape_is_played_again_from_a_changed_value_on(tape_of):
+    first, second = tape_of(GATED, "reference"), tape_of(GATED.replace("h @ V", "jnp.maximum(h, 0.4) @ V"), "candidate")
+    number = next(step.results[0] for step in second.steps if step.operation == "max")
+    new = second.played({number: second.values[second.steps[second.maker[number]].operands[0]]})
+    np.testing.assert_allclose(new[second.outputs[0]], first.values[first.outputs[0]], rtol=1e-12)
+
+
+def test_a_replay_ends_where_it_may_not_go_on(tape_of, monkeypatch):
+    monkeypatch.setattr("trigru.common.parity.tape.PART", 8)
+    tape = tape_of(RECURRENT, "reference")
+    rest = []
+    new = tape.played({tape.arguments[0]: X[None] + 1}, goes_on=lambda values: rest.append(len(values)))
+    assert len(rest) == 1
+    assert tape.outputs[0] not in new
+
+
+def test_a_step_within_a_loop_knows_the_lines_outside_of_it(tape_of):
+    step = next(step for step in tape_of(IN_A_LOOP, "model").steps if step.operation == "tanh")
+    own = [line.function.rpartition(".")[2] for line in step.lines() if line.file.endswith("model.py")]
+    assert own[:2] == ["step", "model"]
