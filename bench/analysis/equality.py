@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from ...common.equality.bounds import SAME_BOUND
 from ...common.equality.measurement import Measurement
 from ..results.grouping import grouped
-
-#: Checks of values that are moved and not computed.
-_EXACT = ("conversion", "exchange")
-#: The largest bounds of rows in float64: where much cancels, and where the carry is of another dtype, four units in the
-#: last place of float32; and that in other dtypes, in which an answer of zeros is off by 1.
-_CANCELLING, _OTHER_CARRY, _COARSE = 1e-9, 5e-7, 1.0
+from ..results.proof import passes
 
 
 @dataclass(frozen=True)
@@ -20,7 +15,7 @@ class Proof:
 
     Args:
         failed: names of the checks that failed, or that the port does not offer.
-        worst_error: the largest in float64, of those that are held to 1e-12; None where there is none.
+        worst_error: the largest in float64, of those whose bound is 1e-12; None where there is none.
         worst_share: the largest share of the allowed error of the others: in other dtypes, and where much cancels. None
             where there is none.
     """
@@ -39,21 +34,6 @@ class Proof:
         return not self.failed
 
 
-def most_allowed(m: Measurement) -> float:
-    """The largest error with which a measurement passes: its bound, but never more than this version sets for it."""
-    if m.check in _EXACT:
-        return 0.0
-    if m.dtype != "float64":
-        return min(m.bound, _COARSE)
-    of_rows = _OTHER_CARRY if (m.levels or {}).get("carry") == "other dtype" else _CANCELLING
-    return min(m.bound, SAME_BOUND if m.levels is None else of_rows)
-
-
-def holds(m: Measurement) -> bool:
-    """Whether a measurement passes, whatever its bound claims."""
-    return m.passed and m.error is not None and m.error <= most_allowed(m)
-
-
 def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
     """One for each port and kernel, in the order in which they come."""
     found = grouped(measurements, lambda m: (m.port, m.kernel))
@@ -61,7 +41,7 @@ def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
 
 
 def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float | None]:
-    """The largest error of those that are held to 1e-12, and the largest share of the allowed error of the others."""
+    """The largest error of those whose bound is 1e-12, and the largest share of the allowed error of the others."""
     measured = [
         (m.dtype == "float64" and m.bound <= SAME_BOUND, m.error, m.bound) for m in measurements if m.error is not None
     ]
@@ -71,6 +51,6 @@ def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float |
 
 
 def _proof(port: str, kernel: str, measurements: list[Measurement]) -> Proof:
-    failed = [m for m in measurements if not holds(m)]
+    failed = [m for m in measurements if not passes(m)]
     names = tuple(dict.fromkeys(m.check for m in failed))
     return Proof(port, kernel, len(measurements), names, len(failed), *worst_of(measurements))

@@ -1,23 +1,28 @@
-"""What a file of results may claim: no more than its records bear out, and what this version knows.
+"""Contradictions: what a file of results claims, and its other records or this version do not bear out.
 
 Ratios, intervals, floors and verdicts are computed from the samples. What cannot be computed, as a machine or a date,
-is the word of the file.
+is the word of the file. Adding a kind of contradiction is adding a function to `CONTRADICTIONS`.
 """
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import chain, pairwise
+from statistics import median
 
 from ...common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
-from ...common.equality.contract.factors import FACTORS
+from ...common.equality.contract.factors import FACTORS, whole_row
 from ...common.equality.contract.selections import OTHERS, PLAIN
+from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...common.port.styles import labels_of
+from ...impls import get_port, own_ports, unavailable
 from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.lines import first_twice
+from ..results.proof import passes
 from ..results.run import Run, Timed
-from .equality import holds
 
 #: Checks of earlier versions, in files that this one reads.
 _FORMER = ("masks", "param-dtype", "forward", "sgd", "adamw", "carry-rate", "exchange")
@@ -29,140 +34,219 @@ PHASE_CHECKS = {
 }  # fmt: skip
 #: Labels that every port of a run has in each of its groups.
 BOTH = (DOCUMENTED, FUNCTIONAL)
-#: How far readings of a machine's clocks may be apart, in seconds.
-_APART_S = 1e-3
+#: How far readings of a machine's clocks may be apart, within a run and before it, and how far its end may be from its
+#: last sample; in seconds.
+_APART_S, _BEFORE_S, _END_S = 1e-3, 600.0, 7 * 86400.0
 #: The share of samples that may overlap in an honest run, whose clock was set back while it ran.
 _SET_BACK = 0.01
-#: No call computes so many times faster than the largest matrix product of the same run.
-_TOO_FAST = 20.0
+#: No call computes so many times faster than the largest matrix product of the same run, nor takes so many times as
+#: long by one clock as by the other.
+_TOO_FAST, _TOO_SLOW = 20.0, 20.0
+#: So many pairs of successive samples, alike to the last digit, are no chance.
+_COPIED = 5
 #: A check of the whole function; the second is the name that earlier versions gave it.
 _WHOLE = ("contract", "sequence")
 
 
 def check_evidence(run: Run) -> None:
     """Raise a ValueError with what contradicts what, if the file of a run claims more than its records bear out."""
+    for find in CONTRADICTIONS:
+        for sentence in find(run):
+            raise ValueError(sentence)
+
+
+def _timed(run: Run) -> list[tuple[Arm, Timed]]:
     arms = {arm.id: arm for arm in run.begun.arms}
-    timed = [(arms[t.arm], t) for line in run.groups_timed for t in line.timed]
-    _check_asked(run)
-    _check_labels(run.begun.arms)
-    for arm, t in timed:
-        _check_admitted(run, arm, t)
-    programs = {t.program.fingerprint: t.program for _, t in timed if t.program}
-    for arm, t in timed:
-        if t.program and _counts(t) != _counts(t, programs[t.program.fingerprint]):
-            raise ValueError(f"the program of {arm.id} is that of another arm, with other operations")
-    _check_starts(run)
-    _check_speed(run, timed)
-    _check_proofs(run, [arm for arm, _ in timed])
+    return [(arms[t.arm], t) for line in run.groups_timed for t in line.timed]
 
 
-def _check_asked(run: Run) -> None:
-    """Whatever the plan has is there, with a number or a reason why it has none."""
-    plan, groups = run.plan, run.groups()
-    there = {arm.port for arm in run.begun.arms}
-    has_all = plan.styles is None or {DOCUMENTED, FUNCTIONAL} & {*plan.styles}  # which every port has
-    lacking = [name for name in (*plan.ports, *plan.peers) if has_all and name not in there]
-    lacking += [
+def _absent(run: Run) -> Iterator[str]:
+    """Of the plan, what has neither a number nor a reason why it has none."""
+    plan, groups, arms = run.plan, run.groups(), run.begun.arms
+    there, over = {arm.port for arm in arms}, {arm.devices for arm in arms}
+    has_all = plan.styles is None or {*BOTH} & {*plan.styles}  # which every port has
+    absent = [name for name in (*plan.ports, *plan.peers) if has_all and name not in there]
+    absent += [
         name
         for workload in plan.workloads
         for phase in plan.phases
         for kernel in plan.kernels
         if (name := f"{workload}/{phase}/{plan.arithmetic}/{kernel}") not in groups
     ]
-    for of_phase in grouped(run.begun.arms, lambda arm: (arm.phase, arm.division)).values():
+    for of_phase in grouped(arms, lambda arm: (arm.phase, arm.division)).values():
         named = {(arm.port, label) for arm in of_phase for label in BOTH if label in arm.labels}
-        for group, arms in grouped(of_phase, lambda arm: arm.group).items():
-            there = {(arm.port, label) for arm in arms for label in (arm.labels if arm.style else BOTH)}
-            lacking += [f"{group}/{port}[{label}]" for port, label in sorted(named - there)]
-    over = {arm.devices for arm in run.begun.arms}
-    lacking += [f"{devices} devices" for devices in plan.devices if devices not in over and plan.ports]
-    if lacking:
-        raise ValueError(f"the plan has {lacking[0]}, which has neither a number nor a reason")
+        for group, some in grouped(of_phase, lambda arm: arm.group).items():
+            has = {(arm.port, label) for arm in some for label in (arm.labels if arm.style else BOTH)}
+            absent += [f"{group}/{port}[{label}]" for port, label in sorted(named - has)]
+    absent += [f"{devices} devices" for devices in plan.devices if devices not in over and plan.ports]
+    for name in absent:
+        yield f"the plan has {name}, which has neither a number nor a reason"
 
 
-def _check_starts(run: Run) -> None:
-    """Samples of a run were taken one after the other, and it ended after it began."""
+def _labels(run: Run) -> Iterator[str]:
+    """A label names one call style of a port in a group: of a port of ours, the one that it has here, too."""
+    for group, arms in run.groups().items():
+        named = [
+            f"{arm.port} {arm.kernel} {arm.devices} {arm.way} {label}"
+            for arm in arms
+            for label in arm.labels
+            if label in BOTH and arm.copy == 1
+        ]
+        if twice := first_twice(named):
+            yield f"{group} has two call styles with one label: {twice}"
+    for arm in run.begun.arms:
+        if arm.style is not None and arm.port in own_ports() and unavailable(arm.port) is None:
+            known = labels_of(get_port(arm.port), arm.phase)
+            if arm.style not in known:
+                yield f"{arm.id} is in a call style that {arm.port} does not have"
+            elif {*arm.labels} != {*known[arm.style]}:
+                yield f"{arm.id} is called {', '.join(arm.labels) or 'nothing'}, here {', '.join(known[arm.style])}"
+
+
+def _admission(run: Run) -> Iterator[str]:
+    """An arm with a number was compared with the oracle, or is of a peer that says how it differs; on one machine."""
+    for arm, t in _timed(run):
+        is_peer = arm.port in run.plan.peers
+        if t.gate is None and not (is_peer and t.differs):
+            yield f"{arm.id} has a number, but its first results were not compared with the oracle"
+        if is_peer or run.machine is None:
+            continue
+        if (t.backend, t.device) != (run.machine.backend, run.machine.device):
+            yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
+        if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
+            yield f"{arm.id} was timed by the {t.clock} clock on {t.backend}"
+
+
+def _programs(run: Run) -> Iterator[str]:
+    """One fingerprint is of one program."""
+    programs = {t.program.fingerprint: t.program for _, t in _timed(run) if t.program}
+    counted = ("dots", "whiles", "fusions", "transposes")
+    for arm, t in _timed(run):
+        if t.program and any(getattr(t.program, n) != getattr(programs[t.program.fingerprint], n) for n in counted):
+            yield f"the program of {arm.id} is that of another arm, with other operations"
+
+
+def _starts(run: Run) -> Iterator[str]:
+    """Samples of a run were taken one after the other, after it began and before it ended."""
     taken = sorted(
         (began_s, began_s + t.calls * time_s)
-        for line in run.groups_timed
-        for t in line.timed
+        for _, t in _timed(run)
         for began_s, time_s in zip(t.started_s, t.time_s, strict=True)
     )
     at_once = sum(last > following + _APART_S for (_, last), (following, _) in pairwise(taken))
     if at_once > len(taken) * _SET_BACK:
-        raise ValueError(f"{at_once} samples were taken at the same time as another")
+        yield f"{at_once} samples were taken at the same time as another"
     begun, ended = run.begun.since, run.ended.datetime if run.ended else ""
-    if begun and ended and _moment(begun) > _moment(ended):
-        raise ValueError(f"it began on {begun} and ended on {ended}")
+    if begun and ended and _moment_s(begun) > _moment_s(ended):
+        yield f"it began on {begun} and ended on {ended}"
+    if begun and taken and taken[0][0] < _moment_s(begun) - _BEFORE_S:
+        yield f"it began on {begun}, after a sample"
+    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > _END_S:
+        yield f"it ended on {ended}, more than a week from its last sample"
 
 
-def _moment(text: str) -> datetime:
+def _moment_s(text: str) -> float:
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _check_speed(run: Run, timed: list[tuple[Arm, Timed]]) -> None:
-    """No call is many times faster than the machine is said to be."""
-    for arm, t in timed:
+def _speed(run: Run) -> Iterator[str]:
+    """No call is many times faster than the machine is said to be, nor by one clock much slower than by the other."""
+    for arm, t in _timed(run):
         work = work_of(workload_of(arm), arm.phase, arm.dtype)
         most = max(process.ceilings[arm.arithmetic].gemm_gflop_per_s for process in run.started) * 1e9 * _TOO_FAST
-        if work.flops > most * arm.devices * min(t.time_s):
-            raise ValueError(f"{arm.id} computes faster than the machine can")
+        if work.flops > most * arm.devices * min([*t.time_s, *t.other_s]):
+            yield f"{arm.id} computes faster than the machine can"
+        if t.other_s and not 1 / _TOO_SLOW < median(t.other_s) / median(t.time_s) < _TOO_SLOW:
+            yield f"{arm.id} takes {median(t.other_s):.1e} s by one clock, and {median(t.time_s):.1e} s by the other"
+        if len(t.other_s) > len(t.time_s):
+            yield f"{arm.id} has more samples of the other clock than rounds"
 
 
-def _check_labels(arms: list[Arm]) -> None:
-    """A label names one call style of a port in a group."""
-    for group, of_group in grouped(arms, lambda arm: arm.group).items():
-        named = [
-            f"{arm.port} {arm.kernel} {arm.devices} {arm.way} {label}"
-            for arm in of_group
-            for label in arm.labels
-            if label in (DOCUMENTED, FUNCTIONAL) and arm.copy == 1
-        ]
-        if twice := first_twice(named):
-            raise ValueError(f"{group} has two call styles with one label: {twice}")
+def _copies(run: Run) -> Iterator[str]:
+    """Samples of one arm in one process are not those of another."""
+    for group in grouped(run.groups_timed, lambda line: line.group).values():
+        seen: dict[tuple[float, float], str] = {}
+        for line in group:
+            for t in line.timed:
+                pairs = {(a, b) for a, b in pairwise(t.time_s) if a != b}
+                if sum(pair in seen for pair in pairs) >= _COPIED:
+                    yield f"samples of {t.arm} in process {line.process} are copies of others"
+                seen |= dict.fromkeys(pairs, t.arm)
 
 
-def _check_admitted(run: Run, arm: Arm, t: Timed) -> None:
-    """An arm with a number was compared with the oracle, or is of a peer that says how it differs."""
-    is_peer = arm.port in run.plan.peers
-    if t.gate is None and not (is_peer and t.differs):
-        raise ValueError(f"{arm.id} has a number, but its first results were not compared with the oracle")
-    if is_peer or run.machine is None:
+def _proof_origin(run: Run) -> Iterator[str]:
+    """A proof was made where and with what the samples were taken."""
+    begun, machine = run.begun, run.machine
+    if begun.equality is None or machine is None:
         return
-    if t.backend != run.machine.backend:
-        raise ValueError(f"{arm.id} ran on {t.backend}, and its process on {run.machine.backend}")
-    if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
-        raise ValueError(f"{arm.id} was timed by the {t.clock} clock on {t.backend}")
+    if begun.backend != machine.backend:
+        yield f"its proof was made on {begun.backend}, and its samples on {machine.backend}"
+    if begun.versions not in ({}, machine.versions):
+        yield "its proof was made with other versions than its samples"
+    if begun.commit not in ("", machine.commit):
+        yield "its proof was made with another commit than its samples"
+    if "--no-proof" in begun.command:
+        yield "its command has --no-proof, and it has a proof"
 
 
-def _counts(t: Timed, program: object = None) -> tuple[object, ...]:
-    return tuple(getattr(program or t.program, name) for name in ("dots", "whiles", "fusions", "transposes"))
-
-
-def _check_proofs(run: Run, timed: list[Arm]) -> None:
-    """What has a number beside a proof was proven in float64, by checks that cover what was timed."""
-    found, machine = run.begun.equality, run.machine
-    if found is None:
-        return
-    if machine is not None and run.begun.backend not in (None, machine.backend):
-        raise ValueError(f"its proof was made on {run.begun.backend}, and its samples on {machine.backend}")
-    if machine is not None and run.begun.versions not in ({}, machine.versions):
-        raise ValueError("its proof was made with other versions than its samples")
-    unknown = [m.check for m in found if not {*m.check.split("+")} <= _KNOWN]
-    if unknown:
-        raise ValueError(f"its proof has the check {unknown[0]!r}, which is none")
+def _proof_content(run: Run) -> Iterator[str]:
+    """Measurements are of checks and levels that there are, each once, and of each port as many as of the others."""
+    found = run.begun.equality or []
+    for m in found:
+        if not {*m.check.split("+")} <= _KNOWN:
+            yield f"its proof has the check {m.check!r}, which is none"
+        if not {*(m.levels or {})} <= {*whole_row({})}:
+            yield f"its proof has levels of {m.check} that are none"
     once = [m for m in found if m.passed or m.levels is None]  # rows may fail for one reason
     measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in once]
     if twice := first_twice(measured):
-        raise ValueError(f"its proof has {twice} twice")
-    failed = {(m.port, m.kernel) for m in found if not holds(m)}
-    proven = grouped((m for m in found if m.dtype == "float64" and holds(m)), lambda m: (m.port, m.kernel))
+        yield f"its proof has {twice} twice"
+
+
+def _proof_cover(run: Run) -> Iterator[str]:
+    """What has a number beside a proof was proven in float64, by checks that cover what was timed."""
+    found = run.begun.equality
+    if found is None:
+        return
+    failed = {(m.port, m.kernel) for m in found if not passes(m)}
+    proven = grouped((m for m in found if m.dtype == "float64" and passes(m)), lambda m: (m.port, m.kernel))
     needed = {check for phase in run.plan.phases for check in PHASE_CHECKS[phase]}
-    for arm in timed:
+    for arm, _ in _timed(run):
         for kernel in () if arm.port in run.plan.peers else dict.fromkeys((STOCK, arm.kernel)):
             if (arm.port, kernel) in failed:
-                raise ValueError(f"{arm.id} has a number, but was not proven equal")
+                yield f"{arm.id} has a number, but was not proven equal"
             names = {m.check for m in proven.get((arm.port, kernel), ())}
             if not (names & {*_WHOLE} or needed <= names):
-                raise ValueError(f"{arm.id} has a number, but no proof in float64 of what was timed")
+                yield f"{arm.id} has a number, but no proof in float64 of what was timed"
+
+
+def _proof_alike(run: Run) -> Iterator[str]:
+    """Of each port of ours as much was measured as of the others, and of each call style that was timed something."""
+    ports = own_ports()
+    for kernel, found in grouped(run.begun.equality or [], lambda m: m.kernel).items():
+        own = {port: of for port, of in grouped(found, lambda m: m.port).items() if port in ports}
+        if any(not passes(m) for of in own.values() for m in of):
+            continue  # rows that fail are measured with fewer levels
+        measured = {port: {what for m in of for what in _parts_of(m)} for port, of in own.items()}
+        for port, parts in measured.items():
+            if absent := sorted({*chain(*measured.values())} - parts):
+                yield f"its proof lacks {absent[0]} of {port} with the kernel {kernel}, and has it of another port"
+        styles = {(m.port, m.style) for of in own.values() for m in of if m.style and m.dtype == "float64"}
+        for arm, _ in _timed(run):
+            if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
+                yield f"its proof lacks the call style of {arm.id} with the kernel {kernel}"
+
+
+def _parts_of(m: Measurement) -> Iterator[str]:
+    """The check of a measurement, and what was compared, outside of rows and call styles."""
+    yield f"{m.check} in {m.dtype}"
+    if m.style is None and m.levels is None:
+        yield f"{m.check} in {m.dtype}: {m.quantity}"
+
+
+Contradiction = Callable[[Run], Iterator[str]]
+CONTRADICTIONS: tuple[Contradiction, ...] = (
+    _absent, _labels, _admission, _programs, _starts, _speed, _copies, _proof_origin, _proof_content, _proof_cover,
+    _proof_alike,
+)  # fmt: skip

@@ -17,13 +17,10 @@ from ...common.port.programs import ProgramFacts
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
-from .statistics import Comparison, as_ratio, centre_of, effect_of, noise_floor, verdict
+from .statistics import Comparison, as_ratio, effect_of, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
-#: It may cost this many times as much as on the smallest workload, where the caches have little else to hold, or as
-#: this time.
-BOUNDARY_FACTOR, BOUNDARY_LEAST_S = 3, 1e-4
 #: An overhead below this share of the baseline's time is negligible.
 NEGLIGIBLE = 0.01
 
@@ -75,7 +72,7 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     return Difference(
         one.name, other.name,
         ratio.ratio, ratio.low, ratio.high, float(difference_s), float(low_s), float(high_s),
-        word, same, _cause(results, one, other, word, same), _counts(mine, its),
+        word, same, _cause(results, one, other, word, same, float(difference_s)), _counts(mine, its),
     )  # fmt: skip
 
 
@@ -84,12 +81,6 @@ def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     process = one.process
     ratio = as_ratio(effect_of(np.log(one.time_s) - np.log(other.time_s), process))
     return ratio, verdict(ratio, one.floor, process)
-
-
-def _estimate_s(one: Benchmark, other: Benchmark) -> float:
-    """Seconds per call by which one takes longer, without the interval, which takes a hundred times as long."""
-    log_ratio = np.log(one.time_s) - np.log(other.time_s)
-    return float(np.expm1(centre_of(log_ratio, one.process)) * np.median(other.time_s))
 
 
 def _counts(mine: ProgramFacts | None, its: ProgramFacts | None) -> tuple[tuple[str, int, int], ...]:
@@ -150,7 +141,9 @@ def reference_of(b: Benchmark, benchmarks: list[Benchmark]) -> Benchmark:
     return baseline_of(benchmarks) if own is None or own is b else own
 
 
-def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None) -> Cause:
+def _cause(
+    results: Results, one: Benchmark, other: Benchmark, word: str, same_program: bool | None, difference_s: float
+) -> Cause:
     """Why two arms of one framework, or of two in the same call style, take different times."""
     if one.facts.differs or other.facts.differs:
         return "equations"
@@ -163,7 +156,7 @@ def _cause(results: Results, one: Benchmark, other: Benchmark, word: str, same_p
         return "style"
     if not same_program:
         return "style" if same_port else "program"
-    within_boundary = abs(_estimate_s(one, other)) <= _boundary_limit_s(results, one, other)
+    within_boundary = abs(difference_s) <= BOUNDARY_LIMIT_S
     return "boundary" if within_boundary and (same_port or _vanishes_as_leaves(results, one, other)) else "unexplained"
 
 
@@ -174,21 +167,6 @@ def _vanishes_as_leaves(results: Results, one: Benchmark, other: Benchmark) -> b
     if first is None or then is None:
         return False
     return _compared(first, then)[1] == "indistinguishable"
-
-
-def _boundary_limit_s(results: Results, one: Benchmark, other: Benchmark) -> float:
-    """What crossing the jit boundary may cost this pair, by what it costs on the smallest workload of the run."""
-    seen: list[tuple[float, float]] = []
-    for benchmarks in results.groups().values():
-        by_name = {b.name: b for b in benchmarks}
-        two = by_name.get(one.name), by_name.get(other.name)
-        here = benchmarks[0].arm
-        if (here.phase, here.division) == (one.arm.phase, one.arm.division) and two[0] and two[1]:
-            seen.append((two[0].flops, abs(_estimate_s(two[0], two[1]))))
-    smallest_flops, least_s = min(seen)
-    if smallest_flops == one.flops:
-        return BOUNDARY_LIMIT_S
-    return max(BOUNDARY_FACTOR * least_s, BOUNDARY_LEAST_S)
 
 
 @dataclass(frozen=True)

@@ -153,11 +153,6 @@ def between_runs(processes: int) -> float:
     return BETWEEN_RUNS if 1 < processes <= FEW_PROCESSES else 0.0
 
 
-def centre_of(log_ratio: np.ndarray, process: Sequence[int] | np.ndarray | None = None) -> float:
-    """The log-ratio of `effect_of`, without its interval, which takes a hundred times as long."""
-    return float(np.mean([np.median(rounds) for rounds in _by_process(np.asarray(log_ratio), process)]))
-
-
 def mean_effect(effects: Sequence[Effect]) -> Effect:
     """The mean log-ratio over groups of one run, whose exponential is the geometric mean of their ratios.
 

@@ -140,7 +140,7 @@ def _singles(run: Results, file: int, items: list[Item], style: str) -> Iterator
             time_s=time_s, time_low_s=low_s, time_high_s=high_s,
             ratio=item.ratio, low=item.ratio_low, high=item.ratio_high,
             verdict=item.verdict if judged else None, cause=cause,
-            remark="; ".join(_remarks(item, baseline_of(timed))),
+            remark="; ".join(remarks(item, baseline_of(timed))),
             **({name: getattr(program, name) for name in names} if program else {}),
         )  # fmt: skip
 
@@ -160,9 +160,9 @@ def _pairs(run: Results, file: int, items: list[Item], style: str) -> Iterator[T
                 yield Timing(**what, remark=f"one ran on {one.facts.device}, the other on {other.facts.device}")
             else:
                 d = difference(run, one, other)
-                remarks = [remark for b in (one, other) for remark in _remarks(b, b)]
+                said = [remark for b in (one, other) for remark in remarks(b, b)]
                 numbers = {"ratio": d.ratio, "low": d.low, "high": d.high, "verdict": d.verdict, "cause": d.cause}
-                yield Timing(**what, **numbers, remark="; ".join(remarks))
+                yield Timing(**what, **numbers, remark="; ".join(said))
 
 
 def _named(file: int, style: str, *items: Item) -> dict[str, Any]:
@@ -180,10 +180,14 @@ def _named(file: int, style: str, *items: Item) -> dict[str, Any]:
     }
 
 
-def _remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:
+def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:
+    """What is to be heeded of an arm, beside its baseline."""
     if b.facts.differs:
-        yield f"other equations ({b.facts.differs}), so it is not held to the oracle"
+        yield f"other equations ({b.facts.differs}), so it is not compared with the oracle"
     if b.facts.backend != baseline.facts.backend:
         yield f"ran on {b.facts.device} ({b.facts.backend})"
+    tuned = {t.program.tuned for t in b.timed.values() if t.program and t.backend != "cpu"}
+    if len(tuned) > 1:
+        yield f"its processes were tuned in {len(tuned)} ways, and its interval contains that"
     if not all(b.steady):
-        yield "not steady at the end of the warm-up in some processes"
+        yield f"not steady at the end of the warm-up in {b.steady.count(False)} of {len(b.steady)} processes"

@@ -1,17 +1,18 @@
 """All tables of a run, in their order, and the pages that show runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ...common.files import write_whole
 from ..analysis.answer import WAYS, answer
 from ..analysis.diff import Diff
-from ..reporting.answer import answer_lines, proof_lines, time_table
+from ..reporting.answer import head_lines, more_lines, time_table
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.exports import framework_tables
+from ..reporting.exports import framework_table
 from ..reporting.page import sheet
 from ..reporting.plots import answer_picture
-from ..reporting.provenance import load_warnings, origin_lines, provenance_lines, sight_lines
+from ..reporting.provenance import load_warnings, origin_lines, provenance_lines
 from ..reporting.sections import Section
 from ..reporting.speedups import overhead_tables, speedup_tables
 from ..reporting.times import timing_tables
@@ -28,16 +29,16 @@ def write_page(folder: Path, run: Results) -> Path:
 
 def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
-    found, warnings = answer(run), load_warnings(run.trigru)
-    lines = answer_lines(found, warnings, times=False) if found.rows else [*warnings, *proof_lines(found)]
+    found = answer(run)
     picture = answer_picture(found)
     times = [time_table(found, way) for way in WAYS if any(way in row.cells for row in found.rows)]
     return sheet(
         "linen, NNX and Equinox",
-        lines,
+        [*load_warnings(run.trigru), *head_lines(found)],
         [picture] if picture else [],
-        [*times, *tables_of(run)],
-        [*provenance_lines(run), *sight_lines(run)],
+        [replace(table, detail=True) for table in (*times, *tables_of(run))],
+        provenance_lines(run),
+        more_lines(found),
     )
 
 
@@ -48,7 +49,7 @@ def tables_of(results: Results) -> list[Section]:
 
 def time_tables(results: Results) -> list[Section]:
     """The tables of times."""
-    makers = (framework_tables, overhead_tables, speedup_tables, timing_tables)
+    makers = (framework_table, overhead_tables, speedup_tables, timing_tables)
     return [section for make in makers for section in make(results)]
 
 

@@ -12,13 +12,13 @@ from ..analysis.answer import answer
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
 from ..analysis.tidy import timings
-from ..reporting.answer import answer_lines, proof_lines
+from ..reporting.answer import answer_lines, limit_lines, problem_lines, proof_lines
 from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
 from ..reporting.exports import FORMATS, Export, Kind
 from ..reporting.numbers import json_text
 from ..reporting.page import sheet
-from ..reporting.provenance import load_warnings, origin_of, provenance_lines, sight_lines
+from ..reporting.provenance import load_warnings, origin_of, provenance_lines
 from ..reporting.speedups import overhead_tables, speedup_tables
 from ..reporting.starts import cold_start_tables
 from ..results.files import OtherFileError
@@ -94,4 +94,4 @@ def show_run(results: Results, *, details: bool = False, json: bool = False) -> 
     if found.rows:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:
-        show_lines([*proof_lines(found), *sight_lines(results)])
+        show_lines([*problem_lines(found), *proof_lines(found), *limit_lines(found)])

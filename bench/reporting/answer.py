@@ -1,6 +1,6 @@
-"""The answer of a run on one screen: what was proven, what each framework takes, why, and what to write."""
+"""The answer of a run on one screen: in words, as times, with causes, what to write, and how sure all of it is."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import log
 from textwrap import wrap
 
@@ -9,52 +9,56 @@ from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port
 from ..analysis.answer import WAYS, Answer, Cell, Row
 from ..analysis.equality import Proof
-from ..analysis.pairs import OtherClock
-from ..arms.arms import FEW_PROCESSES
-from ..arms.workloads import WORKLOADS, get_workload
-from ..results.arm import Sized
+from ..analysis.pairs import Difference, OtherClock
+from ..analysis.statistics import Comparison
 from ..results.grouping import grouped
-from .naming import HEADINGS, PHASES, describe, is_here, name_of
+from .naming import CALLED, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
-from .reasons import first_lines, reason_lines, slower_of, style_in
-from .sections import Section, Words
+from .sections import Section
 
 TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike, the parameters as one pytree"}
-#: A dtype in which the whole contract is asked, and a first look is not.
+#: The phases in the order in which sentences tell of them.
+ORDER = ("step", "forward", "gradient", "train_step")
+#: A dtype in which the whole contract is checked, and a first look is not.
 WHOLE = "bfloat16"
-#: Of a terminal.
-WIDTH, LINES = 100, 40
-PHASE_WIDTH, TIME_WIDTH, GAP = 16, 7, 2
+#: Of a screen. Where there are more lines, none is left empty.
+WIDTH, LINES = 80, 24
+PHASE_WIDTH, TIME_WIDTH, GAP = 15, 8, 3
 #: More frameworks than these do not fit beside each other twice.
 SIDE_BY_SIDE = 3
-#: From this many units on, the fused kernel trains faster in every framework on most workloads (docs/kernel.md).
-FUSED_FROM = 64
-#: The first sentence that a full screen does without.
-TRY_FUSED = "To train, try --kernel fused, too: on most sizes faster in every framework (docs/kernel.md)."
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
+CAUSES = {
+    "boundary": "the compiled program is the same",
+    "unexplained": "the compiled program is the same, so the cause is not known",
+    "unread": "the compiled program could not be read",
+    "equations": "other equations",
+    "style": "XLA compiled another program",
+    "program": "XLA compiled another program",
+}
 
 
-def answer_lines(found: Answer, warnings: Iterable[str] = (), *, times: bool = True) -> list[str]:
-    """The screen, of at most 100 columns where no more than three frameworks are compared.
+def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
+    """The screen, of at most 80 columns where no more than three frameworks are compared.
 
     Args:
         warnings: of the machine's load.
-        times: with the table of times; without it, all sentences, for what has that table beside them.
     """
-    prose = [
-        [*warnings, *noise_lines(found), *proof_lines(found)],
-        [*reason_lines(found), *clock_lines(found)],
-        advice_lines(found),
-        limit_lines(found),
-    ]
-    if not times:
-        return [line for part in prose for line in part]
-    parts = [[line for text in part for line in _fold(text)] for part in prose]
-    parts.insert(1, _times(found))
+    prose = [[*warnings, *head_lines(found)], more_lines(found)]
+    first, last = ([line for text in part for line in _fold(text)] for part in prose)
+    parts = [first, _times(found), last]
     apart = [line for part in parts if part for line in ("", *part)][1:]
-    close = apart if len(apart) <= LINES else [line for line in apart if line]
-    return close if len(close) <= LINES else [line for line in close if line != TRY_FUSED]
+    return apart if len(apart) <= LINES else [line for line in apart if line]
+
+
+def head_lines(found: Answer) -> list[str]:
+    """What failed or is missing, then the answer in a sentence for each phase."""
+    return [*problem_lines(found), *sentences(found)]
+
+
+def more_lines(found: Answer) -> list[str]:
+    """Causes, what to write, what was proven, and how sure it is."""
+    return [*reason_lines(found), *clock_lines(found), *advice_lines(found), *proof_lines(found), *limit_lines(found)]
 
 
 def _fold(text: str) -> list[str]:
@@ -62,88 +66,97 @@ def _fold(text: str) -> list[str]:
     return wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def proof_lines(found: Answer) -> list[str]:
-    """What was proven, in a line; what failed, and what has no number."""
+def problem_lines(found: Answer) -> list[str]:
+    """What failed, what has no number, and whether the noise hides differences by which a reader would choose."""
     lines = [] if found.complete else ["INTERRUPTED: not all was measured."]
-    if found.proofs is None:
-        lines.append("Not verified before timing: the first results of each arm were compared with the oracle.")
-    else:
-        lines += _proof(found.proofs, found)
-    lines += [f"Not here: {reason}" for reason in found.missing.values()]
-    untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
-    return lines + first_lines(untimed, MOST_UNTIMED)
-
-
-def _proof(proofs: list[Proof], found: Answer) -> list[str]:
-    equal = [p for p in proofs if p.is_equal]
-    lines = [
+    lines += [
         f"FAILED: {_proven(p)} is not proven equal ({', '.join(p.failed)}); it has no number."
-        for p in proofs
+        for p in found.proofs or ()
         if not p.is_equal
     ]
-    errors = [p.worst_error for p in equal if p.worst_error is not None]
-    worst = f"; errors up to {max(errors):.0e}, 1e-12 is allowed" if errors else ""
-    if equal:
-        names = ", ".join(_proven(p) for p in equal)
-        lines.append(f"Proven equal: {names} ({count(len(found.checks), 'check')}{worst}).")
-    if WHOLE not in found.dtypes:
-        lines.append("Only the phases and styles timed here were checked; `trigru verify` runs all checks.")
+    lines += [f"Not here: {reason}" for reason in found.missing.values()]
+    untimed = [f"Without a number: {name}, {count(rows, 'time')}: {why}" for name, (why, rows) in found.untimed.items()]
+    more = len(untimed) - MOST_UNTIMED
+    lines += untimed[:MOST_UNTIMED] + [f"... and {more} more (--details)."] * (more > 0)
+    if floors := [row.floor for row in found.rows if row.is_noisy]:
+        where = "every row" if len(floors) == len(found.rows) else f"{len(floors)} of {len(found.rows)} rows"
+        hidden = from_to(f"{min(floors):.0%}", f"{max(floors):.0%}")
+        lines.append(f"Too noisy to choose in {where}: differences of {hidden} do not show. Use an idle machine.")
     return lines
 
 
-def noise_lines(found: Answer) -> list[str]:
-    """Whether the noise hides differences by which a reader would choose."""
-    floors = [row.floor for row in found.rows if row.is_noisy]
-    if not floors:
+def sentences(found: Answer) -> list[str]:
+    """Who is the fastest as documented, in each phase, and by how much; then how far apart they are called alike."""
+    texts: dict[str, list[str]] = {way: [] for way in WAYS}
+    for phase in ORDER:
+        for way in WAYS:
+            rows = [row for row in found.rows if row.phase == phase and len(row.cells.get(way, {})) > 1]
+            if rows and all(row.fastest.get(way) for row in rows):
+                real = [_slower_first(d) for row in rows for d in row.pairs[way] if d.is_real]
+                write = _documented if way == DOCUMENTED else _alike
+                texts[way].append(write(rows, real, PHASES[phase]))
+    heads = {DOCUMENTED: "As documented, ", FUNCTIONAL: "Called alike, the slowest takes "}
+    return [f"{heads[way]}{'; '.join(parts)}." for way, parts in texts.items() if parts]
+
+
+Slower = tuple[str, str, Comparison]
+
+
+def _documented(rows: list[Row], real: list[Slower], phase: str) -> str:
+    always = [port for port in rows[0].fastest[DOCUMENTED] if all(port in row.fastest[DOCUMENTED] for row in rows)]
+    if not real:
+        return f"none is faster beyond chance in a {phase}"
+    if not always:
+        return f"the fastest depends on the size in a {phase} (the slowest takes {_most(ratio for *_, ratio in real)})"
+    slower = grouped((two for two in real if two[1] == always[0]), lambda two: two[0])
+    over = (f"{name_of(port)} takes {_most(ratio for *_, ratio in of)}" for port, of in slower.items())
+    verb = "is" if len(always) == 1 else "are"
+    return f"{' and '.join(map(name_of, always))} {verb} the fastest in a {phase} ({', '.join(over)})"
+
+
+def _alike(rows: list[Row], real: list[Slower], phase: str) -> str:
+    return f"{_most(ratio for *_, ratio in real) if real else 'no longer beyond chance'} in a {phase}"
+
+
+def _most(ratios: Iterable[Comparison]) -> str:
+    return f"up to {max(ratio.ratio for ratio in ratios):.2f} times as long"
+
+
+def _slower_first(d: Difference) -> Slower:
+    """The ports of two arms, the slower first, and its time over the other's."""
+    one, other, ratio = _port(d.one), _port(d.other), Comparison(d.ratio, d.low, d.high)
+    return (one, other, ratio) if d.ratio >= 1 else (other, one, ratio.inverse)
+
+
+def reason_lines(found: Answer) -> list[str]:
+    """The largest difference between frameworks called alike, with its cause."""
+    met = [(row, d) for row in found.rows for d in row.pairs.get(FUNCTIONAL, ()) if d.is_real]
+    if not met:
         return []
-    where = "in every row" if len(floors) == len(found.rows) else f"in {len(floors)} of {len(found.rows)} rows"
-    hidden = from_to(f"{min(floors):.0%}", f"{max(floors):.0%}")
-    return [
-        f"Too noisy to choose by {where}: the noise hides differences of {hidden}. Measure again on an idle machine."
-    ]
-
-
-def limit_lines(found: Answer) -> list[str]:
-    """What the numbers cannot tell."""
-    machine, known = found.machine, found.machine.versions
-    names = ("python", "jax", "flax", "equinox")
-    versions = ", ".join(f"{name} {known[name]}" for name in names if name in known)
-    processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
-    lines = [
-        f"One machine ({machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}), "
-        f"{found.arithmetic}, {processes}; {versions}."
-    ]
-    if found.least is not None:
-        usual, most = (f"{least:.1%}" for least in found.least)
-        noisiest = f" (noisiest row: {most})" if most != usual else ""
-        lines[0] += f" Differences below {usual}{noisiest} may have been missed."
-    if found.processes == 1:
-        lines.append("One process does not show how processes differ: small differences may be chance.")
-    elif found.processes <= FEW_PROCESSES:
-        lines.append("Few processes: 92 % of such 95 % intervals held what a long run found (docs/measurement.md).")
-    if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
-        lines.append("Where no framework is named, too few rounds were measured to tell, or what they do differs.")
-    return lines
+    row, d = max(met, key=lambda two: abs(log(two[1].ratio)))
+    slow, fast, ratio = _slower_first(d)
+    slow_name, fast_name, phase = name_of(slow), name_of(fast), PHASES.get(row.phase, row.phase)
+    if d.cause == "program" and d.counts:
+        words = {"dots": "matrix products", "whiles": "loops"}
+        name, *numbers = d.counts[0]
+        mine, its = numbers if slow == _port(d.one) else reversed(numbers)
+        why = f"{slow_name}'s {phase} has {mine} {words.get(name, name)}, {fast_name}'s {its}"
+        return [f"Called alike, {why} ({ratio.ratio:.2f}x)."]
+    times = f"{slow_name} takes {ratio.ratio:.2f} times {fast_name}'s time in a {phase}"
+    return [f"Called alike, {times}: {CAUSES[d.cause]}."]
 
 
 def clock_lines(found: Answer) -> list[str]:
-    """Where the clocks disagree, of calls that are waited for and that are not: how many ratios, and the farthest."""
-    apart = [
-        (abs(log(cell.other.ratio.ratio / cell.ratio)), row, port, cell, cell.other.ratio)
-        for row in found.rows
-        for cells in row.cells.values()
-        for port, cell in cells.items()
-        if cell.other is not None and _disagree(cell, cell.other)
-    ]
+    """Where calls that are waited for and calls that are not have other ratios: the farthest."""
+    cells = [(row, port, cell) for row in found.rows for of in row.cells.values() for port, cell in of.items()]
+    read = [(row, port, cell, cell.other) for row, port, cell in cells if cell.other is not None]
+    apart = [of for of in read if _disagree(of[2], of[3])]
     if not apart:
         return []
-    _, row, port, cell, other = max(apart, key=lambda found: found[0])
-    began = "Calls not waited for" if found.clock == "blocked" else "Each call waited for"
-    of = sum(cell.other is not None for row in found.rows for cells in row.cells.values() for cell in cells.values())
-    return [
-        f"{began}: {len(apart)} of {of} ratios to plain JAX differ ({name_of(port)} {row.workload} "
-        f"{row.phase.replace('_', ' ')}: {other.ratio:.2f}, not {cell.ratio:.2f})."
-    ]
+    row, port, cell, other = max(apart, key=lambda of: abs(log(of[3].ratio.ratio / of[2].ratio)))
+    loop = "In loops that do not wait" if found.clock == "blocked" else "Where each call is waited for"
+    what = f"{name_of(port)}'s {PHASES.get(row.phase, row.phase)}"
+    return [f"{loop}, {what} takes {other.ratio.ratio:.2f} times plain JAX's time, not {cell.ratio:.2f}."]
 
 
 def _disagree(cell: Cell, other: OtherClock) -> bool:
@@ -152,119 +165,114 @@ def _disagree(cell: Cell, other: OtherClock) -> bool:
     return beyond and (cell.verdict != other.verdict or abs(log(other.ratio.ratio / cell.ratio)) > log(1.1))
 
 
+def advice_lines(found: Answer) -> list[str]:
+    """What to write to be called alike, where the documented style takes longer, and what that saves."""
+    lines, saved = [], []
+    for port in found.ports:
+        slower = [d for row in found.rows if (d := row.styles.get(port)) and d.verdict == "slower"]
+        if not (slower and is_here(port)):
+            continue
+        style = {style.name: style for style in get_port(port).call_styles}.get(_style(slower[0].other))
+        if style:
+            saved.append(f"{format_time(max(d.difference_s for d in slower))} ({name_of(port)})")
+            lines.append(f"  {name_of(port):8} {style.summary.partition('; call(')[0]}")
+    return [f"Called alike (`trigru styles`) saves up to {', '.join(saved)}:"] * bool(lines) + lines
+
+
+def proof_lines(found: Answer) -> list[str]:
+    """What was proven before timing, in a sentence."""
+    if found.proofs is None:
+        return ["Not verified before timing: the first results of each arm were compared with the oracle."]
+    equal = [p for p in found.proofs if p.is_equal]
+    errors = [p.worst_error for p in equal if p.worst_error is not None]
+    worst = f", errors up to {max(errors):.0e}" if errors else ""
+    part = worst if WHOLE in found.dtypes else " of what is timed"
+    names = ", ".join(map(_proven, equal))
+    return [f"Proven equal: {names} ({count(len(found.checks), 'check')}{part})."] * bool(equal)
+
+
+def limit_lines(found: Answer) -> list[str]:
+    """Where it was measured, and what the numbers cannot tell."""
+    machine, known = found.machine, found.machine.versions
+    versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
+    least = "" if found.least is None else f" Differences below {found.least[0]:.1%} may have been missed."
+    lines = [
+        f"{machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}, {found.arithmetic}, "
+        f"{found.processes} process{'es' * (found.processes != 1)}; {versions}.{least}"
+    ]
+    if found.processes == 1:
+        lines.append("One process does not show how processes differ: small differences may be chance.")
+    if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
+        lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
+    return lines
+
+
+def _proven(proof: Proof) -> str:
+    return name_of(proof.port) + ("" if proof.kernel == STOCK else f" with {proof.kernel}")
+
+
 def _times(found: Answer) -> list[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     blocks = [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]
     lines = [line for block in blocks for line in _block(found, block)]
-    return lines + differing(found) + legend_lines(found)
-
-
-def time_table(found: Answer, way: str) -> Section:
-    """What each framework takes in one way, and which is the fastest, a row for each phase of each workload."""
-    rows = pivot(found, way, lambda cell: format_time(cell.time_s) + "*" * bool(cell.differs))
-    return Section(
-        f"{TITLES[way]}: time of a call",
-        ("workload", *map(name_of, found.ports), Words("fastest")),
-        [(f"{row.workload} {row.phase}", *cells, fastest_of(row, way)) for row, cells in rows],
-        ("Medians per call. Fastest: no other is faster beyond chance, round by round.", *differing(found)),
-    )
-
-
-def pivot(found: Answer, way: str, show: Callable[[Cell], str]) -> list[tuple[Row, list[str]]]:
-    """Each row with a cell for each framework, as it is shown; "-" where it has no number."""
-    rows = [(row, row.cells.get(way, {})) for row in found.rows]
-    return [(row, [show(cells[port]) if port in cells else "-" for port in found.ports]) for row, cells in rows]
-
-
-def fastest_of(row: Row, way: str) -> str:
-    """The frameworks than which no other is faster, or why none is named."""
-    fastest = row.fastest.get(way, [])
-    compared = [cell for cell in row.cells.get(way, {}).values() if not cell.differs]
-    if len(fastest) == len(compared) > 1:
-        return "too noisy" if row.is_noisy else "not told apart"
-    return ", ".join(map(name_of, fastest)) or "-"
-
-
-def differing(found: Answer) -> list[str]:
-    """Why cells with a star are not compared."""
-    cells = [(port, cell) for row in found.rows for of_way in row.cells.values() for port, cell in of_way.items()]
-    return sorted({f"*{name_of(port)} is not compared: {cell.differs}." for port, cell in cells if cell.differs})
-
-
-def legend_lines(found: Answer) -> list[str]:
-    """What is called as documented, and what it takes to be the fastest."""
-    if not any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        return []
-    styles = []
-    for port in found.ports:
-        cells = [(row.phase, _documented(row)[port].style) for row in found.rows if port in _documented(row)]
-        by_style = grouped(cells, lambda cell: cell[1])
-        most = max(by_style, key=lambda style: len(by_style[style]), default=None)
-        others = {style: PHASES.get(some[0][0], some[0][0]) for style, some in by_style.items() if style != most}
-        also = "".join(f" ({phase}: `{style}`)" for style, phase in others.items())
-        styles += [f"{name_of(port)} `{most}`{also}"] * bool(most)
-    said = [f"As documented: {', '.join(styles)}."] if styles else []
-    fastest = "fastest: no other is faster beyond chance, round by round; medians may order otherwise."
-    return [line for text in (*said, fastest) for line in _fold(text)]
-
-
-def _documented(row: Row) -> dict[str, Cell]:
-    return row.cells.get(DOCUMENTED, {})
+    return lines + [line for text in _notes(found) for line in _fold(text)]
 
 
 def _block(found: Answer, ways: list[str]) -> list[str]:
     """A table of times, with these ways beside each other."""
     names = [name_of(port) for port in found.ports]
-    widths = [max(TIME_WIDTH, len(name)) for name in names]
-    winner = max(8, (WIDTH - PHASE_WIDTH) // len(ways) - sum(w + 1 for w in widths) - GAP - 1)
-    block = sum(w + 1 for w in widths) + GAP + winner
+    widths = [max(TIME_WIDTH, len(name) + 1) for name in names]
 
-    def line(first: str, cells: Iterable[tuple[Sequence[str], str]]) -> str:
-        text = f"{first:{PHASE_WIDTH}}"
-        for times, last in cells:
-            text += "".join(f" {time:>{w}}" for time, w in zip(times, widths, strict=True))
-            text += " " * GAP + f"{last:{winner}} "
-        return text.rstrip()
+    def line(first: str, blocks: Iterable[Sequence[str]]) -> str:
+        texts = (" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)) for cells in blocks)
+        return f"{first:{PHASE_WIDTH}}{(' ' * GAP).join(texts)}".rstrip()
 
-    cells = [pivot(found, way, lambda cell: format_time(cell.time_s) + "*" * bool(cell.differs)) for way in ways]
-    lines = [
-        f"{'Time of a call':{PHASE_WIDTH}} " + " ".join(f"{HEADINGS[way]:{block}}" for way in ways).rstrip(),
-        line("", [(names, "fastest")] * len(ways)),
-    ]
-    workload = None
-    for (row, *_), of_ways in zip(cells[0], zip(*cells, strict=True), strict=True):
-        lines += [describe(row.workload)] * (row.workload != workload)
-        workload = row.workload
-        shown = [(times, fastest_of(row, way)) for (_, times), way in zip(of_ways, ways, strict=True)]
-        lines.append(line(f"  {PHASES.get(row.phase, row.phase)}", shown))
+    width = sum(widths) + len(widths) - 1
+    heading = (" " * GAP).join(f"{CALLED[way]:{width}}" for way in ways)
+    lines = [f"{'Time of a call':{PHASE_WIDTH}}{heading}".rstrip(), line("", [[f"{n} " for n in names]] * len(ways))]
+    for rows in grouped(found.rows, lambda row: str(row.workload)).values():
+        lines.append(describe(rows[0].workload))
+        lines += [
+            line(f" {PHASES.get(row.phase, row.phase)}", [_cells(found, row, way) for way in ways]) for row in rows
+        ]
     return lines
 
 
-def advice_lines(found: Answer) -> list[str]:
-    """What to write for the fast number."""
-    lines, cautions, as_documented = [], [], []
+def _cells(found: Answer, row: Row, way: str) -> list[str]:
+    """The time of each framework, with a star where no other is faster; "-" where it has none."""
+    cells, fastest = row.cells.get(way, {}), row.fastest.get(way, [])
+    texts = []
     for port in found.ports:
-        slower = slower_of([row.styles[port] for row in found.rows if port in row.styles])
-        if not slower and any(port in row.cells.get(FUNCTIONAL, {}) for row in found.rows):
-            as_documented.append(name_of(port))
-        styles = {style.name: style for style in get_port(port).call_styles} if is_here(port) else {}
-        style = styles.get(style_in(slower[0].other)) if slower else None
-        if style:
-            lines.append(f"  {name_of(port):8} {style.summary}")
-            cautions += [f"  {name_of(port)}: {style.caution}."] * bool(style.caution)
-    if lines:
-        fast = f"; {', '.join(as_documented)}: as documented" if as_documented else ""
-        head = f"For the fast number, write (in full: `trigru styles PORT functional`{fast}):"
-        lines = [head, *lines, *cautions]
-    if any(_units(row.workload) >= FUSED_FROM for row in found.rows if row.phase == "train_step"):
-        lines.append(TRY_FUSED)
-    return lines
+        time = format_time(cells[port].time_s) if port in cells else "-"
+        is_apart = port in cells and cells[port].differs
+        texts.append(f"({time})" if is_apart else time + ("*" if port in fastest else " "))
+    return texts
 
 
-def _units(workload: Sized) -> int:
-    known = workload.name in {known.name for known in WORKLOADS}
-    return get_workload(workload).hidden_size if known else 0
+def time_table(found: Answer, way: str) -> Section:
+    """What each framework takes in one way, a row for each phase of each workload."""
+    rows = [(f"{row.shape}, {PHASES.get(row.phase, row.phase)}", *_cells(found, row, way)) for row in found.rows]
+    return Section(
+        f"{TITLES[way]}: time of a call", ("size", *map(name_of, found.ports)), rows, tuple(_notes(found)), detail=True
+    )
 
 
-def _proven(proof: Proof) -> str:
-    return name_of(proof.port) + ("" if proof.kernel == STOCK else f" with {proof.kernel}")
+def _notes(found: Answer) -> list[str]:
+    """What a star and brackets mean, and which style is that of the documentation."""
+    cells = [(port, cell) for row in found.rows for of_way in row.cells.values() for port, cell in of_way.items()]
+    apart = sorted({f"In brackets, {name_of(port)} is not compared: {c.differs}." for port, c in cells if c.differs})
+    if not any(row.fastest.get(way) for row in found.rows for way in WAYS):
+        return apart
+    own = [
+        of[port].style for port in found.ports for row in found.rows if port in (of := row.cells.get(DOCUMENTED, {}))
+    ]
+    documented = f" Documented: {', '.join(f'`{style}`' for style in dict.fromkeys(own))}." * bool(own)
+    return [f"*: none is faster beyond chance.{documented}", *apart]
+
+
+def _port(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def _style(name: str) -> str:
+    return name.partition("[")[2].rstrip("]")

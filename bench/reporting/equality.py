@@ -16,7 +16,7 @@ from ..results.grouping import grouped
 from .numbers import json_text
 from .sections import Prose, Section, Words
 
-#: What the note of a table says of rows, which are held to other bounds.
+#: The note of a table on rows, whose bounds are others.
 _OF_ROWS = (
     "contract, triples, random: errors are relative to the largest magnitude of their example and step. In float64, "
     f"where much cancels, {CANCELLING_FACTOR} times NumPy's own rounding error is allowed, if that is more than 1e-12. "
@@ -110,7 +110,7 @@ def _failure(measurements: list[Measurement]) -> str:
 
 def _cell(measurements: list[Measurement]) -> str:
     if not measurements:
-        return "not asked"
+        return "not checked"
     if any(not m.passed and m.offered for m in measurements):
         return "FAILED"
     if any(not m.passed for m in measurements):

@@ -29,7 +29,6 @@ VALUES: dict[Kind, str] = {
     "time": "Time per call: the median of the rounds, and in brackets their quartiles.",
 }
 NOTHING = "-: no number; where no reason is named, not timed in this run."
-TITLES: dict[Kind, str] = {"pure": "Frameworks against plain JAX", "pairwise": "Frameworks against each other"}
 #: What tells rows apart, with the value that needs no column of its own where all rows have it.
 KEYS = {"file": 1, "workload": None, "phase": None, "dtype": "float32", "division": STOCK}
 
@@ -92,22 +91,16 @@ def pivoted(export: Export) -> Section:
     return Section("Times", *_pivot(export, rows, (), _column), tuple(_notes(export, rows)))
 
 
-def framework_tables(results: Results) -> list[Section]:
-    """Frameworks against plain JAX and against each other, with a column for each way in which they are called."""
-    if not results.benchmarks:
-        return [Section("No group was measured", ("workload",), [])]
-    tables = []
-    for kind, title in TITLES.items():
-        try:
-            rows = timings([results], "pairwise" if kind == "pairwise" else "pure", styles=(DOCUMENTED, FUNCTIONAL))
-        except (InputError, UnknownNameError):  # no framework was timed so
-            continue
-        own = [row for row in rows if row.kernel == row.division == STOCK]
-        export = Export(own, kind, [results])
-        if shown := [row for row in _shown(export) if row.ratio is not None]:
-            columns, lines = _pivot(export, shown, ("port",), lambda row: row.style)
-            tables.append(Section(title, columns, lines, (VALUES[kind], *_remarks(shown), NOTHING)))
-    return tables
+def framework_table(results: Results) -> list[Section]:
+    """Frameworks against each other, with a column for each way in which they are called; none where none was timed."""
+    try:
+        rows = timings([results], "pairwise", styles=(DOCUMENTED, FUNCTIONAL))
+    except (InputError, UnknownNameError):  # no framework was timed so
+        return []
+    own = [row for row in rows if row.kernel == row.division == STOCK and row.ratio is not None]
+    columns, lines = _pivot(Export(own, "pairwise", [results]), own, ("port",), lambda row: row.style)
+    notes = VALUES["pairwise"], *_remarks(own), NOTHING
+    return [Section("Frameworks against each other", columns, lines, notes)] * bool(own)
 
 
 def _shown(export: Export) -> list[Timing]:

@@ -8,8 +8,8 @@ from ..arms.workloads import WORKLOADS, get_workload
 from ..results.arm import Sized
 from .numbers import count
 
-HEADINGS = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike (functional)"}
-PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "one time step"}
+CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike"}
+PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "time step"}
 
 
 def name_of(port: str) -> str:
@@ -28,17 +28,16 @@ def is_here(port: str) -> bool:
 
 
 def describe(workload: Sized) -> str:
-    """A workload as what it stands for.
+    """A workload as its sizes, in letters and in words.
 
     >>> describe(Sized("question"))
-    '20 inputs, 200 units, 1 sequence of 50 steps (question)'
+    'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'
     """
     if workload.name not in {known.name for known in WORKLOADS}:
         return str(workload)
     sizes = get_workload(workload)
     steps = f"{'up to ' if sizes.classes else ''}{count(sizes.time, 'step')}"
-    classes = "" if sizes.classes is None else f", {sizes.classes} classes"
     return (
-        f"{count(sizes.input_size, 'input')}, {count(sizes.hidden_size, 'unit')}{classes}, "
-        f"{count(sizes.batch_size, 'sequence')} of {steps}" + ("" if workload.sizes else f" ({workload.name})")
+        f"{sizes.shape}: {count(sizes.batch_size, 'sequence')} of {steps}, {count(sizes.input_size, 'input')}, "
+        f"{count(sizes.hidden_size, 'unit')}"
     )

@@ -18,10 +18,14 @@ def sheet(
     pictures: Iterable[Picture],
     sections: Sequence[Section],
     provenance: Sequence[str],
+    more: Sequence[str] = (),
 ) -> str:
     """A page of sentences, pictures and tables, and where the numbers come from.
 
-    All of its text is escaped, and has its control characters shown.
+    All of its text is escaped, and has its control characters shown. Tables that are details fold out.
+
+    Args:
+        more: sentences that fold out below the pictures.
     """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
@@ -36,7 +40,7 @@ def sheet(
     return (
         environment.get_template("page.html")
         .render(
-            title=title, lines=lines, pictures=drawn, sections=sections, provenance=provenance,
+            title=title, lines=lines, more=more, pictures=drawn, sections=sections, provenance=provenance,
             style=Markup(_text("page.css")),
         )
         .lstrip()

@@ -1,16 +1,14 @@
-"""Where numbers come from, what a run can find, and warnings."""
+"""Where numbers come from, and warnings."""
 
 from collections.abc import Iterable
 
 from ...common.gru.kernels import STOCK
 from ..analysis.rates import best_ceilings
-from ..analysis.sight import sight
 from ..results.arm import Arm
 from ..results.record import Machine, Provenance, Results
 
 #: If more than this share of the cores was busy before the run, there is a warning.
 BUSY_SHARE = 0.5
-ONE_PROCESS = "One process does not show how processes differ: small differences may be chance."
 #: Of what has no choice of it: cold starts, and training.
 ARITHMETIC = "Parameters and computation are float32; matrix products have JAX's default precision."
 
@@ -72,15 +70,3 @@ def short_group(arm: Arm) -> str:
     division = [arm.division] if arm.division != STOCK else []
     arithmetic = [arm.arithmetic] if arm.arithmetic != "float32" else []
     return " ".join((str(arm.workload), arm.phase, *division, *arithmetic))
-
-
-def sight_lines(results: Results) -> list[str]:
-    """What a run could find. Empty if nothing was measured."""
-    groups = results.groups()
-    shown = sorted((least, short_group(groups[group][0].arm)) for group, least in sight(results).items())
-    if not shown:
-        return []
-    (low, first), (high, last) = shown[0], shown[-1]
-    spread = f"{low:.1%}" if len(shown) == 1 else f"{low:.1%} ({first}) to {high:.1%} ({last})"
-    lines = [f"Differences from the baseline that this run could find four times in five: {spread}."]
-    return lines + [ONE_PROCESS] * (results.trigru.plan.processes == 1)

@@ -89,7 +89,10 @@ def _against_peers(results: Results, kernel: str, found: list[Speedup]) -> Secti
             "farther end of the 95 % interval, as a share of the ratio. In brackets: indistinguishable. -: one of the "
             "two has no number.",
             *notes,
-            *(f"{name}: other equations ({how}), so it is not held to the oracle." for name, how in differing.items()),
+            *(
+                f"{name}: other equations ({how}), so it is not compared with the oracle."
+                for name, how in differing.items()
+            ),
         ),
     )
 

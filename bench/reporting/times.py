@@ -7,6 +7,7 @@ from ..analysis.answer import NOISY_FLOOR
 from ..analysis.pairs import Difference, difference, other_clock, reference_of
 from ..analysis.rates import baseline_of, rates_of
 from ..analysis.statistics import Comparison
+from ..analysis.tidy import remarks
 from ..results.record import Benchmark, Results
 from .numbers import format_bytes, format_interval, format_rate, format_ratio, format_throughput, format_time
 from .provenance import short_group
@@ -19,6 +20,7 @@ WHAT_OTHER_IS = {
     "pipelined": "Pipelined: no call is waited for before the next is started, as a training loop does. Blocked: each "
     "is, which is latency.",
 }
+MEASURE = "time / pure[jit]"
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
@@ -85,16 +87,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     kernels = STOCK if arm.division == STOCK else f"{arm.division} against {STOCK}"
     return Section(
         f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}",
-        (
-            Prose("arm"),
-            clock,
-            OTHER[clock],
-            "/ pure[jit]",
-            "steps/s",
-            "GFLOP/s, %",
-            "time / pure[jit]",
-            Words("verdict"),
-        ),
+        (Prose("arm"), clock, OTHER[clock], *("/ pure[jit]", "steps/s", "GFLOP/s, %"), MEASURE, Words("verdict")),
         rows,
         (
             f"{len(first.process)} paired rounds{in_processes}, {first.steps} steps a call. Times are medians "
@@ -112,16 +105,8 @@ def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
     yield WHAT_OTHER_IS[benchmarks[0].facts.clock]
     if any(not b.other_s for b in benchmarks):
         yield "-: a single call fills a sample, or nothing is dispatched ahead."
-    for b in benchmarks:
-        if b.facts.differs:
-            yield f"{b.name}: other equations ({b.facts.differs}), so it is not held to the oracle."
-        if b.facts.backend != baseline_of(benchmarks).facts.backend:
-            yield f"{b.name}: ran on {b.facts.device} ({b.facts.backend}), and pure[jit] did not."
-        tuned = {t.program.tuned for t in b.timed.values() if t.program and t.backend != "cpu"}
-        if (tunings := len(tuned)) > 1:
-            yield f"{b.name}: its processes were tuned in {tunings} ways, and its interval contains that."
-        if not all(b.steady):
-            yield f"{b.name}: not steady at the end of the warm-up in {b.steady.count(False)} processes."
+    baseline = baseline_of(benchmarks)
+    yield from (f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline))
     for b in benchmarks:
         if b.verdict in ("faster", "slower") and not b.facts.differs:
             found = difference(results, b, reference_of(b, benchmarks))

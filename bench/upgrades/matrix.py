@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,7 @@ from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
 from ..results.lines import MOST_BYTES, decode
+from ..results.ranges import Count
 from .changes import Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .files import SnapshotError, load
@@ -34,6 +35,22 @@ MOST_KEPT = 3
 
 class MatrixFileError(TrigruError, ValueError):
     """A matrix's file is damaged, or of another schema."""
+
+
+class Facts(TypedDict):
+    """A few facts of a port or part that a table shows.
+
+    Args:
+        works: "yes", or what does not.
+        equal: "yes", what failed, or "" where nothing was measured.
+        functions, lines, leaves: of one train step as documented; None where it was not counted.
+    """
+
+    works: str
+    equal: str
+    functions: Count | None
+    lines: Count | None
+    leaves: Count | None
 
 
 class Row(Struct, forbid_unknown_fields=True):
@@ -64,7 +81,7 @@ class Row(Struct, forbid_unknown_fields=True):
     seconds: list[float] = []
     counts: dict[str, dict[str, int]] = {}
     moved: list[Change] = []
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, Facts] = {}
 
     @property
     def done(self) -> bool:
@@ -198,9 +215,9 @@ def _compare(row: Row, before: Path | None, place: Path) -> None:
             row.moved.append(change)
 
 
-def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+def facts_of(snapshot: Snapshot) -> dict[str, Facts]:
     """For each port and part: whether it works and is equal, and the Python cost of one train step."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Facts] = {}
     for subject in snapshot.subjects:
         port, _, kernel = subject.name.partition(":")
         measured = [m for m in snapshot.equality or () if m.port == port and (m.kernel == "stock") == (not kernel)]
@@ -208,7 +225,9 @@ def facts_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
         found[subject.name] = {
             "works": subject.missing or (count(len(subject.problems), "problem") if subject.problems else "yes"),
             "equal": _equal(measured),
-            **{name: step.get(name) for name in ("functions", "lines", "leaves")},
+            "functions": step.get("functions"),
+            "lines": step.get("lines"),
+            "leaves": step.get("leaves"),
         }
     return found
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "a
 EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 #: A proof of each port of the runs that are drawn.
 PROOF = [replace(EQUAL, port=port) for port in ("pure", "linen", "nnx", "equinox", "torch")]
+ENDED = "2026-11-04T10:00:00+00:00"
 BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
 PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024, 1e6, 2e6)
 
@@ -134,7 +136,7 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     groups = grouped(benchmarks, lambda b: b.group).values()
     placed = {b.fullname: placed_at(b, n) for g in groups for n, b in enumerate(g)}
     placed = taken_in_turn([placed[b.fullname] for b in benchmarks])
-    return Results(placed, "2026-11-04T10:00:00+00:00", Provenance(**facts), [])
+    return Results(placed, ENDED, Provenance(**facts), [])
 
 
 def records_of(results: Results) -> list[Line]:
@@ -146,7 +148,15 @@ def records_of(results: Results) -> list[Line]:
         for process, timed in b.timed.items():
             parts.setdefault((process, b.group), []).append(timed)
     return [
-        Begun(facts.plan, arms, [], facts.equality, None, facts.command, facts.load_before),
+        Begun(
+            facts.plan,
+            arms,
+            [],
+            facts.equality,
+            facts.equality and facts.machine.backend,
+            facts.command,
+            facts.load_before,
+        ),
         *(Started(facts.machine, ceilings) for ceilings in facts.ceilings),
         *results.untimed,
         *(
@@ -160,7 +170,7 @@ def records_of(results: Results) -> list[Line]:
 def taken_in_turn(benchmarks: list[Benchmark]) -> list[Benchmark]:
     """The same arms, each sample of which begins when the one before it ends."""
     began_s: dict[tuple[str, int], list[float]] = {}
-    now_s = 0.0
+    now_s = datetime.fromisoformat(ENDED).timestamp() - 3600
     for process in sorted({process for b in benchmarks for process in b.timed}):
         for group in grouped(benchmarks, lambda b: b.group).values():
             there = [(b.arm.id, b.timed[process]) for b in group if process in b.timed]
@@ -315,16 +325,6 @@ def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
     return msgspec.structs.replace(results, benchmarks=benchmarks)
 
 
-def slowed(results: Results, factor: Any, which: Callable[[Benchmark], bool] = lambda b: True) -> Results:
-    """A run some of whose arms take longer by a factor, or by one for each round."""
-
-    def slower(b: Benchmark) -> Benchmark:
-        times_s = iter((b.time_s * factor).tolist())
-        return with_timed(b, lambda timed: {"time_s": [next(times_s) for _ in timed.time_s]})
-
-    return with_benchmarks(results, [slower(b) if which(b) else b for b in results.benchmarks])
-
-
 def with_facts(found: Any, **facts: Any) -> Any:
     """A benchmark, or all of a run's, with other facts: of the arm, or what each process says."""
     if isinstance(found, Results):
@@ -340,4 +340,5 @@ def with_provenance(results: Results, **facts: Any) -> Results:
 
 def with_machine(results: Results, **facts: Any) -> Results:
     """A run of another machine."""
+    results = with_facts(results, device=facts["device"]) if "device" in facts else results
     return with_provenance(results, machine=msgspec.structs.replace(results.trigru.machine, **facts))

@@ -51,10 +51,3 @@ def test_too_few_rounds_or_a_single_framework_name_nobody():
     alone = answer(make_results(timed({name: FAST[name] for name in ("pure[jit]", "pure[jit]#2", "linen[apply]")})))
     for (row,) in (few.rows, alone.rows):
         assert row.fastest == {"documented": [], "functional": []}
-
-
-def test_what_may_have_been_missed_is_of_the_row_in_the_middle_and_of_the_noisiest():
-    floors = {"tiny": 0.02, "question": 0.03, "medium": 0.09}
-    found = answer(make_results([b for name, floor in floors.items() for b in timed(FAST, name, floor=floor)]))
-    assert found.least == pytest.approx((0.03, 0.09), abs=1e-3)
-    assert found.processes == 5

@@ -1,5 +1,7 @@
 """What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 from support.processes import (
@@ -17,7 +19,6 @@ from support.processes import (
 )  # fmt: skip
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import load, merge
-from trigru.bench.arms.workloads import Workload, work_of
 from trigru.bench.reporting.times import timing_tables
 from trigru.bench.results.arm import Untimed
 from trigru.bench.results.files import save
@@ -48,25 +49,6 @@ def test_processes_are_joined_in_their_order(merged):
     assert again.facts.build == BUILD, "the first process's"
 
 
-def test_the_least_work_is_that_in_the_dtype_of_the_arm(journal, monkeypatch):
-    asked = []
-
-    def work(workload, phase, dtype="unsaid"):
-        asked.append(dtype)
-        return work_of(workload, phase)
-
-    run(journal, ignore, FakeProcesses())
-    monkeypatch.setattr("trigru.bench.analysis.merge.work_of", work)
-    merge(journal)
-    assert set(asked) == {arm.dtype for arm in ARMS}
-
-
-def test_no_batch_is_drawn_whose_sizes_a_journal_says(journal, monkeypatch):
-    run(journal, ignore, FakeProcesses())
-    monkeypatch.setattr(Workload, "batch", lambda workload: pytest.fail("it was drawn"))
-    merge(journal)
-
-
 def test_where_it_comes_from(merged):
     facts = merged.trigru
     assert (facts.plan, facts.command, facts.machine) == (PLAN, ["trigru", "bench"], MACHINE)
@@ -82,19 +64,11 @@ def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path
     fill(journal_at(tmp_path / "run", equality=proven))
     results = merge(journal_at(tmp_path / "run", resume=True))
     assert results.trigru.equality == proven
-    run = Run([*journal_at(tmp_path / "run", resume=True).lines, Ended("2026-01-31T12:00:00+00:00", "A CPU", 0.5)])
+    lines = journal_at(tmp_path / "run", resume=True).lines
+    last_s = max(s for line in lines if isinstance(line, GroupTimed) for t in line.timed for s in t.started_s)
+    run = Run([*lines, Ended(datetime.fromtimestamp(last_s, UTC).isoformat(), "A CPU", 0.5)])
     save(run, merge(run).untimed, tmp_path / "results.json")
     assert load(tmp_path / "results.json") == merge(run)
-
-
-def test_what_is_measured_can_be_merged_before_all_is(journal):
-    with pytest.raises(KeyboardInterrupt):
-        run(journal, ignore, FakeProcesses({(1, f"time {FORWARD}"): KeyboardInterrupt()}))
-    results = merge(journal)
-    assert not results.trigru.complete
-    assert {group: len(found[0].time_s) for group, found in results.groups().items()} == {STEP: 8, FORWARD: 4}
-    verdicts = {group: found[2].verdict for group, found in results.groups().items()}
-    assert verdicts == {STEP: "slower", FORWARD: "indistinguishable"}, "four rounds in one process bear no verdict"
 
 
 def test_in_one_process_the_floor_reaches_as_far_as_the_interval(journal):

@@ -91,23 +91,6 @@ def test_other_equations_are_no_cause_to_look_for():
     assert cause(NNX, SPLIT, benchmarks) == "equations"
 
 
-@pytest.mark.parametrize(
-    ("smallest_s", "over_s", "where", "expected"),
-    [
-        (0.0, 1e-3, ("forward", "stock"), "unexplained"),
-        (0.0, 1e-3, ("forward", "fused"), "boundary"),  # says nothing: other arms are compared there
-        (0.0, 1e-3, ("train_step", "stock"), "boundary"),
-        (0.0, 9e-5, ("forward", "stock"), "boundary"),
-        (2e-4, 5e-4, ("forward", "stock"), "boundary"),
-        (2e-4, 7e-4, ("forward", "stock"), "unexplained"),
-    ],
-)
-def test_what_a_call_may_cost_is_seen_on_the_smallest_workload(smallest_s, over_s, where, expected):
-    smallest = group({NNX: smallest_s, SPLIT: 0.0}, None, "tiny", *where, flops=1e3)
-    large = group({NNX: over_s, SPLIT: 0.0}, None, "question", flops=1e6)
-    assert cause(NNX, SPLIT, smallest, large) == expected
-
-
 def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within_the_floor(rng):
     machine = rng.lognormal(0, 0.3, 12) * 1e-3
     process = np.repeat([0, 1, 2], 4)

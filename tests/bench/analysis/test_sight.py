@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from support.runs import make_arm, make_benchmark, make_results
-from trigru.bench.analysis.sight import least_seen, sight
+from support.runs import make_arm, make_benchmark
+from trigru.bench.analysis.sight import least_seen
 from trigru.bench.analysis.statistics import MIN_FLOOR, as_ratio, effect_of, verdict
 
 TRIALS = 300
@@ -48,16 +48,3 @@ def test_a_run_sees_nothing_below_its_noise_floor_and_less_with_fewer_processes(
     assert of(1.0, 1.0, 0.03, 2) == pytest.approx(1.03 * np.exp(0.841621 * 0.01) - 1), "runs of two differ by 1 %"
     assert of(0.98, 1.02, 0.03, 5) > 0.03
     assert 0.1 < of(0.9, 1.1, 0.01, 5) < 0.2
-
-
-def test_of_a_group_it_is_the_arm_in_the_middle_and_the_baseline_is_none():
-    wide = {"pure[jit]": 1.0, "pure[jit]#2": 1.02, "linen[apply]": 1.04, "nnx[leaves]": 1.5}
-    benchmarks = [
-        make_benchmark(make_arm(name, phase=phase), np.ones(8), ratio_low=1 / high, ratio_high=high, floor=0.01)
-        for name, high in wide.items()
-        for phase in ("forward", "step")
-    ]
-    found = sight(make_results(benchmarks))
-    assert set(found) == {"tiny/forward/float32/stock", "tiny/step/float32/stock"}
-    linens = next(b for b in benchmarks if b.arm.port == "linen")
-    assert set(found.values()) == {least_seen(linens)}

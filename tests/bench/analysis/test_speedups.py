@@ -27,13 +27,6 @@ def test_the_floor_of_a_mean_is_the_mean_of_its_floors(results):
     assert mean.floor == pytest.approx(np.prod(np.add(1, floors)) ** (1 / 3) - 1)
 
 
-def test_few_rounds_of_one_process_bear_no_verdict(results):
-    few = [make_benchmark(b.arm, b.time_s[:5]) if b.arm.workload.name == "question" else b for b in results.benchmarks]
-    found = [s for s in of_pure(with_benchmarks(results, few)) if s.benchmark.arm.workload.name == "question"]
-    assert [(s.enough, s.verdict) for s in found] == [(False, "indistinguishable")]
-    assert mean_speedup([*found, *found]).verdict == "indistinguishable"
-
-
 def test_what_has_no_stock_arm_or_no_program_is_left_out_or_blank(results):
     without = [b for b in results.benchmarks if b.name != "nnx[nnx.jit]"]
     assert {s.benchmark.arm.port for s in speedups(with_benchmarks(results, without))} == {"pure"}

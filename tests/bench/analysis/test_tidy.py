@@ -49,8 +49,8 @@ def test_what_is_missing_or_odd_says_why(run):
     row = next(row for row in timings([odd], styles=STYLES) if row.port == "nnx")
     assert row.cause == "equations"
     assert row.remark == (
-        "other equations (other gates), so it is not held to the oracle; "
-        "not steady at the end of the warm-up in some processes"
+        "other equations (other gates), so it is not compared with the oracle; "
+        "not steady at the end of the warm-up in 3 of 3 processes"
     )
 
 

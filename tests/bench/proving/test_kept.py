@@ -9,7 +9,7 @@ import pytest
 from trigru.bench.commands import verify as verifying
 from trigru.bench.proving import kept as keeping
 from trigru.bench.proving.kept import digest_of, keep, kept
-from trigru.bench.proving.messages import Subject
+from trigru.bench.proving.messages import Asked, Subject
 from trigru.bench.proving.prover import Prover
 from trigru.common.equality.checks import get_checks
 from trigru.common.equality.measurement import Measurement
@@ -23,6 +23,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(keeping, "_folder", lambda: tmp_path)
     monkeypatch.setattr(keeping, "digest", lambda: "as it is")
     monkeypatch.setattr(keeping, "find_spec", lambda name: None)  # no accelerator
+    monkeypatch.setattr(keeping, "expand", lambda subjects, *_: [Asked(subjects[0], "life", None)])
     return tmp_path
 
 
@@ -42,6 +43,10 @@ def test_a_proof_that_is_kept_comes_back():
         (PURE, "cpu", []),
         (PURE, "cpu", [PASSED, replace(PASSED, error=1e-11)]),
         (PURE, "cpu", [replace(PASSED, error=None, problem="not offered: lengths")]),
+        (PURE, "cpu", [replace(PASSED, error=1e200, bound=1e300)]),
+        (PURE, "cpu", [replace(PASSED, check="golden")]),
+        (PURE, "cpu", [PASSED, replace(PASSED, check="magic")]),
+        (PURE, "cpu", [replace(PASSED, port="linen")]),
         (Subject("port", "a stranger's"), "cpu", [PASSED]),
         (Subject("fault", "no-b-hn"), "cpu", [PASSED]),
     ],

@@ -71,13 +71,13 @@ LIES = {
     "were not compared with the oracle": timed(put(gate=None)),
     "first results were not compared": timed(put(gate=None, differs="other equations")),
     "gate is there, and so is differs": timed(put(differs="other equations")),
-    "ran on gpu, and its process on cpu": timed(put(backend="gpu")),
+    "ran on A CPU .gpu., and its process": timed(put(backend="gpu")),
     "that of another arm, with other operations": timed(lambda t: t["program"].update(dots=9)),
-    "position has 2 items, expected 3": timed(lambda t: t["position"].pop()),
+    "position has 6 items, expected 7": timed(lambda t: t["position"].pop()),
     "time_s of .* has . items, expected": timed(
         lambda t: [t[name].append(1) for name in ("time_s", "started_s", "position")]
     ),
-    "have one position in a round": timed(put(position=[0, 0, 0])),
+    "have one position in a round": timed(put(position=[0] * 7)),
     "has samples of .*, or is no arm of the run": timed(put(arm="another")),
     "by two clocks": timed(put(clock="pipelined")),
     # processes and machines
@@ -87,11 +87,11 @@ LIES = {
     "is no arm of the run": lambda file: file["trigru"]["untimed"].append(
         {"type": "Untimed", "arm": file["trigru"]["begun"]["arms"][2] | {"port": "nnx"}, "reason": "it broke"}
     ),
-    "samples were taken at the same time as another": timed(put(time_s=[1.0] * 3, started_s=[0.0] * 3)),
+    "samples were taken at the same time as another": timed(put(time_s=[1.0] * 7, started_s=[0.0] * 7)),
     "samples were taken at .* as another": lambda file: [
         parts.update({"1": parts["0"]}) for b in file["benchmarks"] for parts in [b["extra_info"]["trigru"]]
     ],
-    "computes faster than the machine can": timed(put(time_s=[1e-12] * 3)),
+    "computes faster than the machine can": timed(put(time_s=[1e-12] * 7)),
     "the plan has 2 devices": begun(lambda start: start["plan"]["devices"].append(2)),
     "its proof was made on gpu": begun(put(backend="gpu")),
     "its proof was made with other versions": begun(put(versions={"jax": "9.9"})),
@@ -99,6 +99,26 @@ LIES = {
     "timed by the pipelined clock on cpu": lambda file: [
         part.update(clock="pipelined") for b in file["benchmarks"] for part in b["extra_info"]["trigru"].values()
     ],
+    "more than a week from its last sample": lambda file: file["trigru"]["ended"].update(datetime="9999-12-31"),
+    "after a sample": begun(put(since="2026-11-04T09:59:00+00:00")),
+    "its proof was made with another commit": begun(put(commit="other")),
+    "its command has --no-proof": begun(lambda start: start["command"].append("--no-proof")),
+    "its proof has levels of sequence that are none": proof(levels={"magic": "yes"}),
+    "its proof lacks sequence in float64: x of pure": begun(lambda start: start["equality"][2].update(quantity="x")),
+    "its proof lacks step in float64 of": begun(lambda s: s["equality"].append(s["equality"][1] | {"check": "step"})),
+    "its proof lacks the call style of": proof(style="leaves"),
+    "ran on another": timed(put(device="another")),
+    "more samples of the other clock than rounds": timed(put(other_s=[1e-4] * 9)),
+    "s by one clock, and": timed(lambda t: t.update(other_s=[100 * t["time_s"][0]])),
+    "are copies of others": lambda file: [
+        parts["1"].update(time_s=parts["0"]["time_s"]) for parts in [file["benchmarks"][2]["extra_info"]["trigru"]]
+    ],
+    "is in a call style that nnx does not have": both(
+        arm(put(style="magic"), 3), lambda file: file["benchmarks"].pop(3)
+    ),
+    "is called functional, here documented": both(
+        arm(put(labels=["functional"]), 3), arm(put(labels=["documented"]), 5)
+    ),
     "datetime is 'yesterday', expected one like": lambda file: file["trigru"]["ended"].update(datetime="yesterday"),
 }  # fmt: skip
 
@@ -108,7 +128,7 @@ def good(tmp_path_factory):
     """A small run with a proof, as its file has it."""
     path = tmp_path_factory.mktemp("good") / "results.json"
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
-    run = draw_run(1, arms=arms, groups=("tiny/forward",), processes=2, rounds=3)
+    run = draw_run(1, arms=arms, groups=("tiny/forward",), processes=2, rounds=7)
     save(with_provenance(run, equality=PROOF[:4]), path)
     load(path)
     return json.loads(path.read_bytes())

@@ -7,12 +7,9 @@ import sys
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support import runs
 from support.runs import MACHINE, make_arm, make_benchmark, make_results, plan, save, with_provenance
 from trigru.bench.analysis.merge import load
-from trigru.bench.commands.pages import tables_of
 from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.files import FILE, SCHEMA, ResultsFileError, command_line
 from trigru.bench.results.run import Begun, Timed
@@ -52,14 +49,6 @@ def test_the_samples_and_what_was_asked_are_read_as_they_were_saved(path):
     assert (run.trigru, run.untimed, run.datetime) == (saved.trigru, saved.untimed, saved.datetime)
     assert [b.timed for b in run.benchmarks] == [b.timed for b in saved.benchmarks]
     assert load(path.parent) == run
-
-
-def test_ratios_and_verdicts_are_computed_on_reading_whatever_the_file_says_beside_the_samples(path):
-    slow = make_results([make_benchmark(arm, [1.0 + (arm.port == "linen")] * 6, ratio=1.0) for arm in ARMS])
-    save(slow, path)
-    rewrite(path, ("benchmarks", 2, "stats"), lambda inner, key: inner.__setitem__(key, {"median": 0.1}))
-    linen = load(path).benchmarks[2]
-    assert (linen.ratio, linen.verdict) == (pytest.approx(2.0), "slower")
 
 
 def test_a_compressed_file_is_read(path):
@@ -126,40 +115,12 @@ def test_a_file_with_other_contents_is_refused(path, keys, value, message):
         load(path)
 
 
-def test_a_field_that_is_there_twice_is_refused(path):
-    path.write_text(path.read_text().replace('"schema":', '"schema":7,"schema":'))
-    with pytest.raises(ResultsFileError, match="an object has schema twice"):
-        load(path)
-
-
-@given(st.data())
-@settings(max_examples=60, deadline=None)
-def test_truncated_and_flipped_files_are_refused_or_read(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("fuzz") / FILE
-    save(RESULTS, path)
-    content = bytearray(path.read_bytes())
-    if data.draw(st.booleans()):
-        content = content[: data.draw(st.integers(0, len(content) - 2))]
-    else:
-        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    path.write_bytes(content)
-    try:
-        tables_of(load(path))
-    except ResultsFileError as error:
-        assert str(path) in str(error)  # noqa: PT017
-
-
 @pytest.mark.parametrize(
     "output", [(), ("-o", "mine"), ("-omine",), ("-o=mine",), ("--output", "mine"), ("--output=mine",), ("-o", "-x")]
 )
 def test_a_command_is_kept_without_where_the_results_went(monkeypatch, output):
     monkeypatch.setattr(sys, "argv", ["/home/me/bin/trigru", "compare", *output, "--quick", "--processes", "3"])
     assert command_line() == ["trigru", "compare", "--quick", "--processes", "3"]
-
-
-def test_a_folder_is_its_run_whatever_else_is_in_it(path):
-    (path.parent / "cold_start.json").write_text("{}")
-    assert load(path.parent) == load(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
