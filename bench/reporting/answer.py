@@ -1,5 +1,6 @@
 """The answer of a run on one screen: in words, as times, with causes, what to write, and how sure all of it is."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import log
 from textwrap import wrap
@@ -85,41 +86,62 @@ def problem_lines(found: Answer) -> list[str]:
     return lines
 
 
-def sentences(found: Answer) -> list[str]:
-    """Who is the fastest as documented, in each phase, and by how much; then how far apart they are called alike."""
-    texts: dict[str, list[str]] = {way: [] for way in WAYS}
-    for phase in ORDER:
-        for way in WAYS:
-            rows = [row for row in found.rows if row.phase == phase and len(row.cells.get(way, {})) > 1]
-            if rows and all(row.fastest.get(way) for row in rows):
-                real = [_slower_first(d) for row in rows for d in row.pairs[way] if d.is_real]
-                write = _documented if way == DOCUMENTED else _alike
-                texts[way].append(write(rows, real, PHASES[phase]))
-    heads = {DOCUMENTED: "As documented, ", FUNCTIONAL: "Called alike, the slowest takes "}
-    return [f"{heads[way]}{'; '.join(parts)}." for way, parts in texts.items() if parts]
-
-
 Slower = tuple[str, str, Comparison]
 
 
-def _documented(rows: list[Row], real: list[Slower], phase: str) -> str:
-    always = [port for port in rows[0].fastest[DOCUMENTED] if all(port in row.fastest[DOCUMENTED] for row in rows)]
-    if not real:
-        return f"none is faster beyond chance in a {phase}"
-    if not always:
-        return f"the fastest depends on the size in a {phase} (the slowest takes {_most(ratio for *_, ratio in real)})"
-    slower = grouped((two for two in real if two[1] == always[0]), lambda two: two[0])
-    over = (f"{name_of(port)} takes {_most(ratio for *_, ratio in of)}" for port, of in slower.items())
-    verb = "is" if len(always) == 1 else "are"
-    return f"{' and '.join(map(name_of, always))} {verb} the fastest in a {phase} ({', '.join(over)})"
+def sentences(found: Answer) -> list[str]:
+    """Which framework is the fastest as documented, by how much; then how far apart they are called alike."""
+    documented = {phase: _winners(rows) for phase, rows in _compared(found, DOCUMENTED).items()}
+    parts = []
+    for winners in dict.fromkeys(documented.values()):
+        phases = [phase for phase, of in documented.items() if of == winners]
+        rows = [row for phase in phases for row in _compared(found, DOCUMENTED)[phase]]
+        parts.append(_documented(winners, _real(rows, DOCUMENTED), " and ".join(f"a {PHASES[p]}" for p in phases)))
+    real = {PHASES[phase]: _real(rows, FUNCTIONAL) for phase, rows in _compared(found, FUNCTIONAL).items()}
+    alike = [(_most(of), f"in a {phase}") for phase, of in real.items() if of]
+    takes = f"the slowest takes up to {_as_long(alike)}"
+    return [
+        *[f"As documented, {'; '.join(parts)}."] * bool(parts),
+        *[f"Called alike, {takes if alike else 'none is faster beyond chance'}."] * bool(_compared(found, FUNCTIONAL)),
+    ]
 
 
-def _alike(rows: list[Row], real: list[Slower], phase: str) -> str:
-    return f"{_most(ratio for *_, ratio in real) if real else 'no longer beyond chance'} in a {phase}"
+def _compared(found: Answer, way: str) -> dict[str, list[Row]]:
+    """The rows of each phase in which frameworks are compared."""
+    rows = {p: [row for row in found.rows if row.phase == p and len(row.cells.get(way, {})) > 1] for p in ORDER}
+    return {phase: of for phase, of in rows.items() if of and all(row.fastest.get(way) for row in of)}
 
 
-def _most(ratios: Iterable[Comparison]) -> str:
-    return f"up to {max(ratio.ratio for ratio in ratios):.2f} times as long"
+def _winners(rows: list[Row]) -> tuple[str, ...] | None:
+    """The frameworks that are among the fastest in all rows, or () if there are none; None if none is ever slower."""
+    if not _real(rows, DOCUMENTED):
+        return None
+    return tuple(port for port in rows[0].fastest[DOCUMENTED] if all(port in row.fastest[DOCUMENTED] for row in rows))
+
+
+def _real(rows: list[Row], way: str) -> list[Slower]:
+    return [_slower_first(d) for row in rows for d in row.pairs[way] if d.is_real]
+
+
+def _documented(winners: tuple[str, ...] | None, real: list[Slower], phases: str) -> str:
+    if winners is None:
+        return f"none is faster beyond chance in {phases}"
+    if not winners:
+        return f"the fastest depends on the size in {phases} (others take up to {_most(real)} times as long)"
+    slower = grouped((two for two in real if two[1] == winners[0]), lambda two: two[0])
+    (first, of), *others = slower.items()
+    over = [f"{name_of(first)} takes up to {_most(of)} times as long"]
+    over += [f"{name_of(port)} {_most(of)}" for port, of in others]
+    verb = "is" if len(winners) == 1 else "are"
+    return f"{' and '.join(map(name_of, winners))} {verb} the fastest in {phases} ({', '.join(over)})"
+
+
+def _as_long(alike: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{ratio} {'times as long ' * (n == 0)}{where}" for n, (ratio, where) in enumerate(alike))
+
+
+def _most(real: list[Slower]) -> str:
+    return f"{max(ratio.ratio for *_, ratio in real):.2f}"
 
 
 def _slower_first(d: Difference) -> Slower:
@@ -156,7 +178,7 @@ def clock_lines(found: Answer) -> list[str]:
     row, port, cell, other = max(apart, key=lambda of: abs(log(of[3].ratio.ratio / of[2].ratio)))
     loop = "In loops that do not wait" if found.clock == "blocked" else "Where each call is waited for"
     what = f"{name_of(port)}'s {PHASES.get(row.phase, row.phase)}"
-    return [f"{loop}, {what} takes {other.ratio.ratio:.2f} times plain JAX's time, not {cell.ratio:.2f}."]
+    return [f"{loop}, {what} is {other.ratio.ratio:.2f}x plain JAX's, not {cell.ratio:.2f}x."]
 
 
 def _disagree(cell: Cell, other: OtherClock) -> bool:
@@ -264,9 +286,11 @@ def _notes(found: Answer) -> list[str]:
     if not any(row.fastest.get(way) for row in found.rows for way in WAYS):
         return apart
     own = [
-        of[port].style for port in found.ports for row in found.rows if port in (of := row.cells.get(DOCUMENTED, {}))
+        Counter(of[port].style for row in found.rows if port in (of := row.cells.get(DOCUMENTED, {})))
+        for port in found.ports
     ]
-    documented = f" Documented: {', '.join(f'`{style}`' for style in dict.fromkeys(own))}." * bool(own)
+    most = [styles.most_common(1)[0][0] for styles in own if styles]
+    documented = f" Documented: {', '.join(f'`{style}`' for style in most)}." * bool(most)
     return [f"*: none is faster beyond chance.{documented}", *apart]
 
 
