@@ -50,7 +50,7 @@ def test_the_screen_names_the_ratio_that_differs_the_most(rng):
     for clock, loop in (("blocked", "In loops that do not wait"), ("pipelined", "Where each call is waited for")):
         found = answer(run(rng, clock=clock))
         (line,) = clock_lines(found)
-        assert line == f"{loop}: linen, forward pass 1.20x plain JAX, not 2.00x."
+        assert line == f"{loop}, linen's forward pass is 1.20x plain JAX's, not 2.00x."
         assert line in answer_lines(found)
 
 
