@@ -87,6 +87,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "decision": lambda: decision_tables(RESULTS),
     "versions": lambda: version_tables(RESULTS),
     **{f"releases-{part}": partial(release_tables, RESULTS, part) for part in ("sets", "picture", "met")},
+    "kernel-sizes": lambda: (RESULTS / "kernel-sizes.md").read_text(encoding="utf-8").strip(),
     "commands": commands,
     "answers": answers,
     "recipes": recipes,
