@@ -177,7 +177,7 @@ def _multiplies_first(x: Array) -> bool:
     *batch, D = x.shape[1:]
     if not all(isinstance(size, int) for size in (*batch, D)):
         return False  # symbolic sizes
-    needed = max(64, 16 * math.prod(batch or [16]))
+    needed = max(64, 16 * math.prod(batch or [64]))
     return needed <= D
 
 

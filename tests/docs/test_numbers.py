@@ -74,10 +74,8 @@ def test_linen_trains_fastest_on_these(workload):
 
 def test_what_the_fused_kernel_gains_and_takes():
     found = {(str(s.benchmark.arm.workload), s.benchmark.arm.port): s for s in speedups(run("kernel"))}
-    for (workload, port), speedup in found.items():
-        faster = workload != "large" or port in ("linen", "nnx")
-        assert speedup.verdict == ("faster" if faster else "indistinguishable"), (workload, port)
-    says("docs/kernel.md", "it was beyond chance in linen and NNX alone")
+    assert not [at for at, speedup in found.items() if speedup.verdict == "slower"]
+    says("docs/kernel.md", "In no framework was it slower than the framework's own cell")
     exception = found.pop(("question", "linen")).temp_share
     shares = [speedup.temp_share for speedup in found.values()]
     says(
@@ -94,17 +92,18 @@ def test_that_versions_differ_is_said_of_linen():
         says("docs/kernel.md", shown, f"(jax {jax})")
 
 
-def test_how_near_large_is_to_the_machines_limit():
+@pytest.mark.parametrize("kernel", ["stock", "fused"])
+def test_how_near_large_is_to_the_machines_limit(kernel):
     shares = [
         rates_of(run("kernel"), b).share
         for b in run("kernel").benchmarks
         if str(b.arm.workload) == "large"
-        and b.arm.kernel == "stock"
+        and b.arm.kernel == kernel
         and b.arm.port in ("pure", "linen", "nnx", "equinox")
         and b.arm.role != "duplicate"
     ]
     low, high = (f"{100 * share:.0f}" for share in (min(shares), max(shares)))
-    says("docs/kernel.md", f"already run at {low} to {high} % of the rate")
+    says("docs/kernel.md", f"{kernel} runs at {low} to {high} % of the rate")
 
 
 def test_no_forward_pass_of_the_kernel_is_slower_than_that_of_onnx_runtime():
