@@ -78,7 +78,8 @@ def compare(
     if mapping is not None and not isinstance(mapping, Mapping):
         raise InputError(f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}.")
     models = named_apart(checked(reference, "the reference"), checked(candidate, "the candidate"))
-    return _Comparing(*models, as_arrays(inputs), mapping, say).result
+    with np.errstate(all="ignore"):  # values of models that differ may overflow
+        return _Comparing(*models, as_arrays(inputs), mapping, say).result
 
 
 @dataclass(frozen=True)
