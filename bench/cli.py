@@ -216,7 +216,9 @@ def report(
 
     if format == "text":
         if ratio != "pure" or workloads or phases or styles:
-            raise typer.BadParameter("--ratio, --workload, --phase and --style choose for --format: say which.")
+            raise typer.BadParameter(
+                "--ratio, --workload, --phase and --style choose rows of a table: add --format csv or another."
+            )
         report.report(results, details=details, output=output)
         return
     if details or output:

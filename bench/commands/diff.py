@@ -73,7 +73,8 @@ def diff(
     else:
         head = [line for result in results for line in result.head]
         findings = [finding for result in results for finding in result.findings]
-        typer.echo(written(format, "trigru diff", head, findings))
+        is_judged = all(result.code != 125 for result in results)
+        typer.echo(written(format, "trigru diff", head, findings, is_judged=is_judged))
     if codes := {result.code for result in results} - {0}:
         raise typer.Exit(min(codes))
 

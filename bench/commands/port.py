@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from ...common.errors import InputError, brief
+from ...common.errors import InputError, TrigruError, brief
 from ...common.parity.comparison import compare
 from ...common.parity.model import Model, checked, named_apart
 from ...common.parity.record import SAME
@@ -82,8 +82,11 @@ def _named(text: str, name: str) -> tuple[ModuleType, str]:
 def _load(file: str) -> ModuleType:
     """Run a user's file, with its folder first among those where Python looks for modules, as when it is run alone."""
     path = Path(file).resolve()
+    if path.is_dir():
+        raise InputError(f"{file} is a folder: expected a Python file.")
     if not path.is_file():
-        raise InputError(f"{file}: there is no such file.")
+        more = " A name goes with two files: old.py:name new.py:name." if ":" in file else ""
+        raise InputError(f"{file}: there is no such file.{more}")
     name = f"trigru_port_{path.stem}"
     if (loaded := sys.modules.get(name)) is not None and loaded.__file__ == str(path):
         return loaded
@@ -99,7 +102,8 @@ def _load(file: str) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         line = _line_of(error, path)
-        raise InputError(f"{file} fails{line}: {type(error).__name__}: {brief(error)}") from error
+        kind = "" if isinstance(error, TrigruError) else f"{type(error).__name__}: "
+        raise InputError(f"{file} fails{line}: {kind}{brief(error)}") from error
     except SystemExit as error:
         raise InputError(
             f"{file} ends by itself, with exit code {error.code}: expected models, and no script."

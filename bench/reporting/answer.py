@@ -1,6 +1,5 @@
 """The answer of a run on one screen: in words, as times, with causes, what to write, and how sure all of it is."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import log
 from textwrap import wrap
@@ -162,23 +161,26 @@ def reason_lines(found: Answer) -> list[str]:
         words = {"dots": "matrix products", "whiles": "loops"}
         name, *numbers = d.counts[0]
         mine, its = numbers if slow == _port(d.one) else reversed(numbers)
-        why = f"{slow_name}'s {phase} has {mine} {words.get(name, name)}, {fast_name}'s {its}"
-        return [f"Called alike, {why} ({ratio.ratio:.2f}x)."]
+        why = f"{mine} {words.get(name, name)}, not {its}"
+        return [f"Called alike, {slow_name}'s {phase} takes {ratio.ratio:.2f}x {fast_name}'s: {why}."]
     times = f"{slow_name} takes {ratio.ratio:.2f} times {fast_name}'s time in a {phase}"
     return [f"Called alike, {times}: {CAUSES[d.cause]}."]
 
 
 def clock_lines(found: Answer) -> list[str]:
-    """Where calls that are waited for and calls that are not have other ratios: the farthest."""
-    cells = [(row, port, cell) for row in found.rows for of in row.cells.values() for port, cell in of.items()]
-    read = [(row, port, cell, cell.other) for row, port, cell in cells if cell.other is not None]
-    apart = [of for of in read if _disagree(of[2], of[3])]
+    """Where calls that are waited for and calls that are not have other ratios: the row in which they are farthest."""
+    by_row = [
+        (row, [(port, cell, cell.other) for port, cell in cells.items() if cell.other and _disagree(cell, cell.other)])
+        for row in found.rows
+        for cells in row.cells.values()
+    ]
+    apart = [(row, cells) for row, cells in by_row if cells]
     if not apart:
         return []
-    row, port, cell, other = max(apart, key=lambda of: abs(log(of[3].ratio.ratio / of[2].ratio)))
-    loop = "In loops that do not wait" if found.clock == "blocked" else "Where each call is waited for"
-    what = f"{name_of(port)}'s {PHASES.get(row.phase, row.phase)}"
-    return [f"{loop}, {what} is {other.ratio.ratio:.2f}x plain JAX's, not {cell.ratio:.2f}x."]
+    row, cells = max(apart, key=lambda of: max(abs(log(o.ratio.ratio / cell.ratio)) for _, cell, o in of[1]))
+    loop = "In loops without waiting" if found.clock == "blocked" else "With each call waited for"
+    ratios = ", ".join(f"{name_of(port)} {other.ratio.ratio:.2f}x" for port, _, other in cells)
+    return [f"{loop}, {PHASES.get(row.phase, row.phase)} over plain JAX's: {ratios}."]
 
 
 def _disagree(cell: Cell, other: OtherClock) -> bool:
@@ -285,13 +287,7 @@ def _notes(found: Answer) -> list[str]:
     apart = sorted({f"In brackets, {name_of(port)} is not compared: {c.differs}." for port, c in cells if c.differs})
     if not any(row.fastest.get(way) for row in found.rows for way in WAYS):
         return apart
-    own = [
-        Counter(of[port].style for row in found.rows if port in (of := row.cells.get(DOCUMENTED, {})))
-        for port in found.ports
-    ]
-    most = [styles.most_common(1)[0][0] for styles in own if styles]
-    documented = f" Documented: {', '.join(f'`{style}`' for style in most)}." * bool(most)
-    return [f"*: none is faster beyond chance.{documented}", *apart]
+    return ["*: none is faster beyond chance, round by round; medians may order otherwise.", *apart]
 
 
 def _port(name: str) -> str:

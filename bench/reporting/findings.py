@@ -33,13 +33,18 @@ class Finding:
     line: str = ""
 
 
-def written(format: Format, title: str, head: Sequence[str], findings: Sequence[Finding]) -> str:
+def written(
+    format: Format, title: str, head: Sequence[str], findings: Sequence[Finding], *, is_judged: bool = True
+) -> str:
     """The findings in a format; of GitHub's, a summary goes where its runner wants it.
 
     Args:
         title: of the command, as "trigru diff".
         head: sentences on the whole.
+        is_judged: False where it could not be judged whether something failed, which is no pass.
     """
+    if not is_judged:
+        findings = [*findings, Finding("all", title, "This could not be judged.", failed=True)]
     failed = sum(finding.failed for finding in findings)
     if format == "json":
         content = {"schema": 1, "title": title, "passed": not failed, "head": list(head)}

@@ -12,7 +12,7 @@ KINDS = {
     "arguments": "takes other arguments, or has other defaults",
     "function": "computes something else, beyond rounding",
     "draws": "draws other parameters from the same key",
-    "checkpoints": "writes other files, or no longer reads old ones",
+    "checkpoints": "no longer reads old files",
     "broken": "no longer works, or is no longer equal to the oracle",
     "calls": "traces again, waits, or runs more Python in a call",
     "kept": "keeps more for the gradient",

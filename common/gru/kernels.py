@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 #: The first scans the framework's own cell, the second is `trigru.common.gru.fused`.
 STOCK, FUSED = KERNELS = ("stock", "fused")
-#: The faster of the two where that was measured, else `stock`.
+#: `fused` where that was measured to train no slower than the faster of two scans by hand, else `stock`.
 AUTO = "auto"
 #: Vendors of processors on which the fused kernel's train step was nowhere slower than the faster of two scans by hand,
 #: at 24 sizes in float32 (`.ci/kernel.py`; docs/kernel.md has the table).

@@ -279,7 +279,7 @@ class _Comparing:
         if error <= tolerance:
             return True
         verb = "differs" if name.startswith(("gradient of", "new state")) else "differ"
-        reason = f"{name} {verb} by {error:.1e} of their largest magnitude"
+        reason = f"{name} {verb} by {error:.1e} of the largest magnitude"
         self.failures.append(_Failure(reason, programs, of_gradient))
         return False
 

@@ -4,11 +4,13 @@ import ast
 import linecache
 import re
 import sysconfig
+import traceback
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..errors import InputError, brief
 from ..program import CodeLine
 from .record import Location
 from .tape import Step, Tape
@@ -81,6 +83,16 @@ def shared_line(tape: Tape, step: Step, agrees: Collection[int]) -> CodeLine | N
 def is_users(line: CodeLine) -> bool:
     """Whether a line is of the user's code, and not of a library."""
     return not line.file.startswith(_LIBRARIES) and "site-packages" not in line.file
+
+
+def failed(name: str, inputs: Sequence[Any], error: BaseException) -> InputError:
+    """An error that names a model which raised another one, the arrays that it was given, and the user's line."""
+    given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in inputs)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [CodeLine(frame.filename, frame.lineno or 0, frame.name) for frame in frames]
+    own = [line for line in lines if is_users(line) and not line.file.startswith(_TRACING)]
+    where = f" at {_short(own[-1].file)}:{own[-1].line}" if own else ""
+    return InputError(f"{name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}")
 
 
 def text_of(line: CodeLine) -> str:

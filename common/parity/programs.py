@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..compat import enable_x64
-from ..errors import InputError, brief
+from ..errors import InputError
 from ..program import Evaluator, wide
+from .locations import failed
 from .model import Model, is_float, leaves_of
 from .obstacles import without
 from .tape import Tape, TraceTape
@@ -190,9 +191,7 @@ class Program:
             except InputError:
                 raise
             except Exception as error:
-                given = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in self._input_leaves)
-                reason = f"{type(error).__name__}: {brief(error)}"
-                raise InputError(f"{self.model.name} does not take the inputs {given}: {reason}") from error
+                raise failed(self.model.name, self._input_leaves, error) from error
 
     def _typed_leaves(self) -> list[Any]:
         return [

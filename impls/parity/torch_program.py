@@ -12,8 +12,8 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch.nn.attention import SDPBackend, sdpa_kernel  # pyright: ignore[reportMissingImports]
 
-from ...common.errors import InputError, brief
 from ...common.parity.layouts import Leaf
+from ...common.parity.locations import failed
 from ...common.parity.model import TRAIN
 from ...common.parity.programs import ROUNDING, Result
 from ...common.parity.tape import Tape
@@ -48,10 +48,7 @@ class TorchProgram:
                 self._module.train(mode == TRAIN)
                 found = self._once(given, running=running)
         except Exception as error:
-            given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in leaves)
-            raise InputError(
-                f"{model.name} does not take the inputs {given}: {type(error).__name__}: {brief(error)}"
-            ) from error
+            raise failed(model.name, leaves, error) from error
         self.outputs = [jax.ShapeDtypeStruct(a.shape, np.dtype(str(a.dtype).removeprefix("torch."))) for a in found[0]]
 
         self.draws = running.draws

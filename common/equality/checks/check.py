@@ -102,7 +102,9 @@ def require_all(questions: Iterable[tuple[str, Callable[[], object]]]) -> None:
 def require_refused(call: Callable[[], object], what: str = "") -> None:
     """Raise a DefectError unless a call is refused by an InputError, or not offered."""
     try:
-        call()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call()
     except (InputError, NotOfferedError):
         return
     except Exception as error:  # whatever comes from inside a framework

@@ -39,10 +39,11 @@ Array = np.ndarray
 
 
 def _require_draws(port: Port) -> None:
-    """Statistics of all that is drawn, in the finest and the coarsest dtype of storage."""
+    """Statistics of all that is drawn, in every dtype of storage."""
     _require_carry_init(port, CASE.gru_config)
-    (coarse,) = _draw(port, "bfloat16", keys=(0,))
-    _require_distributions(coarse, "bfloat16")
+    for dtype in ("float32", "bfloat16"):
+        (drawn,) = _draw(port, dtype, keys=(0,))
+        _require_distributions(drawn, dtype)
     first, second = _draw(port, "float64", keys=(0, 1))
     _require_distributions(first, "float64")
     _require_apart(dict(_blocks(first, "")) | dict(_blocks(second, " of another key")))

@@ -64,7 +64,7 @@ def test_the_same_function(same):
 
 
 def test_models_of_one_name_are_told_apart():
-    with pytest.raises(InputError, match=r"^reference \(candidate\) does not take"):
+    with pytest.raises(InputError, match=r"^reference \(candidate\) fails"):
         compare(REFERENCE, Model(PARAMS, lambda params, x: 1 / 0, name="reference"), X)
     assert REFERENCE.name == "reference"
 
@@ -282,8 +282,8 @@ class TestParameters:
     [
         (lambda p, x: (forward(p, x), x), (X,), "candidate returns 2 arrays, reference 1. Give outputs="),
         (lambda p, x: None, (X,), "candidate returns no array"),
-        (lambda p, x: x / 0 @ p, (X,), "candidate does not take the inputs .*: TypeError"),
-        (forward, (X[:, :2],), r"reference does not take the inputs float32\[5, 2\]"),
+        (lambda p, x: x / 0 @ p, (X,), "candidate fails .*with the inputs .*: TypeError"),
+        (forward, (X[:, :2],), r"reference fails .*with the inputs float32\[5, 2\]"),
         (forward, (X * np.nan,), "an input has NaN or infinity"),
         (forward, (X[:0],), "is empty"),
         (forward, (None,), "no input"),
