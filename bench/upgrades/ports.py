@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def _save(port: Port, subject: Subject, kept: Kept) -> None:
 def _rows(port: Port, *, whole: bool) -> Iterator[tuple[str, Callable[[], Drawn | Example | Called]]]:
     for name, config in (("gru", GRU), ("classifier", CLASSIFIER)):
         yield name, lambda config=config: Drawn(port.make(config, jax.random.key(1)))
-    model = cache(partial(_loaded, port))
+    model = partial(_loaded, port)  # a new one for each, since a style may train it in place
     for phase in TRACED:
         task = make_task(port, GRU, phase, OPTIMIZER)
         yield phase, lambda task=task: Example(task.predict, model(), _batch(B).arguments(task.phase))

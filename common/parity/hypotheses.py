@@ -246,7 +246,8 @@ def _of_functions(search: Search, mending: Mending, steps: Sequence[Step]) -> Me
             if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.size < 2 or number in tape.arguments:
                 continue
             functions = _functions_of(x)
-            values = {name: function(x) for name, function in functions.items()}
+            with np.errstate(all="ignore"):
+                values = {name: function(x) for name, function in functions.items()}
             for last in range(min(first + 16, len(tape.steps)) - 1, first - 1, -1):
                 result = tape.values[tape.steps[last].results[0]]
                 own = next((name for name, v in values.items() if np.shape(result) == x.shape and _same(v, result)), "")
@@ -264,7 +265,8 @@ def _heals_as(mending: Mending, where: tuple[int, int, int], function: Callable[
     for begins, ends in rounds:
         number = tape.steps[begins].operands[place]
         x = tape.played(changed).get(number, tape.values[number]) if changed else tape.values[number]
-        changed[tape.steps[ends].results[0]] = function(x)
+        with np.errstate(all="ignore"):
+            changed[tape.steps[ends].results[0]] = function(x)
     return mending.heals(changed)
 
 
@@ -291,7 +293,8 @@ def _relation(search: Search, mended: Mended) -> tuple[str, int]:
 def _relation_of(search: Search, mine: Array, other: Array) -> str:
     if np.size(mine) != np.size(other) or np.size(mine) < 2 or mine.shape != other.shape:
         return ""
-    ratio, difference = other / mine, other - mine
+    with np.errstate(all="ignore"):
+        ratio, difference = other / mine, other - mine
     if _is_constant(ratio, search.tolerance):
         return f"{ratio.flat[0]:.6g} times the value"
     if _is_constant(difference, search.tolerance):

@@ -77,6 +77,17 @@ def zeros_under_x64(make: Callable[[], Any]) -> Callable[[], Any]:
     return call
 
 
+def donated(call: Callable[[Any], Any]) -> Callable[[], Any]:
+    """A call that returns whether something donates the array that it is given."""
+
+    def check() -> Any:
+        array = jax.numpy.asarray(normal(B, H))
+        call(array)
+        return np.asarray(array.is_deleted())
+
+    return check
+
+
 def without_zeros(tree: Any) -> Any:
     """A tree whose arrays of zeros or ones alone are random, so that they count."""
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, normal, without_zeros, zeros_under_x64
+from . import B, D, H, Parts, T, donated, normal, without_zeros, zeros_under_x64
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
 KEY = jax.random.key(0)
@@ -64,6 +64,22 @@ def _file(ran: Ran) -> Callable[[], Any]:
     return call
 
 
+def _refused(ran: Ran) -> Callable[[], Any]:
+    """Whether a file is refused that holds arrays of other shapes."""
+
+    def call() -> Any:
+        file = io.BytesIO()
+        eqx.tree_serialise_leaves(file, FRAME)
+        file.seek(0)
+        try:
+            eqx.tree_deserialise_leaves(file, CARRY)
+        except RuntimeError:
+            return np.asarray(True)
+        return np.asarray(False)
+
+    return call
+
+
 def _surgery(ran: Ran) -> Callable[[], Any]:
     def call() -> Any:
         cell = eqx.tree_at(lambda cell: cell.bias_n, _cell(), 2 + CARRY)
@@ -86,12 +102,17 @@ PARTS: Parts = {
     "eqx.filter_grad": _of(_cell, FRAME, CARRY, call=eqx.filter_grad(_loss)),
     "eqx.filter_value_and_grad": _of(_cell, FRAME, CARRY, call=eqx.filter_value_and_grad(_loss)),
     "eqx.filter_jit": lambda: Called(_jitted),
+    "eqx.filter_jit with donation": lambda: Called(lambda ran: donated(eqx.filter_jit(ran(jnp.tanh), donate="all"))),
     "eqx.nn.Linear": _of(lambda: eqx.nn.Linear(D, H, key=KEY), FRAME),
     "eqx.nn.MLP": _of(lambda: eqx.nn.MLP(D, H, 4, 1, key=KEY), FRAME),
     "eqx.nn.LayerNorm": _of(lambda: eqx.nn.LayerNorm(D), FRAME),
     "eqx.nn.LSTMCell": _of(lambda: eqx.nn.LSTMCell(D, H, key=KEY), FRAME, (CARRY, CARRY)),
     "eqx.nn.MultiheadAttention": _of(lambda: eqx.nn.MultiheadAttention(1, D, key=KEY), X, call=lambda m, x: m(x, x, x)),
     "eqx.tree_serialise_leaves": lambda: Called(_file),
+    "eqx.tree_deserialise_leaves of other shapes": lambda: Called(_refused),
+    "eqx.filter in half precision": lambda: Called(
+        lambda _: lambda: eqx.filter([jnp.ones(H, jnp.bfloat16), np.arange(3)], eqx.is_inexact_array)
+    ),
     "eqx.tree_at and eqx.partition": lambda: Called(_surgery),
 }
 SIGNATURES = (

@@ -59,7 +59,8 @@ def _train_state() -> Example:
 
 
 def _bytes(_: Ran) -> Callable[[], Any]:
-    tree = {"a": CARRY, "b": np.arange(3)}
+    half = jnp.ones(H, jnp.bfloat16) / 3
+    tree = {"a": CARRY, "b": np.arange(3), "list": [half, (CARRY,)], "state": optax.adam(1e-2).init(half)}
 
     def call() -> Any:
         content = flax.serialization.to_bytes(tree)
@@ -73,6 +74,9 @@ PARTS: Parts = {
     "nn.GRUCell": _of(_cell, CARRY, FRAME, draws=True),
     "nn.GRUCell.initialize_carry": lambda: Called(
         lambda _: lambda: _cell().initialize_carry(jax.random.key(0), (B, D))
+    ),
+    "nn.GRUCell.initialize_carry in half precision": lambda: Called(
+        lambda _: lambda: nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(jax.random.key(0), (B, D))
     ),
     "nn.GRUCell under x64": lambda: Called(
         lambda _: zeros_under_x64(lambda: _cell().init(jax.random.key(0), CARRY, FRAME))

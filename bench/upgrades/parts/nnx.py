@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, normal, without_zeros, zeros_under_x64
+from . import B, D, H, Parts, T, donated, normal, without_zeros, zeros_under_x64
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 
@@ -36,8 +36,8 @@ def _of(
     return example
 
 
-def _cell(rngs: Any) -> Any:
-    return nnx.GRUCell(D, H, rngs=rngs)
+def _cell(rngs: Any, **options: Any) -> Any:
+    return nnx.GRUCell(D, H, rngs=rngs, **options)
 
 
 def _rnn(rngs: Any, **options: Any) -> Any:
@@ -69,8 +69,8 @@ def _optimizer(ran: Ran) -> Callable[[], Any]:
         linear = nnx.Linear(D, H, rngs=nnx.Rngs(0))
         optimizer = nnx.Optimizer(linear, optax.adam(1e-2), wrt=nnx.Param)
         gradient = nnx.grad(lambda linear: jnp.sum(linear(FRAME) ** 2))(linear)
-        optimizer.update(linear, gradient)
-        return nnx.to_pure_dict(nnx.state(linear)), nnx.to_pure_dict(nnx.state(optimizer))
+        updates = optimizer.update(linear, gradient)
+        return nnx.to_pure_dict(nnx.state(linear)), nnx.to_pure_dict(nnx.state(optimizer)), jax.tree.leaves(updates)
 
     return call
 
@@ -102,6 +102,13 @@ PARTS: Parts = {
     "nnx.GRUCell.initialize_carry": lambda: Called(
         lambda _: lambda: _cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0))
     ),
+    "nnx.GRUCell.initialize_carry in half precision": lambda: Called(
+        lambda _: (
+            lambda: _cell(
+                nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros
+            ).initialize_carry((B, D), nnx.Rngs(0))
+        )
+    ),
     "nnx.GRUCell under x64": lambda: Called(
         lambda _: zeros_under_x64(lambda: nnx.state(_cell(nnx.Rngs(0)), nnx.Param))
     ),
@@ -114,6 +121,7 @@ PARTS: Parts = {
     "nnx.scan": _of(_cell, CARRY, STEPS, call=_scanned),
     "nnx.vmap": _of(lambda rngs: nnx.Linear(D, H, rngs=rngs), FRAME, call=_mapped),
     "nnx.jit": lambda: Called(_jitted),
+    "nnx.jit with donation": lambda: Called(lambda ran: donated(nnx.jit(ran(jnp.tanh), donate_argnums=0))),
     "nnx.Linear": _of(lambda rngs: nnx.Linear(D, H, rngs=rngs), FRAME),
     "nnx.LayerNorm": _of(lambda rngs: nnx.LayerNorm(D, rngs=rngs), FRAME),
     "nnx.LSTMCell": _of(lambda rngs: nnx.RNN(nnx.OptimizedLSTMCell(D, H, rngs=rngs)), X),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from ..functions import Called, Example
-from . import B, D, H, Parts, T, normal
+from . import B, D, H, Parts, T, donated, normal
 
 
 def _of(function: Callable[..., Any], *inputs: Any) -> Callable[[], Example]:
@@ -39,6 +39,12 @@ def _optimizer(optimizer: Callable[[], optax.GradientTransformation]) -> Callabl
     return _of(steps, 1e-4 * normal(B, H, seed=1))
 
 
+def _masked(params: Any, gradient: Any) -> Any:
+    """A step in which one of two arrays decays."""
+    transform = optax.adamw(1e-2, weight_decay=0.5, mask=[True, False])
+    return transform.update([gradient] * 2, transform.init([params] * 2), [params] * 2)[0]
+
+
 def _recurrent(h: Any, x: Any) -> Any:
     return jnp.tanh(h + x @ h.T @ h), h
 
@@ -56,6 +62,7 @@ PARTS: Parts = {
     "jax.checkpoint": _scan(remat=True),
     "jax.vmap": _of(jax.vmap(lambda a, b: a @ b, in_axes=(0, None)), normal(H, D)),
     "jax.jit": lambda: Called(lambda ran: partial(jax.jit(ran(jnp.tanh)), normal(B, H))),
+    "jax.jit with donation": lambda: Called(lambda ran: donated(jax.jit(ran(jnp.tanh), donate_argnums=0))),
     "jax.grad": _of(jax.grad(lambda a: jnp.sum(jnp.tanh(a) ** 2))),
     "orthogonal": _drawn(lambda key: jax.nn.initializers.orthogonal()(key, (H, H))),
     "lecun_normal": _drawn(lambda key: jax.nn.initializers.lecun_normal()(key, (D, H))),
@@ -64,6 +71,10 @@ PARTS: Parts = {
     "jax.random.uniform": _drawn(lambda key: jax.random.uniform(jax.random.split(key)[1], (D, H))),
     "optax.adam": _optimizer(lambda: optax.adam(1e-2)),
     "optax.adamw": _optimizer(lambda: optax.adamw(1e-2)),
+    "optax.adamw with a mask": _of(_masked, 1e-4 * normal(B, H, seed=1)),
+    "optax.apply_updates in half precision": lambda: Called(
+        lambda _: lambda: optax.apply_updates(jnp.ones(H, jnp.bfloat16), normal(H))
+    ),
     "optax.sgd": _optimizer(lambda: optax.sgd(0.5, momentum=0.9)),
     "optax.rmsprop": _optimizer(lambda: optax.rmsprop(1e-2)),
     "optax.lion": _optimizer(lambda: optax.lion(1e-2)),
