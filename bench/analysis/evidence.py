@@ -12,7 +12,6 @@ from statistics import median
 from ...common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from ...common.equality.contract.factors import FACTORS, whole_row
 from ...common.equality.contract.selections import OTHERS, PLAIN
-from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...common.port.styles import labels_of
@@ -42,6 +41,11 @@ _SET_BACK = 0.01
 #: No call computes so many times faster than the largest matrix product of the same run, nor takes so many times as
 #: long by one clock as by the other.
 _TOO_FAST, _TOO_SLOW = 20.0, 20.0
+#: How many times longer or shorter than its calls the time until the next sample may be; and what may lie between two
+#: samples, in seconds.
+_GAP, _BETWEEN_S = 1.1, 2e-4
+#: Of so many samples, half are not equal to others.
+_MANY = 6
 #: So many pairs of successive samples, alike to the last digit, are no chance.
 _COPIED = 5
 #: A check of the whole function; the second is the name that earlier versions gave it.
@@ -73,7 +77,7 @@ def _absent(run: Run) -> Iterator[str]:
         for kernel in plan.kernels
         if (name := f"{workload}/{phase}/{plan.arithmetic}/{kernel}") not in groups
     ]
-    for of_phase in grouped(arms, lambda arm: (arm.phase, arm.division)).values():
+    for of_phase in grouped(arms, lambda arm: (plan.styles and arm.phase, arm.division)).values():
         named = {(arm.port, label) for arm in of_phase for label in BOTH if label in arm.labels}
         for group, some in grouped(of_phase, lambda arm: arm.group).items():
             has = {(arm.port, label) for arm in some for label in (arm.labels if arm.style else BOTH)}
@@ -145,6 +149,27 @@ def _starts(run: Run) -> Iterator[str]:
         yield f"it ended on {ended}, more than a week from its last sample"
 
 
+def _gaps(run: Run) -> Iterator[str]:
+    """Within a round, an arm's sample begins when that in the position before it is over."""
+    gaps: dict[str, list[tuple[float, float]]] = {}
+    for line in run.groups_timed:
+        samples = [
+            [(place, start_s, t.calls * time_s, t.arm) for place, start_s, time_s in zip(*of_arm, strict=True)]
+            for t in line.timed
+            for of_arm in [(t.position, t.started_s, t.time_s)]
+        ]
+        for of_round in zip(*samples, strict=True):
+            for (place, start_s, took_s, arm), (following, next_s, *_) in pairwise(sorted(of_round)):
+                if following == place + 1:
+                    for where in (arm, f"{arm} in process {line.process}"):
+                        gaps.setdefault(where, []).append((next_s - start_s, took_s))
+    for arm, pairs in gaps.items():
+        gap_s, took_s = (sum(values) for values in zip(*pairs, strict=True))
+        rounding_s = 2 * _APART_S * len(pairs) ** 0.5
+        if not took_s / _GAP - rounding_s < gap_s < took_s * _GAP + rounding_s + len(pairs) * _BETWEEN_S:
+            yield f"samples of {arm} took {took_s:.2g} s, and those after them began {gap_s:.2g} s later"
+
+
 def _moment_s(text: str) -> float:
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -159,6 +184,8 @@ def _speed(run: Run) -> Iterator[str]:
             yield f"{arm.id} computes faster than the machine can"
         if t.other_s and not 1 / _TOO_SLOW < median(t.other_s) / median(t.time_s) < _TOO_SLOW:
             yield f"{arm.id} takes {median(t.other_s):.1e} s by one clock, and {median(t.time_s):.1e} s by the other"
+        if len(t.time_s) >= _MANY and len({*t.time_s}) < len(t.time_s) / 2:
+            yield f"most samples of {arm.id} are equal to the last digit"
         if len(t.other_s) > len(t.time_s):
             yield f"{arm.id} has more samples of the other clock than rounds"
 
@@ -228,25 +255,26 @@ def _proof_alike(run: Run) -> Iterator[str]:
         own = {port: of for port, of in grouped(found, lambda m: m.port).items() if port in ports}
         if any(not passes(m) for of in own.values() for m in of):
             continue  # rows that fail are measured with fewer levels
-        measured = {port: {what for m in of for what in _parts_of(m)} for port, of in own.items()}
+        measured = {port: {f"{m.check} in {m.dtype}" for m in of} for port, of in own.items()}
         for port, parts in measured.items():
             if absent := sorted({*chain(*measured.values())} - parts):
                 yield f"its proof lacks {absent[0]} of {port} with the kernel {kernel}, and has it of another port"
+        plain = [m for of in own.values() for m in of if m.levels is None]
+        for check, of_check in grouped(plain, lambda m: f"{m.check} in {m.dtype}").items():
+            parts = {
+                where: {m.quantity for m in of} for where, of in grouped(of_check, lambda m: (m.port, m.style)).items()
+            }
+            for (port, style), has in parts.items():
+                if absent := sorted({*chain(*parts.values())} - has):
+                    yield f"its proof lacks {absent[0]} of {check} of {port}[{style or 'any'}], and has it elsewhere"
         styles = {(m.port, m.style) for of in own.values() for m in of if m.style and m.dtype == "float64"}
         for arm, _ in _timed(run):
             if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
                 yield f"its proof lacks the call style of {arm.id} with the kernel {kernel}"
 
 
-def _parts_of(m: Measurement) -> Iterator[str]:
-    """The check of a measurement, and what was compared, outside of rows and call styles."""
-    yield f"{m.check} in {m.dtype}"
-    if m.style is None and m.levels is None:
-        yield f"{m.check} in {m.dtype}: {m.quantity}"
-
-
 Contradiction = Callable[[Run], Iterator[str]]
 CONTRADICTIONS: tuple[Contradiction, ...] = (
-    _absent, _labels, _admission, _programs, _starts, _speed, _copies, _proof_origin, _proof_content, _proof_cover,
-    _proof_alike,
+    _absent, _labels, _admission, _programs, _starts, _gaps, _speed, _copies, _proof_origin, _proof_content,
+    _proof_cover, _proof_alike,
 )  # fmt: skip

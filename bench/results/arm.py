@@ -111,7 +111,7 @@ class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """
 
     arm: Arm
-    reason: str
+    reason: Annotated[str, Meta(min_length=1)]
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
@@ -48,7 +48,7 @@ class Header(Struct, frozen=True, forbid_unknown_fields=True):
     begun: Begun
     started: list[Started]
     untimed: list[Untimed]
-    interruptions: Count
+    interruptions: Annotated[int, Meta(ge=0, le=1000)]
     ended: Ended
 
 
