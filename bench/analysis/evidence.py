@@ -41,9 +41,6 @@ _SET_BACK = 0.01
 #: No call computes so many times faster than the largest matrix product of the same run, nor takes so many times as
 #: long by one clock as by the other.
 _TOO_FAST, _TOO_SLOW = 20.0, 20.0
-#: How many times longer or shorter than its calls the time until the next sample may be; and what may lie between two
-#: samples, in seconds.
-_GAP, _BETWEEN_S = 1.1, 2e-4
 #: Of so many samples, half are not equal to others.
 _MANY = 6
 #: So many pairs of successive samples, alike to the last digit, are no chance.
@@ -147,27 +144,6 @@ def _starts(run: Run) -> Iterator[str]:
         yield f"it began on {begun}, after a sample"
     if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > _END_S:
         yield f"it ended on {ended}, more than a week from its last sample"
-
-
-def _gaps(run: Run) -> Iterator[str]:
-    """Within a round, an arm's sample begins when that in the position before it is over."""
-    gaps: dict[str, list[tuple[float, float]]] = {}
-    for line in run.groups_timed:
-        samples = [
-            [(place, start_s, t.calls * time_s, t.arm) for place, start_s, time_s in zip(*of_arm, strict=True)]
-            for t in line.timed
-            for of_arm in [(t.position, t.started_s, t.time_s)]
-        ]
-        for of_round in zip(*samples, strict=True):
-            for (place, start_s, took_s, arm), (following, next_s, *_) in pairwise(sorted(of_round)):
-                if following == place + 1:
-                    for where in (arm, f"{arm} in process {line.process}"):
-                        gaps.setdefault(where, []).append((next_s - start_s, took_s))
-    for arm, pairs in gaps.items():
-        gap_s, took_s = (sum(values) for values in zip(*pairs, strict=True))
-        rounding_s = 2 * _APART_S * len(pairs) ** 0.5
-        if not took_s / _GAP - rounding_s < gap_s < took_s * _GAP + rounding_s + len(pairs) * _BETWEEN_S:
-            yield f"samples of {arm} took {took_s:.2g} s, and those after them began {gap_s:.2g} s later"
 
 
 def _moment_s(text: str) -> float:
@@ -275,6 +251,6 @@ def _proof_alike(run: Run) -> Iterator[str]:
 
 Contradiction = Callable[[Run], Iterator[str]]
 CONTRADICTIONS: tuple[Contradiction, ...] = (
-    _absent, _labels, _admission, _programs, _starts, _gaps, _speed, _copies, _proof_origin, _proof_content,
+    _absent, _labels, _admission, _programs, _starts, _speed, _copies, _proof_origin, _proof_content,
     _proof_cover, _proof_alike,
 )  # fmt: skip
