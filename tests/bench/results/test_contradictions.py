@@ -80,8 +80,10 @@ LIES = {
     "have one position in a round": timed(put(position=[0] * 7)),
     "has samples of .*, or is no arm of the run": timed(put(arm="another")),
     "by two clocks": timed(put(clock="pipelined")),
+    "most samples of .* are equal to the last digit": timed(put(time_s=[3e-5] * 7)),
     # processes and machines
     "ran on different machines": lambda file: file["trigru"]["started"][1]["machine"].update(threads=3),
+    "interruptions": lambda file: file["trigru"].update(interruptions=10**6),
     "lacks the limits of the machine": lambda file: file["trigru"]["started"][0].update(ceilings={}),
     "before its process started": lambda file: file["trigru"]["started"].pop(),
     "is no arm of the run": lambda file: file["trigru"]["untimed"].append(
