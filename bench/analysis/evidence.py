@@ -12,6 +12,7 @@ from statistics import median
 from ...common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from ...common.equality.contract.factors import FACTORS, whole_row
 from ...common.equality.contract.selections import OTHERS, PLAIN
+from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...common.port.styles import labels_of
@@ -74,7 +75,7 @@ def _absent(run: Run) -> Iterator[str]:
         for kernel in plan.kernels
         if (name := f"{workload}/{phase}/{plan.arithmetic}/{kernel}") not in groups
     ]
-    for of_phase in grouped(arms, lambda arm: (plan.styles and arm.phase, arm.division)).values():
+    for of_phase in grouped(arms, lambda arm: (arm.phase, arm.division)).values():
         named = {(arm.port, label) for arm in of_phase for label in BOTH if label in arm.labels}
         for group, some in grouped(of_phase, lambda arm: arm.group).items():
             has = {(arm.port, label) for arm in some for label in (arm.labels if arm.style else BOTH)}
@@ -231,26 +232,25 @@ def _proof_alike(run: Run) -> Iterator[str]:
         own = {port: of for port, of in grouped(found, lambda m: m.port).items() if port in ports}
         if any(not passes(m) for of in own.values() for m in of):
             continue  # rows that fail are measured with fewer levels
-        measured = {port: {f"{m.check} in {m.dtype}" for m in of} for port, of in own.items()}
+        measured = {port: {what for m in of for what in _parts_of(m)} for port, of in own.items()}
         for port, parts in measured.items():
             if absent := sorted({*chain(*measured.values())} - parts):
                 yield f"its proof lacks {absent[0]} of {port} with the kernel {kernel}, and has it of another port"
-        plain = [m for of in own.values() for m in of if m.levels is None]
-        for check, of_check in grouped(plain, lambda m: f"{m.check} in {m.dtype}").items():
-            parts = {
-                where: {m.quantity for m in of} for where, of in grouped(of_check, lambda m: (m.port, m.style)).items()
-            }
-            for (port, style), has in parts.items():
-                if absent := sorted({*chain(*parts.values())} - has):
-                    yield f"its proof lacks {absent[0]} of {check} of {port}[{style or 'any'}], and has it elsewhere"
         styles = {(m.port, m.style) for of in own.values() for m in of if m.style and m.dtype == "float64"}
         for arm, _ in _timed(run):
             if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
                 yield f"its proof lacks the call style of {arm.id} with the kernel {kernel}"
 
 
+def _parts_of(m: Measurement) -> Iterator[str]:
+    """The check of a measurement, and what was compared, outside of rows and call styles."""
+    yield f"{m.check} in {m.dtype}"
+    if m.style is None and m.levels is None:
+        yield f"{m.check} in {m.dtype}: {m.quantity}"
+
+
 Contradiction = Callable[[Run], Iterator[str]]
 CONTRADICTIONS: tuple[Contradiction, ...] = (
-    _absent, _labels, _admission, _programs, _starts, _speed, _copies, _proof_origin, _proof_content,
-    _proof_cover, _proof_alike,
+    _absent, _labels, _admission, _programs, _starts, _speed, _copies, _proof_origin, _proof_content, _proof_cover,
+    _proof_alike,
 )  # fmt: skip

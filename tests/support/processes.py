@@ -59,7 +59,7 @@ def timed(process: int, arm: Arm, place: int | None = None) -> Timed:
     """An arm in a process, with facts that tell processes and arms apart; at one place in all rounds, if said."""
     position = [9 if place is None else place] * 4
     if arm in ARMS:
-        position = [2 * ((n + ARMS.index(arm)) % 3) for n in range(4)]  # with arms between that have no number
+        position = [(n + ARMS.index(arm)) % 3 for n in range(4)]
     group = GROUPS.setdefault(arm.group, len(GROUPS))
     return Timed(
         arm=arm.id,
@@ -77,7 +77,7 @@ def timed(process: int, arm: Arm, place: int | None = None) -> Timed:
         clock="blocked",
         other_s=[0.5 + process],
         position=position,
-        started_s=[BEGAN_S + 1e5 * process + 4e3 * group + 1e3 * n + 15.0 * h for n, h in enumerate(position)],
+        started_s=[BEGAN_S + 1e5 * process + 4e3 * group + 1e3 * n + 30.0 * h for n, h in enumerate(position)],
     )
 
 

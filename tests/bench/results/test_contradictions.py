@@ -106,7 +106,7 @@ LIES = {
     "its proof was made with another commit": begun(put(commit="other")),
     "its command has --no-proof": begun(lambda start: start["command"].append("--no-proof")),
     "its proof has levels of sequence that are none": proof(levels={"magic": "yes"}),
-    "its proof lacks x of sequence in float64 of pure": begun(lambda start: start["equality"][2].update(quantity="x")),
+    "its proof lacks sequence in float64: x of pure": begun(lambda start: start["equality"][2].update(quantity="x")),
     "its proof lacks step in float64 of": begun(lambda s: s["equality"].append(s["equality"][1] | {"check": "step"})),
     "its proof lacks the call style of": proof(style="leaves"),
     "ran on another": timed(put(device="another")),
