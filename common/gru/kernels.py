@@ -4,9 +4,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 #: The first scans the framework's own cell, the second is `trigru.common.gru.fused`.
 STOCK, FUSED = KERNELS = ("stock", "fused")
 #: `fused` where that was measured to train no slower than the faster of two scans by hand, else `stock`.
@@ -25,6 +22,9 @@ def is_fused(kernel: str, dtype: Any) -> bool:
     """
     if kernel != AUTO:
         return kernel == FUSED
+    import jax  # names of kernels are read before JAX is
+    import jax.numpy as jnp
+
     return jax.default_backend() == "cpu" and jnp.dtype(dtype) == jnp.float32 and vendor() in MEASURED
 
 
