@@ -13,6 +13,11 @@ FOUND = [
 ]
 
 
+def test_what_could_not_be_judged_has_not_passed():
+    assert json.loads(written("json", "trigru diff", [], [], is_judged=False))["passed"] is False
+    assert ElementTree.fromstring(written("junit", "trigru diff", [], [], is_judged=False)).get("failures") == "1"
+
+
 def test_json_and_junit_hold_what_was_found():
     content = json.loads(written("json", "trigru diff", ["FAILED"], FOUND))
     assert (content["passed"], content["head"]) == (False, ["FAILED"])
