@@ -104,7 +104,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
 def _notes(results: Results, benchmarks: list[Benchmark]) -> Iterable[str]:
     yield WHAT_OTHER_IS[benchmarks[0].facts.clock]
     if any(not b.other_s for b in benchmarks):
-        yield "-: a single call fills a sample, or nothing is dispatched ahead."
+        yield "-: not measured."
     baseline = baseline_of(benchmarks)
     yield from (f"{b.name}: {remark}." for b in benchmarks for remark in remarks(b, baseline))
     for b in benchmarks:

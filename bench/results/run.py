@@ -113,7 +113,7 @@ class Timed(Struct, frozen=True, forbid_unknown_fields=True):
         clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
             started before the first is waited for. It is blocked on a CPU, and pipelined on an accelerator, where it
             is the throughput of a training loop and the other one is latency.
-        other_s: seconds per call by the other clock, from separate rounds; empty where a single call fills a sample.
+        other_s: seconds per call by the other clock, from separate rounds; empty where it was not measured.
         position: the arm's place within each round.
         started_s: when each sample began, seconds since the epoch.
     """

@@ -21,6 +21,8 @@ from ...common.errors import TrigruError
 SAMPLE_CALLS = 20
 #: On an accelerator a call returns before it is done. Its samples are of at least so many calls, and so many seconds.
 QUEUED_CALLS, QUEUED_SAMPLE_S = 50, 50e-3
+#: So many calls are in flight at least where none is waited for, however long they take: with one there is no flight.
+CALLS_IN_FLIGHT = 4
 #: An accelerator's clock rate rises while it works, so it is warmed up for at least so long.
 LEAST_WARM_UP_S = 1.0
 #: Warm-up ends when a stretch of calls is at most this much faster than the best stretch before.
@@ -141,54 +143,57 @@ def sample_rounds(
     Every arm runs once a round, in balanced shuffled order. A sample is as many calls as fill `sample_time_s`, or
     twenty, by the clock that leads; garbage collection is off while it runs. All outputs of an XLA program become ready
     together, so blocking on one of them waits for all. After that, a quarter as many rounds are by the other clock.
+    Without waiting, a sample has four calls at least.
 
     Args:
         arms: compiled already, or compiled by the warm-up.
         rounds: how many. A multiple of the number of arms balances positions exactly.
         pace: of the platform.
         warm: how each arm was warmed up; None to warm up here.
-        progress: called after each round with its share of all rounds.
+        progress: called after each round with its share of the time that all rounds take.
         entering: called with the arm's number before each sample, outside of the timed region.
 
     Returns:
         The samples of each arm, or the exception that it raised: CompiledWhileTimingError if it compiled again.
     """
     warm = [warm_up(arm, sample_time_s, pace) for arm in arms] if warm is None else warm
-    calls = [calls_in_a_sample(w, sample_time_s, pace) for w in warm]
-    other_rounds = math.ceil(rounds / 4)
     leading, other = _clocks(pace)
-    clocks = [(leading, rounds), (other, other_rounds)]
+    calls = [calls_in_a_sample(w, sample_time_s, pace) for w in warm]
+    others = [max(n, CALLS_IN_FLIGHT) for n in calls]
+    passes = [(leading, rounds, calls), (other, math.ceil(rounds / 4), others)]
+    round_s = [sum(n * w.call_time_s for n, w in zip(of_calls, warm, strict=True)) for _, _, of_calls in passes]
+    whole_s = sum(of_rounds * time_s for (_, of_rounds, _), time_s in zip(passes, round_s, strict=True))
     failed: dict[int, Exception] = {}
     found = []
     with _watch_for_compilation() as compiled, _no_garbage_collection():
-        for clock, of_rounds in clocks:
+        for (clock, of_rounds, of_calls), expected_s in zip(passes, round_s, strict=True):
             time_s, started_s = np.full((2, len(arms), of_rounds), np.nan)
             position = np.empty((len(arms), of_rounds), int)
             for number, order in enumerate(balanced_orders(len(arms), of_rounds, seed)):
                 gc.collect()
                 for place, index in enumerate(order):
                     position[index, number] = place
-                    skipped = clock is other and calls[index] == 1
-                    if index in failed or skipped:
+                    if index in failed:
                         continue
                     entering(int(index))
                     started_s[index, number] = time.time()
                     compiled.clear()
                     try:
-                        time_s[index, number] = clock(arms[index], calls[index])
+                        time_s[index, number] = clock(arms[index], of_calls[index])
                         _complain_of(compiled)
                     except Exception as error:  # an arm loses only its own numbers
                         failed[int(index)] = error
-                progress(1 / (rounds + other_rounds))
+                progress(expected_s / whole_s)
             found.append((time_s, position, started_s))
     (time_s, position, started_s), (other_s, _, _) = found
-    other_s = [row[~np.isnan(row)] for row in other_s]
     rows = zip(time_s, other_s, [pace.clock] * len(arms), calls, position, started_s, warm, strict=True)
     return [failed.get(index) or Samples(*row) for index, row in enumerate(rows)]
 
 
 def calls_in_a_sample(warm: WarmUp, sample_time_s: float, pace: Pace = CPU_PACE) -> int:
-    """How many calls a sample has: enough to last that long, or twenty; on an accelerator at least fifty.
+    """How many calls a sample of the clock that leads has.
+
+    Enough to last that long, or twenty; without waiting at least four, on an accelerator fifty.
 
     >>> [calls_in_a_sample(WarmUp(9, True, call_time_s), 10e-3) for call_time_s in (1e-5, 3e-3, 1.0)]
     [20, 4, 1]
@@ -196,7 +201,8 @@ def calls_in_a_sample(warm: WarmUp, sample_time_s: float, pace: Pace = CPU_PACE)
     [5000, 50]
     """
     filling = math.ceil(max(sample_time_s, pace.least_sample_s) / warm.call_time_s)
-    return max(pace.least_calls, min(pace.most_calls or filling, filling))
+    least = pace.least_calls if pace.clock == "blocked" else max(pace.least_calls, CALLS_IN_FLIGHT)
+    return max(least, min(pace.most_calls or filling, filling))
 
 
 def warm_up(arm: Subject, sample_time_s: float, pace: Pace = CPU_PACE) -> WarmUp:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ..arms.arms import packages_of_plan
+from ..arms.arms import compiling_processes, packages_of_plan
 from ..processes.child import ChildDiedError, devices_of_cpu, lines_of, xla_flags
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Untimed
@@ -22,6 +22,8 @@ LIMIT_S = 300.0
 #: A file in the request's folder with the number of the arm that is being timed, from 1; 0 between groups. It costs no
 #: system call, and it still exists after the process has died.
 MARKER = "underway"
+#: A process that compiles takes about so many times as long as one that takes its programs from another.
+COMPILING = 2
 NO_BASELINE = "the baseline or its duplicate has no number, so there is nothing to compare with"
 
 
@@ -83,7 +85,8 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
         ask: measures a request; by default `ask_process`.
     """
     plan = journal.plan
-    whole = len(journal.groups()) * plan.processes
+    compiling = compiling_processes(plan.processes)
+    whole = len(journal.groups()) * (plan.processes + compiling * (COMPILING - 1))
     with scratch() as folder:
         for process in range(plan.processes):
             again = process == 0
@@ -93,7 +96,7 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                     todo, process, plan.processes, plan.rounds, plan.sample_time_s, max(plan.devices),
                     packages_of_plan(plan), backend, folder,
                 )  # fmt: skip
-                share = len({arm.group for arm in todo}) / whole
+                share = len({arm.group for arm in todo}) / whole * (COMPILING if process < compiling else 1)
                 underway: Underway | None = None
                 try:
                     with closing((ask or ask_process)(request, LIMIT_S)) as answers:

@@ -12,6 +12,7 @@ from trigru.bench.timing.sampling import (
     ACCELERATOR_PACE,
     CPU_PACE,
     CompiledWhileTimingError,
+    Pace,
     WarmUp,
     balanced_orders,
     pace_of,
@@ -77,7 +78,7 @@ def test_arms_run_interleaved_without_garbage_collection():
     log, before = [], time.time()
     jnp.zeros(())
     found = sample([recorder(log, name) for name in "abc"], 6, sample_time_s=0.0)
-    timed = log[-18:]  # after the warm-up; one call a sample, and so nothing to pipeline
+    timed = log[-18 - 2 * 3 * 4 :][:18]  # after the warm-up; then two rounds of four calls without waiting
     assert {enabled for _, enabled in timed} == {False}
     assert gc.isenabled()
     for number in range(6):
@@ -202,6 +203,19 @@ def test_on_a_cpu_what_is_waited_for_leads(virtual):
     assert [pace_of(backend) for backend in ("cpu", "gpu", "tpu")] == [CPU_PACE, *[ACCELERATOR_PACE] * 2]
 
 
-def test_a_call_that_fills_a_sample_has_a_number_by_the_clock_that_leads(virtual):
-    (found,) = sample_rounds([Queue(virtual, 0.0, 9.0)], 2, sample_time_s=1e-3, pace=CPU_PACE)
-    assert (found.calls, len(found.time_s), len(found.other_s)) == (1, 2, 0)
+def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
+    blocked, pipelined = (
+        sample_rounds([Queue(virtual, 1.0, 9.0)], 5, sample_time_s=1e-3, pace=Pace(clock))[0]
+        for clock in ("blocked", "pipelined")
+    )
+    assert (blocked.calls, pipelined.calls) == (1, 4)
+    for waited_s, flying_s in ((blocked.time_s, blocked.other_s), (pipelined.other_s, pipelined.time_s)):
+        np.testing.assert_allclose(waited_s, 10.0, rtol=1e-6)
+        np.testing.assert_allclose(flying_s, (4 * 9.0 + 1.0) / 4, rtol=1e-6)
+    assert (len(blocked.time_s), len(blocked.other_s)) == (5, 2)
+
+
+def test_progress_is_the_share_of_the_time(virtual):
+    shares = []
+    sample_rounds([Queue(virtual, 0.0, 9.0)], 4, sample_time_s=1e-3, pace=CPU_PACE, progress=shares.append)
+    assert shares == pytest.approx([1 / 8] * 4 + [4 / 8])
