@@ -21,7 +21,7 @@ def oldest() -> VersionSet:
     found = {}
     for text in requires("trigru") or ():
         requirement = Requirement(text)
-        if requirement.name in SUBJECTS and "extra" not in str(requirement.marker):
+        if requirement.name in SUBJECTS and not requirement.extras:
             (bound,) = (specifier.version for specifier in requirement.specifier if specifier.operator == ">=")
             found[requirement.name] = bound
     frameworks = {name: found[name] for name in ("jax", "flax", "equinox", "optax")}

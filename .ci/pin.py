@@ -6,7 +6,8 @@ from pathlib import Path
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 #: Only what a plain `uv run` installs; the peers and CUDA wheels follow their own pace.
-GROUPS = ("test", "lint", "docs")
+INSTALLED = [f"--group={name}" for name in ("test", "lint", "docs")]
+INSTALLED += [f"--extra={name}" for name in ("bench", "equinox", "flax")]
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     unpinned = re.sub(r"constraint-dependencies = \[.*?\]\n", "", text, flags=re.DOTALL)
     PYPROJECT.write_text(unpinned, encoding="utf-8")
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "pyproject.toml"]
-    command += [f"--group={group}" for group in GROUPS] + ["--no-header", "--no-annotate", "--no-emit-index-url"]
+    command += [*INSTALLED, "--no-header", "--no-annotate", "--no-emit-index-url"]
     try:
         found = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True, check=True)
     except subprocess.CalledProcessError as error:

@@ -266,7 +266,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding cannot show is replaced
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    from ..common.errors import TrigruError, UnjudgedError
+    from ..common.errors import TrigruError, UnjudgedError, what_to_install
 
     try:
         app()
@@ -274,6 +274,12 @@ def main() -> None:
         where = "" if getattr(error, "filename", "") is not None else "stdout: "  # of a file, the error says which
         say(f"error: {where}{error}")
         sys.exit(125 if isinstance(error, UnjudgedError) else 2)
+    except ModuleNotFoundError as error:
+        sentence = what_to_install(error)
+        if sentence is None:
+            raise
+        say(f"error: {sentence}")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

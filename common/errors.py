@@ -41,6 +41,26 @@ class UnavailableError(TrigruError, ImportError):
     """A port or call style that exists, but does not work with the packages that are installed."""
 
 
+#: The extra of trigru that brings a module; what the ports and `trigru port` need comes without one.
+EXTRAS = {"flax": "flax", "equinox": "equinox"} | dict.fromkeys(
+    (
+        "dateutil", "filelock", "jinja2", "markupsafe", "matplotlib", "msgspec", "packaging", "platformdirs",
+        "pytest_benchmark",
+    ),
+    "bench",
+)  # fmt: skip
+
+
+def what_to_install(error: BaseException) -> str | None:
+    """A sentence that says what to install, where a module of one of trigru's extras is missing; None of other errors.
+
+    >>> what_to_install(ModuleNotFoundError("No module named 'msgspec'", name="msgspec"))
+    'msgspec is not installed: pip install "trigru[bench]" brings it.'
+    """
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    return f'{name} is not installed: pip install "trigru[{EXTRAS[name]}]" brings it.' if name in EXTRAS else None
+
+
 def either(names: Iterable[str]) -> str:
     """Names to choose from.
 

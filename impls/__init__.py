@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..common.errors import InputError, UnavailableError, UnknownNameError
+from ..common.errors import InputError, UnavailableError, UnknownNameError, what_to_install
 from ..common.port.protocol import Port, check_port
 
 __all__ = ["get_port", "get_style", "own_ports", "port_names", "unavailable"]
@@ -49,7 +49,8 @@ def get_port(name: str) -> Port:
         if port.name != name:
             raise InputError(f"it calls itself {port.name!r}; both must agree.")
     except Exception as error:  # a broken framework must not take the others with it
-        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        known = str(error) if isinstance(error, InputError) else what_to_install(error)
+        reason = known or f"{type(error).__name__}: {error}"
         raise UnavailableError(f"port {name!r} is not available: {reason}") from error
     return port
 

@@ -2,12 +2,15 @@
 
 import ast
 import importlib
+import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 from support.cli import run_code
+from trigru.common.errors import EXTRAS
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"flax", "equinox", "torch"}
@@ -61,6 +64,25 @@ def test_an_installed_trigru_has_every_file_that_it_reads():
         homes = {".".join(("trigru", *folder.parts)): path.relative_to(folder) for folder in path.parents}
         matched = [home for home, inside in homes.items() for p in given.get(home, ()) if inside.match(p)]
         assert matched, f"{name} is in no wheel: name it under package-data."
+
+
+def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_names():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    brought = {None: project["dependencies"], **project["optional-dependencies"]}
+    modules = {e: {re.match(r"[\w-]+", r)[0].replace("-", "_") for r in texts} for e, texts in brought.items()}
+    modules["bench"].add("dateutil")  # python-dateutil
+    others = {
+        "jaxlib",
+        "ml_dtypes",
+        "pytest",
+        "cpuinfo",
+        "torch",
+    }  # with JAX or pytest-benchmark, or where there is one
+    for path in [path for folder in FOLDERS for path in sources(folder)]:
+        for line, name in imported(path):
+            top = name.partition(".")[0]
+            if top not in {*sys.stdlib_module_names, "trigru", *others}:
+                assert top in modules[EXTRAS.get(top)], f"{path}:{line}: {name}"
 
 
 def imported(path):

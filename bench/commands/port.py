@@ -17,7 +17,6 @@ from ...common.parity.record import SAME
 from ...impls.parity.saving import check_suffix
 from ...impls.parity.saving import save as write
 from ..reporting.console import say, show_lines
-from .port_time import cost_lines, cost_of
 
 #: What a file gives, unless the user says otherwise.
 REFERENCE, CANDIDATE, INPUTS, MAPPING = "reference", "candidate", "x", "mapping"
@@ -42,6 +41,9 @@ def port(
     Raises:
         InputError: a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
     """
+    if time:
+        from .port_time import cost_lines, cost_of  # which needs more packages, so it is missed before the work
+
     if len(files) == 1:
         module = _load(files[0])
         reference, candidate = _model(module, REFERENCE), _model(module, CANDIDATE)
@@ -58,11 +60,13 @@ def port(
     if save is not None:
         check_suffix(save, candidate)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
-    cost = cost_of(reference, candidate, given, result) if time and result.verdict == SAME else []
-    if time and not cost:
-        say("They are not timed, since they are not the same function.")
-    facts = result.as_json() | ({"cost": [asdict(phase) for phase in cost]} if time else {})
-    lines = [str(result), *(["", *cost_lines(cost)] if cost else [])]
+    facts, lines = result.as_json(), [str(result)]
+    if time:
+        cost = cost_of(reference, candidate, given, result) if result.verdict == SAME else []
+        facts["cost"] = [asdict(phase) for phase in cost]
+        lines += ["", *cost_lines(cost)] if cost else []
+        if not cost:
+            say("They are not timed, since they are not the same function.")
     text = json_format.dumps(facts, indent=2) if json else "\n".join(lines)
     show_lines(text.splitlines())
     if save is not None:

@@ -1,15 +1,15 @@
 """Whether JAX starts with the environment's settings, tried in a child before anything depends on it."""
 
 import os
-from collections.abc import Callable
+import sys
 from functools import cache
 
 from ...common.errors import TrigruError
-from .child import ChildDiedError, lines_of
+from .child import ChildDiedError, adopt, lines_of
 
 #: Seconds until a JAX that has not started is given up.
 LIMIT_S = 120.0
-TRIED = "trigru.bench.processes.probe:start_jax"
+TRIED = "trigru.bench.processes.probe"
 
 
 class JaxEnvironmentError(TrigruError):
@@ -30,20 +30,20 @@ def check_jax() -> None:
 @cache
 def _try(settings: tuple[tuple[str, str], ...]) -> str | None:
     try:
-        list(lines_of(TRIED, b'""', LIMIT_S))
+        list(lines_of(TRIED, b"", LIMIT_S))
     except ChildDiedError as error:
         message = str(error).removeprefix("the measuring process ").removeprefix("died: ")
         return f"JAX does not start with {', '.join(f'{name}={value}' for name, value in settings)}: {message[:500]}"
     return None
 
 
-def start_jax(request: str, answer: Callable[[str], None]) -> None:
-    """Compile and run a small program in a process of its own."""
+if __name__ == "__main__":
+    PARENT = adopt()  # whose pipe stays open as long as this process lives
     try:
         import jax
         import jax.numpy as jnp
 
         jax.block_until_ready(jax.jit(jnp.dot)(jnp.ones((2, 2)), jnp.ones((2, 2))))
     except Exception as error:  # whatever the reason, its message is what the user has to read
-        said = str(error) or f"{type(error).__name__}, without a word. Is there such a device?"
-        raise JaxEnvironmentError(said) from error
+        said = " ".join(str(error).split())
+        sys.exit(said or f"{type(error).__name__}, without a word. Is there such a device?")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from ...common.errors import what_to_install
+
 #: The folder beside a test in which its snapshots are kept.
 FOLDER = "snapshots"
 
@@ -31,9 +33,12 @@ def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
         name = request.node.name.replace("/", "_") + (f"-{calls}" if calls > 1 else "")
         place = Path(request.node.path).parent / FOLDER / Path(request.node.path).stem / name
         accept = f"pytest --trigru-update '{request.node.nodeid}'"
-        message = _compare(
-            place, thing, arguments, fail_on, accept, update=bool(request.config.getoption("trigru_update"))
-        )
+        update = bool(request.config.getoption("trigru_update"))
+        try:
+            message = _compare(place, thing, arguments, fail_on, accept, update=update)
+        except ModuleNotFoundError as error:
+            if (message := what_to_install(error)) is None:
+                raise
         if message:
             pytest.fail(message, pytrace=False)
 

@@ -21,6 +21,8 @@ from ..timing.machine import describe_machine
 
 #: The distributions whose releases a set is about; all else that trigru needs is taken as new as it comes.
 SUBJECTS = ("jax", "jaxlib", "flax", "equinox", "optax", "orbax-checkpoint", "chex", "numpy", "scipy", "ml-dtypes")
+#: The extras of trigru that its commands need.
+EXTRAS = ("bench", "equinox", "flax")
 _DAY = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 _EVERY = re.compile(r"(\d*) ?(day|week|month|year)s?")
 
@@ -157,7 +159,7 @@ def days_between(first: date, every: str, end: date | None = None) -> list[Versi
 
 
 def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The requirements of a package, apart from extras: with bounds, and for `SUBJECTS` the name alone.
+    """The requirements of trigru with `EXTRAS`: with bounds, and for `SUBJECTS` the name alone.
 
     A set decides about these; what the package says of them is what it was tested with.
 
@@ -168,7 +170,7 @@ def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
     others: list[str] = []
     for text in requires:
         requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        if not _holds(requirement, EXTRAS):
             continue
         if requirement.name.lower() in SUBJECTS:
             subjects.append(requirement.name)
@@ -180,6 +182,8 @@ def requirements_of(requires: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
     """The versions of distributions and of all that they require, where they are here; with the origin of a checkout.
+
+    Of trigru that is with `EXTRAS`.
 
     >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= installed().keys()
     True
@@ -195,12 +199,15 @@ def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
         except PackageNotFoundError:
             continue
         found[name] = of.version + _origin(of.read_text("direct_url.json"))
-        rest += [
-            requirement.name
-            for requirement in map(Requirement, of.requires or ())
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        ]
+        extras = EXTRAS if name == "trigru" else ("",)
+        rest += [r.name for r in map(Requirement, of.requires or ()) if _holds(r, extras)]
     return found
+
+
+def _holds(requirement: Requirement, extras: Iterable[str]) -> bool:
+    """Whether a requirement is one here, with one of these extras."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
 
 
 def _origin(direct_url: str | None) -> str:

@@ -86,7 +86,8 @@ from trigru.impls import get_port, port_names, unavailable
 print({name: unavailable(name) for name in port_names()})
 """
     reasons = eval(run_code(code))
-    assert reasons["equinox"].startswith("port 'equinox' is not available: ModuleNotFoundError: ")
+    missing = 'equinox is not installed: pip install "trigru[equinox]" brings it.'
+    assert reasons["equinox"] == f"port 'equinox' is not available: {missing}"
     assert [reasons[name] for name in ("pure", "linen", "nnx")] == [None] * 3
 
 

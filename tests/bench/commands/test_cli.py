@@ -117,3 +117,31 @@ def test_what_is_refused_is_said_with_its_reason(arguments, message):
     found = invoke(*arguments.split(" "))
     assert found.exit_code == 2
     assert message in re.sub(r"[│\s]+", " ", found.stderr)
+
+
+#: Commands that need the extra `bench`.
+OF_BENCH = ["compare", "verify", "port --time FILE", "report FILE", "snapshot", "diff A B", "matrix jax==0.6.2"]
+OF_BENCH += ["bisect jax==0.6.2 jax==0.7.1 true"]
+SMALL = """
+import sys
+from trigru.common.errors import EXTRAS
+sys.modules |= dict.fromkeys([name for name in EXTRAS if name not in ("flax", "equinox")])
+from trigru.bench.cli import main
+for words in {commands}:
+    sys.argv = ["trigru", *words.split()]
+    try:
+        main()
+    except SystemExit as left:
+        print(left.code, flush=True)
+"""
+
+
+def test_without_an_extra_a_command_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = SMALL.format(commands=[*OF_BENCH, "--help"])
+    done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True)
+    codes = [line for line in done.stdout.splitlines() if line.isdecimal()]
+    assert codes == ["2"] * len(OF_BENCH) + ["0"], done.stderr
+    said = re.findall('error: [a-z]+ is not installed: pip install "trigru\\[bench\\]" brings it[.]', done.stderr)
+    assert said == done.stderr.splitlines()
+    assert list(tmp_path.iterdir()) == []

@@ -100,7 +100,8 @@ def test_no_step_is_refused(every):
 
 def test_what_a_set_decides_about_has_no_bounds_of_ours():
     asked = ["jax>=0.10", "ml-dtypes", "rich>=13", "torch>=2; extra == 'peers'", "tomli; python_version < '3.0'"]
-    assert requirements_of(asked) == (["jax", "ml-dtypes"], ["rich>=13"])
+    asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
+    assert requirements_of(asked) == (["jax", "ml-dtypes", "flax"], ["rich>=13", "msgspec>=0.19"])
 
 
 def test_a_range_needs_its_start():
