@@ -21,9 +21,8 @@ from ...common.files import write_whole
 from ...common.parameters.record import ClassifierParams, leaves, random_params
 from ...common.port.protocol import Program
 from ...common.port.task import Batch
-from .workloads import Workload
+from .workloads import LEARNING_RATE, Workload
 
-LEARNING_RATE = 1e-3
 OPTIMIZER = optax.adam(LEARNING_RATE)
 TRAIN_STEPS = 2
 

@@ -18,6 +18,8 @@ from ...common.port.task import Batch
 from ..results.arm import Arm, Sized
 
 SEED = 0
+#: Of Adam.
+LEARNING_RATE = 1e-3
 #: Sums, products and activations of a cell, without its matrix products, for each unit, example and time step: r and z
 #: take two sums and a sigmoid each, n three sums, a product and a tanh, h' a difference, two products and a sum.
 CELL_FLOPS = 15

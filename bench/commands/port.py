@@ -1,5 +1,6 @@
 """`trigru port`: compare two models of the user's own."""
 
+import importlib
 import importlib.util
 import json as json_format
 import sys
@@ -41,9 +42,7 @@ def port(
     Raises:
         InputError: a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
     """
-    if time:
-        from .port_time import cost_lines, cost_of  # which needs more packages, so it is missed before the work
-
+    costs = importlib.import_module(".port_time", __package__) if time else None  # whose packages may be missing
     if len(files) == 1:
         module = _load(files[0])
         reference, candidate = _model(module, REFERENCE), _model(module, CANDIDATE)
@@ -61,10 +60,10 @@ def port(
         check_suffix(save, candidate)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
     facts, lines = result.as_json(), [str(result)]
-    if time:
-        cost = cost_of(reference, candidate, given, result) if result.verdict == SAME else []
+    if costs is not None:
+        cost = costs.cost_of(reference, candidate, given, result) if result.verdict == SAME else []
         facts["cost"] = [asdict(phase) for phase in cost]
-        lines += ["", *cost_lines(cost)] if cost else []
+        lines += ["", *costs.cost_lines(cost)] if cost else []
         if not cost:
             say("They are not timed, since they are not the same function.")
     text = json_format.dumps(facts, indent=2) if json else "\n".join(lines)

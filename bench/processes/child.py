@@ -41,20 +41,21 @@ def lines_of(
         yield from child.lines_of(request, limit_s)
 
 
-def xla_flags(*flags: str) -> dict[str, str]:
-    """The variable of a child's environment that has these flags of XLA, after those of this process."""
-    return {"XLA_FLAGS": " ".join((os.environ.get("XLA_FLAGS", ""), *flags)).strip()} if flags else {}
+def parts_of_cpu(devices: int | None) -> dict[str, str]:
+    """The variable of a child that divides a CPU into so many devices; empty for None, or for one.
+
+    XLA's flag comes after those of this process, since XLA takes the last.
+    """
+    if not devices or devices == 1:
+        return {}
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}
 
 
 def shared_memory() -> dict[str, str]:
     """The variable of a child that shares a GPU's memory with others, unless the user has said otherwise."""
     name = "XLA_PYTHON_CLIENT_PREALLOCATE"
     return {} if name in os.environ else {name: "false"}
-
-
-def devices_of_cpu(devices: int | None) -> list[str]:
-    """The flags of XLA that divide a CPU into so many devices; none for None, or for one."""
-    return [f"--xla_force_host_platform_device_count={devices}"] if devices and devices > 1 else []
 
 
 def cores() -> int:
@@ -160,24 +161,18 @@ class Parent:
         self._answers.flush()
 
 
-def adopt(*, wait: bool = True) -> Parent:
-    """Connect to the parent. A child calls this before its heavy imports.
+def adopt() -> Parent:
+    """Connect to the parent. A child calls this before its heavy imports, and keeps what it returns.
 
     From then on it ends with its parent, ignores signals that can be ignored, and sends to stderr what frameworks print
     to stdout.
-
-    Args:
-        wait: for the request; else the child imports what it needs meanwhile.
     """
     for number in SIGNALS:  # only the parent decides
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    found = Parent(answers)
-    if wait:
-        found.request  # noqa: B018
-    return found
+    return Parent(answers)
 
 
 def environment() -> dict[str, str]:

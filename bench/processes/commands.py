@@ -7,18 +7,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 from msgspec import Struct
 
 from ...common.errors import brief
-from .child import SLICE_S, lines_of
+from .child import lines_of
 from .interrupts import SIGNALS
 
 RUNNER = "trigru.bench.processes.commands:answer_request"
-#: The runner says every second that it lives; it has so long to do so, in seconds.
-SILENCE_S = 60.0
+#: How often the runner says that it lives, and how long it has to do so, in seconds.
+SAY_EVERY_S, SILENCE_S = 1.0, 60.0
 
 
 class Request(Struct, frozen=True):
@@ -76,18 +76,14 @@ def answer_request(request: Request, answer: Callable[[Ended], None]) -> None:
         except OSError as error:
             answer(Ended(127, f"{request.command[0]}: {error.strerror}"))
             return
-        until, said = time.monotonic() + request.limit_s, time.monotonic()
-        while running.poll() is None and time.monotonic() < until:
-            if time.monotonic() - said >= 1.0:
-                answer(Ended(None))
-                said = time.monotonic()
-            try:
-                running.wait(SLICE_S / 5)
-            except subprocess.TimeoutExpired:
-                continue
-        if running.poll() is None:
-            answer(Ended(124, f"it took longer than {request.limit_s:g} s"))
-            return
+        until = time.monotonic() + request.limit_s
+        while running.poll() is None:
+            if (left_s := until - time.monotonic()) <= 0:
+                answer(Ended(124, f"it took longer than {request.limit_s:g} s"))
+                return
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(min(SAY_EVERY_S, left_s))
+            answer(Ended(None))
         errors.seek(0)
         lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
         answer(Ended(running.returncode, lines[-1] if lines else ""))

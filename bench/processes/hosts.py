@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...common.errors import InputError, TrigruError
-from .child import devices_of_cpu, xla_flags
+from .child import parts_of_cpu
 
 #: Where JAX finds the hosts itself: of SLURM, Open MPI, Kubernetes, Cloud TPU.
 FOUND = "auto"
@@ -58,7 +58,7 @@ def join(hosts: Hosts, devices: int | None = None) -> None:
     if devices is not None:
         if count is None or devices % count:
             raise InputError(f"{count or 'found'} hosts cannot have {devices} parts of a CPU in equal numbers.")
-        os.environ |= xla_flags(*devices_of_cpu(devices // count))
+        os.environ |= parts_of_cpu(devices // count)
     try:
         jax.distributed.initialize(coordinator, count, index, initialization_timeout=START_S)
     except Exception as error:

@@ -7,7 +7,7 @@ and encodes each answer as a line of JSON.
 from .child import Parent, adopt
 
 if __name__ == "__main__":
-    PARENT = adopt(wait=False)  # before all other imports, which take seconds
+    PARENT = adopt()  # before all other imports, which take seconds
 
 import sys
 from importlib import import_module

@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from ...common.equality.measurement import Measurement
 from ...common.gru.kernels import STOCK
-from ..processes.child import SLICE_S, Child, ChildDiedError, cores, devices_of_cpu, shared_memory, xla_flags
+from ..processes.child import SLICE_S, Child, ChildDiedError, cores, parts_of_cpu, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import private_folder, scratch
 from .messages import Answer, Answered, Asked, Begun, Request
@@ -114,7 +114,7 @@ class Prover:
         )
 
     def _child(self) -> Child:
-        return Child(WORKER, shared_memory() | xla_flags(*devices_of_cpu(self._devices)))
+        return Child(WORKER, shared_memory() | parts_of_cpu(self._devices))
 
     def _end_early(self) -> None:
         while self._early:

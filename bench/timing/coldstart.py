@@ -23,9 +23,6 @@ from ...common.port.programs import Build
 WORKLOAD, PHASE = "question", "train_step"
 #: The longest that a start may take, in seconds.
 LIMIT_S = 300.0
-#: The learning rate of `trigru.bench.arms.admission`. That module is not imported, since it needs the oracle and SciPy,
-#: and a port does not.
-LEARNING_RATE = 1e-3
 
 
 class ColdStartError(TrigruError):
@@ -111,7 +108,7 @@ def start_cold(port: str, since_s: float) -> ColdStart:
 
     from ...common.port.programs import watch_build
     from ...common.port.styles import available_styles, make_task
-    from ..arms.workloads import get_workload
+    from ..arms.workloads import LEARNING_RATE, get_workload
     from ..results.arm import Sized
 
     jax.config.update("jax_enable_compilation_cache", False)  # a cached program is not compiled again

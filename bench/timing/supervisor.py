@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from ..arms.arms import compiling_processes, packages_of_plan
-from ..processes.child import ChildDiedError, devices_of_cpu, lines_of, xla_flags
+from ..processes.child import ChildDiedError, lines_of, parts_of_cpu
 from ..processes.scratch import scratch
 from ..results.arm import Arm, Untimed
 from ..results.run import GroupTimed, Started
@@ -66,7 +66,7 @@ Ask = Callable[[Request, float], Generator[Answer, None, None]]
 
 def ask_process(request: Request, limit_s: float) -> Generator[Answer, None, None]:
     """Measure in a fresh interpreter. Raises a ChildDiedError as `lines_of` does."""
-    variables = xla_flags(*devices_of_cpu(request.devices))
+    variables = parts_of_cpu(request.devices)
     if request.devices == 1:
         variables |= visible_gpu(os.environ)
     with closing(lines_of(WORKER, msgspec.json.encode(request), limit_s, variables)) as lines:
@@ -81,12 +81,17 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
 
     Args:
         journal: answers are added to it.
-        progress: called with what is under way and the share of the whole that was done since the last call.
+        progress: called with what is under way and the share of the work left that was done since the last call.
         ask: measures a request; by default `ask_process`.
     """
     plan = journal.plan
     compiling = compiling_processes(plan.processes)
-    whole = len(journal.groups()) * (plan.processes + compiling * (COMPILING - 1))
+
+    def work(process: int) -> int:
+        groups = {arm.group for arm in journal.todo(process)}
+        return len(groups) * (COMPILING if process < compiling else 1)
+
+    whole = sum(map(work, range(plan.processes)))
     with scratch() as folder:
         for process in range(plan.processes):
             again = process == 0
@@ -96,7 +101,7 @@ def run(journal: Journal, progress: Callable[[str, float], None], ask: Ask | Non
                     todo, process, plan.processes, plan.rounds, plan.sample_time_s, max(plan.devices),
                     packages_of_plan(plan), backend, folder,
                 )  # fmt: skip
-                share = len({arm.group for arm in todo}) / whole * (COMPILING if process < compiling else 1)
+                share = work(process) / whole
                 underway: Underway | None = None
                 try:
                     with closing((ask or ask_process)(request, LIMIT_S)) as answers:

@@ -12,7 +12,7 @@ from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
 from ...common.errors import brief
 from ...impls import get_port, port_names, unavailable, upstream
-from ..processes.child import SLICE_S, Child, ChildDiedError, devices_of_cpu, shared_memory, xla_flags
+from ..processes.child import SLICE_S, Child, ChildDiedError, parts_of_cpu, shared_memory
 from ..processes.interrupts import check
 from ..processes.scratch import scratch
 from ..proving.kept import digest, keep, kept, nothing_changed
@@ -126,8 +126,7 @@ def _total_s(of_each: dict[str, list[str]]) -> float:
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
-    flags = xla_flags(*devices_of_cpu(DEVICES))
-    with Child(WORKER, shared_memory() | flags) as child:
+    with Child(WORKER, shared_memory() | parts_of_cpu(DEVICES)) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
             yield msgspec.json.decode(line, type=Subject)
 

@@ -37,7 +37,7 @@ from ....common.config import GRUConfig
 from ....common.parameters.layouts import TORCH
 from ....common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
 from ....common.port.protocol import Params, Program
-from ..admission import LEARNING_RATE
+from ..workloads import LEARNING_RATE
 from . import Peer, PeerStyle
 
 

@@ -11,7 +11,7 @@ from threading import Event
 import msgspec
 import pytest
 from support.processes import ARMS, journal_at
-from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, xla_flags
+from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, parts_of_cpu
 from trigru.bench.processes.commands import run_command
 from trigru.bench.timing.supervisor import Request, Underway, ask_process, run
 from trigru.impls.upstream.known import ends
@@ -62,10 +62,10 @@ def ends_within(pid, limit_s):
 def test_flags_of_a_child_come_after_those_of_the_user_since_xla_takes_the_last(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
     ours = "--xla_force_host_platform_device_count=2"
-    assert xla_flags(ours) == {"XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {ours}"}
-    assert xla_flags() == {}
+    assert parts_of_cpu(2) == {"XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {ours}"}
+    assert parts_of_cpu(1) == parts_of_cpu(None) == {}
     monkeypatch.delenv("XLA_FLAGS")
-    assert xla_flags(ours) == {"XLA_FLAGS": ours}
+    assert parts_of_cpu(2) == {"XLA_FLAGS": ours}
 
 
 def test_a_child_gets_the_request_and_its_answers_come_back(child_does):
@@ -128,11 +128,11 @@ def test_a_run_that_is_interrupted_leaves_no_process_behind(child_does, tmp_path
 
 #: What a child is busy with when its parent is killed.
 MOMENTS = {
-    "starting": "say_pid(); time.sleep(0.7); adopt(); sit()",
-    "importing": "say_pid(); adopt(); sit()",
-    "importing before it waits": "adopt(wait=False); say_pid(); sit()",
+    "starting": "say_pid(); time.sleep(0.7); adopt().request; sit()",
+    "importing": "say_pid(); adopt().request; sit()",
+    "importing before it waits": "parent = adopt(); say_pid(); sit()",
     "measuring": "adopt().answer(b'up'); say_pid(); ctypes.PyDLL(None).sleep(20)",  # no other thread runs meanwhile
-    "ending with stdin alone": "sys.platform = 'other'; adopt(); say_pid(); sit()",
+    "ending with stdin alone": "sys.platform = 'other'; adopt().request; say_pid(); sit()",
 }
 PARENT = """
 import sys

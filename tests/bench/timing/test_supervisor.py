@@ -138,8 +138,10 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path, place):
     assert not journal.complete
     resumed, processes = journal_at(tmp_path / "run", resume=True), FakeProcesses()
     missing = [(process, todo) for process in (0, 1) if (todo := journal.todo(process))]
-    run(resumed, ignore, processes)
+    shares = []
+    run(resumed, lambda _, share: shares.append(share), processes)
     assert processes.asked == missing
+    assert sum(shares) == pytest.approx(1)
     (one, other) = (merge(journal) for journal in (whole, resumed))
     assert one.benchmarks == other.benchmarks
     assert (other.trigru.complete, other.trigru.interruptions, one.trigru.interruptions) == (True, 1, 0)
