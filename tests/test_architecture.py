@@ -41,7 +41,8 @@ FOLDERS = {"common": set(), "impls": {"common"}, "bench": {"common", "impls"}}
 
 def sources(folder):
     """The modules of the package in a folder; studies are scripts beside it."""
-    return sorted(path for path in ROOT.glob(f"{folder}/**/*.py") if "studies" not in path.parts)
+    paths = (path for path in ROOT.glob(f"{folder}/**/*.py") if not path.name.startswith("test_"))
+    return sorted(path for path in paths if "studies" not in path.parts)
 
 
 def test_an_installed_trigru_has_every_folder():

@@ -79,6 +79,9 @@ def _owner(path: Path) -> str:
 
 
 def _folder() -> Path | None:
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{user}"
+    elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{_user()}"
     return private_folder(user_cache_path("trigru") / "claims") or private_folder(elsewhere)
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
