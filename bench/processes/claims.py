@@ -79,9 +79,6 @@ def _owner(path: Path) -> str:
 
 
 def _folder() -> Path | None:
-    elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{_user()}"
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    elsewhere = Path(tempfile.gettempdir()) / f"trigru-claims-{user}"
     return private_folder(user_cache_path("trigru") / "claims") or private_folder(elsewhere)
-
-
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0
