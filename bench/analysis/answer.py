@@ -1,4 +1,4 @@
-"""The answer of a run: in each row of work, what each framework takes as documented and called alike, and who wins.
+"""The answer of a run: in each row of work, what each framework takes in both styles, and which is the fastest.
 
 A framework is never represented by the best of its call styles: menus of different length would be ranked. Plain JAX is
 what ratios are to; it is no framework, and does not compete.

@@ -26,8 +26,8 @@ NEGLIGIBLE = 0.01
 
 #: "none": there is no difference to explain. "equations": one arm computes something else. "unread": a program could
 #: not be read. "boundary": the same program, called in another way. "style": called in another way, and not the same
-#: program. "program": another program, called alike. "unexplained": the same program, called alike, or a difference
-#: beyond what the boundary can cost.
+#: program. "program": another program in the same style. "unexplained": the same program in the same style, or a
+#: difference beyond what the boundary can cost.
 Cause = Literal["none", "equations", "unread", "boundary", "style", "program", "unexplained"]
 
 
