@@ -58,7 +58,7 @@ def cold_start() -> str:
 def _kernel(name: str) -> str:
     """The fused kernel against each port's own cell, a row for each size, and plain JAX's against peers in the mean."""
     measured = Measured(load(DOCS / "results" / f"{name}.json.gz"))
-    own, peers = speedups(measured.run), speedups(measured.run, peers=True)
+    own, peers = speedups(measured.run), speedups(measured.run, "peers")
     columns = "own cell / fused", *map(_column, _ports(own))
     rows = [
         (measured.size(workload, of[0].benchmark.arm.phase), *map(_speedup, of))

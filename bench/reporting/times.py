@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import NOISY_FLOOR
 from ..analysis.pairs import Difference, difference, other_clock, reference_of
-from ..analysis.rates import baseline_of, rates_of
+from ..analysis.rates import baseline_of, limit_of
 from ..analysis.statistics import Comparison
 from ..analysis.tidy import remarks
 from ..results.record import Benchmark, Results
@@ -68,19 +70,20 @@ def explain(found: Difference) -> str:
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     first = benchmarks[0]
     clock = first.facts.clock
-    rates, others = [rates_of(results, b) for b in benchmarks], [other_clock(results, b) for b in benchmarks]
+    limits, others = [limit_of(results, b) for b in benchmarks], [other_clock(results, b) for b in benchmarks]
+    times_s = [float(np.median(b.time_s)) for b in benchmarks]
     rows = [
         (
             b.name,
-            format_time(rate.time_s),
-            "-" if rate.other_s is None else format_time(rate.other_s),
+            format_time(time_s),
+            format_time(float(np.median(b.other_s))) if b.other_s else "-",
             "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other.ratio, other.verdict),
-            format_rate(rate.steps_per_s),
-            format_throughput(rate.flop_per_s, rate.share),
+            format_rate(b.steps / time_s),
+            format_throughput(b.flops / time_s, share),
             "1 (baseline)" if b.arm.is_baseline else _interval(b),
             _verdict(b),
         )
-        for b, rate, other in zip(benchmarks, rates, others, strict=True)
+        for b, time_s, (_, share), other in zip(benchmarks, times_s, limits, others, strict=True)
     ]
     arm, processes = first.arm, len(set(first.process))
     in_processes = f" in {processes} processes" if processes > 1 else ""
@@ -95,7 +98,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
             f"{clock} times.",
             f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
             + (" Noisy: smaller differences cannot be seen here." if first.floor > NOISY_FLOOR else ""),
-            f"%: of the machine's nearer limit, here {LIMITS[rates[0].limit]}.",
+            f"%: of the machine's nearer limit, here {LIMITS[limits[0][0]]}.",
             *_notes(results, benchmarks),
         ),
     )

@@ -7,7 +7,7 @@ import pytest
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.pairs import difference
-from trigru.bench.analysis.rates import rates_of
+from trigru.bench.analysis.rates import limit_of
 from trigru.bench.analysis.speedups import speedups
 from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
 
@@ -96,7 +96,7 @@ def test_that_versions_differ_is_said_of_linen():
 @pytest.mark.parametrize("kernel", ["stock", "fused"])
 def test_how_near_large_is_to_the_machines_limit(kernel):
     shares = [
-        rates_of(run("kernel"), b).share
+        limit_of(run("kernel"), b)[1]
         for b in run("kernel").benchmarks
         if str(b.arm.workload) == "large"
         and b.arm.kernel == kernel
@@ -108,7 +108,7 @@ def test_how_near_large_is_to_the_machines_limit(kernel):
 
 
 def test_no_forward_pass_of_the_kernel_is_slower_than_that_of_onnx_runtime():
-    found = [s for s in speedups(run("inference"), peers=True) if s.other.arm.port == "onnxruntime"]
+    found = [s for s in speedups(run("inference"), "peers") if s.other.arm.port == "onnxruntime"]
     assert len(found) == 16, "four ports on four workloads"
     assert {s.verdict for s in found} == {"faster", "indistinguishable"}
     assert {s.verdict for s in found if str(s.benchmark.arm.workload) == "long"} == {"faster"}
@@ -140,7 +140,7 @@ def test_versions_matter():
     """To linen's train step on one sequence."""
     new, old = (facts(name, "question", "train_step", "linen[train_state]") for name in ("cpu", "cpu-py311"))
     assert new.ratio_high < old.ratio_low
-    assert BY_SERIES == {"0.10": round(old.ratio, 2), "0.12": round(new.ratio, 2)}
+    assert {"0.10": round(old.ratio, 2), "0.12": round(new.ratio, 2)} == BY_SERIES
     assert {run(name).datetime[:10] for name in ("cpu", "cpu-py311")} == {PUBLISHED}
     says("docs/which-framework.md", "**It depends on your versions**, too:")
 
