@@ -17,7 +17,7 @@ from ...common.port.programs import ProgramFacts
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
-from .statistics import Comparison, as_ratio, effect_of, noise_floor, verdict
+from .statistics import Comparison, compare, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
@@ -78,9 +78,8 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
 
 def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     """The time of one over that of the other, and the verdict on the first."""
-    process = one.process
-    ratio = as_ratio(effect_of(np.log(one.time_s) - np.log(other.time_s), process))
-    return ratio, verdict(ratio, one.floor, process)
+    ratio = compare(one.time_s, other.time_s, one.process)
+    return ratio, verdict(ratio, one.floor, one.process)
 
 
 def _counts(mine: ProgramFacts | None, its: ProgramFacts | None) -> tuple[tuple[str, int, int], ...]:
@@ -115,9 +114,9 @@ def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
         return None
     if not baseline.other_process == duplicate.other_process == process:
         return None
-    mine, base, copy = (np.log(found.other_s) for found in (b, baseline, duplicate))
-    floor = noise_floor(as_ratio(effect_of(copy - base, process)), len({*process}))
-    ratio = as_ratio(effect_of(mine - base, process))
+    mine_s, base_s, copy_s = (np.asarray(found.other_s) for found in (b, baseline, duplicate))
+    floor = noise_floor(compare(copy_s, base_s, process), len({*process}))
+    ratio = compare(mine_s, base_s, process)
     return OtherClock(ratio, floor, verdict(ratio, floor, process))
 
 

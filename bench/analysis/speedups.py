@@ -72,17 +72,13 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
 
 
 def means_of(found: list[Speedup]) -> list[Speedup]:
-    """The geometric mean over groups of each arm and peer in a phase, where it has several groups.
-
-    If a run was interrupted, groups that only one process measured are left out: they do not show how processes differ.
-    """
+    """The geometric mean over groups of each arm and peer in a phase, where it has several groups."""
     of_arms = grouped(found, lambda s: (s.benchmark.arm.phase, s.arm, s.other.name)).values()
     return [mean_speedup(of_arm) for of_arm in of_arms if len(of_arm) > 1]
 
 
 def mean_speedup(found: list[Speedup]) -> Speedup:
     """That of one arm, kernel, peer and phase."""
-    found = [s for s in found if s.effect.processes > 1] or found
     return replace(
         found[0],
         groups=len(found),

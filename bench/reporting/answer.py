@@ -162,7 +162,7 @@ def sure_lines(found: Answer) -> list[str]:
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         order = " (medians may order otherwise)" * any(_misleads(row, way) for row in found.rows for way in row.cells)
-        least = "" if found.least is None else f"; differences below {found.least[0]:.1%} may be missed"
+        least = "" if found.least is None else f"; differences below {found.least:.1%} may be missed"
         lines.append(f"*: no other is faster, round by round{order}{least}.")
     if any(len(of_way) > 1 and not row.fastest.get(way) for row in found.rows for way, of_way in row.cells.items()):
         lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")

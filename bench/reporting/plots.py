@@ -94,7 +94,7 @@ def title_of(row: Row) -> str:
     """What is measured in a row.
 
     >>> from ..results.arm import Sized
-    >>> title_of(Row(Sized("question"), "B=1 T=50 D=20 H=200", "train_step", 1e-3, 0.01, {}, {}, {}, {}))
+    >>> title_of(Row(Sized("question"), "B=1 T=50 D=20 H=200", "train_step", 0.01, {}, {}, {}, {}))
     'train step, B=1 T=50 D=20 H=200'
     """
     return f"{PHASES[row.phase]}, {row.shape}"

@@ -20,21 +20,19 @@ _NOTE = (
     "quotient of the medians per call."
 )
 _MEANS = "Means are geometric, and of these workloads alone; their effect has to exceed the mean of the noise floors."
-_LEFT_OUT = "They leave out what one process alone measured, since this run was interrupted."
 
 
 def speedup_tables(results: Results) -> list[Section]:
     """What each kernel gains over the frameworks' own cells and over peers, and what several devices gain over one."""
     return [
-        _table(over, kernel, found, complete=results.trigru.complete)
+        _table(over, kernel, found, means_of(found) if results.trigru.complete and over != "one device" else [])
         for over in _TABLES
         for kernel, found in grouped(speedups(results, over), lambda s: str(s.benchmark.arm.kernel)).items()
     ]
 
 
-def _table(over: Over, kernel: str, found: list[Speedup], *, complete: bool) -> Section:
+def _table(over: Over, kernel: str, found: list[Speedup], means: list[Speedup]) -> Section:
     title, note, last, cell = _TABLES[over]
-    means = [] if over == "one device" else means_of(found)
     rows = [
         (
             str(s.benchmark.arm.workload) if s.groups == 1 else f"mean of {s.groups}",
@@ -49,7 +47,7 @@ def _table(over: Over, kernel: str, found: list[Speedup], *, complete: bool) -> 
         for s in (*means, *found)
     ]
     differing = {s.other.name: s.other.facts.differs for s in found if s.other.facts.differs}
-    notes = [f"{_NOTE} {note}", *[_MEANS + f" {_LEFT_OUT}" * (not complete)] * bool(means)]
+    notes = [f"{_NOTE} {note}", *[_MEANS] * bool(means)]
     notes += [f"{n}*: other equations ({how}), so it is not compared with the oracle." for n, how in differing.items()]
     columns = "workload", Words("phase"), Prose("arm"), Prose("over"), "a call", "speedup", Words("verdict"), last
     return Section(title.format(kernel=kernel), columns, rows, tuple(notes))

@@ -39,7 +39,5 @@ def cold_start_tables(found: ColdStarts) -> list[Section]:
     ]
     before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
     notes.append(f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.")
-    if not all(port.peak_known for port in ports):
-        notes.append("Peak memory is unknown where the platform does not report it.")
     columns = ("port", *PARTS, "total [min, max]", "peak memory", *(["on the device"] * on_device))
     return [Section("Cold start: from Python to the first train step", columns, rows, tuple(notes))]
