@@ -73,12 +73,7 @@ class Measured:
 
     def group(self, workload: str, phase: str) -> list[Benchmark]:
         """The arms of the stock division that did the same work."""
-        (found,) = (
-            g
-            for g in self.run.groups().values()
-            if (str(g[0].arm.workload), g[0].arm.phase, g[0].arm.division) == (workload, phase, "stock")
-        )
-        return found
+        return self.run.groups()[f"{workload}/{phase}/float32/stock"]
 
     def size(self, workload: str, phase: str) -> str:
         """Sizes in words."""

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..analysis.pairs import NEGLIGIBLE, Overhead, negligible_from, overheads
+from ..analysis.pairs import NEGLIGIBLE, by_size, negligible_from, same_program
+from ..analysis.rates import baseline_of
 from ..analysis.speedups import Over, Speedup, means_of, speedups
 from ..results.grouping import grouped
-from ..results.record import Results
+from ..results.record import Benchmark, Results
 from .numbers import format_bytes, format_interval, format_time
 from .sections import Prose, Section, Words
 
@@ -96,19 +97,15 @@ _TABLES: dict[Over, tuple[str, str, str, Callable[[Speedup], str]]] = {
 
 def overhead_tables(results: Results) -> list[Section]:
     """Overhead against the swept size; no table where none is swept."""
-    found = overheads(results)
-    sizes = sorted({overhead.size for overhead in found if overhead.size is not None})
-    if len(sizes) < 2:
-        return []
+    found = by_size(results)
+    sizes = sorted({size for of_arm in found.values() for size in of_arm})
     rows = []
-    for phase in dict.fromkeys(o.benchmark.arm.phase for o in found):
-        for arm in dict.fromkeys(o.benchmark.name for o in found):
-            mine = {o.size: o for o in found if (o.benchmark.name, o.benchmark.arm.phase) == (arm, phase)}
-            cells = [_share(mine[size]) if size in mine else "-" for size in sizes]
-            size, is_sure = negligible_from(list(mine.values()))
-            rows.append(
-                (f"{arm} {phase}", *cells, "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure))
-            )
+    for (arm, phase), of_arm in found.items():
+        cells = [_share(results, of_arm[size]) if size in of_arm else "-" for size in sizes]
+        size, is_sure = negligible_from(of_arm)
+        rows.append(
+            (f"{arm} {phase}", *cells, "beyond" if size is None else f"{size}" + " by estimate" * (not is_sure))
+        )
     table = Section(
         f"Framework overhead against size: share of pure[jit]'s time, by {results.trigru.plan.swept}",
         (Prose("arm"), *map(str, sizes), f"under {NEGLIGIBLE:.0%} from"),
@@ -118,8 +115,9 @@ def overhead_tables(results: Results) -> list[Section]:
             '"by estimate": the estimates do, but the intervals do not. *: it runs another program.',
         ),
     )
-    return [table]
+    return [table] * bool(rows)
 
 
-def _share(overhead: Overhead) -> str:
-    return f"{overhead.share:+.1%}" + ("" if overhead.over.same_program else "*")
+def _share(results: Results, b: Benchmark) -> str:
+    baseline = baseline_of(results.groups()[b.group])
+    return f"{b.ratio - 1:+.1%}" + ("" if same_program(b, baseline) else "*")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from support.runs import draw_kernels, make_arm, make_benchmark, make_results, plan, with_benchmarks, with_facts
 from trigru.bench.analysis.answer import answer
-from trigru.bench.analysis.pairs import overheads
 from trigru.bench.analysis.rates import best_ceilings
 from trigru.bench.analysis.sight import sight
 from trigru.bench.analysis.speedups import mean_speedup, speedups
@@ -61,7 +60,6 @@ def test_kernels_are_compared_with_themselves_on_one_device(rng):
 
 def test_arms_on_several_devices_stand_in_no_other_table(rng):
     run = on_devices(rng, TIMES)
-    assert {o.benchmark.name for o in overheads(run)} == {"linen[apply]"}
     (row,) = answer(run).rows
     assert [cell.ratio for cell in row.cells["functional"].values()] == pytest.approx([3.0])
     (linen,) = (row for row in timings([run], styles=["functional"]) if row.port == "linen")
