@@ -129,13 +129,22 @@ def verify(
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
 
 
-def _tell(measurements: list[Measurement], missing: dict[str, str], ports: Sequence[str], *, json: bool) -> None:
-    """Print measurements."""
+def _tell(
+    measurements: list[Measurement],
+    missing: dict[str, str],
+    ports: Sequence[str],
+    *,
+    json: bool,
+    findings: list[upstream.Finding] | None = None,
+) -> None:
+    """Print measurements; of the frameworks' own parts, also the departures that these show."""
     if json:
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages)))
-    else:
+        typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
+    elif findings is None:
         show(equality_tables(measurements))
+    else:
+        show([equality_table(measurements, failures=False), departures_table(findings)])
 
 
 def verify_together(
@@ -188,11 +197,7 @@ def report_upstream(
     found = _measure(subjects, read_dtypes(dtypes), read_checks(checks) or OF_PARTS, prover=prover)
     measurements = list(chain(*found.values()))
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
-    if json:
-        packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
-    else:
-        show([equality_table(measurements, failures=False), departures_table(findings)])
+    _tell(measurements, missing, chosen, json=json, findings=findings)
     off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
     if off_record:
         say(f"{off_record} of {len(findings)} departures are not as on record.")

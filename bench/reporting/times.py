@@ -23,6 +23,15 @@ WHAT_OTHER_IS = {
     "is, which is latency.",
 }
 MEASURE = "time / pure[jit]"
+CAUSES = {
+    "none": "no difference",
+    "equations": "other equations",
+    "unread": "a program that could not be read",
+    "boundary": "crossing the jit boundary with the same program",
+    "style": "called in another way",
+    "program": "another program",
+    "unexplained": "the same program, unexplained",
+}
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
@@ -39,32 +48,23 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def explain(found: Difference) -> str:
-    """Why an arm takes longer or shorter than another.
+    """Why an arm takes longer or shorter than another, and by how much.
 
     >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
-    'crossing the jit boundary: +3.0 [+2.0, +4.0] µs a call over a[y], whose program it runs'
+    'crossing the jit boundary with the same program: +3.0 [+2.0, +4.0] µs a call over a[y]'
     >>> dots = (("dots", 6, 2),)
     >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
-    'another program, of 6 dots where b[x] has 2: +300.0 [+200.0, +400.0] µs a call'
+    'another program, of 6 dots, not 2: +300.0 [+200.0, +400.0] µs a call over b[x]'
     """
     bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
-    cost = "{} [{}, {}] µs a call".format(*bounds)
-    mine = ", ".join(f"{count} {name}" for name, count, _ in found.counts)
-    its = ", ".join(str(count) for _, _, count in found.counts)
-    program = "another program, of " + (
-        f"{mine} where {found.other} has {its}"
-        if found.counts
-        else f"as many products, loops, transposes and fusions as that of {found.other}"
+    counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in found.counts)
+    differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
+    return "{}{}: {} [{}, {}] µs a call over {}".format(
+        CAUSES[found.cause],
+        "" if found.same_program or found.cause not in ("style", "program") else differs,
+        *bounds,
+        found.other,
     )
-    return {
-        "none": "no difference",
-        "equations": "other equations",
-        "unread": "no XLA program to look at",
-        "boundary": f"crossing the jit boundary: {cost} over {found.other}, whose program it runs",
-        "style": f"called in another way{'' if found.same_program else f', and {program}'}: {cost}",
-        "program": f"{program}: {cost}",
-        "unexplained": f"unexplained: {cost} over {found.other}, whose program it runs",
-    }[found.cause]
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
