@@ -96,12 +96,12 @@ def workloads() -> str:
 def styles() -> str:
     """The table of call styles."""
 
-    def cells(row):
-        source = f" ([source]({row.style.source}))" if row.style.source else ""
-        return row.port.title, f"`{row.style.name}`", row.labels, f"`{row.style.summary}`{source}"
+    def cells(port, style, labels):
+        source = f" ([source]({style.source}))" if style.source else ""
+        return port.title, f"`{style.name}`", labels, f"`{style.summary}`{source}"
 
     columns = "port", "call style", "label", "what its user writes"
-    return table_of(columns, [cells(row) for row in style_rows(_own_ports())])
+    return table_of(columns, [cells(*row) for row in style_rows(_own_ports())])
 
 
 def _own_ports():

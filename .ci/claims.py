@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from decision import SITUATIONS, Measured, in_one_piece, ratio_text, table_of  # beside this script
+from decision import SITUATIONS, Measured, longer, ratio_text, table_of  # beside this script
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import Difference, difference
-from trigru.bench.analysis.statistics import Comparison
-from trigru.bench.reporting.numbers import format_bytes, format_time_range
+from trigru.bench.analysis.pairs import difference
+from trigru.bench.reporting.numbers import format_bytes
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 #: The smallest model of the run, whose calls take as long as those that most issues timed, then the situations.
@@ -16,6 +15,17 @@ ROWS = (
     ("Smallest model, train step", "tiny", "train_step"),
     *SITUATIONS,
 )
+#: The columns of each table: a heading, and the two arms that are compared, each a port and its style.
+TABLES = {
+    "nnx-equinox": [("as documented", *(("nnx", DOCUMENTED), ("equinox", DOCUMENTED))),
+                    ("functional", *(("nnx", FUNCTIONAL), ("equinox", FUNCTIONAL)))],
+    "equinox-linen": [("as documented", *(("equinox", DOCUMENTED), ("linen", DOCUMENTED))),
+                      ("functional", *(("equinox", FUNCTIONAL), ("linen", FUNCTIONAL)))],
+    "nnx-styles": [(f"`nnx.jit` / `{name}`, and the difference", ("nnx", DOCUMENTED), ("nnx", name))
+                   for name in ("nnx.jit-tree", "cached_partial", "split-merge")],
+    "equinox-styles": [("`filter_jit` / `partition`, and the difference",
+                        *(("equinox", DOCUMENTED), ("equinox", FUNCTIONAL)))],
+}  # fmt: skip
 
 
 def claim_tables(results: Path, part: str) -> str:
@@ -23,44 +33,21 @@ def claim_tables(results: Path, part: str) -> str:
     measured = Measured(load(results / "cpu.json.gz"))
     if part == "memory":
         return _memory(measured)
-    tables = {
-        "nnx-equinox": lambda: _frameworks(measured, "nnx", "equinox"),
-        "equinox-linen": lambda: _frameworks(measured, "equinox", "linen"),
-        "nnx-styles": lambda: _styles(measured, "nnx", ("nnx.jit-tree", "cached_partial", FUNCTIONAL)),
-        "equinox-styles": lambda: _styles(measured, "equinox", (FUNCTIONAL,)),
-    }
-    return tables[part]()
+    columns = TABLES[part]
+    rows = [
+        (f"{text}: {measured.size(*at)}", *(_cell(measured, at, *arms) for _, *arms in columns)) for text, *at in ROWS
+    ]
+    return table_of(("situation", *(heading for heading, *_ in columns)), rows)
 
 
-def _frameworks(measured: Measured, one: str, other: str) -> str:
-    rows = []
-    for text, workload, phase in ROWS:
-        cells = []
-        for way in (DOCUMENTED, FUNCTIONAL):
-            arms = [measured.arm(workload, phase, port, way) for port in (one, other)]
-            cells.append(_ratio(difference(measured.run, *arms)))
-        rows.append((f"{text}: {measured.size(workload, phase)}", *cells))
-    return table_of(("situation", "as documented", "called alike"), rows)
-
-
-def _styles(measured: Measured, port: str, styles: tuple[str, ...]) -> str:
-    names, rows = {}, []
-    for text, workload, phase in ROWS:
-        documented, cells = measured.arm(workload, phase, port, DOCUMENTED), []
-        for style in styles:
-            arm = measured.arm(workload, phase, port, style)
-            if arm is None:
-                cells.append("not measured")
-                continue
-            names[style] = arm.arm.style
-            d = difference(measured.run, documented, arm)
-            cells.append(_ratio(d))
-            if d.verdict == "slower":
-                more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
-                cells[-1] += f", +{in_one_piece(more)}"
-        rows.append((f"{text}: {measured.size(workload, phase)}", *cells))
-    columns = (f"`{documented.arm.style}` / `{names[style]}`, and the difference" for style in styles)
-    return table_of(("situation", *columns), rows)
+def _cell(measured: Measured, at: list[str], one: tuple[str, str], other: tuple[str, str]) -> str:
+    """The ratio of two arms; of two styles of one framework, also the difference."""
+    arms = [measured.arm(*at, *arm) for arm in (one, other)]
+    if None in arms:
+        return "not measured"
+    found = difference(measured.run, *arms)
+    more = longer(found) if one[0] == other[0] else ""
+    return ratio_text(found, found.verdict) + f", +{more}" * bool(more)
 
 
 def _memory(measured: Measured) -> str:
@@ -71,7 +58,3 @@ def _memory(measured: Measured) -> str:
             cells = [format_bytes(arm.facts.program.temp_bytes) for arm in arms]
             rows.append((f"{text}: {measured.size(workload, phase)}", *cells))
     return table_of(("train step", "`nnx.jit`", "functional"), rows)
-
-
-def _ratio(found: Difference) -> str:
-    return ratio_text(Comparison(found.ratio, found.low, found.high), found.verdict)

@@ -1,25 +1,21 @@
 """The tables of docs/which-framework.md: what each framework takes in a situation, from docs/results."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from trigru.bench.analysis.answer import WAYS, Answer, Row, answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference, frameworks, other_clock
+from trigru.bench.analysis.pairs import Difference, difference, frameworks, other_clock
 from trigru.bench.analysis.rates import baseline_of
-from trigru.bench.analysis.starts import summarise_starts
 from trigru.bench.analysis.statistics import Comparison, Effect, effect_of
 from trigru.bench.reporting.naming import name_of
-from trigru.bench.reporting.numbers import count, format_interval, format_time, format_time_range
+from trigru.bench.reporting.numbers import Interval, count, format_interval, format_time, format_time_range
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.results.record import Benchmark, Results
-from trigru.bench.timing.coldstart import ColdStart
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 #: What people do, as a workload and a phase of the published run.
@@ -77,12 +73,7 @@ class Measured:
 
     def group(self, workload: str, phase: str) -> list[Benchmark]:
         """The arms of the stock division that did the same work."""
-        (found,) = (
-            g
-            for g in self.run.groups().values()
-            if (str(g[0].arm.workload), g[0].arm.phase, g[0].arm.division) == (workload, phase, "stock")
-        )
-        return found
+        return self.run.groups()[f"{workload}/{phase}/float32/stock"]
 
     def size(self, workload: str, phase: str) -> str:
         """Sizes in words."""
@@ -105,7 +96,7 @@ class Measured:
 
 
 def decision_tables(results: Path) -> str:
-    """Times in both loops, what to write, and what else is compared."""
+    """Times in both loops, and what to write."""
     measured = Measured(load(results / "cpu.json.gz"))
     return "\n\n".join(
         [
@@ -121,8 +112,6 @@ def decision_tables(results: Path) -> str:
             _writing(measured),
             "No other framework is faster than those named, beyond chance, within the rounds of the run. What a style "
             "saves is beside `nnx.jit` and `filter_jit`, each call waited for.",
-            "### What else was compared",
-            _else(measured.answer, results),
             *provenance_lines(measured.run)[:2],
         ]
     )
@@ -149,11 +138,11 @@ def _in_flight(measured: Measured, arm: Benchmark) -> str:
     return "none" if found is None else _cell(float(np.median(arm.other_s)), found.ratio, found.verdict)
 
 
-def _cell(time_s: float, ratio: Comparison, verdict: str) -> str:
+def _cell(time_s: float, ratio: Interval, verdict: str) -> str:
     return f"{in_one_piece(format_time(time_s))}, {ratio_text(ratio, verdict)}"
 
 
-def ratio_text(ratio: Comparison, verdict: str) -> str:
+def ratio_text(ratio: Interval, verdict: str = "") -> str:
     """A ratio with its interval; in round brackets where it is indistinguishable from 1."""
     text = in_one_piece(format_interval(ratio, 2))
     return f"({text})" if verdict == "indistinguishable" else text
@@ -165,61 +154,35 @@ def in_one_piece(text: str) -> str:
 
 
 def _writing(measured: Measured) -> str:
-    rows = []
-    for text, workload, phase in SITUATIONS:
-        row = measured.row(workload, phase)
-        fastest = [", ".join(map(name_of, row.fastest[way])) for way in WAYS]
-        nnx = ("nnx.jit-tree", "cached_partial", FUNCTIONAL)
-        rows.append(
-            (
-                text,
-                *fastest,
-                _saving(measured, workload, phase, "nnx", nnx),
-                _saving(measured, workload, phase, "equinox", (FUNCTIONAL,)),
-            )
+    columns = "situation", "fastest as documented", "fastest functional", "NNX", "Equinox"
+    rows = [
+        (
+            text,
+            *(", ".join(map(name_of, measured.row(*at).fastest[way])) for way in WAYS),
+            _saving(measured, at, "nnx", ("nnx.jit-tree", "cached_partial", FUNCTIONAL)),
+            _saving(measured, at, "equinox", (FUNCTIONAL,)),
         )
-    columns = "situation", "fastest as documented", "fastest called alike", "NNX", "Equinox"
+        for text, *at in SITUATIONS
+    ]
     return table_of(columns, rows)
 
 
-def _saving(measured: Measured, workload: str, phase: str, port: str, styles: tuple[str, ...]) -> str:
+def _saving(measured: Measured, at: Sequence[str], port: str, styles: Sequence[str]) -> str:
     """The time that each style saves beside the documented one, where it was shown to save any."""
-    documented, found = measured.arm(workload, phase, port, DOCUMENTED), []
+    documented, saved = measured.arm(*at, port, DOCUMENTED), []
+    assert documented is not None
     for style in styles:
-        arm = measured.arm(workload, phase, port, style)
-        if arm is None or documented is None:
-            continue
-        d = difference(measured.run, documented, arm)
-        if d.verdict == "slower":
-            saved = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
-            found.append(f"`{arm.arm.style}` saves {in_one_piece(saved)}")
-    return "<br>".join(found) or f"`{documented.arm.style}`, as documented"
+        arm = measured.arm(*at, port, style)
+        if arm is not None and (more := longer(difference(measured.run, documented, arm))):
+            saved.append(f"`{arm.arm.style}` saves {more}")
+    return "<br>".join(saved) or f"`{documented.arm.style}`, as documented"
 
 
-def _else(found: Answer, results: Path) -> str:
-    content = json.loads((results / "cold_start.json").read_text(encoding="utf-8"))
-    starts = {port.port: port for port in summarise_starts(msgspec.convert(content["starts"], list[ColdStart]))}
-    compiling = {port: f"{s.total_s:.3g} s [{s.least_s:.3g}, {s.most_s:.3g}]" for port, s in starts.items()}
-    if "conversion" not in found.checks or not all(proof.is_equal for proof in found.proofs or ()):
-        raise SystemExit("docs/results/cpu.json.gz does not prove that every port converts parameters bit for bit.")
-    rows = [
-        (
-            "From Python to the first train step, median and range",
-            *(compiling[port] for port in found.ports),
-            "[keep compiled programs](#keep-compiled-programs)",
-        ),
-        (
-            "Parameters that go to another framework and back",
-            *("bit for bit" for _ in found.ports),
-            "[`trigru convert`](convert.md)",
-        ),
-        (
-            "Training with the batch spread over devices",
-            *("one exchange a train step" for _ in found.ports),
-            "[`shard_map`, or the fused kernel](recipes/devices.md)",
-        ),
-    ]
-    return table_of(("", *map(name_of, found.ports), "what to do"), rows)
+def longer(found: Difference) -> str:
+    """The time by which the first takes longer, with its interval; nothing where that was not shown."""
+    if found.verdict != "slower":
+        return ""
+    return in_one_piece(format_time_range(found.difference_s, found.difference_low_s, found.difference_high_s))
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,14 +1,13 @@
 """The generated parts of the docs that tell what published runs found."""
 
-import json
 from pathlib import Path
 
-import msgspec
 from decision import Measured, ratio_text, table_of  # beside this script
 from pictures import themed_picture
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.speedups import Speedup, mean_speedup, speedups
+from trigru.bench.analysis.starts import load_starts
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.naming import name_of
 from trigru.bench.reporting.provenance import provenance_lines
@@ -16,7 +15,6 @@ from trigru.bench.reporting.sections import markdown, markdown_table
 from trigru.bench.reporting.speedups import overhead_tables
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.results.grouping import grouped
-from trigru.bench.timing.coldstart import ColdStart
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -33,7 +31,7 @@ def results() -> str:
             "",
             screen(),
             "",
-            themed_picture("answer-all", "Each framework as documented and called alike, in every row"),
+            themed_picture("answer-all", "Each framework as documented and in functional style, in every row"),
             "",
             "## Against model size",
             "",
@@ -51,17 +49,16 @@ def results() -> str:
 
 def cold_start() -> str:
     """How long each port's users wait for the first train step."""
-    content = json.loads((DOCS / "results" / "cold_start.json").read_text(encoding="utf-8"))
-    loads = content["load_before"], content["load_after"]
-    (table,) = cold_start_tables(msgspec.convert(content["starts"], list[ColdStart]), content["datetime"], loads)
-    versions = ", ".join(f"{name} {version}" for name, version in content["machine"]["versions"].items())
-    return "\n\n".join([markdown_table(table), *table.notes, f"{content['machine']['device']}; {versions}."])
+    found = load_starts(DOCS / "results" / "cold_start.json")
+    (table,) = cold_start_tables(found)
+    versions = ", ".join(f"{name} {version}" for name, version in found.machine.versions.items())
+    return "\n\n".join([markdown_table(table), *table.notes, f"{found.machine.device}; {versions}."])
 
 
 def _kernel(name: str) -> str:
     """The fused kernel against each port's own cell, a row for each size, and plain JAX's against peers in the mean."""
     measured = Measured(load(DOCS / "results" / f"{name}.json.gz"))
-    own, peers = speedups(measured.run), speedups(measured.run, peers=True)
+    own, peers = speedups(measured.run), speedups(measured.run, "peers")
     columns = "own cell / fused", *map(_column, _ports(own))
     rows = [
         (measured.size(workload, of[0].benchmark.arm.phase), *map(_speedup, of))

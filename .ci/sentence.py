@@ -8,7 +8,7 @@ from trigru.bench.analysis.answer import Cell
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.naming import name_of
-from trigru.bench.reporting.numbers import format_interval, format_time
+from trigru.bench.reporting.numbers import Interval, format_interval, format_time
 from trigru.bench.upgrades.changes import FAILING
 from trigru.bench.upgrades.matrix import read
 from trigru.bench.upgrades.tables import change_lines
@@ -16,11 +16,11 @@ from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 STEP, SHORT, COMMON = ("question", "step"), ("question", "train_step"), ("medium", "train_step")
 #: The version set of the published matrix whose report is shown, how many of its lines, and their longest.
-SHOWN, LINES, LONGEST = "2025-09-15", 6, 100
+SHOWN, LINES, LONGEST = "2025-09-15", 5, 100
 
 
 def answer_sentences(results: Path, docs: str = "") -> str:
-    """One step as documented, the same called alike, training, and what other versions change.
+    """One step as documented, the same in functional style, training, and what other versions change.
 
     Args:
         docs: what leads from the page to the docs.
@@ -28,23 +28,23 @@ def answer_sentences(results: Path, docs: str = "") -> str:
     new, old = (Measured(load(results / f"{name}.json.gz")) for name in ("cpu", "cpu-py311"))
     step, common = new.row(*STEP), new.row(*COMMON)
     documented = sorted(step.cells[DOCUMENTED].items(), key=lambda item: item[1].ratio)
-    alike = [(port, step.cells[FUNCTIONAL][port]) for port, _ in documented[1:]]
-    apart = max((d for d in common.pairs[DOCUMENTED]), key=lambda d: max(d.ratio, 1 / d.ratio))
-    most = (apart.ratio, apart.low, apart.high)
-    most = most if apart.ratio > 1 else (1 / apart.ratio, 1 / apart.high, 1 / apart.low)
-    linen = [m.row(*SHORT).cells[DOCUMENTED]["linen"] for m in (new, old)]
-    versions = [m.run.trigru.machine.versions["jax"] for m in (new, old)]
+    functional = [(port, step.cells[FUNCTIONAL][port]) for port, _ in documented[1:]]
+    ratios = [Comparison(d.ratio, d.low, d.high) for d in common.pairs[DOCUMENTED]]
+    most = max((ratio if ratio.ratio > 1 else ratio.inverse for ratio in ratios), key=lambda ratio: ratio.ratio)
+    linen = [f"{_ratio(m.row(*SHORT).cells[DOCUMENTED]['linen'])} times" for m in (new, old)]
     first, *others = (f"{name_of(port)} {_time(cell)}" for port, cell in documented)
     return "\n".join(
         [
-            f"- **One time step a call, as documented** ({new.size(*STEP)}): "
+            f"- **One step a call, as documented** ({new.size(*STEP)}): "
             f"{'; '.join((f'{first} times plain JAX', *others))}.",
             f"- **The same with two lines more** ([functional]({docs}call-styles.md)): "
-            f"{'; '.join(f'{name_of(port)} {_time(cell)}' for port, cell in alike)}.",
-            f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes "
-            f"{format_interval(Comparison(*most), 2)} times as long as the fastest.",
-            f"- **Versions matter:** linen's train step on one sequence takes {_ratio(linen[0])} times plain JAX's "
-            f"with jax {versions[0]}, {_ratio(linen[1])} times with jax {versions[1]}.",
+            f"{'; '.join(f'{name_of(port)} {_time(cell)}' for port, cell in functional)}.",
+            f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes {_ratio(most)} times as long "
+            "as the fastest.",
+            f"- **Versions matter:** linen's train step on one sequence takes {linen[0]} plain JAX's with {new.jax}, "
+            f"{linen[1]} with {old.jax}.",
+            "",
+            "Ratios are medians of pairs within rounds, not quotients of times.",
         ]
     )
 
@@ -53,8 +53,8 @@ def _time(cell: Cell) -> str:
     return f"{format_time(cell.time_s)}, {_ratio(cell)}"
 
 
-def _ratio(cell: Cell) -> str:
-    return format_interval(Comparison(cell.ratio, cell.low, cell.high), 2)
+def _ratio(found: Interval) -> str:
+    return format_interval(found, 2)
 
 
 def upgrade_lines(results: Path) -> str:
@@ -65,4 +65,5 @@ def upgrade_lines(results: Path) -> str:
     moved = [f"{name} {before.versions[name]} -> {after.versions[name]}" for name in ("jax", "flax")]
     head, *lines = change_lines(after.moved, FAILING)
     lines = [head, f"Versions: {', '.join(moved)}, and others.", *lines]
-    return "\n".join(["```text", *(shorten(line, LONGEST, placeholder="...") for line in lines[:LINES]), "```"])
+    shown = [shorten(line, LONGEST, placeholder=" [...]") for line in lines[:LINES]]
+    return "\n".join(["```text", *shown, f"[... {len(lines) - LINES} lines more]", "```"])

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-from decision import SITUATIONS, Measured, in_one_piece, table_of  # beside this script
+from decision import SITUATIONS, Measured, ratio_text, table_of  # beside this script
 from trigru.bench.analysis.answer import WAYS
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.statistics import CONFIDENCE, Comparison, compare_effects, verdict
-from trigru.bench.reporting.naming import name_of
-from trigru.bench.reporting.numbers import count, format_interval
-from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
+from trigru.bench.analysis.statistics import CONFIDENCE, compare_effects, verdict
+from trigru.bench.reporting.naming import CALLED, name_of
+from trigru.bench.reporting.numbers import count
 
 #: The published run, and the run of the last versions that Python 3.11 has.
 NEW, OLD = "cpu.json.gz", "cpu-py311.json.gz"
-WAY_NAMES = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike"}
 
 
 def version_tables(results: Path) -> str:
@@ -22,14 +20,14 @@ def version_tables(results: Path) -> str:
         return f"One set of versions was measured: {new.versions}."
     old = Measured(load(results / OLD))
     changed = [
-        (text, name_of(port), WAY_NAMES[way], *found)
+        (text, name_of(port), CALLED[way], *found)
         for text, workload, phase in SITUATIONS
         for way in WAYS
         for port in new.answer.ports
         if (found := _changed(old, new, workload, phase, way, port))
     ]
     winners = table_of(
-        ("situation", *(f"{measured.jax}, {WAY_NAMES[way]}" for way in WAYS for measured in (old, new)), "same answer"),
+        ("situation", *(f"{measured.jax}, {CALLED[way]}" for way in WAYS for measured in (old, new)), "same answer"),
         [_winners(old, new, text, workload, phase) for text, workload, phase in SITUATIONS],
     )
     total = len(WAYS) * len(SITUATIONS) * len(new.answer.ports)
@@ -58,8 +56,8 @@ def _changed(old: Measured, new: Measured, workload: str, phase: str, way: str, 
     if word == "indistinguishable":
         return ()
     cells = [measured.row(workload, phase).cells[way][port] for measured in (old, new)]
-    both = (in_one_piece(format_interval(Comparison(cell.ratio, cell.low, cell.high), 2)) for cell in cells)
-    return *both, f"**{word}**: {in_one_piece(format_interval(change, 2))}"
+    both = map(ratio_text, cells)
+    return *both, f"**{word}**: {ratio_text(change)}"
 
 
 def _winners(old: Measured, new: Measured, text: str, workload: str, phase: str) -> tuple[str, ...]:

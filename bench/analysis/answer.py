@@ -1,4 +1,4 @@
-"""The answer of a run: in each row of work, what each framework takes as documented and called alike, and who wins.
+"""The answer of a run: in each row of work, what each framework takes in both styles, and which is the fastest.
 
 A framework is never represented by the best of its call styles: menus of different length would be ranked. Plain JAX is
 what ratios are to; it is no framework, and does not compete.
@@ -53,7 +53,6 @@ class Row(Struct, frozen=True):
     """One phase of one workload.
 
     Args:
-        plain_s: median seconds per call of plain JAX.
         floor: the noise floor, as a fraction.
         cells: by way, one of WAYS, and by port.
         fastest: by way, the ports than which no other is faster. All of them, where they are not told apart; none,
@@ -65,7 +64,6 @@ class Row(Struct, frozen=True):
     workload: Sized
     shape: str
     phase: str
-    plain_s: float
     floor: float
     cells: dict[str, dict[str, Cell]]
     fastest: dict[str, list[str]]
@@ -87,8 +85,8 @@ class Answer(Struct, frozen=True):
         ports: the frameworks, in order; without plain JAX.
         missing: ports that are not available, with the reason.
         untimed: other arms without a number, by name, with the reason and in how many rows.
-        least: the least difference from plain JAX, as a fraction, that the run could find four times in five: in the
-            median of the rows, and in the noisiest.
+        least: the least difference from plain JAX, as a fraction, that the run could find four times in five, in the
+            median of the rows.
         dtypes: in which equality was measured.
         clock: that of all times but `other`; see `trigru.bench.results.run.Timed`.
         arithmetic: in which all was timed: the dtype, and the precision where it is not "highest".
@@ -102,7 +100,7 @@ class Answer(Struct, frozen=True):
     missing: dict[str, str]
     untimed: dict[str, tuple[str, int]]
     rows: list[Row]
-    least: tuple[float, float] | None
+    least: float | None
     datetime: str
     machine: Machine
     processes: int
@@ -130,7 +128,7 @@ def answer(results: Results) -> Answer:
         missing,
         {name: (of_name[0].reason, len(of_name)) for name, of_name in untimed.items()},
         [row for row in rows if row.cells],
-        (median(least), max(least)) if least else None,
+        median(least) if least else None,
         results.datetime,
         facts.machine,
         max((len({*b.process}) for b in results.benchmarks), default=0),
@@ -161,8 +159,7 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         for port, (one, other) in two.items()
         if other is not None and one is not other
     }
-    plain_s = float(np.median(baseline.time_s))
-    return Row(first.arm.workload, first.shape, first.arm.phase, plain_s, first.floor, cells, fastest, between, styles)
+    return Row(first.arm.workload, first.shape, first.arm.phase, first.floor, cells, fastest, between, styles)
 
 
 def _cell(results: Results, b: Benchmark, baseline: Benchmark) -> Cell:

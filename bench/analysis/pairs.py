@@ -15,9 +15,10 @@ from msgspec import Struct
 from ...common.gru.kernels import STOCK
 from ...common.port.programs import ProgramFacts
 from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
+from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from .rates import baseline_of
-from .statistics import Comparison, as_ratio, effect_of, noise_floor, verdict
+from .statistics import Comparison, compare, noise_floor, verdict
 
 #: The most that crossing the jit boundary was seen to take.
 BOUNDARY_LIMIT_S = 2e-3
@@ -26,8 +27,8 @@ NEGLIGIBLE = 0.01
 
 #: "none": there is no difference to explain. "equations": one arm computes something else. "unread": a program could
 #: not be read. "boundary": the same program, called in another way. "style": called in another way, and not the same
-#: program. "program": another program, called alike. "unexplained": the same program, called alike, or a difference
-#: beyond what the boundary can cost.
+#: program. "program": another program in the same style. "unexplained": the same program in the same style, or a
+#: difference beyond what the boundary can cost.
 Cause = Literal["none", "equations", "unread", "boundary", "style", "program", "unexplained"]
 
 
@@ -68,7 +69,7 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     ratio, word = _compared(one, other)
     difference_s, low_s, high_s = ((r - 1) * np.median(other.time_s) for r in (ratio.ratio, ratio.low, ratio.high))
     mine, its = one.facts.program, other.facts.program
-    same = None if mine is None or its is None else mine.fingerprint == its.fingerprint
+    same = same_program(one, other)
     return Difference(
         one.name, other.name,
         ratio.ratio, ratio.low, ratio.high, float(difference_s), float(low_s), float(high_s),
@@ -76,11 +77,16 @@ def difference(results: Results, one: Benchmark, other: Benchmark) -> Difference
     )  # fmt: skip
 
 
+def same_program(one: Benchmark, other: Benchmark) -> bool | None:
+    """Whether XLA runs the same program; None where one could not be read."""
+    mine, its = one.facts.program, other.facts.program
+    return None if mine is None or its is None else mine.fingerprint == its.fingerprint
+
+
 def _compared(one: Benchmark, other: Benchmark) -> tuple[Comparison, str]:
     """The time of one over that of the other, and the verdict on the first."""
-    process = one.process
-    ratio = as_ratio(effect_of(np.log(one.time_s) - np.log(other.time_s), process))
-    return ratio, verdict(ratio, one.floor, process)
+    ratio = compare(one.time_s, other.time_s, one.process)
+    return ratio, verdict(ratio, one.floor, one.process)
 
 
 def _counts(mine: ProgramFacts | None, its: ProgramFacts | None) -> tuple[tuple[str, int, int], ...]:
@@ -115,9 +121,9 @@ def other_clock(results: Results, b: Benchmark) -> OtherClock | None:
         return None
     if not baseline.other_process == duplicate.other_process == process:
         return None
-    mine, base, copy = (np.log(found.other_s) for found in (b, baseline, duplicate))
-    floor = noise_floor(as_ratio(effect_of(copy - base, process)), len({*process}))
-    ratio = as_ratio(effect_of(mine - base, process))
+    mine_s, base_s, copy_s = (np.asarray(found.other_s) for found in (b, baseline, duplicate))
+    floor = noise_floor(compare(copy_s, base_s, process), len({*process}))
+    ratio = compare(mine_s, base_s, process)
     return OtherClock(ratio, floor, verdict(ratio, floor, process))
 
 
@@ -169,48 +175,28 @@ def _vanishes_as_leaves(results: Results, one: Benchmark, other: Benchmark) -> b
     return _compared(first, then)[1] == "indistinguishable"
 
 
-@dataclass(frozen=True)
-class Overhead:
-    """How much longer than the baseline a call of an arm takes.
+def by_size(results: Results) -> dict[tuple[str, str], dict[int, Benchmark]]:
+    """Arms of the stock division by name and phase, then by the swept size; empty where none is swept."""
+    if (swept := results.trigru.plan.swept) is None:
+        return {}
+    arms = [b for b in results.benchmarks if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")]
+    return {
+        key: {b.arm.workload.sizes[swept]: b for b in of_arm}
+        for key, of_arm in grouped(arms, lambda b: (b.name, b.arm.phase)).items()
+    }
+
+
+def negligible_from(of_arm: dict[int, Benchmark]) -> tuple[int | None, bool]:
+    """The size from which an arm's overhead over the baseline is negligible, and whether the intervals confirm it.
 
     Args:
-        size: the swept size of the workload; None where none was swept.
-        over: the arm against the baseline. If XLA runs the baseline's program, the overhead is only that of crossing
-            the jit boundary.
-    """
-
-    benchmark: Benchmark
-    size: int | None
-    over: Difference
-
-    @property
-    def share(self) -> float:
-        """Of the baseline's time."""
-        return self.over.ratio - 1
-
-
-def overheads(results: Results) -> list[Overhead]:
-    """The overhead of every arm of the stock division, without the baseline."""
-    swept = results.trigru.plan.swept or ""
-    return [
-        Overhead(b, b.arm.workload.sizes.get(swept), difference(results, b, baseline_of(benchmarks)))
-        for benchmarks in results.groups().values()
-        for b in benchmarks
-        if (b.arm.division, b.arm.role, b.arm.way) == (STOCK, "arm", "")
-    ]
-
-
-def negligible_from(of_arm: list[Overhead]) -> tuple[int | None, bool]:
-    """The size from which an arm's overhead is negligible, and whether the intervals confirm it.
-
-    Args:
-        of_arm: of one arm and phase, one for each size.
+        of_arm: by the swept size.
     """
     sure, likely = None, None
-    for overhead in sorted(of_arm, key=lambda o: o.size or 0, reverse=True):
-        if overhead.share >= NEGLIGIBLE:
+    for size, b in sorted(of_arm.items(), reverse=True):
+        if b.ratio - 1 >= NEGLIGIBLE:
             break
-        if overhead.over.high - 1 < NEGLIGIBLE and sure == likely:
-            sure = overhead.size
-        likely = overhead.size
+        if b.ratio_high - 1 < NEGLIGIBLE and sure == likely:
+            sure = size
+        likely = size
     return (likely, False) if sure is None else (sure, True)

@@ -1,49 +1,14 @@
-"""Rates of an arm, and the share of what the machine can do."""
-
-from dataclasses import dataclass
+"""The limits of a machine, as they were seen in a run, and the share of them that an arm reaches."""
 
 import numpy as np
 
 from ..results.record import Benchmark, Ceilings, Results
 
 
-@dataclass(frozen=True)
-class Rates:
-    """The rates of one arm.
-
-    Args:
-        time_s: median seconds per call.
-        other_s: the same by the other clock; None where that was not measured.
-        flop_per_s: the least work of a call, over its time.
-        limit: which of the machine's limits is the nearer one, "gemm" or "copy".
-        share: of the rate at that limit.
-        gemm_share: of the rate of a large matrix product.
-    """
-
-    time_s: float
-    other_s: float | None
-    steps_per_s: float
-    flop_per_s: float
-    limit: str
-    share: float
-    gemm_share: float
-
-
-def rates_of(results: Results, b: Benchmark) -> Rates:
-    """The rates of an arm, against the limits seen in its run."""
-    ceilings = best_ceilings(results, b.arm.arithmetic)
-    time_s = float(np.median(b.time_s))
-    limit, least_s = nearer_limit(ceilings, b.flops, b.moved_bytes)
-    flop_per_s = b.flops / time_s
-    return Rates(
-        time_s=time_s,
-        other_s=float(np.median(b.other_s)) if b.other_s else None,
-        steps_per_s=b.steps / time_s,
-        flop_per_s=flop_per_s,
-        limit=limit,
-        share=least_s / time_s,
-        gemm_share=flop_per_s / (ceilings.gemm_gflop_per_s * 1e9),
-    )
+def limit_of(results: Results, b: Benchmark) -> tuple[str, float]:
+    """The nearer limit of the machine for an arm, "gemm" or "copy", and the share of it that the arm reaches."""
+    limit, least_s = nearer_limit(best_ceilings(results, b.arm.arithmetic), b.flops, b.moved_bytes)
+    return limit, least_s / float(np.median(b.time_s))
 
 
 def best_ceilings(results: Results, arithmetic: str) -> Ceilings:

@@ -3,8 +3,8 @@
 Both are timed in the same rounds, so their ratio is paired, like the ratio to the baseline.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
 from .statistics import Comparison, Effect, as_ratio, effect_of, enough_rounds, mean_effect, mean_floor, verdict
 
+#: What an arm is compared with: the arm of its port and style on the stock cell, each peer, or itself on one device.
+Over = Literal["stock", "peers", "one device"]
+
 
 @dataclass(frozen=True)
 class Speedup:
@@ -20,8 +23,8 @@ class Speedup:
 
     Args:
         benchmark: the arm with the kernel or the devices; of the first group where there are several.
-        other: what it is compared with: the arm of its port and style on the stock cell or on one device, or a peer.
-        arm: the name of the arm of its port and style on the stock cell or on one device.
+        other: what it is compared with; see `Over`.
+        arm: the name of the arm, without the kernel.
         effect: log of the arm's time over the other arm's.
         floor: of noise, as a fraction.
         enough: whether all groups have enough rounds for a verdict.
@@ -52,41 +55,30 @@ class Speedup:
         return own / other if other and own is not None else None
 
 
-def speedups(results: Results, peers: bool = False) -> list[Speedup]:
-    """The speedup of every arm with a kernel: over its own port's stock arm, or over each peer."""
+def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
+    """The speedup of every arm with a kernel, or on several devices; without the other arm, it is left out."""
     found = []
-    for alone, _ in _groups(results):
-        stock = {(b.arm.port, b.arm.style): b for b in alone if b.arm.kernel == STOCK}
-        others = [b for b in stock.values() if b.arm.port in results.trigru.plan.peers]
-        for b in alone:
-            own = stock.get((b.arm.port, b.arm.style))
-            if b.arm.kernel != STOCK and own is not None:
-                found += [_speedup(b, other, own.name) for other in (others if peers else [own])]
-    return found
-
-
-def scalings(results: Results) -> list[Speedup]:
-    """The speedup of every arm on several devices over the same arm on one; without that, it is left out."""
-    found = []
-    for alone, several in _groups(results):
-        of_key = {(b.arm.port, b.arm.style, b.arm.kernel): b for b in alone}
-        pairs = [(b, of_key.get((b.arm.port, b.arm.style, b.arm.kernel))) for b in several]
-        found += [_speedup(b, one, one.name) for b, one in pairs if one is not None]
+    for benchmarks in results.groups().values():
+        arms = [b for b in benchmarks if b.arm.copy == 1 and bool(b.arm.way) == (over == "one device")]
+        alone = {(b.arm.port, b.arm.style, b.arm.kernel): b for b in benchmarks if b.arm.copy == 1 and not b.arm.way}
+        peers = [b for b in alone.values() if b.arm.port in results.trigru.plan.peers and b.arm.kernel == STOCK]
+        for b in arms:
+            kernel = b.arm.kernel if b.arm.way else STOCK
+            own = alone.get((b.arm.port, b.arm.style, kernel))
+            if own is not None and (b.arm.way or b.arm.kernel != STOCK):
+                name = b.name if b.arm.way else own.name
+                found += [_speedup(b, other, name) for other in (peers if over == "peers" else [own])]
     return found
 
 
 def means_of(found: list[Speedup]) -> list[Speedup]:
-    """The geometric mean over groups of each arm and peer in a phase, where it has several groups.
-
-    If a run was interrupted, groups that only one process measured are left out: they do not show how processes differ.
-    """
+    """The geometric mean over groups of each arm and peer in a phase, where it has several groups."""
     of_arms = grouped(found, lambda s: (s.benchmark.arm.phase, s.arm, s.other.name)).values()
     return [mean_speedup(of_arm) for of_arm in of_arms if len(of_arm) > 1]
 
 
 def mean_speedup(found: list[Speedup]) -> Speedup:
     """That of one arm, kernel, peer and phase."""
-    found = [s for s in found if s.effect.processes > 1] or found
     return replace(
         found[0],
         groups=len(found),
@@ -94,13 +86,6 @@ def mean_speedup(found: list[Speedup]) -> Speedup:
         floor=mean_floor([s.floor for s in found]),
         enough=all(s.enough for s in found),
     )
-
-
-def _groups(results: Results) -> Iterator[tuple[list[Benchmark], list[Benchmark]]]:
-    """Of each group: the arms on one device, without the duplicate, and those on several."""
-    for benchmarks in results.groups().values():
-        arms = [b for b in benchmarks if b.arm.copy == 1]
-        yield [b for b in arms if not b.arm.way], [b for b in arms if b.arm.way]
 
 
 def _speedup(b: Benchmark, other: Benchmark, arm: str) -> Speedup:

@@ -71,7 +71,6 @@ class PortStart:
         part_s: of each of PARTS.
         total_s, least_s, most_s: of import, init and first step together: the median, and the range.
         peak_bytes: resident memory; None where no start knows it.
-        peak_known: whether all starts know it.
         device_peak_bytes: memory in use on the accelerator; None where no start knows it.
     """
 
@@ -84,7 +83,6 @@ class PortStart:
     most_s: float
     second_call_s: float
     peak_bytes: int | None
-    peak_known: bool
     device_peak_bytes: int | None
 
 
@@ -111,7 +109,6 @@ def _of_port(port: str, starts: list[ColdStart]) -> PortStart:
         most_s=max(totals_s),
         second_call_s=median(cold.second_call_s for cold in starts),
         peak_bytes=int(median(peaks)) if peaks else None,
-        peak_known=len(peaks) == len(starts),
         device_peak_bytes=int(median(on_device)) if on_device else None,
     )
 

@@ -15,7 +15,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.stats import bootstrap, t
 
-from ...common.errors import InputError
 from ..arms.arms import FEW_PROCESSES
 
 CONFIDENCE = 0.95
@@ -163,21 +162,18 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     How runs differ may be shared by all groups of a run, and does not become less.
 
     Args:
-        effects: one for each group, measured in the same processes; if a run was interrupted, in the first of them. An
-            InputError says if some were in one process alone, and others in several.
+        effects: one for each group, measured in the same processes.
 
     >>> round(float(np.exp(mean_effect([effect_of(np.log([2.0] * 9)), effect_of(np.log([8.0] * 9))]).log_ratio)), 6)
     4.0
     """
     if len(effects) == 1:
         return effects[0]
-    K, P = len(effects), min(effect.processes for effect in effects)
-    if P == 1 < max(effect.processes for effect in effects):
-        raise InputError("some groups were seen in one process alone, others in several. Leave out the former.")
+    K, P = len(effects), effects[0].processes
     centre = float(np.mean([effect.log_ratio for effect in effects]))
     error = sum(effect.standard_error**2 for effect in effects) ** 0.5 / K
     reach = _t(_freedom(effects)) * error if error else 0.0
-    means = tuple(np.mean([effect.medians[:P] for effect in effects], axis=0).tolist())
+    means = tuple(np.mean([effect.medians for effect in effects], axis=0).tolist())
     if P > 1:
         of_processes = float(np.std(means, ddof=1)) / P**0.5
         error, reach = max(error, of_processes), max(reach, _t(float(P - 1)) * of_processes)

@@ -1,4 +1,4 @@
-"""The tidy table of some runs: a row for each arm against plain JAX, or for each two frameworks called alike.
+"""The tidy table of some runs: a row for each arm against plain JAX, or for each two frameworks in the same call style.
 
 What stands in a row was measured in the same rounds. Rows of different runs are not compared.
 """
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import Struct
 
-from ...common.errors import InputError, UnknownNameError
+from ...common.errors import UnknownNameError
 from ..results.arm import Untimed
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Results
@@ -80,15 +80,7 @@ def timings(
         workloads: with or without sizes that were changed; None for all.
         phases: None for all.
         styles: names or labels of call styles.
-
-    Raises:
-        UnknownNameError: no run has one of these.
-        InputError: there is nothing to show.
     """
-    arms = [item.arm for run in runs for item in _items(run)]
-    _check("workload", workloads, [name for arm in arms for name in (arm.workload.name, str(arm.workload))])
-    _check("phase", phases, [arm.phase for arm in arms])
-    _check("call style", styles, [name for arm in arms for name in (arm.style or "", *arm.labels)])
     rows_of = _pairs if over == "pairwise" else _singles
     rows = [
         (group, row)
@@ -99,21 +91,27 @@ def timings(
         for style in dict.fromkeys(styles)
         for row in rows_of(run, number, items, style)
     ]
-    if not rows:
-        raise InputError("there is no number of these frameworks, phases and call styles in these results.")
     return [row for same in grouped(rows, lambda row: row[0]).values() for _, row in same]
+
+
+def check_names(runs: Sequence[Results], **chosen: Iterable[str] | None) -> None:
+    """Raise an UnknownNameError if no run has a workload, phase or call style that users chose for `timings`."""
+    arms = [item.arm for run in runs for item in _items(run)]
+    known = {
+        "workloads": ("workload", [name for arm in arms for name in (arm.workload.name, str(arm.workload))]),
+        "phases": ("phase", [arm.phase for arm in arms]),
+        "styles": ("call style", [name for arm in arms for name in (arm.style, *arm.labels) if name]),
+    }
+    for what, names in chosen.items():
+        kind, of_runs = known[what]
+        for name in names or ():
+            if name not in of_runs:
+                raise UnknownNameError(f"{kind} of these results", name, list(dict.fromkeys(of_runs)))
 
 
 def _items(run: Results) -> list[Item]:
     """Arms on one device; arms on several have tables of their own."""
     return [item for item in (*run.benchmarks, *run.untimed) if not item.arm.way]
-
-
-def _check(what: str, chosen: Iterable[str] | None, names: list[str]) -> None:
-    known = list(dict.fromkeys(name for name in names if name))
-    for name in chosen or ():
-        if name not in known:
-            raise UnknownNameError(f"{what} of these results", name, known)
 
 
 def _called(items: list[Item], style: str) -> list[Item]:

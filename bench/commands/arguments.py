@@ -19,11 +19,18 @@ def keeps() -> bool:
     return not os.environ.get("TRIGRU_NO_CACHE")
 
 
-Ports = Annotated[list[str] | None, typer.Option("--port", help="Only this port (repeatable). Default: all.")]
+Ports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--port", help="Only this port: pure, linen, nnx, equinox or an installed one (repeatable). Default: all."
+    ),
+]
 TimedPorts = Annotated[
     list[str] | None,
     typer.Option(
-        "--port", help="Only this port, or torch, whose own GRU is timed beside them (repeatable). Default: all ports."
+        "--port",
+        help="Only this port: pure, linen, nnx, equinox, an installed one, or torch, whose own GRU is then timed, "
+        "too (repeatable). Default: all but torch.",
     ),
 ]
 Workloads = Annotated[list[str] | None, typer.Option("--workload", help="Only this workload (repeatable).")]

@@ -195,7 +195,7 @@ def start_cold(ports: tuple[str, ...], folder: Path) -> None:
         try:
             write_whole(folder / STARTS, msgspec.json.format(msgspec.json.encode(content), indent=1))
         finally:  # what cannot be written is shown at least
-            show(cold_start_tables(starts, measured, (load_before, content.load_after)))
+            show(cold_start_tables(content))
         say(f"written: {folder / STARTS}")
 
 

@@ -56,14 +56,14 @@ class Commands(TyperGroup):
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())
                 ctx.fail(f"an argument is not UTF-8: {shown}")
         if args[0] in former.COMMANDS:
-            ctx.fail(former.COMMANDS[args[0]])
+            ctx.fail(f"`trigru {args[0]}` is now {former.COMMANDS[args[0]]}.")
         name, command, rest = super().resolve_command(ctx, args)
         known = {option for parameter in command.params for option in parameter.opts} if command else set()
         own = rest[: rest.index("--")] if "--" in rest else rest
         given = list(dict.fromkeys(word.partition("=")[0] for word in own))
         for option in given:
-            if option in former.OPTIONS and option not in known and name in former.ONLY.get(option, (name,)):
-                ctx.fail(former.OPTIONS[option])
+            if option in former.OPTIONS and option not in known:
+                ctx.fail(f"{option} is now {former.OPTIONS[option]}.")
         for option, others, reason in CLASHES.get(name or "", ()):
             other = next((word for word in given if word in others.split()), None)
             if option in given and other:

@@ -135,6 +135,7 @@ def read_sources(names: list[str] | None) -> tuple[tuple[str, ...], tuple[str, .
     for peer in peers:
         get_peer(peer)  # raises with what is missing
     ports = [name for name in names or () if name not in PEERS]
+    choose("port", ports, [*port_names(), *PEERS])
     return read_ports(ports or ([BASELINE[0]] if peers else None)), peers
 
 

@@ -1,15 +1,16 @@
 """All tables of a run, in their order, and the pages that show runs."""
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ...common.files import write_whole
-from ..analysis.answer import WAYS, answer
+from ..analysis.answer import answer
 from ..analysis.diff import Diff
-from ..reporting.answer import head_lines, more_lines, time_table
+from ..reporting.answer import head_lines, more_lines
 from ..reporting.diff import diff_tables, outcome
 from ..reporting.equality import equality_tables
-from ..reporting.exports import framework_table
+from ..reporting.exports import way_table
 from ..reporting.page import sheet
 from ..reporting.plots import answer_picture
 from ..reporting.provenance import load_warnings, origin_lines, provenance_lines
@@ -31,12 +32,11 @@ def run_page(run: Results) -> str:
     """The page of a run: its answer in sentences, a picture and tables."""
     found = answer(run)
     picture = answer_picture(found)
-    times = [time_table(found, way) for way in WAYS if any(way in row.cells for row in found.rows)]
     return sheet(
         "linen, NNX and Equinox",
         [*load_warnings(run.trigru), *head_lines(found)],
         [picture] if picture else [],
-        [replace(table, detail=True) for table in (*times, *tables_of(run))],
+        [replace(table, detail=True) for table in (*way_table(run, "time"), *tables_of(run))],
         provenance_lines(run),
         more_lines(found),
     )
@@ -49,8 +49,8 @@ def tables_of(results: Results) -> list[Section]:
 
 def time_tables(results: Results) -> list[Section]:
     """The tables of times."""
-    makers = (framework_table, overhead_tables, speedup_tables, timing_tables)
-    return [section for make in makers for section in make(results)]
+    tables = overhead_tables(results), speedup_tables(results), timing_tables(results)
+    return [*way_table(results, "pairwise"), *chain(*tables)]
 
 
 def write_diff(folder: Path, found: Diff) -> list[Path]:

@@ -11,8 +11,8 @@ from ...common.files import write_whole
 from ..analysis.answer import answer
 from ..analysis.merge import load
 from ..analysis.starts import load_starts
-from ..analysis.tidy import timings
-from ..reporting.answer import answer_lines, limit_lines, problem_lines, proof_lines
+from ..analysis.tidy import check_names, timings
+from ..reporting.answer import answer_lines, problem_lines, proof_lines
 from ..reporting.console import say, show, show_lines
 from ..reporting.equality import equality_tables
 from ..reporting.exports import FORMATS, Export, Kind
@@ -31,7 +31,10 @@ STARTS_PAGE = "cold_start.html"
 def export(paths: Sequence[Path], to: str, ratio: Kind, **chosen: Any) -> None:
     """Print the table of some runs in a format, as `trigru.bench.analysis.tidy.timings` makes it of what was chosen."""
     runs = [load(path) for path in paths]
+    check_names(runs, **chosen)
     rows = timings(runs, "pairwise" if ratio == "pairwise" else "pure", **chosen)
+    if not rows:
+        raise InputError("there is no number of these frameworks, phases and call styles in these results.")
     typer.echo(FORMATS[to](Export(rows, ratio, runs)), nl=False)
 
 
@@ -61,7 +64,7 @@ def report(paths: Sequence[Path], *, details: bool = False, output: Path | None 
 def show_starts(path: Path, output: Path | None) -> None:
     """Print the tables of cold starts; with a folder, write a page of them into it."""
     found = load_starts(path)
-    tables = cold_start_tables(found.starts, found.datetime, (found.load_before, found.load_after))
+    tables = cold_start_tables(found)
     origin = origin_of(found.datetime, found.machine, found.command)
     show(tables, above=origin)
     if output is not None:
@@ -78,7 +81,7 @@ def show_run(results: Results, *, details: bool = False, json: bool = False) -> 
     if json:
         typer.echo(json_text(found))
         if not found.rows:
-            say("the answer has no rows: no framework was timed as documented or called alike, with its own cell.")
+            say("the answer has no rows: no framework's own cell was timed as documented or in functional style.")
         return
     plan = results.trigru.plan
     failed = [m for m in results.trigru.equality or () if not m.passed]
@@ -94,4 +97,4 @@ def show_run(results: Results, *, details: bool = False, json: bool = False) -> 
     if found.rows:
         show_lines(answer_lines(found, () if details else load_warnings(results.trigru)))
     else:
-        show_lines([*problem_lines(found), *proof_lines(found), *limit_lines(found)])
+        show_lines([*problem_lines(found), *proof_lines(found)])

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+import msgspec
 import typer
 
 from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check, get_checks
@@ -128,13 +129,22 @@ def verify(
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
 
 
-def _tell(measurements: list[Measurement], missing: dict[str, str], ports: Sequence[str], *, json: bool) -> None:
-    """Print measurements."""
+def _tell(
+    measurements: list[Measurement],
+    missing: dict[str, str],
+    ports: Sequence[str],
+    *,
+    json: bool,
+    findings: list[upstream.Finding] | None = None,
+) -> None:
+    """Print measurements; of the frameworks' own parts, also the departures that these show."""
     if json:
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages)))
-    else:
+        typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
+    elif findings is None:
         show(equality_tables(measurements))
+    else:
+        show([equality_table(measurements, failures=False), departures_table(findings)])
 
 
 def verify_together(
@@ -187,11 +197,7 @@ def report_upstream(
     found = _measure(subjects, read_dtypes(dtypes), read_checks(checks) or OF_PARTS, prover=prover)
     measurements = list(chain(*found.values()))
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
-    if json:
-        packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
-    else:
-        show([equality_table(measurements, failures=False), departures_table(findings)])
+    _tell(measurements, missing, chosen, json=json, findings=findings)
     off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
     if off_record:
         say(f"{off_record} of {len(findings)} departures are not as on record.")
@@ -242,11 +248,9 @@ def _notice_faults(*, prover: Prover) -> tuple[dict[str, list[str]], bool]:
     for fault in faults.FAULTS:
         some = expand([Subject("fault", fault.name)], DTYPES, get_checks(fault.check))
         asked += [q for q in some if q.row is None or fault.levels.items() <= q.row.items()][:ROWS_OF_A_FAULT]
-    sound: list[Asked] = []
-    for fault in faults.FAULTS:  # the same of the port without it
-        rows = [q.row for q in asked if q.subject.name == fault.name]
-        plain = expand([Subject("port", pure.PORT.name)], DTYPES, get_checks(fault.check))
-        sound += [q for q in plain if q.row in rows and q not in sound]
+    plain = Subject("port", pure.PORT.name)
+    sound = [msgspec.structs.replace(q, subject=plain) for q in asked]
+    sound = [q for number, q in enumerate(sound) if q not in sound[:number]]
     proof = _prove("self-test", asked + sound, prover=prover)
     noticed: dict[str, list[str]] = {fault.name: [] for fault in faults.FAULTS}
     for question, answer in zip(asked, proof.answers, strict=False):

@@ -14,9 +14,7 @@ from ..analysis.statistics import Comparison
 from ..results.grouping import grouped
 from .naming import CALLED, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
-from .sections import Section
 
-TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike, the parameters as one pytree"}
 #: The phases in the order in which sentences tell of them.
 ORDER = ("step", "forward", "gradient", "train_step")
 #: A dtype in which the whole contract is checked, and a first look is not.
@@ -28,14 +26,9 @@ PHASE_WIDTH, TIME_WIDTH, GAP = 15, 8, 3
 SIDE_BY_SIDE = 3
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
-CAUSES = {
-    "boundary": "the compiled program is the same",
-    "unexplained": "the compiled program is the same, so the cause is not known",
-    "unread": "the compiled program could not be read",
-    "equations": "other equations",
-    "style": "XLA compiled another program",
-    "program": "XLA compiled another program",
-}
+#: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
+CHANGED = "linen's train step (B=1 T=50 D=20 H=200)"
+BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.57}, "2026-11-26"
 
 
 def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
@@ -52,13 +45,13 @@ def answer_lines(found: Answer, warnings: Iterable[str] = ()) -> list[str]:
 
 
 def head_lines(found: Answer) -> list[str]:
-    """What failed or is missing, then the answer in a sentence for each phase."""
+    """What failed or is missing, then which framework is the fastest, in a sentence for each way of calling."""
     return [*problem_lines(found), *sentences(found)]
 
 
 def more_lines(found: Answer) -> list[str]:
-    """Causes, what to write, what was proven, and how sure it is."""
-    return [*reason_lines(found), *clock_lines(found), *advice_lines(found), *proof_lines(found), *limit_lines(found)]
+    """How sure it is, the other clock, what to write, what other versions change, and where it was measured."""
+    return [*sure_lines(found), *clock_lines(found), *advice_lines(found), *version_lines(found), *proof_lines(found)]
 
 
 def _fold(text: str) -> list[str]:
@@ -89,20 +82,29 @@ Slower = tuple[str, str, Comparison]
 
 
 def sentences(found: Answer) -> list[str]:
-    """Which framework is the fastest as documented, by how much; then how far apart they are called alike."""
+    """Which framework is the fastest as documented, by how much; then how far apart all are in functional style."""
     documented = {phase: _winners(rows) for phase, rows in _compared(found, DOCUMENTED).items()}
     parts = []
     for winners in dict.fromkeys(documented.values()):
         phases = [phase for phase, of in documented.items() if of == winners]
         rows = [row for phase in phases for row in _compared(found, DOCUMENTED)[phase]]
-        parts.append(_documented(winners, _real(rows, DOCUMENTED), " and ".join(f"a {PHASES[p]}" for p in phases)))
-    real = {PHASES[phase]: _real(rows, FUNCTIONAL) for phase, rows in _compared(found, FUNCTIONAL).items()}
-    alike = [(_most(of), f"in a {phase}") for phase, of in real.items() if of]
-    takes = f"the slowest takes up to {_as_long(alike)}"
-    return [
-        *[f"As documented, {'; '.join(parts)}."] * bool(parts),
-        *[f"Called alike, {takes if alike else 'none is faster beyond chance'}."] * bool(_compared(found, FUNCTIONAL)),
+        parts.append(_documented(*winners, _real(rows, DOCUMENTED), " and ".join(map(_a, phases))))
+    functional = _compared(found, FUNCTIONAL)
+    apart = {phase: real for phase, rows in functional.items() if (real := _real(rows, FUNCTIONAL))}
+    slowest = [
+        f"{_most(real)} {'as long ' * (n == 0)}in {_a(phase)}{_cause(found, phase)}"
+        for n, (phase, real) in enumerate(apart.items())
     ]
+    takes = f"the slowest takes up to {', '.join(slowest)}" if apart else "none is faster beyond chance"
+    return [
+        *[f"As documented, {', '.join(parts)}."] * bool(parts),
+        *[f"In functional style, {takes}."] * bool(functional),
+    ]
+
+
+def _a(phase: str) -> str:
+    """A phase with its article."""
+    return PHASES[phase] if phase == "step" else f"a {PHASES[phase]}"
 
 
 def _compared(found: Answer, way: str) -> dict[str, list[Row]]:
@@ -111,36 +113,30 @@ def _compared(found: Answer, way: str) -> dict[str, list[Row]]:
     return {phase: of for phase, of in rows.items() if of and all(row.fastest.get(way) for row in of)}
 
 
-def _winners(rows: list[Row]) -> tuple[str, ...] | None:
-    """The frameworks that are among the fastest in all rows, or () if there are none; None if none is ever slower."""
-    if not _real(rows, DOCUMENTED):
-        return None
-    return tuple(port for port in rows[0].fastest[DOCUMENTED] if all(port in row.fastest[DOCUMENTED] for row in rows))
+def _winners(rows: list[Row]) -> tuple[tuple[str, ...], bool]:
+    """The frameworks that are among the fastest in all rows, or in some if there are none; and whether it is in all."""
+    fastest = [row.fastest[DOCUMENTED] for row in rows]
+    always = tuple(port for port in fastest[0] if all(port in of for of in fastest))
+    return always or tuple(dict.fromkeys(port for of in fastest for port in of)), bool(always)
 
 
 def _real(rows: list[Row], way: str) -> list[Slower]:
     return [_slower_first(d) for row in rows for d in row.pairs[way] if d.is_real]
 
 
-def _documented(winners: tuple[str, ...] | None, real: list[Slower], phases: str) -> str:
-    if winners is None:
+def _documented(winners: tuple[str, ...], always: bool, real: list[Slower], phases: str) -> str:
+    if not real:
         return f"none is faster beyond chance in {phases}"
-    if not winners:
-        return f"the fastest depends on the size in {phases} (others take up to {_most(real)} times as long)"
-    slower = grouped((two for two in real if two[1] == winners[0]), lambda two: two[0])
-    (first, of), *others = slower.items()
-    over = [f"{name_of(first)} takes up to {_most(of)} times as long"]
-    over += [f"{name_of(port)} {_most(of)}" for port, of in others]
+    if not always:
+        return f"{' or '.join(map(name_of, winners))} by size in {phases} (others up to {_most(real)})"
+    slower = grouped((two for two in real if two[1] == winners[0]), lambda two: two[0]).items()
+    over = [f"{name_of(port)} {'up to ' * (n == 0)}{_most(of)}" for n, (port, of) in enumerate(slower)]
     verb = "is" if len(winners) == 1 else "are"
-    return f"{' and '.join(map(name_of, winners))} {verb} the fastest in {phases} ({', '.join(over)})"
-
-
-def _as_long(alike: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{ratio} {'times as long ' * (n == 0)}{where}" for n, (ratio, where) in enumerate(alike))
+    return f"{' and '.join(map(name_of, winners))} {verb} fastest in {phases} ({', '.join(over)})"
 
 
 def _most(real: list[Slower]) -> str:
-    return f"{max(ratio.ratio for *_, ratio in real):.2f}"
+    return f"{max(ratio.ratio for *_, ratio in real):.2f}x"
 
 
 def _slower_first(d: Difference) -> Slower:
@@ -149,22 +145,38 @@ def _slower_first(d: Difference) -> Slower:
     return (one, other, ratio) if d.ratio >= 1 else (other, one, ratio.inverse)
 
 
-def reason_lines(found: Answer) -> list[str]:
-    """The largest difference between frameworks called alike, with its cause."""
-    met = [(row, d) for row in found.rows for d in row.pairs.get(FUNCTIONAL, ()) if d.is_real]
-    if not met:
-        return []
-    row, d = max(met, key=lambda two: abs(log(two[1].ratio)))
-    slow, fast, ratio = _slower_first(d)
-    slow_name, fast_name, phase = name_of(slow), name_of(fast), PHASES.get(row.phase, row.phase)
-    if d.cause == "program" and d.counts:
-        words = {"dots": "matrix products", "whiles": "loops"}
-        name, *numbers = d.counts[0]
-        mine, its = numbers if slow == _port(d.one) else reversed(numbers)
-        why = f"{mine} {words.get(name, name)}, not {its}"
-        return [f"Called alike, {slow_name}'s {phase} takes {ratio.ratio:.2f}x {fast_name}'s: {why}."]
-    times = f"{slow_name} takes {ratio.ratio:.2f} times {fast_name}'s time in a {phase}"
-    return [f"Called alike, {times}: {CAUSES[d.cause]}."]
+def _cause(found: Answer, phase: str) -> str:
+    """Why frameworks differ in functional style, if they differ the most in this phase, and so do their programs."""
+    real = [(row.phase, d) for row in found.rows for d in row.pairs.get(FUNCTIONAL, ()) if d.is_real]
+    where, largest = max(real, key=lambda found: abs(log(found[1].ratio)))
+    if where != phase or largest.cause != "program" or not largest.counts:
+        return ""
+    name, mine, its = largest.counts[0]
+    words = {"dots": "matrix products", "whiles": "loops"}.get(name, name)
+    return f" ({name_of(_port(largest.one))}: {mine} {words}, {name_of(_port(largest.other))}: {its})"
+
+
+def sure_lines(found: Answer) -> list[str]:
+    """What a star and brackets mean, and which differences the run can show."""
+    cells = [(port, cell) for row in found.rows for of_way in row.cells.values() for port, cell in of_way.items()]
+    lines = []
+    if any(row.fastest.get(way) for row in found.rows for way in WAYS):
+        order = " (medians may order otherwise)" * any(_misleads(row, way) for row in found.rows for way in row.cells)
+        least = "" if found.least is None else f"; differences below {found.least:.1%} may be missed"
+        lines.append(f"*: no other is faster, round by round{order}{least}.")
+    if any(len(of_way) > 1 and not row.fastest.get(way) for row in found.rows for way, of_way in row.cells.items()):
+        lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
+    if found.processes == 1:
+        lines.append("One process does not show how processes differ: small differences may be chance.")
+    return lines + sorted({f"In brackets, {name_of(p)} is not compared: {c.differs}." for p, c in cells if c.differs})
+
+
+def _misleads(row: Row, way: str) -> bool:
+    """Whether a framework that is marked has a longer median time than one that is not."""
+    compared = {port: cell.time_s for port, cell in row.cells[way].items() if not cell.differs}
+    marked = row.fastest.get(way, [])
+    others = [time_s for port, time_s in compared.items() if port not in marked]
+    return bool(marked) and any(compared[port] > min(others, default=compared[port]) for port in marked)
 
 
 def clock_lines(found: Answer) -> list[str]:
@@ -178,9 +190,9 @@ def clock_lines(found: Answer) -> list[str]:
     if not apart:
         return []
     row, cells = max(apart, key=lambda of: max(abs(log(o.ratio.ratio / cell.ratio)) for _, cell, o in of[1]))
-    loop = "In loops without waiting" if found.clock == "blocked" else "With each call waited for"
+    loop = "In loops that do not wait" if found.clock == "blocked" else "With each call waited for"
     ratios = ", ".join(f"{name_of(port)} {other.ratio.ratio:.2f}x" for port, _, other in cells)
-    return [f"{loop}, {PHASES.get(row.phase, row.phase)} over plain JAX's: {ratios}."]
+    return [f"{loop}, {PHASES[row.phase]} over plain JAX's: {ratios}."]
 
 
 def _disagree(cell: Cell, other: OtherClock) -> bool:
@@ -190,7 +202,7 @@ def _disagree(cell: Cell, other: OtherClock) -> bool:
 
 
 def advice_lines(found: Answer) -> list[str]:
-    """What to write to be called alike, where the documented style takes longer, and what that saves."""
+    """What to write in functional style, where the documented one takes longer, and what that saves."""
     lines, saved = [], []
     for port in found.ports:
         slower = [d for row in found.rows if (d := row.styles.get(port)) and d.verdict == "slower"]
@@ -200,35 +212,31 @@ def advice_lines(found: Answer) -> list[str]:
         if style:
             saved.append(f"{format_time(max(d.difference_s for d in slower))} ({name_of(port)})")
             lines.append(f"  {name_of(port):8} {style.summary.partition('; call(')[0]}")
-    return [f"Called alike (`trigru styles`) saves up to {', '.join(saved)}:"] * bool(lines) + lines
+    return [f"Functional style (`trigru styles`) saves up to {', '.join(saved)}:"] * bool(lines) + lines
+
+
+def version_lines(found: Answer) -> list[str]:
+    """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
+    if ".".join(found.machine.versions.get("jax", "").split(".")[:2]) not in BY_SERIES:
+        return []
+    took = ", ".join(f"{ratio}x with jax {series}" for series, ratio in BY_SERIES.items())
+    return [f"Versions: {CHANGED} took, over plain JAX's, {took} (published {PUBLISHED})."]
 
 
 def proof_lines(found: Answer) -> list[str]:
-    """What was proven before timing, in a sentence."""
-    if found.proofs is None:
-        return ["Not verified before timing: the first results of each arm were compared with the oracle."]
-    equal = [p for p in found.proofs if p.is_equal]
-    errors = [p.worst_error for p in equal if p.worst_error is not None]
-    worst = f", errors up to {max(errors):.0e}" if errors else ""
-    part = worst if WHOLE in found.dtypes else " of what is timed"
-    names = ", ".join(map(_proven, equal))
-    return [f"Proven equal: {names} ({count(len(found.checks), 'check')}{part})."] * bool(equal)
-
-
-def limit_lines(found: Answer) -> list[str]:
-    """Where it was measured, and what the numbers cannot tell."""
+    """What was proven before timing, and where all was measured."""
     machine, known = found.machine, found.machine.versions
     versions = ", ".join(f"{name} {known[name]}" for name in ("jax", "flax", "equinox") if name in known)
-    least = "" if found.least is None else f" Differences below {found.least[0]:.1%} may have been missed."
-    lines = [
-        f"{machine.device}, {count(machine.threads, 'thread')}, {found.datetime[:10]}, {found.arithmetic}, "
-        f"{found.processes} process{'es' * (found.processes != 1)}; {versions}.{least}"
+    equal = [p for p in found.proofs or () if p.is_equal]
+    part = "" if WHOLE in found.dtypes else " of what is timed"
+    proven = f"Proven equal: {', '.join(map(_proven, equal))} ({count(len(found.checks), 'check')}{part}). "
+    if found.proofs is None:
+        proven = "Not verified before timing: the first results of each arm were compared with the oracle. "
+    return [
+        f"{proven * (found.proofs is None or bool(equal))}{machine.device}, {count(machine.threads, 'thread')}, "
+        f"{found.datetime[:10]}, {found.arithmetic}, {found.processes} process{'es' * (found.processes != 1)}; "
+        f"{versions}."
     ]
-    if found.processes == 1:
-        lines.append("One process does not show how processes differ: small differences may be chance.")
-    if any(len(cells) > 1 and not row.fastest.get(way) for row in found.rows for way, cells in row.cells.items()):
-        lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
-    return lines
 
 
 def _proven(proof: Proof) -> str:
@@ -238,8 +246,7 @@ def _proven(proof: Proof) -> str:
 def _times(found: Answer) -> list[str]:
     ways = [way for way in WAYS if any(way in row.cells for row in found.rows)]
     blocks = [ways] if len(found.ports) <= SIDE_BY_SIDE else [[way] for way in ways]
-    lines = [line for block in blocks for line in _block(found, block)]
-    return lines + [line for text in _notes(found) for line in _fold(text)]
+    return [line for block in blocks for line in _block(found, block)]
 
 
 def _block(found: Answer, ways: list[str]) -> list[str]:
@@ -256,9 +263,7 @@ def _block(found: Answer, ways: list[str]) -> list[str]:
     lines = [f"{'Time of a call':{PHASE_WIDTH}}{heading}".rstrip(), line("", [[f"{n} " for n in names]] * len(ways))]
     for rows in grouped(found.rows, lambda row: str(row.workload)).values():
         lines.append(describe(rows[0].workload))
-        lines += [
-            line(f" {PHASES.get(row.phase, row.phase)}", [_cells(found, row, way) for way in ways]) for row in rows
-        ]
+        lines += [line(f" {PHASES[row.phase]}", [_cells(found, row, way) for way in ways]) for row in rows]
     return lines
 
 
@@ -271,23 +276,6 @@ def _cells(found: Answer, row: Row, way: str) -> list[str]:
         is_apart = port in cells and cells[port].differs
         texts.append(f"({time})" if is_apart else time + ("*" if port in fastest else " "))
     return texts
-
-
-def time_table(found: Answer, way: str) -> Section:
-    """What each framework takes in one way, a row for each phase of each workload."""
-    rows = [(f"{row.shape}, {PHASES.get(row.phase, row.phase)}", *_cells(found, row, way)) for row in found.rows]
-    return Section(
-        f"{TITLES[way]}: time of a call", ("size", *map(name_of, found.ports)), rows, tuple(_notes(found)), detail=True
-    )
-
-
-def _notes(found: Answer) -> list[str]:
-    """What a star and brackets mean, and which style is that of the documentation."""
-    cells = [(port, cell) for row in found.rows for of_way in row.cells.values() for port, cell in of_way.items()]
-    apart = sorted({f"In brackets, {name_of(port)} is not compared: {c.differs}." for port, c in cells if c.differs})
-    if not any(row.fastest.get(way) for row in found.rows for way in WAYS):
-        return apart
-    return ["*: none is faster beyond chance, round by round; medians may order otherwise.", *apart]
 
 
 def _port(name: str) -> str:

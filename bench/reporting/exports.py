@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
-from ..analysis.answer import answer
+from ..analysis.answer import WAYS, answer
 from ..analysis.statistics import Comparison
 from ..analysis.tidy import Timing, timings
 from ..results.grouping import grouped
@@ -27,6 +25,11 @@ VALUES: dict[Kind, str] = {
     "pairwise": "Time of the first framework / that of the second, with its 95 % interval. Below 1, the first is "
     "faster. In brackets: indistinguishable.",
     "time": "Time per call: the median of the rounds, and in brackets their quartiles.",
+}
+TITLES: dict[Kind, str] = {
+    "pure": "Times over plain JAX",
+    "pairwise": "Frameworks against each other",
+    "time": "Time per call",
 }
 NOTHING = "-: no number; where no reason is named, not timed in this run."
 #: What tells rows apart, with the value that needs no column of its own where all rows have it.
@@ -85,47 +88,35 @@ FORMATS: dict[str, Callable[[Export], str]] = {
 }  # fmt: skip
 
 
+def way_table(run: Results, kind: Kind) -> list[Section]:
+    """The table of all frameworks as documented and in functional style; none where none was timed so."""
+    rows = timings([run], "pairwise" if kind == "pairwise" else "pure", styles=WAYS)
+    timed = [row for row in rows if row.ratio is not None]
+    return [pivoted(Export(timed, kind, []))] * bool(timed)
+
+
 def pivoted(export: Export) -> Section:
-    """The tidy table with a column for each framework and call style."""
-    rows = _shown(export)
-    return Section("Times", *_pivot(export, rows, (), _column), tuple(_notes(export, rows)))
+    """The tidy table: a column for each framework in a call style; of pairs, one for each call style.
 
-
-def framework_table(results: Results) -> list[Section]:
-    """Frameworks against each other, with a column for each way in which they are called; none where none was timed."""
-    try:
-        rows = timings([results], "pairwise", styles=(DOCUMENTED, FUNCTIONAL))
-    except (InputError, UnknownNameError):  # no framework was timed so
-        return []
-    own = [row for row in rows if row.kernel == row.division == STOCK and row.ratio is not None]
-    columns, lines = _pivot(Export(own, "pairwise", [results]), own, ("port",), lambda row: row.style)
-    notes = VALUES["pairwise"], *_remarks(own), NOTHING
-    return [Section("Frameworks against each other", columns, lines, notes)] * bool(own)
-
-
-def _shown(export: Export) -> list[Timing]:
-    """Without plain JAX over itself."""
-    return [row for row in export.rows if export.kind != "pure" or row.port != "pure" or row.kernel != STOCK]
-
-
-def _pivot(
-    export: Export, rows: list[Timing], beside: tuple[str, ...], column: Callable[[Timing], str]
-) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and rows: what tells rows apart, and a cell for each of the columns."""
+    Plain JAX over itself is left out.
+    """
+    is_pair = export.kind == "pairwise"
+    rows = [row for row in export.rows if export.kind != "pure" or row.port != "pure" or row.kernel != STOCK]
     keys = [
         name for name, usual in KEYS.items() if usual is None or any(getattr(row, name) != usual for row in export.rows)
     ]
-    keys += beside
-    columns, lines = list(grouped(rows, column)), []
+    keys += ["port"] * is_pair
+    columns, lines = list(grouped(rows, lambda row: _column(row, is_pair))), []
     for key, of_key in grouped(rows, lambda row: tuple(str(getattr(row, name)) for name in keys)).items():
-        by_column = {column(row): row for row in of_key}
+        by_column = {_column(row, is_pair): row for row in of_key}
         lines.append((*key, *(_cell(by_column.get(name), export.kind) for name in columns)))
-    return (*map(Words, keys), *columns), lines
+    return Section(TITLES[export.kind], (*map(Words, keys), *columns), lines, tuple(_notes(export, rows)))
 
 
-def _column(row: Timing) -> str:
-    """What stands above a column, as in "linen[documented]" or "linen/nnx[functional]:fused"."""
-    return f"{row.port}[{row.style}]" + (f":{row.kernel}" if row.kernel != STOCK else "")
+def _column(row: Timing, is_pair: bool) -> str:
+    """What stands above a column, as in "linen[documented]", "nnx[functional]:fused" or, of pairs, "functional"."""
+    called = row.style if is_pair else f"{row.port}[{row.style}]"
+    return called + (f":{row.kernel}" if row.kernel != STOCK else "")
 
 
 def _cell(row: Timing | None, kind: Kind) -> str:
@@ -148,19 +139,12 @@ def _notes(export: Export, rows: list[Timing]) -> list[str]:
     for style, of_style in named.items():
         arms = dict.fromkeys(name for row in of_style for name in row.arm.split("/") if f"[{style}]" not in name)
         notes += [f"{style}: {', '.join(arms)}."] * bool(arms)
-    notes += _remarks(rows)
+    for (arm, remark), alike in grouped((row for row in rows if row.remark), lambda row: (row.arm, row.remark)).items():
+        places = ", ".join(dict.fromkeys(f"{row.workload} {row.phase}" for row in alike))
+        notes.append(f"{arm}: {remark.rstrip('.')}" + (f" ({places})." if alike[0].ratio is None else "."))
     if len(export.runs) > 1:
         notes.append("Each file is a run of its own: do not compare numbers of different files.")
     notes.append(NOTHING)
     for number, run in enumerate(export.runs, 1):
         notes.append((f"File {number}: " if len(export.runs) > 1 else "") + "; ".join(origin_lines(run)))
-    return notes
-
-
-def _remarks(rows: list[Timing]) -> list[str]:
-    """What is to be heeded of each arm, or why it has no number, once."""
-    notes = []
-    for (arm, remark), alike in grouped((row for row in rows if row.remark), lambda row: (row.arm, row.remark)).items():
-        places = ", ".join(dict.fromkeys(f"{row.workload} {row.phase}" for row in alike))
-        notes.append(f"{arm}: {remark.rstrip('.')}" + (f" ({places})." if alike[0].ratio is None else "."))
     return notes

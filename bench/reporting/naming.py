@@ -8,8 +8,8 @@ from ..arms.workloads import WORKLOADS, get_workload
 from ..results.arm import Sized
 from .numbers import count
 
-CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "called alike"}
-PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "time step"}
+CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "functional"}
+PHASES = {"forward": "forward pass", "gradient": "gradient", "train_step": "train step", "step": "one step"}
 
 
 def name_of(port: str) -> str:

@@ -2,13 +2,23 @@
 
 import json
 from math import floor, log10
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from ..analysis.statistics import Comparison
-
 _TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+
+
+@runtime_checkable
+class Interval(Protocol):
+    """A ratio with the ends of its 95 % interval, as a comparison, a cell of the answer and a difference have it."""
+
+    @property
+    def ratio(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
 
 
 def count(number: int, what: str) -> str:
@@ -79,9 +89,10 @@ def format_throughput(flop_per_s: float, share: float) -> str:
     return f"{rate:.{'0f' if rate >= 10 else '2g'}}, {share:.{0 if share >= 0.1 else 1}%}"
 
 
-def format_interval(found: Comparison, digits: int | None = None) -> str:
+def format_interval(found: Interval, digits: int | None = None) -> str:
     """A ratio with its interval. Unless digits is given, its size decides the number of decimals.
 
+    >>> from trigru.bench.analysis.statistics import Comparison
     >>> format_interval(Comparison(1.25, 1.234, 1.5)), format_interval(Comparison(12.0, 6.0, 15.0))
     ('1.250 [1.234, 1.500]', '12.0 [6.0, 15.0]')
     """
@@ -90,9 +101,10 @@ def format_interval(found: Comparison, digits: int | None = None) -> str:
     return f"{found.ratio:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
-def format_ratio(ratio: Comparison, verdict: str) -> str:
+def format_ratio(ratio: Interval, verdict: str) -> str:
     """A ratio with the farther end of its interval, in brackets where it is indistinguishable from 1.
 
+    >>> from trigru.bench.analysis.statistics import Comparison
     >>> format_ratio(Comparison(1.5, 1.41, 1.53), "slower")
     '1.50 ±6%'
     >>> format_ratio(Comparison(12.0, 6.0, 15.0), "indistinguishable")

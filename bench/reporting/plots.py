@@ -13,12 +13,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...common.port.protocol import FUNCTIONAL
 from ..analysis.answer import WAYS, Answer, Cell, Row
-from ..analysis.statistics import Comparison
 from .inert import for_terminal
-from .naming import PHASES, name_of
-from .numbers import format_time
+from .naming import CALLED, PHASES, name_of
+from .numbers import Interval, format_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +33,6 @@ MARKERS = "osD^vPX"
 #: The colour of text: almost black in a file, and in a page whatever its text has.
 INK = "#010203"
 GREY = "#888888"
-ANSWER_TITLES = {DOCUMENTED: "As documented", FUNCTIONAL: "Called alike: the parameters as one pytree"}
 #: Inches: of the picture, as wide as a phone's screen, of a line in it, of its margins and of its legend.
 WIDTH, LINE, MARGINS, LEGEND = 4.4, 0.2, 1.0, 0.25
 #: Lines: the heading of a row, and the gap below a row.
@@ -61,7 +59,7 @@ def answer_text(found: Answer) -> str:
 
 
 def answer_figure(found: Answer) -> "Figure":
-    """A line for each framework in each row: hollow as documented, filled as called alike, both over plain JAX."""
+    """A line for each framework in each row: hollow as documented, filled in functional style, both over plain JAX."""
     ports = [[port for port in found.ports if _cells(row, port)] for row in found.rows]
     height = sum(HEADING + len(of_row) + GAP for of_row in ports)
     with drawing():
@@ -88,7 +86,7 @@ def answer_figure(found: Answer) -> "Figure":
         axes.set_yticks(list(ticks), list(map(for_terminal, ticks.values())))
         axes.tick_params(axis="y", length=0)
         ratio_axis(axes, "time / plain JAX's, 95 % intervals\nshaded: the noise floor", spans)
-        figure.suptitle("○ as documented     ● called alike", fontsize=9)
+        figure.suptitle("○ as documented     ● functional style", fontsize=9)
     return figure
 
 
@@ -96,10 +94,10 @@ def title_of(row: Row) -> str:
     """What is measured in a row.
 
     >>> from ..results.arm import Sized
-    >>> title_of(Row(Sized("question"), "B=1 T=50 D=20 H=200", "train_step", 1e-3, 0.01, {}, {}, {}, {}))
+    >>> title_of(Row(Sized("question"), "B=1 T=50 D=20 H=200", "train_step", 0.01, {}, {}, {}, {}))
     'train step, B=1 T=50 D=20 H=200'
     """
-    return f"{PHASES.get(row.phase, row.phase)}, {row.shape}"
+    return f"{PHASES[row.phase]}, {row.shape}"
 
 
 def _text(found: Answer, way: str) -> str:
@@ -109,7 +107,7 @@ def _text(found: Answer, way: str) -> str:
         for row in found.rows
         if way in row.cells
     ]
-    return f"{ANSWER_TITLES[way]}: time of a call over that of plain JAX, with 95 % intervals. {'; '.join(rows)}."
+    return f"{CALLED[way].capitalize()}: time of a call over plain JAX's, with 95 % intervals. {'; '.join(rows)}."
 
 
 def _cells(row: Row, port: str) -> dict[str, Cell]:
@@ -122,16 +120,12 @@ def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cel
     colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))
     first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
     moves = then is not None and then.style != first.style
-    draw_ratio(axes, y, _ratio(first), colour, marker, filled=not moves)
+    draw_ratio(axes, y, first, colour, marker, filled=not moves)
     if then is None or not moves:
         return format_time(first.time_s)
     axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
-    draw_ratio(axes, y, _ratio(then), colour, marker)
+    draw_ratio(axes, y, then, colour, marker)
     return f"{format_time(first.time_s)} → {format_time(then.time_s)}"
-
-
-def _ratio(cell: Cell) -> Comparison:
-    return Comparison(cell.ratio, cell.low, cell.high)
 
 
 def colour_of(port: str, ports: Sequence[str]) -> str:
@@ -178,9 +172,7 @@ def _import_without_settings() -> None:
                     os.environ[name] = value
 
 
-def draw_ratio(
-    axes: "Axes", y: float, ratio: Comparison, colour: str, marker: str = "o", *, filled: bool = True
-) -> None:
+def draw_ratio(axes: "Axes", y: float, ratio: Interval, colour: str, marker: str = "o", *, filled: bool = True) -> None:
     """A ratio with its interval, as a marker with whiskers."""
     reach = [[ratio.ratio - ratio.low], [ratio.high - ratio.ratio]]
     fill = colour if filled else "none"

@@ -1,27 +1,15 @@
 """The table of cold starts."""
 
-from ..analysis.starts import PARTS, summarise_starts
-from ..timing.coldstart import WORKLOAD, ColdStart
+from ..analysis.starts import PARTS, ColdStarts, summarise_starts
+from ..timing.coldstart import WORKLOAD
 from .numbers import format_bytes, format_time, from_to
 from .provenance import ARITHMETIC
 from .sections import Section
 
 
-def cold_start_tables(
-    found: list[ColdStart], measured: str | None = None, loads: tuple[float | None, float | None] = (None, None)
-) -> list[Section]:
-    """A table with the medians of each port's starts; no table if there is no start.
-
-    The loads are those before and after, at the time `measured`, in ISO 8601.
-
-    >>> from trigru.common.port.programs import Build
-    >>> pure = ColdStart("pure", "jit", 1.0, 0.5, Build(0.1, 0.05, 0.25, 0.5), 0.001, 2**28)
-    >>> cold_start_tables([pure])[0].rows[0][-2:]
-    ('2 s [2, 2]', '256 MiB')
-    """
-    ports = summarise_starts(found)
-    if not ports:
-        return []
+def cold_start_tables(found: ColdStarts) -> list[Section]:
+    """A table with the medians of each port's starts."""
+    ports = summarise_starts(found.starts)
     on_device = any(port.device_peak_bytes is not None for port in ports)
     rows = [
         (
@@ -49,10 +37,7 @@ def cold_start_tables(
         "These starts are not paired and no verdict is given. Where ranges overlap, the order of the medians says "
         "little.",
     ]
-    if measured:
-        before, after = ("unknown" if load is None else f"{load:.1f}" for load in loads)
-        notes.append(f"Measured on {measured[:10]}. Runnable processes: {before} before, {after} after.")
-    if not all(port.peak_known for port in ports):
-        notes.append("Peak memory is unknown where the platform does not report it.")
+    before, after = ("unknown" if load is None else f"{load:.1f}" for load in (found.load_before, found.load_after))
+    notes.append(f"Measured on {found.datetime[:10]}. Runnable processes: {before} before, {after} after.")
     columns = ("port", *PARTS, "total [min, max]", "peak memory", *(["on the device"] * on_device))
     return [Section("Cold start: from Python to the first train step", columns, rows, tuple(notes))]

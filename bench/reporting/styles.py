@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ...common.port.protocol import LABELS, CallStyle, Port
 from ...common.port.styles import labels_of
@@ -16,28 +15,19 @@ OWN = "none: its own"
 WIDTH = 100
 
 
-@dataclass(frozen=True)
-class Row:
-    """A call style of a port: its labels, with the phases in which it has them unless it has them in all."""
-
-    port: Port
-    style: CallStyle
-    labels: str
-
-
-def style_rows(ports: Iterable[Port]) -> list[Row]:
-    """The call styles of ports, in their order."""
-    return [Row(port, style, _labels(port, style)) for port in ports for style in port.call_styles]
+def style_rows(ports: Iterable[Port]) -> list[tuple[Port, CallStyle, str]]:
+    """The call styles of ports, with their labels, and the phases in which they have them unless that is in all."""
+    return [(port, style, _labels(port, style)) for port in ports for style in port.call_styles]
 
 
 def style_table(ports: Iterable[Port]) -> Section:
     """The call styles of ports, with the pages that lead with them."""
     rows = style_rows(ports)
-    named = [(f"{row.port.name}[{row.style.name}]", row.style) for row in rows]
+    named = [(f"{port.name}[{style.name}]", style) for port, style, _ in rows]
     return Section(
         "Call styles",
         ("port", Words("call style"), Prose("label"), Prose("what its user writes")),
-        [(row.port.name, row.style.name, row.labels, row.style.summary) for row in rows],
+        [(port.name, style.name, labels, style.summary) for port, style, labels in rows],
         (
             "Code to run: trigru styles PORT STYLE, where STYLE is a name or a label.",
             *(f"{name}: {style.source}" for name, style in named if style.source),

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from ...common.gru.kernels import STOCK
 from ..analysis.answer import NOISY_FLOOR
 from ..analysis.pairs import Difference, difference, other_clock, reference_of
-from ..analysis.rates import baseline_of, rates_of
+from ..analysis.rates import baseline_of, limit_of
 from ..analysis.statistics import Comparison
 from ..analysis.tidy import remarks
 from ..results.record import Benchmark, Results
@@ -21,6 +23,15 @@ WHAT_OTHER_IS = {
     "is, which is latency.",
 }
 MEASURE = "time / pure[jit]"
+CAUSES = {
+    "none": "no difference",
+    "equations": "other equations",
+    "unread": "a program that could not be read",
+    "boundary": "crossing the jit boundary with the same program",
+    "style": "called in another way",
+    "program": "another program",
+    "unexplained": "the same program, unexplained",
+}
 LIMITS = {"gemm": "that of matrix products", "copy": "its memory's"}
 
 
@@ -37,50 +48,42 @@ def timing_tables(results: Results) -> list[Section]:
 
 
 def explain(found: Difference) -> str:
-    """Why an arm takes longer or shorter than another.
+    """Why an arm takes longer or shorter than another, and by how much.
 
     >>> explain(Difference("a[x]", "a[y]", 1.1, 1.1, 1.1, 3e-6, 2e-6, 4e-6, "slower", True, "boundary", ()))
-    'crossing the jit boundary: +3.0 [+2.0, +4.0] µs a call over a[y], whose program it runs'
+    'crossing the jit boundary with the same program: +3.0 [+2.0, +4.0] µs a call over a[y]'
     >>> dots = (("dots", 6, 2),)
     >>> explain(Difference("a[x]", "b[x]", 1.1, 1.1, 1.1, 3e-4, 2e-4, 4e-4, "slower", False, "program", dots))
-    'another program, of 6 dots where b[x] has 2: +300.0 [+200.0, +400.0] µs a call'
+    'another program, of 6 dots, not 2: +300.0 [+200.0, +400.0] µs a call over b[x]'
     """
     bounds = (f"{1e6 * s:+.1f}" for s in (found.difference_s, found.difference_low_s, found.difference_high_s))
-    cost = "{} [{}, {}] µs a call".format(*bounds)
-    mine = ", ".join(f"{count} {name}" for name, count, _ in found.counts)
-    its = ", ".join(str(count) for _, _, count in found.counts)
-    program = "another program, of " + (
-        f"{mine} where {found.other} has {its}"
-        if found.counts
-        else f"as many products, loops, transposes and fusions as that of {found.other}"
+    counts = ", ".join(f"{mine} {name}, not {its}" for name, mine, its in found.counts)
+    differs = f", of {counts}" if counts else ", with as many products, loops, transposes and fusions"
+    return "{}{}: {} [{}, {}] µs a call over {}".format(
+        CAUSES[found.cause],
+        "" if found.same_program or found.cause not in ("style", "program") else differs,
+        *bounds,
+        found.other,
     )
-    return {
-        "none": "no difference",
-        "equations": "other equations",
-        "unread": "no XLA program to look at",
-        "boundary": f"crossing the jit boundary: {cost} over {found.other}, whose program it runs",
-        "style": f"called in another way{'' if found.same_program else f', and {program}'}: {cost}",
-        "program": f"{program}: {cost}",
-        "unexplained": f"unexplained: {cost} over {found.other}, whose program it runs",
-    }[found.cause]
 
 
 def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
     first = benchmarks[0]
     clock = first.facts.clock
-    rates, others = [rates_of(results, b) for b in benchmarks], [other_clock(results, b) for b in benchmarks]
+    limits, others = [limit_of(results, b) for b in benchmarks], [other_clock(results, b) for b in benchmarks]
+    times_s = [float(np.median(b.time_s)) for b in benchmarks]
     rows = [
         (
             b.name,
-            format_time(rate.time_s),
-            "-" if rate.other_s is None else format_time(rate.other_s),
+            format_time(time_s),
+            format_time(float(np.median(b.other_s))) if b.other_s else "-",
             "1" if b.arm.is_baseline else "-" if other is None else format_ratio(other.ratio, other.verdict),
-            format_rate(rate.steps_per_s),
-            format_throughput(rate.flop_per_s, rate.share),
+            format_rate(b.steps / time_s),
+            format_throughput(b.flops / time_s, share),
             "1 (baseline)" if b.arm.is_baseline else _interval(b),
             _verdict(b),
         )
-        for b, rate, other in zip(benchmarks, rates, others, strict=True)
+        for b, time_s, (_, share), other in zip(benchmarks, times_s, limits, others, strict=True)
     ]
     arm, processes = first.arm, len(set(first.process))
     in_processes = f" in {processes} processes" if processes > 1 else ""
@@ -95,7 +98,7 @@ def _times(results: Results, benchmarks: list[Benchmark]) -> Section:
             f"{clock} times.",
             f"Noise floor ±{first.floor:.1%}, from pure[jit]#2, the same code compiled again."
             + (" Noisy: smaller differences cannot be seen here." if first.floor > NOISY_FLOOR else ""),
-            f"%: of the machine's nearer limit, here {LIMITS[rates[0].limit]}.",
+            f"%: of the machine's nearer limit, here {LIMITS[limits[0][0]]}.",
             *_notes(results, benchmarks),
         ),
     )

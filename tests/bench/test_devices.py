@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from trigru.bench.analysis.merge import load
+from trigru.common.errors import UnavailableError
+from trigru.common.port.spread import spread_of
 
 
 def bench(folder, *arguments):
@@ -72,3 +74,8 @@ def test_frameworks_are_compared_on_one_device(folder):
     one = load(Path(folder) / "results.json").groups()["tiny@batch=4/forward/float32/stock"]
     (nnx,) = [b for b in one if b.name == "nnx[nnx.jit]"]
     assert cells["nnx"]["ratio"] == nnx.ratio
+
+
+def test_more_devices_than_there_are_is_a_reason():
+    with pytest.raises(UnavailableError, match="64 devices were asked for, and there are"):
+        spread_of(64, "placed")

@@ -47,7 +47,7 @@ def test_without_rounds_of_it_in_every_process_it_says_nothing(rng, lost):
 
 def test_the_screen_names_the_ratio_that_differs_the_most(rng):
     """linen's, by far; not NNX's, 2 % apart, nor Equinox's, of the same verdict and within a tenth."""
-    for clock, loop in (("blocked", "In loops without waiting"), ("pipelined", "With each call waited for")):
+    for clock, loop in (("blocked", "In loops that do not wait"), ("pipelined", "With each call waited for")):
         found = answer(run(rng, clock=clock))
         (line,) = clock_lines(found)
         assert line == f"{loop}, forward pass over plain JAX's: linen 1.20x."

@@ -4,15 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.runs import PROGRAM, make_arm, make_benchmark, make_results
-from trigru.bench.analysis.pairs import (
-    Difference,
-    Overhead,
-    difference,
-    frameworks,
-    labelled,
-    negligible_from,
-    reference_of,
-)
+from trigru.bench.analysis.pairs import difference, frameworks, labelled, negligible_from, reference_of
 from trigru.bench.analysis.statistics import compare
 
 BASE_S = 1e-2
@@ -129,10 +121,8 @@ def test_operations_are_counted_where_their_numbers_differ():
     assert difference(make_results(benchmarks), benchmarks[1], benchmarks[2]).counts == ()
 
 
-def overhead(share, high_share, size):
-    ratios = (1 + share, 1 + share, 1 + high_share)
-    over = Difference("linen[apply]", "pure[jit]", *ratios, 0.0, 0.0, 0.0, "slower", True, "boundary", ())
-    return Overhead(make_benchmark(make_arm("linen[apply]"), [1.0]), size, over)
+def sized(share, high_share):
+    return make_benchmark(make_arm("linen[apply]"), [1.0], ratio=1 + share, ratio_high=1 + high_share)
 
 
 @pytest.mark.parametrize(
@@ -147,4 +137,4 @@ def overhead(share, high_share, size):
     ],
 )
 def test_a_size_counts_only_where_every_larger_one_does(shares, expected):
-    assert negligible_from([overhead(*of, size) for of, size in zip(shares, (8, 32, 128), strict=True)]) == expected
+    assert negligible_from({size: sized(*of) for size, of in zip((8, 32, 128), shares, strict=True)}) == expected

@@ -19,7 +19,6 @@ from trigru.bench.analysis.statistics import (
     noise_floor,
     verdict,
 )
-from trigru.common.errors import InputError
 
 
 def paired(rng, ratio, rounds=40, noise=0.01):
@@ -130,13 +129,6 @@ def test_a_geometric_mean_is_covered(rng, cheap_resamples, groups, processes, sh
         found = mean_effect(in_groups(rng, groups, processes, shared, own))
         covered += found.low <= 0.1 * (groups - 1) / 2 <= found.high
     assert covered / trials >= 0.95 - 4 * (0.95 * 0.05 / trials) ** 0.5
-
-
-def test_what_one_process_alone_saw_does_not_pass_for_what_several_did(rng, cheap_resamples):
-    several, one = in_groups(rng, 1, 5, 0.0, 0.01)[0], in_groups(rng, 1, 1, 0.0, 0.01)[0]
-    with pytest.raises(InputError, match="some groups were seen in one process alone, others in several"):
-        mean_effect([several, one])
-    assert mean_effect([one, one]).processes == 1
 
 
 def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from support.runs import draw_kernels, draw_run, make_arm, with_facts
 from trigru.bench.analysis.pairs import difference
-from trigru.bench.analysis.tidy import timings
+from trigru.bench.analysis.tidy import check_names, timings
 from trigru.bench.results.arm import Untimed
-from trigru.common.errors import InputError, UnknownNameError
+from trigru.common.errors import UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 STYLES = ("documented", "functional")
@@ -67,9 +67,4 @@ def test_kernels_and_runs_are_told_apart(run, rng):
 )
 def test_a_name_that_no_run_has_is_refused(run, chosen):
     with pytest.raises(UnknownNameError):
-        timings([run], **{"styles": STYLES} | chosen)
-
-
-def test_nothing_to_show_is_an_error(run):
-    with pytest.raises(InputError, match="there is no number"):
-        timings([run], "pairwise", styles=["nnx.jit"])
+        check_names([run], **chosen)

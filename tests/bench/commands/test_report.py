@@ -67,7 +67,15 @@ def test_a_page_cannot_be_written_over_a_file(run):
 
 
 @pytest.mark.parametrize(
-    "options", [("--style", "leaves"), ("--format", "csv", "--details"), ("--format", "md"), ("--json",)], ids=str
+    "options",
+    [
+        ("--style", "leaves"),
+        ("--format", "csv", "--details"),
+        ("--format", "md"),
+        ("--json",),
+        ("--format", "csv", "--ratio", "pairwise", "--style", "nnx.jit"),
+    ],
+    ids=str,
 )
 def test_options_that_do_not_go_together_are_refused(run, options):
     assert call("report", str(run), *options)[0] == 2

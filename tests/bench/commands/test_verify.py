@@ -39,10 +39,6 @@ def test_verify_speaks_to_machines_of_what_was_asked_for():
         for kernel in ("stock", "fused")
         for check in ("conversion", "closed")
     }
-    assert set(data["measurements"][0]) == {
-        "port", "kernel", "check", "style", "quantity", "dtype", "error", "bound", "problem", "levels",
-        "place", "offered", "passed",
-    }  # fmt: skip
 
 
 def test_each_kind_of_row_that_failed_has_a_script_of_its_own(tmp_path, monkeypatch, capsys):

@@ -18,7 +18,7 @@ def points(axes):
     return [(line.get_xdata()[0], line.get_color()) for line in lines]
 
 
-def test_the_summary_goes_from_the_documented_call_to_the_one_alike():
+def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
     found = answer(draw_run(1, **SMALL))
     (row,) = found.rows
     (axes,) = answer_figure(found).axes
@@ -26,7 +26,7 @@ def test_the_summary_goes_from_the_documented_call_to_the_one_alike():
     ratios = [x for x, _ in points(axes)]
     assert ratios[:3] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
     texts = [text.get_text() for text in axes.texts]
-    assert len([text for text in texts if "→" in text]) == 2, "linen is documented as it is called alike"
+    assert len([text for text in texts if "→" in text]) == 2, "linen is documented in functional style"
     filled = [container.lines[0].get_markerfacecolor() for container in axes.containers]
     assert [fill != "none" for fill in filled[:3]] == [True, False, True]
 

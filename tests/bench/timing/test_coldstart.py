@@ -8,6 +8,8 @@ import msgspec
 import pytest
 from support.cli import run_code, shown
 from support.golden import check_golden
+from support.runs import MACHINE
+from trigru.bench.analysis.starts import SCHEMA, ColdStarts
 from trigru.bench.commands import compare
 from trigru.bench.reporting.starts import cold_start_tables
 from trigru.bench.timing import coldstart
@@ -46,8 +48,8 @@ def test_the_table():
     starts = [a_start(import_s=import_s, on_device=n * 2**20) for n, import_s in ((7, 1.0), (5, 4.0), (6, 2.0))]
     starts += [a_start("linen", peak_bytes=None)]
     starts += [ColdStart("equinox", "filter_jit", s, 12.345, wide, 0.1, 1100 * 2**20) for s in (12.345, 98.765)]
-    check_golden("cold-start", shown(cold_start_tables(starts, "2026-11-24T01:02:03+00:00", (0.24, None))))
-    assert cold_start_tables([]) == []
+    found = ColdStarts(SCHEMA, [], "2026-11-24T01:02:03+00:00", MACHINE, 0.24, None, starts)
+    check_golden("cold-start", shown(cold_start_tables(found)))
 
 
 def test_the_file_has_the_date_and_the_load_before_and_after(tmp_path, monkeypatch):
