@@ -12,12 +12,12 @@ from ..errors import InputError, brief, listed
 from .copies import copies
 from .departure import Search
 from .draws import different_draws
-from .gradients import not_compared, parameter_gradients
 from .layouts import Transform
 from .matching import Match, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
 from .obstacles import by_line, rule_lines, with_rules
-from .places import paired_gradients, paired_outputs, places_of, rounded
+from .pairs import not_compared, paired_gradients, paired_outputs, parameter_gradients
+from .places import places_of, rounded
 from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement

@@ -1,6 +1,7 @@
-"""The gradients of two models by their parameters, where each leaf of the one holds leaves of the other."""
+"""The quantities of two models that ought to be the same, where each leaf of the one holds leaves of the other."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from ..errors import listed
 from .layouts import Layout, Leaf, Transform
 from .matching import Match
 from .programs import Result
+from .tape import Tape
 from .values import largest
 
 
@@ -46,3 +48,25 @@ def not_compared(reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: 
         for leaf, m in zip(candidate, matches, strict=True)
         if isinstance(m.layout, Transform)
     ]
+
+
+def paired_outputs(r: Any, c: Any, first: Tape, second: Tape, states: Sequence[Any]) -> list[tuple[int, int]]:
+    """The outputs and the new states of both that ought to be the same, by the numbers of values of their tapes."""
+    n = len(r.outputs)
+    pairs = list(zip(first.outputs[:n], second.outputs[:n], strict=True))
+    for i, match in enumerate(states):
+        if match.layout is not None and len(match.layout.sources) == 1:
+            pairs.append((first.outputs[n + match.layout.sources[0]], second.outputs[n + i]))
+    return pairs
+
+
+def paired_gradients(r: Any, c: Any, first: Tape, second: Tape, matches: Sequence[Any]) -> list[tuple[int, int]]:
+    """The gradients of both that ought to be the same, by the numbers of values of their tapes."""
+    n_r, n_c = len(r.outputs) + len(r.states), len(c.outputs) + len(c.states)
+    pairs = [
+        (first.outputs[n_r + match.layout.sources[0]], second.outputs[n_c + i])
+        for i, match in enumerate(matches)
+        if match.layout is not None and len(match.layout.sources) == 1
+    ]
+    inputs = zip(first.outputs[n_r + len(r.params) :], second.outputs[n_c + len(c.params) :], strict=False)
+    return [*pairs, *inputs]
