@@ -138,10 +138,9 @@ def _line_of(error: BaseException, path: Path) -> str:
 
 
 def _model(module: ModuleType, name: str) -> Model:
-    found = getattr(module, name, None)
-    if found is None:
+    if not hasattr(module, name):
         raise InputError(f"{module.__file__} has no {name!r}: expected a trigru.parity.Model of that name.")
-    return checked(found, f"{name!r} in {module.__file__}")
+    return checked(getattr(module, name), f"{name!r} in {module.__file__}")
 
 
 def models_of(file: str) -> tuple[list[Model], tuple[Any, ...]]:

@@ -6,7 +6,7 @@ outputs equal is reported. Adding a hypothesis is adding a row to `HYPOTHESES`.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iter
             for hypothesis in HYPOTHESES:
                 for change, run in hypothesis(search, step):
                     yield Trial(step, runs=dict.fromkeys(tape.sites[site], run), change=change)
+    yield from _shares(search, wrong[:STEPS])
     yield from _functions(search, near)
 
 
@@ -192,6 +193,23 @@ WHOLE = frozenset({*COMPARISONS, "argmax", "argmin", "add", "sub", "select_n", "
 
 
 # Changes of several steps -----------------------------------------------------------------------------------------
+
+
+def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
+    """Another number from 0 to 1 wherever a constant stands, and what is left to 1 with it, as of a momentum."""
+    owns = [[_scalar(search.candidate, n) for n in step.operands] for step in steps]
+    others = [_scalar(search.reference, n) for step in search.first_of_reference() for n in step.operands]
+    shares = [[c for c in dict.fromkeys(some) if c and 0 < c < 1] for some in (chain(*owns), others)]
+    for own, other in product(*shares):
+        runs: dict[int, Run] = {}
+        for step, constants in zip(steps, owns, strict=True):
+            for place, constant in enumerate(constants):
+                for before, after in ((own, other), (1 - own, 1 - other)):
+                    if constant is not None and abs(constant - before) < 1e-9:
+                        change = with_operand(step.run, place, lambda a, new=after: np.full_like(a, new))
+                        runs |= dict.fromkeys(search.candidate.rounds(step), change)
+        step = next((step for step, constants in zip(steps, owns, strict=True) if own in constants))
+        yield Trial(step, runs=runs, change=f"{other:.6g} instead of {own:.6g}")
 
 
 def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:

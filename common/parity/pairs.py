@@ -8,9 +8,14 @@ import numpy as np
 from ..errors import listed
 from .layouts import Layout, Leaf, Transform
 from .matching import Match
-from .programs import Result
+from .obstacles import by_line, rule_lines
+from .programs import Program, Result
+from .record import Place
 from .tape import Tape
-from .values import largest
+from .values import Arguments, largest
+
+#: The most stopped gradients and rules of one's own that are left out, to see whether the gradients agree.
+OBSTACLES = 12
 
 
 def parameter_gradients(matches: Sequence[Match], first: Result, second: Result) -> Iterator[float]:
@@ -70,3 +75,39 @@ def paired_gradients(r: Any, c: Any, first: Tape, second: Tape, matches: Sequenc
     ]
     inputs = zip(first.outputs[n_r + len(r.params) :], second.outputs[n_c + len(c.params) :], strict=False)
     return [*pairs, *inputs]
+
+
+def left_out(
+    programs: tuple[Any, Any],
+    arguments: tuple[Arguments, Arguments],
+    weights: Sequence[Any],
+    matches: Sequence[Match],
+    tolerance: float,
+) -> Iterator[Place]:
+    """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own.
+
+    Args:
+        programs, arguments: of the reference and of the candidate, with one set of values.
+        weights: of the outputs, whose weighted sum is differentiated.
+        matches: one for each leaf of the candidate.
+        tolerance: the largest difference of gradients that agree.
+    """
+    gradients = [program.gradient(some, weights) for program, some in zip(programs, arguments, strict=True)]
+    for which in (1, 0):
+        program = programs[which]
+        lines = by_line(program.closed) if isinstance(program, Program) else {}
+        for here, some in list(lines.items())[:OBSTACLES]:
+            pair = gradients.copy()
+            pair[which] = program.gradient_without(some, arguments[which], weights)
+            first, second = pair
+            errors = [*parameter_gradients(matches, first, second)]
+            inputs = zip(first.of_inputs, second.of_inputs, strict=False)
+            if max([*errors, *(largest([a], [b], first.of_inputs) for a, b in inputs)], default=0.0) > tolerance:
+                continue
+            if which:
+                yield from (
+                    Place(rule, None, "Without this rule, the gradients agree.") for rule in rule_lines(some[0])
+                )
+                yield Place(here, None, "Without it, the gradients agree.")
+            else:
+                yield Place(None, here, "If the reference did not have it, the gradients would agree.")

@@ -10,7 +10,8 @@ import numpy as np
 from ..program import CodeLine, code_lines, equations
 from .departure import Search
 from .hypotheses import changes, relation
-from .locations import callers, hand_overs, is_users, located, location, makers, shared_line, text_of
+from .locations import argument_at, callers, hand_overs, is_users, located, location, makers, shared_line, text_of
+from .model import Model
 from .programs import Program, dtypes_of
 from .record import Location, Place
 from .tape import Step, Tape
@@ -321,3 +322,14 @@ def rounded(program: Any) -> Iterator[Place]:
             operation, shape = f"convert_element_type to {name}", equation.outvars[0].aval.shape
             if here := located(code_lines(equation, outside), operation, shape):
                 yield Place(here, None, f"Numbers are rounded to {name}.")
+
+
+# Optimizers -------------------------------------------------------------------------------------------------------
+
+
+def places_of_optimizers(reference: Model, candidate: Model) -> Iterator[Place]:
+    """The lines at which the optimizers of both are made."""
+    lines = (model.made_at and argument_at(model.made_at, "optimizer") for model in (reference, candidate))
+    there, here = (line and Location(line.file, line.line, text_of(line), "", ()) for line in lines)
+    if here:
+        yield Place(here, there, "The gradients agree, the updates that this makes of them do not.")

@@ -1,7 +1,7 @@
 """A model as a program: traced by JAX in float64 where it can be, and evaluated in NumPy."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -60,6 +60,8 @@ class Program:
         self.model, self.mode = model, mode
         self.params, self.param_values, self._to_params = leaves_of(model.params)
         self.states, self.state_values, self._to_state = leaves_of(model.state)
+        if model.state_paths:
+            self.states = [replace(leaf, path=path) for leaf, path in zip(self.states, model.state_paths, strict=True)]
         self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
@@ -191,7 +193,7 @@ class Program:
             except InputError:
                 raise
             except Exception as error:
-                raise failed(self.model.name, self._input_leaves, error) from error
+                raise failed(self.model, self._input_leaves, error) from error
 
     def _typed_leaves(self) -> list[Any]:
         return [
