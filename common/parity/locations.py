@@ -28,20 +28,11 @@ _TRACING = (
 
 #: The keywords of a module's constructor on which an operation depends.
 KEYWORDS = {
-    "conv_general_dilated": (
-        "padding",
-        "strides",
-        "stride",
-        "kernel_dilation",
-        "dilation",
-        "feature_group_count",
-        "groups",
-        "use_bias",
-    ),
-    "dot_general": ("use_bias",),
-    "add": ("epsilon", "eps"),
-    "max": ("epsilon", "eps"),
-    "mul": ("momentum",),
+    "conv_general_dilated": "padding strides stride kernel_dilation dilation feature_group_count groups use_bias",
+    "dot_general": "use_bias",
+    "add": "epsilon eps",
+    "max": "epsilon eps",
+    "mul": "momentum",
 }
 
 
@@ -139,7 +130,7 @@ def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
     of_class = [found for found in made if any(found.name.startswith(name) for name in classes)]
     for found in sorted(named, key=lambda found: found.name not in classes) or of_class:
         places = dict(found.keywords)
-        keyword = next((places[name] for name in KEYWORDS.get(operation, ()) if name in places), found.line)
+        keyword = next((places[name] for name in KEYWORDS.get(operation, "").split() if name in places), found.line)
         yield CodeLine(own.file, keyword, "__init__")
 
 
@@ -235,13 +226,7 @@ def _calls(file: str) -> tuple[_Call, ...]:
     tree, found = _tree(file), []
     for outer in (node for node in (() if tree is None else ast.walk(tree)) if isinstance(node, ast.ClassDef)):
         for node in ast.walk(outer):
-            targets = (
-                node.targets
-                if isinstance(node, ast.Assign)
-                else [node.target]
-                if isinstance(node, ast.AnnAssign)
-                else []
-            )
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
             own = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
             own += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
             for call in ast.walk(node) if own else ():

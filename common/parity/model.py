@@ -137,6 +137,11 @@ def is_float(leaf: Any) -> bool:
     return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
 
 
+def dtypes_of(tree: Any) -> list[Any]:
+    """The dtypes of the floating-point leaves of a tree."""
+    return [leaf.dtype for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+
+
 def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
     """The leaves of floating-point numbers, their values in float64, and a function that puts others in their place."""
     found = jax.tree_util.tree_flatten_with_path(tree)

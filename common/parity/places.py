@@ -11,8 +11,8 @@ from ..program import CodeLine, code_lines, equations
 from .departure import Search
 from .hypotheses import changes, relation
 from .locations import argument_at, callers, hand_overs, is_users, located, location, makers, shared_line, text_of
-from .model import Model
-from .programs import Program, dtypes_of
+from .model import Model, dtypes_of
+from .programs import Program
 from .record import Location, Place
 from .tape import Step, Tape
 from .trials import Trial, first_that_mends, in_another_order, of_operands, of_results
