@@ -50,12 +50,7 @@ def port(
         (module_r, name_r), (module, name_c) = _named(files[0], REFERENCE), _named(files[1], CANDIDATE)
         reference, candidate = _model(module_r, name_r), _model(module, name_c)
     where, name = (module, INPUTS) if inputs is None else _named(inputs, INPUTS)
-    if not hasattr(where, name):
-        raise InputError(
-            f"{where.__file__} has no {name!r}: expected an array, or a tuple of arrays, to call both models with."
-        )
-    given = getattr(where, name)
-    given = given if isinstance(given, tuple) else (given,)
+    given = _inputs(where, name)
     if save is not None:
         check_suffix(save, candidate)
     result = compare(reference, candidate, *given, mapping=getattr(module, MAPPING, None), say=say)
@@ -141,18 +136,23 @@ def _line_of(error: BaseException, path: Path) -> str:
 
 
 def _model(module: ModuleType, name: str) -> Model:
-    found = getattr(module, name, None)
-    if found is None:
+    if not hasattr(module, name):
         raise InputError(f"{module.__file__} has no {name!r}: expected a trigru.parity.Model of that name.")
-    return checked(found, f"{name!r} in {module.__file__}")
+    return checked(getattr(module, name), f"{name!r} in {module.__file__}")
+
+
+def _inputs(module: ModuleType, name: str) -> tuple[Any, ...]:
+    if not hasattr(module, name):
+        raise InputError(
+            f"{module.__file__} has no {name!r}: expected an array, or a tuple of arrays, to call the models with."
+        )
+    given = getattr(module, name)
+    return given if isinstance(given, tuple) else (given,)
 
 
 def models_of(file: str) -> tuple[list[Model], tuple[Any, ...]]:
     """The models of a file, which may lack the candidate, and the inputs that they are called with."""
     module = _load(file)
-    if not hasattr(module, INPUTS):
-        raise InputError(f"{file} has no {INPUTS!r}: expected an array, or a tuple of arrays, to call models with.")
-    models = [found for name in (REFERENCE, CANDIDATE) if (found := getattr(module, name, None)) is not None]
-    given = getattr(module, INPUTS)
-    named = named_apart(*models) if len(models) == 2 else models or [_model(module, REFERENCE)]
-    return [checked(model, file) for model in named], given if isinstance(given, tuple) else (given,)
+    given = _inputs(module, INPUTS)
+    models = [_model(module, name) for name in (REFERENCE, CANDIDATE) if getattr(module, name, None) is not None]
+    return list(named_apart(*models)) if len(models) == 2 else models or [_model(module, REFERENCE)], given

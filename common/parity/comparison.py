@@ -1,7 +1,9 @@
 """Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from math import isfinite
 from typing import Any
 
 import jax
@@ -12,16 +14,17 @@ from ..errors import InputError, brief, listed
 from .copies import copies
 from .departure import Search
 from .draws import different_draws
-from .gradients import not_compared, parameter_gradients
 from .layouts import Transform
 from .matching import Match, match, unmatched, with_uses
 from .model import CALL, EVAL, TRAIN, Model, checked, is_float, named_apart
-from .obstacles import by_line, rule_lines, with_rules
-from .places import paired_gradients, paired_outputs, places_of, rounded
+from .obstacles import with_rules
+from .pairs import left_out, not_compared, paired_gradients, paired_outputs, parameter_gradients
+from .places import places_of, places_of_optimizers, rounded
 from .programs import Program
 from .record import ANOTHER, SAME, UNKNOWN, Comparison, Parameters, Place
 from .refinement import Refinement
 from .starts import moved_starts
+from .tape import Tape
 from .training import difference_of_steps, rates, steps_of, trained
 from .values import (
     AS_GIVEN,
@@ -44,8 +47,6 @@ from .values import (
 ROUNDING = 1e-9
 #: How much more it may be in a gradient, and after some steps of training.
 OF_GRADIENTS, OF_TRAINING = 100, 1000
-#: The most stopped gradients and rules of one's own that are left out, to see whether the gradients agree.
-OBSTACLES = 12
 #: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
 TIMES, DIGITS = 4.0, 64.0
 
@@ -84,12 +85,17 @@ def compare(
 
 @dataclass(frozen=True)
 class _Failure:
-    """A quantity that differs, and where it was computed; nowhere if that place is not looked for."""
+    """A quantity that differs.
 
+    Args:
+        name: of the quantity.
+        reason: how it differs, as the start of a sentence.
+        places: a function without arguments that looks for the lines that compute it.
+    """
+
+    name: str
     reason: str
-    programs: tuple[Any, Any] | None = None
-    of_gradient: bool = False
-    of_rounding: bool = False
+    places: Callable[[], Iterable[Place]] = tuple
 
 
 class _Comparing:
@@ -193,23 +199,31 @@ class _Comparing:
             moved += largest(second.outputs, c.forward(given, jitter=2).outputs)
             tolerance = max(ROUNDING, 4 * moved)
         self.tolerance = max(self.tolerance, tolerance)
-        same = self._record(f"outputs{name}", largest(first.outputs, second.outputs), tolerance, (r, c))
+        places = partial(self._places, r, c)
+        shapes = [[list(a.shape[1:]) for a in result.outputs] for result in (second, first)]
+        if shapes[0] != shapes[1]:
+            remark = (
+                f"The outputs have the shapes {listed(map(str, shapes[0]))}, expected {listed(map(str, shapes[1]))}"
+            )
+            self.result.remarks.append(f"{remark}. {self.candidate.hint}".rstrip())
+        same = self._record(f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places)
         for leaf, m, new in zip(c.states, self.state_matches, second.state, strict=True):
             if m.layout is not None:
                 error = largest([m.layout.convert(first.state)], [new])
-                same &= self._record(f"new state {leaf.path}{name}", error, tolerance, (r, c))
+                same &= self._record(f"new state {leaf.path}{name}", error, tolerance, places)
         return same
 
     def _gradients(self, r: Any, c: Any, name: str) -> None:
         weights, tolerance = weights_of(r.outputs), OF_GRADIENTS * self.tolerance
+        places = partial(self._places_of_gradients, r, c)
         first = r.gradient(self.arguments.first(2), weights)
         second = c.gradient(self.given.first(2), weights)
         for n, (a, b) in enumerate(zip(first.of_inputs, second.of_inputs, strict=False)):
             which = f" {n + 1}" if len(first.of_inputs) > 1 else ""
             error = largest([a], [b], first.of_inputs)
-            self._record(f"gradient of input{which}{name}", error, tolerance, (r, c), of_gradient=True)
+            self._record(f"gradient of input{which}{name}", error, tolerance, places)
         worst = max(parameter_gradients(self.matches, first, second), default=0.0)
-        agree = self._record(f"gradients of parameters{name}", worst, tolerance, (r, c), of_gradient=True)
+        agree = self._record(f"gradients of parameters{name}", worst, tolerance, places)
         if agree and not any(isinstance(m.layout, Transform) for m in self.matches):
             self._training(r, c, name, weights)
 
@@ -225,13 +239,17 @@ class _Comparing:
                 if m.layout is not None
             ]
             error, tolerance = max(errors, default=0.0), OF_TRAINING * self.tolerance
-            self._record(f"{steps_of(mine.params)} steps of {which}{name}", error, tolerance, (r, c), of_gradient=True)
+            places = partial(self._places_of_gradients, r, c)
+            self._record(f"{steps_of(mine.params)} steps of {which}{name}", error, tolerance, places)
         if all(getattr(model, "optimizer", None) is not None for model in (self.reference, self.candidate)):
             error, where = difference_of_steps(r, c, mine, given, self.matches, weights)
-            self.result.errors[f"steps of their own optimizers{name}"] = error
+            quantity = f"steps of their own optimizers{name}"
+            self.result.errors[quantity] = error
             if error > OF_TRAINING * self.tolerance:
                 reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
-                self.failures.append(_Failure(reason))
+                self.failures.append(
+                    _Failure(quantity, reason, partial(places_of_optimizers, self.reference, self.candidate))
+                )
 
     def _variations(self, mode_r: str, mode_c: str) -> None:
         """A batch of one, and another length, where both take them."""
@@ -249,7 +267,7 @@ class _Comparing:
                 self.result.remarks.append(f"The reference takes {name}, the candidate does not: {brief(error)}")
                 continue
             if all(np.isfinite(a).all() for a in first.outputs if a.dtype.kind in "fc"):
-                self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance, None)
+                self._record(f"outputs of {name}", largest(first.outputs, second.outputs), self.tolerance)
 
     def _accuracy(self, r: Any, c: Any) -> None:
         """Whether the candidate is as accurate as the reference, in the dtypes that they have, compiled and not."""
@@ -272,15 +290,15 @@ class _Comparing:
             self.result.errors[name] = error
             if error > allowed:
                 reason = f"{name} is {error:.1e}, that of the reference {error_of(own, exact):.1e}"
-                self.failures.append(_Failure(reason, (r, c), of_rounding=True))
+                self.failures.append(_Failure(name, reason, partial(rounded, c)))
 
-    def _record(self, name: str, error: float, tolerance: float, programs: Any, *, of_gradient: bool = False) -> bool:
+    def _record(self, name: str, error: float, tolerance: float, places: Callable[[], Iterable[Place]] = tuple) -> bool:
         self.result.errors[name] = error
         if error <= tolerance:
             return True
         verb = "differs" if name.startswith(("gradient of", "new state")) else "differ"
-        reason = f"{name} {verb} by {error:.1e} of the largest magnitude"
-        self.failures.append(_Failure(reason, programs, of_gradient))
+        by = f" by {error:.1e} of the largest magnitude" if isfinite(error) else ""
+        self.failures.append(_Failure(name, f"{name} {verb}{by}", places))
         return False
 
     # What is said ----------------------------------------------------------------------------------------------
@@ -296,48 +314,27 @@ class _Comparing:
         unknown = bool(parameters.only_candidate and parameters.only_reference)
         result.verdict = UNKNOWN if unknown else ANOTHER
         result.reason = f"The {failure.reason}."
+        if others := [other.name for other in self.failures[1:]]:
+            result.reason += f" These differ, too: {listed(others)}."
         if alone := [*parameters.only_candidate, *parameters.only_reference]:
             result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
-        if failure.programs is not None:
-            self.say("Look for the place where they part.")
-            result.places = list(self._places(failure))
+        self.say("Look for the place where they part.")
+        result.places = list(failure.places())
 
-    def _places(self, failure: _Failure) -> Iterator[Place]:
-        assert failure.programs is not None
-        r, c = failure.programs
-        if failure.of_rounding:
-            yield from rounded(c)
-            return
-        mine, given = self.arguments.one(OTHERS), self.given.one(OTHERS)
-        if failure.of_gradient:
-            yield from self._without_obstacles(r, c)
-            weights = weights_of(r.outputs)
-            first, second = r.gradient_tape(mine, weights), c.gradient_tape(given, weights)
-            outputs = paired_gradients(r, c, first, second, self.matches)
-        else:
-            first, second = moved_starts(r.tape(mine), c.tape(given))
-            outputs = paired_outputs(r, c, first, second, self.state_matches)
-        search = Search(first, second, outputs, self.tolerance)
+    def _places(self, r: Any, c: Any) -> Iterator[Place]:
+        """The lines where the outputs and the new states part."""
+        first, second = moved_starts(r.tape(self.arguments.one(OTHERS)), c.tape(self.given.one(OTHERS)))
+        return self._parting(first, second, paired_outputs(r, c, first, second, self.state_matches))
+
+    def _places_of_gradients(self, r: Any, c: Any) -> Iterator[Place]:
+        """The lines where gradients part."""
+        mine, given, weights = self.arguments.one(OTHERS), self.given.one(OTHERS), weights_of(r.outputs)
+        yield from left_out((r, c), (mine, given), weights, self.matches, OF_GRADIENTS * self.tolerance)
+        first, second = r.gradient_tape(mine, weights), c.gradient_tape(given, weights)
+        places = self._parting(first, second, paired_gradients(r, c, first, second, self.matches))
+        yield from with_rules(places, c.closed) if isinstance(c, Program) else places
+
+    def _parting(self, first: Tape, second: Tape, pairs: list[tuple[int, int]]) -> Iterator[Place]:
+        search = Search(first, second, pairs, self.tolerance)
         self.result.agreed = search.counts()
-        places = places_of(search)
-        yield from with_rules(places, c.closed) if failure.of_gradient and isinstance(c, Program) else places
-
-    def _without_obstacles(self, r: Any, c: Any) -> Iterator[Place]:
-        """The equations without which the gradients agree: a stopped gradient, or a wrong rule of one's own."""
-        weights, mine, given = weights_of(r.outputs), self.arguments.one(OTHERS), self.given.one(OTHERS)
-        first, second = r.gradient(mine, weights), c.gradient(given, weights)
-        for program, arguments in ((c, given), (r, mine)):
-            lines = by_line(program.closed) if isinstance(program, Program) else {}
-            for here, some in list(lines.items())[:OBSTACLES]:
-                other = program.gradient_without(some, arguments, weights)
-                pair = (first, other) if program is c else (other, second)
-                errors = [*parameter_gradients(self.matches, *pair)]
-                errors += [largest([a], [b], pair[0].of_inputs) for a, b in zip(pair[0].of_inputs, pair[1].of_inputs)]  # noqa: B905
-                if max(errors, default=0.0) > OF_GRADIENTS * self.tolerance:
-                    continue
-                if program is c:
-                    rules = [rule for equation in some[:1] for rule in rule_lines(equation)]
-                    yield from (Place(rule, None, "Without this rule, the gradients agree.") for rule in rules)
-                    yield Place(here, None, "Without it, the gradients agree.")
-                else:
-                    yield Place(None, here, "If the reference did not have it, the gradients would agree.")
+        return places_of(search)

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
+from math import prod
 from typing import Any
 
+from ..errors import listed
 from .layouts import Layout, whole
 from .matching import Match, unmatched
 from .refinement import TOLERANCE
@@ -28,34 +30,28 @@ def copies(r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
     alone = [n for n, m in enumerate(matches) if m.layout is None]
     if not 0 < len(alone) <= COPIES or unmatched(r.params, matches):
         return []
+    shapes = [(n, leaf.shape) for n, leaf in enumerate(r.params)]
     options = [
-        [
-            way
-            for n, leaf in enumerate(r.params)
-            if leaf.size == c.params[a].size
-            for way in whole(n, leaf.shape, c.params[a].shape)
-        ]
+        [way for n, shape in shapes if prod(shape) == c.params[a].size for way in whole(n, shape, c.params[a].shape)]
         for a in alone
     ]
     wanted = r.forward(mine).outputs
-    for chosen in list(product(*options))[:CHOICES]:
-        layouts: Sequence[Any] = [dict(zip(alone, chosen, strict=True)).get(n, m.layout) for n, m in enumerate(matches)]
+    for ways in islice(product(*options), CHOICES):
+        chosen = dict(zip(alone, ways, strict=True))
+        layouts: list[Any] = [chosen.get(n, m.layout) for n, m in enumerate(matches)]
         params = [a if way is None else way.convert(mine.params) for a, way in zip(own.params, layouts, strict=True)]
         if largest(wanted, c.forward(replace(own, params=params)).outputs) <= TOLERANCE:
-            for a, way in zip(alone, chosen, strict=True):
-                matches[a] = Match(way, "function")
-            return [_sentence(r, c, a, way, matches) for a, way in zip(alone, chosen, strict=True)]
+            for n, way in chosen.items():
+                matches[n] = Match(way, "function")
+            return [_sentence(r, c, way, matches) for way in ways]
     return []
 
 
-def _sentence(r: Any, c: Any, copy: int, way: Layout, matches: Sequence[Match]) -> str:
-    others = [
-        c.params[n].path
-        for n, m in enumerate(matches)
-        if n != copy and m.layout is not None and m.layout.sources == way.sources
+def _sentence(r: Any, c: Any, way: Layout, matches: Sequence[Match]) -> str:
+    same = [
+        leaf.path for leaf, m in zip(c.params, matches, strict=True) if m.layout and m.layout.sources == way.sources
     ]
-    names = " and ".join([*others, c.params[copy].path])
     return (
-        f"{r.params[way.sources[0]].path} is tied in the reference: it is {names} in the candidate, which train apart "
-        "unless you tie them, too."
+        f"{r.params[way.sources[0]].path} is tied in the reference: it is {listed(same)} in the candidate, which train "
+        "apart unless you tie them, too."
     )

@@ -7,35 +7,12 @@ the cause is found by trying: a value of the reference is put in place of the ca
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..program import CodeLine
 from .agreement import MOST_ENTRIES, Known, comparable
 from .tape import Step, Tape
-
-
-@dataclass(frozen=True)
-class Departure:
-    """A step at which the candidate parts from the reference.
-
-    Args:
-        candidate: a step of the candidate; None where it lacks what the reference has.
-        reference: the step of the reference that computes what should stand there; None where that is not known.
-        heals: whether the outputs agree once the candidate has the reference's value there.
-        cause: a sentence that says how the place was chosen; empty otherwise.
-        line: another line than that of the step; None for that.
-        mend: a sentence about what makes the outputs equal, tried out; empty where nothing is known to.
-    """
-
-    candidate: Step | None
-    reference: Step | None
-    heals: bool = False
-    cause: str = ""
-    line: CodeLine | None = None
-    mend: str = ""
 
 
 class Search:
@@ -96,7 +73,7 @@ class Search:
         for other in self.reference.steps:
             if other.operation != step.operation or any(n in self.agrees_in_reference for n in other.results):
                 continue
-            bases = [base(self.reference, n) for n in other.operands]
+            bases = [self.reference.base(n) for n in other.operands]
             hits = [not partners.isdisjoint(bases) for partners in mine]
             same = [n in partners for n, partners in zip(bases, mine, strict=False)]
             if any(hits):
@@ -105,16 +82,16 @@ class Search:
 
     def wrong_operands(self, step: Step, other: Step | None) -> list[int]:
         """The operands of a step that its counterpart has not; without a counterpart, all that were computed."""
-        values = [base(self.candidate, n) for n in step.operands]
+        values = [self.candidate.base(n) for n in step.operands]
         if other is not None:
-            bases = {base(self.reference, n) for n in other.operands}
+            bases = {self.reference.base(n) for n in other.operands}
             values = [v for v, n in zip(values, step.operands, strict=True) if bases.isdisjoint(self.partners(n))]
         return [value for value in values if value in self.candidate.maker and not self.is_constant(value)]
 
     def partners(self, number: int) -> set[int]:
         """The values of the reference that are this one, without what only moves them."""
-        some = self._of_candidate.signed[base(self.candidate, number)]
-        return set() if some is None else {base(self.reference, n) for n in self._of_reference.same(some)}
+        some = self._of_candidate.signed[self.candidate.base(number)]
+        return set() if some is None else {self.reference.base(n) for n in self._of_reference.same(some)}
 
     def partners_of_reference(self, number: int) -> list[int]:
         """The values of the candidate that are this one of the reference."""
@@ -173,16 +150,3 @@ def _first_without(tape: Tape, agrees: set[int], outputs: Sequence[int]) -> Iter
             continue
         if any(n in reached and n not in agrees for n in step.results):
             yield step
-
-
-def base(tape: Tape, number: int) -> int:
-    """What a value is, before numbers were moved."""
-    while (
-        number in tape.maker
-        and tape.steps[tape.maker[number]].moves
-        and len(tape.steps[tape.maker[number]].operands) == 1
-    ):
-        if tape.values[tape.steps[tape.maker[number]].operands[0]].size != tape.values[number].size:
-            break
-        number = tape.steps[tape.maker[number]].operands[0]
-    return number

@@ -5,21 +5,21 @@ outputs equal is reported. Adding a hypothesis is adding a row to `HYPOTHESES`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import permutations, product
+from dataclasses import replace
+from itertools import chain, permutations, product
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from ..program import alternative
-from .departure import Search, base
-from .mending import Mended, Mending
+from .departure import Search
 from .tape import Step, Tape
+from .trials import Run, Trial, with_operand
 
 Array = np.ndarray
 #: What would stand in a sentence after "with", and a function of the operands in the place of the step's own.
-Change = tuple[str, Callable[..., Any]]
+Change = tuple[str, Run]
 
 #: The most steps that are changed, and the most constants of the reference in the place of one.
 STEPS, CONSTANTS = 48, 12
@@ -46,61 +46,31 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-@dataclass(frozen=True)
-class Mend:
-    """A change of a step that makes the outputs equal.
-
-    Args:
-        step: of the candidate.
-        sentence: what the change is.
-        of: the step of the module that lacks something; None for the step itself.
-    """
-
-    step: Step
-    sentence: str
-    of: Step | None = None
-
-
-def mend_of(search: Search, mending: Mending, steps: Sequence[Step], mended: Mended | None) -> Mend | None:
-    """The first change with which the outputs are equal; None if there is none.
+def changes(search: Search, steps: Sequence[Step], result: Trial | None) -> Iterator[Trial]:
+    """Changes of steps, those first at which the programs part.
 
     Args:
         search: what both programs agree on.
-        mending: it plays the candidate again.
         steps: at which the programs part.
-        mended: a step that mends the candidate with a value of the reference, if there is one.
+        result: a step that mends the candidate with a value of the reference, if there is one.
     """
     tape = search.candidate
-    reached = tape.ancestors([c for _, c in search.wrong])
-    wrong = [s for s in tape.steps if any(n in reached and n not in search.agrees for n in s.results)]
-    near = [*([mended.step] if mended else []), *steps]
+    wrong = [s for s in tape.steps if any(n in search.reached and n not in search.agrees for n in s.results)]
+    near = [*([result.step] if result else []), *steps]
     before = tape.ancestors([n for step in [*near, *wrong[:STEPS]] for n in step.operands])
-    bases = {base(tape, n) for step in steps[:4] for n in step.operands}
+    bases = {tape.base(n) for step in steps[:4] for n in step.operands}
     whole = [s for s in tape.steps if any(n in bases or (n in before and s.operation in WHOLE) for n in s.results)]
-    tried: set[Any] = set()
     order = {id(step): n for n, step in enumerate(tape.steps)}
+    tried: set[Any] = set()
     for step in [*near, *sorted([*whole[:STEPS], *wrong[:STEPS]], key=lambda s: order[id(s)])]:
         site = tape.site(step)
-        if site in tried:
-            continue
-        tried.add(site)
-        for hypothesis in HYPOTHESES:
-            for sentence, run in hypothesis(search, step):
-                if mending.heals({}, dict.fromkeys(tape.sites[site], run)):
-                    return Mend(step, _sentence(sentence))
-        if mending.late:
-            break
-    if found := _of_functions(search, mending, near):
-        return found
-    relation, number = ("", 0) if mended is None else _relation(search, mended)
-    if mended is None or not relation:
-        return None
-    maker = tape.maker.get(base(tape, number))
-    return Mend(mended.step, _sentence(relation), None if maker is None else tape.steps[maker])
-
-
-def _sentence(change: str) -> str:
-    return f"With {change}, the outputs agree."
+        if site not in tried:
+            tried.add(site)
+            for hypothesis in HYPOTHESES:
+                for change, run in hypothesis(search, step):
+                    yield Trial(step, runs=dict.fromkeys(tape.sites[site], run), change=change)
+    yield from _shares(search, wrong[:STEPS])
+    yield from _functions(search, near)
 
 
 # Changes of one step ----------------------------------------------------------------------------------------------
@@ -119,15 +89,8 @@ def _constants(search: Search, step: Step) -> Iterator[Change]:
         more = [own - 1, own + 1, -own] if of_integer else [1 - own, -own, *([1 / own] if own else [])]
         for other in list(dict.fromkeys([*known[:CONSTANTS], *more])):
             if other != own and (not of_integer or other == int(other)):
-                yield f"{other:.6g} instead of {own:.6g}", _with_constant(step.run, place, other)
-
-
-def _with_constant(run: Callable[..., Any], place: int, constant: float) -> Callable[..., Any]:
-    def changed(*operands: Any) -> Any:
-        new = np.full_like(operands[place], constant)
-        return run(*operands[:place], new, *operands[place + 1 :])
-
-    return changed
+                change = with_operand(step.run, place, lambda a, new=other: np.full_like(a, new))
+                yield f"{other:.6g} instead of {own:.6g}", change
 
 
 def _comparisons(search: Search, step: Step) -> Iterator[Change]:
@@ -147,19 +110,15 @@ def _exchanged(search: Search, step: Step) -> Iterator[Change]:
         for place, shape in enumerate(shapes):
             axes = [n for n in range(1, len(shape)) if shape[n] > 1]
             for a, b in ((a, b) for a in axes for b in axes if a < b and shape[a] == shape[b]):
-                change = _with(step.run, place, lambda value, a=a, b=b: value.swapaxes(a, b))
+                change = with_operand(step.run, place, lambda value, a=a, b=b: value.swapaxes(a, b))
                 yield f"axes {a - 1} and {b - 1} of operand {place + 1} exchanged", change
             if step.operation == "conv_general_dilated" and place:
                 numbers = step.equation.params["dimension_numbers"] if step.equation else None
                 spatial = [n + 1 for n in numbers.rhs_spec[2:]] if numbers else list(range(3, len(shape)))
                 yield (
                     "the kernel flipped",
-                    _with(step.run, place, lambda value, axes=spatial: np.flip(value, tuple(axes))),
+                    with_operand(step.run, place, lambda value, axes=spatial: np.flip(value, tuple(axes))),
                 )
-
-
-def _with(run: Callable[..., Any], place: int, change: Callable[[Array], Array]) -> Callable[..., Any]:
-    return lambda *operands: run(*operands[:place], change(operands[place]), *operands[place + 1 :])
 
 
 def _places(search: Search, step: Step) -> Iterator[Change]:
@@ -236,7 +195,24 @@ WHOLE = frozenset({*COMPARISONS, "argmax", "argmin", "add", "sub", "select_n", "
 # Changes of several steps -----------------------------------------------------------------------------------------
 
 
-def _of_functions(search: Search, mending: Mending, steps: Sequence[Step]) -> Mend | None:
+def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
+    """Another number from 0 to 1 wherever a constant stands, and what is left to 1 with it, as of a momentum."""
+    owns = [[_scalar(search.candidate, n) for n in step.operands] for step in steps]
+    others = [_scalar(search.reference, n) for step in search.first_of_reference() for n in step.operands]
+    shares = [[c for c in dict.fromkeys(some) if c and 0 < c < 1] for some in (chain(*owns), others)]
+    for own, other in product(*shares):
+        runs: dict[int, Run] = {}
+        for step, constants in zip(steps, owns, strict=True):
+            for place, constant in enumerate(constants):
+                for before, after in ((own, other), (1 - own, 1 - other)):
+                    if constant is not None and abs(constant - before) < 1e-9:
+                        change = with_operand(step.run, place, lambda a, new=after: np.full_like(a, new))
+                        runs |= dict.fromkeys(search.candidate.rounds(step), change)
+        step = next((step for step, constants in zip(steps, owns, strict=True) if own in constants))
+        yield Trial(step, runs=runs, change=f"{other:.6g} instead of {own:.6g}")
+
+
+def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
     """Another function of an operand, in the place of all that is computed of it in the next steps."""
     tape = search.candidate
     for step in steps[:4]:
@@ -251,23 +227,22 @@ def _of_functions(search: Search, mending: Mending, steps: Sequence[Step]) -> Me
             for last in range(min(first + 16, len(tape.steps)) - 1, first - 1, -1):
                 result = tape.values[tape.steps[last].results[0]]
                 own = next((name for name, v in values.items() if np.shape(result) == x.shape and _same(v, result)), "")
-                for name, function in functions.items():
-                    if own and name != own and _heals_as(mending, (first, place, last), function):
-                        return Mend(step, _sentence(f"{name} instead of {own}"))
-    return None
+                for name, function in functions.items() if own else ():
+                    if name != own:
+                        changed = _in_rounds(tape, (first, place, last), function)
+                        yield Trial(step, changed, change=f"{name} instead of {own}")
 
 
-def _heals_as(mending: Mending, where: tuple[int, int, int], function: Callable[[Array], Array]) -> bool:
-    """Whether the outputs are equal if a step returns a function of what an earlier one takes, in each round."""
-    tape, (first, place, last) = mending.candidate, where
+def _in_rounds(tape: Tape, where: tuple[int, int, int], function: Callable[[Array], Array]) -> dict[int, Array]:
+    """What a step returns in each round if it is a function of what an earlier one takes."""
+    first, place, last = where
     changed: dict[int, Array] = {}
-    rounds = zip(*(tape.sites[tape.site(tape.steps[n])] for n in (first, last)), strict=False)
-    for begins, ends in rounds:
+    for begins, ends in zip(tape.rounds(tape.steps[first]), tape.rounds(tape.steps[last]), strict=False):
         number = tape.steps[begins].operands[place]
         x = tape.played(changed).get(number, tape.values[number]) if changed else tape.values[number]
         with np.errstate(all="ignore"):
             changed[tape.steps[ends].results[0]] = function(x)
-    return mending.heals(changed)
+    return changed
 
 
 def _functions_of(x: Array) -> dict[str, Callable[[Array], Array]]:
@@ -279,15 +254,16 @@ def _same(a: Array, b: Array) -> bool:
     return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True))
 
 
-def _relation(search: Search, mended: Mended) -> tuple[str, int]:
-    """How the reference's value follows from the candidate's that it mends, and which that is; empty if not simply."""
-    numbers = [(mended.value, mended.with_value)]
-    if mended.other is not None and mended.other.operation == mended.step.operation and len(mended.step.operands) == 1:
-        numbers.append((mended.step.operands[0], mended.other.operands[0]))
+def relation(search: Search, result: Trial) -> Trial | None:
+    """A trial with a value of the reference, with how that follows from the candidate's; None if not simply."""
+    numbers = [(result.value, result.with_value)]
+    other = search.reference.made(result.with_value)
+    if other is not None and other.operation == result.step.operation and len(result.step.operands) == 1:
+        numbers.append((result.step.operands[0], other.operands[0]))
     for c, r in numbers:
-        if relation := _relation_of(search, search.candidate.values[c], search.reference.values[r]):
-            return relation, c
-    return "", mended.value
+        if change := _relation_of(search, search.candidate.values[c], search.reference.values[r]):
+            return replace(result, change=change, step=search.candidate.made(search.candidate.base(c)) or result.step)
+    return None
 
 
 def _relation_of(search: Search, mine: Array, other: Array) -> str:

@@ -124,9 +124,7 @@ def joined(numbers: Sequence[int], shapes: Sequence[Shape], to: Shape) -> list[L
         for key in ways[0]:
             if all(key in some for some in ways):
                 index = np.concatenate([some[key] + start for some, start in zip(ways, starts, strict=False)], axis)
-                words = (
-                    f"joined along axis {axis}" if key[0] == "as it is" else f"{key[0]} and joined along axis {axis}"
-                )
+                words = "" if key[0] == "as it is" else f"{key[0]} and "
                 found.append(Layout(tuple(numbers), index, f"{words}joined along axis {axis}"))
     return _unique(iter(found))
 

@@ -28,20 +28,11 @@ _TRACING = (
 
 #: The keywords of a module's constructor on which an operation depends.
 KEYWORDS = {
-    "conv_general_dilated": (
-        "padding",
-        "strides",
-        "stride",
-        "kernel_dilation",
-        "dilation",
-        "feature_group_count",
-        "groups",
-        "use_bias",
-    ),
-    "dot_general": ("use_bias",),
-    "add": ("epsilon", "eps"),
-    "max": ("epsilon", "eps"),
-    "mul": ("momentum",),
+    "conv_general_dilated": "padding strides stride kernel_dilation dilation feature_group_count groups use_bias",
+    "dot_general": "use_bias",
+    "add": "epsilon eps",
+    "max": "epsilon eps",
+    "mul": "momentum",
 }
 
 
@@ -85,14 +76,38 @@ def is_users(line: CodeLine) -> bool:
     return not line.file.startswith(_LIBRARIES) and "site-packages" not in line.file
 
 
-def failed(name: str, inputs: Sequence[Any], error: BaseException) -> InputError:
+def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputError:
     """An error that names a model which raised another one, the arrays that it was given, and the user's line."""
     given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in inputs)
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [CodeLine(frame.filename, frame.lineno or 0, frame.name) for frame in frames]
-    own = [line for line in lines if is_users(line) and not line.file.startswith(_TRACING)]
-    where = f" at {_short(own[-1].file)}:{own[-1].line}" if own else ""
-    return InputError(f"{name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}")
+    own = _own_line(traceback.extract_tb(error.__traceback__))
+    where = f" at {_short(own.file)}:{own.line}" if own else ""
+    message = f"{model.name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}"
+    return InputError(f"{message} {model.hint}".rstrip())
+
+
+def calling_line() -> CodeLine | None:
+    """The line of the user's code that is being run; None if there is none."""
+    return _own_line(traceback.extract_stack())
+
+
+def _own_line(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
+    """The innermost line of the user's code of some frames; None if there is none."""
+    lines = [CodeLine(frame.filename, frame.lineno or 0, frame.name) for frame in reversed(frames)]
+    return next((line for line in lines if is_users(line) and not line.file.startswith(_TRACING)), None)
+
+
+def argument_at(line: CodeLine, keyword: str) -> CodeLine:
+    """The line at which an argument of a call is made: of a variable, where it is assigned last before the call."""
+    nodes = list(ast.walk(_tree(line.file) or ast.Module([], [])))
+    calls = [n for n in nodes if isinstance(n, ast.Call) and n.lineno <= line.line <= (n.end_lineno or 0)]
+    value = next((word.value for call in calls for word in call.keywords if word.arg == keyword), None)
+    made = [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(value, ast.Name) and node.lineno < value.lineno
+        if any(isinstance(target, ast.Name) and target.id == value.id for target in node.targets)
+    ]
+    return line if value is None else line._replace(line=max(made, default=value.lineno))
 
 
 def text_of(line: CodeLine) -> str:
@@ -115,7 +130,7 @@ def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
     of_class = [found for found in made if any(found.name.startswith(name) for name in classes)]
     for found in sorted(named, key=lambda found: found.name not in classes) or of_class:
         places = dict(found.keywords)
-        keyword = next((places[name] for name in KEYWORDS.get(operation, ()) if name in places), found.line)
+        keyword = next((places[name] for name in KEYWORDS.get(operation, "").split() if name in places), found.line)
         yield CodeLine(own.file, keyword, "__init__")
 
 
@@ -211,13 +226,7 @@ def _calls(file: str) -> tuple[_Call, ...]:
     tree, found = _tree(file), []
     for outer in (node for node in (() if tree is None else ast.walk(tree)) if isinstance(node, ast.ClassDef)):
         for node in ast.walk(outer):
-            targets = (
-                node.targets
-                if isinstance(node, ast.Assign)
-                else [node.target]
-                if isinstance(node, ast.AnnAssign)
-                else []
-            )
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
             own = [rf"\b{t.attr}\b" for t in targets if isinstance(t, ast.Attribute)]
             own += [rf"\b{t.id}\(" for t in targets if isinstance(t, ast.Name)]
             for call in ast.walk(node) if own else ():

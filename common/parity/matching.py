@@ -50,48 +50,89 @@ def match(
     Raises:
         InputError: the mapping names a leaf that there is not, or gives one of another shape.
     """
-    matches = [Match(None) for _ in candidate]
-    free_r, free_c = list(range(len(reference))), list(range(len(candidate)))
-    for path, target in (mapping or {}).items():
-        c = find(path, candidate, "candidate")
-        if c not in free_c:
-            raise InputError(f"the mapping names {candidate[c].path!r} twice.")
-        transform = transform_of(target, reference, candidate[c])
-        matches[c] = Match(transform, "the mapping")
-        free_c.remove(c)
-        free_r = [r for r in free_r if r not in transform.sources]
-    _join(reference, candidate, matches, free_r, free_c)
-    free_r, free_c = unmatched(reference, matches), _without_layout(matches)
-    _split(reference, candidate, matches, free_r, free_c)
-    free_r, free_c = unmatched(reference, matches), _without_layout(matches)
-    if not free_r or not free_c:
-        return matches
-    named = np.array([[alike_names(reference[r].path, candidate[c].path) for r in free_r] for c in free_c])
-    options = {
-        (i, j): _ordered(whole(r, reference[r].shape, candidate[c].shape), reference, candidate[c])
-        for i, c in enumerate(free_c)
-        for j, r in enumerate(free_r)
-        if reference[r].size == candidate[c].size
-    }
-    fits = np.zeros(named.shape, bool)
-    alike = named + 0.5 * _same_rank(reference, candidate, free_r, free_c)
-    for (i, j), some in options.items():
-        fits[i, j] = bool(some)
-        alike[i, j] += 0.2 * (bool(some) and _usual(some[0], reference, candidate[free_c[i]]))
-    rows, columns = linear_sum_assignment(np.where(fits, -alike, 10.0))
-    for i, j in zip(rows, columns, strict=True):
-        if fits[i, j]:
-            rivals = [k for k in np.argsort(-alike[i]) if fits[i, k] and (k == j or named[i, k] > named[i, j] - MARGIN)]
-            some = [option for k in [j, *[k for k in rivals if k != j]] for option in options[i, k]]
-            matches[free_c[i]] = Match(some[0], options=some)
-    # what another leaf of its size hid: a leaf may be several of the other model's although one of them has its size
-    for several in (_join, _split):
-        several(reference, candidate, matches, unmatched(reference, matches), _without_layout(matches))
-    return matches
+    matching = _Matching(reference, candidate)
+    matching.by_mapping(mapping or {})
+    matching.join()
+    matching.split()
+    matching.assign()
+    matching.join()  # what another leaf of its size hid: it may be several of the other model's
+    matching.split()
+    return matching.matches
 
 
-def _without_layout(matches: Sequence[Match]) -> list[int]:
-    return [c for c, m in enumerate(matches) if m.layout is None]
+class _Matching:
+    """The matches of the leaves of two models, while they are found."""
+
+    def __init__(self, reference: Sequence[Leaf], candidate: Sequence[Leaf]):
+        self.reference, self.candidate = reference, candidate
+        self.matches = [Match(None) for _ in candidate]
+
+    def _free(self) -> tuple[list[int], list[int]]:
+        """The leaves of both that have no partner yet."""
+        free = [c for c, m in enumerate(self.matches) if m.layout is None]
+        return unmatched(self.reference, self.matches), free
+
+    def _keep(self, c: int, options: list[Layout]) -> None:
+        if options:
+            self.matches[c] = Match(options[0], options=options)
+
+    def _ordered(self, options: list[Layout], c: int) -> list[Layout]:
+        """The layouts of a leaf, those first that one expects."""
+        return sorted(options, key=lambda option: not _usual(option, self.reference, self.candidate[c]))
+
+    def by_mapping(self, mapping: Mapping[str, Any]) -> None:
+        """Match the leaves that the user maps."""
+        for path, target in mapping.items():
+            c = find(path, self.candidate, "candidate")
+            if self.matches[c].layout is not None:
+                raise InputError(f"the mapping names {self.candidate[c].path!r} twice.")
+            layout = transform_of(target, self.reference, self.candidate[c])
+            self.matches[c] = Match(layout, "the mapping")
+
+    def join(self) -> None:
+        """Match leaves of the candidate that are several of the reference's in one."""
+        free_r, free_c = self._free()
+        for c, ways in _bundles(self.candidate, self.reference, free_c, free_r):
+            to = self.candidate[c].shape
+            some = (joined(parts, [self.reference[p].shape for p in parts], to) for parts in ways)
+            self._keep(c, [layout for each in some for layout in self._ordered(each, c)])
+
+    def split(self) -> None:
+        """Match leaves of the candidate that are pieces of one of the reference's."""
+        free_r, free_c = self._free()
+        for r, (parts, *_) in _bundles(self.reference, self.candidate, free_r, free_c):
+            k = len(parts)
+            if len({self.candidate[c].shape for c in parts}) > 1:
+                continue  # the reference's leaf of unequal pieces: a mapping has to say
+            for place, c in enumerate(parts):
+                places = [place, *(n for n in range(k) if n != place)] if k <= MOST_IN_ANY_ORDER else [place]
+                of, to = self.reference[r].shape, self.candidate[c].shape
+                self._keep(c, [way for n in places for way in self._ordered(piece(r, of, to, n, k), c)])
+
+    def assign(self) -> None:
+        """Match leaves of one size, so that all names are as much alike as they can be."""
+        free_r, free_c = self._free()
+        if not free_r or not free_c:
+            return
+        reference, candidate = self.reference, self.candidate
+        named = np.array([[alike_names(reference[r].path, candidate[c].path) for r in free_r] for c in free_c])
+        options = {
+            (i, j): some
+            for i, c in enumerate(free_c)
+            for j, r in enumerate(free_r)
+            if reference[r].size == candidate[c].size
+            if (some := self._ordered(whole(r, reference[r].shape, candidate[c].shape), c))
+        }
+        fits = np.zeros(named.shape, bool)
+        alike = named + 0.5 * _same_rank(reference, candidate, free_r, free_c)
+        for (i, j), some in options.items():
+            fits[i, j] = True
+            alike[i, j] += 0.2 * _usual(some[0], reference, candidate[free_c[i]])
+        rows, columns = linear_sum_assignment(np.where(fits, -alike, 10.0))
+        for i, j in zip(rows, columns, strict=True):
+            if fits[i, j]:
+                rivals = [k for k in np.argsort(-alike[i]) if fits[i, k] and named[i, k] > named[i, j] - MARGIN]
+                self._keep(free_c[i], [way for k in [j, *(k for k in rivals if k != j)] for way in options[i, k]])
 
 
 def with_uses(leaves: Sequence[Leaf], tape: Tape) -> list[Leaf]:
@@ -120,11 +161,6 @@ def _same_rank(reference: Any, candidate: Any, free_r: list[int], free_c: list[i
         ranks.append(np.array([groups[leaves[n].size].index(n) for n in free]))
     apart = np.abs(ranks[1][:, None] - ranks[0][None])
     return 1 / (1 + apart)
-
-
-def _ordered(options: list[Layout], reference: Sequence[Leaf], leaf: Leaf) -> list[Layout]:
-    """The layouts of a leaf, those first that one expects."""
-    return sorted(options, key=lambda option: not _usual(option, reference, leaf))
 
 
 def _usual(option: Layout, reference: Sequence[Leaf], leaf: Leaf) -> bool:
@@ -165,38 +201,6 @@ def _orders(leaves: Sequence[Leaf], family: Sequence[int], count: int) -> list[t
     return [each for some in combinations(by_use, count) for each in permutations(some)]
 
 
-def _join(reference: Any, candidate: Any, matches: list[Match], free_r: list[int], free_c: list[int]) -> None:
-    """Give leaves of the candidate that are several of the reference's in one."""
-    for c, ways in _bundles(candidate, reference, free_c, free_r):
-        options = [
-            layout
-            for parts in ways
-            for layout in _ordered(
-                joined(parts, [reference[p].shape for p in parts], candidate[c].shape), reference, candidate[c]
-            )
-        ]
-        if options:
-            matches[c] = Match(options[0], options=options)
-
-
-def _split(reference: Any, candidate: Any, matches: list[Match], free_r: list[int], free_c: list[int]) -> None:
-    """Give leaves of the candidate that are pieces of one of the reference's."""
-    for r, ways in _bundles(reference, candidate, free_r, free_c):
-        parts = ways[0]
-        k = len(parts)
-        if len({candidate[c].shape for c in parts}) > 1:
-            continue  # the reference's leaf of unequal pieces: a mapping has to say
-        for place, c in enumerate(parts):
-            places = [place, *[n for n in range(k) if n != place]] if k <= MOST_IN_ANY_ORDER else [place]
-            options = [
-                layout
-                for n in places
-                for layout in _ordered(piece(r, reference[r].shape, candidate[c].shape, n, k), reference, candidate[c])
-            ]
-            if options:
-                matches[c] = Match(options[0], options=options)
-
-
 def _bundles(
     wholes: Sequence[Leaf], parts: Sequence[Leaf], free_w: list[int], free_p: list[int]
 ) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
@@ -211,21 +215,9 @@ def _bundles(
             taken.update(beside)
             yield w, list(permutations(beside)) if len(beside) <= MOST_IN_ANY_ORDER else [beside]
             continue
-        for family in families(parts, [p for p in free_p if p not in taken]):
-            each = parts[family[0]].size
-            if size % each or not 1 < size // each <= MOST_JOINED:
-                continue
-            count = size // each
-            if not joined(range(count), [parts[family[0]].shape] * count, wholes[w].shape):
-                continue
-            for some in _orders(parts, family, count):
-                alike = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
-                found[some] = alike
-        for pair in _of_a_module(parts, [p for p in free_p if p not in taken]):
-            if sum(parts[p].size for p in pair) == size and joined(
-                pair, [parts[p].shape for p in pair], wholes[w].shape
-            ):
-                found[pair] = sum(alike_names(parts[p].path, wholes[w].path) for p in pair) / 2
+        free = [p for p in free_p if p not in taken]
+        for some in [*_of_families(parts, free, wholes[w]), *_of_a_module(parts, free, wholes[w])]:
+            found[some] = sum(alike_names(parts[p].path, wholes[w].path) for p in some) / len(some)
         if found:
             ways = sorted(found, key=lambda some: -round(20 * found[some]))
             modules[module] = [_module(parts[p]) for p in ways[0]]
@@ -258,13 +250,22 @@ def _is_vector(leaf: Leaf) -> bool:
     return sum(length > 1 for length in leaf.shape) <= 1
 
 
-def _of_a_module(leaves: Sequence[Leaf], free: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Pairs of leaves of one module, of different shapes and the same kind."""
+def _of_families(leaves: Sequence[Leaf], free: Sequence[int], of: Leaf) -> Iterator[tuple[int, ...]]:
+    """Leaves of one shape whose paths differ in one name, as many as make up another leaf, in each order."""
+    for family in families(leaves, free):
+        each = leaves[family[0]]
+        count, rest = divmod(of.size, each.size)
+        if not rest and 1 < count <= MOST_JOINED and joined(range(count), [each.shape] * count, of.shape):
+            yield from _orders(leaves, family, count)
+
+
+def _of_a_module(leaves: Sequence[Leaf], free: Sequence[int], of: Leaf) -> Iterator[tuple[int, int]]:
+    """Pairs of leaves of one module, of different shapes and the same kind, that make up another leaf."""
     for pair in permutations(free, 2):
         a, b = (leaves[n] for n in pair)
-        together = _module(a) == _module(b)
-        if together and a.shape != b.shape and len(a.shape) == len(b.shape) > 1 and _may_be(a, b):
-            yield pair
+        together = a.size + b.size == of.size and _module(a) == _module(b) and a.shape != b.shape
+        if together and len(a.shape) == len(b.shape) > 1 and _may_be(a, b):
+            yield from [pair] if joined(pair, [a.shape, b.shape], of.shape) else []
 
 
 def _module(leaf: Leaf) -> str:

@@ -1,7 +1,7 @@
 """A model: parameters, a function of them, and the modes in which it is called."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,12 +10,10 @@ import numpy as np
 
 from ..errors import InputError
 from .layouts import Leaf
+from .locations import calling_line
 
 #: A model is evaluated, trained, or has one mode alone.
 EVAL, TRAIN, CALL = "eval", "train", "call"
-
-#: (params, state, inputs, mode) -> (outputs, state)
-Call = Callable[[Any, Any, tuple[Any, ...], str], tuple[Any, Any]]
 
 
 class Model:
@@ -44,6 +42,10 @@ class Model:
     framework = ""
     #: The framework's own module, with these parameters and this state; None for a model of no framework.
     whole: Callable[[Any, Any], Any] | None = None
+    #: The paths of the leaves of the state; None where its pytree tells them.
+    state_paths: Sequence[str] | None = None
+    #: A sentence on what may be wrong if a call fails or its outputs have other shapes; empty for none.
+    hint = ""
 
     def __init__(
         self,
@@ -59,41 +61,27 @@ class Model:
         outputs: Callable[[Any], Any] | None = None,
         optimizer: Any = None,
     ):
-        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
-
-        def call(params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
-            if self.state is None:
-                return function(params, *inputs, **keywords[mode]), None
-            result = function(params, state, *inputs, **keywords[mode])
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise InputError(f"{name} has a state: its function has to return (outputs, state).")
-            return result
-
-        modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
-        self._set(name, params, state, call, modes, make, inputs, outputs, optimizer)
-
-    def _set(
-        self,
-        name: str,
-        params: Any,
-        state: Any,
-        call: Call,
-        modes: tuple[str, ...],
-        make: Callable[[Any], Any] | None = None,
-        inputs: Callable[..., Any] | None = None,
-        outputs: Callable[[Any], Any] | None = None,
-        optimizer: Any = None,
-    ) -> None:
-        self.optimizer = optimizer
-        self.name, self.params, self.state, self.modes, self.make = name, params, state, modes, make
-        self._call, self._inputs, self._outputs = call, inputs, outputs
+        self.name, self.params, self.state, self.make, self.optimizer = name, params, state, make, optimizer
+        self.modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
+        self.keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
+        self.made_at = calling_line()
+        self._function, self._inputs, self._outputs = function, inputs, outputs
         if not any(map(is_float, jax.tree.leaves(params))):
             raise InputError(f"{name} has no parameter: expected a pytree with arrays of floating-point numbers.")
 
     def __call__(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
         """The outputs and the new state, for the shared inputs."""
-        outputs, state = self._call(params, state, self.given(inputs), mode)
+        outputs, state = self._called(params, state, self.given(inputs), mode)
         return self.shared(outputs), state
+
+    def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
+        keywords = self.keywords[mode]
+        if self.state is None:
+            return self._function(params, *inputs, **keywords), None
+        result = self._function(params, state, *inputs, **keywords)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise InputError(f"{self.name} has a state: its function has to return (outputs, state).")
+        return result
 
     def given(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """This model's inputs, of the shared ones."""
@@ -147,6 +135,11 @@ def is_float(leaf: Any) -> bool:
     """Whether a leaf is an array of real or complex numbers."""
     dtype = getattr(leaf, "dtype", None)
     return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def dtypes_of(tree: Any) -> list[Any]:
+    """The dtypes of the floating-point leaves of a tree."""
+    return [leaf.dtype for leaf in jax.tree.leaves(tree) if is_float(leaf)]
 
 
 def leaves_of(tree: Any) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:

@@ -1,53 +1,311 @@
-"""The lines of code at which two models part, as they are told."""
+"""The lines of code at which two models part, the likeliest cause first."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from ..program import CodeLine, code_lines, equations
-from .causes import CALLED, MADE, departures
-from .departure import Departure, Search
-from .locations import callers, located, location, makers, shared_line, text_of
-from .programs import Program, dtypes_of
+from .departure import Search
+from .hypotheses import changes, relation
+from .locations import argument_at, callers, hand_overs, is_users, located, location, makers, shared_line, text_of
+from .model import Model, dtypes_of
+from .programs import Program
 from .record import Location, Place
-from .tape import Tape
+from .tape import Step, Tape
+from .trials import Trial, first_that_mends, in_another_order, of_operands, of_results
+
+APART = "Its operands agree with the reference, its result does not."
+HEALS = "With the reference's value here, the outputs agree."
+LACKS = "The candidate does not compute this."
+MADE = "The module that computes it is made here."
+CALLED = "It is called here."
+CHOICE = "With another value here, the outputs agree."
+REORDERED = "The reference has these numbers in another order, and with that order the outputs agree."
+SHARED = "Its result is used where the reference uses another value."
+OPERAND = "Its result is used where they part."
+#: Operations that put numbers elsewhere, or choose among them: the result may be wrong, and of the right numbers.
+CHOICES = frozenset(
+    {
+        *("concatenate", "slice", "split", "rev", "transpose", "gather", "dynamic_slice", "pad", "reshape", "select_n"),
+        *("broadcast_in_dim", "neg", "cat", "stack", "permute", "view", "flip", "chunk", "index", "where"),
+    }
+)
 
 
 def places_of(search: Search) -> Iterator[Place]:
-    """The places at which programs part, the likeliest cause first, each line once."""
-    told: set[tuple[str, int]] = set()
-    for departure in departures(search):
-        there = location(departure.reference, search.reference) if departure.reference else None
-        for here in _lines_of(departure, search):
-            if here is not None and (here.file, here.line) not in told:
-                told.add((here.file, here.line))
-                yield Place(here, there, departure.cause, departure.mend)
-            elif here is None and there is not None:
-                yield Place(None, there, departure.cause, departure.mend)
+    """The places at which programs part, the likeliest cause first, each line once; none if all outputs agree."""
+    shown: set[tuple[str, int]] = set()
+    for place in _places(search) if search.wrong else ():
+        here = place.candidate and (place.candidate.file, place.candidate.line)
+        if here not in shown and (here or place.reference):
+            shown.update([here] if here else [])
+            yield place
 
 
-def _lines_of(departure: Departure, search: Search) -> Iterator[Location | None]:
-    """The line of a step, or those that make or call it, as the cause says."""
-    if departure.candidate is None:
-        yield None
+def _places(search: Search) -> Iterator[Place]:
+    steps, others = search.first(), search.first_of_reference()
+    if not steps:
+        yield from (Place(None, location(other, search.reference), LACKS) for other in others)
         return
-    here = location(departure.candidate, search.candidate)
-    if departure.line is not None and here is not None:
-        yield here if here.line == departure.line.line else _at(departure.line, here)
-    elif departure.cause not in (MADE, CALLED):
-        if here is not None and (line := shared_line(search.candidate, departure.candidate, search.agrees)):
-            yield _at(line, here)
-        yield here
-    elif here is not None:
-        made = makers(departure.candidate.lines(), here.operation) if here.library else ()
-        for line in made if departure.cause == MADE else callers(departure.candidate)[1:3]:
-            yield _at(line, here)
+    result = first_that_mends(search, of_results(search, steps))
+    mend = first_that_mends(search, changes(search, steps, result)) or (result and relation(search, result))
+    if mend:
+        other = search.counterpart(mend.step) or next(iter(others), None)
+        yield from _at(search, mend.step, other, mend=f"With {mend.change}, the outputs agree.")
+        yield from _makers(search, mend.step)
+        yield from _shared(search, steps, list(map(search.counterpart, steps)))
+        yield from _callers(search, mend.step)
+        return
+    if ordered := first_that_mends(search, in_another_order(search)):
+        yield from _at(search, ordered.step, search.reference.made(ordered.with_value), REORDERED)
+    yield from _choices(search, steps, result)
+    yield from _of_function(search, steps, result, others)
 
 
-def _at(line: CodeLine, location: Location) -> Location:
-    return Location(line.file, line.line, text_of(line), location.operation, location.shape)
+def _of_function(
+    search: Search, steps: Sequence[Step], result: Trial | None, others: Sequence[Step]
+) -> Iterator[Place]:
+    """The lines that compute, make or call the steps at which the programs part."""
+    counterparts = [search.counterpart(step) for step in steps]
+    pairs = list(zip(steps, counterparts, strict=True))
+    first = result.step if result and any(step is result.step for step in steps) else steps[0]
+    healed = list(_at(search, result.step, search.reference.made(result.with_value), HEALS)) if result else []
+    shared = list(_shared(search, steps, counterparts))
+    apart = [
+        place
+        for step, other in pairs
+        if not (result and step is result.step)
+        for place in _at(search, step, other or next(iter(others), None), APART)
+    ]
+    near: list[Place] = []
+    far: list[Place] = []
+    for step, other in pairs:
+        for origin in _origins(search, step, other):
+            (near if _function(origin) == _function(step) else far).extend(_at(search, origin, None, OPERAND))
+    made, called = list(_makers(search, steps[0])), list(_callers(search, steps[0]))
+    nearby = [*made, *near, *called] if _has_options(search, first) else [*near, *called, *made]
+    if result and first is result.step:
+        yield from [*healed, *nearby, *apart, *far]
+    elif len({_line(step) for step in steps}) > 1:
+        yield from [*shared, *apart[:1], *healed, *apart[1:], *nearby, *far]
+    elif len(steps) == 1:  # what does not heal alone, and is run once
+        yield from [*shared, *apart, *healed, *nearby, *far]
+    else:
+        yield from [*shared, *apart[:1], *nearby[:1], *healed, *nearby[1:], *apart[1:], *far]
+
+
+def _has_options(search: Search, step: Step) -> bool:
+    """Whether a step may be wrong although its operands are right: a product and a sum have nothing to choose.
+
+    But a library may add or multiply by what its module was made with, as an epsilon or a momentum.
+    """
+    if step.operation not in ("dot_general", "mul", "add", "sub", "add_any", "concatenate"):
+        return True
+    return _is_of_library(step) and any(search.is_constant(n) for n in step.operands)
+
+
+# The lines of a step ----------------------------------------------------------------------------------------------
+
+
+def _at(search: Search, step: Step, other: Step | None, cause: str = "", mend: str = "") -> Iterator[Place]:
+    """The line of a step; before it, that which calls its function, if another call of the function agrees."""
+    here = location(step, search.candidate)
+    there = location(other, search.reference) if other else None
+    if here is not None and (line := shared_line(search.candidate, step, search.agrees)):
+        yield Place(_moved(here, line), there, cause, mend)
+    yield Place(here, there, cause, mend)
+
+
+def _makers(search: Search, step: Step) -> Iterator[Place]:
+    """The lines that make the module of a library that computes a step."""
+    here = location(step, search.candidate)
+    if here is not None and here.library:
+        yield from (Place(_moved(here, line), None, MADE) for line in makers(step.lines(), here.operation))
+
+
+def _callers(search: Search, step: Step) -> Iterator[Place]:
+    """The lines that call the function of a step."""
+    here = location(step, search.candidate)
+    yield from (Place(_moved(here, line), None, CALLED) for line in callers(step)[1:3] if here is not None)
+
+
+def _moved(here: Location, line: CodeLine) -> Location:
+    """A location on another line; as it is if that is its own."""
+    if here.line == line.line:
+        return here
+    return Location(line.file, line.line, text_of(line), here.operation, here.shape)
+
+
+def _line(step: Step) -> CodeLine | None:
+    return next(iter(callers(step)), None)
+
+
+def _function(step: Step) -> tuple[str, str] | None:
+    """The user's function in which a step stands."""
+    line = _line(step)
+    return None if line is None else (line.file, line.function)
+
+
+def _is_of_library(step: Step) -> bool:
+    """Whether a library computes it."""
+    lines = step.lines()
+    return bool(lines) and not is_users(lines[0])
+
+
+# Operands of the right operation that are others ------------------------------------------------------------------
+
+
+def _choices(search: Search, steps: Sequence[Step], result: Trial | None) -> Iterator[Place]:
+    """The lines that chose a wrong operand, if another one mends the candidate."""
+    chosen = first_that_mends(search, of_operands(search, [*steps, *_carried(search, steps)]))
+    if chosen is None and result and result.step.moves and len(result.step.operands) > 1:
+        chosen = result
+    here = location(chosen.step, search.candidate) if chosen else None
+    if chosen and here:
+        other = search.reference.made(chosen.with_value)
+        there = location(other, search.reference) if other else None
+        for line in dict.fromkeys(_lines_of_choice(search, chosen)):
+            yield Place(_moved(here, line), there, CHOICE)
+
+
+def _lines_of_choice(search: Search, trial: Trial) -> Iterator[CodeLine]:
+    """The lines that may have chosen the operand of a step, the likeliest first.
+
+    Those are: where it was moved last, if its numbers are right and stand elsewhere; where it is handed on, as in a
+    `return`, between where it is made and used; where the reference's value is made for another one; where it is used.
+    """
+    trial = _of_parts(search, trial)
+    moved, made = _way(search.candidate, trial.value)
+    own = callers(trial.step)[:1]
+    if search.reference.base(trial.with_value) in search.partners(trial.value):
+        yield from (line for step in [*moved, *made] for line in callers(step)[:1])
+        yield from own
+        return
+    for step in [*made, *moved]:
+        yield from hand_overs(step.lines(), trial.step.lines())
+    for step in _twins(search, trial):
+        yield from (line for line in callers(step) if own and line.function == own[0].function and line != own[0])
+    lines = [*own, *(line for step in made for line in callers(step)[:1])]
+    yield from reversed(lines) if trial.everywhere else lines
+
+
+def _carried(search: Search, steps: Sequence[Step]) -> list[Step]:
+    """The steps in the round of a loop, on the way to some steps, that take a value of an earlier round."""
+    tape = search.candidate
+    found: dict[int, Step] = {}
+    for step in steps[:4]:
+        rounds = tape.rounds(step)
+        at = next(n for n, number in enumerate(rounds) if tape.steps[number] is step)
+        for value in tape.ancestors(step.operands) if at else ():
+            number = tape.maker.get(value, -1)
+            if _round(tape, number, len(rounds)) != at or tape.steps[number].moves:
+                continue
+            makers = [tape.maker.get(n, -1) for n in tape.steps[number].operands]
+            if any(0 <= _round(tape, maker, len(rounds)) < at for maker in makers):
+                found[number] = tape.steps[number]
+    return [found[number] for number in sorted(found)]
+
+
+def _round(tape: Tape, number: int, rounds: int) -> int:
+    """In which round of a loop of so many a step is; -1 if it is in none."""
+    some = tape.rounds(tape.steps[number]) if number >= 0 else []
+    return some.index(number) if len(some) == rounds else -1
+
+
+def _of_parts(search: Search, trial: Trial) -> Trial:
+    """Where values are joined, the part that is another one than the reference has there."""
+    first, second = search.reference, search.candidate
+    while True:
+        mine, other = second.made(second.base(trial.value)), first.made(first.base(trial.with_value))
+        if not (mine and other and mine.moves and other.moves and len(mine.operands) == len(other.operands) > 1):
+            return trial
+        pairs = zip(mine.operands, other.operands, strict=True)
+        apart = [(v, w) for v, w in pairs if first.base(w) not in search.partners(v)]
+        if not apart:
+            return trial
+        trial = replace(trial, step=mine, value=apart[0][0], with_value=apart[0][1])
+
+
+def _way(tape: Tape, value: int) -> tuple[list[Step], list[Step]]:
+    """The steps that moved a value last, the last first, and that which made it, if any did."""
+    moved: list[Step] = []
+    while step := tape.made(value):
+        if not step.moves:
+            return moved, [step]
+        moved.append(step)
+        value = step.operands[0]
+    return moved, []
+
+
+def _twins(search: Search, trial: Trial) -> Iterator[Step]:
+    """The steps of the candidate that do to another value what the reference does to the one that is missing."""
+    number = search.reference.base(trial.with_value)
+    maker = search.reference.made(number)
+    if maker is None or search.partners_of_reference(number):
+        return
+    for step in search.reference.steps:
+        if step is not maker and step.operation == maker.operation and callers(step)[:1] == callers(maker)[:1]:
+            made = map(search.candidate.made, search.partners_of_reference(step.results[0]))
+            yield from (step for step in made if step)
+
+
+# Steps before those at which the programs part --------------------------------------------------------------------
+
+
+def _shared(search: Search, steps: Sequence[Step], counterparts: Sequence[Step | None]) -> Iterator[Place]:
+    """The steps that make operands of several steps at which the programs part, where the reference has others."""
+    tape = search.candidate
+    makers: list[int] = []
+    for step, other in zip(steps, counterparts, strict=True):
+        makers += {tape.maker[value] for value in search.wrong_operands(step, other)}
+    found = [n for n in dict.fromkeys(makers) if makers.count(n) > 1]
+    if not found and len({(_line(step), step.operation) for step in steps}) > 1:
+        every = [{tape.maker[v] for v in search.wrong_operands(step, None)} for step in steps]
+        found = sorted(set.intersection(*every))[:1]
+    for made in (tape.steps[n] for n in found):
+        for step in dict.fromkeys([_last_common(tape, made, steps), made]):
+            yield from _at(search, step, None, SHARED)
+
+
+def _last_common(tape: Tape, made: Step, steps: Sequence[Step]) -> Step:
+    """The last step that moves what a step made, before several others take it."""
+    last = made
+    while True:
+        users = [tape.steps[n] for n in dict.fromkeys(tape.used.get(last.results[0], ()))]
+        alone = len(users) == 1 and users[0].moves and len(users[0].operands) == len(users[0].results) == 1
+        if not alone or any(users[0] is step for step in steps):
+            return last
+        last = users[0]
+
+
+def _origins(search: Search, step: Step, other: Step | None) -> list[Step]:
+    """The steps on other lines that make the operands of a step: those first that may choose wrongly."""
+    tape, line = search.candidate, _line(step)
+    wrong = search.wrong_operands(step, other)
+    rest = [*wrong, *[n for n in step.operands if n not in wrong]]
+    found: list[Step] = []
+    reached: set[int] = set()
+    while rest and len(reached) < 64:
+        value = rest.pop(0)
+        made = tape.made(value)
+        if value in reached or made is None:
+            continue
+        reached.add(value)
+        if _line(made) in (None, line):
+            rest.extend(made.operands)
+        else:
+            found.append(made)
+            rest.extend(made.operands if made.moves and made.operation != "scan" else ())
+    place = {id(s): n for n, s in enumerate(tape.steps)}
+    found.sort(key=lambda s: (search.has(s.results[0]), s.operation not in CHOICES, -place[id(s)]))
+    direct = [made for v in wrong if other is not None and (made := tape.made(v)) and _line(made) not in (None, line)]
+    return list(dict.fromkeys([*direct, *found]))
+
+
+# Numbers of a narrow dtype ----------------------------------------------------------------------------------------
 
 
 def rounded(program: Any) -> Iterator[Place]:
@@ -66,23 +324,12 @@ def rounded(program: Any) -> Iterator[Place]:
                 yield Place(here, None, f"Numbers are rounded to {name}.")
 
 
-def paired_outputs(r: Any, c: Any, first: Tape, second: Tape, states: Sequence[Any]) -> list[tuple[int, int]]:
-    """The outputs and the new states of both that ought to be the same, by the numbers of values of their tapes."""
-    n = len(r.outputs)
-    pairs = list(zip(first.outputs[:n], second.outputs[:n], strict=True))
-    for i, match in enumerate(states):
-        if match.layout is not None and len(match.layout.sources) == 1:
-            pairs.append((first.outputs[n + match.layout.sources[0]], second.outputs[n + i]))
-    return pairs
+# Optimizers -------------------------------------------------------------------------------------------------------
 
 
-def paired_gradients(r: Any, c: Any, first: Tape, second: Tape, matches: Sequence[Any]) -> list[tuple[int, int]]:
-    """The gradients of both that ought to be the same, by the numbers of values of their tapes."""
-    n_r, n_c = len(r.outputs) + len(r.states), len(c.outputs) + len(c.states)
-    pairs = [
-        (first.outputs[n_r + match.layout.sources[0]], second.outputs[n_c + i])
-        for i, match in enumerate(matches)
-        if match.layout is not None and len(match.layout.sources) == 1
-    ]
-    inputs = zip(first.outputs[n_r + len(r.params) :], second.outputs[n_c + len(c.params) :], strict=False)
-    return [*pairs, *inputs]
+def places_of_optimizers(reference: Model, candidate: Model) -> Iterator[Place]:
+    """The lines at which the optimizers of both are made."""
+    lines = (model.made_at and argument_at(model.made_at, "optimizer") for model in (reference, candidate))
+    there, here = (line and Location(line.file, line.line, text_of(line), "", ()) for line in lines)
+    if here:
+        yield Place(here, there, "The gradients agree, the updates that this makes of them do not.")

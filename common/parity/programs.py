@@ -1,7 +1,8 @@
 """A model as a program: traced by JAX in float64 where it can be, and evaluated in NumPy."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,10 +14,10 @@ from ..compat import enable_x64
 from ..errors import InputError
 from ..program import Evaluator, wide
 from .locations import failed
-from .model import Model, is_float, leaves_of
+from .model import Model, dtypes_of, is_float, leaves_of
 from .obstacles import without
 from .tape import Tape, TraceTape
-from .values import Arguments
+from .values import NARROW, Arguments
 
 #: Arrays of at most so many constants are read as decimals.
 DECIMALS = 64
@@ -24,8 +25,6 @@ DECIMALS = 64
 ROUNDING = 0.5
 #: Primitives that draw random numbers.
 RANDOM = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", "random_gamma")
-#: Dtypes without 64 bits.
-NARROWED = {"float64": "float32", "complex128": "complex64", "int64": "int32", "uint64": "uint32"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ class Program:
         self.model, self.mode = model, mode
         self.params, self.param_values, self._to_params = leaves_of(model.params)
         self.states, self.state_values, self._to_state = leaves_of(model.state)
+        if model.state_paths:
+            self.states = [replace(leaf, path=path) for leaf, path in zip(self.states, model.state_paths, strict=True)]
         self._input_leaves, self._to_inputs = jax.tree.flatten(inputs)
         self._real = [n for n, leaf in enumerate(self._input_leaves) if is_float(leaf)]
         self.closed = self._traced(self._forward, ())
@@ -119,25 +120,23 @@ class Program:
 
     def run(self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool) -> list[Any]:
         """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
-        function, params, rest = self.own(arguments, inputs)
-        return jax.tree.leaves((jax.jit(function) if jit else function)(params, rest))
+        function, *given = self.own(arguments, inputs)
+        return jax.tree.leaves((jax.jit(function) if jit else function)(*given))
 
-    def own(self, arguments: Arguments, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], list[Any]]:
-        """The model in its own dtypes: a function of two lists of arrays that returns the outputs, and these lists.
+    def own(self, arguments: Arguments, inputs: tuple[Any, ...]) -> tuple[Any, list[Any], tuple[Any, Any]]:
+        """The model in its own dtypes: a function that returns the outputs, and its two arguments.
 
-        The first list has the parameters, the second all other arrays that the model takes.
+        They are a list of the parameters, and a pair of the state and the inputs.
         """
-        own_p, own_s = (dtypes_of(tree) for tree in (self.model.params, self.model.state))
-        params = self._to_params([np.asarray(a[0], dtype) for a, dtype in zip(arguments.params, own_p, strict=True)])
-        state = self._to_state([np.asarray(a[0], dtype) for a, dtype in zip(arguments.state, own_s, strict=True)])
-        (first, fixed_params), (rest, fixed) = _partition(params, is_float), _partition((params, state, inputs))
+        params, state = (
+            [np.asarray(a[0], dtype) for a, dtype in zip(leaves, dtypes_of(tree), strict=True)]
+            for leaves, tree in ((arguments.params, self.model.params), (arguments.state, self.model.state))
+        )
 
-        def function(floats: Any, others: Any) -> Any:
-            _, state, inputs = _combine(others, fixed)
-            whole = _combine(floats, fixed_params, is_float)
-            return self.model(whole, state, inputs, self.mode)[0]
+        def function(params: list[Any], rest: tuple[Any, Any]) -> Any:
+            return self.model(self._to_params(params), *rest, self.mode)[0]
 
-        return function, first, rest
+        return function, params, (self._to_state(state), inputs)
 
     # The two functions that are traced ---------------------------------------------------------------------------
 
@@ -175,28 +174,20 @@ class Program:
         return [*found, *of_params, *of_reals]
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
-        leaves = [*jax.tree.leaves(self._typed_leaves()), *self._input_leaves]
-        try:
-            with enable_x64(True):
-                return jax.make_jaxpr(function)(
-                    *[_spec(leaf, True) for leaf in leaves], *[_spec(a, True) for a in more]
-                )
-        except InputError:
-            raise
-        except Exception:  # what fails in float64 may be written for float32 alone
+        trees = (self.model.params, self.model.state)
+        leaves = [leaf for tree in trees for leaf in jax.tree.leaves(tree) if is_float(leaf)]
+        failure: Exception | None = None
+        for in_float64 in (True, False):  # what fails in float64 may be written for float32 alone
+            specs = [_spec(a, in_float64) for a in (*leaves, *self._input_leaves, *more)]
             try:
-                return jax.make_jaxpr(function)(
-                    *[_spec(leaf, False) for leaf in leaves], *[_spec(a, False) for a in more]
-                )
+                with enable_x64(True) if in_float64 else nullcontext():
+                    return jax.make_jaxpr(function)(*specs)
             except InputError:
                 raise
             except Exception as error:
-                raise failed(self.model.name, self._input_leaves, error) from error
-
-    def _typed_leaves(self) -> list[Any]:
-        return [
-            leaf for tree in (self.model.params, self.model.state) for leaf in jax.tree.leaves(tree) if is_float(leaf)
-        ]
+                failure = error
+        assert failure is not None
+        raise failed(self.model, self._input_leaves, failure) from failure
 
 
 class _Constants:
@@ -241,29 +232,8 @@ def _decimal(value: float, dtype: Any) -> tuple[float, bool]:
     return value, False
 
 
-def dtypes_of(tree: Any) -> list[Any]:
-    """The dtypes of the floating-point leaves of a tree."""
-    return [leaf.dtype for leaf in jax.tree.leaves(tree) if is_float(leaf)]
-
-
 def _spec(leaf: Any, in_float64: bool) -> Any:
-    dtype = jnp.asarray(leaf).dtype if not hasattr(leaf, "dtype") else leaf.dtype
-    shape = np.shape(leaf) if not hasattr(leaf, "shape") else leaf.shape
+    dtype, shape = leaf.dtype, leaf.shape
     if jnp.issubdtype(dtype, jax.dtypes.extended):
         return jax.ShapeDtypeStruct(shape, dtype)
-    return jax.ShapeDtypeStruct(shape, wide(dtype) if in_float64 else NARROWED.get(np.dtype(dtype).name, dtype))
-
-
-def _is_array(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype")
-
-
-def _partition(tree: Any, wanted: Callable[[Any], bool] = _is_array) -> tuple[list[Any], Any]:
-    leaves, structure = jax.tree.flatten(tree)
-    return [leaf for leaf in leaves if wanted(leaf)], (leaves, structure)
-
-
-def _combine(arrays: Sequence[Any], fixed: Any, wanted: Callable[[Any], bool] = _is_array) -> Any:
-    leaves, structure = fixed
-    rest = iter(arrays)
-    return jax.tree.unflatten(structure, [next(rest) if wanted(leaf) else leaf for leaf in leaves])
+    return jax.ShapeDtypeStruct(shape, wide(dtype) if in_float64 else NARROW.get(np.dtype(dtype).name, dtype))

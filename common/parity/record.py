@@ -17,7 +17,7 @@ class Location:
 
     Args:
         file, line, text: of the line of the user's code; of a library's if no other led there.
-        operation: the JAX primitive.
+        operation: the JAX primitive; empty for a line that computes nothing.
         shape: of the result.
         library: the innermost line, where that is a library's, as "flax/linen/linear.py:287"; empty otherwise.
         operands: what it is computed of, as "float64[8,4]".
@@ -40,7 +40,8 @@ class Location:
         inside = f", in {self.library}" if self.library else ""
         of = f" of {', '.join(self.operands)}" if self.operands else ""
         name = "/".join(self.file.split("/")[-2:])
-        return f"{name}:{self.line}{inside}\n      {self.text}\n      {self.operation}{of} -> {list(self.shape)}"
+        computed = f"\n      {self.operation}{of} -> {list(self.shape)}" if self.operation else ""
+        return f"{name}:{self.line}{inside}\n      {self.text}{computed}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Place:
     Args:
         candidate: the line at which it does; None if it lacks what the reference has.
         reference: the line of the reference at which it went another way; None if that is not known.
-        cause: how the place was chosen; empty if that is where values part first.
+        cause: how the place was chosen; empty if there is a mend.
         mend: a change that makes the outputs equal, tried out; empty if none is known.
     """
 

@@ -1,9 +1,9 @@
 """Which leaf is which, where names do not tell: that by which the candidate's next value is the reference's."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import chain, islice, permutations
 from typing import Any
 
 from .agreement import comparable
@@ -39,12 +39,14 @@ class Refinement:
         """Choose until the outputs agree, or nothing helps."""
         seen: set[int] = set()
         self._search = self._searched()
-        while self._search.wrong and time.monotonic() < self._ends:
+        while self._search.wrong and not self._is_late():
             near = self._near()
-            fresh = [c for c in near if c not in seen]
-            if not near or not (self._in_another_order() or self._exchanged() or self._one_at_a_time(fresh, seen)):
+            if not near or not (self._of_all() or self._one_at_a_time([c for c in near if c not in seen], seen)):
                 return
             self._search = self._searched()
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._ends
 
     def _searched(self, chosen: dict[int, Layout] | None = None) -> Search:
         """What both agree on; where something is chosen, with that instead of the first choice."""
@@ -78,70 +80,59 @@ class Refinement:
 
     def _one_at_a_time(self, near: Sequence[int], seen: set[int]) -> bool:
         """Another choice for one leaf, or for two that change places, with which the programs part at fewer steps."""
-        before: tuple[int, int] | None = None
+        best = self._score({})
         for c in near[:12]:
             seen.add(c)
             match = self._matches[c]
-            for option in match.options:
-                if option is match.layout or time.monotonic() > self._ends:
+            for option in (option for option in match.options if option is not match.layout):
+                chosen = {} if self._is_late() else self._with_exchange(c, option)
+                if not chosen or self._score(chosen) <= best:
                     continue
-                chosen = self._with_exchange(c, option)
-                if chosen is None:
-                    continue
-                if self._score(chosen) <= self._score({}):
-                    continue
-                before = before or _parting(self._search)
-                after = _parting(self._searched(chosen))
+                before, after = _parting(self._search), _parting(self._searched(chosen))
                 fewer = after[0] < before[0]
                 if fewer or (len(chosen) == 1 and after[0] == before[0] and after[1] > before[1]):
                     self._choose(chosen)
                     return True
         return False
 
-    def _with_exchange(self, c: int, option: Layout) -> dict[int, Layout] | None:
-        """An option for a leaf, and what the leaf takes that had these numbers before; None if it can take nothing."""
+    def _with_exchange(self, c: int, option: Layout) -> dict[int, Layout]:
+        """An option for a leaf, and what the leaf takes that had these numbers before; empty if it can take nothing."""
         before = self._matches[c].layout
-        holder = next(
-            (
-                n
-                for n, m in enumerate(self._matches)
-                if n != c and isinstance(m.layout, Layout) and m.layout.overlaps(option)
-            ),
-            None,
-        )
-        if holder is None:
-            return {c: option}
-        swapped = (o for o in self._matches[holder].options if isinstance(before, Layout) and o.covers(before))
-        other = next(swapped, None)
-        return None if other is None else {c: option, holder: other}
+        for n, m in enumerate(self._matches):
+            if n != c and isinstance(m.layout, Layout) and m.layout.overlaps(option):
+                swapped = (o for o in m.options if isinstance(before, Layout) and o.covers(before))
+                return next(({c: option, n: other} for other in swapped), {})
+        return {c: option}
 
-    def _in_another_order(self) -> bool:
-        """Join the leaves of all that are joined of as many in another order, the same in each."""
-        groups: dict[tuple[int, str], list[int]] = {}
+    def _of_all(self) -> bool:
+        """The first choice for several leaves at once with which more outputs agree."""
+        best = self._score({})[0]
+        for chosen in chain(self._in_another_order(), self._exchanged()):
+            if self._is_late():
+                break
+            if self._score(chosen)[0] > best:
+                self._choose(chosen)
+                return True
+        return False
+
+    def _in_another_order(self) -> Iterator[dict[int, Layout]]:
+        """The leaves of all that are joined of as many in another order, the same in each."""
+        groups: dict[tuple[int, str], dict[int, Layout]] = {}
         for c, match in enumerate(self._matches):
             if isinstance(match.layout, Layout) and len(match.layout.sources) > 1 and len(match.options) > 1:
                 module = self._program.params[c].path.rpartition("/")[0]
-                groups.setdefault((len(match.layout.sources), module), []).append(c)
-        best = self._score({})[0]
+                groups.setdefault((len(match.layout.sources), module), {})[c] = match.layout
         for (count, _), group in groups.items():
             for order in list(permutations(range(count)))[1:] if count <= MOST_IN_ANY_ORDER else []:
                 chosen = {}
-                for c in group:
-                    now = self._matches[c].layout
-                    assert isinstance(now, Layout)
+                for c, now in group.items():
                     wanted = tuple(now.sources[n] for n in order)
                     same = (o for o in self._matches[c].options if o.sources == wanted and o.how == now.how)
-                    if option := next(same, None):
-                        chosen[c] = option
-                if time.monotonic() > self._ends:
-                    return False
-                if self._score(chosen)[0] > best:
-                    self._choose(chosen)
-                    return True
-        return False
+                    chosen.update((c, option) for option in islice(same, 1))
+                yield chosen
 
-    def _exchanged(self) -> bool:
-        """Exchange leaves whose paths differ in one name, as those of gates, alike wherever the names occur."""
+    def _exchanged(self) -> Iterator[dict[int, Layout]]:
+        """Leaves whose paths differ in one name, as those of gates, exchanged alike wherever the names occur."""
         leaves = self._program.params
         groups: dict[frozenset[str], list[dict[str, int]]] = {}
         layouts = {n: m.layout for n, m in enumerate(self._matches) if isinstance(m.layout, Layout)}
@@ -149,17 +140,10 @@ class Refinement:
             names = zip(*(leaves[c].path.split("/") for c in family), strict=True)
             varied = next(column for column in names if len(set(column)) > 1)
             groups.setdefault(frozenset(varied), []).append(dict(zip(varied, family, strict=True)))
-        best = self._score({})[0]
         for names, some in groups.items():
             for order in list(permutations(sorted(names)))[1:] if len(names) <= MOST_IN_ANY_ORDER else []:
-                if time.monotonic() > self._ends:
-                    return False
                 places = dict(zip(sorted(names), order, strict=True))
-                chosen = {group[n]: layouts[group[places[n]]] for group in some for n in group}
-                if self._score(chosen)[0] > best:
-                    self._choose(chosen)
-                    return True
-        return False
+                yield {group[n]: layouts[group[places[n]]] for group in some for n in group}
 
     def _choose(self, chosen: dict[int, Layout]) -> None:
         for c, option in chosen.items():
@@ -177,7 +161,7 @@ class Refinement:
         return sum(search.equal(r, c, values.get(c)) for r, c in outputs), agreeing
 
     def _goes_on(self, values: Sequence[Any]) -> bool:
-        return time.monotonic() < self._ends and self._search.has_some(values)
+        return not self._is_late() and self._search.has_some(values)
 
 
 def _parting(search: Search) -> tuple[int, int]:

@@ -94,17 +94,31 @@ class Tape:
         self.maker.update((value, len(self.steps)) for value in step.results if value not in step.operands)
         self.steps.append(step)
 
+    def made(self, value: int) -> Step | None:
+        """The step that computed a value; None for a constant and an argument."""
+        return self.steps[self.maker[value]] if value in self.maker else None
+
     def ancestors(self, values: Sequence[int]) -> set[int]:
         """These values and all that they are computed of."""
         reached, rest = set(), list(values)
         while rest:
             value = rest.pop()
-            if value in reached:
-                continue
-            reached.add(value)
-            if value in self.maker:
-                rest.extend(self.steps[self.maker[value]].operands)
+            if value not in reached:
+                reached.add(value)
+                rest.extend(step.operands if (step := self.made(value)) else ())
         return reached
+
+    def base(self, value: int) -> int:
+        """What a value is, before its numbers were moved."""
+        while (step := self.made(value)) and step.moves and len(step.operands) == 1:
+            if self.values[step.operands[0]].size != self.values[value].size:
+                break
+            value = step.operands[0]
+        return value
+
+    def rounds(self, step: Step) -> list[int]:
+        """The numbers of the steps that are this one in the rounds of a loop, itself among them."""
+        return self.sites[self.site(step)]
 
     def played(
         self,

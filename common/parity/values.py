@@ -12,7 +12,8 @@ from ..errors import InputError, brief
 
 #: Parameters and inputs as given; others in the place of the parameters; and the inputs in another order, too.
 AS_GIVEN, OTHERS, SHUFFLED = range(3)
-_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
+#: Dtypes with 64 bits, and what JAX has without them.
+NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             raise InputError("an input has NaN or infinity, with which nothing can be compared: pass finite numbers.")
         if not found.size:
             raise InputError(f"an input of shape {found.shape} is empty, with which nothing can be compared.")
-        return found.astype(_NARROW.get(found.dtype.name, found.dtype))
+        return found.astype(NARROW.get(found.dtype.name, found.dtype))
 
     if not jax.tree.leaves(inputs):
         raise InputError("no input: expected an array, or a tuple of them, with which both models are called.")

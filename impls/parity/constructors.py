@@ -1,27 +1,32 @@
 """Models of each framework, as parameters and a function. A framework is imported when its constructor is called."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax
 import numpy as np
 
 from ...common.errors import InputError
 from ...common.parity import model as base
-from ...common.parity.model import CALL, EVAL, TRAIN
+from ...common.parity.model import CALL, EVAL, TRAIN, is_float, path_of
 
 __all__ = ["Model"]
 
 
+class Options(TypedDict, total=False):
+    """What all constructors take, as `Model` does."""
+
+    name: str
+    train: Mapping[str, Any] | None
+    eval: Mapping[str, Any] | None
+    make: Callable[..., Any] | None
+    inputs: Callable[..., Any] | None
+    outputs: Callable[[Any], Any] | None
+    optimizer: Any
+
+
 class Model(base.Model):
     __doc__ = base.Model.__doc__
-
-    @classmethod
-    def _made(cls, framework: str, whole: Callable[[Any, Any], Any], *args: Any) -> "Model":
-        model = cls.__new__(cls)
-        model.framework, model.whole = framework, whole
-        model._set(*args)
-        return model
 
     @classmethod
     def linen(
@@ -32,13 +37,7 @@ class Model(base.Model):
         method: Any = None,
         rngs: Any = None,
         mutable: Sequence[str] | None = None,
-        train: Mapping[str, Any] | None = None,
-        eval: Mapping[str, Any] | None = None,
-        name: str = "linen",
-        make: Callable[[Any], Any] | None = None,
-        inputs: Callable[..., Any] | None = None,
-        outputs: Callable[[Any], Any] | None = None,
-        optimizer: Any = None,
+        **options: Unpack[Options],
     ) -> "Model":
         """A module of Flax linen.
 
@@ -48,8 +47,8 @@ class Model(base.Model):
             method: as `module.apply` takes it.
             rngs: random keys, as `module.apply` takes them.
             mutable: the collections that change in a call; all but `params` while training, none otherwise.
-            train, eval: keywords of the call while training, and while evaluating, as `{"deterministic": True}`.
-            name, make, inputs, outputs, optimizer: as `Model` takes them; `make` returns variables.
+            options: `train` and `eval`, keywords of the call in each mode, as `{"deterministic": True}`; and `name`,
+                `make`, `inputs`, `outputs`, `optimizer`, as `Model` takes them; `make` returns variables.
         """
         from flax.core import meta, unfreeze
         from flax.linen import Module
@@ -59,53 +58,30 @@ class Model(base.Model):
         if not isinstance(variables, Mapping) or "params" not in variables:
             raise InputError("variables have no collection 'params': expected what module.init(key, inputs) returns.")
         state = {key: value for key, value in variables.items() if key != "params"}
-        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
 
-        def call(params: Any, state: Any, inputs: Any, mode: str) -> tuple[Any, Any]:
+        def call(params: Any, state: Any, inputs: Any, mode: str, keywords: Any) -> tuple[Any, Any]:
             changing = list(mutable) if mutable is not None else list(state) if mode == TRAIN else []
-            result = module.apply(
-                {"params": params, **state},
-                *inputs,
-                method=method,
-                rngs=rngs,
-                mutable=changing or False,
-                **keywords[mode],
-            )
+            given = {"params": params, **state}
+            result = module.apply(given, *inputs, method=method, rngs=rngs, mutable=changing or False, **keywords)
             outputs, new = result if changing else (result, {})
             new = meta.unbox(unfreeze(new))
             return outputs, {key: new.get(key, value) for key, value in state.items()}
 
-        modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
-        of_key = None if make is None else lambda key: meta.unbox(unfreeze(make(key)))["params"]
-
-        def whole(params: Any, state: Any) -> Any:
-            return {"params": params, **state}
-
-        return cls._made(
-            "linen", whole, name, variables["params"], state, call, modes, of_key, inputs, outputs, optimizer
+        model = _OfFramework(
+            "linen", variables["params"], state, call, lambda new: meta.unbox(unfreeze(new))["params"], options
         )
+        model.whole = lambda params, state: {"params": params, **state}
+        return model
 
     @classmethod
-    def nnx(
-        cls,
-        module: Any,
-        *,
-        method: str = "__call__",
-        train: Mapping[str, Any] | None = None,
-        eval: Mapping[str, Any] | None = None,
-        name: str = "nnx",
-        make: Callable[[Any], Any] | None = None,
-        inputs: Callable[..., Any] | None = None,
-        outputs: Callable[[Any], Any] | None = None,
-        optimizer: Any = None,
-    ) -> "Model":
+    def nnx(cls, module: Any, *, method: str = "__call__", **options: Unpack[Options]) -> "Model":
         """A module of Flax NNX. It is put into both of its modes, by `module.train()` and `module.eval()`.
 
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            train, eval: keywords of the call while training, and while evaluating.
-            name, make, inputs, outputs, optimizer: as `Model` takes them; `make` returns a module.
+            options: `train` and `eval`, keywords of the call in each mode; and `name`, `make`, `inputs`, `outputs`,
+                `optimizer`, as `Model` takes them; `make` returns a module.
         """
         from flax import nnx
 
@@ -116,24 +92,25 @@ class Model(base.Model):
             if mode != CALL:
                 getattr(copy, mode)()
             splits[mode] = nnx.split(copy, nnx.Param, nnx.RngState, ...)
-        two = train is not None or eval is not None or _has_modes(module, nnx)
-        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
         _, params, _, state = splits[CALL]
 
-        def call(params: Any, state: Any, inputs: Any, mode: str) -> tuple[Any, Any]:
+        def call(params: Any, state: Any, inputs: Any, mode: str, keywords: Any) -> tuple[Any, Any]:
             graph, _, random, _ = splits[mode]
             random = jax.tree.map(lambda a: a, random)  # whose counters the call moves on
             copy = nnx.merge(graph, params, random, state)
-            found = getattr(copy, method)(*inputs, **keywords[mode])
-            return found, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
+            result = getattr(copy, method)(*inputs, **keywords)
+            return result, nnx.split(copy, nnx.Param, nnx.RngState, ...)[3]
 
         def whole(params: Any, state: Any) -> Any:
             merge = getattr(nnx, "merge_state", None) or nnx.State.merge
             return nnx.to_pure_dict(merge(params, state))
 
-        modes = (EVAL, TRAIN) if two else (CALL,)
-        of_key = None if make is None else lambda key: nnx.split(make(key), nnx.Param, ...)[1]
-        return cls._made("nnx", whole, name, params, state, call, modes, of_key, inputs, outputs, optimizer)
+        model = _OfFramework("nnx", params, state, call, lambda new: nnx.split(new, nnx.Param, ...)[1], options)
+        flags = ("deterministic", "use_running_average")
+        if any(hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in flags):
+            model.modes = (EVAL, TRAIN)
+        model.whole = whole
+        return model
 
     @classmethod
     def equinox(
@@ -145,13 +122,7 @@ class Model(base.Model):
         method: str = "__call__",
         key: Any = None,
         axis_name: str = "batch",
-        train: Mapping[str, Any] | None = None,
-        eval: Mapping[str, Any] | None = None,
-        name: str = "equinox",
-        make: Callable[[Any], Any] | None = None,
-        inputs: Callable[..., Any] | None = None,
-        outputs: Callable[[Any], Any] | None = None,
-        optimizer: Any = None,
+        **options: Unpack[Options],
     ) -> "Model":
         """A module of Equinox. Where it has an `inference` flag, that is off while training and on while evaluating.
 
@@ -162,95 +133,123 @@ class Model(base.Model):
             method: the name of the method that is called.
             key: a random key, passed on as the keyword `key`; a batch gets one for each example.
             axis_name: of the batch, as batch normalization asks for it.
-            train, eval: keywords of the call while training, and while evaluating.
-            name, make, inputs, outputs, optimizer: as `Model` takes them; `make` returns a module.
+            options: `train` and `eval`, keywords of the call in each mode; and `name`, `make`, `inputs`, `outputs`,
+                `optimizer`, as `Model` takes them; `make` returns a module.
         """
         import equinox as eqx
 
         params, static = eqx.partition(model, eqx.is_inexact_array)
-        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
         states, fixed_state = eqx.partition(state, eqx.is_inexact_array)
 
-        def call(params: Any, states: Any, inputs: Any, mode: str) -> tuple[Any, Any]:
+        def call(params: Any, states: Any, inputs: Any, mode: str, keywords: Any) -> tuple[Any, Any]:
             whole = eqx.combine(params, static)
             whole = whole if mode == CALL else eqx.nn.inference_mode(whole, mode == EVAL)
-            given = eqx.combine(states, fixed_state)
 
             def one(state: Any, key: Any, *inputs: Any) -> Any:
                 more = {} if key is None else {"key": key}
                 taken = inputs if state is None else (*inputs, state)
-                return getattr(whole, method)(*taken, **more, **keywords[mode])
+                return getattr(whole, method)(*taken, **more, **keywords)
 
-            keys = key
+            keys, function = key, one
             if batched:
                 size = jax.tree.leaves(inputs)[0].shape[0]
                 keys = None if key is None else jax.random.split(key, size)
                 axes = (None, None if key is None else 0, *([0] * len(inputs)))
-                found = jax.vmap(one, in_axes=axes, out_axes=0 if state is None else (0, None), axis_name=axis_name)(
-                    given, keys, *inputs
-                )
-            else:
-                found = one(given, keys, *inputs)
-            if state is None:
-                return found, states
-            return found[0], eqx.filter(found[1], eqx.is_inexact_array)
+                function = jax.vmap(one, axes, 0 if state is None else (0, None), axis_name=axis_name)
+            result = function(eqx.combine(states, fixed_state), keys, *inputs)
+            return (result, states) if state is None else (result[0], eqx.filter(result[1], eqx.is_inexact_array))
 
-        two = train is not None or eval is not None or _has_inference(model, eqx)
+        def whole(params: Any, states: Any) -> Any:
+            found = eqx.combine(params, static)
+            return found if state is None else (found, eqx.combine(states, fixed_state))
 
-        def saved(params: Any, states: Any) -> Any:
-            whole = eqx.combine(params, static)
-            return whole if state is None else (whole, eqx.combine(states, fixed_state))
+        def params_of(new: Any) -> Any:
+            return eqx.filter(new, eqx.is_inexact_array)
 
-        modes = (EVAL, TRAIN) if two else (CALL,)
-        of_key = None if make is None else lambda key: eqx.filter(make(key), eqx.is_inexact_array)
-        return cls._made("equinox", saved, name, params, states, call, modes, of_key, inputs, outputs, optimizer)
+        result = _OfFramework("equinox", params, states, call, params_of, options)
+        parts = jax.tree.leaves(model, is_leaf=lambda part: hasattr(part, "inference"))
+        if any(hasattr(part, "inference") for part in parts):
+            result.modes = (EVAL, TRAIN)
+        if isinstance(state, eqx.nn.State):
+            result.state_paths = _state_paths(model, state, eqx)
+        if not batched:
+            result.hint = "If the Equinox module takes one example, give batched=True, which maps it over a batch."
+        result.whole = whole
+        return result
 
     @classmethod
-    def torch(
-        cls,
-        module: Any,
-        *,
-        method: str = "forward",
-        train: Mapping[str, Any] | None = None,
-        eval: Mapping[str, Any] | None = None,
-        name: str = "torch",
-        make: Callable[[], Any] | None = None,
-        inputs: Callable[..., Any] | None = None,
-        outputs: Callable[[Any], Any] | None = None,
-    ) -> "Model":
+    def torch(cls, module: Any, *, method: str = "forward", **options: Unpack[Options]) -> "Model":
         """A module of PyTorch. It is put into both of its modes, by `module.train()` and `module.eval()`.
 
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            train, eval: keywords of the call while training, and while evaluating.
-            make: a function without arguments that returns a new module, with PyTorch's generator seeded; for draws.
-            name, inputs, outputs: as `Model` takes them; `inputs` and `outputs` get tensors.
+            options: `train` and `eval`, keywords of the call in each mode; and `name`, `inputs`, `outputs`, as `Model`
+                takes them, which get tensors; `make` is a function without arguments that returns a new module, with
+                PyTorch's generator seeded.
         """
         from torch.nn import Module  # pyright: ignore[reportMissingImports]
 
         _expect(module, Module, "torch.nn.Module")
-        keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {})}
-        return _TorchModel(module, method, keywords, name, make, inputs, outputs)
+        return _TorchModel(module, method, options)
+
+
+class _OfFramework(Model):
+    """A model whose function also takes its inputs as a tuple, the mode, and the keywords of the mode."""
+
+    def __init__(
+        self,
+        framework: str,
+        params: Any,
+        state: Any,
+        function: Callable[..., tuple[Any, Any]],
+        params_of: Callable[[Any], Any],
+        options: Options,
+    ):
+        make = options.pop("make", None)
+        of_key = None if make is None else lambda key: params_of(make(key))
+        super().__init__(params, function, state=state, make=of_key, **{"name": framework} | options)
+        self.framework = framework
+
+    def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
+        return self._function(params, state, inputs, mode, self.keywords[mode])
 
 
 class _TorchModel(Model):
-    def __init__(self, module: Any, method: str, keywords: Any, name: str, make: Any, inputs: Any, outputs: Any):
-        params = _torch_params(module)
-        state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
+    def __init__(self, module: Any, method: str, options: Options):
+        make = options.pop("make", None)
         of_key = None if make is None else lambda key: _torch_params(_seeded(make, key))
-        self.keywords = keywords
+        state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
+        super().__init__(_torch_params(module), _refuse, state=state, make=of_key, **{"name": "torch"} | options)
+        self.modes = (EVAL, TRAIN)
         self._module, self._method = module, method
-        self._set(name, params, state, self._refuse, (EVAL, TRAIN), of_key, inputs, outputs)
-
-    def _refuse(self, *_: Any) -> Any:
-        raise InputError(f"{self.name} is a module of PyTorch, which JAX cannot call.")
 
     def program(self, inputs: tuple[Any, ...], mode: str) -> Any:
         """The module in one mode, as a program that can be evaluated in float64."""
         from .torch_program import TorchProgram
 
         return TorchProgram(self, self._module, self._method, inputs, mode)
+
+
+def _refuse(*_: Any) -> Any:
+    raise InputError("JAX cannot call a module of PyTorch.")
+
+
+def _state_paths(model: Any, state: Any, eqx: Any) -> list[str]:
+    """The paths of the leaves of a state, by those of the indices in the model that they belong to."""
+
+    def is_index(part: Any) -> bool:
+        return isinstance(part, eqx.nn.StateIndex)
+
+    parts = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_index)[0]
+    paths = {
+        id(leaf): path_of((*keys, *inside))
+        for keys, part in parts
+        if is_index(part)
+        for inside, leaf in jax.tree_util.tree_flatten_with_path(state.get(part))[0]
+    }
+    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+    return [paths.get(id(leaf)) or path_of(keys) for keys, leaf in leaves if is_float(leaf)]
 
 
 def _expect(module: Any, kind: type, name: str) -> None:
@@ -275,14 +274,3 @@ def _array(tensor: Any) -> np.ndarray:
     """The numbers of a tensor; NumPy has no bfloat16."""
     tensor = tensor.detach().cpu()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-
-
-def _has_modes(module: Any, nnx: Any) -> bool:
-    return any(
-        hasattr(part, flag) for _, part in nnx.iter_graph(module) for flag in ("deterministic", "use_running_average")
-    )
-
-
-def _has_inference(model: Any, eqx: Any) -> bool:
-    parts = jax.tree.leaves(model, is_leaf=lambda part: hasattr(part, "inference"))
-    return any(hasattr(part, "inference") for part in parts)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...common.errors import InputError, listed
 from ...common.files import write_whole
-from ...common.parity.model import Model, is_float, leaves_of
+from ...common.parity.model import Model, dtypes_of, is_float, leaves_of
 from ...common.parity.record import Comparison
 
 
@@ -58,8 +58,7 @@ def check_suffix(path: Path, model: Model) -> None:
 
 def _with(tree: Any, values: list[Any]) -> Any:
     """A tree with other values, in its own dtypes."""
-    own = [leaf.dtype for leaf in jax.tree.leaves(tree) if is_float(leaf)]
-    return leaves_of(tree)[2]([np.asarray(a, dtype) for a, dtype in zip(values, own, strict=True)])
+    return leaves_of(tree)[2]([np.asarray(a, dtype) for a, dtype in zip(values, dtypes_of(tree), strict=True)])
 
 
 def _safetensors(model: Model, params: Any, state: Any) -> bytes:

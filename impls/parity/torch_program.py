@@ -48,7 +48,7 @@ class TorchProgram:
                 self._module.train(mode == TRAIN)
                 found = self._once(given, running=running)
         except Exception as error:
-            raise failed(model.name, leaves, error) from error
+            raise failed(model, leaves, error) from error
         self.outputs = [jax.ShapeDtypeStruct(a.shape, np.dtype(str(a.dtype).removeprefix("torch."))) for a in found[0]]
 
         self.draws = running.draws

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...parity.causes import departures
 from ...parity.departure import Search
-from ...parity.locations import Location, location
+from ...parity.places import places_of
+from ...parity.record import Location
 from ...parity.tape import Tape, TraceTape
 from ...port.protocol import Port
 from ...program import Traced
@@ -33,9 +33,9 @@ def parting_of(row: Row, port: Port, reference: Port) -> Location | None:
         one = data.of_set(n)
         first, second = _tape(row, reference, one), _tape(row, port, one)
         search = Search(first, second, list(zip(first.outputs, second.outputs, strict=True)), SAME)
-        for departure in departures(search):
-            if departure.candidate is not None:
-                return location(departure.candidate, second)
+        for place in places_of(search):
+            if place.candidate is not None:
+                return place.candidate
     return None
 
 

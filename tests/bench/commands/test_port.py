@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from support.cli import call
 from trigru.bench.commands.port_time import PhaseCost, Timed, cost_lines
 
@@ -16,6 +18,7 @@ reference = Model(params, lambda p, x: jnp.tanh(x @ p["w"]), name="mine")
 x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
 """
 SAME = 'candidate = Model(params, lambda p, x: jnp.tanh((p["w"].T @ x.T).T), name="other")\n'
+TURNED = 'candidate = Model({"v": np.ones((3, 4), "float32")}, lambda p, x: jnp.tanh(x @ p["v"].T), name="other")\n'
 ANOTHER = 'candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n'
 UNKNOWN = 'candidate = Model({"v": np.ones((5, 1), np.float32)}, lambda p, x: x[:, :3] * p["v"].sum(), name="other")\n'
 
@@ -104,6 +107,7 @@ def test_two_folders_with_modules_of_the_same_name(port, tmp_path):
         ("reference = 3", "'reference' in "),
         ("reference = 3", "is of type int, expected a trigru.parity.Model, such as Model.linen(module, variables)"),
         (MODELS, "has no 'candidate'"),
+        (MODELS + "candidate = None", "my_port.py is of type NoneType, expected a trigru.parity.Model"),
         (MODELS.replace("x =", "y =") + SAME, "has no 'x': expected an array, or a tuple of arrays"),
         (MODELS + SAME + "x[:] = np.nan", "an input has NaN or infinity"),
         (MODELS + SAME + "x = x[:, :3]", "my_port.py:7 with the inputs float32[2, 3]: TypeError"),
@@ -158,3 +162,18 @@ def test_models_of_another_function_are_not_timed(port):
     assert left == 1
     assert "Time of" not in out
     assert "They are not timed, since they are not the same function." in err
+
+
+def test_the_candidate_is_saved(port, tmp_path):
+    saved = tmp_path / "model.safetensors"
+    code, out, err = port("my_port.py", "--save", str(saved), my_port=MODELS + TURNED)
+    assert code == 0, out + err
+    assert err.endswith(f"other is saved to {saved}, with the parameters of mine.\n")
+    np.testing.assert_array_equal(load_file(saved)["v"], np.arange(1, 13, dtype="float32").reshape(4, 3).T / 10)
+
+
+def test_a_suffix_is_refused_before_anything_is_compared(port, tmp_path):
+    code, out, err = port("my_port.py", "--save", str(tmp_path / "model.eqx"), my_port=MODELS + TURNED)
+    assert (code, out) == (2, "")
+    assert "expected .safetensors" in err
+    assert [path.name for path in tmp_path.glob("model.*")] == []

@@ -27,6 +27,9 @@ def test_another_optimizer_is_reported_with_equal_gradients(other):
     result = compare(model(optax.adam(1e-3)), model(other), X)
     assert result.verdict == "another"
     assert "with equal gradients: the optimizers differ" in result.reason
+    assert [place.candidate.text for place in result.places] == [
+        'return Model(PARAMS, linear, name="linear", optimizer=optimizer)'
+    ]
     assert not jax.config.read("jax_enable_x64")  # a search that stops early leaves no setting behind
 
 

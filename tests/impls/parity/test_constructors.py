@@ -113,6 +113,32 @@ def test_a_momentum_is_seen_in_the_new_state_alone(batch_norm):
     assert result.verdict == "another"
     wrong = {name for name, error in result.errors.items() if error > 1e-9}
     assert wrong == {"new state norm/mean (train)", "new state norm/var (train)"}
+    assert result.reason.endswith("These differ, too: new state norm/var (train).")
+    assert result.places[0].mend == "With 0.9 instead of 0.8, the outputs agree."
+
+
+def test_a_state_of_equinox_has_the_paths_of_the_model(batch_norm):
+    class Normed(eqx.Module):
+        norm: eqx.nn.BatchNorm
+        dense: eqx.nn.Linear
+
+        def __init__(self):
+            self.norm = eqx.nn.BatchNorm(6, axis_name="batch", momentum=0.9, eps=1e-5, mode="batch")
+            self.dense = eqx.nn.Linear(6, 3, key=jax.random.key(1))
+
+        def __call__(self, x, state):
+            y, state = self.norm(x, state)
+            return self.dense(y), state
+
+    module, state = eqx.nn.make_with_state(Normed)()
+    result = assert_same(batch_norm, Model.equinox(module, state=state, batched=True), X)
+    assert "new state norm/batch_state_index/0 (train)" in result.errors
+
+
+def test_a_module_of_one_example_that_gets_a_batch():
+    linear = eqx.nn.Linear(6, 3, key=jax.random.key(1))
+    with pytest.raises(InputError, match="give batched=True"):
+        compare(Model.equinox(linear, batched=True), Model.equinox(linear), X)
 
 
 class LinenTokens(nn.Module):
@@ -156,6 +182,21 @@ def test_a_recurrent_network_that_is_written_for_float32_alone():
     module = RNN()
     params = {"i": jnp.ones((3, 4)), "h": jnp.ones((4, 4)), "b": jnp.ones(4)}
     assert_same(Model.linen(module, module.init(jax.random.key(0), x)), Model(params, by_hand), x)
+
+
+class Recurrent(nnx.Module):
+    def __init__(self, rngs):
+        self.rnn = nnx.RNN(nnx.LSTMCell(3, 5, rngs=rngs), rngs=rngs)
+
+    def __call__(self, x):
+        return self.rnn(x)
+
+
+def test_a_module_of_nnx_that_draws_its_carry_is_compared():
+    rnn, x = nn.RNN(nn.LSTMCell(5)), X.reshape(2, 4, 3)
+    reference = Model.linen(rnn, rnn.init(jax.random.key(0), x), make=lambda key: rnn.init(key, x))
+    candidate = Model.nnx(Recurrent(nnx.Rngs(1)), make=lambda key: Recurrent(nnx.Rngs(key)))
+    assert assert_same(reference, candidate, x).draws == []
 
 
 def test_methods_layouts_and_outputs():

@@ -1,0 +1,206 @@
+"""Changes of a candidate that are tried out: what follows from them is played again, and the outputs are compared.
+
+In most of them a value of the reference takes the place of one of the candidate's. Where a loop has a step in each of
+its rounds, all of them get the values that the reference has in its rounds.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from .agreement import comparable
+from .departure import Search
+from .tape import Step
+
+#: The most steps at which programs part that are tried, and the most values of the reference for each.
+TRIED_STEPS, TRIED_VALUES = 24, 24
+#: How long changes of one kind are tried at most.
+TRYING_S = 8.0
+
+Run = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A change of a candidate.
+
+    Args:
+        step: of the candidate; the line of the change.
+        values: other values, by their numbers.
+        runs: other functions of their operands for some steps, by the numbers of these.
+        change: what stands in a sentence after "with"; empty where a value of the reference is put in its place.
+        value, with_value: the numbers of the candidate's value that is replaced, and of the reference's; -1 for none.
+        everywhere: whether the value is replaced on several lines that use it, and not on one alone.
+    """
+
+    step: Step
+    values: Mapping[int, Any] = field(default_factory=dict)
+    runs: Mapping[int, Run] = field(default_factory=dict)
+    change: str = ""
+    value: int = -1
+    with_value: int = -1
+    everywhere: bool = False
+
+
+def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
+    """The first change with which the outputs are equal; None if there is none, or time is up."""
+    ends = time.monotonic() + TRYING_S
+    for trial in trials:
+        if time.monotonic() > ends:
+            return None
+        if _mends(search, trial, ends):
+            return trial
+    return None
+
+
+def _mends(search: Search, trial: Trial, ends: float) -> bool:
+    def goes_on(values: Sequence[Any]) -> bool:
+        return time.monotonic() < ends and search.has_some(values)
+
+    tape = search.candidate
+    try:
+        new = tape.played(trial.values, trial.runs, goes_on)
+    except (ValueError, IndexError, TypeError):  # what follows does not take values of this shape
+        return False
+    kept = all(np.shape(value) == np.shape(tape.values[number]) for number, value in new.items())
+    return kept and all(c in new and search.equal(r, c, new[c]) for r, c in search.wrong)
+
+
+def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
+    """Steps whose result is a value of the reference: those at which the programs part, then those that follow."""
+    tape, first, wrong = search.candidate, set(map(id, steps)), search.reached - search.agrees
+    later = [s for s in tape.steps if id(s) not in first and not s.moves and not wrong.isdisjoint(s.results)]
+    for step in [*steps, *later[:TRIED_STEPS]]:
+        rounds = tape.rounds(step)
+        for place, result in enumerate(step.results):
+            every = [tape.steps[n].results[place] for n in rounds]
+            for numbers in _of_rounds(search, every) if len(rounds) > 1 else ():
+                shaped = [_as(search, n, v) for n, v in zip(numbers, every, strict=True)]
+                if all(value is not None for value in shaped):
+                    values = dict(zip(every, shaped, strict=True))
+                    yield Trial(step, values, value=result, with_value=numbers[0])
+            for number, value in _in_its_place(search, result):
+                yield Trial(step, {result: value}, value=result, with_value=number)
+
+
+def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
+    """Steps of which an operand is another value, wherever else that is used."""
+    tried = set()
+    for step in steps[:TRIED_STEPS]:
+        for value in step.operands:
+            if value in tried or search.is_constant(value):
+                continue
+            tried.add(value)
+            users = [other for other in steps if value in other.operands]
+            yield from _of_operand(search, users[:1], value)
+            if len(users) > 1:
+                yield from _of_operand(search, users, value)
+
+
+def _of_operand(search: Search, users: Sequence[Step], value: int) -> Iterator[Trial]:
+    """Another value in the place of one that some steps use, in all rounds."""
+    tape, step = search.candidate, users[0]
+    rounds = [tape.rounds(user) for user in users]
+    if len(set(map(len, rounds))) > 1:
+        return
+    for numbers in _for_operand(search, step, step.operands.index(value), len(rounds[0])):
+        runs: dict[int, Run] = {}
+        for user, some in zip(users, rounds, strict=True):
+            at = user.operands.index(value)
+            for n, number in zip(some, numbers, strict=True):
+                shaped = _as(search, number, tape.steps[n].operands[at])
+                if shaped is not None:
+                    runs[n] = with_operand(tape.steps[n].run, at, lambda _, new=shaped: new)
+        if len(runs) == sum(map(len, rounds)):
+            lines = {user.lines() for user in users}
+            yield Trial(step, runs=runs, value=value, with_value=numbers[0], everywhere=len(lines) > 1)
+
+
+def in_another_order(search: Search) -> Iterator[Trial]:
+    """Steps that move numbers, with the order of the reference; those first whose result it lacks."""
+    tape = search.candidate
+    moves = [step for step in tape.steps if step.moves and step.results[0] in search.reached]
+    moves = [step for step in moves if comparable(tape.values[step.results[0]])]
+    for step in sorted(moves, key=lambda step: search.has(step.results[0])):
+        number = step.results[0]
+        for other in search.shuffled(tape.values[number]):
+            for way in in_shape(search.reference.values[other], tape.values[number].shape):
+                if not np.array_equal(way, tape.values[number]):
+                    yield Trial(step, {number: way}, value=number, with_value=other)
+
+
+def _for_operand(search: Search, step: Step, place: int, rounds: int) -> Iterator[list[int]]:
+    """Values of the reference for an operand, for all rounds of a loop: those of its counterparts first."""
+    reference, value = search.reference, step.operands[place]
+    for other in search.counterparts(step):
+        some = reference.rounds(other)
+        for at in range(len(other.operands) if len(some) == rounds else 0):
+            numbers = [reference.steps[n].operands[at] for n in some]
+            if np.size(reference.values[numbers[0]]) == np.size(search.candidate.values[value]):
+                yield numbers
+    if rounds == 1:
+        yield from ([number] for number, _ in _in_its_place(search, value))
+
+
+def _in_its_place(search: Search, result: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Values of the reference that nothing of the candidate agrees with, in the shape of one of the candidate's."""
+    value = search.candidate.values[result]
+    tried = 0
+    for number, other in enumerate(search.reference.values if _is_real(value) else ()):
+        if number in search.agrees_in_reference or number not in search.reference.maker:
+            continue
+        if tried >= TRIED_VALUES:
+            return
+        if comparable(other) and other.size == value.size and other.dtype == value.dtype:
+            tried += 1
+            yield from ((number, shaped) for shaped in in_shape(other, value.shape))
+
+
+def _of_rounds(search: Search, results: Sequence[int]) -> Iterator[list[int]]:
+    """Values that the reference has in the rounds of a loop, of as many rounds and of one size."""
+    reference, value = search.reference, search.candidate.values[results[0]]
+    tried = 0
+    for some in reference.sites.values() if _is_real(value) else ():
+        if len(some) != len(results) or tried >= TRIED_VALUES:
+            continue
+        for place in range(len(reference.steps[some[0]].results)):
+            numbers = [reference.steps[n].results[place] for n in some]
+            other = reference.values[numbers[0]]
+            if np.size(other) == value.size and other.dtype == value.dtype:
+                tried += 1
+                yield numbers
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fc"
+
+
+def _as(search: Search, number: int, like: int) -> np.ndarray | None:
+    """A value of the reference in the shape of one of the candidate; None if there is none."""
+    value = search.reference.values[number]
+    return next(in_shape(value, search.candidate.values[like].shape), None) if isinstance(value, np.ndarray) else None
+
+
+def with_operand(run: Run, place: int, change: Callable[[Any], Any]) -> Run:
+    """A function of operands in which one of them is changed first."""
+    return lambda *operands: run(*operands[:place], change(operands[place]), *operands[place + 1 :])
+
+
+def in_shape(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """A value in the layouts of this shape: as it is, else with axes exchanged."""
+    if value.shape == shape:
+        yield value
+        return
+    squeezed = value.reshape([n for n in value.shape if n > 1])
+    wanted = [n for n in shape if n > 1]
+    if sorted(squeezed.shape) == sorted(wanted) and len(wanted) <= 4:
+        for order in permutations(range(squeezed.ndim)):
+            moved = squeezed.transpose(order)
+            if list(moved.shape) == wanted:
+                yield moved.reshape(shape)
+    elif value.size == np.prod(shape):
+        yield value.reshape(shape)
