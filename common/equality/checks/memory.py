@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
@@ -24,7 +25,6 @@ from ...port.protocol import DONATED, Port, WithKernel
 from ...port.styles import available_styles, make_task
 from ...program import equations, scan_counts
 from .check import Part
-from .training import ADAM
 
 #: What is kept has to weigh more than parameters and their gradients. More inputs than steps that are unrolled, so that
 #: one is not taken for the other.
@@ -69,7 +69,7 @@ def _require_donations(port: Port) -> None:
     for style in available_styles(port, "train_step"):
         if DONATED not in style.labels:
             continue
-        task = make_task(port, config, "train_step", ADAM)
+        task = make_task(port, config, "train_step", optax.adam(1e-2))
         program = style.build(port, port.load(config, random_params(config)), task)
         if program.lower is None:
             continue

@@ -225,6 +225,9 @@ NAMED: tuple[Row, ...] = (
     {"dtype": "float32 of bfloat16", "told": "yes", "entry": "classifier", "lengths": "passed"},
     {"dtype": "float16", **_MASKED, "carry": "passed"},
     {"dtype": "float16", "entry": "classifier", "phase": "forward"},
+    # other optimisers
+    *({"phase": "train_step", "style": DOCUMENTED, "optimizer": name} for name in ("clipped adamw", "carry rate")),
+    {"phase": "train_step", "style": DOCUMENTED, "optimizer": "adam", "entry": "classifier", "lengths": "passed"},
     # outside of jit, on NumPy's arrays and JAX's
     {"transform": "eager", "phase": "forward", "arrays": "strided", "carry": "passed", **_MASKED, "reverse": "yes",
      "lengths dtype": "uint8"},
@@ -297,6 +300,7 @@ def whole_row(levels: Row) -> Row:
         "params": "random",
         "wide": "all",
         "told": "no",
+        "optimizer": "momentum",
     }
     return usual | levels
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ...errors import DefectError, NotOfferedError
 from ...parameters.record import leaves
@@ -17,9 +16,11 @@ from ...port.protocol import Port, Program
 from ...port.styles import available_styles
 from ...port.task import Task, mean_squared_error
 from ...program import Traced
+from ..oracle_training import moves
 from .data import Data, config_of, sizes_of
 from .factors import COMPILED, Row, style_of, whole_row
-from .reference import DECAY, MOMENTUM, RATE, STEPS, Answers, direction_of, moved, scalar_of
+from .optimizers import OPTIMIZERS
+from .reference import STEPS, Answers, direction_of, scalar_of
 
 Array = Any
 #: What a row may pass to a model, in this order; None where it does not.
@@ -70,7 +71,7 @@ def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     for name, prefix in MODELS.items():
         if name in results:
             params: Any = port.dump(results[name])
-            of_model = moved(data.params, params) if prefix == "Δ " else {}
+            of_model = moves(data.params, params) if prefix == "Δ " else {}
             answers |= of_model or {f"{prefix}{name}": array for name, array in leaves(params).items()}
     return answers
 
@@ -281,16 +282,14 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         left = iter(arrays)
         return run(model, *(next(left) if given else None for given in is_passed))
 
-    # its update needs the parameters, too
-    optimizer = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE, momentum=MOMENTUM))
-    task = _RowTask(row["phase"], predict, mean_squared_error, optimizer)
+    task = _RowTask(row["phase"], predict, mean_squared_error, OPTIMIZERS[row["optimizer"]].of_port)
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
     program = built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
-    arrays = jax.tree.leaves(model)
-    least = len(arrays) * (2 if row["phase"] == "train_step" else 1)
-    is_pytree = arrays[0] is not model  # before flax 0.12, JAX's functions do not see the arrays of an NNX module
+    is_pytree = jax.tree.leaves(model)[0] is not model  # before flax 0.12, an NNX module is a leaf
+    state = jax.eval_shape(task.optimizer.init, model) if row["phase"] == "train_step" and is_pytree else ()
+    least = len(jax.tree.leaves((model, state)))
     if is_pytree and not least <= program.leaves <= least + 4:  # and a count of steps, or the like
         raise DefectError(f"style {style} says that {program.leaves} arrays cross the jit boundary, expected {least}.")
     return program

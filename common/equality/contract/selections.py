@@ -35,6 +35,7 @@ SELECTIONS = (
     Selection("inference", "that are not differentiated", "phase", ("forward",)),
     Selection("jvp", "in forward mode", "phase", ("jvp",)),
     Selection("hvp", "with second derivatives", "phase", ("hvp", "penalty")),
+    Selection("training", "that train for some steps", "phase", ("train_step",)),
     Selection("batch-axes", "with no batch axis, or several", "batch", ("none", "2x3", "2x1x3")),
     Selection("long", "of more than a thousand steps", "time", ("1100", "1280")),
     Selection("carry", "with a passed carry", "carry", besides="none"),
@@ -56,7 +57,7 @@ SELECTIONS = (
 )
 #: What failures of other levels are told under, by level or factor.
 OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "seed": "values", "step": "step",
-          "phase": "training"}  # fmt: skip
+          "optimizer": "training"}  # fmt: skip
 #: A failure of the usual row.
 PLAIN = "sequence"
 
