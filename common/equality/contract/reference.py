@@ -25,7 +25,7 @@ STEPS = 3
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
 #: Factors that change the program and not what it should compute. Of the style, it counts whether there is one.
-FORM = ("unroll", "remat", "time-major", "arrays")
+FORM = ("unroll", "remat", "time-major", "arrays", "kernel")
 SAME = ("vmap", "ensemble", "checkpoint", "apart")
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ...gru.kernels import STOCK
 from .factors import COARSE, COMPILED, NO_STYLE, Row
 
 
@@ -53,6 +54,7 @@ SELECTIONS = (
     Selection("closed", "with gates near 0", "params", ("closed",)),
     Selection("promotion", "with one array that is wider than the others", "wide", besides="all"),
     Selection("dtype", "in other dtypes than float64", "dtype", COARSE),
+    Selection("kernels", "in another kernel than the stock one", "kernel", besides=STOCK),
     Selection("styles", "in a call style", "style", besides=NO_STYLE),
 )
 #: What failures of other levels are told under, by level or factor.
