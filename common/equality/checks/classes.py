@@ -26,8 +26,8 @@ from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..bounds import SAME_BOUND
+from ..cases import CARRY, LENGTHS, RESETS, B, D, H, X
 from .check import Part, require_all, require_refused, require_same
-from .refusals import CARRY, LENGTHS, RESETS, B, D, H, X
 
 Array = Any
 #: The arguments of a call: none, and all that a way of use takes.

@@ -25,7 +25,7 @@ from ...port.styles import make_task
 from ...port.task import Batch
 from ...program import Evaluator, equations, one_set
 from ..bounds import SAME_BOUND, relative_error
-from ..cases import CASE
+from ..cases import CONFIG, PARAMS, H, X
 from ..contract.data import Data, config_of, data_of
 from ..contract.factors import Row, whole_row
 from ..contract.programs import Undumped, arguments_of, direct, named_answers
@@ -161,12 +161,13 @@ def _keep_choices(port: Port, config: GRUConfig, run: _Run, data: Data) -> None:
     for what, other in plain.items():
         if run.program(other, data)[0] == program:
             raise DefectError(f"{what} makes no difference to the program.")
-    _keep_in_styles(port, chosen)
+    _keep_in_styles(port)
 
 
-def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
+def _keep_in_styles(port: Port) -> None:
     """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
-    model, batch = port.load(chosen, CASE.params.gru), Batch(CASE.x, CASE.targets)
+    chosen = replace(CONFIG, **CHOICES)
+    model, batch = port.load(chosen, PARAMS), Batch(X, np.ones((*X.shape[:2], H)))
     known: dict[str, set[tuple[str, ...]]] = {}  # of a model that is called directly
     for style in port.call_styles:
         if style.missing() is not None:
