@@ -153,11 +153,9 @@ def _keep_choices(port: Port, config: GRUConfig, run: _Run, data: Data) -> None:
             raise DefectError(f"{name}, a model has another program: dtype, unroll, remat or kernel is lost.")
     if config.classes is not None:
         return
+    kernels = () if isinstance(port, WithKernel) else (("kernel", kernel) for kernel in set(port.kernels) - {STOCK})
     plain = {f"{name}={value}": port.load(replace(chosen, **{name: value}), data.params)
-             for name, value in (("unroll", 1), ("remat", False))}  # fmt: skip
-    own = port.kernel if isinstance(port, WithKernel) else STOCK
-    for kernel in set(port.kernels) - {own}:
-        plain[f"kernel={kernel!r}"] = WithKernel(port, kernel).load(chosen, data.params)
+             for name, value in (("unroll", 1), ("remat", False), *kernels)}  # fmt: skip
     for what, other in plain.items():
         if run.program(other, data)[0] == program:
             raise DefectError(f"{what} makes no difference to the program.")

@@ -123,15 +123,12 @@ BAD_LOAD: dict[str, Any] = {
     "integers": PARAMS._replace(initial_carry=np.zeros(H, np.int64)),
 }
 
-#: Calls that look odd, and are good. Other lengths are in rows of the contract.
+#: Calls that look odd, and are good. All others are in rows of the contract.
 GOOD_APPLY: dict[str, dict[str, Any]] = {
     "lengths in int64, more than 32 bits hold": {"lengths": np.array([2**40, 2**32 + 2, -1])},
     "lengths in uint64, more than int64 holds": {"lengths": np.array([2**63, 2**64 - 1, 2], np.uint64)},
     "lengths of four bits": {"lengths": LENGTHS.astype("int4")},
-    "everything": {"carry": CARRY, "lengths": LENGTHS, "resets": RESETS, "reverse": True},
-    "everything, time-major": {"x": X_BY_TIME, "carry": CARRY, "lengths": LENGTHS, "resets": RESETS.T,
-                               "time_major": True},
-}  # fmt: skip
+}
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
@@ -151,17 +148,8 @@ def _expect_apply(changed: dict[str, Any]) -> Answers:
     return _named((tape.carry, tape.outputs))
 
 
-def _answer_step(port: Port) -> Answers:
-    return _named(evaluate(lambda model: port.step(model, X[:, 0], CARRY), port.load(CONFIG, PARAMS)))
-
-
 def _named(results: Any) -> Answers:
     return dict(zip(("carry", "outputs"), results, strict=True))
-
-
-def _answer_classify(port: Port) -> Answers:
-    lengths, model = LENGTHS.astype(np.uint8), port.load(READOUT, OF_READOUT)
-    return {"logits": evaluate(lambda model: port.classify(model, X, lengths), model)}
 
 
 def _answer_beyond(port: Port, config: GRUConfig) -> Answers:
@@ -237,8 +225,6 @@ PARTS = (
     Part(_require_refusals),
     *(Part(partial(_answer_apply, changed=changed), partial(_expect_apply, changed), what)
       for what, changed in GOOD_APPLY.items()),
-    Part(_answer_step, lambda: _named([oracle.forward(PARAMS, X[:, :1], CARRY).carry] * 2), "step"),
-    Part(_answer_classify, lambda: {"logits": oracle.classify(OF_READOUT, X, LENGTHS)}, "classify"),
     *(Part(partial(_answer_beyond, config=replace(config, param_dtype="float32")),
            lambda: {"differences": np.zeros(B)}, f"{what}, lengths beyond 32 bits")
       for what, config in (("apply", CONFIG), ("classify", READOUT))),
