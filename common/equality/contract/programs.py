@@ -102,7 +102,7 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
             return scalar(model, (*own, *[None] * (2 - len(own)), *masks), weights, d_carry)
 
         if row["transform"] == "apart":
-            return _apart(port, of_own, (model, *own))
+            return _apart(of_own, (model, *own))
         (_, values), gradients = port.value_and_grad(of_own, has_aux=True)(model, *own)
         return values, gradients
 
@@ -142,27 +142,20 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
     return named(found) if phase == "hvp" else found
 
 
-def _apart(port: Port, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
     model, *others = arguments
-    arrays, structure = jax.tree.flatten(model)
-    values, found = None, []
-    for trained in range(min(PARTS, len(arrays))):
+    arrays, structure = jax.tree.flatten((model, *others))
+    own, values, found = len(arrays) - len(others), None, list(arrays)
+    for some in (*(range(n, own, PARTS) for n in range(min(PARTS, own))), *([n] for n in range(own, len(arrays)))):
 
-        def of_part(model: Any, trained: int = trained) -> Any:
-            held = [
-                own if n % PARTS == trained else jax.lax.stop_gradient(constant)
-                for n, (own, constant) in enumerate(zip(jax.tree.leaves(model), arrays, strict=True))
-            ]
-            return function(structure.unflatten(held), *others)
+        def of_some(moved: dict[int, Array]) -> Any:
+            return function(*structure.unflatten([moved.get(n, constant) for n, constant in enumerate(arrays)]))
 
-        (_, values), (of_all, *_) = port.value_and_grad(of_part, has_aux=True)(model)
-        found.append(of_all)
-    gradients = [jax.tree.map(lambda *parts: sum(parts), *found)]
-    for n in range(len(others)):
-        of_one = lambda a, n=n: function(model, *others[:n], a, *others[n + 1 :])  # noqa: E731
-        gradients.append(jax.grad(of_one, has_aux=True)(others[n])[0])
-    return values, gradients
+        gradients, values = jax.grad(of_some, has_aux=True)({n: arrays[n] for n in some})
+        for n, gradient in gradients.items():
+            found[n] = gradient
+    return values, structure.unflatten(found)
 
 
 def _entry(row: Row, port: Port) -> Run:
