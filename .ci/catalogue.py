@@ -16,7 +16,6 @@ from trigru.impls.checkpoints.containers import CONTAINERS
 from trigru.impls.code import code_of
 from trigru.impls.faults import FAULTS
 from trigru.impls.upstream import DEPARTURES
-from trigru.impls.upstream.known import KNOWN
 
 
 def checks() -> str:
@@ -66,12 +65,6 @@ def departures() -> str:
     """The table of departures."""
     rows = [(f"`{d.part}`", f"[{d.what}]({d.source})" if d.source else d.what, ", ".join(d.checks)) for d in DEPARTURES]
     return table_of(("part", "departure", "shows in"), rows)
-
-
-def known_faults() -> str:
-    """The table of JAX's own faults."""
-    rows = [(f"`{k.part}`", k.what, f"{k.package} before {k.fixed_in}") for k in KNOWN]
-    return table_of(("program", "what happens", "seen with"), rows)
 
 
 def changes() -> str:
@@ -144,5 +137,4 @@ PARTS = {
     "train-step-functional": lambda: _train_step("functional"),
     "layouts": containers,
     "departures": departures,
-    "known-faults": known_faults,
 }

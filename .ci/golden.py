@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
+from trigru.common.config import GRUConfig
 from trigru.common.equality import oracle
-from trigru.common.equality.cases import Case
 from trigru.common.files import write_whole
-from trigru.common.parameters.record import from_leaves
+from trigru.common.parameters.record import from_leaves, random_params
 
 SEED, SHAPE = 20, (4, 9, 3, 5)  # B, T, D, H
 
@@ -25,9 +25,13 @@ def oracle_answers(inputs: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def write(path: Path) -> None:
     """Write the file anew, whole or not at all."""
-    case = Case.random(*SHAPE, seed=SEED)
-    inputs: dict[str, Any] = case.params.gru._asdict()
-    inputs |= {name: getattr(case, name) for name in ("x", "carry", "lengths", "resets", "targets", "d_carry")}
+    (B, T, D, H), rng = SHAPE, np.random.default_rng(SEED)
+    lengths = rng.integers(1, T + 1, B).astype(np.int32)
+    lengths[:2] = 0, T
+    inputs: dict[str, Any] = random_params(GRUConfig(D, H, 5, param_dtype="float64"), SEED).gru._asdict()
+    inputs |= {"x": rng.normal(size=(B, T, D)), "carry": rng.normal(size=(B, H)), "lengths": lengths}
+    inputs |= {"resets": rng.random((B, T)) < 0.3, "targets": rng.normal(size=(B, T, H))}
+    inputs["d_carry"] = rng.normal(size=(B, H))
     arrays = inputs | {f"answer {name}": array for name, array in oracle_answers(inputs).items()}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_whole(path, save(arrays, {"format": "trigru golden vectors", "seed": str(SEED)}))

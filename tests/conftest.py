@@ -22,7 +22,7 @@ if importlib.util.find_spec("beartype"):  # not where pytest-benchmark loads thi
 import jax
 import numpy as np
 import pytest
-from trigru.common.equality.cases import Case
+from support.cases import Case
 from trigru.common.port.compilation import Programs, count_programs
 from trigru.impls import get_port, port_names, unavailable
 

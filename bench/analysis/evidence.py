@@ -29,9 +29,7 @@ _FORMER = ("masks", "param-dtype", "forward", "sgd", "adamw", "carry-rate", "exc
 _NAMES = [check.name for check in (*CHECKS, *SELECTIONS, *ON_DEVICES)]
 _KNOWN = {*_NAMES, *_FORMER, *OTHERS, *OTHERS.values(), *(factor.name for factor in FACTORS), PLAIN}
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
-PHASE_CHECKS = {
-    "forward": ("styles",), "gradient": ("styles",), "train_step": ("styles", "training"), "step": ("step",),
-}  # fmt: skip
+PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
 #: Labels that every port of a run has in each of its groups.
 BOTH = (DOCUMENTED, FUNCTIONAL)
 #: How far readings of a machine's clocks may be apart, within a run and before it, and how far its end may be from its

@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ...common.compat import enable_x64
 from ...common.equality import oracle
 from ...common.equality.bounds import accuracy_bound, relative_error
 from ...common.equality.oracle_training import Trajectory, trajectory
@@ -131,10 +131,10 @@ def _ask(workload: Workload, phase: str, dtype: str, bits: int | None, steps: in
     params, batch, own = random_params(workload.config(phase)), workload.batch(), jnp.dtype(dtype)
 
     if phase == "train_step":
-        with enable_x64(True):
-            walk = trajectory(cast(params, "float64"), cast(batch, "float64"), OPTIMIZER, steps, weighted=True)
+        wide, narrow = (partial(_loss_and_grad, batch=cast(batch, to)) for to in ("float64", own))
+        walk = trajectory(cast(params, "float64"), wide, OPTIMIZER, steps, weighted=True)
         with oracle.operands_rounded(bits):
-            rounded = trajectory(params, cast(batch, own), OPTIMIZER, steps, weighted=True, dtype=own)
+            rounded = trajectory(params, narrow, OPTIMIZER, steps, weighted=True, dtype=own)
         exact, in_dtype = walk.answers(), {"losses": rounded.losses} | walk.moved(rounded.end)
     else:
         walk, steps = None, 1
@@ -153,9 +153,13 @@ def _forward(params: Any, batch: Batch) -> dict[str, Any]:
 
 
 def _gradient(params: Any, batch: Batch) -> dict[str, Any]:
-    loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
-    loss, gradient = loss_and_grad(params, batch.x, batch.targets, batch.lengths)
+    loss, gradient = _loss_and_grad(params, batch)
     return {"loss": np.asarray(loss)} | leaves(gradient)
+
+
+def _loss_and_grad(params: Any, batch: Batch) -> tuple[Any, Any]:
+    loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
+    return loss_and_grad(params, batch.x, batch.targets, batch.lengths)
 
 
 def _step(params: Any, batch: Batch) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Training by the oracle's gradients: the reference for every port's train step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,10 +8,9 @@ import jax
 import numpy as np
 import optax
 
-from ..parameters.record import ClassifierParams, leaves
-from ..port.task import Batch
+from ..compat import enable_x64
+from ..parameters.record import leaves
 from ..program import Traced
-from . import oracle
 
 
 @dataclass(frozen=True)
@@ -29,38 +29,47 @@ class Trajectory:
         where a gradient is no larger than its rounding error, the sign of the move is noise, which does not
         change the loss. Where sameness is asked for, in float64, every entry counts alike.
         """
-        start, end = leaves(self.start), leaves(end)
-        return {f"Δ {name}": self.weights[name] * (np.asarray(end[name]) - start[name]) for name in start}
+        return {name: self.weights.get(name[2:], 1) * move for name, move in moves(self.start, end).items()}
 
     def answers(self) -> dict[str, np.ndarray]:
         """Losses and moves by quantity."""
         return {"losses": self.losses} | self.moved(self.end)
 
 
+def moves(start: Any, end: Any) -> dict[str, np.ndarray]:
+    """How far parameters moved, by name."""
+    first, last = leaves(start), leaves(end)
+    return {f"Δ {name}": np.asarray(last[name]) - first[name] for name in first}
+
+
 def trajectory(
-    params: Any, batch: Batch, optimizer: optax.GradientTransformation, steps: int, *, weighted: bool, dtype: Any = None
+    params: Any,
+    loss_and_grad: Callable[[Any], tuple[Any, Any]],
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    *,
+    weighted: bool = False,
+    dtype: Any = None,
 ) -> Trajectory:
     """Train with the oracle's gradients. The optimiser moves the parameters in their own dtype.
 
     Args:
-        params: GRUParams (loss: mean squared error at every step) or ClassifierParams (cross-entropy).
-        batch: used at every step.
+        params: a canonical record.
+        loss_and_grad: of parameters; the same batch at every step.
         dtype: in which loss and gradient are computed, with parameters that are cast to it; None means theirs.
         weighted: weigh each entry's move by its gradient's magnitude (the first step's), as Trajectory explains.
     """
-    loss_and_grad: Any = oracle.classifier_loss if isinstance(params, ClassifierParams) else oracle.sequence_loss
-    state: Any = jax.tree.map(np.asarray, optimizer.init(params))
-    update = Traced(optimizer.update, params, state, params)
+    with enable_x64(jax.tree.leaves(params)[0].dtype == np.float64):
+        state: Any = jax.tree.map(np.asarray, optimizer.init(params))
+        update = Traced(optimizer.update, params, state, params)
     losses, start, weights = [], params, {}
     for _ in range(steps):
         given = params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
-        loss, gradient = loss_and_grad(given, batch.x, batch.targets, batch.lengths)
+        loss, gradient = loss_and_grad(given)
         gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, params)
         losses.append(loss)
-        if not weights:
+        if weighted and not weights:
             weights = {name: np.abs(g) / (np.abs(g).max() or 1) for name, g in leaves(gradient).items()}
         updates, state = update(gradient, state, params)
         params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
-    if not weighted:
-        weights = {name: np.ones_like(w) for name, w in weights.items()}
     return Trajectory(np.stack(losses), start, params, weights)

@@ -25,7 +25,7 @@ from .bounds import SAME_BOUND, relative_error
 from .checks import CHECKS, DTYPES, Answers, Check, Part
 from .contract.data import dtypes_of
 from .contract.examination import NOT_FINITE, Finding, examine, problem_of
-from .contract.factors import COMPILED, SPACE, Row, style_of, unusual, whole_row
+from .contract.factors import COMPILED, SPACE, Row, style_of, unusual
 from .contract.parting import parting_of
 from .contract.selections import told
 from .contract.shrinking import smallest
@@ -123,8 +123,8 @@ class Examiner:
         known = self._failed.setdefault((port.name, measured.kernel), [])
         before = next((failure for failure in known if (failure.levels or {}).items() <= row.items()), None)
         if before is None:
-            before = _smallest(port, row, measured)
-            before = replace(before, place=self._place(port, whole_row(before.levels or {})))
+            least = smallest(row, SPACE, lambda smaller: _fails(_examine(smaller, port)))
+            before = replace(_examine(least, port), place=self._place(port, least))
             known.append(before)
         return before
 
@@ -181,19 +181,6 @@ def assert_equivalent(port: Port, **options: Any) -> None:
     failures = [m for m in found if not m.passed]
     if failures:
         raise AssertionError("not equivalent to the oracle:\n" + "\n".join(map(str, failures)))
-
-
-def _smallest(port: Port, row: Row, measured: Measurement) -> Measurement:
-    """The measurement of the fewest levels of a row that fails with which it still does."""
-
-    def fails(smaller: Row) -> bool:
-        nonlocal measured
-        of_smaller = _examine(smaller, port)
-        measured = of_smaller if _fails(of_smaller) else measured
-        return _fails(of_smaller)
-
-    smallest(row, SPACE, fails)
-    return measured
 
 
 def _fails(measured: Measurement) -> bool:

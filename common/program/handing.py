@@ -16,7 +16,7 @@ from .sets import is_key, keys_of
 def handed(equation: Any, how: How) -> Callable[..., Any]:
     """An equation that JAX evaluates, for one set of values after the other."""
     primitive = equation.primitive
-    if how.wide and primitive.name in _SCATTERS:
+    if how.wide and primitive.name.startswith("scatter"):  # whose parameters hold a function of the dtypes in the trace
         return _scatter(equation)
     params = {
         name: how.dtype(value) if isinstance(value, np.dtype) and how.wide else value
@@ -45,19 +45,11 @@ def handed(equation: Any, how: How) -> Callable[..., Any]:
     return run
 
 
-#: Primitives with a function of the dtypes in the trace among their parameters, and JAX's own name of them.
-_SCATTERS = {
-    "scatter": "scatter", "scatter-add": "scatter_add", "scatter_add": "scatter_add", "scatter-mul": "scatter_mul",
-    "scatter_mul": "scatter_mul", "scatter-min": "scatter_min", "scatter_min": "scatter_min",
-    "scatter-max": "scatter_max", "scatter_max": "scatter_max", "scatter-sub": "scatter_sub",
-}  # fmt: skip
-
-
 def _scatter(equation: Any) -> Callable[..., Any]:
     """A scatter of other dtypes than those in the trace."""
     names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
     options = {name: equation.params[name] for name in names}
-    call = jit_without_optimization(partial(getattr(jax.lax, _SCATTERS[equation.primitive.name]), **options))
+    call = jit_without_optimization(partial(getattr(jax.lax, equation.primitive.name.replace("-", "_")), **options))
 
     def run(*operands: Any) -> Any:
         found = []

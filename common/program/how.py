@@ -28,14 +28,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class How:
-    """How a trace is evaluated.
-
-    Args:
-        wide: compute in float64 and complex128 whatever the trace says of floating-point dtypes.
-        observe: follows the evaluation; None for nobody.
-        constants: changes the constants of the program, given each with its type in the trace.
-        draws: whether random bits are drawn; if not, they are those of 0.25 drawn uniformly from 0 to 1.
-    """
+    """How a trace is evaluated. The fields are the arguments of `trigru.common.program.evaluator.Evaluator`."""
 
     wide: bool = False
     observe: Observer | None = None

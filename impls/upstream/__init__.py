@@ -33,7 +33,7 @@ class Departure:
 #: Flax's two RNNs, linen's and NNX's, depart alike.
 _OF_BOTH = (
     ("has no episode resets", ("golden", "resets")),
-    ("seq_lengths 0 returns the padded end's carry", ("lengths", "held", "training")),
+    ("seq_lengths 0 returns the padded end's carry", ("lengths", "held")),
     ("outputs past a length are not zero", ("lengths", "held")),
     ("NaN in the padding reaches gradients", ("lengths",)),
     ("dtype gives way to the carry's", ("carry", "life")),
@@ -43,7 +43,7 @@ _OF_BOTH = (
 _WITH_BIASES = (
     *("sequence", "chunks", "step", "classifier", "inference", "jvp", "hvp", "batch-axes", "long", "inputs", "hidden"),
     *("carry", "lengths", "arrays", "reverse", "time-major", "long+unroll", "unroll", "vmap", "transform", "styles"),
-    *("styles+training", "conversion", "training", "life"),
+    *("styles+training", "conversion", "life"),
 )
 
 DEPARTURES = (

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from support.cases import Case
 from trigru.common.config import GRUConfig
 from trigru.common.equality import oracle
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.cases import Case
 from trigru.common.parameters.record import GRUParams
 from trigru.impls import equinox, linen, pure
 from trigru.impls import nnx as nnx_port

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import initializers
+from support.cases import Case
 from trigru.common.config import GRUConfig
-from trigru.common.equality.cases import Case
 from trigru.common.errors import InputError
 from trigru.common.gru.initializers import for_carry
 from trigru.common.parameters.record import random_params

@@ -12,7 +12,7 @@ from ..contract.factors import SCALE, Row, one_by_one, whole_row
 from ..contract.programs import answers_of
 from ..contract.selections import Selection
 from ..golden import golden_answers, golden_data
-from . import classes, conversion, devices, draws, edges, life, memory, refusals, training
+from . import classes, conversion, devices, draws, edges, life, memory, refusals
 from .check import DTYPES, Answers, Check, Part
 
 __all__ = ["CHECKS", "DTYPES", "ON_DEVICES", "SELECTIONS", "Answers", "Check", "Part", "get_checks"]
@@ -44,8 +44,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "contract",
         "other equations; two levels of what a call depends on that do not go together: sizes, masks, flags, dtypes, "
-        "kinds of input, transforms, call styles; values that saturate, vanish or are zero; and, where rows are "
-        "compiled, a program that is less accurate than NumPy",
+        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; and, where "
+        "rows are compiled, a program that is less accurate than NumPy",
         rows=design_of,
     ),
     Check(
@@ -59,12 +59,6 @@ CHECKS: tuple[Check, ...] = (
         "golden",
         "a change in oracle and port together: the answers are in a file",
         (Part(_answer_golden, golden_answers),),
-    ),
-    Check(
-        "training",
-        "4 steps that part, by Adam, clipped AdamW and a learning rate of the initial carry's own: a parameter not "
-        "updated, updated twice, or by another one's gradient; a norm or a decay that sees other leaves",
-        training.PARTS,
     ),
     Check(
         "start",

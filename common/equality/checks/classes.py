@@ -6,7 +6,7 @@ has. What stands in `trigru.common.port.classes` lists the rest: here it is comp
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -26,11 +26,8 @@ from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
 from ..bounds import SAME_BOUND
-from ..contract.examination import examine
-from ..contract.factors import Row, whole_row
-from ..contract.selections import told
+from ..cases import CARRY, LENGTHS, RESETS, B, D, H, X
 from .check import Part, require_all, require_refused, require_same
-from .refusals import CARRY, LENGTHS, RESETS, B, D, H, X
 
 Array = Any
 #: The arguments of a call: none, and all that a way of use takes.
@@ -40,20 +37,12 @@ DEFAULTS: dict[str, Any] = {
     "carry_init": initializers.zeros,
     "dtype": None,
     "param_dtype": jnp.float32,
-    "unroll": 1,
+    "unroll": np.int64(1),
     "remat": False,
     "kernel": STOCK,
 }
 #: The dtypes of parameters and computation, and the error that they allow.
 UNLEARNED = (("float64", None, SAME_BOUND), ("bfloat16", None, 0.1), ("bfloat16", "float32", 1e-4))
-_MASKED = {"lengths": "passed", "resets": "passed", "carry": "passed"}
-#: Rows of the contract in which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
-OF_KERNELS: tuple[Row, ...] = (
-    {**_MASKED, "reverse": "yes", "remat": "yes"},
-    {**_MASKED, "phase": "jvp", "time-major": "yes", "unroll": "beyond"},
-    {**_MASKED, "phase": "penalty", "transform": "per example"},
-    {"dtype": "bfloat16 of float32", "lengths": "passed"},
-)
 #: Options that no model has, and the calls that are refused for them.
 BAD_OPTIONS: tuple[tuple[str, Any], ...] = (
     *(("hidden_size", size) for size in (0, -3, 2.0, True, "8", None)),
@@ -91,57 +80,49 @@ def _questions(port: Port, listed: ModelClass) -> Iterator[tuple[str, Callable[[
     kernel = {"kernel": port.kernel} if isinstance(port, WithKernel) else {}
     construct = partial(listed.construct, **kernel)
     if not kernel:
-        yield "without options", partial(_ask_alike, port, listed, {}, DEFAULTS)
-        yield "sizes of NumPy's", partial(_ask_numpy_sizes, port, listed)
+        yield "without options", partial(_ask_alike, port, listed)
         yield "float64 without jax_enable_x64", partial(_ask_narrowed, listed)
         for name, value in BAD_OPTIONS:
             yield f"{name}={value!r}", partial(_ask_refused, port, listed, name, value)
     yield "initializers", partial(_ask_initializers, port, listed, construct)
     for case in UNLEARNED:
         yield f"carry_init=None in {case[0]}", partial(_ask_unlearned, port, construct, *case)
+    alike = cache(lambda: leaves(port.dump(evaluate(lambda key: construct(key, D, H, param_dtype="float64"), _key()))))
     for use in listed.uses:
-        yield use.name, partial(_ask_use, port, listed, use, kernel)
+        yield use.name, partial(_ask_use, port, listed, use, kernel, alike)
     for other in port.kernels if listed.assign and not kernel else ():
         yield f"changed in place, kernel={other!r}", partial(_ask_assigned, WithKernel(port, other), listed)
     for other in () if kernel else set(port.kernels) - {STOCK}:
         fast = {"kernel": other}
-        unlearned = partial(_ask_unlearned, port, partial(listed.construct, **fast), *UNLEARNED[1])
+        unlearned = partial(_ask_unlearned, port, partial(listed.construct, **fast), *UNLEARNED[0])
         yield f"carry_init=None, kernel={other!r}", unlearned
-        for row in OF_KERNELS:
-            yield f"{told(row)}, kernel={other!r}", partial(_ask_row, WithKernel(port, other), row)
         for use in listed.uses:
-            yield f"{use.name}, kernel={other!r}", partial(_ask_use, port, listed, use, fast, values_alone=True)
+            yield f"{use.name}, kernel={other!r}", partial(_ask_use, port, listed, use, fast)
 
 
 # The constructor --------------------------------------------------------------------------------------------------
 
 
-def _ask_alike(
-    port: Port, listed: ModelClass, options: Mapping[str, Any], others: Mapping[str, Any], sizes: Any = (D, H)
-) -> None:
-    """Models with some options, and with others and perhaps other sizes, are one."""
+def _ask_alike(port: Port, listed: ModelClass) -> None:
+    """A model without options is one with the defaults, whose sizes are NumPy's integers."""
     programs, structures = [], []
-    for some, (input_size, hidden_size) in ((options, (D, H)), (others, sizes)):
-        make = partial(listed.construct, input_size=input_size, hidden_size=hidden_size, **some)
-        structures.append(jax.tree.structure(jax.eval_shape(make, _key())))
+    for sizes, options in (((D, H), {}), ((np.int32(D), np.int64(H)), DEFAULTS)):
+        make: Any = partial(listed.construct, input_size=sizes[0], hidden_size=sizes[1], **options)
+        model = jax.eval_shape(make, _key())
+        structures.append(jax.tree.structure(model))
         programs.append(_program(make, port.apply))
+        shape = jax.eval_shape(lambda model: port.initial_carry(model, (np.int64(B),)), model).shape  # pyright: ignore[reportArgumentType]
+        if shape != (B, H):
+            raise DefectError(f"the initial carry of a batch of {B} has shape {shape}")
     for what, (one, other) in {"structure": structures, "program": programs}.items():
         if one != other:
-            raise DefectError(f"a model has another {what} than with {dict(others)} and sizes {sizes}")
+            raise DefectError(f"a model has another {what} than with the defaults and sizes of NumPy's")
 
 
 def _program(make: Callable[..., Any], call: Callable[..., Any]) -> str:
     """The program of a model that is made and called, as text without addresses."""
     made_and_called = jax.make_jaxpr(lambda key, x: call(make(key), x))
     return re.sub(r" at 0x[0-9a-f]+", "", str(made_and_called(_key(), X.astype("float32"))))
-
-
-def _ask_numpy_sizes(port: Any, listed: ModelClass) -> None:
-    _ask_alike(port, listed, {"unroll": 2}, {"unroll": np.int64(2)}, (np.int32(D), np.int64(H)))
-    model = _filled(partial(listed.construct, input_size=D, hidden_size=H))
-    shape = jax.eval_shape(lambda model: port.initial_carry(model, (np.int64(B),)), model).shape
-    if shape != (B, H):
-        raise DefectError(f"the initial carry of a batch of {B} has shape {shape}")
 
 
 def _ask_refused(port: Port, listed: ModelClass, name: str, value: Any) -> None:
@@ -193,7 +174,10 @@ def _coded(shape: Any, number: int) -> np.ndarray:
 def _ask_unlearned(port: Port, construct: Callable[..., Any], stored: str, computed: str | None, bound: float) -> None:
     """A start that is not learned is no parameter; it is zeros, in the dtype of the parameters or that is asked for."""
     options: dict[str, Any] = {"input_size": D, "hidden_size": H, "param_dtype": stored, "dtype": computed}
-    model, learned = (_filled(partial(construct, **options, **more)) for more in ({"carry_init": None}, {}))
+    shapes, learned = (
+        jax.eval_shape(partial(construct, **options, **more), _key()) for more in ({"carry_init": None}, {})
+    )
+    model = _filled(shapes)
     if len(jax.tree.leaves(model)) != len(jax.tree.leaves(learned)) - 1:
         raise DefectError("the start is a parameter")
     params: Any = port.dump(model)
@@ -214,6 +198,8 @@ def _ask_unlearned(port: Port, construct: Callable[..., Any], stored: str, compu
     for what, arrays in wanted.items():
         for got, want in zip(jax.tree.leaves(found[what]), jax.tree.leaves(arrays), strict=True):
             require_same(got, want.astype(computed or stored), what, bound)
+    if stored != "float64":
+        return
     constants = {"carry": GIVEN["carry"].astype(computed or stored), "lengths": GIVEN["lengths"], "resets": resets}
     (_, (gradient,)) = evaluate(port.value_and_grad(lambda model: port.apply(model, x, **constants)[1].sum()), model)
     of_start: Any = port.dump(gradient)
@@ -244,37 +230,38 @@ def _ask_narrowed(listed: ModelClass) -> None:
 # Ways of use ------------------------------------------------------------------------------------------------------
 
 
-def _ask_row(port: Port, levels: Row) -> None:
-    row = whole_row(levels)
-    with enable_x64(row["dtype"] == "float64"):
-        finding = examine(row, port)
-    if not finding.share <= 1:
-        raise DefectError(f"{finding.quantity}: {finding.problem or finding.error}")
+def _ask_use(
+    port: Port,
+    listed: ModelClass,
+    use: Use,
+    kernel: dict[str, str],
+    alike: Callable[[], dict[str, Array]] | None = None,
+) -> None:
+    """A way of use draws what it should, gives what the oracle does, and refuses bad arguments.
 
-
-def _ask_use(port: Port, listed: ModelClass, use: Use, kernel: dict[str, str], *, values_alone: bool = False) -> None:
-    """A way of use draws what it should, gives what the oracle does, and refuses bad arguments."""
+    Args:
+        alike: what the class draws by the same key, in float64; None where values alone are compared.
+    """
     options: dict[str, Any] = {"param_dtype": "float64", **kernel, **use.options}
-    make = lambda key: use.make(key, D, H, X, **options)  # noqa: E731
-    if use.draws_alike and not values_alone:
-        drawn = leaves(port.dump(use.model(evaluate(make, _key()))))
-        alike = port.dump(evaluate(lambda key: listed.construct(key, D, H, **options), _key()))
-        for name, array in leaves(alike).items():
-            require_same(drawn[name], np.asarray(array), f"the drawn {name}", SAME_BOUND)
-    if use.is_plain and not values_alone:
+    if use.is_drawn:  # zeros would hide much
+        options |= dict.fromkeys(("carry_init", *listed.initializers), initializers.normal(0.5))
+    if use.is_plain and alike:
         bare = partial(listed.construct, input_size=D, hidden_size=H)
         if _program(bare, use.call) != _program(bare, port.apply):
             raise DefectError("it has another program than a model without options")
-    if use.is_drawn:  # zeros would hide much
-        options |= dict.fromkeys(("carry_init", *listed.initializers), initializers.normal(0.5))
-    made = evaluate(make, _key()) if use.is_drawn else _filled(make)
+    draws = use.is_drawn or (use.draws_alike and alike)
+    drawn = (evaluate if draws else jax.eval_shape)(lambda key: use.make(key, D, H, X, **options), _key())
+    if use.draws_alike and alike:
+        for name, array in leaves(port.dump(use.model(drawn))).items():
+            require_same(array, np.asarray(alike()[name]), f"the drawn {name}", SAME_BOUND)
+    made = drawn if use.is_drawn else _filled(drawn)
     params: Any = port.dump(use.model(made))
     shapes = [np.shape(array) for array in leaves(params).values()]
     if shapes != [(3 * H, D), (3 * H, H), (3 * H,), (H,), (H,)]:
         raise DefectError(f"its parameters have shapes {shapes}")
-    for names in (use.takes,) if values_alone else (set(use.takes) - {"carry"}, {"carry"} & set(use.takes)):
+    for names in (use.takes,) if not alike else (set(use.takes) - {"carry"}, {"carry"} & set(use.takes)):
         _compare(use, made, params, {name: GIVEN[name] for name in use.takes if name in names})
-    if use.refuses and not values_alone:
+    if use.refuses and alike:
         for name, change in BAD_ARGUMENTS:
             if name in ("x", *use.takes):
                 x, given = _arranged(use, {} if name == "x" else {name: GIVEN[name]})
@@ -313,9 +300,9 @@ def _key() -> Array:
     return jax.random.key(0)
 
 
-def _filled(make: Callable[..., Any]) -> Any:
-    """What `make` gives, with random numbers in every array."""
-    rng, shapes = np.random.default_rng(1), jax.eval_shape(make, _key())
+def _filled(shapes: Any) -> Any:
+    """Random numbers in every array of a model, of which shapes and dtypes are known."""
+    rng = np.random.default_rng(1)
     return jax.tree.map(lambda array: rng.normal(size=array.shape).astype(array.dtype), shapes)
 
 

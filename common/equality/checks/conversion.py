@@ -17,14 +17,14 @@ from ...errors import DefectError, NotOfferedError
 from ...parameters.layouts import CANONICAL, TORCH, flatten
 from ...parameters.record import GRUParams, config_of, leaves, random_params
 from ...port.protocol import Params, Port
-from ..cases import CASE
+from ..cases import OF_READOUT, PARAMS
 from .check import Part
 
 #: Records with a -0.0, whose sign an addition loses; of one unit, of which no shape tells axes apart; and in each dtype
 #: of storage.
 RECORDS: tuple[Params, ...] = (
     *(jax.tree.map(lambda p: np.where(np.arange(p.size).reshape(p.shape) == 0, -0.0, p), params)
-      for params in (CASE.params.gru, CASE.params)),
+      for params in (PARAMS, OF_READOUT)),
     random_params(GRUConfig(1, 1)),
     *(random_params(GRUConfig(2, 3, param_dtype=dtype)) for dtype in ("float32", "bfloat16", "float16")),
 )  # fmt: skip

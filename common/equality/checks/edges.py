@@ -14,7 +14,7 @@ from ...errors import DefectError
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port
 from ...program import evaluate
-from ..cases import CASE
+from ..cases import CARRY, CONFIG, PARAMS, B, H, X
 from ..contract.factors import Row, whole_row
 from ..contract.programs import direct, named_answers
 from ..contract.reference import expect_one
@@ -22,25 +22,25 @@ from .check import Answers, Part, one_set
 
 Array = Any
 #: Batch shapes and dtypes of the computation for which the initial carry is handed out.
-BATCHES = ((), (len(CASE.x),), (2, len(CASE.x)))
+BATCHES = ((), (B,), (2, B))
 STARTS = (None, "float32", "bfloat16")
 EXPORT_PLATFORMS = ("cpu", "cuda", "tpu")
 #: Lengths of which the first ones are more steps than 16 bits count.
 COUNTED = np.array([2**16 + 1, 2**15 + 1, 3])
 #: Carries that are not finite, each in all units of an example.
-ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], len(CASE.x))[:, None], CASE.carry.shape)
+ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], B)[:, None], CARRY.shape)
 
 
 # The initial carry, in the dtype of the computation, for each batch -------------------------------------------------
 
 
 def _answer_start(port: Port) -> Answers:
-    config, params, found = CASE.gru_config, CASE.params.gru, {}
+    found = {}
     for dtype in STARTS:
-        model = port.load(replace(config, dtype=dtype), params)
+        model = port.load(replace(CONFIG, dtype=dtype), PARAMS)
         starts = evaluate(lambda model: [port.initial_carry(model, batch) for batch in BATCHES], model)
         found |= dict(zip(_names_of(dtype), starts, strict=True))
-    model = port.load(config, params)
+    model = port.load(CONFIG, PARAMS)
     found["outside of jit"] = port.initial_carry(model, BATCHES[1])
     found["of parameters that were cast"] = port.initial_carry(
         jax.tree.map(lambda p: p.astype("float32"), model), BATCHES[1]
@@ -50,7 +50,7 @@ def _answer_start(port: Port) -> Answers:
 
 def _expect_start() -> Answers:
     def start(batch: tuple[int, ...], dtype: str | None) -> np.ndarray:
-        return np.tile(CASE.params.gru.initial_carry, (*batch, 1)).astype(dtype or "float64")
+        return np.tile(PARAMS.initial_carry, (*batch, 1)).astype(dtype or "float64")
 
     found = {n: start(batch, dtype) for dtype in STARTS for n, batch in zip(_names_of(dtype), BATCHES, strict=True)}
     return found | {
@@ -67,17 +67,17 @@ def _names_of(dtype: str | None) -> list[str]:
 
 
 def _answer_held(port: Port) -> Answers:
-    model, lengths = port.load(CASE.gru_config, CASE.params.gru), np.zeros(len(CASE.x), np.int32)
+    model, lengths = port.load(CONFIG, PARAMS), np.zeros(B, np.int32)
 
     def call(model: Any, x: Array, carry: Array, lengths: Array) -> Any:
         return port.apply(model, x, carry, lengths=lengths)
 
-    carry, outputs = evaluate(call, model, CASE.x, ENDLESS, lengths)
+    carry, outputs = evaluate(call, model, X, ENDLESS, lengths)
     return {"carry, what is not finite": _kinds(carry), "outputs": outputs}
 
 
 def _expect_held() -> Answers:
-    return {"carry, what is not finite": _kinds(ENDLESS), "outputs": np.zeros_like(CASE.targets)}
+    return {"carry, what is not finite": _kinds(ENDLESS), "outputs": np.zeros((*X.shape[:2], H))}
 
 
 def _kinds(carry: Any) -> Array:
@@ -90,8 +90,8 @@ def _kinds(carry: Any) -> Array:
 
 def _answer_counted(port: Port) -> Answers:
     """By how much the carry at a length differs from the output there without lengths."""
-    model = port.load(CASE.gru_config, CASE.params.gru)
-    x = np.resize(CASE.x[:1], (1, COUNTED[0] + 1, CASE.x.shape[-1]))
+    model = port.load(CONFIG, PARAMS)
+    x = np.resize(X[:1], (1, COUNTED[0] + 1, X.shape[-1]))
 
     @jit_without_optimization
     def both(model: Any, x: Array, lengths: Array) -> Any:
@@ -102,7 +102,7 @@ def _answer_counted(port: Port) -> Answers:
 
 
 def _expect_counted() -> Answers:
-    return {"carry": np.zeros((len(COUNTED), CASE.carry.shape[-1]))}
+    return {"carry": np.zeros((len(COUNTED), H))}
 
 
 # Exported programs --------------------------------------------------------------------------------------------------

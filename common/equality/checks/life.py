@@ -25,7 +25,7 @@ from ...port.styles import make_task
 from ...port.task import Batch
 from ...program import Evaluator, equations, one_set
 from ..bounds import SAME_BOUND, relative_error
-from ..cases import CASE
+from ..cases import CONFIG, PARAMS, H, X
 from ..contract.data import Data, config_of, data_of
 from ..contract.factors import Row, whole_row
 from ..contract.programs import Undumped, arguments_of, direct, named_answers
@@ -153,20 +153,19 @@ def _keep_choices(port: Port, config: GRUConfig, run: _Run, data: Data) -> None:
             raise DefectError(f"{name}, a model has another program: dtype, unroll, remat or kernel is lost.")
     if config.classes is not None:
         return
+    kernels = () if isinstance(port, WithKernel) else (("kernel", kernel) for kernel in set(port.kernels) - {STOCK})
     plain = {f"{name}={value}": port.load(replace(chosen, **{name: value}), data.params)
-             for name, value in (("unroll", 1), ("remat", False))}  # fmt: skip
-    own = port.kernel if isinstance(port, WithKernel) else STOCK
-    for kernel in set(port.kernels) - {own}:
-        plain[f"kernel={kernel!r}"] = WithKernel(port, kernel).load(chosen, data.params)
+             for name, value in (("unroll", 1), ("remat", False), *kernels)}  # fmt: skip
     for what, other in plain.items():
         if run.program(other, data)[0] == program:
             raise DefectError(f"{what} makes no difference to the program.")
-    _keep_in_styles(port, chosen)
+    _keep_in_styles(port)
 
 
-def _keep_in_styles(port: Port, chosen: GRUConfig) -> None:
+def _keep_in_styles(port: Port) -> None:
     """Each call style runs what its model does when it is called directly: the same kernel, loops and products."""
-    model, batch = port.load(chosen, CASE.params.gru), Batch(CASE.x, CASE.targets)
+    chosen = replace(CONFIG, **CHOICES)
+    model, batch = port.load(chosen, PARAMS), Batch(X, np.ones((*X.shape[:2], H)))
     known: dict[str, set[tuple[str, ...]]] = {}  # of a model that is called directly
     for style in port.call_styles:
         if style.missing() is not None:

@@ -20,17 +20,10 @@ from ...parameters.record import GRUParams, random_params
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from .. import oracle
+from ..cases import CARRY, CONFIG, LENGTHS, OF_READOUT, PARAMS, READOUT, RESETS, B, D, H, T, X
 from .check import Answers, Part, require_all, require_refused
 
-B, T, D, H, C = 3, 5, 4, 6, 2  # all different, so that no axis passes for another
-CONFIG = GRUConfig(D, H, param_dtype="float64")
-READOUT = replace(CONFIG, classes=C)
-RNG = np.random.default_rng(0)
-X, CARRY = RNG.normal(size=(B, T, D)), RNG.normal(size=(B, H))
 X_BY_TIME = np.moveaxis(X, 1, 0)
-RESETS = RNG.random((B, T)) < 0.3
-LENGTHS = np.array([0, 5, 3], np.int32)
-
 #: The arguments of a call that are changed, by what is wrong with them.
 BadCalls = dict[str, dict[str, Any]]
 
@@ -113,33 +106,29 @@ BAD_INITIALIZERS: dict[str, Any] = {
     "no initializer": 0.0,
 }
 BAD_BATCH_SHAPES: tuple[Any, ...] = (B, "8", None, (1.5,), (-1,), (2**70,), (2, 0), (True,), np.ones((B, H)))
-_PARAMS: GRUParams = random_params(CONFIG)
 BAD_LOAD: dict[str, Any] = {
-    "a dict": _PARAMS._asdict(),
-    "a classifier's": random_params(READOUT),
-    "inputs' weights transposed": _PARAMS._replace(weight_ih=_PARAMS.weight_ih.T),
-    "inputs' weights of other inputs": _PARAMS._replace(weight_ih=np.ones((3 * H, D + 1))),
-    "one recurrent matrix": _PARAMS._replace(weight_hh=np.ones((H, H))),
-    "a bias of another size": _PARAMS._replace(bias=np.ones(H)),
-    "b_hn with two axes": _PARAMS._replace(bias_n=np.ones((1, H))),
-    "an initial carry for each example": _PARAMS._replace(initial_carry=CARRY),
-    "one number as initial carry": _PARAMS._replace(initial_carry=np.zeros(())),
-    "no b_hn": _PARAMS._replace(bias_n=None),
-    "a list": _PARAMS._replace(bias_n=[0.0] * H),
-    "another dtype": GRUParams(*(p.astype(np.float32) for p in _PARAMS)),
-    "one bias of another dtype": _PARAMS._replace(bias=np.zeros(3 * H, np.float32)),
-    "integers": _PARAMS._replace(initial_carry=np.zeros(H, np.int64)),
+    "a dict": PARAMS._asdict(),
+    "a classifier's": OF_READOUT,
+    "inputs' weights transposed": PARAMS._replace(weight_ih=PARAMS.weight_ih.T),
+    "inputs' weights of other inputs": PARAMS._replace(weight_ih=np.ones((3 * H, D + 1))),
+    "one recurrent matrix": PARAMS._replace(weight_hh=np.ones((H, H))),
+    "a bias of another size": PARAMS._replace(bias=np.ones(H)),
+    "b_hn with two axes": PARAMS._replace(bias_n=np.ones((1, H))),
+    "an initial carry for each example": PARAMS._replace(initial_carry=CARRY),
+    "one number as initial carry": PARAMS._replace(initial_carry=np.zeros(())),
+    "no b_hn": PARAMS._replace(bias_n=None),
+    "a list": PARAMS._replace(bias_n=[0.0] * H),
+    "another dtype": GRUParams(*(p.astype(np.float32) for p in PARAMS)),
+    "one bias of another dtype": PARAMS._replace(bias=np.zeros(3 * H, np.float32)),
+    "integers": PARAMS._replace(initial_carry=np.zeros(H, np.int64)),
 }
 
-#: Calls that look odd, and are good. Other lengths are in rows of the contract.
+#: Calls that look odd, and are good. All others are in rows of the contract.
 GOOD_APPLY: dict[str, dict[str, Any]] = {
     "lengths in int64, more than 32 bits hold": {"lengths": np.array([2**40, 2**32 + 2, -1])},
     "lengths in uint64, more than int64 holds": {"lengths": np.array([2**63, 2**64 - 1, 2], np.uint64)},
     "lengths of four bits": {"lengths": LENGTHS.astype("int4")},
-    "everything": {"carry": CARRY, "lengths": LENGTHS, "resets": RESETS, "reverse": True},
-    "everything, time-major": {"x": X_BY_TIME, "carry": CARRY, "lengths": LENGTHS, "resets": RESETS.T,
-                               "time_major": True},
-}  # fmt: skip
+}
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
@@ -150,26 +139,17 @@ def _require_refusals(port: Port) -> None:
 
 def _answer_apply(port: Port, changed: dict[str, Any]) -> Answers:
     arguments: dict[str, Any] = {"x": X} | changed
-    return _named(evaluate(lambda model: port.apply(model, **arguments), port.load(CONFIG, _PARAMS)))
+    return _named(evaluate(lambda model: port.apply(model, **arguments), port.load(CONFIG, PARAMS)))
 
 
 def _expect_apply(changed: dict[str, Any]) -> Answers:
     options: dict[str, Any] = {"x": X} | changed
-    tape = oracle.forward(_PARAMS, **options)
+    tape = oracle.forward(PARAMS, **options)
     return _named((tape.carry, tape.outputs))
-
-
-def _answer_step(port: Port) -> Answers:
-    return _named(evaluate(lambda model: port.step(model, X[:, 0], CARRY), port.load(CONFIG, _PARAMS)))
 
 
 def _named(results: Any) -> Answers:
     return dict(zip(("carry", "outputs"), results, strict=True))
-
-
-def _answer_classify(port: Port) -> Answers:
-    lengths, model = LENGTHS.astype(np.uint8), port.load(READOUT, random_params(READOUT))
-    return {"logits": evaluate(lambda model: port.classify(model, X, lengths), model)}
 
 
 def _answer_beyond(port: Port, config: GRUConfig) -> Answers:
@@ -206,7 +186,7 @@ def _require_narrow(port: Port) -> None:
 
 def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Each bad call with a description."""
-    model, key = port.load(CONFIG, _PARAMS), jax.random.key(0)
+    model, key = port.load(CONFIG, PARAMS), jax.random.key(0)
 
     def traced(flag: str) -> Any:
         return jax.jit(lambda value: port.apply(model, X, **{flag: value}))(np.asarray(False))
@@ -220,7 +200,7 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
         "step": (partial(port.step, model), X[:, 0], BAD_STEP),
     }
     with suppress(NotOfferedError):
-        tables["classify"] = partial(port.classify, port.load(READOUT, random_params(READOUT))), X, BAD_CLASSIFY
+        tables["classify"] = partial(port.classify, port.load(READOUT, OF_READOUT)), X, BAD_CLASSIFY
     for name, (call, x, table) in tables.items():
         for what, changed in table.items():
             yield f"{name}, {what}", partial(call, **{"x": x} | changed)
@@ -232,12 +212,12 @@ def _bad_calls(port: Port) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield f"load, {what}", partial(port.load, CONFIG, params)
     for what, init in BAD_INITIALIZERS.items():
         yield f"make, {what}", lambda init=init: port.make(replace(CONFIG, carry_init=init), key)
-    yield "load, a GRU's parameters for a classifier", partial(port.load, READOUT, _PARAMS)
-    yield "load, float64 without jax_enable_x64", partial(narrow, port.load, CONFIG, _PARAMS)
+    yield "load, a GRU's parameters for a classifier", partial(port.load, READOUT, PARAMS)
+    yield "load, float64 without jax_enable_x64", partial(narrow, port.load, CONFIG, PARAMS)
     yield "make, float64 without jax_enable_x64", partial(narrow, port.make, CONFIG, key)
     if not isinstance(port, WithKernel):  # which has one kernel, whatever is asked for
         unknown = replace(CONFIG, kernel="no such kernel")
-        yield "load, an unknown kernel", partial(port.load, unknown, _PARAMS)
+        yield "load, an unknown kernel", partial(port.load, unknown, PARAMS)
         yield "make and apply, an unknown kernel", lambda: port.apply(port.make(unknown, key), X)
 
 
@@ -245,8 +225,6 @@ PARTS = (
     Part(_require_refusals),
     *(Part(partial(_answer_apply, changed=changed), partial(_expect_apply, changed), what)
       for what, changed in GOOD_APPLY.items()),
-    Part(_answer_step, lambda: _named([oracle.forward(_PARAMS, X[:, :1], CARRY).carry] * 2), "step"),
-    Part(_answer_classify, lambda: {"logits": oracle.classify(random_params(READOUT), X, LENGTHS)}, "classify"),
     *(Part(partial(_answer_beyond, config=replace(config, param_dtype="float32")),
            lambda: {"differences": np.zeros(B)}, f"{what}, lengths beyond 32 bits")
       for what, config in (("apply", CONFIG), ("classify", READOUT))),

@@ -97,6 +97,7 @@ def config_of(row: Row) -> GRUConfig:
         param_dtype=stored if row["wide"] in ("all", "parameters") else NARROW,
         unroll=sizes.unrolls.get(row["unroll"]) or int(row["unroll"]),
         remat=row["remat"] == "yes",
+        kernel=row["kernel"],
     )
 
 

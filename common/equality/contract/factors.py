@@ -8,7 +8,8 @@ with levels that would be asked in vain in each combination. What changes data a
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port
+from ...gru.kernels import STOCK
+from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port, WithKernel
 from ...port.styles import available_styles, labels_of, styles_called
 
 #: A level of each factor, by the factor's name.
@@ -225,6 +226,9 @@ NAMED: tuple[Row, ...] = (
     {"dtype": "float32 of bfloat16", "told": "yes", "entry": "classifier", "lengths": "passed"},
     {"dtype": "float16", **_MASKED, "carry": "passed"},
     {"dtype": "float16", "entry": "classifier", "phase": "forward"},
+    # other optimisers
+    *({"phase": "train_step", "style": DOCUMENTED, "optimizer": name} for name in ("clipped adamw", "carry rate")),
+    {"phase": "train_step", "style": DOCUMENTED, "optimizer": "adam", "entry": "classifier", "lengths": "passed"},
     # outside of jit, on NumPy's arrays and JAX's
     {"transform": "eager", "phase": "forward", "arrays": "strided", "carry": "passed", **_MASKED, "reverse": "yes",
      "lengths dtype": "uint8"},
@@ -238,6 +242,13 @@ AS_COMPILED: tuple[Row, ...] = (
     {"dtype": "float16", "carry": "passed"},
     {"dtype": "bfloat16 of float32", "entry": "classifier", "lengths": "passed"},
     {"dtype": "float32", "resets": "passed", "inputs": "33", "hidden": "16"},
+)
+#: In which the kernels beside the stock one are compared; `--kernel` compares them in all rows.
+OF_KERNELS: tuple[Row, ...] = (
+    {**_MASKED, "carry": "passed", "reverse": "yes", "remat": "yes"},
+    {**_MASKED, "carry": "passed", "phase": "jvp", "time-major": "yes", "unroll": "beyond"},
+    {**_MASKED, "carry": "passed", "phase": "penalty", "transform": "per example"},
+    {"dtype": "bfloat16 of float32", "lengths": "passed"},
 )
 #: Accuracy at the sizes that people run.
 SCALE: tuple[Row, ...] = tuple(
@@ -271,6 +282,8 @@ def named_rows(port: Port) -> list[Row]:
         if not of_style:
             rows += [{"style": name, "phase": phase} | mask for phase, mask in zip(some, masks, strict=False)]
     rows += [{"style": name, "phase": "step", "time": "2", "carry": "passed"} for name in styles["step"]]
+    others = () if isinstance(port, WithKernel) else set(port.kernels) - {STOCK}
+    rows += [row | {"kernel": kernel} for kernel in sorted(others) for row in OF_KERNELS]
     return [whole_row(row) for row in rows]
 
 
@@ -297,6 +310,8 @@ def whole_row(levels: Row) -> Row:
         "params": "random",
         "wide": "all",
         "told": "no",
+        "optimizer": "momentum",
+        "kernel": STOCK,
     }
     return usual | levels
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ...errors import DefectError, NotOfferedError
 from ...parameters.record import leaves
@@ -17,9 +16,11 @@ from ...port.protocol import Port, Program
 from ...port.styles import available_styles
 from ...port.task import Task, mean_squared_error
 from ...program import Traced
+from ..oracle_training import moves
 from .data import Data, config_of, sizes_of
 from .factors import COMPILED, Row, style_of, whole_row
-from .reference import DECAY, MOMENTUM, RATE, STEPS, Answers, direction_of, moved, scalar_of
+from .optimizers import OPTIMIZERS
+from .reference import STEPS, Answers, direction_of, scalar_of
 
 Array = Any
 #: What a row may pass to a model, in this order; None where it does not.
@@ -70,7 +71,7 @@ def named_answers(row: Row, port: Port, data: Data, results: Any) -> Answers:
     for name, prefix in MODELS.items():
         if name in results:
             params: Any = port.dump(results[name])
-            of_model = moved(data.params, params) if prefix == "Δ " else {}
+            of_model = moves(data.params, params) if prefix == "Δ " else {}
             answers |= of_model or {f"{prefix}{name}": array for name, array in leaves(params).items()}
     return answers
 
@@ -101,7 +102,7 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
             return scalar(model, (*own, *[None] * (2 - len(own)), *masks), weights, d_carry)
 
         if row["transform"] == "apart":
-            return _apart(port, of_own, (model, *own))
+            return _apart(of_own, (model, *own))
         (_, values), gradients = port.value_and_grad(of_own, has_aux=True)(model, *own)
         return values, gradients
 
@@ -141,27 +142,20 @@ def direct(row: Row, port: Port, model: Any, passed: Passed, weights: Array, d_c
     return named(found) if phase == "hvp" else found
 
 
-def _apart(port: Port, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Values and gradients, those of some arrays of the model and of each other argument while all else is constant."""
     model, *others = arguments
-    arrays, structure = jax.tree.flatten(model)
-    values, found = None, []
-    for trained in range(min(PARTS, len(arrays))):
+    arrays, structure = jax.tree.flatten((model, *others))
+    own, values, found = len(arrays) - len(others), None, list(arrays)
+    for some in (*(range(n, own, PARTS) for n in range(min(PARTS, own))), *([n] for n in range(own, len(arrays)))):
 
-        def of_part(model: Any, trained: int = trained) -> Any:
-            held = [
-                own if n % PARTS == trained else jax.lax.stop_gradient(constant)
-                for n, (own, constant) in enumerate(zip(jax.tree.leaves(model), arrays, strict=True))
-            ]
-            return function(structure.unflatten(held), *others)
+        def of_some(moved: dict[int, Array]) -> Any:
+            return function(*structure.unflatten([moved.get(n, constant) for n, constant in enumerate(arrays)]))
 
-        (_, values), (of_all, *_) = port.value_and_grad(of_part, has_aux=True)(model)
-        found.append(of_all)
-    gradients = [jax.tree.map(lambda *parts: sum(parts), *found)]
-    for n in range(len(others)):
-        of_one = lambda a, n=n: function(model, *others[:n], a, *others[n + 1 :])  # noqa: E731
-        gradients.append(jax.grad(of_one, has_aux=True)(others[n])[0])
-    return values, gradients
+        gradients, values = jax.grad(of_some, has_aux=True)({n: arrays[n] for n in some})
+        for n, gradient in gradients.items():
+            found[n] = gradient
+    return values, structure.unflatten(found)
 
 
 def _entry(row: Row, port: Port) -> Run:
@@ -281,16 +275,14 @@ def _program(row: Row, port: Port, style: str, model: Any, passed: Passed) -> Pr
         left = iter(arrays)
         return run(model, *(next(left) if given else None for given in is_passed))
 
-    # its update needs the parameters, too
-    optimizer = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE, momentum=MOMENTUM))
-    task = _RowTask(row["phase"], predict, mean_squared_error, optimizer)
+    task = _RowTask(row["phase"], predict, mean_squared_error, OPTIMIZERS[row["optimizer"]].of_port)
     built = next((known for known in available_styles(port, row["phase"]) if known.name == style), None)
     if built is None:
         raise NotOfferedError(f"no call style {style} for the phase {row['phase']}")
     program = built.build(Undumped(port), model, task)  # pyright: ignore[reportArgumentType]
-    arrays = jax.tree.leaves(model)
-    least = len(arrays) * (2 if row["phase"] == "train_step" else 1)
-    is_pytree = arrays[0] is not model  # before flax 0.12, JAX's functions do not see the arrays of an NNX module
+    is_pytree = jax.tree.leaves(model)[0] is not model  # before flax 0.12, an NNX module is a leaf
+    state = jax.eval_shape(task.optimizer.init, model) if row["phase"] == "train_step" and is_pytree else ()
+    least = len(jax.tree.leaves((model, state)))
     if is_pytree and not least <= program.leaves <= least + 4:  # and a count of steps, or the like
         raise DefectError(f"style {style} says that {program.leaves} arrays cross the jit boundary, expected {least}.")
     return program

@@ -12,18 +12,20 @@ import numpy as np
 
 from ...parameters.record import ClassifierParams, GRUParams, ReadoutParams, from_leaves, leaves
 from .. import oracle
+from ..oracle_training import trajectory
 from .data import Data, data_of, dtypes_of, sizes_of
 from .factors import NO_STYLE, Row
+from .optimizers import OPTIMIZERS
 
 #: Arrays by quantity.
 Answers = dict[str, Any]
 
-#: Steps of training, by gradient descent with momentum.
-STEPS, RATE, MOMENTUM, DECAY = 3, 0.03, 0.9, 0.1
+#: Steps of training.
+STEPS = 3
 #: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
 #: Factors that change the program and not what it should compute. Of the style, it counts whether there is one.
-FORM = ("unroll", "remat", "time-major", "arrays")
+FORM = ("unroll", "remat", "time-major", "arrays", "kernel")
 SAME = ("vmap", "ensemble", "checkpoint", "apart")
 
 
@@ -152,20 +154,12 @@ def _scalar(values: Answers, weights: Any, d_carry: Any) -> Any:
 def _train(row: Row, data: Data, given: tuple[Any, Any, Any], weights: Any, d_carry: Any, stored: Any) -> Answers:
     """The answers for one set of values."""
     computed, x, carry = given
-    start = params = jax.tree.map(lambda p: p.astype(stored), computed)
-    losses, velocity = [], jax.tree.map(np.zeros_like, params)
-    rate, momentum, decay = (np.asarray(number, stored) for number in (RATE, MOMENTUM, DECAY))
-    for _ in range(STEPS):
-        computed = jax.tree.map(lambda p: p.astype(x.dtype), params)
-        found = _evaluate(row, data, computed, x, carry, weights, d_carry, gradient=True)
-        losses.append(found["value"])
-        gradient = from_leaves({name: found[f"d {name}"][0].astype(stored) for name in leaves(params)})
-        velocity = jax.tree.map(lambda g, p, v: g + decay * p + momentum * v, gradient, params, velocity)
-        params = jax.tree.map(lambda p, v: p - rate * v, params, velocity)
-    return {"losses": np.stack(losses, axis=1)} | {name: a[None] for name, a in moved(start, params).items()}
 
+    def loss_and_grad(params: Any) -> tuple[Any, Any]:
+        found = _evaluate(row, data, params, x, carry, weights, d_carry, gradient=True)
+        return found["value"][0], from_leaves({name: found[f"d {name}"][0] for name in leaves(params)})
 
-def moved(start: Any, end: Any) -> Answers:
-    """How far parameters moved, by name."""
-    first, last = leaves(start), leaves(end)
-    return {f"Δ {name}": np.asarray(last[name]) - first[name] for name in first}
+    start = jax.tree.map(lambda p: p.astype(np.float64 if stored is np.longdouble else stored), computed)
+    optimizer = OPTIMIZERS[row["optimizer"]]
+    path = trajectory(start, loss_and_grad, optimizer.of_record or optimizer.of_port, STEPS, dtype=x.dtype)
+    return {name: array[None] for name, array in path.answers().items()}

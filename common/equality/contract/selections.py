@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ...gru.kernels import STOCK
 from .factors import COARSE, COMPILED, NO_STYLE, Row
 
 
@@ -35,6 +36,7 @@ SELECTIONS = (
     Selection("inference", "that are not differentiated", "phase", ("forward",)),
     Selection("jvp", "in forward mode", "phase", ("jvp",)),
     Selection("hvp", "with second derivatives", "phase", ("hvp", "penalty")),
+    Selection("training", "that train for some steps", "phase", ("train_step",)),
     Selection("batch-axes", "with no batch axis, or several", "batch", ("none", "2x3", "2x1x3")),
     Selection("long", "of more than a thousand steps", "time", ("1100", "1280")),
     Selection("carry", "with a passed carry", "carry", besides="none"),
@@ -52,11 +54,12 @@ SELECTIONS = (
     Selection("closed", "with gates near 0", "params", ("closed",)),
     Selection("promotion", "with one array that is wider than the others", "wide", besides="all"),
     Selection("dtype", "in other dtypes than float64", "dtype", COARSE),
+    Selection("kernels", "in another kernel than the stock one", "kernel", besides=STOCK),
     Selection("styles", "in a call style", "style", besides=NO_STYLE),
 )
 #: What failures of other levels are told under, by level or factor.
 OTHERS = {"lengths dtype": "lengths", "batch": "batch-axes", "time": "long", "seed": "values", "step": "step",
-          "phase": "training"}  # fmt: skip
+          "optimizer": "training"}  # fmt: skip
 #: A failure of the usual row.
 PLAIN = "sequence"
 

@@ -10,11 +10,10 @@ from threading import Event
 
 import msgspec
 import pytest
-from support.processes import ARMS, journal_at
+from support.processes import ARMS, ends, journal_at
 from trigru.bench.processes.child import Child, ChildDiedError, environment, interpreter, lines_of, parts_of_cpu
 from trigru.bench.processes.commands import run_command
 from trigru.bench.timing.supervisor import Request, Underway, ask_process, run
-from trigru.impls.upstream.known import ends
 
 REQUEST = Request(ARMS, 0, 2, 4, 1e-4, 1, [], "cpu", "/folder")
 LINE = '{"type":"Underway","what":"sit","share":0.5}'

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.cases import Case
 from trigru.common.equality import oracle
 from trigru.common.equality.bounds import accuracy_bound
-from trigru.common.equality.cases import Case
 from trigru.common.parameters.record import GRUParams, leaves
 
 sizes = st.integers(1, 4)

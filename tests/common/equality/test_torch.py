@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from support.cases import Case
 from trigru.common.equality import oracle
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.cases import Case
 from trigru.common.parameters.record import leaves
 
 torch = pytest.importorskip("torch", reason="torch is not installed: `pip install torch` to compare with it, too")

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.cases import Case
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.cases import Case
 from trigru.common.gru.fused import Weights, fused_scan
 from trigru.impls import get_port
 from trigru.impls.pure import gru, init
