@@ -28,6 +28,8 @@ from ..reporting.equality import (
     label,
     self_test_table,
 )
+from ..reporting.findings import Finding, Format, written
+from ..results.grouping import grouped
 from ..timing.machine import versions_of
 from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
 
@@ -105,7 +107,7 @@ def verify(
     checks: list[str] | None,
     kernels: list[str] | None,
     *,
-    json: bool,
+    format: Format,
     devices: int | None = None,
     anew: bool = False,
     prover: Prover,
@@ -116,7 +118,7 @@ def verify(
         ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
         devices=devices, anew=anew, prover=prover,
     )  # fmt: skip
-    _tell(measurements, missing, ports, json=json)
+    _tell(measurements, missing, ports, format)
     failed = sum(not m.passed for m in measurements)
     _write_scripts(measurements)
     if failed:
@@ -128,17 +130,30 @@ def verify(
     say(f"{len(measurements)} measurements, all within their bounds.{unchecked}")
 
 
-def _tell(measurements: list[Measurement], missing: dict[str, str], ports: Sequence[str], *, json: bool) -> None:
+def _tell(measurements: list[Measurement], missing: dict[str, str], ports: Sequence[str], format: Format) -> None:
     """Print measurements."""
-    if json:
+    if format == "text":
+        show(equality_tables(measurements))
+    elif format == "json":
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
         typer.echo(equality_json(measurements, missing, versions_of(packages)))
     else:
-        show(equality_tables(measurements))
+        head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
+        typer.echo(written(format, "trigru verify", head, _findings(measurements)))
+
+
+def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
+    """Each measurement that failed; and for each check of a port that passed, how many there were."""
+    failed = [
+        Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
+    ]
+    of_check = grouped(measurements, lambda m: (m.check, label(m.port, m.kernel)))
+    passed = {key: some for key, some in of_check.items() if all(m.passed for m in some)}
+    return [*failed, *(Finding(*key, f"{len(some)} within their bounds", False) for key, some in passed.items())]
 
 
 def verify_together(
-    names: list[str] | None, kernels: list[str] | None, where: str, *, json: bool, devices: int | None
+    names: list[str] | None, kernels: list[str] | None, where: str, *, format: Format, devices: int | None
 ) -> None:
     """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
 
@@ -157,7 +172,7 @@ def verify_together(
         asked = [get_subject(subject) for subject in subjects]
         measurements = verify_equal(asked, dtypes=("float64",), checks=ON_DEVICES)
     if not jax.process_index():
-        _tell(measurements, missing, ports, json=json)
+        _tell(measurements, missing, ports, format)
     say(f"host {jax.process_index()} of {jax.process_count()} has done its part.")
     if any(not m.passed for m in measurements):
         raise typer.Exit(1)
@@ -177,7 +192,7 @@ def _write_scripts(measurements: list[Measurement]) -> None:
 
 
 def report_upstream(
-    names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, json: bool, prover: Prover
+    names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, format: Format, prover: Prover
 ) -> None:
     """Compare the frameworks' own parts with the oracle. Exit 1 if they do not differ as recorded."""
     chosen = choose("port with an upstream part", names, upstream.NAMES)
@@ -187,12 +202,15 @@ def report_upstream(
     found = _measure(subjects, read_dtypes(dtypes), read_checks(checks) or OF_PARTS, prover=prover)
     measurements = list(chain(*found.values()))
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
-    if json:
+    off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
+    if format == "json":
         packages = [package for name in present for package in upstream.get_upstream(name).PORT.packages]
         typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
-    else:
+    elif format == "text":
         show([equality_table(measurements, failures=False), departures_table(findings)])
-    off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
+    else:
+        of_each = [Finding(f.status, f.part, f.what, f.status != upstream.ON_RECORD) for f in findings]
+        typer.echo(written(format, "trigru verify --upstream", [f"{off_record} are not as on record."], of_each))
     if off_record:
         say(f"{off_record} of {len(findings)} departures are not as on record.")
         raise typer.Exit(1)
