@@ -130,7 +130,7 @@ def test_another_schema_is_refused(folders, monkeypatch):
     old, new = folders("old"), folders("new")
     monkeypatch.setattr(files, "SCHEMA", 7)
     code, _, err = call("diff", old, new)
-    assert (code, "schema 4, expected 7" in err) == (2, True)
+    assert (code, "schema 5, expected 7" in err) == (2, True)
 
 
 MINE = """
