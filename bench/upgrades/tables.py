@@ -42,9 +42,7 @@ def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
     """What the changes have in common that are told as one: the kind where it does not fail, else the line or words."""
     if change.kind not in fail_on:
         return (change.kind,)
-    if change.line:
-        return change.kind, change.line.partition(" (")[0]
-    return (change.kind, *([change.what] if change.kind != "draws" else []), change.old, change.new)
+    return (change.kind, change.line.partition(" (")[0]) if change.line else (change.kind, change.old, change.new)
 
 
 def _lines_of(alike: Sequence[Change]) -> list[str]:

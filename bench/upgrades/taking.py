@@ -126,7 +126,7 @@ def _total_s(of_each: dict[str, list[str]]) -> float:
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
-    flags = xla_flags(*devices_of_cpu(DEVICES))
+    flags = xla_flags(*devices_of_cpu(DEVICES)) | {"JAX_TRACEBACK_FILTERING": "off"}
     with Child(WORKER, shared_memory() | flags) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
             yield msgspec.json.decode(line, type=Subject)

@@ -11,7 +11,7 @@ from trigru.bench.upgrades.changes import COMPARED, FAILING, KINDS, Change, by_k
 from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.distance import ulps
 from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.record import KEPT, MEMORY, PRINT, Subject
+from trigru.bench.upgrades.record import EQUATIONS, KEPT, MEMORY, PRINT, Subject
 from trigru.common.equality.measurement import Measurement
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
@@ -53,6 +53,7 @@ def test_each_fact_is_collected_and_compared():
 
 TREE = {".w": "float32(2,)", ".b": "int8()"}
 WARNED = {"warnings": {"at call, flax/a.py": ["UserWarning: soon"]}}
+PROBLEM_OF_F = {"problems": {"f": "TypeError"}}
 PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}}
 
 
@@ -74,12 +75,18 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
         (calls(), calls(lines=99, functions=11), ("calls", CALL, "10 functions", "11 functions")),
         (calls(), calls(lines=105), None),
         (calls(**{WAITS: 0}), calls(**{WAITS: 1}), ("calls", CALL, f"0 {WAITS}", f"1 {WAITS}")),
-        (calls(**{TRACES: 1}), calls(**{TRACES: 7}), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
+        (calls(**{TRACES: 1}), calls(**{TRACES: 7}, lines=900), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
         (program(**{KEPT: 100}), program(**{KEPT: 103}), ("kept", f"{CALL}: {KEPT}", "100 B", "103 B")),
         (signed(x="", n="1"), signed(x="", n="2"), ("arguments", "f", "n=1", "n=2")),
         (signed(x="", n="1"), signed(x=""), ("arguments", "f", "n=1", "gone")),
         (signed(x=""), signed(x="", n="1"), ("better", "f", "", "also takes n=1")),
         (signed(x=""), signed(x="", n=""), ("arguments", "f", "none", "n")),
+        (signed(x="", n="1"), signed(n="1", x=""), ("arguments", "f: order", "x, n", "n, x")),
+        (signed(), {"signatures": {"g": {}}}, [("arguments", "names", "f", "gone"), ("better", "names", "", "g")]),
+        (program(**{EQUATIONS: 100}), program(**{EQUATIONS: 126}), [
+            ("work", f"{CALL}: {EQUATIONS}", "100", "126"), ("program", CALL, f"{EQUATIONS} 100", f"{EQUATIONS} 126")]),
+        ({"tree": {"f w": "int8()"}}, PROBLEM_OF_F | {"tree": {"g w": "int8()"}}, [
+            ("tree", "leaves", "none", "g w"), ("broken", "f", "works", "TypeError")]),
         (calls(), calls(OTHER, lines=500), None),
         ({"styles": {"jit": ""}}, {"styles": {}}, ("broken", "style jit", "works", "is gone")),
         ({"styles": {"jit": ""}}, {"styles": {"jit": "no"}}, ("broken", "style jit", "works", "no")),
@@ -106,7 +113,7 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
     ],
 )  # fmt: skip
 def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said):
-    assert told(old, new) == ([said] if said else [])
+    assert told(old, new) == ([] if said is None else said if isinstance(said, list) else [said])
     assert told(old, old) == told(new, new) == []
 
 
