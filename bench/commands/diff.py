@@ -23,7 +23,7 @@ from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_lines, change_tables, said_of
+from ..upgrades.tables import change_lines, change_table, said_of
 from ..upgrades.versions import changed, with_candidates
 from .pages import write_diff
 
@@ -187,4 +187,5 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     doubts = reservations(old[0], new[0])
     findings = [Finding(c.kind, c.subject, said_of(c), c.kind in fail_on, c.line) for c in found]
     failed = any(finding.failed for finding in findings)
-    return _Result(int(failed), [head, versions], findings, [*lines, *doubts], change_tables(found, fail_on))
+    tables = [change_table("All changes", found)] if found else []
+    return _Result(int(failed), [head, versions], findings, [*lines, *doubts], tables)

@@ -20,11 +20,11 @@ from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
 from .distance import bound_of, how_different, is_floating, relative_difference
 from .files import Read
-from .kinds import FAILING, KINDS, Change, by_kind
+from .kinds import FAILING, KINDS, Change
 from .record import EQUATIONS, KEPT, MEMORY, OPERATIONS, PRINT, ArrayNames, Snapshot, Subject
 from .trails import parting
 
-__all__ = ["COMPARED", "FAILING", "KINDS", "Change", "by_kind", "changes", "reservations"]
+__all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
 
 #: A program's memory has grown if it did by more than this share, Python in a call, and operations of a program.
 MEMORY_SHARE, CALLS_SHARE, WORK_SHARE = 0.02, 0.05, 0.25
@@ -121,7 +121,7 @@ class Pair:
 
     def _parting(self, name: str) -> str:
         now, was = parting(self.old.trails[name], self.new.trails[name], (self.was[1], self.now[1]))
-        return "; ".join([now] * bool(now) + [f"before: {was}"] * bool(was and was != now))
+        return "; ".join([now or ""] * bool(now) + [f"before: {was}"] * bool(was and was != now))
 
     def moved(self, was: ArrayNames, now: ArrayNames) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
@@ -171,9 +171,13 @@ def _values(pair: Pair) -> Iterator[Change]:
 
 
 def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change | None:
-    results = [[name for name in names if not name.startswith("gradient of")] for names in (was, now)]
-    if results[0] != results[1]:
-        return pair.change("function", f"{where}: results", *map(", ".join, results))
+    row, leaves = where.removesuffix(" in float64"), pair.old.tree.keys() | pair.new.tree.keys()
+    gone, added = (
+        [name for name in a if name not in b and not name.startswith("gradient of") and f"{row} {name}" not in leaves]
+        for a, b in ((was, now), (now, was))
+    )  # what is a leaf of the tree is told there
+    if gone or added:
+        return pair.change("function", f"{where}: results", ", ".join(gone) or "none", ", ".join(added) or "none")
     differing = pair.moved(was, now)
     if not differing:
         return None  # gradients of parameters that are new or gone
@@ -181,7 +185,14 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change |
     beyond = [name for name in excess if excess[name] > 1]
     worst = beyond[0] if beyond else max(excess, key=lambda name: excess[name])
     kind = "function" if beyond else "bits"
-    return pair.change(kind, f"{where}: {worst}", "", how_different(*differing[worst]), pair.line(where))
+    entries = dict.fromkeys(name.partition("]")[0] for name in beyond if name.startswith("result["))  # of a row of many
+    return pair.change(
+        kind,
+        f"{where}: {worst}{_more(list(entries), 'more result')}",
+        "",
+        how_different(*differing[worst]),
+        pair.line(where),
+    )
 
 
 def _excess(a: np.ndarray, b: np.ndarray) -> float:

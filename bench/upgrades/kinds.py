@@ -1,10 +1,6 @@
 """A change between two snapshots, and the kinds of changes by their meaning to a user."""
 
-from collections.abc import Iterable, Mapping
-
 from msgspec import Struct
-
-from ..results.grouping import grouped
 
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
@@ -44,9 +40,3 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
     old: str
     new: str
     line: str = ""
-
-
-def by_kind(found: Iterable[Change]) -> Mapping[str, list[Change]]:
-    """Changes of each kind, causes first."""
-    of_kind = grouped(found, lambda change: change.kind)
-    return {kind: of_kind[kind] for kind in sorted(of_kind, key=list(KINDS).index)}

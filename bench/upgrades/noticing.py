@@ -70,7 +70,7 @@ def _raised_in(error: Exception) -> str:
     """
     frames = [(place_of(f.filename), f.name) for f in reversed(traceback.extract_tb(error.__traceback__))]
     package = lambda place: place.partition("/")[0]  # noqa: E731
-    others = [frame for frame in frames if "/" in frame[0] and package(frame[0]) != "trigru"]
+    others = [frame for frame in frames if package(frame[0]) != "trigru"]
     raised = next(iter(others or [frame for frame in frames if frame[0] != place_of(__file__)]), None)
     if raised is None:
         return ""

@@ -88,7 +88,7 @@ def _derived(cell: Any, x: Any, h: Any) -> dict[str, Any]:
     return {
         "filter_grad": eqx.filter_grad(_loss)(cell, x[0], h),
         "filter_value_and_grad": eqx.filter_value_and_grad(_loss)(cell, x[0], h),
-        "filter_grad with aux": eqx.filter_grad(lambda *a: (_loss(*a), a[1]), has_aux=True)(cell, x[0], h),
+        "filter_grad with aux": eqx.filter_grad(lambda cell, x, h: (_loss(cell, x, h), x), has_aux=True)(cell, x[0], h),
         "filter_jvp": eqx.filter_jvp(lambda h: cell(x[0], h), (h,), (h,)),
         "filter_vjp": [value, pull(value)],
         "filter_vmap": eqx.filter_vmap(forward, in_axes=(None, 0, None))(cell, x, h),
@@ -188,7 +188,7 @@ PARTS: Parts = {
     "eqx.nn.GRUCell under x64": dtypes(lambda: eqx.filter(_cell(), eqx.is_array), x64=True),
     "eqx.nn.GRUCell in half precision": dtypes(lambda: eqx.filter(_cell(dtype=jnp.bfloat16), eqx.is_array)),
     "lax.scan of eqx.nn.GRUCell": _of(_cell, CARRY, STEPS, call=_scanned, compiled=True),
-    "eqx.nn": _of(_layers, X, call=_apply),
+    "eqx.nn": _of(lambda: eqx.filter_jit(_layers)(), X, call=_apply),
     "eqx.nn.BatchNorm": _of(
         lambda: eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, "batch", mode="batch"), FRAMES, call=_batch_norm
     ),
@@ -209,11 +209,11 @@ PARTS: Parts = {
     ),
     "eqx.tree_at and eqx.partition": called(_surgery),
     "eqx.Module": called(_modules),
-    "eqx.nn.Dropout": called(lambda: eqx.nn.Dropout(0.3)(normal(20), key=KEY)),
+    "eqx.nn.Dropout": called(lambda: eqx.nn.Dropout(0.3)(jnp.asarray(normal(20)), key=KEY)),
     "mistakes": refused(
         deserialise_other_shape=_read_as(FRAME, CARRY),
         deserialise_other_dtype=_read_as(FRAME, FRAME.astype("int32")),
-        dropout_without_key=lambda: eqx.nn.Dropout(0.5)(FRAME),
+        dropout_without_key=lambda: eqx.nn.Dropout(0.5)(jnp.asarray(FRAME)),
         assign_to_module=_assign,
         check_init=lambda: _Mine(normal(H), 0),
         input_of_other_shape=lambda: _cell()(CARRY, CARRY),

@@ -242,7 +242,7 @@ PARTS: Parts = {
         dropout_without_key=lambda: nnx.Dropout(0.5)(FRAME),
         no_wrt=lambda: nnx.Optimizer(nnx.Linear(D, H, rngs=nnx.Rngs(0)), optax.sgd(1.0)),  # pyright: ignore
         list_of_modules=_assign_list,
-        input_of_other_shape=lambda: nnx.Linear(D, H, rngs=nnx.Rngs(0))(CARRY),
+        input_of_other_shape=lambda: nnx.Linear(D, H, rngs=nnx.Rngs(0))(jnp.asarray(CARRY)),
         changed_in_a_trace=_changed_in_a_trace,
         state_of_another_module=lambda: nnx.update(_cell(nnx.Rngs(0)), nnx.state(_rnn(nnx.Rngs(0)))),
     ),

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from ..functions import Called, Example, Ran
 from . import B, D, H, Parts, T, called, donated, dtypes, each, letters, named, normal, refused
@@ -62,7 +63,7 @@ FURTHER: Mapping[str, Callable[[], optax.GradientTransformation]] = {
 def _trained(params: Any, gradient: Any) -> dict[str, Any]:
     """Two steps of each optimizer, and its state after them."""
     plain = {name: partial(named(f"optax.{name}"), 1e-2) for name in PLAIN if hasattr(optax, name)}
-    return {name: _steps(make(), params, gradient) for name, make in (plain | FURTHER).items()}
+    return {name: _steps(make(), params, gradient) for name, make in {**plain, **FURTHER}.items()}
 
 
 def _steps(optimizer: optax.GradientTransformation, params: Any, gradient: Any) -> Any:
@@ -251,7 +252,7 @@ def _trees() -> Any:
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
     total = jax.tree.reduce(jnp.add, tree)
     kept = jax.tree.map(lambda a: 0 if a is None else a, tree, is_leaf=lambda a: a is None)
-    flat, undo = jax.flatten_util.ravel_pytree(tree)
+    flat, undo = ravel_pytree(tree)
     return [leaves, letters(*paths), total, jax.tree.leaves(kept), structure.unflatten(leaves), flat, undo(flat)]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.runs import MACHINE
 from support.snapshots import snapshot_of
-from trigru.bench.upgrades.changes import COMPARED, FAILING, KINDS, Change, by_kind, changes, reservations
+from trigru.bench.upgrades.changes import COMPARED, FAILING, KINDS, changes, reservations
 from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.distance import ulps
 from trigru.bench.upgrades.files import name_of
@@ -167,7 +167,10 @@ def test_the_worst_array_is_that_of_which_its_dtype_explains_least(old, new, kin
 
 def test_other_names_of_results_are_another_function():
     found = told(values(a=A, b=A, c=A), values(a=A, z=A, c=B), A, B)
-    assert found == [("function", f"{CALL}: results", "a, b, c", "a, z, c")]
+    assert found == [("function", f"{CALL}: results", "b", "z")]
+    leaves = [{"tree": {f"{CALL} {name}": "float64(4,)"}} for name in "bz"]
+    found = told(values(a=A, b=A) | leaves[0], values(a=A, z=A) | leaves[1], A)
+    assert [kind for kind, *_ in found] == ["tree"], "a result that is a leaf of the tree is told once"
 
 
 def test_ulps_of_numbers_around_zero_are_finite():
@@ -271,10 +274,6 @@ def test_departures_are_told_whether_they_come_go_or_change():
 
 
 def test_kinds_are_in_order_whatever_the_order_of_what_was_found():
-    found = [Change(kind, "linen", str(n), "", "") for n in range(2) for kind in reversed(KINDS)]
-    grouped = by_kind(found)
-    assert list(grouped) == list(KINDS)
-    assert all([c.what for c in some] == ["0", "1"] and {c.kind for c in some} == {k} for k, some in grouped.items())
     worse = told(calls() | {"styles": {"jit": ""}}, calls(lines=110) | {"styles": {"jit": "gone"}})
     assert [kind for kind, *_ in worse] == ["broken", "calls"]
 

@@ -54,7 +54,7 @@ def recurrent(step):
 def test_a_term_of_a_loop_is_told_by_its_line():
     old = recurrent(lambda h, x, w: jnp.tanh(x + h @ w))
     new = recurrent(lambda h, x, w: jnp.tanh(x + 0.99 * (h @ w)))
-    change = told(old, new)["function", "part in float64: result[0]"]
+    change = told(old, new)["function", "part in float64: result[0] and 1 more result"]
     now, _, before = change.line.partition("; before: ")
     assert "test_parts.py" in now
     assert "(mul of shape 4)" in now
