@@ -108,7 +108,7 @@ def verify(
     dtypes: given.Dtypes = None,
     checks: given.Checks = None,
     kernels: given.ProvenKernels = None,
-    format: given.Format = "text",
+    format: given.FindingsFormat = "text",
     devices: given.Devices = None,
     hosts: given.Hosts = None,
     self_test: given.SelfTest = False,
@@ -116,7 +116,9 @@ def verify(
     anew: given.Anew = False,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
-    json, keeps = format == "json", given.keeps()
+    if self_test and format != "text":
+        raise typer.BadParameter("--self-test prints a table alone: leave --format out.")
+    keeps = given.keeps()
     from .processes.probe import check_jax
     from .proving.prover import Prover
 
@@ -124,7 +126,7 @@ def verify(
     if hosts:
         from .commands import verify
 
-        verify.verify_together(ports, kernels, hosts, json=json, devices=devices)
+        verify.verify_together(ports, kernels, hosts, format=format, devices=devices)
         return
     with Prover(keep=keeps, early=not (ports or checks or dtypes), fast=self_test) as prover:
         from .commands import verify
@@ -132,10 +134,10 @@ def verify(
         if self_test:
             verify.report_self_test(prover=prover)
         elif upstream:
-            verify.report_upstream(ports, dtypes, checks, json=json, prover=prover)
+            verify.report_upstream(ports, dtypes, checks, format=format, prover=prover)
         else:
             verify.verify(
-                ports, dtypes, checks, kernels, json=json, devices=devices, anew=anew or not keeps, prover=prover
+                ports, dtypes, checks, kernels, format=format, devices=devices, anew=anew or not keeps, prover=prover
             )
 
 

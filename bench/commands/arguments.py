@@ -112,6 +112,10 @@ FailAbove = Annotated[
 ]
 Details = Annotated[bool, typer.Option("--details", help="Also print all tables.")]
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="text, or json for machines.")]
+FindingsFormat = Annotated[
+    Literal["text", "json", "junit", "markdown", "github"],
+    typer.Option("--format", help="text; for machines json, junit, markdown or github (annotations, and a summary)."),
+]
 Dtypes = Annotated[
     list[str] | None,
     typer.Option("--dtype", help="float64 (same function?), float32, bfloat16 or float16 (accurate?); repeatable."),

@@ -8,13 +8,14 @@ import typer
 from ...common.errors import InputError, UnknownNameError
 from ...impls import port_names
 from ..reporting.console import say, show_lines
+from ..reporting.findings import Finding, Format, answered, written
 from ..upgrades.bisect import Culprit, bisect
 from ..upgrades.changes import KINDS, Change, changes
 from ..upgrades.environments import EnvironmentFailedError, Environments
 from ..upgrades.files import Arrays, is_snapshot, load
 from ..upgrades.matrix import place_of, run_in, run_trigru
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_lines
+from ..upgrades.tables import change_lines, said_of
 from ..upgrades.versions import VersionSet, read_set
 
 #: The kinds that need a proof of equality; the others are quicker without.
@@ -36,6 +37,7 @@ def find(
     python: str | None,
     more: Sequence[str],
     folder: Path,
+    format: Format = "text",
 ) -> None:
     """Find the release, and print it with what differs. Raises a BisectError if nothing is found between them."""
     if (fact is None) == (not command):
@@ -51,17 +53,22 @@ def find(
     environments = Environments(python, more)
     snapshots = _Snapshots(environments, folder, ports, proven=fact in PROVEN)
     judge = _by_command(command, environments) if fact is None else _by_fact(fact, sets[0], snapshots)
-    found = bisect(*sets, _told(judge), lambda of: environments.get(of).versions, environments.releases)
-    show_lines(_answer(found, "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}"))
-    if fact is not None:
-        between = [c for c in snapshots.changes(found.good, found.bad) or () if c.kind != "better"]
-        show_lines(change_lines(between, (fact,)))
+    with answered(format, "trigru bisect"):
+        found = bisect(*sets, _told(judge), lambda of: environments.get(of).versions, environments.releases)
+    answer = _answer(found, "a count or bits, which are exact" if fact else f"the exit codes of {command[0]}")
+    between = snapshots.changes(found.good, found.bad) or () if fact is not None else ()
+    between = [change for change in between if change.kind != "better"]
+    if format == "text":
+        show_lines([*answer, *(["", *change_lines(between, (fact,))] if fact is not None else [])])
+    else:
+        findings = [Finding(c.kind, c.subject, said_of(c), False, c.line) for c in between]
+        typer.echo(written(format, "trigru bisect", answer, findings))
 
 
 def _answer(found: Culprit, by: str) -> list[str]:
     moved = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in found.changed.items())
     skipped = [f"{len(found.skipped)} could not be judged: {'; '.join(found.skipped)}"] if found.skipped else []
-    return [f"It changed with {moved}.", f"{found.asked} version sets were judged, by {by}.", *skipped, ""]
+    return [f"It changed with {moved}.", f"{found.asked} version sets were judged, by {by}.", *skipped]
 
 
 def _told(judge: Callable[[VersionSet], bool | None]) -> Callable[[VersionSet], bool | None]:

@@ -1,7 +1,7 @@
 """`trigru diff`: what changed between two runs, or between two snapshots."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
 from ..reporting.console import say, show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
-from ..reporting.findings import Finding, Format, written
+from ..reporting.findings import Finding, Format, answered, written
 from ..reporting.sections import Section
 from ..results.files import FILE
 from ..upgrades.changes import FAILING, KINDS, Change, changes, reservations
@@ -23,7 +23,7 @@ from ..upgrades.files import Read, is_snapshot, load
 from ..upgrades.matrix import run_trigru
 from ..upgrades.reading import unread
 from ..upgrades.record import Snapshot
-from ..upgrades.tables import change_lines, change_tables, said_of
+from ..upgrades.tables import change_lines, change_table, said_of
 from ..upgrades.versions import changed, with_candidates
 from .pages import write_diff
 
@@ -51,21 +51,8 @@ def diff(
     """
     if output is not None and (new is None or not _are_runs(old, new)):
         raise InputError("--output writes a page of two runs, and these are snapshots: leave it out.")
-    if new is None:
-        if not is_snapshot(old):
-            raise InputError(
-                f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
-            )
-        with tempfile.TemporaryDirectory() as place:
-            was = load(old)
-            _take_now(Path(place) / "now", was[0], candidates)
-            results = [_diff_snapshots(was, load(Path(place) / "now"), fail_on)]
-    elif (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
-        results = [_diff_snapshots(load(old), load(new), fail_on)]
-        if all((folder / FILE).is_file() for folder in (old, new)):
-            results.append(_diff_runs(old, new, output=output, **how))
-    else:
-        results = [_diff_runs(old, new, output=output, **how)]
+    with answered(format, "trigru diff"):
+        results = _results(old, new, candidates, fail_on, output, how)
     if format == "text":
         for result in results:
             show_lines([*result.head, *result.lines])
@@ -77,6 +64,31 @@ def diff(
         typer.echo(written(format, "trigru diff", head, findings, is_judged=is_judged))
     if codes := {result.code for result in results} - {0}:
         raise typer.Exit(min(codes))
+
+
+def _results(
+    old: Path,
+    new: Path | None,
+    candidates: Sequence[str],
+    fail_on: Sequence[str],
+    output: Path | None,
+    how: Mapping[str, Any],
+) -> "list[_Result]":
+    """What is compared of what two folders hold."""
+    if new is None:
+        if not is_snapshot(old):
+            raise InputError(
+                f"{old}: has no snapshot, so that --now has nothing to compare. Take one: trigru snapshot."
+            )
+        with tempfile.TemporaryDirectory() as place:
+            was = load(old)
+            _take_now(Path(place) / "now", was[0], candidates)
+            return [_diff_snapshots(was, load(Path(place) / "now"), fail_on)]
+    if (is_snapshot(old) and is_snapshot(new)) or not _are_runs(old, new):
+        both = all((folder / FILE).is_file() for folder in (old, new))
+        runs = [_diff_runs(old, new, output=output, **how)] if both else []
+        return [_diff_snapshots(load(old), load(new), fail_on), *runs]
+    return [_diff_runs(old, new, output=output, **how)]
 
 
 @dataclass
@@ -175,4 +187,5 @@ def _diff_snapshots(old: Read, new: Read, fail_on: Sequence[str]) -> _Result:
     doubts = reservations(old[0], new[0])
     findings = [Finding(c.kind, c.subject, said_of(c), c.kind in fail_on, c.line) for c in found]
     failed = any(finding.failed for finding in findings)
-    return _Result(int(failed), [head, versions], findings, [*lines, *doubts], change_tables(found, fail_on))
+    tables = [change_table("All changes", found)] if found else []
+    return _Result(int(failed), [head, versions], findings, [*lines, *doubts], tables)

@@ -8,12 +8,13 @@ import typer
 from ...common.errors import InputError
 from ...common.files import write_whole
 from ..reporting.console import Progress, say, show
+from ..reporting.findings import Finding, Format, written
 from ..reporting.page import sheet
 from ..reporting.sections import markdown
 from ..results.files import command_line
 from ..upgrades.environments import Environments
-from ..upgrades.matrix import FILE, fill
-from ..upgrades.tables import matrix_picture, matrix_tables
+from ..upgrades.matrix import FILE, Matrix, fill
+from ..upgrades.tables import matrix_picture, matrix_tables, said_of
 from ..upgrades.versions import VersionSet, days_between, read_day, read_set
 
 TABLES, PAGE = "matrix.md", "matrix.html"
@@ -32,7 +33,14 @@ def read_sets(sets: Sequence[str], first: str | None, every: str) -> list[Versio
 
 
 def matrix(
-    sets: Sequence[VersionSet], folder: Path, *, python: str | None, ports: Sequence[str], equality: bool, details: bool
+    sets: Sequence[VersionSet],
+    folder: Path,
+    *,
+    python: str | None,
+    ports: Sequence[str],
+    equality: bool,
+    details: bool,
+    format: Format = "text",
 ) -> None:
     """Fill a matrix, print it, and write matrix.json; exit 1 if a set has no snapshot."""
     arguments = [f"--port={name}" for name in ports] + ([] if equality else ["--no-equality"])
@@ -51,8 +59,23 @@ def matrix(
     origin = [f"{found.datetime}, {found.device}: {' '.join(found.command)}"]
     write_whole(folder / TABLES, markdown("Version sets", origin, sections).encode())
     write_whole(folder / PAGE, sheet("version sets", [], pictures, sections, origin).encode())
-    written = [folder / name for name in (FILE, TABLES, PAGE)]
-    show(sections, details=details)
-    say(f"written: {', '.join(map(str, written))}")
+    files = [folder / name for name in (FILE, TABLES, PAGE)]
+    if format == "text":
+        show(sections, details=details)
+    else:
+        typer.echo(written(format, "trigru matrix", origin, _findings(found)))
+    say(f"written: {', '.join(map(str, files))}")
     if any(row.reason for row in found.rows):
         raise typer.Exit(1)
+
+
+def _findings(found: Matrix) -> list[Finding]:
+    """The sets without a snapshot, which fail, and what the others changed."""
+    return [
+        finding
+        for row in found.rows
+        for finding in (
+            *([Finding("broken", row.name, f"no snapshot: {row.reason}", True)] if row.reason else []),
+            *(Finding(c.kind, f"{row.name}: {c.subject}", said_of(c), False, c.line) for c in row.moved),
+        )
+    ]

@@ -1,7 +1,7 @@
 """The commands that answer whether an upgrade changed something. Their options; heavy imports wait."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -29,10 +29,6 @@ FailOn = Annotated[
         help="The kinds of changes between snapshots that make exit code 1, with commas. By default all but "
         "memory, bits and program; or all, or none.",
     ),
-]
-FindingsFormat = Annotated[
-    Literal["text", "json", "junit", "markdown", "github"],
-    typer.Option("--format", help="text; for machines json, junit, markdown or github (annotations, and a summary)."),
 ]
 Equality = Annotated[
     bool, typer.Option("--equality/--no-equality", help="Also prove equality, which takes most of the time.")
@@ -93,7 +89,7 @@ def diff(
     fail_above: given.FailAbove = 0.05,
     anyway: given.Anyway = False,
     details: given.Details = False,
-    format: FindingsFormat = "text",
+    format: given.FindingsFormat = "text",
     output: given.DiffFolder = None,
 ) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.
@@ -149,6 +145,7 @@ def matrix(
     python: Python = None,
     equality: Equality = True,
     details: given.Details = False,
+    format: given.FindingsFormat = "text",
     output: MatrixFolder = Path("matrix"),
 ) -> None:
     """Take a snapshot of several version sets, each in an environment of its own, and show what each changed.
@@ -162,7 +159,7 @@ def matrix(
 
         matrix(
             read_sets(sets or (), first, every), output,
-            python=python, ports=ports or (), equality=equality, details=details,
+            python=python, ports=ports or (), equality=equality, details=details, format=format,
         )  # fmt: skip
 
 
@@ -185,6 +182,7 @@ def bisect(
     ports: given.Ports = None,
     python: Python = None,
     more: With = None,
+    format: given.FindingsFormat = "text",
     output: BisectFolder = Path("bisect"),
 ) -> None:
     """Find the release that changed something: the day, then the package, then its release.
@@ -196,4 +194,7 @@ def bisect(
     with claim_folder(output, timing=False):
         from .bisect import find
 
-        find(good, bad, fact=fact, ports=ports, command=command or (), python=python, more=more or (), folder=output)
+        find(
+            good, bad,
+            fact=fact, ports=ports, command=command or (), python=python, more=more or (), folder=output, format=format,
+        )  # fmt: skip

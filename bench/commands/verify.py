@@ -29,6 +29,8 @@ from ..reporting.equality import (
     label,
     self_test_table,
 )
+from ..reporting.findings import Finding, Format, written
+from ..results.grouping import grouped
 from ..timing.machine import versions_of
 from .options import choose, read_checks, read_dtypes, read_kernels, read_ports
 
@@ -106,7 +108,7 @@ def verify(
     checks: list[str] | None,
     kernels: list[str] | None,
     *,
-    json: bool,
+    format: Format,
     devices: int | None = None,
     anew: bool = False,
     prover: Prover,
@@ -117,7 +119,7 @@ def verify(
         ports, read_dtypes(dtypes), read_checks(checks), read_kernels(kernels, ports),
         devices=devices, anew=anew, prover=prover,
     )  # fmt: skip
-    _tell(measurements, missing, ports, json=json)
+    _tell(measurements, missing, ports, format)
     failed = sum(not m.passed for m in measurements)
     _write_scripts(measurements)
     if failed:
@@ -133,22 +135,39 @@ def _tell(
     measurements: list[Measurement],
     missing: dict[str, str],
     ports: Sequence[str],
-    *,
-    json: bool,
-    findings: list[upstream.Finding] | None = None,
+    format: Format,
+    departures: list[upstream.Finding] | None = None,
 ) -> None:
     """Print measurements; of the frameworks' own parts, also the departures that these show."""
-    if json:
+    if format == "json":
         packages = [package for name in ports if name not in missing for package in get_port(name).packages]
-        typer.echo(equality_json(measurements, missing, versions_of(packages), findings))
-    elif findings is None:
+        typer.echo(equality_json(measurements, missing, versions_of(packages), departures))
+    elif format != "text":
+        head = [f"{len(measurements)} measurements.", *(f"Not checked: {name}: {why}" for name, why in missing.items())]
+        findings = _findings(measurements) if departures is None else _off_record(departures)
+        typer.echo(written(format, "trigru verify", head, findings))
+    elif departures is None:
         show(equality_tables(measurements))
     else:
-        show([equality_table(measurements, failures=False), departures_table(findings)])
+        show([equality_table(measurements, failures=False), departures_table(departures)])
+
+
+def _findings(measurements: Sequence[Measurement]) -> list[Finding]:
+    """Each measurement that failed; and for each check of a port that passed, how many there were."""
+    failed = [
+        Finding(m.check, label(m.port, m.kernel), str(m), True, m.place or "") for m in measurements if not m.passed
+    ]
+    of_check = grouped(measurements, lambda m: (m.check, label(m.port, m.kernel)))
+    passed = {key: some for key, some in of_check.items() if all(m.passed for m in some)}
+    return [*failed, *(Finding(*key, f"{len(some)} within their bounds", False) for key, some in passed.items())]
+
+
+def _off_record(departures: Sequence[upstream.Finding]) -> list[Finding]:
+    return [Finding(d.status, d.part, d.what, d.status != upstream.ON_RECORD) for d in departures]
 
 
 def verify_together(
-    names: list[str] | None, kernels: list[str] | None, where: str, *, json: bool, devices: int | None
+    names: list[str] | None, kernels: list[str] | None, where: str, *, format: Format, devices: int | None
 ) -> None:
     """Ask, together with other hosts, what is asked of many devices. Host 0 prints. Exit 1 if something failed.
 
@@ -167,7 +186,7 @@ def verify_together(
         asked = [get_subject(subject) for subject in subjects]
         measurements = verify_equal(asked, dtypes=("float64",), checks=ON_DEVICES)
     if not jax.process_index():
-        _tell(measurements, missing, ports, json=json)
+        _tell(measurements, missing, ports, format)
     say(f"host {jax.process_index()} of {jax.process_count()} has done its part.")
     if any(not m.passed for m in measurements):
         raise typer.Exit(1)
@@ -187,7 +206,7 @@ def _write_scripts(measurements: list[Measurement]) -> None:
 
 
 def report_upstream(
-    names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, json: bool, prover: Prover
+    names: list[str] | None, dtypes: list[str] | None, checks: list[str] | None, *, format: Format, prover: Prover
 ) -> None:
     """Compare the frameworks' own parts with the oracle. Exit 1 if they do not differ as recorded."""
     chosen = choose("port with an upstream part", names, upstream.NAMES)
@@ -197,7 +216,7 @@ def report_upstream(
     found = _measure(subjects, read_dtypes(dtypes), read_checks(checks) or OF_PARTS, prover=prover)
     measurements = list(chain(*found.values()))
     findings = [f for name in present for f in upstream.find_departures(name, measurements)]
-    _tell(measurements, missing, chosen, json=json, findings=findings)
+    _tell(measurements, missing, chosen, format, findings)
     off_record = sum(finding.status != upstream.ON_RECORD for finding in findings)
     if off_record:
         say(f"{off_record} of {len(findings)} departures are not as on record.")

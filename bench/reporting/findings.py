@@ -1,12 +1,16 @@
 """What a command found, for machines: JSON, JUnit's XML, Markdown, and annotations of GitHub, by one writer."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
+import typer
+
+from ...common.errors import UnjudgedError
 from .inert import for_terminal
 from .numbers import json_text
 from .sections import Prose, Section, Words, markdown
@@ -60,6 +64,17 @@ def written(
         with open(summary, "a", encoding="utf-8") as file:
             file.write(f"{page}\n")
     return "\n".join([*map(for_terminal, head), *map(_annotation, findings)])
+
+
+@contextmanager
+def answered(format: Format, title: str) -> Iterator[None]:
+    """Also writes for machines that something could not be judged, where that ends a command."""
+    try:
+        yield
+    except UnjudgedError as error:
+        if format != "text":
+            typer.echo(written(format, title, [str(error)], [], is_judged=False))
+        raise
 
 
 def _junit(title: str, head: Sequence[str], findings: Sequence[Finding]) -> str:

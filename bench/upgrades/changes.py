@@ -20,14 +20,14 @@ from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
 from .distance import bound_of, how_different, is_floating, relative_difference
 from .files import Read
-from .kinds import FAILING, KINDS, Change, by_kind
-from .record import KEPT, MEMORY, PRINT, ArrayNames, Snapshot, Subject
+from .kinds import FAILING, KINDS, Change
+from .record import EQUATIONS, KEPT, MEMORY, OPERATIONS, PRINT, ArrayNames, Snapshot, Subject
 from .trails import parting
 
-__all__ = ["COMPARED", "FAILING", "KINDS", "Change", "by_kind", "changes", "reservations"]
+__all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
 
-#: A program's memory has grown if it did by more than this share, and Python in a call by more than that.
-MEMORY_SHARE, CALLS_SHARE = 0.02, 0.05
+#: A program's memory has grown if it did by more than this share, Python in a call, and operations of a program.
+MEMORY_SHARE, CALLS_SHARE, WORK_SHARE = 0.02, 0.05, 0.25
 _T = TypeVar("_T")
 
 
@@ -121,7 +121,7 @@ class Pair:
 
     def _parting(self, name: str) -> str:
         now, was = parting(self.old.trails[name], self.new.trails[name], (self.was[1], self.now[1]))
-        return f"{now or 'no line'}; before: {was or 'no line'}" if now or was else ""
+        return "; ".join([now or ""] * bool(now) + [f"before: {was}"] * bool(was and was != now))
 
     def moved(self, was: ArrayNames, now: ArrayNames) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
@@ -171,9 +171,13 @@ def _values(pair: Pair) -> Iterator[Change]:
 
 
 def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change | None:
-    results = [[name for name in names if not name.startswith("gradient of")] for names in (was, now)]
-    if results[0] != results[1]:
-        return pair.change("function", f"{where}: results", *map(", ".join, results))
+    row, leaves = where.removesuffix(" in float64"), pair.old.tree.keys() | pair.new.tree.keys()
+    gone, added = (
+        [name for name in a if name not in b and not name.startswith("gradient of") and f"{row} {name}" not in leaves]
+        for a, b in ((was, now), (now, was))
+    )  # what is a leaf of the tree is told there
+    if gone or added:
+        return pair.change("function", f"{where}: results", ", ".join(gone) or "none", ", ".join(added) or "none")
     differing = pair.moved(was, now)
     if not differing:
         return None  # gradients of parameters that are new or gone
@@ -181,7 +185,14 @@ def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change |
     beyond = [name for name in excess if excess[name] > 1]
     worst = beyond[0] if beyond else max(excess, key=lambda name: excess[name])
     kind = "function" if beyond else "bits"
-    return pair.change(kind, f"{where}: {worst}", "", how_different(*differing[worst]), pair.line(where))
+    entries = dict.fromkeys(name.partition("]")[0] for name in beyond if name.startswith("result["))  # of a row of many
+    return pair.change(
+        kind,
+        f"{where}: {worst}{_more(list(entries), 'more result')}",
+        "",
+        how_different(*differing[worst]),
+        pair.line(where),
+    )
 
 
 def _excess(a: np.ndarray, b: np.ndarray) -> float:
@@ -212,10 +223,14 @@ def _tree(pair: Pair) -> Iterator[Change]:
     before, after = pair.old.tree, pair.new.tree
     if not before or not after:
         return
-    gone, added = ([path for path in a if path not in b] for a, b in ((before, after), (after, before)))
+    failing = tuple(f"{row} " for row in {**pair.old.problems, **pair.new.problems})  # which have no leaves
+    gone, added = (
+        [path for path in a if path not in b and not path.startswith(failing)]
+        for a, b in ((before, after), (after, before))
+    )
     if gone or added:
         yield pair.change("tree", "leaves", ", ".join(gone) or "none", ", ".join(added) or "none")
-    elif list(before) != list(after):
+    elif before.keys() == after.keys() and list(before) != list(after):
         yield pair.change("tree", "order of the leaves", ", ".join(before), ", ".join(after))
     for path, was, now in _alike(before, after):
         yield pair.change("tree", f"leaf {path}", was, now)
@@ -228,6 +243,10 @@ def _programs(pair: Pair) -> Iterator[Change]:
             if isinstance(a, int) and isinstance(b, int) and abs(b - a) > MEMORY_SHARE * max(a, 1):
                 yield pair.change(kind if b > a else "better", f"{where}: {fact}", f"{a} B", f"{b} B")
         other = [name for name, _, _ in _alike(was, now) if name not in (MEMORY, KEPT, PRINT)]
+        for name in (EQUATIONS, OPERATIONS):
+            a, b = was.get(name), now.get(name)
+            if isinstance(a, int) and isinstance(b, int) and b > a * (1 + WORK_SHARE):
+                yield pair.change("work", f"{where}: {name}", str(a), str(b))
         old, new = (", ".join(f"{name} {some[name]}" for name in other) for some in (was, now))
         if other or was.get(PRINT) != now.get(PRINT):
             yield pair.change("program", where, old or "", new or "the same counts of operations")
@@ -239,6 +258,8 @@ def _calls(pair: Pair) -> Iterator[Change]:
     for where, was, now in _alike(pair.old.calls, pair.new.calls):
         for kind, a, b in (("calls", was, now), ("better", now, was)):
             other = tuple(name for name, x, y in _alike(a, b) if _dearer(name, x, y) and _is_compared(pair, name))
+            if TRACES in other:  # what else it costs is that of tracing
+                other = (TRACES,)
             if other:
                 old, new = (", ".join(f"{some[name]} {name}" for name in other) for some in (was, now))
                 found.append((pair.change(kind, where, old, new), other))
@@ -260,7 +281,14 @@ def _dearer(name: str, was: int, now: int) -> bool:
 
 def _signatures(pair: Pair) -> Iterator[Change]:
     """What is gone of the arguments of something, has another default or must be passed; and others that are new."""
-    for name, was, now in _alike(pair.old.signatures, pair.new.signatures):
+    before, after = pair.old.signatures, pair.new.signatures
+    if not before or not after:
+        return
+    if gone := [name for name in before if name not in after]:
+        yield pair.change("arguments", "names", ", ".join(gone), "gone")
+    if added := [name for name in after if name not in before]:
+        yield pair.change("better", "names", "", ", ".join(added))
+    for name, was, now in ((name, was, after[name]) for name, was in before.items() if name in after):
         other = [argument for argument in was if now.get(argument) != was[argument]]
         new = [argument for argument in now if argument not in was]
         needed = [argument for argument in new if not now[argument] and not argument.startswith("*")]
@@ -269,6 +297,8 @@ def _signatures(pair: Pair) -> Iterator[Change]:
             yield pair.change("arguments", name, sides[0] or "none", sides[1] or "gone")
         elif new:
             yield pair.change("better", name, "", f"also takes {_said(now, new)}")
+        elif list(was) != list(now):
+            yield pair.change("arguments", f"{name}: order", ", ".join(was), ", ".join(now))
 
 
 def _said(arguments: dict[str, str], names: Iterable[str]) -> str:

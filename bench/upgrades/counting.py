@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...common.port.programs import read_program
-from .record import MEMORY, PRINT
+from .record import MEMORY, OPERATIONS, PRINT
 
 
 def program_facts(lowered: Any) -> dict[str, int | str | None]:
@@ -21,7 +21,7 @@ def program_facts(lowered: Any) -> dict[str, int | str | None]:
         "fusions": xla.fusions,
         "loops": xla.whiles,
         "transposes": xla.transposes,
-        "StableHLO operations": count_operations(lowered),
+        OPERATIONS: count_operations(lowered),
         "exchange": "; ".join(map(str, xla.collectives)) or "nothing",
         MEMORY: xla.temp_bytes,
         PRINT: xla.fingerprint,

@@ -1,10 +1,6 @@
 """A change between two snapshots, and the kinds of changes by their meaning to a user."""
 
-from collections.abc import Iterable, Mapping
-
 from msgspec import Struct
-
-from ..results.grouping import grouped
 
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
@@ -16,6 +12,7 @@ KINDS = {
     "broken": "no longer works, or is no longer equal to the oracle",
     "calls": "traces again, waits, or runs more Python in a call",
     "kept": "keeps more for the gradient",
+    "work": "has a quarter more operations",
     "warnings": "warns anew",
     "memory": "its program needs more memory",
     "bits": "rounds in another way",
@@ -23,7 +20,7 @@ KINDS = {
     "better": "works now, costs less, or is new",
 }
 #: Those that fail unless somebody says otherwise.
-FAILING = ("tree", "arguments", "function", "draws", "checkpoints", "broken", "calls", "kept", "warnings")
+FAILING = ("tree", "arguments", "function", "draws", "checkpoints", "broken", "calls", "kept", "work", "warnings")
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,9 +40,3 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
     old: str
     new: str
     line: str = ""
-
-
-def by_kind(found: Iterable[Change]) -> Mapping[str, list[Change]]:
-    """Changes of each kind, causes first."""
-    of_kind = grouped(found, lambda change: change.kind)
-    return {kind: of_kind[kind] for kind in sorted(of_kind, key=list(KINDS).index)}

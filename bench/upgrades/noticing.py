@@ -60,10 +60,22 @@ def survived(subject: Subject, *what: object) -> Iterator[None]:
     except NotOfferedError:  # it is no problem
         return
     except Exception as error:  # a framework may fail in any way
-        frames = traceback.extract_tb(error.__traceback__)
-        last = next((f for f in reversed(frames) if place_of(f.filename) != place_of(__file__)), None)
-        place = f" in {place_of(last.filename)}: {last.name}" if last else ""
-        subject.problems[" ".join(map(str, what))] = f"{type(error).__name__}{place}: {_first_line(error)}"
+        subject.problems[" ".join(map(str, what))] = f"{type(error).__name__}{_raised_in(error)}: {_first_line(error)}"
+
+
+def _raised_in(error: Exception) -> str:
+    """Where an exception was raised, and which other package led there; trigru's files only where there are no others.
+
+    A process of a snapshot switches JAX's filter of tracebacks off, which would hide the files of Equinox, too.
+    """
+    frames = [(place_of(f.filename), f.name) for f in reversed(traceback.extract_tb(error.__traceback__))]
+    package = lambda place: place.partition("/")[0]  # noqa: E731
+    others = [frame for frame in frames if package(frame[0]) != "trigru"]
+    raised = next(iter(others or [frame for frame in frames if frame[0] != place_of(__file__)]), None)
+    if raised is None:
+        return ""
+    led = next((frame for frame in others if package(frame[0]) != package(raised[0])), None)
+    return ", from ".join(f"{' in ' * (of is raised)}{of[0]}: {of[1]}" for of in (raised, led) if of)
 
 
 def _first_line(said: object) -> str:

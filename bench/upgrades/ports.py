@@ -121,12 +121,24 @@ def _results(program: Program, phase: str, run: Callable[[], Any]) -> dict[str, 
 
 
 def _loaded(port: Port) -> Any:
-    """A model with fixed random parameters; one that trigru does not know yet is as the framework draws it."""
+    """A model with fixed random parameters; one that trigru does not know yet is as the framework draws it.
+
+    A parameter that is called otherwise now takes the values of the first of its shape that is not there any more.
+    """
     model, drawn = port.load(GRU, random_params(GRU)), port.make(GRU, jax.random.key(0))
     known = {path: leaf for path, leaf in paths_of(model).items() if not isinstance(leaf, jax.ShapeDtypeStruct)}
-    if known.keys() == paths_of(drawn).keys():
+    there = paths_of(drawn)
+    if known.keys() == there.keys():
         return model
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: known.get(jax.tree_util.keystr(path), leaf), drawn)
+    left = [leaf for path, leaf in known.items() if path not in there]
+
+    def value(path: Any, leaf: Any) -> Any:
+        if jax.tree_util.keystr(path) in known:
+            return known[jax.tree_util.keystr(path)]
+        place = next((n for n, of in enumerate(left) if np.shape(of) == np.shape(leaf)), None)
+        return leaf if place is None else left.pop(place)
+
+    return jax.tree_util.tree_map_with_path(value, drawn)
 
 
 def _batch(examples: int) -> Batch:

@@ -12,13 +12,15 @@ from ...common.equality.measurement import Measurement
 from ..results.ranges import Count
 from ..results.record import Machine
 
-SCHEMA = 4
+SCHEMA = 5
 #: That share a batch.
 DEVICES = 2
 #: What is done to a subject, in this order.
 When = Literal["import", "make", "call"]
 #: In what is kept of a program: bytes of temporary memory, and the fingerprint of the optimised HLO.
 MEMORY, PRINT = "temporary memory", "fingerprint"
+#: How long a trace is, and what it is lowered to.
+EQUATIONS, OPERATIONS = "jaxpr equations", "StableHLO operations"
 #: Bytes that the forward pass keeps for the gradient.
 KEPT = "kept for the gradient"
 #: The content of a file, beside the arrays in it.
@@ -36,7 +38,7 @@ class Trail(Struct, forbid_unknown_fields=True):
         lines: each line once, with what it computes, as "flax/linen/recurrent.py:593 (mul of shape 4x8)".
         steps: the name of an array of whole numbers, one operation after the other: its line, how many operands and
             results it has, the numbers of these operands, and those of the results.
-        signatures: the name of an array with a row of numbers for each value, NaN for one that cannot be compared.
+        signatures: the name of an array with a row of numbers for each value.
     """
 
     lines: list[str]

@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ..reporting.numbers import count
 from ..reporting.plots import Picture, colour_of, drawing, marker_of
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
-from .changes import KINDS, Change, by_kind
+from .changes import KINDS, Change
 from .matrix import Matrix, Row
 from .record import Snapshot
 from .versions import changed
@@ -42,9 +41,7 @@ def _sameness(change: Change, fail_on: Collection[str]) -> tuple[str, ...]:
     """What the changes have in common that are told as one: the kind where it does not fail, else the line or words."""
     if change.kind not in fail_on:
         return (change.kind,)
-    if change.line:
-        return change.kind, change.line.partition(" (")[0]
-    return (change.kind, *([change.what] if change.kind != "draws" else []), change.old, change.new)
+    return (change.kind, change.line.partition(" (")[0]) if change.line else (change.kind, change.old, change.new)
 
 
 def _lines_of(alike: Sequence[Change]) -> list[str]:
@@ -52,7 +49,8 @@ def _lines_of(alike: Sequence[Change]) -> list[str]:
     names = list(dict.fromkeys(change.subject for change in alike))
     subjects = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
     more = f" ({len(alike)} such changes)" if len(alike) > len(names) else ""
-    return [f"{first.kind}: {subjects}: {said_of(first)}{more}", *([f"    at {first.line}"] if first.line else [])]
+    at = "" if first.line.startswith("before") else "at "
+    return [f"{first.kind}: {subjects}: {said_of(first)}{more}", *([f"    {at}{first.line}"] if first.line else [])]
 
 
 def said_of(change: Change) -> str:
@@ -61,20 +59,11 @@ def said_of(change: Change) -> str:
     return f"{_short(change.what)}: {_short(change.new or 'none')}{was}"
 
 
-def change_tables(found: Sequence[Change], fail_on: Iterable[str]) -> list[Section]:
-    """As details, a table for each kind of change, causes first, with every change."""
-    sections = []
-    for kind, some in by_kind(found).items():
-        status = "FAILED" if kind in fail_on else "no failure"
-        title = f"{kind}: {KINDS[kind]} ({count(len(some), 'change')}, {status})"
-        columns = (Words("port or part"), Prose("what"), Prose("old"), Prose("new"), Prose("line"))
-        sections.append(Section(title, columns, [_row(change) for change in some], detail=True))
-    return sections
-
-
-def _row(change: Change) -> tuple[str, ...]:
-    texts = (change.what, change.old or "none", change.new or "none")
-    return change.subject, *map(_short, texts), change.line or "-"
+def change_table(title: str, found: Iterable[Change]) -> Section:
+    """As details, every change with what it was and is."""
+    columns = (Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"), Prose("line"))
+    rows = [(c.kind, c.subject, *map(_short, (c.what, c.old or "none", c.new or "none")), c.line or "-") for c in found]
+    return Section(title, columns, rows, detail=True)
 
 
 def _short(text: str) -> str:
@@ -103,14 +92,14 @@ def matrix_tables(matrix: Matrix) -> list[Section]:
         new = changed(before.versions, row.versions) if before else [f"{n} {v}" for n, v in row.versions.items()]
         moved = _said(sum(map(Counter, row.counts.values()), Counter())) if before else "the first"
         rows.append((row.name, ", ".join(new) or "nothing new", _ports(row, "works"), _ports(row, "equal"), moved))
-        details.append(_details(row))
+        details.append(change_table(f"Changed with {row.name}", row.moved))
         before = row
     columns = (Prose("version set"), Prose("versions, then new ones"), Prose("works"), Prose("equal"), Prose("changed"))
     note = (
         "Works: in full, or what fails in some way. Equal: each check of the port passed, in float64 and in coarser "
         "dtypes; in part: some ask for what these versions do not offer. Changed: since the row before, by kind."
     )
-    return [Section("Version sets", columns, rows, (note, *notes)), *subject_tables(matrix), *details]
+    return [Section("Version sets", columns, rows, (note, *notes)), *details]
 
 
 def _ports(row: Row, fact: str) -> str:
@@ -126,32 +115,6 @@ def _ports(row: Row, fact: str) -> str:
 
 def _said(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {counts[kind]}" for kind in KINDS if counts.get(kind)) or "nothing"
-
-
-def subject_tables(matrix: Matrix) -> list[Section]:
-    """A table for each port, kernel and part: by set, whether it works, what changed, and what a call costs."""
-    done = [row for row in matrix.rows if not row.reason]
-    names = list(dict.fromkeys(name for row in done for name in row.facts))
-    columns = ("version set", Prose("works"), Words("equal"), Prose("changed"), "functions / lines")
-    note = "Functions / lines: of Python, in one train step as documented."
-    return [
-        Section(name, columns, [_set_of(row, name, first=row is done[0]) for row in done], (note,), detail=True)
-        for name in names
-    ]
-
-
-def _set_of(row: Row, name: str, *, first: bool) -> tuple[str, ...]:
-    facts = row.facts.get(name)
-    if facts is None:
-        return row.name, "not looked at", "", "", ""
-    changed_now = "the first" if first else _said(row.counts.get(name, {}))
-    cost = "-" if facts["functions"] is None else f"{facts['functions']} / {facts['lines']}"
-    return row.name, facts["works"], facts["equal"] or "not asked", changed_now, cost
-
-
-def _details(row: Row) -> Section:
-    columns = (Words("kind"), Words("port or part"), Prose("what"), Prose("old"), Prose("new"), Prose("line"))
-    return Section(f"Changed with {row.name}", columns, [(m.kind, *_row(m)) for m in row.moved], detail=True)
 
 
 def matrix_picture(matrix: Matrix) -> Picture | None:

@@ -35,7 +35,7 @@ KERNELS = ("fused",)
 
 #: Seconds of a processor that a question of a proof takes, and a port, one of its kernels, and a framework's parts; and
 #: the share of the latter where compiled programs are kept, of which there are more than a few.
-CHECK_S, PORT_S, KERNEL_S, PARTS_S = 0.17, 8.0, 1.5, 5.0
+CHECK_S, PORT_S, KERNEL_S, PARTS_S = 0.17, 8.0, 1.5, 9.0
 WARM, FEW_PROGRAMS = 0.35, 50
 
 #: Called with the seconds of work that are done, of how many, and the name of the last.
@@ -126,7 +126,8 @@ def _total_s(of_each: dict[str, list[str]]) -> float:
 
 def _looked(request: Request, stop: Event) -> Iterator[Subject]:
     """The facts that a child process finds. Raises a ChildDiedError if it ends before it has told everything."""
-    with Child(WORKER, shared_memory() | parts_of_cpu(DEVICES)) as child:
+    flags = parts_of_cpu(DEVICES) | {"JAX_TRACEBACK_FILTERING": "off"}
+    with Child(WORKER, shared_memory() | flags) as child:
         for line in child.lines_of(msgspec.json.encode(request), LIMIT_S, stop):
             yield msgspec.json.decode(line, type=Subject)
 

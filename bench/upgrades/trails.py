@@ -6,6 +6,7 @@ its trail parts from the older one at a line: the first whose operands both have
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...common.parity.agreement import comparable, seen
-from ...common.parity.tape import MOVES, TraceTape
+from ...common.parity.tape import TraceTape
 from ...common.program import CodeLine
 from .files import Kept
 from .noticing import place_of
@@ -21,8 +22,8 @@ from .record import Trail
 
 #: Signatures that are closer, relative to their size, are of one value: float64 evaluates a function no better.
 TOLERANCE = 1e-9
-#: The numbers of a signature: the size, the largest magnitude, and the sums of magnitudes and of squares.
-SIGNATURE = 4
+#: The numbers of a signature: whether the value tells others apart, its size, and three that depend on its numbers.
+SIGNATURE = 5
 #: Where trigru itself, or JAX, made an operation.
 NO_LINE = "no line"
 #: Folders of trigru that drive a program, and whose lines are not of the model.
@@ -64,13 +65,28 @@ def _line_of(lines: Sequence[CodeLine]) -> str:
 
 
 def _signature(value: Any) -> list[float]:
-    """Numbers that no layout changes; NaN where a value cannot be compared."""
-    if not comparable(value):
-        return [np.nan] * SIGNATURE
-    sizes = np.abs(seen(value)).reshape(-1)
-    largest = sizes.max()
-    shares = sizes / largest
-    return [float(sizes.size), float(largest), float(shares.sum()), float(shares @ shares)]
+    """Numbers that no layout changes; of a value that does not tell others apart, as a flag, numbers that it does."""
+    if comparable(value):
+        sizes = np.abs(seen(value)).reshape(-1)
+        largest = sizes.max()
+        shares = sizes / largest
+        return [1.0, float(sizes.size), float(largest), float(shares.sum()), float(shares @ shares)]
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fcbiu":
+        return [0.0] * SIGNATURE
+    numbers = np.abs(value.reshape(-1)).astype("float64")
+    return [0.0, float(numbers.size), float(numbers.sum()), float(numbers @ np.arange(1.0, 1 + numbers.size)), 0.0]
+
+
+@dataclass(frozen=True)
+class _Step:
+    where: str
+    operands: list[int]
+    results: list[int]
+
+    @property
+    def operation(self) -> str:
+        """The operation with its shape, wherever it is."""
+        return self.where.rpartition(" (")[2]
 
 
 @dataclass(frozen=True)
@@ -86,45 +102,65 @@ class _Side:
         return self.arrays[self.trail.signatures]
 
     @cached_property
-    def steps(self) -> list[tuple[str, list[int], list[int]]]:
-        """Of each step where it is, its operands and its results."""
+    def steps(self) -> list[_Step]:
+        """All steps, in their order."""
         numbers = iter(self.arrays[self.trail.steps].tolist())
         found = []
         for where in numbers:
             operands, results = next(numbers), next(numbers)
             values = [next(numbers) for _ in range(operands + results)]
-            found.append((self.trail.lines[where], values[:operands], values[operands:]))
+            found.append(_Step(self.trail.lines[where], values[:operands], values[operands:]))
         return found
 
     def first_without(self, other: "_Side") -> str | None:
         """The first step whose operands the other has, too, and whose result it has not."""
-        known = np.isfinite(self.signatures[:, 0])
-        agrees = {int(n) for n in np.flatnonzero(known) if _has(other.signatures, self.signatures[n])}
-        for where, operands, results in reversed(self.steps):
-            if not agrees.isdisjoint(results) and not self._takes_part(where, operands, results):
-                agrees.update(operands)
-        made = {value for _, _, results in self.steps for value in results}
-        agrees |= set(range(len(self.signatures))) - made
-        for where, operands, results in self.steps:
-            if agrees.issuperset(operands):
-                if all(value in agrees or not known[value] for value in results):
-                    agrees.update(results)
-                elif not where.startswith(NO_LINE):
-                    return where
+        tells = self.signatures[:, 0] == 1
+        agrees = {n for n in range(len(tells)) if tells[n] and _has(other.signatures, self.signatures[n])}
+        agrees |= set(range(len(tells))) - {value for step in self.steps for value in step.results}
+        agrees |= self._unimportant(agrees)
+        partners = self._partners(other)
+        for number, step in enumerate(self.steps):
+            if not agrees.issuperset(step.operands):
+                continue
+            partner = partners.get(number)
+            alike = partner is None or _alike(self.signatures[step.results], other.signatures[partner.results])
+            if all(value in agrees or (not tells[value] and alike) for value in step.results):
+                agrees.update(step.results)
+            elif not step.where.startswith(NO_LINE):
+                return step.where
         return None
 
-    def _takes_part(self, where: str, operands: list[int], results: list[int]) -> bool:
-        """Whether a step hands on a part of what it takes, so that the whole may differ where the part does not."""
-        operation = where.rpartition("(")[2].partition(" ")[0]
-        sizes = self.signatures[:, 0]
-        return operation in MOVES and bool(
-            np.nanmax(sizes[operands], initial=0) > np.nanmin(sizes[results], initial=1e9)
-        )
+    def _unimportant(self, agrees: set[int]) -> set[int]:
+        """The values that differ on the way to values that agree alone: the same is computed in another way."""
+        users: dict[int, list[_Step]] = {}
+        for step in self.steps:
+            for value in step.operands:
+                users.setdefault(value, []).append(step)
+        found: set[int] = set()
+        for step in reversed(self.steps):
+            for value in step.results:
+                if all(agrees.union(found).issuperset(user.results) for user in users.get(value, ())):
+                    found |= {value} if value in users else set()
+        return found
+
+    def _partners(self, other: "_Side") -> dict[int, _Step]:
+        """The step of the other in the place of each, where one is."""
+        matcher = SequenceMatcher(None, *([s.operation for s in side.steps] for side in (self, other)), autojunk=False)
+        return {
+            a: other.steps[b]
+            for _, first, last, start, end in matcher.get_opcodes()
+            if last - first == end - start
+            for a, b in zip(range(first, last), range(start, end), strict=True)
+        }
 
 
 def _has(signatures: np.ndarray, wanted: np.ndarray) -> bool:
     with np.errstate(invalid="ignore"):
         return bool((np.abs(signatures - wanted) <= TOLERANCE * np.abs(wanted)).all(1).any())
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and np.allclose(a, b, rtol=TOLERANCE, atol=0, equal_nan=True)
 
 
 def parting(

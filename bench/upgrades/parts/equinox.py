@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, donated, normal, without_zeros, zeros_under_x64
+from . import B, D, H, Parts, T, called, donated, dtypes, filled, letters, normal, refused
 
 X, FRAMES, FRAME, CARRY, STEPS = normal(T, D), normal(B, D), normal(D), normal(H), normal(T, D)
 KEY = jax.random.key(0)
@@ -23,13 +23,50 @@ def _of(
 
     def example() -> Example:
         drawn = make()
-        return Example(call, without_zeros(drawn), inputs, eqx.filter(drawn, eqx.is_array), compiled)
+        return Example(call, filled(drawn), inputs, eqx.filter(drawn, eqx.is_array), compiled)
 
     return example
 
 
 def _cell(**options: Any) -> Any:
     return eqx.nn.GRUCell(D, H, key=KEY, **options)
+
+
+def _layers() -> dict[str, Any]:
+    return {
+        "Linear": eqx.nn.Linear(D, H, key=KEY),
+        "Linear without bias": eqx.nn.Linear(D, H, use_bias=False, key=KEY),
+        "MLP": eqx.nn.MLP(D, H, 4, 1, key=KEY),
+        "Sequential": eqx.nn.Sequential([eqx.nn.Linear(D, D, key=KEY), eqx.nn.Lambda(jax.nn.relu)]),
+        "LayerNorm": eqx.nn.LayerNorm(D),
+        "RMSNorm": eqx.nn.RMSNorm(D),
+        "Identity": eqx.nn.Identity(),
+        "Dropout, inference": eqx.nn.Dropout(0.3, inference=True),
+        "LSTMCell": eqx.nn.LSTMCell(D, H, key=KEY),
+        "Embedding": eqx.nn.Embedding(T, D, key=KEY),
+        "GroupNorm": eqx.nn.GroupNorm(2, T),
+        "Conv1d": eqx.nn.Conv1d(T, H, 3, padding=1, key=KEY),
+        "ConvTranspose1d": eqx.nn.ConvTranspose1d(T, H, 3, key=KEY),
+        "AvgPool1d": eqx.nn.AvgPool1d(2, 2),
+        "MaxPool1d": eqx.nn.MaxPool1d(2, 2),
+        "PReLU": eqx.nn.PReLU(),
+        "MultiheadAttention": eqx.nn.MultiheadAttention(1, D, key=KEY),
+        "RotaryPositionalEmbedding": eqx.nn.RotaryPositionalEmbedding(H),
+    }
+
+
+#: The inputs of layers that take other than one frame.
+_INPUTS: dict[str, Callable[[Any, Any], Any]] = {
+    "LSTMCell": lambda m, x: m(x[0], (CARRY, CARRY)),
+    "Embedding": lambda m, _: m(jnp.asarray(2)),
+    **{name: lambda m, x: m(x) for name in ("GroupNorm", "Conv1d", "ConvTranspose1d", "AvgPool1d", "MaxPool1d")},
+    "MultiheadAttention": lambda m, x: m(x, x, x, mask=np.tri(T, dtype=bool)),
+    "RotaryPositionalEmbedding": lambda m, _: m(normal(T, H)),
+}
+
+
+def _apply(layers: dict[str, Any], x: Any) -> dict[str, Any]:
+    return {name: _INPUTS.get(name, lambda m, x: m(x[0]))(layer, x) for name, layer in layers.items()}
 
 
 def _scanned(cell: Any, h: Any, x: Any, wrap: Callable[..., Any] = lambda f: f) -> Any:
@@ -40,83 +77,148 @@ def _scanned(cell: Any, h: Any, x: Any, wrap: Callable[..., Any] = lambda f: f) 
     return jax.lax.scan(wrap(step), h, x)
 
 
-def _mapped(cell: Any, x: Any, h: Any) -> Any:
-    return eqx.filter_vmap(lambda cell, x, h: cell(x, h), in_axes=(None, 0, None))(cell, x, h)
-
-
 def _loss(cell: Any, x: Any, h: Any) -> Any:
     return jnp.sum(cell(x, h) ** 2)
 
 
+def _derived(cell: Any, x: Any, h: Any) -> dict[str, Any]:
+    """Derivatives and maps."""
+    forward = lambda cell, x, h: cell(x, h)  # noqa: E731
+    value, pull = eqx.filter_vjp(forward, cell, x[0], h)
+    return {
+        "filter_grad": eqx.filter_grad(_loss)(cell, x[0], h),
+        "filter_value_and_grad": eqx.filter_value_and_grad(_loss)(cell, x[0], h),
+        "filter_grad with aux": eqx.filter_grad(lambda cell, x, h: (_loss(cell, x, h), x), has_aux=True)(cell, x[0], h),
+        "filter_jvp": eqx.filter_jvp(lambda h: cell(x[0], h), (h,), (h,)),
+        "filter_vjp": [value, pull(value)],
+        "filter_vmap": eqx.filter_vmap(forward, in_axes=(None, 0, None))(cell, x, h),
+        "filter_vmap over modules": eqx.filter_vmap(forward)(jax.tree.map(lambda a: jnp.stack([a] * B), cell), x, x),
+    }
+
+
+def _batch_norm(given: Any, x: Any) -> Any:
+    norm, state = given
+    outputs, state = jax.vmap(norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
+    return outputs, jax.tree.leaves(state)
+
+
 def _jitted(ran: Ran) -> Callable[[], Any]:
-    cell, call = _cell(), eqx.filter_jit(ran(lambda cell, x, h: cell(x, h)))
-    return lambda: call(cell, FRAME, CARRY)
+    cell, call = filled(_cell()), eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power))
+    return lambda: call(cell, FRAME, CARRY, 2, jnp.tanh)
 
 
-def _file(ran: Ran) -> Callable[[], Any]:
-    def call() -> Any:
-        cell, file = _cell(), io.BytesIO()
-        eqx.tree_serialise_leaves(file, cell)
-        file.seek(0)
-        read = eqx.filter(eqx.tree_deserialise_leaves(file, cell), eqx.is_array)
-        return read, np.frombuffer(file.getvalue(), np.uint8)
+def _trained(ran: Ran) -> Callable[[], Any]:
+    """A step of training by hand, as the documentation has it."""
+    cell = filled(_cell())
 
-    return call
+    @eqx.filter_jit
+    def step(cell: Any, x: Any, h: Any) -> Any:
+        gradient = ran(eqx.filter_grad(_loss))(cell, x, h)
+        return eqx.apply_updates(cell, jax.tree.map(lambda g: -0.1 * g, gradient))
+
+    return lambda: eqx.filter(step(cell, FRAME, CARRY), eqx.is_array)
 
 
-def _refused(ran: Ran) -> Callable[[], Any]:
-    """Whether a file is refused that holds arrays of other shapes."""
+def _file() -> Any:
+    tree, file = [filled(_cell()), jnp.ones(H, jnp.bfloat16), np.arange(3), 2, 1.5, True], io.BytesIO()
+    eqx.tree_serialise_leaves(file, tree)
+    file.seek(0)
+    read = eqx.filter(eqx.tree_deserialise_leaves(file, tree), eqx.is_array_like)
+    return jax.tree.map(np.asarray, read), np.frombuffer(file.getvalue(), np.uint8)
 
+
+def _read_as(written: Any, other: Any) -> Callable[[], Any]:
     def call() -> Any:
         file = io.BytesIO()
-        eqx.tree_serialise_leaves(file, FRAME)
+        eqx.tree_serialise_leaves(file, written)
         file.seek(0)
-        try:
-            eqx.tree_deserialise_leaves(file, CARRY)
-        except RuntimeError:
-            return np.asarray(True)
-        return np.asarray(False)
+        return eqx.tree_deserialise_leaves(file, other)
 
     return call
 
 
-def _surgery(ran: Ran) -> Callable[[], Any]:
-    def call() -> Any:
-        cell = eqx.tree_at(lambda cell: cell.bias_n, _cell(), 2 + CARRY)
-        params, static = eqx.partition(cell, eqx.is_inexact_array)
-        cell = eqx.apply_updates(cell, jax.tree.map(lambda a: a / 2, params))
-        return cell(FRAME, CARRY), eqx.combine(params, static)(FRAME, CARRY)
+def _surgery() -> Any:
+    cell = eqx.tree_at(lambda cell: cell.bias_n, filled(_cell()), 2 + CARRY)
+    params, static = eqx.partition(cell, eqx.is_inexact_array)
+    cell = eqx.apply_updates(cell, jax.tree.map(lambda a: a / 2, params))
+    frozen = eqx.tree_at(lambda cell: cell.bias_n, cell, replace_fn=lambda a: a * 0)
+    return [cell(FRAME, CARRY), eqx.combine(params, static)(FRAME, CARRY), frozen(FRAME, CARRY)]
 
-    return call
+
+class _Mine(eqx.Module):
+    """A module as users write one."""
+
+    weight: Any = eqx.field(converter=jnp.asarray)
+    size: int = eqx.field(static=True)
+    scale: Any = 2.0
+
+    def __check_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError("size")
+
+    def __call__(self, x: Any) -> Any:
+        return x @ self.weight * self.scale
+
+
+def _assign() -> None:
+    _Mine(normal(H), H).size = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _filters() -> Any:
+    """Which things each filter takes, as flags."""
+    things = [jnp.ones(H), jnp.ones(H, jnp.bfloat16), jnp.arange(3), np.ones(3), 1, 1.0, True, jnp.tanh, jax.nn.relu]
+    names = ("is_array", "is_array_like", "is_inexact_array", "is_inexact_array_like")
+    taken = {name: np.array([bool(getattr(eqx, name)(thing)) for thing in things]) for name in names}
+    trees = [[jnp.ones(3)], [jnp.ones(3), None], [jnp.ones(3, "int32")], [1.0]]
+    return taken | {"tree_equal": np.array([[bool(eqx.tree_equal(a, b)) for a in trees] for b in trees])}
+
+
+def _modules() -> Any:
+    """How a module is taken apart, and put into the mode of inference."""
+    mine = _Mine(normal(H), H)
+    leaves = jax.tree_util.tree_leaves_with_path((mine, _cell(), eqx.nn.MLP(D, H, 4, 1, key=KEY)))
+    dropout = eqx.nn.inference_mode(eqx.nn.Dropout(0.5))
+    paths = "".join(jax.tree_util.keystr(path) for path, _ in leaves)
+    return [dropout(FRAME), mine(CARRY), *letters(paths)]
 
 
 PARTS: Parts = {
     "eqx.nn.GRUCell": _of(_cell, FRAME, CARRY),
     "eqx.nn.GRUCell without bias": _of(lambda: _cell(use_bias=False), FRAME, CARRY),
-    "eqx.nn.GRUCell under x64": lambda: Called(lambda _: zeros_under_x64(lambda: eqx.filter(_cell(), eqx.is_array))),
+    "eqx.nn.GRUCell under x64": dtypes(lambda: eqx.filter(_cell(), eqx.is_array), x64=True),
+    "eqx.nn.GRUCell in half precision": dtypes(lambda: eqx.filter(_cell(dtype=jnp.bfloat16), eqx.is_array)),
     "lax.scan of eqx.nn.GRUCell": _of(_cell, CARRY, STEPS, call=_scanned, compiled=True),
+    "eqx.nn": _of(lambda: eqx.filter_jit(_layers)(), X, call=_apply),
+    "eqx.nn.BatchNorm": _of(
+        lambda: eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, "batch", mode="batch"), FRAMES, call=_batch_norm
+    ),
     "eqx.filter_checkpoint": _of(
         _cell, CARRY, STEPS, call=lambda cell, h, x: _scanned(cell, h, x, eqx.filter_checkpoint)
     ),
-    "eqx.filter_vmap": _of(_cell, FRAMES, CARRY, call=_mapped),
-    "eqx.filter_grad": _of(_cell, FRAME, CARRY, call=eqx.filter_grad(_loss)),
-    "eqx.filter_value_and_grad": _of(_cell, FRAME, CARRY, call=eqx.filter_value_and_grad(_loss)),
-    "eqx.filter_jit": lambda: Called(_jitted),
-    "eqx.filter_jit with donation": lambda: Called(lambda ran: donated(eqx.filter_jit(ran(jnp.tanh), donate="all"))),
-    "eqx.nn.Linear": _of(lambda: eqx.nn.Linear(D, H, key=KEY), FRAME),
-    "eqx.nn.MLP": _of(lambda: eqx.nn.MLP(D, H, 4, 1, key=KEY), FRAME),
-    "eqx.nn.LayerNorm": _of(lambda: eqx.nn.LayerNorm(D), FRAME),
-    "eqx.nn.LSTMCell": _of(lambda: eqx.nn.LSTMCell(D, H, key=KEY), FRAME, (CARRY, CARRY)),
-    "eqx.nn.MultiheadAttention": _of(lambda: eqx.nn.MultiheadAttention(1, D, key=KEY), X, call=lambda m, x: m(x, x, x)),
-    "eqx.tree_serialise_leaves": lambda: Called(_file),
-    "eqx.tree_deserialise_leaves of other shapes": lambda: Called(_refused),
-    "eqx.filter in half precision": lambda: Called(
-        lambda _: lambda: eqx.filter([jnp.ones(H, jnp.bfloat16), np.arange(3)], eqx.is_inexact_array)
+    "eqx.filter_grad, vjp, jvp and vmap": _of(
+        lambda: eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY, call=_derived
     ),
-    "eqx.tree_at and eqx.partition": lambda: Called(_surgery),
+    "eqx.filter_jit": lambda: Called(_jitted),
+    "eqx.filter_jit of a training step": lambda: Called(_trained),
+    "eqx.filter_jit with donation": donated(lambda f: eqx.filter_jit(f, donate="all")),
+    "eqx.filter_jit without donation": donated(eqx.filter_jit),
+    "eqx.tree_serialise_leaves": called(_file),
+    "eqx.is_array and eqx.filter": called(_filters),
+    "eqx.filter in half precision": called(
+        lambda: eqx.filter([jnp.ones(H, jnp.bfloat16), np.arange(3)], eqx.is_inexact_array)
+    ),
+    "eqx.tree_at and eqx.partition": called(_surgery),
+    "eqx.Module": called(_modules),
+    "eqx.nn.Dropout": called(lambda: eqx.nn.Dropout(0.3)(jnp.asarray(normal(20)), key=KEY)),
+    "mistakes": refused(
+        deserialise_other_shape=_read_as(FRAME, CARRY),
+        deserialise_other_dtype=_read_as(FRAME, FRAME.astype("int32")),
+        dropout_without_key=lambda: eqx.nn.Dropout(0.5)(jnp.asarray(FRAME)),
+        assign_to_module=_assign,
+        check_init=lambda: _Mine(normal(H), 0),
+        input_of_other_shape=lambda: _cell()(CARRY, CARRY),
+        tree_at_of_none=lambda: eqx.tree_at(lambda c: c.bias, _cell(use_bias=False), CARRY),
+        grad_of_integers=lambda: eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3)),
+    ),
 }
-SIGNATURES = (
-    *("equinox.nn.GRUCell", "equinox.nn.GRUCell.__call__", "equinox.nn.Linear", "equinox.nn.MLP"),
-    *("equinox.filter_jit", "equinox.filter_vmap", "equinox.filter_checkpoint", "equinox.filter_grad"),
-    *("equinox.tree_serialise_leaves", "equinox.tree_deserialise_leaves", "equinox.tree_at", "equinox.apply_updates"),
-)
+PUBLIC = ("equinox", "equinox.nn")

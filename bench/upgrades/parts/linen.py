@@ -1,10 +1,13 @@
 """Parts of Flax linen."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import flax.core
 import flax.linen as nn
 import flax.serialization
+import flax.struct
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,29 +15,28 @@ import optax
 from flax.training.train_state import TrainState
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, normal, of_shapes, without_zeros, zeros_under_x64
+from . import B, D, H, Parts, T, called, dtypes, filled, letters, normal, refused
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
+KEY = jax.random.key(0)
 
 
 def _of(
     make: Callable[[], nn.Module], *inputs: Any, draws: bool = False, compiled: bool = False, **options: Any
 ) -> Callable[[], Example]:
-    """A module that is called with inputs; where it draws, its parameters are those that it draws itself."""
+    """A module that is called with inputs; where it draws, what it draws is a fact, too."""
 
     def example() -> Example:
         module: Any = make()
-        key = jax.random.key(0)
-        drawn = module.init(key, *inputs, **options) if draws else None
-        shapes = None if draws else jax.eval_shape(lambda: module.init(key, *inputs, **options))
-        params = without_zeros(drawn) if draws else of_shapes(shapes)
-        return Example(lambda v, *x: module.apply(v, *x, **options), params, inputs, drawn, compiled)
+        drawn = module.init(KEY, *inputs, **options) if draws else None
+        shapes = jax.eval_shape(lambda: module.init(KEY, *inputs, **options)) if drawn is None else drawn
+        return Example(lambda v, *x: module.apply(v, *x, **options), filled(shapes), inputs, drawn, compiled)
 
     return example
 
 
-def _cell() -> Any:
-    return nn.GRUCell(H)
+def _cell(**options: Any) -> Any:
+    return nn.GRUCell(H, **options)
 
 
 def _scanned() -> Any:
@@ -45,9 +47,82 @@ def _mapped() -> Any:
     return nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(H)
 
 
+class _Compact(nn.Module):
+    """A module as users write one."""
+
+    @nn.compact
+    def __call__(self, x: Any, *, train: bool = True) -> Any:
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.8)(x)
+        x = nn.relu(nn.Dense(H)(x))
+        self.sow("intermediates", "hidden", x)
+        count = self.variable("counts", "calls", lambda: jnp.zeros(()))
+        count.value += 1
+        return x * self.param("scale", nn.initializers.ones, (H,))
+
+
+class _Setup(nn.Module):
+    def setup(self) -> None:
+        self.layers = [nn.Dense(H), nn.Dense(D)]
+        self.norm = nn.LayerNorm()
+
+    def __call__(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+
+def _layers() -> dict[str, Any]:
+    return {
+        "Dense": nn.Dense(H),
+        "DenseGeneral": nn.DenseGeneral((2, 3), axis=-1),
+        "Einsum": nn.Einsum((D, H), "btd,dh->bth"),
+        "Conv": nn.Conv(H, (3,)),
+        "ConvTranspose": nn.ConvTranspose(H, (3,)),
+        "Embed": nn.Embed(T, D),
+        "LayerNorm": nn.LayerNorm(),
+        "RMSNorm": nn.RMSNorm(),
+        "GroupNorm": nn.GroupNorm(num_groups=D),
+        "BatchNorm": nn.BatchNorm(use_running_average=False),
+        "BatchNorm, inference": nn.BatchNorm(use_running_average=True),
+        "Dropout, inference": nn.Dropout(0.3, deterministic=True),
+        "Sequential": nn.Sequential([nn.Dense(H), nn.relu]),
+        "LSTM": nn.RNN(nn.OptimizedLSTMCell(H)),
+        "LSTMCell": nn.RNN(nn.LSTMCell(H)),
+        "SimpleCell": nn.RNN(nn.SimpleCell(H)),
+        "MGUCell": nn.RNN(nn.MGUCell(H)),
+        "MultiHeadDotProductAttention": nn.MultiHeadDotProductAttention(1),
+        "PReLU": nn.PReLU(),
+        "WeightNorm": nn.WeightNorm(nn.Dense(H)),
+        "compact": _Compact(),
+        "setup": _Setup(),
+    }
+
+
+def _apply(variables: dict[str, Any], x: Any) -> dict[str, Any]:
+    """The results of each layer, with the collections that it changes."""
+    layers, found = _layers(), {}
+    for name, given in variables.items():
+        changed = [name for name in ("batch_stats", "counts", "intermediates") if "norm" not in name or name in given]
+        inputs = np.array([[0, 2], [3, 1]]) if name == "Embed" else x
+        found[name] = layers[name].apply(given, inputs, mutable=changed)
+    mask = nn.make_causal_mask(x[..., 0])
+    attention = layers["MultiHeadDotProductAttention"].apply(variables["MultiHeadDotProductAttention"], x, mask=mask)
+    pools = {"avg_pool": nn.avg_pool(x, (2,), (2,)), "max_pool": nn.max_pool(x, (2,), (2,))}
+    return found | pools | {"attention with a mask": attention, "attend": nn.dot_product_attention(x, x, x)}
+
+
+def _zoo() -> Example:
+    def draw() -> dict[str, Any]:
+        inputs = {"Embed": np.array([[0, 2], [3, 1]])}
+        return {name: layer.init(KEY, inputs.get(name, X)) for name, layer in _layers().items()}
+
+    drawn = jax.jit(draw)()
+    return Example(_apply, filled(drawn), (X,), drawn)
+
+
 def _train_state() -> Example:
     module, x = nn.Dense(H), FRAME
-    params = module.init(jax.random.key(0), x)["params"]
+    params = filled(jax.eval_shape(lambda: module.init(KEY, x))["params"])
 
     def step(params: Any, x: Any) -> Any:
         state = TrainState.create(apply_fn=module.apply, params=params, tx=optax.adam(1e-2))
@@ -58,48 +133,111 @@ def _train_state() -> Example:
     return Example(step, params, (x,))
 
 
-def _bytes(_: Ran) -> Callable[[], Any]:
+class _Point(NamedTuple):
+    x: Any
+    y: Any
+
+
+@flax.struct.dataclass
+class _Struct:
+    a: Any
+    b: Any = flax.struct.field(pytree_node=False, default=2)
+
+
+def _bytes() -> Any:
     half = jnp.ones(H, jnp.bfloat16) / 3
-    tree = {"a": CARRY, "b": np.arange(3), "list": [half, (CARRY,)], "state": optax.adam(1e-2).init(half)}
+    tree = {
+        **{"a": CARRY, "b": np.arange(3), "list": [half, (CARRY.T,)], "state": optax.adam(1e-2).init(half)},
+        **{"number": 1.5, "complex": 1j * CARRY, "flag": np.array([True, False]), "point": _Point(FRAME, 3)},
+        **{"struct": _Struct(FRAME), "frozen": flax.core.freeze({"c": CARRY}), "scalar": np.float32(2)},
+    }
+    content = flax.serialization.to_bytes(tree)
+    read = flax.serialization.from_bytes(tree, content)
+    state = flax.serialization.from_state_dict(tree, flax.serialization.to_state_dict(tree))
+    raw = flax.serialization.msgpack_restore(content)
+    return [jax.tree.map(np.asarray, some) for some in (read, state, raw)], np.frombuffer(content, np.uint8)
 
-    def call() -> Any:
-        content = flax.serialization.to_bytes(tree)
-        return flax.serialization.from_bytes(tree, content), np.frombuffer(content, np.uint8)
 
-    return call
+def _trees() -> Any:
+    """How trees are frozen, flattened and taken apart."""
+    tree = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}
+    flat = flax.traverse_util.flatten_dict(tree, sep="/")
+    kept = flax.traverse_util.path_aware_map(lambda path, a: a * len(path), tree)
+    struct = _Struct(FRAME).replace(a=CARRY)  # pyright: ignore[reportAttributeAccessIssue]
+    paths = jax.tree_util.tree_leaves_with_path((flax.core.freeze(tree), struct))
+    return [
+        *(flat, flax.traverse_util.unflatten_dict(flat, sep="/"), kept, flax.core.freeze(tree).unfreeze(), struct),
+        letters(*flat, *(jax.tree_util.keystr(path) for path, _ in paths)),
+    ]
+
+
+def _bound() -> Any:
+    """A module that is bound to its variables, and called at once."""
+    variables = filled(jax.eval_shape(lambda: _Setup().init(KEY, FRAME)))
+    bound = _Setup().bind(variables)
+    module, state = bound.unbind()
+    outputs, kept = _Setup().apply(variables, FRAME, capture_intermediates=True)
+    return [bound(FRAME), module.apply(state, FRAME), bound.layers[0](FRAME), outputs, kept]  # pyright: ignore
+
+
+def _jitted(ran: Ran) -> Callable[[], Any]:
+    variables = filled(jax.eval_shape(lambda: nn.RNN(_cell()).init(KEY, X)))
+    call = jax.jit(ran(nn.RNN(_cell()).apply))
+    return lambda: call(variables, X)
+
+
+class _Twice(nn.Module):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return nn.Dense(H, name="a")(x) + nn.Dense(H, name="a")(x)
 
 
 LENGTHS = np.array([1, 4, 2])
 PARTS: Parts = {
     "nn.GRUCell": _of(_cell, CARRY, FRAME, draws=True),
-    "nn.GRUCell.initialize_carry": lambda: Called(
-        lambda _: lambda: _cell().initialize_carry(jax.random.key(0), (B, D))
+    "nn.GRUCell.initialize_carry": called(lambda: _cell().initialize_carry(KEY, (B, D))),
+    "nn.GRUCell.initialize_carry in half precision": called(
+        lambda: _cell(param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
     ),
-    "nn.GRUCell.initialize_carry in half precision": lambda: Called(
-        lambda _: lambda: nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(jax.random.key(0), (B, D))
-    ),
-    "nn.GRUCell under x64": lambda: Called(
-        lambda _: zeros_under_x64(lambda: _cell().init(jax.random.key(0), CARRY, FRAME))
+    "nn.GRUCell under x64": dtypes(lambda: _cell().init(KEY, CARRY, FRAME), x64=True),
+    "nn.GRUCell in half precision": dtypes(
+        lambda: _cell(dtype=jnp.bfloat16, param_dtype=jnp.float16).init_with_output(KEY, CARRY, FRAME)
     ),
     "nn.RNN": _of(lambda: nn.RNN(_cell()), X, draws=True, compiled=True),
     "nn.RNN with a carry": _of(lambda: nn.RNN(_cell(), return_carry=True), X, initial_carry=CARRY),
     "nn.RNN with lengths": _of(lambda: nn.RNN(_cell(), return_carry=True), X, seq_lengths=LENGTHS),
     "nn.RNN in reverse": _of(lambda: nn.RNN(_cell(), reverse=True, keep_order=True), X),
+    "nn.RNN in reverse with lengths": _of(
+        lambda: nn.RNN(_cell(), reverse=True, return_carry=True), X, seq_lengths=LENGTHS
+    ),
     "nn.RNN, time first": _of(lambda: nn.RNN(_cell(), time_major=True), STEPS),
     "nn.Bidirectional": _of(lambda: nn.Bidirectional(nn.RNN(_cell()), nn.RNN(_cell())), X),
     "nn.remat": _of(lambda: nn.RNN(nn.remat(nn.GRUCell)(H)), X),
     "nn.scan": _of(_scanned, CARRY, STEPS),
     "nn.jit": _of(lambda: nn.jit(nn.GRUCell)(H), CARRY, FRAME),
     "nn.vmap": _of(_mapped, FRAME),
-    "nn.Dense": _of(lambda: nn.Dense(H), FRAME, draws=True),
-    "nn.LayerNorm": _of(lambda: nn.LayerNorm(), FRAME, draws=True),
-    "nn.LSTMCell": _of(lambda: nn.RNN(nn.OptimizedLSTMCell(H)), X, draws=True),
-    "nn.MultiHeadDotProductAttention": _of(lambda: nn.MultiHeadDotProductAttention(1), X),
+    "nn layers": _zoo,
+    "nn.Module.apply in jax.jit": lambda: Called(_jitted),
+    "nn.Module.bind": called(_bound),
+    "nn.Dropout": called(lambda: nn.Dropout(0.3, deterministic=False).apply({}, normal(20), rngs={"dropout": KEY})),
     "TrainState": _train_state,
-    "flax.serialization": lambda: Called(_bytes),
+    "flax.serialization": called(_bytes),
+    "flax.traverse_util and flax.core": called(_trees),
+    "mistakes": refused(
+        dropout_without_key=lambda: nn.Dropout(0.5, deterministic=False).apply({}, FRAME),
+        missing_parameter=lambda: nn.Dense(H).apply({"params": {"bias": CARRY[0]}}, FRAME),
+        parameter_of_other_shape=lambda: nn.Dense(H).apply({"params": {"bias": FRAME, "kernel": FRAME}}, FRAME),
+        changed_and_not_mutable=lambda: nn.BatchNorm(use_running_average=False).apply(
+            filled(jax.eval_shape(lambda: nn.BatchNorm(use_running_average=False).init(KEY, X))), X
+        ),
+        one_name_twice=lambda: _Twice().init(KEY, FRAME),
+        from_bytes_of_another_tree=lambda: flax.serialization.from_bytes(
+            {"b": CARRY}, flax.serialization.to_bytes({"a": CARRY})
+        ),
+        no_use_running_average=lambda: nn.BatchNorm().init(KEY, X),
+    ),
 }
-SIGNATURES = (
-    *("flax.linen.GRUCell", "flax.linen.RNN", "flax.linen.RNN.__call__", "flax.linen.GRUCell.initialize_carry"),
-    *("flax.linen.remat", "flax.linen.scan", "flax.linen.vmap", "flax.linen.jit", "flax.linen.Dense"),
-    *("flax.training.train_state.TrainState.create", "flax.serialization.from_bytes"),
+PUBLIC = (
+    *("flax.linen", "flax.linen.initializers", "flax.training.train_state", "flax.serialization", "flax.struct"),
+    *("flax.traverse_util", "flax.core"),
 )

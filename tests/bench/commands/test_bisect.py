@@ -1,5 +1,6 @@
 """`trigru bisect`, in environments that are made up: each has a folder of commands, and no packages."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,18 @@ def test_where_nothing_changed_nothing_is_named(monkeypatch, tmp_path, codes, sa
     code, out, err = call(*search(monkeypatch, tmp_path, codes))
     assert (code, out) == (2, "")
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "head"), [(1, 0, "It changed with jax 0.5.0 -> 0.6.0."), (125, 125, "jax==0.6.0")]
+)
+def test_the_answer_is_printed_for_machines_too(monkeypatch, tmp_path, last, code, head):
+    words = search(monkeypatch, tmp_path, (0, 0, 0, 0, 0, last))
+    done, out, _ = call(*words[:3], "--format", "json", *words[3:])
+    assert done == code
+    content = json.loads(out)
+    assert content["head"][0].startswith(head)
+    assert content["passed"] is (code == 0)
 
 
 @pytest.mark.parametrize(("fact", "proof"), [("calls", ["--no-equality"]), ("broken", []), ("function", [])])

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 from support.cli import invoke, run_code
@@ -64,6 +65,8 @@ def test_verify_counts_what_failed(monkeypatch):
     found = invoke(*asked)
     assert found.exit_code == 1
     assert invoke(*asked, "--format", "json").exit_code == 1
+    suite = ElementTree.fromstring(invoke(*asked, "--format", "junit").stdout)
+    assert suite.get("failures") == "1"
     assert "1 of 2 measurements failed." in found.stderr
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from support.runs import MACHINE
 from support.snapshots import snapshot_of
-from trigru.bench.upgrades.changes import COMPARED, FAILING, KINDS, Change, by_kind, changes, reservations
+from trigru.bench.upgrades.changes import COMPARED, FAILING, KINDS, changes, reservations
 from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.distance import ulps
 from trigru.bench.upgrades.files import name_of
-from trigru.bench.upgrades.record import KEPT, MEMORY, PRINT, Subject
+from trigru.bench.upgrades.record import EQUATIONS, KEPT, MEMORY, PRINT, Subject
 from trigru.common.equality.measurement import Measurement
 
 CALL, OTHER = "forward jit float64", "gradient jit float64"
@@ -53,6 +53,7 @@ def test_each_fact_is_collected_and_compared():
 
 TREE = {".w": "float32(2,)", ".b": "int8()"}
 WARNED = {"warnings": {"at call, flax/a.py": ["UserWarning: soon"]}}
+PROBLEM_OF_F = {"problems": {"f": "TypeError"}}
 PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}}
 
 
@@ -74,12 +75,18 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
         (calls(), calls(lines=99, functions=11), ("calls", CALL, "10 functions", "11 functions")),
         (calls(), calls(lines=105), None),
         (calls(**{WAITS: 0}), calls(**{WAITS: 1}), ("calls", CALL, f"0 {WAITS}", f"1 {WAITS}")),
-        (calls(**{TRACES: 1}), calls(**{TRACES: 7}), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
+        (calls(**{TRACES: 1}), calls(**{TRACES: 7}, lines=900), ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}")),
         (program(**{KEPT: 100}), program(**{KEPT: 103}), ("kept", f"{CALL}: {KEPT}", "100 B", "103 B")),
         (signed(x="", n="1"), signed(x="", n="2"), ("arguments", "f", "n=1", "n=2")),
         (signed(x="", n="1"), signed(x=""), ("arguments", "f", "n=1", "gone")),
         (signed(x=""), signed(x="", n="1"), ("better", "f", "", "also takes n=1")),
         (signed(x=""), signed(x="", n=""), ("arguments", "f", "none", "n")),
+        (signed(x="", n="1"), signed(n="1", x=""), ("arguments", "f: order", "x, n", "n, x")),
+        (signed(), {"signatures": {"g": {}}}, [("arguments", "names", "f", "gone"), ("better", "names", "", "g")]),
+        (program(**{EQUATIONS: 100}), program(**{EQUATIONS: 126}), [
+            ("work", f"{CALL}: {EQUATIONS}", "100", "126"), ("program", CALL, f"{EQUATIONS} 100", f"{EQUATIONS} 126")]),
+        ({"tree": {"f w": "int8()"}}, PROBLEM_OF_F | {"tree": {"g w": "int8()"}}, [
+            ("tree", "leaves", "none", "g w"), ("broken", "f", "works", "TypeError")]),
         (calls(), calls(OTHER, lines=500), None),
         ({"styles": {"jit": ""}}, {"styles": {}}, ("broken", "style jit", "works", "is gone")),
         ({"styles": {"jit": ""}}, {"styles": {"jit": "no"}}, ("broken", "style jit", "works", "no")),
@@ -106,7 +113,7 @@ PROBLEM = {"problems": {"values forward jit": "TypeError in flax/nnx/graph.py: s
     ],
 )  # fmt: skip
 def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said):
-    assert told(old, new) == ([said] if said else [])
+    assert told(old, new) == ([] if said is None else said if isinstance(said, list) else [said])
     assert told(old, old) == told(new, new) == []
 
 
@@ -160,7 +167,10 @@ def test_the_worst_array_is_that_of_which_its_dtype_explains_least(old, new, kin
 
 def test_other_names_of_results_are_another_function():
     found = told(values(a=A, b=A, c=A), values(a=A, z=A, c=B), A, B)
-    assert found == [("function", f"{CALL}: results", "a, b, c", "a, z, c")]
+    assert found == [("function", f"{CALL}: results", "b", "z")]
+    leaves = [{"tree": {f"{CALL} {name}": "float64(4,)"}} for name in "bz"]
+    found = told(values(a=A, b=A) | leaves[0], values(a=A, z=A) | leaves[1], A)
+    assert [kind for kind, *_ in found] == ["tree"], "a result that is a leaf of the tree is told once"
 
 
 def test_ulps_of_numbers_around_zero_are_finite():
@@ -264,10 +274,6 @@ def test_departures_are_told_whether_they_come_go_or_change():
 
 
 def test_kinds_are_in_order_whatever_the_order_of_what_was_found():
-    found = [Change(kind, "linen", str(n), "", "") for n in range(2) for kind in reversed(KINDS)]
-    grouped = by_kind(found)
-    assert list(grouped) == list(KINDS)
-    assert all([c.what for c in some] == ["0", "1"] and {c.kind for c in some} == {k} for k, some in grouped.items())
     worse = told(calls() | {"styles": {"jit": ""}}, calls(lines=110) | {"styles": {"jit": "gone"}})
     assert [kind for kind, *_ in worse] == ["broken", "calls"]
 

@@ -59,7 +59,7 @@ def test_damage_and_another_schema_are_a_sentence(folder, monkeypatch):
             load(folder)
     (folder / FILE).write_bytes(content)
     monkeypatch.setattr(files, "SCHEMA", 99)
-    with pytest.raises(SnapshotError, match="schema 4, expected 99"):
+    with pytest.raises(SnapshotError, match="schema 5, expected 99"):
         load(folder)
 
 

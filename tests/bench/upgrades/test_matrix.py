@@ -1,5 +1,6 @@
 """A matrix of version sets, whose environments are made up: rows, reasons, what changed, and going on."""
 
+import json
 import sys
 
 import msgspec
@@ -73,6 +74,15 @@ def test_a_set_without_a_snapshot_is_exit_code_1(tmp_path, monkeypatch, trigru):
     with pytest.raises(typer.Exit) as left:
         command.matrix(SETS, tmp_path / "three of four", **asked)
     assert left.value.exit_code == 1
+
+
+def test_a_matrix_is_printed_for_machines_too(tmp_path, monkeypatch, trigru, capsys):
+    monkeypatch.setattr(command, "Environments", lambda python: Made())
+    with pytest.raises(typer.Exit):
+        command.matrix(SETS, tmp_path, python=None, ports=[], equality=True, details=False, format="json")
+    found = [(f["kind"], f["subject"], f["failed"]) for f in json.loads(capsys.readouterr().out)["findings"]]
+    calls = [("calls", f"jax=={release}: pure", False) for release in ("0.1.0", "0.3.0")]
+    assert found == [calls[0], ("broken", "jax==0.2.0", True), calls[1]]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from trigru.bench.upgrades.changes import changes
 from trigru.bench.upgrades.counting import TRACES, WAITS
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.functions import Called, Example, collect
-from trigru.bench.upgrades.parts import arguments_of, look_at_parts
+from trigru.bench.upgrades.parts import filled, look_at_parts, signatures_of, text_of
 from trigru.bench.upgrades.record import KEPT, PARTS_OF, Subject
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
@@ -54,7 +54,7 @@ def recurrent(step):
 def test_a_term_of_a_loop_is_told_by_its_line():
     old = recurrent(lambda h, x, w: jnp.tanh(x + h @ w))
     new = recurrent(lambda h, x, w: jnp.tanh(x + 0.99 * (h @ w)))
-    change = told(old, new)["function", "part in float64: result[0]"]
+    change = told(old, new)["function", "part in float64: result[0] and 1 more result"]
     now, _, before = change.line.partition("; before: ")
     assert "test_parts.py" in now
     assert "(mul of shape 4)" in now
@@ -93,8 +93,18 @@ def test_a_call_that_traces_again_or_waits_is_told():
 
 
 def test_arguments_are_kept_with_their_defaults():
-    found = arguments_of("jax.numpy.linspace")
-    assert found["start"] == ""
-    assert found["num"] == "50"
-    assert arguments_of("optax.adam")["nesterov"] == "False"
-    assert arguments_of("flax.nnx.RNN")["unroll"] == "1", "its metaclass takes anything"
+    optax, nnx = (dict(signatures_of(module)) for module in ("optax", "flax.nnx"))
+    assert optax["optax.adam"]["learning_rate"] == ""
+    assert optax["optax.adam"]["nesterov"] == "False"
+    assert nnx["flax.nnx.RNN"]["unroll"] == "1", "its metaclass takes anything"
+    assert "wrt" in nnx["flax.nnx.Optimizer"], "and so do methods"
+    assert "grads" in nnx["flax.nnx.Optimizer.update"]
+    assert text_of(frozenset("ba")) == "{'a', 'b'}"
+
+
+def test_what_is_filled_depends_on_no_name_and_no_two_arrays_are_alike():
+    first, other = (filled({name: np.zeros(3, "f4") for name in names} | {"n": np.arange(2)}) for names in ("ab", "xy"))
+    assert np.array_equal(first["a"], other["x"])
+    assert np.array_equal(first["b"], other["y"])
+    assert not np.array_equal(first["a"], first["b"])
+    assert np.array_equal(first["n"], np.arange(2))
