@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 import pytest
 from flax import nnx
+from recipes import FOLDER
 from support.arrays import assert_near
-from support.recipes import FOLDER
 from trigru.common import carry_learning_rate
 from trigru.common.parameters.layouts import flatten
 
