@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.equality.bounds import relative_error
-from trigru.common.equality.cases import Case
+from trigru.common.equality.cases import CASE, Case
 from trigru.common.equality.checks import CHECKS, Check, Part, get_checks
 from trigru.common.equality.contract.script import script_of
 from trigru.common.equality.verification import Examiner, Question, assert_equivalent, questions, verify
@@ -36,7 +36,8 @@ def test_errors_are_relative_to_the_largest_reference_magnitude():
     assert np.isnan(relative_error([np.nan], [1.0]))
 
 
-def test_a_case_has_the_lengths_that_matter():
+def test_a_case_has_the_lengths_that_matter_and_no_two_sizes_that_are_alike():
+    assert len({*CASE.x.shape, CASE.carry.shape[-1]}) == 4
     case = Case.random(4, 7, 2, 3)
     assert set(case.lengths[:2].tolist()) == {0, 7}
     assert 0 < case.resets.sum() < case.resets.size
@@ -113,6 +114,13 @@ def test_what_cannot_be_compared_has_failed(change, problem):
     assert not found.passed
     assert found.error is None
     assert re.search(problem, str(found.problem))
+
+
+@pytest.mark.parametrize("phase", ["jvp", "hvp", "penalty"])
+def test_a_derivative_along_a_direction_is_compared(phase):
+    row = replace(SINGLY, rows=lambda port: [USUAL | {"phase": phase}])
+    (found,) = verify([PURE], checks=[row], dtypes=["float64"])
+    assert found.passed, found.problem
 
 
 def measured(*parts, port=PURE, exact=False):
