@@ -113,6 +113,13 @@ def test_a_product_tells_by_what_it_sums_how_a_square_weight_lies(function, apar
     assert tape.summed_over(tape.arguments[1]) == (frozenset({apart}),)
 
 
+def test_a_step_may_have_more_operands_than_its_counterpart(tape_of):
+    two = tape_of("def model(x):\n    return jnp.concatenate([jnp.sin(x), jnp.cos(x)])\n", "reference")
+    three = tape_of("def model(x):\n    return jnp.concatenate([jnp.sin(x), x, x])[:10]\n", "candidate")
+    (step,) = (step for step in three.steps if step.operation == "concatenate")
+    assert [other.operation for other in search(two, three).counterparts(step)] == ["concatenate"]
+
+
 def test_no_change_is_tried_when_time_is_up(tape_of, monkeypatch):
     monkeypatch.setattr("trigru.common.parity.mending.TRYING_S", -1.0)
     assert Mending(search(tape_of(GATED, "reference"), tape_of(GATED, "candidate"))).late
