@@ -13,6 +13,7 @@ from claims import claim_tables
 from commands import commands
 from decision import decision_tables
 from pictures import draw
+from recipes import recipes
 from releases import release_tables
 from sentence import answer_sentences, upgrade_lines
 from versions import version_tables
@@ -24,41 +25,6 @@ EXAMPLE = DOCS.parent / "tests" / "example_port"
 
 def _fenced(language: str, path: Path) -> str:
     return f"```{language}\n{path.read_text(encoding='utf-8')}```"
-
-
-def recipes() -> str:
-    """The table of recipes, in the order of the site, with the length of each framework's code.
-
-    A page with several recipes has a row for each heading that has tabs below it.
-    """
-    rows, titles = [], {}
-    for name in re.findall(r"recipes/(.+\.md)", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")):
-        text = (DOCS / "recipes" / name).read_text(encoding="utf-8")
-        page, found = text.splitlines()[0].removeprefix("# "), {}
-        for part in re.split(r"^## ", text, flags=re.MULTILINE):
-            tabs = re.findall(r'^=== "([^"]+)"\n\n    ```python\n(.*?)^    ```', part, re.MULTILINE | re.DOTALL)
-            shared = "".join(re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL))
-            tabs = [(title, code + shared) for title, code in tabs]
-            titles |= dict.fromkeys(title for title, _ in tabs)
-            found |= {part.splitlines()[0].removeprefix("# "): tabs} if tabs else {}
-        for number, (heading, tabs) in enumerate(found.items()):
-            cells = [f"[{len(code.splitlines())} lines]({name}#{_tab(title, number)})" for title, code in tabs]
-            link = f"[{page}]({name})" if heading == page else f"[{page}: {_lower(heading)}]({name}#{_slug(heading)})"
-            rows.append(f"| {link} | {' | '.join(cells)} |")
-    return "\n".join([f"| recipe | {' | '.join(titles)} |", "| --- " * (1 + len(titles)) + "|", *rows])
-
-
-def _tab(title: str, number: int) -> str:
-    """The anchor of a tab, the titles of which come back with each recipe of a page."""
-    return _slug(title) + (f"_{number}" if number else "")
-
-
-def _slug(heading: str) -> str:
-    return heading.lower().replace(" ", "-")
-
-
-def _lower(heading: str) -> str:
-    return heading[0].lower() + heading[1:]
 
 
 def answers() -> str:

@@ -23,7 +23,6 @@ import jax
 import numpy as np
 import pytest
 from support.cases import Case
-from trigru.common.port.compilation import Programs, count_programs
 from trigru.impls import get_port, port_names, unavailable
 
 # what is claimed is claimed within one worker; the font cache is not made anew for each
@@ -32,7 +31,6 @@ _CACHE = tempfile.TemporaryDirectory(prefix="trigru-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS = pytest.StashKey[Programs]()
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # for tests alone: never set where anything is timed
@@ -41,13 +39,6 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # the same HLO, but LLVM takes less time over it
 jax.config.update("jax_disable_most_optimizations", True)
-
-
-def pytest_configure(config):
-    """Count the programs that XLA makes and those that it takes from its cache."""
-    counting = count_programs()
-    config.stash[PROGRAMS] = counting.__enter__()
-    config.add_cleanup(lambda: counting.__exit__(None, None, None))
 
 
 #: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long` runs it.
@@ -59,10 +50,10 @@ LONG = (
     "bench/proving/test_prover.py::test_a_question_that_kills_hangs_or_ends",
     "bench/proving/test_prover.py::test_damaged_programs",
     "bench/test_devices.py",
-    "bench/test_hosts.py",
+    "bench/test_hosts.py::test_hosts_that_are_started_differently",
+    "bench/test_hosts.py::test_hosts_verify_together",
     "bench/timing/test_coldstart.py::test_a_start",
     "bench/timing/test_worker.py::test_the_second_process_compiles",
-    "bench/upgrades/test_facts.py",
     "bench/upgrades/test_parts.py::test_every_part",
     "common/equality/test_verification.py::test_a_failed_row_is_told_by_the_fewest_levels",
     "common/equality/test_verification.py::test_assert_equivalent_names_what_differs",
@@ -93,28 +84,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.long)
         elif name.startswith(QUICK):
             item.add_marker(pytest.mark.quick)
-
-
-def pytest_sessionfinish(session):
-    """A worker of pytest-xdist tells its counts to the process that prints."""
-    if hasattr(session.config, "workeroutput"):
-        programs = session.config.stash[PROGRAMS]
-        session.config.workeroutput["programs"] = programs.compiled, programs.reused
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node):
-    """Takes a worker's counts; a worker that died has none."""
-    programs = node.config.stash[PROGRAMS]
-    compiled, reused = getattr(node, "workeroutput", {}).get("programs", (0, 0))
-    programs.compiled, programs.reused = programs.compiled + compiled, programs.reused + reused
-
-
-def pytest_terminal_summary(terminalreporter):
-    """So that the cache cannot hide what compiles anew at each run. Child processes of tests are not counted."""
-    programs = terminalreporter.config.stash[PROGRAMS]
-    cache = jax.config.jax_compilation_cache_dir
-    terminalreporter.write_line(f"programs: {programs.compiled} compiled, {programs.reused} taken from {cache}")
 
 
 def pytest_generate_tests(metafunc):

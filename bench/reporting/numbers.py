@@ -53,8 +53,8 @@ def format_time(time_s: float) -> str:
 def format_time_range(time_s: float, low_s: float, high_s: float) -> str:
     """Seconds with a range about them, in the unit that reads best for the first.
 
-    >>> format_time_range(12.3e-6, 11.9e-6, 0.0004)
-    '12.3 µs [11.9, 400.0]'
+    >>> format_time_range(12.3e-6, 11.9e-6, 0.0004), format_time_range(1234.0, 1200.0, 1300.0)
+    ('12.3 µs [11.9, 400.0]', '1234 s [1200, 1300]')
     """
     unit, scale = _unit(time_s, _TIMES)
     digits = max(0, 2 - max(0, floor(log10(time_s / scale))))

@@ -5,18 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import tabs
 
 ROOT = Path(__file__).parents[2]
 PATHS = re.findall(r"<!-- model of (\S+) -->", (ROOT / "docs" / "code.md").read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def tabs(monkeypatch):
-    """The hooks of the site."""
-    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
-    import tabs
-
-    return tabs
 
 
 def test_every_port_is_shown():
@@ -25,7 +17,7 @@ def test_every_port_is_shown():
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_model_runs_alone_and_has_no_adapter(tabs, path):
+def test_a_model_runs_alone_and_has_no_adapter(path):
     code = tabs.model_of(path)
     assert "PORT" not in code
     namespace = {"__name__": "shown"}
@@ -33,13 +25,13 @@ def test_a_model_runs_alone_and_has_no_adapter(tabs, path):
     assert "GRU" in namespace or "gru" in namespace
 
 
-def test_the_page_has_the_code_in_its_tabs(tabs):
+def test_the_page_has_the_code_in_its_tabs():
     shown = tabs.on_page_markdown("    <!-- model of impls/pure.py -->")
     assert shown.startswith("    ```python\n")
     assert shown.endswith("```")
 
 
-def test_the_classes_beside_each_other_are_whole(tabs):
+def test_the_classes_beside_each_other_are_whole():
     """Every statement is there, but for docstrings."""
     for path in tabs.BESIDE.values():
         body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body

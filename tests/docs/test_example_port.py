@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import jax
-import pytest
 from trigru.common.equality.checks import CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,7 @@ def run(*arguments, cwd, path=None):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
 
 
-def install(folder, edit=lambda source: source):
+def install(folder, edit):
     """Install a copy of the package, its module edited, and return the folder that it is in."""
     shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
     module = folder / "source" / "gru_by_hand.py"
@@ -40,18 +39,13 @@ def install(folder, edit=lambda source: source):
     return folder / "packages"
 
 
-def verify(*arguments, **options):
-    return run("trigru.bench.cli", "verify", *arguments, **options)
+def verify(*arguments, folder, edit=lambda source: source):
+    """Run the command in a folder where the package was installed."""
+    return run("trigru.bench.cli", "verify", "--port", "by-hand", *arguments, cwd=folder, path=install(folder, edit))
 
 
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory):
-    """Where the example is installed."""
-    return install(tmp_path_factory.mktemp("example"))
-
-
-def test_the_example_is_found_and_passes_every_check(packages, tmp_path):
-    found = verify("--port", "by-hand", "--dtype", "float64", "--format", "json", cwd=tmp_path, path=packages)
+def test_the_example_is_found_and_passes_every_check(tmp_path):
+    found = verify("--dtype", "float64", "--format", "json", folder=tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr
     data = json.loads(found.stdout)
     assert data["passed"]
@@ -60,20 +54,11 @@ def test_the_example_is_found_and_passes_every_check(packages, tmp_path):
     assert {m["check"] for m in data["measurements"]} == {check.name for check in CHECKS} - {"class"}
 
 
-def test_the_example_stands_beside_our_own_ports(packages, tmp_path):
-    chosen = ("--check", "conversion", "--format", "json")
-    found = verify("--port", "by-hand", "--port", "pure", *chosen, cwd=tmp_path, path=packages)
-    assert found.returncode == 0, found.stdout + found.stderr
-    data = json.loads(found.stdout)
-    assert data["passed"]
-    assert {m["port"] for m in data["measurements"]} == {"by-hand", "pure"}
-
-
 def test_a_fault_in_the_package_is_noticed_and_its_port_named(tmp_path):
     def without_b_hn(source):
         assert source.count(B_HN) == 1
         return source.replace(B_HN, "")
 
-    found = verify("--port", "by-hand", "--check", "closed", cwd=tmp_path, path=install(tmp_path, without_b_hn))
+    found = verify("--check", "closed", folder=tmp_path, edit=without_b_hn)
     assert found.returncode == 1, found.stderr
     assert "FAILED by-hand: sequence: " in found.stdout

@@ -1,4 +1,4 @@
-"""What sentences of the docs say of committed results is what the results say."""
+"""Sentences of the docs about committed results say what the results say, page by page."""
 
 from functools import cache
 from pathlib import Path
@@ -12,15 +12,12 @@ from trigru.bench.analysis.speedups import speedups
 from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
 
 ROOT = Path(__file__).parents[2]
-WORKLOADS = ("question", "medium", "long", "large")
+PORTS = ("pure", "linen", "nnx", "equinox")
+PHASES = ("step", "forward", "train_step")
 #: The rows that docs/which-framework.md and docs/claims.md show.
 SITUATIONS = (
-    ("question", "step"),
-    ("question", "forward"),
-    ("question", "train_step"),
-    ("vowels", "train_step"),
-    ("medium", "train_step"),
-    ("large", "train_step"),
+    *(("question", phase) for phase in PHASES),
+    *((workload, "train_step") for workload in ("vowels", "medium", "large")),
 )
 
 
@@ -29,163 +26,126 @@ def run(name):
     return load(ROOT / "docs" / "results" / f"{name}.json.gz")
 
 
-def facts(name, workload, phase, arm):
-    """Of an arm of a run."""
-    (found,) = (
-        b for b in run(name).benchmarks if (str(b.arm.workload), b.arm.phase, b.arm.name) == (workload, phase, arm)
-    )
-    return found
+@cache
+def rows():
+    """The rows of the published answer, by situation."""
+    return {(str(row.workload), row.phase): row for row in answer(run("cpu")).rows}
+
+
+def facts(workload, phase, *names, of="cpu"):
+    """The arms of a run in a situation, by name, in this order."""
+    at = {b.arm.name: b for b in run(of).benchmarks if (str(b.arm.workload), b.arm.phase) == (workload, phase)}
+    return [at[name] for name in names]
+
+
+def interval(benchmark):
+    return f"{benchmark.ratio:.2f} [{benchmark.ratio_low:.2f}, {benchmark.ratio_high:.2f}]"
 
 
 def says(page, *sentences):
-    """Whether a page has the sentences, however its lines are broken."""
-    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    """Whether a page of the docs has the sentences, however its lines are broken."""
+    text = " ".join((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").split())
     for sentence in sentences:
         assert sentence in text
 
 
-def test_the_layouts_make_the_difference_in_the_published_run():
-    linen, nnx = (facts("cpu", "question", "train_step", arm) for arm in ("linen[apply]", "nnx[split-merge]"))
-    shown = [f"{f.ratio:.2f} [{f.ratio_low:.2f}, {f.ratio_high:.2f}]" for f in (linen, nnx)]
-    says("docs/measurement-method.md", f"linen takes {shown[0]} and NNX {shown[1]}.")
-
-
-def test_transposes_of_equinox():
-    equinox, pure = (
-        facts("cpu", "medium", "train_step", arm).facts.program for arm in ("equinox[partition]", "pure[jit]")
-    )
+def test_the_method_of_measurement():
+    functional = ("linen[apply]", "nnx[split-merge]", "equinox[partition]")
+    linen, nnx, _ = map(interval, facts("question", "train_step", *functional))
+    equinox, pure = (b.facts.program.transposes for b in facts("medium", "train_step", functional[2], "pure[jit]"))
+    for workload in ("tiny", "medium"):
+        assert min(facts(workload, "train_step", *functional), key=lambda b: b.ratio).arm.port == "linen"
     says(
-        "docs/measurement-method.md",
-        f"({equinox.transposes} times in the train step of `medium`, where plain JAX has {pure.transposes})",
+        "measurement-method",
+        f"linen takes {linen} and NNX {nnx}.",
+        f"({equinox} times in the train step of `medium`, where plain JAX has {pure})",
+        "on `tiny` and `medium`, linen's train step is the fastest.",
     )
-    for phase in ("forward", "train_step", "step"):
-        program = facts("cpu", "question", phase, "equinox[partition]").facts.program
-        assert program.transposes == 0, "on one sequence"
 
 
-@pytest.mark.parametrize("workload", ["tiny", "medium"])
-def test_linen_trains_fastest_on_these(workload):
-    ratios = {
-        arm: facts("cpu", workload, "train_step", arm).ratio
-        for arm in ("linen[apply]", "nnx[split-merge]", "equinox[partition]")
-    }
-    assert min(ratios, key=ratios.get) == "linen[apply]"
-    says("docs/measurement-method.md", "on `tiny` and `medium`, linen's train step is the fastest.")
-
-
-def test_what_the_fused_kernel_gains_and_takes():
+def test_the_fused_kernel_in_a_train_step():
     found = {(str(s.benchmark.arm.workload), s.benchmark.arm.port): s for s in speedups(run("kernel"))}
-    assert not [at for at, speedup in found.items() if speedup.verdict == "slower"]
-    says("docs/kernel.md", "In no framework was it shown to be slower than the framework's own cell")
+    assert "slower" not in {speedup.verdict for speedup in found.values()}
     exception = found.pop(("question", "linen")).temp_share
     shares = [speedup.temp_share for speedup in found.values()]
     says(
-        "docs/kernel.md",
+        "kernel",
+        "In no framework was it slower than the framework's own cell",
         f"takes {min(shares):.2f} to {max(shares):.2f} times the temporary memory of the frameworks' own cells, "
         f"except in linen with 200 units on one sequence: {exception:.2f} times",
     )
-
-
-def test_that_versions_differ_is_said_of_linen():
     for name in ("kernel", "cpu"):
-        linen, jax = (facts(name, "question", "train_step", "linen[apply]"), run(name).trigru.machine.versions["jax"])
-        shown = f"{linen.ratio:.2f} [{linen.ratio_low:.2f}, {linen.ratio_high:.2f}] times"
-        says("docs/kernel.md", shown, f"(jax {jax})")
+        (linen,) = facts("question", "train_step", "linen[apply]", of=name)
+        says("kernel", f"{interval(linen)} times", f"(jax {run(name).trigru.machine.versions['jax']})")
 
 
 @pytest.mark.parametrize("kernel", ["stock", "fused"])
 def test_how_near_large_is_to_the_machines_limit(kernel):
-    shares = [
-        limit_of(run("kernel"), b)[1]
-        for b in run("kernel").benchmarks
-        if str(b.arm.workload) == "large"
-        and b.arm.kernel == kernel
-        and b.arm.port in ("pure", "linen", "nnx", "equinox")
-        and b.arm.role != "duplicate"
-    ]
-    low, high = (f"{100 * share:.0f}" for share in (min(shares), max(shares)))
-    says("docs/kernel.md", f"{kernel} runs at {low} to {high} % of the rate")
+    arms = [b for b in run("kernel").benchmarks if (str(b.arm.workload), b.arm.kernel) == ("large", kernel)]
+    shares = [100 * limit_of(run("kernel"), b)[1] for b in arms if b.arm.port in PORTS and b.arm.role != "duplicate"]
+    says("kernel", f"{kernel} runs at {min(shares):.0f} to {max(shares):.0f} % of the rate")
 
 
-def test_no_forward_pass_of_the_kernel_is_slower_than_that_of_onnx_runtime():
-    found = [s for s in speedups(run("inference"), "peers") if s.other.arm.port == "onnxruntime"]
-    assert len(found) == 16, "four ports on four workloads"
-    assert {s.verdict for s in found} == {"faster", "indistinguishable"}
-    assert {s.verdict for s in found if str(s.benchmark.arm.workload) == "long"} == {"faster"}
-    says("docs/kernel.md", "In no framework was the kernel's forward pass found slower than ONNX Runtime's.")
-
-
-def test_what_the_kernel_does_to_a_forward_pass():
+def test_the_fused_kernel_in_a_forward_pass():
     verdicts = {(str(s.benchmark.arm.workload), s.benchmark.arm.port): s.verdict for s in speedups(run("inference"))}
-    assert {verdicts[workload, port] for workload in WORKLOADS for port in ("pure", "nnx")} == {"indistinguishable"}
-    assert [found for found, verdict in verdicts.items() if verdict == "slower"] == [("question", "linen")]
-    faster = {found for found, verdict in verdicts.items() if verdict == "faster"}
-    assert faster == {("long", "linen"), ("long", "equinox")}
-    says("docs/kernel.md", "The forward pass is the same loop as plain JAX's and NNX's.")
+    assert {word for (_, port), word in verdicts.items() if port in ("pure", "nnx")} == {"indistinguishable"}
+    onnx = [s.verdict for s in speedups(run("inference"), peers=True) if s.other.arm.port == "onnxruntime"]
+    assert len(onnx) == 16, "four ports on four workloads"
+    assert {*onnx} == {"faster", "indistinguishable"}
+    says(
+        "kernel",
+        "The forward pass is the same loop as plain JAX's and NNX's.",
+        "In no framework was the kernel's forward pass found slower than ONNX Runtime's.",
+    )
 
 
-def test_call_styles_matter_in_one_step_and_frameworks_differ_little_in_a_large_model():
-    rows = {(str(row.workload), row.phase): row for row in answer(run("cpu")).rows}
+def test_which_framework():
     for workload in ("tiny", "question", "vowels", "medium"):
-        step = rows[workload, "step"]
+        step = rows()[workload, "step"]
         between = max(max(d.ratio, 1 / d.ratio) for d in step.pairs["functional"])
         assert max(d.ratio for d in step.styles.values()) > between, workload
-    says("docs/which-framework.md", "In one time step a call, the call style matters more than the framework.")
     for way in ("documented", "functional"):
-        assert all(0.94 < d.ratio < 1.06 for d in rows["large", "train_step"].pairs[way])
-    says("docs/which-framework.md", "**the three differ by a few per cent,** as documented and in functional style")
-
-
-def test_versions_matter():
-    """To linen's train step on one sequence."""
-    new, old = (facts(name, "question", "train_step", "linen[train_state]") for name in ("cpu", "cpu-py311"))
+        assert all(0.94 < d.ratio < 1.06 for d in rows()["large", "train_step"].pairs[way])
+    new, old = (facts("question", "train_step", "linen[train_state]", of=name)[0] for name in ("cpu", "cpu-py311"))
     assert new.ratio_high < old.ratio_low
     assert {"0.10": round(old.ratio, 2), "0.12": round(new.ratio, 2)} == BY_SERIES
     assert {run(name).datetime[:10] for name in ("cpu", "cpu-py311")} == {PUBLISHED}
-    says("docs/which-framework.md", "**It depends on your versions**, too:")
+    shares = []  # of what the functional style saves, where that is faster
+    for at in SITUATIONS[:-1]:
+        arms = facts(*at, "nnx[nnx.jit]", "nnx[split-merge]", "nnx[nnx.jit-tree]", "nnx[cached_partial]")
+        most, *others = (difference(run("cpu"), arms[0], arm).difference_s for arm in arms[1:])
+        shares += [100 * saved / most for saved in others]
+    says(
+        "which-framework",
+        "In one time step a call, the call style matters more than the framework.",
+        "**the three differ by a few per cent,** as documented and in functional style",
+        "**It depends on your versions**, too:",
+        f"each of the two saves {min(shares):.0f} to {max(shares):.0f} % of what that saves",
+    )
 
 
-def test_what_the_remedies_of_nnx_save():
-    """As a share of what the functional style saves, where that is faster."""
-    shares = []
-    for workload, phase in SITUATIONS[:-1]:
-        documented, functional, *remedies = (
-            next(b for b in run("cpu").groups()[facts("cpu", workload, phase, "pure[jit]").group] if b.name == name)
-            for name in ("nnx[nnx.jit]", "nnx[split-merge]", "nnx[nnx.jit-tree]", "nnx[cached_partial]")
-        )
-        most = difference(run("cpu"), documented, functional).difference_s
-        shares += [difference(run("cpu"), documented, arm).difference_s / most for arm in remedies]
-    least, most = (f"{100 * share:.0f}" for share in (min(shares), max(shares)))
-    says("docs/which-framework.md", f"each of the two saves {least} to {most} % of what that saves")
-
-
-def two(workload, phase, way, port, other="equinox"):
-    """Of a framework against another, the difference in a row of the published run."""
-    (row,) = (r for r in answer(run("cpu")).rows if (str(r.workload), r.phase) == (workload, phase))
-    (found,) = (d for d in row.pairs[way] if {d.one.partition("[")[0], d.other.partition("[")[0]} == {port, other})
-    assert found.one.startswith(port)
+def against_equinox(port, workload, phase, way="documented"):
+    """The difference between a framework and Equinox in a row of the published run."""
+    pairs = rows()[workload, phase].pairs[way]
+    (found,) = (d for d in pairs if (d.one.partition("[")[0], d.other.partition("[")[0]) == (port, "equinox"))
     return found
 
 
-def test_what_the_page_of_claims_says():
-    small = [two("tiny", phase, "documented", "nnx").ratio for phase in ("step", "forward", "train_step")]
-    assert [round(min(small)), round(max(small))] == [3, 8]
-    assert f"{two('question', 'step', 'documented', 'nnx').ratio:.1f}" == "2.7"
-    assert two("medium", "train_step", "documented", "nnx").verdict == "indistinguishable"
-    alike = [two(*at, "functional", "nnx").ratio for at in (("tiny", "step"), ("tiny", "forward"), *SITUATIONS)]
-    assert all(1 / 1.15 < ratio < 1.15 for ratio in alike)
+def test_the_page_of_claims():
+    small = [against_equinox("nnx", "tiny", phase).ratio for phase in PHASES]
+    step = against_equinox("nnx", "question", "step").ratio
+    assert against_equinox("nnx", "medium", "train_step").verdict == "indistinguishable"
+    for at in (("tiny", "step"), ("tiny", "forward"), *SITUATIONS):
+        assert 1 / 1.15 < against_equinox("nnx", *at, "functional").ratio < 1.15
+    assert all(1.8 < 1 / against_equinox("linen", "tiny", phase).ratio < 2.3 for phase in PHASES)
+    costs = {at: row.styles for at, row in rows().items()}
+    train, one = (costs["question", phase]["nnx"] for phase in ("train_step", "step"))
+    assert train.difference_low_s > one.difference_high_s
+    assert "slower" not in {costs["large", "train_step"][port].verdict for port in ("nnx", "equinox")}
     says(
-        "docs/claims.md",
-        "3 to 8 times at the smallest size, 2.7 times in one step of 200 units",
+        "claims",
+        f"{min(small):.0f} to {max(small):.0f} times at the smallest size, {step:.1f} times in one step of 200 units",
         "no difference was shown. In functional style, they are within 15 % of each other at every size here",
+        "about twice at the smallest size",
+        "longer where an optimiser goes along, hidden by long calls",
     )
-    linen = [two("tiny", phase, "documented", "linen").ratio for phase in ("step", "forward", "train_step")]
-    assert all(1.8 < 1 / ratio < 2.3 for ratio in linen)
-    says("docs/claims.md", "about twice at the smallest size")
-    nnx, equinox = (
-        {(str(row.workload), row.phase): row.styles[port] for row in answer(run("cpu")).rows}
-        for port in ("nnx", "equinox")
-    )
-    assert nnx["question", "train_step"].difference_low_s > nnx["question", "step"].difference_high_s
-    assert "slower" not in (nnx["large", "train_step"].verdict, equinox["large", "train_step"].verdict)
-    says("docs/claims.md", "longer where an optimiser goes along, hidden by long calls")

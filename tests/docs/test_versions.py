@@ -10,22 +10,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import versions
 from trigru.bench.analysis.answer import WAYS
 from trigru.common.files import read_whole
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def versions(monkeypatch):
-    """The module beside the script that writes the docs."""
-    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
-    import versions
-
-    return versions
-
-
-def test_versions_beside_each_other(versions, tmp_path):
+def test_versions_beside_each_other(tmp_path):
     shutil.copy(ROOT / "docs" / "results" / "cpu.json.gz", tmp_path / "cpu.json.gz")
     assert versions.version_tables(tmp_path).startswith("One set of versions was measured: python ")
     shutil.copy(tmp_path / "cpu.json.gz", tmp_path / "cpu-py311.json.gz")
@@ -39,7 +31,7 @@ def test_versions_beside_each_other(versions, tmp_path):
     ("before", "after", "said"),
     [(["nnx"], ["nnx"], "yes"), (["nnx", "linen"], ["linen"], "in part"), (["nnx"], ["linen"], "**no**")],
 )
-def test_whether_two_sets_give_the_same_answer(versions, before, after, said):
+def test_whether_two_sets_give_the_same_answer(before, after, said):
     old, new = (
         SimpleNamespace(row=lambda *_, names=names: SimpleNamespace(fastest=dict.fromkeys(WAYS, names)))
         for names in (before, after)
@@ -47,7 +39,7 @@ def test_whether_two_sets_give_the_same_answer(versions, before, after, said):
     assert versions._winners(old, new, "a step", "tiny", "step")[-1] == said
 
 
-def test_versions_that_disagree(versions, tmp_path, monkeypatch):
+def test_versions_that_disagree(tmp_path, monkeypatch):
     content = read_whole(ROOT / "docs" / "results" / "cpu.json.gz").decode()
     (date,) = set(re.findall(r'"datetime": ?"(2\d{3}-[^"]+)"', content))
     (tmp_path / "cpu.json.gz").write_bytes(gzip.compress(content.encode()))

@@ -1,9 +1,6 @@
-"""The recipes of the docs as programs, and one way to call what each of them makes, whatever its framework."""
+"""One way to call what the recipes of the docs make, whatever the framework."""
 
-import ast
 import contextlib
-import re
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,75 +10,12 @@ from typing import Any
 import equinox as eqx
 import jax
 from flax import nnx
+from recipes import FOLDER, Program
 from trigru.common.parameters.layouts import flatten
 from trigru.common.parameters.record import config_of
 from trigru.impls import get_port
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs" / "recipes"
 TITLES = {"linen": "Flax linen", "nnx": "Flax NNX", "equinox": "Equinox"}
-_HEADING = re.compile(r"^#+ (.+)$")
-_TAB = re.compile(r'^=== "(.+)"$')
-_FENCE = re.compile(r"^( *)```python$")
-
-
-@dataclass(frozen=True)
-class Program:
-    """A tab's code on a page, and what the frameworks share below it.
-
-    Args:
-        page: its file's name.
-        heading: that it stands below.
-        title: of its tab.
-        code: without the tab's indentation.
-        line: of the page, before the code.
-    """
-
-    page: str
-    heading: str
-    title: str
-    code: str
-    line: int
-
-
-def programs() -> list[Program]:
-    """Every tab of every recipe, in order."""
-    return [program for page in sorted(FOLDER.glob("*.md")) if page.stem != "index" for program in _of(page)]
-
-
-def _of(page: Path) -> list[Program]:
-    found, heading, title = [], "", ""
-    lines = iter(enumerate(page.read_text(encoding="utf-8").splitlines(), 1))
-    for number, line in lines:
-        if match := _HEADING.match(line):
-            heading = match[1]
-        elif match := _TAB.match(line):
-            title = match[1]
-        elif match := _FENCE.match(line):
-            code = []
-            for _, inside in lines:
-                if inside == f"{match[1]}```":
-                    break
-                code.append(inside)
-            text = textwrap.dedent("\n".join(code)) + "\n"
-            if match[1]:
-                found.append(Program(page.name, heading, title, text, number))
-            else:  # what the frameworks share goes on each tab's code
-                found = [replace(p, code=p.code + text) if p.heading == heading else p for p in found]
-    return found
-
-
-def frameworks_in(code: str) -> set[str]:
-    """The frameworks that code imports."""
-    modules = {"flax.linen": "linen", "flax.nnx": "nnx", "equinox": "equinox"}
-    modules |= {f"trigru.impls.{framework}": framework for framework in TITLES}
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {framework for name, framework in modules.items() if any(f"{n}.".startswith(f"{name}.") for n in names)}
 
 
 @dataclass(frozen=True)
@@ -153,7 +87,7 @@ class Recipe:
     def edited(self, old: str, new: str) -> "Recipe":
         """The recipe with another line, run anew."""
         assert self.program.code.count(old) == 1, f"{old!r} is to be found once"
-        changed = Program(**vars(self.program) | {"code": self.program.code.replace(old, new)})
+        changed = replace(self.program, code=self.program.code.replace(old, new))
         return Recipe(changed, self.framework, self.folder)
 
     @property

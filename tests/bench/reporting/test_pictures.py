@@ -27,6 +27,7 @@ def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
     assert ratios[:3] == [linen.ratio, nnx.ratio, row.cells["functional"]["nnx"].ratio]
     texts = [text.get_text() for text in axes.texts]
     assert len([text for text in texts if "→" in text]) == 2, "linen is documented in functional style"
+    assert not any(text.get_annotation_clip() for text in axes.texts), "they stand beside the axes"
     filled = [container.lines[0].get_markerfacecolor() for container in axes.containers]
     assert [fill != "none" for fill in filled[:3]] == [True, False, True]
 

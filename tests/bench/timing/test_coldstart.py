@@ -134,6 +134,14 @@ print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True
     assert 100e6 < int(run_code(code)) < 250e6
 
 
+def test_memory_is_known_where_there_is_no_proc(monkeypatch):
+    def refuse(*_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert 50e6 < coldstart._peak_bytes() < 50e9
+
+
 def test_a_port_that_cannot_start_is_told_in_its_own_words():
     with pytest.raises(ColdStartError, match="^the cold start of 'jaxx' failed: .*: unknown port 'jaxx'. Known: p"):
         measure_cold_start("jaxx")

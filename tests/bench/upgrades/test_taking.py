@@ -1,9 +1,10 @@
-"""A snapshot whose process dies."""
+"""A snapshot whose process dies, or lacks a framework."""
 
 from trigru.bench.processes.child import ChildDiedError
 from trigru.bench.proving.prover import Prover
 from trigru.bench.upgrades import taking
 from trigru.bench.upgrades.record import Subject
+from trigru.bench.upgrades.worker import Request, answer_request
 
 
 def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
@@ -19,3 +20,13 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch):
         "pure:fused": "it was killed",
         "jax, optax": "it was killed",
     }
+
+
+def test_each_subject_of_a_framework_that_is_missing_says_so(monkeypatch):
+    monkeypatch.setattr("trigru.impls.unavailable", lambda name: f"{name} is not installed")
+    found = []
+    answer_request(Request("nnx", ["nnx", "nnx:fused"], "", None), found.append)
+    assert [(subject.name, subject.missing) for subject in found] == [
+        ("nnx", "nnx is not installed"),
+        ("nnx:fused", "nnx is not installed"),
+    ]

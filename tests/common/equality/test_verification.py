@@ -36,13 +36,6 @@ def test_errors_are_relative_to_the_largest_reference_magnitude():
     assert np.isnan(relative_error([np.nan], [1.0]))
 
 
-def test_a_case_has_the_lengths_that_matter():
-    case = Case.random(4, 7, 2, 3)
-    assert set(case.lengths[:2].tolist()) == {0, 7}
-    assert 0 < case.resets.sum() < case.resets.size
-    assert all(Case.random(1, 5, 2, 2, seed=seed).lengths[0] >= 1 for seed in range(20))
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,6 +106,13 @@ def test_what_cannot_be_compared_has_failed(change, problem):
     assert not found.passed
     assert found.error is None
     assert re.search(problem, str(found.problem))
+
+
+@pytest.mark.parametrize("phase", ["jvp", "hvp", "penalty"])
+def test_a_derivative_along_a_direction_is_compared(phase):
+    row = replace(SINGLY, rows=lambda port: [USUAL | {"phase": phase}])
+    (found,) = verify([PURE], checks=[row], dtypes=["float64"])
+    assert found.passed, found.problem
 
 
 def measured(*parts, port=PURE, exact=False):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from trigru.common.compat import enable_x64
 from trigru.common.parity.departure import Search
+from trigru.common.parity.mending import Mending
 from trigru.common.parity.places import places_of
 from trigru.common.parity.starts import moved_starts
 from trigru.common.parity.tape import TraceTape
@@ -104,6 +105,24 @@ def search(first, second):
 @pytest.mark.parametrize("text", [GATED, IN_A_LOOP, TRANSPOSED])
 def test_the_same_function_parts_nowhere(tape_of, text):
     assert list(places_of(search(tape_of(GATED, "reference"), tape_of(text, "candidate")))) == []
+
+
+@pytest.mark.parametrize(("function", "apart"), [(lambda x, w: x @ w, 6), (lambda x, w: x @ w.T, 1)])
+def test_a_product_tells_by_what_it_sums_how_a_square_weight_lies(function, apart):
+    tape = TraceTape(jax.make_jaxpr(function)(np.float32(X), np.float32(W)), [X[None], W[None]])
+    assert tape.summed_over(tape.arguments[1]) == (frozenset({apart}),)
+
+
+def test_a_step_may_have_more_operands_than_its_counterpart(tape_of):
+    two = tape_of("def model(x):\n    return jnp.concatenate([jnp.sin(x), jnp.cos(x)])\n", "reference")
+    three = tape_of("def model(x):\n    return jnp.concatenate([jnp.sin(x), x, x])[:10]\n", "candidate")
+    (step,) = (step for step in three.steps if step.operation == "concatenate")
+    assert [other.operation for other in search(two, three).counterparts(step)] == ["concatenate"]
+
+
+def test_no_change_is_tried_when_time_is_up(tape_of, monkeypatch):
+    monkeypatch.setattr("trigru.common.parity.mending.TRYING_S", -1.0)
+    assert Mending(search(tape_of(GATED, "reference"), tape_of(GATED, "candidate"))).late
 
 
 def test_parts_of_a_fused_array_agree(tape_of):

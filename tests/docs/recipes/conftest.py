@@ -1,7 +1,8 @@
 """A recipe runs once in each framework for all tests of its module, which names it: RECIPE = "page.md#heading"."""
 
 import pytest
-from support.recipes import TITLES, Recipe, programs
+from recipes import programs
+from support.recipes import TITLES, Recipe
 
 
 @pytest.fixture(scope="module", params=TITLES)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from support.recipes import ROOT
+from recipes import ROOT
 
 RECIPE = "devices.md"
 ASKED = """

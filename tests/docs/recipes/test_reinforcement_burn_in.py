@@ -5,8 +5,8 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
+from recipes import FOLDER
 from support.arrays import assert_bits, assert_near
-from support.recipes import FOLDER
 from trigru.common.parameters.layouts import flatten
 
 RECIPE = "reinforcement.md#Burn in from a stored state"

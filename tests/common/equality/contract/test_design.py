@@ -91,6 +91,10 @@ def test_a_named_row_has_data_and_a_model(row):
         assert (getattr(data, name) is not None) == (row[name] not in ("none", "handed out"))
 
 
+def test_rows_one_by_one_have_one_unusual_level_or_two():
+    assert {len(unusual(row)) for row in one_by_one()} == {0, 1, 2}
+
+
 def test_sets_of_values_differ_and_keep_the_parameters():
     data = data_of(whole_row({"lengths": "passed", "resets": "passed", "carry": "passed"}))
     assert len({a.tobytes() for a in data.x}) == len(data.values) > 4
