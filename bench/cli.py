@@ -187,6 +187,16 @@ def convert(
         str | None,
         typer.Option("--to", help="canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold."),
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", help="The GRU's place in a larger file, as params.GRU_0 (repeatable with --whole)."),
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="A name of the file's own, as weight_ih=Wi (repeatable).")
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Write the other arrays of the file, too. Default --at: every GRU.")
+    ] = False,
 ) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
@@ -196,7 +206,7 @@ def convert(
     """
     from .commands import convert
 
-    convert.convert(source, target, to)
+    convert.convert(source, target, to, at, name, whole)
 
 
 @app.command()

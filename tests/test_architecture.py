@@ -179,7 +179,7 @@ PUBLIC = {
     ),
     "trigru.common.gru.fused": "Weights fused_scan",
     "trigru.impls": "get_port get_style own_ports port_names unavailable",
-    "trigru.impls.checkpoints": "Converted convert layouts read write",
+    "trigru.impls.checkpoints": "Converted convert exchange exchange_in_file layouts read write",
     "trigru.impls.equinox": "GRU PORT time_major",
     "trigru.impls.linen": "GRU PORT Model",
     "trigru.impls.nnx": "GRU PORT GRUCell",

@@ -68,20 +68,22 @@ def compare(make_arms: Callable[[], Arms]) -> None:
         print(f"{name}: {time_ms:.4g} ms, {r.ratio:.3f} [{r.low:.3f}, {r.high:.3f}], {found}")
 
 
-def measure(make_arms: Callable[[], Arms], what: str = "arms") -> dict[str, tuple[float, Comparison, str]]:
+def measure(
+    make_arms: Callable[[], Arms], what: str = "arms", processes: int = PROCESSES
+) -> dict[str, tuple[float, Comparison, str]]:
     """Time arms in processes one after the other: milliseconds, the ratio to the first, and the verdict of each.
 
     `make_arms` is a function of a module, for a process to import.
     """
     spawn, times_s = multiprocessing.get_context("spawn"), []
-    for number in range(PROCESSES):
+    for number in range(processes):
         with spawn.Pool(1) as pool:
             times_s.append(pool.apply(time_arms, (make_arms, number)))
-        print(f"{what}: process {number + 1} of {PROCESSES}", flush=True)
+        print(f"{what}: process {number + 1} of {processes}", flush=True)
     log_s = {name: np.log(np.concatenate([of_process[name] for of_process in times_s])) for name in times_s[0]}
-    baseline, process = next(iter(log_s)), [number for number in range(PROCESSES) for _ in range(ROUNDS)]
+    baseline, process = next(iter(log_s)), [number for number in range(processes) for _ in range(ROUNDS)]
     ratios = {name: as_ratio(effect_of(of_arm - log_s[baseline], process)) for name, of_arm in log_s.items()}
-    floor = noise_floor(ratios[DUPLICATE], PROCESSES)
+    floor = noise_floor(ratios[DUPLICATE], processes)
     return {name: (1e3 * float(np.exp(np.median(log_s[name]))), r, verdict(r, floor)) for name, r in ratios.items()}
 
 

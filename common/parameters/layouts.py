@@ -91,14 +91,7 @@ class Layout:
 
     def tree(self, params: GRUParams | ClassifierParams) -> dict[str, Any]:
         """The arrays of `flat`, as a tree of dicts."""
-        tree: dict[str, Any] = {}
-        for name, array in self.flat(params).items():
-            *path, last = name.split(".")
-            level = tree
-            for key in path:
-                level = level.setdefault(key, {})
-            level[last] = array
-        return tree
+        return nested(self.flat(params))
 
     def record(self, flat: Mapping[str, Any]) -> GRUParams | ClassifierParams:
         """The canonical record of this layout's arrays, and the inverse of `flat`.
@@ -183,6 +176,22 @@ def flatten(tree: Any) -> dict[str, Any]:
             raise InputError(f"has two arrays called {name}: expected one.")
         flat[name] = leaf
     return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree of dicts whose keys are the parts of dotted names.
+
+    >>> nested({"cell.bias": 1, "cell.hn.kernel": 2})
+    {'cell': {'bias': 1, 'hn': {'kernel': 2}}}
+    """
+    tree: dict[str, Any] = {}
+    for name, leaf in flat.items():
+        *path, last = name.split(".")
+        level = tree
+        for key in path:
+            level = level.setdefault(key, {})
+        level[last] = leaf
+    return tree
 
 
 def _gate(row: Row, array: np.ndarray) -> np.ndarray:

@@ -35,5 +35,5 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray
     """Write a safetensors file, whole or not at all, which says of what kind its arrays are."""
     from safetensors.numpy import save
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     write_whole(Path(path), save(contiguous, metadata={"format": f"trigru.{kind}", "version": "1"}))

@@ -1,18 +1,20 @@
 """Parameters from one framework's layout to another's, in memory and on disk. Files are not trusted: none runs code."""
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import InputError, ParamsFileError, TrigruError, UnavailableError, UnknownNameError, brief, either
 from ...common.parameters.detection import recognise
-from ...common.parameters.layouts import CANONICAL, TORCH, Layout
+from ...common.parameters.layouts import CANONICAL, CARRY, TORCH, Layout
+from ...common.parameters.places import below, cells, exchanged
 from ...common.parameters.record import ClassifierParams, GRUParams
 from .. import get_port, port_names, unavailable
 from .containers import CONTAINERS, Container, get_container
 
-__all__ = ["Converted", "convert", "layouts", "read", "write"]
+__all__ = ["Converted", "convert", "exchange", "exchange_in_file", "layouts", "read", "write"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,15 @@ def layouts() -> dict[str, Layout]:
     return {layout.name: layout for layout in (CANONICAL, *own, TORCH)}
 
 
-def convert(tree: Any) -> Converted:
+def convert(tree: Any, at: str = "", names: Mapping[str, str] | None = None) -> Converted:
     """Recognise parameters in memory, of any layout, by their names.
 
     Args:
         tree: linen's variables, an NNX state or pure dict, an Equinox model, torch's state dict, or any dict of arrays
             with the names that one of them would have.
+        at: the place of the GRU where the tree has other arrays, too: the keys on the way, joined by dots or slashes.
+        names: the tree's own names for `weight_ih`, `weight_hh`, `bias`, `bias_n` and `initial_carry`, where no
+            framework has them. Gates are in the order r, z, n.
 
     Raises:
         InputError: the names are those of no layout, or the arrays are not a GRU's parameters.
@@ -64,25 +69,106 @@ def convert(tree: Any) -> Converted:
     >>> converted.to("nnx")["cell"]["dense_i"]["kernel"].shape
     (2, 9)
     """
-    params, layout, notes = recognise(tree, layouts().values())
+    known = layouts().values()
+    try:
+        arrays = below(tree, at, names)
+        try:
+            params, layout, notes = recognise(arrays, known)
+        except InputError as error:
+            places = [place for place in cells(arrays, known) if place]
+            hint = f" It has GRUs at {', '.join(places)}: name one." if places else ""
+            raise InputError(f"{error}{hint}") from error
+    except InputError as error:
+        raise InputError(f"at {at}: {error}" if at else str(error)) from error
     return Converted(params, layout.name, notes)
 
 
-def read(path: str | os.PathLike[str]) -> Converted:
+def exchange(
+    tree: Any, to: str, at: Iterable[str] = (), names: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], dict[str, Converted]]:
+    """Put GRUs of a larger tree into another layout, and leave its other arrays as they are.
+
+    A GRU without an initial carry stays one, for a model that is made with `carry_init=None`.
+
+    Args:
+        tree: dicts of arrays, as linen's variables, a training state that flax has serialised, or a flat dict.
+        to: the name of the layout.
+        at: the places of the GRUs, as in `convert`; none for all whose names are those of a layout.
+        names: as in `convert`.
+
+    Returns:
+        The new tree, and what was found at each place.
+
+    Raises:
+        InputError: the tree has no GRU, or there is none at a place.
+
+    >>> import numpy as np
+    >>> gru = {"Wi": np.ones((9, 2), "f4"), "Wh": np.ones((9, 3), "f4"), "b": np.ones(9, "f4"), "bn": np.ones(3, "f4")}
+    >>> names = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "b", "bias_n": "bn"}
+    >>> tree, _ = exchange({"params": {"GRU_0": gru, "head": np.ones(2)}}, "linen", ["params.GRU_0"], names)
+    >>> list(tree["params"]), list(tree["params"]["GRU_0"])
+    (['GRU_0', 'head'], ['cell'])
+    """
+    layout = _layout(to)
+    places = [*at] or cells(tree, layouts().values())
+    if not places:
+        raise InputError(f"has no GRU whose arrays have the names of a layout: {', '.join(layouts())}. Name its place.")
+    found = {place: convert(tree, place, names) for place in places}
+    parts = {}
+    for place, converted in found.items():
+        carries = CARRY.if_absent not in converted.notes
+        arrays = layout.flat(converted.params)
+        parts[place] = {name: array for name, array in arrays.items() if carries or not name.endswith(CARRY.name)}
+    return exchanged(tree, parts), found
+
+
+def read(path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None) -> Converted:
     """Read parameters from a file; its suffix says how.
 
     Args:
         path: a container of `trigru.impls.checkpoints.containers`.
+        at: the place of the GRU in a larger file, as in `convert`.
+        names: as in `convert`.
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
         InputError: the suffix is unknown.
         UnavailableError: the library that reads it is not installed.
     """
-    path = Path(path)
+    return _read(Path(path), lambda tree: convert(tree, at, names))
+
+
+def exchange_in_file(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    to: str | None = None,
+    at: Iterable[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> tuple[str, dict[str, Converted]]:
+    """Write the arrays of a file to another, with the GRUs among them in another layout, as `exchange` does.
+
+    Returns:
+        The name of the layout, and what was found at each place.
+
+    Raises:
+        ParamsFileError, InputError, UnavailableError, OSError: as `read` and `write`.
+    """
+    target = Path(target)
+    container, layout = _target(target, to)
+    if layout.name == "equinox" and container.layouts:
+        raise InputError(f"{target}: {container.title}s hold one GRU alone, since their arrays have no names.")
+    tree, found = _read(Path(path), lambda tree: exchange(tree, layout.name, at, names))
+    try:
+        _write(target, container, tree, layout)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{target}: {container.title}s cannot hold all of {path}: {brief(error)}.") from error
+    return layout.name, found
+
+
+def _read(path: Path, use: Callable[[Any], Any]) -> Any:
     container = get_container(path)
     try:
-        return convert(container.read(path))
+        return use(container.read(path))
     except InputError as error:
         raise ParamsFileError(f"{path}: {error}") from error
     except TrigruError:
@@ -115,6 +201,16 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         OSError: it cannot be written.
     """
     path = Path(path)
+    container, chosen = _target(path, layout)
+    try:
+        params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
+    except InputError as error:
+        raise InputError(f"{path}: not written: {error}") from error
+    _write(path, container, chosen.flat(params), chosen)
+    return chosen.name
+
+
+def _target(path: Path, layout: str | None) -> tuple[Container, Layout]:
     container = get_container(path)
     takes = first, *others = container.layouts or tuple(layouts())
     if layout is None and others:
@@ -128,15 +224,14 @@ def write(path: str | os.PathLike[str], params: GRUParams | ClassifierParams, la
         )
     if path.is_dir():
         raise InputError(f"{path}: is a folder. Remove it, or choose another name.")
+    return container, chosen
+
+
+def _write(path: Path, container: Container, arrays: Mapping[str, Any], layout: Layout) -> None:
     try:
-        params = recognise(CANONICAL.flat(params), [CANONICAL])[0]  # checked, and in this machine's byte order
-    except InputError as error:
-        raise InputError(f"{path}: not written: {error}") from error
-    try:
-        container.write(path, chosen, params)
+        container.write(path, arrays, layout.name)
     except ModuleNotFoundError as error:
         raise _not_installed(container, error) from error
-    return chosen.name
 
 
 def _layout(name: str) -> Layout:

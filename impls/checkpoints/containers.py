@@ -8,7 +8,7 @@ their layout is found later. A library is imported only by the container that ne
 # torch is optional.
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.files import read_whole, write_whole
-from ...common.parameters.layouts import Layout
-from ...common.parameters.record import ClassifierParams, GRUParams
+from ...common.parameters.layouts import Layout, flatten, nested
 from ...common.parameters.safetensors import read_tensors, write_tensors
 from .. import get_port
 
-Params = GRUParams | ClassifierParams
+Arrays = Mapping[str, Any]  # by name, keys joined by dots
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Container:
     title: str  # what messages and tables call it
     suffixes: tuple[str, ...]  # by which it is chosen
     read: Callable[[Path], Any]  # gives a tree of arrays
-    write: Callable[[Path, Layout, Params], None]  # whole or not at all
+    write: Callable[[Path, Arrays, str], None]  # arrays and the name of their layout, whole or not at all
     reader: str  # what its users read it with
     layouts: tuple[str, ...] | None = None  # that its readers expect in it; None where names are written
     install: str = "pip install trigru"  # how to get what it needs
@@ -52,9 +51,10 @@ def get_container(path: Path) -> Container:
     return by_suffix[path.suffix.lower()]
 
 
-def _write_safetensors(path: Path, layout: Layout, params: Params) -> None:
-    kind = type(params).__name__ if layout.name == "canonical" else layout.name
-    write_tensors(path, layout.flat(params), kind)
+def _write_safetensors(path: Path, arrays: Arrays, layout: str) -> None:
+    readout = any(name.startswith("readout.") for name in arrays)
+    canonical = "ClassifierParams" if readout else "GRUParams"
+    write_tensors(path, flatten(arrays), canonical if layout == "canonical" else layout)
 
 
 def _read_msgpack(path: Path) -> Any:
@@ -63,10 +63,10 @@ def _read_msgpack(path: Path) -> Any:
     return msgpack_restore(read_whole(path))
 
 
-def _write_msgpack(path: Path, layout: Layout, params: Params) -> None:
+def _write_msgpack(path: Path, arrays: Arrays, layout: str) -> None:
     from flax.serialization import msgpack_serialize
 
-    write_whole(path, msgpack_serialize(layout.tree(params)))
+    write_whole(path, msgpack_serialize(nested(arrays)))
 
 
 def _read_eqx(path: Path) -> Any:
@@ -87,11 +87,11 @@ def _read_eqx(path: Path) -> Any:
     return dict(zip(layout.table(classifier=len(arrays) == classifier), arrays, strict=False))
 
 
-def _write_eqx(path: Path, layout: Layout, params: Params) -> None:
+def _write_eqx(path: Path, arrays: Arrays, layout: str) -> None:
     import equinox as eqx
 
     buffer = io.BytesIO()
-    eqx.tree_serialise_leaves(buffer, list(layout.flat(params).values()))
+    eqx.tree_serialise_leaves(buffer, list(arrays.values()))
     write_whole(path, buffer.getvalue())
 
 
@@ -101,11 +101,11 @@ def _read_torch(path: Path) -> Any:
     return torch.load(io.BytesIO(read_whole(path)), map_location="cpu", weights_only=True)
 
 
-def _write_torch(path: Path, layout: Layout, params: Params) -> None:
+def _write_torch(path: Path, arrays: Arrays, layout: str) -> None:
     import torch
 
     buffer = io.BytesIO()
-    torch.save({name: torch.tensor(np.asarray(array)) for name, array in layout.flat(params).items()}, buffer)
+    torch.save({name: torch.tensor(np.asarray(array)) for name, array in flatten(arrays).items()}, buffer)
     write_whole(path, buffer.getvalue())
 
 

@@ -54,6 +54,13 @@ def test_convert_goes_round_the_frameworks_and_says_what_it_did():
         (("torch.safetensors", "a.eqx", "--to", ""), "unknown layout ''"),
         (("torch.safetensors", "./torch.safetensors", "--to", "nnx"), "are the same file"),
         (("bad.msgpack", "a.eqx"), "bad.msgpack: not a readable msgpack file"),
+        (("torch.safetensors", "a.eqx", "--whole"), "a.eqx: Equinox files hold one GRU alone"),
+        (
+            ("torch.safetensors", "a.msgpack", "--to", "nnx", "--at", "a"),
+            "torch.safetensors: at a: has no arrays below",
+        ),
+        (("torch.safetensors", "a.eqx", "--at", "a", "--at", "b"), "several --at need --whole"),
+        (("torch.safetensors", "a.eqx", "--name", "Wi"), "--name is a name of trigru's and the file's own"),
     ],
 )
 def test_bad_conversions_exit_2_and_leave_everything_as_it_was(of_torch, arguments, message):
@@ -75,3 +82,21 @@ def test_a_file_is_not_converted_onto_itself_by_whatever_path(of_torch):
         code, _, err = call("convert", "torch.safetensors", name, "--to", "nnx")
         assert (code, "are the same file" in err) == (2, True), name
     assert (of_torch / "torch.safetensors").read_bytes() == before
+
+
+@pytest.mark.usefixtures("of_torch")
+def test_convert_takes_one_gru_out_of_a_file_or_exchanges_it_there():
+    gru = load_file("torch.safetensors")
+    own = {"kernel_i": gru["weight_ih_l0"].T, "kernel_h": gru["weight_hh_l0"].T, "b": gru["bias_ih_l0"]}
+    file = {f"policy.gru.{name}": np.array(array, order="C") for name, array in own.items()}
+    save_file(file | {"policy.gru.bn": gru["bias_hh_l0"][6:], "head": np.ones((2, 3), "f4")}, "policy.safetensors")
+    names = [f"--name={name}" for name in ("weight_ih=kernel_i", "weight_hh=kernel_h", "bias=b", "bias_n=bn")]
+    at = ("policy.safetensors", "gru.safetensors", "--to", "torch", "--at", "policy.gru", *names)
+    assert call("convert", *at)[0] == 0
+    assert np.array_equal(load_file("gru.safetensors")["gru.weight_hh_l0"], gru["weight_hh_l0"])
+    code, _, err = call("convert", *at, "--whole")
+    assert code == 0
+    assert err.startswith("policy.safetensors, policy.gru: canonical (trigru's own), input_size 4, hidden_size 3")
+    whole = load_file("gru.safetensors")
+    assert sorted(whole) == ["head", *(f"policy.gru.gru.{name}" for name in sorted(gru))]
+    assert np.array_equal(whole["head"], np.ones((2, 3), "f4"))

@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import equinox as eqx
 import flax.linen as nn
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from trigru.common.config import GRUConfig
-from trigru.common.errors import InputError, UnavailableError, UnknownNameError
+from trigru.common.errors import InputError, TrigruError, UnavailableError, UnknownNameError
 from trigru.common.parameters.layouts import TORCH
 from trigru.common.parameters.record import config_of, leaves, random_params
 from trigru.impls import get_port
-from trigru.impls.checkpoints import convert, layouts
+from trigru.impls.checkpoints import convert, exchange, layouts
+from trigru.impls.linen import GRU
 from trigru.impls.upstream import get_upstream
 
 from ...support.arrays import assert_bits, same_bits
@@ -113,3 +116,68 @@ def test_layouts_are_those_of_the_ports_that_are_available(monkeypatch):
     assert list(layouts()) == ["canonical", "third", "torch"]
     with pytest.raises(UnavailableError, match="layout 'nnx' is not available: no such framework here"):
         convert(PARAMS._asdict()).to("nnx")
+
+
+OWN_NAMES = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "bi", "bias_n": "bn"}
+
+
+class OwnGRU(nn.Module):
+    """A GRU that its user wrote by hand, with matrices for row vectors."""
+
+    @nn.compact
+    def __call__(self, x):
+        for name, field in {"Wi": "weight_ih", "Wh": "weight_hh", "bi": "bias", "bn": "bias_n"}.items():
+            self.param(name, lambda _, field=field: jnp.asarray(getattr(PARAMS, field)).T)
+
+
+class Agent(nn.Module):
+    """A model with two GRUs beside other layers."""
+
+    gru: type[nn.Module]
+    options: dict
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(2)(x)
+        self.gru(**self.options, name="actor")(x)
+        self.gru(**self.options, name="critic")(x)
+        return nn.Dense(1)(x)
+
+
+def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
+    variables = Agent(OwnGRU, {}).init(jax.random.key(0), X)
+    state = flax.serialization.to_state_dict({"params": variables["params"], "opt": optax.adam(1e-3).init(variables)})
+    grus = [
+        f"{tree}/{name}" for tree in ("params", "opt/0/mu/params", "opt/0/nu/params") for name in ("actor", "critic")
+    ]
+    new, found = exchange(state, "linen", grus, OWN_NAMES)
+    assert same_bits(found["params/critic"].params, PARAMS._replace(initial_carry=np.zeros(3, "f4")))
+    model = Agent(GRU, {"features": 3, "carry_init": None})
+    like = model.init(jax.random.key(1), X)
+    like = {"params": like["params"], "opt": optax.adam(1e-3).init(like)}
+    restored = flax.serialization.from_state_dict(like, new)
+    assert_bits(restored["params"]["Dense_1"]["kernel"], variables["params"]["Dense_1"]["kernel"])
+    assert_bits(convert(restored["params"], "actor").params.weight_hh, PARAMS.weight_hh)
+    model.apply({"params": restored["params"]}, X)
+    again, found = exchange(new, "linen")
+    assert sorted(found) == sorted(place.replace("/", ".") for place in grus), "all are found by themselves"
+    assert jax.tree.structure(again) == jax.tree.structure(new)
+
+
+@pytest.mark.parametrize(
+    ("at", "names", "message"),
+    [
+        ("", None, "It has GRUs at a, b.rnn: name one"),
+        ("c", None, "at c: has no arrays below c. Its places: a.cell, a, b, b.rnn.cell"),
+        ("a.cell.hidden", None, "has no arrays below a.cell.hidden"),
+        ("b", None, "at b: has the arrays .* it has gain beside.* It has GRUs at rnn: name one"),
+        ("a", {"weight_ih": "Wi"}, "at a: has no array called Wi, for weight_ih"),
+        ("a", {"weights": "Wi"}, "unknown array 'weights'. Known: weight_ih"),
+    ],
+)
+def test_a_place_without_one_gru_is_refused(at, names, message):
+    gru = layouts()["equinox"].tree(PARAMS)
+    tree = {"a": gru, "b": {"rnn": gru, "gain": np.ones(2, "f4")}}
+    assert same_bits(convert(tree, "b/rnn").params, PARAMS)
+    with pytest.raises(TrigruError, match=message):
+        convert(tree, at, names)
