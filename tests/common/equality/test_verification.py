@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.cases import Case
 from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.checks import CHECKS, Check, Part, get_checks
 from trigru.common.equality.contract.script import script_of
