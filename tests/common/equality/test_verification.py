@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.cases import Case
 from trigru.common.equality.bounds import relative_error
 from trigru.common.equality.checks import CHECKS, Check, Part, get_checks
 from trigru.common.equality.contract.script import script_of
@@ -34,13 +33,6 @@ def test_errors_are_relative_to_the_largest_reference_magnitude():
     assert relative_error([1.0, 10.1], [1.0, 10.0]) == pytest.approx(0.01)
     assert relative_error([0.5], [0.0]) == 0.5
     assert np.isnan(relative_error([np.nan], [1.0]))
-
-
-def test_a_case_has_the_lengths_that_matter():
-    case = Case.random(4, 7, 2, 3)
-    assert set(case.lengths[:2].tolist()) == {0, 7}
-    assert 0 < case.resets.sum() < case.resets.size
-    assert all(Case.random(1, 5, 2, 2, seed=seed).lengths[0] >= 1 for seed in range(20))
 
 
 @pytest.mark.parametrize(
