@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from math import log
 from textwrap import wrap
+from typing import NamedTuple
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
@@ -10,11 +11,11 @@ from ...impls import get_port
 from ..analysis.answer import WAYS, Answer, Cell, Row
 from ..analysis.equality import Proof
 from ..analysis.pairs import Difference, OtherClock
-from ..analysis.statistics import Comparison
 from ..results.grouping import grouped
 from .naming import CALLED, PHASES, describe, is_here, name_of
 from .numbers import count, format_time, from_to
 
+OPENINGS = {DOCUMENTED: "As documented", FUNCTIONAL: "Functional"}
 #: The phases in the order in which sentences tell of them.
 ORDER = ("step", "forward", "gradient", "train_step")
 #: A dtype in which the whole contract is checked, and a first look is not.
@@ -78,82 +79,64 @@ def problem_lines(found: Answer) -> list[str]:
     return lines
 
 
-Slower = tuple[str, str, Comparison]
+class Slower(NamedTuple):
+    """A framework that takes longer than another, how many times as long, and why if their programs tell."""
+
+    slow: str
+    fast: str
+    ratio: float
+    why: str
 
 
 def sentences(found: Answer) -> list[str]:
-    """Which framework is the fastest as documented, by how much; then how far apart all are in functional style."""
-    documented = {phase: _winners(rows) for phase, rows in _compared(found, DOCUMENTED).items()}
-    parts = []
-    for winners in dict.fromkeys(documented.values()):
-        phases = [phase for phase, of in documented.items() if of == winners]
-        rows = [row for phase in phases for row in _compared(found, DOCUMENTED)[phase]]
-        parts.append(_documented(*winners, _real(rows, DOCUMENTED), " and ".join(map(_a, phases))))
-    functional = _compared(found, FUNCTIONAL)
-    apart = {phase: real for phase, rows in functional.items() if (real := _real(rows, FUNCTIONAL))}
-    slowest = [
-        f"{_most(real)} {'as long ' * (n == 0)}in {_a(phase)}{_cause(found, phase)}"
-        for n, (phase, real) in enumerate(apart.items())
-    ]
-    takes = f"the slowest takes up to {', '.join(slowest)}" if apart else "none is faster beyond chance"
-    return [
-        *[f"As documented, {', '.join(parts)}."] * bool(parts),
-        *[f"In functional style, {takes}."] * bool(functional),
-    ]
+    """Which framework is the fastest in each phase, and by how much: a sentence for each way of calling."""
+    return [f"{OPENINGS[way]}: {', '.join(parts)}." for way in WAYS if (parts := _fastest(found, way))]
 
 
-def _a(phase: str) -> str:
-    """A phase with its article."""
-    return PHASES[phase] if phase == "step" else f"a {PHASES[phase]}"
-
-
-def _compared(found: Answer, way: str) -> dict[str, list[Row]]:
-    """The rows of each phase in which frameworks are compared."""
+def _fastest(found: Answer, way: str) -> list[str]:
+    """The parts of a sentence: phases with the same fastest frameworks share one."""
     rows = {p: [row for row in found.rows if row.phase == p and len(row.cells.get(way, {})) > 1] for p in ORDER}
-    return {phase: of for phase, of in rows.items() if of and all(row.fastest.get(way) for row in of)}
+    rows = {phase: of for phase, of in rows.items() if of and all(row.fastest.get(way) for row in of)}
+    winners = {phase: _winners([row.fastest[way] for row in of]) for phase, of in rows.items()}
+    parts = []
+    for ports, always in dict.fromkeys(winners.values()):
+        phases = [phase for phase, of in winners.items() if of == (ports, always)]
+        slower = [_slower(d) for phase in phases for row in rows[phase] for d in row.pairs[way] if d.is_real]
+        where = " and ".join(PHASES[phase] if phase == "step" else f"a {PHASES[phase]}" for phase in phases)
+        joint = " and " if always else " or "
+        plural = always and len(ports) > 1
+        verb = "" if any("fastest" in part for part in parts) else " are fastest" if plural else " is fastest"
+        if not slower:
+            parts.append(f"none is faster beyond chance in {where}")
+        elif always:
+            parts.append(f"{joint.join(map(name_of, ports))}{verb} in {where} ({_over(slower, ports)})")
+        else:
+            most = max(s.ratio for s in slower)
+            parts.append(f"{joint.join(map(name_of, ports))}{verb} by size in {where} (others up to {most:.2f}x)")
+    return parts
 
 
-def _winners(rows: list[Row]) -> tuple[tuple[str, ...], bool]:
+def _over(slower: list[Slower], fastest: Sequence[str]) -> str:
+    """How many times as long each other framework takes at most."""
+    others = grouped((s for s in slower if s.fast in fastest), lambda s: s.slow)
+    most = [max(of_port, key=lambda s: s.ratio) for of_port in others.values()]
+    return "; ".join(f"{name_of(s.slow)} {'up to ' * (n == 0)}{s.ratio:.2f}x{s.why}" for n, s in enumerate(most))
+
+
+def _winners(fastest: list[list[str]]) -> tuple[tuple[str, ...], bool]:
     """The frameworks that are among the fastest in all rows, or in some if there are none; and whether it is in all."""
-    fastest = [row.fastest[DOCUMENTED] for row in rows]
     always = tuple(port for port in fastest[0] if all(port in of for of in fastest))
     return always or tuple(dict.fromkeys(port for of in fastest for port in of)), bool(always)
 
 
-def _real(rows: list[Row], way: str) -> list[Slower]:
-    return [_slower_first(d) for row in rows for d in row.pairs[way] if d.is_real]
-
-
-def _documented(winners: tuple[str, ...], always: bool, real: list[Slower], phases: str) -> str:
-    if not real:
-        return f"none is faster beyond chance in {phases}"
-    if not always:
-        return f"{' or '.join(map(name_of, winners))} by size in {phases} (others up to {_most(real)})"
-    slower = grouped((two for two in real if two[1] == winners[0]), lambda two: two[0]).items()
-    over = [f"{name_of(port)} {'up to ' * (n == 0)}{_most(of)}" for n, (port, of) in enumerate(slower)]
-    verb = "is" if len(winners) == 1 else "are"
-    return f"{' and '.join(map(name_of, winners))} {verb} fastest in {phases} ({', '.join(over)})"
-
-
-def _most(real: list[Slower]) -> str:
-    return f"{max(ratio.ratio for *_, ratio in real):.2f}x"
-
-
-def _slower_first(d: Difference) -> Slower:
-    """The ports of two arms, the slower first, and its time over the other's."""
-    one, other, ratio = _port(d.one), _port(d.other), Comparison(d.ratio, d.low, d.high)
-    return (one, other, ratio) if d.ratio >= 1 else (other, one, ratio.inverse)
-
-
-def _cause(found: Answer, phase: str) -> str:
-    """Why frameworks differ in functional style, if they differ the most in this phase, and so do their programs."""
-    real = [(row.phase, d) for row in found.rows for d in row.pairs.get(FUNCTIONAL, ()) if d.is_real]
-    where, largest = max(real, key=lambda found: abs(log(found[1].ratio)))
-    if where != phase or largest.cause != "program" or not largest.counts:
-        return ""
-    name, mine, its = largest.counts[0]
-    words = {"dots": "matrix products", "whiles": "loops"}.get(name, name)
-    return f" ({name_of(_port(largest.one))}: {mine} {words}, {name_of(_port(largest.other))}: {its})"
+def _slower(d: Difference) -> Slower:
+    """The slower of two frameworks."""
+    name, *counts = d.counts[0] if d.cause == "program" and d.counts else ("", 0, 0)
+    word = {"dots": "matmuls", "whiles": "loops"}.get(name)
+    slow, fast = d.one.partition("[")[0], d.other.partition("[")[0]
+    if d.ratio < 1:
+        slow, fast, counts = fast, slow, counts[::-1]
+    return Slower(slow, fast, max(d.ratio, 1 / d.ratio), f": {counts[0]} {word}, not {counts[1]}" if word else "")
 
 
 def sure_lines(found: Answer) -> list[str]:
@@ -276,10 +259,6 @@ def _cells(found: Answer, row: Row, way: str) -> list[str]:
         is_apart = port in cells and cells[port].differs
         texts.append(f"({time})" if is_apart else time + ("*" if port in fastest else " "))
     return texts
-
-
-def _port(name: str) -> str:
-    return name.partition("[")[0]
 
 
 def _style(name: str) -> str:
