@@ -121,7 +121,8 @@ class Pair:
 
     def _parting(self, name: str) -> str:
         now, was = parting(self.old.trails[name], self.new.trails[name], (self.was[1], self.now[1]))
-        return "; ".join([now or ""] * bool(now) + [f"before: {was}"] * bool(was and was != now))
+        before = f"before: {was}" if was and was != now else ""
+        return "; ".join(line for line in (now, before) if line)
 
     def moved(self, was: ArrayNames, now: ArrayNames) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""

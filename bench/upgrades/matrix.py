@@ -43,14 +43,12 @@ class Facts(TypedDict):
     Args:
         works: "yes", or what does not.
         equal: "yes", what failed, or "" where nothing was measured.
-        functions, lines, leaves: of one train step as documented; None where it was not counted.
+        lines: of Python in one train step as documented; None where they were not counted.
     """
 
     works: str
     equal: str
-    functions: Count | None
     lines: Count | None
-    leaves: Count | None
 
 
 class Row(Struct, forbid_unknown_fields=True):
@@ -225,9 +223,7 @@ def facts_of(snapshot: Snapshot) -> dict[str, Facts]:
         found[subject.name] = {
             "works": subject.missing or (count(len(subject.problems), "problem") if subject.problems else "yes"),
             "equal": _equal(measured),
-            "functions": step.get("functions"),
             "lines": step.get("lines"),
-            "leaves": step.get("leaves"),
         }
     return found
 
