@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ...common.equality.bounds import SAME_BOUND
 from ...common.equality.measurement import Measurement
 from ..results.grouping import grouped
-from ..results.proof import passes
+from ..results.proof import most_allowed, passes
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def proofs_of(measurements: Iterable[Measurement]) -> list[Proof]:
 def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float | None]:
     """The largest error of those whose bound is 1e-12, and the largest share of the allowed error of the others."""
     measured = [
-        (m.dtype == "float64" and m.bound <= SAME_BOUND, m.error, m.bound) for m in measurements if m.error is not None
+        (m.dtype == "float64" and m.bound <= SAME_BOUND, m.error, most_allowed(m))
+        for m in measurements
+        if m.error is not None
     ]
     same = [error for held, error, _ in measured if held]
     share = [error / bound for held, error, bound in measured if not held and bound]

@@ -4,25 +4,29 @@ Ratios, intervals, floors and verdicts are computed from the samples. What canno
 is the word of the file. Adding a kind of contradiction is adding a function to `CONTRADICTIONS`.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from itertools import chain, pairwise
+from itertools import chain
 from statistics import median
 
 from ...common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from ...common.equality.contract.factors import FACTORS, whole_row
 from ...common.equality.contract.selections import OTHERS, PLAIN
 from ...common.equality.measurement import Measurement
+from ...common.errors import brief
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...common.port.styles import labels_of
-from ...impls import get_port, own_ports, unavailable
+from ...impls import get_port, own_ports, port_names, unavailable
+from ..arms.arms import BASELINE, packages_of
 from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.lines import first_twice
 from ..results.proof import passes
 from ..results.run import Run, Timed
+from . import schedule
 
 #: Checks of earlier versions, in files that this one reads.
 _FORMER = ("masks", "param-dtype", "forward", "sgd", "adamw", "carry-rate", "exchange")
@@ -32,20 +36,22 @@ _KNOWN = {*_NAMES, *_FORMER, *OTHERS, *OTHERS.values(), *(factor.name for factor
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
 #: Labels that every port of a run has in each of its groups.
 BOTH = (DOCUMENTED, FUNCTIONAL)
-#: How far readings of a machine's clocks may be apart, within a run and before it, and how far its end may be from its
-#: last sample; in seconds.
-_APART_S, _BEFORE_S, _END_S = 1e-3, 600.0, 7 * 86400.0
-#: The share of samples that may overlap in an honest run, whose clock was set back while it ran.
-_SET_BACK = 0.01
-#: No call computes so many times faster than the largest matrix product of the same run, nor takes so many times as
-#: long by one clock as by the other.
-_TOO_FAST, _TOO_SLOW = 20.0, 20.0
-#: Of so many samples, half are not equal to others.
-_MANY = 6
-#: So many pairs of successive samples, alike to the last digit, are no chance.
-_COPIED = 5
-#: A check of the whole function; the second is the name that earlier versions gave it.
-_WHOLE = ("contract", "sequence")
+#: No call computes so many times faster than the largest matrix product of the same run, or takes so many times as long
+#: by one clock as by the other, or less than a loop of so many times fewer steps; nor moves bytes so many times faster
+#: than the largest copy, which no cache holds.
+_TOO_FAST, _TOO_SLOW, _CACHED = 8.0, 12.0, 50.0
+#: The arrays of a model of ours that cross a jit boundary: at least those of the canonical record.
+_LEAVES = range(5, 500)
+#: The loops over time steps that XLA merges into none; what is unrolled has none.
+_LOOPS = {"step": 0, "forward": 1, "gradient": 2, "train_step": 2}
+#: A version, or that there is none.
+_VERSION = re.compile(r"\d+(\.\d+)+[\w.+!-]*|not installed")
+#: What rows of the whole contract vary, among others; and in earlier versions the checks of the whole function.
+_VARIED, _FUNCTION = ("entry", "phase", "carry", "lengths", "resets"), ("sequence", "step", "training")
+#: The largest bound that any version has set: in two bytes, where much cancels.
+_LARGEST_BOUND = 1e3
+#: Of so many errors, no more than half are equal.
+_MANY = 20
 
 
 def check_evidence(run: Run) -> None:
@@ -75,12 +81,34 @@ def _absent(run: Run) -> Iterator[str]:
     ]
     for of_phase in grouped(arms, lambda arm: (arm.phase, arm.division)).values():
         named = {(arm.port, label) for arm in of_phase for label in BOTH if label in arm.labels}
+        if plan.styles is None and of_phase[0].division == STOCK and len(plan.devices) == 1:
+            named |= {(arm.port, FUNCTIONAL) for arm in of_phase if arm.port in own_ports()}
         for group, some in grouped(of_phase, lambda arm: arm.group).items():
             has = {(arm.port, label) for arm in some for label in (arm.labels if arm.style else BOTH)}
             absent += [f"{group}/{port}[{label}]" for port, label in sorted(named - has)]
     absent += [f"{devices} devices" for devices in plan.devices if devices not in over and plan.ports]
+    untimed = run.untimed
+    for line in run.groups_timed:
+        timed = {t.arm for t in line.timed}
+        absent += [arm.id for arm in groups[line.group] if arm.id not in timed and arm.id not in untimed]
     for name in absent:
         yield f"the plan has {name}, which has neither a number nor a reason"
+    if run.ended and not run.complete:
+        yield f"it ended, and not all of its {plan.processes} processes measured everything"
+
+
+def _beside(run: Run) -> Iterator[str]:
+    """What the plan did not ask for, or what cannot have a number."""
+    plan, untimed = run.plan, run.untimed
+    for name in {*plan.peers} & {*port_names()}:
+        yield f"the plan has {name} as a peer, which is a port"
+    for arm in run.begun.arms:
+        chosen = plan.styles is None or arm.port in plan.peers or arm.role != "arm" or arm.style is None
+        if not (chosen or {arm.style, *arm.labels} & {*(plan.styles or ())}):
+            yield f"{arm.id} is in a call style that the plan did not ask for"
+    for arm, _ in _timed(run) if run.ended else ():
+        if arm.id in untimed:
+            yield f"{arm.id} has a number, and a reason why it has none"
 
 
 def _labels(run: Run) -> Iterator[str]:
@@ -105,76 +133,85 @@ def _labels(run: Run) -> Iterator[str]:
 
 def _admission(run: Run) -> Iterator[str]:
     """An arm with a number was compared with the oracle, or is of a peer that says how it differs; on one machine."""
+    first: dict[str, Timed] = {}
     for arm, t in _timed(run):
         is_peer = arm.port in run.plan.peers
         if t.gate is None and not (is_peer and t.differs):
             yield f"{arm.id} has a number, but its first results were not compared with the oracle"
+        before = first.setdefault(arm.id, t)
+        if t.leaves != before.leaves or (arm.port in own_ports() and t.leaves not in _LEAVES):
+            yield f"{arm.id} has {t.leaves} leaves in a process, and {before.leaves} in another"
         if is_peer or run.machine is None:
             continue
         if (t.backend, t.device) != (run.machine.backend, run.machine.device):
             yield f"{arm.id} ran on {t.device} ({t.backend}), and its process on {run.machine.device}"
         if t.clock != ("blocked" if t.backend == "cpu" else "pipelined"):
             yield f"{arm.id} was timed by the {t.clock} clock on {t.backend}"
+        if arm.port in own_ports() and t.backend == "cpu" and (t.gate != before.gate or t.gate == 0):
+            yield f"the first results of {arm.id} are other ones in another process, or the oracle's to the last bit"
+
+
+def _machine(run: Run) -> Iterator[str]:
+    """A process knows the versions of all that matters, of a CPU no GPU, and runs programs that are compiled."""
+    for machine in (started.machine for started in run.started):
+        versions = {name: version for name, version in machine.versions.items() if name != "platform"}
+        if lost := sorted({"python", "jax"} - versions.keys()):
+            yield f"it has no version of {lost[0]}"
+        for name, version in versions.items():
+            if not _VERSION.fullmatch(version):
+                yield f"{brief(version)} is no version of {name}"
+        if machine.backend == "cpu" and machine.gpus:
+            yield f"it has GPUs, and ran on {machine.device}"
+        if machine.environment.get("JAX_DISABLE_JIT", "0").lower() in ("1", "true", "on", "yes"):
+            yield "JAX_DISABLE_JIT was set, and its programs are compiled"
+    for arm, _ in _timed(run):
+        packages = packages_of(arm.port) if arm.port in own_ports() else ()
+        if run.machine and any(run.machine.versions.get(name) == "not installed" for name in packages):
+            yield f"{arm.id} has a number, and one of {', '.join(packages)} was not installed"
 
 
 def _programs(run: Run) -> Iterator[str]:
-    """One fingerprint is of one program."""
+    """One fingerprint is of one program, and a program has the products and loops of a GRU."""
     programs = {t.program.fingerprint: t.program for _, t in _timed(run) if t.program}
     counted = ("dots", "whiles", "fusions", "transposes")
-    for arm, t in _timed(run):
-        if t.program and any(getattr(t.program, n) != getattr(programs[t.program.fingerprint], n) for n in counted):
-            yield f"the program of {arm.id} is that of another arm, with other operations"
-
-
-def _starts(run: Run) -> Iterator[str]:
-    """Samples of a run were taken one after the other, after it began and before it ended."""
-    taken = sorted(
-        (began_s, began_s + t.calls * time_s)
-        for _, t in _timed(run)
-        for began_s, time_s in zip(t.started_s, t.time_s, strict=True)
-    )
-    at_once = sum(last > following + _APART_S for (_, last), (following, _) in pairwise(taken))
-    if at_once > len(taken) * _SET_BACK:
-        yield f"{at_once} samples were taken at the same time as another"
-    begun, ended = run.begun.since, run.ended.datetime if run.ended else ""
-    if begun and ended and _moment_s(begun) > _moment_s(ended):
-        yield f"it began on {begun} and ended on {ended}"
-    if begun and taken and taken[0][0] < _moment_s(begun) - _BEFORE_S:
-        yield f"it began on {begun}, after a sample"
-    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > _END_S:
-        yield f"it ended on {ended}, more than a week from its last sample"
-
-
-def _moment_s(text: str) -> float:
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    for line in run.groups_timed:
+        arms = {arm.id: arm for arm in run.groups()[line.group]}
+        prints = {arms[t.arm].role: t.program.fingerprint for t in line.timed if t.program}
+        if len({prints[role] for role in ("baseline", "duplicate") if role in prints}) > 1:
+            yield f"the duplicate of {line.group} has another program than its baseline"
+        for t in line.timed:
+            program, arm = t.program, arms[t.arm]
+            if line.process and t.backend == "cpu" and (t.program or t.build):
+                yield f"the program of {arm.id} was read in process {line.process}, which reads none"
+            if program is None:
+                continue
+            if any(getattr(program, n) != getattr(programs[program.fingerprint], n) for n in counted):
+                yield f"the program of {arm.id} is that of another arm, with other operations"
+            if program.collectives and arm.devices == 1:
+                yield f"{arm.id} exchanges data, on one device"
+            loops, steps = _LOOPS[arm.phase], workload_of(arm).time
+            is_whole = program.whiles >= loops if program.whiles else program.dots >= min(steps, loops * steps)
+            if t.backend == "cpu" and arm.port in own_ports() and not (program.dots and is_whole):
+                yield f"the program of {arm.id} has too few products or loops for {steps} time steps"
 
 
 def _speed(run: Run) -> Iterator[str]:
     """No call is many times faster than the machine is said to be, nor by one clock much slower than by the other."""
     for arm, t in _timed(run):
-        work = work_of(workload_of(arm), arm.phase, arm.dtype)
-        most = max(process.ceilings[arm.arithmetic].gemm_gflop_per_s for process in run.started) * 1e9 * _TOO_FAST
-        if work.flops > most * arm.devices * min([*t.time_s, *t.other_s]):
+        workload, least_s = workload_of(arm), min([*t.time_s, *t.other_s])
+        work = work_of(workload, arm.phase, arm.dtype)
+        limits = [process.ceilings[arm.arithmetic] for process in run.started]
+        flop_per_s = max(limit.gemm_gflop_per_s for limit in limits) * 1e9 * _TOO_FAST * arm.devices
+        byte_per_s = max(limit.copy_gbyte_per_s for limit in limits) * 1e9 * _CACHED * arm.devices
+        if work.flops > flop_per_s * least_s or work.moved_bytes > byte_per_s * least_s:
             yield f"{arm.id} computes faster than the machine can"
+        loops_s = [limit.loop_step_s for limit in limits if limit.loop_step_s]
+        if t.program and t.program.whiles and min(loops_s, default=0) * workload.time > least_s * _TOO_SLOW:
+            yield f"{arm.id} loops faster than the machine can"
         if t.other_s and not 1 / _TOO_SLOW < median(t.other_s) / median(t.time_s) < _TOO_SLOW:
             yield f"{arm.id} takes {median(t.other_s):.1e} s by one clock, and {median(t.time_s):.1e} s by the other"
-        if len(t.time_s) >= _MANY and len({*t.time_s}) < len(t.time_s) / 2:
-            yield f"most samples of {arm.id} are equal to the last digit"
-        if len(t.other_s) > len(t.time_s):
-            yield f"{arm.id} has more samples of the other clock than rounds"
-
-
-def _copies(run: Run) -> Iterator[str]:
-    """Samples of one arm in one process are not those of another."""
-    for group in grouped(run.groups_timed, lambda line: line.group).values():
-        seen: dict[tuple[float, float], str] = {}
-        for line in group:
-            for t in line.timed:
-                pairs = {(a, b) for a, b in pairwise(t.time_s) if a != b}
-                if sum(pair in seen for pair in pairs) >= _COPIED:
-                    yield f"samples of {t.arm} in process {line.process} are copies of others"
-                seen |= dict.fromkeys(pairs, t.arm)
+        if t.build and max(t.build.compile_s, t.build.lower_s) > t.build.first_call_s:
+            yield f"{arm.id} took longer to compile than to its first result"
 
 
 def _proof_origin(run: Run) -> Iterator[str]:
@@ -193,17 +230,26 @@ def _proof_origin(run: Run) -> Iterator[str]:
 
 
 def _proof_content(run: Run) -> Iterator[str]:
-    """Measurements are of checks and levels that there are, each once, and of each port as many as of the others."""
-    found = run.begun.equality or []
+    """Measurements are of checks and levels that there are, each once, and of what the plan asked for."""
+    found, plan = run.begun.equality or [], run.plan
     for m in found:
         if not {*m.check.split("+")} <= _KNOWN:
             yield f"its proof has the check {m.check!r}, which is none"
         if not {*(m.levels or {})} <= {*whole_row({})}:
             yield f"its proof has levels of {m.check} that are none"
+        if m.passed and m.port not in (BASELINE[0], *plan.ports):
+            yield f"its proof is of {m.port}, which the plan did not ask for"
+        if m.bound > _LARGEST_BOUND:
+            yield f"its proof allows {m.port} an error of {m.bound:.1e} in {m.check}"
     once = [m for m in found if m.passed or m.levels is None]  # rows may fail for one reason
     measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in once]
     if twice := first_twice(measured):
         yield f"its proof has {twice} twice"
+    computed = [m for m in found if m.dtype == "float64" and m.error is not None and m.bound]
+    for port, of_port in grouped(computed, lambda m: m.port).items():
+        ((_, times),) = Counter(m.error for m in of_port).most_common(1)
+        if len(of_port) >= _MANY and times > len(of_port) / 2:
+            yield f"its proof has one error of {port} {times} times"
 
 
 def _proof_cover(run: Run) -> Iterator[str]:
@@ -218,8 +264,13 @@ def _proof_cover(run: Run) -> Iterator[str]:
         for kernel in () if arm.port in run.plan.peers else dict.fromkeys((STOCK, arm.kernel)):
             if (arm.port, kernel) in failed:
                 yield f"{arm.id} has a number, but was not proven equal"
-            names = {m.check for m in proven.get((arm.port, kernel), ())}
-            if not (names & {*_WHOLE} or needed <= names):
+            of_port = proven.get((arm.port, kernel), ())
+            names = {m.check for m in of_port}
+            if "contract" in names:
+                is_covered = {*_VARIED} <= {factor for m in of_port for factor in m.levels or ()}
+            else:
+                is_covered = needed <= names or {*_FUNCTION} <= names
+            if not is_covered:
                 yield f"{arm.id} has a number, but no proof in float64 of what was timed"
 
 
@@ -234,6 +285,10 @@ def _proof_alike(run: Run) -> Iterator[str]:
         for port, parts in measured.items():
             if absent := sorted({*chain(*measured.values())} - parts):
                 yield f"its proof lacks {absent[0]} of {port} with the kernel {kernel}, and has it of another port"
+        in_styles = [m for of in own.values() for m in of if m.style and m.levels is None]
+        for (port, check, dtype), of in grouped(in_styles, lambda m: (m.port, m.check, m.dtype)).items():
+            if len({frozenset(m.quantity for m in some) for some in grouped(of, lambda m: m.style).values()}) > 1:
+                yield f"its proof lacks a quantity of {check} in {dtype} in a call style of {port}"
         styles = {(m.port, m.style) for of in own.values() for m in of if m.style and m.dtype == "float64"}
         for arm, _ in _timed(run):
             if styles and arm.port in own and arm.phase != "step" and (arm.port, arm.style) not in styles:
@@ -249,6 +304,6 @@ def _parts_of(m: Measurement) -> Iterator[str]:
 
 Contradiction = Callable[[Run], Iterator[str]]
 CONTRADICTIONS: tuple[Contradiction, ...] = (
-    _absent, _labels, _admission, _programs, _starts, _speed, _copies, _proof_origin, _proof_content, _proof_cover,
-    _proof_alike,
+    _labels, _absent, _beside, _admission, _machine, _programs, schedule.orders, schedule.counts, schedule.starts,
+    schedule.gaps, schedule.alike, _speed, _proof_origin, _proof_content, _proof_cover, _proof_alike,
 )  # fmt: skip

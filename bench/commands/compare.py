@@ -31,7 +31,7 @@ from ..results.record import Results
 from ..results.run import Begun, Ended, Run
 from ..timing.coldstart import cold_starts
 from ..timing.journal import PARTIAL, Journal, ResumeError
-from ..timing.machine import commit_of_trigru, cpu_name, describe_machine, load_average, versions_of
+from ..timing.machine import commit_of_trigru, describe_machine, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of, read_dtypes
 from .pages import write_page
@@ -128,7 +128,7 @@ def kept(journal: Journal) -> str:
 
 def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Results:
     """Show a run that is complete, and replace the files of the one before. Exits with 1 if nothing has a number."""
-    run = Run([*journal.lines, Ended(datetime.now(UTC).isoformat(), cpu_name(), load_average())])
+    run = Run([*journal.lines, Ended(datetime.now(UTC).isoformat(), load_average())])
     results = merge(run)
     if not results.benchmarks:
         show_run(results, details=details, json=json)

@@ -26,11 +26,12 @@ from platformdirs import user_cache_path
 from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.contract.factors import unusual
 from ...common.equality.measurement import Measurement
-from ...common.files import write_whole
+from ...common.files import read_whole, write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import private_folder
+from ..results.lines import decode
 from ..results.proof import is_whole, key_of
 from .messages import Subject
 from .prover import processor
@@ -91,10 +92,8 @@ def kept(subject: Subject) -> KeptProof | None:
         return None
     path = _path(folder, subject)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            return None
-        proof = msgspec.json.decode(path.read_bytes(), type=KeptProof)
-    except (OSError, ValueError, msgspec.DecodeError):  # none, or damaged
+        proof = decode(read_whole(path, MOST_BYTES), KeptProof)
+    except (OSError, ValueError):  # none, or damaged
         return None
     whole = _is_whole(subject, proof.measurements)
     return proof if whole and (proof.digest, proof.subject, proof.backend) == (digest(), subject, "cpu") else None

@@ -43,8 +43,15 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
     return [
         f"{measured[:10]}, {machine.device} ({machine.backend}, {machine.threads} threads): {' '.join(command)}",
         ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
+        *([f"Set in the environment: {', '.join(variables)}."] if (variables := _variables(machine)) else []),
         *("GPU: " + ", ".join(f"{name} {value}" for name, value in gpu.items()) + "." for gpu in machine.gpus),
     ]
+
+
+def _variables(machine: Machine) -> list[str]:
+    """Variables of the environment that change what is measured, with their values."""
+    flags = {"XLA_FLAGS": machine.xla_flags} if machine.xla_flags else {}
+    return [f"{name}={value}" for name, value in (flags | machine.environment).items()]
 
 
 def load_warnings(facts: Provenance) -> list[str]:

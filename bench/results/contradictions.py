@@ -70,13 +70,11 @@ def check_timed(timed: "Timed") -> None:
 
 
 def check_group(line: "GroupTimed") -> None:
-    """Raise a ValueError if a group has an arm twice, not as many rounds of each, or two in one position."""
+    """Raise a ValueError if a group has an arm twice, or not as many rounds of each."""
     if twice := first_twice(t.arm for t in line.timed):
         raise ValueError(f"{twice} is there twice")
     for t in line.timed:
         check_lengths(len(line.timed[0].time_s), **{f"time_s of {t.arm}": t.time_s})
-    if any(len(set(of_round)) < len(of_round) for of_round in zip(*(t.position for t in line.timed), strict=True)):
-        raise ValueError(f"two arms of group {line.group} have one position in a round")
 
 
 def check_run(lines: "Sequence[Line]") -> None:
@@ -128,8 +126,6 @@ def _check_part(
         raise ValueError(
             f"{min(timed & without)} has a number, though the run began with a reason why it cannot have one"
         )
-    if any(len(t.time_s) > (begun.plan.rounds or len(t.time_s)) for t in line.timed):
-        raise ValueError(f"process {line.process} has more rounds of {line.group} than the plan")
 
 
 def _software(machine: "Machine") -> tuple[Any, ...]:

@@ -140,7 +140,7 @@ def save(run: Run, untimed: list[Untimed], path: Path) -> None:
         "release": platform.release(),
         "python_implementation": platform.python_implementation(),
         "python_version": machine.versions.get("python", "?"),
-        "cpu": {"brand_raw": run.ended.cpu, "count": machine.threads},
+        "cpu": {"brand_raw": machine.device if machine.backend == "cpu" else "?", "count": machine.threads},
     }
     header = Header(SCHEMA, run.begun, run.started, untimed, run.interruptions, run.ended)
     version = machine.versions.get("pytest-benchmark", "?")

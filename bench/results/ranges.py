@@ -21,3 +21,5 @@ NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Admitted = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Natural = Annotated[int, Meta(ge=1, le=2**53)]
+#: No machine has more CPUs.
+Threads = Annotated[int, Meta(ge=1, le=2**16)]

@@ -13,7 +13,7 @@ from ...common.port.programs import Build, ProgramFacts
 from . import contradictions
 from .arm import Arm, Plan, Untimed
 from .grouping import grouped
-from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds
+from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds, Threads
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +46,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     device: str
     backend: str
-    threads: Natural
+    threads: Threads
     xla_flags: str
     environment: dict[str, str]
     commit: str
@@ -95,8 +95,8 @@ class Resumed(Struct, frozen=True, tag=True):
     """The run was stopped, and is continued."""
 
 
-class Timed(Struct, frozen=True, forbid_unknown_fields=True):
-    """The samples of an arm in one process.
+class Timed(Struct, frozen=True):
+    """The samples of an arm in one process. What earlier versions stored beside these is not read.
 
     Args:
         arm: its id.
@@ -107,7 +107,6 @@ class Timed(Struct, frozen=True, forbid_unknown_fields=True):
         build: how long tracing, lowering and compiling took; None where it is not known.
         program: the program that XLA made; None where XLA did not run it, or another process read it.
         calls: in a sample.
-        warm_up_calls: before timing.
         steady: whether the warm-up ended in a steady state.
         time_s: seconds per call, one for each round.
         clock: "blocked", where each call is waited for before the next, or "pipelined", where all calls of a sample are
@@ -127,7 +126,6 @@ class Timed(Struct, frozen=True, forbid_unknown_fields=True):
     build: Build | None
     program: ProgramFacts | None
     calls: Natural
-    warm_up_calls: Count
     steady: bool
     time_s: Annotated[list[Seconds], Meta(min_length=1)]
     clock: Clock
@@ -150,17 +148,15 @@ class GroupTimed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
         contradictions.check_group(self)
 
 
-class Ended(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """How a run ended.
+class Ended(Struct, frozen=True, tag=True):
+    """How a run ended. What earlier versions stored beside this is not read.
 
     Args:
         datetime: when it did.
-        cpu: the processor's model.
         load: runnable processes on the machine after the run; None where not known.
     """
 
     datetime: str
-    cpu: str
     load: NotNegative | None
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from ...common.port.compilation import programs_kept_in
 from ...common.port.programs import ProgramFacts, read_program, watch_build
 from ..arms.admission import keep_in
 from ..arms.arms import Ready, compiling_processes, expected_of, prepare
-from ..results.arm import Arm, Untimed
+from ..results.arm import Arm, Plan, Untimed
 from ..results.grouping import grouped
 from ..results.run import GroupTimed, Machine, Started, Timed
 from .machine import describe_machine
@@ -179,7 +179,6 @@ def _timed(ready: Ready, samples: Samples, machine: Machine, reads: bool) -> Tim
         build=ready.build,
         program=_read_if_possible(ready) if reads else None,
         calls=samples.calls,
-        warm_up_calls=samples.warm_up.calls,
         steady=samples.warm_up.steady,
         time_s=_six_digits(samples.time_s),
         clock=samples.clock,
@@ -203,16 +202,21 @@ def _six_digits(seconds: np.ndarray) -> list[float]:
 
 def _affordable_rounds(request: Request, warm: list[WarmUp], pace: Pace) -> int:
     round_time_s = sum(calls_in_a_sample(w, request.sample_time_s, pace) * w.call_time_s for w in warm)
-    if request.rounds is None:
-        few = ROUNDS if request.processes > 1 else 2 * ROUNDS
+    return rounds_in(request, round_time_s, len(warm))
+
+
+def rounds_in(plan: Request | Plan, round_time_s: float, arms: int) -> int:
+    """How many rounds of a group a process of a plan takes, if one lasts so long."""
+    if plan.rounds is None:
+        few = ROUNDS if plan.processes > 1 else 2 * ROUNDS
         wanted = int(np.clip(SHORT_GROUP_TIME_S / round_time_s, few, MOST_ROUNDS))
     else:
-        wanted = request.rounds
-    least = min(-(-MIN_ROUNDS // request.processes), wanted)
-    rounds = int(np.clip(GROUP_TIME_S / request.processes / round_time_s, least, wanted))
-    if rounds == request.rounds or rounds < len(warm):
+        wanted = plan.rounds
+    least = min(-(-MIN_ROUNDS // plan.processes), wanted)
+    rounds = int(np.clip(GROUP_TIME_S / plan.processes / round_time_s, least, wanted))
+    if rounds == plan.rounds or rounds < arms:
         return rounds
-    return max(rounds - rounds % len(warm), least)  # a multiple of the number of arms balances positions exactly
+    return max(rounds - rounds % arms, least)  # a multiple of the number of arms balances positions exactly
 
 
 def _reason(error: Exception) -> str:

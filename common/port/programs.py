@@ -31,7 +31,7 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True):
     first_call_s: Seconds
 
 
-class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
+class ProgramFacts(Struct, frozen=True):
     """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once.
 
     Args:
@@ -39,7 +39,6 @@ class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
         dots: matrix products.
         fusions, whiles, transposes: operations of that name.
         temp_bytes: memory beside arguments and results, by XLA's analysis; None where it gives none.
-        xla_flops, xla_bytes: by XLA's cost analysis; None where it gives none.
         collectives: what several devices exchange, in the order of the program.
         tuned: a fingerprint of what was chosen for this machine, as by autotuning on a GPU: two programs that compute
             the same may differ in it, from process to process. "" where nothing was chosen, or it is not known.
@@ -51,8 +50,6 @@ class ProgramFacts(Struct, frozen=True, forbid_unknown_fields=True):
     whiles: Count
     transposes: Count
     temp_bytes: Count | None
-    xla_flops: float | None
-    xla_bytes: float | None
     collectives: tuple[Collective, ...] = ()
     tuned: str = ""
 
@@ -102,7 +99,6 @@ def read_program(lowered: Any) -> ProgramFacts:
     compiled = lowered.compile()
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()
-    cost = _cost(compiled)
     return ProgramFacts(
         fingerprint=fingerprint(text),
         dots=_count(text, "dot") + len(re.findall(r'custom_call_target="[^"]*(?:gemm|matmul)', text)),
@@ -110,8 +106,6 @@ def read_program(lowered: Any) -> ProgramFacts:
         whiles=_count(text, "while"),
         transposes=_count(text, "transpose"),
         temp_bytes=temp_bytes(compiled),
-        xla_flops=None if cost is None else cost.get("flops"),
-        xla_bytes=None if cost is None else cost.get("bytes accessed"),
         collectives=tuple(collectives_of(text)),
         tuned=tuned(text),
     )

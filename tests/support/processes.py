@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from trigru.bench.results.arm import Arm, Plan, Untimed
 from trigru.bench.results.run import Begun, Ceilings, GroupTimed, Started, Timed
 from trigru.bench.timing import worker
 from trigru.bench.timing.journal import Journal
+from trigru.bench.timing.sampling import WarmUp, balanced_orders, calls_in_a_sample
 from trigru.bench.timing.supervisor import LIMIT_S, MARKER, Answer, Request, Underway
 
 from .runs import BUILD, MACHINE, plan
 
-PLAN = plan(phases=("step", "forward"), styles=("functional",), rounds=4)
+PLAN = plan(phases=("step", "forward"), styles=("functional",), rounds=4, sample_time_s=10.0)
 ARMS = expand(PLAN)
 STEP, FORWARD = dict.fromkeys(arm.group for arm in ARMS)
 PURE, AGAIN, LINEN = ARMS[:3]
@@ -70,29 +72,27 @@ def samples(process: int, arm: Arm, rounds: int | None = PLAN.rounds) -> list[fl
     return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
 
 
-def timed(process: int, arm: Arm, place: int | None = None) -> Timed:
-    """An arm in a process, with facts that tell processes and arms apart; at one place in all rounds, if said."""
-    position = [9 if place is None else place] * 4
-    if arm in ARMS:
-        position = [(n + ARMS.index(arm)) % 3 for n in range(4)]
+def timed(process: int, arm: Arm, number: int | None = None, arms: int = 3, rounds: int = 4) -> Timed:
+    """An arm in a process, with facts that tell processes and arms apart; the one of that number of so many."""
+    number = (ARMS.index(arm) % 3 if arm in ARMS else 0) if number is None else number
+    position = np.argsort([*balanced_orders(arms, rounds, process)], axis=1)[:, number].tolist()
     group = GROUPS.setdefault(arm.group, len(GROUPS))
     return Timed(
         arm=arm.id,
         device=MACHINE.device,
         backend=MACHINE.backend,
         differs=None,
-        gate=0.25 + 0.125 * process,
+        gate=0.25,
         leaves=5,
         build=BUILD if process == 0 else None,
         program=None,
-        calls=10 + process,
-        warm_up_calls=20 + process,
+        calls=10,
         steady=process == 0,
-        time_s=samples(process, arm),
+        time_s=samples(process, arm, rounds),
         clock="blocked",
         other_s=[0.5 + process],
         position=position,
-        started_s=[BEGAN_S + 1e5 * process + 4e3 * group + 1e3 * n + 30.0 * h for n, h in enumerate(position)],
+        started_s=[BEGAN_S + 1e5 * process + 1e4 * group + 1e3 * n + 30.0 * h for n, h in enumerate(position)],
     )
 
 
@@ -130,6 +130,9 @@ class FakeProcesses:
         self.requests.append(request)
         assert len(self.requests) < 20, "asked for ever"
         assert limit_s == LIMIT_S
+        if len(self.requests) == 1:
+            GROUPS.clear()  # so that they follow each other as in this run's plan
+            GROUPS.update({group: number for number, group in enumerate(dict.fromkeys(a.group for a in request.arms))})
         marker = Path(request.folder) / MARKER
         marker.write_bytes(bytes(4))
 
@@ -162,11 +165,14 @@ class FakeProcesses:
             else:
                 yield from (Untimed(arm, worker.NO_BASELINE) for arm in ready)
                 ready = []
-            yield GroupTimed(group, request.process, [self._timed(request, arm) for arm in ready])
+            yield GroupTimed(group, request.process, [self._timed(request, arm, ready) for arm in ready])
 
-    def _timed(self, request: Request, arm: Arm) -> Timed:
-        found, factor = timed(request.process, arm, request.arms.index(arm)), self.slowed.get(arm.name, 1.0)
-        return msgspec.structs.replace(found, time_s=[s * factor for s in found.time_s])
+    def _timed(self, request: Request, arm: Arm, ready: list[Arm]) -> Timed:
+        calls, factor = calls_in_a_sample(WarmUp(1, True, 1.0), request.sample_time_s), self.slowed.get(arm.name, 1.0)
+        rounds = worker.rounds_in(request, float(calls * len(ready)), len(ready))
+        found = timed(request.process, arm, ready.index(arm), len(ready), rounds)
+        other_s = found.other_s * ceil(rounds / 4) if calls > 1 else []
+        return msgspec.structs.replace(found, calls=calls, time_s=[s * factor for s in found.time_s], other_s=other_s)
 
     @property
     def asked(self) -> list[tuple[int, list[Arm]]]:

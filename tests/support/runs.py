@@ -15,6 +15,7 @@ from trigru.bench.results.arm import Arm, Plan
 from trigru.bench.results.grouping import grouped
 from trigru.bench.results.record import Benchmark, Provenance, Results
 from trigru.bench.results.run import Begun, Ceilings, Ended, GroupTimed, Line, Machine, Run, Started, Timed
+from trigru.bench.timing.sampling import balanced_orders
 from trigru.common.equality.measurement import Measurement
 from trigru.common.port.programs import Build, ProgramFacts
 
@@ -27,16 +28,20 @@ PLAN = Plan(
     kernels=("stock",),
     processes=2,
     rounds=6,
-    sample_time_s=1e-4,
+    sample_time_s=1e-6,
 )
 VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
 EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 #: A proof of each port of the runs that are drawn.
-PROOF = [replace(EQUAL, port=port) for port in ("pure", "linen", "nnx", "equinox", "torch")]
+PROOF = [
+    replace(EQUAL, port=port, check=check)
+    for port in ("pure", "linen", "nnx", "equinox", "torch")
+    for check in ("sequence", "step", "training")
+]
 ENDED = "2026-11-04T10:00:00+00:00"
 BUILD = Build(trace_s=0.1, lower_s=0.02, compile_s=0.3, first_call_s=0.5)
-PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024, 1e6, 2e6)
+PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024)
 
 
 #: What call styles are called, where not all phases agree by phase.
@@ -89,8 +94,7 @@ def make_benchmark(arm: Arm, time_s: Any, process: Any = None, **facts: Any) -> 
         "leaves": 9,
         "build": BUILD,
         "program": PROGRAM,
-        "calls": 10,
-        "warm_up_calls": 10,
+        "calls": 1,
         "clock": "blocked",
     }
     default |= {name: facts.pop(name) for name in [*facts] if name in default}
@@ -132,11 +136,10 @@ def make_results(benchmarks: list[Benchmark], **provenance: Any) -> Results:
     }
     facts |= provenance
     facts["plan"] = _asking_for(facts["plan"], [b.arm for b in benchmarks], processes)
+    rounds = {len(timed.time_s) for b in benchmarks for timed in b.timed.values()}
+    facts["plan"] = msgspec.structs.replace(facts["plan"], rounds=max(rounds, default=None))
     facts["ceilings"] *= processes if len(facts["ceilings"]) == 1 else 1
-    groups = grouped(benchmarks, lambda b: b.group).values()
-    placed = {b.fullname: placed_at(b, n) for g in groups for n, b in enumerate(g)}
-    placed = taken_in_turn([placed[b.fullname] for b in benchmarks])
-    return Results(placed, ENDED, Provenance(**facts), [])
+    return Results(taken_in_turn(benchmarks), ENDED, Provenance(**facts), [])
 
 
 def records_of(results: Results) -> list[Line]:
@@ -163,39 +166,39 @@ def records_of(results: Results) -> list[Line]:
             GroupTimed(group, process, timed)
             for (process, group), timed in sorted(parts.items(), key=lambda p: p[0][0])
         ),
-        Ended(results.datetime, "A CPU", facts.load_after),
+        Ended(results.datetime, facts.load_after),
     ]
 
 
 def taken_in_turn(benchmarks: list[Benchmark]) -> list[Benchmark]:
-    """The same arms, each sample of which begins when the one before it ends."""
+    """The same arms in the order that each process takes; each sample begins when the one before it ends."""
     began_s: dict[tuple[str, int], list[float]] = {}
+    places: dict[tuple[str, int], list[int]] = {}
     now_s = datetime.fromisoformat(ENDED).timestamp() - 3600
     for process in sorted({process for b in benchmarks for process in b.timed}):
         for group in grouped(benchmarks, lambda b: b.group).values():
             there = [(b.arm.id, b.timed[process]) for b in group if process in b.timed]
-            for number in range(max((len(timed.time_s) for _, timed in there), default=0)):
-                for name, timed in there:
+            now_s += sum(timed.build.first_call_s for _, timed in there if timed.build)
+            rounds = max((len(timed.time_s) for _, timed in there), default=0)
+            for number, order in enumerate(balanced_orders(len(there), rounds, process)):
+                for place, (name, timed) in enumerate(there[index] for index in order):
                     if number < len(timed.time_s):
                         began_s.setdefault((name, process), []).append(now_s)
+                        places.setdefault((name, process), []).append(place)
                         now_s += timed.calls * timed.time_s[number]
-    return [
-        msgspec.structs.replace(
-            b, timed={p: msgspec.structs.replace(t, started_s=began_s[b.arm.id, p]) for p, t in b.timed.items()}
-        )
-        for b in benchmarks
-    ]
+            now_s += sum(timed.calls * sum(timed.other_s) for _, timed in there)
+
+    def taken(b: Benchmark, process: int, timed: Timed) -> Timed:
+        key = b.arm.id, process
+        return msgspec.structs.replace(timed, started_s=began_s[key], position=places[key])
+
+    return [msgspec.structs.replace(b, timed={p: taken(b, p, t) for p, t in b.timed.items()}) for b in benchmarks]
 
 
 def with_timed(b: Benchmark, change: Callable[[Timed], dict[str, Any]]) -> Benchmark:
     """An arm whose processes say otherwise."""
     changed = {p: msgspec.structs.replace(timed, **change(timed)) for p, timed in b.timed.items()}
     return msgspec.structs.replace(b, timed=changed)
-
-
-def placed_at(b: Benchmark, place: int) -> Benchmark:
-    """An arm at one place in all rounds."""
-    return with_timed(b, lambda timed: {"position": [place] * len(timed.time_s)})
 
 
 def save(results: Results, path: Path) -> None:

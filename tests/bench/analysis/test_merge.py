@@ -58,15 +58,21 @@ def test_where_it_comes_from(merged):
 
 def test_what_was_proven_survives_the_journal_a_resumption_and_the_file(tmp_path):
     proven = [
-        *(Measurement(port, "sequence", None, "outputs", "float64", 1e-16, 1e-12) for port in ("pure", "linen")),
+        *(
+            Measurement(port, check, None, "outputs", "float64", 1e-16, 1e-12)
+            for port in ("pure", "linen")
+            for check in ("sequence", "step", "training")
+        ),
         Measurement("nnx", "styles", "pytree", "loss", "float32", None, 1e-6, "not offered: no such style", "fused"),
     ]
-    fill(journal_at(tmp_path / "run", equality=proven))
+    run = journal_at(tmp_path / "run", equality=proven)
+    for process in range(2):
+        fill(run, process=process)
     results = merge(journal_at(tmp_path / "run", resume=True))
     assert results.trigru.equality == proven
     lines = journal_at(tmp_path / "run", resume=True).lines
     last_s = max(s for line in lines if isinstance(line, GroupTimed) for t in line.timed for s in t.started_s)
-    run = Run([*lines, Ended(datetime.fromtimestamp(last_s, UTC).isoformat(), "A CPU", 0.5)])
+    run = Run([*lines, Ended(datetime.fromtimestamp(last_s, UTC).isoformat(), 0.5)])
     save(run, merge(run).untimed, tmp_path / "results.json")
     assert load(tmp_path / "results.json") == merge(run)
 

@@ -69,7 +69,9 @@ def test_another_kernel_or_code_has_another_proof(monkeypatch):
     assert kept(PURE) is None
 
 
+DEEP = b"[" * 20_000 + b"]" * 20_000
 DAMAGES = {b"as it is": b"other", b"1e-16": b"1e-11", b'"cpu"': b'"gpu"', b'"pure"': b'"nnx"', b"]}": b""}
+DAMAGES[b'"when"'] = b'"deep": ' + DEEP + b', "when"'
 
 
 @pytest.mark.parametrize("part", DAMAGES)

@@ -2,10 +2,11 @@
 
 import copy
 import json
+from datetime import datetime
 
 import msgspec
 import pytest
-from support.runs import ARMS, MACHINE, PROOF, draw_run, save, with_provenance
+from support.runs import ARMS, ENDED, MACHINE, PROOF, draw_run, save, with_provenance
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
 from trigru.common.errors import TrigruError
@@ -20,9 +21,19 @@ def arm(change, place=2):
     return begun(lambda start: change(start["arms"][place]))
 
 
-def timed(change, place=2):
+def timed(change, place=2, process="0"):
     """Of what a process measured of an arm."""
-    return lambda file: change(file["benchmarks"][place]["extra_info"]["trigru"]["0"])
+    return lambda file: change(file["benchmarks"][place]["extra_info"]["trigru"][process])
+
+
+def each_timed(change):
+    """Of what each process measured of each arm."""
+    return lambda file: [change(t) for b in file["benchmarks"] for t in b["extra_info"]["trigru"].values()]
+
+
+def machine(change):
+    """Of the machine of each process."""
+    return lambda file: [change(started["machine"]) for started in file["trigru"]["started"]]
 
 
 def proof(**facts):
@@ -45,6 +56,9 @@ def drop_port(file):
     start["arms"] = [a for a in start["arms"] if a["port"] != "linen"]
 
 
+#: When the first process of the run begins.
+BEGAN_S = datetime.fromisoformat(ENDED).timestamp() - 3600
+
 LIES = {
     # what was asked for, and what is there
     "the plan has linen, which has neither a number nor a reason": drop_port,
@@ -52,6 +66,16 @@ LIES = {
     "the plan has medium/forward": begun(lambda start: start["plan"]["workloads"].append({"name": "medium"})),
     "the plan has tiny/step": begun(lambda start: start["plan"]["phases"].append("step")),
     "is not what the plan asked for": begun(lambda start: start["plan"]["ports"].remove("linen")),
+    "the plan has linen as a peer": begun(
+        lambda start: start["plan"].update(ports=["pure", "nnx", "equinox"], peers=["linen"])
+    ),
+    "which the plan did not ask for|that the plan did not ask for": begun(
+        lambda start: start["plan"].update(styles=["leaves", "functional"])
+    ),
+    "has a number, and a reason why": lambda file: file["trigru"]["untimed"].append(
+        {"type": "Untimed", "arm": file["trigru"]["begun"]["arms"][2], "reason": "it broke"}
+    ),
+    "linen.* has neither a number nor a reason": lambda file: file["benchmarks"].pop(2),
     "ports of the plan have nnx twice": begun(lambda start: start["plan"]["ports"].append("nnx")),
     "has no baseline, or several": arm(put(role="arm"), 0),
     "cannot be the baseline of its group": arm(put(role="baseline"), 1),
@@ -61,12 +85,18 @@ LIES = {
     "is spread in no way over 2 devices": arm(put(devices=2)),
     # what was proven
     "was not proven equal": proof(error=1.0),
-    "linen.* was not proven equal|pure.* was not proven equal": proof(error=5.0, bound=1e300),
     "but no proof in float64 of what was timed": proof(dtype="float32"),
+    "its proof is of torch, which the plan did not": begun(
+        lambda start: start["equality"].append(start["equality"][0] | {"port": "torch"})
+    ),
+    "its proof allows .* an error of 1.0e.300": proof(bound=1e300),
+    "its proof has one error of pure 29 times": begun(
+        lambda start: start["equality"].extend(start["equality"][0] | {"quantity": str(n)} for n in range(26))
+    ),
     "has the check 'nonsense', which is none": proof(check="nonsense"),
-    "linen.* but no proof": begun(lambda start: start["equality"].pop(1)),
+    "linen.* but no proof": begun(lambda start: start["equality"].pop(3)),
     "pure.* has a number, but no proof": begun(put(equality=[])),
-    "has linen .* twice": begun(lambda start: start["equality"].append(start["equality"][1])),
+    "has linen .* twice": begun(lambda start: start["equality"].append(start["equality"][3])),
     # what was measured
     "were not compared with the oracle": timed(put(gate=None)),
     "first results were not compared": timed(put(gate=None, differs="other equations")),
@@ -77,11 +107,42 @@ LIES = {
     "time_s of .* has . items, expected": timed(
         lambda t: [t[name].append(1) for name in ("time_s", "started_s", "position")]
     ),
-    "have one position in a round": timed(put(position=[0] * 7)),
+    "are not in the order that process 0 takes": each_timed(
+        lambda t: t.update(position=[(place + 1) % 9 for place in t["position"]])
+    ),
+    "has 3 rounds of": each_timed(
+        lambda t: t.update({name: t[name][:3] for name in ("time_s", "started_s", "position")})
+    ),
+    "has samples of 900 calls": timed(put(calls=900)),
+    "began .* s after their end": both(
+        each_timed(
+            lambda t: t.update(
+                time_s=[100 * s for s in t["time_s"]],
+                started_s=[BEGAN_S + 100 * (s - BEGAN_S) for s in t["started_s"]],
+            )
+        ),
+        timed(lambda t: t.update(time_s=[s / 100 for s in t["time_s"]]), 3),
+    ),
+    "was read in process 1, which reads none": timed(
+        put(build={"trace_s": 0, "lower_s": 0, "compile_s": 0, "first_call_s": 1}), process="1"
+    ),
+    "the duplicate of .* has another program": timed(lambda t: t["program"].update(fingerprint="f"), 1),
+    "has too few products or loops": timed(lambda t: t["program"].update(fingerprint="f", dots=0)),
+    "exchanges data, on one device": timed(
+        lambda t: t["program"].update(collectives=[{"kind": "all-reduce", "nbytes": 8, "runs": 1, "in_loop": False}])
+    ),
+    "took longer to compile than to its first result": timed(lambda t: t["build"].update(compile_s=0.6)),
+    "leaves in a process, and": timed(put(leaves=7)),
+    "are other ones in another process": timed(put(gate=0.2)),
     "has samples of .*, or is no arm of the run": timed(put(arm="another")),
     "by two clocks": timed(put(clock="pipelined")),
     "most samples of .* are equal to the last digit": timed(put(time_s=[3e-5] * 7)),
     # processes and machines
+    "it has no version of jax": machine(put(versions={})),
+    "is no version of jax": machine(lambda m: m["versions"].update(jax="the best")),
+    "it has GPUs, and ran on": machine(put(gpus=[{}])),
+    "JAX_DISABLE_JIT was set": machine(lambda m: m["environment"].update(JAX_DISABLE_JIT="1")),
+    "not all of its 3 processes measured everything": begun(lambda start: start["plan"].update(processes=3)),
     "ran on different machines": lambda file: file["trigru"]["started"][1]["machine"].update(threads=3),
     "interruptions": lambda file: file["trigru"].update(interruptions=10**6),
     "lacks the limits of the machine": lambda file: file["trigru"]["started"][0].update(ceilings={}),
@@ -90,30 +151,27 @@ LIES = {
         {"type": "Untimed", "arm": file["trigru"]["begun"]["arms"][2] | {"port": "nnx"}, "reason": "it broke"}
     ),
     "samples were taken at the same time as another": timed(put(time_s=[1.0] * 7, started_s=[0.0] * 7)),
-    "samples were taken at .* as another": lambda file: [
-        parts.update({"1": parts["0"]}) for b in file["benchmarks"] for parts in [b["extra_info"]["trigru"]]
-    ],
-    "computes faster than the machine can": timed(put(time_s=[1e-12] * 7)),
+    "computes faster than the machine can": timed(
+        put(time_s=[1e-9 * (1 + n / 9) for n in range(7)], calls=20, other_s=[1e-9] * 2)
+    ),
     "the plan has 2 devices": begun(lambda start: start["plan"]["devices"].append(2)),
     "its proof was made on gpu": begun(put(backend="gpu")),
     "its proof was made with other versions": begun(put(versions={"jax": "9.9"})),
     "and ended on": begun(put(since="2099-01-01T00:00:00+00:00")),
-    "timed by the pipelined clock on cpu": lambda file: [
-        part.update(clock="pipelined") for b in file["benchmarks"] for part in b["extra_info"]["trigru"].values()
-    ],
+    "timed by the pipelined clock on cpu": each_timed(put(clock="pipelined")),
     "more than a week from its last sample": lambda file: file["trigru"]["ended"].update(datetime="9999-12-31"),
     "after a sample": begun(put(since="2026-11-04T09:59:00+00:00")),
     "its proof was made with another commit": begun(put(commit="other")),
     "its command has --no-proof": begun(lambda start: start["command"].append("--no-proof")),
     "its proof has levels of sequence that are none": proof(levels={"magic": "yes"}),
-    "its proof lacks sequence in float64: x of pure": begun(lambda start: start["equality"][2].update(quantity="x")),
-    "its proof lacks step in float64 of": begun(lambda s: s["equality"].append(s["equality"][1] | {"check": "step"})),
+    "its proof lacks training in float64: carry of pure": begun(lambda s: s["equality"][2].update(quantity="x")),
+    "its proof lacks long in float64 of": begun(lambda s: s["equality"].append(s["equality"][3] | {"check": "long"})),
     "its proof lacks the call style of": proof(style="leaves"),
     "ran on another": timed(put(device="another")),
-    "more samples of the other clock than rounds": timed(put(other_s=[1e-4] * 9)),
-    "s by one clock, and": timed(lambda t: t.update(other_s=[100 * t["time_s"][0]])),
-    "are copies of others": lambda file: [
-        parts["1"].update(time_s=parts["0"]["time_s"]) for parts in [file["benchmarks"][2]["extra_info"]["trigru"]]
+    "samples of the other clock, expected 0": timed(put(other_s=[1e-4] * 9)),
+    "of two arms or processes of .* are copies": lambda file: [
+        parts["1"].update(time_s=[1.01 * s for s in parts["0"]["time_s"]])
+        for parts in [file["benchmarks"][2]["extra_info"]["trigru"]]
     ],
     "is in a call style that nnx does not have": both(
         arm(put(style="magic"), 3), lambda file: file["benchmarks"].pop(3)
@@ -131,7 +189,7 @@ def good(tmp_path_factory):
     path = tmp_path_factory.mktemp("good") / "results.json"
     arms = {name: ratio for name, ratio in ARMS.items() if not name.startswith("torch")}
     run = draw_run(1, arms=arms, groups=("tiny/forward",), processes=2, rounds=7)
-    save(with_provenance(run, equality=PROOF[:4]), path)
+    save(with_provenance(run, equality=PROOF[:12]), path)
     load(path)
     return json.loads(path.read_bytes())
 

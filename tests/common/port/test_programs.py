@@ -56,9 +56,6 @@ def test_xlas_own_analyses_are_kept():
     facts = read_program(compiled)
     assert facts.temp_bytes == compiled.compile().memory_analysis().temp_size_in_bytes > 0
     assert read_program(jax.jit(lambda x: jnp.sum(jnp.sin(x) @ x)).lower(X)).temp_bytes > 4, "not of its one result"
-    # 4 x 4 sums of four products
-    assert facts.xla_flops == pytest.approx(2 * 4**3)
-    assert facts.xla_bytes == compiled.compile().cost_analysis()["bytes accessed"] > 0
 
 
 class Without:
@@ -89,7 +86,7 @@ ENTRY %main.1 (x.1: f32[4,4]) -> f32[4,4] {
 def test_a_librarys_products_count_and_analyses_may_be_missing():
     facts = read_program(Without())
     assert facts.dots == 2
-    assert (facts.temp_bytes, facts.xla_flops, facts.xla_bytes) == (None, None, None)
+    assert facts.temp_bytes is None
 
 
 @pytest.mark.parametrize("jit", [jax.jit, nnx.jit, eqx.filter_jit], ids=["jax", "nnx", "equinox"])

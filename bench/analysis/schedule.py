@@ -1,0 +1,167 @@
+"""Samples against the way in which a run takes them: in which order, one after the other, how many, and for how long.
+
+Each function yields a sentence for each contradiction; `trigru.bench.analysis.evidence` calls them.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from math import ceil
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+
+from ..results.grouping import grouped
+from ..results.run import GroupTimed, Run, Timed
+from ..timing.sampling import WarmUp, balanced_orders, calls_in_a_sample, pace_of
+from ..timing.worker import rounds_in
+
+#: How far two readings of a machine's clock may be apart, in seconds, and as a share of what is between them.
+_APART_S, _APART = 2e-3, 0.01
+#: So often, and by so many seconds, a machine's clock may be set back while it measures.
+_SET_BACK, _SET_BACK_S = 1, 5.0
+#: How much later than its first sample a run may begin by a clock that was set back, and how far from its last sample
+#: it may end; in seconds.
+_BEFORE_S, _END_S = 600.0, 7 * 86400.0
+#: What lies between two samples of one round: at most so many times what lies between others, and such a share of the
+#: sample; with what the rounding of starts does to one gap, and in seconds.
+_BETWEEN, _OF_SAMPLE, _ROUNDING_S, _BETWEEN_S = 4.0, 0.25, 1.5e-3, 1.5e-3
+#: By how much calls may differ from those of the warm-up, as a factor.
+_PACE = 4.0
+#: Of so many samples, half are not equal to others; and two arms do not vary alike, to such a share of what they vary.
+_MANY, _ALIKE = 6, 0.01
+
+
+class _Sample(NamedTuple):
+    """A sample: its place in its round, when it began and how long it took, in seconds, and of what it is."""
+
+    place: int
+    start_s: float
+    took_s: float
+    arm: str
+
+
+def in_order(run: Run) -> list[tuple[GroupTimed, list[Timed]]]:
+    """The groups as they were timed: process by process, with groups and arms in the order of the plan."""
+    arms = {arm.id: number for number, arm in enumerate(run.begun.arms)}
+    groups = {group: number for number, group in enumerate(run.groups())}
+    lines = sorted(run.groups_timed, key=lambda line: (line.process, groups[line.group]))
+    return [(line, sorted(line.timed, key=lambda t: arms[t.arm])) for line in lines if line.timed]
+
+
+def orders(run: Run) -> Iterator[str]:
+    """In each round the arms stand in the balanced order of their process."""
+    groups = run.groups()
+    for line, timed in in_order(run):
+        rounds, most = len(timed[0].time_s), len(groups[line.group])
+        if not any(_are_places(timed, arms, rounds, line.process) for arms in range(len(timed), most + 1)):
+            yield f"the arms of {line.group} are not in the order that process {line.process} takes"
+
+
+def _are_places(timed: list[Timed], arms: int, rounds: int, seed: int) -> bool:
+    """Whether positions are those of some of so many arms; the others raised while they were timed."""
+    order = np.array([*balanced_orders(arms, rounds, seed)])  # (rounds, arms)
+    places = iter(np.argsort(order, axis=1).T.tolist())
+    return all(t.position in places for t in timed)
+
+
+def counts(run: Run) -> Iterator[str]:
+    """Each process takes as many rounds, calls and samples of the other clock as its plan and its times give."""
+    for line, timed in in_order(run):
+        rounds, most = len(timed[0].time_s), len(run.groups()[line.group])
+        pace, round_s = pace_of(timed[0].backend), sum(t.calls * median(t.time_s) for t in timed)
+        expected = [
+            rounds_in(run.plan, round_s * factor, arms)
+            for factor in (1 / _PACE, _PACE)
+            for arms in range(len(timed), most + 1)
+        ]
+        if not min(expected) <= rounds <= max(expected):
+            yield f"process {line.process} has {rounds} rounds of {line.group}, expected about {max(expected)}"
+        for t in timed:
+            least, calls = (
+                calls_in_a_sample(WarmUp(1, True, time_s), run.plan.sample_time_s, pace)
+                for time_s in (max(t.time_s) * _PACE, min(t.time_s) / _PACE)
+            )
+            if not least <= t.calls <= calls:
+                yield f"{t.arm} has samples of {t.calls} calls, expected {least} to {calls}"
+            others = ceil(rounds / 4) if t.calls > 1 else 0
+            if len(t.other_s) != others:
+                yield f"{t.arm} has {len(t.other_s)} samples of the other clock, expected {others}"
+
+
+def starts(run: Run) -> Iterator[str]:
+    """Samples were taken one after the other, each arm after it was built, after the run began and before it ended."""
+    taken: list[tuple[float, float]] = []  # when each began, and when the next could begin
+    for _, timed in in_order(run):
+        built_s = sum(t.build.first_call_s for t in timed if t.build)
+        taken.append((min(t.started_s[0] for t in timed) - built_s,) * 2)
+        of_line = [sample for of_round in _samples(timed) for sample in of_round]
+        taken += [(sample.start_s, sample.start_s + sample.took_s) for sample in of_line]
+        taken[-1] = taken[-1][0], taken[-1][1] + sum(t.calls * sum(t.other_s) for t in timed)
+    early = [
+        end_s - next_s
+        for (start_s, end_s), (next_s, _) in pairwise(taken)
+        if end_s - next_s > _APART_S + _APART * (end_s - start_s)
+    ]
+    if len(early) > _SET_BACK or max(early, default=0) > _SET_BACK_S:
+        yield f"{len(early)} samples were taken at the same time as another"
+    begun, ended = run.begun.since, run.ended.datetime if run.ended else ""
+    if begun and ended and _moment_s(begun) > _moment_s(ended):
+        yield f"it began on {begun} and ended on {ended}"
+    if begun and taken and taken[0][0] < _moment_s(begun) - _BEFORE_S:
+        yield f"it began on {begun}, after a sample"
+    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > _END_S:
+        yield f"it ended on {ended}, more than a week from its last sample"
+
+
+def _samples(timed: list[Timed]) -> list[list[_Sample]]:
+    """The samples of each round, in their order."""
+    return [
+        sorted(_Sample(t.position[r], t.started_s[r], t.calls * t.time_s[r], t.arm) for t in timed)
+        for r in range(len(timed[0].time_s))
+    ]
+
+
+def _moment_s(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def gaps(run: Run) -> Iterator[str]:
+    """Within a round a sample begins soon after the one before it is over: calls took no longer than they say."""
+    of_group: dict[str, list[float]] = {}
+    of_arm: dict[str, list[tuple[float, float]]] = {}
+    for line, timed in in_order(run):
+        for one, following in (pair for of_round in _samples(timed) for pair in pairwise(of_round)):
+            if following.place == one.place + 1:
+                gap_s = following.start_s - one.start_s - one.took_s
+                of_group.setdefault(line.group, []).append(gap_s)
+                for name in (one.arm, f"{one.arm} in process {line.process}"):
+                    of_arm.setdefault(name, []).append((gap_s, one.took_s))
+    usual_s = max(min(map(median, of_group.values()), default=0.0), 0.0)
+    for name, pairs in of_arm.items():
+        gap_s, took_s = (median(values) for values in zip(*pairs, strict=True))
+        rounding_s = _ROUNDING_S / len(pairs) ** 0.5
+        if gap_s > _BETWEEN * usual_s + _OF_SAMPLE * took_s + rounding_s + _BETWEEN_S:
+            yield f"samples of {name} took {took_s:.2g} s, and the next one began {gap_s:.2g} s after their end"
+
+
+def alike(run: Run) -> Iterator[str]:
+    """Samples differ from each other, and those of an arm in a process are not those of another, scaled or not."""
+    for group, lines in grouped(run.groups_timed, lambda line: line.group).items():
+        timed = [t for line in lines for t in line.timed]
+        for t in timed:
+            if len(t.time_s) >= _MANY and len({*t.time_s}) < len(t.time_s) / 2:
+                yield f"most samples of {t.arm} are equal to the last digit"
+        rounds = min((len(t.time_s) for t in timed), default=0)
+        if rounds >= _MANY and _have_copies(np.log([t.time_s[:rounds] for t in timed])):
+            yield f"samples of two arms or processes of {group} are copies"
+
+
+def _have_copies(samples: np.ndarray) -> bool:
+    """Whether two rows differ by a constant alone: those that are alike stand together where they are sorted."""
+    varied = samples - np.median(samples, axis=1, keepdims=True)
+    varied = varied[np.argsort(varied[:, 0])]
+    allowed = _ALIKE * np.median(np.abs(varied), axis=1)
+    return any((np.abs(varied[apart:] - varied[:-apart]).max(axis=1) < allowed[apart:]).any() for apart in (1, 2, 3))
