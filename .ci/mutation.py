@@ -78,8 +78,6 @@ def plan(judge: str, session: str, number: int, seed: int = 0) -> None:
     some = chosen.sample(sorted(sites), number)
     database.add_work_items(_one_of(sites[site], rng) for site in some)
     print(f"{number} of {len(sites)} sites")
-    for file, share in sorted(Counter(file for file, *_ in some).items()):
-        print(f"{file}: {share}")
 
 
 def judge_by_verify() -> None:

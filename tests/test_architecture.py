@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"flax", "equinox", "torch"}
 OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equinox"}}
 
-FOUNDATION = ("compat", "errors", "files")
 #: Rooms from left to right: each may import those to its right, never the reverse. A name on its own is a module.
 ORDER = {
     "common": (
