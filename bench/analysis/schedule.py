@@ -95,7 +95,8 @@ def starts(run: Run) -> Iterator[str]:
     taken: list[tuple[float, float]] = []  # when each began, and when the next could begin
     for _, timed in in_order(run):
         built_s = sum(t.build.first_call_s for t in timed if t.build)
-        taken.append((min(t.started_s[0] for t in timed) - built_s,) * 2)
+        begun_s = min(t.started_s[0] for t in timed) - built_s
+        taken.append((begun_s, begun_s))
         of_line = [sample for of_round in _samples(timed) for sample in of_round]
         taken += [(sample.start_s, sample.start_s + sample.took_s) for sample in of_line]
         taken[-1] = taken[-1][0], taken[-1][1] + sum(t.calls * sum(t.other_s) for t in timed)

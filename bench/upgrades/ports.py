@@ -59,7 +59,7 @@ def _save(port: Port, subject: Subject, kept: Kept) -> None:
         suffix = container.suffixes[0]
         with survived(subject, container.title), noticed(subject, "call"), tempfile.TemporaryDirectory() as place:
             path = Path(place) / f"parameters{suffix}"
-            container.write(path, layout, params)
+            container.write(path, layout.flat(params), layout.name)
             content = np.frombuffer(path.read_bytes(), np.uint8)
             subject.checkpoints[suffix] = kept.keep_all({CONTENT: content, **CANONICAL.flat(params)})
 

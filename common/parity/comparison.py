@@ -180,7 +180,7 @@ class _Comparing:
         self.say(f"Compare outputs, gradients and training{name}.")
         if self._outputs(r, c, name) and any(is_float(a) for a in r.outputs):
             try:
-                r.gradient_trace, c.gradient_trace  # noqa: B018  # they are traced here
+                _ = r.gradient_trace, c.gradient_trace  # they are traced here
             except InputError as error:
                 self.result.remarks.append(f"Gradients are not compared: {error}")
                 return

@@ -208,11 +208,16 @@ class _OfFramework(Model):
     ):
         make = options.pop("make", None)
         of_key = None if make is None else lambda key: params_of(make(key))
-        super().__init__(params, function, state=state, make=of_key, **{"name": framework} | options)
+        super().__init__(params, function, state=state, make=of_key, **_named(framework, options))
         self.framework = framework
 
     def _called(self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str) -> tuple[Any, Any]:
         return self._function(params, state, inputs, mode, self.keywords[mode])
+
+
+def _named(framework: str, options: Options) -> Any:
+    """The options, with the framework's name for the model where none is given."""
+    return {"name": framework} | options
 
 
 class _TorchModel(Model):
@@ -220,7 +225,7 @@ class _TorchModel(Model):
         make = options.pop("make", None)
         of_key = None if make is None else lambda key: _torch_params(_seeded(make, key))
         state = {key: _array(value) for key, value in module.named_buffers() if value.is_floating_point()}
-        super().__init__(_torch_params(module), _refuse, state=state, make=of_key, **{"name": "torch"} | options)
+        super().__init__(_torch_params(module), _refuse, state=state, make=of_key, **_named("torch", options))
         self.modes = (EVAL, TRAIN)
         self._module, self._method = module, method
 
