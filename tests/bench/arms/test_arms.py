@@ -20,7 +20,8 @@ PORTS = ("pure", "linen", "nnx", "equinox")
 NAMES = {
     "stock": """pure[jit] pure[jit]#2 pure[leaves] pure[donated]
         linen[train_state] linen[apply] linen[leaves] linen[donated]
-        nnx[nnx.jit] nnx[nnx.jit-tree] nnx[cached_partial] nnx[pytree] nnx[split-merge] nnx[leaves] nnx[donated]
+        nnx[nnx.jit] nnx[nnx.jit-tree] nnx[jit_partial] nnx[cached_partial] nnx[pytree] nnx[split-merge] nnx[leaves]
+        nnx[donated]
         equinox[filter_jit] equinox[partition] equinox[leaves] equinox[donated]""",
     "fused": """pure[jit] pure[jit]#2 pure[jit]:fused
         linen[train_state] linen[train_state]:fused
