@@ -65,8 +65,9 @@ def make_plan(
     for workload in chosen:
         _check_devices(workload, over)
         _check_memory(workload)
-    known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
-    first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone and len(over) == 1 else None
+    known = {s.name: s for port in names if not unavailable(port) for s in get_port(port).call_styles}
+    keeping = (name for name, style in known.items() if style.keeps_state)
+    first_look = (DOCUMENTED, *keeping, FUNCTIONAL) if quick and stock_alone and len(over) == 1 else None
     usual_phases = DEFAULT_PHASES if stock_alone and len(over) == 1 else KERNEL_PHASES
     if styles:
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
