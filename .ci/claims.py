@@ -1,12 +1,17 @@
 """The tables of docs/claims.md: public claims beside the published run, from the sizes that they were about."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from decision import SITUATIONS, Measured, in_one_piece, ratio_text, table_of  # beside this script
+import numpy as np
+from decision import KEEPING, SITUATIONS, Measured, in_one_piece, ratio_text, table_of  # beside this script
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import Difference, difference
-from trigru.bench.analysis.statistics import Comparison
+from trigru.bench.analysis.pairs import Difference, difference, other_clock
+from trigru.bench.analysis.statistics import Comparison, as_ratio, effect_of, verdict
 from trigru.bench.reporting.numbers import format_bytes, format_time_range
+from trigru.bench.results.record import Benchmark, Results
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 #: The smallest model of the run, whose calls take as long as those that most issues timed, then the situations.
@@ -24,27 +29,55 @@ def claim_tables(results: Path, part: str) -> str:
     if part == "memory":
         return _memory(measured)
     tables = {
-        "nnx-equinox": lambda: _frameworks(measured, "nnx", "equinox"),
+        "nnx-equinox": lambda: _frameworks(measured, "nnx", "equinox", KEEPING),
         "equinox-linen": lambda: _frameworks(measured, "equinox", "linen"),
-        "nnx-styles": lambda: _styles(measured, "nnx", ("nnx.jit-tree", "cached_partial", FUNCTIONAL)),
+        "nnx-styles": lambda: _styles(measured, "nnx", (*KEEPING, "cached_partial", FUNCTIONAL)),
         "equinox-styles": lambda: _styles(measured, "equinox", (FUNCTIONAL,)),
     }
     return tables[part]()
 
 
-def _frameworks(measured: Measured, one: str, other: str) -> str:
-    rows = []
-    for text, workload, phase in ROWS:
+def _frameworks(measured: Measured, one: str, other: str, own: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The time of one framework over another's, in each way; and in styles of its own over the other as documented."""
+    kept = {f"`{name}` / as documented": (style, DOCUMENTED) for style, name in own.items()}
+    ways = {"as documented": (DOCUMENTED, DOCUMENTED), **kept, "functional": (FUNCTIONAL, FUNCTIONAL)}
+    columns = {heading: (styles, difference) for heading, styles in ways.items()}
+    columns |= {f"{heading}, not waited for": (styles, _in_flight) for heading, styles in kept.items()}
+    situations = [f"{text}: {measured.size(workload, phase)}" for text, workload, phase in ROWS]
+    table = {"situation": situations}
+    for heading, (styles, compared) in columns.items():
         cells = []
-        for way in (DOCUMENTED, FUNCTIONAL):
-            arms = [measured.arm(workload, phase, port, way) for port in (one, other)]
-            cells.append(_ratio(difference(measured.run, *arms)))
-        rows.append((f"{text}: {measured.size(workload, phase)}", *cells))
-    return table_of(("situation", "as documented", "called alike"), rows)
+        for _, workload, phase in ROWS:
+            mine, its = (measured.arm(workload, phase, *arm) for arm in zip((one, other), styles, strict=True))
+            found = mine and its and compared(measured.run, mine, its)
+            cells.append(_ratio(found) if found else "not measured")
+        if {*cells} != {"not measured"}:
+            table[heading] = cells
+    return table_of([*table], list(zip(*table.values(), strict=True)))
 
 
-def _styles(measured: Measured, port: str, styles: tuple[str, ...]) -> str:
+@dataclass(frozen=True)
+class _InFlight:
+    """Two arms where calls are not waited for: see `Difference`."""
+
+    ratio: float
+    low: float
+    high: float
+    verdict: str
+
+
+def _in_flight(run: Results, one: Benchmark, other: Benchmark) -> _InFlight | None:
+    """One arm against another in calls that are not waited for; None where these were not measured in one round."""
+    clock = other_clock(run, one)
+    if clock is None or other_clock(run, other) is None:
+        return None
+    ratio = as_ratio(effect_of(np.log(one.other_s) - np.log(other.other_s), one.other_process))
+    return _InFlight(ratio.ratio, ratio.low, ratio.high, verdict(ratio, clock.floor, one.other_process))
+
+
+def _styles(measured: Measured, port: str, styles: Sequence[str]) -> str:
     names, rows = {}, []
+    styles = [style for style in styles if any(measured.arm(*at, port, style) for _, *at in ROWS)]
     for text, workload, phase in ROWS:
         documented, cells = measured.arm(workload, phase, port, DOCUMENTED), []
         for style in styles:
@@ -73,5 +106,5 @@ def _memory(measured: Measured) -> str:
     return table_of(("train step", "`nnx.jit`", "functional"), rows)
 
 
-def _ratio(found: Difference) -> str:
+def _ratio(found: Difference | _InFlight) -> str:
     return ratio_text(Comparison(found.ratio, found.low, found.high), found.verdict)

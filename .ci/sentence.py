@@ -3,12 +3,13 @@
 from pathlib import Path
 from textwrap import shorten
 
-from decision import Measured  # beside this script
+import numpy as np
+from decision import KEEPING, Measured  # beside this script
 from trigru.bench.analysis.answer import Cell
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.naming import name_of
-from trigru.bench.reporting.numbers import format_interval, format_time
+from trigru.bench.reporting.numbers import count, format_interval, format_time
 from trigru.bench.upgrades.changes import FAILING
 from trigru.bench.upgrades.matrix import read
 from trigru.bench.upgrades.tables import change_lines
@@ -20,7 +21,7 @@ SHOWN, LINES, LONGEST = "2025-09-15", 6, 100
 
 
 def answer_sentences(results: Path, docs: str = "") -> str:
-    """One step as documented, the same called alike, training, and what other versions change.
+    """One step as documented, what to write instead, training, what other versions change, and where it was measured.
 
     Args:
         docs: what leads from the page to the docs.
@@ -28,23 +29,29 @@ def answer_sentences(results: Path, docs: str = "") -> str:
     new, old = (Measured(load(results / f"{name}.json.gz")) for name in ("cpu", "cpu-py311"))
     step, common = new.row(*STEP), new.row(*COMMON)
     documented = sorted(step.cells[DOCUMENTED].items(), key=lambda item: item[1].ratio)
-    alike = [(port, step.cells[FUNCTIONAL][port]) for port, _ in documented[1:]]
+    functional = [f"{name_of(p)} {format_time(step.cells[FUNCTIONAL][p].time_s)}" for p, _ in documented[1:]]
     apart = max((d for d in common.pairs[DOCUMENTED]), key=lambda d: max(d.ratio, 1 / d.ratio))
     most = (apart.ratio, apart.low, apart.high)
     most = most if apart.ratio > 1 else (1 / apart.ratio, 1 / apart.high, 1 / apart.low)
     linen = [m.row(*SHORT).cells[DOCUMENTED]["linen"] for m in (new, old)]
-    versions = [m.run.trigru.machine.versions["jax"] for m in (new, old)]
+    kept = [
+        f"{format_time(float(np.median(arm.time_s)))} with `{name}`"
+        for style, name in KEEPING.items()
+        if (arm := new.arm(*STEP, "nnx", style))
+    ]
+    machine = new.run.trigru.machine
     first, *others = (f"{name_of(port)} {_time(cell)}" for port, cell in documented)
     return "\n".join(
         [
             f"- **One time step a call, as documented** ({new.size(*STEP)}): "
             f"{'; '.join((f'{first} times plain JAX', *others))}.",
-            f"- **The same with two lines more** ([functional]({docs}call-styles.md)): "
-            f"{'; '.join(f'{name_of(port)} {_time(cell)}' for port, cell in alike)}.",
+            f"- **With a line changed:** NNX {', '.join(kept)}, which [keeps state]({docs}call-styles.md#which-one). "
+            f"Functional, state returned: {'; '.join(functional)}.",
             f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes "
             f"{format_interval(Comparison(*most), 2)} times as long as the fastest.",
-            f"- **Versions matter:** linen's train step on one sequence takes {_ratio(linen[0])} times plain JAX's "
-            f"with jax {versions[0]}, {_ratio(linen[1])} times with jax {versions[1]}.",
+            f"- **Versions matter:** training `nn.GRUCell` (six small matrix products) on one sequence takes "
+            f"{_ratio(linen[0])} times plain JAX's time with {new.named}; {_ratio(linen[1])} with {old.named}.",
+            f"- One GRU, {machine.device}, {count(machine.threads, 'thread')}, {new.run.datetime[:10]}.",
         ]
     )
 

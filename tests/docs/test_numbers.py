@@ -3,10 +3,10 @@
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference
 from trigru.bench.analysis.rates import rates_of
 from trigru.bench.analysis.speedups import speedups
 
@@ -75,7 +75,7 @@ def test_linen_trains_fastest_on_these(workload):
 def test_what_the_fused_kernel_gains_and_takes():
     found = {(str(s.benchmark.arm.workload), s.benchmark.arm.port): s for s in speedups(run("kernel"))}
     assert not [at for at, speedup in found.items() if speedup.verdict == "slower"]
-    says("docs/kernel.md", "In no framework was it slower than the framework's own cell")
+    says("docs/kernel.md", "it was in no framework slower than the own cell")
     exception = found.pop(("question", "linen")).temp_share
     shares = [speedup.temp_share for speedup in found.values()]
     says(
@@ -132,7 +132,7 @@ def test_call_styles_matter_in_one_step_and_frameworks_differ_little_in_a_large_
     says("docs/which-framework.md", "In one time step a call, the call style matters more than the framework.")
     for way in ("documented", "functional"):
         assert all(0.94 < d.ratio < 1.06 for d in rows["large", "train_step"].pairs[way])
-    says("docs/which-framework.md", "**the three differ by a few per cent,** as documented and called alike")
+    says("docs/which-framework.md", "**the three differ by a few per cent,** as documented and in functional style")
 
 
 def test_versions_matter():
@@ -140,20 +140,6 @@ def test_versions_matter():
     new, old = (facts(name, "question", "train_step", "linen[apply]") for name in ("cpu", "cpu-py311"))
     assert new.ratio_high < old.ratio_low
     says("docs/which-framework.md", "**It depends on your versions**, too:")
-
-
-def test_what_the_remedies_of_nnx_save():
-    """As a share of what the functional style saves, where that is faster."""
-    shares = []
-    for workload, phase in SITUATIONS[:-1]:
-        documented, functional, *remedies = (
-            next(b for b in run("cpu").groups()[facts("cpu", workload, phase, "pure[jit]").group] if b.name == name)
-            for name in ("nnx[nnx.jit]", "nnx[split-merge]", "nnx[nnx.jit-tree]", "nnx[cached_partial]")
-        )
-        most = difference(run("cpu"), documented, functional).difference_s
-        shares += [difference(run("cpu"), documented, arm).difference_s / most for arm in remedies]
-    least, most = (f"{100 * share:.0f}" for share in (min(shares), max(shares)))
-    says("docs/which-framework.md", f"each of the two saves {least} to {most} % of what that saves")
 
 
 def two(workload, phase, way, port, other="equinox"):
@@ -166,16 +152,17 @@ def two(workload, phase, way, port, other="equinox"):
 
 def test_what_the_page_of_claims_says():
     small = [two("tiny", phase, "documented", "nnx").ratio for phase in ("step", "forward", "train_step")]
-    assert [round(min(small)), round(max(small))] == [3, 8]
-    assert f"{two('question', 'step', 'documented', 'nnx').ratio:.1f}" == "2.7"
-    assert two("medium", "train_step", "documented", "nnx").verdict == "indistinguishable"
-    alike = [two(*at, "functional", "nnx").ratio for at in (("tiny", "step"), ("tiny", "forward"), *SITUATIONS)]
-    assert all(1 / 1.15 < ratio < 1.15 for ratio in alike)
-    says(
-        "docs/claims.md",
-        "3 to 8 times at the smallest size, 2.7 times in one step of 200 units",
-        "no difference was shown. Called alike, they are within 15 % of each other at every size here",
-    )
+    assert min(small) > 3
+    everywhere = (("tiny", "step"), ("tiny", "forward"), *SITUATIONS)
+    assert all(1 / 1.2 < two(*at, "functional", "nnx").ratio < 1.2 for at in everywhere)
+    says("docs/claims.md", "it is more than three times", "In functional style the two are close at every size.")
+    for workload, phase in SITUATIONS[:3]:
+        nnx, equinox = (facts("cpu", workload, phase, arm) for arm in ("nnx[nnx.jit-tree]", "equinox[filter_jit]"))
+        assert np.median(nnx.other_s) < np.median(equinox.other_s)
+    says("docs/claims.md", "in calls that are not waited for, it is then the faster one")
+    for phase in ("step", "forward", "train_step"):
+        nnx, equinox = (facts("cpu", "tiny", phase, arm) for arm in ("nnx[nnx.jit-tree]", "equinox[filter_jit]"))
+        assert nnx.ratio / equinox.ratio < 2
     linen = [two("tiny", phase, "documented", "linen").ratio for phase in ("step", "forward", "train_step")]
     assert all(1.8 < 1 / ratio < 2.3 for ratio in linen)
     says("docs/claims.md", "about twice at the smallest size")
