@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from decision import SITUATIONS, Measured, longer, ratio_text, table_of  # beside this script
+from decision import KEEPING, NOT_MEASURED, SITUATIONS, Measured, longer, ratio_text, table_of  # beside this script
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference
+from trigru.bench.analysis.pairs import difference, other_clock
+from trigru.bench.analysis.statistics import compare, verdict
 from trigru.bench.reporting.numbers import format_bytes
+from trigru.bench.results.record import Benchmark, Results
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
 
 #: The smallest model of the run, whose calls take as long as those that most issues timed, then the situations.
@@ -15,39 +17,38 @@ ROWS = (
     ("Smallest model, train step", "tiny", "train_step"),
     *SITUATIONS,
 )
-#: The columns of each table: a heading, and the two arms that are compared, each a port and its style.
-TABLES = {
-    "nnx-equinox": [("as documented", *(("nnx", DOCUMENTED), ("equinox", DOCUMENTED))),
-                    ("functional", *(("nnx", FUNCTIONAL), ("equinox", FUNCTIONAL)))],
-    "equinox-linen": [("as documented", *(("equinox", DOCUMENTED), ("linen", DOCUMENTED))),
-                      ("functional", *(("equinox", FUNCTIONAL), ("linen", FUNCTIONAL)))],
-    "nnx-styles": [(f"`nnx.jit` / `{name}`, and the difference", ("nnx", DOCUMENTED), ("nnx", name))
-                   for name in ("nnx.jit-tree", "cached_partial", "split-merge")],
-    "equinox-styles": [("`filter_jit` / `partition`, and the difference",
-                        *(("equinox", DOCUMENTED), ("equinox", FUNCTIONAL)))],
-}  # fmt: skip
 
 
 def claim_tables(results: Path, part: str) -> str:
-    """One of the tables of the page."""
+    """One of the tables of the page: a row for each situation, and those columns of its part that have a number."""
     measured = Measured(load(results / "cpu.json.gz"))
     if part == "memory":
         return _memory(measured)
-    columns = TABLES[part]
-    rows = [
-        (f"{text}: {measured.size(*at)}", *(_cell(measured, at, *arms) for _, *arms in columns)) for text, *at in ROWS
-    ]
-    return table_of(("situation", *(heading for heading, *_ in columns)), rows)
+    columns = {"situation": [f"{text}: {measured.size(*at)}" for text, *at in ROWS]}
+    for heading, ratio, *arms in TABLES[part]:
+        cells = []
+        for _, *at in ROWS:
+            one, other = (measured.arm(*at, *arm) for arm in arms)
+            cells.append(ratio(measured.run, one, other) if one and other else NOT_MEASURED)
+        if {*cells} != {NOT_MEASURED}:
+            columns[heading] = cells
+    return table_of([*columns], list(zip(*columns.values(), strict=True)))
 
 
-def _cell(measured: Measured, at: list[str], one: tuple[str, str], other: tuple[str, str]) -> str:
-    """The ratio of two arms; of two styles of one framework, also the difference."""
-    arms = [measured.arm(*at, *arm) for arm in (one, other)]
-    if None in arms:
-        return "not measured"
-    found = difference(measured.run, *arms)
-    more = longer(found) if one[0] == other[0] else ""
+def _waited(run: Results, one: Benchmark, other: Benchmark) -> str:
+    """The ratio of two arms, each call waited for; of two styles of one framework, also the difference."""
+    found = difference(run, one, other)
+    more = longer(found) if one.arm.port == other.arm.port else ""
     return ratio_text(found, found.verdict) + f", +{more}" * bool(more)
+
+
+def _in_flight(run: Results, one: Benchmark, other: Benchmark) -> str:
+    """The ratio in calls that are not waited for, where both arms were measured in the same rounds of those."""
+    clock = other_clock(run, one)
+    if clock is None or other_clock(run, other) is None:
+        return NOT_MEASURED
+    ratio = compare(one.other_s, other.other_s, one.other_process)
+    return ratio_text(ratio, verdict(ratio, clock.floor, one.other_process))
 
 
 def _memory(measured: Measured) -> str:
@@ -58,3 +59,28 @@ def _memory(measured: Measured) -> str:
             cells = [format_bytes(arm.facts.program.temp_bytes) for arm in arms]
             rows.append((f"{text}: {measured.size(workload, phase)}", *cells))
     return table_of(("train step", "`nnx.jit`", "functional"), rows)
+
+
+_NNX, _EQUINOX, _LINEN = (("nnx", DOCUMENTED), ("equinox", DOCUMENTED), ("linen", DOCUMENTED))
+_NNX_FUNCTIONAL, _EQUINOX_FUNCTIONAL = ("nnx", FUNCTIONAL), ("equinox", FUNCTIONAL)
+#: The columns of each table: a heading, the loop, and the two arms that are compared, each a port and its style.
+TABLES = {
+    "nnx-equinox": [
+        ("as documented", _waited, _NNX, _EQUINOX),
+        *((f"`{name}` / as documented", _waited, ("nnx", style), _EQUINOX) for style, name in KEEPING.items()),
+        ("functional", _waited, _NNX_FUNCTIONAL, _EQUINOX_FUNCTIONAL),
+        *(
+            (f"`{name}` / as documented, not waited for", _in_flight, ("nnx", style), _EQUINOX)
+            for style, name in KEEPING.items()
+        ),
+    ],
+    "equinox-linen": [
+        ("as documented", _waited, _EQUINOX, _LINEN),
+        ("functional", _waited, _EQUINOX_FUNCTIONAL, ("linen", FUNCTIONAL)),
+    ],
+    "nnx-styles": [
+        (f"`nnx.jit` / `{style}`, and the difference", _waited, _NNX, ("nnx", style))
+        for style in (*KEEPING, "cached_partial", "split-merge")
+    ],
+    "equinox-styles": [("`filter_jit` / `partition`, and the difference", _waited, _EQUINOX, _EQUINOX_FUNCTIONAL)],
+}

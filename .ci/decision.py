@@ -27,19 +27,24 @@ SITUATIONS = (
     ("Training a model of common size", "medium", "train_step"),
     ("Training a large model", "large", "train_step"),
 )
-#: Each framework as its documentation writes it, NNX in the ways that its guide to performance names, and in the
-#: style that all have; a call style is named by its label or its name.
+#: Each framework as its documentation writes it, NNX in its own styles that add less to a call, and in the style that
+#: all have; a call style is named by its label or its name.
 CALLED = (
     ("linen", DOCUMENTED, "linen, as documented"),
     ("nnx", DOCUMENTED, "NNX, as documented: `nnx.jit`"),
     ("nnx", "nnx.jit-tree", "NNX: `nnx.jit(f, graph=False)`"),
+    ("nnx", "jit_partial", "NNX: `nnx.jit_partial(f, model, graph=False)`"),
     ("nnx", "cached_partial", "NNX: `nnx.cached_partial`"),
+    ("nnx", "pytree", "NNX: `jax.jit(f)(model, x)`"),
     ("nnx", FUNCTIONAL, "NNX, functional"),
     ("equinox", DOCUMENTED, "Equinox, as documented: `filter_jit`"),
     ("equinox", FUNCTIONAL, "Equinox, functional"),
 )
 
 
+#: NNX's styles that keep state, as columns name them.
+KEEPING = {"nnx.jit-tree": "graph=False", "jit_partial": "jit_partial"}
+NOT_MEASURED = "not measured"
 #: What tells version sets apart.
 PACKAGES = ("python", "jax", "flax", "equinox")
 
@@ -62,9 +67,11 @@ class Measured:
         return ", ".join(f"{package} {of[package]}" for package in PACKAGES if package in of)
 
     @property
-    def jax(self) -> str:
-        """The version that the run is named by."""
-        return f"jax {self.run.trigru.machine.versions['jax']}"
+    def named(self) -> str:
+        """The versions that the run is named by."""
+        of = self.run.trigru.machine.versions
+        python = ".".join(of["python"].split(".")[:2])
+        return f"Python {python}, jax {of['jax']}, flax {of['flax']}"
 
     def row(self, workload: str, phase: str) -> Row:
         """Of its answer."""
@@ -105,28 +112,28 @@ def decision_tables(results: Path) -> str:
             "### Calls in a loop that does not wait",
             _times(measured, _in_flight),
             "Median time of a call, then time / plain JAX's with its 95 % interval; in round brackets where it is "
-            "indistinguishable from 1. "
-            "A sample of the second table is at most 20 calls for a time step and 2 or 3 for a train step, so a "
-            "longer loop hides more. Where one call fills a sample, the second loop has no measurement.",
+            "indistinguishable from 1. A sample of the second table is at most 20 calls, of a train step a few, so a "
+            "longer loop hides more.",
             "### What to write",
             _writing(measured),
             "No other framework is faster than those named, beyond chance, within the rounds of the run. What a style "
-            "saves is beside `nnx.jit` and `filter_jit`, each call waited for.",
+            "saves is beside `nnx.jit` and `filter_jit`, each call waited for: the ratio paired within rounds, less 1, "
+            "times the median of the faster style; then as a share of the documented call. What NNX's `split-merge` "
+            "loses, [Call styles](call-styles.md#what-a-call-does-to-the-model) says.",
             *provenance_lines(measured.run)[:2],
         ]
     )
 
 
 def _times(measured: Measured, cell: Callable[[Measured, Benchmark], str]) -> str:
-    """A row for each way of calling, a column for each situation that has a number."""
-    columns = {}
-    for text, workload, phase in SITUATIONS:
-        arms = [measured.arm(workload, phase, port, style) for port, style, _ in CALLED]
-        cells = ["not measured" if arm is None else cell(measured, arm) for arm in arms]
-        if {*cells} - {"none", "not measured"}:
-            columns[f"{text}: {measured.size(workload, phase)}"] = cells
-    rows = zip((heading for *_, heading in CALLED), *columns.values(), strict=True)
-    return table_of(("called", *columns), list(rows))
+    """A row for each way of calling that has a number, a column for each situation."""
+    rows = []
+    for port, style, heading in CALLED:
+        arms = [measured.arm(*at, port, style) for _, *at in SITUATIONS]
+        cells = [NOT_MEASURED if arm is None else cell(measured, arm) for arm in arms]
+        if {*cells} != {NOT_MEASURED}:
+            rows.append((heading, *cells))
+    return table_of(("called", *(f"{text}: {measured.size(*at)}" for text, *at in SITUATIONS)), rows)
 
 
 def _waited(_: Measured, arm: Benchmark) -> str:
@@ -135,7 +142,7 @@ def _waited(_: Measured, arm: Benchmark) -> str:
 
 def _in_flight(measured: Measured, arm: Benchmark) -> str:
     found = other_clock(measured.run, arm)
-    return "none" if found is None else _cell(float(np.median(arm.other_s)), found.ratio, found.verdict)
+    return NOT_MEASURED if found is None else _cell(float(np.median(arm.other_s)), found.ratio, found.verdict)
 
 
 def _cell(time_s: float, ratio: Interval, verdict: str) -> str:
@@ -159,7 +166,7 @@ def _writing(measured: Measured) -> str:
         (
             text,
             *(", ".join(map(name_of, measured.row(*at).fastest[way])) for way in WAYS),
-            _saving(measured, at, "nnx", ("nnx.jit-tree", "cached_partial", FUNCTIONAL)),
+            _saving(measured, at, "nnx", (*KEEPING, "cached_partial", FUNCTIONAL)),
             _saving(measured, at, "equinox", (FUNCTIONAL,)),
         )
         for text, *at in SITUATIONS
@@ -173,8 +180,10 @@ def _saving(measured: Measured, at: Sequence[str], port: str, styles: Sequence[s
     assert documented is not None
     for style in styles:
         arm = measured.arm(*at, port, style)
-        if arm is not None and (more := longer(difference(measured.run, documented, arm))):
-            saved.append(f"`{arm.arm.style}` saves {more}")
+        found = arm and difference(measured.run, documented, arm)
+        if found and (more := longer(found)):
+            share = in_one_piece(f"{more}, {1 - 1 / found.ratio:.0%}")
+            saved.append(f"`{arm.arm.style}` saves {share}")
     return "<br>".join(saved) or f"`{documented.arm.style}`, as documented"
 
 

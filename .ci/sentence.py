@@ -3,12 +3,13 @@
 from pathlib import Path
 from textwrap import shorten
 
-from decision import Measured  # beside this script
+import numpy as np
+from decision import KEEPING, Measured  # beside this script
 from trigru.bench.analysis.answer import Cell
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.statistics import Comparison
 from trigru.bench.reporting.naming import name_of
-from trigru.bench.reporting.numbers import Interval, format_interval, format_time
+from trigru.bench.reporting.numbers import Interval, count, format_interval, format_time
 from trigru.bench.upgrades.changes import FAILING
 from trigru.bench.upgrades.matrix import read
 from trigru.bench.upgrades.tables import change_lines
@@ -20,7 +21,7 @@ SHOWN, LINES, LONGEST = "2025-09-15", 5, 100
 
 
 def answer_sentences(results: Path, docs: str = "") -> str:
-    """One step as documented, the same in functional style, training, and what other versions change.
+    """One step as documented, what to write instead, training, what other versions change, and where it was measured.
 
     Args:
         docs: what leads from the page to the docs.
@@ -28,22 +29,28 @@ def answer_sentences(results: Path, docs: str = "") -> str:
     new, old = (Measured(load(results / f"{name}.json.gz")) for name in ("cpu", "cpu-py311"))
     step, common = new.row(*STEP), new.row(*COMMON)
     documented = sorted(step.cells[DOCUMENTED].items(), key=lambda item: item[1].ratio)
-    functional = [(port, step.cells[FUNCTIONAL][port]) for port, _ in documented[1:]]
+    functional = [f"{name_of(port)} {format_time(step.cells[FUNCTIONAL][port].time_s)}" for port, _ in documented[1:]]
     ratios = [Comparison(d.ratio, d.low, d.high) for d in common.pairs[DOCUMENTED]]
     most = max((ratio if ratio.ratio > 1 else ratio.inverse for ratio in ratios), key=lambda ratio: ratio.ratio)
-    linen = [f"{_ratio(m.row(*SHORT).cells[DOCUMENTED]['linen'])} times" for m in (new, old)]
+    linen = [_ratio(m.row(*SHORT).cells[DOCUMENTED]["linen"]) for m in (new, old)]
+    kept = [
+        f"{format_time(float(np.median(arm.time_s)))} with `{name}`"
+        for style, name in KEEPING.items()
+        if (arm := new.arm(*STEP, "nnx", style))
+    ]
+    machine = new.run.trigru.machine
     first, *others = (f"{name_of(port)} {_time(cell)}" for port, cell in documented)
     return "\n".join(
         [
             f"- **One step a call, as documented** ({new.size(*STEP)}): "
             f"{'; '.join((f'{first} times plain JAX', *others))}.",
-            f"- **The same with two lines more** ([functional]({docs}call-styles.md)): "
-            f"{'; '.join(f'{name_of(port)} {_time(cell)}' for port, cell in functional)}.",
+            f"- **With a line changed:** NNX {', '.join(kept)}, which [keeps state]({docs}call-styles.md#which-one). "
+            f"Functional, state returned: {'; '.join(functional)}.",
             f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes {_ratio(most)} times as long "
             "as the fastest.",
-            f"- **Versions matter:** linen's train step on one sequence takes {linen[0]} plain JAX's with {new.jax}, "
-            f"{linen[1]} with {old.jax}.",
-            "",
+            f"- **Versions matter:** training `nn.GRUCell` (six small matrix products) on one sequence takes "
+            f"{linen[0]} times plain JAX's time with {new.named}; {linen[1]} with {old.named}.",
+            f"- One GRU, {machine.device}, {count(machine.threads, 'thread')}, {new.run.datetime[:10]}. "
             "Ratios are medians of pairs within rounds, not quotients of times.",
         ]
     )

@@ -27,11 +27,11 @@ def version_tables(results: Path) -> str:
         if (found := _changed(old, new, workload, phase, way, port))
     ]
     winners = table_of(
-        ("situation", *(f"{measured.jax}, {CALLED[way]}" for way in WAYS for measured in (old, new)), "same answer"),
+        ("situation", *(f"{measured.named}, {CALLED[way]}" for way in WAYS for measured in (old, new)), "same answer"),
         [_winners(old, new, text, workload, phase) for text, workload, phase in SITUATIONS],
     )
     total = len(WAYS) * len(SITUATIONS) * len(new.answer.ports)
-    columns = "situation", "framework", "called", old.jax, new.jax, "change"
+    columns = "situation", "framework", "called", old.named, new.named, "change"
     return "\n\n".join(
         [
             "Which frameworks no other is faster than:",
@@ -42,7 +42,7 @@ def version_tables(results: Path) -> str:
             "A ratio also changes where plain JAX itself got faster or slower. "
             f"Of {total} ratios that do not change, 95 % intervals call about {total * (1 - CONFIDENCE):.0f} changed.",
             "\n".join(
-                f"- {measured.jax}: {measured.versions}; {measured.run.datetime[:10]}." for measured in (old, new)
+                f"- {measured.named}: {measured.versions}; {measured.run.datetime[:10]}." for measured in (old, new)
             ),
         ]
     )

@@ -6,7 +6,7 @@ in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import signature
 from typing import Any
 
@@ -229,6 +229,7 @@ class Classifier(nnx.Module):
 
 
 _LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
+_TREE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
 
 
 def _construct(key, input_size, hidden_size, x=None, **options) -> Any:
@@ -361,12 +362,26 @@ class NNXPort(BasePort):
             "nnx.jit(f, graph=False)(model, x)",
             lambda port, model, task: _in_place(port, model, task, lambda f: nnx.jit(f, graph=False)),
             lambda: None if "graph" in signature(nnx.jit).parameters else "this flax's jit has no graph=",
+            source="https://flax.readthedocs.io/en/latest/flip/5310-tree-mode-nnx.html",
+            caution=_TREE,
+            keeps_state=True,
+        ),
+        CallStyle(
+            "jit_partial",
+            "nnx.jit_partial(f, model, graph=False)(x)",
+            lambda port, model, task: _in_place(port, model, task, bind=_jit_partial),
+            lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
+            source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
+            caution=_TREE,
+            keeps_state=True,
         ),
         CallStyle(
             "cached_partial",
             "nnx.cached_partial(nnx.jit(f), model)(x)",
-            lambda port, model, task: _in_place(port, model, task, nnx.jit, partial=nnx.cached_partial),
+            lambda port, model, task: _in_place(port, model, task, nnx.jit, bind=nnx.cached_partial),
             lambda: None if hasattr(nnx, "cached_partial") else "this flax has no nnx.cached_partial",
+            source="https://flax.readthedocs.io/en/latest/guides/performance.html",
+            caution="a call may not change the module's structure, as a new attribute does",
         ),
         CallStyle(
             "pytree",
@@ -384,8 +399,17 @@ class NNXPort(BasePort):
     )
 
 
-def _in_place(port, model, task, jit, partial=None):
-    """The program of a style that passes the module itself, and the optimiser, and updates both in place."""
+def _jit_partial(function, *bound):
+    return nnx.jit_partial(function, *bound, graph=False)
+
+
+def _in_place(port, model, task, jit=None, bind=None):
+    """The program of a style that passes the module itself, and the optimiser, and updates both in place.
+
+    Args:
+        jit: of a function; None where `bind` does that, too.
+        bind: binds module and optimiser to it; None where they are passed at each call.
+    """
 
     def forward(model, *arrays):
         return task.predict(model, *arrays)
@@ -399,17 +423,15 @@ def _in_place(port, model, task, jit, partial=None):
         return loss
 
     if task.phase == "train_step":
-        bound = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
-        jitted = jit(train_step)
+        bound, function = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param)), train_step
     else:
-        bound = (model,)
-        jitted = jit(gradient if task.phase == "gradient" else forward)
-    call = partial(jitted, *bound) if partial else lambda *arrays: jitted(*bound, *arrays)
-    lower = compat.lowered_by(jitted)
+        bound, function = (model,), gradient if task.phase == "gradient" else forward
+    jitted = jit(function) if jit else function
+    call = (bind or partial)(jitted, *bound)
+    lower = compat.lowered_by(jitted if jit else call)
+    lower = partial(lower, *bound) if lower and jit else lower
     leaves = len(jax.tree.leaves(nnx.state(bound)))
-    return Program(
-        call, lambda: port.dump(model), lower and (lambda *arrays: lower(*bound, *arrays)), leaves, port.dump
-    )
+    return Program(call, lambda: port.dump(model), lower, leaves, port.dump)
 
 
 def _split(model):

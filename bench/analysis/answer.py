@@ -1,7 +1,8 @@
 """The answer of a run: in each row of work, what each framework takes in both styles, and which is the fastest.
 
-A framework is never represented by the best of its call styles: menus of different length would be ranked. Plain JAX is
-what ratios are to; it is no framework, and does not compete.
+A framework is never represented by the best of its call styles: menus of different length would be ranked. The fastest
+that keeps what the documented style keeps stands beside them, as advice. Plain JAX is what ratios are to; it is no
+framework, and does not compete.
 """
 
 from itertools import combinations
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...impls import get_port, port_names, unavailable
 from ..results.arm import Sized
 from ..results.grouping import grouped
 from ..results.record import Benchmark, Machine, Results
@@ -59,6 +61,9 @@ class Row(Struct, frozen=True):
             where too few rounds were measured to tell, or where there is nothing to compare.
         pairs: by way, every two frameworks.
         styles: by port, its documented style against its functional one; none where they are the same style.
+        keeping: by port, the fastest of the styles that keep what a call changes in the model, beside the documented
+            one; none where it has no such. See `trigru.common.port.protocol.CallStyle.keeps_state`.
+        advised: by port, its documented style against that one, or against the functional one where there is none.
     """
 
     workload: Sized
@@ -69,6 +74,8 @@ class Row(Struct, frozen=True):
     fastest: dict[str, list[str]]
     pairs: dict[str, list[Difference]]
     styles: dict[str, Difference]
+    keeping: dict[str, Cell] = {}
+    advised: dict[str, Difference] = {}
 
     @property
     def is_noisy(self) -> bool:
@@ -159,7 +166,21 @@ def _row(results: Results, benchmarks: list[Benchmark]) -> Row:
         for port, (one, other) in two.items()
         if other is not None and one is not other
     }
-    return Row(first.arm.workload, first.shape, first.arm.phase, first.floor, cells, fastest, between, styles)
+    kept = {port: best for port in own[DOCUMENTED] if (best := _fastest_keeping(benchmarks, port))}
+    return Row(
+        first.arm.workload, first.shape, first.arm.phase, first.floor, cells, fastest, between, styles,
+        {port: _cell(results, b, baseline) for port, b in kept.items()},
+        styles | {port: difference(results, own[DOCUMENTED][port], b) for port, b in kept.items()},
+    )  # fmt: skip
+
+
+def _fastest_keeping(benchmarks: list[Benchmark], port: str) -> Benchmark | None:
+    """The arm of a port, on the stock cell and one device, in the fastest of its styles that keep state."""
+    if port not in port_names() or unavailable(port):
+        return None
+    names = {style.name for style in get_port(port).call_styles if style.keeps_state}
+    own = [b for b in benchmarks if b.arm.port == port and b.arm.kernel == STOCK and not b.arm.way]
+    return min((b for b in own if b.arm.style in names), key=lambda b: np.median(b.time_s), default=None)
 
 
 def _cell(results: Results, b: Benchmark, baseline: Benchmark) -> Cell:

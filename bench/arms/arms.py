@@ -4,7 +4,7 @@ An arm is one port in one call style, on one phase of one workload: `trigru.benc
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,8 +56,8 @@ def expand(plan: Plan) -> list[Arm]:
     """All arms of a plan, group by group. Each kernel has a division.
 
     A group begins with the baseline and its duplicate. A port has its stock arm in every division; one that is not
-    available has one arm, without a style. A plan without call styles has all of them; of a large workload the
-    documented and the functional one; and where a kernel is compared with the stock cell, or one device with several,
+    available has one arm, without a style. A plan without call styles has all of them; of a large workload those of
+    `first_look`; and where a kernel is compared with the stock cell, or one device with several,
     the documented one. Peers have all their styles.
     """
     return [
@@ -74,7 +74,7 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
     if styles is None and (division != STOCK or len(plan.devices) > 1):
         styles = (DOCUMENTED,)
     elif styles is None and get_workload(workload).few_styles:
-        styles = (DOCUMENTED, FUNCTIONAL)
+        styles = first_look(plan.ports)
 
     def make(port: str, style: str | None, kernel: str = STOCK, role: Any = "arm", **more: Any) -> Arm:
         labels = _labels_of(port, phase).get(style or "", ())
@@ -95,6 +95,12 @@ def _group(plan: Plan, workload: Sized, phase: str, division: str) -> Iterator[A
     for name in plan.peers:
         for style in [None] if unavailable(name) else [style.name for style in get_peer(name).call_styles]:
             yield make(name, style)
+
+
+def first_look(ports: Iterable[str]) -> tuple[str, ...]:
+    """The call styles of most interest: documented, those that keep state and add less to a call, and functional."""
+    styles = (style for port in ports if not unavailable(port) for style in get_source(port).call_styles)
+    return (DOCUMENTED, *(style.name for style in styles if getattr(style, "keeps_state", False)), FUNCTIONAL)
 
 
 def compiling_processes(processes: int) -> int:

@@ -60,7 +60,7 @@ class Workload:
         hidden_size: H.
         classes: C of a readout with cross-entropy; None trains the outputs on a mean squared error.
         make: draws the batch, the same one at each call.
-        few_styles: time only the documented and the functional call style of each port, unless others are asked for.
+        few_styles: time only the call styles of a first look, unless others are asked for.
             The work takes so long that crossing the jit boundary makes no difference.
     """
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from ...common.equality.checks import DTYPES, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LABELS
+from ...common.port.protocol import LABELS
 from ...common.port.styles import styles_called
 from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..analysis.evidence import PHASE_CHECKS
-from ..arms.arms import BASELINE
+from ..arms.arms import BASELINE, first_look
 from ..arms.peers import PEERS, get_peer
 from ..arms.workloads import OWN, QUICK, STANDARD, WORKLOADS, get_workload, parse_devices, parse_size, parse_workload
 from ..processes.claims import TIMING, claimed, folder_claim
@@ -66,7 +66,7 @@ def make_plan(
         _check_devices(workload, over)
         _check_memory(workload)
     known = {style.name for port in names if not unavailable(port) for style in get_port(port).call_styles}
-    first_look = (DOCUMENTED, FUNCTIONAL) if quick and stock_alone and len(over) == 1 else None
+    few = first_look(names) if quick and stock_alone and len(over) == 1 else None
     usual_phases = DEFAULT_PHASES if stock_alone and len(over) == 1 else KERNEL_PHASES
     if styles:
         choose(f"call style of {', '.join(names)}", styles, [*sorted(known), *LABELS])
@@ -80,7 +80,7 @@ def make_plan(
         phases=asked_phases,
         ports=names,
         peers=peers,
-        styles=tuple(dict.fromkeys(styles)) if styles else first_look,
+        styles=tuple(dict.fromkeys(styles)) if styles else few,
         kernels=timed,
         processes=processes or (QUICK_PROCESSES if quick else PROCESSES),
         rounds=ROUNDS,

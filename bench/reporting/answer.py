@@ -185,17 +185,18 @@ def _disagree(cell: Cell, other: OtherClock) -> bool:
 
 
 def advice_lines(found: Answer) -> list[str]:
-    """What to write in functional style, where the documented one takes longer, and what that saves."""
+    """What to write instead of the documented style, where that takes longer, and what share of a call that saves."""
     lines, saved = [], []
     for port in found.ports:
-        slower = [d for row in found.rows if (d := row.styles.get(port)) and d.verdict == "slower"]
+        slower = [d for row in found.rows if (d := row.advised.get(port)) and d.verdict == "slower"]
         if not (slower and is_here(port)):
             continue
-        style = {style.name: style for style in get_port(port).call_styles}.get(_style(slower[0].other))
+        most = max(slower, key=lambda d: d.ratio)
+        style = {style.name: style for style in get_port(port).call_styles}.get(_style(most.other))
         if style:
-            saved.append(f"{format_time(max(d.difference_s for d in slower))} ({name_of(port)})")
+            saved.append(f"{1 - 1 / most.ratio:.0%} ({name_of(port)})")
             lines.append(f"  {name_of(port):8} {style.summary.partition('; call(')[0]}")
-    return [f"Functional style (`trigru styles`) saves up to {', '.join(saved)}:"] * bool(lines) + lines
+    return [f"Write this (`trigru styles`) to save up to {', '.join(saved)} of a call:"] * bool(lines) + lines
 
 
 def version_lines(found: Answer) -> list[str]:

@@ -55,11 +55,19 @@ def answer_picture(found: Answer) -> Picture | None:
 
 def answer_text(found: Answer) -> str:
     """What the picture shows, in words."""
-    return " ".join(_text(found, way) for way in WAYS if any(way in row.cells for row in found.rows))
+    texts = [
+        _text(CALLED[way].capitalize(), [(row, row.cells[way]) for row in found.rows if way in row.cells])
+        for way in WAYS
+    ]
+    kept = _text("Half filled, the fastest that keeps state", [(row, row.keeping) for row in found.rows if row.keeping])
+    return " ".join(filter(None, [*texts, kept]))
 
 
 def answer_figure(found: Answer) -> "Figure":
-    """A line for each framework in each row: hollow as documented, filled in functional style, both over plain JAX."""
+    """A line for each framework in each row, over plain JAX: hollow as documented, filled in functional style.
+
+    Half filled is the fastest style of a framework that keeps state, where that is neither.
+    """
     ports = [[port for port in found.ports if _cells(row, port)] for row in found.rows]
     height = sum(HEADING + len(of_row) + GAP for of_row in ports)
     with drawing():
@@ -77,7 +85,7 @@ def answer_figure(found: Answer) -> "Figure":
             shade_floor(axes, y - 0.5, row.floor, len(of_row))
             spans.append((y - 0.5, y - 0.5 + len(of_row)))
             for port in of_row:
-                text = _draw(axes, y, found, port, _cells(row, port))
+                text = _draw(axes, y, found, port, _cells(row, port), row.keeping.get(port))
                 axes.annotate(text, (1.02, y), **at)
                 ticks[y] = name_of(port)
                 y += 1
@@ -86,7 +94,8 @@ def answer_figure(found: Answer) -> "Figure":
         axes.set_yticks(list(ticks), list(map(for_terminal, ticks.values())))
         axes.tick_params(axis="y", length=0)
         ratio_axis(axes, "time / plain JAX's, 95 % intervals\nshaded: the noise floor", spans)
-        figure.suptitle("○ as documented     ● functional style", fontsize=9)
+        kept = "    ◐ faster, keeps state" if any(row.keeping for row in found.rows) else ""
+        figure.suptitle(f"○ as documented{kept}    ● functional style", fontsize=9)
     return figure
 
 
@@ -100,14 +109,13 @@ def title_of(row: Row) -> str:
     return f"{PHASES[row.phase]}, {row.shape}"
 
 
-def _text(found: Answer, way: str) -> str:
-    rows = [
-        f"{title_of(row)}: "
-        + ", ".join(f"{name_of(port)} {format_time(cell.time_s)}" for port, cell in row.cells[way].items())
-        for row in found.rows
-        if way in row.cells
+def _text(title: str, rows: list[tuple[Row, dict[str, Cell]]]) -> str:
+    texts = [
+        f"{title_of(row)}: " + ", ".join(f"{name_of(port)} {format_time(cell.time_s)}" for port, cell in cells.items())
+        for row, cells in rows
     ]
-    return f"{CALLED[way].capitalize()}: time of a call over plain JAX's, with 95 % intervals. {'; '.join(rows)}."
+    about = f"{title}: time of a call over plain JAX's, with 95 % intervals."
+    return f"{about} {'; '.join(texts)}." if texts else ""
 
 
 def _cells(row: Row, port: str) -> dict[str, Cell]:
@@ -115,7 +123,7 @@ def _cells(row: Row, port: str) -> dict[str, Cell]:
     return {way: cells[port] for way, cells in row.cells.items() if port in cells}
 
 
-def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cell]) -> str:
+def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cell], kept: Cell | None) -> str:
     """Draw a framework's line; returns its times."""
     colour, marker = colour_of(port, found.ports), marker_of(found.ports.index(port))
     first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
@@ -125,6 +133,9 @@ def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cel
         return format_time(first.time_s)
     axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
     draw_ratio(axes, y, then, colour, marker)
+    if kept is not None:
+        look: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "none", "markersize": 4.5, "color": colour}
+        axes.plot([kept.ratio], [y], marker=marker, **look)
     return f"{format_time(first.time_s)} → {format_time(then.time_s)}"
 
 

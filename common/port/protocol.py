@@ -130,6 +130,7 @@ class CallStyle:
         phases: of PHASES, those that it has.
         source: address of the documentation that leads with it; "" where none does.
         caution: what its users have to know that those of the documented style need not; said where it is recommended.
+        keeps_state: whether what a call changes in the model stays changed, as in the documented style, for less time.
     """
 
     name: str
@@ -140,6 +141,7 @@ class CallStyle:
     phases: tuple[str, ...] = PHASES
     source: str = ""
     caution: str = ""
+    keeps_state: bool = False
 
     def __post_init__(self):
         for label in self.labels:

@@ -40,8 +40,7 @@ optimizer = optax.adam(1e-3)
 opt_state = optimizer.init($params)
 
 
-$jit
-def train_step($model, opt_state, x, targets):
+${jit}def train_step($model, opt_state, x, targets):
     loss, gradients = $value_and_grad(loss_of)($model, x, targets)
     updates, opt_state = optimizer.update(gradients, opt_state, $params)
     return $apply_updates($model, updates), opt_state, loss
@@ -56,15 +55,14 @@ NNX_OPTIMIZER = """
 optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
 
 
-$jit
-def train_step(model, optimizer, x, targets):
+${jit}def train_step(model, optimizer, x, targets):
     loss, gradients = nnx.value_and_grad(loss_of)(model, x, targets)
     optimizer.update(model, gradients)
     return loss
 
 
-${bind}for count in range(3):
-    loss = ${passed}x, targets)  # changes the model and the optimizer in place
+${bound}for count in range(3):
+    loss = ${called}x, targets)  # changes the model and the optimizer in place
     print(f"train step {count}: loss {loss}")
 """
 
@@ -89,24 +87,22 @@ params = state.params  # trained
 """
 
 FORWARD = """
-$jit
-def forward($model, x):
+${jit}def forward($model, x):
     return $call
 
 
-${bind}carry, outputs = ${passed}x)
+${bound}carry, outputs = ${called}x)
 print(f"forward: carry {carry.shape}, outputs {outputs.shape}")
 """
 
 STEP = """
-$jit
-def step($model, frame, carry=None):
+${jit}def step($model, frame, carry=None):
     return $step
 
 
-${bind}carry = None  # the learned one
+${bound}carry = None  # the learned one
 for frame in x.swapaxes(0, 1):
-    carry, output = ${passed}frame, carry)
+    carry, output = ${called}frame, carry)
 print(f"step: output {output.shape}")
 """
 
@@ -145,7 +141,10 @@ PORTS = {
 
 @dataclass(frozen=True)
 class _Style:
-    """The argument at the jit boundary, how it is made, how the model is made of it, and the functions in use."""
+    """The argument at the jit boundary, how it is made, how the model is made of it, and the functions in use.
+
+    `bind` is what the function is called through, where the model is bound to it before the loop.
+    """
 
     model: str = "params"
     setup: str = ""
@@ -154,7 +153,7 @@ class _Style:
     params: str = "$model"
     value_and_grad: str = "jax.value_and_grad"
     apply_updates: str = "optax.apply_updates"
-    cached: bool = False
+    bind: str = ""
     train_step: str = OPTAX
 
 
@@ -169,9 +168,9 @@ def _shared(functional: str, setup: str = "", it: str = "$tree") -> dict[str, _S
     }
 
 
-def _in_place(jit: str = "@nnx.jit", *, cached: bool = False) -> _Style:
+def _in_place(jit: str = "@nnx.jit", bind: str = "") -> _Style:
     """A style of NNX's that changes the model and the optimiser that it is passed."""
-    return _Style("model", jit=jit, value_and_grad="nnx.value_and_grad", cached=cached, train_step=NNX_OPTIMIZER)
+    return _Style("model", jit=jit, value_and_grad="nnx.value_and_grad", bind=bind, train_step=NNX_OPTIMIZER)
 
 
 STYLES = {
@@ -180,7 +179,8 @@ STYLES = {
     "nnx": {
         "nnx.jit": _in_place(),
         "nnx.jit-tree": _in_place("@partial(nnx.jit, graph=False)"),
-        "cached_partial": _in_place(cached=True),
+        "jit_partial": _in_place("", "nnx.jit_partial($function, $passed, graph=False)"),
+        "cached_partial": _in_place(bind="nnx.cached_partial($function, $passed)"),
         "pytree": _Style("model"),
         **_shared("split-merge", "graphdef, params = nnx.split(model)", "nnx.merge(graphdef, $tree)"),
     },
@@ -255,11 +255,16 @@ def _parts(port: _Port, style: _Style, phase: str) -> list[str]:
 
 def _slots(port: _Port, style: _Style, phase: str) -> dict[str, str]:
     """The text for each slot of a part; it may have slots again."""
-    passed = "model, optimizer" if phase == "train_step" else "$model"
-    call = f"cached_{phase}(" if style.cached else f"{phase}({passed}, "
-    bind = f"cached_{phase} = nnx.cached_partial({phase}, {passed})\n" if style.cached else ""
-    tree = "treedef.unflatten(leaves)" if style.model == "leaves" else style.model
-    return vars(style) | {"call": port.call, "step": port.step, "passed": call, "bind": bind, "tree": tree}
+    return vars(style) | {
+        "call": port.call,
+        "step": port.step,
+        "jit": style.jit and f"{style.jit}\n",
+        "function": phase,
+        "passed": "model, optimizer" if phase == "train_step" else "$model",
+        "called": f"bound_{phase}(" if style.bind else f"{phase}($passed, ",
+        "bound": f"bound_{phase} = {style.bind}\n" if style.bind else "",
+        "tree": "treedef.unflatten(leaves)" if style.model == "leaves" else style.model,
+    }
 
 
 def _fill(part: str, slots: Mapping[str, str]) -> str:

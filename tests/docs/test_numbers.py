@@ -3,10 +3,10 @@
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
-from trigru.bench.analysis.pairs import difference
 from trigru.bench.analysis.rates import limit_of
 from trigru.bench.analysis.speedups import speedups
 from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
@@ -66,6 +66,7 @@ def test_the_method_of_measurement():
 def test_the_fused_kernel_in_a_train_step():
     found = {(str(s.benchmark.arm.workload), s.benchmark.arm.port): s for s in speedups(run("kernel"))}
     assert "slower" not in {speedup.verdict for speedup in found.values()}
+    says("kernel", "it was in no framework shown to be slower than the framework's own cell")
     exception = found.pop(("question", "linen")).temp_share
     shares = [speedup.temp_share for speedup in found.values()]
     says(
@@ -110,17 +111,11 @@ def test_which_framework():
     assert new.ratio_high < old.ratio_low
     assert {"0.10": round(old.ratio, 2), "0.12": round(new.ratio, 2)} == BY_SERIES
     assert {run(name).datetime[:10] for name in ("cpu", "cpu-py311")} == {PUBLISHED}
-    shares = []  # of what the functional style saves, where that is faster
-    for at in SITUATIONS[:-1]:
-        arms = facts(*at, "nnx[nnx.jit]", "nnx[split-merge]", "nnx[nnx.jit-tree]", "nnx[cached_partial]")
-        most, *others = (difference(run("cpu"), arms[0], arm).difference_s for arm in arms[1:])
-        shares += [100 * saved / most for saved in others]
     says(
         "which-framework",
         "In one time step a call, the call style matters more than the framework.",
         "**the three differ by a few per cent,** as documented and in functional style",
         "**It depends on your versions**, too:",
-        f"each of the two saves {min(shares):.0f} to {max(shares):.0f} % of what that saves",
     )
 
 
@@ -132,11 +127,14 @@ def against_equinox(port, workload, phase, way="documented"):
 
 
 def test_the_page_of_claims():
-    small = [against_equinox("nnx", "tiny", phase).ratio for phase in PHASES]
-    step = against_equinox("nnx", "question", "step").ratio
-    assert against_equinox("nnx", "medium", "train_step").verdict == "indistinguishable"
+    assert all(against_equinox("nnx", "tiny", phase).ratio > 3 for phase in PHASES)
     for at in (("tiny", "step"), ("tiny", "forward"), *SITUATIONS):
-        assert 1 / 1.15 < against_equinox("nnx", *at, "functional").ratio < 1.15
+        assert 1 / 1.2 < against_equinox("nnx", *at, "functional").ratio < 1.2
+    for workload in ("tiny", "question"):
+        for phase in PHASES:
+            nnx, equinox = facts(workload, phase, "nnx[nnx.jit-tree]", "equinox[filter_jit]")
+            assert nnx.ratio / equinox.ratio < 2
+            assert workload == "tiny" or np.median(nnx.other_s) < np.median(equinox.other_s)
     assert all(1.8 < 1 / against_equinox("linen", "tiny", phase).ratio < 2.3 for phase in PHASES)
     costs = {at: row.styles for at, row in rows().items()}
     train, one = (costs["question", phase]["nnx"] for phase in ("train_step", "step"))
@@ -144,8 +142,10 @@ def test_the_page_of_claims():
     assert "slower" not in {costs["large", "train_step"][port].verdict for port in ("nnx", "equinox")}
     says(
         "claims",
-        f"{min(small):.0f} to {max(small):.0f} times at the smallest size, {step:.1f} times in one step of 200 units",
-        "no difference was shown. In functional style, they are within 15 % of each other at every size here",
+        "it is more than three times",
+        "NNX takes less than twice as long even there",
+        "in calls that are not waited for, it is then the faster one",
+        "In functional style the two are close at every size.",
         "about twice at the smallest size",
         "longer where an optimiser goes along, hidden by long calls",
     )

@@ -43,7 +43,7 @@ def test_lines_of_python():
 
 
 @pytest.mark.parametrize("day", ["2025-09-15", "2025-11-15", "2026-01-15"])
-def test_cached_partial_could_not_be_differentiated(day):
+def test_cached_partial_failed_in_three_sets(day):
     assert BY_DAY[day].facts["nnx"]["works"] != "yes"
     assert BY_DAY["2026-03-15"].facts["nnx"]["works"] == "yes"
     assert [BY_DAY[day].versions["flax"] for day in ("2025-09-15", "2026-01-15")] == ["0.11.2", "0.12.2"]

@@ -23,6 +23,7 @@ CALLS = [
     ("linen", "train_state", {(TrainState, "create"): True, (TrainState, "apply_gradients"): True}),
     ("nnx", "nnx.jit", {(nnx, "jit"): True, (nnx, "cached_partial"): False, (nnx, "merge"): False}),
     ("nnx", "nnx.jit-tree", {(nnx, "jit"): True, (nnx, "cached_partial"): False}),
+    ("nnx", "jit_partial", {(nnx, "jit_partial"): True, (nnx, "jit"): False, (nnx, "merge"): False}),
     ("nnx", "cached_partial", {(nnx, "jit"): True, (nnx, "cached_partial"): True}),
     ("nnx", "pytree", {(nnx, "jit"): False, (nnx, "merge"): False}),
     ("nnx", "split-merge", {(nnx, "split"): True, (nnx, "merge"): True, (nnx, "jit"): False}),
@@ -54,8 +55,8 @@ def test_a_style_goes_through_what_it_is_named_after(monkeypatch, name, style, f
     program = called.build(port, model, make_task(port, CONFIG, phase, optax.sgd(1.0)))
     program.call(*(X, np.ones((2, 5, 8), "f4"))[: 1 + (phase == "train_step")])
     assert {function: bool(calls) for function, calls in recorded.items()} == functions
-    if style == "nnx.jit-tree":
-        assert recorded[nnx, "jit"] == [{"graph": False}]
+    if style in ("nnx.jit-tree", "jit_partial"):
+        assert next(iter(recorded.values())) == [{"graph": False}]
 
 
 def test_every_style_that_a_port_has_of_its_own_is_held_to_its_name(port):
@@ -65,7 +66,7 @@ def test_every_style_that_a_port_has_of_its_own_is_held_to_its_name(port):
 
 LEAVES = {"pure": 16, "linen": 34, "nnx": 16, "equinox": 16}
 #: Those of styles that pass a count of steps, too: of an nnx.Optimizer, or of linen's TrainState.
-COUNTING = {"nnx.jit", "nnx.jit-tree", "cached_partial", "train_state"}
+COUNTING = {"nnx.jit", "nnx.jit-tree", "jit_partial", "cached_partial", "train_state"}
 
 
 def test_what_crosses_the_jit_boundary_is_counted(port):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -11,10 +12,7 @@ from trigru.impls import get_port, get_style
 
 PAGE = (Path(__file__).parents[2] / "docs" / "call-styles.md").read_text().partition("## What a call does")[2]
 X = np.arange(1.0, 33.0, dtype="f4").reshape(8, 4)
-SAID = {
-    ("another mask", "updated in the module"): (True, True),
-    ("**the same mask, silently**", "**lost, silently**"): (False, False),
-}
+STYLES = [style.name for style in get_port("nnx").call_styles if "forward" in style.phases]
 
 
 class Net(nnx.Module):
@@ -25,18 +23,59 @@ class Net(nnx.Module):
         return self.norm(self.dropout(x))
 
 
-def forward():
-    return Task("forward", lambda model, x: model(x), mean_squared_error, optax.sgd(1.0))
+class Tied(nnx.Module):
+    def __init__(self):
+        self.first = nnx.Linear(4, 4, rngs=nnx.Rngs(0))
+        self.second = nnx.Linear(4, 4, rngs=nnx.Rngs(1))
+        self.second.kernel = self.first.kernel
 
 
-@pytest.mark.parametrize("style", [style.name for style in get_port("nnx").call_styles if "forward" in style.phases])
-def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
-    row = next(
-        line for line in PAGE.splitlines() if line.startswith(f"| Flax NNX | `{style}` | ") and "http" not in line
-    )
-    _, _, _, mask, statistics, _ = (cell.strip() for cell in row.split("|"))
+def program_of(style, model, predict):
+    port = get_port("nnx")
+    return get_style(port, style).build(port, model, Task("forward", predict, mean_squared_error, optax.sgd(1.0)))
+
+
+def masks_and_statistics(style):
     model = Net()
-    program = get_style(get_port("nnx"), style).build(get_port("nnx"), model, forward())
+    program = program_of(style, model, lambda model, x: model(x))
     first, second = program.call(X), program.call(X)
     moved = bool((model.norm.mean[...] != 0).any())
-    assert (bool((first != second).any()), moved) == SAID[mask, statistics]
+    return (
+        "another mask" if (first != second).any() else "**the same mask, silently**",
+        "updated in the module" if moved else "**lost, silently**",
+    )
+
+
+def shared_variable(style):
+    def is_shared(model, x):
+        return jnp.asarray(model.first.kernel is model.second.kernel)
+
+    try:
+        return "kept" if program_of(style, Tied(), is_shared).call(X) else "**two, silently**"
+    except ValueError:
+        return "an error"
+
+
+def new_attribute(style):
+    model = Net()
+
+    def add(model, x):
+        model.last = nnx.Variable(x)
+        return x
+
+    try:
+        program_of(style, model, add).call(X)
+    except ValueError:
+        return "an error"
+    return "kept" if hasattr(model, "last") else "**lost, silently**"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| Flax NNX | `{style}` | "))
+    *_, mask, statistics, shared, new, _ = (cell.strip() for cell in row.split("|"))
+    assert (mask, statistics, shared, new) == (
+        *masks_and_statistics(style),
+        shared_variable(style),
+        new_attribute(style),
+    )

@@ -47,10 +47,11 @@ def called(text, function):
 def lowered(text, names, phase):
     """The program of a jitted function, for what it was last called with."""
     bound = called(text, "nnx.cached_partial")
-    (call,) = called(text, f"cached_{phase}" if bound else phase)
+    (call,) = called(text, f"bound_{phase}") or called(text, phase)
     held = bound[0].args[1:] if bound else []
     arguments = [eval(ast.unparse(argument), names) for argument in (*held, *call.args)]
-    return names[phase].lower(*arguments)
+    jitted = f"bound_{phase}" if called(text, "nnx.jit_partial") else phase
+    return names[jitted].lower(*arguments)
 
 
 def as_handed_to_xla(lowered):

@@ -30,6 +30,17 @@ def test_documented_styles_part_frameworks_that_are_alike():
     assert row.cells["documented"]["nnx"].time_s == pytest.approx(3.5e-4, rel=1e-3)
 
 
+def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
+    own = {"nnx[nnx.jit-tree]": 2e-4, "nnx[jit_partial]": 1.5e-4, "nnx[cached_partial]": 1e-4}
+    (row,) = answer(make_results(timed(FAST | own))).rows
+    assert {port: cell.style for port, cell in row.keeping.items()} == {"nnx": "jit_partial"}
+    assert {port: d.other for port, d in row.advised.items()} == {
+        "nnx": "nnx[jit_partial]",
+        "equinox": "equinox[partition]",
+    }
+    assert row.cells == answer(make_results(timed(FAST))).rows[0].cells
+
+
 def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
     """The ratio to plain JAX may order frameworks otherwise than their own times do."""
     times = {"pure[jit]": np.tile([3e-5, 4e-5], 6), "linen[apply]": np.full(12, 5.6e-5)}
