@@ -349,6 +349,14 @@ class EquinoxPort(BasePort):
             ),
             source="https://docs.kidger.site/equinox/all-of-equinox/",
         ),
+        CallStyle(
+            "jit",
+            "jax.jit(f)(model, x)",
+            functional_program,
+            source="https://docs.kidger.site/equinox/all-of-equinox/",
+            caution="all leaves of the model must be arrays",
+            keeps_state=True,
+        ),
         *shared_styles(
             lambda model: _partition(model),
             name="partition",
