@@ -48,10 +48,10 @@ def answer_sentences(results: Path, docs: str = "") -> str:
             f"Functional, state returned: {'; '.join(functional)}.",
             f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes {_ratio(most)} times as long "
             "as the fastest.",
-            f"- **Versions matter:** training `nn.GRUCell` (six small matrix products) on one sequence takes "
+            "- **Versions matter:** training `nn.GRUCell` (six small products) on one sequence takes "
             f"{linen[0]} times plain JAX's time with {new.named}; {linen[1]} with {old.named}.",
             f"- One GRU, {machine.device}, {count(machine.threads, 'thread')}, {new.run.datetime[:10]}. "
-            "Ratios are medians of pairs within rounds, not quotients of times.",
+            "Ratios are medians of pairs, not quotients of times.",
         ]
     )
 
