@@ -192,6 +192,7 @@ STYLES = {
             value_and_grad="eqx.filter_value_and_grad",
             apply_updates="eqx.apply_updates",
         ),
+        "jit": _Style("model"),
         **_shared("partition", "params, static = eqx.partition(model, eqx.is_array)", "eqx.combine($tree, static)"),
     },
 }

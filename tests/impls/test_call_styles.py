@@ -29,6 +29,7 @@ CALLS = [
     ("nnx", "split-merge", {(nnx, "split"): True, (nnx, "merge"): True, (nnx, "jit"): False}),
     ("nnx", "leaves", {(nnx, "merge"): True, (nnx, "jit"): False}),
     ("equinox", "filter_jit", {(eqx, "filter_jit"): True, (eqx, "combine"): False}),
+    ("equinox", "jit", {(eqx, "filter_jit"): False, (eqx, "combine"): False}),
     ("equinox", "partition", {(eqx, "partition"): True, (eqx, "combine"): True}),
 ]
 
