@@ -71,8 +71,13 @@ class Measured:
     def named(self) -> str:
         """The versions that the run is named by."""
         of = self.run.trigru.machine.versions
-        python = ".".join(of["python"].split(".")[:2])
-        return f"Python {python}, jax {of['jax']}, flax {of['flax']}"
+        return f"Python {'.'.join(of['python'].split('.')[:2])}, {self.libraries}"
+
+    @property
+    def libraries(self) -> str:
+        """Those versions on which most depends."""
+        of = self.run.trigru.machine.versions
+        return f"jax {of['jax']}, flax {of['flax']}"
 
     def row(self, workload: str, phase: str) -> Row:
         """Of its answer."""

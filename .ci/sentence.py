@@ -47,15 +47,15 @@ def answer_sentences(results: Path, docs: str = "") -> str:
         [
             f"- **One step a call, as documented** ({new.size(*STEP)}): "
             f"{'; '.join((f'{first} times plain JAX', *others))}.",
-            f"- **With a line changed:** Equinox {kept['equinox']}, which its documentation shows first, for models of "
+            f"- **With a line changed:** Equinox {kept['equinox']}, which its documentation shows first for models of "
             f"arrays alone; NNX {kept['nnx']}, which [keep state]({docs}call-styles.md#which-one). "
-            f"Functional: {'; '.join(functional)}, its state to be returned.",
+            f"Functional, NNX's state returned by hand: {'; '.join(functional)}.",
             f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes {_ratio(most)} times as long "
             "as the fastest.",
             f"- **Versions matter:** training `nn.GRUCell` (six small matrix products) on one sequence takes "
-            f"{linen[0]} times plain JAX's time with {new.named}; {linen[1]} with {old.named}.",
-            f"- One GRU (in NNX trigru's cell, which has b_hn), {machine.device}, {count(machine.threads, 'thread')}, "
-            f"{new.run.datetime[:10]}. Ratios are medians of pairs within rounds, not quotients of times.",
+            f"{linen[0]} times plain JAX's time with {new.libraries}; {linen[1]} with {old.libraries}.",
+            f"- One GRU (in NNX, trigru's cell), {machine.device}, {count(machine.threads, 'thread')}, "
+            f"{new.run.datetime[:10]}. Ratios are medians within rounds, not quotients of times.",
         ]
     )
 
