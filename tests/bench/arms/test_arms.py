@@ -22,7 +22,7 @@ NAMES = {
         linen[train_state] linen[apply] linen[leaves] linen[donated]
         nnx[nnx.jit] nnx[nnx.jit-tree] nnx[jit_partial] nnx[cached_partial] nnx[pytree] nnx[split-merge] nnx[leaves]
         nnx[donated]
-        equinox[filter_jit] equinox[partition] equinox[leaves] equinox[donated]""",
+        equinox[filter_jit] equinox[jit] equinox[partition] equinox[leaves] equinox[donated]""",
     "fused": """pure[jit] pure[jit]#2 pure[jit]:fused
         linen[train_state] linen[train_state]:fused
         nnx[nnx.jit] nnx[nnx.jit]:fused
@@ -89,7 +89,7 @@ def test_where_matrix_products_dominate_the_styles_of_a_first_look_are_enough(pe
     names = [arm.name for arm in expand(large)]
     own = ["pure[jit]", "pure[jit]#2", "linen[apply]"]
     own += ["nnx[nnx.jit]", "nnx[nnx.jit-tree]", "nnx[jit_partial]", "nnx[split-merge]"]
-    own += ["equinox[filter_jit]", "equinox[partition]"]
+    own += ["equinox[filter_jit]", "equinox[jit]", "equinox[partition]"]
     assert names == [*own, "torch[eager]", "torch[compile]"]
     chosen = plan(workloads=("large",), ports=("nnx",), styles=("pytree",))
     assert [arm.name for arm in expand(chosen)[2:]] == ["nnx[pytree]"]
