@@ -52,10 +52,10 @@ def answer_sentences(results: Path, docs: str = "") -> str:
             f"Functional, NNX's state returned by hand: {'; '.join(functional)}.",
             f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes {_ratio(most)} times as long "
             "as the fastest.",
-            f"- **Versions matter:** training `nn.GRUCell` (six small matrix products) on one sequence takes "
+            "- **Versions matter:** training `nn.GRUCell` (six small products) on one sequence takes "
             f"{linen[0]} times plain JAX's time with {new.libraries}; {linen[1]} with {old.libraries}.",
             f"- One GRU (in NNX, trigru's cell), {machine.device}, {count(machine.threads, 'thread')}, "
-            f"{new.run.datetime[:10]}. Ratios are medians within rounds, not quotients of times.",
+            f"{new.run.datetime[:10]}. Ratios are medians of pairs, not quotients of times.",
         ]
     )
 

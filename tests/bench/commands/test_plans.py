@@ -12,7 +12,7 @@ from trigru.bench.results.arm import Plan
 from trigru.common.equality.checks import DTYPES
 from trigru.common.errors import InputError, UnknownNameError
 
-FIRST_LOOK = ("documented", "nnx.jit-tree", "jit_partial", "functional")
+FIRST_LOOK = ("documented", "nnx.jit-tree", "jit_partial", "jit", "functional")
 
 
 def asked(ports=None, workloads=None, phases=None, styles=None, kernels=None, **how):

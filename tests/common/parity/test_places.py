@@ -10,7 +10,6 @@ import pytest
 from trigru.common.compat import enable_x64
 from trigru.common.parity.departure import Search
 from trigru.common.parity.locations import located
-from trigru.common.parity.mending import Mending
 from trigru.common.parity.places import places_of
 from trigru.common.parity.starts import moved_starts
 from trigru.common.parity.tape import TraceTape
@@ -126,11 +125,6 @@ def test_a_line_of_a_library_stands_beside_the_users():
     lines = [CodeLine("/venv/site-packages/flax/cell.py", 7, "step"), CodeLine("/me/model.py", 3, "model")]
     found = located(lines, "mul", (4,))
     assert (found.file, found.line, found.library) == ("/me/model.py", 3, "flax/cell.py:7")
-
-
-def test_no_change_is_tried_when_time_is_up(tape_of, monkeypatch):
-    monkeypatch.setattr("trigru.common.parity.mending.TRYING_S", -1.0)
-    assert Mending(search(tape_of(GATED, "reference"), tape_of(GATED, "candidate"))).late
 
 
 def test_parts_of_a_fused_array_agree(tape_of):
