@@ -16,7 +16,7 @@ from trigru.bench.reporting.naming import name_of
 from trigru.bench.reporting.numbers import Interval, count, format_interval, format_time, format_time_range
 from trigru.bench.reporting.provenance import provenance_lines
 from trigru.bench.results.record import Benchmark, Results
-from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL
+from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 
 #: What people do, as a workload and a phase of the published run.
 SITUATIONS = (
@@ -27,8 +27,8 @@ SITUATIONS = (
     ("Training a model of common size", "medium", "train_step"),
     ("Training a large model", "large", "train_step"),
 )
-#: Each framework as its documentation writes it, NNX in its own styles that add less to a call, and in the style that
-#: all have; a call style is named by its label or its name.
+#: Each framework as its documentation writes it, NNX and Equinox in their own styles that add less to a call, and in
+#: those that all have; a call style is named by its label or its name.
 CALLED = (
     ("linen", DOCUMENTED, "linen, as documented"),
     ("nnx", DOCUMENTED, "NNX, as documented: `nnx.jit`"),
@@ -37,13 +37,14 @@ CALLED = (
     ("nnx", "cached_partial", "NNX: `nnx.cached_partial`"),
     ("nnx", "pytree", "NNX: `jax.jit(f)(model, x)`"),
     ("nnx", FUNCTIONAL, "NNX, functional"),
+    ("nnx", LEAVES, "NNX: `leaves`"),
     ("equinox", DOCUMENTED, "Equinox, as documented: `filter_jit`"),
+    ("equinox", "jit", "Equinox: `jax.jit(f)(model, x)`"),
     ("equinox", FUNCTIONAL, "Equinox, functional"),
+    ("equinox", LEAVES, "Equinox: `leaves`"),
 )
-
-
-#: NNX's styles that keep state, as columns name them.
-KEEPING = {"nnx.jit-tree": "graph=False", "jit_partial": "jit_partial"}
+#: The styles that keep state and add less to a call than the documented one, by framework, as columns name them.
+KEEPING = {"nnx": {"nnx.jit-tree": "graph=False", "jit_partial": "jit_partial"}, "equinox": {"jit": "jax.jit"}}
 NOT_MEASURED = "not measured"
 #: What tells version sets apart.
 PACKAGES = ("python", "jax", "flax", "equinox")
@@ -70,8 +71,13 @@ class Measured:
     def named(self) -> str:
         """The versions that the run is named by."""
         of = self.run.trigru.machine.versions
-        python = ".".join(of["python"].split(".")[:2])
-        return f"Python {python}, jax {of['jax']}, flax {of['flax']}"
+        return f"Python {'.'.join(of['python'].split('.')[:2])}, {self.libraries}"
+
+    @property
+    def libraries(self) -> str:
+        """Those versions on which most depends."""
+        of = self.run.trigru.machine.versions
+        return f"jax {of['jax']}, flax {of['flax']}"
 
     def row(self, workload: str, phase: str) -> Row:
         """Of its answer."""
@@ -118,8 +124,8 @@ def decision_tables(results: Path) -> str:
             _writing(measured),
             "No other framework is faster than those named, beyond chance, within the rounds of the run. What a style "
             "saves is beside `nnx.jit` and `filter_jit`, each call waited for: the ratio paired within rounds, less 1, "
-            "times the median of the faster style; then as a share of the documented call. What NNX's `split-merge` "
-            "loses, [Call styles](call-styles.md#what-a-call-does-to-the-model) says.",
+            "times the median of the faster style; then as a share of the documented call. What these styles lose, "
+            "[Call styles](call-styles.md#what-a-call-does-to-the-model) says.",
             *provenance_lines(measured.run)[:2],
         ]
     )
@@ -166,8 +172,8 @@ def _writing(measured: Measured) -> str:
         (
             text,
             *(", ".join(map(name_of, measured.row(*at).fastest[way])) for way in WAYS),
-            _saving(measured, at, "nnx", (*KEEPING, "cached_partial", FUNCTIONAL)),
-            _saving(measured, at, "equinox", (FUNCTIONAL,)),
+            _saving(measured, at, "nnx", (*KEEPING["nnx"], "cached_partial", FUNCTIONAL)),
+            _saving(measured, at, "equinox", (*KEEPING["equinox"], FUNCTIONAL)),
         )
         for text, *at in SITUATIONS
     ]

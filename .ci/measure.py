@@ -17,10 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 WORKLOADS = [f"--workload={name}" for name in ("question", "medium", "long", "large")]
-#: jit, as each framework's user writes it without state to hand on
-STYLES = [f"--style={name}" for name in ("jit", "apply", "split-merge", "partition")]
 #: torch's own GRU, beside all ports.
 TORCH = [f"--port={name}" for name in ("pure", "linen", "nnx", "equinox", "torch")]
+FUNCTIONAL = "--style=functional"
 KERNEL = ["--phase=train_step", *WORKLOADS, "--processes=3"]
 INFERENCE = ["--phase=forward", *KERNEL[1:]]
 #: Runnable processes in the last minute, below which a machine is idle.
@@ -30,8 +29,8 @@ RESULTS = {
     "cpu": ("3.13", ["compare"]),
     "cpu-py311": ("3.11", ["compare"]),
     "sweep": ("3.13", ["compare", "--no-proof", "--size=hidden=8,32,128,512", "--phase=train_step"]),
-    "kernel": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *KERNEL, *STYLES]),
-    "inference": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *INFERENCE, *STYLES]),
+    "kernel": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *KERNEL, FUNCTIONAL]),
+    "inference": ("3.11", ["compare", "--no-proof", "--kernel=fused", *TORCH, *INFERENCE, FUNCTIONAL]),
     "cold_start": ("3.13", ["compare", "--cold-start"]),
 }
 

@@ -33,25 +33,29 @@ def answer_sentences(results: Path, docs: str = "") -> str:
     ratios = [Comparison(d.ratio, d.low, d.high) for d in common.pairs[DOCUMENTED]]
     most = max((ratio if ratio.ratio > 1 else ratio.inverse for ratio in ratios), key=lambda ratio: ratio.ratio)
     linen = [_ratio(m.row(*SHORT).cells[DOCUMENTED]["linen"]) for m in (new, old)]
-    kept = [
-        f"{format_time(float(np.median(arm.time_s)))} with `{name}`"
-        for style, name in KEEPING.items()
-        if (arm := new.arm(*STEP, "nnx", style))
-    ]
+    kept = {
+        port: ", ".join(
+            f"{format_time(float(np.median(arm.time_s)))} with `{name}`"
+            for style, name in styles.items()
+            if (arm := new.arm(*STEP, port, style))
+        )
+        for port, styles in KEEPING.items()
+    }
     machine = new.run.trigru.machine
     first, *others = (f"{name_of(port)} {_time(cell)}" for port, cell in documented)
     return "\n".join(
         [
             f"- **One step a call, as documented** ({new.size(*STEP)}): "
             f"{'; '.join((f'{first} times plain JAX', *others))}.",
-            f"- **With a line changed:** NNX {', '.join(kept)}, which [keeps state]({docs}call-styles.md#which-one). "
-            f"Functional, state returned: {'; '.join(functional)}.",
+            f"- **With a line changed:** Equinox {kept['equinox']}, which its documentation shows first for models of "
+            f"arrays alone; NNX {kept['nnx']}, which [keep state]({docs}call-styles.md#which-one). "
+            f"Functional, NNX's state returned by hand: {'; '.join(functional)}.",
             f"- **A train step, as documented** ({new.size(*COMMON)}): the slowest takes {_ratio(most)} times as long "
             "as the fastest.",
             "- **Versions matter:** training `nn.GRUCell` (six small products) on one sequence takes "
-            f"{linen[0]} times plain JAX's time with {new.named}; {linen[1]} with {old.named}.",
-            f"- One GRU, {machine.device}, {count(machine.threads, 'thread')}, {new.run.datetime[:10]}. "
-            "Ratios are medians of pairs, not quotients of times.",
+            f"{linen[0]} times plain JAX's time with {new.libraries}; {linen[1]} with {old.libraries}.",
+            f"- One GRU (in NNX, trigru's cell), {machine.device}, {count(machine.threads, 'thread')}, "
+            f"{new.run.datetime[:10]}. Ratios are medians of pairs, not quotients of times.",
         ]
     )
 

@@ -163,6 +163,9 @@ def _cast(tree, dtype):
 
 # The port ---------------------------------------------------------------------------------------------------
 
+#: How the styles of jax.jit differ from filter_jit where a check within a program fails.
+_ERRORS = "a failed eqx.error_if raises JAX's error, which may come only where the result is used"
+
 LAYOUT = Layout(
     "equinox",
     "Equinox",
@@ -354,13 +357,14 @@ class EquinoxPort(BasePort):
             "jax.jit(f)(model, x)",
             functional_program,
             source="https://docs.kidger.site/equinox/all-of-equinox/",
-            caution="all leaves of the model must be arrays",
+            caution=f"all leaves of the model must be arrays; {_ERRORS}",
             keeps_state=True,
         ),
         *shared_styles(
             lambda model: _partition(model),
             name="partition",
             summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
+            caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_ERRORS}",
         ),
     )
 

@@ -230,6 +230,7 @@ class Classifier(nnx.Module):
 
 _LOST = "what a call changes in the module, as dropout's generator, is lost unless returned"
 _TREE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
+_BOUND = "model.eval() has no effect on what is bound already"
 
 
 def _construct(key, input_size, hidden_size, x=None, **options) -> Any:
@@ -372,7 +373,7 @@ class NNXPort(BasePort):
             lambda port, model, task: _in_place(port, model, task, bind=_jit_partial),
             lambda: None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial",
             source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
-            caution=_TREE,
+            caution=f"{_TREE}; {_BOUND}",
             keeps_state=True,
         ),
         CallStyle(
@@ -381,7 +382,7 @@ class NNXPort(BasePort):
             lambda port, model, task: _in_place(port, model, task, nnx.jit, bind=nnx.cached_partial),
             lambda: None if hasattr(nnx, "cached_partial") else "this flax has no nnx.cached_partial",
             source="https://flax.readthedocs.io/en/latest/guides/performance.html",
-            caution="a call may not change the module's structure, as a new attribute does",
+            caution=f"a call may not change the module's structure, as a new attribute does; {_BOUND}",
         ),
         CallStyle(
             "pytree",

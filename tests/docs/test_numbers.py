@@ -52,13 +52,18 @@ def says(page, *sentences):
 def test_the_method_of_measurement():
     functional = ("linen[apply]", "nnx[split-merge]", "equinox[partition]")
     linen, nnx, _ = map(interval, facts("question", "train_step", *functional))
-    equinox, pure = (b.facts.program.transposes for b in facts("medium", "train_step", functional[2], "pure[jit]"))
+    (equinox, pure), (none, some) = (
+        [b.facts.program.transposes for b in facts(workload, "train_step", functional[2], "pure[jit]")]
+        for workload in ("medium", "question")
+    )
+    assert none == 0
     for workload in ("tiny", "medium"):
         assert min(facts(workload, "train_step", *functional), key=lambda b: b.ratio).arm.port == "linen"
     says(
         "measurement-method",
         f"linen takes {linen} and NNX {nnx}.",
         f"({equinox} times in the train step of `medium`, where plain JAX has {pure})",
+        f"(the train step of `question` has none, plain JAX's {some})",
         "on `tiny` and `medium`, linen's train step is the fastest.",
     )
 

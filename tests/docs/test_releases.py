@@ -37,6 +37,8 @@ def test_lines_of_python():
     assert {row.facts["pure"]["lines"] for row in ROWS} == {23}
     found = shown("equinox", "equinox", "2025-03-15", "2025-05-15", "2026-03-15")
     says("from {} lines in a train step by `filter_jit` (Equinox {}) to {} ({}), and to {} ({})".format(*found))
+    rises = [row.facts["equinox"]["lines"] for row in ROWS[:4]]
+    says("with rises between, from {} to {} and from {} to {}".format(*rises))
     most = max(ROWS, key=lambda row: row.facts["nnx"]["lines"]).name
     found = shown("nnx", "flax", "2025-01-15", "2025-03-15", most, ROWS[-1].name)
     says("from {} lines by `nnx.jit` (Flax {}) to {} ({}), then up to {} ({}); it is {} now".format(*found[:-1]))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -70,12 +72,50 @@ def new_attribute(style):
     return "kept" if hasattr(model, "last") else "**lost, silently**"
 
 
+def evaluation_mode(style):
+    model = Net()
+    program = program_of(style, model, lambda model, x: model.dropout(x))
+    program.call(X)
+    model.eval()
+    return "takes effect" if (program.call(X) == X).all() else "**none, silently**"
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_nnx_styles_keep_or_lose_what_a_call_changes_as_the_page_says(style):
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| Flax NNX | `{style}` | "))
-    *_, mask, statistics, shared, new, _ = (cell.strip() for cell in row.split("|"))
-    assert (mask, statistics, shared, new) == (
+    *_, mask, statistics, shared, new, mode, _ = (cell.strip() for cell in row.split("|"))
+    assert (mask, statistics, shared, new, mode) == (
         *masks_and_statistics(style),
         shared_variable(style),
         new_attribute(style),
+        evaluation_mode(style),
     )
+
+
+def by_arrays(function):
+    """The call of Equinox's functional styles, whose `static` is that of the first model."""
+    static = []
+
+    def call(model, x):
+        arrays, rest = eqx.partition(model, eqx.is_array)
+        static.append(rest)
+        return jitted(arrays, x)
+
+    jitted = jax.jit(lambda arrays, x: function(eqx.combine(arrays, static[0]), x))
+    return call
+
+
+@pytest.mark.parametrize(("style", "jit"), [("filter_jit", eqx.filter_jit), ("jit", jax.jit), ("partition", by_arrays)])
+def test_equinox_styles_see_another_mode_as_the_page_says(style, jit):
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| Equinox | `{style}`"))
+    _, _, _, mask, *_, mode, _ = (cell.strip() for cell in row.split("|"))
+    call = jit(lambda dropout, x: dropout(x, key=jax.random.key(0)))
+    model = eqx.nn.Dropout(0.5)
+    if mode == "an error":
+        assert mask.startswith("an error")
+        with pytest.raises(jax.errors.TracerBoolConversionError):
+            call(model, X)
+        return
+    assert (call(model, X) == 0).any()
+    dropped = (call(eqx.nn.inference_mode(model), X) == 0)[X != 0].any()
+    assert mode == ("**none, silently**" if dropped else "takes effect")
