@@ -25,6 +25,8 @@ WIDTH, LINES = 80, 24
 PHASE_WIDTH, TIME_WIDTH, GAP = 15, 8, 3
 #: More frameworks than these do not fit beside each other twice.
 SIDE_BY_SIDE = 3
+#: A style is advised where the documented one takes so many times as long.
+WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
@@ -103,16 +105,24 @@ def _fastest(found: Answer, way: str) -> list[str]:
         phases = [phase for phase, of in winners.items() if of == (ports, always)]
         slower = [_slower(d) for phase in phases for row in rows[phase] for d in row.pairs[way] if d.is_real]
         where = " and ".join(PHASES[phase] if phase == "step" else f"a {PHASES[phase]}" for phase in phases)
-        joint = " and " if always else " or "
-        plural = always and len(ports) > 1
-        verb = "" if any("fastest" in part for part in parts) else " are fastest" if plural else " is fastest"
+        verb = (
+            ""
+            if any("fastest" in part for part in parts)
+            else " are fastest"
+            if always and ports[1:]
+            else " is fastest"
+        )
         if not slower:
             parts.append(f"none is faster beyond chance in {where}")
         elif always:
-            parts.append(f"{joint.join(map(name_of, ports))}{verb} in {where} ({_over(slower, ports)})")
+            parts.append(f"{' and '.join(map(name_of, ports))}{verb} in {where} ({_over(slower, ports)})")
         else:
-            most = max(s.ratio for s in slower)
-            parts.append(f"{joint.join(map(name_of, ports))}{verb} by size in {where} (others up to {most:.2f}x)")
+            most, of_all = max(s.ratio for s in slower), [row.fastest[way] for phase in phases for row in rows[phase]]
+            wins = {port: sum(port in of for of in of_all) for port in ports}
+            first, *others = sorted(ports, key=lambda port: -wins[port])
+            at = [f"{name_of(first)}{verb} at {wins[first]} of {count(len(of_all), 'size')}"]
+            at += [f"{name_of(port)} at {wins[port]}" for port in others]
+            parts.append(f"in {where} {', '.join(at)} (others up to {most:.2f}x)")
     return parts
 
 
@@ -145,8 +155,8 @@ def sure_lines(found: Answer) -> list[str]:
     lines = []
     if any(row.fastest.get(way) for row in found.rows for way in WAYS):
         order = " (medians may order otherwise)" * any(_misleads(row, way) for row in found.rows for way in row.cells)
-        least = "" if found.least is None else f"; differences below {found.least:.1%} may be missed"
-        lines.append(f"*: no other is faster, round by round{order}{least}.")
+        least = "" if found.least is None else f"; below {found.least:.1%}, little shows"
+        lines.append(f"*: the fastest, or not shown to be slower{order}{least}.")
     if any(len(of_way) > 1 and not row.fastest.get(way) for row in found.rows for way, of_way in row.cells.items()):
         lines.append("Where no framework is marked, too few rounds were measured to tell, or what they do differs.")
     if found.processes == 1:
@@ -192,11 +202,15 @@ def advice_lines(found: Answer) -> list[str]:
         if not (slower and is_here(port)):
             continue
         most = max(slower, key=lambda d: d.ratio)
+        if most.ratio < WORTH:
+            continue
         style = {style.name: style for style in get_port(port).call_styles}.get(_style(most.other))
         if style:
             saved.append(f"{1 - 1 / most.ratio:.0%} ({name_of(port)})")
-            lines.append(f"  {name_of(port):8} {style.summary.partition('; call(')[0]}")
-    return [f"Write this (`trigru styles`) to save up to {', '.join(saved)} of a call:"] * bool(lines) + lines
+            code = style.summary.partition("; call(")[0]
+            made = code if code.startswith("call =") else f"call = {code.rpartition('(')[0]}"
+            lines.append(f"  {name_of(port):8} {made}")
+    return [f"Write once, for f(model, x), to save up to {', '.join(saved)}:"] * bool(lines) + lines
 
 
 def version_lines(found: Answer) -> list[str]:
