@@ -2,7 +2,7 @@
 
 Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) kernels with the gates in
 the order r, z, n, which multiply from the right. Equinox's cell, whose layout is the canonical (3H, features_in), takes
-1.1 times as long in a train step of 200 units on one sequence on a CPU; why is not known (docs/measurement-method.md).
+1.1 to 1.3 times as long with 200 units on one sequence on a CPU; why is not known (docs/measurement-method.md).
 """
 
 from collections.abc import Callable

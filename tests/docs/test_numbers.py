@@ -9,6 +9,7 @@ from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.rates import limit_of
 from trigru.bench.analysis.speedups import speedups
+from trigru.bench.analysis.statistics import compare
 from trigru.bench.reporting.answer import BY_SERIES, PUBLISHED
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_which_framework():
     new, old = (facts("question", "train_step", "linen[train_state]", of=name)[0] for name in ("cpu", "cpu-py311"))
     assert new.ratio_high < old.ratio_low
     assert {"0.10": round(old.ratio, 2), "0.12": round(new.ratio, 2)} == BY_SERIES
-    assert {run(name).datetime[:10] for name in ("cpu", "cpu-py311")} == {PUBLISHED}
+    assert {run(name).datetime[:10] for name in ("cpu", "cpu-py311")} <= {"2026-11-26", PUBLISHED}
     says(
         "which-framework",
         "In one time step a call, the call style matters more than the framework.",
@@ -130,26 +131,41 @@ def against_equinox(port, workload, phase, way="documented"):
     return found
 
 
+def changed(style, workload, phase, clock="time_s"):
+    """NNX's time in a style over Equinox's by jax.jit: the median of the pairs within rounds."""
+    nnx, equinox = (getattr(b, clock) for b in facts(workload, phase, f"nnx[{style}]", "equinox[jit]"))
+    return np.exp(np.median(np.log(nnx) - np.log(equinox)))
+
+
 def test_the_page_of_claims():
-    assert all(against_equinox("nnx", "tiny", phase).ratio > 3 for phase in PHASES)
+    for phase, most in (("step", 7.5), ("forward", 7.5), ("train_step", 3.5)):
+        assert most - 1 < against_equinox("nnx", "tiny", phase).ratio < most
+        assert 2 / 1.1 < changed("nnx.jit-tree", "tiny", phase) < 5
     for at in (("tiny", "step"), ("tiny", "forward"), *SITUATIONS):
-        assert 1 / 1.2 < against_equinox("nnx", *at, "functional").ratio < 1.2
-    for workload in ("tiny", "question"):
-        for phase in PHASES:
-            nnx, equinox = facts(workload, phase, "nnx[nnx.jit-tree]", "equinox[filter_jit]")
-            assert nnx.ratio / equinox.ratio < 2
-            assert workload == "tiny" or np.median(nnx.other_s) < np.median(equinox.other_s)
-    assert all(1.8 < 1 / against_equinox("linen", "tiny", phase).ratio < 2.3 for phase in PHASES)
+        assert 1 / 1.3 < against_equinox("nnx", *at, "functional").ratio < 1.3
+        assert changed("jit_partial", *at) < (1.25 if at[0] == "tiny" else 1.02)
+        assert at[1] == "step" or at[0] == "tiny" or changed("nnx.jit-tree", *at) < 1.1
+    assert 2 < changed("nnx.jit-tree", "question", "step") < 3
+    assert 3.7 < changed("nnx.jit-tree", "question", "step", "other_s") < 4.5
+    linen = [1 / against_equinox("linen", "tiny", phase).ratio for phase in PHASES]
+    (whole, jit), (loop, alone) = (
+        facts(w, "step", "equinox[filter_jit]", "equinox[jit]") for w in ("tiny", "question")
+    )
+    waited = compare(whole.time_s, jit.time_s, jit.process)
+    not_waited = compare(loop.other_s, alone.other_s, loop.other_process)
     costs = {at: row.styles for at, row in rows().items()}
     train, one = (costs["question", phase]["nnx"] for phase in ("train_step", "step"))
     assert train.difference_low_s > one.difference_high_s
     assert "slower" not in {costs["large", "train_step"][port].verdict for port in ("nnx", "equinox")}
     says(
         "claims",
-        "it is more than three times",
-        "NNX takes less than twice as long even there",
-        "in calls that are not waited for, it is then the faster one",
-        "In functional style the two are close at every size.",
-        "about twice at the smallest size",
+        "about seven times Equinox's time in one step or a forward pass, about three times in a train step",
+        "`graph=False` takes two to five times as long as Equinox's `jax.jit` at the smallest size, more than twice",
+        "(four times if not waited for), and at most 10 % longer from a chunk on",
+        "takes at most 1.2 times as long at any size, and less from 200 units on",
+        "In functional style neither takes more than 1.3 times the other's time.",
+        f"{min(linen):.1f} to {max(linen):.1f} times at the smallest size",
+        f"{waited.ratio:.1f} times as long as `jax.jit` in the smallest call",
+        f"{not_waited.ratio:.1f} times in one step of 200 units",
         "longer where an optimiser goes along, hidden by long calls",
     )
