@@ -21,7 +21,7 @@ from .counting import TRACES, WAITS
 from .distance import bound_of, how_different, is_floating, noise_of, relative_difference
 from .files import Read
 from .kinds import FAILING, KINDS, Change
-from .record import EQUATIONS, KEPT, MEMORY, OPERATIONS, PRINT, ArrayNames, Snapshot, Subject
+from .record import EQUATIONS, KEPT, MEMORY, OPERATIONS, PARTS_OF, PRINT, ArrayNames, Snapshot, Subject
 from .trails import Partings
 
 __all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
@@ -168,12 +168,14 @@ def _styles(pair: Pair) -> Iterator[Change]:
 
 
 def _values(pair: Pair) -> Iterator[Change]:
-    """One change for the calls that changed in one way: the first array that rounding does not explain."""
+    """One change for the calls that changed in one way, of parts at one line: the first array beyond rounding."""
     rows = _alike(pair.old.values, pair.new.values)
     found = [change for where, was, now in rows for change in _moved(pair, where, was, now)]
-    for (kind, line), some in grouped(found, lambda change: (change.kind, change.line)).items():
+    alone = pair.new.name in PARTS_OF.values()  # each part is something else
+    for some in grouped(found, lambda change: (change.kind, change.line or (change.what if alone else ""))).values():
         worst = some[0]
-        yield pair.change(kind, f"{worst.what}{_more(some, 'more call')}", worst.old, worst.new, line)
+        what = f"{worst.what}{_more(some, 'more call')}"
+        yield pair.change(worst.kind, what, worst.old, worst.new, worst.line)
 
 
 def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator[Change]:

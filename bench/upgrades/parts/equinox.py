@@ -272,7 +272,6 @@ PARTS: Parts = {
         input_of_other_shape=lambda: _cell()(CARRY, CARRY),
         tree_at_of_nothing=lambda: eqx.tree_at(lambda _: CARRY, _cell(), FRAME),
         tree_at_of_a_leaf_twice=lambda: eqx.tree_at(lambda c: (c.bias, c.bias), _cell(), (CARRY, CARRY)),
-        error_if=lambda: eqx.error_if(jnp.asarray(CARRY), jnp.array([True, False]), "an error"),
         tree_at_of_none=lambda: eqx.tree_at(lambda c: c.bias, _cell(use_bias=False), CARRY),
         grad_of_integers=lambda: eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3)),
     ),

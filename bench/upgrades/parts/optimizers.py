@@ -104,8 +104,8 @@ def _losses_with_options(a: Any, b: Any) -> dict[str, Any]:
         "cosine_similarity": optax.cosine_similarity(a, b, epsilon=2.0),
         "softmax_cross_entropy along the first axis": optax.softmax_cross_entropy(a, share, axis=0),
         "sigmoid_focal_loss": optax.sigmoid_focal_loss(a, share, alpha=0.3, gamma=1.5),
-        "kl_divergence_with_log_targets": optax.kl_divergence_with_log_targets(a, b),
-        "convex_kl_divergence": optax.convex_kl_divergence(a, share),
+        "kl_divergence_with_log_targets": optax.losses.kl_divergence_with_log_targets(a, b),
+        "convex_kl_divergence": optax.losses.convex_kl_divergence(a, share),
     }
     return some | {"sum of squares": optax.global_norm([a, b]), "projected": optax.projections.projection_simplex(a[0])}
 
