@@ -18,11 +18,11 @@ from ..reporting.numbers import count
 from ..results.grouping import grouped
 from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
-from .distance import bound_of, how_different, is_floating, relative_difference
+from .distance import bound_of, how_different, is_floating, noise_of, relative_difference
 from .files import Read
 from .kinds import FAILING, KINDS, Change
-from .record import EQUATIONS, KEPT, MEMORY, OPERATIONS, PRINT, ArrayNames, Snapshot, Subject
-from .trails import parting
+from .record import EQUATIONS, KEPT, MEMORY, OPERATIONS, PARTS_OF, PRINT, ArrayNames, Snapshot, Subject
+from .trails import Partings
 
 __all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
 
@@ -109,20 +109,25 @@ class Pair:
     def change(self, kind: str, what: str, old: str, new: str, line: str = "") -> Change:
         return Change(kind, self.new.name, what, old, new, line)
 
-    def line(self, where: str) -> str:
-        """The line at which a program that has a trail, or is of a phase that has one, parts from the older one."""
+    def line(self, where: str, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
+        """The line at which a program that has a trail, or is of a phase that has one, parts from the older one.
+
+        Args:
+            where: the program.
+            was, now: one of its results, where the trail has it.
+        """
         names = self.old.trails.keys() & self.new.trails.keys()
         name = max((name for name in names if where.startswith(name)), key=len, default="forward")
-        return self._partings.setdefault(name, self._parting(name)) if name in names else ""
+        if name not in names:
+            return ""
+        if name not in self._partings:
+            arrays = self.was[1], self.now[1]
+            self._partings[name] = Partings(self.old.trails[name], self.new.trails[name], arrays)
+        return self._partings[name].line(was, now)
 
     @cached_property
-    def _partings(self) -> dict[str, str]:
+    def _partings(self) -> dict[str, Partings]:
         return {}
-
-    def _parting(self, name: str) -> str:
-        now, was = parting(self.old.trails[name], self.new.trails[name], (self.was[1], self.now[1]))
-        before = f"before: {was}" if was and was != now else ""
-        return "; ".join(line for line in (now, before) if line)
 
     def moved(self, was: ArrayNames, now: ArrayNames) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The arrays that both have under a name, and that are not alike."""
@@ -163,44 +168,54 @@ def _styles(pair: Pair) -> Iterator[Change]:
 
 
 def _values(pair: Pair) -> Iterator[Change]:
-    """One change for the calls that changed in one way: the first array that rounding does not explain."""
-    moved = (_moved(pair, where, was, now) for where, was, now in _alike(pair.old.values, pair.new.values))
-    found = [change for change in moved if change is not None]
-    for (kind, line), some in grouped(found, lambda change: (change.kind, change.line)).items():
+    """One change for the calls that changed in one way, of parts at one line: the first array beyond rounding."""
+    rows = _alike(pair.old.values, pair.new.values)
+    found = [change for where, was, now in rows for change in _moved(pair, where, was, now)]
+    alone = pair.new.name in PARTS_OF.values()  # each part is something else
+    for some in grouped(found, lambda change: (change.kind, change.line or (change.what if alone else ""))).values():
         worst = some[0]
-        yield pair.change(kind, f"{worst.what}{_more(some, 'more call')}", worst.old, worst.new, line)
+        what = f"{worst.what}{_more(some, 'more call')}"
+        yield pair.change(worst.kind, what, worst.old, worst.new, worst.line)
 
 
-def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Change | None:
+def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator[Change]:
+    """One change for the results of a call that changed at one line, or one for all that are rounded in another way."""
     row, leaves = where.removesuffix(" in float64"), pair.old.tree.keys() | pair.new.tree.keys()
     gone, added = (
         [name for name in a if name not in b and not name.startswith("gradient of") and f"{row} {name}" not in leaves]
         for a, b in ((was, now), (now, was))
     )  # what is a leaf of the tree is told there
     if gone or added:
-        return pair.change("function", f"{where}: results", ", ".join(gone) or "none", ", ".join(added) or "none")
+        yield pair.change("function", f"{where}: results", ", ".join(gone) or "none", ", ".join(added) or "none")
+        return
     differing = pair.moved(was, now)
     if not differing:
-        return None  # gradients of parameters that are new or gone
-    excess = {name: _excess(*both) for name, both in differing.items()}
+        return  # gradients of parameters that are new or gone
+    noise = noise_of(pair.was[1][array] for name, array in was.items() if name.startswith("gradient of"))
+    excess = {name: _excess(*both, noise * name.startswith("gradient of")) for name, both in differing.items()}
     beyond = [name for name in excess if excess[name] > 1]
-    worst = beyond[0] if beyond else max(excess, key=lambda name: excess[name])
-    kind = "function" if beyond else "bits"
-    entries = dict.fromkeys(name.partition("]")[0] for name in beyond if name.startswith("result["))  # of a row of many
-    return pair.change(
-        kind,
-        f"{where}: {worst}{_more(list(entries), 'more result')}",
-        "",
-        how_different(*differing[worst]),
-        pair.line(where),
-    )
+    if not beyond:
+        worst = max(excess, key=lambda name: excess[name])
+        how = how_different(*differing[worst]) if excess[worst] else "no more than the largest gradient is rounded"
+        yield pair.change("bits", f"{where}: {worst}", "", how, pair.line(where))
+        return
+    results = [name for name in beyond if name.startswith("result")] or beyond[:1]  # gradients follow from results
+    first = {name.partition("]")[0]: name for name in reversed(results)}  # of each entry of a row of many
+    wide = where != row  # and so among the values of the trail
+    lines = {
+        name: pair.line(where, *differing[name]) if wide else pair.line(where)
+        for name in sorted(first.values(), key=results.index)
+    }
+    for line, names in grouped(lines, lambda name: lines[name]).items():
+        how = how_different(*differing[names[0]])
+        yield pair.change("function", f"{where}: {names[0]}{_more(names, 'more result')}", "", how, line)
 
 
-def _excess(a: np.ndarray, b: np.ndarray) -> float:
-    """How many times the difference is what rounding explains."""
+def _excess(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
+    """How many times the difference is what rounding explains; up to `noise`, it does."""
     if (a.shape, a.dtype) != (b.shape, b.dtype) or not is_floating(a):
         return np.inf
-    return relative_difference(a, b) / bound_of(a.dtype)
+    return relative_difference(a, b, noise) / bound_of(a.dtype)
 
 
 def _draws(pair: Pair) -> Iterator[Change]:

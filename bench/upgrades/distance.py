@@ -1,5 +1,6 @@
 """How far two arrays are apart: relative to their size, and in units in the last place."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import ml_dtypes
@@ -62,11 +63,28 @@ def _numbers(array: np.ndarray) -> str:
     return ", ".join(f"{number:.4g}" for number in np.ravel(array)[:3]) + (", ..." if np.size(array) > 3 else "")
 
 
-def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference, relative to the largest finite magnitude of the first; inf where one is not finite."""
+def relative_difference(a: np.ndarray, b: np.ndarray, noise: float = 0.0) -> float:
+    """The largest difference, relative to the largest finite magnitude of the first; inf where one is not finite.
+
+    Differences up to `noise` are none.
+    """
     a, b = _reals(a), _reals(b)
     scale = float(np.max(np.abs(a), initial=0.0, where=np.isfinite(a))) or 1.0
-    return float(np.max(_differences(a, b), initial=0.0)) / scale
+    differences = _differences(a, b)
+    return float(np.max(differences, initial=0.0, where=differences > noise)) / scale
+
+
+def noise_of(arrays: Iterable[np.ndarray]) -> float:
+    """What rounding may leave of a sum that is zero in mathematics, if its terms are as large as some arrays' numbers.
+
+    >>> 0 < noise_of([np.ones(3), np.zeros(2)]) < 1e-13
+    True
+    """
+    floating = [array for array in arrays if is_floating(array)]
+    sizes = [np.abs(_reals(array)) for array in floating]
+    largest = [float(np.max(some, initial=0.0, where=np.isfinite(some))) for some in sizes]
+    units = [float(ml_dtypes.finfo(array.dtype).eps) for array in floating]
+    return FEW_ULPS * max((size * unit for size, unit in zip(largest, units, strict=True)), default=0.0)
 
 
 def ulps(a: np.ndarray, b: np.ndarray) -> float:

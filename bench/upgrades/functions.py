@@ -130,7 +130,7 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example) -
     paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
     names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
     subject.values[f"{name} in float64"] = kept.keep_all(dict(zip(names, wide, strict=True)))
-    subject.programs[name] = {EQUATIONS: count_equations(closed.jaxpr), KEPT: _kept_bytes(forward, arguments)}
+    subject.programs[name] = {EQUATIONS: count_equations(closed.jaxpr), KEPT: kept_bytes(forward, arguments)}
     if given.compiled:
 
         def make(ran: Ran) -> Call:
@@ -172,7 +172,7 @@ def _collect_call(subject: Subject, kept: Kept, name: str, given: Called) -> Non
     subject.calls[name] = call_facts(run, call.run, call.leaves, lambda: ran / max(first, 1))
 
 
-def _kept_bytes(forward: Callable[..., Any], arguments: list[Any]) -> int:
+def kept_bytes(forward: Callable[..., Any], arguments: list[Any]) -> int:
     """Bytes of what the forward pass keeps for the gradient."""
     saved = jax.eval_shape(lambda reals, *x: jax.vjp(lambda reals: forward(reals, *x), reals)[1], *arguments)
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(saved))

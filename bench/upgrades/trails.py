@@ -15,7 +15,7 @@ import numpy as np
 
 from ...common.parity.agreement import comparable, seen
 from ...common.parity.tape import TraceTape
-from ...common.program import CodeLine
+from ...common.program import CodeLine, jax_line
 from .files import Kept
 from .noticing import place_of
 from .record import Trail
@@ -45,7 +45,7 @@ def trail_of(closed: Any, arguments: Sequence[Any], kept: Kept) -> tuple[Trail, 
     steps: list[int] = []
     for step in tape.steps:
         shape = "x".join(map(str, np.shape(tape.values[step.results[0]])[1:]))
-        where = f"{_line_of(step.lines())} ({step.operation} of shape {shape or 'scalar'})"
+        where = f"{_line_of(step.lines(), step.equations)} ({step.operation} of shape {shape or 'scalar'})"
         number = numbers.setdefault(where, len(numbers))
         steps += [number, len(step.operands), len(step.results), *step.operands, *step.results]
     signatures = kept.keep(np.array([_signature(value) for value in tape.values]).reshape(-1, SIGNATURE))
@@ -53,11 +53,15 @@ def trail_of(closed: Any, arguments: Sequence[Any], kept: Kept) -> tuple[Trail, 
     return found, [np.asarray(tape.values[number][0]) for number in tape.outputs]
 
 
-def _line_of(lines: Sequence[CodeLine]) -> str:
-    """The innermost line of a model or a library, by its place in a package, and the user's line that led there."""
+def _line_of(lines: Sequence[CodeLine], equations: Sequence[Any]) -> str:
+    """The innermost line of a model or a library, by its place in a package, and the user's line that led there.
+
+    Where neither led to the equations, it is the line of the function of JAX that was called.
+    """
     lines = [line for line in lines if not line.file.startswith(_DRIVING)]
     if not lines:
-        return NO_LINE
+        own = jax_line(equations)
+        return NO_LINE if own is None else f"{place_of(own.file)}:{own.line}"
     inner, users = lines[0], (line for line in lines if place_of(line.file) == Path(line.file).name)
     own = next(users, None)
     found = f"{place_of(inner.file)}:{inner.line}"
@@ -112,8 +116,12 @@ class _Side:
             found.append(_Step(self.trail.lines[where], values[:operands], values[operands:]))
         return found
 
-    def first_without(self, other: "_Side") -> str | None:
-        """The first step whose operands the other has, too, and whose result it has not."""
+    def without(self, other: "_Side") -> list[int]:
+        """The numbers of the steps whose operands the other has, too, and whose result it has not.
+
+        What follows from one of them is none: each is a cause of its own.
+        """
+        found: list[int] = []
         tells = self.signatures[:, 0] == 1
         agrees = {n for n in range(len(tells)) if tells[n] and _has(other.signatures, self.signatures[n])}
         agrees |= set(range(len(tells))) - {value for step in self.steps for value in step.results}
@@ -127,8 +135,42 @@ class _Side:
             if all(value in agrees or (not tells[value] and alike) for value in step.results):
                 agrees.update(step.results)
             elif not step.where.startswith(NO_LINE):
-                return step.where
-        return None
+                found.append(number)
+        return found
+
+    def place(self, parted: Sequence[int], result: np.ndarray | None, other: "_Side") -> str | None:
+        """The first of some steps that leads to a result, or the first of all where its numbers tell nothing.
+
+        Of a result that the other computes, too, in another place, it is the step that computed it.
+        """
+        value = None if result is None else self._number_of(result)
+        if result is None or value is None:
+            return self.steps[parted[0]].where if parted else None
+        makers = self._makers_of(value)
+        leading = [number for number in parted if number in makers]
+        if not leading and makers and other._number_of(result) is not None:
+            leading = [max(makers)]
+        where = self.steps[leading[0]].where if leading else NO_LINE
+        return None if where.startswith(NO_LINE) else where
+
+    def _number_of(self, result: np.ndarray) -> int | None:
+        """The number of the first value that may be a result; gradients repeat some."""
+        wanted = np.array(_signature(result[None]))
+        with np.errstate(invalid="ignore"):
+            same = (np.abs(self.signatures - wanted) <= TOLERANCE * np.abs(wanted)).all(1)
+        return int(np.argmax(same)) if wanted[0] == 1 and same.any() else None
+
+    def _makers_of(self, value: int) -> set[int]:
+        """The numbers of the steps that lead to a value."""
+        maker = {value: number for number, step in enumerate(self.steps) for value in step.results}
+        found: set[int] = set()
+        left = [value]
+        while left:
+            number = maker.get(left.pop())
+            if number is not None and number not in found:
+                found.add(number)
+                left += self.steps[number].operands
+        return found
 
     def _unimportant(self, agrees: set[int]) -> set[int]:
         """The values that differ on the way to values that agree alone: the same is computed in another way."""
@@ -163,13 +205,25 @@ def _alike(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=TOLERANCE, atol=0, equal_nan=True)
 
 
-def parting(
-    old: Trail, new: Trail, arrays: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]
-) -> tuple[str | None, str | None]:
-    """The first line of the new trail that computes something else, and that of the old one which it stands for.
+class Partings:
+    """Where the new trail of a program parts from the old one.
 
     Args:
+        old, new: the trails.
         arrays: that the old and the new trail name.
     """
-    was, now = (_Side(trail, some) for trail, some in zip((old, new), arrays, strict=True))
-    return now.first_without(was), was.first_without(now)
+
+    def __init__(self, old: Trail, new: Trail, arrays: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]):
+        self._was, self._now = (_Side(trail, some) for trail, some in zip((old, new), arrays, strict=True))
+        self._parted = self._was.without(self._now), self._now.without(self._was)
+
+    def line(self, was: np.ndarray | None = None, now: np.ndarray | None = None) -> str:
+        """The first line of the new trail that computes something else, and that of the old one which it stands for.
+
+        Args:
+            was, now: a result that differs, whose lines alone count; None for any.
+        """
+        (was_parted, now_parted), first, second = self._parted, self._was, self._now
+        before, after = first.place(was_parted, was, second), second.place(now_parted, now, first)
+        earlier = f"before: {before}" if before and before != after else ""
+        return "; ".join(line for line in (after, earlier) if line)

@@ -3,7 +3,7 @@
 from .evaluator import Evaluator, alternative, scan_counts
 from .how import Observer, wide
 from .sets import is_key, one_set
-from .source import CodeLine, code_lines, equations
+from .source import CodeLine, code_lines, equations, jax_line
 from .traced import Traced, evaluate
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "equations",
     "evaluate",
     "is_key",
+    "jax_line",
     "one_set",
     "scan_counts",
     "wide",

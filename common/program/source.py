@@ -1,12 +1,19 @@
 """The equations of a trace, and the lines of code that made them."""
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 _JAX = str(Path(jax.__file__).parent)
+#: Of JAX, what passes functions on, and what wraps one operation: these lines say nothing of who wanted it.
+_PASSING = re.compile(
+    r"/_src/(interpreters/|lax/lax\.py|numpy/(ufuncs|array_methods)\.py|(ad_checkpoint|api|api_util|config|core"
+    r"|custom_derivatives|dispatch|linear_util|pjit|profiler|stages|traceback_util|tree_util|util)\.py)"
+)
 
 
 class CodeLine(NamedTuple):
@@ -36,11 +43,32 @@ def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ..
     return lines
 
 
+def jax_line(equations: Sequence[Any]) -> CodeLine | None:
+    """JAX's own line that made an equation, in the function of JAX that was called; None where that says nothing.
+
+    Args:
+        equations: the one, after those whose function or loop it is in, the outermost first.
+
+    >>> line = jax_line(jax.make_jaxpr(lambda x: jax.lax.cumsum(x))(jax.numpy.ones(2)).eqns)
+    >>> line is None or line.file.startswith(_JAX)
+    True
+    """
+    for equation in reversed(equations):
+        inside = takewhile(lambda line: line.file.startswith(_JAX), _frames(equation))
+        telling = [line for line in inside if not _PASSING.search(Path(line.file).as_posix())]
+        if telling:
+            return telling[-1]
+    return None
+
+
 def _own(equation: Any) -> tuple[CodeLine, ...]:
+    return tuple(line for line in _frames(equation) if not line.file.startswith((_JAX, "<")))
+
+
+def _frames(equation: Any) -> Iterator[CodeLine]:
     traceback = getattr(getattr(equation, "source_info", None), "traceback", None)
     frames = [] if traceback is None else traceback.frames
-    lines = (CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames)
-    return tuple(line for line in lines if not line.file.startswith((_JAX, "<")))
+    return (CodeLine(frame.file_name, frame.line_num, frame.function_name) for frame in frames)
 
 
 def equations(jaxpr: Any, callers: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:

@@ -109,6 +109,20 @@ def filled(tree: Any) -> Any:
     return jax.tree.map(fill, tree)
 
 
+def of_array(function: Callable[..., Any], *inputs: Any) -> Callable[[], Example]:
+    """A row of a function of arrays, the first of which is differentiated."""
+    return lambda: Example(function, normal(B, H), inputs)
+
+
+def drawn_by(draw: Callable[[Any], Any]) -> Callable[[], Example]:
+    """A row of what is drawn from a key."""
+
+    def make() -> Example:
+        return Example(lambda a: a, normal(B, H), drawn=jax.jit(draw)(jax.random.key(1)))
+
+    return make
+
+
 def called(call: Callable[[], Any]) -> Callable[[], Called]:
     """A row of a call that is made as it is."""
     return lambda: Called(lambda _: call)

@@ -2,9 +2,11 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -173,6 +175,44 @@ def _filters() -> Any:
     return taken | {"tree_equal": np.array([[bool(eqx.tree_equal(a, b)) for a in trees] for b in trees])}
 
 
+def _with_options() -> dict[str, Any]:
+    """Filters of trees with options that are not their defaults."""
+    tree = {"a": [jnp.asarray(CARRY), jnp.arange(3)], "b": (2.5, None)}
+    is_list = lambda a: isinstance(a, list)  # noqa: E731
+    first, rest = eqx.partition(tree, eqx.is_inexact_array, replace=7)
+    two = [[None, jnp.ones(2), None], [jnp.zeros(2), 2 * jnp.ones(2), None], [None, None, 3 * jnp.ones(2)]]
+    some = {
+        "inverse": eqx.filter(tree, eqx.is_inexact_array, inverse=True),
+        "replace": eqx.filter(tree, eqx.is_inexact_array, replace=8),
+        "is_leaf": eqx.filter(tree, is_list, is_leaf=is_list),
+        "inverse of a tree": eqx.filter(tree, {"a": True, "b": False}, inverse=True),
+        "partition": [first, rest],
+        "combine": eqx.combine(*two),
+        "combine with is_leaf": eqx.combine({"a": None, "b": [1, 2]}, {"a": [3], "b": None}, is_leaf=is_list),
+        "apply_updates": eqx.apply_updates([jnp.ones(2), jnp.ones(3)], [jnp.arange(2.0), None]),
+        "tree_at with None": eqx.tree_at(lambda t: t["b"][1], tree, 4.5, is_leaf=lambda a: a is None),
+    }
+    modes = [eqx.nn.Dropout(0.5, inference=inference) for inference in (True, False)]
+    flags = [[eqx.nn.inference_mode(mode, value=value).inference for value in (True, False)] for mode in modes]
+    shapes = eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin)
+    return jax.tree.map(np.asarray, some) | {"inference_mode": np.array(flags), "shapes": np.zeros(shapes.shape)}
+
+
+def _dropouts(x: Any) -> dict[str, Any]:
+    attention = eqx.nn.MultiheadAttention(1, D, dropout_p=0.3, key=KEY)
+    return {"Dropout": eqx.nn.Dropout(0.3)(x, key=KEY), "attention": attention(x, x, x, key=KEY)}
+
+
+def _loops() -> dict[str, Any]:
+    """Loops that end after so many steps."""
+
+    def run(kind: Any, most: int) -> Any:
+        going, double = (lambda a: a[0] < 100.0), (lambda a: 2 * a)
+        return eqxi.while_loop(going, double, jnp.array([1.0, 3.0]), max_steps=most, kind=kind)
+
+    return {f"{kind}, {n} steps": run(kind, n) for kind in ("lax", "bounded") for n in (3, 16)}
+
+
 def _modules() -> Any:
     """How a module is taken apart, and put into the mode of inference."""
     mine = _Mine(normal(H), H)
@@ -189,8 +229,18 @@ PARTS: Parts = {
     "eqx.nn.GRUCell in half precision": dtypes(lambda: eqx.filter(_cell(dtype=jnp.bfloat16), eqx.is_array)),
     "lax.scan of eqx.nn.GRUCell": _of(_cell, CARRY, STEPS, call=_scanned, compiled=True),
     "eqx.nn": _of(lambda: eqx.filter_jit(_layers)(), X, call=_apply),
+    "eqx.nn.MLP with hidden layers": _of(lambda: eqx.nn.MLP(D, H, 4, 3, key=KEY), FRAME),
+    "eqx.nn.MultiheadAttention of two heads": _of(
+        lambda: eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY),
+        normal(T, H),
+        call=lambda m, x: m(x, x, x),
+    ),
+    "eqx.nn.LSTMCell": _of(lambda: eqx.nn.LSTMCell(D, H, key=KEY), FRAME, (CARRY, normal(H, seed=1))),
     "eqx.nn.BatchNorm": _of(
         lambda: eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, "batch", mode="batch"), FRAMES, call=_batch_norm
+    ),
+    "eqx.nn.BatchNorm, running": _of(
+        lambda: eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, "batch", mode="ema", momentum=0.9), FRAMES, call=_batch_norm
     ),
     "eqx.filter_checkpoint": _of(
         _cell, CARRY, STEPS, call=lambda cell, h, x: _scanned(cell, h, x, eqx.filter_checkpoint)
@@ -208,8 +258,11 @@ PARTS: Parts = {
         lambda: eqx.filter([jnp.ones(H, jnp.bfloat16), np.arange(3)], eqx.is_inexact_array)
     ),
     "eqx.tree_at and eqx.partition": called(_surgery),
+    "eqx.filter and others with options": called(_with_options),
+    "eqx.internal.while_loop with a most": called(eqx.filter_jit(_loops)),
     "eqx.Module": called(_modules),
     "eqx.nn.Dropout": called(lambda: eqx.nn.Dropout(0.3)(jnp.asarray(normal(20)), key=KEY)),
+    "eqx.nn.Dropout in attention": called(partial(eqx.filter_jit(_dropouts), X)),
     "mistakes": refused(
         deserialise_other_shape=_read_as(FRAME, CARRY),
         deserialise_other_dtype=_read_as(FRAME, FRAME.astype("int32")),
@@ -217,6 +270,8 @@ PARTS: Parts = {
         assign_to_module=_assign,
         check_init=lambda: _Mine(normal(H), 0),
         input_of_other_shape=lambda: _cell()(CARRY, CARRY),
+        tree_at_of_nothing=lambda: eqx.tree_at(lambda _: CARRY, _cell(), FRAME),
+        tree_at_of_a_leaf_twice=lambda: eqx.tree_at(lambda c: (c.bias, c.bias), _cell(), (CARRY, CARRY)),
         tree_at_of_none=lambda: eqx.tree_at(lambda c: c.bias, _cell(use_bias=False), CARRY),
         grad_of_integers=lambda: eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3)),
     ),

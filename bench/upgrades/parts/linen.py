@@ -1,6 +1,7 @@
 """Parts of Flax linen."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.core
@@ -12,10 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import jax_utils
+from flax.training import common_utils
+from flax.training.dynamic_scale import DynamicScale
+from flax.training.early_stopping import EarlyStopping
 from flax.training.train_state import TrainState
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, called, dtypes, filled, letters, normal, refused
+from . import B, D, H, Parts, T, called, dtypes, filled, letters, normal, of_array, refused
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 KEY = jax.random.key(0)
@@ -165,9 +170,13 @@ def _trees() -> Any:
     kept = flax.traverse_util.path_aware_map(lambda path, a: a * len(path), tree)
     struct = _Struct(FRAME).replace(a=CARRY)  # pyright: ignore[reportAttributeAccessIssue]
     paths = jax.tree_util.tree_leaves_with_path((flax.core.freeze(tree), struct))
+    empty = flax.traverse_util.flatten_dict({"a": {}, "b": {"c": {}, "d": CARRY}}, keep_empty_nodes=True, sep="/")
+    whole = flax.traverse_util.flatten_dict(tree, is_leaf=lambda path, _: path == ("b",))
+    unflat = flax.traverse_util.unflatten_dict(empty, sep="/")
     return [
         *(flat, flax.traverse_util.unflatten_dict(flat, sep="/"), kept, flax.core.freeze(tree).unfreeze(), struct),
         letters(*flat, *(jax.tree_util.keystr(path) for path, _ in paths)),
+        letters(*empty, jax.tree.map(np.shape, unflat), *whole),
     ]
 
 
@@ -184,6 +193,73 @@ def _jitted(ran: Ran) -> Callable[[], Any]:
     variables = filled(jax.eval_shape(lambda: nn.RNN(_cell()).init(KEY, X)))
     call = jax.jit(ran(nn.RNN(_cell()).apply))
     return lambda: call(variables, X)
+
+
+class _Masked(nn.Module):
+    """Normalization by the statistics of some numbers alone."""
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        layers = [nn.LayerNorm(), nn.RMSNorm(), nn.InstanceNorm(), nn.GroupNorm(num_groups=D)]
+        layers.append(nn.BatchNorm(use_running_average=False))
+        return {type(layer).__name__: layer(x, mask=np.abs(X) < 1.5) for layer in layers}
+
+
+def _masked() -> Example:
+    variables = filled(jax.eval_shape(lambda: _Masked().init(KEY, X)))
+    return Example(lambda v, x: _Masked().apply(v, x, mutable=["batch_stats"]), variables, (X,))
+
+
+def _pools(_: Any, x: Any) -> dict[str, Any]:
+    """Pools with padding and strides."""
+    found: dict[str, Any] = {
+        f"avg_pool, padding {counted}": nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=counted == "counted")
+        for counted in ("counted", "left out")
+    }
+    return found | {"max_pool": nn.max_pool(x, (3,), (2,), "SAME")}
+
+
+def _dropouts(x: Any) -> dict[str, Any]:
+    """Dropout with options, and in attention."""
+
+    def drop(**options: Any) -> Any:
+        return nn.Dropout(0.3, deterministic=False, **options).apply({}, x, rngs={"dropout": KEY})
+
+    heads = jnp.stack([x, 2 * x], 2)
+    attend = partial(nn.dot_product_attention, heads, heads, heads, dropout_rng=KEY, dropout_rate=0.3)
+    return {
+        "broadcast_dims": drop(broadcast_dims=(1,)),
+        "rate 1": nn.Dropout(1.0, deterministic=False).apply({}, x, rngs={"dropout": KEY}),
+        "attention": attend(deterministic=False),
+        "attention, each head": attend(deterministic=False, broadcast_dropout=False),
+        "attention, inference": attend(deterministic=True),
+    }
+
+
+def _scaled(x: Any) -> list[Any]:
+    """The scale of losses in half precision: it grows after two finite gradients, and backs off after another."""
+    scale, found = DynamicScale(growth_interval=2, scale=8.0), []
+    for factor in (1.0, 1.0, 1.0, np.inf, 1.0):
+        gradient = scale.value_and_grad(lambda x: jnp.sum(x**2) * factor)  # noqa: B023
+        scale, finite, *_ = gradient(x)
+        found.append([scale.scale, scale.fin_steps, finite])
+    return found
+
+
+def _stopped() -> np.ndarray:
+    stopping, found = EarlyStopping(min_delta=0.1, patience=2), []
+    for metric in (1.0, 0.5, 0.45, 0.6, 0.7, 0.3):
+        stopping = stopping.update(metric)
+        found.append([stopping.has_improved, stopping.should_stop, stopping.patience_count, stopping.best_metric])
+    return np.array(found, "float64")
+
+
+def _boxes() -> list[Any]:
+    """The names of a parameter's axes where an axis is added, and removed again."""
+    box, layers = nn.Partitioned(jnp.asarray(CARRY), names=("a", "b")), {nn.meta.PARTITION_NAME: "layers"}
+    added = [box.add_axis(axis, layers) for axis in (0, 1, 2)]
+    back = [some.remove_axis(axis, layers) for axis, some in enumerate(added)]
+    return letters(*(some.names for some in (*added, *back)))
 
 
 class _Twice(nn.Module):
@@ -212,6 +288,14 @@ PARTS: Parts = {
     ),
     "nn.RNN, time first": _of(lambda: nn.RNN(_cell(), time_major=True), STEPS),
     "nn.Bidirectional": _of(lambda: nn.Bidirectional(nn.RNN(_cell()), nn.RNN(_cell())), X),
+    "nn.Bidirectional with carries": _of(
+        lambda: nn.Bidirectional(nn.RNN(_cell()), nn.RNN(_cell()), return_carry=True), X, seq_lengths=LENGTHS
+    ),
+    "nn.SimpleCell with a residual": _of(lambda: nn.SimpleCell(H, residual=True), CARRY, FRAME),
+    "nn.ConvLSTMCell": _of(lambda: nn.ConvLSTMCell(2, (3,)), (normal(B, T, 2), normal(B, T, 2, seed=1)), X),
+    "nn.Embed.attend": _of(lambda: nn.Embed(T, D), FRAME, method="attend"),
+    "norms with a mask": _masked,
+    "pools with padding": of_array(_pools, X),
     "nn.remat": _of(lambda: nn.RNN(nn.remat(nn.GRUCell)(H)), X),
     "nn.scan": _of(_scanned, CARRY, STEPS),
     "nn.jit": _of(lambda: nn.jit(nn.GRUCell)(H), CARRY, FRAME),
@@ -220,7 +304,17 @@ PARTS: Parts = {
     "nn.Module.apply in jax.jit": lambda: Called(_jitted),
     "nn.Module.bind": called(_bound),
     "nn.Dropout": called(lambda: nn.Dropout(0.3, deterministic=False).apply({}, normal(20), rngs={"dropout": KEY})),
+    "dropout with options": called(partial(jax.jit(_dropouts), X)),
+    "nn.Partitioned": called(_boxes),
     "TrainState": _train_state,
+    "DynamicScale": lambda: Example(_scaled, CARRY),
+    "EarlyStopping": called(_stopped),
+    "common_utils and jax_utils": called(
+        lambda: [
+            common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0),
+            jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)}),
+        ]
+    ),
     "flax.serialization": called(_bytes),
     "flax.traverse_util and flax.core": called(_trees),
     "mistakes": refused(
@@ -230,6 +324,8 @@ PARTS: Parts = {
         changed_and_not_mutable=lambda: nn.BatchNorm(use_running_average=False).apply(
             filled(jax.eval_shape(lambda: nn.BatchNorm(use_running_average=False).init(KEY, X))), X
         ),
+        state_without_a_key=lambda: flax.serialization.from_state_dict({"a": CARRY, "b": CARRY}, {"a": CARRY}),
+        state_with_a_key_too_many=lambda: flax.serialization.from_state_dict({"a": CARRY}, {"a": CARRY, "b": CARRY}),
         one_name_twice=lambda: _Twice().init(KEY, FRAME),
         from_bytes_of_another_tree=lambda: flax.serialization.from_bytes(
             {"b": CARRY}, flax.serialization.to_bytes({"a": CARRY})

@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, called, donated, dtypes, filled, letters, normal, refused
+from . import B, D, H, Parts, T, called, donated, dtypes, filled, letters, nnx_state, normal, refused
 
 X, FRAME, CARRY, STEPS = normal(B, T, D), normal(B, D), normal(B, H), normal(T, B, D)
 
@@ -177,18 +177,32 @@ def _state() -> Any:
     return [cell(CARRY, FRAME), nnx.merge(graph, params, rest)(CARRY, FRAME), pure, letters(*paths)]
 
 
-def _streams() -> Any:
-    """Keys of random streams, as numbers."""
-    rngs = nnx.Rngs(0, dropout=1)
-    keys = [rngs.params(), rngs.params(), rngs.dropout(), rngs(), rngs.other()]
-    return [jax.random.key_data(key) for key in keys]
+class _Masked(nnx.Module):
+    """Normalization by the statistics of some numbers alone."""
+
+    def __init__(self, rngs: Any):
+        self.layer_norm = nnx.LayerNorm(D, rngs=rngs)
+        self.rms_norm = nnx.RMSNorm(D, rngs=rngs)
+        self.group_norm = nnx.GroupNorm(D, num_groups=D, rngs=rngs)
+        self.batch_norm = nnx.BatchNorm(D, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        layers = {name: layer for name, layer in vars(self).items() if isinstance(layer, nnx.Module)}
+        found = {name: layer(x, mask=np.abs(X) < 1.5) for name, layer in layers.items()}
+        return found | {"statistics": jax.tree.leaves(nnx.state(self.batch_norm, nnx.BatchStat))}
 
 
-def _dropout() -> Any:
-    dropout = nnx.Dropout(0.3, rngs=nnx.Rngs(0))
-    found = [dropout(normal(20)), dropout(normal(20))]
-    dropout.eval()
-    return [*found, dropout(normal(20))]
+def _metrics(x: Any) -> dict[str, Any]:
+    """Metrics after two updates."""
+    some, labels = nnx.metrics, np.array([[0, 2, 1, 0], [1, 1, 4, 2], [3, 0, 0, 2]])
+    pairs = some.MultiMetric(loss=some.Average("loss"), accuracy=some.Accuracy())
+    metrics = {"Average": some.Average(), "Average with a mask": some.Average(), "Welford": some.Welford()}
+    for values in (x[0], 3 + 2 * x[1]):
+        metrics["Average"].update(values=values)
+        metrics["Average with a mask"].update(values=values, mask=np.tri(T, D) > 0)
+        metrics["Welford"].update(values=values)
+        pairs.update(loss=jnp.sum(values), logits=x, labels=labels)
+    return {name: metric.compute() for name, metric in {**metrics, "MultiMetric": pairs}.items()}
 
 
 def _assign_list() -> None:
@@ -225,6 +239,14 @@ PARTS: Parts = {
         lambda rngs: _rnn(rngs, reverse=True, return_carry=True), X, seq_lengths=LENGTHS
     ),
     "nnx.RNN, time first": _of(lambda rngs: _rnn(rngs, time_major=True), STEPS),
+    "nnx.Bidirectional with carries": _of(
+        lambda rngs: nnx.Bidirectional(_rnn(rngs), _rnn(rngs), return_carry=True, rngs=rngs), X, seq_lengths=LENGTHS
+    ),
+    "nnx.SimpleCell with a residual": _of(lambda rngs: nnx.SimpleCell(D, H, residual=True, rngs=rngs), CARRY, FRAME),
+    "nnx.LoRA": _of(lambda rngs: nnx.LoRA(D, 2, H, base_module=nnx.Linear(D, H, rngs=rngs), rngs=rngs), FRAME),
+    "nnx.LoRALinear": _of(lambda rngs: nnx.LoRALinear(D, H, lora_rank=2, rngs=rngs), FRAME),
+    "nnx norms with a mask": _of(_Masked, X),
+    "nnx.metrics": lambda: Example(_metrics, X),
     "nnx layers": _of(_Layers, X),
     "nnx.remat": _of(_cell, CARRY, STEPS, call=_with_remat),
     "nnx.scan": _of(_cell, CARRY, STEPS, call=_scanned),
@@ -236,8 +258,7 @@ PARTS: Parts = {
     "nnx.Optimizer": called(_optimizer),
     "nnx.Param": called(_access),
     "nnx.split and nnx.merge": called(_state),
-    "nnx.Rngs": called(_streams),
-    "nnx.Dropout": called(_dropout),
+    **nnx_state.PARTS,
     "mistakes": refused(
         dropout_without_key=lambda: nnx.Dropout(0.5)(FRAME),
         no_wrt=lambda: nnx.Optimizer(nnx.Linear(D, H, rngs=nnx.Rngs(0)), optax.sgd(1.0)),  # pyright: ignore

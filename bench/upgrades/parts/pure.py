@@ -1,4 +1,4 @@
-"""Parts of JAX and Optax that recurrent models are made of."""
+"""Parts of JAX that recurrent models are made of; those of Optax stand beside them."""
 
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping
@@ -12,114 +12,27 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from ..functions import Called, Example, Ran
-from . import B, D, H, Parts, T, called, donated, dtypes, each, letters, named, normal, refused
-
-
-def _of(function: Callable[..., Any], *inputs: Any) -> Callable[[], Example]:
-    """A function of arrays, the first of which is differentiated."""
-    return lambda: Example(function, normal(B, H), inputs)
-
-
-def _drawn(draw: Callable[[Any], Any]) -> Callable[[], Example]:
-    def make() -> Example:
-        drawn = jax.jit(draw)(jax.random.key(1))
-        return Example(lambda a: a, normal(B, H), drawn=drawn)
-
-    return make
-
-
-# Optax
-
-GRADIENT = 1e-4 * normal(B, H, seed=1)
-#: Of which all defaults but the learning rate are taken.
-PLAIN = (
-    *("adam", "adamw", "rmsprop", "lion", "adagrad", "adamax", "adamaxw", "nadam", "radam", "adabelief", "lamb"),
-    *("adafactor", "novograd", "yogi", "amsgrad", "sgd", "adan", "lars", "fromage", "rprop", "sm3"),
+from . import (
+    B,
+    D,
+    H,
+    Parts,
+    T,
+    called,
+    donated,
+    drawn_by,
+    dtypes,
+    each,
+    letters,
+    named,
+    normal,
+    of_array,
+    optimizers,
+    options,
+    refused,
 )
-FURTHER: Mapping[str, Callable[[], optax.GradientTransformation]] = {
-    "sgd with momentum": lambda: optax.sgd(0.5, momentum=0.9),
-    "sgd with Nesterov's momentum": lambda: optax.sgd(0.5, momentum=0.9, nesterov=True),
-    "rmsprop with momentum": lambda: optax.rmsprop(1e-2, momentum=0.9, centered=True),
-    "adam in half precision": lambda: optax.adam(1e-2, mu_dtype=jnp.bfloat16),
-    "clip_by_global_norm": lambda: optax.clip_by_global_norm(1e-4),
-    "clip": lambda: optax.clip(1e-4),
-    "clip_by_block_rms": lambda: optax.clip_by_block_rms(1e-5),
-    "adaptive_grad_clip": lambda: optax.adaptive_grad_clip(1e-5),
-    "chain": lambda: optax.chain(optax.add_decayed_weights(0.1), optax.scale_by_adam(), optax.scale(-0.1)),
-    "a schedule": lambda: optax.sgd(optax.cosine_decay_schedule(0.1, 10)),
-    "MultiSteps": lambda: optax.MultiSteps(optax.sgd(0.1), 2).gradient_transformation(),
-    "inject_hyperparams": lambda: optax.inject_hyperparams(optax.sgd)(learning_rate=optax.linear_schedule(1.0, 0.0, 3)),
-    "apply_if_finite": lambda: optax.apply_if_finite(optax.sgd(0.1), 2),
-    "masked": lambda: optax.masked(optax.sgd(0.1), False),
-    "multi_transform": lambda: optax.multi_transform({"a": optax.sgd(0.1), "b": optax.adam(0.1)}, "b"),
-    "ema": lambda: optax.ema(0.9),
-    "trace": lambda: optax.trace(0.9),
-    "centralize": optax.centralize,
-    "keep_params_nonnegative": optax.keep_params_nonnegative,
-    "zero_nans": optax.zero_nans,
-}
+from .options import ACTIVATIONS
 
-
-def _trained(params: Any, gradient: Any) -> dict[str, Any]:
-    """Two steps of each optimizer, and its state after them."""
-    plain = {name: partial(named(f"optax.{name}"), 1e-2) for name in PLAIN if hasattr(optax, name)}
-    return {name: _steps(make(), params, gradient) for name, make in {**plain, **FURTHER}.items()}
-
-
-def _steps(optimizer: optax.GradientTransformation, params: Any, gradient: Any) -> Any:
-    state = optimizer.init(params)
-    for n in range(2):
-        updates, state = optimizer.update(gradient * (1 + n), state, params)
-        params = optax.apply_updates(params, updates)
-    return params, jax.tree.leaves(state)
-
-
-def _masked(params: Any, gradient: Any) -> Any:
-    """A step in which one of two arrays decays."""
-    transform = optax.adamw(1e-2, weight_decay=0.5, mask=[True, False])
-    return transform.update([gradient] * 2, transform.init([params] * 2), [params] * 2)[0]
-
-
-def _losses(a: Any, b: Any) -> dict[str, Any]:
-    whole, share = np.array([0, 3, 2]), jax.nn.softmax(b)
-    of_two = (*("l2_loss", "squared_error", "huber_loss", "log_cosh", "cosine_similarity", "cosine_distance"),)
-    return {name: named(f"optax.{name}")(a, b) for name in of_two} | {
-        "softmax_cross_entropy": optax.softmax_cross_entropy(a, share),
-        "softmax_cross_entropy_with_integer_labels": optax.softmax_cross_entropy_with_integer_labels(a, whole),
-        "sigmoid_binary_cross_entropy": optax.sigmoid_binary_cross_entropy(a, share),
-        "hinge_loss": optax.hinge_loss(a, jnp.sign(b)),
-        "kl_divergence": optax.kl_divergence(jax.nn.log_softmax(a), share),
-        "smooth_labels": optax.smooth_labels(share, 0.1),
-        "incremental_update": optax.incremental_update(a, b, 0.1),
-    }
-
-
-def _schedules(_: Any) -> dict[str, Any]:
-    schedules = {
-        "constant": optax.constant_schedule(0.1),
-        "cosine_decay": optax.cosine_decay_schedule(0.1, 10, 0.2),
-        "exponential_decay": optax.exponential_decay(0.1, 4, 0.5),
-        "exponential_decay in stairs": optax.exponential_decay(0.1, 4, 0.5, staircase=True, transition_begin=1),
-        "linear": optax.linear_schedule(0.1, 1.0, 5),
-        "polynomial": optax.polynomial_schedule(0.1, 1.0, 2, 8),
-        "piecewise_constant": optax.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.1}),
-        "piecewise_interpolate": optax.piecewise_interpolate_schedule("cosine", 0.1, {3: 0.5, 6: 0.1}),
-        "warmup_cosine_decay": optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10),
-        "warmup_exponential_decay": optax.warmup_exponential_decay_schedule(0.0, 1.0, 3, 4, 0.5),
-        "onecycle": optax.cosine_onecycle_schedule(10, 1.0),
-        "join": optax.join_schedules([optax.constant_schedule(1.0), optax.constant_schedule(2.0)], [4]),
-    }
-    counts = [0, 1, 2, 3, 4, 6, 9, 12]
-    return {name: jnp.stack([jnp.asarray(f(count)) for count in counts]) for name, f in schedules.items()}
-
-
-# JAX
-
-ACTIVATIONS = (
-    *("relu", "relu6", "sigmoid", "softplus", "silu", "gelu", "elu", "selu", "celu", "leaky_relu", "log_sigmoid"),
-    *("hard_tanh", "hard_sigmoid", "hard_silu", "softmax", "log_softmax", "logsumexp", "standardize", "glu", "mish"),
-    *("soft_sign", "squareplus"),
-)
 FUNCTIONS = (
     *("tanh", "exp", "expm1", "sin", "cos", "arctan", "sinh", "sign", "square", "abs", "floor", "round", "cbrt"),
     *("sum", "mean", "var", "std", "max", "min", "prod", "median", "linalg.norm", "cumsum", "cumprod", "diff"),
@@ -168,6 +81,10 @@ def _loops(a: Any, b: Any) -> dict[str, Any]:
         "switch": [jax.lax.switch(n, [jnp.tanh, jnp.sin, jnp.cos], a) for n in (0, 2, 7)],
         "map": jax.lax.map(jnp.tanh, a),
         "associative_scan": jax.lax.associative_scan(jnp.add, a),
+        "associative_scan in reverse": jax.lax.associative_scan(jnp.add, a, reverse=True, axis=1),
+        "scan in reverse, unrolled": jax.lax.scan(step, a[0], b, reverse=True, unroll=2),
+        "scan of a length": jax.lax.scan(lambda h, _: (jnp.tanh(h), h), a, length=3),
+        "map in batches": jax.lax.map(jnp.tanh, a, batch_size=2),
         "cumulative": [jax.lax.cumsum(a, reverse=True), jax.lax.cummax(a), jax.lax.cumlogsumexp(a)],
         "reduce_window": jax.lax.reduce_window(a, -np.inf, jax.lax.max, (1, 2), (1, 2), "VALID"),
     }
@@ -217,7 +134,7 @@ def _recurrent(h: Any, x: Any) -> Any:
 
 
 def _scan(wrap: Callable[..., Any] = lambda f: f) -> Callable[[], Example]:
-    return _of(lambda h, x: jax.lax.scan(wrap(_recurrent), h, x), normal(T, B, H))
+    return of_array(lambda h, x: jax.lax.scan(wrap(_recurrent), h, x), normal(T, B, H))
 
 
 def _types() -> dict[str, Any]:
@@ -253,7 +170,9 @@ def _trees() -> Any:
     total = jax.tree.reduce(jnp.add, tree)
     kept = jax.tree.map(lambda a: 0 if a is None else a, tree, is_leaf=lambda a: a is None)
     flat, undo = ravel_pytree(tree)
-    return [leaves, letters(*paths), total, jax.tree.leaves(kept), structure.unflatten(leaves), flat, undo(flat)]
+    flags = np.array([jax.tree.all(some) for some in ([True, False], [True], [])])
+    rest = [total, jax.tree.leaves(kept), structure.unflatten(leaves), flat, undo(flat), flags]
+    return [leaves, letters(*paths), *rest]
 
 
 def _jitted(ran: Ran) -> Callable[[], Any]:
@@ -302,12 +221,12 @@ def _initial(key: Any) -> dict[str, Any]:
 
 
 PARTS: Parts = {
-    "jax.nn": _of(each(*(f"jax.nn.{name}" for name in ACTIVATIONS))),
-    "jax.numpy": _of(each(*(f"jax.numpy.{name}" for name in FUNCTIONS))),
-    "jax.numpy of two arrays": _of(_array, normal(B, H, seed=2)),
+    "jax.nn": of_array(each(*(f"jax.nn.{name}" for name in ACTIVATIONS))),
+    "jax.numpy": of_array(each(*(f"jax.numpy.{name}" for name in FUNCTIONS))),
+    "jax.numpy of two arrays": of_array(_array, normal(B, H, seed=2)),
     "jax.numpy.linalg and fft": lambda: Called(lambda _: partial(jax.jit(_decomposed), normal(B, H, seed=6))),
-    "jax.lax loops": _of(_loops, normal(B, H, seed=3)),
-    "jax.grad, jvp and vmap": _of(_derived, normal(B, H, seed=4)),
+    "jax.lax loops": of_array(_loops, normal(B, H, seed=3)),
+    "jax.grad, jvp and vmap": of_array(_derived, normal(B, H, seed=4)),
     "jax.lax.scan": _scan(),
     "jax.checkpoint": _scan(jax.checkpoint),
     "jax.checkpoint with a policy": _scan(lambda f: jax.checkpoint(f, policy=jax.checkpoint_policies.dots_saveable)),
@@ -318,13 +237,10 @@ PARTS: Parts = {
     "dtypes": dtypes(_types),
     "dtypes under x64": dtypes(_types, x64=True),
     "jax.tree": called(_trees),
-    "jax.random": _drawn(lambda key: {name: draw(key) for name, draw in DRAWS.items()}),
-    "jax.nn.initializers": _drawn(_initial),
-    "optax": _of(_trained, GRADIENT),
-    "optax.adamw with a mask": _of(_masked, GRADIENT),
-    "optax losses": _of(_losses, normal(B, H, seed=5)),
-    "optax schedules": _of(_schedules),
-    "optax.apply_updates in half precision": called(lambda: optax.apply_updates(jnp.ones(H, jnp.bfloat16), normal(H))),
+    "jax.random": drawn_by(lambda key: {name: draw(key) for name, draw in DRAWS.items()}),
+    "jax.nn.initializers": drawn_by(_initial),
+    **options.PARTS,
+    **optimizers.PARTS,
     "mistakes": refused(
         shapes=lambda: jnp.ones(3) + jnp.ones(4),
         branch_on_tracer=lambda: jax.jit(lambda x: x if x.sum() > 0 else -x)(jnp.ones(3)),

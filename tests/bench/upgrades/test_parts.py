@@ -61,6 +61,45 @@ def test_a_term_of_a_loop_is_told_by_its_line():
     assert "test_parts.py" in before
 
 
+def scaled(factor, x):
+    return factor * jnp.sin(x)
+
+
+def shifted(term, x):
+    return term + jnp.cos(x)
+
+
+def test_each_result_is_told_by_its_own_line_and_one_line_once():
+    old, new = (
+        Example(lambda x, f=f: {"a": scaled(f, x), "b": shifted(f, x), "c": 3 * scaled(f, x)}, X) for f in (2.0, 2.1)
+    )
+    found = [change for (kind, _), change in told(old, new).items() if kind == "function"]
+    whats = ["part in float64: result['a'] and 1 more result", "part in float64: result['b']"]
+    assert [change.what for change in found] == whats
+    assert ["(mul of" in change.line for change in found] == [True, False]
+    assert ["(add of" in change.line for change in found] == [False, True]
+
+
+def test_results_that_changed_places_are_told_by_the_lines_that_computed_them():
+    old, new = (Example(lambda x, turn=turn: [jnp.sin(x * 2), jnp.cos(x)][::turn], X) for turn in (1, -1))
+    first, second = (change for (kind, _), change in told(old, new).items() if kind == "function")
+    assert ["(cos of" in first.line.partition(";")[0], "(sin of" in second.line.partition(";")[0]] == [True, True]
+
+
+def test_a_gradient_that_is_zero_in_mathematics_may_be_any_noise():
+    def made(noise):
+        return Example(lambda p, x: p["w"] * x + noise * p["b"], {"w": X, "b": X}, (1e3 * X,))
+
+    assert {kind for kind, _ in told(made(1e-18), made(2e-18))} <= {"bits"}
+    assert "function" in {kind for kind, _ in told(made(1e-6), made(2e-6))}
+
+
+def test_a_line_of_jax_is_told_where_no_library_led_to_it():
+    old, new = (Example(partial(jax.nn.gelu, approximate=a), X) for a in (True, False))
+    change = told(old, new)["function", "part in float64: result"]
+    assert change.line.startswith("jax/_src/nn/functions.py:")
+
+
 def test_a_remat_that_keeps_everything_is_told():
     def twice(x):
         return jnp.sin(jnp.sin(x))
