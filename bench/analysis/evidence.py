@@ -4,34 +4,26 @@ Ratios, intervals, floors and verdicts are computed from the samples. What canno
 is the word of the file. Adding a kind of contradiction is adding a function to `CONTRADICTIONS`.
 """
 
-import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 from statistics import median
 
-from ...common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
-from ...common.equality.contract.factors import FACTORS, whole_row
-from ...common.equality.contract.selections import OTHERS, PLAIN
 from ...common.equality.measurement import Measurement
 from ...common.errors import brief
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
 from ...common.port.styles import labels_of
 from ...impls import get_port, own_ports, port_names, unavailable
-from ..arms.arms import BASELINE, packages_of
+from ..arms.arms import BASELINE
 from ..arms.workloads import work_of, workload_of
+from ..results import rules
 from ..results.arm import Arm
 from ..results.grouping import grouped
 from ..results.lines import first_twice
 from ..results.proof import passes
 from ..results.run import Run, Timed
-from . import schedule
+from . import schedule, wording
 
-#: Checks of earlier versions, in files that this one reads.
-_FORMER = ("masks", "param-dtype", "forward", "sgd", "adamw", "carry-rate", "exchange")
-_NAMES = [check.name for check in (*CHECKS, *SELECTIONS, *ON_DEVICES)]
-_KNOWN = {*_NAMES, *_FORMER, *OTHERS, *OTHERS.values(), *(factor.name for factor in FACTORS), PLAIN}
 #: What is checked of a phase that is timed, where nothing else is: the step is called directly, the others in styles.
 PHASE_CHECKS = {"forward": ("styles",), "gradient": ("styles",), "train_step": ("styles",), "step": ("step",)}
 #: Labels that every port of a run has in each of its groups.
@@ -44,14 +36,13 @@ _TOO_FAST, _TOO_SLOW, _CACHED = 8.0, 12.0, 50.0
 _LEAVES = range(5, 500)
 #: The loops over time steps that XLA merges into none; what is unrolled has none.
 _LOOPS = {"step": 0, "forward": 1, "gradient": 2, "train_step": 2}
-#: A version, or that there is none.
-_VERSION = re.compile(r"\d+(\.\d+)+[\w.+!-]*|not installed")
 #: What rows of the whole contract vary, among others; and in earlier versions the checks of the whole function.
 _VARIED, _FUNCTION = ("entry", "phase", "carry", "lengths", "resets"), ("sequence", "step", "training")
-#: The largest bound that any version has set: in two bytes, where much cancels.
-_LARGEST_BOUND = 1e3
-#: Of so many errors, no more than half are equal.
-_MANY = 20
+#: The ceilings of a machine differ by no more than this factor between two processes of a run.
+_UNSTEADY = 100.0
+#: One program may need other temporary memory where XLA assigns buffers otherwise: up to so many bytes, or so many
+#: times as much. Its matrix products are at most so many for each time step.
+_SMALL, _OTHER_MEMORY, _DOTS = 2**20, 100, 64
 
 
 def check_evidence(run: Run) -> None:
@@ -152,22 +143,15 @@ def _admission(run: Run) -> Iterator[str]:
 
 
 def _machine(run: Run) -> Iterator[str]:
-    """A process knows the versions of all that matters, of a CPU no GPU, and runs programs that are compiled."""
+    """The rules of a machine, and that no process is much faster than another."""
+    ports = {arm.port for arm, _ in _timed(run)}
     for machine in (started.machine for started in run.started):
-        versions = {name: version for name, version in machine.versions.items() if name != "platform"}
-        if lost := sorted({"python", "jax"} - versions.keys()):
-            yield f"it has no version of {lost[0]}"
-        for name, version in versions.items():
-            if not _VERSION.fullmatch(version):
-                yield f"{brief(version)} is no version of {name}"
-        if machine.backend == "cpu" and machine.gpus:
-            yield f"it has GPUs, and ran on {machine.device}"
-        if machine.environment.get("JAX_DISABLE_JIT", "0").lower() in ("1", "true", "on", "yes"):
-            yield "JAX_DISABLE_JIT was set, and its programs are compiled"
-    for arm, _ in _timed(run):
-        packages = packages_of(arm.port) if arm.port in own_ports() else ()
-        if run.machine and any(run.machine.versions.get(name) == "not installed" for name in packages):
-            yield f"{arm.id} has a number, and one of {', '.join(packages)} was not installed"
+        yield from rules.of_machine(machine, ports)
+    for of_name in zip(*(started.ceilings.values() for started in run.started), strict=True):
+        for rate in ("gemm_gflop_per_s", "copy_gbyte_per_s"):
+            rates = [getattr(ceilings, rate) for ceilings in of_name]
+            if max(rates) > _UNSTEADY * min(rates):
+                yield f"a process finds the machine {max(rates) / min(rates):.0f} times as fast as another one"
 
 
 def _programs(run: Run) -> Iterator[str]:
@@ -179,14 +163,23 @@ def _programs(run: Run) -> Iterator[str]:
         prints = {arms[t.arm].role: t.program.fingerprint for t in line.timed if t.program}
         if len({prints[role] for role in ("baseline", "duplicate") if role in prints}) > 1:
             yield f"the duplicate of {line.group} has another program than its baseline"
+        read = {arms[t.arm].role: t.program is not None for t in line.timed}
+        if len({read[role] for role in ("baseline", "duplicate") if role in read}) > 1:
+            yield f"of the baseline of {line.group} and its duplicate, only one has a program"
         for t in line.timed:
             program, arm = t.program, arms[t.arm]
             if line.process and t.backend == "cpu" and (t.program or t.build):
                 yield f"the program of {arm.id} was read in process {line.process}, which reads none"
             if program is None:
                 continue
-            if any(getattr(program, n) != getattr(programs[program.fingerprint], n) for n in counted):
+            same = programs[program.fingerprint]
+            if any(getattr(program, n) != getattr(same, n) for n in counted):
                 yield f"the program of {arm.id} is that of another arm, with other operations"
+            sizes = [p.temp_bytes for p in (program, same) if p.temp_bytes is not None]
+            if max(sizes, default=0) > max(_SMALL, _OTHER_MEMORY * min(sizes, default=0)):
+                yield f"the program of {arm.id} needs {max(sizes)} bytes, and {min(sizes)} in another place"
+            if program.dots > _DOTS * (1 + workload_of(arm).time):
+                yield f"the program of {arm.id} has {program.dots} matrix products"
             if program.collectives and arm.devices == 1:
                 yield f"{arm.id} exchanges data, on one device"
             loops, steps = _LOOPS[arm.phase], workload_of(arm).time
@@ -210,8 +203,8 @@ def _speed(run: Run) -> Iterator[str]:
             yield f"{arm.id} loops faster than the machine can"
         if t.other_s and not 1 / _TOO_SLOW < median(t.other_s) / median(t.time_s) < _TOO_SLOW:
             yield f"{arm.id} takes {median(t.other_s):.1e} s by one clock, and {median(t.time_s):.1e} s by the other"
-        if t.build and max(t.build.compile_s, t.build.lower_s) > t.build.first_call_s:
-            yield f"{arm.id} took longer to compile than to its first result"
+        for sentence in rules.of_build(t.build) if t.build else ():
+            yield f"{arm.id} {sentence}"
 
 
 def _proof_origin(run: Run) -> Iterator[str]:
@@ -230,26 +223,14 @@ def _proof_origin(run: Run) -> Iterator[str]:
 
 
 def _proof_content(run: Run) -> Iterator[str]:
-    """Measurements are of checks and levels that there are, each once, and of what the plan asked for."""
+    """The rules of measurements, and that they are of what the plan asked for."""
     found, plan = run.begun.equality or [], run.plan
+    yield from rules.of_measurements(found)
     for m in found:
-        if not {*m.check.split("+")} <= _KNOWN:
-            yield f"its proof has the check {m.check!r}, which is none"
-        if not {*(m.levels or {})} <= {*whole_row({})}:
-            yield f"its proof has levels of {m.check} that are none"
         if m.passed and m.port not in (BASELINE[0], *plan.ports):
             yield f"its proof is of {m.port}, which the plan did not ask for"
-        if m.bound > _LARGEST_BOUND:
-            yield f"its proof allows {m.port} an error of {m.bound:.1e} in {m.check}"
-    once = [m for m in found if m.passed or m.levels is None]  # rows may fail for one reason
-    measured = [f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} {m.levels or ''}" for m in once]
-    if twice := first_twice(measured):
-        yield f"its proof has {twice} twice"
-    computed = [m for m in found if m.dtype == "float64" and m.error is not None and m.bound]
-    for port, of_port in grouped(computed, lambda m: m.port).items():
-        ((_, times),) = Counter(m.error for m in of_port).most_common(1)
-        if len(of_port) >= _MANY and times > len(of_port) / 2:
-            yield f"its proof has one error of {port} {times} times"
+        if m.passed and m.kernel not in (STOCK, *plan.kernels):
+            yield f"its proof is of the kernel {brief(m.kernel)}, which the plan did not ask for"
 
 
 def _proof_cover(run: Run) -> Iterator[str]:
@@ -304,6 +285,7 @@ def _parts_of(m: Measurement) -> Iterator[str]:
 
 Contradiction = Callable[[Run], Iterator[str]]
 CONTRADICTIONS: tuple[Contradiction, ...] = (
-    _labels, _absent, _beside, _admission, _machine, _programs, schedule.orders, schedule.counts, schedule.starts,
-    schedule.gaps, schedule.alike, _speed, _proof_origin, _proof_content, _proof_cover, _proof_alike,
+    _labels, _absent, _beside, wording.reasons, wording.command, _admission, _machine, _programs, schedule.orders,
+    schedule.counts, schedule.starts, schedule.gaps, schedule.alike, _speed, _proof_origin, _proof_content,
+    _proof_cover, _proof_alike,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...common.errors import TrigruError, brief
+from ...common.errors import TrigruError, UnknownNameError, brief
 from ..arms.arms import packages_of_plan
 from ..arms.workloads import work_of, workload_of
 from ..results.arm import Arm, Untimed
@@ -28,7 +28,7 @@ def load(path: Path) -> Results:
     run = Journal.read(path) if path.suffix == Path(PARTIAL).suffix else read(path)
     try:
         check_evidence(run)
-    except ValueError as error:
+    except (ValueError, UnknownNameError) as error:  # the latter of a workload, as of another version
         raise ResultsFileError(f"{path} contradicts itself, so nothing of it is shown: {brief(error)}.") from error
     return merge(run)
 

@@ -3,9 +3,10 @@
 Each function yields a sentence for each contradiction; `trigru.bench.analysis.evidence` calls them.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import ceil
 from statistics import median
 from typing import NamedTuple
@@ -21,9 +22,9 @@ from ..timing.worker import rounds_in
 _APART_S, _APART = 2e-3, 0.01
 #: So often, and by so many seconds, a machine's clock may be set back while it measures.
 _SET_BACK, _SET_BACK_S = 1, 5.0
-#: How much later than its first sample a run may begin by a clock that was set back, and how far from its last sample
-#: it may end; in seconds.
-_BEFORE_S, _END_S = 600.0, 7 * 86400.0
+#: How much later than its first sample a run may begin by a clock that was set back, and how far from its samples it
+#: may begin and end if it was not interrupted, and end if it was; in seconds.
+_BEFORE_S, _BEGIN_S, _END_S, _LATE_S = 600.0, 7 * 86400.0, 86400.0, 7 * 86400.0
 #: What lies between two samples of one round: at most so many times what lies between others, and such a share of the
 #: sample; with what the rounding of starts does to one gap, and in seconds.
 _BETWEEN, _OF_SAMPLE, _ROUNDING_S, _BETWEEN_S = 4.0, 0.25, 1.5e-3, 1.5e-3
@@ -112,8 +113,10 @@ def starts(run: Run) -> Iterator[str]:
         yield f"it began on {begun} and ended on {ended}"
     if begun and taken and taken[0][0] < _moment_s(begun) - _BEFORE_S:
         yield f"it began on {begun}, after a sample"
-    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > _END_S:
-        yield f"it ended on {ended}, more than a week from its last sample"
+    if begun and taken and not run.interruptions and taken[0][0] > _moment_s(begun) + _BEGIN_S:
+        yield f"it began on {begun}, long before its first sample"
+    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > (_LATE_S if run.interruptions else _END_S):
+        yield f"it ended on {ended}, long before or after its last sample"
 
 
 def _samples(timed: list[Timed]) -> list[list[_Sample]]:
@@ -149,15 +152,30 @@ def gaps(run: Run) -> Iterator[str]:
 
 
 def alike(run: Run) -> Iterator[str]:
-    """Samples differ from each other, and those of an arm in a process are not those of another, scaled or not."""
+    """Samples differ from each other, and those of an arm in a process are not those of another, whatever the order."""
     for group, lines in grouped(run.groups_timed, lambda line: line.group).items():
         timed = [t for line in lines for t in line.timed]
         for t in timed:
             if len(t.time_s) >= _MANY and len({*t.time_s}) < len(t.time_s) / 2:
                 yield f"most samples of {t.arm} are equal to the last digit"
+        of_length = grouped(timed, lambda t: len(t.time_s)).values()
         rounds = min((len(t.time_s) for t in timed), default=0)
-        if rounds >= _MANY and _have_copies(np.log([t.time_s[:rounds] for t in timed])):
+        logs = [np.log([t.time_s[:rounds] for t in timed])] + [
+            np.sort(np.log([t.time_s for t in of])) for of in of_length
+        ]
+        are_copies = rounds >= _MANY and any(map(_have_copies, logs))
+        if are_copies or _share_values([t.time_s for t in timed]) or _share_values([t.other_s for t in timed]):
             yield f"samples of two arms or processes of {group} are copies"
+
+
+def _share_values(samples: list[list[float]]) -> bool:
+    """Whether two of many samples have most values in common, to the last digit."""
+    lists: dict[float, list[int]] = {}
+    for number, values in enumerate(samples):
+        for value in {*values}:
+            lists.setdefault(value, []).append(number)
+    shared = Counter(pair for numbers in lists.values() for pair in combinations(numbers, 2))
+    return any(n >= _MANY and 2 * n > min(len(samples[a]), len(samples[b])) for (a, b), n in shared.items())
 
 
 def _have_copies(samples: np.ndarray) -> bool:

@@ -1,5 +1,6 @@
 """How long users of each port wait for the first train step, from the timed cold starts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -8,10 +9,13 @@ from msgspec import Struct
 
 from ...common.errors import InputError, brief
 from ...common.files import read_whole
+from ...impls import get_port, own_ports, unavailable
 from ..results.contradictions import check_date
 from ..results.grouping import grouped
-from ..results.lines import MOST_BYTES, decode
-from ..results.record import Machine, NotNegative
+from ..results.lines import MOST_BYTES, decode, first_twice
+from ..results.ranges import Load
+from ..results.rules import of_build, of_machine
+from ..results.run import Machine
 from ..timing.coldstart import ColdStart
 
 PARTS = ("import", "init", "trace", "lower", "compile", "first step")
@@ -20,6 +24,10 @@ PARTS = ("import", "init", "trace", "lower", "compile", "first step")
 SCHEMA = 2
 #: Longer than any start is waited for.
 MOST_S = 1e4
+#: No import or initialisation is shorter, in seconds, and no process that ran a model is smaller, in bytes.
+_LEAST_S, _LEAST_BYTES = 1e-3, 2**24
+#: The first call compiles: the second takes no more than so many times as long, whatever else the machine does.
+_SECOND = 10.0
 
 
 class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,8 +42,8 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
     command: list[str]
     datetime: str
     machine: Machine
-    load_before: NotNegative | None
-    load_after: NotNegative | None
+    load_before: Load | None
+    load_after: Load | None
     starts: list[ColdStart]
 
     def __post_init__(self) -> None:
@@ -44,8 +52,31 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
         peaks = [peak for cold in self.starts for peak in (cold.peak_bytes, cold.device_peak_bytes) if peak is not None]
         if not self.starts or not all(0 <= time_s <= MOST_S for time_s in times_s) or min(peaks, default=0) < 0:
             raise ValueError(f"it has no starts, or times that are not from 0 to {MOST_S:.0f} s, or memory below 0")
-        if any(len({cold.style for cold in of_port}) > 1 for of_port in _by_port(self.starts).values()):
-            raise ValueError("the starts of one port are of several call styles")
+        for sentence in self._contradictions():
+            raise ValueError(sentence)
+
+    def _contradictions(self) -> Iterator[str]:
+        """Rules of the machine, of the starts of each port, and of each start."""
+        of_port = _by_port(self.starts)
+        yield from of_machine(self.machine, of_port)
+        if any(len({cold.style for cold in starts}) > 1 for starts in of_port.values()):
+            yield "the starts of one port are of several call styles"
+        if len({len(starts) for starts in of_port.values()}) > 1:
+            yield "its ports have not been started equally often"
+        if first_twice(map(repr, self.starts)):
+            yield "it has a start twice, to the last digit"
+        for cold in self.starts:
+            known = () if cold.port not in own_ports() or unavailable(cold.port) else get_port(cold.port).call_styles
+            if known and cold.style not in [style.name for style in known]:
+                yield f"{cold.port} has no call style {brief(cold.style)}"
+            for sentence in of_build(cold.build):
+                yield f"a start of {cold.port} {sentence}"
+            if cold.second_call_s > _SECOND * cold.build.first_call_s:
+                yield f"the second call of {cold.port} took longer than the first, which compiles"
+            if min(cold.import_s, cold.init_s) < _LEAST_S or (cold.peak_bytes or _LEAST_BYTES) < _LEAST_BYTES:
+                yield f"a start of {cold.port} took less time or memory than Python's own"
+            if self.machine.backend == "cpu" and cold.device_peak_bytes is not None:
+                yield f"a start of {cold.port} has memory of an accelerator, on a CPU"
 
 
 def load_starts(path: Path) -> ColdStarts:

@@ -25,7 +25,7 @@ from ..processes.interrupts import shielded
 from ..proving.prover import Prover
 from ..reporting.console import Progress, say, show
 from ..reporting.starts import cold_start_tables
-from ..results.arm import Arm, Plan, Untimed
+from ..results.arm import NOT_PROVEN, Arm, Plan, Untimed
 from ..results.files import FILE, STARTS, command_line, save
 from ..results.record import Results
 from ..results.run import Begun, Ended, Run
@@ -178,7 +178,7 @@ def unproven_arms(arms: list[Arm], measurements: list[Measurement]) -> list[Unti
     """Arms whose port, on their kernel or on the stock cell, is not proven equal."""
     failed = {(proof.port, proof.kernel): proof.failed for proof in proofs_of(measurements) if not proof.is_equal}
     return [
-        Untimed(arm, f"not proven equal: {', '.join(checks)}")
+        Untimed(arm, f"{NOT_PROVEN}: {', '.join(checks)}")
         for arm in arms
         if (checks := failed.get((arm.port, STOCK)) or failed.get((arm.port, str(arm.kernel))))
     ]

@@ -24,16 +24,19 @@ from msgspec import Struct
 from platformdirs import user_cache_path
 
 from ...common.equality.checks import CHECKS, DTYPES
-from ...common.equality.contract.factors import unusual
+from ...common.equality.contract.data import dtypes_of
+from ...common.equality.contract.factors import style_of, unusual
 from ...common.equality.measurement import Measurement
 from ...common.files import read_whole, write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import own_ports
 from ..processes.child import cores
 from ..processes.scratch import private_folder
+from ..results.contradictions import check_date
 from ..results.lines import decode
-from ..results.proof import is_whole, key_of
-from .messages import Subject
+from ..results.proof import Expected, expected_of, is_whole
+from ..results.rules import of_measurements
+from .messages import Asked, Subject
 from .prover import processor
 from .questions import OF_PARTS, expand, get_subject
 
@@ -93,6 +96,7 @@ def kept(subject: Subject) -> KeptProof | None:
     path = _path(folder, subject)
     try:
         proof = decode(read_whole(path, MOST_BYTES), KeptProof)
+        check_date(proof.when)
     except (OSError, ValueError):  # none, or damaged
         return None
     whole = _is_whole(subject, proof.measurements)
@@ -103,9 +107,17 @@ def _is_whole(subject: Subject, measurements: list[Measurement]) -> bool:
     """Whether all that this version checks was measured, and passed; a framework's own part may fail."""
     is_part = subject.source == "upstream"
     asked = expand([subject], DTYPES, OF_PARTS if is_part else CHECKS)
-    expected = [key_of(question.check, question.row and unusual(question.row)) for question in asked]
     name = get_subject(subject).name if is_part else subject.name
-    return is_whole(measurements, name, subject.kernel or STOCK, expected, passing=not is_part)
+    contradicts = not is_part and any(of_measurements(measurements))
+    expected = map(_expected_of, asked)
+    return not contradicts and is_whole(measurements, name, subject.kernel or STOCK, expected, passing=not is_part)
+
+
+def _expected_of(asked: Asked) -> Expected:
+    if asked.row is None:
+        return expected_of(asked.check, None, "float64", None)
+    style = style_of(asked.row, get_subject(asked.subject))
+    return expected_of(asked.check, unusual(asked.row), dtypes_of(asked.row["dtype"])[0], style)
 
 
 def _may_be_kept(subject: Subject) -> bool:

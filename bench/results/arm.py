@@ -9,6 +9,8 @@ from . import contradictions
 from .ranges import Dtype, Label, Natural, Phase, Precision, Seconds, Size, Way
 
 Role = Literal["baseline", "duplicate", "arm"]
+#: How the reason begins why an arm has no number whose port differs from the oracle.
+NOT_PROVEN = "not proven equal"
 
 
 class Sized(Struct, frozen=True, forbid_unknown_fields=True):

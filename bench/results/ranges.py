@@ -21,5 +21,9 @@ NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Admitted = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Natural = Annotated[int, Meta(ge=1, le=2**53)]
+#: Rates of one device, in GFLOP/s and GB/s: a hundred times those of any that there is. Runnable processes.
+ProductRate = Annotated[float, Meta(gt=0, le=1e8)]
+CopyRate = Annotated[float, Meta(gt=0, le=1e6)]
+Load = Annotated[float, Meta(ge=0, le=1e6)]
 #: No machine has more CPUs.
 Threads = Annotated[int, Meta(ge=1, le=2**16)]

@@ -13,7 +13,7 @@ from ...common.port.programs import Build, ProgramFacts
 from . import contradictions
 from .arm import Arm, Plan, Untimed
 from .grouping import grouped
-from .ranges import Admitted, Clock, Count, Natural, NotNegative, Positive, Seconds, Threads
+from .ranges import Admitted, Clock, CopyRate, Count, Load, Natural, NotNegative, ProductRate, Seconds, Threads
 
 
 class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,8 +25,8 @@ class Ceilings(Struct, frozen=True, forbid_unknown_fields=True):
         loop_step_s: seconds for each step of a loop that does almost nothing; None in files that do not say.
     """
 
-    gemm_gflop_per_s: Positive
-    copy_gbyte_per_s: Positive
+    gemm_gflop_per_s: ProductRate
+    copy_gbyte_per_s: CopyRate
     loop_step_s: Seconds | None = None
 
 
@@ -73,7 +73,7 @@ class Begun(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     equality: list[Measurement] | None
     backend: str | None
     command: list[str]
-    load: NotNegative | None
+    load: Load | None
     since: str = ""
     versions: dict[str, str] = {}
     commit: str = ""
@@ -157,7 +157,7 @@ class Ended(Struct, frozen=True, tag=True):
     """
 
     datetime: str
-    load: NotNegative | None
+    load: Load | None
 
     def __post_init__(self) -> None:
         contradictions.check_date(self.datetime)

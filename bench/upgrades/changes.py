@@ -16,12 +16,13 @@ from ...common.gru.kernels import STOCK
 from ...impls.upstream import NEW
 from ..reporting.numbers import count
 from ..results.grouping import grouped
+from ..results.proof import passes
 from ..timing.machine import machine_differences
 from .counting import TRACES, WAITS
 from .distance import bound_of, how_different, is_floating, noise_of, relative_difference
 from .files import Read
 from .kinds import FAILING, KINDS, Change
-from .record import EQUATIONS, KEPT, MEMORY, OPERATIONS, PARTS_OF, PRINT, ArrayNames, Snapshot, Subject
+from .record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, OPERATIONS, PARTS_OF, PRINT, ArrayNames, Snapshot, Subject
 from .trails import Partings
 
 __all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
@@ -77,7 +78,7 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     was, now = (grouped(snapshot.equality or (), _check_of) for snapshot in (old, new))
     moved: list[tuple[str, str, str, Measurement]] = []
     for port, check in sorted(was.keys() & now.keys()):
-        before, after = ([m for m in some[port, check] if m.offered and not m.passed] for some in (was, now))
+        before, after = ([m for m in some[port, check] if m.offered and not passes(m)] for some in (was, now))
         if bool(before) != bool(after):
             moved.append(("broken" if after else "better", port, check, (after or before)[0]))
     for (kind, port), some in grouped(moved, lambda found: found[:2]).items():
@@ -180,7 +181,7 @@ def _values(pair: Pair) -> Iterator[Change]:
 
 def _moved(pair: Pair, where: str, was: ArrayNames, now: ArrayNames) -> Iterator[Change]:
     """One change for the results of a call that changed at one line, or one for all that are rounded in another way."""
-    row, leaves = where.removesuffix(" in float64"), pair.old.tree.keys() | pair.new.tree.keys()
+    row, leaves = where.removesuffix(IN_FLOAT64), pair.old.tree.keys() | pair.new.tree.keys()
     gone, added = (
         [name for name in a if name not in b and not name.startswith("gradient of") and f"{row} {name}" not in leaves]
         for a, b in ((was, now), (now, was))

@@ -1,7 +1,6 @@
 """The file of a snapshot: its record, and the arrays that it names. Nothing in it is unpickled."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ...common.errors import TrigruError, brief
 from ...common.files import read_whole, write_whole
 from ..results.lines import MOST_BYTES
 from ..results.lines import decode as decode_json
+from .contradictions import Arrays, check_snapshot
 from .record import SCHEMA, ArrayNames, Snapshot
 
 FILE = "trigru-snapshot.safetensors"
@@ -22,7 +22,6 @@ RECORD, DTYPES = "trigru.snapshot", "trigru.dtypes"
 #: Hexadecimal digits of a hash that name an array.
 DIGITS = 16
 
-Arrays = Mapping[str, np.ndarray]
 Read = tuple[Snapshot, Arrays]
 
 
@@ -98,7 +97,7 @@ def load(folder: Path) -> Read:
     """Read a snapshot and its arrays.
 
     Raises:
-        SnapshotError: there is none, it is damaged, or it has another schema.
+        SnapshotError: there is none, it is damaged, contradicts itself, or has another schema.
     """
     file = folder / FILE
     try:
@@ -116,6 +115,10 @@ def load(folder: Path) -> Read:
         raise SnapshotError(f"{file}: array {brief(wrong)} is damaged. Take the snapshot again.")
     if lost := _named(snapshot) - arrays.keys():
         raise SnapshotError(f"{file}: array {brief(min(lost))} is missing. Take the snapshot again.")
+    try:
+        check_snapshot(snapshot, arrays)
+    except ValueError as error:
+        raise SnapshotError(f"{file} contradicts itself: {brief(error)}. Take the snapshot again.") from error
     return snapshot, arrays
 
 

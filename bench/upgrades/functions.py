@@ -13,7 +13,7 @@ from ...common.port.compilation import compiled_quickly
 from .counting import call_facts, count_equations, program_facts
 from .files import Kept
 from .noticing import noticed, survived
-from .record import EQUATIONS, KEPT, Subject
+from .record import EQUATIONS, IN_FLOAT64, KEPT, Subject
 from .trails import trail_of
 
 #: Takes a function, and returns one that also counts how often Python runs it.
@@ -129,7 +129,7 @@ def _collect_function(subject: Subject, kept: Kept, name: str, given: Example) -
     subject.trails[name], wide = trail_of(closed, jax.tree.leaves(arguments), kept)
     paths = [path or "the parameter" for path, leaf in paths_of(given.params).items() if is_real(leaf)]
     names = [*paths_of(shapes[0], "result"), *(f"gradient of {path}" for path in paths)]
-    subject.values[f"{name} in float64"] = kept.keep_all(dict(zip(names, wide, strict=True)))
+    subject.values[f"{name}{IN_FLOAT64}"] = kept.keep_all(dict(zip(names, wide, strict=True)))
     subject.programs[name] = {EQUATIONS: count_equations(closed.jaxpr), KEPT: kept_bytes(forward, arguments)}
     if given.compiled:
 

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import TypedDict
 
 import msgspec
 from msgspec import Struct
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 from ...common.equality.measurement import Measurement
 from ...common.errors import TrigruError, brief
@@ -18,9 +23,12 @@ from ...common.files import read_whole, write_whole
 from ..processes.child import interpreter
 from ..processes.commands import run_command
 from ..reporting.numbers import count
-from ..results.lines import MOST_BYTES, decode
-from ..results.ranges import Count
-from .changes import Change, changes
+from ..results.contradictions import check_date
+from ..results.lines import MOST_BYTES, decode, first_twice
+from ..results.proof import passes
+from ..results.ranges import Count, NotNegative
+from ..results.rules import of_versions
+from .changes import KINDS, Change, changes
 from .environments import Environment, EnvironmentFailedError, Environments
 from .files import SnapshotError, load
 from .record import Snapshot
@@ -76,8 +84,8 @@ class Row(Struct, forbid_unknown_fields=True):
     versions: dict[str, str] = {}
     reason: str = ""
     lasting: bool = False
-    seconds: list[float] = []
-    counts: dict[str, dict[str, int]] = {}
+    seconds: list[NotNegative] = []
+    counts: dict[str, dict[str, Count]] = {}
     moved: list[Change] = []
     facts: dict[str, Facts] = {}
 
@@ -164,13 +172,40 @@ def read(folder: Path) -> Matrix:
         content = decode(read_whole(path, MOST_BYTES))
         if isinstance(content, dict) and isinstance(content.get("schema"), int) and content["schema"] != SCHEMA:
             raise MatrixFileError(f"{path}: schema {content['schema']}, expected {SCHEMA}. Fill the matrix again.")
-        return msgspec.convert(content, type=Matrix)
+        matrix = msgspec.convert(content, type=Matrix)
+        for sentence in _contradictions(matrix):
+            raise ValueError(sentence)
+        return matrix
     except MatrixFileError:
         raise
     except OSError as error:
         raise MatrixFileError(f"{path}: {error.strerror}. Pass a folder that trigru matrix wrote.") from error
     except ValueError as error:
         raise MatrixFileError(f"{path}: no matrix of trigru: {brief(error)}.") from error
+
+
+def _contradictions(matrix: Matrix) -> Iterator[str]:
+    """Each set is there once, and has a reason or facts; its versions are those that it requires."""
+    if twice := first_twice(row.name for row in matrix.rows):
+        yield f"it has the version set {twice} twice"
+    for row in matrix.rows:
+        if row.day:
+            check_date(row.day)
+        if row.facts and (row.reason or not row.versions):
+            yield f"{row.name} has facts, and {brief(row.reason or 'no versions')}"
+        yield from of_versions(row.versions)
+        for text in row.requirements:
+            with suppress(InvalidRequirement, InvalidVersion):
+                required = Requirement(text)
+                version = row.versions.get(canonicalize_name(required.name))
+                if version is not None and not required.specifier.contains(version, prereleases=True):
+                    yield f"{row.name} has {required.name} {version}, and requires {text}"
+        counted = {(subject, kind): n for subject, kinds in row.counts.items() for kind, n in kinds.items()}
+        moved = Counter((change.subject, change.kind) for change in row.moved)
+        for subject, kind in sorted(counted.keys() | moved.keys()):
+            n = counted.get((subject, kind), 0)
+            if kind not in KINDS or moved[subject, kind] != min(n, MOST_KEPT):
+                yield f"{row.name} counts {n} changes of {subject} as {kind}, and has {moved[subject, kind]} of them"
 
 
 def _fill_row(row: Row, of: VersionSet, place: Path, environments: Environments, still: Callable[[], None]) -> None:
@@ -230,6 +265,6 @@ def facts_of(snapshot: Snapshot) -> dict[str, Facts]:
 
 def _equal(measured: Sequence[Measurement]) -> str:
     """Whether all passed; how many failed, and of how many the installed versions do not offer what is asked."""
-    failed, missing = (sum(not m.passed and m.offered is offered for m in measured) for offered in (True, False))
+    failed, missing = (sum(not passes(m) and m.offered is offered for m in measured) for offered in (True, False))
     said = [f"{failed} failed"] * bool(failed) + [f"{missing} not offered"] * bool(missing)
     return ", ".join(said) or ("yes" if measured else "")

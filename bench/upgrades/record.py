@@ -4,8 +4,9 @@ It is data alone. Arrays are kept by their content: a fact names an array by the
 and `trigru.bench.upgrades.files` keeps each array once, however many facts name it.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
@@ -27,6 +28,10 @@ KEPT = "kept for the gradient"
 CONTENT = "content"
 #: What the subject of a framework's own parts is called, by the name of the port with the same framework.
 PARTS_OF = {"pure": "jax, optax", "linen": "linen's parts", "nnx": "nnx's parts", "equinox": "equinox's parts"}
+#: How the names of calls end that were computed in float64.
+IN_FLOAT64 = " in float64"
+#: The numbers of a signature: whether the value tells others apart, its size, and three that depend on its numbers.
+SIGNATURE = 5
 #: By name, in the order in which they are computed.
 ArrayNames = dict[str, str]
 
@@ -44,6 +49,44 @@ class Trail(Struct, forbid_unknown_fields=True):
     lines: list[str]
     steps: str
     signatures: str
+
+
+class Step(NamedTuple):
+    """An operation of a trail: its line with what it computes, and the numbers of its operands and of its results."""
+
+    where: str
+    operands: list[int]
+    results: list[int]
+
+    @property
+    def operation(self) -> str:
+        """The operation with its shape, wherever it is."""
+        return self.where.rpartition(" (")[2]
+
+
+def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[Step]:
+    """All operations of a trail, in their order.
+
+    Args:
+        steps, signatures: the arrays that it names.
+
+    Raises:
+        ValueError: they are of another form, or of lines or values that there are not.
+    """
+    if steps.ndim != 1 or steps.dtype.kind != "i" or signatures.ndim != 2 or signatures.dtype.kind != "f":
+        raise ValueError("has other arrays than numbers of steps and rows of a signature")
+    if signatures.shape[1] != SIGNATURE:
+        raise ValueError(f"has {signatures.shape[1]} numbers in a signature, expected {SIGNATURE}")
+    numbers, found, at = steps.tolist(), [], 0
+    while at < len(numbers):
+        where, operands, results = (*numbers[at : at + 3], -1, -1)[:3]
+        values = numbers[at + 3 : at + 3 + max(operands, 0) + max(results, 0)]
+        is_whole = min(operands, results) >= 0 and len(values) == operands + results
+        if not (is_whole and 0 <= where < len(trail.lines) and all(0 <= n < len(signatures) for n in values)):
+            raise ValueError("has steps of lines or values that are not there")
+        found.append(Step(trail.lines[where], values[:operands], values[operands:]))
+        at += 3 + len(values)
+    return found
 
 
 class Subject(Struct, forbid_unknown_fields=True):
@@ -80,7 +123,7 @@ class Subject(Struct, forbid_unknown_fields=True):
     signatures: dict[str, dict[str, str]] = {}
     values: dict[str, ArrayNames] = {}
     trails: dict[str, Trail] = {}
-    programs: dict[str, dict[str, int | str | None]] = {}
+    programs: dict[str, dict[str, Count | str | None]] = {}
     calls: dict[str, dict[str, Count]] = {}
     warnings: dict[str, list[str]] = {}
     problems: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ..reporting.inert import for_terminal
 from ..reporting.plots import Picture, colour_of, drawing, marker_of
 from ..reporting.sections import Prose, Section, Words
 from ..results.grouping import grouped
@@ -134,14 +135,14 @@ def matrix_picture(matrix: Matrix) -> Picture | None:
         axes = figure.subplots()
         for number, (port, known) in enumerate(lines.items()):
             colour, marker = colour_of(port, list(lines)), marker_of(number)
-            axes.plot(*zip(*known, strict=True), label=port, color=colour, marker=marker)
+            axes.plot(*zip(*known, strict=True), label=for_terminal(port), color=colour, marker=marker)
         axes.set(title="Lines of Python in one train step, as documented", ylabel="lines", yscale="log")
         axes.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
         axes.grid(alpha=0.3)
         axes.set_xticks(range(len(rows)), map(_label, rows), rotation=45, ha="right", rotation_mode="anchor")
         figure.legend(loc="outside right upper", frameon=False)
     ends = [
-        f"{port} from {known[0][1]} to {known[-1][1]}"
+        f"{for_terminal(port)} from {known[0][1]} to {known[-1][1]}"
         for port, known in lines.items()
         if (known[0][0], known[-1][0]) == (0, len(rows) - 1)
     ]
@@ -150,4 +151,5 @@ def matrix_picture(matrix: Matrix) -> Picture | None:
 
 
 def _label(row: Row) -> str:
-    return f"{row.name}, jax {row.versions.get('jax', '?')}" if row.day else row.name.replace(" ", "\n")
+    name = for_terminal(row.name)
+    return f"{name}, jax {row.versions.get('jax', '?')}" if row.day else name.replace(" ", "\n")

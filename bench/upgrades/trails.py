@@ -18,12 +18,10 @@ from ...common.parity.tape import TraceTape
 from ...common.program import CodeLine, jax_line
 from .files import Kept
 from .noticing import place_of
-from .record import Trail
+from .record import SIGNATURE, Step, Trail, steps_of
 
 #: Signatures that are closer, relative to their size, are of one value: float64 evaluates a function no better.
 TOLERANCE = 1e-9
-#: The numbers of a signature: whether the value tells others apart, its size, and three that depend on its numbers.
-SIGNATURE = 5
 #: Where trigru itself, or JAX, made an operation.
 NO_LINE = "no line"
 #: Folders of trigru that drive a program, and whose lines are not of the model.
@@ -82,18 +80,6 @@ def _signature(value: Any) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Step:
-    where: str
-    operands: list[int]
-    results: list[int]
-
-    @property
-    def operation(self) -> str:
-        """The operation with its shape, wherever it is."""
-        return self.where.rpartition(" (")[2]
-
-
-@dataclass(frozen=True)
 class _Side:
     """A trail, with the arrays that it names."""
 
@@ -106,15 +92,9 @@ class _Side:
         return self.arrays[self.trail.signatures]
 
     @cached_property
-    def steps(self) -> list[_Step]:
+    def steps(self) -> list[Step]:
         """All steps, in their order."""
-        numbers = iter(self.arrays[self.trail.steps].tolist())
-        found = []
-        for where in numbers:
-            operands, results = next(numbers), next(numbers)
-            values = [next(numbers) for _ in range(operands + results)]
-            found.append(_Step(self.trail.lines[where], values[:operands], values[operands:]))
-        return found
+        return steps_of(self.trail, self.arrays[self.trail.steps], self.signatures)
 
     def without(self, other: "_Side") -> list[int]:
         """The numbers of the steps whose operands the other has, too, and whose result it has not.
@@ -174,7 +154,7 @@ class _Side:
 
     def _unimportant(self, agrees: set[int]) -> set[int]:
         """The values that differ on the way to values that agree alone: the same is computed in another way."""
-        users: dict[int, list[_Step]] = {}
+        users: dict[int, list[Step]] = {}
         for step in self.steps:
             for value in step.operands:
                 users.setdefault(value, []).append(step)
@@ -185,7 +165,7 @@ class _Side:
                     found |= {value} if value in users else set()
         return found
 
-    def _partners(self, other: "_Side") -> dict[int, _Step]:
+    def _partners(self, other: "_Side") -> dict[int, Step]:
         """The step of the other in the place of each, where one is."""
         matcher = SequenceMatcher(None, *([s.operation for s in side.steps] for side in (self, other)), autojunk=False)
         return {

@@ -30,7 +30,7 @@ PLAN = Plan(
     rounds=6,
     sample_time_s=1e-6,
 )
-VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "pytest-benchmark": "5.2.3"}
+VERSIONS = {"python": "3.13.5", "jax": "0.12.0", "flax": "0.12.12", "equinox": "0.13.8", "pytest-benchmark": "5.2.3"}
 MACHINE = Machine(VERSIONS, "A CPU", "cpu", 16, "", {"OMP_NUM_THREADS": "8"}, "abc")
 EQUAL = Measurement("linen", "sequence", None, "carry", "float64", 2e-16, 1e-12)
 #: A proof of each port of the runs that are drawn.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support.runs import MACHINE
+from support.runs import ENDED, MACHINE
 from trigru.bench.results.run import Machine
 from trigru.bench.upgrades.files import save
 from trigru.bench.upgrades.record import SCHEMA, Snapshot, Subject
@@ -18,7 +18,7 @@ def snapshot_of(
     departures: Iterable[tuple[str, str, str]] = (),
     machine: Machine = MACHINE,
 ) -> Snapshot:
-    return Snapshot(SCHEMA, [], "", machine, equality, list(departures), list(subjects))
+    return Snapshot(SCHEMA, [], ENDED, machine, equality, list(departures), list(subjects))
 
 
 def leave(folder: Path, *subjects: Subject, arrays: Mapping[str, np.ndarray] | None = None, **facts: Any) -> None:

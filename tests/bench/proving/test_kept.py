@@ -46,6 +46,9 @@ def test_a_proof_that_is_kept_comes_back():
         (PURE, "cpu", [replace(PASSED, error=1e200, bound=1e300)]),
         (PURE, "cpu", [replace(PASSED, check="golden")]),
         (PURE, "cpu", [PASSED, replace(PASSED, check="magic")]),
+        (PURE, "cpu", [PASSED, PASSED]),
+        (PURE, "cpu", [replace(PASSED, dtype="float32")]),
+        (PURE, "cpu", [replace(PASSED, style="magic")]),
         (PURE, "cpu", [replace(PASSED, port="linen")]),
         (Subject("port", "a stranger's"), "cpu", [PASSED]),
         (Subject("fault", "no-b-hn"), "cpu", [PASSED]),
@@ -71,6 +74,7 @@ def test_another_kernel_or_code_has_another_proof(monkeypatch):
 
 DEEP = b"[" * 20_000 + b"]" * 20_000
 DAMAGES = {b"as it is": b"other", b"1e-16": b"1e-11", b'"cpu"': b'"gpu"', b'"pure"': b'"nnx"', b"]}": b""}
+DAMAGES[b'"when":"2'] = b'"when":"x'
 DAMAGES[b'"when"'] = b'"deep": ' + DEEP + b', "when"'
 
 

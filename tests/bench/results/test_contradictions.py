@@ -9,6 +9,7 @@ import pytest
 from support.runs import ARMS, ENDED, MACHINE, PROOF, draw_run, save, with_provenance
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.starts import load_starts
+from trigru.bench.timing.supervisor import NO_BASELINE
 from trigru.common.errors import TrigruError
 
 
@@ -54,6 +55,33 @@ def drop_port(file):
     file["benchmarks"] = [b for b in file["benchmarks"] if "/linen[" not in b["fullname"]]
     start = file["trigru"]["begun"]
     start["arms"] = [a for a in start["arms"] if a["port"] != "linen"]
+
+
+def ceilings(change):
+    """Of the second process."""
+    return lambda file: change(file["trigru"]["started"][1]["ceilings"]["float32"])
+
+
+def lose(reason):
+    """Equinox has a reason in place of its numbers."""
+
+    def change(file):
+        file["benchmarks"] = [b for b in file["benchmarks"] if "/equinox[" not in b["fullname"]]
+        lost = [a for a in file["trigru"]["begun"]["arms"] if a["port"] == "equinox"]
+        file["trigru"]["untimed"] += [{"type": "Untimed", "arm": a, "reason": reason} for a in lost]
+
+    return change
+
+
+def copied(change):
+    """Linen's samples are those of plain JAX, changed, in each process."""
+
+    def of(file):
+        from_pure, to_linen = (file["benchmarks"][n]["extra_info"]["trigru"] for n in (0, 2))
+        for process, t in to_linen.items():
+            t["time_s"] = change(from_pure[process]["time_s"])
+
+    return of
 
 
 #: When the first process of the run begins.
@@ -159,7 +187,7 @@ LIES = {
     "its proof was made with other versions": begun(put(versions={"jax": "9.9"})),
     "and ended on": begun(put(since="2099-01-01T00:00:00+00:00")),
     "timed by the pipelined clock on cpu": each_timed(put(clock="pipelined")),
-    "more than a week from its last sample": lambda file: file["trigru"]["ended"].update(datetime="9999-12-31"),
+    "long before or after its last sample": lambda file: file["trigru"]["ended"].update(datetime="9999-12-31"),
     "after a sample": begun(put(since="2026-11-04T09:59:00+00:00")),
     "its proof was made with another commit": begun(put(commit="other")),
     "its command has --no-proof": begun(lambda start: start["command"].append("--no-proof")),
@@ -179,6 +207,41 @@ LIES = {
     "is called functional, here documented": both(
         arm(put(labels=["functional"]), 3), arm(put(labels=["documented"]), 5)
     ),
+    # what is said in words
+    "since equinox is not installed, and it was": lose("equinox is not installed."),
+    "not proven equal, and its proof passes": lose("not proven equal: training"),
+    "for lack of a baseline, which was measured": lose(NO_BASELINE),
+    "and of its command bfloat16": begun(lambda start: start["command"].extend(["--dtype", "bfloat16"])),
+    "trigru verify, which measures no run": begun(put(command=["trigru", "verify"])),
+    "asks for hidden=77, which no arm has": begun(lambda start: start["command"].append("--size=hidden=77")),
+    "unknown workload 'banana'": lambda file: file.update(json.loads(json.dumps(file).replace("tiny", "banana"))),
+    # what no machine, program or rounding does
+    "does not run with jaxlib": machine(lambda m: m["versions"].update(jaxlib="0.4.1")),
+    "with which trigru does not run": machine(lambda m: m["versions"].update(python="2.7.1")),
+    "was there, and flax was not installed": machine(lambda m: m["versions"].pop("flax")),
+    "times as fast as another one": ceilings(put(gemm_gflop_per_s=1e6)),
+    "copy_gbyte_per_s": ceilings(put(copy_gbyte_per_s=1e15)),
+    "begun.load": begun(put(load=1e18)),
+    "long before its first sample": begun(put(since="2025-11-04T09:00:00+00:00")),
+    "needs 1000000000000 bytes": timed(lambda t: t["program"].update(temp_bytes=10**12)),
+    "1000000000 matrix products": timed(lambda t: t["program"].update(fingerprint="f", dots=10**9)),
+    "and its duplicate, only one has a program": timed(put(program=None), 1),
+    "linen.* took longer to compile": timed(lambda t: t["build"].update(trace_s=5e3)),
+    "of linen that are smaller than float32 rounds": begun(
+        lambda start: start["equality"].extend(
+            start["equality"][3] | {"dtype": "float32", "error": 1e-16, "quantity": str(n)} for n in range(4)
+        )
+    ),
+    "has the dtype float128": begun(
+        lambda start: start["equality"].append(start["equality"][0] | {"dtype": "float128"})
+    ),
+    "the kernel fused, which the plan": begun(
+        lambda start: start["equality"].append(start["equality"][0] | {"kernel": "fused"})
+    ),
+    # samples of another arm: in another order, scaled besides, and but for one
+    "samples of two arms or .* are copies": copied(lambda samples: samples[::-1]),
+    "samples of two arms or processes .* are copies": copied(lambda samples: [s / 2 for s in sorted(samples)]),
+    "two arms or processes .* are copies": copied(lambda samples: [*samples[1:], 1.1e-5]),
     "datetime is 'yesterday', expected one like": lambda file: file["trigru"]["ended"].update(datetime="yesterday"),
 }  # fmt: skip
 
@@ -231,6 +294,7 @@ def test_what_can_be_computed_is_not_believed(good, tmp_path):
     assert load(path) == whole
 
 
+LINEN = {"port": "linen", "style": "train_state"}
 STARTS = {
     "it has no starts": lambda file: file.update(starts=[]),
     "times that are not from 0": lambda file: file["starts"][0].update(import_s=-1.0),
@@ -239,6 +303,17 @@ STARTS = {
     "an integer has 401 digits": lambda file: file["starts"][0].update(peak_bytes=10**400),
     "of several call styles": lambda file: file["starts"][0].update(style="another"),
     "schema 1, expected": lambda file: file.update(schema=1),
+    "pure has no call style": lambda file: [start.update(style="magic") for start in file["starts"]],
+    "took longer to compile": lambda file: file["starts"][0]["build"].update(first_call_s=1e-3),
+    "took longer than the first, which compiles": lambda file: file["starts"][0].update(second_call_s=900.0),
+    "a start twice": lambda file: file["starts"].append(file["starts"][0]),
+    "have not been started equally often": lambda file: file["starts"].append(file["starts"][0] | LINEN),
+    "linen was there, and flax was not": lambda file: (
+        [start.update(LINEN) for start in file["starts"]],
+        file["machine"]["versions"].update(flax="not installed"),
+    ),
+    "memory of an accelerator, on a CPU": lambda file: file["starts"][0].update(device_peak_bytes=10**9),
+    "took less time or memory than": lambda file: file["starts"][0].update(import_s=0.0),
 }
 
 
@@ -247,7 +322,7 @@ def test_cold_starts_that_cannot_be_are_refused(tmp_path, message):
     build = {"trace_s": 0.1, "lower_s": 0.1, "compile_s": 0.1, "first_call_s": 0.5}
     start = {"port": "pure", "style": "jit", "import_s": 1.0, "init_s": 0.1, "build": build, "second_call_s": 0.01}
     file = {"schema": 2, "command": [], "datetime": "2026-01-31", "machine": msgspec.to_builtins(MACHINE)}
-    file |= {"load_before": None, "load_after": 0.5, "starts": [start | {"peak_bytes": None} for _ in range(2)]}
+    file |= {"load_before": None, "load_after": 0.5, "starts": [start | {"peak_bytes": 2**28 + n} for n in range(2)]}
     path = tmp_path / "cold_start.json"
     path.write_text(json.dumps(file))
     load_starts(path)
