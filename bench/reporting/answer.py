@@ -30,7 +30,7 @@ WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
-CHANGED = "Published: linen's train step"
+CHANGED = "Published: linen's training"
 BY_SERIES, PUBLISHED = {"0.10": 2.75, "0.12": 1.62}, "2026-11-29"
 
 
@@ -217,7 +217,7 @@ def version_lines(found: Answer) -> list[str]:
     """What other versions of jax change, from the published runs; nothing where those of the run are not among them."""
     if ".".join(found.machine.versions.get("jax", "").split(".")[:2]) not in BY_SERIES:
         return []
-    took = ", ".join(f"{ratio}x in jax {series}" for series, ratio in BY_SERIES.items())
+    took = ", ".join(f"jax {series} {ratio}x" for series, ratio in BY_SERIES.items())
     return [f"{CHANGED} over plain JAX's: {took}."]
 
 

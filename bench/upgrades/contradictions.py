@@ -6,7 +6,7 @@ rules, since a snapshot is read by later versions of what it is about.
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def _calls(subject: Subject) -> Iterator[str]:
     for where in subject.warnings:
         if not where.startswith(tuple(f"at {when}, " for when in get_args(When))):
             yield f"it has warnings at {brief(where)}, which is no time and place"
-    programs: dict[object, list[object]] = {}
+    programs: dict[object, list[Any]] = {}
     for where, facts in subject.programs.items():
         counted = [facts.get(name) for name in _COUNTED]
         if facts.get(PRINT) and programs.setdefault(facts[PRINT], counted) != counted:
