@@ -106,7 +106,8 @@ def _policies() -> dict[str, Any]:
 
 def _initial_with_options(key: Any) -> dict[str, Any]:
     """On kernels of a convolution, whose receptive field counts."""
-    make, modes = jax.nn.initializers.variance_scaling, ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
+    make: Any = jax.nn.initializers.variance_scaling
+    modes = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
     found = {mode: make(2.0, mode, "normal")(key, (3, D, H)) for mode in modes}
     batched = make(2.0, "fan_in", "uniform", batch_axis=0)(key, (B, D, H))
     return found | {"batched": batched, "orthogonal": jax.nn.initializers.orthogonal(column_axis=0)(key, (D, H))}
