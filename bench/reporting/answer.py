@@ -25,6 +25,8 @@ WIDTH, LINES = 80, 24
 PHASE_WIDTH, TIME_WIDTH, GAP = 15, 8, 3
 #: More frameworks than these do not fit beside each other twice.
 SIDE_BY_SIDE = 3
+#: The least ratio of the documented call to another for which the other is advised.
+WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
 #: The ratio of the published runs that versions change the most, by the series of jax; see docs/releases.md.
@@ -189,9 +191,9 @@ def advice_lines(found: Answer) -> list[str]:
     lines, saved = [], []
     for port in found.ports:
         slower = [d for row in found.rows if (d := row.advised.get(port)) and d.verdict == "slower"]
-        if not (slower and is_here(port)):
+        most = max(slower, key=lambda d: d.ratio, default=None)
+        if most is None or most.ratio < WORTH or not is_here(port):
             continue
-        most = max(slower, key=lambda d: d.ratio)
         style = {style.name: style for style in get_port(port).call_styles}.get(_style(most.other))
         if style:
             saved.append(f"{1 - 1 / most.ratio:.0%} ({name_of(port)})")
