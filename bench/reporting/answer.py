@@ -25,7 +25,7 @@ WIDTH, LINES = 80, 24
 PHASE_WIDTH, TIME_WIDTH, GAP = 15, 8, 3
 #: More frameworks than these do not fit beside each other twice.
 SIDE_BY_SIDE = 3
-#: A style is advised where the documented one takes so many times as long.
+#: The least ratio of the documented call to another for which the other is advised.
 WORTH = 1.1
 #: How many arms without a number are named.
 MOST_UNTIMED = 3
@@ -199,10 +199,8 @@ def advice_lines(found: Answer) -> list[str]:
     lines, saved = [], []
     for port in found.ports:
         slower = [d for row in found.rows if (d := row.advised.get(port)) and d.verdict == "slower"]
-        if not (slower and is_here(port)):
-            continue
-        most = max(slower, key=lambda d: d.ratio)
-        if most.ratio < WORTH:
+        most = max(slower, key=lambda d: d.ratio, default=None)
+        if most is None or most.ratio < WORTH or not is_here(port):
             continue
         style = {style.name: style for style in get_port(port).call_styles}.get(_style(most.other))
         if style:

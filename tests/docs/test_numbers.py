@@ -152,7 +152,7 @@ def test_the_page_of_claims():
         facts(w, "step", "equinox[filter_jit]", "equinox[jit]") for w in ("tiny", "question")
     )
     waited = compare(whole.time_s, jit.time_s, jit.process)
-    not_waited = compare(loop.other_s, alone.other_s, loop.other_process)
+    not_waited = compare(*map(np.array, (loop.other_s, alone.other_s, loop.other_process)))
     costs = {at: row.styles for at, row in rows().items()}
     train, one = (costs["question", phase]["nnx"] for phase in ("train_step", "step"))
     assert train.difference_low_s > one.difference_high_s
