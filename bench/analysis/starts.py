@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from ...common.errors import InputError, brief
 from ...common.files import read_whole
-from ...impls import get_port, own_ports, unavailable
 from ..results.contradictions import check_date
 from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, decode, first_twice
@@ -64,9 +63,6 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
         if first_twice(map(repr, self.starts)):
             yield "it has a start twice, to the last digit"
         for cold in self.starts:
-            known = () if cold.port not in own_ports() or unavailable(cold.port) else get_port(cold.port).call_styles
-            if known and cold.style not in [style.name for style in known]:
-                yield f"{cold.port} has no call style {brief(cold.style)}"
             for sentence in of_build(cold.build):
                 yield f"a start of {cold.port} {sentence}"
             if cold.second_call_s > _SECOND * cold.build.first_call_s:

@@ -303,7 +303,6 @@ STARTS = {
     "an integer has 401 digits": lambda file: file["starts"][0].update(peak_bytes=10**400),
     "of several call styles": lambda file: file["starts"][0].update(style="another"),
     "schema 1, expected": lambda file: file.update(schema=1),
-    "pure has no call style": lambda file: [start.update(style="magic") for start in file["starts"]],
     "took longer to compile": lambda file: file["starts"][0]["build"].update(first_call_s=1e-3),
     "took longer than the first, which compiles": lambda file: file["starts"][0].update(second_call_s=900.0),
     "a start twice": lambda file: file["starts"].append(file["starts"][0]),
