@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from ...common.errors import InputError, brief
 from ...common.files import read_whole
-from ...impls import get_port, own_ports, unavailable
 from ..results.contradictions import check_date
 from ..results.grouping import grouped
 from ..results.lines import MOST_BYTES, decode, first_twice
@@ -61,22 +60,15 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
         yield from of_machine(self.machine, of_port)
         if any(len({cold.style for cold in starts}) > 1 for starts in of_port.values()):
             yield "the starts of one port are of several call styles"
-        if len({len(starts) for starts in of_port.values()}) > 1:
-            yield "its ports have not been started equally often"
         if first_twice(map(repr, self.starts)):
             yield "it has a start twice, to the last digit"
         for cold in self.starts:
-            known = () if cold.port not in own_ports() or unavailable(cold.port) else get_port(cold.port).call_styles
-            if known and cold.style not in [style.name for style in known]:
-                yield f"{cold.port} has no call style {brief(cold.style)}"
             for sentence in of_build(cold.build):
                 yield f"a start of {cold.port} {sentence}"
             if cold.second_call_s > _SECOND * cold.build.first_call_s:
                 yield f"the second call of {cold.port} took longer than the first, which compiles"
             if min(cold.import_s, cold.init_s) < _LEAST_S or (cold.peak_bytes or _LEAST_BYTES) < _LEAST_BYTES:
                 yield f"a start of {cold.port} took less time or memory than Python's own"
-            if self.machine.backend == "cpu" and cold.device_peak_bytes is not None:
-                yield f"a start of {cold.port} has memory of an accelerator, on a CPU"
 
 
 def load_starts(path: Path) -> ColdStarts:

@@ -21,7 +21,7 @@ def most_allowed(m: Measurement) -> float:
         return 0.0
     levels = m.levels or {}
     if m.dtype != "float64":
-        is_single = m.dtype == "float32" and "16" not in levels.get("dtype", "")
+        is_single = m.dtype == "float32" and m.levels is not None and "16" not in levels.get("dtype", "")
         return min(m.bound, _SINGLE if is_single else _COARSE)
     of_rows = _OTHER_CARRY if levels.get("carry") == "other dtype" else _CANCELLING
     return min(m.bound, SAME_BOUND if m.levels is None else of_rows)

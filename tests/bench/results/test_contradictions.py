@@ -303,16 +303,13 @@ STARTS = {
     "an integer has 401 digits": lambda file: file["starts"][0].update(peak_bytes=10**400),
     "of several call styles": lambda file: file["starts"][0].update(style="another"),
     "schema 1, expected": lambda file: file.update(schema=1),
-    "pure has no call style": lambda file: [start.update(style="magic") for start in file["starts"]],
     "took longer to compile": lambda file: file["starts"][0]["build"].update(first_call_s=1e-3),
     "took longer than the first, which compiles": lambda file: file["starts"][0].update(second_call_s=900.0),
     "a start twice": lambda file: file["starts"].append(file["starts"][0]),
-    "have not been started equally often": lambda file: file["starts"].append(file["starts"][0] | LINEN),
     "linen was there, and flax was not": lambda file: (
         [start.update(LINEN) for start in file["starts"]],
         file["machine"]["versions"].update(flax="not installed"),
     ),
-    "memory of an accelerator, on a CPU": lambda file: file["starts"][0].update(device_peak_bytes=10**9),
     "took less time or memory than": lambda file: file["starts"][0].update(import_s=0.0),
 }
 
