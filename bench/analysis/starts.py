@@ -51,10 +51,8 @@ class ColdStarts(Struct, frozen=True, forbid_unknown_fields=True):
         peaks = [peak for cold in self.starts for peak in (cold.peak_bytes, cold.device_peak_bytes) if peak is not None]
         if not self.starts or not all(0 <= time_s <= MOST_S for time_s in times_s) or min(peaks, default=0) < 0:
             raise ValueError(f"it has no starts, or times that are not from 0 to {MOST_S:.0f} s, or memory below 0")
-        for sentence in self._contradictions():
-            raise ValueError(sentence)
 
-    def _contradictions(self) -> Iterator[str]:
+    def contradictions(self) -> Iterator[str]:
         """Rules of the machine, of the starts of each port, and of each start."""
         of_port = _by_port(self.starts)
         yield from of_machine(self.machine, of_port)
@@ -75,6 +73,8 @@ def load_starts(path: Path) -> ColdStarts:
     """Read a file of cold starts. Raises an InputError if it is missing, or is not such a file."""
     try:
         found = decode(read_whole(path, MOST_BYTES), ColdStarts)
+        for sentence in found.contradictions():
+            raise ValueError(sentence)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write it with `trigru compare --cold-start`.") from error
     except ValueError as error:  # also what msgspec says

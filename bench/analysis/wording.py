@@ -26,20 +26,15 @@ _OPTIONS: dict[str, tuple[Callable[[Plan], str], str | None]] = {
     "--processes": (lambda plan: str(plan.processes), None),
 }
 _SIZES = ("batch", "time", "inputs", "hidden")
-_MISSING = re.compile(r"([\w.-]+)(?:, which)? is not installed")
 
 
 def reasons(run: Run) -> Iterator[str]:
     """The reason why an arm has no number is borne out, where it is about what the file has, too."""
     proof = run.begun.equality
     failed = {(m.port, m.kernel) for m in proof or () if not passes(m)}
-    versions = run.machine.versions if run.machine else {}
     measured = Counter(t.arm for line in run.groups_timed for t in line.timed)
     for name, untimed in run.untimed.items():
         arm, reason = untimed.arm, untimed.reason
-        missing = _MISSING.search(reason)
-        if missing and versions.get(missing[1], "not installed") != "not installed":
-            yield f"{name} has no number since {missing[1]} is not installed, and it was"
         if proof and reason.startswith(NOT_PROVEN) and not {(arm.port, STOCK), (arm.port, arm.kernel)} & failed:
             yield f"{name} has no number since it is not proven equal, and its proof passes"
         compared = [a.id for a in run.groups()[arm.group] if a.role in ("baseline", "duplicate")]

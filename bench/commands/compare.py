@@ -16,6 +16,7 @@ from ...common.files import write_whole
 from ...common.gru.kernels import STOCK
 from ...impls import unavailable
 from ..analysis.equality import proofs_of
+from ..analysis.evidence import check_evidence
 from ..analysis.merge import merge
 from ..analysis.starts import SCHEMA, ColdStarts
 from ..arms.arms import BASELINE, expand, packages_of, packages_of_plan
@@ -141,7 +142,12 @@ def _finish(journal: Journal, folder: Path, *, details: bool, json: bool) -> Res
         except OSError:
             say(kept(journal))
             raise
-        journal.close()
+        try:
+            check_evidence(run)
+        except ValueError as error:  # a reader refuses the file, and what was measured is not thrown away
+            say(f"warning: {folder / FILE} contradicts itself ({error}), by a fault of trigru. {kept(journal)}")
+        else:
+            journal.close()
         show_run(results, details=details, json=json)
         try:
             page = write_page(folder, results)

@@ -162,7 +162,7 @@ def _arm(program: Program, arguments: Arguments, inputs: tuple[Any, ...], phase:
 
 def _costs(arms: list[_Arm]) -> Iterator[Timed]:
     for clock in CLOCKS:
-        samples = sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, pace=Pace(clock))
+        samples = sample_rounds(arms, ROUNDS, sample_time_s=SAMPLE_TIME_S, pace=Pace(clock), both=False)
         times = []
         for sample in samples:
             if isinstance(sample, Exception):

@@ -129,13 +129,13 @@ def _draw(axes: "Axes", y: float, found: Answer, port: str, cells: dict[str, Cel
     first, then = next(iter(cells.values())), cells.get(FUNCTIONAL)
     moves = then is not None and then.style != first.style
     draw_ratio(axes, y, first, colour, marker, filled=not moves)
+    if kept is not None:
+        look: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "none", "markersize": 4.5, "color": colour}
+        axes.plot([kept.ratio], [y], marker=marker, **look)
     if then is None or not moves:
         return format_time(first.time_s)
     axes.plot([first.ratio, then.ratio], [y, y], color=colour, linewidth=0.8, alpha=0.6)
     draw_ratio(axes, y, then, colour, marker)
-    if kept is not None:
-        look: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "none", "markersize": 4.5, "color": colour}
-        axes.plot([kept.ratio], [y], marker=marker, **look)
     return f"{format_time(first.time_s)} → {format_time(then.time_s)}"
 
 

@@ -137,6 +137,7 @@ def sample_rounds(
     warm: Sequence[WarmUp] | None = None,
     progress: Callable[[float], None] = lambda share: None,
     entering: Callable[[int], None] = lambda index: None,
+    both: bool = True,
 ) -> list[Samples | Exception]:
     """Time arms in interleaved rounds.
 
@@ -150,7 +151,8 @@ def sample_rounds(
         rounds: how many. A multiple of the number of arms balances positions exactly.
         pace: of the platform.
         warm: how each arm was warmed up; None to warm up here.
-        progress: called after each round with its share of the time that all rounds take.
+        progress: called after each sample with its share of the time that all rounds take.
+        both: take a quarter as many rounds by the other clock, too.
         entering: called with the arm's number before each sample, outside of the timed region.
 
     Returns:
@@ -160,7 +162,7 @@ def sample_rounds(
     leading, other = _clocks(pace)
     calls = [calls_in_a_sample(w, sample_time_s, pace) for w in warm]
     others = [max(n, CALLS_IN_FLIGHT) for n in calls]
-    passes = [(leading, rounds, calls), (other, math.ceil(rounds / 4), others)]
+    passes = [(leading, rounds, calls), (other, math.ceil(rounds / 4) if both else 0, others)]
     round_s = [sum(n * w.call_time_s for n, w in zip(of_calls, warm, strict=True)) for _, _, of_calls in passes]
     whole_s = sum(of_rounds * time_s for (_, of_rounds, _), time_s in zip(passes, round_s, strict=True))
     failed: dict[int, Exception] = {}
@@ -183,7 +185,7 @@ def sample_rounds(
                         _complain_of(compiled)
                     except Exception as error:  # an arm loses only its own numbers
                         failed[int(index)] = error
-                progress(expected_s / whole_s)
+                    progress(expected_s / whole_s / len(arms))
             found.append((time_s, position, started_s))
     (time_s, position, started_s), (other_s, _, _) = found
     rows = zip(time_s, other_s, [pace.clock] * len(arms), calls, position, started_s, warm, strict=True)

@@ -98,19 +98,21 @@ def _renamed(flat: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     for field in names:
         if field not in known:
             raise UnknownNameError("array", field, list(known))
-    renamed = dict(flat)
+    if len({*names.values()}) < len(names):
+        raise InputError("has one name for two arrays of a GRU.")
+    called = {}
     for field, name in names.items():
         name = name.replace("/", ".")
         there = [other for other in flat if f".{other}".endswith(f".{name}")]
         if not there:
             raise InputError(f"has no array called {name}, for {field}. Its arrays: {', '.join(flat)}.")
-        for other in there:
-            renamed[other.removesuffix(name) + field] = renamed.pop(other)
-    for name, leaf in renamed.items():
+        called |= {other: other.removesuffix(name) + field for other in there}
+    renamed = {called.get(name, name): leaf for name, leaf in flat.items()}
+    for name, leaf in list(renamed.items()):
         shape = np.shape(leaf)
         if f".{name}".endswith(".weight_hh") and len(shape) == 2 and shape[1] == 3 * shape[0]:
             cell = name.removesuffix("weight_hh")
-            for matrix in (name, cell + "weight_ih"):
+            for matrix in {name, cell + "weight_ih"} & renamed.keys():
                 renamed[matrix] = np.transpose(renamed[matrix])
     return renamed
 
