@@ -22,9 +22,9 @@ from ..timing.worker import rounds_in
 _APART_S, _APART = 2e-3, 0.01
 #: In such a share of the samples a machine's clock may be set back while it measures, and at least once.
 _SET_BACK = 0.01
-#: How much later than its first sample a run may begin by a clock that was set back, and how far from its samples it
-#: may begin and end if it was not interrupted, and end if it was; in seconds.
-_BEFORE_S, _BEGIN_S, _END_S, _LATE_S = 600.0, 7 * 86400.0, 86400.0, 7 * 86400.0
+#: How much later than its first sample a run may begin by a clock that was set back, and how long before its samples
+#: it may begin if it was not interrupted, and how long after them end; in seconds.
+_BEFORE_S, _BEGIN_S, _END_S = 600.0, 7 * 86400.0, 7 * 86400.0
 #: What lies between two samples of one round: at most so many times what lies between others, and such a share of the
 #: sample; with what the rounding of starts does to one gap, and in seconds.
 _BETWEEN, _OF_SAMPLE, _ROUNDING_S, _BETWEEN_S = 4.0, 0.25, 1.5e-3, 1.5e-3
@@ -123,7 +123,7 @@ def starts(run: Run) -> Iterator[str]:
         yield f"it began on {begun}, after a sample"
     if begun and taken and not run.interruptions and taken[0][0] > _moment_s(begun) + _BEGIN_S:
         yield f"it began on {begun}, long before its first sample"
-    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > (_LATE_S if run.interruptions else _END_S):
+    if ended and taken and abs(_moment_s(ended) - taken[-1][1]) > _END_S:
         yield f"it ended on {ended}, long before or after its last sample"
 
 
