@@ -209,7 +209,7 @@ def _speed(run: Run) -> Iterator[str]:
             yield f"{arm.id} loops faster than the machine can"
         if t.other_s and t.backend == "cpu" and not 1 / _TOO_SLOW < median(t.other_s) / median(t.time_s) < _TOO_SLOW:
             yield f"{arm.id} takes {median(t.other_s):.1e} s by one clock, and {median(t.time_s):.1e} s by the other"
-        for sentence in rules.of_build(t.build) if t.build else ():
+        for sentence in rules.of_build(t.build) if t.build and arm.devices == 1 else ():
             yield f"{arm.id} {sentence}"
 
 
