@@ -23,6 +23,8 @@ SAMPLE_CALLS = 20
 QUEUED_CALLS, QUEUED_SAMPLE_S = 50, 50e-3
 #: So many calls are in flight at least where none is waited for, however long they take: with one there is no flight.
 CALLS_IN_FLIGHT = 4
+#: Rounds of more seconds report each sample: a process that is silent for minutes is taken to hang.
+LONG_ROUND_S = 20.0
 #: An accelerator's clock rate rises while it works, so it is warmed up for at least so long.
 LEAST_WARM_UP_S = 1.0
 #: Warm-up ends when a stretch of calls is at most this much faster than the best stretch before.
@@ -151,7 +153,7 @@ def sample_rounds(
         rounds: how many. A multiple of the number of arms balances positions exactly.
         pace: of the platform.
         warm: how each arm was warmed up; None to warm up here.
-        progress: called after each sample with its share of the time that all rounds take.
+        progress: called after each round, or each sample where rounds are long, with its share of the whole time.
         both: take a quarter as many rounds by the other clock, too.
         entering: called with the arm's number before each sample, outside of the timed region.
 
@@ -185,7 +187,10 @@ def sample_rounds(
                         _complain_of(compiled)
                     except Exception as error:  # an arm loses only its own numbers
                         failed[int(index)] = error
-                    progress(expected_s / whole_s / len(arms))
+                    if expected_s > LONG_ROUND_S:
+                        progress(expected_s / whole_s / len(arms))
+                if expected_s <= LONG_ROUND_S:
+                    progress(expected_s / whole_s)
             found.append((time_s, position, started_s))
     (time_s, position, started_s), (other_s, _, _) = found
     rows = zip(time_s, other_s, [pace.clock] * len(arms), calls, position, started_s, warm, strict=True)
