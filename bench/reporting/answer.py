@@ -146,7 +146,12 @@ def _slower(d: Difference) -> Slower:
     slow, fast = d.one.partition("[")[0], d.other.partition("[")[0]
     if d.ratio < 1:
         slow, fast, counts = fast, slow, counts[::-1]
-    return Slower(slow, fast, max(d.ratio, 1 / d.ratio), f": {counts[0]} {word}, not {counts[1]}" if word else "")
+    return Slower(
+        slow,
+        fast,
+        max(d.ratio, 1 / d.ratio),
+        f": {counts[0]} {word}, not {counts[1]}" if word and counts[0] > counts[1] else "",
+    )
 
 
 def sure_lines(found: Answer) -> list[str]:

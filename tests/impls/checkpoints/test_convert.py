@@ -173,6 +173,7 @@ def test_grus_with_names_of_their_own_are_exchanged_within_a_training_state():
         ("b", None, "at b: has the arrays .* it has gain beside.* It has GRUs at rnn: name one"),
         ("a", {"weight_ih": "Wi"}, "at a: has no array called Wi, for weight_ih"),
         ("a", {"weights": "Wi"}, "unknown array 'weights'. Known: weight_ih"),
+        ("a", {"weight_ih": "W", "weight_hh": "W"}, "at a: has one name for two arrays of a GRU"),
     ],
 )
 def test_a_place_without_one_gru_is_refused(at, names, message):
