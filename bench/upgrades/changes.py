@@ -23,6 +23,7 @@ from .distance import bound_of, how_different, is_floating, noise_of, relative_d
 from .files import Read
 from .kinds import FAILING, KINDS, Change
 from .record import EQUATIONS, IN_FLOAT64, KEPT, MEMORY, OPERATIONS, PARTS_OF, PRINT, ArrayNames, Snapshot, Subject
+from .sources import edited
 from .trails import Partings
 
 __all__ = ["COMPARED", "FAILING", "KINDS", "Change", "changes", "reservations"]
@@ -34,7 +35,7 @@ _T = TypeVar("_T")
 
 def changes(old: Read, new: Read) -> list[Change]:
     """Every change, causes first. What only one of the two looked at is no change."""
-    found: list[Change] = []
+    found = [*edited(old, new)]
     now = {subject.name: subject for subject in new[0].subjects}
     for was in old[0].subjects:
         if was.name in now:

@@ -34,6 +34,10 @@ def check_snapshot(snapshot: Snapshot, arrays: Arrays) -> None:
     for find in (_subjects, _machine, _equality):
         for sentence in find(snapshot):
             raise ValueError(sentence)
+    for name, source in snapshot.sources.items():
+        lines = arrays[source.lines]
+        if lines.dtype != np.uint8 or lines.shape != (sum(number for _, number in source.files.values()),):
+            raise ValueError(f"the files of {name} have other numbers of lines than their hashes")
     for subject in snapshot.subjects:
         for sentence in (*_calls(subject), *_tree(subject, arrays), *_trails(subject, arrays)):
             raise ValueError(f"{subject.name}: {sentence}")

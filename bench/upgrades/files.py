@@ -127,4 +127,5 @@ def _named(snapshot: Snapshot) -> set[str]:
     facts = [facts for s in snapshot.subjects for facts in (s.values, s.draws, s.checkpoints)]
     trails = [trail for s in snapshot.subjects for trail in s.trails.values()]
     named = {array for trail in trails for array in (trail.steps, trail.signatures)}
+    named |= {source.lines for source in snapshot.sources.values()}
     return named | {array for of in facts for names in of.values() for array in names.values()}

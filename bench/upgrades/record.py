@@ -89,6 +89,18 @@ def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[St
     return found
 
 
+class Source(Struct, forbid_unknown_fields=True):
+    """The source files of an installed package.
+
+    Args:
+        files: by path, the CRC-32 of the content, and the number of lines.
+        lines: the name of an array of 8 bits of the CRC-32 of each line, file by file.
+    """
+
+    files: dict[str, tuple[Count, Count]]
+    lines: str
+
+
 class Subject(Struct, forbid_unknown_fields=True):
     """A port with one of its kernels, a framework's own parts, or a model of a user's.
 
@@ -140,6 +152,7 @@ class Snapshot(Struct, forbid_unknown_fields=True):
         equality: every measurement of `verify`; None if it was left out.
         departures: where the frameworks' own parts depart from the contract: part, what, status.
         subjects: what was looked at.
+        sources: of each installed package that the ports need and is a release, its source files.
     """
 
     schema: int
@@ -149,3 +162,4 @@ class Snapshot(Struct, forbid_unknown_fields=True):
     equality: list[Measurement] | None
     departures: list[tuple[str, str, str]]
     subjects: list[Subject]
+    sources: dict[str, Source] = {}

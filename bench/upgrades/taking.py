@@ -7,6 +7,7 @@ from threading import Event
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from ...common.equality.checks import CHECKS, DTYPES
 from ...common.equality.measurement import Measurement
@@ -20,9 +21,10 @@ from ..proving.messages import Asked
 from ..proving.messages import Subject as Named
 from ..proving.prover import Prover
 from ..proving.questions import OF_PARTS, expand
-from .files import Arrays, decode
+from .files import Arrays, Kept, decode
 from .models import snapshot_of
 from .record import DEVICES, PARTS_OF, Snapshot, Subject
+from .sources import sources_of
 from .worker import Request
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
@@ -72,7 +74,8 @@ def take(
     further(0.0, "the proof")
     subjects, arrays = _look(of_each, prover.programs, further)
     packages = sorted({package for name in present for package in get_port(name).packages})
-    return snapshot_of(subjects, measured, departures, packages), arrays
+    snapshot, kept = snapshot_of(subjects, measured, departures, packages), Kept(arrays)
+    return replace(snapshot, sources=sources_of(packages, kept)), kept.arrays
 
 
 def _prove(

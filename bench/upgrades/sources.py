@@ -1,0 +1,97 @@
+"""The source files of installed packages: other code under the same version is a fact.
+
+A release that was edited where it is installed, or built again with a patch, has the version of the release. A snapshot
+runs a part of each package; the rest may be what was changed, so that the files themselves are compared.
+"""
+
+import ast
+import zlib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+
+from .files import Kept, Read
+from .kinds import Change
+from .record import Source
+from .versions import installed
+
+#: Folders whose files nobody imports.
+LEFT_OUT = {"tests", "benchmarks"}
+#: The hash of a file's content, and of each of its lines.
+_File = tuple[int, bytes]
+
+
+def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
+    """The Python files of packages and of all that they require, without their tests.
+
+    What is installed from a folder or a commit is left out: its code may change under one version.
+
+    Args:
+        kept: where the hashes of all lines are kept, 8 bits a line.
+    """
+    found: dict[str, Source] = {}
+    for name, version in installed(packages).items():
+        if " " in version:
+            continue
+        files, lines = {}, bytearray()
+        for file in sorted(distribution(name).files or (), key=str):
+            path = Path(str(file.locate()))
+            if file.suffix == ".py" and not LEFT_OUT & {*file.parts} and path.is_file():
+                content = path.read_bytes()
+                hashes = bytes(zlib.crc32(line) & 0xFF for line in content.splitlines())
+                files[str(file)] = (zlib.crc32(content), len(hashes))
+                lines += hashes
+        found[name] = Source(files, kept.keep(np.frombuffer(bytes(lines), np.uint8)))
+    return found
+
+
+def edited(old: Read, new: Read) -> Iterator[Change]:
+    """A change for each package that has other files under the same version, at the first line that differs."""
+    versions = [snapshot.machine.versions for snapshot, _ in (old, new)]
+    for name in sorted(old[0].sources.keys() & new[0].sources.keys()):
+        if versions[0].get(name) != versions[1].get(name):
+            continue
+        was, now = (_files(read, name) for read in (old, new))
+        other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
+        if other:
+            files = f"{other[0]} and {len(other) - 1} more" if other[1:] else other[0]
+            what = f"{name} {versions[1].get(name, '')}, the same version, has other code"
+            yield Change("code", name, what, "", files, _place(name, other[0], was, now))
+
+
+def _files(read: Read, name: str) -> dict[str, _File]:
+    source, at, files = read[0].sources[name], 0, {}
+    lines = read[1][source.lines].tobytes()
+    for file, (whole, number) in source.files.items():
+        files[file] = (whole, lines[at : at + number])
+        at += number
+    return files
+
+
+def _place(package: str, file: str, was: dict[str, _File], now: dict[str, _File]) -> str:
+    """The first line of a file that differs, as "optax/losses/_regression.py:64 (huber_loss)"."""
+    if file not in now or file not in was:
+        return f"{file} ({'is gone' if file in was else 'is new'})"
+    old, new = was[file][1], now[file][1]
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    line = min(same + 1, len(new))
+    return f"{file}:{line}{_function_at(package, file, now[file][0], line)}"
+
+
+def _function_at(package: str, file: str, whole: int, line: int) -> str:
+    """The innermost function or class at a line, in brackets, if the file is installed here."""
+    try:
+        content = Path(str(distribution(package).locate_file(file))).read_bytes()
+        tree = ast.parse(content)
+    except (PackageNotFoundError, OSError, SyntaxError, ValueError):
+        return ""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    around = [
+        node for node in ast.walk(tree) if isinstance(node, kinds) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    if zlib.crc32(content) != whole or not around:
+        return ""
+    return f" ({max(around, key=lambda node: node.lineno).name})"
