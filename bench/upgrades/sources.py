@@ -18,6 +18,19 @@ from .kinds import Change
 from .record import Source
 from .versions import installed
 
+#: The packages whose files are compared: the frameworks, and what they compute with and store by.
+COMPARED = [
+    "jax",
+    "jaxlib",
+    "flax",
+    "equinox",
+    "optax",
+    "orbax-checkpoint",
+    "chex",
+    "ml-dtypes",
+    "jaxtyping",
+    "msgpack",
+]
 #: Folders whose files nobody imports.
 LEFT_OUT = {"tests", "benchmarks"}
 #: The hash of a file's content, and of each of its lines.
@@ -25,7 +38,7 @@ _File = tuple[int, bytes]
 
 
 def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
-    """The Python files of packages and of all that they require, without their tests.
+    """The Python files of `COMPARED` that some packages require, without their tests.
 
     What is installed from a folder or a commit is left out: its code may change under one version.
 
@@ -34,7 +47,7 @@ def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
     """
     found: dict[str, Source] = {}
     for name, version in installed(packages).items():
-        if " " in version:
+        if name not in COMPARED or " " in version:
             continue
         files, lines = {}, bytearray()
         for file in sorted(distribution(name).files or (), key=str):
@@ -58,8 +71,7 @@ def edited(old: Read, new: Read) -> Iterator[Change]:
         other = [file for file in sorted(was.keys() | now.keys()) if was.get(file) != now.get(file)]
         if other:
             files = f"{other[0]} and {len(other) - 1} more" if other[1:] else other[0]
-            what = f"{name} {versions[1].get(name, '')}, the same version, has other code"
-            yield Change("code", name, what, "", files, _place(name, other[0], was, now))
+            yield Change("code", name, "other code under the same version", "", files, _place(name, other[0], was, now))
 
 
 def _files(read: Read, name: str) -> dict[str, _File]:

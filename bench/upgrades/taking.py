@@ -75,7 +75,7 @@ def take(
     subjects, arrays = _look(of_each, prover.programs, further)
     packages = sorted({package for name in present for package in get_port(name).packages})
     snapshot, kept = snapshot_of(subjects, measured, departures, packages), Kept(arrays)
-    return replace(snapshot, sources=sources_of(packages, kept)), kept.arrays
+    return replace(snapshot, sources=sources_of(["jax", "optax", *packages], kept)), kept.arrays
 
 
 def _prove(

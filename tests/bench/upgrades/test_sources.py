@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from support.runs import MACHINE
 from support.snapshots import snapshot_of
+from trigru.bench.upgrades import sources
 from trigru.bench.upgrades.files import Kept
 from trigru.bench.upgrades.sources import edited, sources_of
 
@@ -19,6 +20,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     info = tmp_path / f"mine{next(VERSION)}-1.0.dist-info"
     name = info.name.partition("-")[0]
+    monkeypatch.setattr(sources, "COMPARED", [name])
     info.mkdir()
 
     def snapshot(version="1.0", **files):
